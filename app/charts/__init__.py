@@ -1,0 +1,27 @@
+"""Charts made of characters: one public door, `draw`, and the pieces that screens share with it.
+
+terminal.py   a whole figure as text, for `tauscope show` and the report
+curves.py     lines by layer, in panels
+grids.py      matrices and heat maps
+bars.py       groups of horizontal bars
+legends.py    which sign and colour is which series, and what a colour is worth
+scales.py     ranges, ticks, and numbers as short text
+palette.py    colours that colour-blind eyes can tell apart
+canvas.py     strokes into braille: the only module that knows plotext
+
+Nothing here knows Textual. plotext is imported when the first curve is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.views import Figure
+
+
+def draw(figure: Figure, kind: str, *, width: int, height: int, colour: bool) -> str:
+    """The figure as text, never wider than `width`: see terminal.py, which is imported here."""
+    from app.charts.terminal import draw as drawn
+
+    return drawn(figure, kind, width=width, height=height, colour=colour)

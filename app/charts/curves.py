@@ -1,0 +1,218 @@
+"""Lines by layer, in panels that share their axes. Owns the frame, the ticks and the signs.
+
+`picture` gives the rows of a figure and, for each panel, a `Frame`: which cell shows which value.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.segment import Segment
+from rich.style import Style
+
+from app.charts.canvas import Stroke, cell_of, strokes
+from app.charts.lines import Cells, Line, beside, exactly, fitted, joined, padded
+from app.charts.palette import CONTROL_GLYPH, GLYPHS, Palette
+from app.charts.scales import shown, tick_labels, ticks
+from core.views import Cell, Lines, Panel, Series
+
+GAP = 2
+SIDE_BY_SIDE = 100
+LOW = 8
+"""Rows of a panel below which panels would rather stand side by side."""
+NARROWEST = 30
+SPACING = 4
+"""Cells between two signs on one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a panel's canvas lies in its picture, and the ranges that it shows."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+
+    def column(self, x: float) -> int:
+        """The column that shows this x."""
+        return self.left + cell_of(_share(x, self.x_range), self.width, 2)
+
+    def row(self, y: float) -> int:
+        """The row that shows this y."""
+        return self.top + self.height - 1 - cell_of(_share(y, self.y_range), self.height, 4)
+
+    def moved(self, left: int, top: int) -> Frame:
+        """The same frame elsewhere."""
+        return Frame(
+            self.left + left, self.top + top, self.width, self.height, self.x_range, self.y_range
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn figure: its rows, and a frame for each panel."""
+
+    lines: list[Line]
+    frames: tuple[Frame, ...]
+
+
+def picture(figure: Lines, *, width: int, height: int, palette: Palette) -> Picture:
+    """All panels of a figure within width × height."""
+    columns = across(len(figure.panels), width, height)
+    rows = math.ceil(len(figure.panels) / columns)
+    wide = (width - GAP * (columns - 1)) // columns
+    high = max(5, height // rows)
+    ranges = _x_range(figure), _y_range(figure, high - 3)
+    lines: list[Line] = []
+    frames: list[Frame] = []
+    for row in range(rows):
+        blocks = []
+        for column, panel in enumerate(figure.panels[row * columns : (row + 1) * columns]):
+            block, frame = _panel(panel, figure, wide, high, ranges, palette)
+            blocks.append(block)
+            frames.append(frame.moved(column * (wide + GAP), len(lines)))
+        lines += beside(blocks, GAP)
+    return Picture([padded(line, width) for line in lines], tuple(frames))
+
+
+def across(panels: int, width: int, height: int) -> int:
+    """How many panels stand side by side."""
+    if panels <= 1:
+        return 1
+    roomy = width >= SIDE_BY_SIDE
+    cramped = height // panels < LOW + 3 and width // panels >= NARROWEST
+    if not roomy and not cramped:
+        return 1
+    return max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
+
+
+def sign(index: int, series: Series) -> str:
+    """The sign that marks a series, whatever the colours."""
+    return CONTROL_GLYPH if series.control else GLYPHS[index % len(GLYPHS)]
+
+
+def _panel(
+    panel: Panel,
+    figure: Lines,
+    width: int,
+    height: int,
+    ranges: tuple[tuple[float, float], list[float]],
+    palette: Palette,
+) -> tuple[list[Line], Frame]:
+    x_range, y_ticks = ranges
+    labels = tick_labels(y_ticks)
+    gutter = min(max([len(figure.x_label), *map(len, labels)]), width // 3)
+    frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, x_range, (y_ticks[0], y_ticks[-1]))
+    canvas = _canvas(panel, figure, frame, palette)
+    dim, text = Style(color=palette.dim), Style(color=palette.text)
+    marks = {frame.row(y): label for y, label in zip(y_ticks, labels, strict=True)}
+    rows: list[Line] = [_title(panel.title, gutter, width, palette)]
+    for row, cells in enumerate(canvas, start=1):
+        label = exactly(marks.get(row, ""), gutter, "right")
+        rows.append([Segment(label, text), Segment("┤" if row in marks else "│", dim)])
+        rows[-1] += joined(cells)
+    axis, numbers = _x_axis(figure, frame)
+    rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
+    rows.append([Segment(exactly(figure.x_label, gutter, "right") + " ", dim)])
+    rows[-1].append(Segment(numbers, text))
+    return [padded(row, width) for row in rows], frame
+
+
+def _title(title: str, gutter: int, width: int, palette: Palette) -> Line:
+    name = fitted(title, min(len(title), width - gutter - 2)).rstrip()
+    return [Segment(" " * (gutter + 2)), Segment(name, Style(color=palette.text, bold=True))]
+
+
+def _canvas(panel: Panel, figure: Lines, frame: Frame, palette: Palette) -> list[Cells]:
+    """The lines of a panel with their signs on them; controls lie beneath the rest."""
+    order = sorted(enumerate(panel.series), key=lambda pair: not pair[1].control)
+    drawn = [
+        Stroke([x for x, _ in run], [y for _, y in run], palette.line(i, series.control))
+        for i, series in order
+        for run in _runs(series)
+        if len(run) > 1
+    ]
+    canvas = strokes(
+        drawn,
+        width=frame.width,
+        height=frame.height,
+        x_range=frame.x_range,
+        y_range=frame.y_range,
+    )
+    if frame.y_range[0] < 0 < frame.y_range[1]:
+        zero = canvas[frame.row(0) - frame.top]
+        faint = Style(color=palette.dim, dim=True)
+        zero[:] = [("╌", faint) if c == (" ", None) else c for c in zero]
+    for i, series in order:
+        _put_signs(canvas, series, i, len(panel.series), frame, palette)
+    return canvas
+
+
+def _put_signs(
+    canvas: list[Cells], series: Series, index: int, count: int, frame: Frame, palette: Palette
+) -> None:
+    """Signs at some of the points, apart from those of the other series."""
+    points = [point for run in _runs(series) for point in run]
+    pitch = frame.width / max(1, len(series.xs))
+    every = max(1, math.ceil(SPACING / pitch))
+    shift = index * every // max(1, count) if every > 1 else 0
+    for at, (x, y) in enumerate(points):
+        if (at - shift) % every == 0 or len(points) == 1:
+            row, column = frame.row(y) - frame.top, frame.column(x) - frame.left
+            canvas[row][column] = (sign(index, series), palette.line(index, series.control))
+
+
+def _runs(series: Series) -> list[list[tuple[float, float]]]:
+    """The points of a series, broken where a value is undefined."""
+    points = zip(series.xs, series.cells, strict=True)
+    return [
+        [(float(x), _finite(cell) or 0.0) for x, cell in run]
+        for defined, run in groupby(points, key=lambda point: _finite(point[1]) is not None)
+        if defined
+    ]
+
+
+def _finite(cell: Cell) -> float | None:
+    return cell.shown if cell.shown is not None and math.isfinite(cell.shown) else None
+
+
+def _x_range(figure: Lines) -> tuple[float, float]:
+    xs = [x for panel in figure.panels for series in panel.series for x in series.xs] or [0]
+    low, high = min(xs), max(xs)
+    return (low, high) if high > low else (low - 1.0, high + 1.0)
+
+
+def _y_range(figure: Lines, rows: int) -> list[float]:
+    values = shown(figure) or [0.0, 1.0]
+    low, high = min(values), max(values)
+    if low > 0 and low < 0.6 * high:
+        low = 0.0
+    return ticks(low, high, max(3, min(7, rows // 2 + 1)))
+
+
+def _x_axis(figure: Lines, frame: Frame) -> tuple[str, str]:
+    """The line below the canvas and the numbers below that."""
+    low, high = frame.x_range
+    most = max(2, frame.width // 6)
+    whole = [t for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
+    axis, numbers = ["─"] * frame.width, [" "] * (frame.width + 1)
+    free = 0
+    for x in whole:
+        label = str(int(x))
+        column = frame.column(x) - frame.left
+        start = min(max(0, column - (len(label) - 1) // 2), frame.width - len(label))
+        if start >= free:
+            axis[column] = "┬"
+            numbers[start : start + len(label)] = label
+            free = start + len(label) + 1
+    return "".join(axis), "".join(numbers[: frame.width])
+
+
+def _share(value: float, limits: tuple[float, float]) -> float:
+    low, high = limits
+    return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5

@@ -1,0 +1,223 @@
+"""Matrices and heat maps: rows × columns of coloured cells, with numbers where they fit.
+
+Owns the layout of a grid in character cells and the drawing of any one of its rows, so that a
+screen can paint only what has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+
+from app.charts.lines import Line, exactly, fitted
+from app.charts.palette import Palette, filled, hex_of
+from app.charts.scales import UNDEFINED, Scale, formatter, scale_of, shown
+from core.views import Cell, Grid
+
+WIDEST_LABEL = 22
+NARROWEST_CELL = 2
+WIDEST_CELL = 14
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many characters everything takes. `halves`: two rows of data in each row of text."""
+
+    label: int
+    cell: int
+    tall: int
+    halves: bool
+    numbers: bool
+
+    def rows(self, grid: Grid) -> int:
+        """How many rows of text the body takes."""
+        return -(-len(grid.rows) // 2) if self.halves else len(grid.rows) * self.tall
+
+
+def layout(
+    grid: Grid, width: int, height: int, *, colour: bool = True, dense: bool = False
+) -> Layout:
+    """The roomiest layout in which a grid fits; `dense` gives up numbers for the whole picture."""
+    number = max((len(t) for t in map(_short(grid), shown(grid))), default=5)
+    label = max((cell_len(r) for r in (*grid.rows, grid.row_name)), default=1)
+    label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
+    room = max(1, width - label) // max(1, len(grid.columns))
+    numbers = room >= number + 1 or not colour
+    wanted = max([number + 3, *(cell_len(c) + 2 for c in grid.columns)])
+    floor = number + 2 if numbers and not colour else NARROWEST_CELL
+    cell = max(floor, min(room, wanted, WIDEST_CELL))
+    halves = colour and (dense or (not numbers and len(grid.rows) > height))
+    tall = 1 if halves or not colour else _tall(grid, height, cell, square=numbers)
+    return Layout(label, cell, tall, halves, numbers and not halves)
+
+
+def _tall(grid: Grid, height: int, cell: int, square: bool) -> int:
+    """Three rows a cell for a small matrix, where there is room; else one."""
+    small = grid.row_name == grid.column_name
+    return 3 if small and square and cell >= 6 and len(grid.rows) * 3 <= height else 1
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Draws a grid row by row. The cursor's cell is bracketed, so it shows without colours too."""
+
+    grid: Grid
+    layout: Layout
+    palette: Palette
+    colour: bool = True
+    whole: Grid | None = None
+    """The grid of which this is a part: scale and numbers are common to all parts."""
+
+    @cached_property
+    def scale(self) -> Scale:
+        """What the colours stand for."""
+        return scale_of(self.whole or self.grid)
+
+    @cached_property
+    def write(self) -> Callable[[float], str]:
+        """How this grid's numbers are written."""
+        return _short(self.whole or self.grid)
+
+    @property
+    def width(self) -> int:
+        """Cells across."""
+        return self.layout.label + self.layout.cell * len(self.grid.columns)
+
+    def heading(self, cursor: Place | None = None) -> Line:
+        """The names of the columns."""
+        line = [Segment(self._label(self.grid.row_name), Style(color=self.palette.dim))]
+        for j, name in enumerate(self.grid.columns):
+            text = fitted(name, self.layout.cell - 1, "centre") + " "
+            line.append(Segment(text, self._name_style(cursor is not None and cursor[1] == j)))
+        return line
+
+    def line(self, y: int, cursor: Place | None = None) -> Line:
+        """The row of text number y of the body."""
+        if self.layout.halves:
+            return self._halves(y, cursor)
+        i, part = divmod(y, self.layout.tall)
+        middle = part == self.layout.tall // 2
+        chosen = cursor is not None and cursor[0] == i
+        label = self._label(self.grid.rows[i] if middle else "")
+        line = [Segment(label, self._name_style(chosen))]
+        for j, cell in enumerate(self.grid.cells[i]):
+            line.append(self._cell(cell, middle, cursor == (i, j)))
+        return line
+
+    def place(self, x: int, y: int) -> Place | None:
+        """Which cell lies at these coordinates of the body."""
+        j = (x - self.layout.label) // self.layout.cell
+        i = y * 2 if self.layout.halves else y // self.layout.tall
+        inside = x >= self.layout.label and j < len(self.grid.columns)
+        return (i, j) if inside and 0 <= i < len(self.grid.rows) else None
+
+    def row_of(self, i: int) -> int:
+        """The first row of text that shows the data row i."""
+        return i // 2 if self.layout.halves else i * self.layout.tall
+
+    def _cell(self, cell: Cell | None, middle: bool, chosen: bool) -> Segment:
+        width = self.layout.cell
+        style = self._fill(cell)
+        text = " " * width
+        if middle:
+            text = exactly(self._text(cell), width - 1, "centre") + " "
+            if self.layout.numbers and cell is not None and cell.shown is not None:
+                text = exactly(self.write(cell.shown), width - 1, "right") + " "
+        if chosen and middle:
+            text = _bracketed(text)
+        if chosen:
+            style = style + Style(bold=True, reverse=True)
+        return Segment(text, style)
+
+    def _text(self, cell: Cell | None) -> str:
+        if cell is None:
+            return ""
+        if cell.shown is None:
+            return UNDEFINED
+        return self.write(cell.shown) if self.layout.numbers else ""
+
+    def _fill(self, cell: Cell | None) -> Style:
+        if cell is None or cell.shown is None or not self.colour:
+            return Style(color=self.palette.dim if self.colour else None)
+        return filled(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
+
+    def _halves(self, y: int, cursor: Place | None) -> Line:
+        upper, lower = 2 * y, 2 * y + 1
+        chosen = cursor is not None and cursor[0] in (upper, lower)
+        named = cursor[0] if cursor is not None and chosen else upper
+        line = [Segment(self._label(self.grid.rows[named]), self._name_style(chosen))]
+        below = (
+            self.grid.cells[lower]
+            if lower < len(self.grid.rows)
+            else (None,) * len(self.grid.columns)
+        )
+        for j, (top, bottom) in enumerate(zip(self.grid.cells[upper], below, strict=True)):
+            style, character = self._pair(top, bottom)
+            text = character * self.layout.cell
+            if cursor is not None and chosen and cursor[1] == j:
+                mark = "▲" if cursor[0] == upper else "▼"
+                text = _with_mark(text, mark)
+            line.append(Segment(text, style))
+        return line
+
+    def _pair(self, top: Cell | None, bottom: Cell | None) -> tuple[Style, str]:
+        colours = [self._colour(cell) for cell in (top, bottom)]
+        if colours[0] is None and colours[1] is None:
+            return Style(color=self.palette.dim), " "
+        if colours[0] is None:
+            return Style(color=colours[1]), "▄"
+        return Style(color=colours[0], bgcolor=colours[1]), "▀"
+
+    def _colour(self, cell: Cell | None) -> str | None:
+        if cell is None or cell.shown is None:
+            return None
+        return hex_of(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
+
+    def _label(self, text: str) -> str:
+        return fitted(text, self.layout.label - 1, "right") + " "
+
+    def _name_style(self, chosen: bool) -> Style:
+        if chosen:
+            return Style(color=self.palette.accent, bold=True)
+        return Style(color=self.palette.text)
+
+
+def chunks(grid: Grid, columns: int) -> list[Grid]:
+    """A grid cut into grids of at most that many columns."""
+    step = max(1, columns)
+    return [
+        Grid(
+            title=grid.title,
+            measure=grid.measure,
+            unit=grid.unit,
+            row_name=grid.row_name,
+            column_name=grid.column_name,
+            rows=grid.rows,
+            columns=grid.columns[at : at + step],
+            cells=tuple(row[at : at + step] for row in grid.cells),
+            signed=grid.signed,
+            empty=grid.empty,
+        )
+        for at in range(0, max(1, len(grid.columns)), step)
+    ]
+
+
+def _short(grid: Grid) -> Callable[[float], str]:
+    return formatter(shown(grid), grid.signed)
+
+
+def _bracketed(text: str) -> str:
+    """The cell under the cursor."""
+    return "▸" + text[1:-1] + "◂" if len(text) > 2 else text
+
+
+def _with_mark(text: str, mark: str) -> str:
+    middle = (len(text) - 1) // 2
+    return text[:middle] + mark + text[middle + 1 :]

@@ -1,0 +1,77 @@
+"""Rows of styled characters: cutting, padding, joining and overprinting. Knows no figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+
+from app.text import plain
+
+Line = list[Segment]
+Cells = list[tuple[str, Style | None]]
+"""A row cell by cell: one narrow character each, with its style."""
+
+
+def fitted(text: str, width: int, align: str = "left") -> str:
+    """Outside text made harmless and exactly `width` cells wide, with an ellipsis where cut."""
+    return exactly(plain(text), width, align)
+
+
+def exactly(text: str, width: int, align: str = "left") -> str:
+    """Our own text at exactly `width` cells."""
+    if width <= 0:
+        return ""
+    if cell_len(text) > width:
+        text = set_cell_size(text, width - 1).rstrip() + "…"
+    pad = width - cell_len(text)
+    if align == "right":
+        return " " * pad + text
+    if align == "centre":
+        return " " * (pad // 2) + text + " " * (pad - pad // 2)
+    return text + " " * pad
+
+
+def padded(line: Line, width: int, style: Style | None = None) -> Line:
+    """A line cut or filled up to exactly `width` cells."""
+    return Segment.adjust_line_length(line, width, style or Style.null())
+
+
+def length(line: Line) -> int:
+    """How many cells a line takes."""
+    return Segment.get_line_length(line)
+
+
+def joined(cells: Cells) -> Line:
+    """Cells as segments, neighbours of one style together."""
+    line: Line = []
+    for character, style in cells:
+        if line and line[-1].style == style:
+            line[-1] = Segment(line[-1].text + character, style)
+        else:
+            line.append(Segment(character, style))
+    return line
+
+
+def beside(blocks: Iterable[list[Line]], gap: int) -> list[Line]:
+    """Blocks of equal height next to one another."""
+    columns = list(blocks)
+    rows: list[Line] = []
+    for parts in zip(*columns, strict=True):
+        row: Line = []
+        for part in parts:
+            row += [Segment(" " * gap), *part] if row else [*part]
+        rows.append(row)
+    return rows
+
+
+def text_of(lines: Iterable[Line], colour: bool) -> str:
+    """Lines as a string, with or without ANSI colours."""
+    if not colour:
+        return "\n".join("".join(s.text for s in line).rstrip() for line in lines)
+    return "\n".join(
+        "".join(s.style.render(s.text) if s.style else s.text for s in line).rstrip(" ")
+        for line in lines
+    )

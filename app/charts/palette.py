@@ -1,0 +1,114 @@
+"""The colours of charts, chosen for colour-blind eyes. Owns ramps; knows no figure and no theme.
+
+Sequential ramps follow viridis. Diverging ramps grow lighter all the way from blue through a
+neutral grey to orange, so that the sign stays readable by hue and by lightness alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from rich.style import Style
+
+RGB = tuple[int, int, int]
+
+STEPS = 65
+"""Entries of a ramp. Odd, so that a diverging ramp has its zero in the middle."""
+
+GLYPHS = "●■▲◆○□△◇▼"
+"""The signs of series, in order: they are told apart without any colour."""
+
+CONTROL_GLYPH = "·"
+
+_VIRIDIS = (
+    "440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b",
+    "fde725",
+)  # fmt: skip
+_DIVERGING = ("1236b8", "2f58b0", "4d648f", "666a72", "a08a62", "d69f48", "ffbe3d")
+# The 16 colours of a bare terminal, in the order of their lightness.
+_FEW = ("000000", "0000aa", "5555ff", "00aaaa", "55ffff", "ffffff")
+_FEW_DIVERGING = ("0000aa", "5555ff", "555555", "aa5500", "ffff55")
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Everything coloured in a chart, for one background."""
+
+    name: str
+    text: str
+    dim: str
+    accent: str
+    series: tuple[str, ...]
+    sequential: tuple[RGB, ...]
+    diverging: tuple[RGB, ...]
+
+    def ramp(self, signed: bool) -> tuple[RGB, ...]:
+        """The ramp of a figure whose values do, or don't, lie about zero."""
+        return self.diverging if signed else self.sequential
+
+    def line(self, index: int, control: bool) -> Style:
+        """The style of the `index`-th series."""
+        if control:
+            return Style(color=self.dim)
+        return Style(color=self.series[index % len(self.series)])
+
+
+@cache
+def on(background: str, colours: int = 1 << 24) -> Palette:
+    """The palette for a `dark` or `light` background in a terminal with that many colours."""
+    few = colours <= 16
+    sequential = ramp(_FEW, blend=False) if few else ramp(_VIRIDIS)
+    diverging = ramp(_FEW_DIVERGING, blend=False) if few else ramp(_DIVERGING)
+    if background == "light":
+        series = ("#0072b2", "#b35c00", "#00795a", "#a8437f", "#7a6c00", "#c0392b", "#4a4a8a")
+        return Palette("light", "#24292f", "#8a9099", "#0550ae", series, sequential, diverging)
+    series = ("#56b4e9", "#f0a02c", "#35c9a2", "#e08bbb", "#f0e442", "#ff7a52", "#9aa5ff")
+    return Palette("dark", "#d7dce2", "#7d8590", "#6cb6ff", series, sequential, diverging)
+
+
+def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
+    """A ramp of STEPS colours through the anchors; in equal bands when they must not blend."""
+    colours = [_rgb(anchor) for anchor in anchors]
+    entries = []
+    for step in range(STEPS):
+        at = step / (STEPS - 1)
+        if not blend:
+            entries.append(colours[min(int(at * len(colours)), len(colours) - 1)])
+            continue
+        position = at * (len(colours) - 1)
+        left = min(int(position), len(colours) - 2)
+        share = position - left
+        pairs = zip(colours[left], colours[left + 1], strict=True)
+        red, green, blue = (round(a + (b - a) * share) for a, b in pairs)
+        entries.append((red, green, blue))
+    return tuple(entries)
+
+
+@cache
+def ink(background: RGB) -> str:
+    """Black or white: whichever is read better on this colour."""
+    return "#000000" if luminance(background) > 0.30 else "#ffffff"
+
+
+def luminance(colour: RGB) -> float:
+    """Relative luminance, 0 to 1."""
+    channels = [c / 255 for c in colour]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@cache
+def filled(background: RGB) -> Style:
+    """Text on a cell of this colour."""
+    return Style(color=ink(background), bgcolor=hex_of(background))
+
+
+def hex_of(colour: RGB) -> str:
+    """`#rrggbb`."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _rgb(code: str) -> RGB:
+    return int(code[0:2], 16), int(code[2:4], 16), int(code[4:6], 16)

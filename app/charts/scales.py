@@ -1,0 +1,105 @@
+"""Ranges of values, the ticks on them, and numbers as short text. Knows no colour and no layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from app.charts.palette import STEPS
+from core.views import Cell, Figure, Grid
+
+UNDEFINED = "·"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The range that a figure's values are drawn over; about zero when signed."""
+
+    low: float
+    high: float
+    signed: bool
+
+    def share(self, value: float) -> float:
+        """Where in the range a value lies, 0 to 1."""
+        if self.high <= self.low:
+            return 0.5
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def step(self, value: float) -> int:
+        """The entry of a colour ramp for a value."""
+        return round(self.share(value) * (STEPS - 1))
+
+
+def cells(figure: Figure) -> Iterator[Cell]:
+    """All cells of a figure that were measured."""
+    if isinstance(figure, Grid):
+        yield from (cell for row in figure.cells for cell in row if cell is not None)
+    else:
+        for panel in figure.panels:
+            for series in panel.series:
+                yield from series.cells
+
+
+def shown(figure: Figure) -> list[float]:
+    """All values that a figure draws."""
+    return [c.shown for c in cells(figure) if c.shown is not None and math.isfinite(c.shown)]
+
+
+def has_undefined(figure: Figure) -> bool:
+    """Is any measured cell without a value?"""
+    return any(cell.shown is None for cell in cells(figure))
+
+
+def scale_of(figure: Figure) -> Scale:
+    """The scale that fits a figure's values."""
+    values = shown(figure) or [0.0]
+    if figure.signed:
+        reach = max(abs(v) for v in values) or 1.0
+        return Scale(-reach, reach, True)
+    return Scale(min(values), max(values), False)
+
+
+def ticks(low: float, high: float, at_most: int) -> list[float]:
+    """Round numbers that cover the range in at most that many steps."""
+    if high <= low:
+        pad = abs(low) * 0.1 or 1.0
+        low, high = low - pad, high + pad
+    rough = (high - low) / max(1, at_most - 1)
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10, 20) if m * magnitude >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+def formatter(values: Iterable[float], signed: bool = False) -> Callable[[float], str]:
+    """One short form for all of a figure's numbers, so that they line up and compare."""
+    reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    sign = "+" if signed else ""
+    if reach == 0 or 0.01 <= reach < 100_000:
+        places = 3 if reach < 10 else 2 if reach < 100 else 1 if reach < 10_000 else 0
+        return lambda v: format(v, f"{sign}.{places}f")
+    return lambda v: _scientific(v, sign)
+
+
+def exact(value: float | None) -> str:
+    """Six significant digits."""
+    return "undefined" if value is None else format(value, ".6g")
+
+
+def tick_labels(values: list[float]) -> list[str]:
+    """The shortest form in which neighbouring ticks differ."""
+    reach = max((abs(v) for v in values), default=0.0)
+    if reach and not 1e-3 <= reach < 1e6:
+        return ["0" if v == 0 else _scientific(v, "") for v in values]
+    for places in range(7):
+        labels = [format(v, f".{places}f") for v in values]
+        if all(abs(float(t) - v) <= reach * 1e-6 for t, v in zip(labels, values, strict=True)):
+            return [t.lstrip("-") if float(t) == 0 else t for t in labels]
+    return [format(v, ".3g") for v in values]
+
+
+def _scientific(value: float, sign: str) -> str:
+    """1.2e-4, without the padding of the exponent."""
+    mantissa, exponent = format(value, f"{sign}.1e").split("e")
+    return f"{mantissa}e{int(exponent)}"

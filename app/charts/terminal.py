@@ -1,0 +1,83 @@
+"""A whole figure as text, for a terminal or a fenced block. Owns titles, footnotes and widths."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+
+from app.charts import bars, curves, grids
+from app.charts.legends import scale_legend, series_legend
+from app.charts.lines import Line, fitted, padded, text_of
+from app.charts.palette import Palette, on
+from app.charts.scales import cells, has_undefined, scale_of
+from app.text import plain
+from core.views import Figure, Grid, Kind, Lines
+
+NARROWEST = 24
+
+
+def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool) -> str:
+    """The figure as text, never wider than `width`.
+
+    Curves take about `height` rows; matrices, heat maps and bars take a row for each row of data.
+    Without colour every value is written out as a number.
+    """
+    width = max(NARROWEST, width)
+    palette = on("dark")
+    body: list[Line]
+    if isinstance(figure, Lines):
+        body = _curves(figure, width, height, palette)
+    elif kind == "bars":
+        body = _bars(figure, width, palette, colour)
+    else:
+        body = _grid(figure, width, palette, colour)
+    title = [Segment(fitted(_heading(figure), width).rstrip(), Style(bold=True))]
+    lines = [title, *body, *_footnotes(figure, width, palette)]
+    return text_of((padded(line, width) for line in lines), colour)
+
+
+def _heading(figure: Figure) -> str:
+    return f"{figure.title} [{figure.unit}]" if figure.unit else figure.title
+
+
+def _curves(figure: Lines, width: int, height: int, palette: Palette) -> list[Line]:
+    if not any(panel.series for panel in figure.panels):
+        return [[Segment("No values yet.")]]
+    legend = series_legend(figure, width, palette)
+    stacked = curves.across(len(figure.panels), width, height) == 1
+    least = 7 * (len(figure.panels) if stacked else 1)
+    room = max(least, height - len(legend) - 1)
+    drawn = curves.picture(figure, width=width, height=room, palette=palette)
+    return [*legend, *drawn.lines]
+
+
+def _grid(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
+    if not figure.rows or not figure.columns:
+        return [[Segment("No values yet.")]]
+    plan = grids.layout(figure, width, 10_000, colour=colour)
+    fit = max(1, (width - plan.label) // plan.cell)
+    lines: list[Line] = []
+    for part in grids.chunks(figure, fit):
+        flat = grids.Layout(plan.label, plan.cell, 1, False, plan.numbers)
+        painter = grids.Painter(part, flat, palette, colour, whole=figure)
+        lines.append(painter.heading())
+        lines += [painter.line(y) for y in range(len(part.rows))]
+    scale = scale_of(figure)
+    return [*lines, scale_legend(scale, width, palette, colour=colour)]
+
+
+def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
+    if not figure.rows or not figure.columns:
+        return [[Segment("No values yet.")]]
+    painter = bars.Painter(figure, width, palette, colour)
+    lines = [painter.line(y) for y in range(len(painter.places))]
+    if any(cell.chance is not None and cell.shown == cell.value for cell in cells(figure)):
+        lines.append([Segment(f"{bars.CHANCE} what chance alone gives", Style(color=palette.dim))])
+    return lines
+
+
+def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:
+    if not has_undefined(figure):
+        return []
+    words = f"· undefined: {plain(figure.empty) or 'no value'}"
+    return [[Segment(fitted(words, width).rstrip(), Style(color=palette.dim))]]

@@ -1,0 +1,12 @@
+"""The workstation in the terminal. It reads the database and computes nothing.
+
+app.py       the application: opening, themes, the palette of commands
+keys.py      every action, once: feeds key bindings, the bottom line, the help and the palette
+source.py    what screens ask of the database
+steering.py  from one choice to the next: measures, readings, models, layers, modules
+wording.py   numbers, times and states in words
+readout.py   what is said of the value under the cursor
+theme.py     the colours
+screens/     runs, one run, a new study, help, a question
+widgets/     one figure for each kind of view, and the lines around them
+"""

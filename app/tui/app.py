@@ -1,0 +1,97 @@
+"""The application: opens quickly, owns the themes and the palette of commands. Computes nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from app.tui import theme
+from app.tui.keys import ACTIONS, Where, bindings
+from app.tui.screens.runs import RunsScreen, Unreadable
+from app.tui.source import Source
+
+
+class TauscopeApp(App[str | None]):
+    """The workstation. Its result is a message to leave with, or None."""
+
+    TITLE = "tauscope"
+    BINDINGS = bindings("app")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012
+    CSS = """
+    Screen { background: $background; color: $foreground; layers: base; }
+    CommandPalette > Vertical { width: 80; max-width: 96%; }
+    """
+
+    def __init__(self, db_url: str | None) -> None:
+        super().__init__()
+        self.source = Source(db_url)
+        self.register_theme(theme.DARK)
+        self.register_theme(theme.LIGHT)
+        self.theme = theme.DARK.name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The colours that our own styles name, for any theme."""
+        return dict(theme.DARK.variables)
+
+    def on_mount(self) -> None:
+        self.push_screen(RunsScreen(self.source))
+
+    def on_unreadable(self, message: Unreadable) -> None:
+        """Leave with the reason when the database can't be opened at all."""
+        self.exit(message.words)
+
+    def action_help(self) -> None:
+        """Show the help of the screen beneath."""
+        from app.tui.screens.help import HelpScreen
+
+        screen = self.screen
+        if screen.is_modal:
+            return
+        topics = getattr(screen, "topics", list)()
+        places: tuple[Where, ...] = getattr(screen, "places", lambda: ("runs", "app"))()
+        self.push_screen(HelpScreen(places, topics))
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.theme = theme.other(self.theme)
+
+    def action_leave(self) -> None:
+        """Leave. Workers go on."""
+        self.exit(None)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Every action that would do something now."""
+        focused = screen.focused
+        for action in ACTIONS:
+            owner = {"app": self, "figure": focused}.get(action.where, screen)
+            if owner is None or action.name == "command_palette" or not _has(owner, action.id):
+                continue
+            name, _, rest = action.name.partition("(")
+            parameters = tuple(rest.rstrip(")").replace("'", "").split(", ")) if rest else ()
+            if owner.check_action(name, parameters):
+                yield SystemCommand(
+                    f"{action.label.capitalize()} ({action.shown})",
+                    action.help,
+                    lambda owner=owner, what=action.name: self.call_later(
+                        self.run_action, what, owner
+                    ),
+                )
+
+
+def run(db_url: str | None) -> None:
+    """Open the workstation on a database (None: the user's own)."""
+    trouble = TauscopeApp(db_url).run()
+    if trouble:
+        sys.exit(trouble)
+
+
+def _has(owner: object, binding_id: str) -> bool:
+    declared = getattr(type(owner), "BINDINGS", [])
+    return any(getattr(binding, "id", None) == binding_id for binding in declared) or any(
+        getattr(binding, "id", None) == binding_id
+        for base in type(owner).__mro__
+        for binding in base.__dict__.get("BINDINGS", ())
+    )

@@ -1,0 +1,122 @@
+"""Every action of the workstation, once. Feeds bindings, the bottom line, help and the palette.
+
+Each action has an id, so that a user's key map can rebind it. Plain letters only: function keys
+and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding
+
+Where = Literal["app", "runs", "run", "figure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Something that a key does somewhere. `rank` orders the bottom line; 0 keeps it out of there.
+
+    `shown` is how the keys are written for people.
+    """
+
+    id: str
+    keys: str
+    name: str
+    where: Where
+    shown: str
+    label: str
+    help: str
+    rank: int = 0
+
+
+def _action(
+    where: Where, name: str, keys: str, shown: str, label: str, help: str, rank: int = 0
+) -> Action:
+    return Action(
+        id=f"{where}.{name.replace('(', '-').strip(')')}".replace("'", "").replace(", ", "-"),
+        keys=keys,
+        name=name,
+        where=where,
+        shown=shown,
+        label=label,
+        help=help,
+        rank=rank,
+    )
+
+
+ACTIONS: tuple[Action, ...] = (
+    _action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
+    _action("runs", "start", "n", "n", "new study", "Start a study file", 2),
+    _action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
+    _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
+    _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
+    _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
+    _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
+    _action("runs", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
+    _action("runs", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
+    _action("runs", "ends(-1)", "home,g", "home g", "first", "Go to the newest run"),
+    _action("runs", "ends(1)", "end,G", "end G", "last", "Go to the oldest run"),
+    _action("run", "tab(1)", "1", "1", "first tab", "Go to the first tab"),
+    *(
+        _action("run", f"tab({n})", str(n), str(n), f"tab {n}", f"Go to tab {n}")
+        for n in range(2, 10)
+    ),
+    _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 9),
+    _action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
+    _action("run", "measure(1)", "m", "m", "measure", "Next measure", 1),
+    _action("run", "measure(-1)", "M", "M", "measure back", "Previous measure"),
+    _action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),
+    _action("run", "select('model', 1)", "right_square_bracket", "]", "model", "Next model", 3),
+    _action(
+        "run", "select('model', -1)", "left_square_bracket", "[", "model back", "Previous model"
+    ),
+    _action("run", "select('module', 1)", "o", "o", "module", "Next module or group", 4),
+    _action("run", "select('module', -1)", "O", "O", "module back", "Previous module or group"),
+    _action("run", "select('layer', 1)", "right_curly_bracket", "}", "layer", "Next layer", 5),
+    _action(
+        "run", "select('layer', -1)", "left_curly_bracket", "{", "layer back", "Previous layer"
+    ),
+    _action("run", "view", "v", "v", "view", "Next picture of this analysis", 6),
+    _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 7),
+    _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 8),
+    _action("run", "resume", "r", "r", "resume", "Resume this run if it ended early"),
+    _action("run", "back", "escape,b", "esc b", "back", "Go back to the list of runs", 10),
+    _action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
+    _action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),
+    _action("figure", "move(0, -1)", "up,k", "↑ k", "up", "Move the cursor up, or a series back"),
+    _action(
+        "figure", "move(0, 1)", "down,j", "↓ j", "down", "Move the cursor down, or a series on"
+    ),
+    _action("figure", "ends(-1)", "home", "home", "first", "Go to the first column or layer"),
+    _action("figure", "ends(1)", "end", "end", "last", "Go to the last column or layer"),
+    _action("figure", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
+    _action("figure", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
+    _action("figure", "dense", "e", "e", "overview", "Numbers, or the whole picture without them"),
+    _action("figure", "copy", "y", "y", "copy", "Copy what the readout says"),
+    _action("app", "help", "question_mark", "?", "help", "This help", 11),
+    _action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 13),
+    _action("app", "theme", "t", "t", "theme", "Dark or light"),
+    _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 12),
+)
+
+
+def actions(*places: Where) -> tuple[Action, ...]:
+    """The actions of these places, in the order of the registry."""
+    return tuple(action for action in ACTIONS if action.where in places)
+
+
+def bindings(where: Where) -> list[Binding]:
+    """The key bindings of a place. Those of the app itself reach its own methods from any screen."""
+    return [
+        Binding(
+            action.keys,
+            action.name,
+            action.help,
+            show=False,
+            id=action.id,
+            priority=action.name in {"next_tab", "previous_tab"},
+        )
+        for action in actions(where)
+    ]

@@ -1,0 +1,63 @@
+"""What is said of the value under the cursor: everything that is known of one cell, in words.
+
+Functions over cells alone: no widget.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from app.charts.scales import exact
+from core.views import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a figure's cursor stands: its coordinates, and the cell there if one was measured."""
+
+    coordinates: tuple[tuple[str, str], ...]
+    cell: Cell | None
+
+
+def value_of(spot: Spot, measure: str, empty: str) -> str:
+    """The value itself, to six significant digits, or why there is none."""
+    if spot.cell is None:
+        return "not measured"
+    if spot.cell.value is None:
+        return f"{measure} undefined: {empty}" if empty else f"{measure} undefined"
+    return f"{measure} {exact(spot.cell.value)}"
+
+
+def yardsticks(cell: Cell | None) -> list[str]:
+    """What the value is to be held against: chance, excess, interval, count."""
+    if cell is None:
+        return []
+    said = []
+    if cell.chance is not None:
+        spread = f" ± {format(cell.chance_sd, '.2g')}" if cell.chance_sd is not None else ""
+        said.append(f"chance {exact(cell.chance)}{spread}")
+    score = z_score(cell)
+    if score is not None:
+        said.append(f"z {score:+.1f}" if abs(score) < 1000 else f"z {score:+.1e}")
+    if cell.excess is not None:
+        said.append(f"excess {format(cell.excess, '+.6g')}")
+    if cell.low is not None and cell.high is not None:
+        said.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
+    if cell.n is not None:
+        said.append(f"n {cell.n:,}".replace(",", "\u202f"))
+    return said
+
+
+def z_score(cell: Cell) -> float | None:
+    """How many standard deviations of chance the value lies from chance."""
+    if cell.value is None or cell.chance is None or not cell.chance_sd:
+        return None
+    score = (cell.value - cell.chance) / cell.chance_sd
+    return score if math.isfinite(score) else None
+
+
+def copied(spot: Spot, measure: str, empty: str) -> str:
+    """The readout as one line of plain text."""
+    where = [f"{name} {value}" for name, value in spot.coordinates]
+    return ", ".join([*where, value_of(spot, measure, empty), *yardsticks(spot.cell)])

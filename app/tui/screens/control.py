@@ -1,0 +1,50 @@
+"""What the screens do to a run: cancel and resume it, off the screen's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from app.charts.lines import fitted
+from app.text import plain
+from app.tui.source import Source
+
+if TYPE_CHECKING:
+    from storage.runs import RunSummary
+
+
+def ask_to_cancel(screen: Screen[None], source: Source, run: RunSummary) -> None:
+    """Cancel a run once that is confirmed. Finished units are kept."""
+    from app.tui.screens.confirm import ConfirmScreen
+
+    name = fitted(run.name, min(40, len(plain(run.name)))).rstrip()
+    question = f"Cancel '{name}'? What is finished is kept, and r resumes it."
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            in_background(screen, lambda: source.cancel(run.id), "Asked the worker to stop.")
+
+    screen.app.push_screen(ConfirmScreen(question), answered)
+
+
+def resume(screen: Screen[None], source: Source, run: RunSummary) -> None:
+    """Start a worker on a run again."""
+    in_background(screen, lambda: source.resume(run.id), "Started a worker on this run.")
+
+
+def in_background(screen: Screen[None], work: Callable[[], Any], done: str) -> None:
+    """Do something that blocks, and say that it is done or what went wrong."""
+    from core.errors import TauscopeError
+
+    def doing() -> None:
+        try:
+            work()
+        except (TauscopeError, OSError) as error:
+            words = getattr(error, "title", str(error))
+            screen.app.call_from_thread(screen.notify, plain(words), severity="error", markup=False)
+        else:
+            screen.app.call_from_thread(screen.notify, done, timeout=3, markup=False)
+
+    screen.run_worker(doing, thread=True, exit_on_error=False)

@@ -1,0 +1,93 @@
+"""Help for the screen beneath: its keys from the registry, and how to read what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from app.text import plain
+from app.tui.keys import Action, Where, actions
+
+HEADINGS: dict[Where, str] = {
+    "runs": "Runs",
+    "run": "This run",
+    "figure": "In a figure",
+    "app": "Everywhere",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Something to be read before the keys: a heading and its paragraphs."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+
+
+def keys_table(places: Sequence[Where]) -> Content:
+    """All keys of these places, by place."""
+    blocks = []
+    for place in places:
+        rows = [Content.styled(HEADINGS[place], "bold $accent")]
+        rows += [_row(action) for action in actions(place)]
+        blocks.append(Content("\n").join(rows))
+    return Content("\n\n").join(blocks)
+
+
+def _row(action: Action) -> Content:
+    pad = " " * max(1, 12 - cell_len(action.shown))
+    return Content.assemble("  ", (action.shown, "bold"), pad, (action.help, "$foreground"))
+
+
+class HelpScreen(ModalScreen[None]):
+    """Goes with escape, q or ?."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $background 60%; }
+    HelpScreen > VerticalScroll {
+        width: 76; max-width: 96%; height: 90%; padding: 0 2;
+        background: $surface; border: round $accent;
+        border-title-color: $accent; border-subtitle-color: $muted;
+        scrollbar-size-vertical: 1;
+    }
+    HelpScreen Static { margin-bottom: 1; }
+    """
+    BINDINGS = (
+        Binding("escape,q,question_mark", "close", "Close"),
+        Binding("j", "down", "Down"),
+        Binding("k", "up", "Up"),
+    )
+
+    def __init__(self, places: Sequence[Where], topics: Sequence[Topic] = ()) -> None:
+        super().__init__()
+        self.places = tuple(places)
+        self.topics = tuple(topics)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll() as box:
+            box.border_title = "help"
+            box.border_subtitle = "esc closes"
+            for topic in self.topics:
+                words = "\n".join(plain(p) for p in topic.paragraphs if p)
+                yield Static(Content.assemble((plain(topic.heading), "bold $accent"), "\n", words))
+            yield Static(keys_table(self.places), id="keys")
+
+    def action_close(self) -> None:
+        """Back to what was beneath."""
+        self.dismiss(None)
+
+    def action_down(self) -> None:
+        """Scroll a line on."""
+        self.query_one(VerticalScroll).scroll_down(animate=False)
+
+    def action_up(self) -> None:
+        """Scroll a line back."""
+        self.query_one(VerticalScroll).scroll_up(animate=False)

@@ -1,0 +1,338 @@
+"""One run: a tab for each of its analyses with their pictures, and one with what else is known.
+
+Built from what the analyses declare; knows none of them by name. Reads, never computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from storage.runs import RunSummary
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher
+
+from app.tui import wording
+from app.tui.keys import Where, actions, bindings
+from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.screens.help import Topic
+from app.tui.source import Drawn, Source
+from app.tui.widgets.bar import Piece, Row, keys_line, tabs_line, two_ends
+from app.tui.widgets.facts import Facts
+from app.tui.widgets.pane import Pane
+from core.errors import TauscopeError
+from core.registry import Analysis
+from core.views import Selector
+
+POLL = 0.25
+SELECTORS = ("model", "module", "layer")
+
+
+class RunScreen(Screen[None]):
+    """Tabs of panes over one run, kept up to date while it runs."""
+
+    BINDINGS = bindings("run")
+    DEFAULT_CSS = """
+    RunScreen > #title { background: $panel; }
+    RunScreen > #tabs { background: $surface; }
+    RunScreen > #keys { background: $panel; }
+    RunScreen ContentSwitcher { height: 1fr; }
+    RunScreen .tab { height: 1fr; }
+    RunScreen .tab > Pane { display: none; }
+    RunScreen .tab > Pane.-chosen { display: block; }
+    RunScreen.-wide .tab > Pane { display: block; }
+    RunScreen.-wide .tab > Pane.-later { border-left: vkey $line; }
+    RunScreen.-zoomed .tab > Pane { display: none; }
+    RunScreen.-zoomed .tab > Pane.-chosen { display: block; border-left: none; }
+    """
+
+    @dataclass
+    class Polled(Message):
+        """The database was read: the run as it stands, or why it can't be read."""
+
+        run: RunSummary | None
+        trouble: str = ""
+
+    @dataclass
+    class Ready(Message):
+        """A pane's figure was read."""
+
+        pane: Pane
+        drawn: Drawn | None
+        trouble: str = ""
+
+    def __init__(self, source: Source, run_id: str) -> None:
+        super().__init__()
+        self.source = source
+        self.run_id = run_id
+        self.run: RunSummary | None = None
+        self.trouble = ""
+        self.analyses: tuple[Analysis, ...] = ()
+        self.tab = 0
+        self._reading = False
+        self._skip = 0
+
+    def compose(self) -> ComposeResult:
+        yield Row(self._title, id="title")
+        yield Row(self._tabs, id="tabs")
+        yield ContentSwitcher(id="body")
+        yield Row(self._keys, id="keys")
+
+    def on_mount(self) -> None:
+        self.set_interval(POLL, self._poll)
+        self._poll()
+
+    # Reading
+
+    def _poll(self) -> None:
+        """Four times a second while it runs; once a second after that."""
+        self._skip = (self._skip + 1) % 4
+        idle = self.run is not None and self.run.status not in wording.UNDER_WAY
+        if self._reading or not self.is_current or (idle and self._skip):
+            return
+        self._reading = True
+        self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
+
+    def _read(self) -> None:
+        try:
+            message = self.Polled(self.source.run(self.run_id))
+        except TauscopeError as error:
+            message = self.Polled(None, error.title)
+        finally:
+            self._reading = False
+        self.post_message(message)
+
+    async def on_run_screen_polled(self, message: Polled) -> None:
+        """Show where the run stands; read the pictures anew when it has got further."""
+        self.trouble = message.trouble
+        old, new = self.run, message.run
+        if new is not None:
+            self.run = new
+            if old is None:
+                await self._build(new)
+            elif (old.done, old.status, old.warnings) != (new.done, new.status, new.warnings):
+                self._renew()
+        for row in self.query(Row):
+            row.renew()
+
+    async def _build(self, run: RunSummary) -> None:
+        """Mount the tabs, once it is known which analyses the run has."""
+        self.analyses = self.source.analyses(run)
+        body = self.query_one(ContentSwitcher)
+        for number, analysis in enumerate(self.analyses):
+            count = len(analysis.views)
+            panes = [Pane(analysis, view, i, count) for i, view in enumerate(analysis.views, 1)]
+            for pane in panes:
+                pane.add_class("-chosen" if pane is panes[0] else "-later")
+            await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
+        await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
+        self._go(0)
+
+    def _renew(self) -> None:
+        """Read again what the tab shows."""
+        if self.tab < len(self.analyses):
+            for pane in self._panes():
+                self._want(pane)
+        else:
+            self._read_facts()
+
+    def on_pane_wanted(self, message: Pane.Wanted) -> None:
+        self._want(message.pane)
+
+    def _want(self, pane: Pane) -> None:
+        choice = pane.choice
+
+        def reading() -> None:
+            try:
+                drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice)
+            except TauscopeError as error:
+                self.post_message(self.Ready(pane, None, error.title))
+            else:
+                self.post_message(self.Ready(pane, drawn))
+
+        group = f"{pane.analysis.name}/{pane.view.key}"
+        self.run_worker(reading, thread=True, group=group, exclusive=True, exit_on_error=False)
+
+    def on_run_screen_ready(self, message: Ready) -> None:
+        """Hand a figure to its pane."""
+        self.trouble = message.trouble
+        if message.drawn is not None:
+            message.pane.accept(message.drawn)
+        self.query_one("#keys", Row).renew()
+
+    def _read_facts(self) -> None:
+        facts = self.query_one(Facts)
+        run = self.run
+
+        def reading() -> None:
+            try:
+                warnings = self.source.warnings(self.run_id)
+            except TauscopeError as error:
+                self.post_message(self.Polled(None, error.title))
+            else:
+                if run is not None:
+                    self.app.call_from_thread(facts.show, run, warnings)
+
+        self.run_worker(reading, thread=True, group="facts", exclusive=True, exit_on_error=False)
+
+    # What is where
+
+    def _panes(self) -> list[Pane]:
+        return list(self.query(f"#tab-{self.tab} Pane").results(Pane))
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane that keys act on."""
+        return next((pane for pane in self._panes() if pane.has_class("-chosen")), None)
+
+    def _choose(self, pane: Pane) -> None:
+        for other in self._panes():
+            other.set_class(other is pane, "-chosen")
+        pane.figure.focus()
+        self.query_one("#keys", Row).renew()
+
+    def _go(self, tab: int) -> None:
+        self.tab = tab
+        self.query_one(ContentSwitcher).current = f"tab-{tab}"
+        self._renew()
+        pane = self.pane
+        if pane is not None:
+            pane.figure.focus()
+        else:
+            self.query_one(Facts).focus()
+        for row in self.query(Row):
+            row.renew()
+
+    def on_descendant_focus(self) -> None:
+        """A click chooses its pane."""
+        pane = next((p for p in self._panes() if p.figure.has_focus), None)
+        if pane is not None and not pane.has_class("-chosen"):
+            self._choose(pane)
+
+    def topics(self) -> list[Topic]:
+        """How to read what is shown, for the help."""
+        pane = self.pane
+        if pane is None:
+            return []
+        spec = pane.spec
+        topics = [Topic(pane.view.title, (pane.view.caption,))]
+        if spec is not None:
+            unit = f"Unit: {spec.unit}." if spec.unit else ""
+            better = "" if spec.better == "neither" else f"{spec.better.capitalize()} is better."
+            empty = f"Empty where {spec.empty}." if spec.empty else ""
+            topics.append(Topic(spec.title, (spec.description, unit, better, empty)))
+        return topics
+
+    def places(self) -> tuple[Where, ...]:
+        """Where the keys of this screen come from."""
+        return ("run", "figure", "app")
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would do something: keys that can't are not shown either."""
+        run, pane = self.run, self.pane if self.is_mounted else None
+        if action == "cancel":
+            return run is not None and run.status in wording.UNDER_WAY
+        if action == "resume":
+            return run is not None and run.status in wording.ENDED_EARLY
+        if action in {"measure", "reading"}:
+            return pane is not None and action in pane.offered()
+        if action == "select":
+            return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
+        if action in {"view", "zoom"}:
+            return len(self._panes()) > 1 if self.is_mounted else False
+        return True
+
+    def action_tab(self, number: int) -> None:
+        """Go to a tab by its number."""
+        if self.run is not None and number <= len(self.analyses) + 1:
+            self._go(number - 1)
+
+    def action_next_tab(self) -> None:
+        """Go to the tab after this one."""
+        self.action_tab((self.tab + 1) % (len(self.analyses) + 1) + 1)
+
+    def action_previous_tab(self) -> None:
+        """Go to the tab before this one."""
+        self.action_tab((self.tab - 1) % (len(self.analyses) + 1) + 1)
+
+    def action_measure(self, by: int) -> None:
+        """Switch the measure."""
+        if self.pane is not None:
+            self.pane.next_measure(by)
+
+    def action_reading(self) -> None:
+        """Switch between raw, chance and excess."""
+        if self.pane is not None:
+            self.pane.next_reading()
+
+    def action_select(self, selector: str, by: int) -> None:
+        """Switch the model, the module or the layer."""
+        if self.pane is not None:
+            self.pane.next_value(cast(Selector, selector), by)
+
+    def action_view(self) -> None:
+        """Go to the next picture of this tab."""
+        panes = self._panes()
+        if self.pane is not None and len(panes) > 1:
+            self._choose(panes[(panes.index(self.pane) + 1) % len(panes)])
+
+    def action_zoom(self) -> None:
+        """One picture on the whole screen, and back."""
+        self.toggle_class("-zoomed")
+
+    def action_cancel(self) -> None:
+        """Cancel this run, once confirmed."""
+        if self.run is not None:
+            ask_to_cancel(self, self.source, self.run)
+
+    def action_resume(self) -> None:
+        """Start a worker on this run again."""
+        if self.run is not None:
+            resume(self, self.source, self.run)
+
+    def action_back(self) -> None:
+        """Go back to the runs."""
+        self.dismiss(None)
+
+    # Rows
+
+    def _title(self, width: int) -> Content:
+        run = self.run
+        if self.trouble:
+            return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
+        if run is None:
+            return two_ends([(" Reading…", "$muted")], [], width)
+        return two_ends([(" tauscope ", "$muted"), (run.name, "bold")], _state(run), width)
+
+    def _tabs(self, width: int) -> Content:
+        if self.run is None:
+            return Content("")
+        titles = [*(analysis.title for analysis in self.analyses), "Run"]
+        return tabs_line(titles, self.tab, width)
+
+    def _keys(self, width: int) -> Content:
+        return keys_line([a for a in actions("run", "app") if self._shown(a.name)], width)
+
+    def _shown(self, name: str) -> bool:
+        action, _, rest = name.partition("(")
+        parameters = tuple(s for s in SELECTORS if s in rest)
+        return bool(self.check_action(action, parameters))
+
+
+def _state(run: RunSummary) -> list[Piece]:
+    """Where the run stands, for the right end of the title."""
+    tone = f"${wording.TONES.get(run.status, 'muted')}"
+    sign = wording.SIGNS.get(run.status, "?")
+    warned = [(f"{run.warnings} ⚠  ", "$warning")] if run.warnings else []
+    status = "stopping" if run.cancel_requested and run.status == "running" else run.status
+    if run.status != "running":
+        return [*warned, (f"{sign} {status} ", tone)]
+    done, rest = wording.bar(run, 12)
+    words = f" {wording.percent(run)}  {wording.remaining(run, wording.now())} "
+    return [*warned, (f"{sign} {status} ", tone), (done, tone), (rest, "$muted"), (words, tone)]

@@ -1,0 +1,242 @@
+"""The first screen: all runs, live, and what is known of the selected one. Computes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from app.tui import wording
+from app.tui.keys import actions, bindings
+from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.source import Source
+from app.tui.widgets.bar import Row, keys_line, two_ends
+from app.tui.widgets.run_detail import detail
+from app.tui.widgets.run_list import RunList
+
+if TYPE_CHECKING:
+    from storage.runs import RunSummary
+
+POLL = 0.25
+EMPTY = (
+    "No runs yet.\n\n"
+    "Press n to start a study file, or leave with q and run `tauscope demo`:\n"
+    "it builds a small family of models and looks at what tuning did to it."
+)
+
+
+@dataclass
+class Unreadable(Message):
+    """The database could not be opened at all."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The runs at one moment, or why they can't be read."""
+
+    runs: tuple[RunSummary, ...]
+    trouble: str = ""
+
+
+class RunsScreen(Screen[None]):
+    """Lists the runs; opens, starts, cancels and resumes them."""
+
+    BINDINGS = bindings("runs")
+    DEFAULT_CSS = """
+    RunsScreen > #title { background: $panel; }
+    RunsScreen > #detail { height: 5; padding: 0 1; border-top: solid $line; }
+    RunsScreen > #filter { border: none; height: 1; padding: 0 1; background: $panel; }
+    RunsScreen > #keys { background: $panel; }
+    """
+
+    @dataclass
+    class Polled(Message):
+        """The database was read."""
+
+        snapshot: Snapshot
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, RunsScreen.Polled)
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        self.snapshot: Snapshot | None = None
+        self._reading = False
+
+    def compose(self) -> ComposeResult:
+        yield Row(self._title, id="title")
+        yield RunList(id="runs")
+        yield Static("", id="detail", markup=False)
+        yield Input(placeholder="show only runs that contain…", id="filter")
+        yield Row(self._keys, id="keys")
+
+    def on_mount(self) -> None:
+        self.query_one("#filter").display = False
+        self.query_one(RunList).empty = "Reading the database…"
+        self.query_one(RunList).focus()
+        self.set_interval(POLL, self._poll)
+        self.call_after_refresh(self._poll)
+
+    def on_screen_resume(self) -> None:
+        self._poll()
+
+    def _poll(self) -> None:
+        if not self._reading and self.is_current:
+            self._reading = True
+            self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
+
+    def _read(self) -> None:
+        from core.errors import TauscopeError
+
+        try:
+            snapshot = Snapshot(self.source.runs())
+        except TauscopeError as error:
+            snapshot = Snapshot((), f"{error.title} {error.hint}".strip())
+        finally:
+            self._reading = False
+        self.post_message(self.Polled(snapshot))
+
+    def on_runs_screen_polled(self, message: Polled) -> None:
+        """Show the new moment; a database that can't be read keeps the last one on screen."""
+        new, old = message.snapshot, self.snapshot
+        if new.trouble and old is None:
+            self.app.post_message(Unreadable(new.trouble))
+            return
+        runs = new.runs if not new.trouble or old is None else old.runs
+        running = any(run.status in wording.UNDER_WAY for run in runs)
+        same = old is not None and (runs, new.trouble) == (old.runs, old.trouble)
+        self.snapshot = Snapshot(runs, new.trouble)
+        if not same or running:
+            self._fill()
+
+    def _fill(self) -> None:
+        listing = self.query_one(RunList)
+        listing.empty = EMPTY
+        snapshot = self.snapshot or Snapshot(())
+        word = self.query_one("#filter", Input).value.casefold()
+        found = [run for run in snapshot.runs if word in _searched(run)]
+        if snapshot.runs and not found:
+            listing.empty = "No run contains this word. Press / and clear it."
+        listing.fill(found)
+        self.query_one("#title", Row).renew()
+
+    def on_run_list_changed(self) -> None:
+        self.query_one("#detail", Static).update(self._detail())
+        self.query_one("#keys", Row).renew()
+
+    def on_run_list_opened(self) -> None:
+        self.action_open()
+
+    def on_input_changed(self) -> None:
+        self._fill()
+
+    def on_input_submitted(self) -> None:
+        self._close_filter()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would do something: keys that can't are not shown either."""
+        run = self.query_one(RunList).current if self.is_mounted else None
+        if action == "cancel":
+            return run is not None and run.status in wording.UNDER_WAY
+        if action == "resume":
+            return run is not None and run.status in wording.ENDED_EARLY
+        if action in {"open", "filter"}:
+            return bool(self.snapshot and self.snapshot.runs)
+        return True
+
+    def action_move(self, by: int) -> None:
+        """Select a run above or below."""
+        self.query_one(RunList).move(by)
+
+    def action_page(self, way: int) -> None:
+        """Select a run a page away."""
+        listing = self.query_one(RunList)
+        listing.move(way * max(1, listing.size.height - 2))
+
+    def action_ends(self, way: int) -> None:
+        """Select the newest or the oldest run."""
+        self.query_one(RunList).move(way * 1_000_000)
+
+    def action_open(self) -> None:
+        """Open the selected run."""
+        run = self.query_one(RunList).current
+        if run is not None:
+            self.open(run.id)
+
+    def open(self, run_id: str) -> None:
+        """Show one run."""
+        from app.tui.screens.run import RunScreen
+
+        self.app.push_screen(RunScreen(self.source, run_id))
+
+    def action_start(self) -> None:
+        """Ask for a study file and start it."""
+        from app.tui.screens.start import StartScreen
+
+        def started(run_id: str | None) -> None:
+            if run_id:
+                self.open(run_id)
+
+        self.app.push_screen(StartScreen(self.source), started)
+
+    def action_cancel(self) -> None:
+        """Cancel the selected run, once confirmed."""
+        run = self.query_one(RunList).current
+        if run is not None:
+            ask_to_cancel(self, self.source, run)
+
+    def action_resume(self) -> None:
+        """Start a worker on the selected run again."""
+        run = self.query_one(RunList).current
+        if run is not None:
+            resume(self, self.source, run)
+
+    def action_filter(self) -> None:
+        """Type a word that runs must contain."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def key_escape(self) -> None:
+        """Drop the filter."""
+        self.query_one("#filter", Input).value = ""
+        self._close_filter()
+
+    def _close_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.display = bool(box.value)
+        self.query_one(RunList).focus()
+
+    def _title(self, width: int) -> Content:
+        left = [(" tauscope ", "bold $accent"), ("what fine-tuning did", "$muted")]
+        snapshot = self.snapshot
+        if snapshot is None:
+            return two_ends(left, [], width)
+        if snapshot.trouble:
+            return two_ends([(f" ! {snapshot.trouble}", "bold $warning")], [], width)
+        active = sum(run.status == "running" for run in snapshot.runs)
+        words = f"{len(snapshot.runs)} run{'s' if len(snapshot.runs) != 1 else ''}"
+        if active:
+            words += f", {active} running"
+        return two_ends(left, [(words + " ", "$muted")], width)
+
+    def _keys(self, width: int) -> Content:
+        offered = [a for a in actions("runs", "app") if self.check_action(a.name, ())]
+        return keys_line(offered, width)
+
+    def _detail(self) -> Content:
+        run = self.query_one(RunList).current
+        width = max(20, self.size.width - 2)
+        return detail(run, width) if run is not None else Content("")
+
+
+def _searched(run: RunSummary) -> str:
+    return " ".join((run.name, run.id, run.status, *run.models)).casefold()

@@ -1,0 +1,112 @@
+"""What the screens ask of the database, and of the launcher of jobs. Owns one open database.
+
+Every method may block: screens call them from threads. Heavy modules are imported when first
+needed, so that the first screen is painted before.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.runs import RunSummary
+
+    from core.registry import Analysis
+    from core.views import Catalogue, Choice, Figure, View
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure under a choice, with what the run ranges over."""
+
+    choice: Choice
+    catalogue: Catalogue
+    figure: Figure
+
+
+class Source:
+    """The database behind the screens; opened at the first question."""
+
+    def __init__(self, url: str | None) -> None:
+        self.url = url
+        self._lock = threading.Lock()
+        self._database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        """The open database. Raises StorageError."""
+        with self._lock:
+            if self._database is None:
+                from storage.database import open_database
+
+                self._database = open_database(self.url)
+            return self._database
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """All runs, newest first."""
+        from storage.runs import list_runs
+
+        found = list_runs(self.database)
+        return tuple(sorted(found, key=lambda run: run.created, reverse=True))
+
+    def run(self, run_id: str) -> RunSummary:
+        """One run as it stands now. Raises RunError when it is gone."""
+        from storage.runs import find_run
+
+        return find_run(self.database, run_id)
+
+    def warnings(self, run_id: str) -> Sequence[Any]:
+        """What the run was warned of."""
+        from storage.runs import warnings
+
+        return list(warnings(self.database, run_id))
+
+    def analyses(self, run: RunSummary) -> tuple[Analysis, ...]:
+        """The declarations of the run's analyses that have pictures, in the registry's order."""
+        from core import registry
+
+        return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
+
+    def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
+        """The figure of a view under a choice (None: the one it opens with)."""
+        from storage.runs import catalogue, measurements
+
+        from app.tui.steering import settled
+        from core.views import default_choice, figure, query
+
+        ranges = catalogue(self.database, run_id, analysis.name)
+        choice = settled(view, choice or default_choice(view, ranges), ranges)
+        rows = measurements(self.database, run_id, analysis.name, query(view, choice))
+        spec = analysis.metric(choice.measure)
+        return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec))
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for the run to stop."""
+        from storage.runs import request_cancel
+
+        request_cancel(self.database, run_id)
+
+    def resume(self, run_id: str) -> int:
+        """Start a worker on a run that ended early."""
+        from app.jobs import start_detached
+
+        return start_detached(self.database.url, run_id)
+
+    def start(self, path: Path) -> str:
+        """Start the study in a file, or its unfinished run, in a worker of its own."""
+        from storage.runs import create_run, unfinished_run
+
+        from app.jobs import start_detached
+        from core import registry, study
+
+        read = study.read(path)
+        analyses = registry.names()
+        found = unfinished_run(self.database, read.key(analyses))
+        run_id = found or create_run(self.database, read, analyses)
+        start_detached(self.database.url, run_id)
+        return run_id

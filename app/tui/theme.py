@@ -1,0 +1,52 @@
+"""The colours of the workstation: a dark theme by default and a light one. Knows no widget."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="tauscope-dark",
+    primary="#6cb6ff",
+    secondary="#8b949e",
+    accent="#6cb6ff",
+    success="#56c9a0",
+    warning="#f0a02c",
+    error="#ff7a6b",
+    foreground="#d7dce2",
+    background="#0d1117",
+    surface="#12171f",
+    panel="#1b222c",
+    dark=True,
+    variables={
+        "muted": "#7d8590",
+        "line": "#2a323d",
+        "input-cursor-background": "#6cb6ff",
+        "border": "#3d4754",
+        "border-blurred": "#2a323d",
+    },
+)
+LIGHT = Theme(
+    name="tauscope-light",
+    primary="#0550ae",
+    secondary="#57606a",
+    accent="#0550ae",
+    success="#116d4e",
+    warning="#8f5200",
+    error="#b3261e",
+    foreground="#24292f",
+    background="#ffffff",
+    surface="#f6f8fa",
+    panel="#e9edf1",
+    dark=False,
+    variables={
+        "muted": "#666f79",
+        "line": "#d3d9df",
+        "border": "#b5bdc6",
+        "border-blurred": "#d3d9df",
+    },
+)
+
+
+def other(name: str) -> str:
+    """The theme that the key switches to."""
+    return LIGHT.name if name == DARK.name else DARK.name

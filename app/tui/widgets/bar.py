@@ -1,0 +1,109 @@
+"""One-row bars of text: the title with progress, the tabs, and the keys at the bottom.
+
+What stands in them is made by functions from widths and words; the widgets only show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.style import Style
+from textual.widgets import Static
+
+from app.charts.lines import exactly
+from app.text import plain
+from app.tui.keys import Action
+
+Piece = tuple[str, str]
+"""Words and the style they are shown in."""
+
+
+def keys_line(actions: Sequence[Action], width: int) -> Content:
+    """As many keys as fit, the most important kept, in the order of their rank."""
+    ranked = sorted((a for a in actions if a.rank), key=lambda action: action.rank)
+    while ranked and sum(_key_size(a) for a in ranked) > width:
+        ranked.remove(_least(ranked))
+    pieces: list[Content] = []
+    for action in ranked:
+        meta = Style.from_meta({"@click": _clicked(action)})
+        key = action.shown.split()[0]
+        pieces.append(Content.styled(f" {key}", "$accent bold") + f" {action.label} ")
+        pieces[-1] = pieces[-1].stylize(meta)
+    return Content("").join(pieces)
+
+
+def tabs_line(titles: Sequence[str], chosen: int, width: int) -> Content:
+    """Numbered tabs; where they don't fit, the titles of the others are cut."""
+    room = width
+    names = [plain(title) for title in titles]
+    excess = sum(cell_len(n) + 5 for n in names) - room
+    if excess > 0 and len(names) > 1:
+        each = max(3, (room - cell_len(names[chosen]) - 5) // (len(names) - 1) - 5)
+        names = [
+            n if i == chosen else exactly(n, min(cell_len(n), each)) for i, n in enumerate(names)
+        ]
+    pieces = []
+    for i, name in enumerate(names):
+        style = "bold $background on $accent" if i == chosen else "$muted"
+        tab = Content.styled(f" {i + 1} {name} ", style) + " "
+        pieces.append(tab.stylize(Style.from_meta({"@click": f"screen.tab({i + 1})"})))
+    return Content("").join(pieces)
+
+
+def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Content:
+    """Words at both ends of a row; the left ones give way."""
+    tail = [(plain(text), style) for text, style in right]
+    room = max(0, width - sum(cell_len(text) for text, _ in tail) - 1)
+    head: list[Piece] = []
+    for text, style in left:
+        text = plain(text)
+        if room <= 0:
+            break
+        if cell_len(text) > room:
+            text = exactly(text, room)
+        head.append((text, style))
+        room -= cell_len(text)
+    return Content.assemble(*head, " " * (room + 1), *tail)
+
+
+class Row(Static):
+    """A row of the screen whose words are made anew for its width."""
+
+    DEFAULT_CSS = """
+    Row {
+        height: 1; width: 1fr; text-wrap: nowrap;
+        link-style: none; link-color: $foreground; link-background: transparent;
+        link-style-hover: bold; link-color-hover: $accent; link-background-hover: transparent;
+    }
+    """
+
+    def __init__(self, make: Callable[[int], Content], *, id: str, classes: str = "") -> None:
+        super().__init__("", id=id, classes=classes, markup=False)
+        self._make = make
+
+    def on_resize(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Make the words again; nothing is painted when they stayed the same."""
+        if self.size.width:
+            made = self._make(self.size.width)
+            if made != self.content:
+                self.update(made)
+
+
+def _key_size(action: Action) -> int:
+    return len(action.shown.split()[0]) + len(action.label) + 3
+
+
+def _least(ranked: Sequence[Action]) -> Action:
+    """What the bottom line loses first: never help, quit, or the way back."""
+    kept = {"app.help", "app.leave", "run.back"}
+    return next((a for a in reversed(ranked) if a.id not in kept), ranked[-1])
+
+
+def _clicked(action: Action) -> str:
+    place = {"app": "app", "figure": "focused"}.get(action.where, "screen")
+    return f"{place}.{action.name}" if "(" in action.name else f"{place}.{action.name}()"

@@ -1,0 +1,157 @@
+"""Curves with a cursor: a rule through one layer, and in the legend every series' value there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+
+from app.charts import curves
+from app.charts.legends import series_legend, series_of
+from app.charts.lines import Line
+from app.charts.scales import UNDEFINED, formatter, shown
+from app.tui.readout import Spot
+from app.tui.widgets.figure import FigureView, Place
+from core.views import Cell, Lines, Series
+
+
+class CurvesView(FigureView):
+    """Panels of lines. The cursor is a series (of some panel) and a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._picture = curves.Picture([], ())
+        self._legend = 1
+
+    @property
+    def lines(self) -> Lines:
+        """The figure shown."""
+        assert isinstance(self._figure, Lines)
+        return self._figure
+
+    def filled(self) -> bool:
+        return bool(self._stops())
+
+    def arrange(self, width: int, height: int) -> None:
+        self._legend = len(series_legend(self.lines, width, self.palette, self._values((0, 0))))
+        self._picture = curves.picture(
+            self.lines, width=width, height=max(5, height - self._legend), palette=self.palette
+        )
+
+    def paint(self, y: int, cursor: Place | None) -> Line:
+        if y < self._legend:
+            return self._legend_rows(cursor)[y]
+        row = y - self._legend
+        if row >= len(self._picture.lines):
+            return []
+        line = self._picture.lines[row]
+        return line if cursor is None else self._ruled(line, row, cursor)
+
+    def touched(self, cursor: Place) -> Iterable[Region]:
+        x = self._xs()[cursor[1]]
+        yield Region(0, 0, self.size.width, self._legend)
+        for frame in self._picture.frames:
+            top = frame.top + self._legend
+            yield Region(frame.column(x), top, 1, frame.height)
+
+    def spot_at(self, cursor: Place) -> Spot:
+        panel, series = self._stops()[cursor[0]]
+        x = self._xs()[cursor[1]]
+        where = (
+            ("model", series.name),
+            (self.lines.x_label, str(x)),
+            ("module", self.lines.panels[panel].title),
+        )
+        return Spot(where, _cell(series, x))
+
+    def clamped(self, cursor: Place) -> Place:
+        stops, xs = len(self._stops()), len(self._xs())
+        return max(0, min(cursor[0], stops - 1)), max(0, min(cursor[1], xs - 1))
+
+    def action_page(self, way: int) -> None:
+        """The same series in the next panel."""
+        panel, series = self._stops()[self.cursor[0]]
+        for at, (other, same) in enumerate(self._stops()):
+            if other == panel + way and same.name == series.name:
+                self.cursor = (at, self.cursor[1])
+
+    def place_at(self, x: int, y: int) -> Place | None:
+        """The layer nearest to the click, and in its panel the series nearest to it."""
+        row = y - self._legend
+        for panel, frame in enumerate(self._picture.frames):
+            inside = frame.left <= x < frame.left + frame.width
+            if not (inside and frame.top <= row < frame.top + frame.height):
+                continue
+            xs = self._xs()
+            i = min(range(len(xs)), key=lambda i: abs(frame.column(xs[i]) - x))
+            near = [
+                (abs(frame.row(cell.shown) - row), at)
+                for at, (own, series) in enumerate(self._stops())
+                if own == panel
+                and (cell := _cell(series, xs[i])) is not None
+                and cell.shown is not None
+            ]
+            return (min(near)[1], i) if near else None
+        return None
+
+    def _stops(self) -> list[tuple[int, Series]]:
+        """Every series of every panel: where the cursor goes up and down."""
+        return [(p, s) for p, panel in enumerate(self.lines.panels) for s in panel.series]
+
+    def _xs(self) -> list[int]:
+        return sorted({x for _, series in self._stops() for x in series.xs})
+
+    def _values(self, cursor: Place) -> list[str]:
+        """What each series is worth at the cursor's layer, in the cursor's panel."""
+        panel, _ = self._stops()[cursor[0]]
+        x = self._xs()[cursor[1]]
+        values = shown(self.lines)
+        write = formatter(values, self.lines.signed)
+        size = max((len(write(v)) for v in values), default=1)
+        here = {s.name: _cell(s, x) for s in self.lines.panels[panel].series}
+        found = [here.get(series.name) for series in series_of(self.lines)]
+        return [
+            (write(c.shown) if c is not None and c.shown is not None else UNDEFINED).rjust(size)
+            for c in found
+        ]
+
+    def _legend_rows(self, cursor: Place | None) -> list[Line]:
+        size = self.size.width
+        if cursor is None:
+            blank = [" " * len(v) for v in self._values((0, 0))]
+            return series_legend(self.lines, size, self.palette, blank)
+        names = [series.name for series in series_of(self.lines)]
+        chosen = names.index(self._stops()[cursor[0]][1].name)
+        return series_legend(self.lines, size, self.palette, self._values(cursor), chosen)
+
+    def _ruled(self, line: Line, row: int, cursor: Place) -> Line:
+        """The row with the cursor's rule and, on the chosen series, its point."""
+        panel, series = self._stops()[cursor[0]]
+        x = self._xs()[cursor[1]]
+        cell = _cell(series, x)
+        for number, frame in enumerate(self._picture.frames):
+            if not frame.top <= row < frame.top + frame.height:
+                continue
+            column = frame.column(x)
+            here = number == panel and cell is not None and cell.shown is not None
+            if here and cell is not None and frame.row(cell.shown or 0.0) == row:
+                style = Style(color=self.palette.accent, bold=True, reverse=True)
+                line = _over(line, column, "◉", style)
+            else:
+                line = _over(line, column, "", Style(color=self.palette.accent))
+        return line
+
+
+def _over(line: Line, column: int, character: str, style: Style) -> Line:
+    """One cell replaced; where nothing is drawn, by the cursor's rule."""
+    before, cell, after = Segment.divide(line, [column, column + 1, 1_000_000])
+    beneath = "".join(segment.text for segment in cell)
+    if not character and beneath.strip(" ╌"):
+        return line
+    return [*before, Segment(character or "┊", style), *after]
+
+
+def _cell(series: Series, x: int) -> Cell | None:
+    return series.cells[series.xs.index(x)] if x in series.xs else None

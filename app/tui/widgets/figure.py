@@ -1,0 +1,210 @@
+"""What all figures share: a cursor, scrolling that follows it, and painting only what changed.
+
+A kind of figure says how it is laid out, how one row is drawn, and where its cursor may go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from app.charts.lines import Line
+from app.charts.palette import Palette, on
+from app.tui.keys import bindings
+from app.tui.readout import Spot
+from core.views import Figure
+
+Place = tuple[int, int]
+
+
+class FigureView(Widget, can_focus=True):
+    """One figure with a cursor on it. Kinds override what is marked so."""
+
+    BINDINGS = bindings("figure")
+    DEFAULT_CSS = "FigureView { width: 1fr; height: 1fr; }"
+    DENSE: ClassVar[bool] = False
+    """Has this kind a view without numbers?"""
+
+    cursor: reactive[Place] = reactive((0, 0), repaint=False)
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands elsewhere, or on another value."""
+
+        view: FigureView
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, FigureView.Moved) and message.view is self.view
+
+    @dataclass
+    class Copied(Message):
+        """What is known of the value under the cursor is wanted on the clipboard."""
+
+        view: FigureView
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.top = 0
+        self._figure: Figure | None = None
+        self._arranged: tuple[Size, str, bool] | None = None
+        self._strips: dict[int, Strip] = {}
+
+    def show(self, figure: Figure) -> None:
+        """Draw this figure from now on; the cursor stays where it was as far as it can."""
+        self._figure = figure
+        self._arranged = None
+        self.set_reactive(FigureView.cursor, self.clamped(self.cursor))
+        self.refresh()
+        self.post_message(self.Moved(self))
+
+    def spot(self) -> Spot | None:
+        """Where the cursor stands."""
+        return self.spot_at(self.cursor) if self._figure is not None and self.filled() else None
+
+    @property
+    def palette(self) -> Palette:
+        """The colours for this theme and terminal."""
+        few = self.app.console.color_system == "standard"
+        background = "dark" if self.app.current_theme.dark else "light"
+        return on(background, 16 if few else 1 << 24)
+
+    # What a kind of figure overrides.
+
+    def filled(self) -> bool:
+        """Is there anything to draw?"""
+        raise NotImplementedError
+
+    def arrange(self, width: int, height: int) -> None:
+        """Lay the figure out."""
+        raise NotImplementedError
+
+    def paint(self, y: int, cursor: Place | None) -> Line:
+        """The row y of the widget, with the cursor where it touches that row."""
+        raise NotImplementedError
+
+    def touched(self, cursor: Place) -> Iterable[Region]:
+        """The regions that look different for having the cursor there."""
+        raise NotImplementedError
+
+    def spot_at(self, cursor: Place) -> Spot:
+        """The coordinates and the cell at a place."""
+        raise NotImplementedError
+
+    def clamped(self, cursor: Place) -> Place:
+        """The nearest place that exists."""
+        raise NotImplementedError
+
+    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+        """The place that many steps away (it need not exist)."""
+        return cursor[0] + dy, cursor[1] + dx
+
+    def place_at(self, x: int, y: int) -> Place | None:
+        """The place under a click."""
+        raise NotImplementedError
+
+    def bottom(self) -> int:
+        """The largest offset to which the figure scrolls."""
+        return 0
+
+    def follow(self, cursor: Place) -> bool:
+        """Scroll until the cursor shows. True if that moved anything."""
+        return False
+
+    # Painting
+
+    def render_line(self, y: int) -> Strip:
+        if self._figure is None or not self.filled():
+            words = "Reading…" if self._figure is None else "No values yet."
+            blank = Strip([Segment(f"  {words}" if y == 1 else "")])
+            return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
+        self._ready()
+        lit = self.has_focus and any(r.y <= y < r.bottom for r in self.touched(self.cursor))
+        if lit:
+            return self._strip(y, self.cursor)
+        if y not in self._strips:
+            self._strips[y] = self._strip(y, None)
+        return self._strips[y]
+
+    def _ready(self) -> None:
+        """Lay out anew after a change of size or theme, else do nothing."""
+        key = (self.size, self.app.theme, self.has_focus)
+        if self._arranged != key:
+            self._arranged = key
+            self._strips.clear()
+            self.arrange(max(1, self.size.width), max(1, self.size.height))
+            self.top = min(self.top, self.bottom())
+            self.follow(self.cursor)
+
+    def _strip(self, y: int, cursor: Place | None) -> Strip:
+        line = self.paint(y, cursor)
+        return Strip(line).adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    def watch_cursor(self, old: Place, new: Place) -> None:
+        """Paint the old and the new place, or everything if the figure had to scroll."""
+        if self._figure is None or not self.filled() or not self.size:
+            return
+        self._ready()
+        if self.follow(new):
+            self.scrolled()
+        else:
+            self.refresh(*self.touched(old), *self.touched(new))
+        self.post_message(self.Moved(self))
+
+    def scrolled(self) -> None:
+        """All rows show something else."""
+        self._strips.clear()
+        self.refresh()
+
+    # Keys and mouse
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.DENSE if action == "dense" else True
+
+    def action_move(self, dx: int, dy: int) -> None:
+        """One step."""
+        if self._figure is not None and self.filled():
+            self.cursor = self.clamped(self.moved(self.cursor, dx, dy))
+
+    def action_ends(self, way: int) -> None:
+        """As far as it goes to the left or right."""
+        self.action_move(way * 1_000_000, 0)
+
+    def action_page(self, way: int) -> None:
+        """About a screen up or down."""
+        self.action_move(0, way * max(1, self.size.height - 4))
+
+    def action_copy(self) -> None:
+        """Hand over what the readout says."""
+        self.post_message(self.Copied(self))
+
+    def on_click(self, event: events.Click) -> None:
+        if self._figure is None or not self.filled():
+            return
+        self._ready()
+        place = self.place_at(event.x, event.y)
+        if place is not None:
+            self.cursor = self.clamped(place)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._roll(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._roll(-3)
+
+    def _roll(self, rows: int) -> None:
+        if self._figure is None or not self.filled():
+            return
+        self._ready()
+        top = min(max(0, self.top + rows), self.bottom())
+        if top != self.top:
+            self.top = top
+            self.scrolled()

@@ -1,0 +1,141 @@
+"""A matrix or a heat map with a cursor. The drawing is app.charts.grids'; this scrolls it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+
+from app.charts import grids
+from app.charts.legends import scale_legend
+from app.charts.lines import Line, length
+from app.charts.scales import has_undefined
+from app.tui.readout import Spot
+from app.tui.widgets.figure import FigureView, Place
+from core.views import Grid
+
+
+class GridView(FigureView):
+    """Rows × columns: a heading, the body, and at the foot what the colours are worth."""
+
+    DENSE = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self._dense: bool | None = None
+        self._painter: grids.Painter | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The figure shown."""
+        assert isinstance(self._figure, Grid)
+        return self._figure
+
+    @property
+    def painter(self) -> grids.Painter:
+        """Draws the rows in the layout of now."""
+        assert self._painter is not None
+        return self._painter
+
+    def filled(self) -> bool:
+        return bool(self.grid.rows and self.grid.columns)
+
+    def arrange(self, width: int, height: int) -> None:
+        body = max(1, height - 2)
+        dense = self._dense if self._dense is not None else len(self.grid.rows) > body
+        layout = grids.layout(self.grid, width, body, dense=dense)
+        self._painter = grids.Painter(self.grid, layout, self.palette)
+        self.left = min(self.left, self._most_left())
+
+    def paint(self, y: int, cursor: Place | None) -> Line:
+        if y == self.size.height - 1:
+            return self._foot()
+        if y == 0:
+            return self._slid(self.painter.heading(cursor))
+        row = y - 1 + self.top
+        if row >= self._rows():
+            return []
+        return self._slid(self.painter.line(row, cursor))
+
+    def touched(self, cursor: Place) -> Iterable[Region]:
+        layout = self.painter.layout
+        row = self.painter.row_of(cursor[0]) - self.top + 1
+        width = self.size.width
+        return Region(0, 0, width, 1), Region(0, row, width, layout.tall)
+
+    def spot_at(self, cursor: Place) -> Spot:
+        i, j = cursor
+        grid = self.grid
+        names = (grid.row_name, grid.column_name)
+        if names[0] == names[1]:
+            names = (names[0], "against")
+        where = ((names[0], grid.rows[i]), (names[1], grid.columns[j]))
+        return Spot(where, grid.cells[i][j])
+
+    def clamped(self, cursor: Place) -> Place:
+        rows, columns = len(self.grid.rows), len(self.grid.columns)
+        return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
+
+    def place_at(self, x: int, y: int) -> Place | None:
+        if not 1 <= y < self.size.height - 1:
+            return None
+        label = self.painter.layout.label
+        return self.painter.place(x if x < label else x + self.left, y - 1 + self.top)
+
+    def bottom(self) -> int:
+        return max(0, self._rows() - self._body())
+
+    def follow(self, cursor: Place) -> bool:
+        before = self.top, self.left
+        layout = self.painter.layout
+        row = self.painter.row_of(cursor[0])
+        self.top = max(row + layout.tall - self._body(), min(self.top, row))
+        column = cursor[1] * layout.cell
+        room = self.size.width - layout.label
+        self.left = max(0, column + layout.cell - room, min(self.left, column))
+        return (self.top, self.left) != before
+
+    def action_dense(self) -> None:
+        """Numbers, or the whole picture without them."""
+        self._dense = not self.painter.layout.halves
+        self._arranged = None
+        self.refresh()
+
+    def _rows(self) -> int:
+        return self.painter.layout.rows(self.grid)
+
+    def _body(self) -> int:
+        return max(1, self.size.height - 2)
+
+    def _most_left(self) -> int:
+        return max(0, self.painter.width - self.size.width)
+
+    def _slid(self, line: Line) -> Line:
+        """The row with its label in place and the cells shifted."""
+        if not self.left:
+            return line
+        label, cells = line[0], line[1:]
+        _, rest = Segment.divide([*cells, Segment(" ")], [self.left, 1_000_000])
+        return [label, *rest]
+
+    def _foot(self) -> Line:
+        palette = self.palette
+        line = scale_legend(
+            self.painter.scale, self.size.width, palette, undefined=has_undefined(self.grid)
+        )
+        if self.bottom():
+            last = min(self.top + self._body(), self._rows())
+            words = f"{self.grid.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
+            words += f" of {len(self.grid.rows)}"
+            gap = self.size.width - length(line) - len(words)
+            if gap > 1:
+                line += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
+        return line
+
+    def _row_name(self, text_row: int) -> str:
+        layout = self.painter.layout
+        i = text_row * 2 if layout.halves else text_row // layout.tall
+        return self.grid.rows[min(i, len(self.grid.rows) - 1)]

@@ -1,0 +1,173 @@
+"""A pane: one view of one analysis, with what is selected above it and the readout below.
+
+Knows its own choice; asks its screen for the figure by message. Computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from app.charts.lines import fitted
+from app.text import plain
+from app.tui import steering
+from app.tui.readout import copied, value_of, yardsticks
+from app.tui.source import Drawn
+from app.tui.widgets.bar import Row, two_ends
+from app.tui.widgets.bars import BarsView
+from app.tui.widgets.curves import CurvesView
+from app.tui.widgets.figure import FigureView
+from app.tui.widgets.grid import GridView
+from core.measurement import MetricSpec
+from core.registry import Analysis
+from core.views import Choice, Figure, Selector, View
+
+WIDGETS: dict[str, type[FigureView]] = {
+    "curves": CurvesView,
+    "matrix": GridView,
+    "heatmap": GridView,
+    "bars": BarsView,
+}
+
+
+class Pane(Vertical):
+    """One picture and the lines around it."""
+
+    DEFAULT_CSS = """
+    Pane { width: 1fr; height: 1fr; }
+    Pane > #selected { background: $panel; }
+    Pane:focus-within > #selected { background: $line; }
+    Pane > .finding { height: auto; max-height: 2; padding: 0 1; color: $foreground; }
+    Pane > .readout { height: 2; padding: 0 1; border-left: none; color: $foreground; }
+    Pane > FigureView { margin: 0 1; }
+    """
+
+    @dataclass
+    class Wanted(Message):
+        """The figure must be drawn (again), under the choice of now."""
+
+        pane: Pane
+
+    def __init__(self, analysis: Analysis, view: View, number: int, count: int) -> None:
+        super().__init__()
+        self.analysis = analysis
+        self.view = view
+        self.choice: Choice | None = None
+        self.drawn: Drawn | None = None
+        self.numbered = f" {number}/{count} " if count > 1 else ""
+        self.figure: FigureView = WIDGETS[view.kind]()
+
+    def compose(self) -> ComposeResult:
+        yield Row(self._selected, id="selected")
+        yield Static("", classes="finding", markup=False)
+        yield self.figure
+        yield Static("", classes="readout", markup=False)
+
+    @property
+    def spec(self) -> MetricSpec | None:
+        """The declaration of the measure shown."""
+        measure = self.choice.measure if self.choice else self.view.measures[0]
+        return next((m for m in self.analysis.metrics if m.name == measure), None)
+
+    def accept(self, drawn: Drawn) -> None:
+        """Show this figure, unless the choice has moved on meanwhile."""
+        if self.choice is not None and drawn.choice != self.choice:
+            return
+        self.choice, self.drawn = drawn.choice, drawn
+        self.figure.show(drawn.figure)
+        self.query_one("#selected", Row).renew()
+        finding = self.query_one(".finding", Static)
+        words = self._finding(drawn.figure)
+        finding.display = bool(words)
+        finding.update(Content(words))
+
+    def offered(self) -> set[str]:
+        """The names of the actions that would do something here."""
+        names = {"measure"} if len(self.view.measures) > 1 else set()
+        if self.choice and steering.effective(self.view, self.choice):
+            names.add("reading")
+        return names | set(self.view.selectors)
+
+    def next_measure(self, by: int) -> None:
+        """Switch to another measure."""
+        self._choose(lambda choice: steering.next_measure(self.view, choice, by))
+
+    def next_reading(self) -> None:
+        """Switch between raw, chance and excess."""
+        self._choose(lambda choice: steering.next_reading(self.view, choice))
+
+    def next_value(self, selector: Selector, by: int) -> None:
+        """Switch to another model, layer or module."""
+        if selector in self.view.selectors and self.drawn is not None:
+            ranges = self.drawn.catalogue
+            self._choose(lambda c: steering.next_value(self.view, c, selector, by, ranges))
+
+    def on_figure_view_moved(self, message: FigureView.Moved) -> None:
+        message.stop()
+        self.query_one(".readout", Static).update(self._readout())
+
+    def on_figure_view_copied(self, message: FigureView.Copied) -> None:
+        """Copy the readout to the clipboard of the terminal."""
+        message.stop()
+        spot = self.figure.spot()
+        if spot is not None and self.choice is not None:
+            empty = self.spec.empty if self.spec else ""
+            self.app.copy_to_clipboard(plain(copied(spot, self.choice.measure, empty)))
+            self.notify("Copied.", timeout=2, markup=False)
+
+    def _choose(self, step: Callable[[Choice], Choice]) -> None:
+        if self.choice is None:
+            return
+        choice = step(self.choice)
+        if choice != self.choice:
+            self.choice = choice
+            self.query_one("#selected", Row).renew()
+            self.post_message(self.Wanted(self))
+
+    def _finding(self, figure: Figure) -> str:
+        try:
+            return plain(self.view.finding(figure))
+        except (ValueError, ZeroDivisionError, LookupError, TypeError):
+            return ""  # a figure that is not complete yet has no finding
+
+    def _selected(self, width: int) -> Content:
+        title = [(f" {self.view.title} ", "bold $accent")]
+        if self.choice is None:
+            return two_ends(title, [], width)
+        pairs = steering.described(self.view, self.choice, self.spec)
+        unit = self.spec.unit if self.spec else ""
+        pieces: list[tuple[str, str]] = []
+        for name, value in pairs:
+            words = f"{value} [{unit}]" if name == "measure" and unit else value
+            pieces += [("  " if pieces else " ", ""), (f"{name} ", "$muted"), (words, "bold")]
+        used = sum(len(plain(text)) for text, _ in pieces)
+        if used + len(self.view.title) + 4 > width:
+            title = []
+        return two_ends(title + pieces, [(self.numbered, "$muted")], width)
+
+    def _readout(self) -> Content:
+        spot = self.figure.spot()
+        width = self.size.width - 2
+        if spot is None or self.choice is None or width < 8:
+            return Content("")
+        share = max(8, width // max(1, len(spot.coordinates)) - 10)
+        where: list[tuple[str, str] | str] = []
+        for name, value in spot.coordinates:
+            words = plain(value)
+            short = fitted(words, min(len(words), share)).rstrip()
+            where += [(f"{name} ", "$muted"), (f"{short}  ", "bold")]
+        empty = self.spec.empty if self.spec else ""
+        value = value_of(spot, self.choice.measure, empty)
+        first = Content.assemble(*where, (value, "bold $accent"))
+        second = Content.assemble(("  ·  ".join(yardsticks(spot.cell)), ""))
+        return Content("\n").join([_cut(first, width), _cut(second, width)])
+
+
+def _cut(content: Content, width: int) -> Content:
+    return content.truncate(width, ellipsis=True)

@@ -1,0 +1,92 @@
+"""States, times and progress in words. Functions over a run's summary: no widget."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storage.runs import RunSummary
+
+SIGNS = {
+    "queued": "○",
+    "running": "▶",
+    "done": "✓",
+    "failed": "✗",
+    "cancelled": "■",
+    "interrupted": "‼",
+}
+TONES = {
+    "queued": "muted",
+    "running": "accent",
+    "done": "success",
+    "failed": "error",
+    "cancelled": "muted",
+    "interrupted": "warning",
+}
+ENDED_EARLY = frozenset({"failed", "cancelled", "interrupted"})
+UNDER_WAY = frozenset({"queued", "running"})
+
+
+def percent(run: RunSummary) -> str:
+    """How much is done, as a whole percentage that is 100 only at the end."""
+    if not run.total:
+        return ""
+    share = run.done / run.total
+    return f"{min(99, int(share * 100)) if run.done < run.total else 100} %"
+
+
+def remaining(run: RunSummary, now: datetime) -> str:
+    """The time a running run still takes, or nothing."""
+    if run.status != "running":
+        return ""
+    eta = run.eta(now)
+    if eta is None:
+        return ""
+    return f"ETA {span(eta.total_seconds() if hasattr(eta, 'total_seconds') else float(eta))}"
+
+
+def span(seconds: float) -> str:
+    """A length of time to two units at most: `41 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
+    whole = max(0, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def lasted(run: RunSummary, now: datetime) -> str:
+    """How long a run took, or has taken so far."""
+    if run.started is None:
+        return ""
+    end = run.finished or (now if run.status == "running" else run.heartbeat)
+    return span((aware(end) - aware(run.started)).total_seconds()) if end else ""
+
+
+def moment(when: datetime | None, now: datetime) -> str:
+    """Local time of today, or the day."""
+    if when is None:
+        return ""
+    local, today = aware(when).astimezone(), aware(now).astimezone()
+    if local.date() == today.date():
+        return local.strftime("%H:%M")
+    return local.strftime("%d %b" if local.year == today.year else "%Y-%m-%d")
+
+
+def aware(when: datetime) -> datetime:
+    """A time with its zone; the database's own are in UTC."""
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """The time now, with its zone."""
+    return datetime.now(UTC)
+
+
+def bar(run: RunSummary, width: int) -> tuple[str, str]:
+    """The done and the open part of a progress bar."""
+    done = round(width * run.done / run.total) if run.total else 0
+    return "━" * done, "─" * (width - done)

@@ -1,0 +1,16 @@
+"""The engine: from a study and checkpoints on disk to measurements. It draws and stores nothing.
+
+errors.py        the exception tree
+study.py         the study file as frozen data
+measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
+registry.py      which analyses exist, their metrics and parameters (imports no torch)
+views.py         pictures as data: curves, matrices, heat maps, bars, tables
+checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
+architecture.py  one vocabulary for every architecture
+family.py        a base and its tuned models: identity, fingerprint, compatibility
+weights.py       one pass over a family's weights, shared by the analyses
+linalg.py        subspaces, ranks and what chance alone would give
+runner.py        study to units to sink: progress, cancel, resume
+analyses/        one file each
+demo/            the embedded demo family
+"""

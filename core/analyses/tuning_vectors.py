@@ -1,0 +1,353 @@
+"""How much, and how evenly, the tuning changed each module: method, section 3.
+
+Owns the metrics of a single tuning vector. Imports torch only when it computes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import chance
+from core.architecture import GROUP_OF
+from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.registry import Analysis, Parameters
+from core.totals import Sums, of_layer, of_model, slice_name, slice_state
+from core.views import Figure, Lines, View
+
+if TYPE_CHECKING:
+    from core.family import Family
+    from core.moments import Moments
+    from core.weights import MatrixView, ModuleMoments, UpdateView
+
+NAME, VERSION = "tuning_vectors", 1
+ROUNDING_DOMINATED = 0.1
+"""From this share of ‖Δ‖² on, the estimate of the rounding share is no longer quoted."""
+
+
+class TuningVectorParameters(Parameters):
+    """`ranks` False leaves out stable and effective ranks, which need each matrix's spectrum."""
+
+    ranks: bool = True
+
+
+def plan(family: Family, parameters: TuningVectorParameters) -> list[Unit]:
+    """A unit for each model and slice, and one that sums a model's slices up."""
+    units = []
+    for model in family.tuned:
+        slices = [
+            Unit(
+                key=family.key(NAME, VERSION, parameters, [model], layer),
+                analysis=NAME,
+                label=f"tuning vector of {model}, {slice_name(layer)}",
+                model=model,
+                layer=layer,
+            )
+            for layer in family.layers
+        ]
+        whole = Unit(
+            key=family.key(NAME, VERSION, parameters, [model], "all"),
+            analysis=NAME,
+            label=f"tuning vector of {model}, whole",
+            model=model,
+            requires=tuple(u.key for u in slices),
+        )
+        units += [*slices, whole]
+    return units
+
+
+def compute(units: Sequence[Unit], parameters: TuningVectorParameters) -> _Reader:
+    """The reader that makes these units of one slice."""
+    return _Reader(units, parameters)
+
+
+class _Reader:
+    def __init__(self, units: Sequence[Unit], parameters: TuningVectorParameters) -> None:
+        self.units = units
+        self.moments_of = tuple(u.model for u in units)
+        self.updates_of = self.moments_of if parameters.ranks else ()
+        self._modules: dict[str, ModuleMoments] = {}
+        self._spectra: dict[tuple[str, str], list[tuple[tuple[int, int], Any]]] = {}
+
+    def wants_updates(self, module: str) -> bool:
+        return module in GROUP_OF
+
+    def see_module(self, module: ModuleMoments) -> None:
+        self._modules[module.module] = module
+
+    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
+        found = self._spectra.setdefault((update.model, matrix.piece.module), [])
+        found.append((matrix.shape, None if update.is_zero else update.spectrum))
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        for unit in self.units:
+            yield unit, self._result(unit)
+
+    def _result(self, unit: Unit) -> UnitResult:
+        sums = {m: _sums(seen.total, unit.model) for m, seen in self._modules.items()}
+        result = UnitResult(state=slice_state(unit.layer, sums))
+        if unit.layer is not None:
+            for module, total in of_layer(sums, _add).items():
+                result.measurements += _rows(unit.model, unit.layer, module, total)
+            result.measurements += self._ranks(unit)
+        result.artifacts.append(self._tensors(unit))
+        spectra = self._spectrum_arrays(unit)
+        if spectra:
+            result.artifacts.append(
+                Artifact(name="update_spectra", arrays=spectra, model=unit.model, layer=unit.layer)
+            )
+        return result
+
+    def _ranks(self, unit: Unit) -> list[Measurement]:
+        rows = []
+        for (model, module), found in self._spectra.items():
+            if model != unit.model or len(found) != 1:
+                continue  # several experts: a rank belongs to one matrix
+            (d_out, d_in), spectrum = found[0]
+            at: dict[str, Any] = {"model": model, "layer": unit.layer, "module": module}
+            for metric, level in (
+                ("stable_rank", chance.stable_rank(d_out, d_in)),
+                ("effective_rank", chance.effective_rank(d_out, d_in)),
+            ):
+                value = float(getattr(spectrum, metric)()[0]) if spectrum is not None else None
+                rows.append(Measurement(metric=metric, value=value, chance=level, **at))
+        return rows
+
+    def _spectrum_arrays(self, unit: Unit) -> dict[str, Any]:
+        """Singular values of each matrix's update, by module (and expert's place)."""
+        return {
+            module if len(found) == 1 else f"{module}.{i}": spectrum.energy[0]
+            .sqrt().float().cpu().numpy()
+            for (model, module), found in self._spectra.items()
+            if model == unit.model
+            for i, (_, spectrum) in enumerate(found)
+            if spectrum is not None
+        }  # fmt: skip
+
+    def _tensors(self, unit: Unit) -> Artifact:
+        """Each stored tensor's piece alone, where modules sum several."""
+        pieces = [
+            (module, piece, _sums(moments, unit.model))
+            for module, seen in self._modules.items()
+            for piece, moments in seen.pieces
+        ]
+        arrays = {
+            "tensor": np.array([p.tensor for _, p, _ in pieces], dtype=np.str_),
+            "module": np.array([m for m, _, _ in pieces], dtype=np.str_),
+            "expert": np.array([-1 if p.expert is None else p.expert for _, p, _ in pieces]),
+            "size": np.array([s["size"] for _, _, s in pieces]),
+            "norm": np.sqrt([s["delta2"] for _, _, s in pieces]),
+            "base_norm": np.sqrt([s["base2"] for _, _, s in pieces]),
+            "changed": np.array([s["changed"] for _, _, s in pieces]),
+            "largest_change": np.array([s["largest"] for _, _, s in pieces]),
+        }
+        return Artifact(name="tensors", arrays=arrays, model=unit.model, layer=unit.layer)
+
+
+def _sums(moments: Moments, model: str) -> Sums:
+    """What of the moments belongs to one model, as JSON; all of it adds up (largest: maximum)."""
+    row = moments.row(model)
+    rounding = float(moments.rounding[row - 1])
+    return {
+        "size": moments.size,
+        "base2": float(moments.gram[0, 0]),
+        "delta2": float(moments.gram[row, row]),
+        "dot": float(moments.gram[0, row]),
+        "changed": int(moments.changed[row - 1]),
+        "largest": float(moments.largest[row - 1]),
+        "rounding": None if math.isnan(rounding) else rounding,
+    }
+
+
+def _add(a: Sums, b: Sums) -> Sums:
+    total: Sums = {k: a[k] + b[k] for k in ("size", "base2", "delta2", "dot", "changed")}
+    total["largest"] = max(a["largest"], b["largest"])
+    either = None in (a["rounding"], b["rounding"])
+    total["rounding"] = None if either else a["rounding"] + b["rounding"]
+    return total
+
+
+def _rows(model: str, layer: int | None, module: str, s: Sums) -> list[Measurement]:
+    """The measurements of one module or group."""
+    norm, base = math.sqrt(s["delta2"]), math.sqrt(s["base2"])
+    values: dict[str, float | None] = {
+        "norm": norm,
+        "relative_norm": norm / base if base else None,
+        "base_cosine": s["dot"] / (norm * base) if norm and base else None,
+        "changed_share": s["changed"] / s["size"],
+        "largest_change": s["largest"],
+        "rounding_share": None,
+    }
+    extra: dict[str, dict[str, Any]] = {
+        "base_cosine": {"chance": 0.0, "chance_sd": 1 / math.sqrt(s["size"])}
+    }
+    if norm and s["rounding"] is not None:
+        share = s["rounding"] / s["delta2"]
+        if share < ROUNDING_DOMINATED:
+            values["rounding_share"] = share
+        else:
+            extra["rounding_share"] = {"low": ROUNDING_DOMINATED}
+    return [
+        Measurement(
+            metric=metric, value=value, model=model, layer=layer, module=module, n=s["size"],
+            **extra.get(metric, {}),
+        )
+        for metric, value in values.items()
+    ]  # fmt: skip
+
+
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """A model's modules over all slices, its groups, and what is doubtful about the whole."""
+    totals = of_model((r.state for r in required), _add)
+    result = UnitResult(state={"warnings": _doubts(totals)})
+    for module, total in totals.items():
+        result.measurements += _rows(unit.model, None, module, total)
+    return result
+
+
+def _doubts(totals: dict[str, Sums]) -> list[str]:
+    notes = []
+    blocks = totals["blocks"]
+    tuned2 = blocks["base2"] + 2 * blocks["dot"] + blocks["delta2"]
+    if blocks["delta2"] == 0:
+        notes.append("has the base's weights in all its layers: its tuning vector is zero there.")
+    elif blocks["base2"] and tuned2 > 0:
+        cosine = (blocks["base2"] + blocks["dot"]) / math.sqrt(blocks["base2"] * tuned2)
+        if cosine < 0.5:
+            notes.append(
+                f"hardly resembles the base (cosine of their weights {cosine:.2f}): "
+                "is it tuned from this base?"
+            )
+    rounding = totals["all"]["rounding"]
+    if rounding and rounding >= ROUNDING_DOMINATED * totals["all"]["delta2"]:
+        changed = totals["all"]["changed"] / totals["all"]["size"]
+        notes.append(
+            "its tuning vector is dominated by rounding to the checkpoint's dtype "
+            f"({changed:.0%} of the weights changed at all): read its directions with care."
+        )
+    return notes
+
+
+def finding(figure: Figure) -> str:
+    """One plain sentence on the curves of relative norm."""
+    assert isinstance(figure, Lines)
+    means = {
+        (panel.title, series.name): _mean([c.value for c in series.cells])
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control
+    }
+    known = {place: mean for place, mean in means.items() if mean is not None}
+    if not known:
+        return "No tuned model changed the layers' weights."
+    by_model: dict[str, float] = {}
+    for (_, model), mean in known.items():
+        by_model[model] = by_model.get(model, 0) + mean
+    most = max(by_model, key=lambda model: by_model[model])
+    panels = {p: _mean([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
+    stronger = max(panels, key=lambda panel: panels[panel])
+    numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
+    return (
+        f"{most} moved furthest from the base; over the models, tuning changed {stronger} "
+        f"weights most relative to their size ({numbers})."
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Vectors",
+    version=VERSION,
+    needs="weights",
+    parameters=TuningVectorParameters,
+    plan=plan,
+    compute=compute,
+    reduce=reduce,
+    metrics=(
+        MetricSpec(
+            name="relative_norm",
+            title="relative norm ‖Δ‖/‖W‖",
+            description="How large the change is, relative to the base's weights.",
+            empty="the base's weights are all zero",
+        ),
+        MetricSpec(
+            name="norm",
+            title="norm ‖Δ‖",
+            description="Frobenius norm of the change.",
+        ),
+        MetricSpec(
+            name="base_cosine",
+            title="cosine of Δ with W",
+            description="Above 0 the tuning scales the base's weights up, below 0 down.",
+            has_chance=True,
+            signed=True,
+            empty="nothing changed, or the base's weights are all zero",
+        ),
+        MetricSpec(
+            name="changed_share",
+            title="share of weights changed",
+            description="Elements whose stored value differs from the base's.",
+        ),
+        MetricSpec(
+            name="largest_change",
+            title="largest |Δ|",
+            description="The largest change of a single weight.",
+        ),
+        MetricSpec(
+            name="stable_rank",
+            title="stable rank of Δ",
+            description="‖Δ‖² over its largest singular value squared; chance: a Gaussian change "
+            "of that shape.",
+            has_chance=True,
+            empty="nothing changed, or several matrices",
+        ),
+        MetricSpec(
+            name="effective_rank",
+            title="effective rank of Δ",
+            description="exp of the entropy of the singular energies; chance: a Gaussian change "
+            "of that shape.",
+            has_chance=True,
+            empty="nothing changed, or several matrices",
+        ),
+        MetricSpec(
+            name="rounding_share",
+            title="share of ‖Δ‖² that is rounding",
+            description="Estimated energy of rounding to the checkpoint's dtype; quoted below 0.1 "
+            "only, above it the change is dominated by rounding.",
+            empty="dominated by rounding (above 0.1), nothing changed, or an adapter",
+        ),
+    ),
+    views=(
+        View(
+            key="curves",
+            kind="curves",
+            title="Size of the tuning vectors by layer",
+            caption="A line a model. Attention and MLP apart.",
+            measures=(
+                "relative_norm", "norm", "base_cosine", "changed_share", "largest_change",
+                "rounding_share",
+            ),
+            panels=("attention", "mlp"),
+            finding=finding,
+        ),
+        View(
+            key="modules",
+            kind="heatmap",
+            title="Tuning vector by layer and module",
+            caption="Rows are layers, columns modules and groups.",
+            measures=(
+                "relative_norm", "stable_rank", "effective_rank", "changed_share", "base_cosine",
+                "rounding_share",
+            ),
+            selectors=("model",),
+            finding=lambda figure: "",
+        ),
+    ),
+)  # fmt: skip

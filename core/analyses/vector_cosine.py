@@ -1,0 +1,208 @@
+"""How far the tuning vectors of two models point the same way: method, section 3.
+
+Owns the cosine between tuning vectors, relative to the base and, where a model was tuned from
+another of the family, relative to its parent. Imports torch never: it works on moments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from core.measurement import Measurement, MetricSpec, Unit, UnitResult
+from core.registry import Analysis, Parameters
+from core.totals import Sums, of_layer, of_model, slice_name, slice_state
+from core.views import Figure, Grid, View
+
+if TYPE_CHECKING:
+    from core.family import Family
+    from core.weights import MatrixView, ModuleMoments, UpdateView
+
+NAME, VERSION = "vector_cosine", 1
+VS_PARENT = "vs-parent"
+
+
+class CosineParameters(Parameters):
+    """None: everything follows from the family."""
+
+
+def plan(family: Family, parameters: CosineParameters) -> list[Unit]:
+    """A unit for each pair of models and slice, and one that sums a pair's slices up.
+
+    A pair with a tuned parent in it has a second set, relative to the parents.
+    """
+    units = []
+    for model, reference in combinations(family.tuned, 2):
+        parents = [p for p in (family.parent(model), family.parent(reference)) if p]
+        settings = ("", VS_PARENT) if parents else ("",)
+        for setting in settings:
+            units += _units(family, parameters, model, reference, setting, parents)
+    return units
+
+
+def _units(
+    family: Family,
+    parameters: CosineParameters,
+    model: str,
+    reference: str,
+    setting: str,
+    parents: list[str],
+) -> list[Unit]:
+    names = [model, reference, *(parents if setting else ())]
+    lineage = {n: family.parent(n) for n in (model, reference)} if setting else {}
+
+    def key(layer: int | str | None) -> str:
+        return family.key(NAME, VERSION, parameters, names, layer, setting=setting, lineage=lineage)
+
+    label = f"cosine of {model} and {reference}{', from their parents' if setting else ''}"
+    slices = [
+        Unit(
+            key=key(layer),
+            analysis=NAME,
+            label=f"{label}, {slice_name(layer)}",
+            model=model,
+            reference=reference,
+            layer=layer,
+            setting=setting,
+            reads=tuple(names),
+        )
+        for layer in family.layers
+    ]
+    whole = Unit(
+        key=key("all"),
+        analysis=NAME,
+        label=f"{label}, whole",
+        model=model,
+        reference=reference,
+        setting=setting,
+        requires=tuple(u.key for u in slices),
+    )
+    return [*slices, whole]
+
+
+def compute(units: Sequence[Unit], parameters: CosineParameters) -> _Reader:
+    """The reader that makes these units of one slice."""
+    return _Reader(units)
+
+
+class _Reader:
+    updates_of: tuple[str, ...] = ()
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.units = units
+        self.moments_of = tuple(dict.fromkeys(name for u in units for name in u.reads))
+        self._modules: dict[str, ModuleMoments] = {}
+
+    def wants_updates(self, module: str) -> bool:
+        return False
+
+    def see_module(self, module: ModuleMoments) -> None:
+        self._modules[module.module] = module
+
+    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
+        """Never called: no update is asked for."""
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        for unit in self.units:
+            sums = {module: _sums(seen, unit) for module, seen in self._modules.items()}
+            result = UnitResult(state=slice_state(unit.layer, sums))
+            if unit.layer is not None:
+                for module, total in of_layer(sums, _add).items():
+                    result.measurements += _rows(unit, module, total)
+            yield unit, result
+
+
+def _sums(seen: ModuleMoments, unit: Unit) -> Sums:
+    a, b = (seen.total.row(_row_name(seen, name, unit)) for name in (unit.model, unit.reference))
+    gram = seen.total.gram
+    return {
+        "size": seen.total.size,
+        "dot": float(gram[a, b]),
+        "a2": float(gram[a, a]),
+        "b2": float(gram[b, b]),
+    }
+
+
+def _row_name(seen: ModuleMoments, name: str, unit: Unit) -> str:
+    """The row of the moments: the vector from the parent where that is asked for and differs."""
+    relative = next((r for r in seen.total.models if r.startswith(f"{name}|")), name)
+    return relative if unit.setting == VS_PARENT else name
+
+
+def _add(a: Sums, b: Sums) -> Sums:
+    return {k: a[k] + b[k] for k in a}
+
+
+def _rows(unit: Unit, module: str, s: Sums) -> list[Measurement]:
+    norms = math.sqrt(s["a2"] * s["b2"])
+    value = s["dot"] / norms if norms else None
+    return [
+        Measurement(
+            metric="cosine", value=value, model=model, reference=reference, layer=unit.layer,
+            module=module, setting=unit.setting, n=s["size"], chance=0.0,
+            chance_sd=1 / math.sqrt(s["size"]),
+        )
+        for model, reference in ((unit.model, unit.reference), (unit.reference, unit.model))
+    ]  # fmt: skip
+
+
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """A pair's modules over all slices, and its groups."""
+    totals = of_model((r.state for r in required), _add)
+    measurements = [row for module, own in totals.items() for row in _rows(unit, module, own)]
+    return UnitResult(measurements)
+
+
+def finding(figure: Figure) -> str:
+    """One plain sentence on the matrix of cosines."""
+    assert isinstance(figure, Grid)
+    pairs = [
+        (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
+        for i, row in enumerate(figure.cells)
+        for j, cell in enumerate(row)
+        if j > i and cell is not None and cell.value is not None
+    ]
+    if not pairs:
+        return "There are no two tuning vectors to compare."
+    most, least = max(pairs), min(pairs)
+    text = f"{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
+    if most != least:
+        text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
+    return f"{text}; chance alone stays within ±{2 * most[1]:.3f}."
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Cosine",
+    version=VERSION,
+    needs="weights",
+    parameters=CosineParameters,
+    plan=plan,
+    compute=compute,
+    reduce=reduce,
+    metrics=(
+        MetricSpec(
+            name="cosine",
+            title="cosine of tuning vectors",
+            description="1: the tunings point the same way; 0: they are unrelated; -1: opposite. "
+            "Chance is the spread of unrelated vectors of that length.",
+            has_chance=True,
+            signed=True,
+            empty="one of the two did not change here",
+        ),
+    ),
+    views=(
+        View(
+            key="matrix",
+            kind="matrix",
+            title="Cosine between tuning vectors",
+            caption="Every pair of tuned models; the diagonal is left empty.",
+            measures=("cosine",),
+            selectors=("layer", "module"),
+            module="all",
+            finding=finding,
+        ),
+    ),
+)

@@ -1,0 +1,436 @@
+"""One vocabulary for every architecture: which tensor is which module of which layer.
+
+Architectures are declared as data: how a tensor's name reads, and how fused tensors are cut. Owns
+the naming and the cutting; never opens a file.
+
+A stem is a tensor's name without its layer prefix and without `.weight` or `.bias`; `{e}` stands
+for an expert's number. Its meaning is one module, or several in the order in which a fused tensor
+holds them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.errors import FamilyError
+
+ATTENTION = ("q", "k", "v", "o")
+MLP = ("gate", "up", "fc_in", "down", "fc_out")
+GROUP_OF = {**dict.fromkeys(ATTENTION, "attention"), **dict.fromkeys(MLP, "mlp"), "router": "mlp"}
+
+
+def groups(module: str) -> tuple[str, ...]:
+    """The groups within one layer that a module counts to."""
+    inner = (GROUP_OF[module],) if module in GROUP_OF else ()
+    return (*inner, "blocks")
+
+
+Layout = Literal["rows", "columns", "heads", "experts"]
+"""How a fused or stored tensor lies: parts stacked by output rows; transposed (Conv1D), parts by
+columns; parts interleaved by head; a stack of experts with parts by rows inside each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a stem holds: its modules, in order, and how they lie in the stored tensor."""
+
+    modules: tuple[str, ...]
+    layout: Layout = "rows"
+    shared_expert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How the tensors of a family of model types are named."""
+
+    name: str
+    model_types: tuple[str, ...]
+    layers: str
+    stems: Mapping[str, Meaning]
+    outside: Mapping[str, str]
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Number of query heads, key-value heads, and the width of one."""
+
+    query: int
+    key_value: int
+    width: int
+
+    def count(self, module: str) -> int:
+        """How many heads a module's matrix is made of."""
+        return self.key_value if module in ("k", "v") else self.query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One logical matrix [d_out, d_in] or vector of a model, and where it lies in a stored tensor.
+
+    `rows` are ranges of rows of the stored tensor (as checkpoints read it: all axes but the last
+    together, a vector as rows of one element); `columns` a range of its columns (None: all);
+    `transposed`: stored as [d_in, d_out].
+    """
+
+    tensor: str
+    module: str
+    layer: int | None
+    expert: int | None
+    shape: tuple[int, ...]
+    rows: tuple[tuple[int, int], ...]
+    columns: tuple[int, int] | None = None
+    transposed: bool = False
+
+    @property
+    def is_matrix(self) -> bool:
+        return len(self.shape) == 2
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def _plain(**stems: str) -> dict[str, Meaning]:
+    return {stem.replace("__", "."): Meaning((module,)) for stem, module in stems.items()}
+
+
+_SELF_ATTENTION = _plain(
+    self_attn__q_proj="q", self_attn__k_proj="k", self_attn__v_proj="v", self_attn__o_proj="o",
+    self_attn__q_norm="norm", self_attn__k_norm="norm",
+)  # fmt: skip
+_GATED = _plain(mlp__gate_proj="gate", mlp__up_proj="up", mlp__down_proj="down")
+_NORMS = _plain(
+    input_layernorm="norm", post_attention_layernorm="norm",
+    pre_feedforward_layernorm="norm", post_feedforward_layernorm="norm",
+)  # fmt: skip
+_DECODER = {"embed_tokens": "embedding", "norm": "norm", "lm_head": "unembedding"}
+_ROTARY = (r"rotary_emb\.inv_freq$",)
+
+DENSE = Architecture(
+    "gated decoder",
+    ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_text", "olmo2"),
+    "layers",
+    {**_SELF_ATTENTION, **_GATED, **_NORMS},
+    _DECODER,
+    _ROTARY,
+)
+
+PHI3 = Architecture(
+    "Phi-3",
+    ("phi3",),
+    "layers",
+    {
+        "self_attn.qkv_proj": Meaning(("q", "k", "v")),
+        "self_attn.o_proj": Meaning(("o",)),
+        "mlp.gate_up_proj": Meaning(("gate", "up")),
+        "mlp.down_proj": Meaning(("down",)),
+        **_NORMS,
+    },
+    _DECODER,
+    _ROTARY,
+)
+
+EXPERTS = Architecture(
+    "mixture of experts",
+    ("mixtral", "qwen2_moe", "qwen3_moe"),
+    "layers",
+    {
+        **_SELF_ATTENTION,
+        **_NORMS,
+        **_GATED,
+        "block_sparse_moe.gate": Meaning(("router",)),
+        "block_sparse_moe.experts.{e}.w1": Meaning(("gate",)),
+        "block_sparse_moe.experts.{e}.w2": Meaning(("down",)),
+        "block_sparse_moe.experts.{e}.w3": Meaning(("up",)),
+        "mlp.gate": Meaning(("router",)),
+        "mlp.experts.{e}.gate_proj": Meaning(("gate",)),
+        "mlp.experts.{e}.up_proj": Meaning(("up",)),
+        "mlp.experts.{e}.down_proj": Meaning(("down",)),
+        "mlp.experts.gate_up_proj": Meaning(("gate", "up"), "experts"),
+        "mlp.experts.down_proj": Meaning(("down",), "experts"),
+        "mlp.shared_expert.gate_proj": Meaning(("gate",), shared_expert=True),
+        "mlp.shared_expert.up_proj": Meaning(("up",), shared_expert=True),
+        "mlp.shared_expert.down_proj": Meaning(("down",), shared_expert=True),
+        "mlp.shared_expert_gate": Meaning(("router",)),
+    },
+    _DECODER,
+    _ROTARY,
+)
+
+GPT2 = Architecture(
+    "GPT-2",
+    ("gpt2",),
+    "h",
+    {
+        "attn.c_attn": Meaning(("q", "k", "v"), "columns"),
+        "attn.c_proj": Meaning(("o",), "columns"),
+        "mlp.c_fc": Meaning(("fc_in",), "columns"),
+        "mlp.c_proj": Meaning(("fc_out",), "columns"),
+        **_plain(ln_1="norm", ln_2="norm"),
+    },
+    {"wte": "embedding", "wpe": "embedding", "ln_f": "norm", "lm_head": "unembedding"},
+    (r"(^|\.)attn\.bias$", r"(^|\.)attn\.masked_bias$"),
+)
+
+NEOX = Architecture(
+    "GPT-NeoX",
+    ("gpt_neox",),
+    "layers",
+    {
+        "attention.query_key_value": Meaning(("q", "k", "v"), "heads"),
+        "attention.dense": Meaning(("o",)),
+        "mlp.dense_h_to_4h": Meaning(("fc_in",)),
+        "mlp.dense_4h_to_h": Meaning(("fc_out",)),
+        **_plain(input_layernorm="norm", post_attention_layernorm="norm"),
+    },
+    {"embed_in": "embedding", "final_layer_norm": "norm", "embed_out": "unembedding"},
+    (r"attention\.bias$", r"attention\.masked_bias$", *_ROTARY),
+)
+
+OPT = Architecture(
+    "OPT",
+    ("opt",),
+    "layers",
+    {
+        **_plain(
+            self_attn__q_proj="q", self_attn__k_proj="k", self_attn__v_proj="v",
+            self_attn__out_proj="o", fc1="fc_in", fc2="fc_out",
+            self_attn_layer_norm="norm", final_layer_norm="norm",
+        ),
+    },
+    {
+        "embed_tokens": "embedding", "embed_positions": "embedding", "final_layer_norm": "norm",
+        "lm_head": "unembedding", "project_in": "embedding", "project_out": "unembedding",
+    },
+)  # fmt: skip
+
+KNOWN = (DENSE, PHI3, EXPERTS, GPT2, NEOX, OPT)
+
+_OTHER_TOWERS = re.compile(
+    r"(^|\.)(vision_tower|vision_model|visual|multi_modal_projector|audio_tower)\."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """A model's tensors in the common vocabulary."""
+
+    architecture: str
+    pieces: tuple[Piece, ...]
+    layers: int
+    heads: Heads
+    tied: bool
+    warnings: tuple[str, ...] = ()
+    unread: tuple[str, ...] = field(default=())
+
+
+def describe(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Anatomy:
+    """Every tensor of a model, by name and shape, as pieces of the common vocabulary.
+
+    A model type that isn't declared is read with the first declared architecture that explains
+    every one of its tensors, and a warning says so. Raises FamilyError when none does, naming the
+    tensors, and when a shape contradicts the configuration.
+    """
+    text = config.get("text_config") or config
+    model_type = str(text.get("model_type") or config.get("model_type") or "")
+    inside = {n: s for n, s in shapes.items() if not _OTHER_TOWERS.search(n)}
+    declared = [a for a in KNOWN if model_type in a.model_types]
+    candidates = declared or list(KNOWN)
+    attempts = [(a, _unexplained(a, inside)) for a in candidates]
+    architecture, unknown = min(attempts, key=lambda attempt: len(attempt[1]))
+    if unknown:
+        raise FamilyError(
+            f"Model type '{model_type}': {len(unknown)} of {len(inside)} tensors are in no known "
+            f"place, among them {', '.join(unknown[:3])}.",
+            hint="Known model types: " + ", ".join(t for a in KNOWN for t in a.model_types) + ".",
+        )
+    heads = _heads(text)
+    pieces: list[Piece] = []
+    for name, shape in inside.items():
+        pieces += _pieces(architecture, name, shape, heads, text)
+    layers = 1 + max((p.layer for p in pieces if p.layer is not None), default=-1)
+    if not layers:
+        raise FamilyError(f"Model type '{model_type}' has no layers that can be recognised.")
+    notes = []
+    if not declared:
+        notes.append(f"Model type '{model_type}' is not declared; read as {architecture.name}.")
+    outside = tuple(n for n in shapes if n not in inside)
+    if outside:
+        notes.append(f"{len(outside)} tensors outside the language model are not compared.")
+    has_head = any(p.module == "unembedding" and "project" not in p.tensor for p in pieces)
+    stated = config.get("tie_word_embeddings", text.get("tie_word_embeddings"))
+    return Anatomy(
+        architecture.name,
+        tuple(pieces),
+        layers,
+        heads,
+        not has_head if stated is None else bool(stated),
+        tuple(notes),
+        outside,
+    )
+
+
+def _heads(config: Mapping[str, Any]) -> Heads:
+    query = int(config.get("num_attention_heads") or config.get("n_head") or 1)
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or query)
+    key_value = int(config.get("num_key_value_heads") or query)
+    return Heads(query, key_value, int(config.get("head_dim") or hidden // query))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    stem: str
+    layer: int | None
+    expert: int | None
+
+
+def _place(architecture: Architecture, name: str) -> _Place | None:
+    """Where a tensor's name points to; None when the architecture doesn't know it."""
+    bare = re.sub(r"\.(weight|bias)$", "", name)
+    inside = re.match(rf"(?:.*\.)?{architecture.layers}\.(\d+)\.(.+)$", bare)
+    if inside:
+        layer, stem = int(inside[1]), inside[2]
+        numbered = re.search(r"\.experts\.(\d+)\.", stem)
+        expert = int(numbered[1]) if numbered else None
+        stem = re.sub(r"\.experts\.\d+\.", ".experts.{e}.", stem)
+        return _Place(stem, layer, expert) if stem in architecture.stems else None
+    stem = bare.rsplit(".", 1)[-1]
+    return _Place(stem, None, None) if stem in architecture.outside else None
+
+
+def is_ignored(architecture_name: str, name: str) -> bool:
+    """Is this tensor a buffer that is no parameter (masks, rotary frequencies)?"""
+    return any(
+        re.search(pattern, name)
+        for a in KNOWN
+        if a.name == architecture_name
+        for pattern in a.ignored
+    )
+
+
+def _unexplained(architecture: Architecture, names: Mapping[str, tuple[int, ...]]) -> list[str]:
+    return [
+        n for n in names if not is_ignored(architecture.name, n) and _place(architecture, n) is None
+    ]
+
+
+def _pieces(
+    architecture: Architecture,
+    name: str,
+    shape: tuple[int, ...],
+    heads: Heads,
+    config: Mapping[str, Any],
+) -> list[Piece]:
+    if is_ignored(architecture.name, name):
+        return []
+    place = _place(architecture, name)
+    assert place is not None
+    if place.layer is None:
+        meaning = Meaning((architecture.outside[place.stem],))
+    else:
+        meaning = architecture.stems[place.stem]
+    expert = place.expert
+    if meaning.shared_expert:
+        # The shared expert stands after the routed ones.
+        expert = int(config.get("num_experts") or config.get("num_local_experts") or 0)
+    cut = {"rows": _by_rows, "columns": _by_columns, "heads": _by_heads, "experts": _by_expert}
+    try:
+        return cut[meaning.layout](name, shape, meaning.modules, place.layer, expert, heads)
+    except _MisfitError as misfit:
+        raise FamilyError(
+            f"Tensor {name} has shape {list(shape)}, which the configuration denies: {misfit}."
+        ) from None
+
+
+class _MisfitError(Exception):
+    """A fused tensor's shape doesn't fit the configuration."""
+
+
+def _extents(modules: tuple[str, ...], total: int, heads: Heads) -> list[int]:
+    """How many of a fused tensor's output rows belong to each of its modules."""
+    if len(modules) == 1:
+        return [total]
+    if modules[0] == "q":
+        extents = [heads.count(m) * heads.width for m in modules]
+    else:
+        extents = [total // len(modules)] * len(modules)
+    if sum(extents) != total:
+        raise _MisfitError(f"{' + '.join(map(str, extents))} rows for {', '.join(modules)} expected")
+    return extents
+
+
+def _by_rows(
+    name: str, shape: tuple[int, ...], modules: tuple[str, ...],
+    layer: int | None, expert: int | None, heads: Heads,
+) -> list[Piece]:  # fmt: skip
+    if len(shape) > 2:
+        raise _MisfitError("a matrix or a vector expected")
+    pieces, start = [], 0
+    for module, extent in zip(modules, _extents(modules, shape[0], heads), strict=True):
+        pieces.append(
+            Piece(tensor=name, module=module, layer=layer, expert=expert,
+                  shape=(extent, *shape[1:]), rows=((start, start + extent),))
+        )  # fmt: skip
+        start += extent
+    return pieces
+
+
+def _by_columns(
+    name: str, shape: tuple[int, ...], modules: tuple[str, ...],
+    layer: int | None, expert: int | None, heads: Heads,
+) -> list[Piece]:  # fmt: skip
+    if len(shape) == 1:
+        return _by_rows(name, shape, modules, layer, expert, heads)
+    pieces, start = [], 0
+    for module, extent in zip(modules, _extents(modules, shape[1], heads), strict=True):
+        columns = None if extent == shape[1] else (start, start + extent)
+        pieces.append(
+            Piece(tensor=name, module=module, layer=layer, expert=expert,
+                  shape=(extent, shape[0]), rows=((0, shape[0]),), columns=columns,
+                  transposed=True)
+        )  # fmt: skip
+        start += extent
+    return pieces
+
+
+def _by_heads(
+    name: str, shape: tuple[int, ...], modules: tuple[str, ...],
+    layer: int | None, expert: int | None, heads: Heads,
+) -> list[Piece]:  # fmt: skip
+    parts, width = len(modules), heads.width
+    if shape[0] != parts * heads.query * width:
+        raise _MisfitError(f"{parts} × {heads.query} heads × {width} rows expected")
+    pieces = []
+    for part, module in enumerate(modules):
+        starts = [(head * parts + part) * width for head in range(heads.query)]
+        rows = tuple((start, start + width) for start in starts)
+        extent = heads.query * width
+        pieces.append(
+            Piece(tensor=name, module=module, layer=layer, expert=expert,
+                  shape=(extent, *shape[1:]), rows=rows)
+        )  # fmt: skip
+    return pieces
+
+
+def _by_expert(
+    name: str, shape: tuple[int, ...], modules: tuple[str, ...],
+    layer: int | None, expert: int | None, heads: Heads,
+) -> list[Piece]:  # fmt: skip
+    if len(shape) != 3:
+        raise _MisfitError("a stack of matrices expected")
+    count, rows, columns = shape
+    pieces = []
+    for number in range(count):
+        start = number * rows
+        for module, extent in zip(modules, _extents(modules, rows, heads), strict=True):
+            pieces.append(
+                Piece(tensor=name, module=module, layer=layer, expert=number,
+                      shape=(extent, columns), rows=((start, start + extent),))
+            )  # fmt: skip
+            start += extent
+    return pieces

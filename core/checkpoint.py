@@ -1,0 +1,364 @@
+"""Checkpoints as streams: tensors read by name and by rows, never a whole model.
+
+Owns the reading of safetensors shards, `.bin` files (without unpickling anything but tensors) and
+PEFT LoRA adapters laid over another checkpoint, from a local directory or the Hugging Face cache.
+Knows nothing of layers, modules or families.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointError
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+WHOLE_FINGERPRINT = 64 * 2**20
+"""Tensors of a checkpoint up to this many bytes in all are fingerprinted whole, larger ones by
+samples of every tensor."""
+
+SAMPLES, SAMPLE_BYTES = 16, 4096
+_VOLATILE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A stored tensor's dtype (None: not floating point) and shape.
+
+    It is read by rows: all axes but the last together. A vector has rows of one element.
+    """
+
+    dtype: torch.dtype | None
+    shape: tuple[int, ...]
+
+    @property
+    def columns(self) -> int:
+        return self.shape[-1] if len(self.shape) > 1 else 1
+
+    @property
+    def rows(self) -> int:
+        return math.prod(self.shape[:-1] if len(self.shape) > 1 else self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows * self.columns * (self.dtype.itemsize if self.dtype else 0)
+
+
+class Checkpoint(Protocol):
+    """A model on disk. Reading is safe from several threads."""
+
+    where: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo]
+    bytes_read: int
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows start:stop of a tensor, [rows, columns] (see TensorInfo), as stored.
+
+        `into` is bytes (uint8, contiguous) that may be used to hold them: the result is then only
+        good until they are used again.
+        """
+
+    def fingerprint(self) -> str:
+        """sha256 that identifies the weights and the configuration by their content."""
+
+
+def locate(where: str, revision: str | None = None) -> Path:
+    """The directory of a model: a local one, or the cached snapshot of a hub id.
+
+    Raises CheckpointError when there is neither, or the hub can't be asked.
+    """
+    local = Path(where).expanduser()
+    if local.is_dir():
+        return local
+    if local.exists():
+        raise CheckpointError(
+            f"{where} is a file, not a model's directory.",
+            hint="Name the directory that holds config.json and the weights.",
+        )
+    if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
+        raise CheckpointError(f"There is no directory {where}.")
+    return _snapshot(where, revision)
+
+
+def _snapshot(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    small = ["*.json", "*.model", "*.txt"]
+    extra = ["consolidated*", "original/*", "*/*"]
+    try:
+        for weights in ("*.safetensors", "*.bin"):
+            folder = Path(
+                snapshot_download(
+                    repository,
+                    revision=revision,
+                    allow_patterns=[*small, weights],
+                    ignore_patterns=extra,
+                )
+            )
+            if any(folder.glob(weights)):
+                break
+    except HFValidationError:
+        raise CheckpointError(f"'{repository}' is neither a directory nor a hub id.") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"'{repository}' is no local directory and can't be had from the hub: {reason}",
+            hint="Check the name and your access to it; offline, only cached models can be used "
+            "(HF_HUB_OFFLINE, HF_HOME).",
+        ) from None
+    return folder
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises CheckpointError naming the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read: {error}.") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object.")
+    return value
+
+
+def open_directory(folder: Path) -> Checkpoint:
+    """The checkpoint in a directory that holds a model's own weights (no adapter).
+
+    Raises CheckpointError on missing, truncated, quantised or unreadable files.
+    """
+    try:
+        present = {p.name for p in folder.iterdir()}
+    except OSError as error:
+        raise CheckpointError(f"{folder} can't be read: {error.strerror}.") from None
+    config = read_json(folder / "config.json")
+    if "quantization_config" in config:
+        raise CheckpointError(
+            f"{folder} is quantised: its stored numbers are no weights to subtract.",
+            hint="Use the unquantised checkpoint.",
+        )
+    if "model.safetensors.index.json" in present:
+        return _Safetensors(str(folder), config, _shards(folder, "model.safetensors.index.json"))
+    if "model.safetensors" in present:
+        return _Safetensors(str(folder), config, [folder / "model.safetensors"])
+    if "pytorch_model.bin.index.json" in present:
+        return _Pickled(str(folder), config, _shards(folder, "pytorch_model.bin.index.json"))
+    if "pytorch_model.bin" in present:
+        return _Pickled(str(folder), config, [folder / "pytorch_model.bin"])
+    raise CheckpointError(
+        f"{folder} holds no weights.",
+        hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
+    )
+
+
+def _shards(folder: Path, index: str) -> list[Path]:
+    weight_map = read_json(folder / index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{folder / index} has no weight_map.")
+    files = [folder / str(name) for name in sorted(set(weight_map.values()))]
+    for file in files:
+        if Path(file.name) != file.relative_to(folder) or not file.is_file():
+            raise CheckpointError(
+                f"{folder / index} names the shard {file.name}, which is missing.",
+                hint="Download or copy the checkpoint again.",
+            )
+    return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    file: Path
+    offset: int
+
+
+class _Safetensors:
+    """One or more safetensors files, read by offset."""
+
+    def __init__(self, where: str, config: Mapping[str, Any], files: list[Path]) -> None:
+        self.where = where
+        self.config = config
+        self.bytes_read = 0
+        self.tensors: Mapping[str, TensorInfo] = {}
+        self._spans: dict[str, _Span] = {}
+        self._open: dict[Path, int] = {}
+        self._lock = threading.Lock()
+        tensors: dict[str, TensorInfo] = {}
+        for file in files:
+            self._read_header(file, tensors)
+        self.tensors = tensors
+
+    def __del__(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+    def _read_header(self, file: Path, tensors: dict[str, TensorInfo]) -> None:
+        damaged = CheckpointError(
+            f"{file} is truncated or damaged.", hint="Download or copy the checkpoint again."
+        )
+        try:
+            size = file.stat().st_size
+            with file.open("rb") as stream:
+                length = int.from_bytes(stream.read(8), "little")
+                if not 2 <= length <= size - 8:
+                    raise damaged
+                header = json.loads(stream.read(length))
+        except OSError as error:
+            raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+        except ValueError:
+            raise damaged from None
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            start, stop = entry["data_offsets"]
+            info = TensorInfo(DTYPES.get(entry["dtype"]), tuple(entry["shape"]))
+            if 8 + length + stop > size:
+                raise damaged
+            if info.dtype and info.nbytes != stop - start:
+                raise damaged
+            if name in tensors:
+                raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
+            _refuse_quantised(file, name, entry["dtype"])
+            tensors[name] = info
+            self._spans[name] = _Span(file, 8 + length + start)
+
+    def _descriptor(self, file: Path) -> int:
+        with self._lock:
+            if file not in self._open:
+                try:
+                    self._open[file] = os.open(file, os.O_RDONLY)
+                except OSError as error:
+                    raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+            return self._open[file]
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        info, span = self.tensors[name], self._spans[name]
+        assert info.dtype is not None
+        nbytes = (stop - start) * info.columns * info.dtype.itemsize
+        if into is None or into.numel() < nbytes:
+            into = torch.empty(nbytes, dtype=torch.uint8)
+        out = into[:nbytes].view(info.dtype).view(stop - start, info.columns)
+        if out.numel():
+            row = info.columns * info.dtype.itemsize
+            self._fill(span.file, span.offset + start * row, out)
+        return out
+
+    def _fill(self, file: Path, offset: int, out: Tensor) -> None:
+        buffer = _bytes(out)
+        descriptor, done = self._descriptor(file), 0
+        while done < len(buffer):
+            try:
+                got = os.preadv(descriptor, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+            if not got:
+                raise CheckpointError(f"{file} became shorter while it was read.")
+            done += got
+        with self._lock:
+            self.bytes_read += done
+
+    def fingerprint(self) -> str:
+        return _fingerprint(self)
+
+
+class _Pickled:
+    """`.bin` files, mapped into memory and unpickled as tensors only."""
+
+    def __init__(self, where: str, config: Mapping[str, Any], files: list[Path]) -> None:
+        self.where = where
+        self.config = config
+        self.bytes_read = 0
+        self._stored: dict[str, Tensor] = {}
+        for file in files:
+            self._stored |= load_tensors_only(file)
+        self.tensors: Mapping[str, TensorInfo] = {
+            name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
+            for name, t in self._stored.items()
+        }
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        info, stored = self.tensors[name], self._stored[name]
+        self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
+        return stored.detach().reshape(info.rows, info.columns)[start:stop]
+
+    def fingerprint(self) -> str:
+        return _fingerprint(self)
+
+
+def load_tensors_only(file: Path) -> dict[str, Tensor]:
+    """The tensors of a `.bin` file. Raises CheckpointError when it holds anything else."""
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as error:
+        raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise CheckpointError(
+            f"{file} can't be read as plain tensors: {reason}",
+            hint="It is damaged, of an old format, or holds more than tensors, which is not "
+            "unpickled. Convert it to safetensors.",
+        ) from None
+    if not isinstance(stored, dict) or not all(isinstance(t, Tensor) for t in stored.values()):
+        raise CheckpointError(f"{file} is no flat collection of tensors.")
+    return stored
+
+
+def _refuse_quantised(file: Path, name: str, dtype: str) -> None:
+    if dtype.startswith("F8") or name.endswith((".qweight", ".weight_scale_inv", ".SCB")):
+        raise CheckpointError(
+            f"{file} is quantised (tensor {name}, {dtype}).", hint="Use the unquantised checkpoint."
+        )
+
+
+def stable_config(config: Mapping[str, Any]) -> str:
+    """The configuration as canonical JSON, without what changes and means nothing."""
+    kept = {k: v for k, v in config.items() if k not in _VOLATILE}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """See `Checkpoint.fingerprint`: independent of how the tensors are sharded.
+
+    Small checkpoints are hashed whole. Of larger ones every tensor is sampled at even distances
+    (a fine-tune changes tensors throughout), so that they need not be read twice.
+    """
+    digest = hashlib.sha256(stable_config(checkpoint.config).encode())
+    floating = {n: i for n, i in checkpoint.tensors.items() if i.dtype}
+    whole = sum(i.nbytes for i in floating.values()) <= WHOLE_FINGERPRINT
+    for name, info in sorted(floating.items()):
+        digest.update(f"{name} {info.dtype} {info.shape}".encode())
+        for start, stop in [(0, info.rows)] if whole else _sampled_rows(info):
+            part = checkpoint.read(name, start, stop).contiguous()
+            digest.update(_bytes(part))
+    checkpoint.bytes_read = 0
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor."""
+    flat: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(flat)
+
+
+def _sampled_rows(info: TensorInfo) -> list[tuple[int, int]]:
+    if info.rows <= SAMPLES or not info.nbytes:
+        return [(0, info.rows)]
+    count = max(1, SAMPLE_BYTES * info.rows // info.nbytes)
+    starts = [round(i * (info.rows - count) / (SAMPLES - 1)) for i in range(SAMPLES)]
+    return [(max(start, 0), max(start, 0) + count) for start in starts]

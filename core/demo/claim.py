@@ -1,0 +1,161 @@
+"""Whose folder it is, and who may write in it now.
+
+Owns the marker that makes a folder the demo's, the lock between two builders, and the step from
+half-written to finished: everything is written beside its place and renamed into it. Deletes
+nothing but its own leftovers, and refuses a folder that holds anything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import FamilyError
+
+MARKER = "recipe.json"
+LOCK = ".build.lock"
+PARTIAL = ".partial-"
+FORMAT = "tauscope demo family"
+
+
+def claim(folder: Path, recipe: dict[str, Any]) -> None:
+    """Make the folder the demo's own, or see that it is already; else an error, nothing touched."""
+    marker = folder / MARKER
+    wanted = {"format": FORMAT, **recipe}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if marker.exists():
+            _compare(folder, _read(marker), wanted)
+            return
+        strangers = [path.name for path in folder.iterdir() if not _ours(path)]
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    if strangers:
+        raise FamilyError(
+            f"{folder} is not empty and is not a demo family (it holds {sorted(strangers)[0]})",
+            hint="Choose an empty or a new folder.",
+        )
+    write_text(marker, json.dumps(wanted, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, waiting: Callable[[], None]) -> Iterator[bool]:
+    """Hold the folder alone; `waiting` is called twice a second while another builder holds it.
+
+    The lock goes with its process, so a killed builder leaves none. Yields False where the system
+    or the file system has no locks: then two builders do the same work twice, and the renames
+    still keep every file whole.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield False
+        return
+    with open(folder / LOCK, "a", encoding="utf-8") as file:
+        yield _acquire(fcntl.flock, file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB, waiting)
+
+
+@contextlib.contextmanager
+def folder_in_place(target: Path) -> Iterator[Path]:
+    """A temporary sibling to write into, renamed to `target` when all went well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(target)
+    partial.mkdir()
+    try:
+        yield partial
+        # Another builder without locks may have been faster; its files are the same.
+        with contextlib.suppress(FileExistsError):
+            _rename(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = _partial(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        raise _unusable(target, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed builder left half-written; only while the lock is held."""
+    for parent in (folder, folder / "models", folder / "probe", folder / "tasks"):
+        for path in parent.glob(f".*{PARTIAL}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _acquire(
+    flock: Callable[[int, int], None], file: int, how: int, waiting: Callable[[], None]
+) -> bool:
+    while True:
+        try:
+            flock(file, how)
+            return True
+        except BlockingIOError:
+            waiting()
+            time.sleep(0.5)
+        except OSError:
+            return False
+
+
+def _rename(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+    except OSError as error:
+        if target.is_dir():
+            raise FileExistsError(str(target)) from error
+        raise _unusable(target, error) from error
+
+
+def _read(marker: Path) -> object:
+    try:
+        return json.loads(marker.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _compare(folder: Path, found: object, wanted: dict[str, Any]) -> None:
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise FamilyError(
+            f"{folder} holds a {MARKER} that is not the demo family's",
+            hint="Choose an empty or a new folder.",
+        )
+    # Through JSON, so that tuples and lists compare equal.
+    if found != json.loads(json.dumps(wanted)):
+        what = f"version {found.get('version')}, seed {found.get('seed')}"
+        raise FamilyError(
+            f"{folder} holds a demo family of another recipe ({what})",
+            hint="Choose another folder, or remove this one first.",
+        )
+
+
+def _ours(path: Path) -> bool:
+    return path.name == LOCK or (path.name.startswith(".") and PARTIAL in path.name)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}{PARTIAL}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def _unusable(path: Path, error: OSError) -> FamilyError:
+    return FamilyError(
+        f"{path} can't be written: {error.strerror or error}",
+        hint="Choose a folder that you may write to, on a disk with 50 MB free.",
+    )

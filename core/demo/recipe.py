@@ -1,0 +1,106 @@
+"""Every hyper-parameter of the demo family, as frozen data in one place.
+
+Owns numbers only: sizes, steps, learning rates, shares. Knows nothing of how they are used. A
+change that alters the weights or the files raises VERSION, so that an older family on disk is
+never taken for the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERSION = 1
+"""Of recipe, corpora and files together."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Llama in miniature: gated MLP, grouped-query attention, tied embeddings."""
+
+    hidden: int = 96
+    intermediate: int = 256
+    layers: int = 4
+    heads: int = 4
+    key_value_heads: int = 2
+    context: int = 256
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run of AdamW under a cosine schedule with a linear warm-up."""
+
+    steps: int
+    learning_rate: float
+    warm_up: int = 20
+    general_share: float = 0.0
+    """Part of each batch that is general text."""
+    prompt_weight: float = 0.05
+    """Weight of a prompt's tokens in the loss; an answer's weigh 1."""
+    anchor: float = 0.0
+    """Decay towards the weights that training began with, per unit of learning rate; it keeps a
+    tuning vector short, so that two of them can be added."""
+    epsilon: float = 1e-8
+    """AdamW's; a large one leaves weights alone whose gradients are mere noise."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the family, apart from the seed."""
+
+    name: str
+    base: Training
+    tuned: Mapping[str, Training]
+    architecture: Architecture = Architecture()
+    batch: int = 32
+    window: int = 64
+    """Tokens of a training window; documents are packed."""
+    documents: int = 6000
+    """Training documents written per corpus."""
+    held_out: int = 120
+    """Held-out documents per corpus: probe set and rolling tasks."""
+    items: int = 200
+    """Four-option items per domain."""
+
+    @property
+    def steps(self) -> int:
+        return self.base.steps + sum(training.steps for training in self.tuned.values())
+
+    def as_data(self) -> dict[str, Any]:
+        """For the folder's marker: equal data, equal family."""
+        return {"version": VERSION, **asdict(self), "tuned": _as_data(self.tuned)}
+
+
+def _as_data(tuned: Mapping[str, Training]) -> dict[str, Any]:
+    return {name: asdict(training) for name, training in tuned.items()}
+
+
+FULL = Recipe(
+    name="full",
+    base=Training(steps=300, learning_rate=4e-3),
+    tuned={
+        "instruct": Training(steps=150, learning_rate=2e-3, general_share=0.4),
+        "medical": Training(steps=160, learning_rate=2e-3, general_share=0.5),
+        "maths": Training(steps=350, learning_rate=3e-3, general_share=0.4),
+        "code": Training(steps=160, learning_rate=2e-3, general_share=0.5),
+    },
+)
+
+TINY = Recipe(
+    name="tiny",
+    base=Training(steps=6, learning_rate=2e-3, warm_up=2),
+    tuned={
+        name: Training(steps=3, learning_rate=1e-3, warm_up=1, general_share=0.25)
+        for name in ("instruct", "medical", "maths", "code")
+    },
+    architecture=Architecture(hidden=32, intermediate=64),
+    batch=8,
+    window=32,
+    documents=200,
+    held_out=100,
+    items=40,
+)
+"""Same files in seconds, nothing learnt: for tests."""

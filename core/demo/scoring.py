@@ -1,0 +1,69 @@
+"""What a model of the family has learnt: held-out loss and four-option accuracy.
+
+Owns two numbers per model and domain, taken as an evaluation harness takes them: a text's loss
+follows the separator, an item's options are compared by their summed log-likelihood after the
+bare prompt. Knows nothing of where the documents come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from core.demo import tokeniser
+from core.demo.corpora import Document, Item
+
+ROWS = 128
+"""Texts scored at once."""
+
+
+def held_out_loss(model: Any, tokenizer: Tokenizer, documents: Sequence[Document]) -> float:
+    """Mean negative log-likelihood of a token, in nats, over whole texts."""
+    separator = tokeniser.separator_id(tokenizer)
+    rows = [[separator, *tokeniser.encode(tokenizer, document.text)] for document in documents]
+    starts = [1] * len(rows)
+    total = sum(-value for value in _log_likelihoods(model, rows, starts, separator))
+    return total / sum(len(row) - 1 for row in rows)
+
+
+def accuracy(model: Any, tokenizer: Tokenizer, items: Sequence[Item]) -> float:
+    """Share of the items whose right option is the likeliest."""
+    rows, starts = [], []
+    for item in items:
+        prompt = tokeniser.encode(tokenizer, item.prompt)
+        for choice in item.choices:
+            rows.append(prompt + tokeniser.encode(tokenizer, f" {choice}"))
+            starts.append(len(prompt))
+    scores = iter(_log_likelihoods(model, rows, starts, tokeniser.separator_id(tokenizer)))
+    right = 0
+    for item in items:
+        options = [next(scores) for _ in item.choices]
+        right += options.index(max(options)) == item.answer
+    return right / len(items)
+
+
+def _log_likelihoods(
+    model: Any, rows: Sequence[Sequence[int]], starts: Sequence[int], padding: int
+) -> list[float]:
+    """Summed log-likelihood of each row's tokens from its start on, the tokens before given.
+
+    Rows are padded on the right, where causal attention never looks from a real token.
+    """
+    found: list[float] = []
+    with torch.no_grad():
+        for first in range(0, len(rows), ROWS):
+            part = rows[first : first + ROWS]
+            length = max(map(len, part))
+            tokens = torch.tensor([[*row, *[padding] * (length - len(row))] for row in part])
+            logits: Tensor = model(input_ids=tokens[:, :-1], use_cache=False).logits
+            losses = functional.cross_entropy(
+                logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
+            ).view(len(part), -1)
+            for row, start, loss in zip(part, starts[first:], losses, strict=False):
+                found.append(-float(loss[start - 1 : len(row) - 1].sum()))
+    return found

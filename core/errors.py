@@ -1,0 +1,75 @@
+"""Every error that tauscope raises on purpose. Owns the tree; knows no exit codes or screens.
+
+TauscopeError
+├── StudyError          the study file or a parameter is wrong
+├── InputError          something that the study points to can't be used
+│   ├── CheckpointError     a model's files can't be read, or are damaged
+│   ├── FamilyError         models that can't be held against each other
+│   ├── ProbeError          a probe set can't be read
+│   └── TaskError           an evaluation task can't be read
+├── StorageError        the database or an artifact can't be used
+├── RunError            a run failed, or is not in a state for what was asked
+└── Cancelled           the user asked for it to stop
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TauscopeError(Exception):
+    """What happened and to which file (`title`), and what to do about it (`hint`).
+
+    Both are plain text: whoever shows them escapes them for the medium.
+    """
+
+    def __init__(self, title: str, *, hint: str = "") -> None:
+        super().__init__(title)
+        self.title = title
+        self.hint = hint
+
+
+class StudyError(TauscopeError):
+    """The study file or a parameter is wrong."""
+
+
+class InputError(TauscopeError):
+    """Something that the study points to can't be used."""
+
+
+class CheckpointError(InputError):
+    """A model's files can't be read, or are damaged."""
+
+
+class FamilyError(InputError):
+    """Models that can't be held against each other."""
+
+
+class ProbeError(InputError):
+    """A probe set can't be read."""
+
+
+class TaskError(InputError):
+    """An evaluation task can't be read."""
+
+
+class StorageError(TauscopeError):
+    """The database or an artifact can't be used."""
+
+
+class RunError(TauscopeError):
+    """A run failed, or is not in a state for what was asked."""
+
+
+class Cancelled(TauscopeError):  # noqa: N818 - an outcome, not a fault
+    """The user asked for it to stop."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint with the nearest of the known words; all of them when none is near."""
+    options = sorted(known)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"Known: {', '.join(options)}." if options else ""

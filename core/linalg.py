@@ -1,0 +1,295 @@
+"""Subspaces, spectra and alignment of weight matrices and their updates, on any torch device.
+
+Everything works on batches of matrices [B, d_out, d_in] of one shape (a whole matrix is a batch of
+one, the heads of an attention matrix are a batch) through Gram matrices of the smaller side, which
+is several times faster than singular value decompositions. Owns the formulas of alignment; knows
+nothing of models, layers or chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EXACT_ELEMENTS = 1 << 20
+"""Matrices up to this size are worked on in float64: it costs nothing and is exact."""
+
+LAPACK_FROM = 512
+"""From this size on the CPU, LAPACK's partial eigensolver is used for a few top vectors."""
+
+TIE = 1e-6
+"""Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Singular directions of a batch of matrices W.
+
+    `vectors` [B, n, n] spans the smaller side (n = min(d_out, d_in)), columns by falling singular
+    value; `energy` [B, n] holds σ²; `tall` says that the smaller side is the input. `other`
+    [B, max(d_out, d_in), kmax] holds the top singular directions of the larger side.
+    """
+
+    matrix: Tensor
+    vectors: Tensor
+    energy: Tensor
+    tall: bool
+    ranks: list[int]
+    other: Tensor
+
+    @property
+    def kmax(self) -> int:
+        return int(self.other.shape[-1])
+
+    @property
+    def left(self) -> Tensor:
+        """Top output (write) directions, [B, d_out, kmax]."""
+        return self.other if self.tall else self.vectors[..., : self.kmax]
+
+    @property
+    def right(self) -> Tensor:
+        """Top input (read) directions, [B, d_in, kmax]."""
+        return self.vectors[..., : self.kmax] if self.tall else self.other
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """σ² of a batch of updates [B, n], falling; never negative."""
+
+    energy: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """‖Δ‖_F², [B]."""
+        return self.energy.sum(-1)
+
+    def stable_rank(self) -> Tensor:
+        """‖Δ‖_F²/‖Δ‖_2², [B]; NaN at Δ = 0."""
+        return self.total / self.energy[..., 0]
+
+    def effective_rank(self) -> Tensor:
+        """exp of the entropy of σ²/Σσ² (Roy and Vetterli, on energies), [B]; NaN at Δ = 0."""
+        p = self.energy / self.total[..., None]
+        return torch.exp(-torch.xlogy(p, p).sum(-1))
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Energies of a batch of updates relative to a basis; all [B], shares of ‖Δ‖_F² in 0..1.
+
+    `write_curve`, `read_curve` and `both_curve` [B, kmax] hold the shares for every k ≤ kmax (the
+    last one along the square's diagonal); the scalars are those at each matrix's own rank k.
+    """
+
+    write: Tensor
+    read: Tensor
+    both: Tensor
+    diagonal: Tensor
+    gain: Tensor
+    gain_scale: Tensor
+    write_curve: Tensor
+    read_curve: Tensor
+    both_curve: Tensor
+
+
+def working(matrix: Tensor) -> Tensor:
+    """The matrices in the precision they are worked on: float64 when small, else float32."""
+    small = matrix.shape[-1] * matrix.shape[-2] <= EXACT_ELEMENTS and matrix.device.type != "mps"
+    return matrix.to(torch.float64 if small else torch.float32)
+
+
+def gram(matrix: Tensor) -> Tensor:
+    """M Mᵀ or MᵀM, whichever is smaller, [B, n, n]."""
+    rows, columns = matrix.shape[-2:]
+    return matrix.mT @ matrix if rows > columns else matrix @ matrix.mT
+
+
+def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basis:
+    """Singular directions of W [B, d_out, d_in] and the rank k of each that is looked at.
+
+    k is the smallest with Σ_{i≤k} σ² ≥ energy·Σσ², or `rank`; it is extended to the end of a run
+    of tied singular values, since a subspace that cuts through a tie is not defined by W, and never
+    goes beyond W's numerical rank. A zero matrix has k = 0.
+    """
+    squared, vectors = _eigh(gram(matrix))
+    squared = squared.flip(-1).clamp_min(0)
+    vectors = vectors.flip(-1)
+    noise = _noise(squared)
+    ranks = [_rank(row, energy, rank, noise) for row in squared.double().cpu()]
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    top = vectors[..., : max(ranks)]
+    other = _unit((matrix if tall else matrix.mT) @ top)
+    return Basis(matrix, vectors, squared, tall, ranks, other)
+
+
+def concentration(product: Tensor) -> Tensor:
+    """Σp² of p = σ²/Σσ² from a Gram matrix [B, n, n]: 1 over the number of equally strong
+    directions; NaN at Δ = 0."""
+    return product.square().sum((-2, -1)) / product.diagonal(dim1=-2, dim2=-1).sum(-1).square()
+
+
+def spectrum_of_gram(product: Tensor) -> Spectrum:
+    """Singular energies from ΔΔᵀ or ΔᵀΔ, [B, n, n]."""
+    return Spectrum(torch.linalg.eigvalsh(product).flip(-1).clamp_min(0))
+
+
+def align(basis: Basis, update: Tensor) -> Alignment:
+    """How the updates Δ [B, d_out, d_in] lie to the directions of W (method, section 6)."""
+    left, right = basis.left, basis.right
+    written = left.mT @ update
+    read = update @ right
+    core = written @ right if basis.tall else left.mT @ read
+    total = update.square().sum((-2, -1), dtype=torch.float64)[:, None]
+    write_curve = written.square().sum(-1, dtype=torch.float64).cumsum(-1) / total
+    read_curve = read.square().sum(-2, dtype=torch.float64).cumsum(-1) / total
+    both_curve = _square_sums(core) / total
+    diagonal = core.diagonal(dim1=-2, dim2=-1).double()
+    sigma2 = basis.energy[..., : basis.kmax].double()
+    device = update.device
+    last = torch.tensor([k - 1 for k in basis.ranks], device=device)[:, None].clamp_min(0)
+    squares = diagonal.square().cumsum(-1) / total
+    weighted = (sigma2.sqrt() * diagonal).cumsum(-1) / sigma2.cumsum(-1)
+
+    def at_rank(curve: Tensor) -> Tensor:
+        return curve.gather(-1, last)[:, 0]
+
+    return Alignment(
+        write=at_rank(write_curve),
+        read=at_rank(read_curve),
+        both=at_rank(both_curve),
+        diagonal=at_rank(squares),
+        gain=at_rank(weighted),
+        gain_scale=at_rank(sigma2.cumsum(-1)).sqrt(),
+        write_curve=write_curve,
+        read_curve=read_curve,
+        both_curve=both_curve,
+    )
+
+
+def amplification(matrix: Tensor, update: Tensor, update_gram: Tensor, *, rank: int) -> Tensor:
+    """‖Δ‖_F / ‖A_rᵀ W B_r‖_F, [B] (Hu et al. 2021, section 7.3); A_r, B_r: top-r of Δ.
+
+    r is lowered to Δ's numerical rank where that is smaller. NaN at Δ = 0.
+    """
+    tall = update.shape[-2] > update.shape[-1]
+    squared, vectors = _top(update_gram, min(rank, update_gram.shape[-1]))
+    kept = squared > squared[..., :1] * _noise(update_gram)
+    vectors = vectors * kept[..., None, :]
+    other = _unit((update if tall else update.mT) @ vectors)
+    a, b = (other, vectors) if tall else (vectors, other)
+    seen = (a.mT @ matrix @ b).square().sum((-2, -1), dtype=torch.float64).sqrt()
+    norm = update.square().sum((-2, -1), dtype=torch.float64).sqrt()
+    return torch.where(norm > 0, norm / seen, torch.nan)
+
+
+def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:
+    """How many of the top left singular vectors of W + Δ match none of W's, [B], integers.
+
+    A match is |cosine| ≥ threshold with any left singular vector of W (Shuttleworth et al. 2024).
+    """
+    tuned = basis.matrix + update
+    leading = _leading(basis, tuned, update, top)
+    if basis.tall:
+        sigma = basis.energy.sqrt()
+        cosines = basis.vectors.mT @ (basis.matrix.mT @ leading)
+        floor = sigma[..., :1] * _noise(sigma)
+        cosines = torch.where(
+            (sigma > floor)[..., None], cosines / sigma.clamp_min(1e-300)[..., None], 0.0
+        )
+    else:
+        cosines = basis.vectors.mT @ leading
+    return (cosines.abs().amax(-2) < threshold).sum(-1)
+
+
+def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> Tensor:
+    """Top left singular vectors of the tuned matrices, [B, d_out, min(top, n)].
+
+    Large matrices: two subspace iterations on the smaller side, started from the base's own top
+    directions and a sketch of the update, then a Rayleigh-Ritz step.
+    """
+    n = basis.vectors.shape[-1]
+    top = min(top, n)
+    small = tuned if not basis.tall else tuned.mT  # [B, n, m]
+    if n <= LAPACK_FROM:
+        squared, vectors = _eigh(gram(tuned))
+        squared, vectors = squared.flip(-1)[..., :top], vectors.flip(-1)[..., :top]
+    else:
+        change = update if not basis.tall else update.mT
+        generator = torch.Generator().manual_seed(0)
+        omega = torch.randn(change.shape[-1], 32, generator=generator).to(change)
+        block = torch.cat([basis.vectors[..., : top + 96], change @ omega], -1)
+        for _ in range(2):
+            block = torch.linalg.qr(block).Q
+            block = small @ (small.mT @ block)
+        block = torch.linalg.qr(block).Q
+        seen = small.mT @ block
+        _, turn = _eigh(seen.mT @ seen)
+        vectors = block @ turn.flip(-1)[..., :top]
+    if not basis.tall:
+        return vectors
+    return _unit(tuned @ vectors)
+
+
+def _unit(columns: Tensor) -> Tensor:
+    """Columns scaled to length 1; zero columns stay zero."""
+    length: Tensor = columns.norm(dim=-2, keepdim=True)
+    return columns / length.clamp_min(torch.finfo(columns.dtype).tiny)
+
+
+def _rank(squared: Tensor, energy: float, fixed: int | None, noise: float) -> int:
+    """The rank of one spectrum σ² (falling, float64): see `decompose`."""
+    total = float(squared.sum())
+    if total == 0:
+        return 0
+    present = int((squared > squared[0] * noise).sum())
+    if fixed is None:
+        reached = squared.cumsum(-1) >= energy * total * (1 - 1e-12)
+        k = int(reached.int().argmax()) + 1
+    else:
+        k = fixed
+    k = min(k, present)
+    while k < present and float(squared[k - 1] - squared[k]) <= TIE * float(squared[k - 1]):
+        k += 1
+    return k
+
+
+def _noise(squared: Tensor) -> float:
+    """Relative size below which an eigenvalue of a Gram matrix is rounding noise."""
+    return float(squared.shape[-1] * torch.finfo(squared.dtype).eps)
+
+
+def _square_sums(core: Tensor) -> Tensor:
+    """Σ of squares over the leading k × k block, for every k, [B, kmax]."""
+    squares = core.double().square()
+    rows = squares.tril().sum(-1)  # row k up to its diagonal
+    columns = squares.triu(1).sum(-2)  # column k above the diagonal
+    return (rows + columns).cumsum(-1)
+
+
+def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, rising, and vectors; in float64 on the CPU where that fails to converge."""
+    try:
+        squared, vectors = torch.linalg.eigh(product)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        squared, vectors = torch.linalg.eigh(product.double().cpu())
+    return squared.to(product), vectors.to(product)
+
+
+def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest eigenvalues, falling, and their vectors, of [B, n, n]."""
+    n = product.shape[-1]
+    if product.device.type == "cpu" and n > LAPACK_FROM and len(product) == 1:
+        import scipy.linalg
+
+        squared, vectors = scipy.linalg.eigh(
+            product[0].numpy(),
+            subset_by_index=[n - count, n - 1],
+            driver="evr",
+            check_finite=False,
+        )
+        top = torch.from_numpy(vectors.copy())[None], torch.from_numpy(squared.copy())[None]
+        return top[1].flip(-1), top[0].flip(-1)
+    squared, vectors = _eigh(product)
+    return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]

@@ -1,0 +1,170 @@
+"""The one form of result: metrics, measurements, artifacts, and the unit of work they belong to.
+
+Owns the data that passes from an analysis to a sink. Refuses to know where a sink keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+COLUMNS = (
+    "analysis",
+    "metric",
+    "metric_of",
+    "model",
+    "reference",
+    "layer",
+    "module",
+    "expert",
+    "head",
+    "task",
+    "setting",
+    "value",
+    "low",
+    "high",
+    "n",
+    "chance",
+    "chance_sd",
+)
+"""The columns of every export, in order. All before `value` are coordinates."""
+
+COORDINATES = COLUMNS[: COLUMNS.index("value")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """How to read one metric. `empty` says what an empty value means."""
+
+    name: str
+    title: str
+    description: str
+    unit: str = ""
+    better: Literal["higher", "lower", "neither"] = "neither"
+    has_chance: bool = False
+    has_control: bool = False
+    signed: bool = False
+    empty: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One number, its coordinates, and what is needed to read it.
+
+    `value` is None where the metric is undefined (its MetricSpec says what that means).
+    `low` and `high` bound a 95 % interval; `n` counts what the number is over (parameters,
+    matrices, items); `chance` is what chance alone would give, `chance_sd` its spread.
+    Layers, experts and heads count from 0; None means "over all of them".
+    """
+
+    metric: str
+    value: float | None
+    metric_of: str = ""
+    model: str = ""
+    reference: str = ""
+    layer: int | None = None
+    module: str = ""
+    expert: int | None = None
+    head: int | None = None
+    task: str = ""
+    setting: str = ""
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    chance: float | None = None
+    chance_sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What is not a number: named arrays with the coordinates of what they describe."""
+
+    name: str
+    arrays: Mapping[str, NDArray[Any]]
+    model: str = ""
+    reference: str = ""
+    layer: int | None = None
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One piece of work with a stable key; computed at most once for one key.
+
+    `requires` are the keys of the units whose results it is reduced from: a unit with
+    requirements reads no weights, one without is computed from them. `reads` names the models
+    whose weights it needs besides `model`.
+    """
+
+    key: str
+    analysis: str
+    label: str
+    model: str = ""
+    reference: str = ""
+    layer: int | None = None
+    setting: str = ""
+    reads: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class UnitResult:
+    """What a unit produced. `state` is JSON that units requiring this one reduce further."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    artifacts: list[Artifact] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come: units done of all, reused ones among them, and what is in hand."""
+
+    done: int
+    total: int
+    reused: int = 0
+    label: str = ""
+
+
+class ResultSink(Protocol):
+    """Where a run's results go. One sink belongs to one run."""
+
+    def finished(self, keys: Collection[str]) -> set[str]:
+        """Those of `keys` whose results need not be computed again for this run."""
+
+    def adopt(self, keys: Collection[str]) -> None:
+        """Make exactly these finished units part of the run (and drop others it referred to)."""
+
+    def load(self, key: str) -> UnitResult:
+        """The measurements and the state of a finished unit (artifacts are left out)."""
+
+    def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
+        """Keep a unit's results, all or nothing, and make it part of the run."""
+
+    def progress(self, progress: Progress) -> None:
+        """Say how far the run has come."""
+
+    def warn(self, subject: str, message: str) -> None:
+        """Keep a warning with the run; the same one twice is kept once."""
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Add to what is kept of the run's origin: fingerprints, device, versions (JSON)."""
+
+    def cancelled(self) -> bool:
+        """Has somebody asked for the run to stop?"""
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+    """The key of a unit: sha256 over canonical JSON of everything its result depends on."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def ordered(keys: Iterable[str]) -> tuple[str, ...]:
+    """Keys without repetition, in the order in which they first appear."""
+    return tuple(dict.fromkeys(keys))

@@ -1,0 +1,157 @@
+"""One elementwise pass over a tensor of a whole family: all inner products, maxima and counts.
+
+For every row set [W, Δ1 … ΔN] it accumulates the Gram matrix, from which all norms and cosines
+follow. Subtraction and products are in float32 inside blocks, sums across blocks in float64: on
+large tensors a float32 sum, or ‖Δ‖² out of ‖a‖² + ‖b‖² − 2ab, is off by up to a few per cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+BLOCK = 1 << 17
+"""Elements of one block: its rows for a whole family stay in the processor's cache."""
+
+_EXPONENT = {  # mask of the exponent's bits, and (ulp of 1)² / 12
+    torch.bfloat16: (0x7F80, torch.int16, 2.0**-14 / 12),
+    torch.float16: (0x7C00, torch.int16, 2.0**-20 / 12),
+    torch.float32: (0x7F800000, torch.int32, 2.0**-46 / 12),
+}
+
+
+@dataclass(slots=True)
+class Moments:
+    """Sums over `size` elements of W (row 0) and of the updates Δ of `models` (rows 1…).
+
+    `gram` [1+N, 1+N] float64: inner products. Per model: `changed` elements, `largest` |Δ|, and
+    `rounding`, the energy Σ ulp(w)²/12 that rounding to the checkpoint's dtype has (NaN for
+    adapters, which are not rounded).
+    """
+
+    models: tuple[str, ...]
+    size: int
+    gram: NDArray[np.float64]
+    changed: NDArray[np.int64]
+    largest: NDArray[np.float64]
+    rounding: NDArray[np.float64]
+
+    @classmethod
+    def zero(cls, models: Sequence[str]) -> Moments:
+        """No elements at all."""
+        n = len(models)
+        return cls(
+            tuple(models), 0, np.zeros((n + 1, n + 1)), np.zeros(n, np.int64), np.zeros(n),
+            np.zeros(n),
+        )  # fmt: skip
+
+    def __iadd__(self, other: Moments) -> Moments:
+        self.size += other.size
+        self.gram += other.gram
+        self.changed += other.changed
+        np.maximum(self.largest, other.largest, out=self.largest)
+        self.rounding += other.rounding
+        return self
+
+    def row(self, model: str) -> int:
+        """The row of the Gram matrix that belongs to a model's update."""
+        return 1 + self.models.index(model)
+
+    def finite(self, row: int) -> bool:
+        """Were all of a row's elements finite?"""
+        return bool(np.isfinite(self.gram[row, row]))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What one member gives of a tensor: weights as stored, or (an adapter) the update itself."""
+
+    read: Callable[[int, int, Tensor | None], Tensor]
+    is_update: bool = False
+
+
+def accumulate(
+    models: Sequence[str],
+    base: Columns,
+    tuned: Sequence[Columns],
+    rows: Sequence[tuple[int, int]],
+    width: int,
+    pool: ThreadPoolExecutor,
+    threads: int,
+    relative: Sequence[tuple[int, int]] = (),
+) -> Moments:
+    """The moments of the given row ranges of a tensor with `width` elements a row.
+
+    `models` names the rows of `tuned` and then those of `relative`: a pair (i, p) adds the row
+    Δi − Δp, the vector of a model from its own parent.
+    """
+    step = max(1, BLOCK // max(width, 1))
+    chunks = [
+        (first, min(first + step, stop))
+        for start, stop in rows
+        for first in range(start, stop, step)
+    ]
+    parts = [chunks[i::threads] for i in range(min(threads, len(chunks)))]
+    total = Moments.zero(models)
+    for found in pool.map(lambda part: _accumulate(models, base, tuned, relative, part), parts):
+        total += found
+    return total
+
+
+def _accumulate(
+    models: Sequence[str],
+    base: Columns,
+    tuned: Sequence[Columns],
+    relative: Sequence[tuple[int, int]],
+    chunks: list[tuple[int, int]],
+) -> Moments:
+    moments = Moments.zero(models)
+    buffer = torch.empty((1 + len(models), 0))
+    scratch = torch.empty(0, dtype=torch.uint8)
+    for start, stop in chunks:
+        stored = base.read(start, stop, scratch)
+        size = stored.numel()
+        if buffer.shape[-1] < size:
+            buffer = torch.empty((1 + len(models), size))
+            scratch = torch.empty(8 * size, dtype=torch.uint8)
+        block = buffer[:, :size]
+        block[0].copy_(stored.reshape(-1))
+        for i, member in enumerate(tuned):
+            _update(moments, i, block, member, start, stop, scratch)
+        for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
+            torch.sub(block[child], block[parent], out=block[i])
+        moments.gram += (block @ block.T).numpy()
+        moments.size += size
+    return moments
+
+
+def _update(
+    moments: Moments, i: int, block: Tensor, member: Columns, start: int, stop: int, scratch: Tensor
+) -> None:
+    """Fill row 1 + i of a block with the member's update and count what is counted in it."""
+    delta = block[1 + i]
+    stored = member.read(start, stop, scratch)
+    delta.copy_(stored.reshape(-1))
+    if member.is_update:
+        moments.rounding[i] = np.nan
+    else:
+        moments.rounding[i] += _rounding(stored)
+        delta.sub_(block[0])
+    low, high = torch.aminmax(delta)
+    moments.largest[i] = max(moments.largest[i], -float(low), float(high))
+    moments.changed[i] += int(np.count_nonzero(delta.numpy() != 0))
+
+
+def _rounding(stored: Tensor) -> float:
+    """Σ ulp(w)²/12: the exponent's bits alone are the power of two at or below |w|."""
+    if stored.dtype not in _EXPONENT:
+        return 0.0
+    mask, integers, scale = _EXPONENT[stored.dtype]
+    powers = stored.view(integers).bitwise_and(mask).view(stored.dtype).float().reshape(-1)
+    return float(torch.dot(powers, powers)) * scale

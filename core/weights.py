@@ -1,0 +1,340 @@
+"""One pass over the weights of a family, shared by every analysis of weights.
+
+A slice is one layer, or what stands outside of layers. Each of its modules is read once from the
+base and from every tuned model that is still wanted, and shown to all readers: first the moments
+of the module, then, matrix by matrix and model by model, the update itself. Memory holds one
+module of each model, never a model; embeddings are streamed by rows. Knows no analysis.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from core import linalg
+from core.adapter import Adapter
+from core.architecture import ATTENTION, GROUP_OF, MLP, Heads, Piece
+from core.errors import CheckpointError
+from core.family import Family, Member
+from core.measurement import Unit, UnitResult
+from core.moments import Columns, Moments, accumulate
+
+STREAMED = ("embedding", "unembedding")
+"""Modules too large to be held whole: read by blocks of rows."""
+
+RELATIVE = "{model}|{parent}"
+"""Name of the extra row of moments that holds a model's vector from its tuned parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleMoments:
+    """A module of a layer: its moments, all in one, and those of each stored tensor's piece."""
+
+    layer: int | None
+    module: str
+    total: Moments
+    pieces: tuple[tuple[Piece, Moments], ...]
+
+
+@dataclass(slots=True)
+class MatrixView:
+    """One base matrix W [d_out, d_in] with its singular basis, computed when first asked for."""
+
+    piece: Piece
+    heads: Heads
+    matrix: Tensor
+    _bases: dict[tuple[float, int | None, bool], linalg.Basis] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.piece.shape[0], self.piece.shape[1]
+
+    @property
+    def is_attention(self) -> bool:
+        return GROUP_OF.get(self.piece.module) == "attention"
+
+    def basis(self, energy: float, rank: int | None, *, by_head: bool = False) -> linalg.Basis:
+        """The basis of W as a batch of one, or of its heads' blocks as a batch [heads]."""
+        key = (energy, rank, by_head)
+        if key not in self._bases:
+            batch = self.by_head(self.matrix) if by_head else self.matrix[None]
+            self._bases[key] = linalg.decompose(linalg.working(batch), energy=energy, rank=rank)
+        return self._bases[key]
+
+    def by_head(self, matrix: Tensor) -> Tensor:
+        """The heads' blocks of a matrix of this shape: rows of q, k, v; columns of o."""
+        count = self.heads.count(self.piece.module)
+        rows, columns = matrix.shape
+        if self.piece.module == "o":
+            return matrix.reshape(rows, count, columns // count).transpose(0, 1).contiguous()
+        return matrix.reshape(count, rows // count, columns)
+
+
+class UpdateView:
+    """The update Δ [d_out, d_in] of one matrix by one model, with its spectrum."""
+
+    def __init__(self, model: str, delta: Tensor) -> None:
+        self.model = model
+        self.delta = delta
+
+    @cached_property
+    def is_zero(self) -> bool:
+        return not bool((self.delta != 0).any())
+
+    @cached_property
+    def working(self) -> Tensor:
+        """Δ as a batch of one, in working precision."""
+        return linalg.working(self.delta[None])
+
+    @cached_property
+    def gram(self) -> Tensor:
+        return linalg.gram(self.working)
+
+    @cached_property
+    def spectrum(self) -> linalg.Spectrum:
+        return linalg.spectrum_of_gram(self.gram)
+
+
+class Reader(Protocol):
+    """What an analysis does with a slice; one for each analysis that has units in it."""
+
+    moments_of: tuple[str, ...]
+    """Models whose moments it wants."""
+    updates_of: tuple[str, ...]
+    """Models whose updates it wants to see, matrix by matrix."""
+
+    def wants_updates(self, module: str) -> bool:
+        """Does it want to see the updates of this module's matrices?"""
+
+    def see_module(self, module: ModuleMoments) -> None:
+        """Called once for each module, before its matrices."""
+
+    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
+        """Called for each matrix of a module and each model in `updates_of`."""
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        """The finished units, once the slice has been read."""
+
+
+def read_slice(
+    family: Family,
+    layer: int | None,
+    readers: Sequence[Reader],
+    *,
+    device: torch.device,
+    pause: Callable[[], None],
+) -> None:
+    """Read one slice of the family once and show it to the readers.
+
+    `pause` is called between matrices and may raise. Raises CheckpointError on values that are
+    not finite.
+    """
+    wanted = {m for reader in readers for m in (*reader.moments_of, *reader.updates_of)}
+    members = [family.tuned[name] for name in family.tuned if name in wanted]
+    store = _Store(family, members, family.pieces(layer))
+    with ThreadPoolExecutor(_threads()) as pool:
+        for module, pieces in _modules(family.pieces(layer)):
+            seeing = [r for r in readers if r.updates_of and r.wants_updates(module)]
+            found = []
+            for piece in pieces:
+                shown = seeing if piece.is_matrix and module not in STREAMED else []
+                store.hold(piece, whole=bool(shown))
+                found.append((piece, _moments(family, store, members, piece, pool)))
+                if shown:
+                    _show(family, store, piece, shown, device, pause)
+                store.drop(piece)
+                pause()
+            total = Moments.zero(_rows(family, members))
+            for _, moments in found:
+                total += moments
+            for reader in readers:
+                reader.see_module(ModuleMoments(layer, module, total, tuple(found)))
+
+
+def _threads() -> int:
+    return max(1, min(8, os.cpu_count() or 1))
+
+
+def _modules(pieces: Iterable[Piece]) -> Iterator[tuple[str, list[Piece]]]:
+    """Pieces by module; modules that are cut from one stored tensor follow one another."""
+    order = (*ATTENTION, *MLP, "router", "norm", "embedding", "unembedding")
+    ordered = sorted(pieces, key=lambda p: (order.index(p.module), p.expert or 0, p.tensor))
+    for module, found in groupby(ordered, key=lambda p: p.module):
+        yield module, list(found)
+
+
+def _rows(family: Family, members: Sequence[Member]) -> tuple[str, ...]:
+    """The rows of moments: every wanted model, then those relative to a wanted tuned parent."""
+    names = [m.name for m in members]
+    relative = [
+        RELATIVE.format(model=n, parent=family.parent(n))
+        for n in names
+        if family.parent(n) in names
+    ]
+    return (*names, *relative)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Rows start:… of a stored tensor, in memory until the piece `until` is done."""
+
+    start: int
+    rows: Tensor
+    until: Piece
+
+
+class _Store:
+    """Reads rows of the members' tensors, from memory where they are held."""
+
+    def __init__(self, family: Family, members: Sequence[Member], pieces: Sequence[Piece]) -> None:
+        self.family = family
+        self.members = [family.base, *members]
+        self._last = {piece.tensor: piece for _, found in _modules(pieces) for piece in found}
+        self._held: dict[tuple[str, str], _Held] = {}
+
+    def hold(self, piece: Piece, *, whole: bool) -> None:
+        """Read what is needed more than once, once, for every member that stores it itself.
+
+        A piece in one run of rows is needed again if it is shown as a `whole`; one that is
+        interleaved with others brings the stored tensor in, until the last of them is done.
+        """
+        interleaved = piece.columns is not None or len(piece.rows) > 1
+        if not whole and not interleaved:
+            return
+        for member in self.members:
+            name = member.names[piece.tensor]
+            if isinstance(member.checkpoint, Adapter) or (member.name, name) in self._held:
+                continue
+            if interleaved:
+                span, until = (0, member.checkpoint.tensors[name].rows), self._last[piece.tensor]
+            else:
+                span, until = piece.rows[0], piece
+            rows = member.checkpoint.read(name, *span)
+            self._held[member.name, name] = _Held(span[0], rows, until)
+
+    def drop(self, piece: Piece) -> None:
+        """Forget what was held until this piece."""
+        self._held = {k: held for k, held in self._held.items() if held.until is not piece}
+
+    def read(
+        self, member: Member, tensor: str, start: int, stop: int, into: Tensor | None = None
+    ) -> Tensor:
+        """Rows of a tensor of the base's name, as the member stores them."""
+        name = member.names[tensor]
+        held = self._held.get((member.name, name))
+        if held is not None:
+            return held.rows[start - held.start : stop - held.start]
+        return member.checkpoint.read(name, start, stop, into)
+
+    def columns(self, member: Member, piece: Piece) -> Columns:
+        """What a member gives of a piece: its update where that is stored, else its weights."""
+        span = slice(None) if piece.columns is None else slice(*piece.columns)
+        adapter, name = member.checkpoint, member.names[piece.tensor]
+        direct = (
+            isinstance(adapter, Adapter)
+            and adapter.over is self.family.base.checkpoint
+            and name not in adapter.replaced
+        )
+        if not direct:
+            return Columns(lambda a, b, into: self.read(member, piece.tensor, a, b, into)[:, span])
+        assert isinstance(adapter, Adapter)
+        update = adapter.updates.get(name)
+        if update is None:
+            width = adapter.tensors[name].columns
+            return Columns(lambda a, b, into: torch.zeros(b - a, width)[:, span], True)
+        return Columns(lambda a, b, into: update.rows(a, b)[:, span], True)
+
+    def matrix(self, given: Columns, piece: Piece, device: torch.device) -> Tensor:
+        """A whole piece [d_out, d_in], float32 on the device."""
+        spans = [given.read(start, stop, None) for start, stop in piece.rows]
+        stored = spans[0] if len(spans) == 1 else torch.cat(spans)
+        matrix = stored.to(device).float()
+        return (matrix.mT if piece.transposed else matrix).contiguous()
+
+
+def _moments(
+    family: Family,
+    store: _Store,
+    members: Sequence[Member],
+    piece: Piece,
+    pool: ThreadPoolExecutor,
+) -> Moments:
+    rows = _common(family, piece)
+    columns = piece.columns or (0, family.base.checkpoint.tensors[piece.tensor].columns)
+    names = [m.name for m in members]
+    relative = [
+        (1 + names.index(n), 1 + names.index(p))
+        for n in names
+        if (p := family.parent(n)) is not None and p in names
+    ]
+    found = accumulate(
+        _rows(family, members),
+        store.columns(family.base, piece),
+        [store.columns(m, piece) for m in members],
+        rows,
+        columns[1] - columns[0],
+        pool,
+        _threads(),
+        relative,
+    )
+    for row, name in enumerate(("base", *names)):
+        if not found.finite(row):
+            _refuse_non_finite(family, name, piece)
+    return found
+
+
+def _refuse_non_finite(family: Family, name: str, piece: Piece) -> None:
+    member = family.base if name == "base" else family.tuned[name]
+    raise CheckpointError(
+        f"'{name}' ({member.where}): tensor {member.names[piece.tensor]} holds values that are "
+        "not finite.",
+        hint="The checkpoint is damaged or its training diverged; leave the model out.",
+    )
+
+
+def _common(family: Family, piece: Piece) -> Sequence[tuple[int, int]]:
+    common = family.common_rows.get(piece.tensor)
+    return piece.rows if common is None else ((0, common),)
+
+
+def _show(
+    family: Family,
+    store: _Store,
+    piece: Piece,
+    readers: Sequence[Reader],
+    device: torch.device,
+    pause: Callable[[], None],
+) -> None:
+    """Show one matrix's update, model by model, to the readers that want it."""
+    base = store.matrix(store.columns(family.base, piece), piece, device)
+    view = MatrixView(piece, family.anatomy.heads, base)
+    for name, member in family.tuned.items():
+        seeing = [r for r in readers if name in r.updates_of]
+        if seeing:
+            given = store.columns(member, piece)
+            matrix = store.matrix(given, piece, device)
+            update = UpdateView(name, matrix if given.is_update else matrix - base)
+            for reader in seeing:
+                reader.see_update(view, update)
+            pause()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that a study asks for; auto takes CUDA when there is any, else the CPU."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def models_in(units: Collection[Unit], order: Iterable[str]) -> tuple[str, ...]:
+    """The tuned models that units speak of, in the family's order."""
+    named = {u.model for u in units} | {u.reference for u in units}
+    return tuple(name for name in order if name in named)

@@ -1,0 +1,147 @@
+"""What many tests share: tiny real models on disk, and a sink that keeps results in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.measurement import Measurement, Progress, Unit, UnitResult
+
+Tensors = dict[str, torch.Tensor]
+
+
+class MemorySink:
+    """A ResultSink that keeps everything; `stop_after` cancels once that many units are saved."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.units: dict[str, tuple[Unit, UnitResult]] = {}
+        self.saved: list[str] = []
+        self.warnings: list[tuple[str, str]] = []
+        self.provenance: dict[str, Any] = {}
+        self.last = Progress(0, 0)
+        self.stop_after = stop_after
+
+    def finished(self, keys: Any) -> set[str]:
+        return set(self.units) & set(keys)
+
+    def adopt(self, keys: Any) -> None:
+        assert set(keys) <= set(self.units)
+
+    def load(self, key: str) -> UnitResult:
+        return self.units[key][1]
+
+    def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
+        json.dumps(result.state, allow_nan=False)
+        self.units[unit.key] = (unit, result)
+        self.saved.append(unit.key)
+
+    def progress(self, progress: Progress) -> None:
+        self.last = progress
+
+    def warn(self, subject: str, message: str) -> None:
+        self.warnings.append((subject, message))
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        json.dumps(dict(provenance))
+        self.provenance |= provenance
+
+    def cancelled(self) -> bool:
+        return self.stop_after is not None and len(self.saved) >= self.stop_after
+
+    def rows(self, metric: str, **at: Any) -> list[Measurement]:
+        """The measurements of a metric with these coordinates."""
+        return [
+            row
+            for _, result in self.units.values()
+            for row in result.measurements
+            if row.metric == metric and all(getattr(row, k) == v for k, v in at.items())
+        ]
+
+    def value(self, metric: str, **at: Any) -> Measurement:
+        """The one measurement at these coordinates (whole matrices unless a head is named)."""
+        found = self.rows(metric, **{"head": None, "expert": None, "setting": "", **at})
+        assert len(found) == 1, (metric, at, found)
+        return found[0]
+
+
+@pytest.fixture
+def memory_sink() -> Callable[..., MemorySink]:
+    return MemorySink
+
+
+def write_model(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> Path:
+    """A model's directory with one safetensors file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors")
+    return folder
+
+
+def tiny_config(**changes: Any) -> dict[str, Any]:
+    """A Llama-like configuration of two layers, with grouped key-value heads."""
+    return {
+        "model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 20,
+        "tie_word_embeddings": False, **changes,
+    }  # fmt: skip
+
+
+def tiny_tensors(seed: int = 0, dtype: torch.dtype = torch.float32, vocab: int = 20) -> Tensors:
+    """Random weights that fit `tiny_config`."""
+    g = torch.Generator().manual_seed(seed)
+
+    def matrix(*shape: int) -> torch.Tensor:
+        return (torch.randn(*shape, generator=g) * 0.1).to(dtype)
+
+    tensors = {
+        "model.embed_tokens.weight": matrix(vocab, 16),
+        "model.norm.weight": matrix(16) + 1,
+        "lm_head.weight": matrix(vocab, 16),
+    }
+    for layer in range(2):
+        at = f"model.layers.{layer}."
+        tensors |= {
+            f"{at}self_attn.q_proj.weight": matrix(16, 16),
+            f"{at}self_attn.k_proj.weight": matrix(8, 16),
+            f"{at}self_attn.v_proj.weight": matrix(8, 16),
+            f"{at}self_attn.o_proj.weight": matrix(16, 16),
+            f"{at}mlp.gate_proj.weight": matrix(24, 16),
+            f"{at}mlp.up_proj.weight": matrix(24, 16),
+            f"{at}mlp.down_proj.weight": matrix(16, 24),
+            f"{at}input_layernorm.weight": matrix(16) + 1,
+            f"{at}post_attention_layernorm.weight": matrix(16) + 1,
+        }
+    return tensors
+
+
+def tuned_from(tensors: Tensors, seed: int, size: float = 0.01) -> Tensors:
+    """The same tensors with a random update of every one."""
+    g = torch.Generator().manual_seed(seed)
+    return {
+        name: (t.float() + size * torch.randn(t.shape, generator=g)).to(t.dtype)
+        for name, t in tensors.items()
+    }
+
+
+def load_all(folder: Path) -> Tensors:
+    """Every tensor of a model's directory."""
+    found: Tensors = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found |= load_file(file)
+    return found
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A base and one model tuned from it."""
+    base = tiny_tensors()
+    return (
+        write_model(tmp_path / "base", tiny_config(), base),
+        write_model(tmp_path / "tuned", tiny_config(), tuned_from(base, 1)),
+    )

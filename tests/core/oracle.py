@@ -1,0 +1,154 @@
+"""Brute force in float64 over the live models of transformers, independent of the program's code.
+
+Modules are found by the attributes of the model's classes, alignment by full singular value
+decompositions with numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Matrices = dict[tuple[int, str, int | None], Any]
+"""(layer, module, expert) to [weight as d_out × d_in, then biases and the like]."""
+
+
+def _double(parameter: Any) -> Any:
+    return parameter.detach().double().numpy()
+
+
+def modules(model: Any) -> Matrices:
+    """Every tensor inside the layers by layer, module and expert."""
+    kind = model.config.model_type
+    found: Matrices = {}
+
+    def put(layer: int, module: str, *tensors: Any, expert: int | None = None) -> None:
+        kept = [t for t in tensors if t is not None]
+        found.setdefault((layer, module, expert), []).extend(kept)
+
+    def linear(layer: int, module: str, part: Any, expert: int | None = None) -> None:
+        bias = getattr(part, "bias", None)
+        put(layer, module, _double(part.weight), None if bias is None else _double(bias),
+            expert=expert)  # fmt: skip
+
+    for i, block in enumerate(_blocks(model)):
+        for name, part in block.named_modules():
+            if "norm" in name.lower() or name in ("ln_1", "ln_2"):
+                put(i, "norm", *[_double(p) for p in part.parameters(recurse=False)])
+        _ATTENTION.get(kind, _separate_attention)(i, block, linear, put, model.config)
+        _MLP.get(kind, _gated)(i, block, linear, put, model.config)
+    return found
+
+
+def _blocks(model: Any) -> Any:
+    body = getattr(model, "model", None) or getattr(model, "transformer", None) or model.gpt_neox
+    body = getattr(body, "decoder", body)
+    return body.h if hasattr(body, "h") else body.layers
+
+
+def _separate_attention(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    attention = block.self_attn
+    for module in ("q", "k", "v"):
+        linear(i, module, getattr(attention, f"{module}_proj"))
+    linear(i, "o", getattr(attention, "o_proj", None) or attention.out_proj)
+
+
+def _phi3_attention(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    width = config.hidden_size // config.num_attention_heads
+    fused = _double(block.self_attn.qkv_proj.weight)
+    q, kv = config.num_attention_heads * width, config.num_key_value_heads * width
+    for module, part in zip("qkv", np.split(fused, [q, q + kv]), strict=True):
+        put(i, module, part)
+    linear(i, "o", block.self_attn.o_proj)
+
+
+def _gpt2_attention(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    weight = _double(block.attn.c_attn.weight).T
+    bias = _double(block.attn.c_attn.bias)
+    for module, w, b in zip("qkv", np.split(weight, 3), np.split(bias, 3), strict=True):
+        put(i, module, w, b)
+    put(i, "o", _double(block.attn.c_proj.weight).T, _double(block.attn.c_proj.bias))
+
+
+def _neox_attention(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    fused = block.attention.query_key_value
+    heads = config.num_attention_heads
+    weight = _double(fused.weight)
+    weight = weight.reshape(heads, 3, -1, weight.shape[-1])
+    bias = _double(fused.bias).reshape(heads, 3, -1)
+    for part, module in enumerate("qkv"):
+        put(i, module, weight[:, part].reshape(-1, weight.shape[-1]), bias[:, part].reshape(-1))
+    linear(i, "o", block.attention.dense)
+
+
+def _gated(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    for module in ("gate", "up", "down"):
+        linear(i, module, getattr(block.mlp, f"{module}_proj"))
+
+
+def _phi3_mlp(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    gate, up = np.split(_double(block.mlp.gate_up_proj.weight), 2)
+    put(i, "gate", gate)
+    put(i, "up", up)
+    linear(i, "down", block.mlp.down_proj)
+
+
+def _gpt2_mlp(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    put(i, "fc_in", _double(block.mlp.c_fc.weight).T, _double(block.mlp.c_fc.bias))
+    put(i, "fc_out", _double(block.mlp.c_proj.weight).T, _double(block.mlp.c_proj.bias))
+
+
+def _neox_mlp(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    linear(i, "fc_in", block.mlp.dense_h_to_4h)
+    linear(i, "fc_out", block.mlp.dense_4h_to_h)
+
+
+def _opt_mlp(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    linear(i, "fc_in", block.fc1)
+    linear(i, "fc_out", block.fc2)
+
+
+def _experts(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
+    mlp = block.mlp
+    put(i, "router", _double(mlp.gate.weight))
+    experts = mlp.experts
+    for e in range(experts.gate_up_proj.shape[0]):
+        gate, up = np.split(_double(experts.gate_up_proj[e]), 2)
+        put(i, "gate", gate, expert=e)
+        put(i, "up", up, expert=e)
+        put(i, "down", _double(experts.down_proj[e]), expert=e)
+    if hasattr(mlp, "shared_expert"):
+        e = experts.gate_up_proj.shape[0]
+        for module in ("gate", "up", "down"):
+            linear(i, module, getattr(mlp.shared_expert, f"{module}_proj"), e)
+        put(i, "router", _double(mlp.shared_expert_gate.weight))
+
+
+_ATTENTION = {"phi3": _phi3_attention, "gpt2": _gpt2_attention, "gpt_neox": _neox_attention}
+_MLP = {
+    "phi3": _phi3_mlp, "gpt2": _gpt2_mlp, "gpt_neox": _neox_mlp, "opt": _opt_mlp,
+    "mixtral": _experts, "qwen2_moe": _experts, "qwen3_moe": _experts,
+}  # fmt: skip
+
+
+def alignment(W: Any, D: Any, energy: float = 0.9, r: int = 4, top: int = 10) -> dict[str, float]:
+    """The measures of alignment of one matrix, by full singular value decompositions."""
+    U, s, Vt = np.linalg.svd(W, full_matrices=False)
+    cumulative = np.cumsum(s**2) / np.sum(s**2)
+    k = int(np.searchsorted(cumulative, energy - 1e-12) + 1)
+    norm = np.linalg.norm(D)
+    core = U.T @ D @ Vt.T
+    A, _, Bt = np.linalg.svd(D, full_matrices=False)
+    tuned = np.linalg.svd(W + D, full_matrices=False)[0][:, :top]
+    return {
+        "rank_k": k,
+        "write": np.linalg.norm(U[:, :k].T @ D) / norm,
+        "read": np.linalg.norm(D @ Vt[:k].T) / norm,
+        "two_sided": np.linalg.norm(core[:k, :k]) / norm,
+        "new_energy": 1 - (np.linalg.norm(core[:k, :k]) / norm) ** 2,
+        "gain": float(np.sum(s[:k] * np.diag(core)[:k]) / np.sum(s[:k] ** 2)),
+        "diagonal_energy": float(np.sum(np.diag(core)[:k] ** 2) / norm**2),
+        "amplification": norm / np.linalg.norm(A[:, :r].T @ W @ Bt[:r].T),
+        "intruders": int((np.abs(U.T @ tuned).max(axis=0) < 0.5).sum()),
+    }

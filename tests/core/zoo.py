@@ -1,0 +1,65 @@
+"""Tiny random models of every architecture that is declared, written by transformers itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as hf
+
+_COMMON: dict[str, Any] = {
+    "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2,
+    "pad_token_id": 0,
+}  # fmt: skip
+_EXPERTS = {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+_UNGATED = {k: v for k, v in _COMMON.items() if k != "num_key_value_heads"}
+
+CONFIGS: dict[str, Any] = {
+    "llama": lambda: hf.LlamaConfig(**_COMMON),
+    "mistral": lambda: hf.MistralConfig(**_COMMON),
+    "qwen2": lambda: hf.Qwen2Config(**_COMMON),
+    "qwen3": lambda: hf.Qwen3Config(**_COMMON, head_dim=8),
+    "phi3": lambda: hf.Phi3Config(**_COMMON),
+    "gemma2": lambda: hf.Gemma2Config(**_COMMON, head_dim=8),
+    "gemma3": lambda: hf.Gemma3TextConfig(**_COMMON, head_dim=8),
+    "olmo2": lambda: hf.Olmo2Config(**_COMMON),
+    "gpt2": lambda: hf.GPT2Config(
+        vocab_size=40, n_embd=32, n_layer=2, n_head=4, n_positions=16, bos_token_id=1,
+        eos_token_id=2,
+    ),
+    "gpt_neox": lambda: hf.GPTNeoXConfig(**_UNGATED),
+    "opt": lambda: hf.OPTConfig(
+        vocab_size=40, hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=16, word_embed_proj_dim=32, bos_token_id=1, eos_token_id=2,
+    ),
+    "mixtral": lambda: hf.MixtralConfig(**_COMMON, num_local_experts=3),
+    "qwen2_moe": lambda: hf.Qwen2MoeConfig(
+        **_COMMON, **_EXPERTS, shared_expert_intermediate_size=24
+    ),
+    "qwen3_moe": lambda: hf.Qwen3MoeConfig(**_COMMON, **_EXPERTS, head_dim=8),
+}  # fmt: skip
+
+
+def build(name: str, folder: Path, *, models: int = 1, dtype: torch.dtype = torch.float32) -> Any:
+    """Save a base and `models` models with random updates of it; the models, base first."""
+    torch.manual_seed(0)
+    base = hf.AutoModelForCausalLM.from_config(CONFIGS[name]()).to(dtype)
+    _randomise(base, 0.1)
+    found = [base]
+    base.save_pretrained(folder / "base")
+    for i in range(models):
+        torch.manual_seed(10 + i)
+        tuned = hf.AutoModelForCausalLM.from_config(CONFIGS[name]()).to(dtype)
+        tuned.load_state_dict(base.state_dict())
+        _randomise(tuned, 0.01)
+        tuned.save_pretrained(folder / f"tuned{i}")
+        found.append(tuned)
+    return found
+
+
+def _randomise(model: Any, size: float) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(size * torch.randn(parameter.shape))

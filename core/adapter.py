@@ -63,11 +63,15 @@ class Adapter:
         return str(self.settings.get("base_model_name_or_path") or "")
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        """Rows of the tuned tensor, float32 where the adapter updates it."""
+        """Rows of the tuned tensor, float32 where the adapter updates it.
+
+        A tensor may be both: PEFT saves the embedding that it adapts.
+        """
         if name in self.replaced:
             info = self.tensors[name]
-            return self.replaced[name].reshape(info.rows, info.columns)[start:stop]
-        stored = self.over.read(name, start, stop, into)
+            stored = self.replaced[name].reshape(info.rows, info.columns)[start:stop]
+        else:
+            stored = self.over.read(name, start, stop, into)
         update = self.updates.get(name)
         return stored if update is None else stored.float() + update.rows(start, stop)
 

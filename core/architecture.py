@@ -360,7 +360,9 @@ def _extents(modules: tuple[str, ...], total: int, heads: Heads) -> list[int]:
     else:
         extents = [total // len(modules)] * len(modules)
     if sum(extents) != total:
-        raise _MisfitError(f"{' + '.join(map(str, extents))} rows for {', '.join(modules)} expected")
+        raise _MisfitError(
+            f"{' + '.join(map(str, extents))} rows for {', '.join(modules)} expected"
+        )
     return extents
 
 

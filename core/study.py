@@ -233,7 +233,8 @@ def _absolute(path: str, folder: Path) -> str:
 
 def _explain(error: ValidationError, fields: Mapping[str, Any], prefix: str = "") -> str:
     """The first thing that is wrong, by its key; the nearest valid key where one is unknown."""
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: the former says what to do.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], fields)

@@ -140,7 +140,7 @@ def read_slice(
     wanted = {m for reader in readers for m in (*reader.moments_of, *reader.updates_of)}
     members = [family.tuned[name] for name in family.tuned if name in wanted]
     store = _Store(family, members, family.pieces(layer))
-    with ThreadPoolExecutor(_threads()) as pool:
+    with ThreadPoolExecutor(_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for module, pieces in _modules(family.pieces(layer)):
             seeing = [r for r in readers if r.updates_of and r.wants_updates(module)]
             found = []

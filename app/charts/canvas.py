@@ -54,9 +54,9 @@ def strokes(
     return drawn + [list(blank) for _ in range(height - len(drawn))]
 
 
-def cell_of(share: float, cells: int, dots: int) -> int:
-    """Which of `cells` holds the point at that share of a range, `dots` dots to a cell."""
-    return min(cells - 1, round(share * (cells * dots - 1)) // dots)
+def cell_of(share: float, cells: int) -> int:
+    """Which of `cells` holds the point at that share of a range: its ends are cells' centres."""
+    return min(cells - 1, int(share * (cells - 1) + 0.5))
 
 
 def _root(width: int, height: int) -> Any:

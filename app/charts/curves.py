@@ -40,11 +40,11 @@ class Frame:
 
     def column(self, x: float) -> int:
         """The column that shows this x."""
-        return self.left + cell_of(_share(x, self.x_range), self.width, 2)
+        return self.left + cell_of(_share(x, self.x_range), self.width)
 
     def row(self, y: float) -> int:
         """The row that shows this y."""
-        return self.top + self.height - 1 - cell_of(_share(y, self.y_range), self.height, 4)
+        return self.top + self.height - 1 - cell_of(_share(y, self.y_range), self.height)
 
     def moved(self, left: int, top: int) -> Frame:
         """The same frame elsewhere."""

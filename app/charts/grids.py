@@ -15,13 +15,14 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.charts.lines import Line, exactly, fitted
-from app.charts.palette import Palette, filled, hex_of
+from app.charts.palette import Palette, filled, hex_of, ink, rgb
 from app.charts.scales import UNDEFINED, Scale, formatter, scale_of, shown
 from core.views import Cell, Grid
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
 WIDEST_CELL = 14
+SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 
 Place = tuple[int, int]
 
@@ -54,14 +55,14 @@ def layout(
     floor = number + 2 if numbers and not colour else NARROWEST_CELL
     cell = max(floor, min(room, wanted, WIDEST_CELL))
     halves = colour and (dense or (not numbers and len(grid.rows) > height))
-    tall = 1 if halves or not colour else _tall(grid, height, cell, square=numbers)
+    tall = _tall(grid, height, cell) if numbers and colour and not halves else 1
     return Layout(label, cell, tall, halves, numbers and not halves)
 
 
-def _tall(grid: Grid, height: int, cell: int, square: bool) -> int:
-    """Three rows a cell for a small matrix, where there is room; else one."""
-    small = grid.row_name == grid.column_name
-    return 3 if small and square and cell >= 6 and len(grid.rows) * 3 <= height else 1
+def _tall(grid: Grid, height: int, cell: int) -> int:
+    """Two or three rows of text a cell, where there is room for all of them."""
+    most = 3 if grid.row_name == grid.column_name and cell >= 6 else 2
+    return max(1, min(most, height // max(1, len(grid.rows))))
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Painter:
         """The names of the columns."""
         line = [Segment(self._label(self.grid.row_name), Style(color=self.palette.dim))]
         for j, name in enumerate(self.grid.columns):
-            text = fitted(name, self.layout.cell - 1, "centre") + " "
+            text = self._heading(name) + " "
             line.append(Segment(text, self._name_style(cursor is not None and cursor[1] == j)))
         return line
 
@@ -132,9 +133,13 @@ class Painter:
                 text = exactly(self.write(cell.shown), width - 1, "right") + " "
         if chosen and middle:
             text = _bracketed(text)
-        if chosen:
-            style = style + Style(bold=True, reverse=True)
-        return Segment(text, style)
+        return Segment(text, self._chosen if chosen else style)
+
+    @cached_property
+    def _chosen(self) -> Style:
+        """The cell under the cursor stands out from any colour of a ramp."""
+        text = self.palette.text
+        return Style(color=ink(rgb(text.removeprefix("#"))), bgcolor=text, bold=True)
 
     def _text(self, cell: Cell | None) -> str:
         if cell is None:
@@ -161,10 +166,14 @@ class Painter:
         for j, (top, bottom) in enumerate(zip(self.grid.cells[upper], below, strict=True)):
             style, character = self._pair(top, bottom)
             text = character * self.layout.cell
-            if cursor is not None and chosen and cursor[1] == j:
-                mark = "▲" if cursor[0] == upper else "▼"
-                text = _with_mark(text, mark)
-            line.append(Segment(text, style))
+            if cursor is None or not chosen or cursor[1] != j:
+                line.append(Segment(text, style))
+                continue
+            mark, under = ("▲", top) if cursor[0] == upper else ("▼", bottom)
+            middle = (len(text) - 1) // 2
+            line.append(Segment(text[:middle], style))
+            line.append(Segment(mark, self._fill(under) + Style(bold=True)))
+            line.append(Segment(text[middle + 1 :], style))
         return line
 
     def _pair(self, top: Cell | None, bottom: Cell | None) -> tuple[Style, str]:
@@ -179,6 +188,12 @@ class Painter:
         if cell is None or cell.shown is None:
             return None
         return hex_of(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
+
+    def _heading(self, name: str) -> str:
+        """A column's name above its numbers, in its short form where the whole is too long."""
+        room = self.layout.cell - 1
+        name = name if cell_len(name) <= room else SHORT.get(name, name)
+        return fitted(name, room, "right" if self.layout.numbers else "centre")
 
     def _label(self, text: str) -> str:
         return fitted(text, self.layout.label - 1, "right") + " "
@@ -214,10 +229,6 @@ def _short(grid: Grid) -> Callable[[float], str]:
 
 
 def _bracketed(text: str) -> str:
-    """The cell under the cursor."""
-    return "▸" + text[1:-1] + "◂" if len(text) > 2 else text
-
-
-def _with_mark(text: str, mark: str) -> str:
-    middle = (len(text) - 1) // 2
-    return text[:middle] + mark + text[middle + 1 :]
+    """The cell under the cursor; a number that fills it keeps its sign."""
+    left = "▸" + text[1:] if text[0] == " " else text
+    return left[:-1] + "◂" if left[-1] == " " else left

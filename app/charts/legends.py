@@ -38,12 +38,12 @@ def series_legend(
         if series.control:
             name += " (control)"
         value = f" {values[index]}" if index < len(values) else ""
-        size = 3 + cell_len(name) + len(value) + 2
+        size = 2 + cell_len(name) + len(value) + 2
         if used and used + size > width:
             rows.append([])
             used = 0
         strong = style + Style(bold=True, underline=index == chosen)
-        rows[-1] += [Segment(sign(index, series) * 2 + " ", style), Segment(name, strong)]
+        rows[-1] += [Segment(sign(index, series) + " ", style), Segment(name, strong)]
         rows[-1] += [Segment(value, Style(color=palette.text)), Segment("  ")]
         used += size
     return rows

@@ -29,7 +29,7 @@ _VIRIDIS = (
 _DIVERGING = ("1236b8", "2f58b0", "4d648f", "666a72", "a08a62", "d69f48", "ffbe3d")
 # The 16 colours of a bare terminal, in the order of their lightness.
 _FEW = ("000000", "0000aa", "5555ff", "00aaaa", "55ffff", "ffffff")
-_FEW_DIVERGING = ("0000aa", "5555ff", "555555", "aa5500", "ffff55")
+_FEW_DIVERGING = ("0000aa", "0000aa", "555555", "aa5500", "ffff55")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def on(background: str, colours: int = 1 << 24) -> Palette:
 
 def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
     """A ramp of STEPS colours through the anchors; in equal bands when they must not blend."""
-    colours = [_rgb(anchor) for anchor in anchors]
+    colours = [rgb(anchor) for anchor in anchors]
     entries = []
     for step in range(STEPS):
         at = step / (STEPS - 1)
@@ -89,7 +89,7 @@ def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
 @cache
 def ink(background: RGB) -> str:
     """Black or white: whichever is read better on this colour."""
-    return "#000000" if luminance(background) > 0.30 else "#ffffff"
+    return "#000000" if luminance(background) > 0.18 else "#ffffff"
 
 
 def luminance(colour: RGB) -> float:
@@ -110,5 +110,6 @@ def hex_of(colour: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _rgb(code: str) -> RGB:
+def rgb(code: str) -> RGB:
+    """The colour written `rrggbb`."""
     return int(code[0:2], 16), int(code[2:4], 16), int(code[4:6], 16)

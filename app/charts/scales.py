@@ -91,7 +91,10 @@ def tick_labels(values: list[float]) -> list[str]:
     """The shortest form in which neighbouring ticks differ."""
     reach = max((abs(v) for v in values), default=0.0)
     if reach and not 1e-3 <= reach < 1e6:
-        return ["0" if v == 0 else _scientific(v, "") for v in values]
+        for places in range(1, 7):
+            labels = ["0" if v == 0 else _scientific(v, "", places) for v in values]
+            if len(set(labels)) == len(values):
+                return labels
     for places in range(7):
         labels = [format(v, f".{places}f") for v in values]
         if all(abs(float(t) - v) <= reach * 1e-6 for t, v in zip(labels, values, strict=True)):
@@ -99,7 +102,7 @@ def tick_labels(values: list[float]) -> list[str]:
     return [format(v, ".3g") for v in values]
 
 
-def _scientific(value: float, sign: str) -> str:
+def _scientific(value: float, sign: str, places: int = 1) -> str:
     """1.2e-4, without the padding of the exponent."""
-    mantissa, exponent = format(value, f"{sign}.1e").split("e")
+    mantissa, exponent = format(value, f"{sign}.{places}e").split("e")
     return f"{mantissa}e{int(exponent)}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
@@ -12,6 +13,22 @@ from app.tui import theme
 from app.tui.keys import ACTIONS, Where, bindings
 from app.tui.screens.runs import RunsScreen, Unreadable
 from app.tui.source import Source
+
+if TYPE_CHECKING:
+    from app.tui.screens.help import Topic
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A screen that says what its help is made of."""
+
+    def topics(self) -> Sequence[Topic]: ...
+
+    def places(self) -> tuple[Where, ...]: ...
+
+
+BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
+"""Actions that nobody would look for in the palette."""
 
 
 class TauscopeApp(App[str | None]):
@@ -22,6 +39,7 @@ class TauscopeApp(App[str | None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012
     CSS = """
     Screen { background: $background; color: $foreground; layers: base; }
+    ModalScreen { background: $background 60%; }
     CommandPalette > Vertical { width: 80; max-width: 96%; }
     """
 
@@ -50,8 +68,10 @@ class TauscopeApp(App[str | None]):
         screen = self.screen
         if screen.is_modal:
             return
-        topics = getattr(screen, "topics", list)()
-        places: tuple[Where, ...] = getattr(screen, "places", lambda: ("runs", "app"))()
+        topics: Sequence[Topic] = screen.topics() if isinstance(screen, Explained) else ()
+        places: tuple[Where, ...] = (
+            screen.places() if isinstance(screen, Explained) else ("runs", "app")
+        )
         self.push_screen(HelpScreen(places, topics))
 
     def action_theme(self) -> None:
@@ -67,14 +87,14 @@ class TauscopeApp(App[str | None]):
         focused = screen.focused
         for action in ACTIONS:
             owner = {"app": self, "figure": focused}.get(action.where, screen)
-            if owner is None or action.name == "command_palette" or not _has(owner, action.id):
-                continue
             name, _, rest = action.name.partition("(")
+            if owner is None or name in BY_HAND or not _has(owner, action.id):
+                continue
             parameters = tuple(rest.rstrip(")").replace("'", "").split(", ")) if rest else ()
             if owner.check_action(name, parameters):
                 yield SystemCommand(
-                    f"{action.label.capitalize()} ({action.shown})",
                     action.help,
+                    f"key: {action.shown.split()[0]}",
                     lambda owner=owner, what=action.name: self.call_later(
                         self.run_action, what, owner
                     ),

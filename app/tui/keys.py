@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 Where = Literal["app", "runs", "run", "figure"]
 
@@ -58,13 +58,6 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
     _action("runs", "ends(-1)", "home,g", "home g", "first", "Go to the newest run"),
     _action("runs", "ends(1)", "end,G", "end G", "last", "Go to the oldest run"),
-    _action("run", "tab(1)", "1", "1", "first tab", "Go to the first tab"),
-    *(
-        _action("run", f"tab({n})", str(n), str(n), f"tab {n}", f"Go to tab {n}")
-        for n in range(2, 10)
-    ),
-    _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 9),
-    _action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
     _action("run", "measure(1)", "m", "m", "measure", "Next measure", 1),
     _action("run", "measure(-1)", "M", "M", "measure back", "Previous measure"),
     _action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),
@@ -78,6 +71,12 @@ ACTIONS: tuple[Action, ...] = (
     _action(
         "run", "select('layer', -1)", "left_curly_bracket", "{", "layer back", "Previous layer"
     ),
+    *(
+        _action("run", f"tab({n})", str(n), "1 to 9", f"tab {n}", "Go to the tab of that number")
+        for n in range(1, 10)
+    ),
+    _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 9),
+    _action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
     _action("run", "view", "v", "v", "view", "Next picture of this analysis", 6),
     _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 7),
     _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 8),
@@ -107,8 +106,8 @@ def actions(*places: Where) -> tuple[Action, ...]:
     return tuple(action for action in ACTIONS if action.where in places)
 
 
-def bindings(where: Where) -> list[Binding]:
-    """The key bindings of a place. Those of the app itself reach its own methods from any screen."""
+def bindings(where: Where) -> list[BindingType]:
+    """The key bindings of a place; those of the app act on every screen."""
     return [
         Binding(
             action.keys,

@@ -23,7 +23,8 @@ class Spot:
 def value_of(spot: Spot, measure: str, empty: str) -> str:
     """The value itself, to six significant digits, or why there is none."""
     if spot.cell is None:
-        return "not measured"
+        values = [value for _, value in spot.coordinates]
+        return "itself: nothing to compare" if len(values) != len(set(values)) else "not measured"
     if spot.cell.value is None:
         return f"{measure} undefined: {empty}" if empty else f"{measure} undefined"
     return f"{measure} {exact(spot.cell.value)}"
@@ -39,13 +40,13 @@ def yardsticks(cell: Cell | None) -> list[str]:
         said.append(f"chance {exact(cell.chance)}{spread}")
     score = z_score(cell)
     if score is not None:
-        said.append(f"z {score:+.1f}" if abs(score) < 1000 else f"z {score:+.1e}")
+        said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}")
     if cell.excess is not None:
         said.append(f"excess {format(cell.excess, '+.6g')}")
     if cell.low is not None and cell.high is not None:
         said.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
     if cell.n is not None:
-        said.append(f"n {cell.n:,}".replace(",", "\u202f"))
+        said.append(f"n {_grouped(cell.n, ',')}")
     return said
 
 
@@ -61,3 +62,8 @@ def copied(spot: Spot, measure: str, empty: str) -> str:
     """The readout as one line of plain text."""
     where = [f"{name} {value}" for name, value in spot.coordinates]
     return ", ".join([*where, value_of(spot, measure, empty), *yardsticks(spot.cell)])
+
+
+def _grouped(number: float, form: str) -> str:
+    """Thousands set apart by a thin space."""
+    return format(number, form).replace(",", "\u202f")

@@ -7,17 +7,16 @@ needed, so that the first screen is painted before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storage.database import Database
-    from storage.runs import RunSummary
-
     from core.registry import Analysis
     from core.views import Catalogue, Choice, Figure, View
+    from storage.database import Database
+    from storage.runs import RunSummary, RunWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,14 @@ class Drawn:
     choice: Choice
     catalogue: Catalogue
     figure: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What makes a run's results doubtful, and where they come from."""
+
+    warnings: Sequence[RunWarning]
+    provenance: Mapping[str, Any]
 
 
 class Source:
@@ -51,8 +58,7 @@ class Source:
         """All runs, newest first."""
         from storage.runs import list_runs
 
-        found = list_runs(self.database)
-        return tuple(sorted(found, key=lambda run: run.created, reverse=True))
+        return tuple(list_runs(self.database))
 
     def run(self, run_id: str) -> RunSummary:
         """One run as it stands now. Raises RunError when it is gone."""
@@ -60,11 +66,11 @@ class Source:
 
         return find_run(self.database, run_id)
 
-    def warnings(self, run_id: str) -> Sequence[Any]:
-        """What the run was warned of."""
-        from storage.runs import warnings
+    def background(self, run_id: str) -> Background:
+        """What is known of a run besides its results."""
+        from storage.runs import provenance, warnings
 
-        return list(warnings(self.database, run_id))
+        return Background(tuple(warnings(self.database, run_id)), provenance(self.database, run_id))
 
     def analyses(self, run: RunSummary) -> tuple[Analysis, ...]:
         """The declarations of the run's analyses that have pictures, in the registry's order."""
@@ -74,10 +80,9 @@ class Source:
 
     def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
         """The figure of a view under a choice (None: the one it opens with)."""
-        from storage.runs import catalogue, measurements
-
         from app.tui.steering import settled
         from core.views import default_choice, figure, query
+        from storage.runs import catalogue, measurements
 
         ranges = catalogue(self.database, run_id, analysis.name)
         choice = settled(view, choice or default_choice(view, ranges), ranges)
@@ -98,15 +103,17 @@ class Source:
         return start_detached(self.database.url, run_id)
 
     def start(self, path: Path) -> str:
-        """Start the study in a file, or its unfinished run, in a worker of its own."""
-        from storage.runs import create_run, unfinished_run
+        """Start the study in a file, or its unfinished run, in a worker; the run that runs now."""
+        from app.jobs import ready, start_detached
+        from app.selection import select
+        from core import study
+        from storage.runs import unfinished_run
 
-        from app.jobs import start_detached
-        from core import registry, study
-
-        read = study.read(path)
-        analyses = registry.names()
-        found = unfinished_run(self.database, read.key(analyses))
-        run_id = found or create_run(self.database, read, analyses)
+        wanted = study.read(path)
+        analyses = select(wanted).analyses
+        found = unfinished_run(self.database, wanted.key(analyses))
+        if found is not None and found.status == "running":
+            return found.id
+        run_id = ready(self.database, wanted, analyses)
         start_detached(self.database.url, run_id)
         return run_id

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.measurement import MetricSpec
 from core.views import Catalogue, Choice, Selector, View, options, readings
@@ -35,8 +35,7 @@ def next_value(
     values = options(view, selector, catalogue)
     if not values:
         return choice
-    value = _step(values, getattr(choice, selector), by)
-    return replace(choice, **{selector: value})
+    return _with(choice, selector, _step(values, getattr(choice, selector), by))
 
 
 def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
@@ -44,7 +43,7 @@ def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
     for selector in view.selectors:
         values = options(view, selector, catalogue)
         if values and getattr(choice, selector) not in values:
-            choice = replace(choice, **{selector: values[0]})
+            choice = _with(choice, selector, values[0])
     return choice
 
 
@@ -55,7 +54,9 @@ def effective(view: View, choice: Choice) -> bool:
 
 def described(view: View, choice: Choice, spec: MetricSpec | None) -> list[tuple[str, str]]:
     """What is selected, as names and values for the line above a figure."""
-    pairs = [("measure", spec.title if spec else choice.measure)]
+    pairs = []
+    if len(view.measures) > 1:
+        pairs.append(("measure", spec.title if spec else choice.measure))
     if effective(view, choice):
         pairs.append(("reading", choice.reading))
     if "model" in view.selectors:
@@ -65,6 +66,11 @@ def described(view: View, choice: Choice, spec: MetricSpec | None) -> list[tuple
     if "layer" in view.selectors:
         pairs.append(("layer", "all" if choice.layer is None else str(choice.layer)))
     return pairs
+
+
+def _with(choice: Choice, selector: Selector, value: str | int | None) -> Choice:
+    changed: dict[str, Any] = {selector: value}
+    return replace(choice, **changed)
 
 
 def _step(values: Sequence[Value], current: Value, by: int) -> Value:

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 SIGNS = {
     "queued": "○",
-    "running": "▶",
+    "running": "►",
     "done": "✓",
     "failed": "✗",
     "cancelled": "■",
-    "interrupted": "‼",
+    "interrupted": "!",
 }
 TONES = {
     "queued": "muted",
@@ -43,7 +43,7 @@ def remaining(run: RunSummary, now: datetime) -> str:
     eta = run.eta(now)
     if eta is None:
         return ""
-    return f"ETA {span(eta.total_seconds() if hasattr(eta, 'total_seconds') else float(eta))}"
+    return f"ETA {span(eta)}"
 
 
 def span(seconds: float) -> str:
@@ -63,22 +63,17 @@ def lasted(run: RunSummary, now: datetime) -> str:
     if run.started is None:
         return ""
     end = run.finished or (now if run.status == "running" else run.heartbeat)
-    return span((aware(end) - aware(run.started)).total_seconds()) if end else ""
+    return span((end - run.started).total_seconds()) if end else ""
 
 
 def moment(when: datetime | None, now: datetime) -> str:
     """Local time of today, or the day."""
     if when is None:
         return ""
-    local, today = aware(when).astimezone(), aware(now).astimezone()
+    local, today = when.astimezone(), now.astimezone()
     if local.date() == today.date():
         return local.strftime("%H:%M")
     return local.strftime("%d %b" if local.year == today.year else "%Y-%m-%d")
-
-
-def aware(when: datetime) -> datetime:
-    """A time with its zone; the database's own are in UTC."""
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def now() -> datetime:

@@ -210,12 +210,13 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 def _doubts(totals: dict[str, Sums]) -> list[str]:
     notes = []
-    blocks = totals["blocks"]
-    tuned2 = blocks["base2"] + 2 * blocks["dot"] + blocks["delta2"]
-    if blocks["delta2"] == 0:
+    # Without the norms: their weights are near 1 in any model and would make all look alike.
+    own = _add(totals["attention"], totals["mlp"])
+    tuned2 = own["base2"] + 2 * own["dot"] + own["delta2"]
+    if own["delta2"] == 0:
         notes.append("has the base's weights in all its layers: its tuning vector is zero there.")
-    elif blocks["base2"] and tuned2 > 0:
-        cosine = (blocks["base2"] + blocks["dot"]) / math.sqrt(blocks["base2"] * tuned2)
+    elif own["base2"] and tuned2 > 0:
+        cosine = (own["base2"] + own["dot"]) / math.sqrt(own["base2"] * tuned2)
         if cosine < 0.5:
             notes.append(
                 f"hardly resembles the base (cosine of their weights {cosine:.2f}): "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -14,17 +16,17 @@ class ConfirmScreen(ModalScreen[bool]):
     """Asks; answers True for y or enter, False for n or escape."""
 
     DEFAULT_CSS = """
-    ConfirmScreen { align: center middle; background: $background 60%; }
+    ConfirmScreen { align: center middle; }
     ConfirmScreen > Vertical {
         width: 64; max-width: 94%; height: auto; padding: 1 2;
         background: $surface; border: round $warning;
     }
     ConfirmScreen .answers { margin-top: 1; color: $muted; }
     """
-    BINDINGS = (
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", "Yes"),
         Binding("n,escape,q", "answer(False)", "No"),
-    )
+    ]
 
     def __init__(self, question: str) -> None:
         super().__init__()

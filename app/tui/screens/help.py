@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from app.text import plain
-from app.tui.keys import Action, Where, actions
+from app.tui.keys import Where, actions
 
 HEADINGS: dict[Where, str] = {
     "runs": "Runs",
@@ -37,21 +38,22 @@ def keys_table(places: Sequence[Where]) -> Content:
     blocks = []
     for place in places:
         rows = [Content.styled(HEADINGS[place], "bold $accent")]
-        rows += [_row(action) for action in actions(place)]
+        said = dict.fromkeys((action.shown, action.help) for action in actions(place))
+        rows += [_row(shown, words) for shown, words in said]
         blocks.append(Content("\n").join(rows))
     return Content("\n\n").join(blocks)
 
 
-def _row(action: Action) -> Content:
-    pad = " " * max(1, 12 - cell_len(action.shown))
-    return Content.assemble("  ", (action.shown, "bold"), pad, (action.help, "$foreground"))
+def _row(shown: str, words: str) -> Content:
+    pad = " " * max(1, 12 - cell_len(shown))
+    return Content.assemble("  ", (shown, "bold"), pad, words)
 
 
 class HelpScreen(ModalScreen[None]):
     """Goes with escape, q or ?."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: $background 60%; }
+    HelpScreen { align: center middle; }
     HelpScreen > VerticalScroll {
         width: 76; max-width: 96%; height: 90%; padding: 0 2;
         background: $surface; border: round $accent;
@@ -60,11 +62,11 @@ class HelpScreen(ModalScreen[None]):
     }
     HelpScreen Static { margin-bottom: 1; }
     """
-    BINDINGS = (
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark", "close", "Close"),
         Binding("j", "down", "Down"),
         Binding("k", "up", "Up"),
-    )
+    ]
 
     def __init__(self, places: Sequence[Where], topics: Sequence[Topic] = ()) -> None:
         super().__init__()

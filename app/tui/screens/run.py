@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from storage.runs import RunSummary
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
@@ -27,6 +26,7 @@ from app.tui.widgets.pane import Pane
 from core.errors import TauscopeError
 from core.registry import Analysis
 from core.views import Selector
+from storage.runs import RunSummary
 
 POLL = 0.25
 SELECTORS = ("model", "module", "layer")
@@ -170,12 +170,12 @@ class RunScreen(Screen[None]):
 
         def reading() -> None:
             try:
-                warnings = self.source.warnings(self.run_id)
+                background = self.source.background(self.run_id)
             except TauscopeError as error:
                 self.post_message(self.Polled(None, error.title))
             else:
                 if run is not None:
-                    self.app.call_from_thread(facts.show, run, warnings)
+                    self.app.call_from_thread(facts.show, run, background)
 
         self.run_worker(reading, thread=True, group="facts", exclusive=True, exit_on_error=False)
 
@@ -244,8 +244,9 @@ class RunScreen(Screen[None]):
             return pane is not None and action in pane.offered()
         if action == "select":
             return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
-        if action in {"view", "zoom"}:
-            return len(self._panes()) > 1 if self.is_mounted else False
+        if action in {"view", "zoom"} and self.is_mounted:
+            several = len(self._panes()) > 1
+            return several and (action == "view" or self.has_class("-wide"))
         return True
 
     def action_tab(self, number: int) -> None:
@@ -329,7 +330,8 @@ def _state(run: RunSummary) -> list[Piece]:
     """Where the run stands, for the right end of the title."""
     tone = f"${wording.TONES.get(run.status, 'muted')}"
     sign = wording.SIGNS.get(run.status, "?")
-    warned = [(f"{run.warnings} ⚠  ", "$warning")] if run.warnings else []
+    plural = "s" if run.warnings != 1 else ""
+    warned = [(f"{run.warnings} warning{plural}  ", "$warning")] if run.warnings else []
     status = "stopping" if run.cancel_requested and run.status == "running" else run.status
     if run.status != "running":
         return [*warned, (f"{sign} {status} ", tone)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -62,20 +63,21 @@ class StartScreen(ModalScreen[str | None]):
     """Gives the id of the run that was started, or None."""
 
     DEFAULT_CSS = """
-    StartScreen { align: center middle; background: $background 60%; }
+    StartScreen { align: center middle; }
     StartScreen > Vertical {
         width: 90; max-width: 96%; height: auto; max-height: 96%; padding: 0 2;
         background: $surface; border: round $accent;
         border-title-color: $accent; border-subtitle-color: $muted;
     }
     StartScreen Input { border: none; height: 1; padding: 0; background: $panel; margin: 1 0; }
+    StartScreen Input:focus { border: none; }
     StartScreen .offers { color: $muted; height: auto; max-height: 7; }
     StartScreen .trouble { color: $error; height: auto; max-height: 8; margin-bottom: 1; }
     """
-    BINDINGS = (
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Close", priority=True),
         Binding("tab", "complete", "Complete", priority=True),
-    )
+    ]
 
     def __init__(self, source: Source) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.cells import cell_len
+from textual import events
 from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
@@ -15,6 +16,12 @@ from textual.widgets import Static
 from app.charts.lines import exactly
 from app.text import plain
 from app.tui.keys import Action
+
+ACT = "act"
+"""The mark on words that act when clicked; unlike Textual's own, it leaves their look alone."""
+
+TAB = 5
+"""What a tab takes besides its title."""
 
 Piece = tuple[str, str]
 """Words and the style they are shown in."""
@@ -27,7 +34,7 @@ def keys_line(actions: Sequence[Action], width: int) -> Content:
         ranked.remove(_least(ranked))
     pieces: list[Content] = []
     for action in ranked:
-        meta = Style.from_meta({"@click": _clicked(action)})
+        meta = Style.from_meta({ACT: _clicked(action)})
         key = action.shown.split()[0]
         pieces.append(Content.styled(f" {key}", "$accent bold") + f" {action.label} ")
         pieces[-1] = pieces[-1].stylize(meta)
@@ -36,19 +43,18 @@ def keys_line(actions: Sequence[Action], width: int) -> Content:
 
 def tabs_line(titles: Sequence[str], chosen: int, width: int) -> Content:
     """Numbered tabs; where they don't fit, the titles of the others are cut."""
-    room = width
     names = [plain(title) for title in titles]
-    excess = sum(cell_len(n) + 5 for n in names) - room
-    if excess > 0 and len(names) > 1:
-        each = max(3, (room - cell_len(names[chosen]) - 5) // (len(names) - 1) - 5)
-        names = [
-            n if i == chosen else exactly(n, min(cell_len(n), each)) for i, n in enumerate(names)
-        ]
+    if sum(cell_len(name) + TAB for name in names) > width:
+        others = len(names) - 1
+        own = min(cell_len(names[chosen]), max(4, width - TAB - others * (TAB + 3)))
+        each = max(0, (width - TAB - own) // max(1, others) - TAB)
+        room = [own if i == chosen else each for i in range(len(names))]
+        names = [exactly(n, min(cell_len(n), r)) for n, r in zip(names, room, strict=True)]
     pieces = []
     for i, name in enumerate(names):
         style = "bold $background on $accent" if i == chosen else "$muted"
         tab = Content.styled(f" {i + 1} {name} ", style) + " "
-        pieces.append(tab.stylize(Style.from_meta({"@click": f"screen.tab({i + 1})"})))
+        pieces.append(tab.stylize(Style.from_meta({ACT: f"screen.tab({i + 1})"})))
     return Content("").join(pieces)
 
 
@@ -74,14 +80,13 @@ class Row(Static):
     DEFAULT_CSS = """
     Row {
         height: 1; width: 1fr; text-wrap: nowrap;
-        link-style: none; link-color: $foreground; link-background: transparent;
-        link-style-hover: bold; link-color-hover: $accent; link-background-hover: transparent;
     }
     """
 
     def __init__(self, make: Callable[[int], Content], *, id: str, classes: str = "") -> None:
         super().__init__("", id=id, classes=classes, markup=False)
         self._make = make
+        self._shown = Content("")
 
     def on_resize(self) -> None:
         self.renew()
@@ -90,8 +95,16 @@ class Row(Static):
         """Make the words again; nothing is painted when they stayed the same."""
         if self.size.width:
             made = self._make(self.size.width)
-            if made != self.content:
+            if not self._shown.is_same(made):
+                self._shown = made
                 self.update(made)
+
+    async def on_click(self, event: events.Click) -> None:
+        """Do what the words under the mouse stand for."""
+        action = event.style.meta.get(ACT)
+        if action:
+            event.stop()
+            await self.run_action(action)
 
 
 def _key_size(action: Action) -> int:

@@ -38,7 +38,7 @@ class BarsView(FigureView):
     def filled(self) -> bool:
         return bool(self.grid.rows and self.grid.columns)
 
-    def arrange(self, width: int, height: int) -> None:
+    def lay_out(self, width: int, height: int) -> None:
         count = len(self.grid.rows) * (len(self.grid.columns) + 1) - 1
         self._painter = bars.Painter(self.grid, width - 1, self.palette, spaced=count <= height - 1)
 

@@ -34,7 +34,7 @@ class CurvesView(FigureView):
     def filled(self) -> bool:
         return bool(self._stops())
 
-    def arrange(self, width: int, height: int) -> None:
+    def lay_out(self, width: int, height: int) -> None:
         self._legend = len(series_legend(self.lines, width, self.palette, self._values((0, 0))))
         self._picture = curves.picture(
             self.lines, width=width, height=max(5, height - self._legend), palette=self.palette

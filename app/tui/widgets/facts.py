@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -13,7 +15,11 @@ from app.text import plain
 from app.tui import wording
 
 if TYPE_CHECKING:
-    from storage.runs import RunSummary
+    from app.tui.source import Background
+    from storage.runs import RunSummary, RunWarning
+
+LONGEST = 400
+"""Characters of one fact; names can be of any length."""
 
 
 class Facts(VerticalScroll, can_focus=True):
@@ -24,16 +30,17 @@ class Facts(VerticalScroll, can_focus=True):
     Facts > Static { margin-bottom: 1; }
     """
 
-    def compose(self) -> list[Static]:  # type: ignore[override]
-        return [Static("Reading…", markup=False)]
+    def compose(self) -> ComposeResult:
+        yield Static("Reading…", markup=False)
 
-    def show(self, run: RunSummary, warnings: Sequence[Any]) -> None:
-        """Say it all."""
-        now = wording.now()
-        parts = [_section("Run", list(_facts(run, now)))]
+    def show(self, run: RunSummary, background: Background) -> None:
+        """Say it all: first what went wrong, then what is doubtful, then the rest."""
+        parts = [_warnings(background.warnings), _section("Run", _facts(run))]
         if run.error_title:
             parts.insert(0, _error(run))
-        parts.append(_warnings(warnings))
+        origin = list(_flat(background.provenance))
+        if origin:
+            parts.append(_section("Where it comes from", origin))
         self.query_one(Static).update(Content("\n\n").join(parts))
 
     def key_j(self) -> None:
@@ -45,57 +52,62 @@ class Facts(VerticalScroll, can_focus=True):
         self.scroll_up(animate=False)
 
 
-def _facts(run: RunSummary, now: Any) -> Sequence[tuple[str, str]]:
-    tuned = ", ".join(m for m in run.models if m not in run.controls)
-    return (
-        ("study", run.name),
-        ("id", run.id),
-        ("status", run.status),
-        ("models", tuned),
-        ("controls", ", ".join(sorted(run.controls)) or "none"),
-        ("analyses", ", ".join(run.analyses).replace("_", " ")),
-        ("units", f"{run.done} of {run.total}, {run.reused} reused from earlier runs"),
-        ("created", _when(run.created)),
-        ("started", _when(run.started)),
-        ("finished", _when(run.finished)),
-        ("took", wording.lasted(run, now)),
-        ("host", f"{run.host} (process {run.pid})" if run.host else ""),
-    )
+def _facts(run: RunSummary) -> Iterator[tuple[str, str]]:
+    yield "study", run.name
+    yield "id", run.id
+    yield "status", run.status
+    yield "models", ", ".join(m for m in run.models if m not in run.controls)
+    yield "controls", ", ".join(m for m in run.models if m in run.controls) or "none"
+    yield "analyses", ", ".join(run.analyses).replace("_", " ")
+    yield "units", f"{run.done} of {run.total}, {run.reused} reused from earlier runs"
+    yield "created", _when(run.created)
+    yield "started", _when(run.started)
+    yield "finished", _when(run.finished)
+    yield "took", wording.lasted(run, wording.now())
+    yield "host", f"{run.host} (process {run.pid})" if run.host else ""
 
 
-def _section(heading: str, pairs: Sequence[tuple[str, str]]) -> Content:
+def _flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Nested facts by their path."""
+    for name, value in found.items():
+        path = f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}.")
+        elif isinstance(value, list | tuple):
+            yield path, ", ".join(map(str, value))
+        else:
+            yield path, "" if value is None else str(value)
+
+
+def _section(heading: str, pairs: Iterable[tuple[str, str]]) -> Content:
+    shown = [(_short(name), _short(value)) for name, value in pairs if value]
+    width = min(28, max((len(name) for name, _ in shown), default=0)) + 2
     rows = [Content.styled(heading, "bold $accent")]
-    for name, value in pairs:
-        if value:
-            rows.append(Content.assemble((f"  {name:<10} ", "$muted"), plain(value)))
+    rows += [Content.assemble((name.ljust(width), "$muted"), value) for name, value in shown]
     return Content("\n").join(rows)
 
 
 def _error(run: RunSummary) -> Content:
-    lines = [
-        Content.styled("What went wrong", "bold $error"),
-        Content("  " + plain(run.error_title)),
-    ]
+    lines = [Content.styled("What went wrong", "bold $error"), Content(_short(run.error_title))]
     if run.error_hint:
-        lines.append(Content("  " + plain(run.error_hint)))
+        lines.append(Content(_short(run.error_hint)))
     return Content("\n").join(lines)
 
 
-def _warnings(warnings: Sequence[Any]) -> Content:
+def _warnings(warnings: Sequence[RunWarning]) -> Content:
     if not warnings:
         return Content.styled("No warnings.", "$muted")
     rows = [Content.styled("Warnings", "bold $warning")]
     for warning in warnings:
-        subject, message = _parts(warning)
-        rows.append(Content.assemble("  ", (plain(subject), "bold"), " ", plain(message)))
+        subject = (f"{_short(warning.subject)}  ", "bold") if warning.subject else ""
+        rows.append(Content.assemble(subject, _short(warning.message)))
     return Content("\n").join(rows)
 
 
-def _parts(warning: Any) -> tuple[str, str]:
-    if isinstance(warning, tuple):
-        return str(warning[0]), str(warning[1])
-    return str(warning.subject), str(warning.message)
+def _short(text: str) -> str:
+    text = plain(text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
-def _when(moment: Any) -> str:
-    return wording.aware(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+def _when(moment: datetime | None) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""

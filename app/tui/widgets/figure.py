@@ -55,13 +55,13 @@ class FigureView(Widget, can_focus=True):
         super().__init__()
         self.top = 0
         self._figure: Figure | None = None
-        self._arranged: tuple[Size, str, bool] | None = None
+        self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
 
     def show(self, figure: Figure) -> None:
         """Draw this figure from now on; the cursor stays where it was as far as it can."""
         self._figure = figure
-        self._arranged = None
+        self._laid_out = None
         self.set_reactive(FigureView.cursor, self.clamped(self.cursor))
         self.refresh()
         self.post_message(self.Moved(self))
@@ -83,7 +83,7 @@ class FigureView(Widget, can_focus=True):
         """Is there anything to draw?"""
         raise NotImplementedError
 
-    def arrange(self, width: int, height: int) -> None:
+    def lay_out(self, width: int, height: int) -> None:
         """Lay the figure out."""
         raise NotImplementedError
 
@@ -137,10 +137,10 @@ class FigureView(Widget, can_focus=True):
     def _ready(self) -> None:
         """Lay out anew after a change of size or theme, else do nothing."""
         key = (self.size, self.app.theme, self.has_focus)
-        if self._arranged != key:
-            self._arranged = key
+        if self._laid_out != key:
+            self._laid_out = key
             self._strips.clear()
-            self.arrange(max(1, self.size.width), max(1, self.size.height))
+            self.lay_out(max(1, self.size.width), max(1, self.size.height))
             self.top = min(self.top, self.bottom())
             self.follow(self.cursor)
 

@@ -16,6 +16,9 @@ from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
 from core.views import Grid
 
+FOLDED = 1.35
+"""How many times too long a grid must be before it is first shown without numbers."""
+
 
 class GridView(FigureView):
     """Rows × columns: a heading, the body, and at the foot what the colours are worth."""
@@ -43,15 +46,15 @@ class GridView(FigureView):
     def filled(self) -> bool:
         return bool(self.grid.rows and self.grid.columns)
 
-    def arrange(self, width: int, height: int) -> None:
+    def lay_out(self, width: int, height: int) -> None:
         body = max(1, height - 2)
-        dense = self._dense if self._dense is not None else len(self.grid.rows) > body
+        dense = self._dense if self._dense is not None else len(self.grid.rows) > FOLDED * body
         layout = grids.layout(self.grid, width, body, dense=dense)
         self._painter = grids.Painter(self.grid, layout, self.palette)
         self.left = min(self.left, self._most_left())
 
     def paint(self, y: int, cursor: Place | None) -> Line:
-        if y == self.size.height - 1:
+        if y == min(self.size.height - 1, self._rows() + 2):
             return self._foot()
         if y == 0:
             return self._slid(self.painter.heading(cursor))
@@ -101,7 +104,7 @@ class GridView(FigureView):
     def action_dense(self) -> None:
         """Numbers, or the whole picture without them."""
         self._dense = not self.painter.layout.halves
-        self._arranged = None
+        self._laid_out = None
         self.refresh()
 
     def _rows(self) -> int:

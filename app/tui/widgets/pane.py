@@ -44,6 +44,7 @@ class Pane(Vertical):
     Pane > #selected { background: $panel; }
     Pane:focus-within > #selected { background: $line; }
     Pane > .finding { height: auto; max-height: 2; padding: 0 1; color: $foreground; }
+    Pane.-bars > .finding, Pane.-matrix > .finding { max-height: 3; }
     Pane > .readout { height: 2; padding: 0 1; border-left: none; color: $foreground; }
     Pane > FigureView { margin: 0 1; }
     """
@@ -55,7 +56,7 @@ class Pane(Vertical):
         pane: Pane
 
     def __init__(self, analysis: Analysis, view: View, number: int, count: int) -> None:
-        super().__init__()
+        super().__init__(classes=f"-{view.kind}")
         self.analysis = analysis
         self.view = view
         self.choice: Choice | None = None
@@ -110,6 +111,10 @@ class Pane(Vertical):
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
+        self.query_one(".readout", Static).update(self._readout())
+
+    def on_resize(self) -> None:
+        """What is said of the cursor's value is cut to the width there is."""
         self.query_one(".readout", Static).update(self._readout())
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:

@@ -76,8 +76,8 @@ def test_ranks_equal_brute_force(measured: Any) -> None:
     for (layer, module, expert), parts in base.items():
         if parts[0].ndim != 2 or module == "norm":
             continue
-        several = sum(k[:2] == (layer, module) for k in base) > 1 or len(parts) > 1 and (
-            parts[1].ndim == 2
+        several = sum(k[:2] == (layer, module) for k in base) > 1 or (
+            len(parts) > 1 and (parts[1].ndim == 2)
         )
         at = {"model": "tuned0", "layer": layer, "module": module}
         if several:
@@ -94,7 +94,7 @@ def test_alignment_equals_brute_force(measured: Any) -> None:
     (base, first, _), sink = measured
     checked = 0
     for (layer, module, expert), parts in base.items():
-        if module == "norm" or parts[0].ndim != 2 or len(parts) > 1 and parts[1].ndim == 2:
+        if module == "norm" or parts[0].ndim != 2 or (len(parts) > 1 and parts[1].ndim == 2):
             continue
         truth = oracle.alignment(parts[0], first[layer, module, expert][0] - parts[0])
         at = {"model": "tuned0", "layer": layer, "module": module, "expert": expert}

@@ -1,0 +1,38 @@
+# Every target makes the environment that it needs. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench pictures clean
+
+demo: $(STAMP)            ## the main job: build the demo family, analyse it, show and export the findings
+	$(BIN)/tauscope demo --out demo-results
+
+test: $(STAMP)            ## the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)           ## style, types, import rules and the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)           ## speed and memory, as ratios inside one run; kept in docs/benchmarks.md
+	$(BIN)/python -m tests.benchmarks --write docs/benchmarks.md
+
+pictures: $(STAMP)        ## the pictures of the README, from the demo's own run
+	$(BIN)/python -m docs.pictures.make
+
+clean:
+	rm -rf $(VENV) demo-results
+
+# torch first and alone: a later resolution must not exchange it for another build.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

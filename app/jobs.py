@@ -1,0 +1,78 @@
+"""Runs and the processes that compute them: ready a run, start a worker for it.
+
+A worker owns itself: it outlives the terminal that started it, and all that passes between the
+two goes through the database. Imports neither the worker nor a screen.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import RunError
+from core.study import Study
+from storage import runs
+from storage.database import Database, open_database
+
+
+def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
+    """A queued run of the study, by its id: the unfinished one, else a new one.
+
+    `fresh` always makes a new one. Raises RunError when the same study is running right now.
+    """
+    found = None if fresh else runs.unfinished_run(db, study.key(analyses))
+    if found is None:
+        return runs.create_run(db, study, analyses, fresh=fresh)
+    runs.requeue(db, found.id)
+    return found.id
+
+
+def start_detached(db_url: str, run_id: str) -> int:
+    """Start a worker for a queued run, or for one that ended early; its process id."""
+    db = open_database(db_url, write=True)
+    try:
+        runs.requeue(db, run_id)
+        log = log_of(db, run_id)
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            # A file, not a pipe: nobody will be there to read one.
+            with log.open("ab") as said:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url],
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    start_new_session=True,
+                    env=_environment(),
+                )
+        except OSError as error:
+            raise RunError(f"A worker can't be started: {error}.") from error
+        # Should it end before we do, somebody must take note, or it stays as a zombie.
+        threading.Thread(target=process.wait, daemon=True).start()
+        runs.await_worker(db, run_id, process.pid)
+        return process.pid
+    finally:
+        db.close()
+
+
+def log_of(db: Database, run_id: str) -> Path:
+    """The file for what a run's worker says, and for the traceback of a fault."""
+    return db.folder("logs") / f"{run_id}.log"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the way to a checkout that is not installed.
+
+    `-P` keeps a user's own `app` folder out, and with it the folder that we were started in.
+    """
+    root = Path(__file__).resolve().parents[1]
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    if root in installed:
+        return dict(os.environ)
+    known = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else str(root)}

@@ -1,0 +1,213 @@
+"""One run in its own process: `work` in the foreground, `python -P -m app.worker` detached.
+
+Owns the worker's life: its claim on the run, its heartbeat, its signals, and how it ended. Shows
+nothing; whoever calls `work` may listen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from app.environment import environment
+from app.jobs import log_of
+from core.errors import Cancelled, RunError, StorageError, TauscopeError
+from core.measurement import Progress
+from storage import runs
+from storage.database import Database, open_database
+from storage.runs import RunSummary
+from storage.sink import RunSink
+
+_BEAT = 2.0
+
+
+def work(
+    db: Database,
+    run_id: str,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_warning: Callable[[str, str], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> RunSummary:
+    """Take a queued run and compute it to its end; the run as it then is.
+
+    Raises what ended it early, after recording it: Cancelled, a TauscopeError (RunError for what
+    nobody expected; its traceback is in the log), or KeyboardInterrupt at the second ctrl+c.
+    `on_stop` is called when a signal asks for the run to stop.
+    """
+    # Larger pages for torch's big buffers; read once, when torch is imported.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    attempt = runs.claim(db, run_id)
+    stop = threading.Event()
+    sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
+    try:
+        with _heartbeat(sink), _stopping_on_signals(stop, on_stop):
+            _compute(db, run_id, sink)
+            sink.beat()
+    except BaseException as error:
+        reported = _reported(error, log_of(db, run_id))
+        _record(db, run_id, attempt, sink, reported)
+        if reported is error:
+            raise
+        raise reported from error
+    runs.finish(db, run_id, attempt, "done")
+    return runs.find_run(db, run_id)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The detached form. What it prints goes to the log."""
+    parser = argparse.ArgumentParser(prog="python -P -m app.worker")
+    parser.add_argument("run")
+    parser.add_argument("--db", required=True)
+    given = parser.parse_args(arguments)
+    _say(f"worker {os.getpid()} takes run {given.run}")
+    try:
+        work(open_database(given.db, write=True), given.run, on_warning=_say_warning)
+    except TauscopeError as error:
+        _say(f"{type(error).__name__}: {error.title} {error.hint}")
+        return 1
+    _say("done")
+    return 0
+
+
+class _ListenedSink(RunSink):
+    """A sink that somebody in this process listens to as well."""
+
+    def __init__(
+        self,
+        db: Database,
+        run_id: str,
+        attempt: int,
+        stop: threading.Event,
+        on_progress: Callable[[Progress], None] | None,
+        on_warning: Callable[[str, str], None] | None,
+    ) -> None:
+        super().__init__(db, run_id, attempt, stop=stop)
+        self._on_progress = on_progress
+        self._on_warning = on_warning
+        self._warned: set[tuple[str, str]] = set()
+
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        if self._on_progress:
+            self._on_progress(progress)
+
+    def warn(self, subject: str, message: str) -> None:
+        super().warn(subject, message)
+        if self._on_warning and (subject, message) not in self._warned:
+            self._warned.add((subject, message))
+            self._on_warning(subject, message)
+
+
+def _compute(db: Database, run_id: str, sink: RunSink) -> None:
+    from core import runner
+
+    if sink.cancelled():
+        raise Cancelled("The run was cancelled before it began.")
+    sink.describe({"environment": environment()})
+    study = runs.study_of(db, run_id)
+    runner.run(study, sink, runs.find_run(db, run_id).analyses)
+
+
+def _reported(error: BaseException, log: Path) -> BaseException:
+    """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
+    if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
+        return error
+    words = str(error) or "no message"
+    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, log))
+
+
+def _kept(error: BaseException, log: Path) -> str:
+    text = "".join(traceback.format_exception(error))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{_now()} {text}")
+    except OSError:
+        return "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
+    return f"This is a fault of tauscope; {log} says where."
+
+
+def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:
+    """Keep how the run ended, if the database lets us: what ended it may be the database."""
+    with contextlib.suppress(StorageError):
+        sink.beat()
+        if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
+            runs.finish(db, run_id, attempt, "cancelled")
+        else:
+            hint = getattr(error, "hint", "")
+            runs.finish(db, run_id, attempt, "failed", title=str(error), hint=hint)
+
+
+@contextlib.contextmanager
+def _heartbeat(sink: RunSink) -> Iterator[None]:
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(_BEAT):
+            # A database that is locked for long is for the computing thread to complain of.
+            with contextlib.suppress(StorageError):
+                sink.beat()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(
+    stop: threading.Event, on_stop: Callable[[], None] | None
+) -> Iterator[None]:
+    """The first signal asks for the run to stop, a second ctrl+c stops it where it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        stop.set()
+        if on_stop:
+            on_stop()
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in names]
+    # What was ignored on purpose, as by nohup, stays so.
+    heard = [n for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, ask) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(words: str) -> None:
+    print(f"{_now()} {words}", flush=True)
+
+
+def _say_warning(subject: str, message: str) -> None:
+    _say(f"warning: {subject}: {message}")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""What outlives a process: runs, their results, and the files beside the database.
+
+runs.py        the door for the app: a run's life, and what is known of it
+results.py     measurements and artifacts of a run
+sink.py        where the engine puts a run's results
+summary.py     a run in short, and whether its worker lives
+artifacts.py   arrays in files named by their content
+database.py    one open SQLite file, its transactions and its errors
+journal.py     which journal a file system can carry
+upgrade.py     bringing a file to this version's schema
+migrations/    the steps of that, in order
+schema.py      the tables
+"""

@@ -1,0 +1,94 @@
+"""Arrays in files beside the database, each named after its content.
+
+Owns the files; the rows that point to them are the business of results.py and sink.py. A file is
+whole or absent: it is written elsewhere, brought to the disk, and renamed into its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where arrays were put, relative to the folder of artifacts, and what identifies them."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+def write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Stored:
+    """Put arrays into the file that their content names. The same arrays twice are kept once."""
+    content = _packed(arrays)
+    digest = hashlib.sha256(content).hexdigest()
+    stored = Stored(f"{digest[:2]}/{digest}.npz", digest, len(content))
+    place = folder / stored.path
+    try:
+        # One of another size is what a crash of the machine left: replace it.
+        if not place.exists() or place.stat().st_size != stored.bytes:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _put(place, content)
+    except OSError as error:
+        raise StorageError(
+            f"The artifact {place} can't be written: {error.strerror or error}.",
+            hint="Free some space or mend the permissions; what was finished before is kept.",
+        ) from error
+    return stored
+
+
+def read(folder: Path, stored: Stored) -> dict[str, NDArray[Any]]:
+    """The arrays of a file, after seeing that it is what was written."""
+    place = folder / stored.path
+    again = "Compute them anew with 'tauscope run STUDY.toml --fresh'."
+    try:
+        content = place.read_bytes()
+    except FileNotFoundError:
+        raise StorageError(f"The artifact {place} is missing.", hint=again) from None
+    except OSError as error:
+        raise StorageError(f"The artifact {place} can't be read: {error.strerror}.") from error
+    if hashlib.sha256(content).hexdigest() != stored.sha256:
+        raise StorageError(f"The artifact {place} was altered since it was written.", hint=again)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of an .npz file, the same for the same arrays.
+
+    `numpy.savez` would do but for names: it takes them as keywords, and 'file' is its own.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in sorted(arrays):
+            # Made from a name alone, an entry carries no time of day.
+            with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(arrays[name]), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _put(place: Path, content: bytes) -> None:
+    number, name = tempfile.mkstemp(dir=place.parent, prefix=".part-")
+    part = Path(name)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(place)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

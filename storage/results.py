@@ -1,0 +1,160 @@
+"""What a run measured: reading measurements, what they range over, and artifacts.
+
+Owns the translation of a Query to SQL, which agrees with `Query.matches`. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Row, Select, false, func, select
+
+from core.measurement import COLUMNS, Measurement
+from core.views import Catalogue, Query
+from storage import artifacts as files
+from storage.artifacts import Stored
+from storage.database import Database
+from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
+
+FIELDS = COLUMNS[1:]
+"""The fields of a measurement: what all exports have, without the analysis."""
+
+_OVERALL = ("layer", "expert", "head")
+_SELECTED = tuple(
+    func.nullif(column, OVER_ALL).label(column.key) if column.key in _OVERALL else column
+    for column in (getattr(MeasurementRow, name) for name in FIELDS)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArtifact:
+    """Arrays of a run: what they describe, and the file that they are in."""
+
+    analysis: str
+    name: str
+    model: str
+    reference: str
+    layer: int | None
+    task: str
+    stored: Stored
+
+
+def measurements(
+    db: Database, run_id: str, analysis: str, query: Query | None = None
+) -> list[Measurement]:
+    """The measurements of one analysis of a run, or those that a query asks for; in no order."""
+    wanted = _of_run(select(*_SELECTED), run_id, analysis)
+    if query is not None:
+        wanted = wanted.where(*_conditions(query))
+    with db.reading() as connection:
+        return read_rows(connection.execute(wanted))
+
+
+def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
+    """What the measurements of an analysis range over, but for heads, experts and settings."""
+    row = MeasurementRow
+    wanted = _of_run(select(row.layer, row.module), run_id, analysis)
+    with db.reading() as connection:
+        study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
+        places = connection.execute(wanted.where(*_PLAIN).distinct()).all()
+    tuned: dict[str, Any] = study["models"]["tuned"] if study else {}
+    return Catalogue(
+        models=tuple(tuned),
+        layers=tuple(sorted({layer for layer, _ in places if layer != OVER_ALL})),
+        modules=tuple(sorted({module for _, module in places if module})),
+        controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
+    )
+
+
+def artifacts(db: Database, run_id: str, analysis: str | None = None) -> list[StoredArtifact]:
+    """The artifacts of a run, or of one of its analyses."""
+    row = ArtifactRow
+    wanted = (
+        select(
+            UnitRow.analysis, row.name, row.model, row.reference, row.layer, row.task, row.path,
+            row.sha256, row.bytes,
+        )
+        .join(RunUnitRow, RunUnitRow.unit_id == row.unit_id)
+        .join(UnitRow, UnitRow.id == row.unit_id)
+        .where(RunUnitRow.run_id == run_id)
+        .order_by(UnitRow.analysis, row.name, row.model, row.reference, row.layer, row.task)
+    )  # fmt: skip
+    if analysis is not None:
+        wanted = wanted.where(UnitRow.analysis == analysis)
+    with db.reading() as connection:
+        return [_artifact(found) for found in connection.execute(wanted)]
+
+
+def arrays(db: Database, artifact: StoredArtifact) -> dict[str, NDArray[Any]]:
+    """The arrays of an artifact. Raises StorageError when its file is gone or was altered."""
+    return files.read(db.folder("artifacts"), artifact.stored)
+
+
+def durations(db: Database, run_id: str) -> dict[str, float]:
+    """The seconds that each analysis of a run took, whichever run computed its units."""
+    wanted = (
+        select(UnitRow.analysis, func.sum(UnitRow.seconds))
+        .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
+        .where(RunUnitRow.run_id == run_id)
+        .group_by(UnitRow.analysis)
+    )
+    with db.reading() as connection:
+        return {name: float(seconds) for name, seconds in connection.execute(wanted)}
+
+
+def selected(unit_key: str) -> Select[*tuple[Any, ...]]:
+    """The question for all rows of one unit."""
+    return select(*_SELECTED).join(UnitRow).where(UnitRow.key == unit_key)
+
+
+def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
+    """Measurements out of rows of FIELDS."""
+    return [Measurement(**dict(zip(FIELDS, row, strict=True))) for row in rows]
+
+
+_PLAIN = (
+    MeasurementRow.head == OVER_ALL,
+    MeasurementRow.expert == OVER_ALL,
+    MeasurementRow.setting == "",
+)
+
+
+def _conditions(query: Query) -> list[ColumnElement[bool]]:
+    row = MeasurementRow
+    conditions: list[ColumnElement[bool]] = [*_PLAIN, row.metric.in_(query.metrics)]
+    if query.layers == "each":
+        conditions.append(row.layer != OVER_ALL)
+    elif query.layers == "none":
+        conditions.append(row.layer == OVER_ALL)
+    else:
+        conditions.append(row.layer == query.layers if query.layers >= 0 else false())
+    if query.models is not None:
+        conditions.append(row.model.in_(query.models))
+    if query.modules is not None:
+        conditions.append(row.module.in_(query.modules))
+    return conditions
+
+
+def _of_run(
+    wanted: Select[*tuple[Any, ...]], run_id: str, analysis: str
+) -> Select[*tuple[Any, ...]]:
+    return (
+        wanted.join(RunUnitRow, RunUnitRow.unit_id == MeasurementRow.unit_id)
+        .join(UnitRow, UnitRow.id == MeasurementRow.unit_id)
+        .where(RunUnitRow.run_id == run_id, UnitRow.analysis == analysis)
+    )
+
+
+def _artifact(row: Row[*tuple[Any, ...]]) -> StoredArtifact:
+    return StoredArtifact(
+        analysis=row.analysis,
+        name=row.name,
+        model=row.model,
+        reference=row.reference,
+        layer=row.layer,
+        task=row.task,
+        stored=Stored(row.path, row.sha256, row.bytes),
+    )

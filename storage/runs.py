@@ -1,0 +1,225 @@
+"""A run's life: made, queued, taken by one worker, ended; and what is known of it.
+
+Owns every change of a run's state. The door for the app, so what a run measured is to be had
+here as well. Starts no process.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, Select, delete, insert, literal_column, select, update
+
+from core.errors import RunError, did_you_mean
+from core.study import Study
+from storage.database import Database
+from storage.results import StoredArtifact, arrays, artifacts, catalogue, durations, measurements
+from storage.schema import RunRow, WarningRow
+from storage.summary import COLUMNS, ENDED_EARLY, RunSummary, Status, summarise
+
+__all__ = [
+    "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker",
+    "catalogue", "claim", "create_run", "durations", "find_run", "finish", "list_runs",
+    "measurements", "provenance", "request_cancel", "requeue", "study_of", "unfinished_run",
+    "warnings",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunWarning:
+    """What makes a run's results doubtful, and in what: mostly a model's name."""
+
+    subject: str
+    message: str
+
+
+def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
+    """A new queued run, by its id. `fresh`: it reuses no unit that another run finished."""
+    run_id = secrets.token_hex(6)
+    with db.writing() as connection:
+        connection.execute(
+            insert(RunRow).values(
+                id=run_id,
+                name=study.name,
+                study=study.model_dump(mode="json"),
+                study_key=study.key(analyses),
+                analyses=list(analyses),
+                status="queued",
+                fresh=fresh,
+                created=time.time(),
+            )
+        )
+    return run_id
+
+
+def unfinished_run(db: Database, study_key: str) -> RunSummary | None:
+    """The newest run of this study if it isn't done; it may be running now."""
+    with db.reading() as connection:
+        row = connection.execute(_newest().where(RunRow.study_key == study_key).limit(1)).first()
+    found = summarise(row, _now()) if row is not None else None
+    return found if found is not None and found.status != "done" else None
+
+
+def list_runs(db: Database) -> list[RunSummary]:
+    """All runs, newest first."""
+    with db.reading() as connection:
+        rows = connection.execute(_newest()).all()
+    now = _now()
+    return [summarise(row, now) for row in rows]
+
+
+def find_run(db: Database, wanted: str) -> RunSummary:
+    """The run that is meant by an id, a unique prefix of one, or `latest`. Raises RunError."""
+    with db.reading() as connection:
+        return _find(connection, wanted)
+
+
+def study_of(db: Database, run_id: str) -> Study:
+    """The study as it was when the run was made."""
+    data = _column(db, run_id, select(RunRow.study))
+    try:
+        return Study.model_validate(data)
+    except ValidationError as error:
+        raise RunError(
+            f"The study of run {run_id} can't be read by this version of tauscope: "
+            f"{error.errors()[0]['msg']}.",
+            hint="Start it anew from its study file.",
+        ) from None
+
+
+def provenance(db: Database, run_id: str) -> dict[str, Any]:
+    """Where the results come from: environment, device, versions, fingerprints."""
+    return dict(_column(db, run_id, select(RunRow.provenance)))
+
+
+def warnings(db: Database, run_id: str) -> list[RunWarning]:
+    """What the run was warned of, in order."""
+    query = select(WarningRow.subject, WarningRow.message).where(WarningRow.run_id == run_id)
+    with db.reading() as connection:
+        return [RunWarning(*row) for row in connection.execute(query.order_by(WarningRow.id))]
+
+
+def requeue(db: Database, run_id: str) -> None:
+    """Make a run that ended early ready for a worker again. Raises RunError if it did not."""
+    with db.writing() as connection:
+        run = _find(connection, run_id)
+        if run.status not in (*ENDED_EARLY, "queued"):
+            raise _not_ready(run)
+        _set(
+            connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
+            finished=None, error_title="", error_hint="",
+        )  # fmt: skip
+
+
+def await_worker(db: Database, run_id: str, pid: int) -> None:
+    """Note the process that is to take a queued run: should it die before, that shows."""
+    with db.writing() as connection:
+        if _find(connection, run_id).status == "queued":
+            _set(connection, run_id, host=socket.gethostname(), pid=pid, heartbeat=time.time())
+
+
+def request_cancel(db: Database, run_id: str) -> None:
+    """Ask a running worker to stop; a run that nobody works on is cancelled at once."""
+    with db.writing() as connection:
+        run = _find(connection, run_id)
+        if run.status == "running":
+            _set(connection, run.id, cancel_requested=True)
+        elif run.status in ("queued", "interrupted"):
+            _set(connection, run.id, status="cancelled", finished=time.time())
+        else:
+            raise RunError(f"Run {run.id} is not running: it is {run.status}.")
+
+
+def claim(db: Database, run_id: str) -> int:
+    """Take a queued run for this process, which no other can do too; the number of the attempt.
+
+    Raises RunError when it is not queued (any more).
+    """
+    now = time.time()
+    with db.writing() as connection:
+        run = _find(connection, run_id)
+        if run.status != "queued":
+            raise _not_ready(run)
+        connection.execute(delete(WarningRow).where(WarningRow.run_id == run.id))
+        _set(
+            connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
+            heartbeat=now, finished=None, host=socket.gethostname(), pid=os.getpid(), label="",
+        )  # fmt: skip
+        attempt: int = connection.scalar(select(RunRow.attempt).where(RunRow.id == run.id)) or 0
+    return attempt
+
+
+def finish(
+    db: Database, run_id: str, attempt: int, status: Status, *, title: str = "", hint: str = ""
+) -> None:
+    """End an attempt, unless another has taken the run over."""
+    with db.writing() as connection:
+        connection.execute(
+            update(RunRow)
+            .where(RunRow.id == run_id, RunRow.attempt == attempt, RunRow.status == "running")
+            .values(
+                status=status, finished=time.time(), label="", error_title=title, error_hint=hint
+            )
+        )
+
+
+_HINTS = {
+    "running": "Follow it in 'tauscope', or stop it with 'tauscope cancel'.",
+    "done": "Nothing is left to compute; --fresh computes all of it anew.",
+    "cancelled": "'tauscope run' with its study resumes it.",
+    "failed": "'tauscope run' with its study resumes it.",
+    "interrupted": "'tauscope run' with its study resumes it.",
+}
+
+
+def _not_ready(run: RunSummary) -> RunError:
+    words = {"running": "is running right now", "done": "is finished"}
+    title = f"Run {run.id} {words.get(run.status, f'is {run.status}')}."
+    return RunError(title, hint=_HINTS.get(run.status, ""))
+
+
+def _find(connection: Connection, wanted: str) -> RunSummary:
+    query = _newest()
+    if wanted != "latest":
+        query = query.where(RunRow.id.startswith(wanted.lower(), autoescape=True))
+    found = connection.execute(query.limit(9)).all()
+    if not found or not wanted:
+        ids = connection.scalars(select(RunRow.id).order_by(RunRow.created.desc()).limit(200)).all()
+        hint = did_you_mean(wanted, ids) if len(ids) <= 8 else "'tauscope runs' lists them."
+        title = "There are no runs yet." if not ids else f"There is no run '{wanted}'."
+        raise RunError(title, hint=hint if ids else "'tauscope run STUDY.toml' makes one.")
+    if wanted != "latest" and len(found) > 1:
+        ids = [row.id for row in found]
+        more = ", ..." if len(ids) > 8 else ""
+        raise RunError(
+            f"More than one run begins with '{wanted}'.", hint=f"{', '.join(ids[:8])}{more}"
+        )
+    return summarise(found[0], _now())
+
+
+def _newest() -> Select[*tuple[Any, ...]]:
+    return select(*COLUMNS).order_by(RunRow.created.desc(), literal_column("runs.rowid").desc())
+
+
+def _column(db: Database, run_id: str, query: Select[*tuple[Any, ...]]) -> Any:
+    with db.reading() as connection:
+        row = connection.execute(query.where(RunRow.id == run_id)).first()
+    if row is None:
+        raise RunError(f"There is no run '{run_id}'.")
+    return row[0]
+
+
+def _set(connection: Connection, run_id: str, **values: Any) -> None:
+    connection.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

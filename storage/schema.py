@@ -1,0 +1,144 @@
+"""The tables, typed. Owns their shape as this version knows it; migrations make it so in a file.
+
+Times are seconds since the epoch, in UTC. A unit's rows are stored once, however many runs refer
+to the unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Float, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+OVER_ALL = -1
+"""What stands in layer, expert and head of a measurement over all of them: NULLs are never equal,
+so a key of NULLs would not keep rows unique."""
+
+
+class Base(DeclarativeBase):
+    """What all tables share: which column type a Python type becomes."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as it stands
+        str: Text,
+        float: Float,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+    }
+
+
+class RunRow(Base):
+    """One request to compute a study, and how far it has come."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("runs_by_study_key", "study_key"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    study: Mapped[dict[str, Any]]
+    study_key: Mapped[str]
+    analyses: Mapped[list[str]]
+    status: Mapped[str]
+    fresh: Mapped[bool]
+    created: Mapped[float]
+    started: Mapped[float | None]
+    finished: Mapped[float | None]
+    heartbeat: Mapped[float | None]
+    host: Mapped[str] = mapped_column(server_default="")
+    pid: Mapped[int | None]
+    done: Mapped[int] = mapped_column(server_default="0")
+    total: Mapped[int] = mapped_column(server_default="0")
+    reused: Mapped[int] = mapped_column(server_default="0")
+    label: Mapped[str] = mapped_column(server_default="")
+    cancel_requested: Mapped[bool] = mapped_column(server_default="0")
+    error_title: Mapped[str] = mapped_column(server_default="")
+    error_hint: Mapped[str] = mapped_column(server_default="")
+    provenance: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    attempt: Mapped[int] = mapped_column(server_default="0")
+
+
+class UnitRow(Base):
+    """One finished piece of work."""
+
+    __tablename__ = "units"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    analysis: Mapped[str]
+    label: Mapped[str]
+    model: Mapped[str]
+    reference: Mapped[str]
+    layer: Mapped[int | None]
+    seconds: Mapped[float]
+    state: Mapped[dict[str, Any]]
+    created: Mapped[float]
+
+
+class RunUnitRow(Base):
+    """A run refers to a unit."""
+
+    __tablename__ = "run_units"
+    __table_args__ = (Index("run_units_by_unit", "unit_id"), {"sqlite_with_rowid": False})
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    unit_id: Mapped[int] = mapped_column(
+        ForeignKey("units.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class MeasurementRow(Base):
+    """One number of a unit. The key's order is that in which figures ask."""
+
+    __tablename__ = "measurements"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    unit_id: Mapped[int] = mapped_column(
+        ForeignKey("units.id", ondelete="CASCADE"), primary_key=True
+    )
+    head: Mapped[int] = mapped_column(primary_key=True)
+    expert: Mapped[int] = mapped_column(primary_key=True)
+    setting: Mapped[str] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    module: Mapped[str] = mapped_column(primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(primary_key=True)
+    metric_of: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int | None]
+    chance: Mapped[float | None]
+    chance_sd: Mapped[float | None]
+
+
+class ArtifactRow(Base):
+    """Arrays of a unit, in a file beside the database."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (Index("artifacts_by_unit", "unit_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    unit_id: Mapped[int] = mapped_column(ForeignKey("units.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    model: Mapped[str]
+    reference: Mapped[str]
+    layer: Mapped[int | None]
+    task: Mapped[str]
+    path: Mapped[str]
+    sha256: Mapped[str]
+    bytes: Mapped[int]
+
+
+class WarningRow(Base):
+    """What makes a run's results doubtful."""
+
+    __tablename__ = "warnings"
+    __table_args__ = (UniqueConstraint("run_id", "subject", "message"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    subject: Mapped[str]
+    message: Mapped[str]
+    created: Mapped[float]

@@ -1,0 +1,213 @@
+"""Where the engine puts the results of one run: the ResultSink over a database.
+
+Owns what a run writes while it is worked on. It writes under the number of its attempt, so that a
+worker which lost its run to another can neither speak for it nor go on.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects import sqlite
+
+from core.errors import StorageError
+from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
+from storage import artifacts as files
+from storage.artifacts import Stored
+from storage.database import Database
+from storage.results import read_rows, selected
+from storage.schema import (
+    OVER_ALL,
+    ArtifactRow,
+    MeasurementRow,
+    RunRow,
+    RunUnitRow,
+    UnitRow,
+    WarningRow,
+)
+
+_OFTEN = 0.25  # seconds between two writings of progress, and two looks for a wish to cancel
+_CHUNK = 5000  # keys in one question; SQLite takes some 32,000
+
+
+class RunSink:
+    """The results of one attempt at one run. `stop` set means: cancelled from this process."""
+
+    def __init__(
+        self, db: Database, run_id: str, attempt: int, *, stop: threading.Event | None = None
+    ) -> None:
+        self._db = db
+        self._run = run_id
+        self._attempt = attempt
+        self._stop = stop or threading.Event()
+        self._lock = threading.Lock()
+        self._pending: Progress | None = None
+        self._said = self._looked = -math.inf
+        with db.reading() as connection:
+            self._fresh = bool(connection.scalar(select(RunRow.fresh).where(RunRow.id == run_id)))
+
+    def finished(self, keys: Collection[str]) -> set[str]:
+        """Those of `keys` that are in the database; for a fresh run, those of its own."""
+        found: set[str] = set()
+        with self._db.reading() as connection:
+            for chunk in _chunks(keys):
+                wanted = select(UnitRow.key).where(UnitRow.key.in_(chunk))
+                if self._fresh:
+                    wanted = wanted.join(RunUnitRow).where(RunUnitRow.run_id == self._run)
+                found.update(connection.scalars(wanted))
+        return found
+
+    def adopt(self, keys: Collection[str]) -> None:
+        """Make exactly these finished units part of the run."""
+        with self._db.writing() as connection:
+            connection.execute(delete(RunUnitRow).where(RunUnitRow.run_id == self._run))
+            for chunk in _chunks(keys):
+                ids = connection.scalars(select(UnitRow.id).where(UnitRow.key.in_(chunk))).all()
+                if ids:
+                    links = [{"run_id": self._run, "unit_id": unit} for unit in ids]
+                    connection.execute(insert(RunUnitRow), links)
+
+    def load(self, key: str) -> UnitResult:
+        """The measurements and the state of a finished unit."""
+        with self._db.reading() as connection:
+            state = connection.execute(select(UnitRow.state).where(UnitRow.key == key)).first()
+            if state is None:
+                raise StorageError(f"The unit {key} is not in {self._db.path}.")
+            rows = read_rows(connection.execute(selected(key)))
+        return UnitResult(measurements=rows, state=state[0])
+
+    def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
+        """Keep a unit's results in one transaction; those of a unit that exists are replaced."""
+        folder = self._db.folder("artifacts")
+        stored = [(a, files.write(folder, a.arrays)) for a in result.artifacts]
+        with self._db.writing() as connection:
+            unit_id = _put_unit(connection, unit, result.state, seconds)
+            if result.measurements:
+                rows = [_row(unit_id, m) for m in result.measurements]
+                connection.execute(insert(MeasurementRow), rows)
+            if stored:
+                connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
+            link = sqlite.insert(RunUnitRow).values(run_id=self._run, unit_id=unit_id)
+            connection.execute(link.on_conflict_do_nothing())
+
+    def progress(self, progress: Progress) -> None:
+        """Say how far the run has come: some times a second at most, the last one always."""
+        with self._lock:
+            self._pending = progress
+            last = progress.total > 0 and progress.done >= progress.total
+            if not last and time.monotonic() - self._said < _OFTEN:
+                return
+        self.beat()
+
+    def beat(self) -> None:
+        """Show that the worker lives, and what it last said of its progress."""
+        with self._lock:
+            said, self._pending = self._pending, None
+            self._said = time.monotonic()
+            values: dict[str, Any] = {"heartbeat": time.time()}
+            if said is not None:
+                values |= {
+                    "done": said.done, "total": said.total, "reused": said.reused,
+                    "label": said.label,
+                }  # fmt: skip
+            with self._db.writing() as connection:
+                connection.execute(update(RunRow).where(*self._mine).values(**values))
+
+    def warn(self, subject: str, message: str) -> None:
+        """Keep a warning with the run, once."""
+        warning = sqlite.insert(WarningRow).values(
+            run_id=self._run, subject=subject, message=message, created=time.time()
+        )
+        with self._db.writing() as connection:
+            connection.execute(warning.on_conflict_do_nothing())
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Add to what is kept of the run's origin; a name that is there already is replaced."""
+        with self._db.writing() as connection:
+            known = connection.scalar(select(RunRow.provenance).where(*self._mine))
+            merged = {**(known or {}), **provenance}
+            connection.execute(update(RunRow).where(*self._mine).values(provenance=merged))
+
+    def cancelled(self) -> bool:
+        """Has somebody asked for the run to stop, or has another worker taken it over?"""
+        if self._stop.is_set():
+            return True
+        if time.monotonic() - self._looked < _OFTEN:
+            return False
+        self._looked = time.monotonic()
+        with self._db.reading() as connection:
+            wished = connection.scalar(select(RunRow.cancel_requested).where(*self._mine))
+        if wished is None or wished:
+            self._stop.set()
+        return self._stop.is_set()
+
+    @property
+    def _mine(self) -> tuple[Any, Any]:
+        return RunRow.id == self._run, RunRow.attempt == self._attempt
+
+
+def _put_unit(connection: Connection, unit: Unit, state: Mapping[str, Any], seconds: float) -> int:
+    """The unit's row, without rows of an earlier time; it keeps its id, and so its runs."""
+    told = {
+        "analysis": unit.analysis, "label": unit.label, "model": unit.model,
+        "reference": unit.reference, "layer": unit.layer, "seconds": seconds,
+        "state": dict(state), "created": time.time(),
+    }  # fmt: skip
+    put = sqlite.insert(UnitRow).values(key=unit.key, **told)
+    put = put.on_conflict_do_update(index_elements=["key"], set_=told)
+    unit_id: int = connection.execute(put.returning(UnitRow.id)).scalar_one()
+    for table in (MeasurementRow, ArtifactRow):
+        connection.execute(delete(table).where(table.unit_id == unit_id))
+    return unit_id
+
+
+def _row(unit_id: int, m: Measurement) -> dict[str, Any]:
+    return {
+        "unit_id": unit_id,
+        "metric": m.metric,
+        "metric_of": m.metric_of,
+        "model": m.model,
+        "reference": m.reference,
+        "layer": OVER_ALL if m.layer is None else int(m.layer),
+        "module": m.module,
+        "expert": OVER_ALL if m.expert is None else int(m.expert),
+        "head": OVER_ALL if m.head is None else int(m.head),
+        "task": m.task,
+        "setting": m.setting,
+        "value": _number(m.value),
+        "low": _number(m.low),
+        "high": _number(m.high),
+        "n": None if m.n is None else int(m.n),
+        "chance": _number(m.chance),
+        "chance_sd": _number(m.chance_sd),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """A plain float; what is not a number is undefined."""
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _file(unit_id: int, artifact: Artifact, stored: Stored) -> dict[str, Any]:
+    return {
+        "unit_id": unit_id,
+        "name": artifact.name,
+        "model": artifact.model,
+        "reference": artifact.reference,
+        "layer": artifact.layer,
+        "task": artifact.task,
+        "path": stored.path,
+        "sha256": stored.sha256,
+        "bytes": stored.bytes,
+    }
+
+
+def _chunks(keys: Collection[str]) -> Iterator[Sequence[str]]:
+    listed = list(keys)
+    for start in range(0, len(listed), _CHUNK):
+        yield listed[start : start + _CHUNK]

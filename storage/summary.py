@@ -1,0 +1,132 @@
+"""A run in short, as a list shows it. Owns what its status reads as, and how long it will take.
+
+A worker that was killed can't say so: a run that claims to be running, with a heart that no
+longer beats, reads as interrupted.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import psutil
+from sqlalchemy import Row, func, select
+
+from storage.schema import RunRow, WarningRow
+
+Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+ENDED_EARLY = frozenset({"failed", "cancelled", "interrupted"})
+
+STALE = 15.0
+"""Seconds without a heartbeat after which a worker counts as dead."""
+
+_CLOCK = 60.0  # what the start of a process may be off by when the clock is set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One run. `models` are the tuned ones in the study's order; times are in UTC."""
+
+    id: str
+    name: str
+    status: Status
+    analyses: tuple[str, ...]
+    models: tuple[str, ...]
+    controls: frozenset[str]
+    fresh: bool
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    heartbeat: datetime | None
+    host: str
+    pid: int | None
+    done: int
+    total: int
+    reused: int
+    label: str
+    cancel_requested: bool
+    error_title: str
+    error_hint: str
+    warnings: int
+
+    def eta(self, now: datetime) -> float | None:
+        """The seconds it will still take, by the pace of this attempt; None while unknown."""
+        computed = self.done - self.reused
+        if self.status != "running" or self.started is None or computed <= 0:
+            return None
+        pace = (now - self.started).total_seconds() / computed
+        return max(0.0, pace * (self.total - self.done))
+
+
+_WARNED = (
+    select(func.count())
+    .where(WarningRow.run_id == RunRow.id)
+    .correlate(RunRow)
+    .scalar_subquery()
+    .label("warnings")
+)
+COLUMNS = (
+    RunRow.id, RunRow.name, RunRow.status, RunRow.analyses, RunRow.study, RunRow.fresh,
+    RunRow.created, RunRow.started, RunRow.finished, RunRow.heartbeat, RunRow.host, RunRow.pid,
+    RunRow.done, RunRow.total, RunRow.reused, RunRow.label, RunRow.cancel_requested,
+    RunRow.error_title, RunRow.error_hint, _WARNED,
+)  # fmt: skip
+"""What `summarise` needs of a run."""
+
+
+def summarise(row: Row[*tuple[Any, ...]], now: datetime) -> RunSummary:
+    """The summary of a row of COLUMNS."""
+    tuned: dict[str, Any] = row.study["models"]["tuned"]
+    return RunSummary(
+        id=row.id,
+        name=row.name,
+        status=_status(row, now.timestamp()),
+        analyses=tuple(row.analyses),
+        models=tuple(tuned),
+        controls=frozenset(name for name, model in tuned.items() if model["role"] == "control"),
+        fresh=row.fresh,
+        created=_moment(row.created),
+        started=_moment(row.started) if row.started is not None else None,
+        finished=_moment(row.finished) if row.finished is not None else None,
+        heartbeat=_moment(row.heartbeat) if row.heartbeat is not None else None,
+        host=row.host,
+        pid=row.pid,
+        done=row.done,
+        total=row.total,
+        reused=row.reused,
+        label=row.label,
+        cancel_requested=row.cancel_requested,
+        error_title=row.error_title,
+        error_hint=row.error_hint,
+        warnings=row.warnings,
+    )
+
+
+def _status(row: Row[*tuple[Any, ...]], now: float) -> Status:
+    """A queued run with a process was given to a worker that has yet to take it."""
+    status: Status = row.status
+    if status == "running" and now - (row.heartbeat or 0.0) > STALE:
+        return "interrupted"
+    if status in ("running", "queued") and row.pid is not None and _is_dead(row):
+        return "interrupted"
+    return status
+
+
+def _is_dead(row: Row[*tuple[Any, ...]]) -> bool:
+    """Is the run's process certainly gone? Only its own host can say."""
+    if row.host != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(row.pid)
+        born = process.create_time()
+        return process.status() == psutil.STATUS_ZOMBIE or born > row.heartbeat + _CLOCK
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,84 @@
+"""Bring a database file to this version's schema, one transaction a step.
+
+Owns the order of the steps and the refusal of files that aren't ours. Two processes may open a
+new file at the same moment: each step looks at the version again under the lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from core.errors import StorageError
+
+APPLICATION = 1952544115
+"""The bytes 'taus', written into the header of every database of ours."""
+
+
+def upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Apply the steps that the file lacks. The connection must not begin transactions itself."""
+    check(connection, path)
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = version_of(connection)
+            if version < latest():
+                for statement in _statements(steps()[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        if version >= latest():
+            return
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StorageError when the file is another program's, or a newer version's."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != APPLICATION:
+        raise StorageError(
+            f"{path} is a database of another program.", hint="Name another file with --db."
+        )
+    version = version_of(connection)
+    if version > latest():
+        raise StorageError(
+            f"{path} was written by a newer tauscope: its schema is version {version}, "
+            f"this one knows up to {latest()}.",
+            hint="Upgrade tauscope, or name another file with --db.",
+        )
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of the file's schema; 0 for a new file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def latest() -> int:
+    """The version that this program writes."""
+    return len(steps())
+
+
+@cache
+def steps() -> tuple[str, ...]:
+    """The SQL of every step, in order."""
+    folder = files("storage.migrations")
+    found = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(f.read_text(encoding="utf-8") for f in found)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script, since `executescript` would commit halfway."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

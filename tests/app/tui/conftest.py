@@ -1,0 +1,99 @@
+"""A database with runs in every state, filled through storage with numbers that mean nothing."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from core import registry
+from core.measurement import Measurement, Progress, Unit, UnitResult
+from core.study import Study
+from core.views import GROUPS
+from storage.database import Database, open_database
+from storage.runs import claim, create_run, finish
+from storage.sink import RunSink
+
+MODELS = ("instruct", "medical", "maths", "retrained")
+LAYERS = 12
+MODULES = ("q", "k", "v", "o", "gate", "up", "down")
+HOSTILE = "[bold red]evil[/] \x1b[31mred\x1b]52;c;ZXZpbA==\x07 \u202eRTL 宽字符" + "x" * 4000
+
+
+@pytest.fixture(autouse=True)
+def _truecolour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def study(name: str = "domains") -> Study:
+    tuned = {
+        model: {"path": f"/models/{model}", "role": role}
+        for model, role in zip(MODELS, ("tuned", "tuned", "tuned", "control"), strict=True)
+    }
+    return Study.model_validate({"name": name, "models": {"base": "/models/base", "tuned": tuned}})
+
+
+def rows(analysis: str) -> list[Measurement]:
+    """Synthetic measurements with the metrics and coordinates of an analysis."""
+    random_ = random.Random(analysis)
+    found = []
+    for spec in registry.get(analysis).metrics:
+        for model in MODELS:
+            references = [m for m in MODELS if m != model] if analysis == "vector_cosine" else [""]
+            for reference in references:
+                for layer in (None, *range(LAYERS)):
+                    for module in (*MODULES, *GROUPS):
+                        value = math.sin(layer or 0) * 0.2 + random_.random()
+                        undefined = spec.name == "rank_k" and module in GROUPS
+                        found.append(
+                            Measurement(
+                                metric=spec.name,
+                                value=None if undefined else value,
+                                model=model,
+                                reference=reference,
+                                layer=layer,
+                                module=module,
+                                n=4096,
+                                chance=0.25 if spec.has_chance else None,
+                                chance_sd=0.01 if spec.has_chance else None,
+                            )
+                        )
+    return found
+
+
+def fill(db: Database, run_id: str, attempt: int) -> None:
+    """Save synthetic results of every analysis."""
+    sink = RunSink(db, run_id, attempt)
+    for name in registry.names():
+        sink.save(Unit(key=f"unit-{name}", analysis=name, label=name), UnitResult(rows(name)), 1.0)
+    sink.adopt([f"unit-{name}" for name in registry.names()])
+    sink.warn("medical", "medical was merged with instruct: they share a part by construction.")
+    sink.describe({"device": "cpu", "versions": {"torch": "2.13"}})
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    return open_database(str(tmp_path / "runs.db"))
+
+
+@pytest.fixture
+def filled(db: Database) -> Database:
+    """A failed run, a finished one, and one that runs now (newest)."""
+    failed = create_run(db, study("failed-one"), registry.names())
+    attempt = claim(db, failed)
+    RunSink(db, failed, attempt).progress(Progress(1, 9))
+    finish(db, failed, attempt, "failed", title="model-2.safetensors ends early.", hint="Get it.")
+    done = create_run(db, study("finished-one"), registry.names())
+    attempt = claim(db, done)
+    fill(db, done, attempt)
+    RunSink(db, done, attempt).progress(Progress(9, 9))
+    finish(db, done, attempt, "done")
+    running = create_run(db, study("running-one"), registry.names())
+    attempt = claim(db, running)
+    fill(db, running, attempt)
+    RunSink(db, running, attempt).progress(Progress(4, 9, 1, "layer 3"))
+    return db

@@ -1,0 +1,57 @@
+"""What is said of one cell: exact values, yardsticks, and why there is no value."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from app.tui.readout import Spot, copied, value_of, yardsticks, z_score
+from core.views import Cell
+
+WHERE = (("model", "medical"), ("layer", "3"))
+
+
+def test_the_value_has_six_significant_digits() -> None:
+    assert value_of(Spot(WHERE, Cell(0.1, 0.123456789)), "write", "") == "write 0.123457"
+
+
+def test_an_empty_value_is_explained() -> None:
+    spot = Spot(WHERE, Cell(None, None))
+    assert value_of(spot, "write", "nothing changed") == "write undefined: nothing changed"
+    assert value_of(Spot(WHERE, None), "write", "") == "not measured"
+
+
+def test_a_model_against_itself_is_not_called_missing() -> None:
+    spot = Spot((("model", "medical"), ("against", "medical")), None)
+    assert "itself" in value_of(spot, "cosine", "")
+
+
+def test_yardsticks_are_all_that_is_known() -> None:
+    cell = Cell(0.5, 0.5, 0.46, 0.01, 0.05, 0.4, 0.6, 16_777_216)
+    said = "  ".join(yardsticks(cell))
+    assert "chance 0.46 ± 0.01" in said
+    assert "z +4.0" in said
+    assert "excess +0.05" in said
+    assert "95 % 0.4 to 0.6" in said
+    assert "n 16\u202f777\u202f216" in said
+    assert yardsticks(Cell(0.5, 0.5)) == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        Cell(None, None, 0.4, 0.1),
+        Cell(1.0, 1.0, None, 0.1),
+        Cell(1.0, 1.0, 0.4, None),
+        Cell(1.0, 1.0, 0.4, 0.0),
+        Cell(math.inf, math.inf, 0.4, 0.1),
+    ],
+)
+def test_there_is_no_z_score_without_a_spread(cell: Cell) -> None:
+    assert z_score(cell) is None
+
+
+def test_what_is_copied_names_its_coordinates() -> None:
+    text = copied(Spot(WHERE, Cell(0.25, 0.25, n=4)), "write", "")
+    assert text == "model medical, layer 3, write 0.25, n 4"

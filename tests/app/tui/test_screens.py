@@ -1,0 +1,466 @@
+"""The workstation driven by keys over a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from textual.containers import VerticalScroll
+from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from app.text import plain
+from app.tui.app import TauscopeApp
+from app.tui.keys import Where, actions
+from app.tui.screens.help import HelpScreen
+from app.tui.screens.run import RunScreen
+from app.tui.screens.runs import RunsScreen
+from app.tui.screens.start import StartScreen
+from app.tui.widgets.facts import Facts
+from app.tui.widgets.run_list import RunList
+from core.views import Query
+from storage.database import Database
+from storage.runs import claim, create_run, find_run, finish, list_runs, measurements
+from tests.app.tui.conftest import HOSTILE, fill, study
+
+SMALL, LARGE = (80, 24), (160, 45)
+BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
+
+
+async def until(pilot: Pilot[str | None], condition: Callable[[], object]) -> None:
+    """Wait for what threads will have done in a moment."""
+    for _ in range(100):
+        await pilot.pause(0.02)
+        if condition():
+            return
+    raise AssertionError("it did not come to pass")
+
+
+def visible(app: TauscopeApp) -> list[str]:
+    """The rows of the screen as text."""
+    rows = app.screen._compositor.render_strips(app.size)
+    return ["".join(segment.text for segment in row) for row in rows]
+
+
+def words(app: TauscopeApp) -> str:
+    return "\n".join(visible(app))
+
+
+async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunScreen:
+    """The newest run's screen with its first figure, after some keys."""
+    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
+    screen = app.screen
+    assert isinstance(screen, RunScreen)
+    for key in keys:
+        await pilot.press(key)
+        await until(pilot, lambda: drawn(screen))
+    return screen
+
+
+def drawn(screen: RunScreen) -> bool:
+    """Does the tab show what was chosen?"""
+    panes = screen._panes()
+    if not panes:
+        return screen.run is not None and screen.tab == len(screen.analyses)
+    return all(p.drawn is not None and p.drawn.choice == p.choice for p in panes)
+
+
+def readout(screen: RunScreen) -> str:
+    pane = screen.pane
+    assert pane is not None
+    return str(pane.query_one(".readout", Static).content)
+
+
+def assert_inside(screen: Screen[object]) -> None:
+    """No visible widget reaches beyond the screen, but for what scrolls."""
+    for widget in screen.query("*"):
+        scrolls = isinstance(widget.parent, VerticalScroll)
+        shown = all(node.display for node in widget.ancestors_with_self)
+        if widget.region and shown and not scrolls:
+            assert screen.region.contains_region(widget.region), widget
+
+
+@BOTH
+async def test_the_list_shows_all_runs_and_the_selected_one(
+    filled: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        text = words(app)
+        assert "running" in text
+        assert "44 %" in text
+        assert "layer 3" in text
+        assert "1 warning" in text
+        await pilot.press("j", "j")
+        await until(pilot, lambda: "ends early" in words(app))
+        assert "Get it." in words(app)
+        assert_inside(app.screen)
+        assert max(cell_len(row) for row in visible(app)) <= size[0]
+
+
+async def test_an_empty_database_says_what_to_do(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "No runs yet" in words(app))
+        assert "tauscope demo" in words(app)
+        assert "Press n" in words(app)
+        await pilot.press("enter", "c", "r", "slash")
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_a_filter_narrows_the_list(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        await pilot.press("slash", *"failed")
+        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 1)
+        await pilot.press("enter")
+        assert app.screen.query_one(RunList).current.name == "failed-one"
+        await pilot.press("slash", *"zz")
+        await until(pilot, lambda: "No run contains" in words(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 3)
+
+
+@BOTH
+async def test_the_readout_is_the_number_of_the_database(
+    filled: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot, app, "3", "right", "right", "down")
+        pane = screen.pane
+        assert pane is not None
+        assert pane.choice is not None
+        await until(pilot, lambda: "layer 1 " in readout(screen))
+        run_id = screen.run_id
+        wanted = Query(metrics=(pane.choice.measure,), layers=1, models=(pane.choice.model,))
+        found = {m.module: m for m in measurements(filled, run_id, "alignment", wanted)}
+        row = found["v"]
+        assert f"{pane.choice.measure} {row.value:.6g}" in readout(screen)
+        assert "module v" in readout(screen)
+        assert "chance 0.25 ± 0.01" in readout(screen)
+        assert row.value is not None
+        assert f"z {(row.value - 0.25) / 0.01:+.1f}" in readout(screen)
+        assert readout(screen).split("\n")[0].strip() in words(app)
+
+
+async def test_tabs_views_measures_and_readings_switch(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        for number, analysis in enumerate(screen.analyses, 1):
+            await pilot.press(str(number))
+            await until(pilot, lambda: drawn(screen))
+            pane = screen.pane
+            assert pane is not None
+            assert pane.analysis is analysis
+            assert_inside(screen)
+            for _ in analysis.views:
+                seen = set()
+                for _ in pane.view.measures:
+                    assert pane.choice is not None
+                    seen.add(pane.choice.measure)
+                    await pilot.press("m")
+                    await until(pilot, lambda: drawn(screen))
+                assert seen == set(pane.view.measures)
+                await pilot.press("M", "x", "right_square_bracket", "o", "right_curly_bracket")
+                await until(pilot, lambda: drawn(screen))
+                await pilot.press("v")
+                pane = screen.pane
+                assert pane is not None
+        await pilot.press(str(len(screen.analyses) + 1))
+        await until(pilot, lambda: "share a part" in words(app))
+        assert_inside(screen)
+        await pilot.press("tab")
+        assert screen.tab == 0
+        await pilot.press("shift+tab")
+        assert screen.tab == len(screen.analyses)
+
+
+async def test_readings_change_the_picture(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app, "3")
+        pane = screen.pane
+        assert pane is not None
+        seen = {}
+        for _ in range(3):
+            assert pane.choice is not None
+            seen[pane.choice.reading] = words(app)
+            await pilot.press("x")
+            await until(pilot, lambda: drawn(screen))
+            await pilot.pause()
+        assert set(seen) == {"raw", "chance", "excess"}
+        assert "0.250" in seen["chance"]
+        assert len(set(seen.values())) == 3
+
+
+async def test_keys_that_would_do_nothing_are_not_offered(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app)
+        assert "cancel" in visible(app)[-1], "it runs"
+        assert "reading" not in visible(app)[-1], "norms have no chance level"
+        await pilot.press("3")
+        await until(pilot, lambda: drawn(screen) and "reading" in visible(app)[-1])
+
+
+@BOTH
+async def test_two_pictures_side_by_side_only_where_there_is_room(
+    filled: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot, app, "3")
+        count = len(screen._panes())
+        assert count > 1
+
+        def shown() -> int:
+            return sum(bool(pane.region.area) for pane in screen._panes())
+
+        await until(pilot, lambda: shown() == (1 if size == SMALL else count))
+        if size == LARGE:
+            await pilot.press("z")
+            await until(pilot, lambda: shown() == 1)
+            await pilot.press("z")
+            await until(pilot, lambda: shown() == count)
+
+
+@pytest.mark.parametrize("places", [("runs", "app"), ("run", "figure", "app")])
+async def test_help_lists_every_binding(filled: Database, places: tuple[Where, ...]) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=(100, 80)) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        if "run" in places:
+            await opened(pilot, app, "3")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        text = str(app.screen.query_one("#keys", Static).content)
+        for action in actions(*places):
+            assert action.help in text
+            assert action.shown in text
+        if "run" in places:
+            assert "two-sided alignment" in words(app), "it explains the measure shown"
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_the_palette_finds_actions(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "3")
+        titles = {command.title for command in app.get_system_commands(screen)}
+        assert "Next measure" in titles
+        assert "Cancel this run" in titles
+        assert not any(title.startswith("Resume") for title in titles), "it runs"
+        before = screen.pane.choice if screen.pane else None
+        await pilot.press("colon", *"measure")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.pane and screen.pane.choice != before)
+
+
+async def test_cancel_asks_and_then_sets_the_flag(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    run = list_runs(filled)[0]
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot, app)
+        await pilot.press("c", "n")
+        await pilot.pause(0.1)
+        assert not find_run(filled, run.id).cancel_requested
+        await pilot.press("c", "y")
+        await until(pilot, lambda: find_run(filled, run.id).cancel_requested)
+        await until(pilot, lambda: "stopping" in words(app))
+
+
+async def test_a_bad_study_file_shows_its_error(filled: Database, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('name = "x"\n[modles]\nbase = "[red]b"\n')
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        app.screen.query_one(Input).value = str(tmp_path / "b")
+        await pilot.press("tab")
+        assert app.screen.query_one(Input).value == str(bad)
+        await pilot.press("enter")
+        trouble = app.screen.query_one(".trouble", Static)
+        await until(pilot, lambda: "bad.toml" in str(trouble.content))
+        app.screen.query_one(Input).value = "/nowhere/at/all.toml"
+        await pilot.press("enter")
+        await until(pilot, lambda: "no study file" in str(trouble.content))
+        assert_inside(app.screen)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_a_good_study_file_starts_a_worker(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = tmp_path / "good.toml"
+    good.write_text('name = "fresh"\n[models]\nbase = "a/b"\n[models.tuned]\nm = "c/d"\n')
+    started: list[str] = []
+    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: started.append(run_id) or 1)
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        app.screen.query_one(Input).value = str(good)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
+        assert [run.id for run in list_runs(filled) if run.name == "fresh"] == started
+        assert "fresh" in words(app)
+
+
+async def test_a_run_that_ended_early_is_resumed(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: started.append(run_id) or 1)
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("r")
+        await pilot.pause(0.1)
+        assert started == [], "a run that runs is not resumed"
+        await pilot.press("G", "r")
+        await until(pilot, lambda: started)
+        assert find_run(filled, started[0]).name == "failed-one"
+
+
+@BOTH
+async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> None:
+    run_id = create_run(db, study(HOSTILE), ("alignment",))
+    attempt = claim(db, run_id)
+    fill(db, run_id, attempt)
+    finish(db, run_id, attempt, "failed", title=HOSTILE, hint=HOSTILE)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "evil" in words(app))
+        await opened(pilot, app)
+        for keys in ((), ("2",), ("question_mark",)):
+            await pilot.press(*keys)
+            await pilot.pause(0.2)
+            text = words(app)
+            assert not set("\x1b\x07\u202e") & set(text)
+            assert max(cell_len(row) for row in visible(app)) <= size[0]
+            assert_inside(app.screen)
+        await pilot.press("escape")
+        assert "[bold red]evil[/]" in words(app)
+        assert plain(HOSTILE)[:12] in words(app)
+
+
+async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
+    from core import registry
+    from core.measurement import Progress
+    from storage.sink import RunSink
+
+    run_id = create_run(db, study(), registry.names())
+    attempt = claim(db, run_id)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        assert "No values yet" in words(app)
+        fill(db, run_id, attempt)
+        RunSink(db, run_id, attempt).progress(Progress(5, 10, 0, "layer 5"))
+        await until(pilot, lambda: "No values yet" not in words(app))
+        assert "50 %" in words(app)
+        finish(db, run_id, attempt, "done")
+        await until(pilot, lambda: screen.run and screen.run.status == "done")
+        await until(pilot, lambda: "done" in visible(app)[0])
+
+
+async def test_a_click_moves_the_cursor(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "3")
+        figure = screen.pane.figure if screen.pane else None
+        assert figure is not None
+        await pilot.click(figure, offset=(30, 4))
+        await until(pilot, lambda: figure.cursor != (0, 0))
+        first = readout(screen)
+        await pilot.press("1")
+        await until(pilot, lambda: drawn(screen))
+        curves = screen.pane.figure if screen.pane else None
+        assert curves is not None
+        await pilot.click(curves, offset=(20, 8))
+        await until(pilot, lambda: curves.cursor[1] > 0)
+        assert readout(screen) != first
+
+
+async def test_resizing_keeps_everything_inside(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app, "3", "right", "down", "down")
+        for width, height in ((80, 24), (60, 20), (200, 50), (40, 12), (100, 30)):
+            await pilot.resize_terminal(width, height)
+            await pilot.pause(0.05)
+            assert_inside(screen)
+            assert len(visible(app)) == height
+        assert screen.pane is not None
+        assert screen.pane.figure.cursor == (2, 1)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_themes_and_no_colour(
+    filled: Database, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot, app, "3", "e", "t", "right")
+        assert app.no_color
+        assert "▸" in words(app) or "▲" in words(app) or "▼" in words(app), "the cursor shows"
+
+
+async def test_a_database_that_cannot_be_opened_is_said_on_leaving(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"this is no database at all" * 100)
+    app = TauscopeApp(str(broken))
+    async with app.run_test(size=SMALL) as pilot:
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if app.return_value is not None:
+                break
+    assert "broken.db" in str(app.return_value)
+
+
+async def test_a_database_that_goes_away_is_said_and_asked_again(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.errors import StorageError
+
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+
+        def locked() -> tuple[()]:
+            raise StorageError("The database is locked.", hint="Try again.")
+
+        monkeypatch.setattr(app.source, "runs", locked)
+        await until(pilot, lambda: "is locked" in visible(app)[0])
+        assert "finished-one" in words(app), "the last moment stays on screen"
+        monkeypatch.undo()
+        await until(pilot, lambda: "is locked" not in visible(app)[0])
+
+
+async def test_facts_show_the_error_first(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
+        await pilot.press("4")
+        await until(pilot, lambda: "ends early" in words(app))
+        assert app.screen.query_one(Facts).has_focus
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))

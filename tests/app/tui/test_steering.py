@@ -1,0 +1,75 @@
+"""The keys for measures, readings and coordinates, as functions of a choice."""
+
+from __future__ import annotations
+
+from app.tui import steering
+from core.views import Catalogue, Choice, View
+
+RANGES = Catalogue(models=("a", "b"), layers=(0, 1), modules=("q", "mlp", "all"))
+HEAT = View(
+    key="heat",
+    kind="heatmap",
+    title="Alignment",
+    caption="",
+    measures=("write", "gain"),
+    finding=lambda figure: "",
+    excess={"write": "write_excess"},
+    selectors=("model",),
+)
+MATRIX = View(
+    key="matrix",
+    kind="matrix",
+    title="Cosine",
+    caption="",
+    measures=("cosine",),
+    finding=lambda figure: "",
+    selectors=("layer", "module"),
+)
+
+
+def test_readings_go_round() -> None:
+    choice = Choice(measure="write", model="a")
+    seen = []
+    for _ in range(4):
+        seen.append(choice.reading)
+        choice = steering.next_reading(HEAT, choice)
+    assert seen == ["raw", "chance", "excess", "raw"]
+
+
+def test_a_measure_without_chance_falls_back_to_raw() -> None:
+    choice = Choice(measure="write", reading="excess", model="a")
+    moved = steering.next_measure(HEAT, choice, 1)
+    assert (moved.measure, moved.reading) == ("gain", "raw")
+    assert steering.next_measure(HEAT, moved, 1).measure == "write"
+    assert not steering.effective(HEAT, moved)
+
+
+def test_selectors_step_through_what_exists() -> None:
+    choice = Choice(measure="cosine", module="all")
+    layers = []
+    for _ in range(4):
+        layers.append(choice.layer)
+        choice = steering.next_value(MATRIX, choice, "layer", 1, RANGES)
+    assert layers == [None, 0, 1, None]
+    modules = {choice.module}
+    for _ in range(2):
+        choice = steering.next_value(MATRIX, choice, "module", -1, RANGES)
+        modules.add(choice.module)
+    assert modules == {"q", "mlp", "all"}
+
+
+def test_nothing_to_step_through_changes_nothing() -> None:
+    empty = Catalogue(models=(), layers=(), modules=())
+    choice = Choice(measure="write", model="a")
+    assert steering.next_value(HEAT, choice, "model", 1, empty) == choice
+
+
+def test_a_choice_settles_on_what_exists() -> None:
+    assert steering.settled(MATRIX, Choice(measure="cosine", module="o"), RANGES).module == "all"
+
+
+def test_what_is_selected_is_described() -> None:
+    said = dict(steering.described(HEAT, Choice(measure="write", model="a"), None))
+    assert said == {"measure": "write", "reading": "raw", "model": "a"}
+    said = dict(steering.described(MATRIX, Choice(measure="cosine", module="all"), None))
+    assert said == {"module": "all", "layer": "all"}

@@ -1,0 +1,226 @@
+"""What is compared, what is refused, and what is said to be doubtful."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core import runner, study
+from core.errors import CheckpointError, FamilyError
+from core.family import open_family
+from tests.conftest import MemorySink, Tensors, tiny_config, tiny_tensors, tuned_from, write_model
+
+
+def _models(base: Path, **tuned: Any) -> study.Models:
+    given = {n: m if isinstance(m, dict) else {"path": str(m)} for n, m in tuned.items()}
+    return study.Models(base=str(base), tuned=given)  # type: ignore[arg-type]
+
+
+def _run(base: Path, **tuned: Any) -> MemorySink:
+    sink = MemorySink()
+    of = study.Study(name="s", models=_models(base, **tuned))
+    runner.run(of, sink, ("tuning_vectors", "vector_cosine", "alignment"))
+    return sink
+
+
+def _write(folder: Path, tensors: Tensors, **config: Any) -> Path:
+    return write_model(folder, tiny_config(**config), tensors)
+
+
+def test_the_same_model_twice_has_a_zero_vector(tmp_path: Path) -> None:
+    base = _write(tmp_path / "base", tiny_tensors())
+    sink = _run(base, same=_write(tmp_path / "same", tiny_tensors()))
+    assert ("same", "has the same weights as 'base'.") in sink.warnings
+    assert any("zero" in m for s, m in sink.warnings if s == "same")
+    assert sink.value("norm", layer=None, module="all").value == 0
+    assert sink.value("changed_share", layer=None, module="all").value == 0
+    for metric in ("base_cosine", "rounding_share"):
+        assert sink.value(metric, layer=None, module="all").value is None
+    assert {r.value for r in sink.rows("two_sided")} == {None}
+
+
+def test_wrong_shapes_and_missing_tensors_name_them(tmp_path: Path) -> None:
+    base = _write(tmp_path / "base", tiny_tensors())
+    narrow = tiny_tensors()
+    narrow["model.layers.1.mlp.up_proj.weight"] = torch.zeros(23, 16)
+    with pytest.raises(FamilyError, match=r"layers.1.mlp.up_proj.weight is \[23, 16\]") as error:
+        open_family(_models(base, narrow=_write(tmp_path / "narrow", narrow)))
+    assert "base" in error.value.hint
+    short = tiny_tensors()
+    del short["model.layers.0.self_attn.q_proj.weight"]
+    with pytest.raises(FamilyError, match=r"lacks 1 tensors.*q_proj"):
+        open_family(_models(base, short=_write(tmp_path / "short", short)))
+
+
+def test_extra_tensors_are_reported(tmp_path: Path) -> None:
+    base = _write(tmp_path / "base", tiny_tensors())
+    extra = tuned_from(tiny_tensors(), 1) | {"model.layers.0.self_attn.q_proj.bias": torch.ones(16)}
+    family = open_family(_models(base, extra=_write(tmp_path / "extra", extra)))
+    assert any("1 tensors that the base lacks" in note for _, note in family.warnings)
+
+
+def test_prefixes_may_differ(tmp_path: Path) -> None:
+    base = _write(tmp_path / "base", tiny_tensors())
+    bare = {n.removeprefix("model."): t for n, t in tuned_from(tiny_tensors(), 1).items()}
+    same = _write(tmp_path / "same", tuned_from(tiny_tensors(), 1))
+    sink = _run(base, bare=_write(tmp_path / "bare", bare), same=same)
+    assert sink.value("cosine", model="bare", layer=None, module="all").value == pytest.approx(1)
+
+
+def test_a_grown_vocabulary_is_compared_in_common_rows(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors)
+    grown = tuned_from(tensors, 1)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        grown[name] = torch.cat([grown[name], 100 * torch.ones(5, 16)])
+    sink = _run(
+        base,
+        grown=_write(tmp_path / "grown", grown, vocab_size=25),
+        plain=_write(tmp_path / "plain", tuned_from(tensors, 2)),
+    )
+    assert any("common 20 are compared, 5 are left out" in m for _, m in sink.warnings)
+    delta = (grown["lm_head.weight"][:20] - tensors["lm_head.weight"]).double().norm()
+    row = sink.value("norm", model="grown", layer=None, module="unembedding")
+    assert row.value == pytest.approx(float(delta), rel=1e-5)
+    assert row.n == 20 * 16
+
+
+def test_tied_embeddings(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    tied = {n: t for n, t in tensors.items() if n != "lm_head.weight"}
+    base = _write(tmp_path / "base", tied, tie_word_embeddings=True)
+    tuned = tuned_from(tied, 1)
+    redundant = tuned | {"lm_head.weight": tuned["model.embed_tokens.weight"].clone()}
+    sink = _run(base, redundant=_write(tmp_path / "r", redundant, tie_word_embeddings=True))
+    assert sink.rows("norm", module="unembedding") == []
+    assert sink.warnings == []
+
+
+def test_a_tied_model_of_an_untied_base(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors)
+    tied = tuned_from({n: t for n, t in tensors.items() if n != "lm_head.weight"}, 1)
+    sink = _run(base, tied=_write(tmp_path / "tied", tied, tie_word_embeddings=True))
+    assert any("ties its output head" in m for _, m in sink.warnings)
+    expected = (tied["model.embed_tokens.weight"] - tensors["lm_head.weight"]).double().norm()
+    found = sink.value("norm", layer=None, module="unembedding").value
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("where", ["base", "tuned"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_name_the_tensor(
+    tmp_path: Path, where: str, value: float
+) -> None:
+    models = {"base": tiny_tensors(), "tuned": tuned_from(tiny_tensors(), 1)}
+    models[where]["model.layers.1.mlp.down_proj.weight"][3, 5] = value
+    folders = {n: _write(tmp_path / n, t) for n, t in models.items()}
+    with pytest.raises(CheckpointError, match=f"'{where}'.*layers.1.mlp.down_proj"):
+        _run(folders["base"], tuned=folders["tuned"])
+
+
+def test_doubtful_inputs_are_said_to_be(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors, rope_theta=10000.0)
+    other = _write(
+        tmp_path / "other",
+        {n: t.bfloat16() for n, t in tuned_from(tensors, 1).items()},
+        rope_theta=1e6,
+    )
+    for folder, word in ((base, "a"), (other, "b")):
+        vocabulary = {"model": {"vocab": {word: 0}}}
+        (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
+    unrelated = _write(tmp_path / "unrelated", tiny_tensors(seed=9), rope_theta=10000.0)
+    sink = _run(base, other={"path": str(other), "parent": "unrelated"}, unrelated=unrelated)
+    said = {subject: " ".join(m for s, m in sink.warnings if s == subject) for subject in
+            ("other", "unrelated")}  # fmt: skip
+    for words in ("rope_theta is 1000000.0", "bfloat16", "tokeniser", "tuned from 'unrelated'"):
+        assert words in said["other"]
+    assert "hardly resembles the base" in said["unrelated"]
+
+
+def test_rounding_is_estimated_and_a_dominated_change_is_marked(tmp_path: Path) -> None:
+    """The stored update of a small change in bf16 is mostly rounding; of a large one hardly."""
+    base = tiny_tensors(dtype=torch.bfloat16)
+    true = {n: t.float() for n, t in base.items()}
+    sizes = {"large": 0.02, "small": 1e-5}
+    folder = _write(tmp_path / "base", base)
+    tuned = {
+        name: _write(
+            tmp_path / name,
+            {n: (t + size * torch.randn(t.shape)).bfloat16() for n, t in true.items()},
+        )
+        for name, size in sizes.items()
+    }
+    sink = _run(folder, **tuned)
+    large = sink.value("rounding_share", model="large", layer=0, module="mlp")
+    assert large.value is not None
+    assert 0 < large.value < 0.02
+    small = sink.value("rounding_share", model="small", layer=0, module="mlp")
+    assert (small.value, small.low) == (None, 0.1)
+    assert any("dominated by rounding" in m for s, m in sink.warnings if s == "small")
+
+
+def test_rounding_share_is_its_formula(tmp_path: Path) -> None:
+    base = tiny_tensors(dtype=torch.bfloat16)
+    tuned = tuned_from(base, 1, 0.05)
+    sink = _run(_write(tmp_path / "b", base), tuned=_write(tmp_path / "t", tuned))
+    name = "model.layers.0.mlp.up_proj.weight"
+    w = tuned[name].double().numpy()
+    ulp = 2.0 ** (np.floor(np.log2(np.abs(w))) - 7)
+    delta = w - base[name].double().numpy()
+    expected = (ulp**2 / 12).sum() / (delta**2).sum()
+    found = sink.value("rounding_share", layer=0, module="up").value
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_cosines_relative_to_the_parent(tmp_path: Path) -> None:
+    base = tiny_tensors()
+    first = tuned_from(base, 1)
+    second = tuned_from(first, 2)
+    third = tuned_from(base, 3)
+    folder = _write(tmp_path / "base", base)
+    sink = _run(
+        folder,
+        first=_write(tmp_path / "first", first),
+        second={"path": str(_write(tmp_path / "second", second)), "parent": "first"},
+        third=_write(tmp_path / "third", third),
+    )
+    name = "model.layers.1.mlp.gate_proj.weight"
+
+    def vector(a: Tensors, b: Tensors) -> Any:
+        return (a[name].double() - b[name].double()).numpy().reshape(-1)
+
+    def cosine(a: Any, b: Any) -> float:
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    at = {"layer": 1, "module": "gate", "model": "second"}
+    for other, tensors in (("first", first), ("third", third)):
+        for setting, start in (("", base), ("vs-parent", first)):
+            expected = cosine(vector(second, start), vector(tensors, base))
+            rows = sink.rows("cosine", reference=other, setting=setting, **at)
+            assert [r.value for r in rows] == [pytest.approx(expected, abs=1e-6)]
+    assert sink.rows("cosine", model="first", reference="third", setting="vs-parent") == []
+
+
+def test_unknown_architectures(tmp_path: Path) -> None:
+    base = _write(tmp_path / "base", tiny_tensors(), model_type="novel")
+    tuned = _write(tmp_path / "tuned", tuned_from(tiny_tensors(), 1), model_type="novel")
+    family = open_family(_models(base, tuned=tuned))
+    assert any("'novel' is not declared; read as gated decoder" in m for _, m in family.warnings)
+    odd = {"model.layers.0.mystery.weight": torch.ones(2, 2)}
+    with pytest.raises(FamilyError, match=r"'novel'.*mystery") as error:
+        open_family(_models(_write(tmp_path / "odd", odd, model_type="novel"), tuned=tuned))
+    assert "llama" in error.value.hint
+
+
+def test_a_fused_shape_that_the_configuration_denies(tmp_path: Path) -> None:
+    tensors = {"model.layers.0.self_attn.qkv_proj.weight": torch.ones(30, 16)}
+    base = _write(tmp_path / "base", tensors, model_type="phi3")
+    with pytest.raises(FamilyError, match=r"qkv_proj.weight has shape \[30, 16\].*16 \+ 8 \+ 8"):
+        open_family(_models(base, tuned=base))

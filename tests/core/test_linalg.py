@@ -1,0 +1,189 @@
+"""Planted structures are found, random ones sit at chance, and large matrices agree with SVDs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import chance, linalg
+from core.analyses.alignment import AlignmentParameters, _measure
+from core.measurement import Measurement
+from tests.core import oracle
+
+SHAPES = [(40, 40), (96, 40), (40, 96)]
+
+
+def _measured(W: torch.Tensor, D: torch.Tensor, **parameters: float) -> dict[str, Measurement]:
+    p = AlignmentParameters(**parameters)
+    basis = linalg.decompose(W[None], energy=p.energy, rank=p.rank)
+    rows, _ = _measure(basis, D[None], linalg.gram(D[None]), p)
+    return {row.metric: row for row in rows[0]}
+
+
+def _matrix(shape: tuple[int, int], seed: int) -> torch.Tensor:
+    """A matrix with a falling spectrum, so that its top directions are a real choice."""
+    g = torch.Generator().manual_seed(seed)
+    u, _, v = torch.linalg.svd(torch.randn(*shape, generator=g).double(), full_matrices=False)
+    s = torch.logspace(0, -1.5, min(shape)).double()
+    return (u * s) @ v
+
+
+def _value(row: Measurement) -> float:
+    assert row.value is not None
+    return row.value
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_update_inside_the_top_subspace_is_found(shape: tuple[int, int]) -> None:
+    W = _matrix(shape, 0)
+    u, _, v = torch.linalg.svd(W, full_matrices=False)
+    k = int(_value(_measured(W, W)["rank_k"]))
+    inside = u[:, :k] @ torch.randn(k, k, dtype=torch.float64) @ v[:k]
+    found = _measured(W, inside)
+    assert found["two_sided"].value == pytest.approx(1, abs=1e-6)
+    assert found["two_sided_excess"].value == pytest.approx(1, abs=1e-6)
+    assert found["new_energy"].value == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_update_outside_of_it_is_found(shape: tuple[int, int]) -> None:
+    W = _matrix(shape, 0)
+    u, _, v = torch.linalg.svd(W, full_matrices=True)
+    k = int(_value(_measured(W, W)["rank_k"]))
+    d, m = shape
+    outside = u[:, k:] @ torch.randn(d - k, m - k, dtype=torch.float64) @ v[k:]
+    found = _measured(W, outside)
+    assert found["two_sided"].value == pytest.approx(0, abs=1e-6)
+    assert _value(found["two_sided_excess"]) < 0
+    assert _value(found["write_excess"]) < 0
+    assert _value(found["read_excess"]) < 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rank", [None, 1, 3])
+def test_a_random_update_sits_at_chance(shape: tuple[int, int], rank: int | None) -> None:
+    W = _matrix(shape, 0)
+    g = torch.Generator().manual_seed(5)
+    scores: dict[str, list[float]] = {}
+    for _ in range(60):
+        if rank is None:
+            D = torch.randn(*shape, generator=g).double()
+        else:
+            left = torch.randn(shape[0], rank, generator=g).double()
+            D = left @ torch.randn(rank, shape[1], generator=g).double()
+        found = _measured(W, D)
+        for metric in ("write_excess", "read_excess", "two_sided_excess", "gain", "new_energy"):
+            row = found[metric]
+            assert row.chance_sd
+            z = (_value(row) - (row.chance or 0)) / row.chance_sd
+            scores.setdefault(metric, []).append(z)
+    for metric, z in scores.items():
+        assert np.abs(z).max() < 5, metric
+        assert np.mean(np.abs(z) < 4) == 1 or rank == 1, metric
+        assert 0.7 < np.std(z) < 1.35, metric
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scaling_the_weights_is_gain(shape: tuple[int, int]) -> None:
+    W = _matrix(shape, 2)
+    found = _measured(W, 0.05 * W)
+    assert found["gain"].value == pytest.approx(0.05, abs=1e-6)
+    assert found["intruders"].value == 0
+    assert _value(found["two_sided"]) == pytest.approx(math.sqrt(0.9), abs=0.05)
+
+
+def test_a_strong_new_direction_is_an_intruder() -> None:
+    W = torch.diag(torch.linspace(2, 1, 60).double())
+    e = torch.ones(60, dtype=torch.float64) / math.sqrt(60)
+    found = _measured(W, 50 * torch.outer(e, e))
+    assert found["intruders"].value == 1
+    assert found["intruders"].n == 10
+
+
+def test_a_tie_at_rank_k_is_taken_whole() -> None:
+    spectrum = torch.tensor([3.0, 1.0, 1.0, 1.0, 0.1, 0.1], dtype=torch.float64)
+    basis = linalg.decompose(torch.diag(spectrum)[None], energy=0.8, rank=None)
+    assert basis.ranks == [4]  # 0.8 is reached inside the run of ones
+    assert linalg.decompose(torch.eye(6)[None].double(), energy=0.5, rank=2).ranks == [6]
+
+
+def test_a_zero_matrix_and_a_zero_update_have_no_values() -> None:
+    W, zero = _matrix((12, 12), 0), torch.zeros(12, 12, dtype=torch.float64)
+    for found in (_measured(zero, W), _measured(W, zero)):
+        for metric in ("write", "two_sided_excess", "gain", "amplification", "intruders"):
+            assert found[metric].value is None
+    assert _measured(zero, W)["rank_k"].value == 0
+
+
+def test_saturation_leaves_the_excess_empty() -> None:
+    W = _matrix((8, 30), 0)
+    found = _measured(W, torch.randn(8, 30, dtype=torch.float64), rank=8)
+    assert found["write"].value == pytest.approx(1)
+    assert found["write"].chance == 1
+    assert found["write_excess"].value is None
+    assert found["read_excess"].value is not None
+    assert found["two_sided_excess"].value is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 10**6))
+def test_measures_equal_full_svds(d: int, m: int, seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    W, D = (torch.randn(d, m, generator=g).double() for _ in range(2))
+    truth = oracle.alignment(W.numpy(), D.numpy(), r=2, top=2)
+    found = _measured(W, D, amplified=2, intruders_of=2)
+    for metric, value in truth.items():
+        assert found[metric].value == pytest.approx(value, abs=1e-6, rel=1e-6), metric
+
+
+@pytest.mark.parametrize("shape", [(600, 700), (1400, 560)])
+@pytest.mark.parametrize("rank", [None, 8])
+def test_the_way_of_large_matrices_agrees_in_float32(
+    shape: tuple[int, int], rank: int | None
+) -> None:
+    g = torch.Generator().manual_seed(3)
+    W = torch.randn(*shape, generator=g) + 3 * torch.outer(
+        torch.randn(shape[0], generator=g), torch.randn(shape[1], generator=g)
+    )
+    D = 0.1 * torch.randn(*shape, generator=g)
+    if rank:
+        D = D @ torch.randn(shape[1], rank, generator=g) @ torch.randn(rank, shape[1], generator=g)
+    truth = oracle.alignment(W.double().numpy(), D.double().numpy())
+    found = _measured(W, D)
+    for metric, value in truth.items():
+        scale = max(1.0, abs(value))
+        assert abs(_value(found[metric]) - value) <= 1e-3 * scale, metric
+
+
+def test_curves_hold_every_rank() -> None:
+    W, D = _matrix((20, 30), 0), torch.randn(20, 30, dtype=torch.float64)
+    basis = linalg.decompose(W[None], energy=0.95, rank=None)
+    curve = linalg.align(basis, D[None])
+    U, _, Vt = np.linalg.svd(W.numpy())
+    total = float((D**2).sum())
+    for k in range(1, basis.kmax + 1):
+        both = np.square(U[:, :k].T @ D.numpy() @ Vt[:k].T).sum() / total
+        assert float(curve.both_curve[0, k - 1]) == pytest.approx(both, abs=1e-9)
+
+
+def test_the_shape_trap_is_shown_by_the_chance_level() -> None:
+    """Raw alignment of noise differs by shape alone; its excess does not."""
+    g = torch.Generator().manual_seed(0)
+    raw, excess = [], []
+    for shape in ((64, 64), (16, 64), (224, 64), (64, 224)):
+        found = _measured(*(torch.randn(*shape, generator=g).double() for _ in range(2)))
+        raw.append(_value(found["write"]))
+        excess.append(_value(found["write_excess"]) / (found["write_excess"].chance_sd or 0))
+    assert max(raw) - min(raw) > 0.3
+    assert max(abs(z) for z in excess) < 4
+
+
+def test_concentration_is_one_over_the_number_of_equal_directions() -> None:
+    update = torch.eye(5, 9, dtype=torch.float64)[None]
+    assert float(linalg.concentration(linalg.gram(update))) == pytest.approx(1 / 5)
+    assert chance.one_sided(9, 3, 1.0).sd > chance.one_sided(9, 3, 0.2).sd

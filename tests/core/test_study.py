@@ -1,0 +1,115 @@
+"""The study file: what is accepted, and what a mistake in it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core import study
+from core.errors import StudyError
+
+WHOLE = """
+name = "domains"
+[models]
+base = "org/base"
+[models.tuned]
+instruct = "org/instruct"
+medical = { path = "models/medical", revision = "main", parent = "instruct" }
+retrained = { path = "models/control", role = "control" }
+[probe]
+file = "abstracts.jsonl"
+[evaluation]
+include = "tasks"
+limit = 200
+reference = { }
+[evaluation.tasks]
+medical = ["medqa_4options", "pubmedqa"]
+[analyses.alignment]
+energy = 0.8
+[analyses.arithmetic]
+vectors = ["medical", "maths"]
+[run]
+max_memory = { "0" = "60GiB", cpu = "100GiB" }
+"""
+
+
+def _read(folder: Path, text: str) -> study.Study:
+    file = folder / "study.toml"
+    file.write_text(text)
+    return study.read(file)
+
+
+def test_a_whole_study(tmp_path: Path) -> None:
+    (tmp_path / "models" / "medical").mkdir(parents=True)
+    found = _read(tmp_path, WHOLE)
+    assert found.models.base.path == "org/base"
+    assert found.models.tuned["medical"].path == str(tmp_path / "models" / "medical")
+    assert found.models.tuned["medical"].parent == "instruct"
+    assert found.controls() == {"retrained"}
+    assert found.probe is not None
+    assert found.probe.file == str(tmp_path / "abstracts.jsonl")
+    assert found.parameters("alignment").model_dump()["energy"] == 0.8
+    assert found.parameters("tuning_vectors").model_dump() == {"ranks": True}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('base = "org/base"', 'basis = "org/base"', "models.basis'. Did you mean 'base'"),
+        ("[probe]", "[prob]", "'prob'. Did you mean 'probe'"),
+        ("limit = 200", "limits = 200", "evaluation.limits'. Did you mean 'limit'"),
+        ("limit = 200", 'limit = "many"', "evaluation.limit"),
+        ("energy = 0.8", "energi = 0.8", "analyses.alignment.energi'. Did you mean 'energy'"),
+        ("energy = 0.8", "energy = 2.0", "analyses.alignment.energy"),
+        ("[analyses.alignment]", "[analyses.alignmet]", "Did you mean 'alignment'"),
+        ('parent = "instruct"', 'parent = "instrct"', "Did you mean 'instruct'"),
+        ('parent = "instruct"', 'parnt = "instruct"', "parnt'. Did you mean 'parent'"),
+        ('instruct = "org/instruct"', '"in/struct" = "org/instruct"', "in/struct"),
+        ('instruct = "org/instruct"', 'base = "org/instruct"', "reserved"),
+        ('role = "control"', 'role = "contrl"', "role"),
+        ("[run]", '[run]\ndevice = "gpu"', "run.device"),
+        ('name = "domains"', "", "name"),
+        ("[models]", "[models", "no valid TOML"),
+        ('file = "abstracts.jsonl"', "documents = 5", "either 'file' or 'task'"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in WHOLE
+    with pytest.raises(StudyError) as error:
+        _read(tmp_path, WHOLE.replace(old, new, 1))
+    assert "study.toml" in error.value.title
+    assert words in error.value.title
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"no study file .*nowhere.toml"):
+        study.read(tmp_path / "nowhere.toml")
+
+
+def test_parents_must_not_form_a_circle(tmp_path: Path) -> None:
+    text = """
+name = "x"
+[models]
+base = "b"
+[models.tuned]
+one = { path = "1", parent = "two" }
+two = { path = "2", parent = "one" }
+"""
+    with pytest.raises(StudyError, match="come back"):
+        _read(tmp_path, text)
+
+
+def test_bare_models_are_named_after_their_paths(tmp_path: Path) -> None:
+    hostile = "a/\x1b[31m[bold]evil"
+    found = study.of_models("org/base", ["org/one", "elsewhere/one", hostile, "x/base"])
+    assert list(found.models.tuned) == ["one", "one-2", "31m-bold-evil", "base-tuned"]
+    with pytest.raises(StudyError):
+        study.of_models("org/base", [])
+
+
+def test_the_key_is_that_of_content(tmp_path: Path) -> None:
+    one = _read(tmp_path, WHOLE)
+    assert one.key(["alignment", "vector_cosine"]) == one.key(["vector_cosine", "alignment"])
+    assert one.key(["alignment"]) != one.key(["vector_cosine"])
+    assert one.key([]) != _read(tmp_path, WHOLE.replace("0.8", "0.7")).key([])

@@ -1,0 +1,241 @@
+"""A run's life: who may take it, what it reads as, how it is found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from core.errors import RunError
+from core.measurement import Progress
+from core.study import Study
+from storage import runs
+from storage.database import Database
+from storage.schema import RunRow
+from storage.sink import RunSink
+
+Begin = Callable[..., RunSink]
+
+
+def _set(db: Database, run_id: str, **values: Any) -> None:
+    with db.writing() as connection:
+        connection.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+
+def test_a_run_is_queued_claimed_and_done(db: Database, study: Study) -> None:
+    run_id = runs.create_run(db, study, ["alignment", "vector_cosine"])
+    run = runs.find_run(db, run_id)
+    assert (run.status, run.name, run.analyses) == (
+        "queued", "domains", ("alignment", "vector_cosine"),
+    )  # fmt: skip
+    assert (run.models, run.controls) == (("medical", "maths", "again"), {"again"})
+    assert runs.study_of(db, run_id) == study
+    attempt = runs.claim(db, run_id)
+    run = runs.find_run(db, run_id)
+    assert (run.status, run.pid, run.host) == ("running", os.getpid(), socket.gethostname())
+    with pytest.raises(RunError, match="running right now"):
+        runs.claim(db, run_id)
+    runs.finish(db, run_id, attempt, "done")
+    run = runs.find_run(db, run_id)
+    assert run.status == "done"
+    assert run.finished is not None
+    with pytest.raises(RunError, match="is finished"):
+        runs.requeue(db, run_id)
+
+
+def test_only_one_of_many_workers_takes_a_run(db: Database, study: Study) -> None:
+    run_id = runs.create_run(db, study, ["alignment"])
+    taken: list[int] = []
+    start = threading.Barrier(6)
+
+    def try_it() -> None:
+        start.wait()
+        with contextlib.suppress(RunError):
+            taken.append(runs.claim(db, run_id))
+
+    threads = [threading.Thread(target=try_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert taken == [1]
+
+
+def test_a_heart_that_stopped_reads_as_interrupted(db: Database, begin: Begin) -> None:
+    begin()
+    run = runs.find_run(db, "latest")
+    assert run.status == "running"
+    _set(db, run.id, heartbeat=time.time() - 14, host="elsewhere")
+    assert runs.find_run(db, run.id).status == "running"
+    _set(db, run.id, heartbeat=time.time() - 16)
+    assert runs.find_run(db, run.id).status == "interrupted"
+    assert [r.status for r in runs.list_runs(db)] == ["interrupted"]
+
+
+def test_a_dead_process_of_this_host_reads_as_interrupted(db: Database, begin: Begin) -> None:
+    begin()
+    process = subprocess.Popen(["true"])
+    run_id = runs.find_run(db, "latest").id
+    time.sleep(0.2)
+    _set(db, run_id, pid=process.pid)  # a zombie: nobody has waited for it
+    assert runs.find_run(db, run_id).status == "interrupted"
+    process.wait()
+    assert runs.find_run(db, run_id).status == "interrupted"
+    _set(db, run_id, host="elsewhere")
+    assert runs.find_run(db, run_id).status == "running"
+
+
+def test_a_process_born_after_the_last_heartbeat_is_another(db: Database, begin: Begin) -> None:
+    begin()
+    run = runs.find_run(db, "latest")
+    _set(db, run.id, status="queued", heartbeat=1_000_000.0)
+    assert runs.find_run(db, run.id).status == "interrupted"
+
+
+def test_a_worker_that_died_before_its_claim_shows(db: Database, study: Study) -> None:
+    run_id = runs.create_run(db, study, ["alignment"])
+    runs.await_worker(db, run_id, os.getpid())
+    assert runs.find_run(db, run_id).status == "queued"
+    process = subprocess.Popen(["true"])
+    process.wait()
+    runs.await_worker(db, run_id, process.pid)
+    assert runs.find_run(db, run_id).status == "interrupted"
+    runs.requeue(db, run_id)
+    assert runs.find_run(db, run_id).status == "queued"
+    assert runs.claim(db, run_id) == 1
+
+
+def test_the_unfinished_run_of_a_study_is_the_newest(db: Database, study: Study) -> None:
+    key = study.key(["alignment"])
+    assert runs.unfinished_run(db, key) is None
+    first = runs.create_run(db, study, ["alignment"])
+    runs.create_run(db, study, ["vector_cosine"])
+    found = runs.unfinished_run(db, key)
+    assert found is not None
+    assert found.id == first
+    attempt = runs.claim(db, first)
+    runs.finish(db, first, attempt, "failed", title="No space", hint="Free some")
+    found = runs.unfinished_run(db, key)
+    assert found is not None
+    assert (found.status, found.error_title, found.error_hint) == (
+        "failed",
+        "No space",
+        "Free some",
+    )
+    runs.requeue(db, first)
+    runs.finish(db, first, runs.claim(db, first), "done")
+    assert runs.unfinished_run(db, key) is None
+    assert runs.find_run(db, first).error_title == ""
+
+
+def test_a_run_is_found_by_a_unique_prefix(db: Database, study: Study) -> None:
+    with pytest.raises(RunError, match="no runs yet"):
+        runs.find_run(db, "latest")
+    ids = [runs.create_run(db, study, ["alignment"]) for _ in range(3)]
+    for run_id, new in zip(ids, ("abc000000000", "abd000000000", "f00000000000"), strict=True):
+        _set(db, run_id, id=new)
+    assert runs.find_run(db, "latest").id == "f00000000000"
+    assert runs.find_run(db, "F").id == "f00000000000"
+    assert runs.find_run(db, "abd").id == "abd000000000"
+    with pytest.raises(RunError, match="More than one") as caught:
+        runs.find_run(db, "ab")
+    assert caught.value.hint == "abd000000000, abc000000000"
+    for nothing in ("%", "_bc", "", "abc00000000x"):
+        with pytest.raises(RunError, match="There is no run") as caught:
+            runs.find_run(db, nothing)
+    assert "abc000000000" in caught.value.hint
+    assert [r.id for r in runs.list_runs(db)] == ["f00000000000", "abd000000000", "abc000000000"]
+
+
+def test_cancelling_asks_a_worker_and_settles_the_rest(db: Database, begin: Begin) -> None:
+    sink = begin()
+    run_id = runs.find_run(db, "latest").id
+    assert not sink.cancelled()
+    runs.request_cancel(db, run_id)
+    assert runs.find_run(db, run_id).cancel_requested
+    time.sleep(0.3)
+    assert sink.cancelled()
+    _set(db, run_id, heartbeat=0.0)
+    runs.request_cancel(db, run_id)
+    assert runs.find_run(db, run_id).status == "cancelled"
+    with pytest.raises(RunError, match="not running"):
+        runs.request_cancel(db, run_id)
+    with pytest.raises(RunError, match="is cancelled"):
+        runs.claim(db, run_id)
+    runs.requeue(db, run_id)
+    assert not runs.find_run(db, run_id).cancel_requested
+
+
+def test_a_worker_that_lost_its_run_stops_and_stays_silent(db: Database, begin: Begin) -> None:
+    ousted = begin()
+    run_id = runs.find_run(db, "latest").id
+    _set(db, run_id, heartbeat=0.0)
+    runs.requeue(db, run_id)
+    heir = begin(run_id)
+    assert ousted.cancelled()
+    assert not heir.cancelled()
+    heir.progress(Progress(5, 9))
+    ousted.progress(Progress(1, 1))
+    ousted.describe({"seed": 1})
+    runs.finish(db, run_id, 1, "cancelled")
+    run = runs.find_run(db, run_id)
+    assert (run.status, run.done, run.total) == ("running", 5, 9)
+    assert runs.provenance(db, run_id) == {}
+
+
+def test_the_time_left_goes_by_this_attempts_pace(db: Database, begin: Begin) -> None:
+    sink = begin()
+    run = runs.find_run(db, "latest")
+    assert run.started is not None
+    assert run.eta(run.started + timedelta(seconds=5)) is None
+    sink.progress(Progress(done=60, total=110, reused=50, label="layer 3"))
+    sink.beat()
+    run = runs.find_run(db, run.id)
+    assert run.started is not None
+    assert run.eta(run.started + timedelta(seconds=20)) == pytest.approx(100)
+    assert run.label == "layer 3"
+    runs.finish(db, run.id, 1, "done")
+    assert runs.find_run(db, run.id).eta(run.started) is None
+
+
+def test_warnings_are_kept_once_and_begin_anew_with_an_attempt(db: Database, begin: Begin) -> None:
+    sink = begin()
+    run_id = runs.find_run(db, "latest").id
+    for subject in ("medical", "maths", "medical"):
+        sink.warn(subject, "is a twin.")
+    assert [(w.subject, w.message) for w in runs.warnings(db, run_id)] == [
+        ("medical", "is a twin."), ("maths", "is a twin."),
+    ]  # fmt: skip
+    assert runs.find_run(db, run_id).warnings == 2
+    runs.finish(db, run_id, 1, "failed")
+    runs.requeue(db, run_id)
+    begin(run_id)
+    assert runs.warnings(db, run_id) == []
+
+
+def test_provenance_is_merged(db: Database, begin: Begin) -> None:
+    sink = begin()
+    sink.describe({"seed": 0, "device": "cpu"})
+    sink.describe({"device": "cuda", "models": {"base": {"fingerprint": "f"}}})
+    assert runs.provenance(db, runs.find_run(db, "latest").id) == {
+        "seed": 0, "device": "cuda", "models": {"base": {"fingerprint": "f"}},
+    }  # fmt: skip
+
+
+def test_a_study_of_another_version_is_an_error(db: Database, study: Study) -> None:
+    run_id = runs.create_run(db, study, ["alignment"])
+    _set(db, run_id, study={**study.model_dump(mode="json"), "novelty": 1})
+    assert runs.find_run(db, run_id).models == ("medical", "maths", "again")
+    with pytest.raises(RunError, match="can't be read by this version"):
+        runs.study_of(db, run_id)
+    with pytest.raises(RunError, match="no run"):
+        runs.study_of(db, "000000000000")

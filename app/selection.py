@@ -48,7 +48,7 @@ def select(study: Study, only: Iterable[str] = ()) -> Selection:
 
 def _obstacle(study: Study, name: str) -> str:
     if name in LATER:
-        return "this version does not have it yet"
+        return "not in this version yet"
     needs = registry.get(name).needs
     given = {"weights": True, "probe": study.probe, "tasks": study.evaluation}
     return "" if given[needs] else _MISSING[needs]

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-BLOCK = 1 << 18
+BLOCK = 1 << 19
 """Elements of one block: large enough to hide what a call costs, small enough to stay cached."""
 
 _EXPONENT = np.int32(0x7F800000)
@@ -32,8 +32,8 @@ class Moments:
     """Sums over `size` elements of W (row 0) and of the updates Δ of `models` (rows 1…).
 
     `gram` [1+N, 1+N] float64: inner products. Per model: `changed` elements, `largest` |Δ|, and
-    `rounding`, the energy Σ ulp(w)²/12 that rounding to the checkpoint's dtype has (NaN for
-    adapters, which are not rounded).
+    `rounding`, the energy Σ ulp(w)²/12 that rounding W's elements w to the model's dtype has (NaN
+    for adapters, which are not rounded).
     """
 
     models: tuple[str, ...]
@@ -125,8 +125,9 @@ def _accumulate(
             scratch = torch.empty(8 * width * longest, dtype=torch.uint8)
         block = buffer[: (2 + len(models)) * size].view(2 + len(models), size)
         block[0].view(stored.shape).copy_(stored)
+        octaves = _octaves(block[0], block[-1])
         for i, member in enumerate(tuned):
-            _update(moments, i, block, member, member.read(start, stop, scratch))
+            _update(moments, i, block, member, member.read(start, stop, scratch), octaves)
         for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
             torch.sub(block[child], block[parent], out=block[i])
         _products(moments.gram, block[:-1])
@@ -145,7 +146,9 @@ def _products(gram: NDArray[np.float64], rows: Tensor) -> None:
                 gram[j, i] += product
 
 
-def _update(moments: Moments, i: int, block: Tensor, member: Columns, stored: Tensor) -> None:
+def _update(
+    moments: Moments, i: int, block: Tensor, member: Columns, stored: Tensor, octaves: float
+) -> None:
     """Fill row 1 + i of a block with the member's update and count what is counted in it.
 
     The block's last row is scratch.
@@ -155,17 +158,20 @@ def _update(moments: Moments, i: int, block: Tensor, member: Columns, stored: Te
     if member.is_update:
         moments.rounding[i] = np.nan
     else:
-        moments.rounding[i] += _rounding(delta, block[-1], stored.dtype)
+        moments.rounding[i] += octaves * _ROUNDING.get(stored.dtype, 0.0)
         delta.sub_(block[0])
     changes: NDArray[np.float32] = delta.numpy()
     moments.largest[i] = max(moments.largest[i], -changes.min(), changes.max())
-    moments.changed[i] += np.count_nonzero(changes != 0)
+    differs = block[-1].view(torch.uint8).numpy()[: changes.size].view(np.bool_)
+    np.not_equal(changes, 0, out=differs)
+    moments.changed[i] += np.count_nonzero(differs)
 
 
-def _rounding(weights: Tensor, scratch: Tensor, dtype: torch.dtype) -> float:
-    """Σ ulp(w)²/12: the exponent's bits alone are the power of two at or below |w|."""
-    if dtype not in _ROUNDING:
-        return 0.0
-    powers = scratch.view(torch.int32)
-    np.bitwise_and(weights.view(torch.int32).numpy(), _EXPONENT, out=powers.numpy())
-    return float(torch.dot(scratch, scratch)) * _ROUNDING[dtype]
+def _octaves(weights: Tensor, scratch: Tensor) -> float:
+    """Σ of squares of the power of two at or below each |w|: what the exponent's bits alone are.
+
+    Times the squared ulp of 1 in a dtype, that is Σ ulp(w)².
+    """
+    powers = scratch.view(torch.int32).numpy()
+    np.bitwise_and(weights.view(torch.int32).numpy(), _EXPONENT, out=powers)
+    return float(torch.dot(scratch, scratch))

@@ -146,7 +146,8 @@ class Grid:
     """A figure of rows and columns: a matrix, a heat map, or groups of bars.
 
     `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
-    undefined, which `empty` explains. `signed` asks for a diverging scale about 0.
+    undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `controls` are
+    the rows and columns of models in the role of a control.
     """
 
     title: str
@@ -159,6 +160,7 @@ class Grid:
     cells: tuple[tuple[Cell | None, ...], ...]
     signed: bool = False
     empty: str = ""
+    controls: frozenset[str] = frozenset()
 
 
 Figure = Lines | Grid
@@ -235,6 +237,7 @@ def figure(
         cells=tuple(tuple(found.get(locate(r, c)) for c in column_keys) for r in row_keys),
         signed=_signed(choice, spec),
         empty=spec.empty,
+        controls=catalogue.controls,
     )
 
 

@@ -104,7 +104,7 @@ class Painter:
         if self.layout.halves:
             return self._halves(y, cursor)
         i, part = divmod(y, self.layout.tall)
-        middle = part == self.layout.tall // 2
+        middle = part == (self.layout.tall - 1) // 2
         chosen = cursor is not None and cursor[0] == i
         label = self._label(self.grid.rows[i] if middle else "")
         line = [Segment(label, self._name_style(chosen))]

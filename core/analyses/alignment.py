@@ -298,9 +298,8 @@ def finding_heat(figure: Figure) -> str:
         return "No update can be held against the base's directions here."
     most, least = max(values), min(values)
     return (
-        f"Closest to the base's own directions: {most[2]} of layer {most[1]} "
-        f"({most[0]:+.2f} of the energy beyond chance); furthest: {least[2]} of layer {least[1]} "
-        f"({least[0]:+.2f})."
+        f"Keeps most to the base's directions: {most[2]} of layer {most[1]} ({most[0]:+.2f} beyond "
+        f"chance); least: {least[2]} of layer {least[1]} ({least[0]:+.2f})."
     )
 
 
@@ -309,7 +308,9 @@ def finding_summary(figure: Figure) -> str:
     assert isinstance(figure, Grid)
     sides: dict[str, list[float]] = {column: [] for column in figure.columns}
     intervals: dict[str, list[tuple[float, float]]] = {column: [] for column in figure.columns}
-    for row in figure.cells:
+    for model, row in zip(figure.rows, figure.cells, strict=True):
+        if model in figure.controls:
+            continue
         for column, cell in zip(figure.columns, row, strict=True):
             if cell is not None and cell.value is not None:
                 sides[column].append(cell.value)
@@ -321,9 +322,9 @@ def finding_summary(figure: Figure) -> str:
     high, low = sorted(means, key=lambda column: -means[column])
     apart = sum(a[0] > b[1] for a, b in zip(intervals[high], intervals[low], strict=False))
     return (
-        f"Beyond chance, the updates of {high} keep to the base's directions more than those of "
-        f"{low} ({means[high]:+.3f} against {means[low]:+.3f}); the 95 % intervals are apart for "
-        f"{apart} of {len(sides[high])} models."
+        f"Updates of {high} keep to the base's directions more than those of {low} "
+        f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
+        f"{apart} of {len(sides[high])} models)."
     )
 
 
@@ -430,8 +431,9 @@ ANALYSIS = Analysis(
         View(
             key="heat",
             kind="heatmap",
-            title="Alignment of the update with the base's directions",
-            caption="Rows are layers, columns modules and groups.",
+            title="Alignment by layer and module",
+            caption="Positive: the update keeps to the base's own directions more than chance; "
+            "negative: it avoids them.",
             measures=(
                 "two_sided", "write", "read", "new_energy", "gain", "diagonal_energy",
                 "amplification", "intruders", "rank_k",
@@ -444,7 +446,7 @@ ANALYSIS = Analysis(
         View(
             key="summary",
             kind="bars",
-            title="Attention against MLP, beyond chance",
+            title="Attention against MLP",
             caption="Plain means over matrices, with their spread.",
             measures=("two_sided_excess", "write_excess", "read_excess", "gain", "new_energy"),
             panels=("attention", "mlp"),

@@ -252,8 +252,8 @@ def finding(figure: Figure) -> str:
     stronger = max(panels, key=lambda panel: panels[panel])
     numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
     return (
-        f"{most} moved furthest from the base; over the models, tuning changed {stronger} "
-        f"weights most relative to their size ({numbers})."
+        f"{most} moved furthest from the base; tuning changed {stronger} weights most for their "
+        f"size (mean {numbers})."
     )
 
 
@@ -329,7 +329,7 @@ ANALYSIS = Analysis(
         View(
             key="curves",
             kind="curves",
-            title="Size of the tuning vectors by layer",
+            title="Size by layer",
             caption="A line a model. Attention and MLP apart.",
             measures=(
                 "relative_norm", "norm", "base_cosine", "changed_share", "largest_change",
@@ -341,7 +341,7 @@ ANALYSIS = Analysis(
         View(
             key="modules",
             kind="heatmap",
-            title="Tuning vector by layer and module",
+            title="Size by layer and module",
             caption="Rows are layers, columns modules and groups.",
             measures=(
                 "relative_norm", "stable_rank", "effective_rank", "changed_share", "base_cosine",

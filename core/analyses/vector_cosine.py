@@ -162,7 +162,10 @@ def finding(figure: Figure) -> str:
         (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
         for i, row in enumerate(figure.cells)
         for j, cell in enumerate(row)
-        if j > i and cell is not None and cell.value is not None
+        if j > i
+        and cell is not None
+        and cell.value is not None
+        and not {figure.rows[i], figure.columns[j]} & figure.controls
     ]
     if not pairs:
         return "There are no two tuning vectors to compare."
@@ -197,7 +200,7 @@ ANALYSIS = Analysis(
         View(
             key="matrix",
             kind="matrix",
-            title="Cosine between tuning vectors",
+            title="Cosine of tuning vectors",
             caption="Every pair of tuned models; the diagonal is left empty.",
             measures=("cosine",),
             selectors=("layer", "module"),

@@ -171,9 +171,9 @@ def test_rounding_share_is_its_formula(tmp_path: Path) -> None:
     tuned = tuned_from(base, 1, 0.05)
     sink = _run(_write(tmp_path / "b", base), tuned=_write(tmp_path / "t", tuned))
     name = "model.layers.0.mlp.up_proj.weight"
-    w = tuned[name].double().numpy()
+    w = base[name].double().numpy()
     ulp = 2.0 ** (np.floor(np.log2(np.abs(w))) - 7)
-    delta = w - base[name].double().numpy()
+    delta = tuned[name].double().numpy() - w
     expected = (ulp**2 / 12).sum() / (delta**2).sum()
     found = sink.value("rounding_share", layer=0, module="up").value
     assert found == pytest.approx(expected, rel=1e-5)

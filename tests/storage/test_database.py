@@ -139,7 +139,7 @@ def test_a_damaged_file_is_an_error_with_a_hint(db: Database, study: Study) -> N
     whole[4096:] = os.urandom(len(whole) - 4096)
     db.path.write_bytes(whole)
     with pytest.raises(StorageError, match="malformed") as caught:
-        runs.list_runs(open_database(str(db.path)))
+        runs.list_runs(db)
     assert "damaged" in caught.value.hint
 
 

@@ -75,6 +75,7 @@ class RunScreen(Screen[None]):
         self.tab = 0
         self._reading = False
         self._skip = 0
+        self._stale = False
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -92,7 +93,7 @@ class RunScreen(Screen[None]):
         """Four times a second while it runs; once a second after that."""
         self._skip = (self._skip + 1) % 4
         idle = self.run is not None and self.run.status not in wording.UNDER_WAY
-        if self._reading or not self.is_current or (idle and self._skip):
+        if self._reading or self.app.screen is not self or (idle and self._skip):
             return
         self._reading = True
         self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
@@ -107,15 +108,17 @@ class RunScreen(Screen[None]):
         self.post_message(message)
 
     async def on_run_screen_polled(self, message: Polled) -> None:
-        """Show where the run stands; read the pictures anew when it has got further."""
+        """Show where the run stands; once a second at most, read its pictures anew."""
         self.trouble = message.trouble
         old, new = self.run, message.run
         if new is not None:
             self.run = new
             if old is None:
                 await self._build(new)
-            elif (old.done, old.status, old.warnings) != (new.done, new.status, new.warnings):
-                self._renew()
+            else:
+                self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
+                if old.status != new.status or (self._stale and not self._skip):
+                    self._renew()
         for row in self.query(Row):
             row.renew()
 
@@ -134,6 +137,7 @@ class RunScreen(Screen[None]):
 
     def _renew(self) -> None:
         """Read again what the tab shows."""
+        self._stale = False
         if self.tab < len(self.analyses):
             for pane in self._panes():
                 self._want(pane)

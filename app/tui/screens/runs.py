@@ -70,6 +70,7 @@ class RunsScreen(Screen[None]):
         self.source = source
         self.snapshot: Snapshot | None = None
         self._reading = False
+        self._shown = Content("")
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -89,7 +90,7 @@ class RunsScreen(Screen[None]):
         self._poll()
 
     def _poll(self) -> None:
-        if not self._reading and self.is_current:
+        if not self._reading and self.app.screen is self:
             self._reading = True
             self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
 
@@ -129,7 +130,10 @@ class RunsScreen(Screen[None]):
         self.query_one("#title", Row).renew()
 
     def on_run_list_changed(self) -> None:
-        self.query_one("#detail", Static).update(self._detail())
+        words = self._detail()
+        if not self._shown.is_same(words):
+            self._shown = words
+            self.query_one("#detail", Static).update(words)
         self.query_one("#keys", Row).renew()
 
     def on_run_list_opened(self) -> None:

@@ -1,7 +1,8 @@
-"""Curves with a cursor: a rule through one layer, and in the legend every series' value there."""
+"""Curves with a cursor on one series and layer; the legend says every series' value there."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from rich.segment import Segment
@@ -47,14 +48,19 @@ class CurvesView(FigureView):
         if row >= len(self._picture.lines):
             return []
         line = self._picture.lines[row]
-        return line if cursor is None else self._ruled(line, row, cursor)
+        return line if cursor is None else self._marked(line, row, cursor)
 
     def touched(self, cursor: Place) -> Iterable[Region]:
+        """The legend, the mark on each axis, and the point: a rule through all rows would send
+        all of them over the line at each step."""
         x = self._xs()[cursor[1]]
         yield Region(0, 0, self.size.width, self._legend)
         for frame in self._picture.frames:
-            top = frame.top + self._legend
-            yield Region(frame.column(x), top, 1, frame.height)
+            yield Region(frame.column(x), frame.top + frame.height + self._legend, 1, 1)
+        row = self._row_of_point(cursor)
+        if row is not None:
+            panel, _ = self._stops()[cursor[0]]
+            yield Region(self._picture.frames[panel].column(x), row + self._legend, 1, 1)
 
     def spot_at(self, cursor: Place) -> Spot:
         panel, series = self._stops()[cursor[0]]
@@ -126,31 +132,31 @@ class CurvesView(FigureView):
         chosen = names.index(self._stops()[cursor[0]][1].name)
         return series_legend(self.lines, size, self.palette, self._values(cursor), chosen)
 
-    def _ruled(self, line: Line, row: int, cursor: Place) -> Line:
-        """The row with the cursor's rule and, on the chosen series, its point."""
+    def _row_of_point(self, cursor: Place) -> int | None:
+        """The row of the picture with the chosen series' point, if it has one there."""
         panel, series = self._stops()[cursor[0]]
+        cell = _cell(series, self._xs()[cursor[1]])
+        if cell is None or cell.shown is None or not math.isfinite(cell.shown):
+            return None
+        return self._picture.frames[panel].row(cell.shown)
+
+    def _marked(self, line: Line, row: int, cursor: Place) -> Line:
+        """The row with the cursor on it: its point, or its place on the axis."""
+        panel, _ = self._stops()[cursor[0]]
         x = self._xs()[cursor[1]]
-        cell = _cell(series, x)
+        strong = Style(color=self.palette.accent, bold=True)
         for number, frame in enumerate(self._picture.frames):
-            if not frame.top <= row < frame.top + frame.height:
-                continue
-            column = frame.column(x)
-            here = number == panel and cell is not None and cell.shown is not None
-            if here and cell is not None and frame.row(cell.shown or 0.0) == row:
-                style = Style(color=self.palette.accent, bold=True, reverse=True)
-                line = _over(line, column, "◉", style)
-            else:
-                line = _over(line, column, "", Style(color=self.palette.accent))
+            if row == frame.top + frame.height:
+                line = _over(line, frame.column(x), "▲", strong)
+            elif number == panel and row == self._row_of_point(cursor):
+                line = _over(line, frame.column(x), "◉", strong + Style(reverse=True))
         return line
 
 
 def _over(line: Line, column: int, character: str, style: Style) -> Line:
-    """One cell replaced; where nothing is drawn, by the cursor's rule."""
-    before, cell, after = Segment.divide(line, [column, column + 1, 1_000_000])
-    beneath = "".join(segment.text for segment in cell)
-    if not character and beneath.strip(" ╌"):
-        return line
-    return [*before, Segment(character or "┊", style), *after]
+    """One cell of a row replaced."""
+    before, _, after = Segment.divide(line, [column, column + 1, 1_000_000])
+    return [*before, Segment(character, style), *after]
 
 
 def _cell(series: Series, x: int) -> Cell | None:

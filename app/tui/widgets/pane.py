@@ -80,6 +80,8 @@ class Pane(Vertical):
         """Show this figure, unless the choice has moved on meanwhile."""
         if self.choice is not None and drawn.choice != self.choice:
             return
+        if drawn == self.drawn:
+            return  # nothing new came in: nothing to send over the line
         self.choice, self.drawn = drawn.choice, drawn
         self.figure.show(drawn.figure)
         self.query_one("#selected", Row).renew()
@@ -136,6 +138,10 @@ class Pane(Vertical):
             self.post_message(self.Wanted(self))
 
     def _finding(self, figure: Figure) -> str:
+        """The view's sentence, which is made for the measure and reading that it opens with."""
+        opens_with = (self.view.measures[0], self.view.reading)
+        if self.choice is None or (self.choice.measure, self.choice.reading) != opens_with:
+            return ""
         try:
             return plain(self.view.finding(figure))
         except (ValueError, ZeroDivisionError, LookupError, TypeError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -92,7 +93,7 @@ class RunList(Widget, can_focus=True):
 
     DEFAULT_CSS = "RunList { height: 1fr; width: 1fr; }"
 
-    runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
+    runs: reactive[tuple[RunSummary, ...]] = reactive((), repaint=False)
     selected: reactive[int] = reactive(0)
 
     class Changed(Message):
@@ -105,6 +106,7 @@ class RunList(Widget, can_focus=True):
         super().__init__(id=id)
         self.top = 0
         self.empty = ""
+        self._rows: dict[int, Line] = {}
 
     @property
     def current(self) -> RunSummary | None:
@@ -116,9 +118,22 @@ class RunList(Widget, can_focus=True):
         held = self.current.id if self.current else None
         ids = [run.id for run in runs]
         place = ids.index(held) if held in ids else min(self.selected, max(0, len(ids) - 1))
+        moved = ids != [run.id for run in self.runs]
         self.runs = tuple(runs)
         self.selected = place
+        if moved or not runs:
+            self.refresh()
+        else:
+            self._refresh_changed()
         self.post_message(self.Changed())
+
+    def _refresh_changed(self) -> None:
+        """Paint the rows that read differently now, and no others."""
+        width, now, colours = self.size.width, wording.now(), self._colours()
+        for y, old in list(self._rows.items()):
+            at = self.top + y - 1
+            if at < len(self.runs) and row(self.runs[at], width, now, colours) != old:
+                self.refresh(Region(0, y, width, 1))
 
     def move(self, by: int) -> None:
         """Select another run."""
@@ -144,6 +159,7 @@ class RunList(Widget, can_focus=True):
         if at >= len(self.runs):
             return Strip.blank(width, self.rich_style)
         line = row(self.runs[at], width, wording.now(), colours)
+        self._rows[y] = list(line)
         base = self.rich_style
         if at == self.selected:
             line[0] = Segment("▌", Style(color=colours["accent"]))

@@ -1,0 +1,380 @@
+"""The commands: their options, their exit codes, and how an error looks.
+
+Owns the command line. Imports neither torch nor textual nor sqlalchemy at start: each command
+fetches what it needs, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import app
+from app.text import plain
+from core.errors import Cancelled, InputError, StorageError, StudyError, TauscopeError
+
+if TYPE_CHECKING:
+    from core.study import Study
+    from storage.database import Database
+
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (StudyError, 2),
+    (InputError, 3),
+    (StorageError, 4),
+    (Cancelled, 130),
+    (KeyboardInterrupt, 130),
+    (typer.Abort, 130),
+)
+"""The exit code of an error: that of the first class it belongs to, else 1."""
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+cli = typer.Typer(
+    name="tauscope",
+    help="See what fine-tuning did to a language model. Without a command: the workstation.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db", metavar="URL", help="The database: a path or sqlite:///path.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute all anew.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Leave it to a worker that outlives the terminal.")
+]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, a unique prefix of one, or 'latest'.")
+]
+
+
+def main() -> None:
+    """The entry point: every outcome as an exit code, every error as two lines."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A model's name must not bring down a terminal without UTF-8.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Do what the arguments say; the exit code."""
+    try:
+        code = cli(arguments, prog_name="tauscope", standalone_mode=False)
+        sys.stdout.flush()
+        if code == _exit_code(KeyboardInterrupt()):  # typer turns ctrl+c into this
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("TAUSCOPE_DEBUG") == "1":
+            raise
+        _show(error)
+        return 2 if isinstance(error, _UsageError) else _exit_code(error)
+
+
+def _exit_code(error: BaseException) -> int:
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def _show(error: BaseException) -> None:
+    if isinstance(error, TauscopeError):
+        title, hint = error.title, error.hint
+    elif isinstance(error, _UsageError):
+        title, hint = error.format_message(), "'tauscope --help' lists the commands and options."
+    elif isinstance(error, KeyboardInterrupt | typer.Abort):
+        title, hint = "Interrupted.", ""
+    else:
+        title = f"{type(error).__name__}: {error}"
+        hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
+    print(f"error: {plain(title)}", file=sys.stderr)
+    if hint:
+        print(f"  {plain(hint)}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tauscope {app.__version__}")
+        raise typer.Exit
+
+
+@cli.callback(invoke_without_command=True)
+def _workstation(
+    context: typer.Context,
+    db: Db = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    context.obj = db
+    if context.invoked_subcommand is not None:
+        return
+    usable = sys.stdin.isatty() and sys.stdout.isatty()
+    if not usable or os.environ.get("TERM") == "dumb":
+        raise StudyError(
+            "The workstation needs a terminal on both ends, one that can move its cursor.",
+            hint="Without one: tauscope demo, run, inspect, runs, show, export, cancel, doctor.",
+        )
+    from app.tui.app import run as open_workstation
+
+    open_workstation(db)
+
+
+@cli.command()
+def run(
+    context: typer.Context,
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="A,B", help="These analyses alone.")
+    ] = None,
+    detach: Detach = False,
+    fresh: Fresh = False,
+    db: Db = None,
+) -> None:
+    """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
+    from app import selection
+    from core.study import read
+
+    known = read(study)
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    chosen = selection.select(known, names)
+    _say_skipped(chosen.skipped)
+    _compute(_open(context, db), known, chosen.analyses, detach=detach, fresh=fresh)
+
+
+@cli.command()
+def inspect(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A folder or a hub id.")],
+    tuned: Annotated[list[str], typer.Argument(metavar="TUNED...", help="Models tuned from it.")],
+    detach: Detach = False,
+    fresh: Fresh = False,
+    db: Db = None,
+) -> None:
+    """Hold models against their base by their weights alone, straight from disk."""
+    from core import registry
+    from core.study import of_models
+
+    weights = [name for name in registry.names() if registry.get(name).needs == "weights"]
+    _compute(_open(context, db), of_models(base, tuned), weights, detach=detach, fresh=fresh)
+
+
+@cli.command()
+def demo(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Export the run there.")
+    ] = None,
+    family_dir: Annotated[
+        Path | None,
+        typer.Option("--family-dir", metavar="DIR", help="Where the small models are made."),
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Make a family of small models once, run its whole study, and show what it finds."""
+    from app import selection
+    from app.export.folder import export as export_run
+    from app.figures import analyses_of
+    from app.narration import say
+    from app.printing import print_run
+    from core.study import read
+    from storage import runs
+
+    opened = _open(context, db)
+    study = read(_family(family_dir))
+    chosen = selection.select(study)
+    _say_skipped(chosen.skipped)
+    run_id = _work(opened, study, chosen.analyses, fresh=False)
+    found = runs.find_run(opened, run_id)
+    print_run(opened, found, analyses_of(found))
+    if out is not None:
+        files = export_run(opened, run_id, out)
+        say(f"{len(files)} files in {out}")
+    say("'tauscope' opens the workstation on it.")
+
+
+@cli.command()
+def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
+    """List the runs, newest first."""
+    from app.export.record import summary_data
+    from app.narration import say
+    from app.printing import print_json, print_runs
+    from storage.runs import list_runs
+
+    found = list_runs(_open(context, db, write=None))
+    if json:
+        print_json([summary_data(each) for each in found])
+    elif found:
+        print_runs(found)
+    else:
+        say("There are no runs yet: 'tauscope demo' or 'tauscope run STUDY.toml' makes one.")
+
+
+@cli.command()
+def show(
+    context: typer.Context,
+    run: RunId,
+    analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Show the figures and findings of a run, or of one of its analyses."""
+    from app.figures import analyses_of
+    from app.printing import measured, print_json, print_run
+    from storage.runs import find_run
+
+    opened = _open(context, db, write=None)
+    found = find_run(opened, run)
+    analyses = analyses_of(found, analysis)
+    if json:
+        print_json(measured(opened, found, analyses))
+    else:
+        print_run(opened, found, analyses)
+
+
+@cli.command()
+def export(
+    context: typer.Context,
+    run: RunId,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write.")],
+    format: Annotated[
+        str, typer.Option("--format", metavar="A,B", help="Of csv, json and md.")
+    ] = "csv,json,md",
+    db: Db = None,
+) -> None:
+    """Write everything of a run into a folder."""
+    from app.export.folder import export as export_run
+    from storage.runs import find_run
+
+    opened = _open(context, db, write=None)
+    formats = [name.strip() for name in format.split(",") if name.strip()]
+    files = export_run(opened, find_run(opened, run).id, to, formats)
+    for path in files:
+        if path.parent == to:
+            print(plain(str(path)))
+
+
+@cli.command()
+def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
+    """Ask a run to stop. What is finished is kept."""
+    from app.narration import say
+    from storage.runs import find_run, request_cancel
+
+    opened = _open(context, db)
+    found = find_run(opened, run)
+    request_cancel(opened, found.id)
+    state = find_run(opened, found.id).status
+    say(f"run {found.id} {'is asked to stop' if state == 'running' else f'is {state}'}")
+
+
+@cli.command()
+def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
+    """Say what tauscope finds here: versions, devices, terminal, database."""
+    from app.doctor import examine
+    from app.printing import print_json, print_table
+
+    found = examine(db or context.obj)
+    if json:
+        print_json(found)
+        return
+    lines = [
+        (topic if place == 0 else "", name, answer)
+        for topic, answers in found.items()
+        for place, (name, answer) in enumerate(answers.items())
+    ]
+    print_table(("", "", ""), lines)
+
+
+def _open(context: typer.Context, url: str | None, *, write: bool | None = True) -> Database:
+    from storage.database import open_database
+
+    opened = open_database(url or context.obj, write=write)
+    context.call_on_close(opened.close)
+    return opened
+
+
+def _compute(
+    db: Database, study: Study, analyses: tuple[str, ...] | list[str], *, detach: bool, fresh: bool
+) -> None:
+    """Run a study here or leave it to a worker; print the run's id last."""
+    if not detach:
+        _work(db, study, analyses, fresh=fresh, told=True)
+        return
+    from app.jobs import ready, start_detached
+    from app.narration import say
+
+    run_id = ready(db, study, analyses, fresh=fresh)
+    process = start_detached(db.url, run_id)
+    say(
+        f"run {run_id} is left to process {process}: "
+        "'tauscope' shows it, 'tauscope cancel' stops it"
+    )
+    print(run_id)
+
+
+def _work(
+    db: Database,
+    study: Study,
+    analyses: tuple[str, ...] | list[str],
+    *,
+    fresh: bool,
+    told: bool = False,
+) -> str:
+    """Compute a study in this process, telling of it; its id, `told` on stdout in any case."""
+    from app.jobs import ready
+    from app.narration import Narrator, say
+    from app.worker import work
+
+    run_id = ready(db, study, analyses, fresh=fresh)
+    say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
+    try:
+        with Narrator() as narrator:
+            done = work(
+                db,
+                run_id,
+                on_progress=lambda p: narrator.progress(p.done, p.total, p.reused, p.label),
+                on_warning=narrator.warn,
+                on_stop=lambda: narrator.say("stopping; once more stops at once"),
+            )
+        say(f"run {run_id}: {done.total} units, {done.reused} of them reused")
+    finally:
+        if told:
+            print(run_id)
+    return run_id
+
+
+def _say_skipped(skipped: dict[str, str]) -> None:
+    from app.narration import say
+
+    for reason in dict.fromkeys(skipped.values()):
+        names = [name for name, why in skipped.items() if why == reason]
+        say(f"skipped: {', '.join(names)} ({reason})")
+
+
+def _family(folder: Path | None) -> Path:
+    """The study file of the demo family, made now if it is not there."""
+    from app.narration import Narrator
+    from core.demo.family import build
+
+    if folder is None:
+        from platformdirs import user_cache_path
+
+        folder = user_cache_path("tauscope", appauthor=False) / "demo"
+    with Narrator() as narrator:
+        family = build(
+            folder, progress=lambda stage, done, total: narrator.progress(done, total, 0, stage)
+        )
+    return family.study

@@ -1,0 +1,142 @@
+"""What `tauscope doctor` finds out: versions, devices, the terminal, the database, caches.
+
+Each answer is found by itself: one that fails says so and keeps no other back. Torch is asked in
+a process of its own, which may fail or hang without us.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from app.environment import offline, versions
+from core.errors import TauscopeError
+from storage.database import open_database, path_of
+
+_DEVICES = """
+import json, torch
+found = ["cpu"]
+for i in range(torch.cuda.device_count()):
+    card = torch.cuda.get_device_properties(i)
+    found.append(f"cuda:{i} {card.name}, {card.total_memory / 2**30:.0f} GiB")
+if torch.backends.mps.is_available():
+    found.append("mps")
+print(json.dumps(found))
+"""
+
+Answers = dict[str, str]
+
+
+def examine(url: str | None) -> dict[str, Answers]:
+    """Answers by topic, in order."""
+    return {
+        "versions": {"python": platform.python_version(), **versions()},
+        "devices": _devices(),
+        "terminal": _terminal(),
+        "database": _database(url),
+        "models": _models(),
+    }
+
+
+def _devices() -> Answers:
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-P", "-c", _DEVICES],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return {name.partition(" ")[0]: name.partition(" ")[2] or "yes"
+                for name in json.loads(asked.stdout.splitlines()[-1])}  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"torch": "gave no answer within a minute"}
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "").strip().splitlines()[-1:]
+        return {"torch": f"failed: {''.join(last)}"}
+    except (OSError, ValueError, IndexError) as error:
+        return {"torch": f"failed: {error}"}
+
+
+def _terminal() -> Answers:
+    size = shutil.get_terminal_size()
+    encoding = sys.stdout.encoding or locale.getpreferredencoding()
+    return {
+        "stdout": "a terminal" if sys.stdout.isatty() else "not a terminal",
+        "TERM": os.environ.get("TERM", "not set"),
+        "colours": _colours(),
+        "size": f"{size.columns} x {size.lines}",
+        "encoding": encoding
+        + ("" if "utf" in encoding.lower() else ": charts need UTF-8, set LANG=C.UTF-8"),
+        "inside": ", ".join(n.lower() for n in ("TMUX", "STY") if n in os.environ) or "nothing",
+    }
+
+
+def _colours() -> str:
+    """By the signs that the screens go by as well."""
+    if os.environ.get("NO_COLOR"):
+        return "none (NO_COLOR)"
+    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return "16 million"
+    term = os.environ.get("TERM", "")
+    if term in ("", "dumb"):
+        return "none"
+    return "256 (COLORTERM=truecolor gives more, if yours can)" if "256" in term else "16"
+
+
+def _database(url: str | None) -> Answers:
+    """Looks only: a database that is not there is not made."""
+    try:
+        path = path_of(url)
+        if not path.exists():
+            return {"path": str(path), "state": "not made yet"}
+        db = open_database(url)
+        try:
+            with db.reading() as connection:
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+                count = connection.exec_driver_sql("SELECT count(*) FROM runs").scalar()
+        finally:
+            db.close()
+    except TauscopeError as error:
+        return {"state": f"can't be used: {error.title} {error.hint}"}
+    return {
+        "path": str(path),
+        "state": "readable and writable" if db.writable else "read-only",
+        "journal": str(db.journal),
+        "schema": str(version),
+        "runs": str(count),
+        "size": _size(path.stat().st_size),
+        "artifacts": _size(_sum_of(db.folder("artifacts"))),
+    }
+
+
+def _models() -> Answers:
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    switches = ", ".join(f"{name}={value}" for name, value in offline().items())
+    free = ""
+    if cache.exists():
+        free = f", {_size(shutil.disk_usage(cache).free)} free"
+    return {
+        "cache": f"{cache} ({'there' if cache.exists() else 'not made yet'}{free})",
+        "offline": switches or "no",
+    }
+
+
+def _sum_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.npz"))
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,135 @@
+"""What the commands print on stdout: tables, charts, JSON. Owns widths and colours there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.text import plain
+from app.tui import wording
+
+if TYPE_CHECKING:
+    from core.registry import Analysis
+    from storage.database import Database
+    from storage.runs import RunSummary
+
+_WIDE = 100  # where nobody says how wide
+
+
+def width() -> int:
+    """The columns to print in."""
+    return shutil.get_terminal_size((_WIDE, 24)).columns
+
+
+def colourful() -> bool:
+    """May stdout be coloured?"""
+    usable = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return usable and not os.environ.get("NO_COLOR")
+
+
+def print_json(data: Any) -> None:
+    """Data as JSON; what JSON has no word for, an infinite number, is null."""
+    print(json.dumps(_finite(data), indent=2))
+
+
+def print_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """A table that folds long text rather than cutting it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(head)
+    )
+    for name in head:
+        # Ids and the like are copied from here, so they stay in one piece.
+        table.add_column(name, overflow="fold", no_wrap=name in ("id", "status", "done"))
+    for line in lines:
+        table.add_row(*(Text(plain(words)) for words in line))
+    console = Console(width=width(), no_color=not colourful(), highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
+
+
+def print_runs(found: Sequence[RunSummary]) -> None:
+    """The list of runs, newest first."""
+    now = wording.now()
+    print_table(
+        ("id", "study", "status", "done", "models", "created", "took"),
+        [
+            (
+                run.id, run.name, run.status, wording.percent(run), ", ".join(run.models),
+                wording.moment(run.created, now), wording.lasted(run, now),
+            )
+            for run in found
+        ],
+    )  # fmt: skip
+
+
+def print_run(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> None:
+    """Every figure of a run, each with its finding, then its warnings."""
+    from app.charts import draw
+    from app.figures import shown
+    from storage import runs
+
+    columns, colour = width(), colourful()
+    state = f"{run.status}, {run.done} of {run.total} units"
+    _print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
+    if run.error_title:
+        _print_words(f"error: {run.error_title} {run.error_hint}", columns)
+    for analysis in analyses:
+        for each in shown(db, run, analysis):
+            print()
+            _print_words(each.view.title, columns, bold=colour)
+            _print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
+            if each.finding:
+                _print_words(each.finding, columns)
+    for warning in runs.warnings(db, run.id):
+        print()
+        _print_words(f"warning: {warning.subject}: {warning.message}", columns)
+
+
+def measured(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> list[dict[str, Any]]:
+    """The measurements of a run with the analysis that each is of, for JSON."""
+    from app.export.rows import values
+    from app.figures import in_order
+    from core.measurement import COLUMNS
+    from storage import runs
+
+    return [
+        dict(zip(COLUMNS, values(analysis.name, row), strict=True))
+        for analysis in analyses
+        for row in in_order(runs.measurements(db, run.id, analysis.name), analysis, run)
+    ]
+
+
+def _print_chart(drawn: str) -> None:
+    """A chart in the colours that this terminal has; charts are drawn in all of them."""
+    if not colourful():
+        print(drawn)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text.from_ansi(drawn), soft_wrap=True)
+
+
+def _print_words(words: str, columns: int, *, bold: bool = False) -> None:
+    text = textwrap.fill(plain(words), columns, break_on_hyphens=False)
+    print(f"\x1b[1m{text}\x1b[0m" if bold else text)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data

@@ -1,0 +1,366 @@
+"""The commands as a user or a script meets them: streams, exit codes, errors, widths."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+import app
+from app.cli import run_command
+from app.narration import Narrator
+from core import registry, runner
+from core.errors import Cancelled, CheckpointError, RunError, StudyError
+from storage import database, runs
+from storage.database import open_database
+from tests.app.families import write_family
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tauscope(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Run a command on a database of this test."""
+    monkeypatch.setenv("TAUSCOPE_DB", str(tmp_path / "db" / "x.db"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("TAUSCOPE_DEBUG", raising=False)
+
+    def call(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = run_command([str(a) for a in arguments])
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return write_family(tmp_path)
+
+
+def test_help_and_version_are_quick_and_light() -> None:
+    code = (
+        "import sys; from app.cli import run_command; run_command(['--help']);"
+        "run_command(['--version']); print(*sys.modules, file=sys.stderr)"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "textual", "sqlalchemy", "numpy", "pydantic"} & set(asked.stderr.split())
+    assert asked.stdout.endswith(f"tauscope {app.__version__}\n")
+    for command in ("run", "inspect", "demo", "runs", "show", "export", "cancel", "doctor"):
+        assert f"\n  {command} " in asked.stdout
+
+
+def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path: Path) -> None:
+    said = tauscope("run", study)
+    assert said.code == 0
+    run_id = said.out.splitlines()[-1]
+    assert len(run_id) == 12
+    assert "skipped: activation, edit_distance" in said.err
+    assert "100 %" in said.err
+    again = tauscope("run", study)
+    assert again.out.strip() != run_id
+    assert "reused" in again.err
+
+    listed = tauscope("runs")
+    assert listed.out.splitlines()[1].startswith(again.out.strip())
+    assert [r["id"] for r in json.loads(tauscope("runs", "--json").out)][1] == run_id
+
+    shown = tauscope("show", run_id[:9])
+    assert "\x1b" not in shown.out
+    for name in registry.names():
+        for view in registry.get(name).views:
+            assert view.title in shown.out
+    one = tauscope("show", run_id, "vector_cosine")
+    assert "Cosine" in one.out
+    assert len(one.out) < len(shown.out)
+    rows = json.loads(tauscope("show", run_id, "vector_cosine", "--json").out)
+    assert {row["metric"] for row in rows} == {"cosine"}
+
+    out = tauscope("export", run_id, "--to", tmp_path / "out", "--format", "csv")
+    assert str(tmp_path / "out" / "measurements.csv") in out.out.splitlines()
+    assert (tmp_path / "out" / "run.json").exists()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_nothing_is_wider_than_the_terminal(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    tauscope("run", study)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in (("runs",), ("show", "latest")):
+        assert max(map(len, tauscope(*command).out.splitlines())) <= columns
+
+
+def test_only_some_analyses_can_be_run(tauscope: Any, study: Path) -> None:
+    assert tauscope("run", study, "--only", "vector_cosine, tuning_vectors").code == 0
+    (run,) = json.loads(tauscope("runs", "--json").out)
+    assert run["analyses"] == ["tuning_vectors", "vector_cosine"]
+    wrong = tauscope("run", study, "--only", "cosine")
+    assert wrong.code == 2
+    assert "vector_cosine" in wrong.err
+    missing = tauscope("show", "latest", "alignment")
+    assert missing.code == 1
+    assert "does not have" in missing.err
+
+
+def test_inspect_takes_bare_models(tauscope: Any, study: Path, tmp_path: Path) -> None:
+    said = tauscope("inspect", tmp_path / "base", tmp_path / "medical", tmp_path / "control")
+    assert said.code == 0
+    (run,) = json.loads(tauscope("runs", "--json").out)
+    assert run["id"] == said.out.strip()
+    assert run["models"] == ["medical", "control"]
+
+
+def test_the_demo_runs_shows_and_exports(
+    tauscope: Any, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.demo import family
+
+    def build(folder: Path, *, progress: Any) -> Any:
+        progress("training base", 1, 2)
+        assert folder == tmp_path / "family"
+        return SimpleNamespace(study=study)
+
+    monkeypatch.setattr(family, "build", build)
+    said = tauscope("demo", "--out", tmp_path / "out", "--family-dir", tmp_path / "family")
+    assert said.code == 0, said.err
+    assert "Cosine" in said.out
+    assert (tmp_path / "out" / "report.md").exists()
+
+
+def test_a_detached_run_can_be_cancelled(tauscope: Any, study: Path, tmp_path: Path) -> None:
+    said = tauscope("run", study, "--detach")
+    assert said.code == 0
+    run_id = said.out.strip()
+    cancelled = tauscope("cancel", run_id)
+    assert cancelled.code == 0, cancelled.err
+    assert run_id in cancelled.err
+    # Asked to stop before or after its worker took it: it never ends as done.
+    db = open_database()
+    while (run := runs.find_run(db, run_id)).status == "running":
+        time.sleep(0.05)
+    assert run.status == "cancelled"
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StudyError("bad key"), 2),
+        (CheckpointError("cut short"), 3),
+        (RunError("no"), 1),
+        (Cancelled("stopped"), 130),
+        (ValueError("odd"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes_are_by_kind_of_error(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(runner, "run", fail)
+    said = tauscope("run", study)
+    assert said.code == code
+    assert "error: " in said.err
+    assert "Traceback" not in said.err
+    assert len(said.out.strip()) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("run",), 2, "STUDY.toml"),
+        (("fly",), 2, "fly"),
+        (("run", "--fast", "x.toml"), 2, "--fast"),
+        (("run", "nowhere.toml"), 2, "nowhere.toml"),
+        (("inspect", "/nowhere/base", "/nowhere/tuned"), 3, "/nowhere"),
+        (("runs", "--db", "mysql://x"), 4, "mysql"),
+        (("--db", "mysql://x", "runs"), 4, "mysql"),
+        (("runs", "--db", "/proc/nothing/x.db"), 4, "/proc"),
+        (("show", "latest"), 1, "no runs yet"),
+        (("cancel", "abc"), 1, "no runs yet"),
+        (("export", "latest"), 2, "--to"),
+    ],
+)
+def test_wrong_uses_are_two_lines(
+    tauscope: Any, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    said = tauscope(*arguments)
+    assert said.code == code
+    error = said.err[said.err.index("error: ") :]
+    assert words in error
+    assert 1 <= len(error.splitlines()) <= 2
+
+
+def test_a_fault_can_be_looked_into(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(runner, "run", fail)
+    monkeypatch.setenv("TAUSCOPE_DEBUG", "1")
+    with pytest.raises(RunError) as caught:
+        tauscope("run", study)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> None:
+    tauscope("run", study)
+    db = open_database()
+    again = runs.create_run(db, runs.study_of(db, runs.find_run(db, "latest").id), registry.names())
+    runs.claim(db, again)
+    db.close()
+    said = tauscope("run", study)
+    assert said.code == 1
+    assert f"{again} is running right now" in said.err
+
+
+def test_an_unfinished_run_goes_on(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RunError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run", fail)
+        failed = tauscope("run", study)
+    assert failed.code == 1
+    done = tauscope("run", study)
+    assert done.code == 0
+    assert done.out == failed.out
+
+
+EVIL = "x\\u001b[31m\\u202e[bold red]\\n%s{0}"
+
+
+def test_text_from_outside_is_only_text(tauscope: Any, tmp_path: Path) -> None:
+    study = write_family(tmp_path, name=EVIL)
+    outcomes = [
+        tauscope("run", study),
+        tauscope("runs"),
+        tauscope("show", "latest"),
+        tauscope("runs", "--json"),
+        tauscope("show", "\x1b]0;x\x07"),
+        tauscope("run", "\x1b[2J.toml"),
+        tauscope("\x1b[2J"),
+        tauscope("export", "latest", "--to", tmp_path / "o\x1b[2Jut"),
+    ]
+    for said in outcomes:
+        for text in (said.out, said.err):
+            assert "\x1b" not in text
+            assert "\u202e" not in text
+    assert "x\\x1b[31m\\u202e[bold red]\\n%s{0}" in outcomes[2].out
+    assert "ld red]" in outcomes[1].out
+
+
+def test_a_database_that_can_only_be_read_can_be_looked_at(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tauscope("run", study)
+    monkeypatch.setattr(database, "_obstacle", lambda path: f"{path} can't be written.")
+    assert tauscope("runs").code == 0
+    assert tauscope("show", "latest").code == 0
+    assert tauscope("export", "latest", "--to", tmp_path / "out").code == 0
+    assert tauscope("doctor").out.count("read-only") == 1
+    for command in (("run", study), ("cancel", "latest")):
+        said = tauscope(*command)
+        assert said.code == 4
+        assert "can't be written" in said.err
+
+
+def test_the_workstation_needs_a_terminal(tauscope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = tauscope()
+    assert said.code == 2
+    assert "tauscope demo, run" in said.err
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    assert tauscope().code == 2
+
+
+def test_the_workstation_is_opened_on_the_database(
+    tauscope: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    fake = SimpleNamespace(run=opened.append)
+    monkeypatch.setitem(sys.modules, "app.tui.app", fake)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert run_command(["--db", "mine.db"]) == 0
+    assert opened == ["mine.db"]
+
+
+def test_the_doctor_makes_nothing(tauscope: Any, tmp_path: Path) -> None:
+    found = json.loads(tauscope("doctor", "--json").out)
+    assert found["database"]["state"] == "not made yet"
+    assert not (tmp_path / "db").exists()
+    assert found["devices"]["cpu"] == "yes"
+    assert found["versions"]["tauscope"] == app.__version__
+    bad = json.loads(tauscope("doctor", "--json", "--db", "mysql://x").out)
+    assert "can't be used" in bad["database"]["state"]
+    assert "journal" not in tauscope("doctor").out
+
+
+def test_a_closed_pipe_ends_it_silently(study: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from app.cli import main; main()"]
+    db = f"{tmp_path}/x.db"
+    subprocess.run([*command, "run", study, "--db", db], check=True, capture_output=True)
+    with subprocess.Popen(
+        [*command, "show", "latest", "--json", "--db", db],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as shown:
+        assert shown.stdout is not None
+        assert shown.stderr is not None
+        shown.stdout.read(10)
+        shown.stdout.close()
+        assert shown.stderr.read() == b""
+        assert shown.wait(timeout=60) == 1
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    with Narrator() as narrator:
+        for done in range(1000):
+            narrator.progress(done, 1000, 0, f"unit {done}")
+        narrator.warn("medical", "is\x1b odd")
+        narrator.progress(1000, 1000, 0, "")
+    assert log.getvalue() == "warning: medical: is\\x1b odd\n100 % 1000/1000\n"
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    with Narrator() as narrator:
+        narrator.progress(5, 10, 3, "layer 3 of [bold]medical\x1b]0;x\x07")
+        narrator.say("hello [red]")
+    shown = terminal.getvalue()
+    assert "50 %" in shown
+    assert "ETA" in shown
+    assert "hello [red]" in shown
+    assert "of [bold]medical\\x1b]0;x" in shown
+    assert "\x1b]0" not in shown

@@ -1,0 +1,145 @@
+"""An exported run stands alone, reads back exactly, and obeys nobody."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import worker
+from app.export.folder import FORMATS, export
+from app.export.report import escaped
+from core import registry
+from core.errors import RunError, StudyError
+from core.measurement import COLUMNS, COORDINATES
+from core.study import read
+from storage import runs
+from storage.database import Database, open_database
+from tests.app.families import write_family
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database with one finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    opened = open_database(str(folder / "x.db"))
+    study = read(write_family(folder, name="<b>tiny</b> | *x*"))
+    worker.work(opened, runs.create_run(opened, study, registry.names()))
+    yield opened
+    opened.close()
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    assert tuple(reader.fieldnames or ()) == COLUMNS
+    return rows
+
+
+def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> None:
+    files = export(db, "latest", tmp_path / "deep" / "out", ["csv"])
+    folder = tmp_path / "deep" / "out"
+    assert {f.name for f in files if f.parent == folder} == {
+        "run.json", "measurements.csv", *(f"{name}.csv" for name in registry.names()),
+    }  # fmt: skip
+    rows = _rows(folder / "measurements.csv")
+    places = [tuple(row[name] for name in COORDINATES) for row in rows]
+    assert len(set(places)) == len(places)
+    assert [r for name in registry.names() for r in _rows(folder / f"{name}.csv")] == rows
+    run = runs.find_run(db, "latest")
+    stored = {
+        (name, m.metric, m.model, m.reference, str(m.layer), m.module, str(m.head), m.setting): m
+        for name in registry.names()
+        for m in runs.measurements(db, run.id, name)
+    }
+    assert len(stored) == len(rows)
+    for row in rows:
+        place = (
+            row["analysis"], row["metric"], row["model"], row["reference"],
+            row["layer"] or "None", row["module"], row["head"] or "None", row["setting"],
+        )  # fmt: skip
+        value = stored[place].value
+        assert row["value"] == ("" if value is None else repr(value))
+        assert row["n"] == str(stored[place].n if stored[place].n is not None else "")
+    assert [row["metric"] for row in rows if row["layer"] == "0"]
+
+
+def test_two_exports_are_the_same(db: Database, tmp_path: Path) -> None:
+    export(db, "latest", tmp_path / "a")
+    export(db, "latest", tmp_path / "b")
+    export(db, "latest", tmp_path / "b")
+    for path in (tmp_path / "a").rglob("*"):
+        if path.is_file():
+            assert (
+                path.read_bytes()
+                == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+            )
+    assert not [path for path in (tmp_path / "b").iterdir() if path.name.startswith(".")]
+
+
+def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> None:
+    export(db, "latest", tmp_path, [])
+    assert not (tmp_path / "report.md").exists()
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["run"]["status"] == "done"
+    assert record["run"]["created"].endswith("+00:00")
+    assert record["study"]["models"]["tuned"]["control"]["role"] == "control"
+    assert record["seed"] == 0
+    assert set(record["durations"]) == set(registry.names())
+    assert record["provenance"]["models"]["medical"]["fingerprint"]
+    assert record["provenance"]["environment"]["versions"]["torch"]
+    assert [a["name"] for a in record["analyses"]] == list(registry.names())
+    for artifact in record["artifacts"]:
+        assert (tmp_path / artifact["path"]).stat().st_size == artifact["bytes"]
+
+
+def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path) -> None:
+    export(db, "latest", tmp_path, ["md"])
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith("# &lt;b&gt;tiny&lt;/b&gt; \\| \\*x\\*\n")
+    assert "## Findings" in text
+    assert "chance" in text
+    assert "```text\n" in text
+    assert "control (control)" in text
+    assert "\x1b" not in text
+    for name in registry.names():
+        for view in registry.get(name).views:
+            assert f"### {escaped(view.title)}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", "a\\|b"),
+        ("[x](http://y)", "\\[x\\](http://y)"),
+        ("<script>", "&lt;script&gt;"),
+        ("&amp;", "&amp;amp;"),
+        ("# no heading", "\\# no heading"),
+        ("1. no list", "&#49;. no list"),
+        ("- no list", "\\- no list"),
+        ("-0.5 and 0.1 s", "-0.5 and 0.1 s"),
+        ("`code` _it_", "\\`code\\` \\_it\\_"),
+        ("a\nb\x1b[0m", "a\\\\nb\\\\x1b\\[0m"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+def test_what_can_not_be_written_is_one_error(db: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="failed: ") as caught:
+        export(db, "latest", tmp_path / "file")
+    assert str(tmp_path / "file") in caught.value.title
+    (tmp_path / "out" / "run.json").mkdir(parents=True)
+    with pytest.raises(RunError):
+        export(db, "latest", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    with pytest.raises(StudyError, match="no format 'cvs'") as wrong:
+        export(db, "latest", tmp_path, ["cvs"])
+    assert "csv" in wrong.value.hint
+    assert set(FORMATS) == {"csv", "json", "md"}

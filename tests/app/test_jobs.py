@@ -1,0 +1,122 @@
+"""Runs made ready, and workers that live by themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import jobs
+from core import registry
+from core.errors import RunError, StudyError
+from core.study import read
+from storage import runs
+from storage.database import Database, open_database
+from tests.app.families import write_family
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(str(tmp_path / "x.db"))
+    yield opened
+    opened.close()
+
+
+def _wait(db: Database, run_id: str, seconds: float = 90) -> runs.RunSummary:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        run = runs.find_run(db, run_id)
+        if run.status not in ("queued", "running"):
+            return run
+        time.sleep(0.1)
+    raise AssertionError(f"still {run.status}")
+
+
+def test_a_study_goes_on_with_its_unfinished_run(db: Database, tmp_path: Path) -> None:
+    study = read(write_family(tmp_path))
+    first = jobs.ready(db, study, ["alignment"])
+    assert jobs.ready(db, study, ["alignment"]) == first
+    assert jobs.ready(db, study, ["vector_cosine"]) != first
+    attempt = runs.claim(db, first)
+    with pytest.raises(RunError, match=f"{first} is running right now"):
+        jobs.ready(db, study, ["alignment"])
+    fresh = jobs.ready(db, study, ["alignment"], fresh=True)
+    assert fresh != first
+    assert runs.find_run(db, fresh).fresh
+    runs.finish(db, first, attempt, "done")
+    runs.request_cancel(db, fresh)
+    assert jobs.ready(db, study, ["alignment"]) == fresh
+    runs.finish(db, fresh, runs.claim(db, fresh), "done")
+    assert jobs.ready(db, study, ["alignment"]) not in (first, fresh)
+
+
+def test_a_detached_worker_computes_by_itself(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read(write_family(tmp_path))
+    # A user's own package of that name must not be taken for ours.
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('the wrong app')")
+    monkeypatch.chdir(tmp_path)
+    run_id = jobs.ready(db, study, registry.names())
+    process = jobs.start_detached(db.url, run_id)
+    assert process != os.getpid()
+    run = _wait(db, run_id)
+    log = jobs.log_of(db, run_id).read_text()
+    assert (run.status, run.pid) == ("done", process), log
+    assert run.done == run.total > 0
+    assert "takes run" in log
+    assert runs.measurements(db, run_id, "alignment")
+    with pytest.raises(RunError, match="is finished"):
+        jobs.start_detached(db.url, run_id)
+
+
+def test_a_worker_that_fails_says_so_in_the_database(db: Database, tmp_path: Path) -> None:
+    study = read(write_family(tmp_path))
+    (tmp_path / "medical" / "model.safetensors").write_bytes(b"short")
+    run_id = jobs.ready(db, study, ["vector_cosine"])
+    jobs.start_detached(db.url, run_id)
+    run = _wait(db, run_id)
+    assert run.status == "failed"
+    assert str(tmp_path / "medical") in run.error_title
+    assert "Traceback" not in jobs.log_of(db, run_id).read_text()
+
+
+def test_a_worker_that_never_came_to_life_shows(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = jobs.ready(db, read(write_family(tmp_path)), ["alignment"])
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    jobs.start_detached(db.url, run_id)
+    assert _wait(db, run_id, 10).status == "interrupted"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with pytest.raises(RunError, match="can't be started"):
+        jobs.start_detached(db.url, run_id)
+
+
+def test_jobs_import_no_screen_and_no_torch() -> None:
+    code = "import sys, app.jobs; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "textual", "transformers"} & set(loaded)
+
+
+def test_what_can_be_selected(tmp_path: Path) -> None:
+    from app.selection import select
+
+    study = read(write_family(tmp_path))
+    every = select(study)
+    assert every.analyses == registry.names()
+    assert "arithmetic" in every.skipped
+    assert select(study, ["alignment", "ablation"]).analyses == ("alignment",)
+    with pytest.raises(StudyError, match="nothing to run"):
+        select(study, ["ablation"])
+    with pytest.raises(StudyError, match="no analysis 'alinement'") as caught:
+        select(study, ["alinement"])
+    assert "alignment" in caught.value.hint

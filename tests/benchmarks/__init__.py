@@ -1,0 +1,6 @@
+"""Speed and memory as ratios inside one run: `make bench`. Never part of the tests.
+
+workload.py   synthetic checkpoints of real widths
+weights.py    the pass over the weights, alignment, and what stands around them
+screens.py    how soon the workstation opens
+"""

@@ -1,0 +1,50 @@
+"""One measured row and the table of all of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A ratio (or a size) that was reached, beside its target."""
+
+    name: str
+    reached: float
+    sense: Literal["≤", "≥"]
+    target: float
+    note: str
+
+    @property
+    def met(self) -> bool:
+        return self.reached <= self.target if self.sense == "≤" else self.reached >= self.target
+
+    def cells(self) -> tuple[str, ...]:
+        reached = f"{self.reached:.1e}" if 0 < self.reached < 1e-3 else f"{self.reached:.2f}"
+        target = f"{self.sense} {self.target:g}"
+        return self.name, reached, target, "yes" if self.met else "**no**", self.note
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    head = ("step", "reached", "target", "met", "measured")
+    lines = [head, ("---",) * len(head), *(row.cells() for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def page(rows: Sequence[Row]) -> str:
+    """docs/benchmarks.md."""
+    import torch
+
+    processor = platform.processor() or platform.machine()
+    return (
+        "# Benchmarks\n\n"
+        "Written by `make bench`. Ratios are taken inside one run; seconds are of that machine "
+        f"({os.cpu_count()} cores, {processor}, Python {platform.python_version()}, torch "
+        f"{torch.__version__.split('+')[0]}). The workload is synthetic, with the widths of a 7B "
+        "model.\n\n" + table(rows) + "\n"
+    )

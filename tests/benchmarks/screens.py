@@ -1,0 +1,36 @@
+"""How soon the commands and the workstation answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks.report import Row
+from tests.benchmarks.workload import best
+
+_OPEN = """
+import asyncio, sys, time
+from app.tui.app import TauscopeApp
+
+async def main():
+    app = TauscopeApp(sys.argv[1])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+
+asyncio.run(main())
+"""
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """Whole processes, from the start of the interpreter to the first screen and out again."""
+    database = str(folder / "empty.db")
+    opened = best(lambda: _run("-c", _OPEN, database), 5)
+    yield Row("the workstation opens and closes, s", opened, "≤", 1.0, "a whole process")
+    helped = best(lambda: _run("-m", "app.cli", "--help"), 5)
+    yield Row("tauscope --help, s", helped, "≤", 0.5, "a whole process")
+
+
+def _run(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)

@@ -1,0 +1,221 @@
+"""The pass over the weights against a pure read and a naive loop; alignment against full SVDs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.benchmarks.report import Row
+from tests.benchmarks.workload import HIDDEN, INTERMEDIATE, best, family
+
+THREADS = 2
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """Every row about weights, as it is measured."""
+    folders = family(folder, tuned=4, layers=2)
+    yield from _elementwise(folders)
+    yield _naive(folders[:2])
+    yield _memory(folders[:2])
+    yield from _alignment()
+    yield _around(folders[:2], folder)
+
+
+def _elementwise(folders: list[Path]) -> Iterator[Row]:
+    for name, count, limit in (("pair", 2, 4.5), ("family of 4", 5, 5.0)):
+        read = best(lambda n=count: _pure_read(folders[:n]), 5)
+        passed = best(lambda n=count: moments_pass(folders[:n]), 5)
+        yield Row(
+            f"elementwise pass, {name}, over a pure read", passed / read, "≤", limit,
+            f"{passed:.2f} s against {read:.2f} s",
+        )  # fmt: skip
+
+
+def _pure_read(folders: list[Path]) -> None:
+    """Every tensor through reused buffers, on as many threads, and nothing else."""
+    from core.checkpoint import open_directory
+
+    opened = [open_directory(folder) for folder in folders]
+    buffers = [torch.empty(1 << 20, dtype=torch.uint8) for _ in range(THREADS)]
+
+    def read(thread: int) -> None:
+        for checkpoint in opened:
+            for name, info in checkpoint.tensors.items():
+                step = max(1, (1 << 20) // (info.columns * 2))
+                for start in range(thread * step, info.rows, step * THREADS):
+                    checkpoint.read(name, start, min(start + step, info.rows), buffers[thread])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(read, range(THREADS)))
+
+
+class _MomentsOnly:
+    """A reader that wants all moments and no update."""
+
+    updates_of: tuple[str, ...] = ()
+
+    def __init__(self, models: tuple[str, ...]) -> None:
+        self.moments_of = models
+
+    def wants_updates(self, module: str) -> bool:
+        return False
+
+    def see_module(self, module: Any) -> None: ...
+
+    def see_update(self, matrix: Any, update: Any) -> None: ...
+
+    def results(self) -> Iterator[Any]:
+        return iter(())
+
+
+def moments_pass(folders: list[Path]) -> None:
+    """The program's own pass over a family, without spectra."""
+    from core.family import open_family
+    from core.study import of_models
+    from core.weights import read_slice
+
+    study = of_models(str(folders[0]), [str(f) for f in folders[1:]])
+    opened = open_family(study.models)
+    for layer in opened.layers:
+        reader = _MomentsOnly(tuple(opened.tuned))
+        read_slice(opened, layer, [reader], device=torch.device("cpu"), pause=lambda: None)
+
+
+def _naive(folders: list[Path]) -> Row:
+    """Both models loaded by transformers, then a loop over their parameters."""
+    naive = best(lambda: _load_and_loop(folders), 2)
+    passed = best(lambda: moments_pass(folders), 3)
+    return Row(
+        "the same, faster than from_pretrained twice and a loop", naive / passed, "≥", 10,
+        f"{passed:.2f} s against {naive:.2f} s",
+    )  # fmt: skip
+
+
+def _load_and_loop(folders: list[Path]) -> None:
+    from transformers import AutoModelForCausalLM
+
+    base, tuned = (
+        AutoModelForCausalLM.from_pretrained(f, dtype=torch.bfloat16).state_dict() for f in folders
+    )
+    for name, weights in base.items():
+        w, t = weights.float(), tuned[name].float()
+        d = t - w
+        found = [w.norm(), d.norm(), (w * d).sum(), d.abs().max(), (d != 0).sum()]
+        assert all(torch.isfinite(f) for f in found)
+
+
+def _memory(folders: list[Path]) -> Row:
+    """Peak memory of a pass above an interpreter that has imported the same, in a process."""
+    script = (
+        "import resource, sys; from pathlib import Path\n"
+        "import core.family, core.weights, core.study\n"
+        "from tests.benchmarks import weights\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "weights.moments_pass([Path(p) for p in sys.argv[1:]])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script, *map(str, folders)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    gigabytes = int(out.stdout) / 2**20
+    size = sum(f.stat().st_size for folder in folders for f in folder.glob("*.safetensors")) / 1e9
+    return Row(
+        "peak memory of that pass above the interpreter, GB", gigabytes, "≤", 0.5,
+        f"{size:.1f} GB of checkpoints",
+    )  # fmt: skip
+
+
+def _alignment() -> Iterator[Row]:
+    for name, shape, limit in (
+        ("square", (HIDDEN, HIDDEN), 4),
+        ("MLP", (INTERMEDIATE, HIDDEN), 10),
+    ):
+        g = torch.Generator().manual_seed(0)
+        W = torch.randn(*shape, generator=g).mul_(0.02)
+        D = torch.randn(*shape, generator=g).mul_(0.0004)
+        own = best(lambda w=W, d=D: _measure(w, d), 2)
+        started = time.perf_counter()
+        U, s, Vt = torch.linalg.svd(W, full_matrices=False)
+        torch.linalg.svd(D, full_matrices=False)
+        svd = time.perf_counter() - started
+        shape_text = " × ".join(map(str, shape))
+        yield Row(
+            f"alignment of a {name} matrix ({shape_text}), faster than two SVDs", svd / own, "≥",
+            limit, f"{own:.1f} s against {svd:.1f} s",
+        )  # fmt: skip
+        yield Row(
+            f"its largest error against those SVDs, {name}", _error(W, D, U, s, Vt), "≤", 1e-4, ""
+        )
+
+
+def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
+    """All measures of one matrix, the ranks of Δ and the basis of W included."""
+    from core import linalg
+    from core.analyses.alignment import AlignmentParameters, _measure
+
+    p = AlignmentParameters()
+    basis = linalg.decompose(linalg.working(W[None]), energy=p.energy, rank=p.rank)
+    update = linalg.working(D[None])
+    product = linalg.gram(update)
+    linalg.spectrum_of_gram(product).effective_rank()
+    return _measure(basis, update, product, p)[0][0]
+
+
+def _error(
+    W: torch.Tensor, D: torch.Tensor, U: torch.Tensor, s: torch.Tensor, Vt: torch.Tensor
+) -> float:
+    found = {row.metric: row.value for row in _measure(W, D)}
+    k = int(found["rank_k"] or 0)
+    norm = D.double().norm()
+    written, read = U[:, :k].T @ D, D @ Vt[:k].T
+    core = written @ Vt[:k].T
+    truth = {
+        "write": written.double().norm() / norm,
+        "read": read.double().norm() / norm,
+        "two_sided": core.double().norm() / norm,
+        "gain": (s[:k].double() * core.diagonal().double()).sum() / s[:k].double().square().sum(),
+    }
+    return max(abs(float(v) - (found[m] or 0.0)) for m, v in truth.items())
+
+
+def _around(folders: list[Path], scratch: Path) -> Row:
+    """What the runner, the storage and the fingerprints add to reading and computing."""
+    from core import registry, runner
+    from core import weights as module
+    from core.study import of_models
+    from storage.database import open_database
+    from storage.runs import create_run
+    from storage.sink import RunSink
+
+    inside = [0.0]
+    original = module.read_slice
+
+    def timed(*args: Any, **kwargs: Any) -> None:
+        started = time.perf_counter()
+        original(*args, **kwargs)
+        inside[0] += time.perf_counter() - started
+
+    path = scratch / "bench.db"
+    path.unlink(missing_ok=True)
+    database = open_database(str(path))
+    study = of_models(str(folders[0]), [str(folders[1])])
+    run = create_run(database, study, registry.names())
+    module.read_slice = timed
+    try:
+        started = time.perf_counter()
+        runner.run(study, RunSink(database, run), registry.names())
+        total = time.perf_counter() - started
+    finally:
+        module.read_slice = original
+    return Row(
+        "runner, storage and fingerprints around the engine, % of a run",
+        100 * (total - inside[0]) / total, "≤", 5, f"{total:.0f} s in all, both layers",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a run is computed in: versions and the machine. Imports none of what it names."""
+"""What a run is computed in: versions, machine, settings. Imports none of what it names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,6 +17,7 @@ PACKAGES = (
     "torch", "numpy", "scipy", "transformers", "accelerate", "safetensors", "tokenizers",
     "huggingface_hub", "lm_eval", "peft", "sqlalchemy", "textual", "plotext",
 )  # fmt: skip
+_AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
@@ -29,6 +31,22 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
     }
+
+
+def tune() -> None:
+    """Settings for fast arithmetic; they count only before numpy and torch are imported.
+
+    Large pages for torch's memory, and on AMD processors with AVX-512 the OpenBLAS kernels that
+    use it, which OpenBLAS doesn't choose by itself there. What the user has set stays.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        processor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    flags = set(processor.partition("flags")[2].partition("\n")[0].split())
+    if "AuthenticAMD" in processor and flags >= _AVX512:
+        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 
 def versions() -> dict[str, str]:

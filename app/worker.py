@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from app.environment import environment
+from app.environment import environment, tune
 from app.jobs import log_of
 from core.errors import Cancelled, RunError, StorageError, TauscopeError
 from core.measurement import Progress
@@ -44,8 +44,7 @@ def work(
     nobody expected; its traceback is in the log), or KeyboardInterrupt at the second ctrl+c.
     `on_stop` is called when a signal asks for the run to stop.
     """
-    # Larger pages for torch's big buffers; read once, when torch is imported.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    tune()
     attempt = runs.claim(db, run_id)
     stop = threading.Event()
     sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)

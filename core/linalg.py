@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ EXACT_ELEMENTS = 1 << 20
 """Matrices up to this size are worked on in float64: it costs nothing and is exact."""
 
 LAPACK_FROM = 512
-"""From this size on the CPU, LAPACK's partial eigensolver is used for a few top vectors."""
+"""From this size on the CPU, scipy's solvers are used, and iterative ones for a few vectors."""
 
 TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
@@ -42,16 +43,6 @@ class Basis:
     @property
     def kmax(self) -> int:
         return int(self.other.shape[-1])
-
-    @property
-    def left(self) -> Tensor:
-        """Top output (write) directions, [B, d_out, kmax]."""
-        return self.other if self.tall else self.vectors[..., : self.kmax]
-
-    @property
-    def right(self) -> Tensor:
-        """Top input (read) directions, [B, d_in, kmax]."""
-        return self.vectors[..., : self.kmax] if self.tall else self.other
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +94,7 @@ def working(matrix: Tensor) -> Tensor:
 def gram(matrix: Tensor) -> Tensor:
     """M Mᵀ or MᵀM, whichever is smaller, [B, n, n]."""
     rows, columns = matrix.shape[-2:]
-    return matrix.mT @ matrix if rows > columns else matrix @ matrix.mT
+    return _times(matrix.mT, matrix) if rows > columns else _times(matrix, matrix.mT)
 
 
 def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basis:
@@ -120,7 +111,7 @@ def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basi
     ranks = [_rank(row, energy, rank, noise) for row in squared.double().cpu()]
     tall = matrix.shape[-2] > matrix.shape[-1]
     top = vectors[..., : max(ranks)]
-    other = _unit((matrix if tall else matrix.mT) @ top)
+    other = _unit(_times(matrix if tall else matrix.mT, top))
     return Basis(matrix, vectors, squared, tall, ranks, other)
 
 
@@ -132,18 +123,29 @@ def concentration(product: Tensor) -> Tensor:
 
 def spectrum_of_gram(product: Tensor) -> Spectrum:
     """Singular energies from ΔΔᵀ or ΔᵀΔ, [B, n, n]."""
+    if _for_lapack(product):
+        import scipy.linalg
+
+        values = scipy.linalg.eigvalsh(product[0].numpy(), check_finite=False)
+        return Spectrum(torch.from_numpy(values)[None].flip(-1).clamp_min(0))
     return Spectrum(torch.linalg.eigvalsh(product).flip(-1).clamp_min(0))
 
 
-def align(basis: Basis, update: Tensor) -> Alignment:
-    """How the updates Δ [B, d_out, d_in] lie to the directions of W (method, section 6)."""
-    left, right = basis.left, basis.right
-    written = left.mT @ update
-    read = update @ right
-    core = written @ right if basis.tall else left.mT @ read
+def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
+    """How the updates Δ [B, d_out, d_in] lie to the directions of W (method, section 6).
+
+    Only the larger side is projected: on the smaller one the energies are uᵢᵀ(ΔΔᵀ)uᵢ.
+    """
+    near = basis.vectors[..., : basis.kmax]
+    near_energy = (near * _times(update_gram, near)).sum(-2, dtype=torch.float64).clamp_min(0)
+    across = update if basis.tall else update.mT  # [B, larger side, smaller side]
+    seen = _times(basis.other.mT, across)
+    far_energy = seen.square().sum(-1, dtype=torch.float64)
+    core = _times(seen, near)
+    core = core if basis.tall else core.mT
     total = update.square().sum((-2, -1), dtype=torch.float64)[:, None]
-    write_curve = written.square().sum(-1, dtype=torch.float64).cumsum(-1) / total
-    read_curve = read.square().sum(-2, dtype=torch.float64).cumsum(-1) / total
+    near_curve, far_curve = near_energy.cumsum(-1) / total, far_energy.cumsum(-1) / total
+    write_curve, read_curve = (far_curve, near_curve) if basis.tall else (near_curve, far_curve)
     both_curve = _square_sums(core) / total
     diagonal = core.diagonal(dim1=-2, dim2=-1).double()
     sigma2 = basis.energy[..., : basis.kmax].double()
@@ -268,28 +270,46 @@ def _square_sums(core: Tensor) -> Tensor:
     return (rows + columns).cumsum(-1)
 
 
+def _for_lapack(product: Tensor) -> bool:
+    """Is this a single large matrix on the CPU, where scipy's LAPACK is the faster one?"""
+    return product.device.type == "cpu" and product.shape[-1] > LAPACK_FROM and len(product) == 1
+
+
+def _times(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b; on the CPU by numpy, whose OpenBLAS does a product with itself in half the time and
+    is the faster one on AMD."""
+    if a.device.type != "cpu":
+        return a @ b
+    return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
+
+
 def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, rising, and vectors; in float64 on the CPU where that fails to converge."""
     try:
+        if _for_lapack(product):
+            import scipy.linalg
+
+            values, columns = scipy.linalg.eigh(
+                product[0].numpy(), driver="evd", check_finite=False
+            )
+            return torch.from_numpy(values)[None], torch.from_numpy(columns)[None]
         squared, vectors = torch.linalg.eigh(product)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+    except (torch.linalg.LinAlgError, np.linalg.LinAlgError):  # type: ignore[attr-defined]
         squared, vectors = torch.linalg.eigh(product.double().cpu())
     return squared.to(product), vectors.to(product)
 
 
 def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest eigenvalues, falling, and their vectors, of [B, n, n]."""
-    n = product.shape[-1]
-    if product.device.type == "cpu" and n > LAPACK_FROM and len(product) == 1:
-        import scipy.linalg
+    if not _for_lapack(product):
+        squared, vectors = _eigh(product)
+        return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
+    import scipy.sparse.linalg
 
-        squared, vectors = scipy.linalg.eigh(
-            product[0].numpy(),
-            subset_by_index=[n - count, n - 1],
-            driver="evr",
-            check_finite=False,
-        )
-        top = torch.from_numpy(vectors.copy())[None], torch.from_numpy(squared.copy())[None]
-        return top[1].flip(-1), top[0].flip(-1)
-    squared, vectors = _eigh(product)
-    return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
+    matrix = product[0].numpy()
+    start = np.random.default_rng(0).standard_normal(len(matrix)).astype(matrix.dtype)
+    squared, vectors = scipy.sparse.linalg.eigsh(
+        matrix, k=count, which="LA", v0=start, ncv=min(len(matrix), count + 40), tol=1e-7
+    )
+    order = np.argsort(-squared)
+    return torch.from_numpy(squared[order])[None], torch.from_numpy(vectors[:, order])[None]

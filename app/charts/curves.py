@@ -61,19 +61,35 @@ class Picture:
     frames: tuple[Frame, ...]
 
 
-def picture(figure: Lines, *, width: int, height: int, palette: Palette) -> Picture:
-    """All panels of a figure within width × height."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a series is drawn. `index` is its place among all of the figure's."""
+
+    sign: str
+    style: Style
+    index: int
+    chosen: bool
+
+
+def picture(
+    figure: Lines, *, width: int, height: int, palette: Palette, chosen: str = ""
+) -> Picture:
+    """All panels of a figure within width × height.
+
+    The chosen series lies upon the others, has its sign at every point, and the others fade.
+    """
     columns = across(len(figure.panels), width, height)
     rows = math.ceil(len(figure.panels) / columns)
     wide = (width - GAP * (columns - 1)) // columns
     high = max(5, height // rows)
     ranges = _x_range(figure), _y_range(figure, high - 3)
+    looks = _looks(figure, palette, chosen)
     lines: list[Line] = []
     frames: list[Frame] = []
     for row in range(rows):
         blocks = []
         for column, panel in enumerate(figure.panels[row * columns : (row + 1) * columns]):
-            block, frame = _panel(panel, figure, wide, high, ranges, palette)
+            block, frame = _panel(panel, figure, wide, high, ranges, palette, looks)
             blocks.append(block)
             frames.append(frame.moved(column * (wide + GAP), len(lines)))
         lines += beside(blocks, GAP)
@@ -103,12 +119,13 @@ def _panel(
     height: int,
     ranges: tuple[tuple[float, float], list[float]],
     palette: Palette,
+    looks: dict[str, Look],
 ) -> tuple[list[Line], Frame]:
     x_range, y_ticks = ranges
     labels = tick_labels(y_ticks)
     gutter = min(max([len(figure.x_label), *map(len, labels)]), width // 3)
     frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, x_range, (y_ticks[0], y_ticks[-1]))
-    canvas = _canvas(panel, figure, frame, palette)
+    canvas = _canvas(panel, frame, palette, looks)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     marks = {frame.row(y): label for y, label in zip(y_ticks, labels, strict=True)}
     rows: list[Line] = [_title(panel.title, gutter, width, palette)]
@@ -128,12 +145,28 @@ def _title(title: str, gutter: int, width: int, palette: Palette) -> Line:
     return [Segment(" " * (gutter + 2)), Segment(name, Style(color=palette.text, bold=True))]
 
 
-def _canvas(panel: Panel, figure: Lines, frame: Frame, palette: Palette) -> list[Cells]:
-    """The lines of a panel with their signs on them; controls lie beneath the rest."""
-    order = sorted(enumerate(panel.series), key=lambda pair: not pair[1].control)
+def _looks(figure: Lines, palette: Palette, chosen: str) -> dict[str, Look]:
+    """The sign and style of every series, the same in all panels."""
+    looks: dict[str, Look] = {}
+    for panel in figure.panels:
+        for series in panel.series:
+            if series.name not in looks:
+                index = len(looks)
+                style = palette.line(index, series.control)
+                if chosen:
+                    same = series.name == chosen
+                    style = style + Style(bold=True) if same else palette.faint(style)
+                mark = sign(index, series)
+                looks[series.name] = Look(mark, style, index, series.name == chosen)
+    return looks
+
+
+def _canvas(panel: Panel, frame: Frame, palette: Palette, looks: dict[str, Look]) -> list[Cells]:
+    """The lines of a panel with their signs on them; controls lie beneath, the chosen on top."""
+    order = sorted(panel.series, key=lambda s: (looks[s.name].chosen, not s.control))
     drawn = [
-        Stroke([x for x, _ in run], [y for _, y in run], palette.line(i, series.control))
-        for i, series in order
+        Stroke([x for x, _ in run], [y for _, y in run], looks[series.name].style)
+        for series in order
         for run in _runs(series)
         if len(run) > 1
     ]
@@ -148,23 +181,29 @@ def _canvas(panel: Panel, figure: Lines, frame: Frame, palette: Palette) -> list
         zero = canvas[frame.row(0) - frame.top]
         faint = Style(color=palette.dim, dim=True)
         zero[:] = [("╌", faint) if c == (" ", None) else c for c in zero]
-    for i, series in order:
-        _put_signs(canvas, series, i, len(panel.series), frame, palette)
+    for (row, column), found in _signs(order, frame, looks).items():
+        look = found[-1] if found[-1].chosen else found[column // SPACING % len(found)]
+        canvas[row][column] = (look.sign, look.style)
     return canvas
 
 
-def _put_signs(
-    canvas: list[Cells], series: Series, index: int, count: int, frame: Frame, palette: Palette
-) -> None:
-    """Signs at some of the points, apart from those of the other series."""
-    points = [point for run in _runs(series) for point in run]
-    pitch = frame.width / max(1, len(series.xs))
-    every = max(1, math.ceil(SPACING / pitch))
-    shift = index * every // max(1, count) if every > 1 else 0
-    for at, (x, y) in enumerate(points):
-        if (at - shift) % every == 0 or len(points) == 1:
-            row, column = frame.row(y) - frame.top, frame.column(x) - frame.left
-            canvas[row][column] = (sign(index, series), palette.line(index, series.control))
+def _signs(
+    order: list[Series], frame: Frame, looks: dict[str, Look]
+) -> dict[tuple[int, int], list[Look]]:
+    """Which signs fall on which cell of the canvas; where several do they take turns."""
+    found: dict[tuple[int, int], list[Look]] = {}
+    for series in order:
+        look = looks[series.name]
+        points = [point for run in _runs(series) for point in run]
+        every = max(1, math.ceil(SPACING / (frame.width / max(1, len(series.xs)))))
+        shift = look.index * every // max(1, len(looks)) if every > 1 else 0
+        if look.chosen:
+            every = 1
+        for at, (x, y) in enumerate(points):
+            if (at - shift) % every == 0 or len(points) == 1:
+                place = frame.row(y) - frame.top, frame.column(x) - frame.left
+                found.setdefault(place, []).append(look)
+    return found
 
 
 def _runs(series: Series) -> list[list[tuple[float, float]]]:

@@ -7,7 +7,7 @@ screen can paint only what has changed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rich.cells import cell_len
@@ -15,13 +15,24 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.charts.lines import Line, exactly, fitted
+from app.charts.names import column_names, is_control_column, is_control_row, row_names
 from app.charts.palette import Palette, filled, hex_of, ink, rgb
-from app.charts.scales import UNDEFINED, Scale, formatter, scale_of, shown
+from app.charts.scales import (
+    UNDEFINED,
+    WITHIN,
+    Scale,
+    formatter,
+    scale_of,
+    shown,
+    within_chance,
+)
 from core.views import Cell, Grid
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
 WIDEST_CELL = 14
+TALL = (5, 3, 2, 1)
+"""Rows of text that a row of data may take; with an odd number its value stands in the middle."""
 SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 
 Place = tuple[int, int]
@@ -45,24 +56,22 @@ class Layout:
 def layout(
     grid: Grid, width: int, height: int, *, colour: bool = True, dense: bool = False
 ) -> Layout:
-    """The roomiest layout in which a grid fits; `dense` gives up numbers for the whole picture."""
+    """The roomiest layout in which a grid fits; `dense` gives up numbers for the whole picture.
+
+    Where there is room to spare, rows grow, and columns with them.
+    """
     number = max((len(t) for t in map(_short(grid), shown(grid))), default=5)
-    label = max((cell_len(r) for r in (*grid.rows, grid.row_name)), default=1)
+    label = max((cell_len(r) for r in (*row_names(grid), grid.row_name)), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
     room = max(1, width - label) // max(1, len(grid.columns))
     numbers = room >= number + 1 or not colour
-    wanted = max([number + 3, *(cell_len(c) + 2 for c in grid.columns)])
+    halves = colour and (dense or (not numbers and len(grid.rows) > height))
+    grows = numbers and colour and not halves
+    tall = next((t for t in TALL if t * len(grid.rows) <= height), 1) if grows else 1
+    wanted = max([number + 3, 4 * tall * grows, *(cell_len(c) + 2 for c in column_names(grid))])
     floor = number + 2 if numbers and not colour else NARROWEST_CELL
     cell = max(floor, min(room, wanted, WIDEST_CELL))
-    halves = colour and (dense or (not numbers and len(grid.rows) > height))
-    tall = _tall(grid, height, cell) if numbers and colour and not halves else 1
     return Layout(label, cell, tall, halves, numbers and not halves)
-
-
-def _tall(grid: Grid, height: int, cell: int) -> int:
-    """Two or three rows of text a cell, where there is room for all of them."""
-    most = 3 if grid.row_name == grid.column_name and cell >= 6 else 2
-    return max(1, min(most, height // max(1, len(grid.rows))))
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,10 @@ class Painter:
     def heading(self, cursor: Place | None = None) -> Line:
         """The names of the columns."""
         line = [Segment(self._label(self.grid.row_name), Style(color=self.palette.dim))]
-        for j, name in enumerate(self.grid.columns):
+        for j, name in enumerate(column_names(self.grid)):
             text = self._heading(name) + " "
-            line.append(Segment(text, self._name_style(cursor is not None and cursor[1] == j)))
+            chosen = cursor is not None and cursor[1] == j
+            line.append(Segment(text, self._name_style(chosen, is_control_column(self.grid, j))))
         return line
 
     def line(self, y: int, cursor: Place | None = None) -> Line:
@@ -106,8 +116,8 @@ class Painter:
         i, part = divmod(y, self.layout.tall)
         middle = part == (self.layout.tall - 1) // 2
         chosen = cursor is not None and cursor[0] == i
-        label = self._label(self.grid.rows[i] if middle else "")
-        line = [Segment(label, self._name_style(chosen))]
+        label = self._label(row_names(self.grid)[i] if middle else "")
+        line = [Segment(label, self._name_style(chosen, is_control_row(self.grid, i)))]
         for j, cell in enumerate(self.grid.cells[i]):
             line.append(self._cell(cell, middle, cursor == (i, j)))
         return line
@@ -130,7 +140,10 @@ class Painter:
         if middle:
             text = exactly(self._text(cell), width - 1, "centre") + " "
             if self.layout.numbers and cell is not None and cell.shown is not None:
-                text = exactly(self.write(cell.shown), width - 1, "right") + " "
+                mark = WITHIN if within_chance(cell) else " "
+                text = exactly(self.write(cell.shown), width - 1, "right") + mark
+            elif cell is not None and within_chance(cell):
+                text = exactly(WITHIN, width, "centre")
         if chosen and middle:
             text = _bracketed(text)
         return Segment(text, self._chosen if chosen else style)
@@ -151,13 +164,16 @@ class Painter:
     def _fill(self, cell: Cell | None) -> Style:
         if cell is None or cell.shown is None or not self.colour:
             return Style(color=self.palette.dim if self.colour else None)
+        if within_chance(cell):
+            return Style(color=self.palette.dim)
         return filled(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
 
     def _halves(self, y: int, cursor: Place | None) -> Line:
         upper, lower = 2 * y, 2 * y + 1
         chosen = cursor is not None and cursor[0] in (upper, lower)
         named = cursor[0] if cursor is not None and chosen else upper
-        line = [Segment(self._label(self.grid.rows[named]), self._name_style(chosen))]
+        style = self._name_style(chosen, is_control_row(self.grid, named))
+        line = [Segment(self._label(row_names(self.grid)[named]), style)]
         below = (
             self.grid.cells[lower]
             if lower < len(self.grid.rows)
@@ -166,15 +182,24 @@ class Painter:
         for j, (top, bottom) in enumerate(zip(self.grid.cells[upper], below, strict=True)):
             style, character = self._pair(top, bottom)
             text = character * self.layout.cell
-            if cursor is None or not chosen or cursor[1] != j:
+            mark, under = _halves_mark(top, bottom)
+            if cursor is not None and chosen and cursor[1] == j:
+                mark, under = ("▲", top) if cursor[0] == upper else ("▼", bottom)
+            if not mark:
                 line.append(Segment(text, style))
                 continue
-            mark, under = ("▲", top) if cursor[0] == upper else ("▼", bottom)
             middle = (len(text) - 1) // 2
             line.append(Segment(text[:middle], style))
-            line.append(Segment(mark, self._fill(under) + Style(bold=True)))
+            line.append(Segment(mark, self._under(mark, under)))
             line.append(Segment(text[middle + 1 :], style))
         return line
+
+    def _under(self, mark: str, cell: Cell | None) -> Style:
+        """The style of a mark on a cell; that of the cursor is strong on any of them."""
+        fill = self._fill(cell)
+        if mark == WITHIN:
+            return fill
+        return fill + Style(bold=True, color=None if fill.bgcolor else self.palette.text)
 
     def _pair(self, top: Cell | None, bottom: Cell | None) -> tuple[Style, str]:
         colours = [self._colour(cell) for cell in (top, bottom)]
@@ -182,10 +207,12 @@ class Painter:
             return Style(color=self.palette.dim), " "
         if colours[0] is None:
             return Style(color=colours[1]), "▄"
+        if colours[1] is None:
+            return Style(color=colours[0]), "▀"
         return Style(color=colours[0], bgcolor=colours[1]), "▀"
 
     def _colour(self, cell: Cell | None) -> str | None:
-        if cell is None or cell.shown is None:
+        if cell is None or cell.shown is None or within_chance(cell):
             return None
         return hex_of(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
 
@@ -198,30 +225,32 @@ class Painter:
     def _label(self, text: str) -> str:
         return fitted(text, self.layout.label - 1, "right") + " "
 
-    def _name_style(self, chosen: bool) -> Style:
+    def _name_style(self, chosen: bool, control: bool = False) -> Style:
         if chosen:
             return Style(color=self.palette.accent, bold=True)
-        return Style(color=self.palette.text)
+        return Style(color=self.palette.dim if control else self.palette.text)
 
 
 def chunks(grid: Grid, columns: int) -> list[Grid]:
     """A grid cut into grids of at most that many columns."""
     step = max(1, columns)
     return [
-        Grid(
-            title=grid.title,
-            measure=grid.measure,
-            unit=grid.unit,
-            row_name=grid.row_name,
-            column_name=grid.column_name,
-            rows=grid.rows,
+        replace(
+            grid,
             columns=grid.columns[at : at + step],
             cells=tuple(row[at : at + step] for row in grid.cells),
-            signed=grid.signed,
-            empty=grid.empty,
         )
         for at in range(0, max(1, len(grid.columns)), step)
     ]
+
+
+def _halves_mark(top: Cell | None, bottom: Cell | None) -> tuple[str, Cell | None]:
+    """The mark of what lies within chance in two rows of data: it has no colour, and this sign."""
+    upper = top is not None and within_chance(top)
+    lower = bottom is not None and within_chance(bottom)
+    if upper and lower:
+        return WITHIN, top
+    return "", None
 
 
 def _short(grid: Grid) -> Callable[[float], str]:

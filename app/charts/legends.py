@@ -9,10 +9,19 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.charts.curves import sign
-from app.charts.lines import Line, fitted
+from app.charts.lines import Line, fitted, length, padded
+from app.charts.names import CONTROL_WORDS, has_controls
 from app.charts.palette import STEPS, Palette, hex_of
-from app.charts.scales import Scale, formatter
-from core.views import Lines, Series
+from app.charts.scales import (
+    UNDEFINED,
+    WITHIN,
+    Scale,
+    cells,
+    formatter,
+    has_undefined,
+    within_chance,
+)
+from core.views import Grid, Lines, Series
 
 LONGEST_NAME = 28
 
@@ -29,40 +38,83 @@ def series_of(figure: Lines) -> list[Series]:
 def series_legend(
     figure: Lines, width: int, palette: Palette, values: Sequence[str] = (), chosen: int = -1
 ) -> list[Line]:
-    """Sign, name and (where given) value of every series, in as many rows as they need."""
-    rows: list[Line] = [[]]
-    used = 0
-    for index, series in enumerate(series_of(figure)):
-        style = palette.line(index, series.control)
-        name = fitted(series.name, min(cell_len(series.name), LONGEST_NAME, width - 4))
-        if series.control:
-            name += " (control)"
-        value = f" {values[index]}" if index < len(values) else ""
-        size = 2 + cell_len(name) + len(value) + 2
-        if used and used + size > width:
-            rows.append([])
-            used = 0
-        strong = style + Style(bold=True, underline=index == chosen)
-        rows[-1] += [Segment(sign(index, series) + " ", style), Segment(name, strong)]
-        rows[-1] += [Segment(value, Style(color=palette.text)), Segment("  ")]
-        used += size
-    return rows
+    """Sign, name and (where given) value of every series, in columns, in as few rows as fit."""
+    entries = [
+        _entry(index, series, width, palette, values, index == chosen)
+        for index, series in enumerate(series_of(figure))
+    ]
+    for across in range(max(1, len(entries)), 0, -1):
+        sizes = [max(map(length, entries[at::across])) for at in range(min(across, len(entries)))]
+        if sum(sizes) - 2 <= width:
+            break
+    return [
+        [
+            segment
+            for entry, size in zip(entries[at : at + across], sizes, strict=False)
+            for segment in padded(entry, size)
+        ]
+        for at in range(0, max(1, len(entries)), across)
+    ]
+
+
+def grid_notes(grid: Grid, *, dense: bool = False) -> list[str]:
+    """What the marks in a matrix or heat map mean, as far as it has them."""
+    notes = []
+    if any(within_chance(cell) for cell in cells(grid)):
+        notes.append("blank: within chance" if dense else f"dim {WITHIN} within chance")
+    if has_undefined(grid):
+        notes.append(f"{UNDEFINED} undefined")
+    if has_controls(grid):
+        notes.append(CONTROL_WORDS)
+    return notes
 
 
 def scale_legend(
-    scale: Scale, width: int, palette: Palette, *, colour: bool = True, undefined: bool = False
+    scale: Scale,
+    width: int,
+    palette: Palette,
+    *,
+    colour: bool = True,
+    notes: Sequence[str] = (),
 ) -> Line:
-    """The ends of a scale with its ramp between them."""
+    """The ends of a scale with its ramp between them, then as many of the notes as fit."""
     write = formatter([scale.low, scale.high], scale.signed)
     text, dim = Style(color=palette.text), Style(color=palette.dim)
     low, high = write(scale.low), write(scale.high)
     if not colour:
-        return [Segment(f"range {low} to {high}"[:width])]
-    size = max(4, min(24, width - len(low) - len(high) - 20))
-    ramp = palette.ramp(scale.signed)
-    colours = [hex_of(ramp[round(i * (STEPS - 1) / (size - 1))]) for i in range(size)]
-    line = [Segment(low + " ", text), *(Segment("█", Style(color=c)) for c in colours)]
-    line.append(Segment(" " + high, text))
-    if undefined:
-        line.append(Segment("   · undefined", dim))
+        line = [Segment(f"range {low} to {high}"[:width])]
+    else:
+        room = width - len(low) - len(high) - 2
+        size = max(4, min(24, room - sum(len(note) + 3 for note in notes)))
+        size = max(size, min(8, room))
+        ramp = palette.ramp(scale.signed)
+        colours = [hex_of(ramp[round(i * (STEPS - 1) / (size - 1))]) for i in range(size)]
+        line = [Segment(low + " ", text), *(Segment("█", Style(color=c)) for c in colours)]
+        line.append(Segment(" " + high, text))
+    for note in notes:
+        if length(line) + len(note) + 3 <= width:
+            line.append(Segment(f"   {note}", dim if colour else None))
     return line
+
+
+def _entry(
+    index: int,
+    series: Series,
+    width: int,
+    palette: Palette,
+    values: Sequence[str],
+    chosen: bool,
+) -> Line:
+    style = palette.line(index, series.control)
+    name = fitted(series.name, min(cell_len(series.name), LONGEST_NAME, width - 4))
+    if series.control:
+        name += " (control)"
+    value = f" {values[index]}" if index < len(values) else ""
+    strong = style + Style(bold=True, underline=chosen)
+    return [
+        Segment(sign(index, series) + " ", style),
+        Segment(name, strong),
+        Segment(value, Style(color=palette.text, bold=chosen)),
+        Segment("  "),
+    ]
+

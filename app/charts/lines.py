@@ -67,6 +67,27 @@ def beside(blocks: Iterable[list[Line]], gap: int) -> list[Line]:
     return rows
 
 
+def difference(before: Line, after: Line) -> tuple[int, int] | None:
+    """From which cell up to which two rows of one length differ, if they do."""
+    if before == after:
+        return None
+    old, new = _apart(before), _apart(after)
+    apart = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
+    if len(old) != len(new):
+        apart.append(max(len(old), len(new)) - 1)
+    return (apart[0], apart[-1] + 1) if apart else None
+
+
+def _apart(line: Line) -> list[tuple[str, Style | None]]:
+    """A row cell by cell; the second cell of a wide character is empty."""
+    cells: list[tuple[str, Style | None]] = []
+    for segment in line:
+        for character in segment.text:
+            cells.append((character, segment.style))
+            cells += [("", segment.style)] * (cell_len(character) - 1)
+    return cells
+
+
 def text_of(lines: Iterable[Line], colour: bool) -> str:
     """Lines as a string, with or without ANSI colours."""
     if not colour:

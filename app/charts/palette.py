@@ -22,14 +22,30 @@ GLYPHS = "●■▲◆○□△◇▼"
 
 CONTROL_GLYPH = "·"
 
+FAINTNESS = 0.35
+"""How far what is not selected fades towards the background."""
+
 _VIRIDIS = (
     "440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b",
     "fde725",
 )  # fmt: skip
 _DIVERGING = ("1236b8", "2f58b0", "4d648f", "666a72", "a08a62", "d69f48", "ffbe3d")
+# Colours that a terminal of 256 has: blends would fall on neighbours in no order.
+_MANY = (
+    "5f005f", "5f00af", "005faf", "0087af", "00af87", "00d787", "5fd75f", "afd700", "ffd700",
+    "ffff5f",
+)  # fmt: skip
+_MANY_DIVERGING = (
+    "0000af", "0000ff", "005fd7", "5f87af", "878787", "af875f", "d78700", "ffaf00", "ffd75f",
+)  # fmt: skip
 # The 16 colours of a bare terminal, in the order of their lightness.
 _FEW = ("000000", "0000aa", "5555ff", "00aaaa", "55ffff", "ffffff")
 _FEW_DIVERGING = ("0000aa", "0000aa", "555555", "aa5500", "ffff55")
+_BROWN = (0xAA, 0x55, 0x00)  # one of the 16, which many terminals show as a bright olive
+_FEW_SERIES = {
+    "dark": ("#55ffff", "#ffff55", "#55ff55", "#ff55ff", "#ff5555", "#5555ff", "#aa5500"),
+    "light": ("#0000aa", "#aa0000", "#00aaaa", "#aa00aa", "#aa5500", "#5555ff", "#555555"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,8 @@ class Palette:
     series: tuple[str, ...]
     sequential: tuple[RGB, ...]
     diverging: tuple[RGB, ...]
+    blends: bool = True
+    """Can colours be mixed? Not where the terminal has but a few."""
 
     def ramp(self, signed: bool) -> tuple[RGB, ...]:
         """The ramp of a figure whose values do, or don't, lie about zero."""
@@ -54,13 +72,28 @@ class Palette:
             return Style(color=self.dim)
         return Style(color=self.series[index % len(self.series)])
 
+    def faint(self, style: Style) -> Style:
+        """The same style a step towards the background: for what lies beneath a selection."""
+        if not self.blends or style.color is None:
+            return style
+        behind = (13, 17, 23) if self.name == "dark" else (255, 255, 255)
+        pairs = zip(style.color.get_truecolor(), behind, strict=True)
+        mixed = [round(a + (b - a) * FAINTNESS) for a, b in pairs]
+        return style + Style(color=hex_of((mixed[0], mixed[1], mixed[2])))
+
 
 @cache
 def on(background: str, colours: int = 1 << 24) -> Palette:
     """The palette for a `dark` or `light` background in a terminal with that many colours."""
-    few = colours <= 16
-    sequential = ramp(_FEW, blend=False) if few else ramp(_VIRIDIS)
-    diverging = ramp(_FEW_DIVERGING, blend=False) if few else ramp(_DIVERGING)
+    if colours <= 16:
+        ramps = ramp(_FEW, blend=False), ramp(_FEW_DIVERGING, blend=False)
+        series = _FEW_SERIES["light" if background == "light" else "dark"]
+        if background == "light":
+            return Palette("light", "#000000", "#555555", "#0000aa", series, *ramps, blends=False)
+        return Palette("dark", "#ffffff", "#aaaaaa", "#55ffff", series, *ramps, blends=False)
+    many = colours <= 256
+    sequential = ramp(_MANY, blend=False) if many else ramp(_VIRIDIS)
+    diverging = ramp(_MANY_DIVERGING, blend=False) if many else ramp(_DIVERGING)
     if background == "light":
         series = ("#0072b2", "#b35c00", "#00795a", "#a8437f", "#7a6c00", "#c0392b", "#4a4a8a")
         return Palette("light", "#24292f", "#8a9099", "#0550ae", series, sequential, diverging)
@@ -89,6 +122,8 @@ def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
 @cache
 def ink(background: RGB) -> str:
     """Black or white: whichever is read better on this colour."""
+    if background == _BROWN:
+        return "#000000"
     return "#000000" if luminance(background) > 0.18 else "#ffffff"
 
 

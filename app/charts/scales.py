@@ -10,6 +10,11 @@ from app.charts.palette import STEPS
 from core.views import Cell, Figure, Grid
 
 UNDEFINED = "·"
+WITHIN = "~"
+"""Follows a number that chance alone could have given."""
+
+SPREADS = 2
+"""How many standard deviations from chance a value must lie to count as beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,24 @@ def shown(figure: Figure) -> list[float]:
 def has_undefined(figure: Figure) -> bool:
     """Is any measured cell without a value?"""
     return any(cell.shown is None for cell in cells(figure))
+
+
+def within_chance(cell: Cell) -> bool:
+    """Is what the cell shows no further from chance than chance spreads?
+
+    `chance` and its spread are those of the raw value, whichever reading is shown. Where chance
+    itself is shown there is nothing to ask.
+    """
+    if cell.value is None or cell.chance is None or not cell.chance_sd:
+        return False
+    if cell.shown is None or cell.shown not in (cell.value, cell.excess):
+        return False
+    return abs(cell.value - cell.chance) < SPREADS * cell.chance_sd
+
+
+def shows_interval(cell: Cell) -> bool:
+    """Does the cell show the value that its interval is about?"""
+    return cell.low is not None and cell.high is not None and cell.shown == cell.value
 
 
 def scale_of(figure: Figure) -> Scale:

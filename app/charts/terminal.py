@@ -6,10 +6,10 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.charts import bars, curves, grids
-from app.charts.legends import scale_legend, series_legend
+from app.charts.legends import grid_notes, scale_legend, series_legend
 from app.charts.lines import Line, fitted, padded, text_of
 from app.charts.palette import Palette, on
-from app.charts.scales import cells, has_undefined, scale_of
+from app.charts.scales import UNDEFINED, has_undefined, scale_of
 from app.text import plain
 from core.views import Figure, Grid, Kind, Lines
 
@@ -63,7 +63,9 @@ def _grid(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line
         lines.append(painter.heading())
         lines += [painter.line(y) for y in range(len(part.rows))]
     scale = scale_of(figure)
-    return [*lines, scale_legend(scale, width, palette, colour=colour)]
+    notes = [note for note in grid_notes(figure) if UNDEFINED not in note]  # it has its own line
+    lines.append(scale_legend(scale, width, palette, colour=colour, notes=notes))
+    return lines
 
 
 def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
@@ -71,13 +73,12 @@ def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line
         return [[Segment("No values yet.")]]
     painter = bars.Painter(figure, width, palette, colour)
     lines = [painter.line(y) for y in range(len(painter.places))]
-    if any(cell.chance is not None and cell.shown == cell.value for cell in cells(figure)):
-        lines.append([Segment(f"{bars.CHANCE} what chance alone gives", Style(color=palette.dim))])
-    return lines
+    words = "   ".join(bars.notes(figure))
+    return [*lines, [Segment(words, Style(color=palette.dim))]] if words else lines
 
 
 def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:
     if not has_undefined(figure):
         return []
-    words = f"· undefined: {plain(figure.empty) or 'no value'}"
+    words = f"{UNDEFINED} undefined: {plain(figure.empty) or 'no value'}"
     return [[Segment(fitted(words, width).rstrip(), Style(color=palette.dim))]]

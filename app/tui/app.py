@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from app.text import plain
 from app.tui import theme
 from app.tui.keys import ACTIONS, Where, bindings
 from app.tui.screens.runs import RunsScreen, Unreadable
@@ -46,8 +47,9 @@ class TauscopeApp(App[str | None]):
     def __init__(self, db_url: str | None) -> None:
         super().__init__()
         self.source = Source(db_url)
-        self.register_theme(theme.DARK)
-        self.register_theme(theme.LIGHT)
+        bare = self.console.color_system == "standard"
+        for each in (theme.DARK, theme.LIGHT):
+            self.register_theme(theme.bare(each) if bare else each)
         self.theme = theme.DARK.name
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -105,7 +107,7 @@ def run(db_url: str | None) -> None:
     """Open the workstation on a database (None: the user's own)."""
     trouble = TauscopeApp(db_url).run()
     if trouble:
-        sys.exit(trouble)
+        sys.exit(plain(trouble))
 
 
 def _has(owner: object, binding_id: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from app.charts.scales import exact
+from app.charts.scales import SPREADS, exact
 from core.views import Cell
 
 
@@ -40,7 +40,8 @@ def yardsticks(cell: Cell | None) -> list[str]:
         said.append(f"chance {exact(cell.chance)}{spread}")
     score = z_score(cell)
     if score is not None:
-        said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}")
+        near = " (within chance)" if abs(score) < SPREADS else ""
+        said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{near}")
     if cell.excess is not None:
         said.append(f"excess {format(cell.excess, '+.6g')}")
     if cell.low is not None and cell.high is not None:

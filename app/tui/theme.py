@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.theme import Theme
 
 DARK = Theme(
@@ -45,6 +47,33 @@ LIGHT = Theme(
         "border-blurred": "#d3d9df",
     },
 )
+
+_BARE = {
+    DARK.name: ("#ffffff", "#000000", "#55ffff", "#55ff55", "#ffff55", "#ff5555"),
+    LIGHT.name: ("#000000", "#ffffff", "#0000aa", "#00aa00", "#aa5500", "#aa0000"),
+}
+_BARE_VARIABLES = {
+    DARK.name: {"muted": "#aaaaaa", "line": "#0000aa", "border": "#aaaaaa"},
+    LIGHT.name: {"muted": "#555555", "line": "#aaaaaa", "border": "#555555"},
+}
+
+
+def bare(theme: Theme) -> Theme:
+    """The theme in the 16 colours of a bare terminal, where shades of grey fall together."""
+    foreground, background, accent, success, warning, error = _BARE[theme.name]
+    return replace(
+        theme,
+        foreground=foreground,
+        background=background,
+        surface=background,
+        panel=background,
+        primary=accent,
+        accent=accent,
+        success=success,
+        warning=warning,
+        error=error,
+        variables={**theme.variables, **_BARE_VARIABLES[theme.name]},
+    )
 
 
 def other(name: str) -> str:

@@ -153,7 +153,7 @@ def _measure(
     """The measurements of each matrix of a batch, and the first one's curves over k."""
     from core import linalg
 
-    found = linalg.align(basis, update) if basis.kmax else None
+    found = linalg.align(basis, update, gram) if basis.kmax else None
     columns = {
         "concentration": linalg.concentration(gram).tolist(),
         "amplification": linalg.amplification(

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.color import Color
+from rich.segment import Segment
 from rich.text import Text
 
-from app.charts import curves, draw
-from app.charts.legends import series_of
+from app.charts import bars as bar_charts
+from app.charts import curves, draw, grids
+from app.charts.legends import grid_notes, series_legend, series_of
+from app.charts.lines import difference
 from app.charts.palette import STEPS, luminance, on
-from app.charts.scales import Scale, formatter, scale_of, tick_labels, ticks
+from app.charts.scales import (
+    Scale,
+    formatter,
+    scale_of,
+    tick_labels,
+    ticks,
+    within_chance,
+)
 from core.views import Cell, Grid, Lines, Panel, Series
 
 MODELS = ("instruct", "medical", "maths", "retrained")
@@ -193,7 +205,7 @@ def test_threads_draw_the_same_as_one_alone() -> None:
 
 
 @pytest.mark.parametrize("background", ["dark", "light"])
-@pytest.mark.parametrize("colours", [16, 1 << 24])
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
 def test_ramps_grow_lighter_all_the_way(background: str, colours: int) -> None:
     palette = on(background, colours)
     for ramp in (palette.sequential, palette.diverging):
@@ -231,3 +243,172 @@ def test_numbers_of_one_figure_share_a_form() -> None:
     assert (write(0.5), write(-0.25)) == ("+0.500", "-0.250")
     assert formatter([1e-5])(1e-5) == "1.0e-5"
     assert formatter([12345.6])(12345.6) == "12346"
+
+
+def test_ramps_of_256_colours_name_only_colours_that_are_there() -> None:
+    levels = {0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF}
+    palette = on("dark", 256)
+    for ramp in (palette.sequential, palette.diverging):
+        assert {channel for colour in ramp for channel in colour} <= levels
+
+
+@pytest.mark.parametrize(
+    ("at", "near"),
+    [
+        (Cell(0.26, 0.26, 0.25, 0.01), True),
+        (Cell(0.28, 0.28, 0.25, 0.01), False),
+        (Cell(0.22, 0.22, 0.25, 0.01), False),
+        (Cell(0.01, 0.26, 0.25, 0.01, excess=0.01), True),
+        (Cell(0.01, 0.50, 0.25, 0.01, excess=0.01), False),  # a small excess, yet far out
+        (Cell(0.25, 0.26, 0.25, 0.01, excess=0.01), False),  # chance itself is shown
+        (Cell(0.26, 0.26, 0.25, None), False),
+        (Cell(0.26, 0.26, 0.25, 0.0), False),
+        (Cell(0.26, 0.26), False),
+        (Cell(None, None, 0.25, 0.01), False),
+    ],
+)
+def test_chance_is_held_against_the_raw_value(at: Cell, near: bool) -> None:
+    assert within_chance(at) is near
+
+
+def chancy() -> Grid:
+    """One cell within chance, one beyond it, one undefined."""
+    cells = ((cell(0.255, 0.25), cell(0.9, 0.25), cell(None)),)
+    return grid(("0",), ("q", "k", "v"), cells, signed=False)
+
+
+def test_what_lies_within_chance_is_marked_without_colour_too() -> None:
+    text = draw(chancy(), "heatmap", width=80, height=24, colour=False)
+    assert "0.255~" in text
+    assert "0.900~" not in text
+    assert "~ within chance" in text
+    assert "~" not in draw(matrix(), "matrix", width=80, height=24, colour=False)
+
+
+def test_what_lies_within_chance_has_no_colour_of_the_ramp() -> None:
+    figure = chancy()
+    layout = grids.layout(figure, 80, 10)
+    painted = grids.Painter(figure, layout, on("dark")).line(layout.tall // 2)
+    near, far = painted[1], painted[2]
+    assert near.style is not None
+    assert near.style.bgcolor is None
+    assert far.style is not None
+    assert far.style.bgcolor is not None
+    dense = replace(layout, halves=True, numbers=False)
+    row = grids.Painter(figure, dense, on("dark")).line(0)
+    assert row[1].style is not None
+    assert row[1].style.bgcolor is None
+    assert grid_notes(figure, dense=True)[0] == "blank: within chance"
+
+
+def test_controls_are_set_in_brackets() -> None:
+    controlled = replace(matrix(), controls=frozenset({"retrained"}))
+    for kind, figure in (
+        ("matrix", controlled),
+        ("bars", replace(bars(), controls=frozenset({"retrained"}))),
+    ):
+        text = draw(figure, kind, width=90, height=24, colour=False)
+        assert "(retrained)" in text
+        assert "(medical)" not in text
+        assert "a control" in text
+        coloured = draw(figure, kind, width=90, height=24, colour=True)
+        names = [s for s in Text.from_ansi(coloured).split("\n") if "(retrained)" in s.plain]
+        dim = Color.parse(on("dark").dim).get_truecolor()
+        shades = {
+            span.style.color.triplet
+            for row in names
+            for span in row.spans
+            if "retrained" in row.plain[span.start : span.end]
+        }
+        assert shades == {dim}
+
+
+def test_a_module_that_is_called_like_a_control_is_none() -> None:
+    figure = replace(chancy(), row_name="layer", controls=frozenset({"q", "0"}))
+    text = draw(figure, "heatmap", width=80, height=24, colour=False)
+    assert "(" not in text.split("within chance")[0]
+
+
+def test_bars_draw_their_intervals() -> None:
+    values = ((Cell(0.5, 0.5, low=0.4, high=0.7), Cell(-0.5, -0.5, low=-0.6, high=-0.4)),)
+    figure = grid(("medical",), ("attention", "mlp"), values)
+    text = draw(figure, "bars", width=80, height=24, colour=False).split("\n")
+    up, down = (next(t for t in text if name in t) for name in ("attention", "mlp"))
+    assert up.index("│") < up.index("├") < up.rindex("█") < up.index("┤")
+    assert down.index("├") < down.index("┤") < down.index("│")
+    assert "├─┤ 95 %" in text[-1]
+    assert "+0.400 to +0.700" in draw(figure, "bars", width=120, height=24, colour=False)
+    painter = bar_charts.Painter(figure, 80, on("dark"))
+    inside = next(segment for segment in painter.line(0) if "├" in segment.text)
+    assert inside.style is not None
+    assert inside.style.bgcolor is not None, "the bar shows behind its interval"
+
+
+def test_an_excess_has_no_interval_of_the_raw_value() -> None:
+    values = ((Cell(0.1, 0.5, 0.4, 0.01, excess=0.1, low=0.4, high=0.7),),)
+    text = draw(grid(("m",), ("mlp",), values), "bars", width=120, height=24, colour=False)
+    assert "├" not in text
+    assert "0.700" not in text
+
+
+def test_rows_grow_where_there_is_room() -> None:
+    figure = grid(
+        tuple(map(str, range(4))), ("q", "k"), tuple((cell(0.1 * i), cell(0.2)) for i in range(4))
+    )
+    assert grids.layout(figure, 90, 40).tall == 5
+    assert grids.layout(figure, 90, 12).tall == 3
+    assert grids.layout(figure, 90, 3).tall == 1
+    for height in (3, 8, 12, 40):
+        assert grids.layout(figure, 90, height).rows(figure) <= max(4, height)
+
+
+def test_the_chosen_series_lies_on_top_with_all_its_signs() -> None:
+    def same(name: str) -> Series:
+        return Series(name, tuple(range(20)), tuple(cell(0.5) for _ in range(20)))
+
+    panel = Panel("all", tuple(same(name) for name in MODELS[:3]))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(panel,))
+    palette = on("dark")
+    drawn = curves.picture(figure, width=90, height=12, palette=palette, chosen="medical")
+    text = "\n".join("".join(s.text for s in line) for line in drawn.lines)
+    assert text.count("■") == 20
+    assert "●" not in text
+    styles = {s.style.color.name for line in drawn.lines for s in line if s.text.strip() == "■"}
+    assert styles == {palette.series[1]}
+    apart = curves.picture(figure, width=90, height=12, palette=palette)
+    text = "\n".join("".join(s.text for s in line) for line in apart.lines)
+    assert all(text.count(sign) > 1 for sign in "●■▲"), "those on one point take turns"
+
+
+def test_series_look_the_same_in_all_panels() -> None:
+    whole = Panel("attention", tuple(Series(n, (0, 1), (cell(0.1), cell(0.2))) for n in MODELS))
+    part = Panel("mlp", whole.series[2:3])
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(whole, part))
+    drawn = curves.picture(figure, width=120, height=14, palette=on("dark"))
+    rows = ["".join(s.text for s in line) for line in drawn.lines]
+    right = "".join(row[drawn.frames[1].left :] for row in rows)
+    assert "▲" in right
+    assert "●" not in right
+
+
+def test_many_series_stand_in_columns() -> None:
+    names = ("control", "medical", "medical-qa", "maths", "instruct", "code", "law", "finance")
+    panel = Panel("all", tuple(Series(name, (0,), (cell(0.1),)) for name in names))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(panel,))
+    rows = series_legend(figure, 80, on("dark"), ["0.100"] * len(names), 2)
+    text = ["".join(s.text for s in row) for row in rows]
+    assert len(text) == 2
+    assert max(cell_len(row.rstrip()) for row in text) <= 80
+    assert all(any(name in row for row in text) for name in names)
+    starts = [[i for i, c in enumerate(row) if c in "●■▲◆○□△◇"] for row in text]
+    assert set(starts[1]) <= set(starts[0])
+
+
+def test_the_difference_of_two_rows_is_where_they_differ() -> None:
+    style, other = on("dark").line(0, False), on("dark").line(1, False)
+    before = [Segment("abc", style), Segment("def", style)]
+    assert difference(before, [Segment("abcdef", style)]) is None
+    assert difference(before, [Segment("abXdef", style)]) == (2, 3)
+    assert difference(before, [Segment("abcd", style), Segment("ef", other)]) == (4, 6)
+    wide = [Segment("宽a", style)]
+    assert difference(wide, [Segment("宽b", style)]) == (2, 3)

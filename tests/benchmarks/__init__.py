@@ -4,3 +4,7 @@ workload.py   synthetic checkpoints of real widths
 weights.py    the pass over the weights, alignment, and what stands around them
 screens.py    how soon the workstation opens
 """
+
+from app.environment import tune
+
+tune()  # as the worker does, before numpy and torch are imported

@@ -114,12 +114,14 @@ def _load_and_loop(folders: list[Path]) -> None:
 def _memory(folders: list[Path]) -> Row:
     """Peak memory of a pass above an interpreter that has imported the same, in a process."""
     script = (
-        "import resource, sys; from pathlib import Path\n"
+        "import re, sys; from pathlib import Path\n"
         "import core.family, core.weights, core.study\n"
         "from tests.benchmarks import weights\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "status = lambda: open('/proc/self/status').read()\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', status())[1])\n"
+        "before = peak()\n"
         "weights.moments_pass([Path(p) for p in sys.argv[1:]])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+        "print(peak() - before)"
     )
     out = subprocess.run(
         [sys.executable, "-c", script, *map(str, folders)],
@@ -157,7 +159,7 @@ def _alignment() -> Iterator[Row]:
 
 
 def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
-    """All measures of one matrix, the ranks of Δ and the basis of W included."""
+    """All measures of one matrix, the basis of W included."""
     from core import linalg
     from core.analyses.alignment import AlignmentParameters, _measure
 
@@ -165,7 +167,6 @@ def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
     basis = linalg.decompose(linalg.working(W[None]), energy=p.energy, rank=p.rank)
     update = linalg.working(D[None])
     product = linalg.gram(update)
-    linalg.spectrum_of_gram(product).effective_rank()
     return _measure(basis, update, product, p)[0][0]
 
 

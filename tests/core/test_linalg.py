@@ -163,7 +163,7 @@ def test_the_way_of_large_matrices_agrees_in_float32(
 def test_curves_hold_every_rank() -> None:
     W, D = _matrix((20, 30), 0), torch.randn(20, 30, dtype=torch.float64)
     basis = linalg.decompose(W[None], energy=0.95, rank=None)
-    curve = linalg.align(basis, D[None])
+    curve = linalg.align(basis, D[None], linalg.gram(D[None]))
     U, _, Vt = np.linalg.svd(W.numpy())
     total = float((D**2).sum())
     for k in range(1, basis.kmax + 1):

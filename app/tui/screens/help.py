@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -16,6 +16,10 @@ from textual.widgets import Static
 
 from app.text import plain
 from app.tui.keys import Where, actions
+
+if TYPE_CHECKING:
+    from core.measurement import MetricSpec
+    from core.views import View
 
 HEADINGS: dict[Where, str] = {
     "runs": "Runs",
@@ -42,6 +46,17 @@ def keys_table(places: Sequence[Where]) -> Content:
         rows += [_row(shown, words) for shown, words in said]
         blocks.append(Content("\n").join(rows))
     return Content("\n\n").join(blocks)
+
+
+def pane_topics(view: View, spec: MetricSpec | None) -> list[Topic]:
+    """How to read a picture and the measure that it shows."""
+    topics = [Topic(view.title, (view.caption,))]
+    if spec is not None:
+        unit = f"Unit: {spec.unit}." if spec.unit else ""
+        better = "" if spec.better == "neither" else f"{spec.better.capitalize()} is better."
+        empty = f"Empty where {spec.empty}." if spec.empty else ""
+        topics.append(Topic(spec.title, (spec.description, unit, better, empty)))
+    return topics
 
 
 def _row(shown: str, words: str) -> Content:

@@ -5,30 +5,27 @@ Built from what the analyses declare; knows none of them by name. Reads, never c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
-from app.tui import wording
+from app.tui import standing, wording
+from app.tui.feed import POLL, Feed
 from app.tui.keys import Where, actions, bindings
 from app.tui.screens.control import ask_to_cancel, resume
-from app.tui.screens.help import Topic
-from app.tui.source import Drawn, Source
-from app.tui.widgets.bar import Piece, Row, keys_line, tabs_line, two_ends
+from app.tui.screens.help import Topic, pane_topics
+from app.tui.source import Source
+from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pane import Pane
-from core.errors import TauscopeError
 from core.registry import Analysis
 from core.views import Selector
 from storage.runs import RunSummary
 
-POLL = 0.25
 SELECTORS = ("model", "module", "layer")
 
 
@@ -50,21 +47,6 @@ class RunScreen(Screen[None]):
     RunScreen.-zoomed .tab > Pane.-chosen { display: block; border-left: none; }
     """
 
-    @dataclass
-    class Polled(Message):
-        """The database was read: the run as it stands, or why it can't be read."""
-
-        run: RunSummary | None
-        trouble: str = ""
-
-    @dataclass
-    class Ready(Message):
-        """A pane's figure was read."""
-
-        pane: Pane
-        drawn: Drawn | None
-        trouble: str = ""
-
     def __init__(self, source: Source, run_id: str) -> None:
         super().__init__()
         self.source = source
@@ -73,9 +55,10 @@ class RunScreen(Screen[None]):
         self.trouble = ""
         self.analyses: tuple[Analysis, ...] = ()
         self.tab = 0
-        self._reading = False
-        self._skip = 0
+        self.feed = Feed(self, source, run_id)
         self._stale = False
+        self._built = False
+        self._wanted = 0
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -90,24 +73,9 @@ class RunScreen(Screen[None]):
     # Reading
 
     def _poll(self) -> None:
-        """Four times a second while it runs; once a second after that."""
-        self._skip = (self._skip + 1) % 4
-        idle = self.run is not None and self.run.status not in wording.UNDER_WAY
-        if self._reading or self.app.screen is not self or (idle and self._skip):
-            return
-        self._reading = True
-        self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
+        self.feed.poll(self.run)
 
-    def _read(self) -> None:
-        try:
-            message = self.Polled(self.source.run(self.run_id))
-        except TauscopeError as error:
-            message = self.Polled(None, error.title)
-        finally:
-            self._reading = False
-        self.post_message(message)
-
-    async def on_run_screen_polled(self, message: Polled) -> None:
+    async def on_feed_polled(self, message: Feed.Polled) -> None:
         """Show where the run stands; once a second at most, read its pictures anew."""
         self.trouble = message.trouble
         old, new = self.run, message.run
@@ -117,7 +85,7 @@ class RunScreen(Screen[None]):
                 await self._build(new)
             else:
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
-                if old.status != new.status or (self._stale and not self._skip):
+                if old.status != new.status or (self._stale and not self.feed.beat):
                     self._renew()
         for row in self.query(Row):
             row.renew()
@@ -133,55 +101,32 @@ class RunScreen(Screen[None]):
                 pane.add_class("-chosen" if pane is panes[0] else "-later")
             await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
         await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
-        self._go(0)
+        self._built = True
+        self._go(min(self._wanted, len(self.analyses)))
 
     def _renew(self) -> None:
         """Read again what the tab shows."""
         self._stale = False
         if self.tab < len(self.analyses):
             for pane in self._panes():
-                self._want(pane)
+                self.feed.figure(pane)
         else:
-            self._read_facts()
+            self.feed.background()
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
-        self._want(message.pane)
+        self.feed.figure(message.pane)
 
-    def _want(self, pane: Pane) -> None:
-        choice = pane.choice
-
-        def reading() -> None:
-            try:
-                drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice)
-            except TauscopeError as error:
-                self.post_message(self.Ready(pane, None, error.title))
-            else:
-                self.post_message(self.Ready(pane, drawn))
-
-        group = f"{pane.analysis.name}/{pane.view.key}"
-        self.run_worker(reading, thread=True, group=group, exclusive=True, exit_on_error=False)
-
-    def on_run_screen_ready(self, message: Ready) -> None:
+    def on_feed_ready(self, message: Feed.Ready) -> None:
         """Hand a figure to its pane."""
         self.trouble = message.trouble
         if message.drawn is not None:
             message.pane.accept(message.drawn)
         self.query_one("#keys", Row).renew()
 
-    def _read_facts(self) -> None:
-        facts = self.query_one(Facts)
-        run = self.run
-
-        def reading() -> None:
-            try:
-                background = self.source.background(self.run_id)
-            except TauscopeError as error:
-                self.post_message(self.Polled(None, error.title))
-            else:
-                if run is not None:
-                    self.app.call_from_thread(facts.show, run, background)
-
-        self.run_worker(reading, thread=True, group="facts", exclusive=True, exit_on_error=False)
+    def on_feed_known(self, message: Feed.Known) -> None:
+        """Show what else is known of the run."""
+        if self.run is not None:
+            self.query_one(Facts).show(self.run, message.background)
 
     # What is where
 
@@ -219,17 +164,7 @@ class RunScreen(Screen[None]):
 
     def topics(self) -> list[Topic]:
         """How to read what is shown, for the help."""
-        pane = self.pane
-        if pane is None:
-            return []
-        spec = pane.spec
-        topics = [Topic(pane.view.title, (pane.view.caption,))]
-        if spec is not None:
-            unit = f"Unit: {spec.unit}." if spec.unit else ""
-            better = "" if spec.better == "neither" else f"{spec.better.capitalize()} is better."
-            empty = f"Empty where {spec.empty}." if spec.empty else ""
-            topics.append(Topic(spec.title, (spec.description, unit, better, empty)))
-        return topics
+        return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
 
     def places(self) -> tuple[Where, ...]:
         """Where the keys of this screen come from."""
@@ -254,8 +189,10 @@ class RunScreen(Screen[None]):
         return True
 
     def action_tab(self, number: int) -> None:
-        """Go to a tab by its number."""
-        if self.run is not None and number <= len(self.analyses) + 1:
+        """Go to a tab by its number; before there are any, remember it."""
+        if not self._built:
+            self._wanted = number - 1
+        elif number <= len(self.analyses) + 1:
             self._go(number - 1)
 
     def action_next_tab(self) -> None:
@@ -308,12 +245,7 @@ class RunScreen(Screen[None]):
     # Rows
 
     def _title(self, width: int) -> Content:
-        run = self.run
-        if self.trouble:
-            return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
-        if run is None:
-            return two_ends([(" Reading…", "$muted")], [], width)
-        return two_ends([(" tauscope ", "$muted"), (run.name, "bold")], _state(run), width)
+        return standing.title(self.run, self.trouble, width)
 
     def _tabs(self, width: int) -> Content:
         if self.run is None:
@@ -329,16 +261,3 @@ class RunScreen(Screen[None]):
         parameters = tuple(s for s in SELECTORS if s in rest)
         return bool(self.check_action(action, parameters))
 
-
-def _state(run: RunSummary) -> list[Piece]:
-    """Where the run stands, for the right end of the title."""
-    tone = f"${wording.TONES.get(run.status, 'muted')}"
-    sign = wording.SIGNS.get(run.status, "?")
-    plural = "s" if run.warnings != 1 else ""
-    warned = [(f"{run.warnings} warning{plural}  ", "$warning")] if run.warnings else []
-    status = "stopping" if run.cancel_requested and run.status == "running" else run.status
-    if run.status != "running":
-        return [*warned, (f"{sign} {status} ", tone)]
-    done, rest = wording.bar(run, 12)
-    words = f" {wording.percent(run)}  {wording.remaining(run, wording.now())} "
-    return [*warned, (f"{sign} {status} ", tone), (done, tone), (rest, "$muted"), (words, tone)]

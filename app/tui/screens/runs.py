@@ -23,11 +23,23 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 POLL = 0.25
-EMPTY = (
-    "No runs yet.\n\n"
-    "Press n to start a study file, or leave with q and run `tauscope demo`:\n"
-    "it builds a small family of models and looks at what tuning did to it."
-)
+EMPTY = """\
+No runs yet. Two ways to begin:
+
+`n`               start a study file of your own models
+`tauscope demo`   leave with `q` and run this: it makes a small family of models
+                on this machine, then shows what tuning did to each of them
+
+A study file can be as short as this:
+
+    name = "mine"
+    [models]
+    base = "Qwen/Qwen2.5-7B"
+    [models.tuned]
+    medical = "path/to/medical"
+
+`?` explains the keys."""
+"""Words between backticks are keys and commands."""
 
 
 @dataclass
@@ -134,6 +146,7 @@ class RunsScreen(Screen[None]):
         if not self._shown.is_same(words):
             self._shown = words
             self.query_one("#detail", Static).update(words)
+        self.query_one("#detail").display = self.query_one(RunList).current is not None
         self.query_one("#keys", Row).renew()
 
     def on_run_list_opened(self) -> None:

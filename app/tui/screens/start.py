@@ -35,7 +35,9 @@ def matches(typed: str) -> list[str]:
 
 def _offered(path: Path, stem: str) -> bool:
     hidden = path.name.startswith(".") and not stem.startswith(".")
-    return not hidden and (path.suffix == ".toml" or path.is_dir())
+    # A name that acts on the terminal would do so from the line where it is typed.
+    harmless = plain(path.name) == path.name
+    return harmless and not hidden and (path.suffix == ".toml" or path.is_dir())
 
 
 def _written(path: Path, typed: str) -> str:

@@ -10,7 +10,6 @@ from textual.geometry import Region
 
 from app.charts import bars
 from app.charts.lines import Line
-from app.charts.scales import cells
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
 from core.views import Grid
@@ -90,6 +89,4 @@ class BarsView(FigureView):
         return max(1, self.size.height - 1)
 
     def _foot(self) -> Line:
-        marked = any(c.chance is not None and c.shown == c.value for c in cells(self.grid))
-        words = f"{bars.CHANCE} what chance alone gives" if marked else ""
-        return [Segment(words, Style(color=self.palette.dim))]
+        return [Segment("   ".join(bars.notes(self.grid)), Style(color=self.palette.dim))]

@@ -11,7 +11,7 @@ from textual.geometry import Region
 
 from app.charts import curves
 from app.charts.legends import series_legend, series_of
-from app.charts.lines import Line
+from app.charts.lines import Line, difference
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
@@ -23,7 +23,8 @@ class CurvesView(FigureView):
 
     def __init__(self) -> None:
         super().__init__()
-        self._picture = curves.Picture([], ())
+        self._pictures: dict[str, curves.Picture] = {}
+        self._room = (1, 1)
         self._legend = 1
 
     @property
@@ -37,9 +38,38 @@ class CurvesView(FigureView):
 
     def lay_out(self, width: int, height: int) -> None:
         self._legend = len(series_legend(self.lines, width, self.palette, self._values((0, 0))))
-        self._picture = curves.picture(
-            self.lines, width=width, height=max(5, height - self._legend), palette=self.palette
-        )
+        self._room = width, max(5, height - self._legend)
+        self._pictures.clear()
+
+    @property
+    def _picture(self) -> curves.Picture:
+        """The curves, with the series of the cursor on top while the keys act here."""
+        chosen = self._series(self.cursor).name if self.has_focus else ""
+        return self._drawn(chosen)
+
+    def _drawn(self, chosen: str) -> curves.Picture:
+        if chosen not in self._pictures:
+            width, height = self._room
+            self._pictures[chosen] = curves.picture(
+                self.lines, width=width, height=height, palette=self.palette, chosen=chosen
+            )
+        return self._pictures[chosen]
+
+    def watch_cursor(self, old: Place, new: Place) -> None:
+        """Another series on top: paint the cells that this changes, besides the cursor's own."""
+        if self._figure is not None and self.filled() and self.size and self.has_focus:
+            self._ready()
+            before, after = self._series(self.clamped(old)).name, self._series(new).name
+            if before != after:
+                self._strips.clear()
+                self.refresh(*self._changed(self._drawn(before), self._drawn(after)))
+        super().watch_cursor(old, new)
+
+    def _changed(self, before: curves.Picture, after: curves.Picture) -> Iterable[Region]:
+        for y, (old, new) in enumerate(zip(before.lines, after.lines, strict=True)):
+            apart = difference(old, new)
+            if apart is not None:
+                yield Region(apart[0], y + self._legend, apart[1] - apart[0], 1)
 
     def paint(self, y: int, cursor: Place | None) -> Line:
         if y < self._legend:
@@ -105,6 +135,9 @@ class CurvesView(FigureView):
     def _stops(self) -> list[tuple[int, Series]]:
         """Every series of every panel: where the cursor goes up and down."""
         return [(p, s) for p, panel in enumerate(self.lines.panels) for s in panel.series]
+
+    def _series(self, cursor: Place) -> Series:
+        return self._stops()[cursor[0]][1]
 
     def _xs(self) -> list[int]:
         return sorted({x for _, series in self._stops() for x in series.xs})

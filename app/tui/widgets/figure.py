@@ -25,6 +25,9 @@ from core.views import Figure
 
 Place = tuple[int, int]
 
+COLOURS = {"standard": 16, "256": 256}
+"""How many colours a terminal has that has not all of them."""
+
 
 class FigureView(Widget, can_focus=True):
     """One figure with a cursor on it. Kinds override what is marked so."""
@@ -73,9 +76,8 @@ class FigureView(Widget, can_focus=True):
     @property
     def palette(self) -> Palette:
         """The colours for this theme and terminal."""
-        few = self.app.console.color_system == "standard"
         background = "dark" if self.app.current_theme.dark else "light"
-        return on(background, 16 if few else 1 << 24)
+        return on(background, COLOURS.get(self.app.console.color_system or "", 1 << 24))
 
     # What a kind of figure overrides.
 

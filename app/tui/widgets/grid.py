@@ -9,9 +9,8 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.charts import grids
-from app.charts.legends import scale_legend
+from app.charts.legends import grid_notes, scale_legend
 from app.charts.lines import Line, length
-from app.charts.scales import has_undefined
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
 from core.views import Grid
@@ -126,16 +125,17 @@ class GridView(FigureView):
 
     def _foot(self) -> Line:
         palette = self.palette
-        line = scale_legend(
-            self.painter.scale, self.size.width, palette, undefined=has_undefined(self.grid)
-        )
+        words = ""
         if self.bottom():
             last = min(self.top + self._body(), self._rows())
             words = f"{self.grid.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
-            words += f" of {len(self.grid.rows)}"
-            gap = self.size.width - length(line) - len(words)
-            if gap > 1:
-                line += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
+            words = f"   {words} of {len(self.grid.rows)}"
+        notes = grid_notes(self.grid, dense=self.painter.layout.halves)
+        room = max(16, self.size.width - len(words))
+        line = scale_legend(self.painter.scale, room, palette, notes=notes)
+        gap = self.size.width - length(line) - len(words)
+        if words and gap >= 0:
+            line += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
         return line
 
     def _row_name(self, text_row: int) -> str:

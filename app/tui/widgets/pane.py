@@ -153,9 +153,12 @@ class Pane(Vertical):
             return two_ends(title, [], width)
         pairs = steering.described(self.view, self.choice, self.spec)
         unit = self.spec.unit if self.spec else ""
+        controls = self.drawn.catalogue.controls if self.drawn else frozenset()
         pieces: list[tuple[str, str]] = []
         for name, value in pairs:
             words = f"{value} [{unit}]" if name == "measure" and unit else value
+            if name == "model" and value in controls:
+                words = f"{value} (control)"
             pieces += [("  " if pieces else " ", ""), (f"{name} ", "$muted"), (words, "bold")]
         used = sum(len(plain(text)) for text, _ in pieces)
         if used + len(self.view.title) + 4 > width:

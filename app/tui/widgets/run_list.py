@@ -88,6 +88,13 @@ def _progress(run: RunSummary, now: datetime, tone: Style, muted: Style) -> Line
     return [Segment(done, tone), Segment(rest, muted), Segment(exactly(words, PROGRESS - 6))]
 
 
+def _said(words: str, colours: dict[str, str]) -> Line:
+    """Our own words, with those between backticks made to stand out."""
+    strong = Style(color=colours["accent"], bold=True)
+    parts = enumerate(words.split("`"))
+    return [Segment("  "), *(Segment(text, strong if i % 2 else None) for i, text in parts)]
+
+
 class RunList(Widget, can_focus=True):
     """The runs, newest first. The selection follows its run when others come and go."""
 
@@ -146,8 +153,8 @@ class RunList(Widget, can_focus=True):
         width = self.size.width
         if not self.runs:
             words = self.empty.split("\n")
-            strip = Strip([Segment("  " + words[y - 1] if 1 <= y <= len(words) else "")])
-            return strip.adjust_cell_length(width).apply_style(self.rich_style)
+            said = _said(words[y - 1], self._colours()) if 1 <= y <= len(words) else []
+            return Strip(said).adjust_cell_length(width).apply_style(self.rich_style)
         colours = self._colours()
         if y == 0:
             line = [Segment(heading(width), Style(color=colours["muted"]))]

@@ -1,0 +1,40 @@
+"""How rows, columns and series are called in a figure: controls are set in brackets.
+
+Brackets need no colour and no room for a word. Knows no layout.
+"""
+
+from __future__ import annotations
+
+from core.views import Grid
+
+CONTROL_WORDS = "(name) a control"
+
+
+def row_names(grid: Grid) -> tuple[str, ...]:
+    """The names of a grid's rows as they are written."""
+    return tuple(_written(name, is_control_row(grid, i)) for i, name in enumerate(grid.rows))
+
+
+def column_names(grid: Grid) -> tuple[str, ...]:
+    """The names of a grid's columns as they are written."""
+    return tuple(_written(name, is_control_column(grid, j)) for j, name in enumerate(grid.columns))
+
+
+def is_control_row(grid: Grid, i: int) -> bool:
+    """Is the row that of a control model? Modules and layers never are, whatever their names."""
+    return grid.row_name == "model" and grid.rows[i] in grid.controls
+
+
+def is_control_column(grid: Grid, j: int) -> bool:
+    """Is the column that of a control model?"""
+    return grid.column_name == "model" and grid.columns[j] in grid.controls
+
+
+def has_controls(grid: Grid) -> bool:
+    """Is any row or column a control model's?"""
+    rows = any(is_control_row(grid, i) for i in range(len(grid.rows)))
+    return rows or any(is_control_column(grid, j) for j in range(len(grid.columns)))
+
+
+def _written(name: str, control: bool) -> str:
+    return f"({name})" if control else name

@@ -1,0 +1,107 @@
+"""What the screen of a run reads, off its thread: where the run stands, figures, and the rest.
+
+Owns when to ask the database again. What it finds goes to the screen as messages; shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+from textual.screen import Screen
+
+from app.tui import wording
+from app.tui.source import Background, Drawn, Source
+from core.errors import TauscopeError
+
+if TYPE_CHECKING:
+    from app.tui.widgets.pane import Pane
+    from storage.runs import RunSummary
+
+POLL = 0.25
+
+
+class Feed:
+    """Reads one run for one screen."""
+
+    @dataclass
+    class Polled(Message):
+        """The database was read: the run as it stands, or why it can't be read."""
+
+        run: RunSummary | None
+        trouble: str = ""
+
+    @dataclass
+    class Ready(Message):
+        """A pane's figure was read, or could not be."""
+
+        pane: Pane
+        drawn: Drawn | None
+        trouble: str = ""
+
+    @dataclass
+    class Known(Message):
+        """What is known of the run besides its results was read."""
+
+        background: Background
+
+    def __init__(self, screen: Screen[None], source: Source, run_id: str) -> None:
+        self.screen = screen
+        self.source = source
+        self.run_id = run_id
+        self.beat = 0
+        """Counts polls up to a second: 0 once in four."""
+        self._reading = False
+
+    def poll(self, run: RunSummary | None) -> None:
+        """Ask where the run stands: four times a second while it runs, then once a second."""
+        self.beat = (self.beat + 1) % 4
+        idle = run is not None and run.status not in wording.UNDER_WAY
+        hidden = self.screen.app.screen is not self.screen
+        if self._reading or hidden or (idle and self.beat):
+            return
+        self._reading = True
+        self._apart(self._read, "poll", exclusive=False)
+
+    def figure(self, pane: Pane) -> None:
+        """Read what a pane wants to show."""
+        choice = pane.choice
+
+        def reading() -> None:
+            try:
+                drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice)
+            except TauscopeError as error:
+                self.screen.post_message(self.Ready(pane, None, error.title))
+            else:
+                self.screen.post_message(self.Ready(pane, drawn))
+
+        self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
+
+    def background(self) -> None:
+        """Read what else is known of the run."""
+
+        def reading() -> None:
+            try:
+                background = self.source.background(self.run_id)
+            except TauscopeError as error:
+                self.screen.post_message(self.Polled(None, error.title))
+            else:
+                self.screen.post_message(self.Known(background))
+
+        self._apart(reading, "facts")
+
+    def _read(self) -> None:
+        try:
+            message = self.Polled(self.source.run(self.run_id))
+        except TauscopeError as error:
+            message = self.Polled(None, error.title)
+        finally:
+            self._reading = False
+        self.screen.post_message(message)
+
+    def _apart(self, work: Callable[[], None], group: str, *, exclusive: bool = True) -> None:
+        self.screen.run_worker(
+            work, thread=True, group=group, exclusive=exclusive, exit_on_error=False
+        )

@@ -1,0 +1,72 @@
+"""The documents stay true: what the program has is named where its readers look for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import app
+from core import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("core", "core/analyses", "storage", "app")
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    text = _text("README.md")
+    if not text.strip():
+        pytest.skip("README.md is empty")
+    return text
+
+
+def _modules() -> list[str]:
+    return [
+        f"{room}/{file.name}"
+        for room in ROOMS
+        for file in sorted((ROOT / room).glob("*.py"))
+        if file.name != "__init__.py"
+    ]
+
+
+@pytest.mark.parametrize("analysis", registry.names())
+def test_the_method_names_every_metric_and_parameter(analysis: str) -> None:
+    method, declared = _text("docs/method.md"), registry.get(analysis)
+    assert f"## `{analysis}`" in method
+    named = [*(m.name for m in declared.metrics), *declared.parameters.model_fields]
+    assert [name for name in named if f"`{name}`" not in method] == []
+
+
+def test_the_readme_names_every_command(readme: str) -> None:
+    from app.cli import cli
+
+    names = [
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in cli.registered_commands
+    ]
+    assert len(names) >= 8
+    assert [n for n in names if not re.search(rf"(tauscope |`){n}\b", readme)] == []
+
+
+@pytest.mark.parametrize("module", _modules())
+def test_the_readme_maps_every_module(readme: str, module: str) -> None:
+    name = module.rsplit("/", 1)[-1]
+    assert re.search(rf"(?<![\w-]){re.escape(name)}\b", readme), f"README.md does not name {module}"
+
+
+def test_the_change_log_begins_with_this_version() -> None:
+    found = re.search(r"^## \[?v?(\d+\.\d+\.\d+\S*?)\]?(\s|$)", _text("CHANGELOG.md"), re.MULTILINE)
+    assert found, "CHANGELOG.md has no heading '## VERSION'"
+    assert found[1] == app.__version__
+
+
+@pytest.mark.parametrize("document", ["docs/method.md", "docs/decisions.md"])
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", _text(document)):
+        assert (ROOT / document).parent.joinpath(target).exists(), target

@@ -12,7 +12,7 @@ from core import registry
 from core.errors import RunError
 from core.measurement import COORDINATES, Measurement
 from core.registry import Analysis
-from core.views import GROUPS, MODULES, Figure, View, default_choice, figure, query
+from core.views import GROUPS, MODULES, Figure, View, default_choice, figure, present, query
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -47,7 +47,7 @@ def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...
 def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
     """Every view of an analysis, under its default choice."""
     ranges = runs.catalogue(db, run.id, analysis.name)
-    for view in analysis.views:
+    for view in present(analysis.views, ranges):
         choice = default_choice(view, ranges)
         rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
         drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))

@@ -8,7 +8,7 @@ Refuses to know of databases, terminals and files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.measurement import Measurement, MetricSpec
@@ -30,7 +30,8 @@ class View:
 
     `excess` maps a measure to the metric that holds its excess over chance. `selectors` are the
     coordinates the user steps through one value at a time. `finding` turns the figure under the
-    default choice into one plain sentence.
+    default choice into one plain sentence. A view of a `setting` shows the measurements taken
+    under it, and only exists where there are any.
 
     curves:  x = layer, a series a model, a panel for each of `panels` (modules or groups)
     matrix:  rows = model, columns = reference; one module (and layer) at a time
@@ -49,6 +50,7 @@ class View:
     panels: tuple[str, ...] = ()
     reading: Reading = "raw"
     module: str = ""
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class Catalogue:
     layers: tuple[int, ...]
     modules: tuple[str, ...]
     controls: frozenset[str] = frozenset()
+    settings: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +83,11 @@ class Query:
     layers: Literal["each", "none"] | int
     models: tuple[str, ...] | None = None
     modules: tuple[str, ...] | None = None
+    setting: str = ""
 
     def matches(self, row: Measurement) -> bool:
         """Is this row one of those asked for?"""
-        if row.head is not None or row.expert is not None or row.setting:
+        if row.head is not None or row.expert is not None or row.setting != self.setting:
             return False
         layer = {"each": row.layer is not None, "none": row.layer is None}.get(
             str(self.layers), row.layer == self.layers
@@ -166,6 +170,11 @@ class Grid:
 Figure = Lines | Grid
 
 
+def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
+    """The views that have something to show: those of a setting only where it was measured."""
+    return tuple(v for v in views if not v.setting or v.setting in catalogue.settings)
+
+
 def default_choice(view: View, catalogue: Catalogue) -> Choice:
     """The choice with which a view opens."""
     tuned = [m for m in catalogue.models if m not in catalogue.controls] or list(catalogue.models)
@@ -195,14 +204,15 @@ def query(view: View, choice: Choice) -> Query:
     """The measurements that the view needs under this choice."""
     excess = (view.excess or {}).get(choice.measure)
     metrics = (choice.measure, excess) if excess else (choice.measure,)
+    wanted = Query(metrics=metrics, layers="each", setting=view.setting)
     if view.kind == "curves":
-        return Query(metrics=metrics, layers="each", modules=view.panels)
+        return replace(wanted, modules=view.panels)
     if view.kind == "bars":
-        return Query(metrics=metrics, layers="none", modules=view.panels)
+        return replace(wanted, layers="none", modules=view.panels)
     if view.kind == "heatmap":
-        return Query(metrics=metrics, layers="each", models=(choice.model,))
+        return replace(wanted, models=(choice.model,))
     layers: Literal["none"] | int = "none" if choice.layer is None else choice.layer
-    return Query(metrics=metrics, layers=layers, modules=(choice.module,))
+    return replace(wanted, layers=layers, modules=(choice.module,))
 
 
 def figure(

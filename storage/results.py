@@ -54,18 +54,20 @@ def measurements(
 
 
 def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
-    """What the measurements of an analysis range over, but for heads, experts and settings."""
+    """What the measurements of an analysis range over, but for heads and experts."""
     row = MeasurementRow
-    wanted = _of_run(select(row.layer, row.module), run_id, analysis)
+    wanted = _of_run(select(row.layer, row.module, row.setting), run_id, analysis)
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
         places = connection.execute(wanted.where(*_PLAIN).distinct()).all()
     tuned: dict[str, Any] = study["models"]["tuned"] if study else {}
+    plain = [(layer, module) for layer, module, setting in places if not setting]
     return Catalogue(
         models=tuple(tuned),
-        layers=tuple(sorted({layer for layer, _ in places if layer != OVER_ALL})),
-        modules=tuple(sorted({module for _, module in places if module})),
+        layers=tuple(sorted({layer for layer, _ in plain if layer != OVER_ALL})),
+        modules=tuple(sorted({module for _, module in plain if module})),
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
+        settings=frozenset({setting for _, _, setting in places if setting}),
     )
 
 
@@ -118,13 +120,14 @@ def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
 _PLAIN = (
     MeasurementRow.head == OVER_ALL,
     MeasurementRow.expert == OVER_ALL,
-    MeasurementRow.setting == "",
 )
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:
     row = MeasurementRow
-    conditions: list[ColumnElement[bool]] = [*_PLAIN, row.metric.in_(query.metrics)]
+    conditions: list[ColumnElement[bool]] = [
+        *_PLAIN, row.setting == query.setting, row.metric.in_(query.metrics)
+    ]  # fmt: skip
     if query.layers == "each":
         conditions.append(row.layer != OVER_ALL)
     elif query.layers == "none":

@@ -32,7 +32,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20
 CHANCE = "┊"
 """Marks on a bar what chance alone would give."""
-WHISKERS = "├─┤"
+WHISKERS = ("├", "─", "┤")
 WRITTEN = 92
 """Cells across from which the ends of intervals are written as numbers too."""
 

@@ -117,4 +117,3 @@ def _entry(
         Segment(value, Style(color=palette.text, bold=chosen)),
         Segment("  "),
     ]
-

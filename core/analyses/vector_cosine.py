@@ -207,5 +207,17 @@ ANALYSIS = Analysis(
             module="all",
             finding=finding,
         ),
+        View(
+            key="parents",
+            kind="matrix",
+            title="Cosine, each from its parent",
+            caption="As before, with each vector taken from the model that it was tuned from; "
+            "only pairs with such a model.",
+            measures=("cosine",),
+            selectors=("layer", "module"),
+            module="all",
+            setting=VS_PARENT,
+            finding=finding,
+        ),
     ),
 )

@@ -334,7 +334,7 @@ def test_bars_draw_their_intervals() -> None:
     figure = grid(("medical",), ("attention", "mlp"), values)
     text = draw(figure, "bars", width=80, height=24, colour=False).split("\n")
     up, down = (next(t for t in text if name in t) for name in ("attention", "mlp"))
-    assert up.index("│") < up.index("├") < up.rindex("█") < up.index("┤")
+    assert up.index("├") < up.rindex("█") < up.index("┤")
     assert down.index("├") < down.index("┤") < down.index("│")
     assert "├─┤ 95 %" in text[-1]
     assert "+0.400 to +0.700" in draw(figure, "bars", width=120, height=24, colour=False)

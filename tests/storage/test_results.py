@@ -88,6 +88,7 @@ def test_a_catalogue_is_of_what_was_measured(db: Database, study: Study) -> None
     assert found.controls == {"again"}
     assert found.layers == (1, 3)
     assert found.modules == ("mlp", "q")
+    assert found.settings == {"s"}
 
 
 def test_a_run_sees_only_its_own(db: Database, begin: Callable[..., RunSink]) -> None:

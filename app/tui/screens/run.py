@@ -260,4 +260,3 @@ class RunScreen(Screen[None]):
         action, _, rest = name.partition("(")
         parameters = tuple(s for s in SELECTORS if s in rest)
         return bool(self.check_action(action, parameters))
-

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from rich.segment import Segment
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from app.text import plain
-from app.tui.app import TauscopeApp
+from app.tui.app import TauscopeApp, run
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from app.tui.screens.start import StartScreen
+from app.tui.screens.start import StartScreen, matches
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.run_list import RunList
 from core.views import Query
@@ -109,9 +110,22 @@ async def test_an_empty_database_says_what_to_do(db: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "No runs yet" in words(app))
         assert "tauscope demo" in words(app)
-        assert "Press n" in words(app)
+        assert "start a study file" in words(app)
+        assert "[models.tuned]" in words(app)
+        assert "`" not in words(app)
+        assert_inside(app.screen)
         await pilot.press("enter", "c", "r", "slash")
         assert isinstance(app.screen, RunsScreen)
+
+
+async def test_keys_pressed_before_a_run_is_read_are_kept(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        app.screen.action_open()
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
+        assert app.screen.tab == 2
 
 
 async def test_a_filter_narrows_the_list(filled: Database) -> None:
@@ -464,3 +478,88 @@ async def test_facts_show_the_error_first(filled: Database) -> None:
         assert app.screen.query_one(Facts).has_focus
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+@BOTH
+async def test_another_series_on_top_is_painted_in_full(
+    filled: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot, app)
+        figure = screen.pane.figure if screen.pane else None
+        assert figure is not None
+
+        def painted() -> list[list[Segment]]:
+            strips = app.screen._compositor.render_strips(app.size)
+            return [list(strip) for strip in strips[figure.region.y : figure.region.bottom]]
+
+        for key in ("down", "right", "down", "right", "down", "up", "down", "down"):
+            before = painted()
+            await pilot.press(key)
+            await pilot.pause()
+            piecemeal = painted()
+            figure.scrolled()
+            await pilot.pause()
+            assert piecemeal == painted(), "nothing stale is left"
+            assert piecemeal != before
+
+
+async def test_a_step_along_a_series_repaints_little(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "right")
+        figure = screen.pane.figure if screen.pane else None
+        assert figure is not None
+        area = sum(region.area for region in figure.touched(figure.cursor))
+        assert area <= 4 * figure.size.width
+
+
+async def test_a_control_is_said_to_be_one(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app, "2")
+        assert "(retrained)" in words(app)
+        assert "(medical)" not in words(app)
+        await pilot.press("3")
+        await until(pilot, lambda: drawn(screen))
+        for _ in range(3):
+            await pilot.press("right_square_bracket")
+            await until(pilot, lambda: drawn(screen))
+        await until(pilot, lambda: "model retrained (control)" in words(app))
+
+
+async def test_sixteen_colours_show_what_is_selected(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLORTERM")
+    monkeypatch.setenv("TERM", "screen")
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        assert app.console.color_system == "standard"
+        screen = await opened(pilot, app)
+        assert screen.pane is not None
+        assert not screen.pane.figure.palette.blends
+        background, line = app.theme_variables["background"], app.theme_variables["line"]
+        assert background == "#000000"
+        assert line == "#0000aa", "one of the 16, unlike the background"
+        await pilot.press("t")
+        assert app.theme_variables["background"].lower() == "#ffffff"
+
+
+def test_what_it_leaves_with_does_nothing_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TauscopeApp, "run", lambda self: "\x1b]52;c;aGk=\x07 is broken")
+    with pytest.raises(SystemExit) as left:
+        run("x.db")
+    assert str(left.value) == "\\x1b]52;c;aGk=\\x07 is broken"
+
+
+def test_names_that_act_on_the_terminal_are_not_offered(tmp_path: Path) -> None:
+    (tmp_path / "good study.toml").touch()
+    (tmp_path / "宽.toml").touch()
+    (tmp_path / "\x1b]52;c;aGk=\x07.toml").touch()
+    (tmp_path / "\u202egood.toml").touch()
+    assert matches(f"{tmp_path}/") == [f"{tmp_path}/good study.toml", f"{tmp_path}/宽.toml"]

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from storage.database import Database
+from storage.runs import claim, create_run, finish
+from storage.sink import RunSink
+from tests.app.tui.conftest import HOSTILE, fill, study
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "transformers", "accelerate")
@@ -55,6 +58,38 @@ def test_it_opens_in_tmux_and_leaves_with_q(filled: Database) -> None:
         else:
             raise AssertionError("it did not leave")
         assert "Traceback" not in tmux("capture-pane", "-p", "-t", session)
+    finally:
+        subprocess.run(["tmux", "kill-session", "-t", session], check=False)
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+@pytest.mark.parametrize(
+    "setting", ["TERM=screen", "TERM=screen-256color", "TERM=screen NO_COLOR=1"]
+)
+def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
+    run_id = create_run(db, study("evil " + HOSTILE), ("alignment",))
+    attempt = claim(db, run_id)
+    fill(db, run_id, attempt)
+    RunSink(db, run_id, attempt).warn(HOSTILE, HOSTILE)
+    finish(db, run_id, attempt, "failed", title=HOSTILE, hint=HOSTILE)
+    session = f"tauscope-{uuid.uuid4().hex[:8]}"
+    clean = ["env", "-u", "COLORTERM", "-u", "NO_COLOR", *setting.split(), f"PYTHONPATH={ROOT}"]
+    command = shlex.join([*clean, sys.executable, "-c", PROGRAM, db.url])
+    tmux("new-session", "-d", "-s", session, "-x", "80", "-y", "24", f"{command}; sleep 60")
+    try:
+        title = tmux("display-message", "-p", "-t", session, "#{pane_title}")
+        rows = screen(session, "failed").rstrip("\n").split("\n")
+        assert "quit" in rows[23], "nothing was pushed off the screen"
+        assert "▌" in rows[2], "the selected run shows in any colours"
+        tmux("send-keys", "-t", session, "Enter")
+        assert "▸" in screen(session, "two_sided"), "so does the cursor"
+        tmux("send-keys", "-t", session, "2")
+        rows = screen(session, "What went wrong").rstrip("\n").split("\n")
+        assert any("[bold red]evil[/] \\x1b[31mred" in row for row in rows)
+        assert "quit" in rows[23]
+        assert tmux("display-message", "-p", "-t", session, "#{pane_title}") == title
+        copied = subprocess.run(["tmux", "show-buffer"], capture_output=True, check=False)
+        assert b"evil" not in copied.stdout, "the clipboard was left alone"
     finally:
         subprocess.run(["tmux", "kill-session", "-t", session], check=False)
 

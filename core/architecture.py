@@ -88,7 +88,8 @@ class Piece:
 
     @property
     def is_matrix(self) -> bool:
-        return len(self.shape) == 2
+        """Does it have directions to look at? A single row (a shared expert's gate) has none."""
+        return len(self.shape) == 2 and min(self.shape) > 1
 
     @property
     def size(self) -> int:

@@ -359,6 +359,6 @@ def _bytes(tensor: Tensor) -> memoryview:
 def _sampled_rows(info: TensorInfo) -> list[tuple[int, int]]:
     if info.rows <= SAMPLES or not info.nbytes:
         return [(0, info.rows)]
-    count = max(1, SAMPLE_BYTES * info.rows // info.nbytes)
+    count = min(info.rows, max(1, SAMPLE_BYTES * info.rows // info.nbytes))
     starts = [round(i * (info.rows - count) / (SAMPLES - 1)) for i in range(SAMPLES)]
     return [(max(start, 0), max(start, 0) + count) for start in starts]

@@ -85,6 +85,8 @@ class Family:
                 "base": self.base.fingerprint,
                 "models": [[n, self.tuned[n].fingerprint] for n in models],
                 "layer": layer,
+                # Which rows of a changed vocabulary are compared depends on the whole family.
+                "rows": None if isinstance(layer, int) else sorted(self.common_rows.items()),
                 **more,
             }
         )

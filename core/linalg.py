@@ -8,6 +8,7 @@ nothing of models, layers or chance.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,10 +171,13 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     )
 
 
-def amplification(matrix: Tensor, update: Tensor, update_gram: Tensor, *, rank: int) -> Tensor:
-    """‖Δ‖_F / ‖A_rᵀ W B_r‖_F, [B] (Hu et al. 2021, section 7.3); A_r, B_r: top-r of Δ.
+def amplification(
+    matrix: Tensor, update: Tensor, update_gram: Tensor, *, rank: int
+) -> tuple[Tensor, Tensor]:
+    """‖Δ‖_F / ‖A_rᵀ W B_r‖_F (Hu et al. 2021, section 7.3) and r, both [B].
 
-    r is lowered to Δ's numerical rank where that is smaller. NaN at Δ = 0.
+    A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank where that is
+    smaller. Δ must not be zero in all of the batch; where it is, the factor is NaN.
     """
     tall = update.shape[-2] > update.shape[-1]
     squared, vectors = _top(update_gram, min(rank, update_gram.shape[-1]))
@@ -183,7 +187,7 @@ def amplification(matrix: Tensor, update: Tensor, update_gram: Tensor, *, rank: 
     a, b = (other, vectors) if tall else (vectors, other)
     seen = (a.mT @ matrix @ b).square().sum((-2, -1), dtype=torch.float64).sqrt()
     norm = update.square().sum((-2, -1), dtype=torch.float64).sqrt()
-    return torch.where(norm > 0, norm / seen, torch.nan)
+    return torch.where(norm > 0, norm / seen, torch.nan), kept.sum(-1)
 
 
 def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:
@@ -259,7 +263,7 @@ def _rank(squared: Tensor, energy: float, fixed: int | None, noise: float) -> in
 
 def _noise(squared: Tensor) -> float:
     """Relative size below which an eigenvalue of a Gram matrix is rounding noise."""
-    return float(squared.shape[-1] * torch.finfo(squared.dtype).eps)
+    return float(math.sqrt(squared.shape[-1]) * torch.finfo(squared.dtype).eps)
 
 
 def _square_sums(core: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.measurement import Measurement, Progress, Unit, UnitResult
+from core.measurement import COORDINATES, Measurement, Progress, Unit, UnitResult
 
 Tensors = dict[str, torch.Tensor]
 
@@ -38,6 +38,8 @@ class MemorySink:
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         json.dumps(result.state, allow_nan=False)
+        places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in result.measurements]
+        assert len(places) == len(set(places)), "two rows share all coordinates"
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from textual.theme import Theme
 
+# Panels and lines are grey enough for a terminal of 256 colours to show them as greys.
 DARK = Theme(
     name="tauscope-dark",
     primary="#6cb6ff",
@@ -17,11 +18,11 @@ DARK = Theme(
     foreground="#d7dce2",
     background="#0d1117",
     surface="#12171f",
-    panel="#1b222c",
+    panel="#1e2228",
     dark=True,
     variables={
         "muted": "#7d8590",
-        "line": "#2a323d",
+        "line": "#2e343d",
         "input-cursor-background": "#6cb6ff",
         "border": "#3d4754",
         "border-blurred": "#2a323d",
@@ -38,7 +39,7 @@ LIGHT = Theme(
     foreground="#24292f",
     background="#ffffff",
     surface="#f6f8fa",
-    panel="#e9edf1",
+    panel="#ebedf0",
     dark=False,
     variables={
         "muted": "#666f79",

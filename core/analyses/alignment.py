@@ -153,24 +153,26 @@ def _measure(
     """The measurements of each matrix of a batch, and the first one's curves over k."""
     from core import linalg
 
-    found = linalg.align(basis, update, gram) if basis.kmax else None
+    shape = (int(update.shape[-2]), int(update.shape[-1]))
+    if not basis.kmax or not bool(update.any()):
+        return [_rows(shape, k, {"norm": 0.0}, None, 0, p) for k in basis.ranks], {}
+    found = linalg.align(basis, update, gram)
+    factor, directions = linalg.amplification(basis.matrix, update, gram, rank=p.amplified)
     columns = {
         "concentration": linalg.concentration(gram).tolist(),
-        "amplification": linalg.amplification(
-            basis.matrix, update, gram, rank=p.amplified
-        ).tolist(),
+        "amplification": factor.tolist(),
+        "directions": directions.tolist(),
         "intruders": linalg.intruders(
             basis, update, top=p.intruders_of, threshold=p.match
         ).tolist(),
         "norm": update.square().sum((-2, -1)).double().sqrt().tolist(),
         "base": basis.energy.double().sum(-1).sqrt().tolist(),
     }
-    shape = (int(update.shape[-2]), int(update.shape[-1]))
     rows = [
         _rows(shape, k, {name: values[i] for name, values in columns.items()}, found, i, p)
         for i, k in enumerate(basis.ranks)
     ]
-    return rows, _curves(basis, found) if found is not None else {}
+    return rows, _curves(basis, found)
 
 
 def _rows(
@@ -215,7 +217,6 @@ def _rows(
             )
         )
     both = null["two_sided"]
-    r = min(p.amplified, d_out, d_in)
     size = d_out * d_in
     gain_sd = scalars["norm"] / math.sqrt(size) / float(found.gain_scale[i])
     return [
@@ -230,7 +231,7 @@ def _rows(
         ),
         Measurement(
             metric="amplification", value=scalars["amplification"],
-            chance=scalars["norm"] * math.sqrt(size) / (r * scalars["base"]),
+            chance=scalars["norm"] * math.sqrt(size) / (scalars["directions"] * scalars["base"]),
         ),
         Measurement(metric="intruders", value=scalars["intruders"], n=min(p.intruders_of, *shape)),
     ]  # fmt: skip

@@ -193,7 +193,7 @@ def _around(folders: list[Path], scratch: Path) -> Row:
     from core import weights as module
     from core.study import of_models
     from storage.database import open_database
-    from storage.runs import create_run
+    from storage.runs import claim, create_run
     from storage.sink import RunSink
 
     inside = [0.0]
@@ -212,7 +212,7 @@ def _around(folders: list[Path], scratch: Path) -> Row:
     module.read_slice = timed
     try:
         started = time.perf_counter()
-        runner.run(study, RunSink(database, run), registry.names())
+        runner.run(study, RunSink(database, run, claim(database, run)), registry.names())
         total = time.perf_counter() - started
     finally:
         module.read_slice = original

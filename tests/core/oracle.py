@@ -122,7 +122,7 @@ def _experts(i: int, block: Any, linear: Any, put: Any, config: Any) -> None:
         e = experts.gate_up_proj.shape[0]
         for module in ("gate", "up", "down"):
             linear(i, module, getattr(mlp.shared_expert, f"{module}_proj"), e)
-        put(i, "router", _double(mlp.shared_expert_gate.weight))
+        put(i, "router", _double(mlp.shared_expert_gate.weight)[0])
 
 
 _ATTENTION = {"phi3": _phi3_attention, "gpt2": _gpt2_attention, "gpt_neox": _neox_attention}

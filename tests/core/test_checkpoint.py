@@ -195,3 +195,14 @@ def test_a_hub_id_is_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
     assert load_all(checkpoint.locate("org/model")).keys() == tiny_tensors().keys()
+
+
+def test_samples_stay_inside_of_small_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bias of a few hundred elements in a checkpoint too large to be hashed whole."""
+    monkeypatch.setattr(checkpoint, "WHOLE_FINGERPRINT", 0)
+    tensors = {"z.bias": torch.randn(300), "a.weight": torch.randn(400, 8)}
+    single = checkpoint.open_directory(write_model(tmp_path / "one", tiny_config(), tensors))
+    sharded = checkpoint.open_directory(_sharded(tmp_path / "two", tensors))
+    assert single.fingerprint() == sharded.fingerprint()

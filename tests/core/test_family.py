@@ -224,3 +224,21 @@ def test_a_fused_shape_that_the_configuration_denies(tmp_path: Path) -> None:
     base = _write(tmp_path / "base", tensors, model_type="phi3")
     with pytest.raises(FamilyError, match=r"qkv_proj.weight has shape \[30, 16\].*16 \+ 8 \+ 8"):
         open_family(_models(base, tuned=base))
+
+
+def test_a_smaller_vocabulary_of_a_later_model_is_not_mixed_with_older_rows(
+    tmp_path: Path,
+) -> None:
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors)
+    first = _write(tmp_path / "first", tuned_from(tensors, 1))
+    small = tuned_from(tensors, 2)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        small[name] = small[name][:15]
+    second = _write(tmp_path / "second", small, vocab_size=15)
+    sink = MemorySink()
+    for tuned in ({"first": first}, {"first": first, "second": second}):
+        of = study.Study(name="s", models=_models(base, **tuned))
+        runner.run(of, sink, ("tuning_vectors",))
+    at = {"model": "first", "layer": None, "module": "embedding"}
+    assert sorted(row.n or 0 for row in sink.rows("norm", **at)) == [15 * 16, 20 * 16]

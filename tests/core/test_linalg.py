@@ -187,3 +187,35 @@ def test_concentration_is_one_over_the_number_of_equal_directions() -> None:
     update = torch.eye(5, 9, dtype=torch.float64)[None]
     assert float(linalg.concentration(linalg.gram(update))) == pytest.approx(1 / 5)
     assert chance.one_sided(9, 3, 1.0).sd > chance.one_sided(9, 3, 0.2).sd
+
+
+def test_the_chance_of_amplification_knows_the_rank() -> None:
+    g = torch.Generator().manual_seed(1)
+    W = _matrix((40, 50), 0)
+    for rank in (1, 2, 40):
+        found = []
+        for _ in range(40):
+            left = torch.randn(40, rank, generator=g).double()
+            row = _measured(W, left @ torch.randn(rank, 50, generator=g).double())["amplification"]
+            found.append(((row.chance or 0) / _value(row)) ** 2)
+        assert np.mean(found) == pytest.approx(1, abs=4 * np.std(found) / math.sqrt(40)), rank
+
+
+def test_large_matrices_that_did_not_change_have_no_values() -> None:
+    W = torch.randn(600, 600, generator=torch.Generator().manual_seed(0))
+    found = _measured(W, torch.zeros(600, 600))
+    assert found["amplification"].value is None
+    assert _value(found["rank_k"]) > 100
+
+
+def test_a_strong_first_direction_does_not_hide_the_rest() -> None:
+    """The rank of a large float32 matrix under an outlier as large models have them."""
+    g = torch.Generator().manual_seed(0)
+    W = torch.randn(1024, 1024, generator=g)
+    W += 200 * torch.outer(torch.randn(1024, generator=g), torch.randn(1024, generator=g)) / 32
+    s = torch.linalg.svdvals(W.double())
+    for energy in (0.99, 0.999):
+        reached = s.square().cumsum(0) >= energy * s.square().sum()
+        expected = int(reached.int().argmax()) + 1
+        found = linalg.decompose(W[None], energy=energy).ranks[0]
+        assert abs(found - expected) <= max(1, 0.01 * expected), energy

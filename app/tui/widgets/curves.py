@@ -36,6 +36,11 @@ class CurvesView(FigureView):
     def filled(self) -> bool:
         return bool(self._stops())
 
+    def opening(self) -> Place:
+        """The first series that is no control."""
+        tuned = (i for i, (_, series) in enumerate(self._stops()) if not series.control)
+        return next(tuned, 0), 0
+
     def lay_out(self, width: int, height: int) -> None:
         self._legend = len(series_legend(self.lines, width, self.palette, self._values((0, 0))))
         self._room = width, max(5, height - self._legend)
@@ -62,7 +67,9 @@ class CurvesView(FigureView):
             before, after = self._series(self.clamped(old)).name, self._series(new).name
             if before != after:
                 self._strips.clear()
-                self.refresh(*self._changed(self._drawn(before), self._drawn(after)))
+                apart = list(self._changed(self._drawn(before), self._drawn(after)))
+                if apart:  # no region at all would mean everything
+                    self.refresh(*apart)
         super().watch_cursor(old, new)
 
     def _changed(self, before: curves.Picture, after: curves.Picture) -> Iterable[Region]:

@@ -58,6 +58,7 @@ class FigureView(Widget, can_focus=True):
         super().__init__()
         self.top = 0
         self._figure: Figure | None = None
+        self._opened = False
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
 
@@ -65,6 +66,9 @@ class FigureView(Widget, can_focus=True):
         """Draw this figure from now on; the cursor stays where it was as far as it can."""
         self._figure = figure
         self._laid_out = None
+        if not self._opened and self.filled():
+            self._opened = True
+            self.set_reactive(FigureView.cursor, self.opening())
         self.set_reactive(FigureView.cursor, self.clamped(self.cursor))
         self.refresh()
         self.post_message(self.Moved(self))
@@ -100,6 +104,10 @@ class FigureView(Widget, can_focus=True):
     def spot_at(self, cursor: Place) -> Spot:
         """The coordinates and the cell at a place."""
         raise NotImplementedError
+
+    def opening(self) -> Place:
+        """Where the cursor stands at first."""
+        return 0, 0
 
     def clamped(self, cursor: Place) -> Place:
         """The nearest place that exists."""

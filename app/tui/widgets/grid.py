@@ -45,6 +45,11 @@ class GridView(FigureView):
     def filled(self) -> bool:
         return bool(self.grid.rows and self.grid.columns)
 
+    def opening(self) -> Place:
+        """The first cell that was measured: a matrix begins with a diagonal without any."""
+        places = ((i, j) for i, row in enumerate(self.grid.cells) for j, c in enumerate(row) if c)
+        return next(places, (0, 0))
+
     def lay_out(self, width: int, height: int) -> None:
         body = max(1, height - 2)
         dense = self._dense if self._dense is not None else len(self.grid.rows) > FOLDED * body

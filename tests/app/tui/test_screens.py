@@ -563,3 +563,14 @@ def test_names_that_act_on_the_terminal_are_not_offered(tmp_path: Path) -> None:
     (tmp_path / "\x1b]52;c;aGk=\x07.toml").touch()
     (tmp_path / "\u202egood.toml").touch()
     assert matches(f"{tmp_path}/") == [f"{tmp_path}/good study.toml", f"{tmp_path}/宽.toml"]
+
+
+async def test_the_cursor_begins_on_a_value(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "2")
+        await until(pilot, lambda: "against medical" in readout(screen))
+        await pilot.press("left")
+        await until(pilot, lambda: "itself" in readout(screen))
+        await pilot.press("1", "2")
+        await until(pilot, lambda: drawn(screen) and "itself" in readout(screen))

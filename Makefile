@@ -23,7 +23,7 @@ bench: $(STAMP)           ## speed and memory, as ratios inside one run; kept in
 	$(BIN)/python -m tests.benchmarks --write docs/benchmarks.md
 
 pictures: $(STAMP)        ## the pictures of the README, from the demo's own run
-	$(BIN)/python -m docs.pictures.make
+	$(BIN)/python docs/pictures/make.py --to docs/pictures
 
 clean:
 	rm -rf $(VENV) demo-results

@@ -18,6 +18,7 @@ from app.text import plain
 from core.errors import Cancelled, InputError, StorageError, StudyError, TauscopeError
 
 if TYPE_CHECKING:
+    from core.demo.family import DemoFamily
     from core.study import Study
     from storage.database import Database
 
@@ -189,16 +190,18 @@ def demo(
     from app.export.folder import export as export_run
     from app.figures import analyses_of
     from app.narration import say
-    from app.printing import print_run
+    from app.printing import print_learnt, print_run
     from core.study import read
     from storage import runs
 
     opened = _open(context, db)
-    study = read(_family(family_dir))
+    family = _family(family_dir)
+    study = read(family.study)
     chosen = selection.select(study)
     _say_skipped(chosen.skipped)
     run_id = _work(opened, study, chosen.analyses, fresh=False)
     found = runs.find_run(opened, run_id)
+    print_learnt(family.measured)
     print_run(opened, found, analyses_of(found))
     if out is not None:
         files = export_run(opened, run_id, out)
@@ -364,8 +367,8 @@ def _say_skipped(skipped: dict[str, str]) -> None:
         say(f"skipped: {', '.join(names)} ({reason})")
 
 
-def _family(folder: Path | None) -> Path:
-    """The study file of the demo family, made now if it is not there."""
+def _family(folder: Path | None) -> DemoFamily:
+    """The demo family, made now if it is not there."""
     from app.narration import Narrator
     from core.demo.family import build
 
@@ -374,7 +377,6 @@ def _family(folder: Path | None) -> Path:
 
         folder = user_cache_path("tauscope", appauthor=False) / "demo"
     with Narrator() as narrator:
-        family = build(
+        return build(
             folder, progress=lambda stage, done, total: narrator.progress(done, total, 0, stage)
         )
-    return family.study

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app.text import plain
@@ -36,6 +36,24 @@ def colourful() -> bool:
 def print_json(data: Any) -> None:
     """Data as JSON; what JSON has no word for, an infinite number, is null."""
     print(json.dumps(_finite(data), indent=2))
+
+
+def print_learnt(measured: Mapping[str, Any]) -> None:
+    """What the demo family's models learnt, on held-out texts and questions of their domain."""
+    print("The demo family: each model on its own domain, held out, before and after its tuning")
+    print_table(
+        ("model", "loss, base", "tuned", "accuracy, base", "tuned", "by chance"),
+        [
+            (
+                name,
+                *(f"{found['held_out_loss'][who]:.2f}" for who in ("base", "tuned")),
+                *(f"{found['accuracy'][who]:.0%}" for who in ("base", "tuned")),
+                "25%",
+            )
+            for name, found in measured["learnt"].items()
+        ],
+    )
+    print()
 
 
 def print_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

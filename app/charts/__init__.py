@@ -2,6 +2,7 @@
 
 terminal.py   a whole figure as text, for `tauscope show` and the report
 curves.py     lines by layer, in panels
+axes.py       the frame of a panel: ranges, ticks, which cell shows which value
 grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
 legends.py    which sign and colour is which series, and what a colour is worth

@@ -12,10 +12,11 @@ from itertools import groupby
 from rich.segment import Segment
 from rich.style import Style
 
-from app.charts.canvas import Stroke, cell_of, strokes
+from app.charts.axes import Frame, x_axis, x_range, y_range
+from app.charts.canvas import Stroke, strokes
 from app.charts.lines import Cells, Line, beside, exactly, fitted, joined, padded
 from app.charts.palette import CONTROL_GLYPH, GLYPHS, Palette
-from app.charts.scales import shown, tick_labels, ticks
+from app.charts.scales import tick_labels
 from core.views import Cell, Lines, Panel, Series
 
 GAP = 2
@@ -25,32 +26,6 @@ LOW = 8
 NARROWEST = 30
 SPACING = 4
 """Cells between two signs on one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Where a panel's canvas lies in its picture, and the ranges that it shows."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-
-    def column(self, x: float) -> int:
-        """The column that shows this x."""
-        return self.left + cell_of(_share(x, self.x_range), self.width)
-
-    def row(self, y: float) -> int:
-        """The row that shows this y."""
-        return self.top + self.height - 1 - cell_of(_share(y, self.y_range), self.height)
-
-    def moved(self, left: int, top: int) -> Frame:
-        """The same frame elsewhere."""
-        return Frame(
-            self.left + left, self.top + top, self.width, self.height, self.x_range, self.y_range
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +57,7 @@ def picture(
     rows = math.ceil(len(figure.panels) / columns)
     wide = (width - GAP * (columns - 1)) // columns
     high = max(5, height // rows)
-    ranges = _x_range(figure), _y_range(figure, high - 3)
+    ranges = x_range(figure), y_range(figure, high - 3)
     looks = _looks(figure, palette, chosen)
     lines: list[Line] = []
     frames: list[Frame] = []
@@ -121,10 +96,10 @@ def _panel(
     palette: Palette,
     looks: dict[str, Look],
 ) -> tuple[list[Line], Frame]:
-    x_range, y_ticks = ranges
+    layers, y_ticks = ranges
     labels = tick_labels(y_ticks)
     gutter = min(max([len(figure.x_label), *map(len, labels)]), width // 3)
-    frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, x_range, (y_ticks[0], y_ticks[-1]))
+    frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, layers, (y_ticks[0], y_ticks[-1]))
     canvas = _canvas(panel, frame, palette, looks)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     marks = {frame.row(y): label for y, label in zip(y_ticks, labels, strict=True)}
@@ -133,7 +108,7 @@ def _panel(
         label = exactly(marks.get(row, ""), gutter, "right")
         rows.append([Segment(label, text), Segment("┤" if row in marks else "│", dim)])
         rows[-1] += joined(cells)
-    axis, numbers = _x_axis(figure, frame)
+    axis, numbers = x_axis(figure, frame)
     rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
     rows.append([Segment(exactly(figure.x_label, gutter, "right") + " ", dim)])
     rows[-1].append(Segment(numbers, text))
@@ -218,40 +193,3 @@ def _runs(series: Series) -> list[list[tuple[float, float]]]:
 
 def _finite(cell: Cell) -> float | None:
     return cell.shown if cell.shown is not None and math.isfinite(cell.shown) else None
-
-
-def _x_range(figure: Lines) -> tuple[float, float]:
-    xs = [x for panel in figure.panels for series in panel.series for x in series.xs] or [0]
-    low, high = min(xs), max(xs)
-    return (low, high) if high > low else (low - 1.0, high + 1.0)
-
-
-def _y_range(figure: Lines, rows: int) -> list[float]:
-    values = shown(figure) or [0.0, 1.0]
-    low, high = min(values), max(values)
-    if low > 0 and low < 0.6 * high:
-        low = 0.0
-    return ticks(low, high, max(3, min(7, rows // 2 + 1)))
-
-
-def _x_axis(figure: Lines, frame: Frame) -> tuple[str, str]:
-    """The line below the canvas and the numbers below that."""
-    low, high = frame.x_range
-    most = max(2, frame.width // 6)
-    whole = [t for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
-    axis, numbers = ["─"] * frame.width, [" "] * (frame.width + 1)
-    free = 0
-    for x in whole:
-        label = str(int(x))
-        column = frame.column(x) - frame.left
-        start = min(max(0, column - (len(label) - 1) // 2), frame.width - len(label))
-        if start >= free:
-            axis[column] = "┬"
-            numbers[start : start + len(label)] = label
-            free = start + len(label) + 1
-    return "".join(axis), "".join(numbers[: frame.width])
-
-
-def _share(value: float, limits: tuple[float, float]) -> float:
-    low, high = limits
-    return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5

@@ -10,6 +10,7 @@ from textual.geometry import Region
 
 from app.charts import bars
 from app.charts.lines import Line
+from app.charts.names import is_control_row
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
 from core.views import Grid
@@ -36,6 +37,11 @@ class BarsView(FigureView):
 
     def filled(self) -> bool:
         return bool(self.grid.rows and self.grid.columns)
+
+    def opening(self) -> Place:
+        """The first model that is no control."""
+        rows = range(len(self.grid.rows))
+        return next((i for i in rows if not is_control_row(self.grid, i)), 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
         count = len(self.grid.rows) * (len(self.grid.columns) + 1) - 1

@@ -1,0 +1,74 @@
+"""Where a panel of curves lies, which cell shows which value, and the ticks beside and below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.charts.canvas import cell_of
+from app.charts.scales import shown, ticks
+from core.views import Lines
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a panel's canvas lies in its picture, and the ranges that it shows."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+
+    def column(self, x: float) -> int:
+        """The column that shows this x."""
+        return self.left + cell_of(_share(x, self.x_range), self.width)
+
+    def row(self, y: float) -> int:
+        """The row that shows this y."""
+        return self.top + self.height - 1 - cell_of(_share(y, self.y_range), self.height)
+
+    def moved(self, left: int, top: int) -> Frame:
+        """The same frame elsewhere."""
+        return Frame(
+            self.left + left, self.top + top, self.width, self.height, self.x_range, self.y_range
+        )
+
+
+def x_range(figure: Lines) -> tuple[float, float]:
+    """The layers that a figure covers."""
+    xs = [x for panel in figure.panels for series in panel.series for x in series.xs] or [0]
+    low, high = min(xs), max(xs)
+    return (low, high) if high > low else (low - 1.0, high + 1.0)
+
+
+def y_range(figure: Lines, rows: int) -> list[float]:
+    """The ticks of the values, the ends of the range among them."""
+    values = shown(figure) or [0.0, 1.0]
+    low, high = min(values), max(values)
+    if low > 0 and low < 0.6 * high:
+        low = 0.0
+    return ticks(low, high, max(3, min(7, rows // 2 + 1)))
+
+
+def x_axis(figure: Lines, frame: Frame) -> tuple[str, str]:
+    """The line below the canvas and the numbers below that."""
+    low, high = frame.x_range
+    most = max(2, frame.width // 6)
+    whole = [t for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
+    axis, numbers = ["─"] * frame.width, [" "] * (frame.width + 1)
+    free = 0
+    for x in whole:
+        label = str(int(x))
+        column = frame.column(x) - frame.left
+        start = min(max(0, column - (len(label) - 1) // 2), frame.width - len(label))
+        if start >= free:
+            axis[column] = "┬"
+            numbers[start : start + len(label)] = label
+            free = start + len(label) + 1
+    return "".join(axis), "".join(numbers[: frame.width])
+
+
+def _share(value: float, limits: tuple[float, float]) -> float:
+    low, high = limits
+    return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.architecture import stores_transposed
 from core.checkpoint import (
     Checkpoint,
     TensorInfo,
@@ -28,6 +29,13 @@ from core.checkpoint import (
 from core.errors import CheckpointError
 
 CONFIG = "adapter_config.json"
+_UNPLAIN = (
+    "use_dora", "target_parameters", "trainable_token_indices", "arrow_config",
+    "layer_replication", "alora_invocation_tokens",
+)  # fmt: skip
+_HEADS = ("lm_head.weight", "embed_out.weight")
+_CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
+"""Ways to initialise that subtract something from the base's own weights, which are not saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,13 @@ class Adapter:
         self.settings = read_json(folder / CONFIG)
         _refuse_other_kinds(folder, self.settings)
         stored = _stored(folder)
-        self.updates, self.replaced = _updates(folder, self.settings, stored, over)
+        try:
+            self.updates, self.replaced = _updates(folder, self.settings, stored, over)
+        except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, re.error):
+            raise CheckpointError(
+                f"{folder}: the adapter's settings or factors can't be understood.",
+                hint="Merge it into its base model with PEFT and save that.",
+            ) from None
         own = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self.replaced.items()}
         self.tensors: Mapping[str, TensorInfo] = {**over.tensors, **own}
         self.bytes_read = 0
@@ -100,8 +114,11 @@ def _refuse_other_kinds(folder: Path, settings: Mapping[str, Any]) -> None:
             f"{folder} holds an adapter of kind {kind or 'unknown'}; only LoRA is read.",
             hint="Merge it into its base model with PEFT and save that.",
         )
-    for key in ("use_dora", "target_parameters", "trainable_token_indices", "arrow_config"):
-        if settings.get(key):
+    initial = str(settings.get("init_lora_weights", "")).lower()
+    unplain = [key for key in _UNPLAIN if settings.get(key)]
+    unplain += ["init_lora_weights"] * initial.startswith(_CHANGES_THE_BASE)
+    for key in unplain:
+        if key:
             raise CheckpointError(
                 f"{folder / CONFIG} uses '{key}', which can't be read as a plain LoRA.",
                 hint="Merge it into its base model with PEFT and save that.",
@@ -133,14 +150,17 @@ def _updates(
         factor = re.match(r"(.*)\.lora_(embedding_)?([AB])(?:\.weight)?$", bare)
         if not factor:
             saved = re.sub(r"\.modules_to_save(\.default)?", "", bare)
+            if saved.endswith(_HEADS) and not any(t.endswith(_HEADS) for t in over.tensors):
+                continue  # a tied base has no output head to replace
             replaced[_target(folder, saved, over)] = tensor
         elif factor[3] == "A":
             target = _target(folder, f"{factor[1]}.weight", over)
             other = stored.get(name.replace("lora_A", "lora_B").replace("_A", "_B"))
             if other is None:
                 raise CheckpointError(f"{folder}: {name} has no matching lora_B.")
-            scale = _scale(settings, factor[1], tensor, bool(factor[2]))
-            updates[target] = _low_rank(folder, target, tensor, other, scale, settings, over)
+            scale = _scale(settings, factor[1], tensor)
+            turned = bool(factor[2]) or stores_transposed(over.config, target)
+            updates[target] = _low_rank(folder, target, tensor, other, scale, turned, over)
     return updates, replaced
 
 
@@ -158,7 +178,7 @@ def _target(folder: Path, name: str, over: Checkpoint) -> str:
     return ends[0]
 
 
-def _scale(settings: Mapping[str, Any], module: str, a: Tensor, embedding: bool) -> float:
+def _scale(settings: Mapping[str, Any], module: str, a: Tensor) -> float:
     """alpha/r, or alpha/√r for rank-stabilised LoRA, with the per-module patterns of PEFT."""
     alpha = _pattern(settings.get("alpha_pattern"), module, settings.get("lora_alpha", 8))
     rank = a.shape[0]
@@ -178,20 +198,22 @@ def _low_rank(
     a: Tensor,
     b: Tensor,
     scale: float,
-    settings: Mapping[str, Any],
+    turned: bool,
     over: Checkpoint,
 ) -> LowRank:
-    """Factors in the orientation in which the model stores the tensor."""
+    """Factors in the orientation in which the model stores the tensor.
+
+    `turned`: stored as [d_in, d_out] (Conv1D, embeddings). What PEFT's own flag says of it belongs
+    to the last module that was adapted, not to this one.
+    """
     left, right = scale * b.float(), a.float()
+    if turned:
+        left, right = right.T.contiguous(), left.T.contiguous()
     shape = over.tensors[target].shape
-    straight = (left.shape[0], right.shape[1]) == shape
-    turned = (right.shape[1], left.shape[0]) == shape
-    if not straight and not turned:
+    if left.shape[1] != right.shape[0] or (left.shape[0], right.shape[1]) != shape:
         raise CheckpointError(
             f"{folder}: the update of {target} is {left.shape[0]} × {right.shape[1]}, "
             f"the tensor {' × '.join(map(str, shape))}.",
             hint="The adapter belongs to another base; name its parent in the study.",
         )
-    if turned and (not straight or settings.get("fan_in_fan_out")):
-        left, right = right.T.contiguous(), left.T.contiguous()
     return LowRank(left, right)

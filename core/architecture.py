@@ -250,7 +250,12 @@ def describe(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -
             f"place, among them {', '.join(unknown[:3])}.",
             hint="Known model types: " + ", ".join(t for a in KNOWN for t in a.model_types) + ".",
         )
-    heads = _heads(text)
+    odd = [n for n, s in inside.items() if not s or 0 in s]
+    if odd:
+        raise FamilyError(
+            f"Tensor {odd[0]} has shape {list(inside[odd[0]])}: it is empty or a scalar."
+        )
+    heads = _heads(text, architecture, inside)
     pieces: list[Piece] = []
     for name, shape in inside.items():
         pieces += _pieces(architecture, name, shape, heads, text)
@@ -276,11 +281,43 @@ def describe(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -
     )
 
 
-def _heads(config: Mapping[str, Any]) -> Heads:
-    query = int(config.get("num_attention_heads") or config.get("n_head") or 1)
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or query)
-    key_value = int(config.get("num_key_value_heads") or query)
-    return Heads(query, key_value, int(config.get("head_dim") or hidden // query))
+def _heads(
+    config: Mapping[str, Any], architecture: Architecture, shapes: Mapping[str, tuple[int, ...]]
+) -> Heads:
+    """Heads as the configuration has them; what it leaves out follows from the shapes.
+
+    Raises FamilyError when the two contradict each other, since heads would be cut wrongly.
+    """
+    rows = _rows_of(architecture, shapes)
+    stated = [config.get(key) for key in ("num_attention_heads", "n_head")]
+    query = next((int(n) for n in stated if n), 0)
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or rows.get("q", 0))
+    norm = next((s[0] for n, s in shapes.items() if n.endswith("q_norm.weight")), 0)
+    width = int(config.get("head_dim") or (hidden // query if query else norm))
+    if width <= 0:
+        raise FamilyError("config.json doesn't say how many attention heads there are.")
+    query = query or rows.get("q", width) // width
+    stated_key_value = config.get("num_key_value_heads")
+    key_value = int(stated_key_value or rows.get("k", query * width) // width)
+    heads = Heads(query, key_value, width)
+    for module, extent in rows.items():
+        if extent != heads.count(module) * width:
+            raise FamilyError(
+                f"config.json speaks of {heads.count(module)} heads of width {width}, but "
+                f"{module} has {extent} rows."
+            )
+    return heads
+
+
+def _rows_of(architecture: Architecture, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Output rows of the first q, k and v that are stored on their own."""
+    rows: dict[str, int] = {}
+    for name, shape in shapes.items():
+        place = _place(architecture, name)
+        meaning = architecture.stems.get(place.stem) if place else None
+        if meaning and len(meaning.modules) == 1 and meaning.modules[0] in ("q", "k", "v"):
+            rows.setdefault(meaning.modules[0], shape[0])
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +339,16 @@ def _place(architecture: Architecture, name: str) -> _Place | None:
         return _Place(stem, layer, expert) if stem in architecture.stems else None
     stem = bare.rsplit(".", 1)[-1]
     return _Place(stem, None, None) if stem in architecture.outside else None
+
+
+def stores_transposed(config: Mapping[str, Any], name: str) -> bool:
+    """Does a model of this configuration store the tensor as [d_in, d_out]?"""
+    for architecture in KNOWN:
+        if config.get("model_type") in architecture.model_types:
+            place = _place(architecture, name)
+            meaning = architecture.stems.get(place.stem) if place else None
+            return meaning is not None and meaning.layout == "columns"
+    return False
 
 
 def is_ignored(architecture_name: str, name: str) -> bool:

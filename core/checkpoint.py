@@ -149,7 +149,7 @@ def open_directory(folder: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{folder} can't be read: {error.strerror}.") from None
     config = read_json(folder / "config.json")
-    if "quantization_config" in config:
+    if config.get("quantization_config"):
         raise CheckpointError(
             f"{folder} is quantised: its stored numbers are no weights to subtract.",
             hint="Use the unquantised checkpoint.",
@@ -172,9 +172,12 @@ def _shards(folder: Path, index: str) -> list[Path]:
     weight_map = read_json(folder / index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{folder / index} has no weight_map.")
-    files = [folder / str(name) for name in sorted(set(weight_map.values()))]
+    names = list(weight_map.values())
+    if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
+        raise CheckpointError(f"{folder / index} names shards that are no files beside it.")
+    files = [folder / name for name in sorted(set(names))]
     for file in files:
-        if Path(file.name) != file.relative_to(folder) or not file.is_file():
+        if not file.is_file():
             raise CheckpointError(
                 f"{folder / index} names the shard {file.name}, which is missing.",
                 hint="Download or copy the checkpoint again.",
@@ -186,6 +189,29 @@ def _shards(folder: Path, index: str) -> list[Path]:
 class _Span:
     file: Path
     offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def _entry(entry: Any) -> _Entry | None:
+    """A tensor's entry in a safetensors header; None when it is malformed or contradicts itself."""
+    try:
+        dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        numbers = [*shape, start, stop]
+    except (TypeError, KeyError, ValueError):
+        return None
+    if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in numbers):
+        return None
+    info = TensorInfo(DTYPES.get(dtype), tuple(shape))
+    if start > stop or (info.dtype is not None and info.nbytes != stop - start):
+        return None
+    return _Entry(dtype, tuple(shape), start, stop)
 
 
 class _Safetensors:
@@ -223,20 +249,19 @@ class _Safetensors:
             raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
         except ValueError:
             raise damaged from None
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            start, stop = entry["data_offsets"]
-            info = TensorInfo(DTYPES.get(entry["dtype"]), tuple(entry["shape"]))
-            if 8 + length + stop > size:
+        if not isinstance(header, dict):
+            raise damaged
+        end = 0
+        entries = {n: _entry(e) for n, e in header.items() if n != "__metadata__"}
+        for name, entry in sorted(entries.items(), key=lambda e: e[1].start if e[1] else 0):
+            if entry is None or entry.start < end or 8 + length + entry.stop > size:
                 raise damaged
-            if info.dtype and info.nbytes != stop - start:
-                raise damaged
+            end = entry.stop
             if name in tensors:
                 raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
-            _refuse_quantised(file, name, entry["dtype"])
-            tensors[name] = info
-            self._spans[name] = _Span(file, 8 + length + start)
+            _refuse_quantised(file, name, entry.dtype)
+            tensors[name] = TensorInfo(DTYPES.get(entry.dtype), entry.shape)
+            self._spans[name] = _Span(file, 8 + length + entry.start)
 
     def _descriptor(self, file: Path) -> int:
         with self._lock:
@@ -286,7 +311,11 @@ class _Pickled:
         self.bytes_read = 0
         self._stored: dict[str, Tensor] = {}
         for file in files:
-            self._stored |= load_tensors_only(file)
+            found = load_tensors_only(file)
+            twice = self._stored.keys() & found.keys()
+            if twice:
+                raise CheckpointError(f"{where}: two shards hold the tensor {min(twice)}.")
+            self._stored |= found
         self.tensors: Mapping[str, TensorInfo] = {
             name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
             for name, t in self._stored.items()
@@ -295,7 +324,7 @@ class _Pickled:
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
-        return stored.detach().reshape(info.rows, info.columns)[start:stop]
+        return stored.reshape(info.rows, info.columns)[start:stop]
 
     def fingerprint(self) -> str:
         return _fingerprint(self)
@@ -314,9 +343,14 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
             hint="It is damaged, of an old format, or holds more than tensors, which is not "
             "unpickled. Convert it to safetensors.",
         ) from None
-    if not isinstance(stored, dict) or not all(isinstance(t, Tensor) for t in stored.values()):
-        raise CheckpointError(f"{file} is no flat collection of tensors.")
-    return stored
+    plain = isinstance(stored, dict) and all(
+        isinstance(name, str) and isinstance(t, Tensor) and t.layout == torch.strided
+        and t.device.type == "cpu"
+        for name, t in stored.items()
+    )  # fmt: skip
+    if not plain:
+        raise CheckpointError(f"{file} is no flat collection of plain, named tensors.")
+    return {name: t.detach() for name, t in stored.items()}
 
 
 def _refuse_quantised(file: Path, name: str, dtype: str) -> None:

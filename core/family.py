@@ -104,7 +104,7 @@ def open_family(models: Models) -> Family:
     held against each other, naming the tensors.
     """
     base_folder, base_checkpoint = _open(models.base, None)
-    anatomy = architecture.describe(base_checkpoint.config, _shapes(base_checkpoint))
+    anatomy = _anatomy(base_checkpoint)
     anatomy = _untied_if_needed(anatomy, base_checkpoint)
     base = Member(
         "base", models.base.path, base_folder, base_checkpoint, base_checkpoint.fingerprint(),
@@ -127,6 +127,10 @@ def open_family(models: Models) -> Family:
         warnings += [(name, note) for note in matched.notes]
         warnings += [(name, note) for note in _doubts(base, tuned[name], over)]
     tuned = {name: tuned[name] for name in models.tuned}
+    warnings += [
+        ("base", f"{tensor}: of every model only the {rows} rows that all have are compared.")
+        for tensor, rows in common.items()
+    ]
     warnings += _twins([base, *tuned.values()])
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
@@ -140,8 +144,20 @@ def _open(model: Model, over: Checkpoint | None) -> tuple[Path, Checkpoint]:
             "base_model_name_or_path") or "")  # fmt: skip
         if not named:
             raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
+        if checkpoint.locate(named) == folder:
+            raise CheckpointError(f"{folder} is an adapter that names itself as its base model.")
         _, over = _open(Model(path=named), None)
     return folder, Adapter(folder, over)
+
+
+def _anatomy(opened: Checkpoint) -> Anatomy:
+    try:
+        return architecture.describe(opened.config, _shapes(opened))
+    except (TypeError, ValueError, AttributeError, ArithmeticError):
+        raise CheckpointError(
+            f"{opened.where}: config.json has values of the wrong kind.",
+            hint="Compare it with the one that the model was published with.",
+        ) from None
 
 
 def _parents_first(tuned: Mapping[str, Model]) -> Iterable[str]:
@@ -213,7 +229,7 @@ def _match(name: str, anatomy: Anatomy, base: Checkpoint, tuned: Checkpoint) -> 
     if anatomy.tied:
         heads = [t for t in extra if t.endswith(("lm_head.weight", "embed_out.weight"))]
         extra = [t for t in extra if t not in heads]
-        if heads and tuned.config.get("tie_word_embeddings") is False:
+        if heads and not tuned.config.get("tie_word_embeddings"):
             found.notes.append("has an output head of its own, which the base ties: not compared.")
     if extra:
         found.notes.append(
@@ -292,5 +308,5 @@ def _twins(members: list[Member]) -> list[tuple[str, str]]:
     for member in members:
         twin = seen.setdefault(member.fingerprint, member.name)
         if twin != member.name:
-            notes.append((member.name, f"has the same weights as '{twin}'."))
+            notes.append((member.name, f"seems to have the same weights as '{twin}'."))
     return notes

@@ -88,7 +88,7 @@ class Alignment:
 
 def working(matrix: Tensor) -> Tensor:
     """The matrices in the precision they are worked on: float64 when small, else float32."""
-    small = matrix.shape[-1] * matrix.shape[-2] <= EXACT_ELEMENTS and matrix.device.type != "mps"
+    small = matrix.shape[-1] * matrix.shape[-2] <= EXACT_ELEMENTS
     return matrix.to(torch.float64 if small else torch.float32)
 
 
@@ -177,7 +177,7 @@ def amplification(
     """‖Δ‖_F / ‖A_rᵀ W B_r‖_F (Hu et al. 2021, section 7.3) and r, both [B].
 
     A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank where that is
-    smaller. Δ must not be zero in all of the batch; where it is, the factor is NaN.
+    smaller. NaN where Δ is zero or the base has nothing along it.
     """
     tall = update.shape[-2] > update.shape[-1]
     squared, vectors = _top(update_gram, min(rank, update_gram.shape[-1]))
@@ -187,7 +187,7 @@ def amplification(
     a, b = (other, vectors) if tall else (vectors, other)
     seen = (a.mT @ matrix @ b).square().sum((-2, -1), dtype=torch.float64).sqrt()
     norm = update.square().sum((-2, -1), dtype=torch.float64).sqrt()
-    return torch.where(norm > 0, norm / seen, torch.nan), kept.sum(-1)
+    return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), kept.sum(-1)
 
 
 def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:
@@ -196,21 +196,22 @@ def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Te
     A match is |cosine| ≥ threshold with any left singular vector of W (Shuttleworth et al. 2024).
     """
     tuned = basis.matrix + update
-    leading = _leading(basis, tuned, update, top)
+    leading, strength = _leading(basis, tuned, update, top)
+    # Directions in the noise are no directions of W: any basis of its null space would do.
+    own = basis.energy > basis.energy[..., :1] * _noise(basis.energy)
     if basis.tall:
-        sigma = basis.energy.sqrt()
         cosines = basis.vectors.mT @ (basis.matrix.mT @ leading)
-        floor = sigma[..., :1] * _noise(sigma)
-        cosines = torch.where(
-            (sigma > floor)[..., None], cosines / sigma.clamp_min(1e-300)[..., None], 0.0
-        )
+        cosines = cosines / basis.energy.sqrt().masked_fill(~own, 1)[..., None]
     else:
         cosines = basis.vectors.mT @ leading
-    return (cosines.abs().amax(-2) < threshold).sum(-1)
+    matched = cosines.abs().masked_fill(~own[..., None], 0).amax(-2) >= threshold
+    # Nor has W + Δ directions beyond its own rank.
+    real = strength > strength[..., :1] * _noise(basis.energy)
+    return (real & ~matched).sum(-1)
 
 
-def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> Tensor:
-    """Top left singular vectors of the tuned matrices, [B, d_out, min(top, n)].
+def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Top left singular vectors of the tuned matrices, [B, d_out, min(top, n)], and their σ².
 
     Large matrices: two subspace iterations on the smaller side, started from the base's own top
     directions and a sketch of the update, then a Rayleigh-Ritz step.
@@ -231,11 +232,11 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> Tensor:
             block = small @ (small.mT @ block)
         block = torch.linalg.qr(block).Q
         seen = small.mT @ block
-        _, turn = _eigh(seen.mT @ seen)
-        vectors = block @ turn.flip(-1)[..., :top]
+        squared, turn = _eigh(seen.mT @ seen)
+        squared, vectors = squared.flip(-1)[..., :top], block @ turn.flip(-1)[..., :top]
     if not basis.tall:
-        return vectors
-    return _unit(tuned @ vectors)
+        return vectors, squared
+    return _unit(tuned @ vectors), squared
 
 
 def _unit(columns: Tensor) -> Tensor:

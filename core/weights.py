@@ -9,7 +9,7 @@ module of each model, never a model; embeddings are streamed by rows. Knows no a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -328,13 +328,12 @@ def _show(
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device that a study asks for; auto takes CUDA when there is any, else the CPU."""
+    """The device of the linear algebra; auto takes CUDA when there is any, else the CPU.
+
+    MPS has no float64, in which sums are kept: the CPU stands in for it.
+    """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "mps":
+        return torch.device("cpu")
     return torch.device(wanted)
-
-
-def models_in(units: Collection[Unit], order: Iterable[str]) -> tuple[str, ...]:
-    """The tuned models that units speak of, in the family's order."""
-    named = {u.model for u in units} | {u.reference for u in units}
-    return tuple(name for name in order if name in named)

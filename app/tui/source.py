@@ -78,6 +78,13 @@ class Source:
 
         return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
 
+    def views(self, run: RunSummary, analysis: Analysis) -> tuple[View, ...]:
+        """The pictures of an analysis that have something to show in this run."""
+        from core.views import present
+        from storage.runs import catalogue
+
+        return present(analysis.views, catalogue(self.database, run.id, analysis.name))
+
     def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
         """The figure of a view under a choice (None: the one it opens with)."""
         from app.tui.steering import settled

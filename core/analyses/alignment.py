@@ -18,7 +18,7 @@ from core.architecture import GROUP_OF, groups
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.registry import Analysis, Parameters
 from core.totals import slice_name
-from core.views import Figure, Grid, View
+from core.views import Cell, Figure, Grid, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -230,7 +230,7 @@ def _rows(
             metric="diagonal_energy", value=float(found.diagonal[i]), chance=k / size
         ),
         Measurement(
-            metric="amplification", value=scalars["amplification"],
+            metric="amplification", value=_known(scalars["amplification"]),
             chance=scalars["norm"] * math.sqrt(size) / (scalars["directions"] * scalars["base"]),
         ),
         Measurement(metric="intruders", value=scalars["intruders"], n=min(p.intruders_of, *shape)),
@@ -250,8 +250,8 @@ def _curves(basis: Basis, found: Alignment) -> dict[str, Any]:
 def _means(rows: Iterable[Measurement], places: Any) -> list[Measurement]:
     """The plain mean of each metric over matrices, at each place that a row counts to.
 
-    `n` counts the matrices that have a value, `low` and `high` bound the mean by its normal 95 %
-    interval over them; a rank has no mean.
+    `n` counts the matrices that have a value, `low` and `high` bound the mean by Student's 95 %
+    interval over them (as if a model's matrices were independent draws); a rank has no mean.
     """
     found: dict[tuple[str, str], list[Measurement]] = {}
     for row in rows:
@@ -272,7 +272,7 @@ def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
     n = len(own)
     values = [row.value or 0.0 for row in own]
     mean = sum(values) / n
-    half = 1.96 * math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
+    half = _half_width(values, mean) if n > 1 else None
     levels = [row.chance for row in own if row.chance is not None]
     spreads = [row.chance_sd for row in own if row.chance_sd is not None]
     return Measurement(
@@ -284,6 +284,15 @@ def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
         chance_sd=math.sqrt(sum(s * s for s in spreads)) / n if len(spreads) == n else None,
         **at,
     )
+
+
+def _half_width(values: Sequence[float], mean: float) -> float:
+    """Half of Student's 95 % interval of a mean."""
+    from scipy.special import stdtrit
+
+    n = len(values)
+    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    return float(stdtrit(n - 1, 0.975)) * error
 
 
 def finding_heat(figure: Figure) -> str:
@@ -307,26 +316,39 @@ def finding_heat(figure: Figure) -> str:
 def finding_summary(figure: Figure) -> str:
     """One plain sentence on attention against MLP, made of the excess over chance."""
     assert isinstance(figure, Grid)
-    sides: dict[str, list[float]] = {column: [] for column in figure.columns}
-    intervals: dict[str, list[tuple[float, float]]] = {column: [] for column in figure.columns}
-    for model, row in zip(figure.rows, figure.cells, strict=True):
-        if model in figure.controls:
-            continue
-        for column, cell in zip(figure.columns, row, strict=True):
-            if cell is not None and cell.value is not None:
-                sides[column].append(cell.value)
-                if cell.low is not None and cell.high is not None:
-                    intervals[column].append((cell.low, cell.high))
-    if not all(sides.values()):
+    pairs = [
+        cells
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        if model not in figure.controls and all(c is not None and c.value is not None for c in row)
+        for cells in [dict(zip(figure.columns, row, strict=True))]
+    ]
+    if not pairs:
         return "Attention and MLP can't be compared: one of them did not change."
-    means = {column: sum(own) / len(own) for column, own in sides.items()}
+    means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}
     high, low = sorted(means, key=lambda column: -means[column])
-    apart = sum(a[0] > b[1] for a, b in zip(intervals[high], intervals[low], strict=False))
+    apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
+    kind = "keep to" if means[high] > 0 else "avoid"
+    more = "more" if means[high] > 0 else "less"
     return (
-        f"Updates of {high} keep to the base's directions more than those of {low} "
+        f"Updates of {high} {kind} the base's directions {more} than those of {low} "
         f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
-        f"{apart} of {len(sides[high])} models)."
+        f"{apart} of {len(pairs)} models)."
     )
+
+
+def _value(cell: Cell | None) -> float:
+    return cell.value if cell is not None and cell.value is not None else math.nan
+
+
+def _apart(higher: Cell | None, lower: Cell | None) -> bool:
+    """Do the intervals of two cells of one model not meet?"""
+    if higher is None or lower is None or higher.low is None or lower.high is None:
+        return False
+    return higher.low > lower.high
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 _EXCESS = {name: f"{name}_excess" for name in ("write", "read", "two_sided")}

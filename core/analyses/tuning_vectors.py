@@ -5,6 +5,7 @@ Owns the metrics of a single tuning vector. Imports torch only when it computes.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -211,7 +212,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 def _doubts(totals: dict[str, Sums]) -> list[str]:
     notes = []
     # Without the norms: their weights are near 1 in any model and would make all look alike.
-    own = _add(totals["attention"], totals["mlp"])
+    own = functools.reduce(_add, [totals[g] for g in ("attention", "mlp") if g in totals])
     tuned2 = own["base2"] + 2 * own["dot"] + own["delta2"]
     if own["delta2"] == 0:
         notes.append("has the base's weights in all its layers: its tuning vector is zero there.")
@@ -223,7 +224,8 @@ def _doubts(totals: dict[str, Sums]) -> list[str]:
                 "is it tuned from this base?"
             )
     rounding = totals["all"]["rounding"]
-    if rounding and rounding >= ROUNDING_DOMINATED * totals["all"]["delta2"]:
+    delta2 = totals["all"]["delta2"]
+    if rounding and delta2 and rounding >= ROUNDING_DOMINATED * delta2:
         changed = totals["all"]["changed"] / totals["all"]["size"]
         notes.append(
             "its tuning vector is dominated by rounding to the checkpoint's dtype "
@@ -242,7 +244,7 @@ def finding(figure: Figure) -> str:
         if not series.control
     }
     known = {place: mean for place, mean in means.items() if mean is not None}
-    if not known:
+    if not any(known.values()):
         return "No tuned model changed the layers' weights."
     by_model: dict[str, float] = {}
     for (_, model), mean in known.items():

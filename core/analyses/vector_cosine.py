@@ -117,12 +117,10 @@ class _Reader:
 def _sums(seen: ModuleMoments, unit: Unit) -> Sums:
     a, b = (seen.total.row(_row_name(seen, name, unit)) for name in (unit.model, unit.reference))
     gram = seen.total.gram
-    return {
-        "size": seen.total.size,
-        "dot": float(gram[a, b]),
-        "a2": float(gram[a, a]),
-        "b2": float(gram[b, b]),
-    }
+    a2, b2 = float(gram[a, a]), float(gram[b, b])
+    # Parameters that one of the two leaves alone can't agree by chance: they don't count.
+    size = seen.total.size if a2 and b2 else 0
+    return {"size": size, "dot": float(gram[a, b]), "a2": a2, "b2": b2}
 
 
 def _row_name(seen: ModuleMoments, name: str, unit: Unit) -> str:
@@ -142,7 +140,7 @@ def _rows(unit: Unit, module: str, s: Sums) -> list[Measurement]:
         Measurement(
             metric="cosine", value=value, model=model, reference=reference, layer=unit.layer,
             module=module, setting=unit.setting, n=s["size"], chance=0.0,
-            chance_sd=1 / math.sqrt(s["size"]),
+            chance_sd=1 / math.sqrt(s["size"]) if s["size"] else None,
         )
         for model, reference in ((unit.model, unit.reference), (unit.reference, unit.model))
     ]  # fmt: skip
@@ -173,7 +171,7 @@ def finding(figure: Figure) -> str:
     text = f"{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
     if most != least:
         text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
-    return f"{text}; chance alone stays within ±{2 * most[1]:.3f}."
+    return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
 
 
 ANALYSIS = Analysis(

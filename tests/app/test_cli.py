@@ -133,7 +133,11 @@ def test_the_demo_runs_shows_and_exports(
     def build(folder: Path, *, progress: Any) -> Any:
         progress("training base", 1, 2)
         assert folder == tmp_path / "family"
-        return SimpleNamespace(study=study)
+        learnt = {
+            "held_out_loss": {"base": 2.0, "tuned": 1.0},
+            "accuracy": {"base": 0.25, "tuned": 1},
+        }
+        return SimpleNamespace(study=study, measured={"learnt": {"medical": learnt}})
 
     monkeypatch.setattr(family, "build", build)
     said = tauscope("demo", "--out", tmp_path / "out", "--family-dir", tmp_path / "family")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,47 @@ def test_an_adapter_of_another_base(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not have") as error:
         runner.run(of, MemorySink(), ("tuning_vectors",))
     assert "another base" in error.value.hint
+
+
+def test_square_conv1d_beside_a_linear_layer(tmp_path: Path) -> None:
+    """PEFT's own flag of the orientation is that of the last module; here it is the wrong one."""
+    SETTINGS["gpt2-mixed"] = {"target_modules": ["c_proj", "lm_head"]}
+    try:
+        zoo.CONFIGS["gpt2"], plain = (
+            lambda: hf.GPT2Config(
+                vocab_size=40, n_embd=32, n_layer=2, n_head=4, n_positions=16, bos_token_id=1,
+                eos_token_id=2, tie_word_embeddings=False,
+            ),
+            zoo.CONFIGS["gpt2"],
+        )  # fmt: skip
+        _adapt("gpt2-mixed", tmp_path)
+    finally:
+        zoo.CONFIGS["gpt2"] = plain
+        del SETTINGS["gpt2-mixed"]
+    sink = _measure(tmp_path, "adapter", "merged")
+    for module in ("o", "fc_out", "all"):
+        row = sink.value("cosine", model="adapter", layer=None, module=module)
+        assert row.value == pytest.approx(1, abs=1e-6), module
+
+
+@pytest.mark.parametrize("how", ["pissa", "olora"])
+def test_initialisations_that_change_the_base_are_refused(tmp_path: Path, how: str) -> None:
+    zoo.build("llama", tmp_path, models=0)
+    base = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=how)
+    peft.get_peft_model(base, settings).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(CheckpointError, match="init_lora_weights"):
+        _measure(tmp_path, "adapter")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lora_alpha", None), ("lora_alpha", "x"), ("alpha_pattern", ["q"]), ("alpha_pattern", "q"),
+     ("alpha_pattern", {"(": 1}), ("alpha_pattern", {"q_proj": None})],
+)  # fmt: skip
+def test_settings_of_the_wrong_kind(tmp_path: Path, key: str, value: Any) -> None:
+    _adapt("llama", tmp_path)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(CheckpointError, match="can't be understood"):
+        _measure(tmp_path, "adapter")

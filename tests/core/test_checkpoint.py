@@ -206,3 +206,37 @@ def test_samples_stay_inside_of_small_tensors(
     single = checkpoint.open_directory(write_model(tmp_path / "one", tiny_config(), tensors))
     sharded = checkpoint.open_directory(_sharded(tmp_path / "two", tensors))
     assert single.fingerprint() == sharded.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [], None, {"w": []}, {"w": {}}, {"w": {"dtype": "F32", "shape": [2]}},
+        {"w": {"dtype": 3, "shape": [2], "data_offsets": [0, 8]}},
+        {"w": {"dtype": "F32", "shape": None, "data_offsets": [0, 8]}},
+        {"w": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0.0, 8.0]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4, 8]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": ["0", "8"]}},
+        {"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]}},
+        {"v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+         "w": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}},
+    ],
+)  # fmt: skip
+def test_headers_that_contradict_themselves_are_damage(tmp_path: Path, header: Any) -> None:
+    text = json.dumps(header).encode()
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config()))
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(64))
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.open_directory(tmp_path)
+
+
+@pytest.mark.parametrize("names", [[["x"]], ["a", 3], ["/etc/passwd"], ["../x"], [""]])
+def test_indices_that_name_no_files_are_refused(tmp_path: Path, names: list[Any]) -> None:
+    folder = _sharded(tmp_path / "m", tiny_tensors())
+    index = {"weight_map": {str(i): name for i, name in enumerate(names)}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="no files beside it"):
+        checkpoint.open_directory(folder)

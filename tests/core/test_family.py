@@ -35,7 +35,7 @@ def _write(folder: Path, tensors: Tensors, **config: Any) -> Path:
 def test_the_same_model_twice_has_a_zero_vector(tmp_path: Path) -> None:
     base = _write(tmp_path / "base", tiny_tensors())
     sink = _run(base, same=_write(tmp_path / "same", tiny_tensors()))
-    assert ("same", "has the same weights as 'base'.") in sink.warnings
+    assert ("same", "seems to have the same weights as 'base'.") in sink.warnings
     assert any("zero" in m for s, m in sink.warnings if s == "same")
     assert sink.value("norm", layer=None, module="all").value == 0
     assert sink.value("changed_share", layer=None, module="all").value == 0
@@ -242,3 +242,53 @@ def test_a_smaller_vocabulary_of_a_later_model_is_not_mixed_with_older_rows(
         runner.run(of, sink, ("tuning_vectors",))
     at = {"model": "first", "layer": None, "module": "embedding"}
     assert sorted(row.n or 0 for row in sink.rows("norm", **at)) == [15 * 16, 20 * 16]
+
+
+def test_head_counts_come_from_the_shapes_where_the_configuration_is_silent(
+    tmp_path: Path,
+) -> None:
+    silent = {k: v for k, v in tiny_config().items() if not k.startswith("num_")}
+    tensors = tiny_tensors()
+    base = write_model(tmp_path / "base", silent, tensors)
+    tuned = write_model(tmp_path / "tuned", silent, tuned_from(tensors, 1))
+    family = open_family(_models(base, tuned=tuned))
+    assert (family.anatomy.heads.query, family.anatomy.heads.key_value) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"num_attention_heads": 5}, "5 heads"), ({"num_key_value_heads": 3}, "3 heads"),
+     ({"num_attention_heads": "x"}, "wrong kind"), ({"hidden_size": [4], "head_dim": None,
+      "num_attention_heads": 2}, "wrong kind"), ({"text_config": "x"}, "wrong kind")],
+)  # fmt: skip
+def test_configurations_that_the_shapes_deny(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    base = write_model(tmp_path / "base", tiny_config(**changes), tiny_tensors())
+    with pytest.raises((FamilyError, CheckpointError), match=words):
+        open_family(_models(base, tuned=base))
+
+
+def test_the_chance_of_a_cosine_counts_what_both_changed(tmp_path: Path) -> None:
+    base = tiny_tensors()
+    folder = _write(tmp_path / "base", base)
+    name = "model.layers.0.self_attn.k_proj.weight"
+    tuned = {
+        f"t{i}": _write(tmp_path / f"t{i}", base | {name: tuned_from(base, i)[name]})
+        for i in range(16)
+    }
+    sink = _run(folder, **tuned)
+    rows = sink.rows("cosine", layer=None, module="all")
+    assert {row.n for row in rows} == {8 * 16}
+    z = [(row.value or 0) / (row.chance_sd or 0) for row in rows]
+    assert 0.8 < float(np.std(z)) < 1.2
+    untouched = sink.rows("cosine", layer=1, module="q")
+    assert {(row.value, row.n, row.chance_sd) for row in untouched} == {(None, 0, None)}
+
+
+@pytest.mark.parametrize("shape", [(), (0, 16)])
+def test_empty_tensors_are_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    tensors = tiny_tensors() | {"model.layers.0.mlp.up_proj.weight": torch.zeros(shape)}
+    base = _write(tmp_path / "base", tensors)
+    with pytest.raises(FamilyError, match=r"up_proj.weight has shape.*empty or a scalar"):
+        open_family(_models(base, tuned=base))

@@ -219,3 +219,22 @@ def test_a_strong_first_direction_does_not_hide_the_rest() -> None:
         expected = int(reached.int().argmax()) + 1
         found = linalg.decompose(W[None], energy=energy).ranks[0]
         assert abs(found - expected) <= max(1, 0.01 * expected), energy
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
+def test_the_null_space_of_the_base_hides_no_intruder_and_makes_none(
+    shape: tuple[int, int],
+) -> None:
+    g = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(n, 3, generator=g).double() for n in shape)
+    W = left @ right.T
+    assert _measured(W, 0.01 * W)["intruders"].value == 0
+    new = torch.linalg.qr(torch.cat([left, torch.randn(shape[0], 1, generator=g).double()], 1)).Q
+    strong = 100 * torch.outer(new[:, 3], torch.randn(shape[1], generator=g).double())
+    assert _measured(W, strong)["intruders"].value == 1
+
+
+def test_an_update_where_the_base_has_nothing_amplifies_without_measure() -> None:
+    W = torch.diag(torch.tensor([1.0, 1, 0, 0]).double())
+    D = torch.diag(torch.tensor([0.0, 0, 1, 1]).double())
+    assert _measured(W, D)["amplification"].value is None

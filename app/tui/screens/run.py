@@ -95,8 +95,8 @@ class RunScreen(Screen[None]):
         self.analyses = self.source.analyses(run)
         body = self.query_one(ContentSwitcher)
         for number, analysis in enumerate(self.analyses):
-            count = len(analysis.views)
-            panes = [Pane(analysis, view, i, count) for i, view in enumerate(analysis.views, 1)]
+            views = self.source.views(run, analysis)
+            panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
             for pane in panes:
                 pane.add_class("-chosen" if pane is panes[0] else "-later")
             await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))

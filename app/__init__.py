@@ -1,11 +1,19 @@
 """What a person touches: the commands, the jobs, the exports and the terminal screens.
 
-cli.py        the commands, their options and exit codes
-jobs.py       start, watch and cancel detached workers
-worker.py     one run in its own process
-export/       one writer per format or kind of view
-studies/      ready study files
-tui/          the workstation
+cli.py          the commands, their options and exit codes
+worker.py       one run in its own process
+jobs.py         detached workers: ready, start
+selection.py    which analyses a study gets
+figures.py      the figures of a run under their first choices
+printing.py     what goes to stdout
+narration.py    what goes to stderr
+doctor.py       what is found on this machine
+environment.py  versions and settings of a run
+text.py         text from outside, made harmless
+wording.py      states and times in words
+charts/         figures as terminal text
+export/         one writer per format
+tui/            the workstation
 """
 
 __version__ = "0.1.0"

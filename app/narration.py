@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from app.text import plain
-from app.tui.wording import span
+from app.wording import span
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

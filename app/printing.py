@@ -11,8 +11,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from app import wording
 from app.text import plain
-from app.tui import wording
 
 if TYPE_CHECKING:
     from core.registry import Analysis

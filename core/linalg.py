@@ -116,6 +116,11 @@ def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basi
     return Basis(matrix, vectors, squared, tall, ranks, other)
 
 
+def energy(product: Tensor) -> Tensor:
+    """‖Δ‖_F², [B], float64, from a Gram matrix [B, n, n]: its trace."""
+    return product.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
+
+
 def concentration(product: Tensor) -> Tensor:
     """Σp² of p = σ²/Σσ² from a Gram matrix [B, n, n]: 1 over the number of equally strong
     directions; NaN at Δ = 0."""
@@ -144,7 +149,7 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     far_energy = seen.square().sum(-1, dtype=torch.float64)
     core = _times(seen, near)
     core = core if basis.tall else core.mT
-    total = update.square().sum((-2, -1), dtype=torch.float64)[:, None]
+    total = energy(update_gram)[:, None]
     near_curve, far_curve = near_energy.cumsum(-1) / total, far_energy.cumsum(-1) / total
     write_curve, read_curve = (far_curve, near_curve) if basis.tall else (near_curve, far_curve)
     both_curve = _square_sums(core) / total
@@ -186,7 +191,7 @@ def amplification(
     other = _unit((update if tall else update.mT) @ vectors)
     a, b = (other, vectors) if tall else (vectors, other)
     seen = (a.mT @ matrix @ b).square().sum((-2, -1), dtype=torch.float64).sqrt()
-    norm = update.square().sum((-2, -1), dtype=torch.float64).sqrt()
+    norm = energy(update_gram).sqrt()
     return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), kept.sum(-1)
 
 
@@ -200,7 +205,7 @@ def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Te
     # Directions in the noise are no directions of W: any basis of its null space would do.
     own = basis.energy > basis.energy[..., :1] * _noise(basis.energy)
     if basis.tall:
-        cosines = basis.vectors.mT @ (basis.matrix.mT @ leading)
+        cosines = _times(basis.vectors.mT, _times(basis.matrix.mT, leading))
         cosines = cosines / basis.energy.sqrt().masked_fill(~own, 1)[..., None]
     else:
         cosines = basis.vectors.mT @ leading
@@ -226,12 +231,12 @@ def _leading(basis: Basis, tuned: Tensor, update: Tensor, top: int) -> tuple[Ten
         change = update if not basis.tall else update.mT
         generator = torch.Generator().manual_seed(0)
         omega = torch.randn(change.shape[-1], 32, generator=generator).to(change)
-        block = torch.cat([basis.vectors[..., : top + 96], change @ omega], -1)
+        block = torch.cat([basis.vectors[..., : top + 96], _times(change, omega)], -1)
         for _ in range(2):
             block = torch.linalg.qr(block).Q
-            block = small @ (small.mT @ block)
+            block = _times(small, _times(small.mT, block))
         block = torch.linalg.qr(block).Q
-        seen = small.mT @ block
+        seen = _times(small.mT, block)
         squared, turn = _eigh(seen.mT @ seen)
         squared, vectors = squared.flip(-1)[..., :top], block @ turn.flip(-1)[..., :top]
     if not basis.tall:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 from textual.screen import Screen
 
-from app.tui import wording
+from app import wording
 from app.tui.source import Background, Drawn, Source
 from core.errors import TauscopeError
 

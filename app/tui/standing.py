@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from app.tui import wording
+from app import wording
 from app.tui.widgets.bar import Piece, two_ends
 
 if TYPE_CHECKING:

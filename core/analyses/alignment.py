@@ -165,7 +165,7 @@ def _measure(
         "intruders": linalg.intruders(
             basis, update, top=p.intruders_of, threshold=p.match
         ).tolist(),
-        "norm": update.square().sum((-2, -1)).double().sqrt().tolist(),
+        "norm": linalg.energy(gram).sqrt().tolist(),
         "base": basis.energy.double().sum(-1).sqrt().tolist(),
     }
     rows = [

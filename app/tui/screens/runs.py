@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from app.tui import wording
+from app import wording
 from app.tui.keys import actions, bindings
 from app.tui.screens.control import ask_to_cancel, resume
 from app.tui.source import Source

@@ -11,8 +11,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from app import wording
 from app.text import plain
-from app.tui import wording
 
 if TYPE_CHECKING:
     from app.tui.source import Background

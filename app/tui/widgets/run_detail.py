@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from app import wording
 from app.charts.lines import fitted
-from app.tui import wording
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary

@@ -19,8 +19,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from app import wording
 from app.charts.lines import Line, exactly, fitted
-from app.tui import wording
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary

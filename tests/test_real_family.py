@@ -1,0 +1,59 @@
+"""A real family of models and texts, where one lies beside the checkout: the known facts of it.
+
+TAUSCOPE_REAL_STUDY names the study file of such a family. Skipped where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core import registry, runner, study
+from tests.conftest import MemorySink
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "real" / "study.toml"
+STUDY = Path(os.environ.get("TAUSCOPE_REAL_STUDY", _BESIDE))
+
+pytestmark = pytest.mark.skipif(not STUDY.is_file(), reason=f"there is no study file {STUDY}")
+
+
+@pytest.fixture(scope="module")
+def measured() -> MemorySink:
+    sink = MemorySink()
+    runner.run(study.read(STUDY), sink, registry.names())
+    return sink
+
+
+def test_a_model_shares_most_with_the_one_it_was_tuned_from(measured: MemorySink) -> None:
+    rows = measured.rows("cosine", layer=None, module="all", setting="")
+    best = max(rows, key=lambda row: row.value or 0)
+    assert {best.model, best.reference} == {"medical", "medical-qa"}
+    assert (best.value or 0) > 0.8
+    others = [
+        row.value or 0 for row in rows if {row.model, row.reference} != {"medical", "medical-qa"}
+    ]
+    assert max(others) < 0.5
+
+
+def test_more_of_the_same_text_moves_a_model_least(measured: MemorySink) -> None:
+    rows = measured.rows("relative_norm", layer=None, module="all")
+    assert min(rows, key=lambda row: row.value or 0).model == "control"
+
+
+def test_updates_of_attention_keep_to_the_base_more_than_those_of_the_mlp(
+    measured: MemorySink,
+) -> None:
+    for model in ("medical", "maths", "instruct", "code"):
+        attention, mlp = (
+            measured.value("two_sided_excess", model=model, layer=None, module=module)
+            for module in ("attention", "mlp")
+        )
+        assert (attention.low or 0) > (mlp.high or 0)
+
+
+def test_float32_weights_are_not_dominated_by_rounding(measured: MemorySink) -> None:
+    shares = [row.value for row in measured.rows("rounding_share", module="all")]
+    assert shares
+    assert all(share is not None and share < 1e-6 for share in shares)

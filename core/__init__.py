@@ -8,8 +8,12 @@ views.py         pictures as data: curves, matrices, heat maps, bars, tables
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
 architecture.py  one vocabulary for every architecture
 family.py        a base and its tuned models: identity, fingerprint, compatibility
+adapter.py       LoRA adapters laid over a checkpoint
 weights.py       one pass over a family's weights, shared by the analyses
-linalg.py        subspaces, ranks and what chance alone would give
+moments.py       the elementwise sums of that pass
+linalg.py        subspaces, spectra and alignment
+chance.py        what chance alone would give
+totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
 analyses/        one file each
 demo/            the embedded demo family

@@ -1,4 +1,4 @@
-"""Sums over modules, groups and layers of quantities that add up: squares, products, counts.
+"""Work by slices of the weights, and sums over slices, modules and groups of what adds up.
 
 Owns which modules count to which group, for whatever an analysis sums. Knows no analysis.
 """
@@ -6,9 +6,11 @@ Owns which modules count to which group, for whatever an analysis sums. Knows no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from core.architecture import groups
+from core.measurement import Unit
 
 Sums = dict[str, Any]
 """What is summed, by name; JSON, since it is kept with the unit that it belongs to."""
@@ -37,6 +39,24 @@ def of_model(slices: Iterable[Mapping[str, Any]], add: Add) -> dict[str, Sums]:
 def slice_state(layer: int | None, modules: Mapping[str, Sums]) -> dict[str, Any]:
     """What a unit of one slice keeps, for the unit that sums the slices up."""
     return {"inside": layer is not None, "sums": dict(modules)}
+
+
+def sliced(
+    template: Unit, key: Callable[[int | str | None], str], layers: Iterable[int | None]
+) -> list[Unit]:
+    """A unit like the template for each slice, and one over the whole that requires them."""
+    slices = [
+        replace(template, key=key(at), label=f"{template.label}, {slice_name(at)}", layer=at)
+        for at in layers
+    ]
+    whole = replace(
+        template,
+        key=key("all"),
+        label=f"{template.label}, whole",
+        reads=(),
+        requires=tuple(unit.key for unit in slices),
+    )
+    return [*slices, whole]
 
 
 def slice_name(layer: int | None) -> str:

@@ -6,6 +6,7 @@ torch only when it computes.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from core import chance
 from core.architecture import GROUP_OF, groups
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.registry import Analysis, Parameters
-from core.totals import slice_name
+from core.totals import sliced
 from core.views import Cell, Figure, Grid, View
 
 if TYPE_CHECKING:
@@ -50,25 +51,9 @@ def plan(family: Family, parameters: AlignmentParameters) -> list[Unit]:
     """A unit for each model and layer, and one that averages a model's layers."""
     units = []
     for model in family.tuned:
-        layers = [
-            Unit(
-                key=family.key(NAME, VERSION, parameters, [model], layer),
-                analysis=NAME,
-                label=f"alignment of {model}, {slice_name(layer)}",
-                model=model,
-                layer=layer,
-            )
-            for layer in family.layers
-            if layer is not None
-        ]
-        whole = Unit(
-            key=family.key(NAME, VERSION, parameters, [model], "all"),
-            analysis=NAME,
-            label=f"alignment of {model}, whole",
-            model=model,
-            requires=tuple(u.key for u in layers),
-        )
-        units += [*layers, whole]
+        key = functools.partial(family.key, NAME, VERSION, parameters, [model])
+        template = Unit(key="", analysis=NAME, label=f"alignment of {model}", model=model)
+        units += sliced(template, key, [layer for layer in family.layers if layer is not None])
     return units
 
 

@@ -16,7 +16,7 @@ from core import chance
 from core.architecture import GROUP_OF
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.registry import Analysis, Parameters
-from core.totals import Sums, of_layer, of_model, slice_name, slice_state
+from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import Figure, Lines, View
 
 if TYPE_CHECKING:
@@ -39,24 +39,9 @@ def plan(family: Family, parameters: TuningVectorParameters) -> list[Unit]:
     """A unit for each model and slice, and one that sums a model's slices up."""
     units = []
     for model in family.tuned:
-        slices = [
-            Unit(
-                key=family.key(NAME, VERSION, parameters, [model], layer),
-                analysis=NAME,
-                label=f"tuning vector of {model}, {slice_name(layer)}",
-                model=model,
-                layer=layer,
-            )
-            for layer in family.layers
-        ]
-        whole = Unit(
-            key=family.key(NAME, VERSION, parameters, [model], "all"),
-            analysis=NAME,
-            label=f"tuning vector of {model}, whole",
-            model=model,
-            requires=tuple(u.key for u in slices),
-        )
-        units += [*slices, whole]
+        key = functools.partial(family.key, NAME, VERSION, parameters, [model])
+        template = Unit(key="", analysis=NAME, label=f"tuning vector of {model}", model=model)
+        units += sliced(template, key, family.layers)
     return units
 
 

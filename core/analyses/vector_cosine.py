@@ -6,6 +6,7 @@ another of the family, relative to its parent. Imports torch never: it works on 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult
 from core.registry import Analysis, Parameters
-from core.totals import Sums, of_layer, of_model, slice_name, slice_state
+from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import Figure, Grid, View
 
 if TYPE_CHECKING:
@@ -35,51 +36,28 @@ def plan(family: Family, parameters: CosineParameters) -> list[Unit]:
     """
     units = []
     for model, reference in combinations(family.tuned, 2):
-        parents = [p for p in (family.parent(model), family.parent(reference)) if p]
-        settings = ("", VS_PARENT) if parents else ("",)
-        for setting in settings:
-            units += _units(family, parameters, model, reference, setting, parents)
+        units += _units(family, parameters, model, reference)
+        if family.parent(model) or family.parent(reference):
+            units += _units(family, parameters, model, reference, VS_PARENT)
     return units
 
 
 def _units(
-    family: Family,
-    parameters: CosineParameters,
-    model: str,
-    reference: str,
-    setting: str,
-    parents: list[str],
+    family: Family, parameters: CosineParameters, model: str, reference: str, setting: str = ""
 ) -> list[Unit]:
-    names = [model, reference, *(parents if setting else ())]
-    lineage = {n: family.parent(n) for n in (model, reference)} if setting else {}
-
-    def key(layer: int | str | None) -> str:
-        return family.key(NAME, VERSION, parameters, names, layer, setting=setting, lineage=lineage)
-
-    label = f"cosine of {model} and {reference}{', from their parents' if setting else ''}"
-    slices = [
-        Unit(
-            key=key(layer),
-            analysis=NAME,
-            label=f"{label}, {slice_name(layer)}",
-            model=model,
-            reference=reference,
-            layer=layer,
-            setting=setting,
-            reads=tuple(names),
-        )
-        for layer in family.layers
-    ]
-    whole = Unit(
-        key=key("all"),
-        analysis=NAME,
-        label=f"{label}, whole",
-        model=model,
-        reference=reference,
-        setting=setting,
-        requires=tuple(u.key for u in slices),
+    label, lineage, names = f"cosine of {model} and {reference}", {}, [model, reference]
+    if setting:
+        label = f"{label}, from their parents"
+        lineage = {name: family.parent(name) for name in names}
+        names += [parent for parent in lineage.values() if parent]
+    key = functools.partial(
+        family.key, NAME, VERSION, parameters, names, setting=setting, lineage=lineage
     )
-    return [*slices, whole]
+    template = Unit(
+        key="", analysis=NAME, label=label, model=model, reference=reference, setting=setting,
+        reads=tuple(names),
+    )  # fmt: skip
+    return sliced(template, key, family.layers)
 
 
 def compute(units: Sequence[Unit], parameters: CosineParameters) -> _Reader:

@@ -38,9 +38,6 @@ class Training:
     """Part of each batch that is general text."""
     prompt_weight: float = 0.05
     """Weight of a prompt's tokens in the loss; an answer's weigh 1."""
-    anchor: float = 0.0
-    """Decay towards the weights that training began with, per unit of learning rate; it keeps a
-    tuning vector short, so that two of them can be added."""
     epsilon: float = 1e-8
     """AdamW's; a large one leaves weights alone whose gradients are mere noise."""
     weight_decay: float = 0.01

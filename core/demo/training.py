@@ -72,7 +72,6 @@ def train(
         fused=True,
     )
     from_general = round(batch * training.general_share)
-    start = [parameter.detach().clone() for parameter in model.parameters()]
     model.train()
     for step in range(training.steps):
         for group in optimiser.param_groups:
@@ -86,18 +85,8 @@ def train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
         optimiser.step()
         optimiser.zero_grad()
-        if training.anchor:
-            _pull_back(
-                model, start, training.learning_rate * schedule(step, training) * training.anchor
-            )
         after_step(step + 1)
     model.eval()
-
-
-def _pull_back(model: Any, start: Sequence[Tensor], share: float) -> None:
-    with torch.no_grad():
-        for parameter, before in zip(model.parameters(), start, strict=True):
-            parameter.lerp_(before, share)
 
 
 def schedule(step: int, training: Training) -> float:

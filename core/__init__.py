@@ -6,7 +6,8 @@ measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)
 views.py         pictures as data: curves, matrices, heat maps, bars, tables
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
-architecture.py  one vocabulary for every architecture
+naming.py        what each architecture calls its tensors (data)
+architecture.py  tensors as pieces of one vocabulary; how fused ones are cut
 family.py        a base and its tuned models: identity, fingerprint, compatibility
 adapter.py       LoRA adapters laid over a checkpoint
 weights.py       one pass over a family's weights, shared by the analyses

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from core.architecture import groups
 from core.measurement import Unit
+from core.naming import groups
 
 Sums = dict[str, Any]
 """What is summed, by name; JSON, since it is kept with the unit that it belongs to."""

@@ -21,11 +21,12 @@ from torch import Tensor
 
 from core import linalg
 from core.adapter import Adapter
-from core.architecture import ATTENTION, GROUP_OF, MLP, Heads, Piece
+from core.architecture import Heads, Piece
 from core.errors import CheckpointError
 from core.family import Family, Member
 from core.measurement import Unit, UnitResult
 from core.moments import Columns, Moments, accumulate
+from core.naming import ATTENTION, GROUP_OF, MLP
 
 STREAMED = ("embedding", "unembedding")
 """Modules too large to be held whole: read by blocks of rows."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core import chance
-from core.architecture import GROUP_OF, groups
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.naming import GROUP_OF, groups
 from core.registry import Analysis, Parameters
 from core.totals import sliced
 from core.views import Cell, Figure, Grid, View

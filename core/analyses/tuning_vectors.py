@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core import chance
-from core.architecture import GROUP_OF
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.naming import GROUP_OF
 from core.registry import Analysis, Parameters
 from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import Figure, Lines, View

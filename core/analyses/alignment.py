@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core import chance
+from core import chance, findings
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF, groups
 from core.registry import Analysis, Parameters
 from core.totals import sliced
-from core.views import Cell, Figure, Grid, View
+from core.views import View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -280,58 +280,6 @@ def _half_width(values: Sequence[float], mean: float) -> float:
     return float(stdtrit(n - 1, 0.975)) * error
 
 
-def finding_heat(figure: Figure) -> str:
-    """One plain sentence on the heat map of one model."""
-    assert isinstance(figure, Grid)
-    values = [
-        (cell.excess, figure.rows[i], figure.columns[j])
-        for i, row in enumerate(figure.cells)
-        for j, cell in enumerate(row)
-        if cell is not None and cell.excess is not None and figure.columns[j] in GROUP_OF
-    ]
-    if not values:
-        return "No update can be held against the base's directions here."
-    most, least = max(values), min(values)
-    return (
-        f"Keeps most to the base's directions: {most[2]} of layer {most[1]} ({most[0]:+.2f} beyond "
-        f"chance); least: {least[2]} of layer {least[1]} ({least[0]:+.2f})."
-    )
-
-
-def finding_summary(figure: Figure) -> str:
-    """One plain sentence on attention against MLP, made of the excess over chance."""
-    assert isinstance(figure, Grid)
-    pairs = [
-        cells
-        for model, row in zip(figure.rows, figure.cells, strict=True)
-        if model not in figure.controls and all(c is not None and c.value is not None for c in row)
-        for cells in [dict(zip(figure.columns, row, strict=True))]
-    ]
-    if not pairs:
-        return "Attention and MLP can't be compared: one of them did not change."
-    means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}
-    high, low = sorted(means, key=lambda column: -means[column])
-    apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
-    kind = "keep to" if means[high] > 0 else "avoid"
-    more = "more" if means[high] > 0 else "less"
-    return (
-        f"Updates of {high} {kind} the base's directions {more} than those of {low} "
-        f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
-        f"{apart} of {len(pairs)} models)."
-    )
-
-
-def _value(cell: Cell | None) -> float:
-    return cell.value if cell is not None and cell.value is not None else math.nan
-
-
-def _apart(higher: Cell | None, lower: Cell | None) -> bool:
-    """Do the intervals of two cells of one model not meet?"""
-    if higher is None or lower is None or higher.low is None or lower.high is None:
-        return False
-    return higher.low > lower.high
-
-
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -449,7 +397,7 @@ ANALYSIS = Analysis(
             excess=_EXCESS,
             reading="excess",
             selectors=("model",),
-            finding=finding_heat,
+            finding=findings.of_alignment,
         ),
         View(
             key="summary",
@@ -458,7 +406,7 @@ ANALYSIS = Analysis(
             caption="Plain means over matrices, with their spread.",
             measures=("two_sided_excess", "write_excess", "read_excess", "gain", "new_energy"),
             panels=("attention", "mlp"),
-            finding=finding_summary,
+            finding=findings.of_attention_against_mlp,
         ),
     ),
 )  # fmt: skip

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import chance
+from core import chance, findings
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF
 from core.registry import Analysis, Parameters
 from core.totals import Sums, of_layer, of_model, slice_state, sliced
-from core.views import Figure, Lines, View
+from core.views import View
 
 if TYPE_CHECKING:
     from core.family import Family
@@ -219,36 +219,6 @@ def _doubts(totals: dict[str, Sums]) -> list[str]:
     return notes
 
 
-def finding(figure: Figure) -> str:
-    """One plain sentence on the curves of relative norm."""
-    assert isinstance(figure, Lines)
-    means = {
-        (panel.title, series.name): _mean([c.value for c in series.cells])
-        for panel in figure.panels
-        for series in panel.series
-        if not series.control
-    }
-    known = {place: mean for place, mean in means.items() if mean is not None}
-    if not any(known.values()):
-        return "No tuned model changed the layers' weights."
-    by_model: dict[str, float] = {}
-    for (_, model), mean in known.items():
-        by_model[model] = by_model.get(model, 0) + mean
-    most = max(by_model, key=lambda model: by_model[model])
-    panels = {p: _mean([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
-    stronger = max(panels, key=lambda panel: panels[panel])
-    numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
-    return (
-        f"{most} moved furthest from the base; tuning changed {stronger} weights most for their "
-        f"size (mean {numbers})."
-    )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
-
-
 ANALYSIS = Analysis(
     name=NAME,
     title="Vectors",
@@ -323,7 +293,7 @@ ANALYSIS = Analysis(
                 "rounding_share",
             ),
             panels=("attention", "mlp"),
-            finding=finding,
+            finding=findings.of_sizes,
         ),
         View(
             key="modules",
@@ -335,7 +305,7 @@ ANALYSIS = Analysis(
                 "rounding_share",
             ),
             selectors=("model",),
-            finding=lambda figure: "",
+            finding=findings.of_largest,
         ),
     ),
 )  # fmt: skip

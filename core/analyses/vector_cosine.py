@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from core import findings
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult
 from core.registry import Analysis, Parameters
 from core.totals import Sums, of_layer, of_model, slice_state, sliced
-from core.views import Figure, Grid, View
+from core.views import View
 
 if TYPE_CHECKING:
     from core.family import Family
@@ -131,27 +132,6 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     return UnitResult(measurements)
 
 
-def finding(figure: Figure) -> str:
-    """One plain sentence on the matrix of cosines."""
-    assert isinstance(figure, Grid)
-    pairs = [
-        (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
-        for i, row in enumerate(figure.cells)
-        for j, cell in enumerate(row)
-        if j > i
-        and cell is not None
-        and cell.value is not None
-        and not {figure.rows[i], figure.columns[j]} & figure.controls
-    ]
-    if not pairs:
-        return "There are no two tuning vectors to compare."
-    most, least = max(pairs), min(pairs)
-    text = f"{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
-    if most != least:
-        text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
-    return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
-
-
 ANALYSIS = Analysis(
     name=NAME,
     title="Cosine",
@@ -181,7 +161,7 @@ ANALYSIS = Analysis(
             measures=("cosine",),
             selectors=("layer", "module"),
             module="all",
-            finding=finding,
+            finding=findings.of_cosines,
         ),
         View(
             key="parents",
@@ -193,7 +173,7 @@ ANALYSIS = Analysis(
             selectors=("layer", "module"),
             module="all",
             setting=VS_PARENT,
-            finding=finding,
+            finding=findings.of_cosines,
         ),
     ),
 )

@@ -50,8 +50,8 @@ def of_largest(figure: Figure) -> str:
         return ""
     most, least = max(values), min(values)
     return (
-        f"Largest in {most[2]} of layer {most[1]} ({most[0]:.3g}), smallest in {least[2]} of layer "
-        f"{least[1]} ({least[0]:.3g})."
+        f"{figure.model}: largest in {most[2]} of layer {most[1]} ({most[0]:.3g}), smallest in "
+        f"{least[2]} of layer {least[1]} ({least[0]:.3g})."
     )
 
 
@@ -89,8 +89,9 @@ def of_alignment(figure: Figure) -> str:
         return "No update can be held against the base's directions here."
     most, least = max(values), min(values)
     return (
-        f"Keeps most to the base's directions: {most[2]} of layer {most[1]} ({most[0]:+.2f} beyond "
-        f"chance); least: {least[2]} of layer {least[1]} ({least[0]:+.2f})."
+        f"{figure.model} keeps most to the base's directions in {most[2]} of layer {most[1]} "
+        f"({most[0]:+.2f} beyond chance), least in {least[2]} of layer {least[1]} "
+        f"({least[0]:+.2f})."
     )
 
 

@@ -151,7 +151,8 @@ class Grid:
 
     `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
     undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `controls` are
-    the rows and columns of models in the role of a control.
+    the rows and columns of models in the role of a control; `model` is whose figure it is, where
+    it is of one model.
     """
 
     title: str
@@ -165,6 +166,7 @@ class Grid:
     signed: bool = False
     empty: str = ""
     controls: frozenset[str] = frozenset()
+    model: str = ""
 
 
 Figure = Lines | Grid
@@ -248,6 +250,7 @@ def figure(
         signed=_signed(choice, spec),
         empty=spec.empty,
         controls=catalogue.controls,
+        model=choice.model,
     )
 
 

@@ -6,7 +6,7 @@ Owns the wording of what was found. Reads figures alone: no measurement, no data
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.naming import GROUP_OF
 from core.views import Cell, Figure, Grid, Lines
@@ -40,12 +40,7 @@ def of_sizes(figure: Figure) -> str:
 def of_largest(figure: Figure) -> str:
     """Where one model's measure is largest and where it is smallest, among single modules."""
     assert isinstance(figure, Grid)
-    values = [
-        (cell.value, figure.rows[i], figure.columns[j])
-        for i, row in enumerate(figure.cells)
-        for j, cell in enumerate(row)
-        if cell is not None and cell.value is not None and figure.columns[j] in GROUP_OF
-    ]
+    values = _of_modules(figure, lambda cell: cell.value)
     if not values:
         return ""
     most, least = max(values), min(values)
@@ -79,12 +74,7 @@ def of_cosines(figure: Figure) -> str:
 def of_alignment(figure: Figure) -> str:
     """One plain sentence on the heat map of one model."""
     assert isinstance(figure, Grid)
-    values = [
-        (cell.excess, figure.rows[i], figure.columns[j])
-        for i, row in enumerate(figure.cells)
-        for j, cell in enumerate(row)
-        if cell is not None and cell.excess is not None and figure.columns[j] in GROUP_OF
-    ]
+    values = _of_modules(figure, lambda cell: cell.excess)
     if not values:
         return "No update can be held against the base's directions here."
     most, least = max(values), min(values)
@@ -116,6 +106,18 @@ def of_attention_against_mlp(figure: Figure) -> str:
         f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
         f"{apart} of {len(pairs)} models)."
     )
+
+
+def _of_modules(
+    figure: Grid, number: Callable[[Cell], float | None]
+) -> list[tuple[float, str, str]]:
+    """The known numbers of a heat map with their layer and module; groups are left out."""
+    return [
+        (known, layer, module)
+        for layer, row in zip(figure.rows, figure.cells, strict=True)
+        for module, cell in zip(figure.columns, row, strict=True)
+        if module in GROUP_OF and cell is not None and (known := number(cell)) is not None
+    ]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

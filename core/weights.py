@@ -1,9 +1,9 @@
 """One pass over the weights of a family, shared by every analysis of weights.
 
 A slice is one layer, or what stands outside of layers. Each of its modules is read once from the
-base and from every tuned model that is still wanted, and shown to all readers: first the moments
-of the module, then, matrix by matrix and model by model, the update itself. Memory holds one
-module of each model, never a model; embeddings are streamed by rows. Knows no analysis.
+base and from every tuned model that is still wanted, and shown to all readers: matrix by matrix
+and model by model the update itself, then the moments of the whole module. Memory holds one
+matrix of each model, never a model; embeddings are streamed by rows. Knows no analysis.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Reader(Protocol):
         """Does it want to see the updates of this module's matrices?"""
 
     def see_module(self, module: ModuleMoments) -> None:
-        """Called once for each module, before its matrices."""
+        """Called once for each module, after its matrices were shown."""
 
     def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
         """Called for each matrix of a module and each model in `updates_of`."""

@@ -196,6 +196,35 @@ def stores_transposed(config: Mapping[str, Any], name: str) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class NeuronPlace:
+    """A module of a loaded model that takes neurons in: a down projection, or a stack of experts.
+
+    `layer_name` is the name of the layer's own module.
+    """
+
+    layer: int
+    layer_name: str
+    gated: bool
+    stacked: bool
+
+
+def neurons_at(architecture_name: str, module: str) -> NeuronPlace | None:
+    """What neurons a loaded model's module takes in, by the module's name; None for any other."""
+    known = next(a for a in KNOWN if a.name == architecture_name)
+    for name, stacked in ((module, False), (f"{module}.down_proj", True)):
+        place = _place(known, name)
+        meaning = known.stems.get(place.stem) if place else None
+        if place is None or meaning is None or place.layer is None or place.expert is not None:
+            continue
+        if meaning.modules[0] not in ("down", "fc_out") or (meaning.layout == "experts") != stacked:
+            continue
+        found = re.match(rf"(?:.*\.)?{known.layers}\.\d+", module)
+        assert found
+        return NeuronPlace(place.layer, found[0], meaning.modules[0] == "down", stacked)
+    return None
+
+
 def is_ignored(architecture_name: str, name: str) -> bool:
     """Is this tensor a buffer that is no parameter (masks, rotary frequencies)?"""
     return any(

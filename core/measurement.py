@@ -97,9 +97,10 @@ class Artifact:
 class Unit:
     """One piece of work with a stable key; computed at most once for one key.
 
-    `requires` are the keys of the units whose results it is reduced from: a unit with
-    requirements reads no weights, one without is computed from them. `reads` names the models
-    whose weights it needs besides `model`.
+    `loads` names the model that must be in memory for it; `requires` are the keys of the units
+    whose results it needs. A unit with neither is computed from the weights on disk, one with
+    requirements alone is reduced from their results. `reads` names the models whose weights it
+    needs besides `model`.
     """
 
     key: str
@@ -110,6 +111,7 @@ class Unit:
     layer: int | None = None
     setting: str = ""
     reads: tuple[str, ...] = ()
+    loads: str = ""
     requires: tuple[str, ...] = ()
 
 
@@ -120,6 +122,13 @@ class UnitResult:
     measurements: list[Measurement] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
+
+    def arrays(self, name: str, layer: int | None = None) -> Mapping[str, NDArray[Any]]:
+        """The arrays of the artifact of this name and layer. Raises KeyError."""
+        for artifact in self.artifacts:
+            if artifact.name == name and artifact.layer == layer:
+                return artifact.arrays
+        raise KeyError(name, layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,7 @@ class ResultSink(Protocol):
         """Make exactly these finished units part of the run (and drop others it referred to)."""
 
     def load(self, key: str) -> UnitResult:
-        """The measurements and the state of a finished unit (artifacts are left out)."""
+        """The results of a finished unit; the arrays of its artifacts are read when looked at."""
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results, all or nothing, and make it part of the run."""

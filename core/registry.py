@@ -20,7 +20,7 @@ from core.views import View
 
 Needs = Literal["weights", "probe", "tasks"]
 
-_NAMES = ("tuning_vectors", "vector_cosine", "alignment")
+_NAMES = ("tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance")
 
 
 class Parameters(BaseModel):
@@ -33,9 +33,11 @@ class Parameters(BaseModel):
 class Analysis:
     """A declaration: everything that views, reports and the runner need to know of an analysis.
 
-    `plan(family, parameters)` lists its units; `compute(units, parameters)` gives the reader that
-    makes those units of one slice of the weights; `reduce(unit, required)` makes the result of a
-    unit with requirements out of theirs.
+    `plan(subject, parameters)` lists its units; it may refer to those of the analyses `after`
+    which it is planned. How they are computed depends on what it needs. Over weights,
+    `compute(units, parameters)` gives the reader that makes those units of one slice. Over a
+    loaded model, `compute(units, parameters, session)` yields each of those units with its result.
+    `reduce(unit, required)` makes the result of a unit that has requirements alone out of theirs.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Analysis:
     plan: Callable[..., list[Unit]]
     compute: Callable[..., Any]
     reduce: Callable[[Unit, list[UnitResult]], UnitResult]
+    after: tuple[str, ...] = ()
 
     def metric(self, name: str) -> MetricSpec:
         """The declaration of the metric called `name`. Raises KeyError."""

@@ -1,13 +1,14 @@
 """From a study to finished units: what is planned, reused, computed and reduced, in which order.
 
 The only mechanism behind starting, resuming, and adding a model to a study: every unit has a
-content key, and what is finished is not computed again. Prints and stores nothing itself.
+content key, and what is finished is not computed again. Units over weights share one pass over the
+files; units over a loaded model share the loading. Prints and stores nothing itself.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,22 +21,24 @@ from core.study import Study
 def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     """Compute what is not finished yet of these analyses of a study.
 
-    Raises Cancelled when the sink says so (finished units are kept), InputError when a model
-    can't be used, StudyError for an analysis that there is none of or a device that isn't there.
+    Raises Cancelled when the sink says so (finished units are kept), InputError when a model or
+    the probe set can't be used, StudyError for an analysis that there is none of or a device that
+    isn't there.
     """
-    from core.family import open_family
+    from core.subject import open_subject
     from core.weights import choose_device
 
     device = choose_device(study.run.device)
     _check_device(str(device))
     sink.progress(Progress(0, 0, label="opening the models"))
-    family = open_family(study.models)
-    sink.describe({**_describe(family), "device": str(device), "seed": study.run.seed})
-    for model, message in family.warnings:
-        sink.warn(model, message)
-    plans = {name: _plan(study, name, family) for name in ordered(analyses)}
-    units = [unit for plan in plans.values() for unit in plan]
-    _Work(study, sink, units).compute(family, device)
+    subject = open_subject(study, [registry.get(name).needs for name in analyses])
+    sink.describe({**_describe(subject), "device": str(device), "seed": study.run.seed})
+    for about, message in subject.notes:
+        sink.warn(about, message)
+    work = _Work(study, sink, _planned(subject, analyses))
+    work.compute_weights(subject.family, device)
+    work.compute_models(subject)
+    work.finish()
 
 
 class _Work:
@@ -48,52 +51,93 @@ class _Work:
         self.done = sink.finished([u.key for u in units])
         sink.adopt(self.done)
         self.reused = len(self.done)
+        self.placements: dict[str, Any] = {}
         self._say("starting")
 
-    def compute(self, family: Any, device: Any) -> None:
+    def compute_weights(self, family: Any, device: Any) -> None:
+        """One pass over the weights on disk, slice by slice, for all units that come of it."""
         from core.weights import read_slice
 
         for layer in family.layers:
             todo = [
-                u for u in self.units
-                if u.layer == layer and not u.requires and u.key not in self.done
+                u for u in self._missing()
+                if u.layer == layer and not u.requires and not u.loads
             ]  # fmt: skip
             if not todo:
                 continue
             self._say(todo[0].label)
             started = time.monotonic()
-            readers = self._readers(todo)
+            readers = [
+                registry.get(name).compute(own, self.study.parameters(name))
+                for name, own in _by_analysis(todo)
+            ]
             read_slice(family, layer, readers, device=device, pause=self._pause)
             seconds = (time.monotonic() - started) / len(todo)
             for reader in readers:
                 for unit, result in reader.results():
                     self._save(unit, result, seconds)
+
+    def compute_models(self, subject: Any) -> None:
+        """Model after model, whatever is ready for it; reductions as soon as they can be made."""
         self._reduce()
-        self._warn()
-        self._say("")
+        while waiting := self._missing():
+            model = next((u.loads for name in subject.models for u in self._ready(name)), None)
+            if model is None:
+                raise AssertionError(f"nothing leads to unit {waiting[0].label}")
+            self._visit(subject, model)
+            self._reduce()
 
-    def _readers(self, todo: Sequence[Unit]) -> list[Any]:
-        """A reader for each analysis that has units to do."""
-        readers = []
-        for name in ordered(u.analysis for u in todo):
-            own = [u for u in todo if u.analysis == name]
-            readers.append(registry.get(name).compute(own, self.study.parameters(name)))
-        return readers
-
-    def _reduce(self) -> None:
-        for unit in self.units:
-            if unit.requires and unit.key not in self.done:
-                started = time.monotonic()
-                required = [self.sink.load(key) for key in unit.requires]
-                result = registry.get(unit.analysis).reduce(unit, required)
-                self._save(unit, result, time.monotonic() - started)
-
-    def _warn(self) -> None:
+    def finish(self) -> None:
         """Pass on what the results themselves make doubtful, reused ones too."""
         for unit in self.units:
             if unit.requires:
                 for message in self.sink.load(unit.key).state.get("warnings", ()):
                     self.sink.warn(unit.model, message)
+        self._say("")
+
+    def _visit(self, subject: Any, name: str) -> None:
+        """Load a model and compute all units that are ready for it, and those that they open."""
+        from core import hooks, loading
+        from core.session import Session
+
+        self._say(f"loading {name}")
+        trusted = self.study.models.trust_remote_code
+        member = subject.models[name]
+        with loading.loaded(member, self.study.run, trust_remote_code=trusted) as model:
+            self.placements[name] = model.placement.by_device()
+            self.sink.describe({"placement": self.placements})
+            session = Session(
+                subject, model, hooks.locate(model.module, subject.family.anatomy.architecture),
+                self._pause, self._say, lambda words: self.sink.warn(name, words), self.sink.load,
+            )  # fmt: skip
+            while ready := self._ready(name):
+                for analysis, own in _by_analysis(ready):
+                    self._run(analysis, own, session)
+
+    def _run(self, analysis: str, units: Sequence[Unit], session: Any) -> None:
+        started = time.monotonic()
+        parameters = self.study.parameters(analysis)
+        for unit, result in registry.get(analysis).compute(units, parameters, session):
+            self._save(unit, result, time.monotonic() - started)
+            started = time.monotonic()
+
+    def _reduce(self) -> None:
+        while found := [u for u in self._missing() if not u.loads and self._open(u)]:
+            for unit in found:
+                self._say(unit.label)
+                started = time.monotonic()
+                required = [self.sink.load(key) for key in unit.requires]
+                result = registry.get(unit.analysis).reduce(unit, required)
+                self._save(unit, result, time.monotonic() - started)
+
+    def _missing(self) -> list[Unit]:
+        return [u for u in self.units if u.key not in self.done]
+
+    def _ready(self, model: str) -> list[Unit]:
+        return [u for u in self._missing() if u.loads == model and self._open(u)]
+
+    def _open(self, unit: Unit) -> bool:
+        return self.done.issuperset(unit.requires)
 
     def _save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         self._pause()
@@ -109,10 +153,43 @@ class _Work:
         self.sink.progress(Progress(len(self.done), len(self.units), self.reused, label))
 
 
-def _plan(study: Study, name: str, family: Any) -> list[Unit]:
-    """The units of an analysis; those with the same content once."""
-    found = registry.get(name).plan(family, study.parameters(name))
-    return list({unit.key: replace(unit) for unit in found}.values())
+def _planned(subject: Any, analyses: Sequence[str]) -> list[Unit]:
+    """The units of the analyses and all that they require, those with the same content once.
+
+    What an analysis requires of another is planned with it; of that one's units only those remain
+    that something leads to.
+    """
+    found: dict[str, Unit] = {}
+    for name in ordered(analyses):
+        for unit in _plan(subject, name):
+            found.setdefault(unit.key, unit)
+    known = {u.key: u for units in subject.planned.values() for u in units}
+    waiting = [key for unit in found.values() for key in unit.requires]
+    while waiting:
+        unit = known[waiting.pop()]
+        if unit.key not in found:
+            found[unit.key] = unit
+            waiting += unit.requires
+    return list(found.values())
+
+
+def _plan(subject: Any, name: str) -> list[Unit]:
+    if name not in subject.planned:
+        analysis = registry.get(name)
+        for other in analysis.after:
+            _plan(subject, other)
+        planned = analysis.plan(subject, subject.study.parameters(name))
+        subject.planned[name] = [replace(unit) for unit in planned]
+    planned_units: list[Unit] = subject.planned[name]
+    return planned_units
+
+
+def _by_analysis(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:
+    """The units of each analysis, in the registry's order."""
+    for name in registry.names():
+        own = [u for u in units if u.analysis == name]
+        if own:
+            yield name, own
 
 
 def _check_device(device: str) -> None:
@@ -126,10 +203,10 @@ def _check_device(device: str) -> None:
         ) from None
 
 
-def _describe(family: Any) -> dict[str, Any]:
-    """What is kept of the models: where they are, what identifies them, what they are."""
-    members = {"base": family.base, **family.tuned}
-    return {
+def _describe(subject: Any) -> dict[str, Any]:
+    """What is kept of the models and texts: where they are, what identifies them, what they are."""
+    family = subject.family
+    told: dict[str, Any] = {
         "architecture": family.anatomy.architecture,
         "layers": family.anatomy.layers,
         "models": {
@@ -146,6 +223,13 @@ def _describe(family: Any) -> dict[str, Any]:
                 ),
                 "bytes": sum(info.nbytes for info in member.checkpoint.tensors.values()),
             }
-            for name, member in members.items()
+            for name, member in subject.models.items()
         },
     }
+    if subject.probe is not None:
+        told["probe"] = {
+            "documents": len(subject.probe.ids),
+            "tokens": subject.probe.tokens,
+            "fingerprint": subject.probe.fingerprint,
+        }
+    return told

@@ -18,7 +18,7 @@ from core.errors import StudyError, did_you_mean
 from core.measurement import content_key
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
-LATER = ("activation", "edit_distance", "evaluation", "ablation", "arithmetic")
+LATER = ("evaluation", "ablation", "arithmetic")
 """Analyses of the contract that this version can't compute: their parameters are accepted."""
 
 
@@ -83,9 +83,10 @@ def _check_parent(name: str, model: Model, tuned: Mapping[str, Model]) -> None:
 
 
 class Probe(_Part):
-    """The texts on which activations are measured: a file, or the documents of a task."""
+    """The texts on which activations are measured: a file's, a built-in set's, or a task's."""
 
     file: str | None = None
+    builtin: Literal["code", "general", "maths", "medical"] | None = None
     task: str | None = None
     documents: int = Field(default=500, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
@@ -93,8 +94,8 @@ class Probe(_Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> Probe:
-        if (self.file is None) == (self.task is None):
-            raise ValueError("needs either 'file' or 'task'")
+        if sum(source is not None for source in (self.file, self.builtin, self.task)) != 1:
+            raise ValueError("needs one of 'file', 'builtin' and 'task'")
         return self
 
 

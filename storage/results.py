@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Row, Select, false, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, false, func, select
 
 from core.measurement import COLUMNS, Measurement
 from core.views import Catalogue, Query
@@ -75,15 +75,10 @@ def artifacts(db: Database, run_id: str, analysis: str | None = None) -> list[St
     """The artifacts of a run, or of one of its analyses."""
     row = ArtifactRow
     wanted = (
-        select(
-            UnitRow.analysis, row.name, row.model, row.reference, row.layer, row.task, row.path,
-            row.sha256, row.bytes,
-        )
-        .join(RunUnitRow, RunUnitRow.unit_id == row.unit_id)
-        .join(UnitRow, UnitRow.id == row.unit_id)
+        _ARTIFACTS.join(RunUnitRow, RunUnitRow.unit_id == row.unit_id)
         .where(RunUnitRow.run_id == run_id)
         .order_by(UnitRow.analysis, row.name, row.model, row.reference, row.layer, row.task)
-    )  # fmt: skip
+    )
     if analysis is not None:
         wanted = wanted.where(UnitRow.analysis == analysis)
     with db.reading() as connection:
@@ -107,6 +102,11 @@ def durations(db: Database, run_id: str) -> dict[str, float]:
         return {name: float(seconds) for name, seconds in connection.execute(wanted)}
 
 
+def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
+    """The artifacts of one unit."""
+    return [_artifact(f) for f in connection.execute(_ARTIFACTS.where(UnitRow.key == unit_key))]
+
+
 def selected(unit_key: str) -> Select[*tuple[Any, ...]]:
     """The question for all rows of one unit."""
     return select(*_SELECTED).join(UnitRow).where(UnitRow.key == unit_key)
@@ -117,6 +117,10 @@ def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
     return [Measurement(**dict(zip(FIELDS, row, strict=True))) for row in rows]
 
 
+_ARTIFACTS = select(
+    UnitRow.analysis, ArtifactRow.name, ArtifactRow.model, ArtifactRow.reference,
+    ArtifactRow.layer, ArtifactRow.task, ArtifactRow.path, ArtifactRow.sha256, ArtifactRow.bytes,
+).join(UnitRow, UnitRow.id == ArtifactRow.unit_id)  # fmt: skip
 _PLAIN = (
     MeasurementRow.head == OVER_ALL,
     MeasurementRow.expert == OVER_ALL,

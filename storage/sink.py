@@ -10,8 +10,11 @@ import math
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
@@ -20,7 +23,7 @@ from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
 from storage import artifacts as files
 from storage.artifacts import Stored
 from storage.database import Database
-from storage.results import read_rows, selected
+from storage.results import artifacts_of, read_rows, selected
 from storage.schema import (
     OVER_ALL,
     ArtifactRow,
@@ -33,6 +36,26 @@ from storage.schema import (
 
 _OFTEN = 0.25  # seconds between two writings of progress, and two looks for a wish to cancel
 _CHUNK = 5000  # keys in one question; SQLite takes some 32,000
+
+
+class _Arrays(Mapping[str, NDArray[Any]]):
+    """The arrays of a file, read at the first look."""
+
+    def __init__(self, folder: Path, stored: Stored) -> None:
+        self._folder, self._stored = folder, stored
+
+    @cached_property
+    def _read(self) -> dict[str, NDArray[Any]]:
+        return files.read(self._folder, self._stored)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
 
 
 class RunSink:
@@ -73,13 +96,25 @@ class RunSink:
                     connection.execute(insert(RunUnitRow), links)
 
     def load(self, key: str) -> UnitResult:
-        """The measurements and the state of a finished unit."""
+        """The results of a finished unit; its arrays are read when they are looked at."""
         with self._db.reading() as connection:
             state = connection.execute(select(UnitRow.state).where(UnitRow.key == key)).first()
             if state is None:
                 raise StorageError(f"The unit {key} is not in {self._db.path}.")
             rows = read_rows(connection.execute(selected(key)))
-        return UnitResult(measurements=rows, state=state[0])
+            kept = artifacts_of(connection, key)
+        folder = self._db.folder("artifacts")
+        return UnitResult(
+            measurements=rows,
+            artifacts=[
+                Artifact(
+                    name=a.name, arrays=_Arrays(folder, a.stored), model=a.model,
+                    reference=a.reference, layer=a.layer, task=a.task,
+                )
+                for a in kept
+            ],
+            state=state[0],
+        )  # fmt: skip
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results in one transaction; those of a unit that exists are replaced."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core import chance, findings
+from core import chance, findings, intervals
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF, groups
 from core.registry import Analysis, Parameters
@@ -24,8 +24,8 @@ from core.views import View
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.family import Family
     from core.linalg import Alignment, Basis
+    from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
 
 NAME, VERSION = "alignment", 1
@@ -47,9 +47,9 @@ class AlignmentParameters(Parameters):
     heads: bool = True
 
 
-def plan(family: Family, parameters: AlignmentParameters) -> list[Unit]:
+def plan(subject: Subject, parameters: AlignmentParameters) -> list[Unit]:
     """A unit for each model and layer, and one that averages a model's layers."""
-    units = []
+    family, units = subject.family, []
     for model in family.tuned:
         key = functools.partial(family.key, NAME, VERSION, parameters, [model])
         template = Unit(key="", analysis=NAME, label=f"alignment of {model}", model=model)
@@ -256,28 +256,18 @@ def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
         return Measurement(value=None, n=0, **at)
     n = len(own)
     values = [row.value or 0.0 for row in own]
-    mean = sum(values) / n
-    half = _half_width(values, mean) if n > 1 else None
+    mean = intervals.of_mean(values)
     levels = [row.chance for row in own if row.chance is not None]
     spreads = [row.chance_sd for row in own if row.chance_sd is not None]
     return Measurement(
-        value=mean,
+        value=mean.value,
         n=n,
-        low=None if half is None else mean - half,
-        high=None if half is None else mean + half,
+        low=mean.low,
+        high=mean.high,
         chance=sum(levels) / n if len(levels) == n else None,
         chance_sd=math.sqrt(sum(s * s for s in spreads)) / n if len(spreads) == n else None,
         **at,
     )
-
-
-def _half_width(values: Sequence[float], mean: float) -> float:
-    """Half of Student's 95 % interval of a mean."""
-    from scipy.special import stdtrit
-
-    n = len(values)
-    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
-    return float(stdtrit(n - 1, 0.975)) * error
 
 
 def _known(value: float) -> float | None:

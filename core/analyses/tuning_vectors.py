@@ -20,8 +20,8 @@ from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import View
 
 if TYPE_CHECKING:
-    from core.family import Family
     from core.moments import Moments
+    from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
 
 NAME, VERSION = "tuning_vectors", 1
@@ -35,9 +35,9 @@ class TuningVectorParameters(Parameters):
     ranks: bool = True
 
 
-def plan(family: Family, parameters: TuningVectorParameters) -> list[Unit]:
+def plan(subject: Subject, parameters: TuningVectorParameters) -> list[Unit]:
     """A unit for each model and slice, and one that sums a model's slices up."""
-    units = []
+    family, units = subject.family, []
     for model in family.tuned:
         key = functools.partial(family.key, NAME, VERSION, parameters, [model])
         template = Unit(key="", analysis=NAME, label=f"tuning vector of {model}", model=model)

@@ -20,6 +20,7 @@ from core.views import View
 
 if TYPE_CHECKING:
     from core.family import Family
+    from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
 
 NAME, VERSION = "vector_cosine", 1
@@ -30,12 +31,12 @@ class CosineParameters(Parameters):
     """None: everything follows from the family."""
 
 
-def plan(family: Family, parameters: CosineParameters) -> list[Unit]:
+def plan(subject: Subject, parameters: CosineParameters) -> list[Unit]:
     """A unit for each pair of models and slice, and one that sums a pair's slices up.
 
     A pair with a tuned parent in it has a second set, relative to the parents.
     """
-    units = []
+    family, units = subject.family, []
     for model, reference in combinations(family.tuned, 2):
         units += _units(family, parameters, model, reference)
         if family.parent(model) or family.parent(reference):

@@ -71,7 +71,7 @@ def test_a_whole_study(tmp_path: Path) -> None:
         ("[run]", '[run]\ndevice = "gpu"', "run.device"),
         ('name = "domains"', "", "name"),
         ("[models]", "[models", "no valid TOML"),
-        ('file = "abstracts.jsonl"', "documents = 5", "either 'file' or 'task'"),
+        ('file = "abstracts.jsonl"', "documents = 5", "one of 'file'"),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -1,0 +1,289 @@
+"""Which neurons a model uses on a probe set: counts, patterns and the documents that drive them.
+
+Owns the rules by which a neuron counts as activated and the sums over tokens and documents. Works
+on the device where a layer lies; holds the activations of one layer and one batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.hooks import Neurons, Part, tapping
+from core.loading import LoadedModel, halving
+from core.probe import Batch, ProbeSet
+
+Criterion = Literal["gate", "product", "magnitude", "attribution"]
+
+DRIVERS = 3
+"""How many documents are kept for each neuron: those in which its rate is highest."""
+
+_INTEGER = {torch.bfloat16: torch.int16, torch.float16: torch.int16}
+_STEP = 255  # rows that a sum of flags in uint8 can take
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a neuron counts. `epsilon`: share of the token's largest |h| (criterion magnitude);
+    `threshold`: share of a document's tokens above which the document's pattern has it on; `last`:
+    the pattern is that of the document's last token instead."""
+
+    criteria: tuple[Criterion, ...] = ("gate",)
+    epsilon: float = 0.01
+    threshold: float = 0.5
+    last: bool = False
+
+
+@dataclass(slots=True)
+class LayerActivity:
+    """What was seen of one layer under one criterion.
+
+    `counts` [neurons] int64: tokens at which each neuron was active; `patterns`
+    [documents, ⌈neurons / 8⌉] uint8: np.packbits of the documents' patterns; `share` [documents]
+    float64: of all (token, neuron) pairs of a document, those active; `drivers` [DRIVERS, neurons]
+    int32 and `driven` float32: the documents with the highest rates, and the rates (-1 and 0 where
+    there are fewer documents).
+    """
+
+    counts: NDArray[np.int64]
+    patterns: NDArray[np.uint8]
+    share: NDArray[np.float64]
+    drivers: NDArray[np.int32]
+    driven: NDArray[np.float32]
+
+
+class Counter:
+    """Counts activated neurons batch by batch; a batch that is broken off leaves no trace."""
+
+    def __init__(self, neurons: Neurons, probe: ProbeSet, rules: Rules) -> None:
+        self.rules = rules
+        self.tokens = probe.tokens
+        self._widths = {layer.number: layer.width for layer in neurons.layers}
+        self._batch: Batch | None = None
+        self._parts: list[Part] = []
+        self._pending: dict[tuple[int, Criterion], tuple[Tensor, Tensor]] = {}
+        self._sums = {
+            (number, criterion): _Sums(width, len(probe.ids))
+            for number, width in self._widths.items()
+            for criterion in rules.criteria
+        }
+
+    def begin(self, batch: Batch) -> None:
+        """Forget what is not finished and turn to this batch."""
+        self._batch = batch
+        self._parts.clear()
+        self._pending.clear()
+
+    def tap(self, layer: int, part: Part) -> None:
+        """Take in a part of a layer; see `core.hooks`."""
+        self._parts.append(part)
+
+    def after(self, layer: int) -> None:
+        """Count a layer whose forward pass has ended."""
+        tests = _tests(self._parts, self.rules)
+        for criterion in self.rules.criteria:
+            for part in self._parts if criterion in tests else ():
+                self.add(layer, criterion, part, tests[criterion](part))
+        self._parts.clear()
+
+    def add(self, layer: int, criterion: Criterion, part: Part, flags: Tensor) -> None:
+        """Count a part's flags [tokens, width] bool."""
+        assert self._batch is not None
+        batch, width = self._batch, self._widths[layer]
+        if part.tokens is None and flags.shape[1] == width:
+            self._pending[layer, criterion] = _by_document(flags, batch)
+            return
+        if (layer, criterion) not in self._pending:
+            counts = torch.zeros(len(batch.lengths), width, dtype=torch.int32, device=flags.device)
+            self._pending[layer, criterion] = counts, torch.zeros_like(counts, dtype=torch.bool)
+        columns = slice(part.start, part.start + flags.shape[1])
+        counts, last = (each[:, columns] for each in self._pending[layer, criterion])
+        if part.tokens is None:
+            counts[:], last[:] = _by_document(flags, batch)
+        else:
+            _routed(flags, part.tokens, batch, counts, last)
+
+    def commit(self) -> None:
+        """Add the batch to the sums."""
+        assert self._batch is not None
+        lengths = torch.tensor(self._batch.lengths)
+        for place, (counts, last) in self._pending.items():
+            self._sums[place].add(counts, last, lengths, self._batch.documents, self.rules)
+        self._pending.clear()
+
+    def layer(self, number: int, criterion: Criterion) -> LayerActivity:
+        """What was seen of a layer."""
+        return self._sums[number, criterion].result()
+
+
+class _Sums:
+    """The running sums of one layer under one criterion."""
+
+    def __init__(self, width: int, documents: int) -> None:
+        self.counts = torch.zeros(width, dtype=torch.int64)
+        self.patterns = np.zeros((documents, -(-width // 8)), np.uint8)
+        self.share = np.zeros(documents)
+        self.drivers = torch.full((DRIVERS, width), -1, dtype=torch.int32)
+        self.driven = torch.zeros(DRIVERS, width)
+
+    def add(
+        self,
+        counts: Tensor,
+        last: Tensor,
+        lengths: Tensor,
+        documents: tuple[int, ...],
+        rules: Rules,
+    ) -> None:
+        device, where = counts.device, list(documents)
+        lengths = lengths.to(device)[:, None]
+        self.counts = self.counts.to(device) + counts.sum(0, dtype=torch.int64)
+        on = last if rules.last else counts > rules.threshold * lengths
+        self.patterns[where] = np.packbits(on.cpu().numpy(), axis=1)
+        per_document = counts.sum(1, dtype=torch.int64).double() / (lengths[:, 0] * counts.shape[1])
+        self.share[where] = per_document.cpu().numpy()
+        rates = counts / lengths
+        for row, document in enumerate(documents):
+            self._drive(rates[row], document)
+
+    def _drive(self, rates: Tensor, document: int) -> None:
+        """Let a document take its place among those that drive each neuron, the highest first."""
+        self.drivers, self.driven = self.drivers.to(rates.device), self.driven.to(rates.device)
+        rising, number = rates, torch.full_like(self.drivers[0], document)
+        for place in range(DRIVERS):
+            above = rising > self.driven[place]
+            if not bool(above.any()):
+                continue
+            held, numbered = self.driven[place], self.drivers[place]
+            self.driven[place] = torch.where(above, rising, held)
+            self.drivers[place] = torch.where(above, number, numbered)
+            rising = torch.where(above, held, rising)
+            number = torch.where(above, numbered, number)
+
+    def result(self) -> LayerActivity:
+        return LayerActivity(
+            self.counts.cpu().numpy(), self.patterns, self.share, self.drivers.cpu().numpy(),
+            self.driven.cpu().numpy(),
+        )  # fmt: skip
+
+
+def observe(
+    model: LoadedModel,
+    neurons: Neurons,
+    probe: ProbeSet,
+    rules: Rules,
+    *,
+    batch_size: int,
+    pause: Callable[[int], None],
+    on_halved: Callable[[int], None],
+) -> Counter:
+    """One forward pass over the probe set. `pause` hears how many documents are done, and may
+    raise; `on_halved` hears a batch size that memory forced."""
+    counter = Counter(neurons, probe, rules)
+    done = 0
+
+    def work(size: int) -> None:
+        nonlocal done
+        for batch in probe.batches(size, skip=done):
+            counter.begin(batch)
+            with torch.inference_mode(), tapping(neurons, counter.tap, after=counter.after):
+                forward(model, batch)
+            counter.commit()
+            done += len(batch.documents)
+            pause(done)
+
+    halving(work, batch_size, on_halved)
+    return counter
+
+
+def forward(model: LoadedModel, batch: Batch, **more: Any) -> Any:
+    """The model's output for a batch."""
+    return model.module(
+        input_ids=batch.ids.to(model.device),
+        attention_mask=batch.mask.to(model.device),
+        use_cache=False,
+        **more,
+    )
+
+
+def unpacked(patterns: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
+    """Patterns [documents, width] as they were before they were packed."""
+    return np.unpackbits(patterns, axis=1, count=width).astype(bool)
+
+
+def _tests(parts: Sequence[Part], rules: Rules) -> dict[Criterion, Callable[[Part], Tensor]]:
+    """How the criteria of a forward pass turn a part into flags [tokens, width] bool."""
+    tests: dict[Criterion, Callable[[Part], Tensor]] = {
+        "gate": lambda part: _positive(part.gate),
+        "product": lambda part: _positive(part.product),
+    }
+    if "magnitude" in rules.criteria:
+        tests["magnitude"] = _magnitude(parts, rules.epsilon)
+    return tests
+
+
+def _magnitude(parts: Sequence[Part], epsilon: float) -> Callable[[Part], Tensor]:
+    """|h| > ε · max |h|, the maximum over all of the layer's neurons at the token."""
+    tokens = max(
+        [len(p.product) for p in parts if p.tokens is None]
+        + [int(p.tokens.max()) + 1 for p in parts if p.tokens is not None]
+    )
+    largest = torch.zeros(tokens, dtype=parts[0].product.dtype, device=parts[0].product.device)
+    for part in parts:
+        own = part.product.abs().amax(1)
+        if part.tokens is None:
+            largest = torch.maximum(largest, own)
+        else:
+            largest.scatter_reduce_(0, part.tokens, own, "amax")
+
+    def test(part: Part) -> Tensor:
+        limit = largest if part.tokens is None else largest[part.tokens]
+        return part.product.abs().float() > epsilon * limit.float()[:, None]
+
+    return test
+
+
+def _positive(values: Tensor) -> Tensor:
+    """values > 0, [tokens, width] bool. On a CPU by numpy, on the bits of half-precision numbers:
+    torch's own comparison takes many times as long there."""
+    if values.device.type != "cpu":
+        return values > 0
+    plain: Any = values.detach().view(_INTEGER.get(values.dtype, values.dtype)).numpy()
+    return torch.from_numpy(plain > 0)
+
+
+def _by_document(flags: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Sums of flags [B · T, width] over each document's tokens, and the last token's flags."""
+    count, length = batch.ids.shape
+    rows = flags.reshape(count, length, -1)
+    last = torch.tensor([n - 1 for n in batch.lengths], device=flags.device)
+    ends = rows[torch.arange(count, device=flags.device), last]
+    if flags.device.type != "cpu":
+        mask = batch.mask.to(flags.device).bool()
+        return (rows & mask[:, :, None]).sum(1, dtype=torch.int32), ends
+    sums = np.stack([_summed(rows[i, :n].numpy()) for i, n in enumerate(batch.lengths)])
+    return torch.from_numpy(sums), ends
+
+
+def _summed(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The column sums of flags. In uint8 as far as that goes: many at once."""
+    total = np.zeros(flags.shape[1], np.int32)
+    for start in range(0, len(flags), _STEP):
+        total += np.add.reduce(flags[start : start + _STEP].view(np.uint8), axis=0, dtype=np.uint8)
+    return total
+
+
+def _routed(flags: Tensor, tokens: Tensor, batch: Batch, counts: Tensor, last: Tensor) -> None:
+    """Add the flags of tokens that were routed to an expert to the rows of their documents."""
+    length = batch.ids.shape[1]
+    lengths = torch.tensor(batch.lengths, device=tokens.device)
+    documents, at = tokens // length, tokens % length
+    real = at < lengths[documents]
+    counts.index_add_(0, documents[real], flags[real].int())
+    ends = at == lengths[documents] - 1
+    last[documents[ends]] = flags[ends]

@@ -1,0 +1,249 @@
+"""Which neurons each model uses on the probe set, layer by layer: method, section 1.
+
+Owns the shares of activated neurons, the patterns that `edit_distance` compares and the scores of
+neurons. Imports torch only when it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from core import intervals
+from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.registry import Analysis, Parameters
+
+if TYPE_CHECKING:
+    from core.activity import Counter, LayerActivity, Rules
+    from core.session import Session
+    from core.subject import Subject
+
+NAME, VERSION = "activation", 1
+DEFAULT = "gate"
+BEGINNING = 96
+"""Characters of a document that are kept to tell it by."""
+
+
+class ActivationParameters(Parameters):
+    """`criteria`: the rules by which a neuron counts as activated; `epsilon`: share of the largest
+    |h| at a token (magnitude); `threshold`: share of a document's tokens above which the
+    document's pattern has a neuron on; `scores`: also how much each neuron matters to predicting
+    the probe set, by a backward pass."""
+
+    criteria: tuple[Literal["gate", "product", "magnitude", "attribution"], ...] = Field(
+        default=("gate",), min_length=1
+    )
+    epsilon: float = Field(default=0.01, ge=0, lt=1)
+    threshold: float = Field(default=0.5, ge=0, lt=1)
+    scores: bool = True
+
+
+def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
+    """For each model a unit of forward passes, and one of backward passes where scores or the
+    criterion `attribution` are wanted."""
+    p = parameters
+    forward = tuple(c for c in p.criteria if c != "attribution")
+    backward = tuple(c for c in p.criteria if c == "attribution")
+    units = []
+    for model in subject.models:
+        if forward:
+            own = p.model_copy(update={"criteria": forward, "scores": False})
+            units.append(_unit(subject, own, model, f"activations of {model}"))
+        if backward or p.scores:
+            own = p.model_copy(update={"criteria": backward, "scores": True})
+            units.append(_unit(subject, own, model, f"neuron scores of {model}", "scores"))
+    return units
+
+
+def _unit(subject: Subject, own: Any, model: str, label: str, setting: str = "") -> Unit:
+    assert subject.study.probe is not None
+    key = subject.key(NAME, VERSION, own, model, token=subject.study.probe.token)
+    return Unit(
+        key=key, analysis=NAME, label=label, model=model, setting=setting, loads=model
+    )  # fmt: skip
+
+
+def compute(
+    units: Sequence[Unit], parameters: ActivationParameters, session: Session
+) -> Iterator[tuple[Unit, UnitResult]]:
+    """The units of one loaded model, each after one pass over the probe set."""
+    for unit in units:
+        yield unit, (_scored if unit.setting else _counted)(unit, parameters, session)
+
+
+def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
+    from core import activity
+
+    criteria = tuple(c for c in parameters.criteria if c != "attribution")
+    counter = activity.observe(
+        session.model,
+        session.neurons,
+        session.subject.probed,
+        _rules(parameters, criteria, session),
+        batch_size=session.batch_size,
+        pause=_telling(unit, session),
+        on_halved=session.halved,
+    )
+    result = _result(unit, counter, session, criteria)
+    result.artifacts.append(_documents(unit, session))
+    return result
+
+
+def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
+    from core import attribution
+
+    wanted = "attribution" in parameters.criteria
+    scores = attribution.attribute(
+        session.model,
+        session.neurons,
+        session.subject.probed,
+        batch_size=max(1, session.batch_size // 2),
+        pause=_telling(unit, session),
+        on_halved=session.halved,
+        rules=_rules(parameters, (), session) if wanted else None,
+    )
+    result = UnitResult()
+    if scores.counter is not None:
+        result = _result(unit, scores.counter, session, ("attribution",))
+    for layer, own in scores.layers.items():
+        arrays = {
+            "attribution": own.attribution, "effect": own.effect, "magnitude": own.magnitude,
+            "mean": own.mean,
+        }  # fmt: skip
+        result.artifacts.append(
+            Artifact(name="scores", arrays=arrays, model=unit.model, layer=layer)
+        )
+    return result
+
+
+def _rules(parameters: ActivationParameters, criteria: Any, session: Session) -> Rules:
+    from core.activity import Rules
+
+    assert session.subject.study.probe is not None
+    return Rules(
+        criteria=criteria,
+        epsilon=parameters.epsilon,
+        threshold=parameters.threshold,
+        last=session.subject.study.probe.token == "last",
+    )
+
+
+def _telling(unit: Unit, session: Session) -> Any:
+    count = len(session.subject.probed.ids)
+
+    def pause(done: int) -> None:
+        session.say(f"{unit.label}, document {done} of {count}")
+        session.pause()
+
+    return pause
+
+
+def _result(unit: Unit, counter: Counter, session: Session, criteria: Sequence[Any]) -> UnitResult:
+    """Rows and arrays of what was counted."""
+    lengths = np.array([len(ids) for ids in session.subject.probed.ids], dtype=np.float64)
+    result = UnitResult()
+    for criterion in criteria:
+        seen = {
+            layer.number: counter.layer(layer.number, criterion) for layer in session.neurons.layers
+        }
+        setting = "" if criterion == DEFAULT else criterion
+        for number, own in seen.items():
+            result.measurements += _rows(unit.model, number, setting, own.share, lengths)
+            result.artifacts += _arrays(unit.model, number, setting, own, counter.tokens)
+        widths = np.array(session.neurons.widths, dtype=np.float64)
+        whole = np.average([own.share for own in seen.values()], axis=0, weights=widths)
+        result.measurements += _rows(unit.model, None, setting, whole, lengths)
+    return result
+
+
+def _rows(
+    model: str, layer: int | None, setting: str, share: Any, lengths: Any
+) -> list[Measurement]:
+    """The mean over all tokens with its interval over documents, and how documents spread."""
+    at: dict[str, Any] = {"model": model, "layer": layer, "setting": setting, "n": len(share)}
+    mean = intervals.of_mean(100 * share, lengths)
+    rows = [
+        Measurement(
+            metric="activated_percent", value=mean.value, low=mean.low, high=mean.high, **at
+        )
+    ]
+    names = ("lower_quartile", "median", "upper_quartile")
+    for name, value in zip(names, intervals.quartiles(100 * share), strict=True):
+        rows.append(Measurement(metric=name, metric_of="activated_percent", value=value, **at))
+    return rows
+
+
+def _arrays(
+    model: str, layer: int, setting: str, own: LayerActivity, tokens: int
+) -> list[Artifact]:
+    suffix = f".{setting}" if setting else ""
+    rates = {
+        "rate": (own.counts / tokens).astype(np.float32),
+        "drivers": own.drivers,
+        "driven": own.driven,
+    }
+    patterns = {"patterns": own.patterns, "neurons": np.array(len(own.counts))}
+    return [
+        Artifact(name=f"neurons{suffix}", arrays=rates, model=model, layer=layer),
+        Artifact(name=f"patterns{suffix}", arrays=patterns, model=model, layer=layer),
+    ]
+
+
+def _documents(unit: Unit, session: Session) -> Artifact:
+    """What tells the documents apart, for tables that name them."""
+    probe = session.subject.probed
+    arrays = {
+        "beginning": np.array(
+            [" ".join(t.split())[:BEGINNING] for t in probe.texts], dtype=np.str_
+        ),
+        "tokens": np.array([len(ids) for ids in probe.ids]),
+    }
+    return Artifact(name="documents", arrays=arrays, model=unit.model)
+
+
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """Never called: nothing is reduced."""
+    raise AssertionError(unit.label)
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Activation",
+    version=VERSION,
+    needs="probe",
+    parameters=ActivationParameters,
+    plan=plan,
+    compute=compute,
+    reduce=reduce,
+    metrics=(
+        MetricSpec(
+            name="activated_percent",
+            title="activated neurons",
+            description="Share of neurons that are active at a token, in the mean over all tokens "
+            "of the probe set; the interval is over documents.",
+            unit="%",
+        ),
+        MetricSpec(
+            name="median",
+            title="median document",
+            description="The share of activated neurons in the median document.",
+            unit="%",
+        ),
+        MetricSpec(
+            name="lower_quartile",
+            title="lower quartile of documents",
+            description="A quarter of the documents have a lower share of activated neurons.",
+            unit="%",
+        ),
+        MetricSpec(
+            name="upper_quartile",
+            title="upper quartile of documents",
+            description="A quarter of the documents have a higher share of activated neurons.",
+            unit="%",
+        ),
+    ),
+    views=(),
+)

@@ -1,0 +1,237 @@
+"""How little tuning changes which neurons a document activates: method, section 2.
+
+Owns the distances between the patterns of the base and of each tuned model, with the distance that
+independent patterns would have. Reads what `activation` keeps; loads no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import intervals
+from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.registry import Analysis, Parameters
+
+if TYPE_CHECKING:
+    from core.distances import Bits
+    from core.session import Session
+    from core.subject import Subject
+
+NAME, VERSION = "edit_distance", 1
+ACTIVATION = "activation"
+BASE = "base"
+
+
+class EditDistanceParameters(Parameters):
+    """`levenshtein`: besides the Hamming distance, the one that the paper names."""
+
+    levenshtein: bool = True
+
+
+def plan(subject: Subject, parameters: EditDistanceParameters) -> list[Unit]:
+    """A unit for each tuned model and layer, and one over all layers of a model."""
+    sources: dict[str, list[str]] = {}
+    for unit in subject.planned[ACTIVATION]:
+        sources.setdefault(unit.model, []).append(unit.key)
+    units = []
+    for model in subject.family.tuned:
+        required = (*sources[BASE], *sources[model])
+        layers = [
+            _unit(model, layer, required, parameters)
+            for layer in range(subject.family.anatomy.layers)
+        ]
+        units += [*layers, _unit(model, None, tuple(u.key for u in layers), parameters)]
+    return units
+
+
+def _unit(
+    model: str, layer: int | None, required: tuple[str, ...], parameters: EditDistanceParameters
+) -> Unit:
+    key = content_key(
+        {
+            "analysis": [NAME, VERSION, parameters.model_dump(mode="json")],
+            "model": model,
+            "layer": layer,
+            "requires": required,
+        }
+    )
+    where = "whole" if layer is None else f"layer {layer}"
+    return Unit(
+        key=key, analysis=NAME, label=f"patterns of {model} and the base, {where}", model=model,
+        reference=BASE, layer=layer, requires=required,
+        setting="" if parameters.levenshtein else "hamming",
+    )  # fmt: skip
+
+
+def compute(
+    units: Sequence[Unit], parameters: EditDistanceParameters, session: Session
+) -> Iterator[tuple[Unit, UnitResult]]:
+    """Never called: no unit of it loads a model."""
+    raise AssertionError(units)
+
+
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """One layer of a model out of the patterns of both, or a model out of its layers."""
+    return _layer(unit, required) if unit.layer is not None else _whole(unit, required)
+
+
+def _layer(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    from core import distances
+
+    result = UnitResult()
+    for setting, (base, tuned) in _patterns(unit, required).items():
+        at: dict[str, Any] = {
+            "model": unit.model, "reference": BASE, "layer": unit.layer, "setting": setting,
+            "n": len(base),
+        }  # fmt: skip
+        found = distances.hamming(base, tuned)
+        change = distances.rate_change(base, tuned)
+        result.measurements += _hamming_rows(found.observed, found.baseline, found.baseline_sd, at)
+        result.measurements += [
+            _ratio_row(found.ratio, found.without, at),
+            Measurement(metric="rate_change", value=change, **at),
+        ]
+        if not unit.setting:
+            result.measurements.append(_levenshtein_row(base, tuned, at))
+        result.state[setting] = {
+            "neurons": base.shape[1],
+            "observed": found.observed.tolist(),
+            "baseline": found.baseline,
+            "rate_change": change,
+        }
+    return result
+
+
+def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, Bits]]:
+    """The patterns [documents, neurons] of base and tuned model, by setting."""
+    from core.activity import unpacked
+
+    found: dict[str, list[Bits]] = {}
+    for result in required:
+        for artifact in result.artifacts:
+            name, _, setting = artifact.name.partition(".")
+            if name == "patterns" and artifact.layer == unit.layer:
+                width = int(artifact.arrays["neurons"])
+                found.setdefault(setting, []).append(unpacked(artifact.arrays["patterns"], width))
+    return {setting: (base, tuned) for setting, (base, tuned) in found.items()}
+
+
+def _hamming_rows(
+    observed: Any, baseline: float | None, sd: float | None, at: dict[str, Any]
+) -> list[Measurement]:
+    mean = intervals.of_mean(observed)
+    rows = [
+        Measurement(
+            metric="hamming", value=mean.value, low=mean.low, high=mean.high, chance=baseline,
+            chance_sd=sd, **at,
+        )
+    ]  # fmt: skip
+    names = ("lower_quartile", "median", "upper_quartile")
+    for name, value in zip(names, intervals.quartiles(observed), strict=True):
+        rows.append(Measurement(metric=name, metric_of="hamming", value=value, **at))
+    return rows
+
+
+def _ratio_row(ratio: float | None, without: Any, at: dict[str, Any]) -> Measurement:
+    if ratio is None:
+        return Measurement(metric="ratio", value=None, **at)
+    bounds = intervals.of_jackknife(ratio, without)
+    return Measurement(
+        metric="ratio", value=ratio, low=bounds.low, high=bounds.high, chance=1.0, **at
+    )
+
+
+def _levenshtein_row(base: Bits, tuned: Bits, at: dict[str, Any]) -> Measurement:
+    from core import distances
+
+    mean = intervals.of_mean(distances.levenshtein(base, tuned))
+    apart = distances.levenshtein_by_chance(base, tuned)
+    return Measurement(
+        metric="levenshtein", value=mean.value, low=mean.low, high=mean.high,
+        chance=float(apart.mean()) if len(apart) else None,
+        chance_sd=float(apart.std(ddof=1)) / len(base) ** 0.5 if len(apart) > 1 else None, **at,
+    )  # fmt: skip
+
+
+def _whole(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """All neurons of a model as one long pattern: layers weigh by their neurons."""
+    result = UnitResult()
+    for setting in required[0].state:
+        layers = [r.state[setting] for r in required]
+        widths = np.array([own["neurons"] for own in layers], dtype=np.float64)
+        observed = np.average([own["observed"] for own in layers], axis=0, weights=widths)
+        levels = [own["baseline"] for own in layers]
+        baseline = float(np.average(levels, weights=widths)) if None not in levels else None
+        change = float(np.average([own["rate_change"] for own in layers], weights=widths))
+        at: dict[str, Any] = {
+            "model": unit.model, "reference": BASE, "setting": setting, "n": len(observed)
+        }  # fmt: skip
+        ratio = float(observed.mean()) / baseline if baseline else None
+        result.measurements += _hamming_rows(observed, baseline, None, at)
+        result.measurements += [
+            Measurement(metric="ratio", value=ratio, chance=None if ratio is None else 1.0, **at),
+            Measurement(metric="rate_change", value=change, **at),
+        ]
+    return result
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Patterns",
+    version=VERSION,
+    needs="probe",
+    parameters=EditDistanceParameters,
+    plan=plan,
+    compute=compute,
+    reduce=reduce,
+    after=(ACTIVATION,),
+    metrics=(
+        MetricSpec(
+            name="ratio",
+            title="Hamming distance over its baseline",
+            description="0: a document activates the same neurons in both models; 1: no more alike "
+            "than the patterns of unlike documents. Blind to changed rates.",
+            has_chance=True,
+            empty="no neuron varies between documents, or there is one document",
+        ),
+        MetricSpec(
+            name="hamming",
+            title="Hamming distance of patterns",
+            description="Share of neurons that a document has on in one of the two models only; "
+            "chance: independent patterns with the same rates.",
+            has_chance=True,
+        ),
+        MetricSpec(
+            name="levenshtein",
+            title="edit distance of patterns",
+            description="Levenshtein distance over the number of neurons. It depends on the order "
+            "of the neurons, which is arbitrary: draw conclusions on Hamming.",
+            has_chance=True,
+        ),
+        MetricSpec(
+            name="rate_change",
+            title="change of rates",
+            description="Mean change of the share of documents that have a neuron on: the least "
+            "Hamming distance that the rates allow.",
+        ),
+        MetricSpec(
+            name="median",
+            title="median document",
+            description="The Hamming distance of the median document.",
+        ),
+        MetricSpec(
+            name="lower_quartile",
+            title="lower quartile of documents",
+            description="A quarter of the documents have a smaller Hamming distance.",
+        ),
+        MetricSpec(
+            name="upper_quartile",
+            title="upper quartile of documents",
+            description="A quarter of the documents have a larger Hamming distance.",
+        ),
+    ),
+    views=(),
+)

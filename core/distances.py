@@ -1,0 +1,116 @@
+"""How far apart the activation patterns of two models are: method, section 2.
+
+Owns the distances between binary patterns and what independent patterns of the same rates would
+give. A pattern is a row of bits over the neurons of a layer; rows of both models are the same
+documents. Knows no model and no probe set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+Bits = NDArray[np.bool_]
+
+INDEPENDENT_PAIRS = 8
+"""Pairs of unlike documents from which the Levenshtein distance by chance is estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hamming:
+    """Normalised Hamming distances between S documents' patterns under two models.
+
+    `observed` [S]: of each document with itself. `baseline`: the mean over pairs of unlike
+    documents; None with a single one. `baseline_sd`: the spread of the mean distance when the
+    documents of one model are shifted against the other's. `without` [S]: the ratio of observed to
+    baseline with each document left out in turn, NaN where it is undefined.
+    """
+
+    observed: NDArray[np.float64]
+    baseline: float | None
+    baseline_sd: float | None
+    without: NDArray[np.float64]
+
+    @property
+    def ratio(self) -> float | None:
+        """Observed over baseline; None at 0/0 or without a baseline."""
+        return float(self.observed.mean()) / self.baseline if self.baseline else None
+
+
+def hamming(base: Bits, tuned: Bits) -> Hamming:
+    """Distances of patterns [S, neurons].
+
+    The baseline is that of independent patterns with the same rates, mean_j p(1 − q) + q(1 − p),
+    less its bias: the sum over all pairs holds the S pairs of a document with itself, which are
+    the observed ones. Without them it is the mean distance between unlike documents.
+    """
+    count, width = base.shape
+    a, b = base.astype(np.float32), tuned.astype(np.float32)
+    # |a ⊕ b| = |a| + |b| − 2 a·b; whole numbers below 2²⁴ are exact in float32.
+    all_pairs = (a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * (a @ b.T)).astype(np.float64) / width
+    observed = np.diag(all_pairs).copy()
+    if count < 2:
+        return Hamming(observed, None, None, np.full(count, np.nan))
+    unlike = all_pairs.sum() - observed.sum()
+    shifted = np.array(
+        [
+            all_pairs[np.arange(count), (np.arange(count) + s) % count].mean()
+            for s in range(1, count)
+        ]
+    )
+    sd = float(shifted.std(ddof=1)) if count > 2 else None
+    return Hamming(
+        observed, unlike / (count * (count - 1)), sd, _without(all_pairs, observed, unlike)
+    )
+
+
+def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:
+    """Normalised Levenshtein distances [S] of patterns [S, neurons], row by row.
+
+    It is at most the Hamming distance, which lets the search stop early, and depends on the order
+    of the neurons, which is arbitrary.
+    """
+    width = base.shape[1]
+    limits = (base != tuned).sum(1)
+    found = [
+        Levenshtein.distance(_text(a), _text(b), score_cutoff=int(limit))
+        for a, b, limit in zip(base, tuned, limits, strict=True)
+    ]
+    normalised: NDArray[np.float64] = np.array(found, dtype=np.float64) / width
+    return normalised
+
+
+def levenshtein_by_chance(base: Bits, tuned: Bits) -> NDArray[np.float64]:
+    """The distances of some unlike documents, evenly spread; empty with a single one."""
+    count = len(base)
+    if count < 2:
+        return np.zeros(0)
+    first = np.unique(np.linspace(0, count - 1, min(count, INDEPENDENT_PAIRS)).astype(int))
+    return levenshtein(base[first], tuned[(first + count // 2) % count])
+
+
+def rate_change(base: Bits, tuned: Bits) -> float:
+    """mean_j |p_j − q_j|, the least Hamming distance that the rates of the neurons allow."""
+    return float(np.abs(base.mean(0) - tuned.mean(0)).mean())
+
+
+def _text(bits: Bits) -> bytes:
+    return bits.astype(np.uint8).tobytes()
+
+
+def _without(
+    all_pairs: NDArray[np.float64], observed: NDArray[np.float64], unlike: float
+) -> NDArray[np.float64]:
+    """The ratio with each document left out."""
+    count = len(observed)
+    if count < 3:
+        return np.full(count, np.nan)
+    own = all_pairs.sum(0) + all_pairs.sum(1) - 2 * observed
+    baselines = (unlike - own) / ((count - 1) * (count - 2))
+    means = (observed.sum() - observed) / (count - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: NDArray[np.float64] = np.where(baselines > 0, means / baselines, np.nan)
+    return ratios

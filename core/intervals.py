@@ -1,0 +1,70 @@
+"""Means over documents, matrices or items with their 95 % intervals, and how values spread.
+
+Owns small statistics on plain numbers. Knows no analysis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.975
+"""The quantile that bounds a two-sided 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with the ends of its 95 % interval; the ends are None where one can't tell."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
+    """The weighted mean of independent values, with Student's interval.
+
+    The error is that of a ratio of sums, Σ w²(x − m)² · n / (n − 1) with Σ w = 1 (Cochran 1977,
+    section 2.11); with equal weights it is the ordinary one.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    w = np.full(len(x), 1 / len(x)) if weights is None else _shares(weights)
+    mean = float(w @ x)
+    if len(x) < 2:
+        return Interval(mean, None, None)
+    error = math.sqrt(float(np.square(w * (x - mean)).sum()) * len(x) / (len(x) - 1))
+    return _around(mean, error, len(x))
+
+
+def of_jackknife(value: float, left_out: ArrayLike) -> Interval:
+    """A statistic with its interval from the values that it has without each item in turn
+    (Efron and Tibshirani 1993, chapter 11)."""
+    without = np.asarray(left_out, dtype=np.float64)
+    n = len(without)
+    if n < 2 or not np.isfinite(without).all():
+        return Interval(value, None, None)
+    error = math.sqrt((n - 1) / n * float(np.square(without - without.mean()).sum()))
+    return _around(value, error, n)
+
+
+def quartiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float, float]:
+    """The lower quartile, the median and the upper quartile."""
+    low, middle, high = np.quantile(np.asarray(values, dtype=np.float64), (0.25, 0.5, 0.75))
+    return float(low), float(middle), float(high)
+
+
+def _shares(weights: ArrayLike) -> NDArray[np.float64]:
+    w = np.asarray(weights, dtype=np.float64)
+    shares: NDArray[np.float64] = w / w.sum()
+    return shares
+
+
+def _around(value: float, error: float, n: int) -> Interval:
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(n - 1, LEVEL)) * error
+    return Interval(value, value - half, value + half)

@@ -1,0 +1,256 @@
+"""Models in memory: made by transformers, placed by accelerate, one at a time.
+
+Owns every import of transformers and accelerate in the engine: where a model's layers go, in which
+dtype, adapters laid over it, its tokeniser, and what is done when memory runs out. Knows no
+analysis, and nothing of what a model is used for.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.adapter import Adapter
+from core.checkpoint import Checkpoint
+from core.errors import CheckpointError, RunError
+from core.family import Member
+from core.study import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where accelerate put a model: each module that it placed, and the device."""
+
+    modules: Mapping[str, str]
+
+    @property
+    def offloaded(self) -> bool:
+        """Does any part of it wait on the disk, or on the CPU for an accelerator?"""
+        devices = set(self.modules.values())
+        return "disk" in devices or ("cpu" in devices and len(devices) > 1)
+
+    def by_device(self) -> dict[str, list[str]]:
+        """The modules of each device."""
+        found: dict[str, list[str]] = {}
+        for module, device in self.modules.items():
+            found.setdefault(device, []).append(module or "the whole model")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model that is ready for a forward pass. `device` is where inputs go."""
+
+    name: str
+    module: nn.Module
+    device: torch.device
+    placement: Placement
+    config: Any
+
+    @property
+    def context(self) -> int | None:
+        """The number of positions that the model has; None where it doesn't say."""
+        text = getattr(self.config, "text_config", None) or self.config
+        for key in ("max_position_embeddings", "n_positions"):
+            if getattr(text, key, None):
+                return int(getattr(text, key))
+        return None
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of rows of the embedding: token ids must be below."""
+        embedding: Any = self.module.get_input_embeddings()  # type: ignore[operator]
+        return int(embedding.weight.shape[0])
+
+
+@contextmanager
+def loaded(member: Member, run: Run, *, trust_remote_code: bool = False) -> Iterator[LoadedModel]:
+    """A member of a family in memory, in evaluation mode and with frozen weights.
+
+    Raises CheckpointError, naming the model, when transformers can't make it out of its files.
+    """
+    root, adapters = _chain(member.checkpoint)
+    with _quiet(), tempfile.TemporaryDirectory(prefix="tauscope-offload-") as spare:
+        folder = run.offload_folder or spare
+        model: Any = None
+        try:
+            with _explained(member):
+                model = _made(root, run, folder, trust_remote_code)
+                for place, adapter in enumerate(adapters):
+                    model = _adapted(model, adapter, last=place == len(adapters) - 1)
+            model.eval().requires_grad_(False)
+            yield _described(member.name, model)
+        finally:
+            del model
+            _free()
+
+
+def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The tokeniser of a model's directory. Raises CheckpointError when there is none."""
+    from transformers import AutoTokenizer
+
+    with _quiet():
+        try:
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except Exception as error:
+            raise CheckpointError(
+                f"{folder} holds no tokeniser that can be read: {_first_line(error)}",
+                hint="Name one with models.tokenizer, or copy the base's tokeniser files there.",
+            ) from None
+
+
+def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], None]) -> None:
+    """Do `work(size)`; where memory runs out, say so and do it again with half the size.
+
+    `work` must go on from where it was. Raises RunError when a single one doesn't fit.
+    """
+    from accelerate.utils import find_executable_batch_size
+
+    now = size
+
+    def halve() -> int:
+        nonlocal now
+        now //= 2
+        if now:
+            on_halved(now)
+        return now
+
+    def attempt(batch_size: int) -> None:
+        work(batch_size)
+
+    try:
+        find_executable_batch_size(attempt, size, halve)()
+    except RuntimeError as error:
+        if now:
+            raise
+        raise RunError(
+            "There is not enough memory for a single document.",
+            hint="Lower probe.max_tokens, or let more of the model go elsewhere (run.max_memory).",
+        ) from error
+
+
+def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:
+    """The directory of a whole model, and the adapters to lay over it, in that order."""
+    adapters: list[Path] = []
+    while isinstance(checkpoint, Adapter):
+        adapters.insert(0, Path(checkpoint.where))
+        checkpoint = checkpoint.over
+    return Path(checkpoint.where), adapters
+
+
+def _made(root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    given: dict[str, Any] = {}
+    if run.attention != "auto":
+        given["attn_implementation"] = run.attention
+    if run.max_memory is not None:
+        given["max_memory"] = {
+            int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()
+        }  # fmt: skip
+    fixed = run.device != "auto" and run.max_memory is None
+    model, report = AutoModelForCausalLM.from_pretrained(
+        root,
+        dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
+        device_map={"": run.device} if fixed else "auto",
+        offload_folder=offload_folder,
+        trust_remote_code=trust_remote_code,
+        local_files_only=True,
+        output_loading_info=True,
+        **given,
+    )
+    missing = sorted(report.get("missing_keys", ()))
+    if missing:
+        # transformers would go on with random numbers in their place.
+        raise CheckpointError(f"{root} lacks {len(missing)} weights: {', '.join(missing[:3])}.")
+    return model
+
+
+def _adapted(model: Any, adapter: Path, *, last: bool) -> Any:
+    """The model with an adapter over it; merged only where another one follows."""
+    from peft import PeftModel
+
+    wrapped = PeftModel.from_pretrained(model, str(adapter))
+    return wrapped if last else wrapped.merge_and_unload()
+
+
+def _described(name: str, model: Any) -> LoadedModel:
+    devices = getattr(model, "hf_device_map", None) or {"": str(_home(model))}
+    embedding = model.get_input_embeddings()
+    hook = getattr(embedding, "_hf_hook", None)
+    first = getattr(hook, "execution_device", None)
+    device = torch.device(first) if first is not None else embedding.weight.device
+    placed = {module: _word(where) for module, where in devices.items()}
+    return LoadedModel(name, model, device, Placement(placed), model.config)
+
+
+def _home(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _word(device: Any) -> str:
+    return f"cuda:{device}" if isinstance(device, int) else str(device)
+
+
+@contextmanager
+def _explained(member: Member) -> Iterator[None]:
+    """The one place where a fault of transformers becomes an error that says what to do."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except ImportError as error:
+        raise CheckpointError(
+            f"'{member.name}' ({member.where}) needs a package: {_first_line(error)}",
+            hint="Install it in tauscope's environment.",
+        ) from error
+    except Exception as error:
+        words, hint = _first_line(error), "Its weights alone can still be compared."
+        if "trust_remote_code" in str(error):
+            hint = "It brings code of its own: models.trust_remote_code = true lets it run."
+        elif "mismatch" in str(error) or "size" in words:
+            hint = "config.json and the weights don't belong together."
+        raise CheckpointError(
+            f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers without its bars and remarks, which would go to a screen that isn't its own."""
+    from transformers.utils import logging as said
+
+    level, bars = said.get_verbosity(), said.is_progress_bar_enabled()
+    accelerate = logging.getLogger("accelerate")
+    before = accelerate.level
+    said.set_verbosity_error()
+    said.disable_progress_bar()
+    accelerate.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        said.set_verbosity(level)
+        accelerate.setLevel(before)
+        if bars:
+            said.enable_progress_bar()
+
+
+def _free() -> None:
+    from accelerate.utils.memory import clear_device_cache
+
+    gc.collect()
+    clear_device_cache()

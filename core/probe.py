@@ -1,0 +1,178 @@
+"""Probe sets: documents as token ids, the same for every model of a family, in padded batches.
+
+Owns the reading of documents and how they are cut, sorted and padded. Loads no tokeniser and no
+model: it is handed what turns a text into ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import ProbeError, did_you_mean
+
+Ids = NDArray[np.int64]
+Encode = Callable[[str], Sequence[int]]
+"""From a text to its token ids, with the special tokens that the tokeniser puts around a text."""
+
+BUILTIN = ("code", "general", "maths", "medical")
+"""The sets that ship with the program, in `core/probes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents side by side, padded on the right.
+
+    `documents` are their places in the probe set; `ids` [B, T] int64; `lengths` their tokens;
+    `scored` [B, T] bool: the tokens whose prediction counts where a loss is asked for.
+    """
+
+    documents: tuple[int, ...]
+    ids: Tensor
+    lengths: tuple[int, ...]
+    scored: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, T] int64: 1 for a token, 0 for padding."""
+        lengths = torch.tensor(self.lengths)[:, None]
+        return (torch.arange(self.ids.shape[1])[None, :] < lengths).long()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSet:
+    """Documents as token ids. `scored_from[i]` is the first token of document i that a loss counts.
+
+    `notes` say what was left out or cut.
+    """
+
+    texts: tuple[str, ...]
+    ids: tuple[Ids, ...]
+    scored_from: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of all documents."""
+        return sum(len(ids) for ids in self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what the models get to see."""
+        digest = hashlib.sha256()
+        for ids, start in zip(self.ids, self.scored_from, strict=True):
+            digest.update(f"{len(ids)} {start} ".encode() + ids.tobytes())
+        return digest.hexdigest()
+
+    def order(self) -> list[int]:
+        """The documents, longest first: little padding, and the largest batch shows at once
+        whether memory suffices."""
+        return sorted(range(len(self.ids)), key=lambda i: (-len(self.ids[i]), i))
+
+    def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
+        """The documents in batches of at most `size`, but for the first `skip` of the order."""
+        order = self.order()[skip:]
+        for start in range(0, len(order), size):
+            yield self._batch(order[start : start + size])
+
+    def _batch(self, chosen: Sequence[int]) -> Batch:
+        lengths = tuple(len(self.ids[i]) for i in chosen)
+        ids = torch.zeros(len(chosen), max(lengths), dtype=torch.int64)
+        scored = torch.zeros(ids.shape, dtype=torch.bool)
+        for row, i in enumerate(chosen):
+            ids[row, : lengths[row]] = torch.from_numpy(self.ids[i])
+            scored[row, max(1, self.scored_from[i]) : lengths[row]] = True
+        return Batch(tuple(chosen), ids, lengths, scored)
+
+
+def read(file: Path) -> list[str]:
+    """The documents of a file: .jsonl with a `text` in every line, else a document a line.
+
+    Raises ProbeError that names the file and the line.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ProbeError(f"There is no probe file {file}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProbeError(f"The probe file {file} can't be read: {error}.") from None
+    if file.suffix == ".jsonl":
+        texts = [
+            _text(line, f"{file}, line {n}") for n, line in enumerate(lines, 1) if line.strip()
+        ]
+    else:
+        texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise ProbeError(f"The probe file {file} holds no documents.")
+    return texts
+
+
+def builtin(name: str) -> list[str]:
+    """The documents of a set that ships with the program. Raises ProbeError with a near name."""
+    if name not in BUILTIN:
+        raise ProbeError(
+            f"There is no built-in probe set '{name}'.", hint=did_you_mean(name, BUILTIN)
+        )
+    return read(Path(str(files("core.probes") / f"{name}.jsonl")))
+
+
+def encoded(
+    texts: Sequence[str], encode: Encode, *, documents: int, max_tokens: int, context: int | None
+) -> ProbeSet:
+    """The first documents as token ids, cut to `max_tokens` and to the context of the models.
+
+    A document without tokens is left out, with a note. Raises ProbeError when none is left.
+    """
+    limit = min(max_tokens, context or max_tokens)
+    kept: list[tuple[str, Ids]] = []
+    empty = cut = 0
+    for text in texts[:documents]:
+        ids = np.asarray(encode(text), dtype=np.int64)
+        cut += len(ids) > limit
+        if len(ids):
+            kept.append((text, ids[:limit]))
+        else:
+            empty += 1
+    if not kept:
+        raise ProbeError("No document of the probe set has any tokens.")
+    notes = []
+    if empty:
+        notes.append(f"{empty} documents have no tokens and are left out.")
+    if context is not None and context < max_tokens and cut:
+        notes.append(
+            f"probe.max_tokens is {max_tokens}, but the context of the base holds {context}."
+        )
+    if cut:
+        notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
+    if len(texts) < documents:
+        notes.append(f"holds {len(texts)} documents, {documents} were asked for.")
+    return ProbeSet(
+        tuple(t for t, _ in kept), tuple(i for _, i in kept), (1,) * len(kept), tuple(notes)
+    )
+
+
+def split_otherwise(probe: ProbeSet, encode: Encode) -> int:
+    """How many documents another tokeniser would split into other tokens."""
+    return sum(
+        not np.array_equal(np.asarray(encode(text), dtype=np.int64)[: len(ids)], ids)
+        for text, ids in zip(probe.texts, probe.ids, strict=True)
+    )
+
+
+def _text(line: str, where: str) -> str:
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise ProbeError(f"{where} is no JSON object with a 'text'.")
+    return text

@@ -1,23 +1,49 @@
-"""The figures of a run under the choices that they open with, for prints and reports.
+"""The figures of a run under a choice, for screens, prints and reports alike.
 
-Owns the way from stored rows to a figure. Draws nothing.
+Owns the way from stored rows and arrays to a figure. Draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from core import registry
 from core.errors import RunError
+from core.figures import Figure
+from core.layout import figure
 from core.measurement import COORDINATES, Measurement
 from core.registry import Analysis
-from core.views import GROUPS, MODULES, Figure, View, default_choice, figure, present, query
+from core.views import (
+    GROUPS,
+    MODULES,
+    Arrays,
+    Catalogue,
+    Choice,
+    View,
+    default_choice,
+    present,
+    query,
+    settled,
+)
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _MODULES = {name: place for place, name in enumerate(("", *MODULES, *GROUPS))}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A view's figure under a choice, with what the run ranges over."""
+
+    choice: Choice
+    catalogue: Catalogue
+    figure: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +70,20 @@ def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...
     return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
 
 
+def drawn(
+    db: Database, run_id: str, analysis: Analysis, view: View, choice: Choice | None = None
+) -> Drawn:
+    """The figure of a view under a choice (none: the one it opens with), which settles first on
+    values that there are."""
+    return _drawn(db, run_id, analysis, view, choice, runs.catalogue(db, run_id, analysis.name))
+
+
 def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
     """Every view of an analysis, under its default choice."""
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
-        choice = default_choice(view, ranges)
-        rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
-        drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
-        yield Shown(analysis, view, drawn, view.finding(drawn))
+        made = _drawn(db, run.id, analysis, view, None, ranges).figure
+        yield Shown(analysis, view, made, view.finding(made))
 
 
 def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -> list[Measurement]:
@@ -69,6 +101,41 @@ def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -
         )  # fmt: skip
 
     return sorted(rows, key=key)
+
+
+def _drawn(
+    db: Database,
+    run_id: str,
+    analysis: Analysis,
+    view: View,
+    choice: Choice | None,
+    ranges: Catalogue,
+) -> Drawn:
+    if choice is None:
+        choice = default_choice(view, ranges)
+    else:
+        choice = settled(view, choice, ranges)
+    rows = runs.measurements(db, run_id, analysis.name, query(view, choice, ranges))
+    spec = analysis.metric(choice.measure)
+    arrays = _arrays(db, run_id, analysis.name)
+    return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec, arrays))
+
+
+def _arrays(db: Database, run_id: str, analysis: str) -> Arrays:
+    """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
+    known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
+
+    def read(
+        name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
+    ) -> Mapping[str, NDArray[Any]] | None:
+        if not known:
+            for found in runs.artifacts(db, run_id, analysis):
+                at = (found.name, found.model, found.reference, found.layer, found.task)
+                known[at] = found
+        wanted = known.get((name, model, reference, layer, task))
+        return runs.arrays(db, wanted) if wanted is not None else None
+
+    return read
 
 
 _NULLABLE = ("layer", "expert", "head")

@@ -19,4 +19,5 @@ totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
 analyses/        one file each
 demo/            the embedded demo family
+probes/          the built-in probe sets
 """

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.views import Figure
+    from core.figures import Figure
 
 
 def draw(figure: Figure, kind: str, *, width: int, height: int, colour: bool) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.charts.canvas import cell_of
 from app.charts.scales import shown, ticks
-from core.views import Lines
+from core.figures import Lines
 
 
 @dataclass(frozen=True, slots=True)

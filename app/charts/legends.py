@@ -21,7 +21,7 @@ from app.charts.scales import (
     has_undefined,
     within_chance,
 )
-from core.views import Grid, Lines, Series
+from core.figures import Grid, Lines, Series
 
 LONGEST_NAME = 28
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from app.charts.palette import STEPS
-from core.views import Cell, Figure, Grid
+from core.figures import Cell, Figure, Grid
 
 UNDEFINED = "·"
 WITHIN = "~"

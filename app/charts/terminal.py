@@ -11,7 +11,8 @@ from app.charts.lines import Line, fitted, padded, text_of
 from app.charts.palette import Palette, on
 from app.charts.scales import UNDEFINED, has_undefined, scale_of
 from app.text import plain
-from core.views import Figure, Grid, Kind, Lines
+from core.figures import Figure, Grid, Lines
+from core.views import Kind
 
 NARROWEST = 24
 

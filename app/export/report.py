@@ -13,7 +13,7 @@ from app.charts import draw
 from app.export.files import written
 from app.figures import Shown, analyses_of, shown
 from app.text import plain
-from core.views import Cell, Figure, Grid, Lines
+from core.figures import Cell, Figure, Grid, Lines
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from app.charts.scales import SPREADS, exact
-from core.views import Cell
+from core.figures import Cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from app.charts.scales import (
     ticks,
     within_chance,
 )
-from core.views import Cell, Grid, Lines, Panel, Series
+from core.figures import Cell, Grid, Lines, Panel, Series
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 

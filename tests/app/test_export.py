@@ -109,7 +109,7 @@ def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path
     for name in registry.names():
         for view in registry.get(name).views:
             # No model of this study was tuned from another one.
-            assert (f"### {escaped(view.title)}" in text) == (not view.setting)
+            assert (f"### {escaped(view.title)}" in text) == (not view.optional)
 
 
 @pytest.mark.parametrize(

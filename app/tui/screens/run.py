@@ -24,10 +24,10 @@ from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pane import Pane
 from core.registry import Analysis
-from core.views import Selector
+from core.views import COORDINATES, Selector
 from storage.runs import RunSummary
 
-SELECTORS = ("model", "module", "layer")
+SELECTORS = (*COORDINATES, "against")
 
 
 class RunScreen(Screen[None]):
@@ -121,7 +121,7 @@ class RunScreen(Screen[None]):
         """Hand a figure to its pane."""
         self.trouble = message.trouble
         if message.drawn is not None:
-            message.pane.accept(message.drawn)
+            message.pane.accept(message.asked, message.drawn)
         self.query_one("#keys", Row).renew()
 
     def on_feed_known(self, message: Feed.Known) -> None:
@@ -215,7 +215,7 @@ class RunScreen(Screen[None]):
             self.pane.next_reading()
 
     def action_select(self, selector: str, by: int) -> None:
-        """Switch the model, the module or the layer."""
+        """Switch the value of a coordinate."""
         if self.pane is not None:
             self.pane.next_value(cast(Selector, selector), by)
 

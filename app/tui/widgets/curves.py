@@ -15,7 +15,7 @@ from app.charts.lines import Line, difference
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
-from core.views import Cell, Lines, Series
+from core.figures import Cell, Lines, Series
 
 
 class CurvesView(FigureView):

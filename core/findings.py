@@ -108,6 +108,82 @@ def of_attention_against_mlp(figure: Figure) -> str:
     )
 
 
+def of_nothing(figure: Figure) -> str:
+    """Nothing: the figure is there to look things up in."""
+    return ""
+
+
+def of_activation(figure: Figure) -> str:
+    """One plain sentence on the curves of activated neurons."""
+    assert isinstance(figure, Lines)
+    base, tuned = _base_and_tuned(figure)
+    if base is None or not tuned:
+        return ""
+    gaps = [
+        (cell.value - own.value, name, x)
+        for name, cells in tuned.items()
+        for x, cell in cells.items()
+        if (own := base.get(x)) is not None and own.value is not None and cell.value is not None
+    ]
+    if not gaps:
+        return ""
+    most = max(gaps, key=lambda gap: abs(gap[0]))
+    mean = _mean([abs(gap) for gap, _, _ in gaps])
+    level = _mean([cell.value for cell in base.values()])
+    return (
+        f"The base activates {level:.1f} % of its neurons at a token; tuned models differ from it "
+        f"by {mean:.1f} points in the mean of a layer, at most by {most[0]:+.1f} "
+        f"({most[1]}, layer {most[2]})."
+    )
+
+
+def of_distances(figure: Figure) -> str:
+    """One plain sentence on the curves of distance over baseline."""
+    assert isinstance(figure, Lines)
+    means = {
+        series.name: mean
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control and (mean := _mean([c.value for c in series.cells])) is not None
+    }
+    if not means:
+        return ""
+    least, most = min(means, key=lambda m: means[m]), max(means, key=lambda m: means[m])
+    words = f"{least} keeps most of the base's patterns (mean ratio {means[least]:.2f})"
+    if least != most:
+        words += f", {most} least ({means[most]:.2f})"
+    return f"{words}; 0 is the same neurons, 1 no more alike than the patterns of unlike documents."
+
+
+def of_baseline(figure: Figure) -> str:
+    """One plain sentence on one model's distances against those of independent patterns."""
+    assert isinstance(figure, Lines)
+    lines = [series for panel in figure.panels for series in panel.series]
+    observed = next((s for s in lines if not s.companion), None)
+    if observed is None:
+        return ""
+    known = [c for c in observed.cells if c.value is not None and c.chance is not None]
+    below = [c for c in known if c.high is not None and c.high < (c.chance or 0)]
+    mean, chance = _mean([c.value for c in known]), _mean([c.chance for c in known])
+    if mean is None or chance is None:
+        return ""
+    return (
+        f"{figure.chosen['model']}: {mean:.3f} of the neurons differ in the mean of a layer, "
+        f"{chance:.3f} would by chance; below it in {len(below)} of {len(known)} layers."
+    )
+
+
+def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:
+    """The base's cells by layer, and those of each tuned model that is no control."""
+    lines = {
+        series.name: dict(zip(series.xs, series.cells, strict=True))
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control
+    }
+    return lines.pop("base", None), lines
+
+
 def _of_modules(
     figure: Grid, number: Callable[[Cell], float | None]
 ) -> list[tuple[float, str, str]]:

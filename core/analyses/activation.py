@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from core import intervals
+from core import findings, intervals, tables
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.registry import Analysis, Parameters
+from core.views import View
 
 if TYPE_CHECKING:
     from core.activity import Counter, LayerActivity, Rules
@@ -245,5 +246,47 @@ ANALYSIS = Analysis(
             unit="%",
         ),
     ),
-    views=(),
+    views=(
+        View(
+            key="curves",
+            kind="curves",
+            title="Activated neurons by layer",
+            caption="A line a model, the base among them: the share of neurons active at a token.",
+            measures=("activated_percent",),
+            finding=findings.of_activation,
+        ),
+        View(
+            key="neurons",
+            kind="table",
+            title="Neurons",
+            caption="Single neurons, their rates in every model, and what they fire on.",
+            measures=("activated_percent",),
+            selectors=("model", "layer"),
+            tabulate=tables.neurons,
+            orders=tables.NEURON_ORDERS,
+            finding=findings.of_nothing,
+        ),
+        View(
+            key="spread",
+            kind="table",
+            title="Spread over documents",
+            caption="The mean of a layer and how single documents lie about it.",
+            measures=("activated_percent", "lower_quartile", "median", "upper_quartile"),
+            selectors=("model",),
+            free=("layer", "metric_of"),
+            tabulate=tables.spread,
+            finding=findings.of_nothing,
+        ),
+        View(
+            key="criteria",
+            kind="curves",
+            title="Activated neurons by another criterion",
+            caption="As the first picture, under the other rules by which a neuron counts.",
+            measures=("activated_percent",),
+            selectors=("setting",),
+            names={"setting": "criterion"},
+            optional=True,
+            finding=findings.of_activation,
+        ),
+    ),
 )

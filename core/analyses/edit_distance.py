@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import intervals
+from core import findings, intervals, tables
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.registry import Analysis, Parameters
+from core.views import View
 
 if TYPE_CHECKING:
     from core.distances import Bits
@@ -233,5 +234,51 @@ ANALYSIS = Analysis(
             description="A quarter of the documents have a larger Hamming distance.",
         ),
     ),
-    views=(),
+    views=(
+        View(
+            key="curves",
+            kind="curves",
+            title="Distance of patterns by layer",
+            caption="A line a tuned model: how far the patterns of a document lie from the base's.",
+            measures=("ratio", "hamming", "levenshtein", "rate_change"),
+            fixed={"reference": BASE},
+            finding=findings.of_distances,
+        ),
+        View(
+            key="baseline",
+            kind="curves",
+            title="Distance of patterns against its baseline",
+            caption="One model: what was observed, and what independent patterns would give.",
+            measures=("hamming", "levenshtein"),
+            selectors=("model",),
+            fixed={"reference": BASE},
+            with_chance=True,
+            chance_name="independent",
+            finding=findings.of_baseline,
+        ),
+        View(
+            key="spread",
+            kind="table",
+            title="Spread over documents",
+            caption="The mean Hamming distance of a layer and how single documents lie about it.",
+            measures=("hamming", "lower_quartile", "median", "upper_quartile"),
+            selectors=("model",),
+            fixed={"reference": BASE},
+            free=("layer", "metric_of"),
+            tabulate=tables.spread,
+            finding=findings.of_nothing,
+        ),
+        View(
+            key="criteria",
+            kind="curves",
+            title="Distance of patterns by another criterion",
+            caption="As the first picture, under the other rules by which a neuron counts.",
+            measures=("ratio", "hamming", "levenshtein", "rate_change"),
+            selectors=("setting",),
+            fixed={"reference": BASE},
+            names={"setting": "criterion"},
+            optional=True,
+            finding=findings.of_distances,
+        ),
+    ),
 )

@@ -1,0 +1,107 @@
+"""Which neurons are chosen: by score, by how often they are active, or at random.
+
+Owns the selections of method, section 4, their names, and their random controls. Works on arrays
+of scores alone; knows no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import StudyError
+
+Chosen = list[NDArray[np.int64]]
+"""For each layer the chosen neurons' places in it, ascending."""
+
+ACTIVE = 0.5
+"""A neuron is in the active pool if it is active at more than this share of the tokens."""
+
+_NAME = re.compile(r"top-(?P<percent>\d+(?:\.\d+)?)%(?P<active>-active)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The best `share` of all neurons, or of the active ones; all of those with a share of 1."""
+
+    name: str
+    share: float
+    active: bool
+
+
+def parse(name: str) -> Selection:
+    """A selection by its name: `top-1%`, `top-5%-active`, `all-active`. Raises StudyError."""
+    if name == "all-active":
+        return Selection(name, 1.0, True)
+    found = _NAME.fullmatch(name)
+    share = float(found["percent"]) / 100 if found else 0.0
+    if found is None or not 0 < share <= 1:
+        raise StudyError(
+            f"'{name}' is no selection of neurons.",
+            hint="Written like top-1%, top-5%-active or all-active.",
+        )
+    return Selection(name, share, found["active"] is not None)
+
+
+def choose(
+    selection: Selection,
+    scores: Sequence[NDArray[Any]],
+    rates: Sequence[NDArray[Any]],
+    *,
+    per_layer: bool,
+) -> Chosen:
+    """The neurons with the highest scores [neurons] of each layer, ranked over all layers together
+    or within each; `rates` say which are active. Of equal ones the first come first."""
+    pools = [
+        np.flatnonzero(rate > ACTIVE) if selection.active else np.arange(len(score))
+        for score, rate in zip(scores, rates, strict=True)
+    ]
+    if per_layer:
+        return [
+            np.sort(pool[_first(np.asarray(score)[pool], _count(selection, len(pool)))])
+            for pool, score in zip(pools, scores, strict=True)
+        ]
+    merged = np.concatenate([np.asarray(s)[p] for s, p in zip(scores, pools, strict=True)])
+    kept = np.zeros(len(merged), dtype=bool)
+    kept[_first(merged, _count(selection, len(merged)))] = True
+    ends = np.cumsum([len(pool) for pool in pools])
+    return [
+        pool[kept[end - len(pool) : end]] for pool, end in zip(pools, ends, strict=True)
+    ]  # fmt: skip
+
+
+def control(chosen: Chosen, widths: Sequence[int], seed: int) -> Chosen:
+    """As many neurons of each layer, drawn from those that were not chosen; all of those where
+    more than half of a layer was chosen."""
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for own, width in zip(chosen, widths, strict=True):
+        rest = np.setdiff1d(np.arange(width), own, assume_unique=True)
+        count = min(len(own), len(rest))
+        drawn.append(np.sort(rng.choice(rest, count, replace=False)))
+    return drawn
+
+
+def control_name(selection: str, seed: int) -> str:
+    """What the random control of a selection is called."""
+    return f"random-{selection}-seed{seed}"
+
+
+def is_control(setting: str) -> bool:
+    """Is this the name of a random control?"""
+    return setting.startswith("random-")
+
+
+def _count(selection: Selection, pool: int) -> int:
+    """At least one, unless there is none."""
+    return min(pool, max(1, round(selection.share * pool)))
+
+
+def _first(scores: NDArray[Any], count: int) -> NDArray[np.int64]:
+    order: NDArray[np.int64] = np.argsort(-scores, kind="stable")[:count]
+    return order

@@ -1,0 +1,96 @@
+"""Scores of tasks as rows and arrays, and back again: what evaluation, ablation and arithmetic
+keep of them.
+
+Owns how per-item results lie in an artifact. Runs no task and compares nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import comparison
+from core.comparison import Form, Items
+from core.measurement import Artifact, Measurement, UnitResult
+
+if TYPE_CHECKING:
+    from core.evaluator import Score
+
+ITEMS = "items"
+"""The name of the artifacts that hold the results of single items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One metric of one task as it was kept. `higher`: is more of it better? None: unknown."""
+
+    metric: str
+    value: float | None
+    higher: bool | None
+    items: Items | None
+
+
+def rows(
+    scores: Iterable[Score], *, resamples: int, seed: int, metric: str = "", **at: Any
+) -> list[Measurement]:
+    """A row for each score with its bootstrap interval over the items.
+
+    With `metric` the rows are of that one, and the harness's name of the score says what of.
+    """
+    found = []
+    for score in scores:
+        low = high = None
+        if score.items is not None:
+            bounds = comparison.score(score.items, resamples=resamples, seed=seed)
+            low, high = bounds.low, bounds.high
+        name = {"metric": metric, "metric_of": score.metric} if metric else {"metric": score.metric}
+        found.append(
+            Measurement(value=score.value, low=low, high=high, n=score.n, **name, **at)
+        )  # fmt: skip
+    return found
+
+
+def state(scores: Iterable[Score]) -> dict[str, Any]:
+    """What of the scores is no array, as JSON."""
+    return {s.metric: {"value": s.value, "higher": s.higher_is_better} for s in scores}
+
+
+def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str = "") -> Artifact:
+    """The results of single items."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for score in scores:
+        if score.items is not None:
+            own = score.items
+            arrays |= {
+                f"{score.metric}|index": own.index,
+                f"{score.metric}|total": own.total,
+                f"{score.metric}|weight": own.weight,
+                f"{score.metric}|form": np.array(own.form),
+            }
+    return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
+
+
+def kept(result: UnitResult, key: str = "scores", name: str = ITEMS) -> dict[str, Kept]:
+    """The scores that a unit kept, by metric."""
+    arrays: Mapping[str, NDArray[Any]] = next(
+        (a.arrays for a in result.artifacts if a.name == name), {}
+    )
+    return {
+        metric: Kept(metric, own["value"], own["higher"], _items(arrays, metric))
+        for metric, own in result.state[key].items()
+    }
+
+
+def _items(arrays: Mapping[str, NDArray[Any]], metric: str) -> Items | None:
+    if f"{metric}|index" not in arrays:
+        return None
+    return Items(
+        index=arrays[f"{metric}|index"],
+        total=arrays[f"{metric}|total"],
+        weight=arrays[f"{metric}|weight"],
+        form=cast(Form, str(arrays[f"{metric}|form"])),
+    )

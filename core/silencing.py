@@ -1,0 +1,45 @@
+"""Neurons put out of action in a loaded model, for as long as a block lasts.
+
+Ablation at the input of the down projection is exact for gated and ungated MLPs alike: what the
+neuron would have written into the residual stream is missing, or is what it writes in the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.hooks import Neurons, Part, tapping
+from core.ranking import Chosen
+
+
+@contextmanager
+def silenced(
+    neurons: Neurons, chosen: Chosen, means: Sequence[NDArray[Any]] | None = None
+) -> Iterator[None]:
+    """Set the chosen neurons of each layer to 0 at every token, or to their `means` [neurons]."""
+    numbers = [layer.number for layer in neurons.layers]
+    places = {n: torch.from_numpy(own) for n, own in zip(numbers, chosen, strict=True)}
+    values: Mapping[int, Tensor] = {}
+    if means is not None:
+        values = {n: torch.from_numpy(own) for n, own in zip(numbers, means, strict=True)}
+
+    def tap(layer: int, part: Part) -> Tensor | None:
+        own = places[layer]
+        inside = own[(own >= part.start) & (own < part.start + part.product.shape[1])]
+        if not len(inside):
+            return None
+        changed = part.product.clone()
+        put: Any = 0
+        if layer in values:
+            put = values[layer][inside].to(changed)
+        changed[:, (inside - part.start).to(changed.device)] = put
+        return changed
+
+    with tapping(neurons, tap):
+        yield

@@ -15,6 +15,7 @@ weights.py       one pass over a family's weights, shared by the analyses
 moments.py       the elementwise sums of that pass
 linalg.py        subspaces, spectra and alignment
 chance.py        what chance alone would give
+comparison.py    scores with intervals, and two models on the same items
 totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
 analyses/        one file each

@@ -15,6 +15,12 @@ weights.py       one pass over a family's weights, shared by the analyses
 moments.py       the elementwise sums of that pass
 linalg.py        subspaces, spectra and alignment
 chance.py        what chance alone would give
+comparison.py    scores with intervals, and two models on the same items
+tasks.py         evaluation tasks: found, read, identified
+examples.py      the items of a task as texts with their right answers
+evaluator.py     one loaded model, asked any number of tasks
+language_model.py a model in memory as the harness wants it (imports torch)
+harness.py       lm-evaluation-harness silenced, seeded, off the network
 totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
 analyses/        one file each

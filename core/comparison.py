@@ -1,0 +1,221 @@
+"""Scores held against chance and against one another on the same items.
+
+Owns the intervals and tests of evaluation: the bootstrap over items, paired differences and drops,
+McNemar's test, and the correction for many tests. Works on arrays of per-item results alone, and
+knows no task, no model and no harness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Form = Literal["mean", "perplexity", "bits_per_byte"]
+"""How a score is made of r = Σ total / Σ weight: r itself, exp(−r), or −r / ln 2."""
+
+Floats = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+_AT_ONCE = 1 << 20
+"""Drawn items held in memory at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """What each item adds to a score, so that any choice of items gives the score again.
+
+    `index` (n,) are the documents of the task, ascending; `total` (n,) and `weight` (n,) what each
+    adds above and below the line: the value and 1 for a mean, the log-likelihood in nats and the
+    bytes or words of a text for bits per byte or perplexity.
+    """
+
+    index: NDArray[np.int64]
+    total: Floats
+    weight: Floats
+    form: Form = "mean"
+
+    def value(self) -> float | None:
+        """The score over all items; None where it is not defined."""
+        return _finite(_score(self.total.sum(), self.weight.sum(), self.form))
+
+    def binary(self) -> bool:
+        """Is every item either right or wrong?"""
+        whole = bool(np.isin(self.total, (0.0, 1.0)).all() and (self.weight == 1).all())
+        return self.form == "mean" and whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its 95 % interval over the items; None where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def score(items: Items, *, resamples: int, seed: int) -> Estimate:
+    """The score with its percentile interval, from `resamples` draws of as many items."""
+    values = np.concatenate(
+        [_score(t[0], w[0], items.form) for t, w in _stacked([items], resamples, seed)]
+    )  # (resamples,)
+    return _estimate(items.value(), values, len(items.index))
+
+
+def difference(a: Items, b: Items, *, resamples: int, seed: int) -> Estimate:
+    """Score of `b` minus score of `a`, with its paired interval: both see the same draws.
+
+    Raises ValueError where the two are not over the same items.
+    """
+    _check_pair(a, b)
+    values = np.concatenate(
+        [
+            _score(t[1], w[1], b.form) - _score(t[0], w[0], a.form)
+            for t, w in _stacked([a, b], resamples, seed)
+        ]
+    )
+    before, after = a.value(), b.value()
+    found = None if before is None or after is None else after - before
+    return _estimate(found, values, len(a.index))
+
+
+def drop(
+    before: Items, after: Items, *, higher_is_better: bool, resamples: int, seed: int
+) -> Estimate:
+    """Loss in per cent, 100·(M₀ − M₁)/|M₀|, its sign turned where lower is better.
+
+    A positive drop is always a loss. None where M₀ = 0; such draws are left out of the paired
+    interval. Raises ValueError where the two are not over the same items.
+    """
+    _check_pair(before, after)
+    values = np.concatenate(
+        [
+            _percent(_score(t[0], w[0], before.form), _score(t[1], w[1], after.form))
+            for t, w in _stacked([before, after], resamples, seed)
+        ]
+    )
+    sign = 1.0 if higher_is_better else -1.0
+    return _estimate(_drop(before, after, sign), sign * values, len(before.index))
+
+
+def mcnemar(a: Items, b: Items) -> float:
+    """Two-sided p value of McNemar's exact test: are a's and b's errors equally many?
+
+    Only items that one gets right and the other wrong count. Raises ValueError unless both are
+    right-or-wrong results over the same items.
+    """
+    _check_pair(a, b)
+    if not (a.binary() and b.binary()):
+        raise ValueError("McNemar's test is for items that are either right or wrong")
+    lost = int(((a.total == 1) & (b.total == 0)).sum())
+    won = int(((a.total == 0) & (b.total == 1)).sum())
+    return float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+
+
+def beyond_controls(
+    before: Items,
+    after: Items,
+    controls: Sequence[Items],
+    *,
+    higher_is_better: bool,
+    resamples: int,
+    seed: int,
+) -> float | None:
+    """One-sided p value of a drop being no larger than those of its random controls.
+
+    Two sources of chance meet: which items were asked, by the paired bootstrap variance B of the
+    drop less the controls' mean; and which controls were drawn, by their variance A = s²(1 + 1/k).
+    t = excess/√(A + B) is read with Welch and Satterthwaite's degrees of freedom, k − 1 for A and
+    n − 1 for B. The controls' spread holds some of the items' chance too, so p errs upwards. None
+    with fewer than two controls or items, or where a drop is not defined.
+    """
+    for other in (after, *controls):
+        _check_pair(before, other)
+    n, k = len(before.index), len(controls)
+    sign = 1.0 if higher_is_better else -1.0
+    drops = [_drop(before, other, sign) for other in (after, *controls)]
+    known = [value for value in drops if value is not None]
+    if k < 2 or n < 2 or len(known) < len(drops):
+        return None
+    values = np.concatenate(
+        [
+            _excess(t, w, before.form, sign)
+            for t, w in _stacked([before, after, *controls], resamples, seed)
+        ]
+    )
+    excess = known[0] - float(np.mean(known[1:]))
+    a = float(np.var(known[1:], ddof=1)) * (1 + 1 / k)
+    b = float(np.var(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+    if a + b == 0:
+        return 1.0 if excess <= 0 else 1 / (resamples + 1)
+    freedom = (a + b) ** 2 / (a * a / (k - 1) + b * b / (n - 1))
+    return float(stats.t.sf(excess / math.sqrt(a + b), freedom))
+
+
+def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
+    """Benjamini and Hochberg's adjusted p values, in the order given; None stays None."""
+    known = [p for p in p_values if p is not None]
+    found = iter(stats.false_discovery_control(known, method="bh").tolist() if known else ())
+    return [None if p is None else float(next(found)) for p in p_values]
+
+
+def _check_pair(a: Items, b: Items) -> None:
+    if not np.array_equal(a.index, b.index) or a.form != b.form:
+        raise ValueError("scores can be compared over the same items and the same metric alone")
+
+
+def _stacked(
+    all_items: Sequence[Items], resamples: int, seed: int
+) -> Iterator[tuple[Floats, Floats]]:
+    """Σ total and Σ weight of each of several results over the same draws: (results, draws)."""
+    n = len(all_items[0].index)
+    columns = np.stack([c for items in all_items for c in (items.total, items.weight)], axis=1)
+    rng = np.random.default_rng(seed)
+    rows = max(1, _AT_ONCE // max(1, n * columns.shape[1]))
+    for first in range(0, resamples, rows):
+        draws = rng.integers(n, size=(min(rows, resamples - first), n))
+        sums = columns[draws].sum(axis=1).T  # (2·results, draws)
+        yield sums[0::2], sums[1::2]
+
+
+def _score(total: Floats | float, weight: Floats | float, form: Form) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = np.asarray(total, dtype=np.float64) / np.asarray(weight, dtype=np.float64)
+        if form == "perplexity":
+            return np.exp(-ratio)
+        return -ratio / math.log(2) if form == "bits_per_byte" else ratio
+
+
+def _percent(before: Floats, after: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(before == 0, np.nan, 100 * (before - after) / np.abs(before))
+
+
+def _drop(before: Items, after: Items, sign: float) -> float | None:
+    whole = [_score(x.total.sum(), x.weight.sum(), x.form) for x in (before, after)]
+    return _finite(sign * _percent(whole[0], whole[1]))
+
+
+def _excess(totals: Floats, weights: Floats, form: Form, sign: float) -> Floats:
+    """The drop less the controls' mean drop in every draw; row 0 is before, row 1 after."""
+    scores = _score(totals, weights, form)
+    drops = sign * _percent(scores[0], scores[1:])
+    return np.asarray(drops[0] - drops[1:].mean(axis=0))
+
+
+def _estimate(value: float | None, draws: Floats, n: int) -> Estimate:
+    known = draws[np.isfinite(draws)]
+    if value is None or n < 2 or not len(known):
+        return Estimate(value=value)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(known, (tail, 1 - tail))
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _finite(value: Floats) -> float | None:
+    return float(value) if np.isfinite(value) else None

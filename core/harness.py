@@ -1,0 +1,140 @@
+"""How lm-evaluation-harness is called: silenced, seeded, and kept off the network.
+
+Owns the state of other people's modules while they work, and puts it back. Knows no task and no
+model. The harness takes seconds to import, so it is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import random
+import socket
+import urllib.request
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+_TALKERS = (
+    "lm_eval", "datasets", "evaluate", "transformers", "huggingface_hub", "accelerate", "absl",
+    "filelock", "httpx", "nltk",
+)  # fmt: skip
+_PATIENCE = 3.0
+"""Seconds to wait for the hub before it counts as out of reach."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is printed, logged, warned of or drawn by the harness and what it stands on.
+
+    stderr is left alone: progress of the run may be drawn there meanwhile.
+    """
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.ExitStack() as stack,
+    ):
+        warnings.simplefilter("ignore")
+        # Imported before the levels are set: importing sets some of them.
+        import datasets
+        import lm_eval.api.task
+
+        for name in _TALKERS:
+            stack.enter_context(_silent(logging.getLogger(name)))
+        # The harness has no switch for the bar that it draws while it builds requests.
+        stack.enter_context(_changed(lm_eval.api.task, "tqdm", _without_bar))
+        if not datasets.utils.are_progress_bars_disabled():
+            datasets.disable_progress_bars()
+            stack.callback(datasets.enable_progress_bars)
+        yield
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Every generator that tasks and sampling draw from is seeded; the caller's states come back.
+
+    The same as the harness's own `--seed`.
+    """
+    import numpy as np
+    import torch
+
+    own, legacy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(legacy)
+
+
+@contextlib.contextmanager
+def reading(*, local: bool) -> Iterator[None]:
+    """Data sets may be read. `local`: all of them are files, and nothing is asked of the network.
+
+    Where the hub is out of reach, what lies in its cache is used at once, without the minutes of
+    retries that every data set would cost.
+    """
+    import datasets
+    import huggingface_hub
+
+    with contextlib.ExitStack() as stack:
+        # Counting downloads asks the network even for a local file.
+        stack.enter_context(_changed(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False))
+        if local or not _hub_answers(huggingface_hub.constants.ENDPOINT):
+            stack.enter_context(_changed(datasets.config, "HF_HUB_OFFLINE", True))
+            stack.enter_context(_changed(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
+        yield
+
+
+def version() -> str:
+    """The harness's version."""
+    import importlib.metadata
+
+    return importlib.metadata.version("lm_eval")
+
+
+def _hub_answers(endpoint: str) -> bool:
+    """May the hub be asked, and is somebody there? Behind a proxy that can't be told."""
+    import datasets
+    import huggingface_hub
+
+    if datasets.config.HF_HUB_OFFLINE or huggingface_hub.constants.HF_HUB_OFFLINE:
+        return False
+    if urllib.request.getproxies():
+        return True
+    address = urlsplit(endpoint)
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=_PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _changed(holder: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(holder, name)
+    setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        setattr(holder, name, before)
+
+
+def _without_bar(iterable: Iterable[Any], **_: Any) -> Iterable[Any]:
+    return iterable

@@ -15,6 +15,12 @@ weights.py       one pass over a family's weights, shared by the analyses
 moments.py       the elementwise sums of that pass
 linalg.py        subspaces, spectra and alignment
 chance.py        what chance alone would give
+arithmetic.py    points of task arithmetic as data: names, grids, restrictions
+combination.py   what a point does to weights, block by block
+sweep.py         points in a live model, from which the base comes back bit for bit
+merging.py       a point as a model's directory, streamed
+shards.py        safetensors shards written by rows
+folder.py        a folder that appears whole or not at all
 totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
 analyses/        one file each

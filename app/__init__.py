@@ -3,6 +3,7 @@
 cli.py          the commands, their options and exit codes
 worker.py       one run in its own process
 jobs.py         detached workers: ready, start
+merging.py      a merge asked for in the terminal
 selection.py    which analyses a study gets
 figures.py      the figures of a run under their first choices
 printing.py     what goes to stdout

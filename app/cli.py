@@ -271,6 +271,40 @@ def export(
 
 
 @cli.command()
+def merge(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    coefficients: Annotated[
+        str,
+        typer.Option("--coefficients", metavar="A=0.7,B=-0.4", help="How much of each vector."),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the model.")],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="NAME", help="ties, dare or dare_ties, not a plain sum."),
+    ] = None,
+    density: Annotated[
+        float | None, typer.Option("--density", help="The share of each vector they keep.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of dare's choice.")] = None,
+    restrict: Annotated[
+        str,
+        typer.Option("--restrict", metavar="PARTS", help="attention, mlp, layers like 0-3,7."),
+    ] = "",
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16."),
+    ] = None,
+) -> None:
+    """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
+    from app import merging
+    from core.study import read
+
+    options = {"density": density, "seed": seed}
+    point = merging.name_point(coefficients, method, options)
+    print(plain(str(merging.merge(read(study), point, to, restrict=restrict, dtype=dtype))))
+
+
+@cli.command()
 def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
     """Ask a run to stop. What is finished is kept."""
     from app.narration import say

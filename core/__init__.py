@@ -21,6 +21,12 @@ examples.py      the items of a task as texts with their right answers
 evaluator.py     one loaded model, asked any number of tasks
 language_model.py a model in memory as the harness wants it (imports torch)
 harness.py       lm-evaluation-harness silenced, seeded, off the network
+arithmetic.py    points of task arithmetic as data: names, grids, restrictions
+combination.py   what a point does to weights, block by block
+sweep.py         points in a live model, from which the base comes back bit for bit
+merging.py       a point as a model's directory, streamed
+shards.py        safetensors shards written by rows
+folder.py        a folder that appears whole or not at all
 totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
 analyses/        one file each

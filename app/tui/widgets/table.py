@@ -12,7 +12,7 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.charts import tables
-from app.charts.lines import Line, exactly, fitted
+from app.charts.lines import Line, fitted
 from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
@@ -114,13 +114,9 @@ class TableView(FigureView):
     def _foot(self) -> Line:
         count, dim = len(self.table.rows), Style(color=self.palette.dim)
         last = min(self.top + self._body(), count)
-        words = (
-            f"rows {self.top + 1:,}–{last:,} of {count:,}" if self.bottom() else f"{count:,} rows"
-        )
+        seen = f"rows {self.top + 1:,}–{last:,} of {count:,}"
+        words = seen if self.bottom() else f"{count:,} rows"
         room = self.size.width - len(words) - 3
-        if not self.table.note or room < 8:
-            return [Segment(words, dim)]
-        return [
-            Segment(exactly(fitted(self.table.note, room), room) + "   ", dim),
-            Segment(words, dim),
-        ]
+        if self.table.note and room >= 8:
+            words = f"{fitted(self.table.note, room)}   {words}"
+        return [Segment(words, dim)]

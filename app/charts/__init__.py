@@ -5,6 +5,8 @@ curves.py     lines by layer, in panels
 axes.py       the frame of a panel: ranges, ticks, which cell shows which value
 grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
+scatters.py   points in a plane
+tables.py     rows of text and numbers
 legends.py    which sign and colour is which series, and what a colour is worth
 names.py      how rows and columns are called, controls among them
 scales.py     ranges, ticks, and numbers as short text

@@ -8,6 +8,8 @@ from __future__ import annotations
 from core.figures import Grid
 
 CONTROL_WORDS = "(name) a control"
+MODELS = ("model", "reference")
+"""The coordinates whose values are models."""
 
 
 def row_names(grid: Grid) -> tuple[str, ...]:
@@ -22,12 +24,12 @@ def column_names(grid: Grid) -> tuple[str, ...]:
 
 def is_control_row(grid: Grid, i: int) -> bool:
     """Is the row that of a control model? Modules and layers never are, whatever their names."""
-    return grid.row_name == "model" and grid.rows[i] in grid.controls
+    return (grid.row_of or grid.row_name) in MODELS and grid.rows[i] in grid.controls
 
 
 def is_control_column(grid: Grid, j: int) -> bool:
     """Is the column that of a control model?"""
-    return grid.column_name == "model" and grid.columns[j] in grid.controls
+    return (grid.column_of or grid.column_name) in MODELS and grid.columns[j] in grid.controls
 
 
 def has_controls(grid: Grid) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from app.charts.palette import STEPS
-from core.figures import Cell, Figure, Grid
+from core.figures import Cell, Figure, Grid, Lines, Scatter
 
 UNDEFINED = "·"
 WITHIN = "~"
@@ -37,13 +37,16 @@ class Scale:
 
 
 def cells(figure: Figure) -> Iterator[Cell]:
-    """All cells of a figure that were measured."""
+    """All cells of a figure that were measured; a table has none."""
     if isinstance(figure, Grid):
         yield from (cell for row in figure.cells for cell in row if cell is not None)
-    else:
+    elif isinstance(figure, Lines):
         for panel in figure.panels:
             for series in panel.series:
                 yield from series.cells
+    elif isinstance(figure, Scatter):
+        for point in figure.points:
+            yield from (point.x, point.y)
 
 
 def shown(figure: Figure) -> list[float]:
@@ -74,7 +77,7 @@ def shows_interval(cell: Cell) -> bool:
     return cell.low is not None and cell.high is not None and cell.shown == cell.value
 
 
-def scale_of(figure: Figure) -> Scale:
+def scale_of(figure: Grid) -> Scale:
     """The scale that fits a figure's values."""
     values = shown(figure) or [0.0]
     if figure.signed:

@@ -13,12 +13,15 @@ from app.charts import draw
 from app.export.files import written
 from app.figures import Shown, analyses_of, shown
 from app.text import plain
-from core.figures import Cell, Figure, Grid, Lines
+from core.figures import Cell, Figure, Grid, Lines, Scatter, Table
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
 
 _MARKS = re.compile(r"[\\`*_\[\]|~$]|^\s*(?:[#+=-](?=[\s#=-]|$)|\d+(?=[.)]\s))")
+LISTED = 50
+"""Rows of a table that the report lists."""
+
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -69,10 +72,13 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
 def _figure(each: Shown) -> Iterator[str]:
     yield f"### {escaped(each.view.title)}"
     yield escaped(each.view.caption)
-    yield _fenced(draw(each.figure, each.view.kind, width=100, height=24, colour=False))
+    if not isinstance(each.figure, Table):  # which is a table already
+        yield _fenced(draw(each.figure, each.view.kind, width=100, height=24, colour=False))
     if each.finding:
         yield escaped(each.finding)
     yield from _tables(each.figure)
+    if isinstance(each.figure, Table):
+        return
     spec = each.analysis.metric(each.figure.measure)
     unit = f" ({escaped(spec.unit)})" if spec.unit else ""
     yield f"`{spec.name}`{unit}: {escaped(spec.description)}"
@@ -86,15 +92,42 @@ def _tables(figure: Figure) -> Iterator[str]:
             for name, cells in zip(figure.rows, figure.cells, strict=True)
         ]
         yield _table(head, lines)
-        return
+    elif isinstance(figure, Lines):
+        yield from _panels(figure)
+    elif isinstance(figure, Scatter):
+        head = [figure.point_name, "kind", figure.x_name, figure.y_name]
+        yield _table(
+            head,
+            ([p.name, p.group, _words(p.x, figure), _words(p.y, figure)] for p in figure.points),
+        )
+    else:
+        yield from _listing(figure)
+
+
+def _panels(figure: Lines) -> Iterator[str]:
     for panel in figure.panels:
         if panel.series:
-            yield f"**{escaped(panel.title)}**"
+            if panel.title:
+                yield f"**{escaped(panel.title)}**"
             names = [s.name + (" (control)" if s.control else "") for s in panel.series]
             known = [dict(zip(s.xs, s.cells, strict=True)) for s in panel.series]
             xs = sorted({x for series in panel.series for x in series.xs})
-            lines = [[str(x), *(_words(k.get(x), figure) for k in known)] for x in xs]
+            called = figure.x_names or {x: str(x) for x in xs}
+            lines = [[called[x], *(_words(k.get(x), figure) for k in known)] for x in xs]
             yield _table([figure.x_label, *names], lines)
+
+
+def _listing(figure: Table) -> Iterator[str]:
+    """The first rows of a table: all of them are a matter for the files beside the report."""
+    lines = [
+        [column.written(value) for column, value in zip(figure.columns, row, strict=True)]
+        for row in figure.rows[:LISTED]
+    ]
+    yield _table([column.name for column in figure.columns], lines)
+    if len(figure.rows) > LISTED:
+        yield f"… and {len(figure.rows) - LISTED:,} more."
+    if figure.note:
+        yield escaped(figure.note)
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -104,7 +137,7 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _words(cell: Cell | None, figure: Grid | Lines) -> str:
+def _words(cell: Cell | None, figure: Grid | Lines | Scatter) -> str:
     """What is shown, and beside it what chance alone would give."""
     if cell is None:
         return ""
@@ -117,6 +150,8 @@ def _words(cell: Cell | None, figure: Grid | Lines) -> str:
     if cell.chance is not None and cell.shown != cell.chance:
         spread = "" if cell.chance_sd is None else f" ± {cell.chance_sd:.2g}"
         beside.append(f"chance {cell.chance:.4g}{spread}")
+    if cell.mark and not isinstance(figure, Lines):
+        beside.append(figure.mark_name)
     return f"{words} ({', '.join(beside)})" if beside else words
 
 

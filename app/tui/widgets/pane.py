@@ -18,12 +18,14 @@ from app.charts.lines import fitted
 from app.figures import Drawn
 from app.text import plain
 from app.tui import steering
-from app.tui.readout import copied, value_of, yardsticks
+from app.tui.readout import beside, copied, value_of
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.grid import GridView
+from app.tui.widgets.scatter import ScatterView
+from app.tui.widgets.table import TableView
 from core.figures import Figure
 from core.measurement import MetricSpec
 from core.registry import Analysis
@@ -34,6 +36,8 @@ WIDGETS: dict[str, type[FigureView]] = {
     "matrix": GridView,
     "heatmap": GridView,
     "bars": BarsView,
+    "scatter": ScatterView,
+    "table": TableView,
 }
 
 
@@ -126,7 +130,7 @@ class Pane(Vertical):
         spot = self.figure.spot()
         if spot is not None and self.choice is not None:
             empty = self.spec.empty if self.spec else ""
-            self.app.copy_to_clipboard(plain(copied(spot, self.choice.measure, empty)))
+            self.app.copy_to_clipboard(copied(spot, self.choice.measure, empty))
             self.notify("Copied.", timeout=2, markup=False)
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
@@ -181,8 +185,8 @@ class Pane(Vertical):
             where += [(f"{name} ", "$muted"), (f"{short}  ", "bold")]
         empty = self.spec.empty if self.spec else ""
         value = value_of(spot, self.choice.measure, empty)
-        first = Content.assemble(*where, (value, "bold $accent"))
-        second = Content.assemble(("  ·  ".join(yardsticks(spot.cell)), ""))
+        first = Content.assemble(*where, (plain(value), "bold $accent"))
+        second = Content.assemble((plain("  ·  ".join(beside(spot))), ""))
         return Content("\n").join([_cut(first, width), _cut(second, width)])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core import registry
 from core.errors import StudyError, did_you_mean
-from core.study import LATER, Study
+from core.study import Study
 
 _MISSING = {"probe": "the study has no [probe]", "tasks": "the study has no [evaluation]"}
 
@@ -26,7 +26,7 @@ def select(study: Study, only: Iterable[str] = ()) -> Selection:
     Raises StudyError for a name that means nothing, and when nothing is left.
     """
     wanted = tuple(only)
-    known = (*registry.names(), *LATER)
+    known = registry.names()
     for name in wanted:
         if name not in known:
             raise StudyError(f"There is no analysis '{name}'.", hint=did_you_mean(name, known))
@@ -47,8 +47,6 @@ def select(study: Study, only: Iterable[str] = ()) -> Selection:
 
 
 def _obstacle(study: Study, name: str) -> str:
-    if name in LATER:
-        return "not in this version yet"
     needs = registry.get(name).needs
     given = {"weights": True, "probe": study.probe, "tasks": study.evaluation}
     return "" if given[needs] else _MISSING[needs]

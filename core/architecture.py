@@ -57,6 +57,9 @@ class Piece:
         return math.prod(self.shape)
 
 
+OUTPUTS = ("o", "down", "fc_out")
+"""The modules whose inputs are what a layer's heads and neurons have to say."""
+
 _OTHER_TOWERS = re.compile(
     r"(^|\.)(vision_tower|vision_model|visual|multi_modal_projector|audio_tower)\."
 )
@@ -197,31 +200,32 @@ def stores_transposed(config: Mapping[str, Any], name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class NeuronPlace:
-    """A module of a loaded model that takes neurons in: a down projection, or a stack of experts.
+class OutputPlace:
+    """A module of a loaded model that a layer's attention or MLP writes its output with.
 
-    `layer_name` is the name of the layer's own module.
+    `module` is o, down or fc_out; `stacked`: it is a stack of experts. `layer_name` is the name of
+    the layer's own module.
     """
 
+    module: str
     layer: int
     layer_name: str
-    gated: bool
     stacked: bool
 
 
-def neurons_at(architecture_name: str, module: str) -> NeuronPlace | None:
-    """What neurons a loaded model's module takes in, by the module's name; None for any other."""
+def output_at(architecture_name: str, name: str) -> OutputPlace | None:
+    """What a loaded model's module writes, by the module's name; None for any other module."""
     known = next(a for a in KNOWN if a.name == architecture_name)
-    for name, stacked in ((module, False), (f"{module}.down_proj", True)):
-        place = _place(known, name)
+    for tensor, stacked in ((name, False), (f"{name}.down_proj", True)):
+        place = _place(known, tensor)
         meaning = known.stems.get(place.stem) if place else None
         if place is None or meaning is None or place.layer is None or place.expert is not None:
             continue
-        if meaning.modules[0] not in ("down", "fc_out") or (meaning.layout == "experts") != stacked:
+        if meaning.modules[0] not in OUTPUTS or (meaning.layout == "experts") != stacked:
             continue
-        found = re.match(rf"(?:.*\.)?{known.layers}\.\d+", module)
+        found = re.match(rf"(?:.*\.)?{known.layers}\.\d+", name)
         assert found
-        return NeuronPlace(place.layer, found[0], meaning.modules[0] == "down", stacked)
+        return OutputPlace(meaning.modules[0], place.layer, found[0], stacked)
     return None
 
 

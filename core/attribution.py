@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.utils import checkpoint
 
 from core.activity import Counter, Rules, forward
-from core.hooks import Neurons, Part, tapping
+from core.hooks import Layer, Neurons, Part, tapping
 from core.loading import LoadedModel, halving
 from core.probe import Batch, ProbeSet
 
@@ -31,7 +31,7 @@ Loss = Callable[[Tensor, Batch], Tensor]
 
 @dataclass(slots=True)
 class LayerScores:
-    """Scores of a layer's neurons, [neurons] float32 each.
+    """Scores of a layer's neurons (or heads), float32, one each; but `mean` [inputs].
 
     `attribution`: mean over documents of |Σ_t h · ∂L/∂h|; `effect`: mean over documents of
     Σ_t −h · ∂L/∂h, above 0 where silencing the neuron raises the loss; `magnitude`: mean |h| and
@@ -71,7 +71,7 @@ def attribute(
     counter = None
     if rules is not None:
         counter = Counter(neurons, probe, replace(rules, criteria=("attribution",)))
-    sums = {layer.number: _Sums(layer.width) for layer in neurons.layers}
+    sums = {layer.number: _Sums(layer) for layer in neurons.layers}
     done = 0
 
     def work(size: int) -> None:
@@ -104,9 +104,8 @@ _Found = dict[str, Tensor]
 class _Sums:
     """The running sums of one layer, float64."""
 
-    def __init__(self, width: int) -> None:
-        names = ("attribution", "effect", "magnitude", "mean")
-        self.total = {name: torch.zeros(width, dtype=torch.float64) for name in names}
+    def __init__(self, layer: Layer) -> None:
+        self.total = {n: own.double() for n, own in _zeros(layer, torch.device("cpu")).items()}
 
     def add(self, found: _Found) -> None:
         for name, own in found.items():
@@ -135,7 +134,7 @@ def _one_batch(
 
         def arrived(gradient: Tensor) -> None:
             product = products.pop((layer, part.start))
-            _add(found, layer, widths[layer], part, product, gradient, batch, counter)
+            _add(found, layers[layer], part, product, gradient, batch, counter)
 
         own: Any = part.product.view_as(part.product)
         if own.requires_grad:
@@ -144,7 +143,7 @@ def _one_batch(
         passed_on: Tensor = own
         return passed_on
 
-    widths = {layer.number: layer.width for layer in neurons.layers}
+    layers = {layer.number: layer for layer in neurons.layers}
     with ExitStack() as attached:
         attached.enter_context(torch.enable_grad())
         attached.enter_context(tapping(neurons, tap))
@@ -160,8 +159,7 @@ def _one_batch(
 
 def _add(
     found: dict[int, _Found],
-    layer: int,
-    width: int,
+    layer: Layer,
     part: Part,
     product: Tensor,
     gradient: Tensor,
@@ -169,20 +167,25 @@ def _add(
     counter: Counter | None,
 ) -> None:
     """Add what one part of a layer did in a batch."""
-    device = product.device
-    if layer not in found:
-        names = ("attribution", "effect", "magnitude", "mean")
-        found[layer] = {name: torch.zeros(width, device=device) for name in names}
-    columns = slice(part.start, part.start + product.shape[1])
+    own = found.setdefault(layer.number, _zeros(layer, product.device))
+    inputs = slice(part.start, part.start + product.shape[1])
+    units = slice(inputs.start // layer.group, inputs.stop // layer.group)
     for rows in _rows_by_document(part, batch):
         h = product[rows].float()
-        effect = -(h * gradient[rows].float()).sum(0)
-        own = {"attribution": effect.abs(), "effect": effect, "magnitude": h.abs().sum(0),
-               "mean": h.sum(0)}  # fmt: skip
-        for name, value in own.items():
-            found[layer][name][columns] += value
+        effect = -(h * gradient[rows].float()).sum(0).reshape(-1, layer.group).sum(1)
+        own["attribution"][units] += effect.abs()
+        own["effect"][units] += effect
+        own["magnitude"][units] += h.abs().sum(0).reshape(-1, layer.group).mean(1)
+        own["mean"][inputs] += h.sum(0)
     if counter is not None:
-        counter.add(layer, "attribution", part, product.float() * gradient.float() < 0)
+        counter.add(layer.number, "attribution", part, product.float() * gradient.float() < 0)
+
+
+def _zeros(layer: Layer, device: torch.device) -> _Found:
+    found = {
+        n: torch.zeros(layer.width, device=device) for n in ("attribution", "effect", "magnitude")
+    }
+    return {**found, "mean": torch.zeros(layer.width * layer.group, device=device)}
 
 
 def _rows_by_document(part: Part, batch: Batch) -> Iterator[Any]:

@@ -8,7 +8,7 @@ knows no task, no model and no harness.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,6 +101,45 @@ def drop(
     )
     sign = 1.0 if higher_is_better else -1.0
     return _estimate(_drop(before, after, sign), sign * values, len(before.index))
+
+
+def ratio(
+    reference: Items, own: Items, *, higher_is_better: bool, resamples: int, seed: int
+) -> Estimate:
+    """Share of the reference's score, M/M_ref, inverted where lower is better (Ilharco 2023).
+
+    None where the lower line is 0. Raises ValueError where the two are not over the same items.
+    """
+    _check_pair(reference, own)
+    above, below = (own, reference) if higher_is_better else (reference, own)
+    return _made([above, below], lambda s: s[0] / s[1], resamples, seed)
+
+
+def regained(base: Items, tuned: Items, own: Items, *, resamples: int, seed: int) -> Estimate:
+    """Share of the way from the base's score to the tuned model's, (M − M_base)/(M_tuned − M_base).
+
+    None where those two are equal. Raises ValueError where not all are over the same items.
+    """
+    for other in (tuned, own):
+        _check_pair(base, other)
+    made = [base, tuned, own]
+    return _made(made, lambda s: (s[2] - s[0]) / (s[1] - s[0]), resamples, seed)
+
+
+def _made(
+    items: Sequence[Items], make: Callable[[Floats], Floats], resamples: int, seed: int
+) -> Estimate:
+    """What is made of several scores (results, draws), with its paired interval."""
+    form = items[0].form
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = make(_score(*_totals(items), form))
+        drawn = [make(_score(t, w, form)) for t, w in _stacked(items, resamples, seed)]
+    return _estimate(_finite(whole), np.concatenate(drawn), len(items[0].index))
+
+
+def _totals(items: Sequence[Items]) -> tuple[Floats, Floats]:
+    """Σ total and Σ weight of each of several results."""
+    return np.array([i.total.sum() for i in items]), np.array([i.weight.sum() for i in items])
 
 
 def mcnemar(a: Items, b: Items) -> float:

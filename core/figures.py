@@ -19,7 +19,8 @@ Text = str | int | float | None
 class Cell:
     """One measured value as a figure shows it. `shown` is what the chosen reading draws.
 
-    `mark` sets it apart; the figure's `mark_name` says what for.
+    `q` is the p value of being no different from chance, corrected for all that was tested with
+    it. `mark` sets it apart; the figure's `mark_name` says what for.
     """
 
     shown: float | None
@@ -30,6 +31,7 @@ class Cell:
     low: float | None = None
     high: float | None = None
     n: int | None = None
+    q: float | None = None
     mark: bool = False
 
 

@@ -1,9 +1,10 @@
-"""The neurons of a loaded model: where they are, and how they are read and replaced.
+"""The neurons and heads of a loaded model: where they are, and how they are read and replaced.
 
-A neuron is one input of a layer's down projection. A tap sees the neurons of each layer as the
-model computes them, and may put other values in their place; the taps of a `with` block are gone
-when it ends, however it ends. In a mixture of experts an expert's neurons exist only at the
-tokens that were routed to it. Counts nothing and knows no analysis.
+A neuron is one input of a layer's down projection, a head a run of inputs of its output
+projection. A tap sees them layer by layer as the model computes them, and may put other values in
+their place; the taps of a `with` block are gone when it ends, however it ends. In a mixture of
+experts an expert's neurons exist only at the tokens that were routed to it. Counts nothing and
+knows no analysis.
 """
 
 from __future__ import annotations
@@ -66,12 +67,17 @@ class _Experts:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The neurons of one layer, and the module whose forward pass they belong to."""
+    """The neurons of one layer, and the module whose forward pass they belong to.
+
+    `width` counts them; each is `group` inputs wide: 1, or a head's width where heads take the
+    place of neurons.
+    """
 
     number: int
     width: int
     module: nn.Module
     parts: tuple[_Dense | _Experts, ...]
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,8 @@ def locate(model: nn.Module, architecture_name: str) -> Neurons:
     found: dict[int, list[_Dense | _Experts]] = {}
     holders: dict[int, nn.Module] = {}
     for name, module in modules.items():
-        place = architecture.neurons_at(architecture_name, name)
-        if place is None:
+        place = architecture.output_at(architecture_name, name)
+        if place is None or place.module == "o":
             continue
         experts = isinstance(getattr(module, "down_proj", None), nn.Parameter)
         if place.stacked != experts:
@@ -106,10 +112,23 @@ def locate(model: nn.Module, architecture_name: str) -> Neurons:
         if experts:
             parts.append(_experts(module))
         else:
-            parts.append(_dense(module, modules, name, place.gated))
+            parts.append(_dense(module, modules, name, gated=place.module == "down"))
     if not found:
         raise FamilyError("No MLP can be recognised in the loaded model.")
     return Neurons(tuple(_layer(n, holders[n], found[n]) for n in sorted(found)))
+
+
+def locate_heads(model: nn.Module, architecture_name: str, width: int) -> Neurons:
+    """The attention heads of a model, `width` inputs each, in the place of neurons."""
+    modules = dict(model.named_modules())
+    found = []
+    for name, module in modules.items():
+        place = architecture.output_at(architecture_name, name)
+        if place is not None and place.module == "o":
+            part = _Dense(0, _inputs(module), module, None)
+            holder = modules[place.layer_name]
+            found.append(Layer(place.layer, part.width // width, holder, (part,), width))
+    return Neurons(tuple(sorted(found, key=lambda layer: layer.number)))
 
 
 @contextmanager
@@ -149,7 +168,7 @@ def _layer(number: int, module: nn.Module, parts: list[_Dense | _Experts]) -> La
     return Layer(number, start, module, tuple(placed))
 
 
-def _dense(down: nn.Module, modules: dict[str, nn.Module], name: str, gated: bool) -> _Dense:
+def _dense(down: nn.Module, modules: dict[str, nn.Module], name: str, *, gated: bool) -> _Dense:
     parent = modules[name.rpartition(".")[0]]
     activation = next((c for n, c in parent.named_children() if n in ACTIVATIONS), None)
     if gated and activation is None:

@@ -175,22 +175,28 @@ def _cells(
     rows: Iterable[Measurement],
     place: Callable[[Measurement], Any],
 ) -> dict[Any, Cell]:
-    """What was measured at each place, with its excess, under the chosen reading."""
-    raw: dict[Hashable, Measurement] = {}
-    excess: dict[Hashable, float | None] = {}
+    """What was measured at each place, with its excess and test, under the chosen reading."""
+    found: dict[Hashable, dict[str, Measurement]] = {}
     for row in rows:
         where = place(row)
-        if where is not None and row.metric == choice.measure:
-            raw[where] = row
-        elif where is not None:
-            excess[where] = row.value
-    return {at: _cell(row, excess.get(at), choice.reading) for at, row in raw.items()}
+        if where is not None:
+            found.setdefault(where, {})[row.metric] = row
+    beside = [(named or {}).get(choice.measure, "") for named in (view.excess, view.tested)]
+    return {
+        at: _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading)
+        for at, own in found.items()
+        if choice.measure in own
+    }
 
 
-def _cell(row: Measurement, excess: float | None, reading: Reading) -> Cell:
-    shown = {"raw": row.value, "chance": row.chance, "excess": excess}[reading]
+def _cell(
+    row: Measurement, excess: Measurement | None, tested: Measurement | None, reading: Reading
+) -> Cell:
+    beyond = None if excess is None else excess.value
+    shown = {"raw": row.value, "chance": row.chance, "excess": beyond}[reading]
     return Cell(
-        shown, row.value, row.chance, row.chance_sd, excess, row.low, row.high, row.n
+        shown, row.value, row.chance, row.chance_sd, beyond, row.low, row.high, row.n,
+        None if tested is None else tested.value,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.adapter import Adapter
 from core.checkpoint import Checkpoint
@@ -73,10 +73,13 @@ class LoadedModel:
 
 
 @contextmanager
-def loaded(member: Member, run: Run, *, trust_remote_code: bool = False) -> Iterator[LoadedModel]:
+def loaded(
+    member: Member, run: Run, *, trust_remote_code: bool = False, merged: bool = False
+) -> Iterator[LoadedModel]:
     """A member of a family in memory, in evaluation mode and with frozen weights.
 
-    Raises CheckpointError, naming the model, when transformers can't make it out of its files.
+    An adapter is laid over its model without being merged, unless `merged` is asked for. Raises
+    CheckpointError, naming the model, when transformers can't make it out of its files.
     """
     root, adapters = _chain(member.checkpoint)
     with _quiet(), tempfile.TemporaryDirectory(prefix="tauscope-offload-") as spare:
@@ -85,13 +88,24 @@ def loaded(member: Member, run: Run, *, trust_remote_code: bool = False) -> Iter
         try:
             with _explained(member):
                 model = _made(root, run, folder, trust_remote_code)
-                for place, adapter in enumerate(adapters):
-                    model = _adapted(model, adapter, last=place == len(adapters) - 1)
+                for adapter in adapters:
+                    apart = adapter == adapters[-1] and not merged
+                    model = _adapted(model, adapter, apart=apart)
             model.eval().requires_grad_(False)
             yield _described(member.name, model)
         finally:
             del model
             _free()
+
+
+def weights(member: Member, run: Run, *, trust_remote_code: bool = False) -> dict[str, Tensor]:
+    """A member's parameters by the names that they have in memory, on the CPU, tied ones once.
+
+    Adapters are merged. Raises CheckpointError as `loaded` does.
+    """
+    here = run.model_copy(update={"device": "cpu", "max_memory": None})
+    with loaded(member, here, trust_remote_code=trust_remote_code, merged=True) as model:
+        return {name: p.detach() for name, p in model.module.named_parameters()}
 
 
 def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -175,12 +189,12 @@ def _made(root: Path, run: Run, offload_folder: str, trust_remote_code: bool) ->
     return model
 
 
-def _adapted(model: Any, adapter: Path, *, last: bool) -> Any:
-    """The model with an adapter over it; merged only where another one follows."""
+def _adapted(model: Any, adapter: Path, *, apart: bool) -> Any:
+    """The model with an adapter over it, kept apart from its weights or merged into them."""
     from peft import PeftModel
 
     wrapped = PeftModel.from_pretrained(model, str(adapter))
-    return wrapped if last else wrapped.merge_and_unload()
+    return wrapped if apart else wrapped.merge_and_unload()
 
 
 def _described(name: str, model: Any) -> LoadedModel:

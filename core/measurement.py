@@ -100,7 +100,7 @@ class Unit:
     `loads` names the model that must be in memory for it; `requires` are the keys of the units
     whose results it needs. A unit with neither is computed from the weights on disk, one with
     requirements alone is reduced from their results. `reads` names the models whose weights it
-    needs besides `model`.
+    needs besides `model`; `options` are what else its analysis must know to make it.
     """
 
     key: str
@@ -109,7 +109,9 @@ class Unit:
     model: str = ""
     reference: str = ""
     layer: int | None = None
+    task: str = ""
     setting: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     loads: str = ""
     requires: tuple[str, ...] = ()

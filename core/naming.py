@@ -141,7 +141,12 @@ NEOX = Architecture(
         "mlp.dense_4h_to_h": Meaning(("fc_out",)),
         **_plain(input_layernorm="norm", post_attention_layernorm="norm"),
     },
-    {"embed_in": "embedding", "final_layer_norm": "norm", "embed_out": "unembedding"},
+    {
+        "embed_in": "embedding",
+        "final_layer_norm": "norm",
+        "embed_out": "unembedding",
+        "lm_head": "unembedding",  # what transformers calls embed_out in memory
+    },
     (r"attention\.bias$", r"attention\.masked_bias$", *_ROTARY),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -158,6 +158,27 @@ def encoded(
     return ProbeSet(
         tuple(t for t, _ in kept), tuple(i for _, i in kept), (1,) * len(kept), tuple(notes)
     )
+
+
+def of_examples(pairs: Iterable[tuple[str, str]], encode: Encode, context: int | None) -> ProbeSet:
+    """Prompts with their right answers as documents, of which a loss counts the answers alone.
+
+    What is too long for the model loses its beginning, or its end where all of it is answer.
+    Raises ProbeError when no answer has a token that can be predicted.
+    """
+    kept: list[tuple[str, Ids, int]] = []
+    for prompt, answer in pairs:
+        whole = np.asarray(encode(prompt + answer), dtype=np.int64)
+        start = len(encode(prompt)) if prompt else 1
+        over = max(0, len(whole) - (context or len(whole)))
+        cut = whole[over:] if prompt else whole[: len(whole) - over]
+        start = max(1, start - over) if prompt else 1
+        if start < len(cut):
+            kept.append((prompt + answer, cut, start))
+    if not kept:
+        raise ProbeError("None of the items has an answer with a token to predict.")
+    texts, ids, starts = zip(*kept, strict=True)
+    return ProbeSet(tuple(texts), tuple(ids), tuple(starts))
 
 
 def split_otherwise(probe: ProbeSet, encode: Encode) -> int:

@@ -92,9 +92,9 @@ def control_name(selection: str, seed: int) -> str:
     return f"random-{selection}-seed{seed}"
 
 
-def is_control(setting: str) -> bool:
-    """Is this the name of a random control?"""
-    return setting.startswith("random-")
+def is_selection(setting: str) -> bool:
+    """Is this the name of a selection, and not of its random control?"""
+    return not setting.startswith("random-")
 
 
 def _count(selection: Selection, pool: int) -> int:

@@ -20,7 +20,10 @@ from core.views import View
 
 Needs = Literal["weights", "probe", "tasks"]
 
-_NAMES = ("tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance")
+_NAMES = (
+    "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",
+    "ablation", "arithmetic",
+)  # fmt: skip
 
 
 class Parameters(BaseModel):

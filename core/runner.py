@@ -103,7 +103,10 @@ class _Work:
         self._say(f"loading {name}")
         trusted = self.study.models.trust_remote_code
         member = subject.models[name]
-        with loading.loaded(member, self.study.run, trust_remote_code=trusted) as model:
+        base = name == "base"  # what vectors are added to must be plain weights
+        with loading.loaded(
+            member, self.study.run, trust_remote_code=trusted, merged=base
+        ) as model:
             self.placements[name] = model.placement.by_device()
             self.sink.describe({"placement": self.placements})
             session = Session(
@@ -177,7 +180,8 @@ def _plan(subject: Any, name: str) -> list[Unit]:
     if name not in subject.planned:
         analysis = registry.get(name)
         for other in analysis.after:
-            _plan(subject, other)
+            if subject.meets(registry.get(other).needs):
+                _plan(subject, other)
         planned = analysis.plan(subject, subject.study.parameters(name))
         subject.planned[name] = [replace(unit) for unit in planned]
     planned_units: list[Unit] = subject.planned[name]

@@ -47,9 +47,11 @@ def rows(
         if score.items is not None:
             bounds = comparison.score(score.items, resamples=resamples, seed=seed)
             low, high = bounds.low, bounds.high
-        name = {"metric": metric, "metric_of": score.metric} if metric else {"metric": score.metric}
         found.append(
-            Measurement(value=score.value, low=low, high=high, n=score.n, **name, **at)
+            Measurement(
+                metric=metric or score.metric, metric_of=score.metric if metric else "",
+                value=score.value, low=low, high=high, n=score.n, **at,
+            )
         )  # fmt: skip
     return found
 
@@ -74,14 +76,20 @@ def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str =
     return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
 
 
-def kept(result: UnitResult, key: str = "scores", name: str = ITEMS) -> dict[str, Kept]:
-    """The scores that a unit kept, by metric."""
+def kept_of(scores: Iterable[Score]) -> dict[str, Kept]:
+    """Scores as they are kept, by metric."""
+    return {s.metric: Kept(s.metric, s.value, s.higher_is_better, s.items) for s in scores}
+
+
+def kept(result: UnitResult, task: str = "") -> dict[str, Kept]:
+    """The scores that a unit kept, by metric; of one task, where it kept those of several."""
+    told = result.state["scores"][task] if task else result.state["scores"]
     arrays: Mapping[str, NDArray[Any]] = next(
-        (a.arrays for a in result.artifacts if a.name == name), {}
+        (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}
     )
     return {
         metric: Kept(metric, own["value"], own["higher"], _items(arrays, metric))
-        for metric, own in result.state[key].items()
+        for metric, own in told.items()
     }
 
 

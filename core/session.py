@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from core.hooks import Neurons
+from core.architecture import Piece, describe
+from core.hooks import Neurons, locate_heads
 from core.loading import LoadedModel
 from core.measurement import UnitResult
 from core.subject import Subject
 
+if TYPE_CHECKING:
+    from core.evaluator import Evaluator
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(eq=False)
 class Session:
     """One model in memory and the study that it is of.
 
@@ -34,6 +40,26 @@ class Session:
         if isinstance(wanted, int):
             return wanted
         return 8 if self.model.device.type == "cpu" else 32
+
+    @cached_property
+    def heads(self) -> Neurons:
+        """The attention heads, to be treated like neurons."""
+        anatomy = self.subject.family.anatomy
+        return locate_heads(self.model.module, anatomy.architecture, anatomy.heads.width)
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The model's parameters in the common vocabulary, by the names they have in memory."""
+        shapes = {n: tuple(p.shape) for n, p in self.model.module.named_parameters()}
+        return describe(self.subject.family.base.checkpoint.config, shapes).pieces
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """The harness around the model, made once for all its tasks."""
+        from core.evaluator import Evaluator
+
+        wanted = self.subject.study.run.batch_size
+        return Evaluator(self.model.module, self.subject.tokenizer(), batch_size=wanted)
 
     def halved(self, size: int) -> None:
         """Keep a warning that memory forced a smaller batch."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,11 +23,15 @@ from core.ranking import Chosen
 def silenced(
     neurons: Neurons, chosen: Chosen, means: Sequence[NDArray[Any]] | None = None
 ) -> Iterator[None]:
-    """Set the chosen neurons of each layer to 0 at every token, or to their `means` [neurons]."""
-    numbers = [layer.number for layer in neurons.layers]
-    places = {n: torch.from_numpy(own) for n, own in zip(numbers, chosen, strict=True)}
+    """Set the chosen neurons (or heads) of each layer to 0 at every token, or to their `means`
+    [inputs]."""
+    places = {
+        layer.number: _inputs(own, layer.group)
+        for layer, own in zip(neurons.layers, chosen, strict=True)
+    }
     values: Mapping[int, Tensor] = {}
     if means is not None:
+        numbers = [layer.number for layer in neurons.layers]
         values = {n: torch.from_numpy(own) for n, own in zip(numbers, means, strict=True)}
 
     def tap(layer: int, part: Part) -> Tensor | None:
@@ -43,3 +48,8 @@ def silenced(
 
     with tapping(neurons, tap):
         yield
+
+
+def _inputs(chosen: NDArray[np.int64], group: int) -> Tensor:
+    """The inputs that the chosen ones are made of, ascending."""
+    return torch.from_numpy((chosen[:, None] * group + np.arange(group)).reshape(-1))

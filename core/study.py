@@ -18,8 +18,6 @@ from core.errors import StudyError, did_you_mean
 from core.measurement import content_key
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
-LATER = ("evaluation", "ablation", "arithmetic")
-"""Analyses of the contract that this version can't compute: their parameters are accepted."""
 
 
 class _Part(BaseModel):
@@ -142,11 +140,11 @@ class Study(_Part):
 
     @model_validator(mode="after")
     def _known_analyses(self) -> Study:
-        known = (*registry.names(), *LATER)
+        known = registry.names()
         for name in self.analyses:
             if name not in known:
                 raise ValueError(f"analyses.{name}: no such analysis. {did_you_mean(name, known)}")
-        for name in set(self.analyses) & set(registry.names()):
+        for name in self.analyses:
             self.parameters(name)
         return self
 

@@ -1,4 +1,4 @@
-"""What a study is about, opened: its family, and its probe set where the analyses look at texts.
+"""What a study is about, opened: its family, and the texts and tasks that its analyses look at.
 
 Owns the order in which a study's inputs are opened, and what is doubtful about them together.
 Analyses plan their units over it. Computes nothing.
@@ -7,10 +7,10 @@ Analyses plan their units over it. Computes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import family as families
 from core import probe as probes
@@ -19,7 +19,10 @@ from core.errors import CheckpointError
 from core.family import Family, Member
 from core.measurement import Unit
 from core.probe import ProbeSet
-from core.study import Study
+from core.study import Evaluation, Study
+
+if TYPE_CHECKING:
+    from core.tasks import Task
 
 BASE = "base"
 
@@ -31,6 +34,7 @@ class Subject:
     study: Study
     family: Family
     probe: ProbeSet | None = None
+    tasks: tuple[Task, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
 
@@ -45,22 +49,60 @@ class Subject:
         assert self.probe is not None
         return self.probe
 
-    def key(self, analysis: str, version: int, parameters: Any, model: str, **more: Any) -> str:
-        """The content key of a unit that runs a loaded model on the probe set."""
+    @property
+    def evaluation(self) -> Evaluation:
+        """How tasks are asked, for analyses that need them."""
+        assert self.study.evaluation is not None
+        return self.study.evaluation
+
+    def meets(self, needs: str) -> bool:
+        """Has the study what an analysis with this need looks at?"""
+        return {"weights": True, "probe": self.probe is not None, "tasks": bool(self.tasks)}[needs]
+
+    def own(self, domain: str) -> str | None:
+        """The tuned model that a domain's scores are held against: the one that the study names
+        as its reference, else the one that is called like it."""
+        name = self.evaluation.reference.get(domain, domain)
+        return name if name in self.family.tuned else None
+
+    def key(
+        self, analysis: str, version: int, parameters: Any, models: Sequence[str], **more: Any
+    ) -> str:
+        """The content key of a unit that runs loaded models: their weights, how they are loaded,
+        and whatever else the result depends on (JSON)."""
+        run = self.study.run
         return self.family.key(
-            analysis, version, parameters, [] if model == BASE else [model], "all",
-            probe=self.probed.fingerprint, dtype=self.study.run.dtype,
-            attention=self.study.run.attention, **more,
+            analysis, version, parameters, [m for m in models if m != BASE], "all",
+            of_base=BASE in models, dtype=run.dtype, attention=run.attention, seed=run.seed,
+            **more,
         )  # fmt: skip
+
+    def tokenizer(self) -> Any:
+        """The tokeniser of all models of the study."""
+        return _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
+
+    def encoder(self) -> Callable[[str], Sequence[int]]:
+        """What turns a text into token ids, for all models of the study."""
+        return partial(_encode, self.tokenizer())
 
 
 def open_subject(study: Study, needs: Sequence[str]) -> Subject:
-    """Open what analyses with these needs look at. Raises InputError."""
+    """Open what analyses with these needs look at: texts and tasks only where a model is loaded.
+
+    Raises InputError.
+    """
     family = families.open_family(study.models)
-    if "probe" not in needs or study.probe is None:
-        return Subject(study, family, notes=family.warnings)
-    probe, doubts = _probe(study, family)
-    return Subject(study, family, probe, (*family.warnings, *doubts))
+    subject = Subject(study, family, notes=family.warnings)
+    if set(needs) <= {"weights"}:
+        return subject
+    if study.probe is not None:
+        probe, doubts = _probe(study, family)
+        subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
+    if "tasks" in needs and study.evaluation is not None:
+        from core.tasks import open_tasks
+
+        subject = replace(subject, tasks=open_tasks(study.evaluation, seed=study.run.seed))
+    return subject
 
 
 def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]]]:
@@ -94,11 +136,11 @@ def _texts(study: Study) -> list[str]:
         return probes.builtin(wanted.builtin)
     if wanted.file is not None:
         return probes.read(Path(wanted.file))
-    from core import tasks
+    from core import examples
 
     assert wanted.task is not None
     include = study.evaluation.include if study.evaluation else None
-    return tasks.documents(wanted.task, include=include, limit=wanted.documents)
+    return examples.documents(wanted.task, include=include, limit=wanted.documents)
 
 
 def _tokenizer_folder(study: Study, family: Family) -> Path:
@@ -106,10 +148,13 @@ def _tokenizer_folder(study: Study, family: Family) -> Path:
 
 
 def _encoder(folder: Path, study: Study) -> Callable[[str], Sequence[int]]:
+    return partial(_encode, _tokenizer(study, folder))
+
+
+def _tokenizer(study: Study, folder: Path) -> Any:
     from core import loading
 
-    tokenizer = loading.tokenizer(folder, trust_remote_code=study.models.trust_remote_code)
-    return partial(_encode, tokenizer)
+    return loading.tokenizer(folder, trust_remote_code=study.models.trust_remote_code)
 
 
 def _encode(tokenizer: Any, text: str) -> Sequence[int]:

@@ -58,7 +58,8 @@ class View:
     table:   whatever `tabulate` makes of measurements and arrays, in one of `orders`
 
     `measures` are the metrics the user may switch between, first = default; none: whatever the
-    run measured. `excess` maps a measure to the metric that holds its excess over chance. `finding`
+    run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
+    to the metric that holds its corrected p value. `finding`
     turns the figure under the default choice into one plain sentence. `marks` sets cells apart,
     for what `mark_name` says.
 
@@ -77,6 +78,7 @@ class View:
     finding: Callable[[Any], str]
     measures: tuple[str, ...] = ()
     excess: Mapping[str, str] | None = None
+    tested: Mapping[str, str] | None = None
     reading: Reading = "raw"
     selectors: tuple[Coordinate, ...] = ()
     opens: Mapping[Coordinate, Value] = field(default_factory=dict)
@@ -309,8 +311,8 @@ def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Readi
 
 def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
     """The measurements that the view needs under this choice."""
-    excess = (view.excess or {}).get(choice.measure)
-    metrics: tuple[str, ...] = (choice.measure, excess) if excess else (choice.measure,)
+    beside = [(named or {}).get(choice.measure) for named in (view.excess, view.tested)]
+    metrics: tuple[str, ...] = (choice.measure, *(name for name in beside if name))
     if view.kind == "table":
         metrics = measures(view, catalogue)
     wanted: dict[str, Any] = {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}

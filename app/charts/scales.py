@@ -13,6 +13,9 @@ UNDEFINED = "·"
 WITHIN = "~"
 """Follows a number that chance alone could have given."""
 
+SIGNIFICANT = 0.05
+"""The corrected p value below which a value counts as beyond chance."""
+
 SPREADS = 2
 """How many standard deviations from chance a value must lie to count as beyond it."""
 
@@ -62,12 +65,15 @@ def has_undefined(figure: Figure) -> bool:
 def within_chance(cell: Cell) -> bool:
     """Is what the cell shows no further from chance than chance spreads?
 
-    `chance` and its spread are those of the raw value, whichever reading is shown. Where chance
-    itself is shown there is nothing to ask.
+    Where it was tested among others, the corrected p value says so. `chance` and its spread are
+    those of the raw value, whichever reading is shown. Where chance itself is shown there is
+    nothing to ask.
     """
-    if cell.value is None or cell.chance is None or not cell.chance_sd:
-        return False
     if cell.shown is None or cell.shown not in (cell.value, cell.excess):
+        return False
+    if cell.q is not None:
+        return cell.q >= SIGNIFICANT
+    if cell.value is None or cell.chance is None or not cell.chance_sd:
         return False
     return abs(cell.value - cell.chance) < SPREADS * cell.chance_sd
 

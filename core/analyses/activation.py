@@ -55,15 +55,18 @@ def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
             units.append(_unit(subject, own, model, f"activations of {model}"))
         if backward or p.scores:
             own = p.model_copy(update={"criteria": backward, "scores": True})
-            units.append(_unit(subject, own, model, f"neuron scores of {model}", "scores"))
+            units.append(_unit(subject, own, model, f"neuron scores of {model}", scores=True))
     return units
 
 
-def _unit(subject: Subject, own: Any, model: str, label: str, setting: str = "") -> Unit:
+def _unit(subject: Subject, own: Any, model: str, label: str, *, scores: bool = False) -> Unit:
     assert subject.study.probe is not None
-    key = subject.key(NAME, VERSION, own, model, token=subject.study.probe.token)
+    key = subject.key(
+        NAME, VERSION, own, [model], probe=subject.probed.fingerprint,
+        token=subject.study.probe.token,
+    )  # fmt: skip
     return Unit(
-        key=key, analysis=NAME, label=label, model=model, setting=setting, loads=model
+        key=key, analysis=NAME, label=label, model=model, loads=model, options={"scores": scores}
     )  # fmt: skip
 
 
@@ -72,7 +75,7 @@ def compute(
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """The units of one loaded model, each after one pass over the probe set."""
     for unit in units:
-        yield unit, (_scored if unit.setting else _counted)(unit, parameters, session)
+        yield unit, (_scored if unit.options["scores"] else _counted)(unit, parameters, session)
 
 
 def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:

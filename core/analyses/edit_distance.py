@@ -63,7 +63,7 @@ def _unit(
     return Unit(
         key=key, analysis=NAME, label=f"patterns of {model} and the base, {where}", model=model,
         reference=BASE, layer=layer, requires=required,
-        setting="" if parameters.levenshtein else "hamming",
+        options={"levenshtein": parameters.levenshtein},
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def _layer(unit: Unit, required: list[UnitResult]) -> UnitResult:
             _ratio_row(found.ratio, found.without, at),
             Measurement(metric="rate_change", value=change, **at),
         ]
-        if not unit.setting:
+        if unit.options["levenshtein"]:
             result.measurements.append(_levenshtein_row(base, tuned, at))
         result.state[setting] = {
             "neurons": base.shape[1],

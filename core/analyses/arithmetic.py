@@ -1,0 +1,326 @@
+"""Models made by adding, negating, removing and transferring tuning vectors: method, section 5.
+
+Owns which points are tried, what each scores, and how much of every domain it keeps. No checkpoint
+is written: each point is computed into the loaded base and scored there. Imports torch and the
+harness only when it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_validator
+
+from core import arithmetic, findings, score_tables
+from core.arithmetic import Point, Restriction
+from core.errors import StudyError
+from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.registry import Analysis, Parameters
+from core.views import View
+
+if TYPE_CHECKING:
+    from core.scores import Kept
+    from core.session import Session
+    from core.subject import Subject
+    from core.sweep import Sweep
+    from core.tasks import Task
+
+NAME, VERSION = "arithmetic", 1
+BASE, EVALUATION, GENERAL = "base", "evaluation", "general"
+
+
+class ArithmeticParameters(Parameters):
+    """`vectors`: a full grid of one or two, or none for every domain's model: each alone and in
+    pairs; `coefficients` of the grid; `negation` and `removal`: their λ for each vector; `points`:
+    any others; `restrict`: the same points once more with the vectors of these parts alone, such
+    as `attention`, `mlp` or `0-3`; `all_tasks`: score every task and not only those of the
+    vectors' domains and one general one."""
+
+    vectors: tuple[str, ...] = ()
+    coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)
+    negation: tuple[float, ...] = (1.0,)
+    removal: tuple[float, ...] = (1.0,)
+    points: tuple[str, ...] = ()
+    restrict: tuple[str, ...] = ()
+    all_tasks: bool = False
+
+    @field_validator("restrict")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(arithmetic.restrict(text).text for text in value)
+        except StudyError as error:
+            raise ValueError(f"{error.title} {error.hint}") from None
+
+
+def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
+    """A unit for each point, and one that holds it against the base and the domains' own models.
+
+    Raises StudyError for points that name no vector of the study.
+    """
+    points = points_of(subject, parameters)
+    vectors = dict.fromkeys(v for point in points for v in point.vectors)
+    tasks = _tasks(subject, parameters, tuple(vectors))
+    units = []
+    for text in ("", *parameters.restrict):
+        for point in points:
+            made = _made(subject, point, text, tasks)
+            units += [made, _held(subject, made, point, tasks)]
+    return units
+
+
+def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[Point, ...]:
+    """The points of a study, each once, the base first."""
+    p, known = parameters, tuple(subject.family.tuned)
+    given: dict[str, Any] = {"known": known, "negation": p.negation, "removal": p.removal}
+    try:
+        if p.vectors:
+            found = arithmetic.grid(p.vectors, p.coefficients, p.points, **given)
+        else:
+            own = list(_own_models(subject))
+            found = arithmetic.grid((), (), p.points, **given)
+            for vector in own:
+                found += arithmetic.grid((vector,), p.coefficients, **given)
+            for pair in combinations(own, 2):
+                found += arithmetic.grid(pair, p.coefficients, **given)
+    except StudyError as error:
+        raise StudyError(f"analyses.arithmetic: {error.title}", hint=error.hint) from None
+    return arithmetic.distinct((arithmetic.BASE, *found))
+
+
+def _own_models(subject: Subject) -> dict[str, str]:
+    """The models that some domain's scores are held against, with the first such domain."""
+    found: dict[str, str] = {}
+    for task in subject.tasks:
+        for domain in task.domains:
+            model = subject.own(domain)
+            if model is not None and model not in subject.study.controls():
+                found.setdefault(model, domain)
+    return found
+
+
+def _tasks(
+    subject: Subject, parameters: ArithmeticParameters, vectors: Sequence[str]
+) -> list[Task]:
+    if parameters.all_tasks:
+        return list(subject.tasks)
+    own = [t for t in subject.tasks if any(subject.own(d) in vectors for d in t.domains)]
+    general = [t for t in subject.tasks if GENERAL in t.domains and t not in own]
+    return [*own, *general[:1]]
+
+
+def _made(subject: Subject, point: Point, restriction: str, tasks: Sequence[Task]) -> Unit:
+    key = subject.key(
+        NAME, VERSION, Parameters(), [BASE, *point.vectors], point=point.setting,
+        restriction=restriction, tasks=[[t.name, t.fingerprint] for t in tasks],
+        bootstrap=subject.evaluation.bootstrap,
+    )  # fmt: skip
+    where = f" in {restriction}" if restriction else ""
+    return Unit(
+        key=key, analysis=NAME, label=f"{point.setting}{where}", model=BASE,
+        reference=point.start or BASE, setting=point.setting, loads=BASE,
+        options={"restriction": restriction, "tasks": [t.name for t in tasks]},
+    )  # fmt: skip
+
+
+def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> Unit:
+    """The unit that compares a point's scores with those of the base and of the domains' models."""
+    known = {(u.model, u.task): u for u in subject.planned[EVALUATION] if u.loads}
+    against = []
+    for task in tasks:
+        domain = next((d for d in task.domains if subject.own(d)), None)
+        if domain is not None:
+            pair = [known[m, task.name].key for m in (BASE, str(subject.own(domain)))]
+            against.append([task.name, domain, *pair])
+    required = dict.fromkeys(key for entry in against for key in entry[2:])
+    return Unit(
+        key=content_key({"analysis": [NAME, VERSION], "of": made.key, "against": against}),
+        analysis=NAME, label=f"{made.label} against the domains' own models",
+        reference=made.reference, setting=made.setting, requires=(made.key, *required),
+        options={
+            "restriction": made.options["restriction"], "against": against,
+            "required": list(required), "resamples": subject.evaluation.bootstrap,
+            "seed": subject.study.run.seed,
+        },
+    )  # fmt: skip
+
+
+def compute(
+    units: Sequence[Unit], parameters: ArithmeticParameters, session: Session
+) -> Iterator[tuple[Unit, UnitResult]]:
+    """Point after point in the loaded base, whose weights come back bit for bit."""
+    from core import loading
+    from core.sweep import Sweep
+
+    subject = session.subject
+    known = tuple(subject.family.tuned)
+    points = {u.key: arithmetic.parse(u.setting, known) for u in units}
+    trusted = subject.study.models.trust_remote_code
+    vectors = {}
+    for name in dict.fromkeys(v for point in points.values() for v in point.vectors):
+        session.say(f"loading the weights of {name}")
+        session.pause()
+        member = subject.models[name]
+        vectors[name] = loading.weights(member, subject.study.run, trust_remote_code=trusted)
+    with Sweep(session.model.module, vectors, session.pieces) as sweep:
+        for unit in units:
+            session.say(unit.label)
+            restriction = arithmetic.restrict(unit.options["restriction"])
+            yield unit, _scored(unit, points[unit.key], restriction, sweep, session)
+
+
+def _scored(
+    unit: Unit, point: Point, restriction: Restriction, sweep: Sweep, session: Session
+) -> UnitResult:
+    """A point's scores on every task, and what its rounding lost."""
+    from core import scores
+
+    subject = session.subject
+    once: dict[str, Any] = {
+        "resamples": subject.evaluation.bootstrap, "seed": subject.study.run.seed
+    }  # fmt: skip
+    at: dict[str, Any] = {
+        "reference": unit.reference, "module": restriction.text, "setting": unit.setting
+    }  # fmt: skip
+    lost = sweep.set(point, restriction)
+    result = UnitResult([Measurement(metric="rounding_loss", value=lost, **at)])
+    result.state["scores"] = {}
+    for task in subject.tasks:
+        if task.name in unit.options["tasks"]:
+            session.pause()
+            found = session.evaluator.evaluate(task)
+            result.measurements += scores.rows(found, task=task.name, **once, **at)
+            result.artifacts.append(scores.artifact(found, model=unit.setting, task=task.name))
+            result.state["scores"][task.name] = scores.state(found)
+    return result
+
+
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """Normalised scores and the regained share, by task and domain."""
+    from core import scores
+
+    own, known = required[0], dict(zip(unit.options["required"], required[1:], strict=True))
+    at: dict[str, Any] = {
+        "reference": unit.reference, "module": unit.options["restriction"],
+        "setting": unit.setting,
+    }  # fmt: skip
+    rows: list[Measurement] = []
+    by_domain: dict[str, list[Measurement]] = {}
+    for task, domain, base_key, tuned_key in unit.options["against"]:
+        base, tuned = scores.kept(known[base_key]), scores.kept(known[tuned_key])
+        made = scores.kept(own, task)
+        found = [
+            row
+            for metric, kept in made.items()
+            for row in _against(base[metric], tuned[metric], kept, unit.options, task=task, **at)
+        ]
+        rows += found
+        first = next(iter(made))
+        by_domain.setdefault(domain, []).extend(r for r in found if r.metric_of == first)
+    for domain, found in by_domain.items():
+        rows += _means(domain, found, at)
+    return UnitResult(rows)
+
+
+def _against(
+    base: Kept, tuned: Kept, own: Kept, options: Mapping[str, Any], **at: Any
+) -> Iterator[Measurement]:
+    from core import comparison
+
+    once = {"resamples": options["resamples"], "seed": options["seed"]}
+    at["metric_of"] = own.metric
+    if base.items is None or tuned.items is None or own.items is None:
+        return
+    if own.higher is not None:
+        share = comparison.ratio(tuned.items, own.items, higher_is_better=own.higher, **once)
+        yield Measurement(
+            metric="normalised", value=share.value, low=share.low, high=share.high,
+            n=len(own.items.index), **at,
+        )  # fmt: skip
+    part = comparison.regained(base.items, tuned.items, own.items, **once)
+    yield Measurement(
+        metric="regained", value=part.value, low=part.low, high=part.high,
+        n=len(own.items.index), **at,
+    )  # fmt: skip
+
+
+def _means(domain: str, rows: Sequence[Measurement], at: Mapping[str, Any]) -> list[Measurement]:
+    """The plain mean over a domain's tasks, each by its first metric; n counts the tasks."""
+    found = []
+    for metric in ("normalised", "regained"):
+        values = [row.value for row in rows if row.metric == metric]
+        known = [value for value in values if value is not None]
+        mean = sum(known) / len(known) if known and len(known) == len(values) else None
+        task = f"{score_tables.DOMAIN}{domain}"
+        found.append(Measurement(metric=metric, value=mean, n=len(values), task=task, **at))
+    return found
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Arithmetic",
+    version=VERSION,
+    needs="tasks",
+    parameters=ArithmeticParameters,
+    plan=plan,
+    compute=compute,
+    reduce=reduce,
+    after=(EVALUATION,),
+    metrics=(
+        MetricSpec(
+            name="normalised",
+            title="normalised score",
+            description="Score over that of the domain's own tuned model, inverted where lower is "
+            "better: 1 keeps all of the domain. A domain's is the mean over its tasks.",
+            better="higher",
+            empty="the score below the line is 0",
+        ),
+        MetricSpec(
+            name="regained",
+            title="regained share",
+            description="Share of the way from the base's score to that of the domain's own tuned "
+            "model: 0 the base, 1 the tuned model.",
+            better="higher",
+            signed=True,
+            empty="base and tuned model score the same",
+        ),
+        MetricSpec(
+            name="rounding_loss",
+            title="lost in rounding",
+            description="Share of the combined vector's norm that is lost when the weights are "
+            "rounded to the model's dtype.",
+            better="lower",
+            empty="nothing was added",
+        ),
+    ),
+    views=(
+        View(
+            key="trade",
+            kind="scatter",
+            title="One domain against another",
+            caption="A point a model: what it keeps of one domain, and of the other.",
+            measures=("normalised", "regained"),
+            free=("reference",),
+            only={"task": score_tables.is_domain},
+            names={"setting": "coefficients"},
+            group=score_tables.kind_of_point,
+            x_guides=(1.0,),
+            y_guides=(1.0,),
+            marks=findings.mark_pareto,
+            mark_name="on the Pareto front",
+            finding=findings.of_trade,
+        ),
+        View(
+            key="table",
+            kind="table",
+            title="Every point on every task",
+            caption="What each model scores, and how much of the domain's own model that is.",
+            free=("reference", "task", "setting", "module", "metric_of"),
+            tabulate=score_tables.points,
+            orders=score_tables.POINT_ORDERS,
+            finding=findings.of_nothing,
+        ),
+    ),
+)

@@ -1,0 +1,182 @@
+"""What each model scores on each task, and how far that is from the base: method, section 7.
+
+Owns the scores with their intervals and the paired differences. lm-evaluation-harness computes
+every score; it is imported when a model is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core import findings, score_tables
+from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.registry import Analysis, Parameters
+from core.views import View
+
+if TYPE_CHECKING:
+    from core.scores import Kept
+    from core.session import Session
+    from core.subject import Subject
+
+NAME, VERSION = "evaluation", 1
+BASE = "base"
+
+
+class EvaluationParameters(Parameters):
+    """None: the study's [evaluation] says it all."""
+
+
+def plan(subject: Subject, parameters: EvaluationParameters) -> list[Unit]:
+    """A unit for each model and task, and one that holds a tuned model's against the base's."""
+    asked = {
+        (model, task.name): _asked(subject, parameters, model, task)
+        for model in subject.models
+        for task in subject.tasks
+    }
+    compared = [
+        _compared(subject, asked[BASE, task], unit, model, task)
+        for (model, task), unit in asked.items()
+        if model != BASE
+    ]
+    return [*asked.values(), *compared]
+
+
+def _asked(subject: Subject, parameters: EvaluationParameters, model: str, task: Any) -> Unit:
+    return Unit(
+        key=subject.key(
+            NAME, VERSION, parameters, [model], task=[task.name, task.fingerprint],
+            bootstrap=subject.evaluation.bootstrap,
+        ),
+        analysis=NAME, label=f"{model} on {task.name}", model=model, task=task.name, loads=model,
+    )  # fmt: skip
+
+
+def _compared(subject: Subject, base: Unit, own: Unit, model: str, task: str) -> Unit:
+    resamples, seed = subject.evaluation.bootstrap, subject.study.run.seed
+    parts = {"analysis": [NAME, VERSION], "requires": [base.key, own.key], "model": model}
+    return Unit(
+        key=content_key(parts), analysis=NAME, label=f"{model} against the base on {task}",
+        model=model, reference=BASE, task=task, requires=(base.key, own.key),
+        options={"resamples": resamples, "seed": seed},
+    )  # fmt: skip
+
+
+def compute(
+    units: Sequence[Unit], parameters: EvaluationParameters, session: Session
+) -> Iterator[tuple[Unit, UnitResult]]:
+    """The loaded model's tasks, one after the other."""
+    from core import scores
+
+    tasks = {task.name: task for task in session.subject.tasks}
+    resamples, seed = session.subject.evaluation.bootstrap, session.subject.study.run.seed
+    for unit in units:
+        session.say(unit.label)
+        session.pause()
+        task = tasks[unit.task]
+        found = session.evaluator.evaluate(task)
+        at: dict[str, Any] = {"model": unit.model, "task": task.name}
+        rows = scores.rows(found, resamples=resamples, seed=seed, **at)
+        rows += [
+            Measurement(metric="stderr", metric_of=s.metric, value=s.stderr, n=s.n, **at)
+            for s in found
+            if s.stderr is not None
+        ]
+        kept = scores.artifact(found, model=unit.model, task=task.name)
+        yield unit, UnitResult(rows, [kept], {"scores": scores.state(found)})
+
+
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """A model's scores less the base's, over the same items."""
+    from core import scores
+
+    base, own = (scores.kept(result) for result in required)
+    resamples, seed = unit.options["resamples"], unit.options["seed"]
+    result = UnitResult()
+    for metric, ours in own.items():
+        theirs = base.get(metric)
+        if theirs is not None:
+            result.measurements += _difference(unit, theirs, ours, resamples, seed)
+    return result
+
+
+def _difference(unit: Unit, base: Kept, own: Kept, resamples: int, seed: int) -> list[Measurement]:
+    from core import comparison
+
+    at: dict[str, Any] = {
+        "model": unit.model, "reference": BASE, "task": unit.task, "metric_of": own.metric
+    }  # fmt: skip
+    if base.items is None or own.items is None:
+        plain = None if base.value is None or own.value is None else own.value - base.value
+        return [Measurement(metric="difference", value=plain, **at)]
+    found = comparison.difference(base.items, own.items, resamples=resamples, seed=seed)
+    n = len(own.items.index)
+    rows = [
+        Measurement(
+            metric="difference", value=found.value, low=found.low, high=found.high, n=n,
+            chance=0.0, **at,
+        )
+    ]  # fmt: skip
+    if base.items.binary() and own.items.binary():
+        p = comparison.mcnemar(base.items, own.items)
+        rows.append(Measurement(metric="p_value", value=p, n=n, **at))
+    return rows
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Scores",
+    version=VERSION,
+    needs="tasks",
+    parameters=EvaluationParameters,
+    plan=plan,
+    compute=compute,
+    reduce=reduce,
+    metrics=(
+        MetricSpec(
+            name="difference",
+            title="difference to the base",
+            description="Score less the base's over the same items, with the paired bootstrap "
+            "interval. Which sign is better depends on the metric: see metric_of.",
+            has_chance=True,
+            signed=True,
+            empty="one of the two scores is undefined",
+        ),
+        MetricSpec(
+            name="p_value",
+            title="McNemar's p",
+            description="Two-sided exact test that base and model are right on equally many of the "
+            "items on which they differ; for right-or-wrong metrics.",
+            better="lower",
+        ),
+        MetricSpec(
+            name="stderr",
+            title="standard error",
+            description="The harness's standard error of the score, for metrics that are means.",
+        ),
+    ),
+    views=(
+        View(
+            key="table",
+            kind="table",
+            title="Scores by task",
+            caption="Every model on every task, and its difference to the base on the same items.",
+            free=("model", "reference", "task", "metric_of"),
+            tabulate=score_tables.scores,
+            orders=score_tables.SCORE_ORDERS,
+            finding=findings.of_scores,
+        ),
+        View(
+            key="difference",
+            kind="heatmap",
+            title="Difference to the base",
+            caption="Models down, tasks across; the tasks that have the chosen metric.",
+            measures=("difference", "p_value"),
+            rows="model",
+            columns="task",
+            selectors=("metric_of",),
+            fixed={"reference": BASE},
+            finding=findings.of_differences,
+        ),
+    ),
+)

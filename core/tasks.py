@@ -71,7 +71,8 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
     domains: dict[str, list[str]] = {}
-    with harness.quiet():
+    # Seeded, because tasks may shuffle or draw their documents when they are read.
+    with harness.quiet(), harness.seeded(seed):
         opened = _open(names, evaluation.include)
         for domain, named in evaluation.tasks.items():
             for leaf, handle in (pair for name in named for pair in opened[name].items()):
@@ -329,9 +330,15 @@ def _find(name: str, file: Path, path: str) -> str:
     if "://" in path:
         return path
     where = file.parent / Path(path).expanduser()
-    if not where.exists() and not any(where.parent.glob(where.name)):
+    pattern = any(sign in path for sign in "*?[")
+    if not where.exists() and not (pattern and _matches(file.parent, path)):
         raise TaskError(
             f"The task '{name}' has no data: {where} does not exist.",
             hint=f"{file} names it; data_files are relative to the task file.",
         )
     return str(where)
+
+
+def _matches(folder: Path, pattern: str) -> bool:
+    # An absolute pattern is left to the reader of the data.
+    return Path(pattern).is_absolute() or any(folder.glob(pattern))

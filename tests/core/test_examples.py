@@ -74,7 +74,7 @@ def test_answers_may_be_words(tmp_path: Path) -> None:
     assert examples(task, [0, 1]) == [Example("what", " no"), Example("what", " yes")]
 
 
-def test_documents_are_whole_texts(task_folder: Path, no_standard_tasks: None) -> None:
+def test_documents_are_whole_texts(task_folder: Path) -> None:
     include = str(task_folder)
     (text,) = open_tasks(evaluation(task_folder, "tiny_text"), seed=0)
     assert documents("tiny_text", include=include)[3] == text.document(3)["text"]

@@ -48,7 +48,7 @@ def test_tasks_say_what_they_are(task_folder: Path) -> None:
     assert len({task.fingerprint for task in found.values()}) == len(ALL)
 
 
-def test_a_task_of_two_domains_is_one_task(task_folder: Path, no_standard_tasks: None) -> None:
+def test_a_task_of_two_domains_is_one_task(task_folder: Path) -> None:
     asked = Evaluation(
         tasks={"a": ("tiny_text",), "b": ("tiny_tag", "tiny_text"), "c": ("tiny_group",)},
         include=str(task_folder),
@@ -224,7 +224,23 @@ def test_local_tasks_ask_nothing_of_the_network(
     monkeypatch.setattr("socket.socket.connect", _no_network)
     monkeypatch.setattr("socket.getaddrinfo", _no_network)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
-    assert len(open_tasks(evaluation(task_folder, *ALL), seed=0)) == len(ALL)
+    monkeypatch.setattr("core.tasks._standard", _no_network)
+    for names in (ALL, ("tiny_group", "tiny_tag")):
+        assert open_tasks(evaluation(task_folder, *names), seed=0)
+
+
+def test_a_local_task_over_a_data_set_of_the_hub_may_ask(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = harness_zoo.TEXT.replace("dataset_path: json", "dataset_path: some/where")
+    (folder / "text.yaml").write_text(text)
+    asked: list[Any] = []
+    monkeypatch.setattr("core.harness._hub_answers", asked.append)
+    assert _one(folder).items == ITEMS
+    assert asked == []
+    with pytest.raises(TaskError, match=r"'tiny_text' can't be read.*some/where"):
+        _one(folder, "tiny_text")
+    assert len(asked) == 1
 
 
 def test_the_harness_own_tasks_offline(

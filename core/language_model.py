@@ -18,12 +18,12 @@ from core.errors import RunError
 
 Result = TypeVar("Result")
 
-MOST_ROWS = 64
-"""The harness's own bound for automatic batches."""
+_ON_CPU = (16, 1 << 30)
+_ELSEWHERE = (64, 4 << 30)
+"""Most rows at once, and bytes for their logits and log-softmax: the largest part for short texts.
 
-_BUDGET = {"cpu": 1 << 30}
-_BUDGET_ELSEWHERE = 4 << 30
-"""Bytes for the logits of a batch and their log-softmax: the largest part for short texts."""
+A CPU gains nothing by more rows and loses by their padding; 64 is the harness's own bound.
+"""
 
 
 class LanguageModel(HFLM):  # type: ignore[misc]
@@ -37,9 +37,11 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     def __init__(self, model: Any, tokenizer: Any, batch_size: int | Literal["auto"]) -> None:
         self._where = _device(model)
         super().__init__(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=1)
-        automatic = batch_size == "auto"
-        self._most = MOST_ROWS if automatic else int(batch_size)
-        self._tokens = _tokens_at_once(model, self._where) if automatic else math.inf
+        if batch_size == "auto":
+            self._most, budget = _ON_CPU if self._where.type == "cpu" else _ELSEWHERE
+            self._tokens: float = budget // _bytes_of_a_token(model)
+        else:
+            self._most, self._tokens = int(batch_size), math.inf
         self._rows = self._most
 
     @property
@@ -97,10 +99,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             self._rows = self._most
 
 
-def _tokens_at_once(model: Any, device: torch.device) -> int:
+def _bytes_of_a_token(model: Any) -> int:
     config = getattr(model.config, "text_config", None) or model.config
-    row = 2 * torch.finfo(torch.float32).bits // 8 * int(config.vocab_size)
-    return _BUDGET.get(device.type, _BUDGET_ELSEWHERE) // row
+    return 2 * torch.float32.itemsize * int(config.vocab_size)
 
 
 def _device(model: Any) -> torch.device:

@@ -71,7 +71,8 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
     domains: dict[str, list[str]] = {}
-    with harness.quiet():
+    # Seeded, because tasks may shuffle or draw their documents when they are read.
+    with harness.quiet(), harness.seeded(seed):
         opened = _open(names, evaluation.include)
         for domain, named in evaluation.tasks.items():
             for leaf, handle in (pair for name in named for pair in opened[name].items()):
@@ -200,10 +201,11 @@ def _open(names: Sequence[str], include: str | None) -> dict[str, dict[str, Any]
         raise TaskError(f"There is no folder of task files {include} (evaluation.include).")
     manager = TaskManager(include_path=include, include_defaults=False)
     index = manager.task_index
-    local = all(name in index and index[name].kind.name != "GROUP" for name in names)
+    leaves = {leaf for name in names for leaf in _leaves(index, name)}
+    local = all(leaf in index and _lies_in_files(index[leaf]) for leaf in leaves)
     for entry in index.values():
         _anchor(entry)
-    if not local:
+    if not leaves <= set(index):
         for name, entry in _standard().items():
             index.setdefault(name, entry)
     unknown = [name for name in names if name not in index]
@@ -211,6 +213,16 @@ def _open(names: Sequence[str], include: str | None) -> dict[str, dict[str, Any]
         raise _no_such_task(unknown[0], index, include)
     with harness.reading(local=local):
         return {name: _load(manager, name) for name in names}
+
+
+def _leaves(index: Mapping[str, Any], name: str, above: frozenset[str] = frozenset()) -> set[str]:
+    """The tasks that a name stands for, as far as the index knows."""
+    entry = index.get(name)
+    if entry is None or entry.kind.name not in ("GROUP", "TAG") or name in above:
+        return {name}
+    members = entry.tags if entry.kind.name == "TAG" else entry.cfg.get("task") or ()
+    named = (m if isinstance(m, str) else str(m.get("task", m.get("group"))) for m in members)
+    return {leaf for member in named for leaf in _leaves(index, member, above | {name})}
 
 
 @cache
@@ -278,21 +290,26 @@ def _fault(file: Path) -> str:
 # --- local data files -------------------------------------------------------------------------
 
 
+def _lies_in_files(entry: Any) -> bool:
+    """Are a task's data files of this machine?"""
+    config = entry.cfg or {}
+    is_files = entry.kind.name == "TASK" and config.get("dataset_path") in FILE_FORMATS
+    return is_files and "://" not in str(config.get("dataset_kwargs"))
+
+
 def _anchor(entry: Any) -> None:
     """Let a task file's data be read by us: the harness looks for them where it was started."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    config = entry.cfg or {}
-    options = config.get("dataset_kwargs") or {}
-    if entry.kind.name != "TASK" or config.get("dataset_path") not in FILE_FORMATS:
+    if not _lies_in_files(entry):
         return
     try:
         config = load_yaml(entry.yaml_path, resolve_func=True)
     except Exception:
         return  # Said when the task is asked for: it may not be one of the study's.
-    read = partial(_read_files, entry.name, entry.yaml_path, config["dataset_path"], dict(options))
+    options = dict(config.pop("dataset_kwargs", None) or {})
+    read = partial(_read_files, entry.name, entry.yaml_path, config["dataset_path"], options)
     config["custom_dataset"] = read
-    config["dataset_kwargs"] = None
     entry.cfg, entry.yaml_path = config, None
 
 
@@ -326,12 +343,16 @@ def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
 
 
 def _find(name: str, file: Path, path: str) -> str:
-    if "://" in path:
-        return path
     where = file.parent / Path(path).expanduser()
-    if not where.exists() and not any(where.parent.glob(where.name)):
+    pattern = any(sign in path for sign in "*?[")
+    if not where.exists() and not (pattern and _matches(file.parent, path)):
         raise TaskError(
             f"The task '{name}' has no data: {where} does not exist.",
             hint=f"{file} names it; data_files are relative to the task file.",
         )
     return str(where)
+
+
+def _matches(folder: Path, pattern: str) -> bool:
+    # An absolute pattern is left to the reader of the data.
+    return Path(pattern).is_absolute() or any(folder.glob(pattern))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core import registry, runner, study
+from core import comparison, registry, runner, study
+from core.evaluator import Evaluator
+from core.tasks import open_tasks
 from tests.conftest import MemorySink
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "real" / "study.toml"
@@ -57,3 +59,24 @@ def test_float32_weights_are_not_dominated_by_rounding(measured: MemorySink) -> 
     shares = [row.value for row in measured.rows("rounding_share", module="all")]
     assert shares
     assert all(share is not None and share < 1e-6 for share in shares)
+
+
+def test_medical_tuning_pays_on_medical_text_and_costs_on_stories() -> None:
+    transformers = pytest.importorskip("transformers")
+    found = study.read(STUDY)
+    assert found.evaluation is not None
+    tasks = open_tasks(found.evaluation.model_copy(update={"limit": 20}), seed=0)
+    asked = [task for task in tasks if task.name in ("real_medical_text", "real_stories_text")]
+    bits = []
+    for model in (found.models.base, found.models.tuned["medical"]):
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(model.path)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model.path)
+        evaluator = Evaluator(loaded, tokenizer)
+        bits.append([evaluator.evaluate(task)[0].items for task in asked])
+    medical, stories = (
+        comparison.drop(before, after, higher_is_better=False, resamples=500, seed=0)
+        for before, after in zip(*bits, strict=True)
+        if before is not None and after is not None
+    )
+    assert (medical.high or 0) < -30
+    assert (stories.low or 0) > 50

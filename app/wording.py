@@ -1,4 +1,4 @@
-"""States, times and progress in words. Functions over a run's summary: no widget."""
+"""States, times, sizes and progress in words. Functions over a run's summary: no widget."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def remaining(run: RunSummary, now: datetime) -> str:
     return f"ETA {span(eta)}"
 
 
+def pace(run: RunSummary, now: datetime) -> str:
+    """How fast a running run computes: `12 units/min`, or `41 s/unit`; or nothing."""
+    throughput = run.throughput(now)
+    if throughput is None:
+        return ""
+    a_minute = throughput * 60
+    if a_minute < 1.5:
+        return f"{span(1 / throughput)}/unit"
+    return f"{a_minute:.0f} units/min"
+
+
+def outcome(run: RunSummary) -> str:
+    """What a finished run came to."""
+    return f"{run.total} units, {run.reused} of them reused"
+
+
 def span(seconds: float) -> str:
     """A length of time to two units at most: `41 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
     whole = max(0, round(seconds))
@@ -56,6 +72,16 @@ def span(seconds: float) -> str:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves a number above 1: `512 B`, `1.5 GiB`."""
+    left = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < 1024:
+            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
+        left /= 1024
+    return f"{left:.1f} TiB"
 
 
 def lasted(run: RunSummary, now: datetime) -> str:

@@ -10,6 +10,7 @@ printing.py     what goes to stdout
 narration.py    what goes to stderr
 doctor.py       what is found on this machine
 environment.py  versions and settings of a run
+gauge.py        how busy this host and its GPUs are
 text.py         text from outside, made harmless
 wording.py      states, times and sizes in words
 charts/         figures as terminal text

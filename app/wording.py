@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from app.gauge import Reading
     from storage.runs import RunSummary
 
 SIGNS = {
@@ -84,6 +85,30 @@ def size(count: int) -> str:
     return f"{left:.1f} TiB"
 
 
+def load(reading: Reading | None) -> str:
+    """How busy the host is, in short; several GPUs together."""
+    if reading is None:
+        return ""
+    words = [f"mem {_of(reading.used, reading.total)}"]
+    cards = reading.cards
+    if cards:
+        words.append("GPU" if len(cards) == 1 else f"{len(cards)} GPUs")
+        known = [card.busy for card in cards if card.busy is not None]
+        if known:
+            words[-1] += f" {sum(known) / len(known):.0f} %"
+        words[-1] += f" {_of(sum(c.used for c in cards), sum(c.total for c in cards))}"
+    return "  ".join(words)
+
+
+def loads(reading: Reading) -> list[tuple[str, str]]:
+    """How busy the host is, each part by its name."""
+    parts = [("memory", _of(reading.used, reading.total))]
+    for place, card in enumerate(reading.cards):
+        busy = "" if card.busy is None else f"{card.busy} % busy, "
+        parts.append((f"GPU {place}", f"{busy}{_of(card.used, card.total)}, {card.name}"))
+    return parts
+
+
 def lasted(run: RunSummary, now: datetime) -> str:
     """How long a run took, or has taken so far."""
     if run.started is None:
@@ -111,3 +136,8 @@ def bar(run: RunSummary, width: int) -> tuple[str, str]:
     """The done and the open part of a progress bar."""
     done = round(width * run.done / run.total) if run.total else 0
     return "━" * done, "─" * (width - done)
+
+
+def _of(used: int, total: int) -> str:
+    """A share of memory in GiB."""
+    return f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"

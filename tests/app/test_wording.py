@@ -1,13 +1,15 @@
-"""Paces and sizes in words."""
+"""Paces, sizes and loads in words."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
 from app import wording
+from app.gauge import Card, Reading
 from storage.runs import RunSummary
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -53,3 +55,34 @@ def test_a_pace_is_a_number_above_one(throughput: float | None, words: str) -> N
 )
 def test_sizes_are_in_powers_of_1024(count: int, words: str) -> None:
     assert wording.size(count) == words
+
+
+GIB = 2**30
+HOST = Reading(12 * GIB, 24 * GIB)
+CARD = Card("NVIDIA H100", 30 * GIB, 80 * GIB, 41)
+CUT = Card("NVIDIA A100", 10 * GIB, 40 * GIB, None)
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [
+        (None, ""),
+        (HOST, "mem 12.0/24 GiB"),
+        (replace(HOST, cards=(CARD,)), "mem 12.0/24 GiB  GPU 41 % 30.0/80 GiB"),
+        (replace(HOST, cards=(CUT,)), "mem 12.0/24 GiB  GPU 10.0/40 GiB"),
+        (
+            replace(HOST, cards=(CARD, CUT, replace(CARD, busy=20))),
+            "mem 12.0/24 GiB  3 GPUs 30 % 70.0/200 GiB",
+        ),
+    ],
+)
+def test_a_load_is_short(reading: Reading | None, words: str) -> None:
+    assert wording.load(reading) == words
+
+
+def test_each_part_of_a_load_has_its_name() -> None:
+    assert wording.loads(replace(HOST, cards=(CARD, CUT))) == [
+        ("memory", "12.0/24 GiB"),
+        ("GPU 0", "41 % busy, 30.0/80 GiB, NVIDIA H100"),
+        ("GPU 1", "10.0/40 GiB, NVIDIA A100"),
+    ]

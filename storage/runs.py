@@ -165,6 +165,7 @@ def claim(db: Database, run_id: str) -> int:
         _set(
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
             heartbeat=now, finished=None, host=socket.gethostname(), pid=os.getpid(), label="",
+            done=0, total=0, reused=0,  # the last attempt's say nothing of this one's pace
         )  # fmt: skip
         attempt: int = connection.scalar(select(RunRow.attempt).where(RunRow.id == run.id)) or 0
     return attempt

@@ -244,8 +244,13 @@ def test_the_time_left_goes_by_this_attempts_pace(db: Database, begin: Begin) ->
     assert run.throughput(run.started) is None
     assert run.eta(run.started - timedelta(seconds=1)) is None, "the clock was set back"
     assert run.label == "layer 3"
-    runs.finish(db, run.id, 1, "done")
+    runs.finish(db, run.id, 1, "failed")
     assert runs.find_run(db, run.id).eta(run.started) is None
+    runs.requeue(db, run.id)
+    begin(run.id)
+    run = runs.find_run(db, run.id)
+    assert run.started is not None
+    assert run.throughput(run.started + timedelta(seconds=20)) is None, "it has yet to compute"
 
 
 def test_warnings_are_kept_once_and_begin_anew_with_an_attempt(db: Database, begin: Begin) -> None:

@@ -30,10 +30,11 @@ def title(run: RunSummary | None, trouble: str, width: int, load: str = "") -> C
     left, right = [(" tauscope ", "$muted"), (run.name, "bold")], state(run)
     shown = min(NAME, cell_len(plain(run.name)))
     room = width - len(" tauscope ") - shown - sum(cell_len(text) for text, _ in right) - 2
-    for words, place in ((wording.pace(run, wording.now()), len(right)), (load, 0)):
-        if words and len(words) + 2 <= room:
-            right.insert(place, (f" {words} ", "$muted"))
-            room -= len(words) + 2
+    pace = wording.pace(run, wording.now())
+    for place, words in ((len(right), f" {pace} "), (0, f"{load}  ")):
+        if words.strip() and len(words) <= room:
+            right.insert(place, (words, "$muted"))
+            room -= len(words)
     return two_ends(left, right, width)
 
 

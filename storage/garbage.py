@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -24,9 +25,12 @@ HOUR = 3600.0
 
 _UNITS = 20  # at a time; one may have a hundred thousand rows
 _FILES = 200
+_STINT = 0.5  # seconds before a rest
+_REST = 0.15  # seconds; who waits for the lock tries again every tenth of one
 _HEADER = b"SQLite format 3\x00"
 
 _UNUSED = ~select(RunUnitRow.unit_id).where(RunUnitRow.unit_id == UnitRow.id).exists()
+_Item = TypeVar("_Item")
 _Referred = Callable[[Connection, Sequence[str]], set[str]]
 
 
@@ -86,8 +90,7 @@ def _collect_units(db: Database, dry_run: bool) -> int:
             return int(connection.scalar(counted) or 0)
         found = connection.scalars(select(UnitRow.id).where(_UNUSED)).all()
     gone = 0
-    for start in range(0, len(found), _UNITS):
-        chunk = found[start : start + _UNITS]
+    for chunk in _in_turns(found, _UNITS):
         with db.writing() as connection:
             wanted = delete(UnitRow).where(UnitRow.id.in_(chunk), _UNUSED)
             gone += connection.execute(wanted).rowcount
@@ -106,11 +109,11 @@ def _collect_files(
     sizes = []
     found = [path for pattern in patterns for path in folder.glob(pattern)]
     old = [path for path in found if _age_and_size(path)[0] < before]
-    for start in range(0, len(old), _FILES):
-        chunk = {path.relative_to(folder).as_posix(): path for path in old[start : start + _FILES]}
+    for chunk in _in_turns(old, _FILES):
+        named = {path.relative_to(folder).as_posix(): path for path in chunk}
         with db.reading() if dry_run else db.writing() as connection:
-            unused = [chunk[name] for name in chunk.keys() - referred(connection, list(chunk))]
-            for path in unused:
+            for name in named.keys() - referred(connection, list(named)):
+                path = named[name]
                 written, size = _age_and_size(path)
                 if written >= before:  # it was written anew meanwhile
                     continue
@@ -118,6 +121,16 @@ def _collect_files(
                     _delete(path)
                 sizes.append(size)
     return sizes
+
+
+def _in_turns(items: Sequence[_Item], count: int) -> Iterator[Sequence[_Item]]:
+    """So many items at a time, and now and then a rest in which workers get their turn."""
+    begun = time.monotonic()
+    for start in range(0, len(items), count):
+        if time.monotonic() - begun > _STINT:
+            time.sleep(_REST)
+            begun = time.monotonic()
+        yield items[start : start + count]
 
 
 def _referred_arrays(connection: Connection, paths: Sequence[str]) -> set[str]:

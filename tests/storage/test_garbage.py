@@ -332,6 +332,9 @@ def test_many_at_a_time_go_in_pieces(
 ) -> None:
     monkeypatch.setattr(garbage, "_UNITS", 3)
     monkeypatch.setattr(garbage, "_FILES", 2)
+    rests: list[float] = []
+    monkeypatch.setattr(garbage, "_STINT", -1.0)
+    monkeypatch.setattr(garbage.time, "sleep", rests.append)
     sink = begin()
     for number in range(10):
         sink.save(unit(f"k{number}"), _arrays(number, 5), 0.1)
@@ -339,3 +342,4 @@ def test_many_at_a_time_go_in_pieces(
     _age_files(db)
     freed = collect(db)
     assert (freed.units, freed.files) == (10, 10)
+    assert rests == [garbage._REST] * (4 + 5), "before every piece, so that workers get their turn"

@@ -172,8 +172,16 @@ def _delete(path: Path) -> None:
 def _namesake(path: Path) -> Path | None:
     """Another database whose files lie in the same folders: x.sqlite beside x.db."""
     for other in path.parent.glob(f"{glob.escape(path.stem)}.*"):
-        if other != path and other.stem == path.stem and other.is_file():
-            with other.open("rb") as file:
-                if file.read(len(_HEADER)) == _HEADER:
-                    return other
+        # What begins with the whole name are the journals of this one, which come and go.
+        alike = other.stem == path.stem and not other.name.startswith(path.name)
+        if alike and _is_database(other):
+            return other
     return None
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+    except OSError:  # a folder, say
+        return False

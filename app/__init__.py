@@ -4,14 +4,16 @@ cli.py          the commands, their options and exit codes
 worker.py       one run in its own process
 jobs.py         detached workers: ready, start
 merging.py      a merge asked for in the terminal
+watch.py        following a run until it ends
 selection.py    which analyses a study gets
 figures.py      the figures of a run under their first choices
 printing.py     what goes to stdout
 narration.py    what goes to stderr
 doctor.py       what is found on this machine
 environment.py  versions and settings of a run
+gauge.py        how busy this host and its GPUs are
 text.py         text from outside, made harmless
-wording.py      states and times in words
+wording.py      states, times and sizes in words
 charts/         figures as terminal text
 export/         one writer per format
 tui/            the workstation

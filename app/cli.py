@@ -50,6 +50,7 @@ Db = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Lines = Annotated[bool, typer.Option("--json", help="Print a line of JSON at every change.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compute all anew.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Leave it to a worker that outlives the terminal.")
@@ -127,7 +128,7 @@ def _workstation(
     if not usable or os.environ.get("TERM") == "dumb":
         raise StudyError(
             "The workstation needs a terminal on both ends, one that can move its cursor.",
-            hint="Without one: tauscope demo, run, inspect, runs, show, export, cancel, doctor.",
+            hint="Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",
         )
     from app.tui.app import run as open_workstation
 
@@ -318,6 +319,62 @@ def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
 
 
 @cli.command()
+def watch(context: typer.Context, run: RunId, json: Lines = False, db: Db = None) -> None:
+    """Follow a run until it ends, from any terminal or host. Ctrl+c leaves it running."""
+    from app.watch import watch as follow
+    from storage.runs import find_run
+
+    opened = _open(context, db, write=None)
+    follow(opened, find_run(opened, run).id, json=json)
+
+
+@cli.command()
+def delete(
+    context: typer.Context,
+    run: RunId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    db: Db = None,
+) -> None:
+    """Remove a run. What other runs use of it stays; 'tauscope gc' frees the rest."""
+    from app.narration import say
+    from storage.runs import delete_run, find_run
+
+    opened = _open(context, db)
+    found = find_run(opened, run)
+    if not yes and found.status != "running":
+        _ask(f"Delete run {found.id}, {found.name}, which is {found.status}?")
+    delete_run(opened, found.id)
+    say(f"run {found.id} is deleted; 'tauscope gc' frees what no other run uses")
+
+
+@cli.command()
+def gc(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Free what no run refers to. Files that are younger than an hour stay."""
+    from dataclasses import asdict
+
+    from app.narration import say
+    from app.printing import print_json
+    from app.wording import size
+    from storage.garbage import collect
+
+    found = collect(_open(context, db, write=None if dry_run else True), dry_run=dry_run)
+    if json:
+        print_json({"dry_run": dry_run, **asdict(found)})
+        return
+    freed = size(found.file_bytes + found.database_bytes)
+    print(
+        f"{'would free' if dry_run else 'freed'} {found.units} units, {found.files} files, {freed}"
+    )
+    for note in found.notes:
+        say(note)
+
+
+@cli.command()
 def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
     """Say what tauscope finds here: versions, devices, terminal, database."""
     from app.doctor import examine
@@ -343,6 +400,15 @@ def _open(context: typer.Context, url: str | None, *, write: bool | None = True)
     return opened
 
 
+def _ask(question: str) -> None:
+    """Go on only with a yes. Raises StudyError where nobody can be asked, Cancelled after a no."""
+    if not sys.stdin.isatty():
+        raise StudyError("There is no terminal to ask on.", hint="Say --yes if you mean it.")
+    print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        raise Cancelled("Nothing was done.")
+
+
 def _compute(
     db: Database, study: Study, analyses: tuple[str, ...] | list[str], *, detach: bool, fresh: bool
 ) -> None:
@@ -357,7 +423,7 @@ def _compute(
     process = start_detached(db.url, run_id)
     say(
         f"run {run_id} is left to process {process}: "
-        "'tauscope' shows it, 'tauscope cancel' stops it"
+        "'tauscope watch' follows it, 'tauscope cancel' stops it"
     )
     print(run_id)
 
@@ -373,6 +439,7 @@ def _work(
     """Compute a study in this process, telling of it; its id, `told` on stdout in any case."""
     from app.jobs import ready
     from app.narration import Narrator, say
+    from app.wording import outcome
     from app.worker import work
 
     run_id = ready(db, study, analyses, fresh=fresh)
@@ -386,7 +453,7 @@ def _work(
                 on_warning=narrator.warn,
                 on_stop=lambda: narrator.say("stopping; once more stops at once"),
             )
-        say(f"run {run_id}: {done.total} units, {done.reused} of them reused")
+        say(f"run {run_id}: {outcome(done)}")
     finally:
         if told:
             print(run_id)

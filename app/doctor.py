@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app import wording
 from app.environment import offline, versions
 from core.errors import TauscopeError
 from storage.database import open_database, path_of
@@ -111,8 +112,8 @@ def _database(url: str | None) -> Answers:
         "journal": str(db.journal),
         "schema": str(version),
         "runs": str(count),
-        "size": _size(path.stat().st_size),
-        "artifacts": _size(_sum_of(db.folder("artifacts"))),
+        "size": wording.size(path.stat().st_size),
+        "artifacts": wording.size(_sum_of(db.folder("artifacts"))),
     }
 
 
@@ -122,7 +123,7 @@ def _models() -> Answers:
     switches = ", ".join(f"{name}={value}" for name, value in offline().items())
     free = ""
     if cache.exists():
-        free = f", {_size(shutil.disk_usage(cache).free)} free"
+        free = f", {wording.size(shutil.disk_usage(cache).free)} free"
     return {
         "cache": f"{cache} ({'there' if cache.exists() else 'not made yet'}{free})",
         "offline": switches or "no",
@@ -131,12 +132,3 @@ def _models() -> Answers:
 
 def _sum_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*.npz"))
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import sysconfig
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def tune() -> None:
     flags = set(processor.partition("flags")[2].partition("\n")[0].split())
     if "AuthenticAMD" in processor and flags >= _AVX512:
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+
+
+def child_environment() -> dict[str, str]:
+    """Ours for a `python -P -m app...`, with the way to a checkout that is not installed.
+
+    `-P` keeps a user's own `app` folder out, and with it the folder that we were started in.
+    """
+    root = Path(__file__).resolve().parents[1]
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    if root in installed:
+        return dict(os.environ)
+    known = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else str(root)}
 
 
 def versions() -> dict[str, str]:

@@ -6,14 +6,13 @@ two goes through the database. Imports neither the worker nor a screen.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import sysconfig
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.environment import child_environment
 from core.errors import RunError
 from core.study import Study
 from storage import runs
@@ -48,7 +47,7 @@ def start_detached(db_url: str, run_id: str) -> int:
                     stdout=said,
                     stderr=said,
                     start_new_session=True,
-                    env=_environment(),
+                    env=child_environment(),
                 )
         except OSError as error:
             raise RunError(f"A worker can't be started: {error}.") from error
@@ -63,16 +62,3 @@ def start_detached(db_url: str, run_id: str) -> int:
 def log_of(db: Database, run_id: str) -> Path:
     """The file for what a run's worker says, and for the traceback of a fault."""
     return db.folder("logs") / f"{run_id}.log"
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the way to a checkout that is not installed.
-
-    `-P` keeps a user's own `app` folder out, and with it the folder that we were started in.
-    """
-    root = Path(__file__).resolve().parents[1]
-    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    if root in installed:
-        return dict(os.environ)
-    known = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else str(root)}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _SELDOM = 2.0  # seconds between two lines of progress in a log
+_BAR = 20
+_TAKEN = _BAR + 3  # columns of the bar and the gaps
 
 
 def say(words: str) -> None:
@@ -37,6 +39,7 @@ class Narrator:
         self._bar = _bar() if fits_a_bar() else None
         self._started = self._said = time.monotonic()
         self._last = ""
+        self._told: tuple[int, int, str] | None = None
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -66,14 +69,19 @@ class Narrator:
         self.say(f"warning: {subject}: {message}" if subject else f"warning: {message}")
 
     def progress(self, done: int, total: int, reused: int, label: str) -> None:
-        """How far it is. `reused` of what is done took no time."""
-        left = self._left(done - reused, total - done)
+        """How far work in this process is. `reused` of what is done took no time."""
+        self.show(done, total, self._left(done - reused, total - done), label)
+
+    def show(self, done: int, total: int, left: str, label: str) -> None:
+        """How far it is, with words on what is left, and what is in hand."""
         if self._bar is None:
             self._line(done, total, left, label)
             return
         (task,) = self._bar.task_ids
+        told = "  ".join(part for part in (_share(done, total), left) if part)
+        room = self._bar.console.width - _TAKEN - len(told)
         self._bar.update(
-            task, completed=done, total=total or None, left=left, label=_short(plain(label))
+            task, completed=done, total=total or None, told=told, label=_short(plain(label), room)
         )
 
     def _left(self, computed: int, missing: int) -> str:
@@ -82,10 +90,13 @@ class Narrator:
         return f"ETA {span((time.monotonic() - self._started) / computed * missing)}"
 
     def _line(self, done: int, total: int, left: str, label: str) -> None:
-        share = f"{done * 100 // total:3d} % {done}/{total}" if total else "..."
+        if (done, total, label) == self._told:
+            return
+        share = _share(done, total) or "..."
         self._last = "  ".join(part for part in (share, left, label) if part)
         if time.monotonic() - self._said >= _SELDOM:
             self._said = time.monotonic()
+            self._told = (done, total, label)
             say(self._last)
             self._last = ""
 
@@ -95,17 +106,21 @@ def _bar() -> Bar:
     from rich.progress import BarColumn, Progress, TextColumn
 
     bar = Progress(
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %", markup=False),
-        TextColumn("{task.fields[left]}", markup=False),
+        BarColumn(bar_width=_BAR),
+        TextColumn("{task.fields[told]}", markup=False),
         TextColumn("{task.fields[label]}", markup=False),
         console=Console(stderr=True, highlight=False),
         transient=True,
     )
-    bar.add_task("", total=None, left="", label="")
+    bar.add_task("", total=None, told="", label="")
     return bar
 
 
-def _short(text: str, width: int = 44) -> str:
-    """What fits beside a bar in 80 columns."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _share(done: int, total: int) -> str:
+    """How much is done, 100 % only at the end; nothing while the whole is unknown."""
+    return f"{done * 100 // total:3d} % {done}/{total}" if total else ""
+
+
+def _short(text: str, width: int) -> str:
+    """What fits into a width."""
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"

@@ -38,6 +38,11 @@ def print_json(data: Any) -> None:
     print(json.dumps(_finite(data), indent=2))
 
 
+def print_json_line(data: Any) -> None:
+    """The same in one line, for a reader who waits for it."""
+    print(json.dumps(_finite(data)), flush=True)
+
+
 def print_learnt(measured: Mapping[str, Any]) -> None:
     """What the demo family's models learnt, on held-out texts and questions of their domain."""
     print("The demo family: each model on its own domain, held out, before and after its tuning")

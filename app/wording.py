@@ -1,4 +1,4 @@
-"""States, times and progress in words. Functions over a run's summary: no widget."""
+"""States, times, sizes and progress in words. Functions over a run's summary: no widget."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from app.gauge import Reading
     from storage.runs import RunSummary
 
 SIGNS = {
@@ -46,6 +47,22 @@ def remaining(run: RunSummary, now: datetime) -> str:
     return f"ETA {span(eta)}"
 
 
+def pace(run: RunSummary, now: datetime) -> str:
+    """How fast a running run computes: `12 units/min`, or `41 s/unit`; or nothing."""
+    throughput = run.throughput(now)
+    if throughput is None:
+        return ""
+    a_minute = throughput * 60
+    if a_minute < 1.5:
+        return f"{span(1 / throughput)}/unit"
+    return f"{a_minute:.0f} units/min"
+
+
+def outcome(run: RunSummary) -> str:
+    """What a finished run came to."""
+    return f"{run.total} units, {run.reused} of them reused"
+
+
 def span(seconds: float) -> str:
     """A length of time to two units at most: `41 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
     whole = max(0, round(seconds))
@@ -56,6 +73,40 @@ def span(seconds: float) -> str:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves a number above 1: `512 B`, `1.5 GiB`."""
+    left = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < 1024:
+            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
+        left /= 1024
+    return f"{left:.1f} TiB"
+
+
+def load(reading: Reading | None) -> str:
+    """How busy the host is, in short; several GPUs together."""
+    if reading is None:
+        return ""
+    words = [f"mem {_of(reading.used, reading.total)}"]
+    cards = reading.cards
+    if cards:
+        words.append("GPU" if len(cards) == 1 else f"{len(cards)} GPUs")
+        known = [card.busy for card in cards if card.busy is not None]
+        if known:
+            words[-1] += f" {sum(known) / len(known):.0f} %"
+        words[-1] += f" {_of(sum(c.used for c in cards), sum(c.total for c in cards))}"
+    return "  ".join(words)
+
+
+def loads(reading: Reading) -> list[tuple[str, str]]:
+    """How busy the host is, each part by its name."""
+    parts = [("memory", _of(reading.used, reading.total))]
+    for place, card in enumerate(reading.cards):
+        busy = "" if card.busy is None else f"{card.busy} % busy, "
+        parts.append((f"GPU {place}", f"{busy}{_of(card.used, card.total)}, {card.name}"))
+    return parts
 
 
 def lasted(run: RunSummary, now: datetime) -> str:
@@ -85,3 +136,8 @@ def bar(run: RunSummary, width: int) -> tuple[str, str]:
     """The done and the open part of a progress bar."""
     done = round(width * run.done / run.total) if run.total else 0
     return "━" * done, "─" * (width - done)
+
+
+def _of(used: int, total: int) -> str:
+    """A share of memory in GiB."""
+    return f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"

@@ -4,6 +4,7 @@ runs.py        the door for the app: a run's life, and what is known of it
 results.py     measurements and artifacts of a run
 sink.py        where the engine puts a run's results
 summary.py     a run in short, and whether its worker lives
+garbage.py     what no run refers to, and its end
 artifacts.py   arrays in files named by their content
 database.py    one open SQLite file, its transactions and its errors
 journal.py     which journal a file system can carry

@@ -38,8 +38,7 @@ def write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Stored:
     stored = Stored(f"{digest[:2]}/{digest}.npz", digest, len(content))
     place = folder / stored.path
     try:
-        # One of another size is what a crash of the machine left: replace it.
-        if not place.exists() or place.stat().st_size != stored.bytes:
+        if not is_whole(folder, stored):
             place.parent.mkdir(parents=True, exist_ok=True)
             _put(place, content)
     except OSError as error:
@@ -48,6 +47,14 @@ def write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Stored:
             hint="Free some space or mend the permissions; what was finished before is kept.",
         ) from error
     return stored
+
+
+def is_whole(folder: Path, stored: Stored) -> bool:
+    """Is the file there? One of another size is what a crash of the machine left."""
+    try:
+        return (folder / stored.path).stat().st_size == stored.bytes
+    except FileNotFoundError:
+        return False
 
 
 def read(folder: Path, stored: Stored) -> dict[str, NDArray[Any]]:

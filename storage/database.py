@@ -21,6 +21,8 @@ from storage.journal import Journal
 
 VARIABLE = "TAUSCOPE_DB"
 
+_WORTHWHILE = 0.05  # the unused share of a file for which it is rewritten
+
 
 def open_database(
     url: str | None = None, *, write: bool | None = None, patience: float = 10.0
@@ -110,6 +112,25 @@ class Database:
             yield connection
             connection.commit()
 
+    def compact(self) -> int:
+        """Hand unused space back to the file system, if it is worth it; the bytes handed back.
+
+        The file is rewritten, and nobody can write meanwhile. Its disk needs room for a second
+        one, so this may well fail; nothing is lost then.
+        """
+        with _explained(self.path), self._engine.connect() as connection:
+
+            def ask(name: str) -> int:
+                return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+            before = ask("page_count")
+            if ask("freelist_count") < before * _WORTHWHILE:
+                return 0
+            connection.exec_driver_sql("VACUUM")
+            if self.journal.mode == "wal":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            return (before - ask("page_count")) * ask("page_size")
+
     def close(self) -> None:
         """Close the connections that nobody uses now."""
         self._engine.dispose()
@@ -193,6 +214,7 @@ def _obstacle(path: Path) -> str:
 
 
 _HINTS = (
+    ("FOREIGN KEY", "What it belongs to was deleted meanwhile. Start the run anew."),
     ("locked", "Another process has been writing to it for long. Try again in a moment."),
     ("disk is full", "Free some space; what was finished before is kept."),
     ("disk I/O", "The disk or the network file system failed. Try again, or use another --db."),

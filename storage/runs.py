@@ -27,9 +27,9 @@ from storage.summary import COLUMNS, ENDED_EARLY, RunSummary, Status, summarise
 
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker",
-    "catalogue", "claim", "create_run", "durations", "find_run", "finish", "list_runs",
-    "measurements", "provenance", "request_cancel", "requeue", "study_of", "unfinished_run",
-    "warnings",
+    "catalogue", "claim", "create_run", "delete_run", "durations", "find_run", "finish",
+    "list_runs", "measurements", "provenance", "request_cancel", "requeue", "study_of",
+    "unfinished_run", "warnings",
 ]  # fmt: skip
 
 
@@ -138,6 +138,19 @@ def request_cancel(db: Database, run_id: str) -> None:
             raise RunError(f"Run {run.id} is not running: it is {run.status}.")
 
 
+def delete_run(db: Database, run_id: str) -> None:
+    """Remove a run and its warnings. Raises RunError while it is running.
+
+    Its units stay until they are collected: other runs may refer to them, later ones reuse them.
+    """
+    with db.writing() as connection:
+        run = _find(connection, run_id)
+        if run.status == "running":
+            hint = f"Stop it first, with 'tauscope cancel {run.id}'."
+            raise RunError(f"Run {run.id} is running right now.", hint=hint)
+        connection.execute(delete(RunRow).where(RunRow.id == run.id))
+
+
 def claim(db: Database, run_id: str) -> int:
     """Take a queued run for this process, which no other can do too; the number of the attempt.
 
@@ -152,6 +165,7 @@ def claim(db: Database, run_id: str) -> int:
         _set(
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
             heartbeat=now, finished=None, host=socket.gethostname(), pid=os.getpid(), label="",
+            done=0, total=0, reused=0,  # the last attempt's say nothing of this one's pace
         )  # fmt: skip
         attempt: int = connection.scalar(select(RunRow.attempt).where(RunRow.id == run.id)) or 0
     return attempt
@@ -172,7 +186,7 @@ def finish(
 
 
 _HINTS = {
-    "running": "Follow it in 'tauscope', or stop it with 'tauscope cancel'.",
+    "running": "Follow it with 'tauscope watch', or stop it with 'tauscope cancel'.",
     "done": "Nothing is left to compute; --fresh computes all of it anew.",
     "cancelled": "'tauscope run' with its study resumes it.",
     "failed": "'tauscope run' with its study resumes it.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,25 +75,28 @@ class RunSink:
             self._fresh = bool(connection.scalar(select(RunRow.fresh).where(RunRow.id == run_id)))
 
     def finished(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that are in the database; for a fresh run, those of its own."""
-        found: set[str] = set()
-        with self._db.reading() as connection:
+        """Those of `keys` that are in the database; for a fresh run, those of its own.
+
+        The run refers to them from now on: what nothing refers to may be collected at any time,
+        so also between this answer and `adopt`.
+        """
+        found: dict[str, int] = {}
+        with self._db.writing() as connection:
             for chunk in _chunks(keys):
-                wanted = select(UnitRow.key).where(UnitRow.key.in_(chunk))
+                wanted = select(UnitRow.key, UnitRow.id).where(UnitRow.key.in_(chunk))
                 if self._fresh:
                     wanted = wanted.join(RunUnitRow).where(RunUnitRow.run_id == self._run)
-                found.update(connection.scalars(wanted))
-        return found
+                found.update((key, unit) for key, unit in connection.execute(wanted))
+            self._refer(connection, found.values())
+        return set(found)
 
     def adopt(self, keys: Collection[str]) -> None:
         """Make exactly these finished units part of the run."""
         with self._db.writing() as connection:
             connection.execute(delete(RunUnitRow).where(RunUnitRow.run_id == self._run))
             for chunk in _chunks(keys):
-                ids = connection.scalars(select(UnitRow.id).where(UnitRow.key.in_(chunk))).all()
-                if ids:
-                    links = [{"run_id": self._run, "unit_id": unit} for unit in ids]
-                    connection.execute(insert(RunUnitRow), links)
+                wanted = select(UnitRow.id).where(UnitRow.key.in_(chunk))
+                self._refer(connection, connection.scalars(wanted).all())
 
     def load(self, key: str) -> UnitResult:
         """The results of a finished unit; its arrays are read when they are looked at."""
@@ -127,8 +130,12 @@ class RunSink:
                 connection.execute(insert(MeasurementRow), rows)
             if stored:
                 connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
-            link = sqlite.insert(RunUnitRow).values(run_id=self._run, unit_id=unit_id)
-            connection.execute(link.on_conflict_do_nothing())
+            for artifact, file in stored:
+                # An old file with the same content may have been collected since it was found
+                # there. Files are collected under the lock that we hold now: this one stays.
+                if not files.is_whole(folder, file):
+                    files.write(folder, artifact.arrays)
+            self._refer(connection, [unit_id])
 
     def progress(self, progress: Progress) -> None:
         """Say how far the run has come: some times a second at most, the last one always."""
@@ -180,6 +187,11 @@ class RunSink:
         if wished is None or wished:
             self._stop.set()
         return self._stop.is_set()
+
+    def _refer(self, connection: Connection, units: Iterable[int]) -> None:
+        links = [{"run_id": self._run, "unit_id": unit} for unit in units]
+        if links:
+            connection.execute(sqlite.insert(RunUnitRow).on_conflict_do_nothing(), links)
 
     @property
     def _mine(self) -> tuple[Any, Any]:

@@ -51,13 +51,18 @@ class RunSummary:
     error_hint: str
     warnings: int
 
-    def eta(self, now: datetime) -> float | None:
-        """The seconds it will still take, by the pace of this attempt; None while unknown."""
+    def throughput(self, now: datetime) -> float | None:
+        """The units that this attempt computes in a second; None while unknown."""
         computed = self.done - self.reused
         if self.status != "running" or self.started is None or computed <= 0:
             return None
-        pace = (now - self.started).total_seconds() / computed
-        return max(0.0, pace * (self.total - self.done))
+        passed = (now - self.started).total_seconds()
+        return computed / passed if passed > 0 else None
+
+    def eta(self, now: datetime) -> float | None:
+        """The seconds it will still take, by the pace of this attempt; None while unknown."""
+        throughput = self.throughput(now)
+        return None if throughput is None else max(0, self.total - self.done) / throughput
 
 
 _WARNED = (

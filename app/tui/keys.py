@@ -65,6 +65,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
+    _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 6),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
     _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
     _action("runs", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),

@@ -89,6 +89,12 @@ class Source:
 
         request_cancel(self.database, run_id)
 
+    def delete(self, run_id: str) -> None:
+        """Remove a run that is not running."""
+        from storage.runs import delete_run
+
+        delete_run(self.database, run_id)
+
     def resume(self, run_id: str) -> int:
         """Start a worker on a run that ended early."""
         from app.jobs import start_detached

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from app import wording
+from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
 
+NAME = 24
+"""Columns that a name gets before more is said of its run."""
 
-def title(run: RunSummary | None, trouble: str, width: int) -> Content:
-    """The study on the left, how far it has come on the right; or what is wrong."""
+
+def title(run: RunSummary | None, trouble: str, width: int, load: str = "") -> Content:
+    """The study on the left, how far it has come on the right; or what is wrong.
+
+    Where there is room: how fast it is, and how busy its host is, in the words of `load`.
+    """
     if trouble:
         return two_ends([(f" ! {trouble}", "bold $warning")], [], width)
     if run is None:
         return two_ends([(" Reading…", "$muted")], [], width)
-    return two_ends([(" tauscope ", "$muted"), (run.name, "bold")], state(run), width)
+    left, right = [(" tauscope ", "$muted"), (run.name, "bold")], state(run)
+    shown = min(NAME, cell_len(plain(run.name)))
+    room = width - len(" tauscope ") - shown - sum(cell_len(text) for text, _ in right) - 2
+    pace = wording.pace(run, wording.now())
+    for place, words in ((len(right), f" {pace} "), (0, f"{load}  ")):
+        if words.strip() and len(words) <= room:
+            right.insert(place, (words, "$muted"))
+            room -= len(words)
+    return two_ends(left, right, width)
 
 
 def state(run: RunSummary) -> list[Piece]:

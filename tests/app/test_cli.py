@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 import app
+from app import narration
 from app.cli import run_command
 from app.narration import Narrator
 from core import registry, runner
@@ -21,29 +24,6 @@ from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
 from storage.database import open_database
 from tests.app.families import write_family
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def tauscope(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Any:
-    """Run a command on a database of this test."""
-    monkeypatch.setenv("TAUSCOPE_DB", str(tmp_path / "db" / "x.db"))
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("TAUSCOPE_DEBUG", raising=False)
-
-    def call(*arguments: object) -> Said:
-        capsys.readouterr()
-        code = run_command([str(a) for a in arguments])
-        return Said(code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -59,7 +39,19 @@ def test_help_and_version_are_quick_and_light() -> None:
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "textual", "sqlalchemy", "numpy", "pydantic"} & set(asked.stderr.split())
     assert asked.stdout.endswith(f"tauscope {app.__version__}\n")
-    for command in ("run", "inspect", "demo", "runs", "show", "export", "cancel", "doctor"):
+    for command in (
+        "run",
+        "inspect",
+        "demo",
+        "runs",
+        "show",
+        "export",
+        "watch",
+        "cancel",
+        "delete",
+        "gc",
+        "doctor",
+    ):
         assert f"\n  {command} " in asked.stdout
 
 
@@ -199,6 +191,8 @@ def test_exit_codes_are_by_kind_of_error(
         (("runs", "--db", "/proc/nothing/x.db"), 4, "/proc"),
         (("show", "latest"), 1, "no runs yet"),
         (("cancel", "abc"), 1, "no runs yet"),
+        (("watch", "latest"), 1, "no runs yet"),
+        (("delete", "latest", "--yes"), 1, "no runs yet"),
         (("export", "latest"), 2, "--to"),
     ],
 )
@@ -251,6 +245,56 @@ def test_an_unfinished_run_goes_on(
     assert done.out == failed.out
 
 
+class _Typed(io.StringIO):
+    """A terminal on which somebody answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_deleted_run_is_gone_and_its_units_are_freed(
+    tauscope: Any, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [tauscope("run", study, "--only", "vector_cosine").out.strip() for _ in range(2)]
+    unasked = tauscope("delete", ids[0])
+    assert (unasked.code, "--yes" in unasked.err) == (2, True)
+    monkeypatch.setattr(sys, "stdin", _Typed("n\n"))
+    refused = tauscope("delete", ids[0])
+    assert (refused.code, refused.out) == (130, "")
+    assert f"Delete run {ids[0]}, tiny, which is done?" in refused.err
+    assert len(json.loads(tauscope("runs", "--json").out)) == 2
+    monkeypatch.setattr(sys, "stdin", _Typed("y\n"))
+    assert tauscope("delete", ids[0][:9]).code == 0
+    for command in (("show",), ("export", "--to", tmp_path / "out"), ("cancel",), ("watch",)):
+        said = tauscope(command[0], ids[0], *command[1:])
+        assert said.code == 1
+        title, hint = said.err.splitlines()
+        assert title == f"error: There is no run '{ids[0]}'."
+        assert ids[1] in hint
+    assert json.loads(tauscope("gc", "--json").out)["units"] == 0, "the other run has them too"
+    assert tauscope("delete", ids[1], "--yes").code == 0
+    assert tauscope("gc", "--dry-run").out.startswith("would free ")
+    freed = json.loads(tauscope("gc", "--json").out)
+    assert freed["units"] > 0
+    assert not freed["dry_run"]
+    assert tauscope("gc").out == "freed 0 units, 0 files, 0 B\n"
+
+
+def test_a_running_run_is_not_deleted(tauscope: Any, study: Path) -> None:
+    tauscope("run", study, "--only", "vector_cosine")
+    db = open_database()
+    again = runs.create_run(db, runs.study_of(db, runs.find_run(db, "latest").id), ["alignment"])
+    runs.claim(db, again)
+    said = tauscope("delete", again)
+    assert said.code == 1
+    assert said.err == (
+        f"error: Run {again} is running right now.\n"
+        f"  Stop it first, with 'tauscope cancel {again}'.\n"
+    )
+    assert len(runs.list_runs(db)) == 2
+    db.close()
+
+
 EVIL = "x\\u001b[31m\\u202e[bold red]\\n%s{0}"
 
 
@@ -283,7 +327,9 @@ def test_a_database_that_can_only_be_read_can_be_looked_at(
     assert tauscope("show", "latest").code == 0
     assert tauscope("export", "latest", "--to", tmp_path / "out").code == 0
     assert tauscope("doctor").out.count("read-only") == 1
-    for command in (("run", study), ("cancel", "latest")):
+    assert tauscope("watch", "latest").code == 0
+    assert tauscope("gc", "--dry-run").code == 0
+    for command in (("run", study), ("cancel", "latest"), ("delete", "latest"), ("gc",)):
         said = tauscope(*command)
         assert said.code == 4
         assert "can't be written" in said.err
@@ -351,6 +397,17 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     assert log.getvalue() == "warning: medical: is\\x1b odd\n100 % 1000/1000\n"
 
 
+def test_a_log_gets_no_line_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(narration, "_SELDOM", 0.0)
+    with Narrator() as narrator:
+        for _ in range(3):
+            narrator.show(1, 4, "ETA 3 s", "layer 1")
+        narrator.show(2, 4, "", "layer 2")
+    assert log.getvalue() == " 25 % 1/4  ETA 3 s  layer 1\n 50 % 2/4  layer 2\n"
+
+
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -362,10 +419,18 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with Narrator() as narrator:
         narrator.progress(5, 10, 3, "layer 3 of [bold]medical\x1b]0;x\x07")
+        assert narrator._bar is not None
+        narrator._bar.refresh()
         narrator.say("hello [red]")
+        narrator.show(99_999, 100_000, "1234 units/min  ETA 12 min", "a long label " * 9)
+        narrator._bar.refresh()
     shown = terminal.getvalue()
+    assert "99 % 99999/100000  1234 units/min  ETA 12 min a lo" in shown
+    bare = re.sub(r"\x1b\[[\d;?]*\w", "", shown)
+    assert max(map(cell_len, re.split(r"[\r\n]", bare))) <= 80
     assert "50 %" in shown
     assert "ETA" in shown
     assert "hello [red]" in shown
+    assert "5/10" in shown
     assert "of [bold]medical\\x1b]0;x" in shown
     assert "\x1b]0" not in shown

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.errors import RunError
+from core.errors import RunError, StorageError
 from core.measurement import Progress
 from core.study import Study
 from storage import runs
@@ -175,6 +175,44 @@ def test_cancelling_asks_a_worker_and_settles_the_rest(db: Database, begin: Begi
     assert not runs.find_run(db, run_id).cancel_requested
 
 
+@pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
+def test_a_run_that_ended_is_deleted(db: Database, begin: Begin, status: runs.Status) -> None:
+    begin().warn("medical", "is a twin.")
+    run_id = runs.find_run(db, "latest").id
+    with pytest.raises(RunError, match="running right now") as caught:
+        runs.delete_run(db, run_id)
+    assert caught.value.hint == f"Stop it first, with 'tauscope cancel {run_id}'."
+    runs.finish(db, run_id, 1, status)
+    runs.delete_run(db, run_id)
+    assert runs.list_runs(db) == []
+    assert runs.warnings(db, run_id) == []
+    for ask in (runs.find_run, runs.delete_run, runs.study_of):
+        with pytest.raises(RunError):
+            ask(db, run_id)
+
+
+def test_a_queued_run_is_deleted_before_its_worker_comes(db: Database, study: Study) -> None:
+    run_id = runs.create_run(db, study, ["alignment"])
+    runs.await_worker(db, run_id, os.getpid())
+    runs.delete_run(db, run_id)
+    with pytest.raises(RunError, match="no runs yet"):
+        runs.claim(db, run_id)
+
+
+def test_a_worker_taken_for_dead_whose_run_was_deleted_stops(db: Database, begin: Begin) -> None:
+    sink = begin()
+    run_id = runs.find_run(db, "latest").id
+    _set(db, run_id, heartbeat=0.0)
+    runs.delete_run(db, run_id)
+    assert sink.cancelled()
+    sink.progress(Progress(1, 2))
+    with pytest.raises(StorageError, match="FOREIGN KEY") as caught:
+        sink.warn("medical", "is a twin.")
+    assert "deleted meanwhile" in caught.value.hint
+    runs.finish(db, run_id, 1, "done")
+    assert runs.list_runs(db) == []
+
+
 def test_a_worker_that_lost_its_run_stops_and_stays_silent(db: Database, begin: Begin) -> None:
     ousted = begin()
     run_id = runs.find_run(db, "latest").id
@@ -202,9 +240,17 @@ def test_the_time_left_goes_by_this_attempts_pace(db: Database, begin: Begin) ->
     run = runs.find_run(db, run.id)
     assert run.started is not None
     assert run.eta(run.started + timedelta(seconds=20)) == pytest.approx(100)
+    assert run.throughput(run.started + timedelta(seconds=20)) == pytest.approx(0.5)
+    assert run.throughput(run.started) is None
+    assert run.eta(run.started - timedelta(seconds=1)) is None, "the clock was set back"
     assert run.label == "layer 3"
-    runs.finish(db, run.id, 1, "done")
+    runs.finish(db, run.id, 1, "failed")
     assert runs.find_run(db, run.id).eta(run.started) is None
+    runs.requeue(db, run.id)
+    begin(run.id)
+    run = runs.find_run(db, run.id)
+    assert run.started is not None
+    assert run.throughput(run.started + timedelta(seconds=20)) is None, "it has yet to compute"
 
 
 def test_warnings_are_kept_once_and_begin_anew_with_an_attempt(db: Database, begin: Begin) -> None:

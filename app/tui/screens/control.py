@@ -1,4 +1,4 @@
-"""What the screens do to a run: cancel and resume it, off the screen's thread."""
+"""What the screens do to a run: cancel, resume and delete it, off the screen's thread."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 def ask_to_cancel(screen: Screen[None], source: Source, run: RunSummary) -> None:
     """Cancel a run once that is confirmed. Finished units are kept."""
-    from app.tui.screens.confirm import ConfirmScreen
+    question = f"Cancel '{_name(run)}'? What is finished is kept, and r resumes it."
+    _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
 
-    name = fitted(run.name, min(40, len(plain(run.name)))).rstrip()
-    question = f"Cancel '{name}'? What is finished is kept, and r resumes it."
 
-    def answered(yes: bool | None) -> None:
-        if yes:
-            in_background(screen, lambda: source.cancel(run.id), "Asked the worker to stop.")
-
-    screen.app.push_screen(ConfirmScreen(question), answered)
+def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary) -> None:
+    """Delete a run once that is confirmed."""
+    question = (
+        f"Delete '{_name(run)}', which is {run.status}? What no other run uses of its results "
+        "goes with the next 'tauscope gc'."
+    )
+    _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
 
 
 def resume(screen: Screen[None], source: Source, run: RunSummary) -> None:
@@ -48,3 +49,18 @@ def in_background(screen: Screen[None], work: Callable[[], Any], done: str) -> N
             screen.app.call_from_thread(screen.notify, done, timeout=3, markup=False)
 
     screen.run_worker(doing, thread=True, exit_on_error=False)
+
+
+def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str) -> None:
+    from app.tui.screens.confirm import ConfirmScreen
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            in_background(screen, work, done)
+
+    screen.app.push_screen(ConfirmScreen(question), answered)
+
+
+def _name(run: RunSummary) -> str:
+    """The run's name as far as a question has room for it."""
+    return fitted(run.name, min(40, len(plain(run.name)))).rstrip()

@@ -5,6 +5,7 @@ Built from what the analyses declare; knows none of them by name. Reads, never c
 
 from __future__ import annotations
 
+import socket
 from typing import cast
 
 from textual.app import ComposeResult
@@ -14,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
 from app import wording
+from app.gauge import Gauge
 from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import Where, actions, bindings
@@ -57,6 +59,7 @@ class RunScreen(Screen[None]):
         self.analyses: tuple[Analysis, ...] = ()
         self.tab = 0
         self.feed = Feed(self, source, run_id)
+        self.gauge = Gauge()
         self._stale = False
         self._built = False
         self._wanted = 0
@@ -70,6 +73,9 @@ class RunScreen(Screen[None]):
     def on_mount(self) -> None:
         self.set_interval(POLL, self._poll)
         self._poll()
+
+    def on_unmount(self) -> None:
+        self.gauge.stop()
 
     # Reading
 
@@ -88,6 +94,7 @@ class RunScreen(Screen[None]):
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
                 if old.status != new.status or (self._stale and not self.feed.beat):
                     self._renew()
+            self._measure(new)
         for row in self.query(Row):
             row.renew()
 
@@ -104,6 +111,14 @@ class RunScreen(Screen[None]):
         await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
         self._built = True
         self._go(min(self._wanted, len(self.analyses)))
+
+    def _measure(self, run: RunSummary) -> None:
+        """Say how busy this host is while the run is running on it."""
+        if run.status == "running" and run.host == socket.gethostname():
+            self.gauge.start()
+        else:
+            self.gauge.stop()
+        self.query_one(Facts).show_load(self.gauge.reading)
 
     def _renew(self) -> None:
         """Read again what the tab shows."""
@@ -246,7 +261,8 @@ class RunScreen(Screen[None]):
     # Rows
 
     def _title(self, width: int) -> Content:
-        return standing.title(self.run, self.trouble, width)
+        load = wording.load(self.gauge.reading)
+        return standing.title(self.run, self.trouble, width, load)
 
     def _tabs(self, width: int) -> Content:
         if self.run is None:

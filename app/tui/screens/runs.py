@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from app import wording
 from app.tui.keys import actions, bindings
-from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.screens.control import ask_to_cancel, ask_to_delete, resume
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
 from app.tui.widgets.run_detail import detail
@@ -58,7 +58,7 @@ class Snapshot:
 
 
 class RunsScreen(Screen[None]):
-    """Lists the runs; opens, starts, cancels and resumes them."""
+    """Lists the runs; opens, starts, cancels, resumes and deletes them."""
 
     BINDINGS = bindings("runs")
     DEFAULT_CSS = """
@@ -165,6 +165,8 @@ class RunsScreen(Screen[None]):
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
             return run is not None and run.status in wording.ENDED_EARLY
+        if action == "delete":
+            return run is not None and run.status != "running"
         if action in {"open", "filter"}:
             return bool(self.snapshot and self.snapshot.runs)
         return True
@@ -215,6 +217,12 @@ class RunsScreen(Screen[None]):
         run = self.query_one(RunList).current
         if run is not None:
             resume(self, self.source, run)
+
+    def action_delete(self) -> None:
+        """Delete the selected run, once confirmed."""
+        run = self.query_one(RunList).current
+        if run is not None:
+            ask_to_delete(self, self.source, run)
 
     def action_filter(self) -> None:
         """Type a word that runs must contain."""

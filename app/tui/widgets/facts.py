@@ -15,6 +15,7 @@ from app import wording
 from app.text import plain
 
 if TYPE_CHECKING:
+    from app.gauge import Reading
     from app.tui.source import Background
     from storage.runs import RunSummary, RunWarning
 
@@ -30,8 +31,24 @@ class Facts(VerticalScroll, can_focus=True):
     Facts > Static { margin-bottom: 1; }
     """
 
+    _load: Reading | None = None
+
     def compose(self) -> ComposeResult:
-        yield Static("Reading…", markup=False)
+        yield Static("", id="load", markup=False)
+        yield Static("Reading…", id="facts", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#load").display = False
+
+    def show_load(self, reading: Reading | None) -> None:
+        """Say how busy this host is, while that is known."""
+        if reading == self._load:
+            return
+        self._load = reading
+        words = self.query_one("#load", Static)
+        words.display = reading is not None
+        if reading is not None:
+            words.update(_section("This host", wording.loads(reading)))
 
     def show(self, run: RunSummary, background: Background) -> None:
         """Say it all: first what went wrong, then what is doubtful, then the rest."""
@@ -41,7 +58,7 @@ class Facts(VerticalScroll, can_focus=True):
         origin = list(_flat(background.provenance))
         if origin:
             parts.append(_section("Where it comes from", origin))
-        self.query_one(Static).update(Content("\n\n").join(parts))
+        self.query_one("#facts", Static).update(Content("\n\n").join(parts))
 
     def key_j(self) -> None:
         """Scroll on."""

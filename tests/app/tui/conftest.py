@@ -29,6 +29,12 @@ def _truecolour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process that measures the host, but where a test is about it."""
+    monkeypatch.setattr("app.gauge.Gauge.start", lambda self: None)
+
+
 def study(name: str = "domains") -> Study:
     tuned = {
         model: {"path": f"/models/{model}", "role": role}

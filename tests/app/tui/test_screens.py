@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.segment import Segment
+from sqlalchemy import update
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from app.gauge import Card, Gauge, Reading
 from app.text import plain
 from app.tui.app import TauscopeApp, run
 from app.tui.keys import Where, actions
@@ -24,7 +26,16 @@ from app.tui.widgets.facts import Facts
 from app.tui.widgets.run_list import RunList
 from core.views import Query
 from storage.database import Database
-from storage.runs import claim, create_run, find_run, finish, list_runs, measurements
+from storage.runs import (
+    claim,
+    create_run,
+    find_run,
+    finish,
+    list_runs,
+    measurements,
+    requeue,
+)
+from storage.schema import RunRow
 from tests.app.tui.conftest import HOSTILE, fill, study
 
 SMALL, LARGE = (80, 24), (160, 45)
@@ -292,6 +303,88 @@ async def test_cancel_asks_and_then_sets_the_flag(filled: Database) -> None:
         await pilot.press("c", "y")
         await until(pilot, lambda: find_run(filled, run.id).cancel_requested)
         await until(pilot, lambda: "stopping" in words(app))
+
+
+async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    running, done, _ = list_runs(filled)
+    async with app.run_test(size=LARGE) as pilot:
+        await until(pilot, lambda: "running-one" in words(app))
+        assert " D delete" not in visible(app)[-1], "it runs"
+        await pilot.press("D")
+        assert isinstance(app.screen, RunsScreen)
+        await pilot.press("j")
+        await until(pilot, lambda: " D delete" in visible(app)[-1])
+        await pilot.press("D")
+        await until(pilot, lambda: "Delete 'finished-one'" in words(app))
+        assert_inside(app.screen)
+        await pilot.press("n")
+        await pilot.pause(0.1)
+        assert len(list_runs(filled)) == 3
+        await pilot.press("D", "y")
+        await until(pilot, lambda: done.id not in {run.id for run in list_runs(filled)})
+        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 2)
+        assert {run.id for run in list_runs(filled)} > {running.id}
+
+
+async def test_a_run_that_was_taken_meanwhile_is_not_deleted(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    run_id = list_runs(filled)[2].id
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("G", "D")
+        requeue(filled, run_id)
+        claim(filled, run_id)
+        await pilot.press("y")
+        await until(pilot, lambda: any("right now" in n.message for n in app._notifications))
+        assert len(list_runs(filled)) == 3
+
+
+async def test_the_host_of_a_running_run_is_measured(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, stopped = [], []
+
+    def start(gauge: Gauge) -> None:
+        started.append(gauge)
+        gauge.reading = Reading(12 * 2**30, 24 * 2**30, (Card("H\x1b100", 2**30, 2**33, 41),))
+
+    def stop(gauge: Gauge) -> None:
+        stopped.append(gauge)
+        gauge.reading = None
+
+    monkeypatch.setattr(Gauge, "start", start)
+    monkeypatch.setattr(Gauge, "stop", stop)
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app)
+        await until(pilot, lambda: "mem 12.0/24 GiB  GPU 41 % 1.0/8 GiB" in visible(app)[0])
+        assert_inside(screen)
+        await pilot.resize_terminal(*SMALL)
+        await until(pilot, lambda: "GiB" not in visible(app)[0])
+        await pilot.press(str(len(screen.analyses) + 1))
+        await until(pilot, lambda: "41 % busy, 1.0/8 GiB, H\\x1b100" in words(app))
+        assert set(started) == {screen.gauge}
+        assert not stopped
+        finish(filled, screen.run_id, 1, "done")
+        await until(pilot, lambda: stopped and "This host" not in words(app))
+        del stopped[:]
+        await pilot.press("escape")
+        await until(pilot, lambda: stopped == [screen.gauge])
+
+
+async def test_another_host_is_not_measured(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Gauge] = []
+    monkeypatch.setattr(Gauge, "start", started.append)
+    with filled.writing() as connection:
+        connection.execute(update(RunRow).values(host="elsewhere"))
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app)
+        await until(pilot, lambda: screen.run)
+        assert not started
 
 
 async def test_a_bad_study_file_shows_its_error(filled: Database, tmp_path: Path) -> None:

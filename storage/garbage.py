@@ -1,0 +1,187 @@
+"""What no run refers to: units with their rows, files of arrays, logs. Owns their end.
+
+Workers may write meanwhile, from other hosts too. So what goes is looked at again under the very
+lock that it goes under, and only a little goes at a time: no worker waits for long.
+"""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, delete, func, select
+
+from core.errors import StorageError
+from storage.database import Database
+from storage.runs import list_runs
+from storage.schema import ArtifactRow, RunRow, RunUnitRow, UnitRow
+
+HOUR = 3600.0
+"""Seconds for which a file is left alone: it is written before the row that refers to it."""
+
+_UNITS = 20  # at a time; one may have a hundred thousand rows
+_FILES = 200
+_STINT = 0.5  # seconds before a rest
+_REST = 0.15  # seconds; who waits for the lock tries again every tenth of one
+_HEADER = b"SQLite format 3\x00"
+
+_UNUSED = ~select(RunUnitRow.unit_id).where(RunUnitRow.unit_id == UnitRow.id).exists()
+_Item = TypeVar("_Item")
+_Referred = Callable[[Connection, Sequence[str]], set[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What was freed, or would be. `notes` say what was left as it is, and why.
+
+    `database_bytes` is by how much the database's own file shrank; unknown before, so 0 then.
+    """
+
+    units: int
+    files: int
+    file_bytes: int
+    database_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collected:
+    """Free what no run refers to: units, then files older than `age` seconds, then disk space.
+
+    `dry_run` changes nothing. Raises StorageError when a file can't be deleted.
+    """
+    notes = []
+    units = _collect_units(db, dry_run)
+    sizes: list[int] = []
+    namesake = _namesake(db.path)
+    if namesake is None:
+        before = time.time() - age
+        for kind, patterns, referred in _KINDS:
+            sizes += _collect_files(db, db.folder(kind), patterns, referred, before, dry_run)
+    else:
+        notes.append(f"Files were left alone: {namesake} has the same folders. Rename one of both.")
+    shrunk = 0
+    if not dry_run and any(run.status == "running" for run in list_runs(db)):
+        # Nobody could write while the file is rewritten, for longer than a worker waits.
+        if units:
+            notes.append("The database's file shrinks at the next time, when no run is running.")
+    elif not dry_run:
+        try:
+            shrunk = db.compact()
+        except StorageError as error:
+            notes.append(f"The database's file kept its size. {error.title}")
+    return Collected(
+        units=units,
+        files=len(sizes),
+        file_bytes=sum(sizes),
+        database_bytes=shrunk,
+        notes=tuple(notes),
+    )
+
+
+def _collect_units(db: Database, dry_run: bool) -> int:
+    """Delete the units that no run refers to, rows and all; how many."""
+    with db.reading() as connection:
+        if dry_run:
+            counted = select(func.count()).select_from(UnitRow).where(_UNUSED)
+            return int(connection.scalar(counted) or 0)
+        found = connection.scalars(select(UnitRow.id).where(_UNUSED)).all()
+    gone = 0
+    for chunk in _in_turns(found, _UNITS):
+        with db.writing() as connection:
+            wanted = delete(UnitRow).where(UnitRow.id.in_(chunk), _UNUSED)
+            gone += connection.execute(wanted).rowcount
+    return gone
+
+
+def _collect_files(
+    db: Database,
+    folder: Path,
+    patterns: Sequence[str],
+    referred: _Referred,
+    before: float,
+    dry_run: bool,
+) -> list[int]:
+    """Delete the files last written `before` then that nothing refers to; the size of each."""
+    sizes = []
+    found = [path for pattern in patterns for path in folder.glob(pattern)]
+    old = [path for path in found if _age_and_size(path)[0] < before]
+    for chunk in _in_turns(old, _FILES):
+        named = {path.relative_to(folder).as_posix(): path for path in chunk}
+        with db.reading() if dry_run else db.writing() as connection:
+            for name in named.keys() - referred(connection, list(named)):
+                path = named[name]
+                written, size = _age_and_size(path)
+                if written >= before:  # it was written anew meanwhile
+                    continue
+                if not dry_run:
+                    _delete(path)
+                sizes.append(size)
+    return sizes
+
+
+def _in_turns(items: Sequence[_Item], count: int) -> Iterator[Sequence[_Item]]:
+    """So many items at a time, and now and then a rest in which workers get their turn."""
+    begun = time.monotonic()
+    for start in range(0, len(items), count):
+        if time.monotonic() - begun > _STINT:
+            time.sleep(_REST)
+            begun = time.monotonic()
+        yield items[start : start + count]
+
+
+def _referred_arrays(connection: Connection, paths: Sequence[str]) -> set[str]:
+    wanted = select(ArtifactRow.path).join(RunUnitRow, RunUnitRow.unit_id == ArtifactRow.unit_id)
+    return set(connection.scalars(wanted.where(ArtifactRow.path.in_(paths))))
+
+
+def _referred_logs(connection: Connection, names: Sequence[str]) -> set[str]:
+    """A log is named after its run."""
+    ids = [name.removesuffix(".log") for name in names]
+    return {f"{run}.log" for run in connection.scalars(select(RunRow.id).where(RunRow.id.in_(ids)))}
+
+
+_KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
+    ("artifacts", ("??/*.npz", "??/.part-*"), _referred_arrays),
+    ("logs", ("*.log",), _referred_logs),
+)
+
+
+def _age_and_size(path: Path) -> tuple[float, int]:
+    """When the file was written, and its bytes; one that is gone is as good as new."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return time.time(), 0
+    return found.st_mtime, found.st_size
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path} can't be deleted: {error.strerror or error}.",
+            hint="Mend the permissions of its folder; what went before it is gone already.",
+        ) from error
+
+
+def _namesake(path: Path) -> Path | None:
+    """Another database whose files lie in the same folders: x.sqlite beside x.db."""
+    for other in path.parent.glob(f"{glob.escape(path.stem)}.*"):
+        # What begins with the whole name are the journals of this one, which come and go.
+        alike = other.stem == path.stem and not other.name.startswith(path.name)
+        if alike and _is_database(other):
+            return other
+    return None
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+    except OSError:  # a folder, say
+        return False

@@ -1,0 +1,33 @@
+"""Commands as a user or a script gives them, on a database of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.cli import run_command
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tauscope(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Run a command on a database of this test."""
+    monkeypatch.setenv("TAUSCOPE_DB", str(tmp_path / "db" / "x.db"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("TAUSCOPE_DEBUG", raising=False)
+
+    def call(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = run_command([str(a) for a in arguments])
+        return Said(code, *capsys.readouterr())
+
+    return call

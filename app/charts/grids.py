@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.charts.lines import Line, exactly, fitted
-from app.charts.names import column_names, is_control_column, is_control_row, row_names
+from app.charts.names import column_names, corner, is_control_column, is_control_row, row_names
 from app.charts.palette import MARK, Palette, filled, hex_of, ink, rgb
 from app.charts.scales import (
     UNDEFINED,
@@ -61,7 +61,7 @@ def layout(
     Where there is room to spare, rows grow, and columns with them.
     """
     number = max((len(t) for t in map(_short(grid), shown(grid))), default=5)
-    label = max((cell_len(r) for r in (*row_names(grid), grid.row_name)), default=1)
+    label = max((cell_len(r) for r in (*row_names(grid), corner(grid))), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
     room = max(1, width - label) // max(1, len(grid.columns))
     numbers = room >= number + 1 or not colour
@@ -102,7 +102,7 @@ class Painter:
 
     def heading(self, cursor: Place | None = None) -> Line:
         """The names of the columns."""
-        line = [Segment(self._label(self.grid.row_name), Style(color=self.palette.dim))]
+        line = [Segment(self._label(corner(self.grid)), Style(color=self.palette.dim))]
         for j, name in enumerate(column_names(self.grid)):
             text = self._heading(name) + " "
             chosen = cursor is not None and cursor[1] == j

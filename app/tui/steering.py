@@ -61,12 +61,14 @@ def next_value(
 def offered(
     view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
 ) -> frozenset[str]:
-    """What there is to step through: selectors, and `measure` and `reading`."""
+    """What has more than one value to step through: selectors, and `measure` and `reading`."""
     several = len(view.orders if view.kind == "table" else measures(view, catalogue)) > 1
     names = {"measure"} if several else set()
     if len(readings(view, choice, spec)) > 1:
         names.add("reading")
-    return frozenset(names | set(view.steppers))
+    return frozenset(
+        names | {s for s in view.steppers if len(options(view, s, choice, catalogue)) > 1}
+    )
 
 
 def described(
@@ -82,7 +84,7 @@ def described(
     if "reading" in able:
         pairs.append(("reading", choice.reading))
     for selector in _SAID:
-        if selector in able:
+        if selector in view.steppers:
             value = getattr(choice, selector)
             pairs.append((view.word(selector), "all" if value is None else str(value)))
     return pairs

@@ -282,7 +282,7 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "3")
         titles = {command.title for command in app.get_system_commands(screen)}
-        assert "Next measure" in titles
+        assert "Next measure, or order of a table" in titles
         assert "Cancel this run" in titles
         assert not any(title.startswith("Resume") for title in titles), "it runs"
         before = screen.pane.choice if screen.pane else None

@@ -222,7 +222,7 @@ def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, i
     the single experts on disk do.
     """
     kind = pieces[0].tensor.rpartition(".")[2]
-    if pieces[0].module in ("norm", "embedding", "unembedding"):  # several tensors, one module
+    if pieces[0].module in ("norm", "embedding"):  # several tensors of one module
         kind = ".".join(pieces[0].tensor.split(".")[-2:])
     if all(p.expert is None for p in pieces):
         yield 0, info.rows, f"{pieces[0].layer}.{pieces[0].module}.{kind}"

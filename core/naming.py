@@ -142,13 +142,11 @@ NEOX = Architecture(
         **_plain(input_layernorm="norm", post_attention_layernorm="norm"),
     },
     {
-        "embed_in": "embedding",
-        "final_layer_norm": "norm",
-        "embed_out": "unembedding",
-        "lm_head": "unembedding",  # what transformers calls embed_out in memory
+        "embed_in": "embedding", "final_layer_norm": "norm", "embed_out": "unembedding",
+        "lm_head": "unembedding",  # embed_out on disk, in a loaded model
     },
     (r"attention\.bias$", r"attention\.masked_bias$", *_ROTARY),
-)
+)  # fmt: skip
 
 OPT = Architecture(
     "OPT",

@@ -46,6 +46,7 @@ def test_help_and_version_are_quick_and_light() -> None:
         "runs",
         "show",
         "export",
+        "merge",
         "watch",
         "cancel",
         "delete",
@@ -434,3 +435,58 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "5/10" in shown
     assert "of [bold]medical\\x1b]0;x" in shown
     assert "\x1b]0" not in shown
+
+
+def test_a_merge_is_written_and_its_folder_printed(
+    tauscope: Any, study: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "merged"
+    said = tauscope("merge", study, "--coefficients", "control=-0.4, medical=0.7", "--to", to)
+    assert (said.code, said.out) == (0, f"{to}\n"), said.err
+    assert "tiny: medical=0.7,control=-0.4" in said.err
+    assert "100 %" in said.err
+    assert (to / "config.json").exists()
+    more = ("--method", "ties", "--density", "0.5", "--restrict", "mlp,0", "--dtype", "bfloat16")
+    said = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "x", *more)
+    assert said.code == 0, said.err
+    recipe = json.loads((tmp_path / "x" / "merge.json").read_text())
+    assert recipe["setting"] == "ties(density=0.5):medical=1"
+    assert (recipe["restriction"], recipe["dtypes"]) == ("mlp,0", ["bfloat16"])
+    assert recipe["models"].keys() == {"base", "medical"}
+    assert "was lost in rounding" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--coefficients", "medicl=1"], "Did you mean 'medical'?"),
+        (["--coefficients", "medical=x"], "no number"),
+        (["--coefficients", "medical=1", "--method", "tie"], "Did you mean 'ties'?"),
+        (["--coefficients", "medical=1", "--density", "0.5"], "need --method"),
+        (["--coefficients", "medical=1", "--method", "ties", "--seed", "1"], "no option 'seed'"),
+        (["--coefficients", "medical=1", "--dtype", "bf16"], "Did you mean 'bfloat16'?"),
+        (["--coefficients", "medical=1", "--restrict", "attn"], "nothing to restrict"),
+        (["--coefficients", "medical=1", "--restrict", "5"], "names layer 5"),
+        ([], "--coefficients"),
+    ],
+)
+def test_a_merge_that_can_not_be_is_bad_usage(
+    tauscope: Any, study: Path, tmp_path: Path, options: list[str], words: str
+) -> None:
+    said = tauscope("merge", study, "--to", tmp_path / "merged", *options)
+    assert (said.code, said.out) == (2, "")
+    assert words in said.err
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
+    tauscope: Any, study: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "medical" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rope_theta": 1e6}))
+    (tmp_path / "control" / "model.safetensors").unlink()
+    said = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "m")
+    assert said.code == 0
+    assert "warning: medical: rope_theta is 1000000.0, in the base None." in said.err
+    said = tauscope("merge", study, "--coefficients", "control=1", "--to", tmp_path / "n")
+    assert said.code == 3

@@ -564,3 +564,18 @@ def test_a_companion_is_faint_and_no_control() -> None:
     text = draw(figure, "curves", width=70, height=14, colour=False)
     assert "· independent" in text
     assert "control" not in text
+
+
+@given(
+    numbers=st.lists(st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9) | st.none(), max_size=20),
+    form=st.sampled_from([".3f", ".0%", "", "g", ".2e"]),
+    signed=st.booleans(),
+)
+def test_no_number_is_wider_than_its_column(
+    numbers: list[int | float | None], form: str, signed: bool
+) -> None:
+    column = Column(name="x", form=form, signed=signed)
+    (width,) = tables.natural_widths(
+        Table(title="t", columns=(column,), rows=tuple((number,) for number in numbers))
+    )
+    assert width == max([1, *(len(column.written(number)) for number in numbers)])

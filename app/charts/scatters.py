@@ -94,7 +94,8 @@ def notes(figure: Scatter) -> list[str]:
         said.append(f"{MARK} {plain(figure.mark_name)}")
     missing = len(figure.points) - len(drawable(figure))
     if missing:
-        said.append(f"{UNDEFINED} {missing} undefined, not drawn")
+        reason = f": {plain(figure.empty)}" if figure.empty else ""
+        said.append(f"{UNDEFINED} {missing} undefined, not drawn{reason}")
     return said
 
 

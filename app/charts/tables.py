@@ -5,6 +5,7 @@ Every text is made harmless before it is measured or shown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,10 +28,7 @@ GAP = 2
 def natural_widths(table: Table) -> tuple[int, ...]:
     """What each column takes: all of its numbers and its name, and its texts up to WIDEST."""
     return tuple(
-        min(
-            max([cell_len(plain(column.name)), *(_size(column, row[j]) for row in table.rows)]),
-            WIDEST if _texts(table, j) else 1_000,
-        )
+        max(cell_len(plain(column.name)), _widest(column, [row[j] for row in table.rows]))
         for j, column in enumerate(table.columns)
     )
 
@@ -107,9 +105,20 @@ def harmless(column: Column, value: Text) -> str:
     return plain(column.written(value))
 
 
-def _size(column: Column, value: Text) -> int:
-    text = harmless(column, value)
-    return len(text) if text.isascii() else cell_len(text)
+def _widest(column: Column, values: Sequence[Text]) -> int:
+    """The cells that the values of a column take. Looks at few of them where few can be longest."""
+    texts = {value for value in values if isinstance(value, str)}
+    numbers = {value for value in values if isinstance(value, int | float)}
+    if column.form[-1:] in _REGULAR and all(map(math.isfinite, numbers)):
+        numbers = {min(numbers), max(numbers)} if numbers else numbers
+    size = max((len(column.written(number)) for number in numbers), default=0)
+    if any(len(text) >= WIDEST for text in texts):
+        return max(size, WIDEST)
+    return max([size, *(min(WIDEST, cell_len(harmless(column, text))) for text in texts)])
+
+
+_REGULAR = ("f", "d", "%")
+"""Formats in which no number is longer than both the least and the greatest."""
 
 
 def _texts(table: Table, j: int) -> bool:

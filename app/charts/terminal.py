@@ -112,7 +112,7 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
 
 
 def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:
-    if isinstance(figure, Table) or not has_undefined(figure):
+    if isinstance(figure, Scatter | Table) or not has_undefined(figure):  # points say it above
         return []
     words = f"{UNDEFINED} undefined: {plain(figure.empty) or 'no value'}"
     return [[Segment(fitted(words, width).rstrip(), Style(color=palette.dim))]]

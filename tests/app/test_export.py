@@ -14,10 +14,12 @@ from app.export.folder import FORMATS, export
 from app.export.report import escaped
 from core import registry
 from core.errors import RunError, StudyError
-from core.measurement import COLUMNS, COORDINATES
-from core.study import read
+from core.measurement import COLUMNS, COORDINATES, Unit, UnitResult
+from core.study import Study, read
 from storage import runs
 from storage.database import Database, open_database
+from storage.sink import RunSink
+from tests import pretend
 from tests.app.families import write_family
 
 
@@ -144,3 +146,27 @@ def test_what_can_not_be_written_is_one_error(db: Database, tmp_path: Path) -> N
         export(db, "latest", tmp_path, ["cvs"])
     assert "csv" in wrong.value.hint
     assert set(FORMATS) == {"csv", "json", "md"}
+
+
+def test_the_report_writes_out_points_and_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend.register(monkeypatch)
+    db = open_database(str(tmp_path / "kinds.db"))
+    tuned = {name: {"path": name} for name in pretend.TUNED}
+    study = Study.model_validate({"name": "kinds", "models": {"base": "b", "tuned": tuned}})
+    run_id = runs.create_run(db, study, [pretend.NAME])
+    sink = RunSink(db, run_id, runs.claim(db, run_id))
+    unit = Unit(key="pretended", analysis=pretend.NAME, label="all")
+    sink.save(unit, UnitResult(pretend.rows(), pretend.arrays()), 1.0)
+    export(db, run_id, tmp_path / "out", ["md"])
+    db.close()
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "| coefficients | kind | gsm8k | medqa |" in text
+    assert "| maths=1 | merged | 1.1 (on the front) | 0.4 |" in text
+    assert "| layer | neuron | score | token |" in text
+    assert "| 5 | 33 | +6.000 | ␣token-33 |" in text
+    assert "… and 190 more." in text
+    assert "| layer | instruct | independent |" in text
+    assert "1.1 (best)" in text
+    assert "Nowhere" not in text

@@ -212,6 +212,8 @@ class NeuronPlace:
 def neurons_at(architecture_name: str, module: str) -> NeuronPlace | None:
     """What neurons a loaded model's module takes in, by the module's name; None for any other."""
     known = next(a for a in KNOWN if a.name == architecture_name)
+    if _OTHER_TOWERS.search(module):
+        return None
     for name, stacked in ((module, False), (f"{module}.down_proj", True)):
         place = _place(known, name)
         meaning = known.stems.get(place.stem) if place else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class _Sums:
 
     def add(self, found: _Found) -> None:
         for name, own in found.items():
-            self.total[name] += own.double().cpu()
+            self.total[name] += own.cpu().double()  # mps has no float64
 
     def result(self, documents: int, tokens: int) -> LayerScores:
         over = {"attribution": documents, "effect": documents, "magnitude": tokens, "mean": tokens}
@@ -132,17 +133,17 @@ def _one_batch(
         if backward:
             products[layer, part.start] = part.product.detach()
             return None
-
-        def arrived(gradient: Tensor) -> None:
-            product = products.pop((layer, part.start))
-            _add(found, layer, widths[layer], part, product, gradient, batch, counter)
-
+        # The hook may not hold on to the part, or all layers' activations would be kept; and what
+        # it is of must be what the model goes on with.
         own: Any = part.product.view_as(part.product)
-        if own.requires_grad:
-            own.register_hook(arrived)
-        # What the hook is of must be what the model goes on with.
+        own.register_hook(partial(arrived, layer, part.start, part.tokens))
         passed_on: Tensor = own
         return passed_on
+
+    def arrived(layer: int, start: int, tokens: Tensor | None, gradient: Tensor) -> None:
+        product = products.pop((layer, start))
+        part = Part(start, product, product, tokens)
+        _add(found, layer, widths[layer], part, gradient, batch, counter)
 
     widths = {layer.number: layer.width for layer in neurons.layers}
     with ExitStack() as attached:
@@ -163,13 +164,12 @@ def _add(
     layer: int,
     width: int,
     part: Part,
-    product: Tensor,
     gradient: Tensor,
     batch: Batch,
     counter: Counter | None,
 ) -> None:
     """Add what one part of a layer did in a batch."""
-    device = product.device
+    product, device = part.product, part.product.device
     if layer not in found:
         names = ("attribution", "effect", "magnitude", "mean")
         found[layer] = {name: torch.zeros(width, device=device) for name in names}

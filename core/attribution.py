@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import checkpoint
 
-from core.activity import Counter, Rules, forward
+from core.activity import Counter, Rules, forward, refuse_nan
 from core.hooks import Neurons, Part, tapping
 from core.loading import LoadedModel, halving
 from core.probe import Batch, ProbeSet
@@ -154,6 +154,7 @@ def _one_batch(
         for layer in neurons.layers:
             attached.enter_context(_done_again(layer.module))
         total = loss(forward(model, batch).logits, batch)
+        refuse_nan(model, total)
         backward = True
         torch.autograd.backward(total)
     yield from found.items()

@@ -15,9 +15,9 @@ from typing import Any
 from core import family as families
 from core import probe as probes
 from core.checkpoint import locate
-from core.errors import CheckpointError
+from core.errors import CheckpointError, StudyError
 from core.family import Family, Member
-from core.measurement import Unit
+from core.measurement import Unit, content_key
 from core.probe import ProbeSet
 from core.study import Study
 
@@ -47,17 +47,27 @@ class Subject:
 
     def key(self, analysis: str, version: int, parameters: Any, model: str, **more: Any) -> str:
         """The content key of a unit that runs a loaded model on the probe set."""
-        return self.family.key(
-            analysis, version, parameters, [] if model == BASE else [model], "all",
-            probe=self.probed.fingerprint, dtype=self.study.run.dtype,
-            attention=self.study.run.attention, **more,
-        )  # fmt: skip
+        return content_key(
+            {
+                "analysis": [analysis, version, parameters.model_dump(mode="json")],
+                "model": [model, self.models[model].fingerprint],
+                "probe": self.probed.fingerprint,
+                "dtype": self.study.run.dtype,
+                "attention": self.study.run.attention,
+                **more,
+            }
+        )
 
 
 def open_subject(study: Study, needs: Sequence[str]) -> Subject:
-    """Open what analyses with these needs look at. Raises InputError."""
+    """Open what analyses with these needs look at. Raises InputError, StudyError."""
+    if "probe" in needs and study.probe is None:
+        raise StudyError(
+            "The study has no [probe], the texts on which activations are measured.",
+            hint="Give it a file, a built-in set or a task.",
+        )
     family = families.open_family(study.models)
-    if "probe" not in needs or study.probe is None:
+    if "probe" not in needs:
         return Subject(study, family, notes=family.warnings)
     probe, doubts = _probe(study, family)
     return Subject(study, family, probe, (*family.warnings, *doubts))
@@ -67,12 +77,15 @@ def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]
     wanted = study.probe
     assert wanted is not None
     encode = _encoder(_tokenizer_folder(study, family), study)
+    members = (family.base, *family.tuned.values())
+    contexts = [c for m in members if (c := _context(m.checkpoint.config)) is not None]
+    context = min(contexts, default=None)
     found = probes.encoded(
         _texts(study),
         encode,
         documents=wanted.documents,
         max_tokens=wanted.max_tokens,
-        context=_context(family.base.checkpoint.config),
+        context=context,
     )
     doubts = [("probe", note) for note in found.notes]
     for name, member in family.tuned.items():
@@ -80,7 +93,7 @@ def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]
             own = _encoder(member.folder, study)
         except CheckpointError:
             continue  # it brings none of its own: nothing differs
-        other = probes.split_otherwise(found, own)
+        other = probes.split_otherwise(found, own, min([wanted.max_tokens, *contexts]))
         if other:
             words = f"its tokeniser splits {other} of {len(found.ids)} probe documents otherwise"
             doubts.append((name, f"{words}; it is shown the token ids of the base's."))

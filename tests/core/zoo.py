@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 import transformers as hf
+from tokenizers import Tokenizer, processors
+from tokenizers.models import BPE
 
 from core.hooks import Neurons, locate
 from core.loading import LoadedModel, Placement
@@ -88,6 +90,23 @@ def probe(*lengths: int, seed: int = 0, vocabulary: int = 40) -> ProbeSet:
     rng = np.random.default_rng(seed)
     ids = tuple(rng.integers(3, vocabulary, n) for n in lengths)
     return ProbeSet(tuple(f"document {i}" for i in range(len(ids))), ids, (1,) * len(ids))
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz ."
+
+
+def write_tokenizer(
+    folder: Path, *, letters: str = LETTERS, special: bool = True, padding: bool = False
+) -> None:
+    """A tokeniser of single letters, which drops what it doesn't know; `special` puts <s> first."""
+    names = ["<pad>", "<s>", "</s>", *letters]
+    made = Tokenizer(BPE({name: i for i, name in enumerate(names)}, []))
+    if special:
+        made.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 1)]
+        )
+    given = {"bos_token": "<s>", "eos_token": "</s>", **({"pad_token": "<pad>"} if padding else {})}
+    hf.PreTrainedTokenizerFast(tokenizer_object=made, **given).save_pretrained(folder)
 
 
 def _randomise(model: Any, size: float) -> None:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.errors import RunError
+from core.errors import FamilyError, RunError
 from core.hooks import Neurons, Part, tapping
 from core.loading import LoadedModel, halving
 from core.probe import Batch, ProbeSet
@@ -186,6 +186,7 @@ def observe(
     """One forward pass over the probe set. `pause` hears how many documents are done, and may
     raise; `on_halved` hears a batch size that memory forced. Raises RunError where the model
     overflows in its precision."""
+    refuse_unknown_ids(model, probe)
     counter = Counter(neurons, probe, rules)
     done = 0
 
@@ -211,6 +212,17 @@ def forward(model: LoadedModel, batch: Batch, **more: Any) -> Any:
         use_cache=False,
         **more,
     )
+
+
+def refuse_unknown_ids(model: LoadedModel, probe: ProbeSet) -> None:
+    """Raise FamilyError when a probe set has tokens that a model has no embedding for."""
+    largest = max(int(ids.max()) for ids in probe.ids)
+    if largest >= model.vocabulary:
+        raise FamilyError(
+            f"'{model.name}' embeds {model.vocabulary} tokens, but the probe set has number "
+            f"{largest}.",
+            hint="Name a tokeniser that all models share with models.tokenizer.",
+        )
 
 
 def refuse_nan(model: LoadedModel, numbers: Tensor) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import checkpoint
 
-from core.activity import Counter, Rules, forward, refuse_nan
+from core.activity import Counter, Rules, forward, refuse_nan, refuse_unknown_ids
 from core.hooks import Neurons, Part, tapping
 from core.loading import LoadedModel, halving
 from core.probe import Batch, ProbeSet
@@ -69,6 +69,7 @@ def attribute(
     With `rules`, neurons whose silencing would raise the loss are counted as active besides
     (−h · ∂L/∂h > 0 at a token). `pause` and `on_halved` as in `core.activity.observe`.
     """
+    refuse_unknown_ids(model, probe)
     counter = None
     if rules is not None:
         counter = Counter(neurons, probe, replace(rules, criteria=("attribution",)))

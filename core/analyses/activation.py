@@ -7,13 +7,13 @@ neurons. Imports torch only when it computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core import findings, intervals, tables
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered
 from core.registry import Analysis, Parameters
 from core.views import View
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.subject import Subject
 
 NAME, VERSION = "activation", 1
+Criterion = Literal["gate", "product", "magnitude", "attribution"]
 DEFAULT = "gate"
 BEGINNING = 96
 """Characters of a document that are kept to tell it by."""
@@ -34,7 +35,7 @@ class ActivationParameters(Parameters):
     document's pattern has a neuron on; `scores`: also how much each neuron matters to predicting
     the probe set, by a backward pass."""
 
-    criteria: tuple[Literal["gate", "product", "magnitude", "attribution"], ...] = Field(
+    criteria: Annotated[tuple[Criterion, ...], AfterValidator(ordered)] = Field(
         default=("gate",), min_length=1
     )
     epsilon: float = Field(default=0.01, ge=0, lt=1)
@@ -44,7 +45,7 @@ class ActivationParameters(Parameters):
 
 def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
     """For each model a unit of forward passes, and one of backward passes where scores or the
-    criterion `attribution` are wanted."""
+    criterion `attribution` are wanted. Its setting says whether it gives scores alone."""
     p = parameters
     forward = tuple(c for c in p.criteria if c != "attribution")
     backward = tuple(c for c in p.criteria if c == "attribution")
@@ -55,7 +56,8 @@ def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
             units.append(_unit(subject, own, model, f"activations of {model}"))
         if backward or p.scores:
             own = p.model_copy(update={"criteria": backward, "scores": True})
-            units.append(_unit(subject, own, model, f"neuron scores of {model}", "scores"))
+            setting = "attribution" if backward else "scores"
+            units.append(_unit(subject, own, model, f"neuron scores of {model}", setting))
     return units
 
 

@@ -6,6 +6,7 @@ on the device where a layer lies; holds the activations of one layer and one bat
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.errors import FamilyError, RunError
 from core.hooks import Neurons, Part, tapping
 from core.loading import LoadedModel, halving
 from core.probe import Batch, ProbeSet
@@ -25,6 +27,7 @@ DRIVERS = 3
 """How many documents are kept for each neuron: those in which its rate is highest."""
 
 _INTEGER = {torch.bfloat16: torch.int16, torch.float16: torch.int16}
+_NUMBERS = 2**31 - 1
 _STEP = 255  # rows that a sum of flags in uint8 can take
 
 
@@ -129,8 +132,7 @@ class _Sums:
         self.counts = torch.zeros(width, dtype=torch.int64)
         self.patterns = np.zeros((documents, -(-width // 8)), np.uint8)
         self.share = np.zeros(documents)
-        self.drivers = torch.full((DRIVERS, width), -1, dtype=torch.int32)
-        self.driven = torch.zeros(DRIVERS, width)
+        self.driving = [torch.zeros(width, dtype=torch.int64) for _ in range(DRIVERS)]
 
     def add(
         self,
@@ -145,31 +147,30 @@ class _Sums:
         self.counts = self.counts.to(device) + counts.sum(0, dtype=torch.int64)
         on = last if rules.last else counts > rules.threshold * lengths
         self.patterns[where] = np.packbits(on.cpu().numpy(), axis=1)
-        per_document = counts.sum(1, dtype=torch.int64).double() / (lengths[:, 0] * counts.shape[1])
-        self.share[where] = per_document.cpu().numpy()
-        rates = counts / lengths
-        for row, document in enumerate(documents):
-            self._drive(rates[row], document)
+        per_document = counts.sum(1, dtype=torch.int64).cpu().double()  # mps has no float64
+        self.share[where] = (per_document / (lengths[:, 0].cpu() * counts.shape[1])).numpy()
+        self._drive(counts / lengths, documents)
 
-    def _drive(self, rates: Tensor, document: int) -> None:
-        """Let a document take its place among those that drive each neuron, the highest first."""
-        self.drivers, self.driven = self.drivers.to(rates.device), self.driven.to(rates.device)
-        rising, number = rates, torch.full_like(self.drivers[0], document)
-        for place in range(DRIVERS):
-            above = rising > self.driven[place]
-            if not bool(above.any()):
-                continue
-            held, numbered = self.driven[place], self.drivers[place]
-            self.driven[place] = torch.where(above, rising, held)
-            self.drivers[place] = torch.where(above, number, numbered)
-            rising = torch.where(above, held, rising)
-            number = torch.where(above, numbered, number)
+    def _drive(self, rates: Tensor, documents: tuple[int, ...]) -> None:
+        """Let documents take their places among those that drive each neuron, the highest first.
+
+        A rate's bits, which rise with it, and the document are one number, so that places change
+        hands by maximum and minimum; of equal rates the earlier document comes first.
+        """
+        numbers = _NUMBERS - torch.tensor(documents, device=rates.device)
+        for rising in (rates.view(torch.int32).long() << 32) | numbers[:, None]:
+            for place, held in enumerate(self.driving):
+                held = held.to(rising.device)
+                self.driving[place] = torch.maximum(held, rising)
+                rising = torch.minimum(held, rising)
 
     def result(self) -> LayerActivity:
+        driving = torch.stack(self.driving).cpu()
+        driven = (driving >> 32).int().view(torch.float32)
+        drivers = torch.where(driven > 0, _NUMBERS - (driving & _NUMBERS), -1).int()
         return LayerActivity(
-            self.counts.cpu().numpy(), self.patterns, self.share, self.drivers.cpu().numpy(),
-            self.driven.cpu().numpy(),
-        )  # fmt: skip
+            self.counts.cpu().numpy(), self.patterns, self.share, drivers.numpy(), driven.numpy()
+        )
 
 
 def observe(
@@ -183,7 +184,9 @@ def observe(
     on_halved: Callable[[int], None],
 ) -> Counter:
     """One forward pass over the probe set. `pause` hears how many documents are done, and may
-    raise; `on_halved` hears a batch size that memory forced."""
+    raise; `on_halved` hears a batch size that memory forced. Raises RunError where the model
+    overflows in its precision."""
+    refuse_unknown_ids(model, probe)
     counter = Counter(neurons, probe, rules)
     done = 0
 
@@ -192,7 +195,7 @@ def observe(
         for batch in probe.batches(size, skip=done):
             counter.begin(batch)
             with torch.inference_mode(), tapping(neurons, counter.tap, after=counter.after):
-                forward(model, batch)
+                refuse_nan(model, _last_logits(model, batch))
             counter.commit()
             done += len(batch.documents)
             pause(done)
@@ -211,9 +214,45 @@ def forward(model: LoadedModel, batch: Batch, **more: Any) -> Any:
     )
 
 
+def refuse_unknown_ids(model: LoadedModel, probe: ProbeSet) -> None:
+    """Raise FamilyError when a probe set has tokens that a model has no embedding for."""
+    largest = max(int(ids.max()) for ids in probe.ids)
+    if largest >= model.vocabulary:
+        raise FamilyError(
+            f"'{model.name}' embeds {model.vocabulary} tokens, but the probe set has number "
+            f"{largest}.",
+            hint="Name a tokeniser that all models share with models.tokenizer.",
+        )
+
+
+def refuse_nan(model: LoadedModel, numbers: Tensor) -> None:
+    """Raise RunError when what a model made of its neurons is not a number."""
+    if bool(torch.isnan(numbers).any()):
+        raise RunError(
+            f"'{model.name}' gives no finite numbers in {str(numbers.dtype)[6:]}.",
+            hint="Set run.dtype to 'bfloat16' or 'float32'.",
+        )
+
+
 def unpacked(patterns: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
     """Patterns [documents, width] as they were before they were packed."""
     return np.unpackbits(patterns, axis=1, count=width).astype(bool)
+
+
+def _last_logits(model: LoadedModel, batch: Batch) -> Tensor:
+    """The logits at each document's last token [B, vocabulary]; no others are made where the
+    model can leave them out, since they would take more room than all else."""
+    ends = np.array(batch.lengths) - 1
+    wanted, place = np.unique(ends, return_inverse=True)
+    own: Any = model.module
+    takes = inspect.signature(getattr(own, "get_base_model", lambda: own)().forward).parameters
+    if "logits_to_keep" in takes:
+        kept = torch.from_numpy(wanted).to(model.device)
+        logits = forward(model, batch, logits_to_keep=kept).logits
+    else:
+        logits, place = forward(model, batch).logits, ends
+    last: Tensor = logits[np.arange(len(ends)), place]
+    return last
 
 
 def _tests(parts: Sequence[Part], rules: Rules) -> dict[Criterion, Callable[[Part], Tensor]]:

@@ -216,6 +216,8 @@ class OutputPlace:
 def output_at(architecture_name: str, name: str) -> OutputPlace | None:
     """What a loaded model's module writes, by the module's name; None for any other module."""
     known = next(a for a in KNOWN if a.name == architecture_name)
+    if _OTHER_TOWERS.search(name):
+        return None
     for tensor, stacked in ((name, False), (f"{name}.down_proj", True)):
         place = _place(known, tensor)
         meaning = known.stems.get(place.stem) if place else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import checkpoint
 
-from core.activity import Counter, Rules, forward
+from core.activity import Counter, Rules, forward, refuse_nan, refuse_unknown_ids
 from core.hooks import Layer, Neurons, Part, tapping
 from core.loading import LoadedModel, halving
 from core.probe import Batch, ProbeSet
@@ -68,6 +69,7 @@ def attribute(
     With `rules`, neurons whose silencing would raise the loss are counted as active besides
     (−h · ∂L/∂h > 0 at a token). `pause` and `on_halved` as in `core.activity.observe`.
     """
+    refuse_unknown_ids(model, probe)
     counter = None
     if rules is not None:
         counter = Counter(neurons, probe, replace(rules, criteria=("attribution",)))
@@ -109,7 +111,7 @@ class _Sums:
 
     def add(self, found: _Found) -> None:
         for name, own in found.items():
-            self.total[name] += own.double().cpu()
+            self.total[name] += own.cpu().double()  # mps has no float64
 
     def result(self, documents: int, tokens: int) -> LayerScores:
         over = {"attribution": documents, "effect": documents, "magnitude": tokens, "mean": tokens}
@@ -131,17 +133,17 @@ def _one_batch(
         if backward:
             products[layer, part.start] = part.product.detach()
             return None
-
-        def arrived(gradient: Tensor) -> None:
-            product = products.pop((layer, part.start))
-            _add(found, layers[layer], part, product, gradient, batch, counter)
-
+        # The hook may not hold on to the part, or all layers' activations would be kept; and what
+        # it is of must be what the model goes on with.
         own: Any = part.product.view_as(part.product)
-        if own.requires_grad:
-            own.register_hook(arrived)
-        # What the hook is of must be what the model goes on with.
+        own.register_hook(partial(arrived, layer, part.start, part.tokens))
         passed_on: Tensor = own
         return passed_on
+
+    def arrived(layer: int, start: int, tokens: Tensor | None, gradient: Tensor) -> None:
+        product = products.pop((layer, start))
+        part = Part(start, product, product, tokens)
+        _add(found, layers[layer], part, gradient, batch, counter)
 
     layers = {layer.number: layer for layer in neurons.layers}
     with ExitStack() as attached:
@@ -152,6 +154,7 @@ def _one_batch(
         for layer in neurons.layers:
             attached.enter_context(_done_again(layer.module))
         total = loss(forward(model, batch).logits, batch)
+        refuse_nan(model, total)
         backward = True
         torch.autograd.backward(total)
     yield from found.items()
@@ -161,12 +164,12 @@ def _add(
     found: dict[int, _Found],
     layer: Layer,
     part: Part,
-    product: Tensor,
     gradient: Tensor,
     batch: Batch,
     counter: Counter | None,
 ) -> None:
     """Add what one part of a layer did in a batch."""
+    product = part.product
     own = found.setdefault(layer.number, _zeros(layer, product.device))
     inputs = slice(part.start, part.start + product.shape[1])
     units = slice(inputs.start // layer.group, inputs.stop // layer.group)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +200,11 @@ class _Entry:
     stop: int
 
 
+def _close(descriptors: Mapping[Path, int]) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
+
+
 def _entry(entry: Any) -> _Entry | None:
     """A tensor's entry in a safetensors header; None when it is malformed or contradicts itself."""
     try:
@@ -224,15 +230,12 @@ class _Safetensors:
         self.tensors: Mapping[str, TensorInfo] = {}
         self._spans: dict[str, _Span] = {}
         self._open: dict[Path, int] = {}
+        weakref.finalize(self, _close, self._open)
         self._lock = threading.Lock()
         tensors: dict[str, TensorInfo] = {}
         for file in files:
             self._read_header(file, tensors)
         self.tensors = tensors
-
-    def __del__(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
 
     def _read_header(self, file: Path, tensors: dict[str, TensorInfo]) -> None:
         damaged = CheckpointError(

@@ -50,21 +50,16 @@ def hamming(base: Bits, tuned: Bits) -> Hamming:
     count, width = base.shape
     a, b = base.astype(np.float32), tuned.astype(np.float32)
     # |a ⊕ b| = |a| + |b| − 2 a·b; whole numbers below 2²⁴ are exact in float32.
-    all_pairs = (a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * (a @ b.T)).astype(np.float64) / width
-    observed = np.diag(all_pairs).copy()
+    apart = (a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * (a @ b.T)).astype(np.int64)
+    own = np.diag(apart)
+    observed: NDArray[np.float64] = own / width
     if count < 2:
         return Hamming(observed, None, None, np.full(count, np.nan))
-    unlike = all_pairs.sum() - observed.sum()
-    shifted = np.array(
-        [
-            all_pairs[np.arange(count), (np.arange(count) + s) % count].mean()
-            for s in range(1, count)
-        ]
-    )
-    sd = float(shifted.std(ddof=1)) if count > 2 else None
-    return Hamming(
-        observed, unlike / (count * (count - 1)), sd, _without(all_pairs, observed, unlike)
-    )
+    baseline = float(apart.sum() - own.sum()) / (count * (count - 1) * width)
+    rows = np.arange(count)
+    shifted = [apart[rows, (rows + s) % count].mean() / width for s in range(1, count)]
+    sd = float(np.std(shifted, ddof=1)) if count > 2 else None
+    return Hamming(observed, baseline, sd, _without(apart, own))
 
 
 def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:
@@ -101,16 +96,14 @@ def _text(bits: Bits) -> bytes:
     return bits.astype(np.uint8).tobytes()
 
 
-def _without(
-    all_pairs: NDArray[np.float64], observed: NDArray[np.float64], unlike: float
-) -> NDArray[np.float64]:
-    """The ratio with each document left out."""
-    count = len(observed)
+def _without(apart: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The ratio with each document left out, from the differing neurons [S, S] of all pairs."""
+    count = len(own)
     if count < 3:
         return np.full(count, np.nan)
-    own = all_pairs.sum(0) + all_pairs.sum(1) - 2 * observed
-    baselines = (unlike - own) / ((count - 1) * (count - 2))
-    means = (observed.sum() - observed) / (count - 1)
+    # In whole numbers, so that a baseline of 0 is one.
+    unlike = apart.sum() - own.sum() - (apart.sum(0) + apart.sum(1) - 2 * own)
+    like = own.sum() - own
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios: NDArray[np.float64] = np.where(baselines > 0, means / baselines, np.nan)
+        ratios: NDArray[np.float64] = np.where(unlike > 0, like * (count - 2) / unlike, np.nan)
     return ratios

@@ -92,8 +92,9 @@ class Neurons:
         return tuple(layer.width for layer in self.layers)
 
 
-def locate(model: nn.Module, architecture_name: str) -> Neurons:
-    """The neurons of a model of this architecture. Raises FamilyError when a layer has none.
+def locate(model: nn.Module, architecture_name: str, layers: int) -> Neurons:
+    """The neurons of a model of this architecture and so many layers. Raises FamilyError when one
+    of them has none.
 
     An expert's neurons stand after those of the expert before; a shared expert's come last.
     """
@@ -113,8 +114,9 @@ def locate(model: nn.Module, architecture_name: str) -> Neurons:
             parts.append(_experts(module))
         else:
             parts.append(_dense(module, modules, name, gated=place.module == "down"))
-    if not found:
-        raise FamilyError("No MLP can be recognised in the loaded model.")
+    for number in range(layers):
+        if number not in found:
+            raise FamilyError(f"No MLP can be recognised in layer {number} of the loaded model.")
     return Neurons(tuple(_layer(n, holders[n], found[n]) for n in sorted(found)))
 
 
@@ -197,6 +199,11 @@ def _tapped_dense(layer: int, part: _Dense, taps: tuple[Tap, ...]) -> Iterator[N
     def entering(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         product: Tensor = given[0]
         flat = product.reshape(-1, product.shape[-1])
+        if part.activation is not None and not gate:
+            raise FamilyError(
+                f"The activation function of layer {layer} is computed out of sight.",
+                hint="Something has put a fused MLP in the place of the model's own.",
+            )
         own = gate.pop().reshape(flat.shape) if gate else flat
         changed = _passed(layer, Part(part.start, flat, own), taps)
         return None if changed is None else (changed.reshape(product.shape), *given[1:])

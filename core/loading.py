@@ -114,7 +114,9 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
 
     with _quiet():
         try:
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            return AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
         except Exception as error:
             raise CheckpointError(
                 f"{folder} holds no tokeniser that can be read: {_first_line(error)}",

@@ -100,7 +100,8 @@ def read(file: Path) -> list[str]:
     Raises ProbeError that names the file and the line.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not splitlines, which cuts at characters that a text may hold, such as U+2028.
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise ProbeError(f"There is no probe file {file}.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -149,7 +150,7 @@ def encoded(
         notes.append(f"{empty} documents have no tokens and are left out.")
     if context is not None and context < max_tokens and cut:
         notes.append(
-            f"probe.max_tokens is {max_tokens}, but the context of the base holds {context}."
+            f"probe.max_tokens is {max_tokens}, but the context of the models holds {context}."
         )
     if cut:
         notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
@@ -181,10 +182,10 @@ def of_examples(pairs: Iterable[tuple[str, str]], encode: Encode, context: int |
     return ProbeSet(tuple(texts), tuple(ids), tuple(starts))
 
 
-def split_otherwise(probe: ProbeSet, encode: Encode) -> int:
-    """How many documents another tokeniser would split into other tokens."""
+def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
+    """How many documents another tokeniser would split into other tokens, up to `limit` of them."""
     return sum(
-        not np.array_equal(np.asarray(encode(text), dtype=np.int64)[: len(ids)], ids)
+        not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
         for text, ids in zip(probe.texts, probe.ids, strict=True)
     )
 

@@ -102,7 +102,7 @@ class _Work:
 
         self._say(f"loading {name}")
         trusted = self.study.models.trust_remote_code
-        member = subject.models[name]
+        member, anatomy = subject.models[name], subject.family.anatomy
         base = name == "base"  # what vectors are added to must be plain weights
         with loading.loaded(
             member, self.study.run, trust_remote_code=trusted, merged=base
@@ -110,7 +110,7 @@ class _Work:
             self.placements[name] = model.placement.by_device()
             self.sink.describe({"placement": self.placements})
             session = Session(
-                subject, model, hooks.locate(model.module, subject.family.anatomy.architecture),
+                subject, model, hooks.locate(model.module, anatomy.architecture, anatomy.layers),
                 self._pause, self._say, lambda words: self.sink.warn(name, words), self.sink.load,
             )  # fmt: skip
             while ready := self._ready(name):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from core import family as families
 from core import probe as probes
 from core.checkpoint import locate
-from core.errors import CheckpointError
+from core.errors import CheckpointError, StudyError
 from core.family import Family, Member
-from core.measurement import Unit
+from core.measurement import Unit, content_key
 from core.probe import ProbeSet
 from core.study import Evaluation, Study
 
@@ -71,11 +71,16 @@ class Subject:
         """The content key of a unit that runs loaded models: their weights, how they are loaded,
         and whatever else the result depends on (JSON)."""
         run = self.study.run
-        return self.family.key(
-            analysis, version, parameters, [m for m in models if m != BASE], "all",
-            of_base=BASE in models, dtype=run.dtype, attention=run.attention, seed=run.seed,
-            **more,
-        )  # fmt: skip
+        return content_key(
+            {
+                "analysis": [analysis, version, parameters.model_dump(mode="json")],
+                "models": [[model, self.models[model].fingerprint] for model in models],
+                "dtype": run.dtype,
+                "attention": run.attention,
+                "seed": run.seed,
+                **more,
+            }
+        )
 
     def tokenizer(self) -> Any:
         """The tokeniser of all models of the study."""
@@ -89,8 +94,13 @@ class Subject:
 def open_subject(study: Study, needs: Sequence[str]) -> Subject:
     """Open what analyses with these needs look at: texts and tasks only where a model is loaded.
 
-    Raises InputError.
+    Raises InputError, StudyError.
     """
+    if "probe" in needs and study.probe is None:
+        raise StudyError(
+            "The study has no [probe], the texts on which activations are measured.",
+            hint="Give it a file, a built-in set or a task.",
+        )
     family = families.open_family(study.models)
     subject = Subject(study, family, notes=family.warnings)
     if set(needs) <= {"weights"}:
@@ -109,12 +119,15 @@ def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]
     wanted = study.probe
     assert wanted is not None
     encode = _encoder(_tokenizer_folder(study, family), study)
+    members = (family.base, *family.tuned.values())
+    contexts = [c for m in members if (c := _context(m.checkpoint.config)) is not None]
+    context = min(contexts, default=None)
     found = probes.encoded(
         _texts(study),
         encode,
         documents=wanted.documents,
         max_tokens=wanted.max_tokens,
-        context=_context(family.base.checkpoint.config),
+        context=context,
     )
     doubts = [("probe", note) for note in found.notes]
     for name, member in family.tuned.items():
@@ -122,7 +135,7 @@ def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]
             own = _encoder(member.folder, study)
         except CheckpointError:
             continue  # it brings none of its own: nothing differs
-        other = probes.split_otherwise(found, own)
+        other = probes.split_otherwise(found, own, min([wanted.max_tokens, *contexts]))
         if other:
             words = f"its tokeniser splits {other} of {len(found.ids)} probe documents otherwise"
             doubts.append((name, f"{words}; it is shown the token ids of the base's."))

@@ -7,13 +7,13 @@ neurons. Imports torch only when it computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core import findings, intervals, tables
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered
 from core.registry import Analysis, Parameters
 from core.views import View
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.subject import Subject
 
 NAME, VERSION = "activation", 1
+Criterion = Literal["gate", "product", "magnitude", "attribution"]
 DEFAULT = "gate"
 BEGINNING = 96
 """Characters of a document that are kept to tell it by."""
@@ -34,7 +35,7 @@ class ActivationParameters(Parameters):
     document's pattern has a neuron on; `scores`: also how much each neuron matters to predicting
     the probe set, by a backward pass."""
 
-    criteria: tuple[Literal["gate", "product", "magnitude", "attribution"], ...] = Field(
+    criteria: Annotated[tuple[Criterion, ...], AfterValidator(ordered)] = Field(
         default=("gate",), min_length=1
     )
     epsilon: float = Field(default=0.01, ge=0, lt=1)
@@ -52,21 +53,23 @@ def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
     for model in subject.models:
         if forward:
             own = p.model_copy(update={"criteria": forward, "scores": False})
-            units.append(_unit(subject, own, model, f"activations of {model}"))
+            options = {"scores": False, "patterns": True}
+            units.append(_unit(subject, own, model, f"activations of {model}", options))
         if backward or p.scores:
             own = p.model_copy(update={"criteria": backward, "scores": True})
-            units.append(_unit(subject, own, model, f"neuron scores of {model}", scores=True))
+            options = {"scores": True, "patterns": bool(backward)}
+            units.append(_unit(subject, own, model, f"neuron scores of {model}", options))
     return units
 
 
-def _unit(subject: Subject, own: Any, model: str, label: str, *, scores: bool = False) -> Unit:
+def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str, Any]) -> Unit:
     assert subject.study.probe is not None
     key = subject.key(
         NAME, VERSION, own, [model], probe=subject.probed.fingerprint,
         token=subject.study.probe.token,
     )  # fmt: skip
     return Unit(
-        key=key, analysis=NAME, label=label, model=model, loads=model, options={"scores": scores}
+        key=key, analysis=NAME, label=label, model=model, loads=model, options=options
     )  # fmt: skip
 
 

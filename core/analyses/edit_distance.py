@@ -36,7 +36,8 @@ def plan(subject: Subject, parameters: EditDistanceParameters) -> list[Unit]:
     """A unit for each tuned model and layer, and one over all layers of a model."""
     sources: dict[str, list[str]] = {}
     for unit in subject.planned[ACTIVATION]:
-        sources.setdefault(unit.model, []).append(unit.key)
+        if unit.options["patterns"]:
+            sources.setdefault(unit.model, []).append(unit.key)
     units = []
     for model in subject.family.tuned:
         required = (*sources[BASE], *sources[model])

@@ -1,14 +1,17 @@
-"""Brute force in float64 over the live models of transformers, independent of the program's code.
+"""Brute force over the live models of transformers, independent of the program's code.
 
 Modules are found by the attributes of the model's classes, alignment by full singular value
-decompositions with numpy.
+decompositions with numpy, neurons from an MLP's inputs and weights.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from transformers.activations import ACT2FN
 
 Matrices = dict[tuple[int, str, int | None], Any]
 """(layer, module, expert) to [weight as d_out × d_in, then biases and the like]."""
@@ -152,3 +155,154 @@ def alignment(W: Any, D: Any, energy: float = 0.9, r: int = 4, top: int = 10) ->
         "amplification": norm / np.linalg.norm(A[:, :r].T @ W @ Bt[:r].T),
         "intruders": int((np.abs(U.T @ tuned).max(axis=0) < 0.5).sum()),
     }
+
+
+@dataclass
+class Neurons:
+    """The neurons of one layer, [B, T, neurons] each; 0 at tokens that an expert does not see.
+
+    `gate` is the activation, `product` what goes into the down projection.
+    """
+
+    gate: Any
+    product: Any
+
+
+def neurons(model: Any, ids: Any, mask: Any) -> list[Neurons]:
+    """The neurons of every layer, computed from what comes into its MLP and from its weights."""
+    inputs: dict[int, Any] = {}
+    handles = []
+    for i, block in enumerate(_blocks(model)):
+        entry = getattr(block, "mlp", None) or block.fc1
+
+        def keep(module: Any, given: Any, i: int = i) -> None:
+            inputs[i] = given[0].detach()
+
+        handles.append(entry.register_forward_pre_hook(keep))
+    with torch.no_grad():
+        model(input_ids=ids, attention_mask=mask, use_cache=False)
+    for handle in handles:
+        handle.remove()
+    found = []
+    for i, block in enumerate(_blocks(model)):
+        with torch.no_grad():
+            gate, product = neurons_of(model, block, inputs[i].reshape(ids.numel(), -1))
+        found.append(Neurons(gate.reshape(*ids.shape, -1), product.reshape(*ids.shape, -1)))
+    return found
+
+
+def neurons_of(model: Any, block: Any, x: Any) -> tuple[Any, Any]:
+    """Activations and products [tokens, neurons] of an MLP for its inputs [tokens, d]."""
+    config, kind = model.config, model.config.model_type
+    names = ("hidden_activation", "hidden_act", "activation_function")
+    act = ACT2FN[next(getattr(config, n) for n in names if getattr(config, n, None))]
+    if kind in ("mixtral", "qwen2_moe", "qwen3_moe"):
+        return _of_experts(block.mlp, x, act, config)
+    if kind in ("gpt2", "gpt_neox", "opt"):
+        if kind == "gpt2":
+            raw = torch.addmm(block.mlp.c_fc.bias, x, block.mlp.c_fc.weight)
+        else:
+            raw = (block.mlp.dense_h_to_4h if kind == "gpt_neox" else block.fc1)(x)
+        h = act(raw) if kind != "opt" else torch.relu(raw)
+        return h, h
+    if kind == "phi3":
+        width = block.mlp.down_proj.in_features
+        fused = x @ block.mlp.gate_up_proj.weight.T
+        gate, up = act(fused[:, :width]), fused[:, width:]
+    else:
+        gate, up = act(x @ block.mlp.gate_proj.weight.T), x @ block.mlp.up_proj.weight.T
+    return gate, gate * up
+
+
+def routed(mlp: Any, x: Any, config: Any) -> Any:
+    """The weight of every expert at every token [tokens, experts], 0 where it is not called."""
+    shares = torch.softmax(x @ mlp.gate.weight.T, dim=-1)
+    count = config.num_experts_per_tok
+    least = shares.sort(dim=-1, descending=True).values[:, count - 1 : count]
+    kept = torch.where(shares >= least, shares, 0)
+    normed = getattr(config, "norm_topk_prob", True)
+    return kept / kept.sum(-1, keepdim=True) if normed else kept
+
+
+def _of_experts(mlp: Any, x: Any, act: Any, config: Any) -> tuple[Any, Any]:
+    """Every expert at every token; those not called are set to 0. The shared one comes last."""
+    called = (routed(mlp, x, config) > 0).to(x.dtype)
+    gates, products = [], []
+    for e in range(mlp.experts.gate_up_proj.shape[0]):
+        gate_weight, up_weight = mlp.experts.gate_up_proj[e].chunk(2)
+        gate = act(x @ gate_weight.T)
+        gates.append(gate * called[:, e : e + 1])
+        products.append(gate * (x @ up_weight.T) * called[:, e : e + 1])
+    if hasattr(mlp, "shared_expert"):
+        gate = act(x @ mlp.shared_expert.gate_proj.weight.T)
+        gates.append(gate)
+        products.append(gate * (x @ mlp.shared_expert.up_proj.weight.T))
+    return torch.cat(gates, -1), torch.cat(products, -1)
+
+
+def down_projections(model: Any) -> list[list[Any]]:
+    """The parameters that take neurons in, layer by layer (no biases)."""
+    found = []
+    for block in _blocks(model):
+        mlp = getattr(block, "mlp", block)
+        if hasattr(mlp, "experts"):
+            own = [mlp.experts.down_proj]
+            if hasattr(mlp, "shared_expert"):
+                own.append(mlp.shared_expert.down_proj.weight)
+        else:
+            names = ("down_proj", "c_proj", "dense_4h_to_h", "fc2")
+            own = [next(getattr(mlp, n) for n in names if hasattr(mlp, n)).weight]
+        found.append(own)
+    return found
+
+
+def products_with_gradients(model: Any, ids: Any, mask: Any, loss: Any) -> list[tuple[Any, Any]]:
+    """Each layer's products [B, T, neurons] and the gradient of `loss(logits)` with respect to
+    them, by plain autograd: every layer's neurons go through one tensor that keeps its gradient."""
+    kept: dict[int, Any] = {}
+    undo = [_keep_products(model, i, block, kept) for i, block in enumerate(_blocks(model))]
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    try:
+        loss(model(input_ids=ids, attention_mask=mask, use_cache=False).logits).backward()
+    finally:
+        for each in undo:
+            each()
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+    shape = (*ids.shape, -1)
+    return [
+        (kept[i].detach().reshape(shape), kept[i].grad.reshape(shape)) for i in sorted(kept)
+    ]  # fmt: skip
+
+
+def _keep_products(model: Any, i: int, block: Any, kept: dict[int, Any]) -> Any:
+    """Let a layer's MLP be computed from a tensor of products that retains its gradient."""
+    mlp = getattr(block, "mlp", None)
+    if mlp is not None and hasattr(mlp, "experts"):
+
+        def whole(hidden: Any) -> Any:
+            x = hidden.reshape(-1, hidden.shape[-1])
+            _, products = neurons_of(model, block, x)
+            products.retain_grad()
+            kept[i] = products
+            weights, out, at = routed(mlp, x, model.config), 0.0, 0
+            for e, down in enumerate(mlp.experts.down_proj):
+                out = out + weights[:, e : e + 1] * (products[:, at : at + down.shape[1]] @ down.T)
+                at += down.shape[1]
+            if hasattr(mlp, "shared_expert"):
+                share = torch.sigmoid(x @ mlp.shared_expert_gate.weight.T)
+                out = out + share * (products[:, at:] @ mlp.shared_expert.down_proj.weight.T)
+            return out.reshape(hidden.shape)
+
+        mlp.forward = whole
+        return lambda: delattr(mlp, "forward")
+    names = ("down_proj", "c_proj", "dense_4h_to_h", "fc2")
+    down = next(getattr(mlp or block, n) for n in names if hasattr(mlp or block, n))
+
+    def entering(module: Any, given: Any) -> None:
+        given[0].retain_grad()
+        kept[i] = given[0]
+
+    return down.register_forward_pre_hook(entering).remove

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers as hf
+from tokenizers import Tokenizer, processors
+from tokenizers.models import BPE
+
+from core.hooks import Neurons, locate
+from core.loading import LoadedModel, Placement
+from core.naming import KNOWN
+from core.probe import ProbeSet
 
 _COMMON: dict[str, Any] = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -57,6 +66,47 @@ def build(name: str, folder: Path, *, models: int = 1, dtype: torch.dtype = torc
         tuned.save_pretrained(folder / f"tuned{i}")
         found.append(tuned)
     return found
+
+
+@cache
+def alive(name: str, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """A random model in memory, as `core.loading` hands one out. Shared: leave it as it was."""
+    torch.manual_seed(3)
+    module = hf.AutoModelForCausalLM.from_config(CONFIGS[name](), experts_implementation="eager")
+    _randomise(module, 0.3)
+    module.to(dtype).eval().requires_grad_(False)
+    return LoadedModel(name, module, torch.device("cpu"), Placement({"": "cpu"}), module.config)
+
+
+def found_in(model: LoadedModel) -> Neurons:
+    """Where its neurons are."""
+    kind = model.config.model_type
+    architecture = next(a.name for a in KNOWN if kind in a.model_types)
+    return locate(model.module, architecture, 2)
+
+
+def probe(*lengths: int, seed: int = 0, vocabulary: int = 40) -> ProbeSet:
+    """Documents of random tokens."""
+    rng = np.random.default_rng(seed)
+    ids = tuple(rng.integers(3, vocabulary, n) for n in lengths)
+    return ProbeSet(tuple(f"document {i}" for i in range(len(ids))), ids, (1,) * len(ids))
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz ."
+
+
+def write_tokenizer(
+    folder: Path, *, letters: str = LETTERS, special: bool = True, padding: bool = False
+) -> None:
+    """A tokeniser of single letters, which drops what it doesn't know; `special` puts <s> first."""
+    names = ["<pad>", "<s>", "</s>", *letters]
+    made = Tokenizer(BPE({name: i for i, name in enumerate(names)}, []))
+    if special:
+        made.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 1)]
+        )
+    given = {"bos_token": "<s>", "eos_token": "</s>", **({"pad_token": "<pad>"} if padding else {})}
+    hf.PreTrainedTokenizerFast(tokenizer_object=made, **given).save_pretrained(folder)
 
 
 def _randomise(model: Any, size: float) -> None:

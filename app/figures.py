@@ -6,7 +6,7 @@ Owns the way from stored rows to a figure. Draws nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import registry
 from core.errors import RunError
@@ -52,6 +52,29 @@ def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
         rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
         drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
         yield Shown(analysis, view, drawn, view.finding(drawn))
+
+
+def shown_together(
+    db: Database, run: RunSummary, analysis: Analysis
+) -> Iterator[tuple[Shown, ...]]:
+    """Every view of an analysis as the figures that are read side by side.
+
+    That is one of each model where a view shows one model at a time, else the view's one figure.
+    A model of which nothing is known yet has none.
+    """
+    ranges = runs.catalogue(db, run.id, analysis.name)
+    for view in present(analysis.views, ranges):
+        first = default_choice(view, ranges)
+        models = ranges.models if "model" in view.selectors else (first.model,)
+        found = []
+        for model in models:
+            choice = replace(first, model=model)
+            rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
+            if rows:
+                drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
+                found.append(Shown(analysis, view, drawn, view.finding(drawn)))
+        if found:
+            yield tuple(found)
 
 
 def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -> list[Measurement]:

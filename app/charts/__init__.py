@@ -7,6 +7,7 @@ grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
 legends.py    which sign and colour is which series, and what a colour is worth
 names.py      how rows and columns are called, controls among them
+levels.py     intervals and chance beside the values
 scales.py     ranges, ticks, and numbers as short text
 palette.py    colours that colour-blind eyes can tell apart
 canvas.py     strokes into braille: the only module that knows plotext

@@ -12,7 +12,7 @@ from core import registry
 from core.errors import RunError
 from core.measurement import COORDINATES, Measurement
 from core.registry import Analysis
-from core.views import GROUPS, MODULES, Figure, View, default_choice, figure, present, query
+from core.views import GROUPS, MODULES, Choice, Figure, View, default_choice, figure, present, query
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -22,10 +22,11 @@ _MODULES = {name: place for place, name in enumerate(("", *MODULES, *GROUPS))}
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A view's figure, and what it says in one sentence (nothing, where one can't tell)."""
+    """A view's figure under a choice, and what it says in one sentence, if that can be told."""
 
     analysis: Analysis
     view: View
+    choice: Choice
     figure: Figure
     finding: str
 
@@ -51,7 +52,7 @@ def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
         choice = default_choice(view, ranges)
         rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
         drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
-        yield Shown(analysis, view, drawn, view.finding(drawn))
+        yield Shown(analysis, view, choice, drawn, view.finding(drawn))
 
 
 def shown_together(
@@ -72,7 +73,7 @@ def shown_together(
             rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
             if rows:
                 drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
-                found.append(Shown(analysis, view, drawn, view.finding(drawn)))
+                found.append(Shown(analysis, view, choice, drawn, view.finding(drawn)))
         if found:
             yield tuple(found)
 

@@ -38,8 +38,8 @@ def plates(together: Sequence[Shown]) -> Iterator[tuple[str, Sheet]]:
     scale = scale_of(*(each.figure for each in together))
     for each in together:
         name = f"{each.analysis.name}-{each.view.key}"
-        if "model" in each.view.selectors and not isinstance(each.figure, Lines):
-            name += f"-{each.figure.model}"
+        if "model" in each.view.selectors:
+            name += f"-{each.choice.model}"
         with styled():
             drawn = draw(each.figure, each.view.kind, scale)
         yield name, drawn

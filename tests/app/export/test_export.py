@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
-from app import worker
 from app.export.folder import FORMATS, export
 from app.export.report import escaped
 from core import registry
 from core.errors import RunError, StudyError
 from core.measurement import COLUMNS, COORDINATES
-from core.study import read
 from storage import runs
-from storage.database import Database, open_database
-from tests.app.families import write_family
-
-
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database with one finished run."""
-    folder = tmp_path_factory.mktemp("run")
-    opened = open_database(str(folder / "x.db"))
-    study = read(write_family(folder, name="<b>tiny</b> | *x*"))
-    worker.work(opened, runs.create_run(opened, study, registry.names()))
-    yield opened
-    opened.close()
+from storage.database import Database
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -68,6 +54,27 @@ def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> Non
     assert [row["metric"] for row in rows if row["layer"] == "0"]
 
 
+def test_the_parquet_file_is_the_csv_with_types(db: Database, tmp_path: Path) -> None:
+    export(db, "latest", tmp_path, ["csv", "parquet"])
+    table = parquet.read_table(tmp_path / "measurements.parquet")
+    assert tuple(table.column_names) == COLUMNS
+    types = {field.name: str(field.type) for field in table.schema}
+    assert {types[name] for name in ("layer", "expert", "head")} == {"int32"}
+    assert types["n"] == "int64"
+    assert {types[name] for name in COLUMNS[COLUMNS.index("value") :] if name != "n"} == {"double"}
+    assert {types[name] for name in ("analysis", "metric", "model", "setting")} == {"string"}
+    rows = table.to_pylist()
+    assert rows == [_typed(row, types) for row in _rows(tmp_path / "measurements.csv")]
+    assert any(row["layer"] is None and row["reference"] is None for row in rows)
+    groups = parquet.ParquetFile(tmp_path / "measurements.parquet").num_row_groups
+    assert groups == len(registry.names())
+
+
+def _typed(row: dict[str, str], types: dict[str, str]) -> dict[str, str | float | None]:
+    read = {"int32": int, "int64": int, "double": float, "string": str}
+    return {name: read[types[name]](text) if text else None for name, text in row.items()}
+
+
 def test_two_exports_are_the_same(db: Database, tmp_path: Path) -> None:
     export(db, "latest", tmp_path / "a")
     export(db, "latest", tmp_path / "b")
@@ -100,7 +107,7 @@ def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> No
 def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path) -> None:
     export(db, "latest", tmp_path, ["md"])
     text = (tmp_path / "report.md").read_text()
-    assert text.startswith("# &lt;b&gt;tiny&lt;/b&gt; \\| \\*x\\*\n")
+    assert text.startswith("# &lt;b&gt;tiny&lt;/b&gt; \\| \\*x\\* &lt;script&gt;")
     assert "## Findings" in text
     assert "chance" in text
     assert "```text\n" in text
@@ -143,4 +150,4 @@ def test_what_can_not_be_written_is_one_error(db: Database, tmp_path: Path) -> N
     with pytest.raises(StudyError, match="no format 'cvs'") as wrong:
         export(db, "latest", tmp_path, ["cvs"])
     assert "csv" in wrong.value.hint
-    assert set(FORMATS) == {"csv", "json", "md"}
+    assert set(FORMATS) == {"csv", "json", "parquet", "md", "html", "svg", "png"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.charts.canvas import cell_of
-from app.charts.scales import shown, ticks, whole_ticks
+from app.charts.scales import shown, ticks
 from core.views import Lines
 
 
@@ -55,10 +55,11 @@ def x_axis(figure: Lines, frame: Frame) -> tuple[str, str]:
     """The line below the canvas and the numbers below that."""
     low, high = frame.x_range
     most = max(2, frame.width // 6)
+    whole = [t for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
     axis, numbers = ["─"] * frame.width, [" "] * (frame.width + 1)
     free = 0
-    for x in whole_ticks(low, high, most):
-        label = str(x)
+    for x in whole:
+        label = str(int(x))
         column = frame.column(x) - frame.left
         start = min(max(0, column - (len(label) - 1) // 2), frame.width - len(label))
         if start >= free:

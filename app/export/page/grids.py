@@ -28,7 +28,10 @@ from core.views import Cell, Grid
 ROW, LEAST_ROW = 24, 9
 MOST = 520
 """The height of a tall heat map's rows together."""
-WIDEST, NARROWEST = 52, 18
+LEAST_NUMBER = 13
+"""The height of a row that still has room for numbers."""
+WIDEST, WIDEST_BARE, NARROWEST = 52, 34, 18
+"""The width of a column, and of one without numbers."""
 ROOM = 430
 """What a grid may take before its numbers are left out."""
 WIDE = 760
@@ -67,14 +70,22 @@ def layout(figure: Grid) -> Layout:
     columns = max(1, len(figure.columns))
     row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
     wanted = longest * 6.1 + 5
-    numbers = row == ROW and label + wanted * columns <= WIDE
-    cell = min(WIDEST, max(wanted, (ROOM - label) / columns)) if numbers else NARROWEST
+    numbers = row >= LEAST_NUMBER and label + wanted * columns <= WIDE
+    even = (ROOM - label) / columns
+    cell = min(WIDEST, max(wanted, even)) if numbers else min(WIDEST_BARE, max(NARROWEST, even))
     names = shapes.across(column_names(figure))
     turned = names > cell - 4
     head = names * 0.66 + 14 if turned else 20
-    last = shapes.across(column_names(figure)[-1:])
-    overhang = max(4.0, last * 0.77 + 12 - cell / 2) if turned else 4.0
+    overhang = _overhang(figure, cell) if turned else 4.0
     return Layout(label, cell, row, head, overhang, turned, numbers)
+
+
+def _overhang(figure: Grid, cell: float) -> float:
+    """How far names that rise to the right reach beyond the last column."""
+    names = list(enumerate(reversed(column_names(figure))))
+    return max(
+        [4.0, *(shapes.across([name]) * 0.77 + 12 - (at + 0.5) * cell for at, name in names)]
+    )
 
 
 def _names(figure: Grid, size: Layout) -> Iterator[Markup]:
@@ -145,5 +156,5 @@ def _legend(figure: Grid, scale: Scale, size: Layout, y: float) -> Iterator[Mark
         yield shapes.box(x + at * 1.5, y, 3.4, 12, step(scale.signed, at))
     x += STEPS * 1.5 + 8
     yield shapes.words(x, y + 10, high, "quiet")
-    notes = " · ".join(grid_notes(figure, dense=not size.numbers))
+    notes = ", ".join(grid_notes(figure, dense=not size.numbers))
     yield shapes.words(0, y + 28, notes, "quiet")

@@ -13,9 +13,10 @@ from app.charts.palette import GLYPHS
 from app.charts.scales import exact
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
+from app.text import plain
 from core.views import Cell
 
-CHARACTER = 6.6
+CHARACTER = 6.9
 """About how wide a character of a chart's text is."""
 LONGEST_NAME = 22
 LEAST = 0.8
@@ -88,8 +89,9 @@ def number(text: str) -> str:
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name, cut where it is long."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    """A name made harmless, and cut where it is long."""
+    shown = plain(name)
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def across(names: Iterable[str]) -> float:

@@ -47,6 +47,8 @@ ROW, LEAST_ROW = 0.2, 0.06
 """Inches: a row with room for its number, and one of many."""
 MOST = 5.0
 """Inches: what the rows of a tall heat map take together."""
+BARE = 0.12
+"""Inches: the narrowest cell without a number that a column of a paper may have."""
 BAR = 0.55
 """Inches: the colour bar with its numbers."""
 
@@ -79,7 +81,7 @@ def draw(figure: Grid, scale: Scale) -> Sheet:
     if figure.row_name != figure.column_name:
         axes.set_ylabel(written(figure.row_name))
     notes = grid_notes(figure, dense=not size.digits)
-    axes.set_xlabel(" · ".join(notes), color=FAINT, size=SMALL - 1)
+    axes.set_xlabel(", ".join(notes), color=FAINT, size=SMALL - 1)
     return drawn
 
 
@@ -100,9 +102,10 @@ def layout(figure: Grid) -> Layout:
         if width == COLUMN:
             cell = min(cell, 0.6)
         size = min(6.0, cell * 72 / (longest * 0.64), row * 72 * 0.6)
-        if size >= SMALLEST or row < ROW:
-            break
-    return Layout(width, cell, row, size if size >= SMALLEST else 0.0)
+        if size >= SMALLEST:
+            return Layout(width, cell, row, size)
+    bare = min(0.6, (COLUMN - label - BAR - 0.3) / columns)
+    return Layout(COLUMN, bare, row, 0.0) if bare >= BARE else Layout(PAGE, cell, row, 0.0)
 
 
 def _turned(figure: Grid, size: Layout) -> bool:

@@ -168,7 +168,7 @@ def _numbers(figure: Grid, axes: Axes, scale: Scale, size: Layout) -> None:
             axes.text(
                 j + 0.5, i + 0.5, words, color=shade, size=size.digits or SMALLEST,
                 ha="center", va="center_baseline" if size.digits else "center",
-            )  # fmt: skip
+            ).set_in_layout(False)  # fmt: skip
 
 
 def _coloured(cell: Cell | None) -> bool:

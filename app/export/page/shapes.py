@@ -103,21 +103,21 @@ def sign(index: int, control: bool, x: float, y: float) -> Markup:
     """The sign of a series at a place: the shapes of palette.GLYPHS."""
     if control:
         return tag("circle", cx=x, cy=y, r=1.8, class_="full")
-    shape = "●■▲◆"
     glyph = GLYPHS[index % len(GLYPHS)]
-    full = glyph in shape or glyph == "▼"
-    class_ = "full" if full else "open"
-    kind = {"○": "●", "□": "■", "△": "▲", "◇": "◆"}.get(glyph, glyph)
-    if kind == "●":
+    shape, class_ = _FILLED.get(glyph, glyph), "open" if glyph in _FILLED else "full"
+    if shape == "●":
         return tag("circle", cx=x, cy=y, r=3.4, class_=class_)
-    if kind == "■":
-        return tag("rect", x=x - 3, y=y - 3, width=6, height=6, class_=class_)
-    corners = {
-        "▲": ((0, -4), (4, 3), (-4, 3)),
-        "▼": ((0, 4), (4, -3), (-4, -3)),
-        "◆": ((0, -4.4), (4.4, 0), (0, 4.4), (-4.4, 0)),
-    }[kind]
-    return path([(x + dx, y + dy) for dx, dy in corners], class_, closed=True)
+    return path([(x + dx, y + dy) for dx, dy in _CORNERS[shape]], class_, closed=True)
+
+
+_FILLED = {"○": "●", "□": "■", "△": "▲", "◇": "◆"}
+"""Open signs, and the filled ones of the same shape."""
+_CORNERS = {
+    "■": ((-3, -3), (3, -3), (3, 3), (-3, 3)),
+    "▲": ((0, -4), (4, 3), (-4, 3)),
+    "▼": ((0, 4), (4, -3), (-4, -3)),
+    "◆": ((0, -4.4), (4.4, 0), (0, 4.4), (-4.4, 0)),
+}
 
 
 def legend(entries: Iterable[tuple[Markup, str]]) -> Markup:

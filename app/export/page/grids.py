@@ -66,7 +66,7 @@ def layout(figure: Grid) -> Layout:
     """The roomiest sizes with which a grid fits."""
     write = formatter(shown(figure), figure.signed)
     longest = max((len(write(value)) for value in shown(figure)), default=3) + 1
-    label = shapes.across((figure.row_name, *row_names(figure))) + 10
+    label = shapes.across((*_corner(figure), *row_names(figure))) + 10
     columns = max(1, len(figure.columns))
     row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
     wanted = longest * 6.1 + 5
@@ -75,7 +75,7 @@ def layout(figure: Grid) -> Layout:
     cell = min(WIDEST, max(wanted, even)) if numbers else min(WIDEST_BARE, max(NARROWEST, even))
     names = shapes.across(column_names(figure))
     turned = names > cell - 4
-    head = names * 0.66 + 14 if turned else 20
+    head = max(names * 0.66 + 14 if turned else 20, 8 + 13 * len(_corner(figure)))
     overhang = _overhang(figure, cell) if turned else 4.0
     return Layout(label, cell, row, head, overhang, turned, numbers)
 
@@ -88,14 +88,22 @@ def _overhang(figure: Grid, cell: float) -> float:
     )
 
 
+def _corner(figure: Grid) -> tuple[str, ...]:
+    """What rows and columns are, unless they are the same."""
+    if figure.row_name == figure.column_name:
+        return ()
+    return f"{figure.row_name} ↓", f"{figure.column_name} →"
+
+
 def _names(figure: Grid, size: Layout) -> Iterator[Markup]:
     every = max(1, math.ceil(13 / size.row))
     for i in range(0, len(figure.rows), every):
         quiet = "quiet" if is_control_row(figure, i) else None
         y = size.head + (i + 0.5) * size.row + 4
         yield shapes.words(size.label - 6, y, shapes.short(row_names(figure)[i]), quiet, "end")
-    if figure.row_name != figure.column_name:
-        yield shapes.words(size.label - 6, size.head - 7, figure.row_name, "quiet", "end")
+    for at, name in enumerate(_corner(figure)):
+        y = size.head - 7 - 13 * at
+        yield shapes.words(size.label - 6, y, shapes.short(name), "quiet", "end")
     for j, name in enumerate(column_names(figure)):
         quiet = "quiet" if is_control_column(figure, j) else None
         x, y = size.label + (j + 0.5) * size.cell, size.head - 7

@@ -32,7 +32,6 @@ from app.export.paper.sheet import (
     INK,
     PAGE,
     PALETTE,
-    SMALL,
     SMALLEST,
     across,
     hushed,
@@ -68,8 +67,7 @@ def draw(figure: Grid, scale: Scale) -> Sheet:
     size = layout(figure)
     turned = _turned(figure, size)
     names = max((across(name) for name in map(named, column_names(figure))), default=0.0)
-    below = 0.7 * names if turned else 0.2
-    drawn = sheet(size.width, len(figure.rows) * size.row + below + 0.75)
+    drawn = sheet(size.width, len(figure.rows) * size.row + (0.7 * names if turned else 0.2) + 0.85)
     axes = drawn.subplots()
     hushed(axes)
     axes.set_title(written(figure.title))
@@ -78,10 +76,11 @@ def draw(figure: Grid, scale: Scale) -> Sheet:
     _names(figure, axes, size, turned)
     _fill(figure, axes, scale, size)
     _numbers(figure, axes, scale, size)
+    below = [", ".join(grid_notes(figure, dense=not size.digits))]
     if figure.row_name != figure.column_name:
         axes.set_ylabel(written(figure.row_name))
-    notes = grid_notes(figure, dense=not size.digits)
-    axes.set_xlabel(", ".join(notes), color=FAINT, size=SMALL - 1)
+        below.insert(0, figure.column_name)
+    axes.set_xlabel("\n".join(written(line) for line in below if line))
     return drawn
 
 

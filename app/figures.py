@@ -1,23 +1,52 @@
-"""The figures of a run under the choices that they open with, for prints and reports.
+"""The figures of a run under a choice, for screens, prints and reports alike.
 
-Owns the way from stored rows to a figure. Draws nothing.
+Owns the way from stored rows and arrays to a figure. Draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args
 
 from core import registry
 from core.errors import RunError
+from core.figures import Figure, Grid, Lines, Scatter
+from core.layout import figure
 from core.measurement import COORDINATES, Measurement
 from core.registry import Analysis
-from core.views import GROUPS, MODULES, Choice, Figure, View, default_choice, figure, present, query
+from core.views import (
+    GROUPS,
+    MODULES,
+    Arrays,
+    Catalogue,
+    Choice,
+    Kind,
+    View,
+    default_choice,
+    options,
+    present,
+    query,
+    settled,
+)
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _MODULES = {name: place for place, name in enumerate(("", *MODULES, *GROUPS))}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A view's figure under a choice, with what the run ranges over."""
+
+    choice: Choice
+    catalogue: Catalogue
+    figure: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +58,12 @@ class Shown:
     choice: Choice
     figure: Figure
     finding: str
+
+    @property
+    def name(self) -> str:
+        """What a file of this figure is called: no other of the run has that name."""
+        model = f"-{self.choice.model}" if "model" in self.view.selectors else ""
+        return f"{self.analysis.name}-{self.view.key}{model}"
 
 
 def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...]:
@@ -45,37 +80,44 @@ def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...
     return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
 
 
+def drawn(
+    db: Database, run_id: str, analysis: Analysis, view: View, choice: Choice | None = None
+) -> Drawn:
+    """The figure of a view under a choice (none: the one it opens with), which settles first on
+    values that there are."""
+    return _drawn(db, run_id, analysis, view, choice, runs.catalogue(db, run_id, analysis.name))
+
+
 def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
     """Every view of an analysis, under its default choice."""
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
-        choice = default_choice(view, ranges)
-        rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
-        drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
-        yield Shown(analysis, view, choice, drawn, view.finding(drawn))
+        yield _told(analysis, view, _drawn(db, run.id, analysis, view, None, ranges))
 
 
 def shown_together(
-    db: Database, run: RunSummary, analysis: Analysis
+    db: Database, run: RunSummary, analysis: Analysis, kinds: Collection[Kind] = KINDS
 ) -> Iterator[tuple[Shown, ...]]:
-    """Every view of an analysis as the figures that are read side by side.
+    """Every view of an analysis, of these kinds, as the figures that are read side by side.
 
-    That is one of each model where a view shows one model at a time, else the view's one figure.
-    A model of which nothing is known yet has none.
+    That is one of each model where a view shows one model at a time, else the view's one figure;
+    those in which nothing was measured are left out.
     """
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
+        if view.kind not in kinds:
+            continue
         first = default_choice(view, ranges)
-        models = ranges.models if "model" in view.selectors else (first.model,)
-        found = []
-        for model in models:
-            choice = replace(first, model=model)
-            rows = runs.measurements(db, run.id, analysis.name, query(view, choice))
-            if rows:
-                drawn = figure(view, choice, rows, ranges, analysis.metric(choice.measure))
-                found.append(Shown(analysis, view, choice, drawn, view.finding(drawn)))
-        if found:
-            yield tuple(found)
+        models = [first.model]
+        if "model" in view.selectors:
+            models = [str(m) for m in options(view, "model", first, ranges)]
+        found = [
+            _told(analysis, view, _drawn(db, run.id, analysis, view, choice, ranges))
+            for choice in (replace(first, model=model) for model in models)
+        ]
+        held = tuple(each for each in found if _holds(each.figure))
+        if held:
+            yield held
 
 
 def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -> list[Measurement]:
@@ -93,6 +135,54 @@ def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -
         )  # fmt: skip
 
     return sorted(rows, key=key)
+
+
+def _told(analysis: Analysis, view: View, made: Drawn) -> Shown:
+    return Shown(analysis, view, made.choice, made.figure, view.finding(made.figure))
+
+
+def _holds(figure: Figure) -> bool:
+    """Is there anything in it?"""
+    if isinstance(figure, Lines):
+        return any(panel.series for panel in figure.panels)
+    if isinstance(figure, Grid):
+        return any(cell is not None for row in figure.cells for cell in row)
+    return bool(figure.points if isinstance(figure, Scatter) else figure.rows)
+
+
+def _drawn(
+    db: Database,
+    run_id: str,
+    analysis: Analysis,
+    view: View,
+    choice: Choice | None,
+    ranges: Catalogue,
+) -> Drawn:
+    if choice is None:
+        choice = default_choice(view, ranges)
+    else:
+        choice = settled(view, choice, ranges)
+    rows = runs.measurements(db, run_id, analysis.name, query(view, choice, ranges))
+    spec = analysis.metric(choice.measure)
+    arrays = _arrays(db, run_id, analysis.name)
+    return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec, arrays))
+
+
+def _arrays(db: Database, run_id: str, analysis: str) -> Arrays:
+    """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
+    known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
+
+    def read(
+        name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
+    ) -> Mapping[str, NDArray[Any]] | None:
+        if not known:
+            for found in runs.artifacts(db, run_id, analysis):
+                at = (found.name, found.model, found.reference, found.layer, found.task)
+                known[at] = found
+        wanted = known.get((name, model, reference, layer, task))
+        return runs.arrays(db, wanted) if wanted is not None else None
+
+    return read
 
 
 _NULLABLE = ("layer", "expert", "head")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from core.figures import Cell, Figure, Grid, Lines
 from core.naming import GROUP_OF
-from core.views import Cell, Figure, Grid, Lines
 
 
 def of_sizes(figure: Figure) -> str:
@@ -45,8 +45,8 @@ def of_largest(figure: Figure) -> str:
         return ""
     most, least = max(values), min(values)
     return (
-        f"{figure.model}: largest in {most[2]} of layer {most[1]} ({most[0]:.3g}), smallest in "
-        f"{least[2]} of layer {least[1]} ({least[0]:.3g})."
+        f"{figure.chosen['model']}: largest in {most[2]} of layer {most[1]} ({most[0]:.3g}), "
+        f"smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
     )
 
 
@@ -79,8 +79,8 @@ def of_alignment(figure: Figure) -> str:
         return "No update can be held against the base's directions here."
     most, least = max(values), min(values)
     return (
-        f"{figure.model} keeps most to the base's directions in {most[2]} of layer {most[1]} "
-        f"({most[0]:+.2f} beyond chance), least in {least[2]} of layer {least[1]} "
+        f"{figure.chosen['model']} keeps most to the base's directions in {most[2]} of layer "
+        f"{most[1]} ({most[0]:+.2f} beyond chance), least in {least[2]} of layer {least[1]} "
         f"({least[0]:+.2f})."
     )
 

@@ -1,331 +1,428 @@
-"""Pictures as data: which measurements a figure shows and how they are laid out, never how drawn.
+"""Pictures as declarations: which measurements a figure shows, and what the user may step through.
 
-An analysis declares its views. `query` says which measurements a view needs under a choice,
-`figure` lays those out as `Lines` or a `Grid`. Screens and exporters draw figures, one way a kind.
-Refuses to know of databases, terminals and files.
+An analysis declares its views. `query` says which measurements a view needs under a choice;
+`core.layout` makes the figure of them. Refuses to know of databases, terminals and files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from core.figures import Figure, Table
 from core.measurement import Measurement, MetricSpec
 
-Reading = Literal["raw", "chance", "excess"]
-Kind = Literal["curves", "matrix", "heatmap", "bars"]
-Selector = Literal["model", "layer", "module"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+Reading = Literal["raw", "chance", "excess"]
+Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table"]
+Coordinate = Literal["model", "reference", "layer", "module", "task", "setting", "metric_of"]
+Selector = Literal[Coordinate, "against"]
+"""What the user steps through: a coordinate, or the other value that a scatter is drawn against."""
+
+Value = str | int | None
+Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
+
+COORDINATES: tuple[Coordinate, ...] = (
+    "model", "reference", "layer", "module", "task", "setting", "metric_of",
+)  # fmt: skip
 MODULES = (
     "q", "k", "v", "o", "gate", "up", "fc_in", "down", "fc_out",
     "router", "norm", "embedding", "unembedding",
 )  # fmt: skip
 GROUPS = ("attention", "mlp", "blocks", "all")
 
+_AXES: dict[str, tuple[Coordinate, Coordinate]] = {
+    "matrix": ("model", "reference"),
+    "heatmap": ("layer", "module"),
+    "bars": ("model", "module"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A declared picture. `measures` are the metrics the user may switch between, first = default.
+    """A declared picture.
 
-    `excess` maps a measure to the metric that holds its excess over chance. `selectors` are the
-    coordinates the user steps through one value at a time. `finding` turns the figure under the
-    default choice into one plain sentence. A view of a `setting` shows the measurements taken
-    under it, and only exists where there are any.
+    curves:  a line each value of `series` over `x`, in a panel for each of `panels` (values of
+             `panel_by`; none: one panel). `with_chance` adds to each line its chance level, as a
+             faint line that `chance_name` names
+    matrix:  models × models; `rows` and `columns` say by which coordinates
+    heatmap: `rows` × `columns`, or what `place` reads out of a measurement: (row, column), or None
+             for one that has no place. Of `points` it takes all values then
+    bars:    a bar each value of `columns` (or of `panels`) in a group each value of `rows`
+    scatter: a point each value of `points`: the measure at one value of `across` against that at
+             another, both steppable. `group` tells kinds of points apart by their names
+    table:   whatever `tabulate` makes of measurements and arrays, in one of `orders`
 
-    curves:  x = layer, a series a model, a panel for each of `panels` (modules or groups)
-    matrix:  rows = model, columns = reference; one module (and layer) at a time
-    heatmap: rows = layer, columns = module; one model at a time
-    bars:    a bar for each of `panels` in a group a model, over all layers
+    `measures` are the metrics the user may switch between, first = default; none: whatever the
+    run measured. `excess` maps a measure to the metric that holds its excess over chance. `finding`
+    turns the figure under the default choice into one plain sentence. `marks` sets cells apart,
+    for what `mark_name` says.
+
+    `selectors` are the coordinates the user steps through one value at a time, the later ones
+    among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
+    the value of a coordinate once and for all. Of `free` coordinates any value is taken, or none.
+    A coordinate that no field mentions must be absent. `only` narrows a coordinate to the values
+    for which it is true. An `optional` view exists only where something was measured for it.
+    `names` says coordinates in words where others are better.
     """
 
     key: str
     kind: Kind
     title: str
     caption: str
-    measures: tuple[str, ...]
-    finding: Callable[[Figure], str]
-    excess: dict[str, str] | None = None
-    selectors: tuple[Selector, ...] = ()
-    panels: tuple[str, ...] = ()
+    finding: Callable[[Any], str]
+    measures: tuple[str, ...] = ()
+    excess: Mapping[str, str] | None = None
     reading: Reading = "raw"
-    module: str = ""
+    selectors: tuple[Coordinate, ...] = ()
+    opens: Mapping[Coordinate, Value] = field(default_factory=dict)
+    fixed: Mapping[Coordinate, Value] = field(default_factory=dict)
+    free: tuple[Coordinate, ...] = ()
+    only: Mapping[Coordinate, Callable[[Any], bool]] = field(default_factory=dict)
+    optional: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    rows: Coordinate | None = None
+    columns: Coordinate | None = None
+    place: Callable[[Measurement], tuple[Any, Any] | None] | None = None
+    place_names: tuple[str, str] = ("", "")
+    x: Coordinate = "layer"
+    series: Coordinate = "model"
+    panel_by: Coordinate = "module"
+    panels: tuple[str, ...] = ()
+    with_chance: bool = False
+    chance_name: str = "chance"
+    points: Coordinate = "setting"
+    across: Coordinate = "task"
+    group: Callable[[str], str] | None = None
+    x_guides: tuple[float, ...] = ()
+    y_guides: tuple[float, ...] = ()
+    marks: Callable[[Any], Figure] | None = None
+    mark_name: str = ""
+    tabulate: Callable[[Tabulation], Table] | None = None
+    orders: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> tuple[Coordinate, Coordinate]:
+        """The coordinates of the rows and of the columns of a grid."""
+        rows, columns = _AXES.get(self.kind, ("model", "module"))
+        return self.rows or rows, self.columns or columns
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        """The coordinates whose values stand side by side in the figure."""
+        if self.kind == "curves":
+            return (self.x, self.series, *((self.panel_by,) if self.panels else ()))
+        if self.kind == "scatter":
+            return self.points, self.across
+        if self.kind == "table":
+            return ()
+        return (self.points,) if self.place else self.axes
+
+    @property
+    def steppers(self) -> tuple[Selector, ...]:
+        """What the user steps through, in the order in which choices hang on one another."""
+        if self.kind != "scatter":
+            return self.selectors
+        own = (self.across,) if self.across not in self.selectors else ()
+        return (*self.selectors, *own, "against")
+
+    def word(self, coordinate: str) -> str:
+        """What a coordinate is called for people."""
+        return self.names.get(coordinate) or _WORDS.get(coordinate, coordinate)
+
+
+class Combination(NamedTuple):
+    """Which values of the coordinates but layer and module were measured together."""
+
+    metric: str
+    model: str = ""
+    reference: str = ""
+    task: str = ""
     setting: str = ""
+    metric_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What a run's measurements range over; `controls` are the models in the role of a control."""
+    """What a run's measurements of an analysis range over, each in its order.
 
-    models: tuple[str, ...]
-    layers: tuple[int, ...]
-    modules: tuple[str, ...]
+    `models` are those of the study, the base before them where it was measured; all others are
+    the values that occur. `overall`: are there rows over all layers? `controls` are the models in
+    the role of a control. No `combinations` at all means that everything may go with everything.
+    """
+
+    models: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    modules: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    metrics_of: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    overall: bool = True
     controls: frozenset[str] = frozenset()
-    settings: frozenset[str] = frozenset()
+    combinations: frozenset[Combination] = frozenset()
+
+    def values(self, coordinate: Coordinate) -> tuple[Any, ...]:
+        """The values of a coordinate, in order; absence is none of them."""
+        found: tuple[Any, ...] = getattr(self, _PLURALS[coordinate])
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the user has selected in a view. `layer` None is "over all layers"."""
+    """What the user has selected in a view. `layer` None is "over all layers".
+
+    `against` is the value of a scatter's other axis, `order` how a table is sorted.
+    """
 
     measure: str
     reading: Reading = "raw"
     model: str = ""
+    reference: str = ""
     layer: int | None = None
     module: str = ""
+    task: str = ""
+    setting: str = ""
+    metric_of: str = ""
+    against: Value = ""
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which measurements a figure needs. None means any; rows of single heads and experts never."""
+    """Which measurements a figure needs; rows of single heads and experts never.
+
+    Of each coordinate: anything, any value but absence ("" or None), absence, or one of these.
+    """
 
     metrics: tuple[str, ...]
-    layers: Literal["each", "none"] | int
-    models: tuple[str, ...] | None = None
-    modules: tuple[str, ...] | None = None
-    setting: str = ""
+    model: Wanted = "any"
+    reference: Wanted = "any"
+    layer: Wanted = "any"
+    module: Wanted = "any"
+    task: Wanted = "any"
+    setting: Wanted = "any"
+    metric_of: Wanted = "any"
 
     def matches(self, row: Measurement) -> bool:
         """Is this row one of those asked for?"""
-        if row.head is not None or row.expert is not None or row.setting != self.setting:
+        if row.head is not None or row.expert is not None or row.metric not in self.metrics:
             return False
-        layer = {"each": row.layer is not None, "none": row.layer is None}.get(
-            str(self.layers), row.layer == self.layers
-        )
-        return (
-            layer
-            and row.metric in self.metrics
-            and (self.models is None or row.model in self.models)
-            and (self.modules is None or row.module in self.modules)
-        )
+        return all(_fits(getattr(row, c), getattr(self, c), absence(c)) for c in COORDINATES)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One measured value as a figure shows it. `shown` is what the chosen reading draws."""
+class Arrays(Protocol):
+    """A run's arrays of the view's analysis, read when asked for; None where there are none."""
 
-    shown: float | None
-    value: float | None
-    chance: float | None = None
-    chance_sd: float | None = None
-    excess: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A line: its x values (layers) and cells, in order; `control` draws it as the null band."""
-
-    name: str
-    xs: tuple[int, ...]
-    cells: tuple[Cell, ...]
-    control: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One chart of a `Lines` figure."""
-
-    title: str
-    series: tuple[Series, ...]
+    def __call__(
+        self,
+        name: str,
+        *,
+        model: str = "",
+        reference: str = "",
+        layer: int | None = None,
+        task: str = "",
+    ) -> Mapping[str, NDArray[Any]] | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
-    """A figure of curves: panels side by side with shared axes."""
+class Tabulation:
+    """What a table is made of: the choice, the rows that its query asked for, and arrays."""
 
-    title: str
-    measure: str
-    unit: str
-    x_label: str
-    panels: tuple[Panel, ...]
-    signed: bool = False
-    empty: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """A figure of rows and columns: a matrix, a heat map, or groups of bars.
-
-    `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
-    undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `controls` are
-    the rows and columns of models in the role of a control; `model` is whose figure it is, where
-    it is of one model.
-    """
-
-    title: str
-    measure: str
-    unit: str
-    row_name: str
-    column_name: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    cells: tuple[tuple[Cell | None, ...], ...]
-    signed: bool = False
-    empty: str = ""
-    controls: frozenset[str] = frozenset()
-    model: str = ""
-
-
-Figure = Lines | Grid
+    choice: Choice
+    catalogue: Catalogue
+    rows: tuple[Measurement, ...]
+    arrays: Arrays
 
 
 def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
-    """The views that have something to show: those of a setting only where it was measured."""
-    return tuple(v for v in views if not v.setting or v.setting in catalogue.settings)
+    """The views that have something to show: optional ones only where that was measured."""
+    return tuple(
+        view
+        for view in views
+        if not view.optional or any(_concerns(view, c) for c in catalogue.combinations)
+    )
+
+
+def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
+    """The metrics that the view switches between."""
+    if view.measures:
+        return view.measures
+    found = {c.metric for c in catalogue.combinations if _concerns(view, c)}
+    return tuple(m for m in catalogue.metrics if m in found or not catalogue.combinations)
 
 
 def default_choice(view: View, catalogue: Catalogue) -> Choice:
     """The choice with which a view opens."""
-    tuned = [m for m in catalogue.models if m not in catalogue.controls] or list(catalogue.models)
-    return Choice(
-        measure=view.measures[0],
-        reading=view.reading,
-        model=tuned[0] if "model" in view.selectors and tuned else "",
-        module=view.module,
-    )
+    opens: dict[str, Any] = {k: v for k, v in view.opens.items() if k in view.steppers}
+    order = view.orders[0] if view.orders else ""
+    first = next(iter(measures(view, catalogue)), "")
+    choice = Choice(measure=first, reading=view.reading, order=order, **opens)
+    return settled(view, choice, catalogue)
 
 
-def options(view: View, selector: Selector, catalogue: Catalogue) -> tuple[str | int | None, ...]:
-    """The values that a selector steps through, in order. For layers, None is "all"."""
-    if selector == "model":
-        return catalogue.models
-    if selector == "layer":
-        return (None, *catalogue.layers)
-    return tuple(m for m in (*reversed(GROUPS), *MODULES) if m in catalogue.modules)
+def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
+    """The choice with values that exist and go together, once it is known which do."""
+    offered = measures(view, catalogue)
+    if offered and choice.measure not in offered:
+        choice = replace(choice, measure=offered[0])
+    for selector in view.steppers:
+        values = options(view, selector, choice, catalogue)
+        if values and getattr(choice, selector) not in values:
+            choice = chosen(choice, selector, _first(selector, values, catalogue))
+    return choice
 
 
-def readings(view: View, choice: Choice) -> tuple[Reading, ...]:
+def options(
+    view: View, selector: Selector, choice: Choice, catalogue: Catalogue
+) -> tuple[Value, ...]:
+    """The values that a selector steps through, in order. For layers, None is "all".
+
+    Only those that go with the measure and with what is chosen before them; all of them where
+    none does, as long as a run has measured nothing.
+    """
+    coordinate = view.across if selector == "against" else selector
+    takes = view.only.get(coordinate, lambda value: True)
+    values = [v for v in _steps(coordinate, catalogue) if v is None or takes(v)]
+    if coordinate in Combination._fields:
+        fitting = {getattr(c, coordinate) for c in _fitting(view, selector, choice, catalogue)}
+        values = [v for v in values if v in fitting] or values
+    if selector == "against":
+        values = [v for v in values if v != getattr(choice, coordinate)]
+    return tuple(values)
+
+
+def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Reading, ...]:
     """The readings that the chosen measure has, in the order of the key that switches them."""
-    return ("raw", "chance", "excess") if choice.measure in (view.excess or {}) else ("raw",)
+    if view.kind == "table":
+        return ("raw",)
+    if choice.measure in (view.excess or {}):
+        return ("raw", "chance", "excess")
+    chance = spec is not None and spec.has_chance and not view.with_chance
+    return ("raw", "chance") if chance else ("raw",)
 
 
-def query(view: View, choice: Choice) -> Query:
+def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
     """The measurements that the view needs under this choice."""
     excess = (view.excess or {}).get(choice.measure)
-    metrics = (choice.measure, excess) if excess else (choice.measure,)
-    wanted = Query(metrics=metrics, layers="each", setting=view.setting)
-    if view.kind == "curves":
-        return replace(wanted, modules=view.panels)
-    if view.kind == "bars":
-        return replace(wanted, layers="none", modules=view.panels)
-    if view.kind == "heatmap":
-        return replace(wanted, models=(choice.model,))
-    layers: Literal["none"] | int = "none" if choice.layer is None else choice.layer
-    return replace(wanted, layers=layers, modules=(choice.module,))
+    metrics: tuple[str, ...] = (choice.measure, excess) if excess else (choice.measure,)
+    if view.kind == "table":
+        metrics = measures(view, catalogue)
+    wanted: dict[str, Any] = {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
+    return Query(metrics=metrics, **wanted)
 
 
-def figure(
-    view: View,
-    choice: Choice,
-    rows: Iterable[Measurement],
-    catalogue: Catalogue,
-    spec: MetricSpec,
-) -> Figure:
-    """Lay out the rows that `query` asked for. `spec` declares the chosen measure."""
-    found = _cells(view, choice, rows)
-    if view.kind == "curves":
-        panels = tuple(Panel(panel, _series(panel, found, catalogue)) for panel in view.panels)
-        return Lines(
-            title=_title(view, choice, spec),
-            measure=spec.name,
-            unit=spec.unit,
-            x_label="layer",
-            panels=panels,
-            signed=_signed(choice, spec),
-            empty=spec.empty,
-        )
-    row_name, column_name, row_keys, column_keys, locate = _layout(view, choice, catalogue, found)
-    return Grid(
-        title=_title(view, choice, spec),
-        measure=spec.name,
-        unit=spec.unit,
-        row_name=row_name,
-        column_name=column_name,
-        rows=tuple(str(r) for r in row_keys),
-        columns=tuple(str(c) for c in column_keys),
-        cells=tuple(tuple(found.get(locate(r, c)) for c in column_keys) for r in row_keys),
-        signed=_signed(choice, spec),
-        empty=spec.empty,
-        controls=catalogue.controls,
-        model=choice.model,
+def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
+    """The choice with another value of one selector."""
+    changed: dict[str, Any] = {selector: value}
+    return replace(choice, **changed)
+
+
+def absence(coordinate: Coordinate) -> Value:
+    """What stands in a coordinate that does not apply."""
+    return None if coordinate == "layer" else ""
+
+
+def natural(text: str) -> tuple[tuple[str, float], ...]:
+    """A key that sorts the numbers in texts as numbers."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return tuple(
+        (word, float(number)) for word, number in zip(parts[::2], [*parts[1::2], "0"], strict=True)
     )
 
 
-_Place = tuple[str, str, int | None, str]  # model, reference, layer, module
+def by_name(modules: Iterable[str]) -> tuple[str, ...]:
+    """Modules in their order in a layer, then groups; any others at the end."""
+    known = {name: at for at, name in enumerate((*MODULES, *GROUPS))}
+    return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))
 
 
-def _cells(view: View, choice: Choice, rows: Iterable[Measurement]) -> dict[_Place, Cell]:
-    wanted = query(view, choice)
-    raw: dict[_Place, Measurement] = {}
-    excess: dict[_Place, float | None] = {}
-    for row in rows:
-        if wanted.matches(row):
-            place = (row.model, row.reference, row.layer, row.module)
-            if row.metric == choice.measure:
-                raw[place] = row
-            else:
-                excess[place] = row.value
-    return {place: _cell(row, excess.get(place), choice.reading) for place, row in raw.items()}
+_WORDS = {"metric_of": "metric"}
+_PLURALS: dict[Coordinate, str] = {
+    "model": "models", "reference": "references", "layer": "layers", "module": "modules",
+    "task": "tasks", "setting": "settings", "metric_of": "metrics_of",
+}  # fmt: skip
+_COMBINED: tuple[Coordinate, ...] = tuple(c for c in COORDINATES if c in Combination._fields)
 
 
-def _cell(row: Measurement, excess: float | None, reading: Reading) -> Cell:
-    shown = {"raw": row.value, "chance": row.chance, "excess": excess}[reading]
-    return Cell(
-        shown, row.value, row.chance, row.chance_sd, excess, row.low, row.high, row.n
-    )  # fmt: skip
+def _fits(value: Value, wanted: Wanted, missing: Value) -> bool:
+    if isinstance(wanted, tuple):
+        return value in wanted
+    return wanted == "any" or (value == missing) == (wanted == "absent")
 
 
-def _series(panel: str, found: dict[_Place, Cell], catalogue: Catalogue) -> tuple[Series, ...]:
-    lines = []
-    for model in catalogue.models:
-        points = sorted(
-            (
-                (layer, cell)
-                for (name, _, layer, module), cell in found.items()
-                if name == model and module == panel and layer is not None
-            ),
-            key=lambda point: point[0],
-        )
-        if points:
-            xs, cells = zip(*points, strict=True)
-            lines.append(Series(model, xs, cells, model in catalogue.controls))
-    return tuple(lines)
+def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
+    if coordinate in view.fixed:
+        return (view.fixed[coordinate],)
+    if coordinate in view.steppers:
+        own = (getattr(choice, coordinate),)
+        both = view.kind == "scatter" and coordinate == view.across
+        return (*own, choice.against) if both else own
+    if coordinate == _panelled(view) and view.panels:
+        return view.panels
+    if coordinate in view.only:
+        return tuple(v for v in catalogue.values(coordinate) if view.only[coordinate](v))
+    if coordinate in view.free:
+        return "any"
+    return "present" if coordinate in view.laid_out else "absent"
 
 
-def _layout(
-    view: View, choice: Choice, catalogue: Catalogue, found: dict[_Place, Cell]
-) -> tuple[str, str, Sequence[str | int], Sequence[str | int], Callable[..., _Place]]:
-    if view.kind == "matrix":
-        return (
-            "model", "model", catalogue.models, catalogue.models,
-            lambda r, c: (r, c, choice.layer, choice.module),
-        )  # fmt: skip
-    if view.kind == "heatmap":
-        present = {module for _, _, _, module in found}
-        columns = [m for m in MODULES if m in present] + [g for g in GROUPS if g in present]
-        layers = sorted({layer for _, _, layer, _ in found if layer is not None})
-        return "layer", "module", layers, columns, lambda r, c: (choice.model, "", r, c)
-    models = [m for m in catalogue.models if any(place[0] == m for place in found)]
-    return "model", "module", models, view.panels, lambda r, c: (r, "", None, c)
+def _panelled(view: View) -> Coordinate:
+    """The coordinate that `panels` are values of."""
+    return view.panel_by if view.kind == "curves" else view.axes[1]
 
 
-def _signed(choice: Choice, spec: MetricSpec) -> bool:
-    return choice.reading == "excess" or (spec.signed and choice.reading == "raw")
+def _concerns(view: View, at: Combination) -> bool:
+    """Would the view show what was measured there, under some choice?"""
+    return (not view.measures or at.metric in view.measures) and all(
+        _takes(view, coordinate, getattr(at, coordinate)) for coordinate in _COMBINED
+    )
 
 
-def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
-    words = [spec.title]
-    if choice.reading == "chance":
-        words.append("expected by chance")
-    if choice.reading == "excess":
-        words.append("beyond chance")
-    if "model" in view.selectors:
-        words.append(f"· {choice.model}")
-    if "module" in view.selectors:
-        words.append(f"· {choice.module}")
-    if "layer" in view.selectors:
-        words.append("· all layers" if choice.layer is None else f"· layer {choice.layer}")
-    return " ".join(words)
+def _takes(view: View, coordinate: Coordinate, value: str) -> bool:
+    if coordinate in view.fixed:
+        return value == view.fixed[coordinate]
+    if coordinate in view.only:
+        return bool(value) and view.only[coordinate](value)
+    if coordinate in view.free:
+        return True
+    return bool(value) == (coordinate in (*view.steppers, *view.laid_out))
+
+
+def _fitting(
+    view: View, selector: Selector, choice: Choice, catalogue: Catalogue
+) -> Iterator[Combination]:
+    """The combinations that go with the measure and the selectors before this one."""
+    before = view.steppers[: view.steppers.index(selector)]
+    across = view.across if selector == "against" else ""
+    chosen = [c for c in _COMBINED if c in before and c != across]
+    for at in catalogue.combinations:
+        if (
+            (view.kind == "table" or at.metric == choice.measure)
+            and _concerns(view, at)
+            and all(getattr(at, c) == getattr(choice, c) for c in chosen)
+        ):
+            yield at
+
+
+def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
+    """The values of a coordinate in the order of the key that steps through them."""
+    if coordinate == "layer":
+        return (*((None,) if catalogue.overall else ()), *catalogue.layers)
+    if coordinate == "module":  # from the whole to its parts
+        whole = [group for group in reversed(GROUPS) if group in catalogue.modules]
+        return (*whole, *(m for m in by_name(catalogue.modules) if m not in GROUPS))
+    return catalogue.values(coordinate)
+
+
+def _first(selector: Selector, values: tuple[Value, ...], catalogue: Catalogue) -> Value:
+    """Where a selector begins: models with a tuned one that is no control."""
+    if selector == "model":
+        passed = {"base", *catalogue.controls}
+        return next((v for v in values if v not in passed), values[0])
+    return values[0]

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Row, Select, false, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 
-from core.measurement import COLUMNS, Measurement
-from core.views import Catalogue, Query
+from core.measurement import COLUMNS, Measurement, ordered
+from core.views import (
+    COORDINATES,
+    Catalogue,
+    Combination,
+    Query,
+    Value,
+    Wanted,
+    absence,
+    by_name,
+    natural,
+)
 from storage import artifacts as files
 from storage.artifacts import Stored
 from storage.database import Database
@@ -54,20 +64,36 @@ def measurements(
 
 
 def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
-    """What the measurements of an analysis range over, but for heads and experts."""
+    """What the measurements of an analysis range over, but for heads and experts.
+
+    Models are in the order of the study, tasks too; what the study does not name comes in the
+    order in which it was measured, settings by the numbers in them.
+    """
     row = MeasurementRow
-    wanted = _of_run(select(row.layer, row.module, row.setting), run_id, analysis)
+    columns = [getattr(row, name) for name in Combination._fields]
+    together = _of_run(select(*columns), run_id, analysis).where(*_PLAIN).group_by(*columns)
+    places = _of_run(select(row.layer, row.module), run_id, analysis).where(*_PLAIN).distinct()
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
-        places = connection.execute(wanted.where(*_PLAIN).distinct()).all()
+        rows = connection.execute(together.order_by(func.min(row.unit_id), *columns)).all()
+        found = connection.execute(places).all()
+    combinations = [Combination(*values) for values in rows]
     tuned: dict[str, Any] = study["models"]["tuned"] if study else {}
-    plain = [(layer, module) for layer, module, setting in places if not setting]
+    models = ("base", *tuned)
+    layers = {layer for layer, _ in found}
+    measured = {at.model for at in combinations}
     return Catalogue(
-        models=tuple(tuned),
-        layers=tuple(sorted({layer for layer, _ in plain if layer != OVER_ALL})),
-        modules=tuple(sorted({module for _, module in plain if module})),
+        models=tuple(name for name in models if name in tuned or name in measured),
+        references=_known_first(models, (at.reference for at in combinations)),
+        layers=tuple(sorted(layers - {OVER_ALL})),
+        modules=by_name({module for _, module in found if module}),
+        tasks=_known_first(_tasks(study), (at.task for at in combinations)),
+        settings=tuple(sorted({at.setting for at in combinations} - {""}, key=natural)),
+        metrics_of=_known_first((), (at.metric_of for at in combinations)),
+        metrics=_known_first((), (at.metric for at in combinations)),
+        overall=not layers or OVER_ALL in layers,
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
-        settings=frozenset({setting for _, _, setting in places if setting}),
+        combinations=frozenset(combinations),
     )
 
 
@@ -124,21 +150,34 @@ _PLAIN = (
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:
-    row = MeasurementRow
-    conditions: list[ColumnElement[bool]] = [
-        *_PLAIN, row.setting == query.setting, row.metric.in_(query.metrics)
-    ]  # fmt: skip
-    if query.layers == "each":
-        conditions.append(row.layer != OVER_ALL)
-    elif query.layers == "none":
-        conditions.append(row.layer == OVER_ALL)
-    else:
-        conditions.append(row.layer == query.layers if query.layers >= 0 else false())
-    if query.models is not None:
-        conditions.append(row.model.in_(query.models))
-    if query.modules is not None:
-        conditions.append(row.module.in_(query.modules))
+    conditions = [*_PLAIN, MeasurementRow.metric.in_(query.metrics)]
+    for coordinate in COORDINATES:
+        column = getattr(MeasurementRow, coordinate)
+        wanted: Wanted = getattr(query, coordinate)
+        missing = _stored(absence(coordinate))
+        if isinstance(wanted, tuple):
+            conditions.append(column.in_([_stored(v) for v in wanted if v != OVER_ALL]))
+        elif wanted != "any":
+            conditions.append(column == missing if wanted == "absent" else column != missing)
     return conditions
+
+
+def _stored(value: Value) -> str | int:
+    """How a coordinate's value stands in the table."""
+    return OVER_ALL if value is None else value
+
+
+def _tasks(study: dict[str, Any] | None) -> list[str]:
+    """The tasks that a study names, by domain, and after them the domains."""
+    domains: dict[str, list[str]] = ((study or {}).get("evaluation") or {}).get("tasks", {})
+    return [*(task for tasks in domains.values() for task in tasks), *domains]
+
+
+def _known_first(known: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
+    """The values found, those known beforehand first; absence is none."""
+    place = {name: at for at, name in enumerate(ordered(known))}
+    values = [value for value in ordered(found) if value]
+    return tuple(sorted(values, key=lambda value: place.get(value, len(place))))
 
 
 def _of_run(

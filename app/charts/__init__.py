@@ -5,8 +5,11 @@ curves.py     lines by layer, in panels
 axes.py       the frame of a panel: ranges, ticks, which cell shows which value
 grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
+scatters.py   points in a plane
+tables.py     rows of text and numbers
 legends.py    which sign and colour is which series, and what a colour is worth
 names.py      how rows and columns are called, controls among them
+labels.py     names beside points
 levels.py     intervals and chance beside the values
 scales.py     ranges, ticks, and numbers as short text
 palette.py    colours that colour-blind eyes can tell apart
@@ -20,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.views import Figure
+    from core.figures import Figure
 
 
 def draw(figure: Figure, kind: str, *, width: int, height: int, colour: bool) -> str:

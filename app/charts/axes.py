@@ -1,12 +1,16 @@
-"""Where a panel of curves lies, which cell shows which value, and the ticks beside and below it."""
+"""Where a panel of curves or points lies, which cell shows which value, and its ticks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from app.charts.canvas import cell_of
+from app.charts.lines import exactly, fitted
 from app.charts.scales import shown, ticks
-from core.views import Lines
+from app.text import plain
+from core.figures import Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +55,31 @@ def y_range(figure: Lines, rows: int) -> list[float]:
     return ticks(low, high, max(3, min(7, rows // 2 + 1)))
 
 
-def x_axis(figure: Lines, frame: Frame) -> tuple[str, str]:
-    """The line below the canvas and the numbers below that."""
-    low, high = frame.x_range
-    most = max(2, frame.width // 6)
-    whole = [t for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
-    axis, numbers = ["─"] * frame.width, [" "] * (frame.width + 1)
-    free = 0
-    for x in whole:
-        label = str(int(x))
+def x_marks(figure: Lines, width: int) -> list[tuple[float, str]]:
+    """The places below the curves and what is written there: names, or whole numbers."""
+    if figure.x_names:
+        longest = max(4, width // len(figure.x_names) - 1)
+        return [
+            (x, fitted(name, min(cell_len(plain(name)), longest)).rstrip())
+            for x, name in enumerate(figure.x_names)
+        ]
+    low, high = x_range(figure)
+    most = max(2, width // 6)
+    return [(t, str(int(t))) for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
+
+
+def x_axis(marks: list[tuple[float, str]], frame: Frame) -> tuple[str, str]:
+    """The line below the canvas and the words below that, as many as fit."""
+    axis, words = ["─"] * frame.width, ""
+    for x, label in marks:
+        size = cell_len(label)
         column = frame.column(x) - frame.left
-        start = min(max(0, column - (len(label) - 1) // 2), frame.width - len(label))
-        if start >= free:
+        start = min(max(0, column - (size - 1) // 2), frame.width - size)
+        taken = cell_len(words)
+        if start >= (taken + 1 if words else 0):
             axis[column] = "┬"
-            numbers[start : start + len(label)] = label
-            free = start + len(label) + 1
-    return "".join(axis), "".join(numbers[: frame.width])
+            words += " " * (start - taken) + label
+    return "".join(axis), exactly(words, frame.width)
 
 
 def _share(value: float, limits: tuple[float, float]) -> float:

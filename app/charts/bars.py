@@ -26,7 +26,7 @@ from app.charts.scales import (
     shows_interval,
     within_chance,
 )
-from core.views import Cell, Grid
+from core.figures import Cell, Grid
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20

@@ -12,12 +12,12 @@ from itertools import groupby
 from rich.segment import Segment
 from rich.style import Style
 
-from app.charts.axes import Frame, x_axis, x_range, y_range
+from app.charts.axes import Frame, x_axis, x_marks, x_range, y_range
 from app.charts.canvas import Stroke, strokes
 from app.charts.lines import Cells, Line, beside, exactly, fitted, joined, padded
 from app.charts.palette import CONTROL_GLYPH, GLYPHS, Palette
 from app.charts.scales import tick_labels
-from core.views import Cell, Lines, Panel, Series
+from core.figures import Cell, Lines, Panel, Series
 
 GAP = 2
 SIDE_BY_SIDE = 100
@@ -84,7 +84,7 @@ def across(panels: int, width: int, height: int) -> int:
 
 def sign(index: int, series: Series) -> str:
     """The sign that marks a series, whatever the colours."""
-    return CONTROL_GLYPH if series.control else GLYPHS[index % len(GLYPHS)]
+    return CONTROL_GLYPH if series.faint else GLYPHS[index % len(GLYPHS)]
 
 
 def _panel(
@@ -108,7 +108,7 @@ def _panel(
         label = exactly(marks.get(row, ""), gutter, "right")
         rows.append([Segment(label, text), Segment("┤" if row in marks else "│", dim)])
         rows[-1] += joined(cells)
-    axis, numbers = x_axis(figure, frame)
+    axis, numbers = x_axis(x_marks(figure, frame.width), frame)
     rows.append([Segment(" " * gutter), Segment("└" + axis, dim)])
     rows.append([Segment(exactly(figure.x_label, gutter, "right") + " ", dim)])
     rows[-1].append(Segment(numbers, text))
@@ -127,7 +127,7 @@ def _looks(figure: Lines, palette: Palette, chosen: str) -> dict[str, Look]:
         for series in panel.series:
             if series.name not in looks:
                 index = len(looks)
-                style = palette.line(index, series.control)
+                style = palette.line(index, series.faint)
                 if chosen:
                     same = series.name == chosen
                     style = style + Style(bold=True) if same else palette.faint(style)
@@ -137,8 +137,8 @@ def _looks(figure: Lines, palette: Palette, chosen: str) -> dict[str, Look]:
 
 
 def _canvas(panel: Panel, frame: Frame, palette: Palette, looks: dict[str, Look]) -> list[Cells]:
-    """The lines of a panel with their signs on them; controls lie beneath, the chosen on top."""
-    order = sorted(panel.series, key=lambda s: (looks[s.name].chosen, not s.control))
+    """The lines of a panel with their signs on them; faint ones lie beneath, the chosen on top."""
+    order = sorted(panel.series, key=lambda s: (looks[s.name].chosen, not s.faint))
     drawn = [
         Stroke([x for x, _ in run], [y for _, y in run], looks[series.name].style)
         for series in order

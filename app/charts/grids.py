@@ -15,8 +15,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.charts.lines import Line, exactly, fitted
-from app.charts.names import column_names, is_control_column, is_control_row, row_names
-from app.charts.palette import Palette, filled, hex_of, ink, rgb
+from app.charts.names import column_names, corner, is_control_column, is_control_row, row_names
+from app.charts.palette import MARK, Palette, filled, hex_of, ink, rgb
 from app.charts.scales import (
     UNDEFINED,
     WITHIN,
@@ -26,7 +26,7 @@ from app.charts.scales import (
     shown,
     within_chance,
 )
-from core.views import Cell, Grid
+from core.figures import Cell, Grid
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
@@ -61,7 +61,7 @@ def layout(
     Where there is room to spare, rows grow, and columns with them.
     """
     number = max((len(t) for t in map(_short(grid), shown(grid))), default=5)
-    label = max((cell_len(r) for r in (*row_names(grid), grid.row_name)), default=1)
+    label = max((cell_len(r) for r in (*row_names(grid), corner(grid))), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
     room = max(1, width - label) // max(1, len(grid.columns))
     numbers = room >= number + 1 or not colour
@@ -102,7 +102,7 @@ class Painter:
 
     def heading(self, cursor: Place | None = None) -> Line:
         """The names of the columns."""
-        line = [Segment(self._label(self.grid.row_name), Style(color=self.palette.dim))]
+        line = [Segment(self._label(corner(self.grid)), Style(color=self.palette.dim))]
         for j, name in enumerate(column_names(self.grid)):
             text = self._heading(name) + " "
             chosen = cursor is not None and cursor[1] == j
@@ -140,10 +140,9 @@ class Painter:
         if middle:
             text = exactly(self._text(cell), width - 1, "centre") + " "
             if self.layout.numbers and cell is not None and cell.shown is not None:
-                mark = WITHIN if within_chance(cell) else " "
-                text = exactly(self.write(cell.shown), width - 1, "right") + mark
-            elif cell is not None and within_chance(cell):
-                text = exactly(WITHIN, width, "centre")
+                text = exactly(self.write(cell.shown), width - 1, "right") + (_sign(cell) or " ")
+            elif cell is not None and _sign(cell):
+                text = exactly(_sign(cell), width, "centre")
         if chosen and middle:
             text = _bracketed(text)
         return Segment(text, self._chosen if chosen else style)
@@ -245,12 +244,19 @@ def chunks(grid: Grid, columns: int) -> list[Grid]:
 
 
 def _halves_mark(top: Cell | None, bottom: Cell | None) -> tuple[str, Cell | None]:
-    """The mark of what lies within chance in two rows of data: it has no colour, and this sign."""
-    upper = top is not None and within_chance(top)
-    lower = bottom is not None and within_chance(bottom)
-    if upper and lower:
+    """The sign on two rows of data: of what is marked, or of two that lie within chance and so
+    have no colour."""
+    for cell in (top, bottom):
+        if cell is not None and cell.mark:
+            return MARK, cell
+    if top is not None and bottom is not None and within_chance(top) and within_chance(bottom):
         return WITHIN, top
     return "", None
+
+
+def _sign(cell: Cell) -> str:
+    """The sign after a cell's number, or in its place."""
+    return MARK if cell.mark else WITHIN if within_chance(cell) else ""
 
 
 def _short(grid: Grid) -> Callable[[float], str]:

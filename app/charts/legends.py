@@ -11,7 +11,7 @@ from rich.style import Style
 from app.charts.curves import sign
 from app.charts.lines import Line, fitted, length, padded
 from app.charts.names import CONTROL_WORDS, has_controls
-from app.charts.palette import STEPS, Palette, hex_of
+from app.charts.palette import MARK, STEPS, Palette, hex_of
 from app.charts.scales import (
     UNDEFINED,
     WITHIN,
@@ -21,7 +21,8 @@ from app.charts.scales import (
     has_undefined,
     within_chance,
 )
-from core.views import Grid, Lines, Series
+from app.text import plain
+from core.figures import Grid, Lines, Series
 
 LONGEST_NAME = 28
 
@@ -66,6 +67,8 @@ def grid_notes(grid: Grid, *, dense: bool = False) -> list[str]:
         notes.append(f"{UNDEFINED} undefined")
     if has_controls(grid):
         notes.append(CONTROL_WORDS)
+    if any(cell.mark for cell in cells(grid)):
+        notes.append(f"{MARK} {plain(grid.mark_name)}")
     return notes
 
 
@@ -105,7 +108,7 @@ def _entry(
     values: Sequence[str],
     chosen: bool,
 ) -> Line:
-    style = palette.line(index, series.control)
+    style = palette.line(index, series.faint)
     name = fitted(series.name, min(cell_len(series.name), LONGEST_NAME, width - 4))
     if series.control:
         name += " (control)"

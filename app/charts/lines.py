@@ -67,6 +67,12 @@ def beside(blocks: Iterable[list[Line]], gap: int) -> list[Line]:
     return rows
 
 
+def replaced(line: Line, column: int, cell: Segment) -> Line:
+    """A row with another segment in place of one of its cells."""
+    before, _, after = Segment.divide(line, [column, column + 1, 1_000_000])
+    return [*before, cell, *after]
+
+
 def difference(before: Line, after: Line) -> tuple[int, int] | None:
     """From which cell up to which two rows of one length differ, if they do."""
     if before == after:

@@ -21,6 +21,8 @@ GLYPHS = "●■▲◆○□△◇▼"
 """The signs of series, in order: they are told apart without any colour."""
 
 CONTROL_GLYPH = "·"
+MARK = "★"
+"""Sets a cell or a point apart; the figure says what for."""
 
 FAINTNESS = 0.35
 """How far what is not selected fades towards the background."""

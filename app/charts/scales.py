@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from app.charts.palette import STEPS
-from core.views import Cell, Figure, Grid
+from core.figures import Cell, Figure, Grid, Lines, Scatter
 
 UNDEFINED = "·"
 WITHIN = "~"
@@ -37,13 +37,16 @@ class Scale:
 
 
 def cells(figure: Figure) -> Iterator[Cell]:
-    """All cells of a figure that were measured."""
+    """All cells of a figure that were measured; a table has none."""
     if isinstance(figure, Grid):
         yield from (cell for row in figure.cells for cell in row if cell is not None)
-    else:
+    elif isinstance(figure, Lines):
         for panel in figure.panels:
             for series in panel.series:
                 yield from series.cells
+    elif isinstance(figure, Scatter):
+        for point in figure.points:
+            yield from (point.x, point.y)
 
 
 def shown(figure: Figure) -> list[float]:
@@ -79,10 +82,10 @@ def shows_interval(cell: Cell) -> bool:
     return cell.low is not None and cell.high is not None and cell.shown == cell.value
 
 
-def scale_of(figure: Figure, *others: Figure) -> Scale:
-    """The scale that fits a figure's values, and those of others to be compared with it."""
-    values = [value for each in (figure, *others) for value in shown(each)] or [0.0]
-    if figure.signed:
+def scale_of(grid: Grid, *others: Grid) -> Scale:
+    """The scale that fits a grid's values, and those of others to be compared with it."""
+    values = [value for each in (grid, *others) for value in shown(each)] or [0.0]
+    if grid.signed:
         reach = max(abs(v) for v in values) or 1.0
         return Scale(-reach, reach, True)
     return Scale(min(values), max(values), False)

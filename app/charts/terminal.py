@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.segment import Segment
 from rich.style import Style
 
-from app.charts import bars, curves, grids
+from app.charts import bars, curves, grids, scatters, tables
 from app.charts.legends import grid_notes, scale_legend, series_legend
 from app.charts.lines import Line, fitted, padded, text_of
 from app.charts.palette import Palette, on
 from app.charts.scales import UNDEFINED, has_undefined, scale_of
 from app.text import plain
-from core.views import Figure, Grid, Kind, Lines
+from core.figures import Figure, Grid, Lines, Scatter, Table
+from core.views import Kind
 
 NARROWEST = 24
 
@@ -19,14 +22,18 @@ NARROWEST = 24
 def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool) -> str:
     """The figure as text, never wider than `width`.
 
-    Curves take about `height` rows; matrices, heat maps and bars take a row for each row of data.
-    Without colour every value is written out as a number.
+    Curves and points take about `height` rows, a table at most that many; matrices, heat maps and
+    bars take a row for each row of data. Without colour every value is written out as a number.
     """
     width = max(NARROWEST, width)
     palette = on("dark")
     body: list[Line]
     if isinstance(figure, Lines):
         body = _curves(figure, width, height, palette)
+    elif isinstance(figure, Scatter):
+        body = _points(figure, width, height, palette)
+    elif isinstance(figure, Table):
+        body = _rows(figure, width, height, palette)
     elif kind == "bars":
         body = _bars(figure, width, palette, colour)
     else:
@@ -37,7 +44,9 @@ def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: b
 
 
 def _heading(figure: Figure) -> str:
-    return f"{figure.title} [{figure.unit}]" if figure.unit else figure.title
+    if isinstance(figure, Table) or not figure.unit:
+        return figure.title
+    return f"{figure.title} [{figure.unit}]"
 
 
 def _curves(figure: Lines, width: int, height: int, palette: Palette) -> list[Line]:
@@ -77,8 +86,33 @@ def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line
     return [*lines, [Segment(words, Style(color=palette.dim))]] if words else lines
 
 
+def _points(figure: Scatter, width: int, height: int, palette: Palette) -> list[Line]:
+    if not scatters.drawable(figure):
+        return [[Segment("No values yet.")]]
+    legend = scatters.legend(figure, width, palette)
+    room = max(10, height - len(legend) - 1)
+    return [*legend, *scatters.picture(figure, width=width, height=room, palette=palette).lines]
+
+
+def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
+    """The first rows, as many as fit, and how many there are besides."""
+    if not figure.rows:
+        return [[Segment("No values yet.")]]
+    dim = Style(color=palette.dim)
+    notes = [figure.note] if figure.note else []
+    room = max(1, height - 2 - len(notes))
+    if len(figure.rows) > room:
+        room = max(1, room - 1)
+        notes.insert(0, f"… and {len(figure.rows) - room:,} more")
+    part = replace(figure, rows=figure.rows[:room])
+    widths = tables.squeezed(part, tables.natural_widths(part), width)
+    painter = tables.Painter(part, widths, palette)
+    lines = [painter.heading(), *(painter.line(i) for i in range(len(part.rows)))]
+    return [*lines, *([Segment(fitted(note, width).rstrip(), dim)] for note in notes)]
+
+
 def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:
-    if not has_undefined(figure):
+    if isinstance(figure, Scatter | Table) or not has_undefined(figure):  # points say it above
         return []
     words = f"{UNDEFINED} undefined: {plain(figure.empty) or 'no value'}"
     return [[Segment(fitted(words, width).rstrip(), Style(color=palette.dim))]]

@@ -49,9 +49,9 @@ def _json(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 
 
 def _csv(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    from app.export.rows import write
+    from app.export import listings, rows
 
-    return write(db, run, folder)
+    return [*rows.write(db, run, folder), *listings.write(db, run, folder)]
 
 
 def _parquet(db: Database, run: RunSummary, folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from app.export.numbers import Entry, numbers
 from app.export.origin import facts
 from app.figures import Shown, analyses_of, shown
 from app.text import plain
-from core.views import Figure
+from core.figures import Figure, Table
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -71,10 +71,13 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
 def _figure(each: Shown) -> Iterator[str]:
     yield f"### {escaped(each.view.title)}"
     yield escaped(each.view.caption)
-    yield _fenced(draw(each.figure, each.view.kind, width=100, height=24, colour=False))
+    if not isinstance(each.figure, Table):  # which is a table already
+        yield _fenced(draw(each.figure, each.view.kind, width=100, height=24, colour=False))
     if each.finding:
         yield escaped(each.finding)
     yield from _tables(each.figure)
+    if isinstance(each.figure, Table):
+        return
     spec = each.analysis.metric(each.figure.measure)
     unit = f" ({escaped(spec.unit)})" if spec.unit else ""
     yield f"`{spec.name}`{unit}: {escaped(spec.description)}"
@@ -86,6 +89,8 @@ def _tables(figure: Figure) -> Iterator[str]:
             yield f"**{escaped(each.title)}**"
         rows = [[name, *map(_words, entries)] for name, entries in each.rows]
         yield _table(each.head, rows)
+        if each.note:
+            yield escaped(each.note)
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 
 from app.charts.scales import cells, shows_raw, within_chance
 from app.figures import Shown
-from core.views import Cell
+from core.figures import Cell, Table
 
 
 def on_chance(together: Sequence[Shown]) -> str:
-    """What chance alone would give in figures that are read together, and how much lies there."""
+    """What chance alone would give in figures that are read together, and how much lies there.
+
+    Nothing of a table, whose columns say so themselves.
+    """
+    if isinstance(together[0].figure, Table):
+        return ""
     found = [c for each in together for c in cells(each.figure) if c.shown is not None]
     known = [cell for cell in found if cell.chance is not None]
     if not known:
@@ -28,8 +33,10 @@ def on_chance(together: Sequence[Shown]) -> str:
 
 
 def on_method(together: Sequence[Shown]) -> str:
-    """What the measure is, as its analysis declares it."""
+    """What the measure is, as its analysis declares it; nothing of a table, which has many."""
     first = together[0]
+    if isinstance(first.figure, Table):
+        return ""
     measure = first.choice.measure
     names = [measure]
     if first.choice.reading == "excess":

@@ -13,11 +13,13 @@ from textual.message import Message
 from textual.screen import Screen
 
 from app import wording
-from app.tui.source import Background, Drawn, Source
+from app.tui.source import Background, Source
 from core.errors import TauscopeError
 
 if TYPE_CHECKING:
+    from app.figures import Drawn
     from app.tui.widgets.pane import Pane
+    from core.views import Choice
     from storage.runs import RunSummary
 
 POLL = 0.25
@@ -35,9 +37,10 @@ class Feed:
 
     @dataclass
     class Ready(Message):
-        """A pane's figure was read, or could not be."""
+        """The figure that a pane asked for was read, or could not be."""
 
         pane: Pane
+        asked: Choice | None
         drawn: Drawn | None
         trouble: str = ""
 
@@ -73,9 +76,9 @@ class Feed:
             try:
                 drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice)
             except TauscopeError as error:
-                self.screen.post_message(self.Ready(pane, None, error.title))
+                self.screen.post_message(self.Ready(pane, choice, None, error.title))
             else:
-                self.screen.post_message(self.Ready(pane, drawn))
+                self.screen.post_message(self.Ready(pane, choice, drawn))
 
         self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
 

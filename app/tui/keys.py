@@ -46,6 +46,19 @@ def _action(
     )
 
 
+def _steps(selector: str, what: str, on: str, back: str, rank: int) -> tuple[Action, Action]:
+    """The two keys of a selector, each as the name that Textual has for it and as it is written."""
+    (key, shown), (back_key, back_shown) = on.split(), back.split()
+    label = {"metric_of": "metric"}.get(selector, selector)
+    return (
+        _action("run", f"select('{selector}', 1)", key, shown, label, f"Next {what}", rank),
+        _action(
+            "run", f"select('{selector}', -1)", back_key, back_shown, f"{label} back",
+            f"Previous {what}",
+        ),
+    )  # fmt: skip
+
+
 ACTIONS: tuple[Action, ...] = (
     _action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
     _action("runs", "start", "n", "n", "new study", "Start a study file", 2),
@@ -58,30 +71,28 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
     _action("runs", "ends(-1)", "home,g", "home g", "first", "Go to the newest run"),
     _action("runs", "ends(1)", "end,G", "end G", "last", "Go to the oldest run"),
-    _action("run", "measure(1)", "m", "m", "measure", "Next measure", 1),
-    _action("run", "measure(-1)", "M", "M", "measure back", "Previous measure"),
+    _action("run", "measure(1)", "m", "m", "measure", "Next measure, or order of a table", 1),
+    _action("run", "measure(-1)", "M", "M", "measure back", "Previous measure, or order"),
     _action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),
-    _action("run", "select('model', 1)", "right_square_bracket", "]", "model", "Next model", 3),
-    _action(
-        "run", "select('model', -1)", "left_square_bracket", "[", "model back", "Previous model"
-    ),
-    _action("run", "select('module', 1)", "o", "o", "module", "Next module or group", 4),
-    _action("run", "select('module', -1)", "O", "O", "module back", "Previous module or group"),
-    _action("run", "select('layer', 1)", "right_curly_bracket", "}", "layer", "Next layer", 5),
-    _action(
-        "run", "select('layer', -1)", "left_curly_bracket", "{", "layer back", "Previous layer"
-    ),
+    *_steps("model", "model", "right_square_bracket ]", "left_square_bracket [", 3),
+    *_steps("module", "module or group", "o o", "O O", 4),
+    *_steps("layer", "layer", "right_curly_bracket }", "left_curly_bracket {", 5),
+    *_steps("task", "task", "right_parenthesis )", "left_parenthesis (", 6),
+    *_steps("against", "task to hold it against", "full_stop .", "comma ,", 7),
+    *_steps("setting", "setting", "greater_than_sign >", "less_than_sign <", 8),
+    *_steps("reference", "reference", "f f", "F F", 9),
+    *_steps("metric_of", "metric", "u u", "U U", 10),
     *(
         _action("run", f"tab({n})", str(n), "1 to 9", f"tab {n}", "Go to the tab of that number")
         for n in range(1, 10)
     ),
-    _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 9),
+    _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     _action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
-    _action("run", "view", "v", "v", "view", "Next picture of this analysis", 6),
-    _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 7),
-    _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 8),
+    _action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
+    _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
+    _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
     _action("run", "resume", "r", "r", "resume", "Resume this run if it ended early"),
-    _action("run", "back", "escape,b", "esc b", "back", "Go back to the list of runs", 10),
+    _action("run", "back", "escape,b", "esc b", "back", "Go back to the list of runs", 15),
     _action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
     _action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),
     _action("figure", "move(0, -1)", "up,k", "↑ k", "up", "Move the cursor up, or a series back"),
@@ -94,10 +105,10 @@ ACTIONS: tuple[Action, ...] = (
     _action("figure", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
     _action("figure", "dense", "e", "e", "overview", "Numbers, or the whole picture without them"),
     _action("figure", "copy", "y", "y", "copy", "Copy what the readout says"),
-    _action("app", "help", "question_mark", "?", "help", "This help", 11),
-    _action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 13),
+    _action("app", "help", "question_mark", "?", "help", "This help", 16),
+    _action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 18),
     _action("app", "theme", "t", "t", "theme", "Dark or light"),
-    _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 12),
+    _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
 )
 
 

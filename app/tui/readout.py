@@ -9,19 +9,29 @@ import math
 from dataclasses import dataclass
 
 from app.charts.scales import SPREADS, exact
-from core.views import Cell
+from app.text import plain
+from core.figures import Cell
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a figure's cursor stands: its coordinates, and the cell there if one was measured."""
+    """Where a figure's cursor stands: its coordinates, and the cell there if one was measured.
+
+    A figure with more than one value there says by itself what they are (`value`), what there is
+    besides (`beside`), and what is copied (`line`, free of anything that a terminal would obey).
+    """
 
     coordinates: tuple[tuple[str, str], ...]
-    cell: Cell | None
+    cell: Cell | None = None
+    value: str | None = None
+    beside: tuple[str, ...] = ()
+    line: str = ""
 
 
 def value_of(spot: Spot, measure: str, empty: str) -> str:
     """The value itself, to six significant digits, or why there is none."""
+    if spot.value is not None:
+        return spot.value
     if spot.cell is None:
         values = [value for _, value in spot.coordinates]
         return "itself: nothing to compare" if len(values) != len(set(values)) else "not measured"
@@ -59,10 +69,17 @@ def z_score(cell: Cell) -> float | None:
     return score if math.isfinite(score) else None
 
 
+def beside(spot: Spot) -> list[str]:
+    """All that is known there besides the value."""
+    return list(spot.beside) or yardsticks(spot.cell)
+
+
 def copied(spot: Spot, measure: str, empty: str) -> str:
-    """The readout as one line of plain text."""
+    """The readout as one line of text that does nothing to a terminal."""
+    if spot.line:
+        return spot.line
     where = [f"{name} {value}" for name, value in spot.coordinates]
-    return ", ".join([*where, value_of(spot, measure, empty), *yardsticks(spot.cell)])
+    return plain(", ".join([*where, value_of(spot, measure, empty), *beside(spot)]))
 
 
 def _grouped(number: float, form: str) -> str:

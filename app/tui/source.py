@@ -13,19 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from app.figures import Drawn
     from core.registry import Analysis
-    from core.views import Catalogue, Choice, Figure, View
+    from core.views import Choice, View
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure under a choice, with what the run ranges over."""
-
-    choice: Choice
-    catalogue: Catalogue
-    figure: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +79,9 @@ class Source:
 
     def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
         """The figure of a view under a choice (None: the one it opens with)."""
-        from app.tui.steering import settled
-        from core.views import default_choice, figure, query
-        from storage.runs import catalogue, measurements
+        from app.figures import drawn
 
-        ranges = catalogue(self.database, run_id, analysis.name)
-        choice = settled(view, choice or default_choice(view, ranges), ranges)
-        rows = measurements(self.database, run_id, analysis.name, query(view, choice))
-        spec = analysis.metric(choice.measure)
-        return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec))
+        return drawn(self.database, run_id, analysis, view, choice)
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""

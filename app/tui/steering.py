@@ -5,72 +5,94 @@ Functions over views alone: no widget, no database.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from core.measurement import MetricSpec
-from core.views import Catalogue, Choice, Selector, View, options, readings
+from core.views import (
+    Catalogue,
+    Choice,
+    Selector,
+    View,
+    chosen,
+    measures,
+    options,
+    readings,
+    settled,
+)
 
 Value = TypeVar("Value")
+Metric = Callable[[str], MetricSpec]
+"""The declaration of a metric, by its name."""
 
 
-def next_measure(view: View, choice: Choice, by: int) -> Choice:
-    """The next measure of the view; the reading is kept where the new measure has it."""
-    moved = replace(choice, measure=_step(view.measures, choice.measure, by))
-    if moved.reading not in readings(view, moved):
+def next_measure(
+    view: View, choice: Choice, by: int, catalogue: Catalogue, metric: Metric
+) -> Choice:
+    """The next measure of the view, of a table the next order.
+
+    The reading is kept where the new measure has it, the rest as far as it goes with it.
+    """
+    if view.kind == "table":
+        return replace(choice, order=_step(view.orders, choice.order, by))
+    moved = replace(choice, measure=_step(measures(view, catalogue), choice.measure, by))
+    if moved.reading not in readings(view, moved, metric(moved.measure)):
         moved = replace(moved, reading="raw")
-    return moved
+    return settled(view, moved, catalogue)
 
 
-def next_reading(view: View, choice: Choice) -> Choice:
+def next_reading(view: View, choice: Choice, spec: MetricSpec) -> Choice:
     """Raw, chance and excess in turn, as far as the measure has them."""
-    return replace(choice, reading=_step(readings(view, choice), choice.reading, 1))
+    return replace(choice, reading=_step(readings(view, choice, spec), choice.reading, 1))
 
 
 def next_value(
     view: View, choice: Choice, selector: Selector, by: int, catalogue: Catalogue
 ) -> Choice:
-    """The next model, layer or module."""
-    values = options(view, selector, catalogue)
+    """The next value of a selector; those that hang on it follow where they must."""
+    values = options(view, selector, choice, catalogue)
     if not values:
         return choice
-    return _with(choice, selector, _step(values, getattr(choice, selector), by))
+    moved = chosen(choice, selector, _step(values, getattr(choice, selector), by))
+    return settled(view, moved, catalogue)
 
 
-def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
-    """The choice with values that exist, once it is known which do."""
-    for selector in view.selectors:
-        values = options(view, selector, catalogue)
-        if values and getattr(choice, selector) not in values:
-            choice = _with(choice, selector, values[0])
-    return choice
+def offered(
+    view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
+) -> frozenset[str]:
+    """What has more than one value to step through: selectors, and `measure` and `reading`."""
+    several = len(view.orders if view.kind == "table" else measures(view, catalogue)) > 1
+    names = {"measure"} if several else set()
+    if len(readings(view, choice, spec)) > 1:
+        names.add("reading")
+    return frozenset(
+        names | {s for s in view.steppers if len(options(view, s, choice, catalogue)) > 1}
+    )
 
 
-def effective(view: View, choice: Choice) -> bool:
-    """Has the chosen measure more than one reading?"""
-    return len(readings(view, choice)) > 1
-
-
-def described(view: View, choice: Choice, spec: MetricSpec | None) -> list[tuple[str, str]]:
+def described(
+    view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
+) -> list[tuple[str, str]]:
     """What is selected, as names and values for the line above a figure."""
+    able = offered(view, choice, catalogue, spec)
     pairs = []
-    if len(view.measures) > 1:
+    if view.kind == "table":
+        pairs += [("order", choice.order)] if "measure" in able else []
+    elif "measure" in able:
         pairs.append(("measure", spec.title if spec else choice.measure))
-    if effective(view, choice):
+    if "reading" in able:
         pairs.append(("reading", choice.reading))
-    if "model" in view.selectors:
-        pairs.append(("model", choice.model))
-    if "module" in view.selectors:
-        pairs.append(("module", choice.module))
-    if "layer" in view.selectors:
-        pairs.append(("layer", "all" if choice.layer is None else str(choice.layer)))
+    for selector in _SAID:
+        if selector in view.steppers:
+            value = getattr(choice, selector)
+            pairs.append((view.word(selector), "all" if value is None else str(value)))
     return pairs
 
 
-def _with(choice: Choice, selector: Selector, value: str | int | None) -> Choice:
-    changed: dict[str, Any] = {selector: value}
-    return replace(choice, **changed)
+_SAID: tuple[Selector, ...] = (
+    "model", "reference", "module", "layer", "task", "against", "metric_of", "setting",
+)  # fmt: skip
 
 
 def _step(values: Sequence[Value], current: Value, by: int) -> Value:

@@ -6,6 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from app.charts import bars as bar_charts
-from app.charts import curves, draw, grids
+from app.charts import curves, draw, grids, scatters, tables
 from app.charts.legends import grid_notes, series_legend, series_of
 from app.charts.lines import difference
 from app.charts.palette import STEPS, luminance, on
@@ -28,7 +29,7 @@ from app.charts.scales import (
     ticks,
     within_chance,
 )
-from core.views import Cell, Grid, Lines, Panel, Series
+from core.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 
@@ -412,3 +413,154 @@ def test_the_difference_of_two_rows_is_where_they_differ() -> None:
     assert difference(before, [Segment("abcd", style), Segment("ef", other)]) == (4, 6)
     wide = [Segment("宽a", style)]
     assert difference(wide, [Segment("宽b", style)]) == (2, 3)
+
+
+def scatter(count: int = 9, **changed: Any) -> Scatter:
+    points = tuple(
+        Point(f"maths={i}", "even" if i % 2 == 0 else "odd", cell(0.1 * i), cell(1 - 0.1 * i))
+        for i in range(count)
+    )
+    made = Scatter(
+        title="normalised accuracy", measure="normalised", unit="", across="task", x_name="medqa",
+        y_name="gsm8k", point_name="coefficients", points=points, x_guides=(0.5,),
+        mark_name="on the front",
+    )  # fmt: skip
+    return replace(made, **changed)
+
+
+def table(count: int = 30) -> Table:
+    return Table(
+        title="Neurons",
+        columns=(
+            Column(name="neuron", align="right", form=",d"),
+            Column(name="score", align="right", form=".3f", signed=True),
+            Column(name="where it is active", outside=True),
+        ),
+        rows=tuple((1000 + i, i / 7, f" word {'long ' * 30}{i}") for i in range(count)),
+        note="means over all documents",
+    )
+
+
+def test_a_point_is_drawn_where_its_values_are() -> None:
+    figure = scatter()
+    drawn = scatters.picture(figure, width=70, height=20, palette=on("dark"))
+    rows = ["".join(segment.text for segment in line) for line in drawn.lines]
+    for i, point in enumerate(figure.points):
+        x, y = point.x.shown, point.y.shown
+        assert x is not None
+        assert y is not None
+        assert rows[drawn.frame.row(y)][drawn.frame.column(x)] == "●■"[i % 2]
+    assert sum(row.count("┊") for row in rows) >= drawn.frame.height - len(figure.points)
+
+
+def test_points_name_their_axes_groups_and_marks() -> None:
+    marked = scatter()
+    best = replace(marked.points[3], x=replace(marked.points[3].x, mark=True))
+    lost = replace(marked.points[4], x=cell(None))
+    marked = replace(marked, points=(*marked.points[:3], best, lost))
+    text = draw(marked, "scatter", width=80, height=24, colour=False)
+    for word in ("↑ gsm8k", "medqa →", "● even", "■ odd", "★ on the front", "1 undefined"):
+        assert word in text
+    assert text.count("★") == 2, "the point and the legend"
+    assert len(text.split("\n")) <= 24
+
+
+def test_a_point_alone_has_axes_too() -> None:
+    for width in (24, 80):
+        text = draw(scatter(1), "scatter", width=width, height=12, colour=False)
+        assert "●" in text
+    assert "No values yet" in draw(scatter(0), "scatter", width=80, height=24, colour=False)
+
+
+def test_a_table_prints_the_rows_that_fit() -> None:
+    text = draw(table(), "table", width=80, height=20, colour=False).split("\n")
+    assert len(text) == 20
+    assert text[1].split() == ["neuron", "score", "where", "it", "is", "active"]
+    assert text[2].startswith(" 1,000  +0.000  ␣word long")
+    assert text[-2] == "… and 14 more"
+    assert text[-1] == "means over all documents"
+    assert len(text[2:-2]) == 16
+    whole = draw(table(5), "table", width=80, height=20, colour=False)
+    assert "more" not in whole
+    assert "No values yet" in draw(table(0), "table", width=80, height=20, colour=False)
+
+
+def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
+    natural = tables.natural_widths(table())
+    assert natural == (6, 6, tables.WIDEST)
+    assert tables.squeezed(table(), natural, 40) == (6, 6, 24)
+    assert tables.squeezed(table(), natural, 10) == (6, 6, tables.NARROWEST)
+
+
+def test_a_long_table_is_measured_and_drawn_row_by_row() -> None:
+    figure = table(20_000)
+    painter = tables.Painter(figure, tables.natural_widths(figure), on("dark"))
+    row = "".join(segment.text for segment in painter.line(19_999))
+    assert row.startswith("20,999  +2857.000")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("width", [24, 40, 80, 200])
+@pytest.mark.parametrize(("figure", "kind"), [(scatter(), "scatter"), (table(), "table")])
+def test_points_and_tables_are_not_too_wide(
+    figure: Scatter | Table, kind: str, width: int, colour: bool
+) -> None:
+    text = draw(figure, kind, width=width, height=24, colour=colour)
+    assert max(cell_len(line) for line in plain_lines(text)) <= width
+    assert ("\x1b[" in text) == colour
+
+
+def test_hostile_names_stay_text_in_points_and_tables() -> None:
+    evil = "\x1b[31mred\x1b]52;c;aGk=\x07 \u202e宽" * 5
+    point = Point(evil, evil, replace(cell(0.5), mark=True), cell(0.5))
+    figure = replace(scatter(), points=(point,), x_name=evil, y_name=evil, mark_name=evil)
+    columns = (Column(name=evil), Column(name=evil, outside=True))
+    rows = Table(title=evil, columns=columns, rows=((evil, evil),), note=evil)
+    for made, kind in ((figure, "scatter"), (rows, "table")):
+        text = draw(made, kind, width=60, height=20, colour=False)
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+        assert max(cell_len(line) for line in text.split("\n")) <= 60
+
+
+def test_marked_cells_are_signed_and_explained() -> None:
+    figure = replace(
+        grid(("0", "1"), ("0.5", "1"), ((cell(0.1), replace(cell(0.9), mark=True)),) * 2),
+        mark_name="best", row_name="medical", column_name="maths",
+    )  # fmt: skip
+    text = draw(figure, "heatmap", width=80, height=20, colour=False)
+    assert "+0.900★" in text
+    assert "★ best" in text
+    assert "medical ↓ maths →" in text, "bare numbers don't say what they are"
+    assert "★" not in draw(chancy(), "heatmap", width=80, height=20, colour=False)
+    dense = replace(grids.layout(figure, 60, 10), halves=True, numbers=False)
+    row = grids.Painter(figure, dense, on("dark")).line(0)
+    assert "★" in "".join(segment.text for segment in row)
+
+
+def test_rows_of_another_coordinate_may_be_controls() -> None:
+    figure = replace(
+        matrix(), row_name="neurons from", row_of="reference", controls=frozenset({"retrained"})
+    )
+    assert draw(figure, "heatmap", width=90, height=24, colour=False).count("(retrained)") == 2
+
+
+def test_names_stand_below_curves_where_x_counts_names() -> None:
+    names = ("top-1%", "top-5%", "all-active")
+    line = Series("medical", (0, 1, 2), (cell(1.0), cell(2.0), cell(3.0)))
+    figure = Lines(
+        title="t", measure="m", unit="", x_label="setting", x_names=names,
+        panels=(Panel("", (line,)),),
+    )  # fmt: skip
+    last = draw(figure, "curves", width=70, height=14, colour=False).split("\n")[-1]
+    assert last.split() == ["setting", *names]
+
+
+def test_a_companion_is_faint_and_no_control() -> None:
+    own = Series("medical", (0, 1), (cell(0.1), cell(0.2)))
+    level = Series("independent", (0, 1), (cell(0.5), cell(0.5)), companion=True)
+    figure = Lines(
+        title="t", measure="m", unit="", x_label="layer", panels=(Panel("", (level, own)),)
+    )
+    text = draw(figure, "curves", width=70, height=14, colour=False)
+    assert "· independent" in text
+    assert "control" not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core import findings
-from core.views import Cell, Grid, Lines, Panel, Series
+from core.figures import Cell, Grid, Lines, Panel, Series
 
 
 def _cell(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
@@ -78,7 +78,7 @@ def test_the_largest_and_the_smallest_are_single_modules() -> None:
         ("0", "1"), ("q", "mlp", "up"),
         (_cell(0.5), _cell(9.0), _cell(0.2)), (_cell(0.1), _cell(0.0), _cell(0.3)),
     )  # fmt: skip
-    figure = replace(figure, model="medical")
+    figure = replace(figure, chosen={"model": "medical"})
     assert findings.of_largest(figure) == (
         "medical: largest in q of layer 0 (0.5), smallest in q of layer 1 (0.1)."
     )

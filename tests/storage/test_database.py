@@ -265,5 +265,5 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
 
 
 def test_a_query_of_nothing_finds_nothing(db: Database) -> None:
-    query = Query(metrics=(), layers=-1)
+    query = Query(metrics=())
     assert runs.measurements(db, "nowhere", "alignment", query) == []

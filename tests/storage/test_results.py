@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.measurement import COORDINATES, Measurement
 from core.study import Study
-from core.views import Query
+from core.views import Combination, Query, Value, Wanted
 from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink
@@ -23,29 +23,47 @@ MODELS = st.sampled_from(["", "medical", "maths", "a_b", "a%b"])
 MODULES = st.sampled_from(["", "q", "mlp", "all"])
 PLACES = st.sampled_from([None, None, 0, 1, 7])
 
+TASKS = st.sampled_from(["", "medqa", "gsm'8k"])
+SETTINGS = st.sampled_from(["", "", "vs-parent", "top-1%"])
+NAMES = st.sampled_from(["", "acc", "f1"])
+
 ROWS = st.lists(
     st.builds(
         Measurement,
         metric=METRICS,
         value=st.none() | st.floats(allow_nan=False),
+        metric_of=NAMES,
         model=MODELS,
         reference=MODELS,
         layer=PLACES,
         module=MODULES,
         expert=PLACES,
         head=PLACES,
-        setting=st.sampled_from(["", "", "vs-parent"]),
+        task=TASKS,
+        setting=SETTINGS,
         n=st.none() | st.integers(0, 2**62),
     ),
     max_size=40,
     unique_by=lambda row: tuple(getattr(row, name) for name in COORDINATES[1:]),
 )
+
+
+def wanted(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Wanted]:
+    """Anything, presence, absence, or some values."""
+    words = st.sampled_from(["any", "any", "present", "absent"])
+    return words | st.lists(values, max_size=3).map(tuple)
+
+
 QUERIES = st.builds(
     Query,
     metrics=st.lists(METRICS, max_size=3).map(tuple),
-    layers=st.sampled_from(["each", "none", 0, 1, 7, -1]),
-    models=st.none() | st.lists(MODELS, max_size=3).map(tuple),
-    modules=st.none() | st.lists(MODULES, max_size=3).map(tuple),
+    model=wanted(MODELS),
+    reference=wanted(MODELS),
+    layer=wanted(st.sampled_from([None, 0, 1, 7, -1])),
+    module=wanted(MODULES),
+    task=wanted(TASKS),
+    setting=wanted(SETTINGS),
+    metric_of=wanted(NAMES),
 )
 
 
@@ -76,19 +94,49 @@ def test_sql_agrees_with_matches(rows: list[Measurement], queries: list[Query]) 
 def test_a_catalogue_is_of_what_was_measured(db: Database, study: Study) -> None:
     plain = [
         Measurement(metric="write", value=1.0, model=model, layer=layer, module=module)
-        for model in ("medical", "maths") for layer in (None, 3, 1) for module in ("q", "mlp")
+        for model in ("medical", "maths") for layer in (None, 3, 1) for module in ("all", "q")
     ]  # fmt: skip
     apart = [
         Measurement(metric="write", value=1.0, model="medical", layer=9, module="o", head=2),
         Measurement(metric="write", value=1.0, model="medical", layer=9, module="o", expert=2),
-        Measurement(metric="write", value=1.0, model="medical", layer=9, module="o", setting="s"),
     ]
     found = runs.catalogue(db, _stored(db, plain + apart), "alignment")
     assert found.models == ("medical", "maths", "again")
     assert found.controls == {"again"}
     assert found.layers == (1, 3)
-    assert found.modules == ("mlp", "q")
-    assert found.settings == {"s"}
+    assert found.overall
+    assert found.modules == ("q", "all")
+    assert found.metrics == ("write",)
+    assert found.references == found.tasks == found.settings == found.metrics_of == ()
+    assert found.combinations == {
+        Combination("write", "medical"), Combination("write", "maths")
+    }  # fmt: skip
+
+
+def test_a_catalogue_is_in_the_order_of_the_study(db: Database) -> None:
+    data = STUDY.model_dump(mode="json")
+    tasks = {"medical": ["medqa", "pubmedqa"], "maths": ["gsm8k"]}
+    ordered = Study.model_validate({**data, "evaluation": {"tasks": tasks}})
+    rows = [
+        Measurement(
+            metric="score", value=1.0, model=model, reference=reference, layer=0, task=task,
+            setting=setting, metric_of=metric_of,
+        )
+        for model, reference, task, setting, metric_of in (
+            ("maths", "medical", "zzz", "top-10%", "f1"),
+            ("maths", "base", "gsm8k", "top-2%", "f1"),
+            ("base", "maths", "medical", "", "acc"),
+            ("base", "maths", "medqa", "top-1%-seed0", "acc"),
+        )
+    ]  # fmt: skip
+    found = runs.catalogue(db, _stored(db, rows, ordered), "alignment")
+    assert found.models == ("base", "medical", "maths", "again"), "the base before the study's"
+    assert found.references == ("base", "medical", "maths")
+    assert found.tasks == ("medqa", "gsm8k", "medical", "zzz")
+    assert found.settings == ("top-1%-seed0", "top-2%", "top-10%")
+    assert found.metrics_of == ("f1", "acc"), "as first seen"
+    assert not found.overall
+    assert Combination("score", "maths", "base", "gsm8k", "top-2%", "f1") in found.combinations
 
 
 def test_a_run_sees_only_its_own(db: Database, begin: Callable[..., RunSink]) -> None:

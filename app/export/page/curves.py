@@ -14,7 +14,7 @@ from app.export.page import shapes
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
 from app.export.page.shapes import Axis
-from core.views import Lines, Panel, Series
+from core.figures import Lines, Panel, Series
 
 WIDTH, HEIGHT = 420, 250
 TOP, BOTTOM, RIGHT = 24, 36, 10
@@ -42,7 +42,7 @@ def draw(figure: Lines) -> Iterator[Markup]:
         "div",
         *(
             shapes.picture(
-                WIDTH, HEIGHT, f"{figure.title}, {panel.title}",
+                WIDTH, HEIGHT, ", ".join(filter(None, (figure.title, panel.title))),
                 [*_axes(figure, panel, frame, list(zip(at, labels, strict=True))),
                  *_panel(panel, figure, frame, look)],
             )
@@ -62,9 +62,20 @@ def _axes(
         strong = "axis" if value == ticks[0][0] or (figure.signed and value == 0) else "rule"
         yield shapes.line(left, up.at(value), WIDTH - RIGHT, up.at(value), strong)
         yield shapes.words(left - 6, up.at(value) + 4, label, "quiet", "end")
-    for layer in whole_ticks(across.low, across.high, 10):
-        yield shapes.words(across.at(layer), HEIGHT - BOTTOM + 16, str(layer), "quiet", "middle")
+    for x, name in _marks(figure, across):
+        yield shapes.words(across.at(x), HEIGHT - BOTTOM + 16, name, "quiet", "middle")
     yield shapes.words(WIDTH - RIGHT, HEIGHT - 4, figure.x_label, "quiet", "end")
+
+
+def _marks(figure: Lines, across: Axis) -> Iterator[tuple[int, str]]:
+    """What is written below the curves: as many names as fit, or whole numbers."""
+    if not figure.x_names:
+        yield from ((layer, str(layer)) for layer in whole_ticks(across.low, across.high, 10))
+        return
+    room = (across.last - across.first) / len(figure.x_names)
+    every = max(1, math.ceil(shapes.across(figure.x_names) / room))
+    for x in range(0, len(figure.x_names), every):
+        yield x, shapes.short(figure.x_names[x])
 
 
 def _panel(panel: Panel, figure: Lines, frame: Frame, look: dict[str, int]) -> Iterator[Markup]:
@@ -76,12 +87,14 @@ def _panel(panel: Panel, figure: Lines, frame: Frame, look: dict[str, int]) -> I
         yield shapes.path([*above, *below], "band", closed=True)
         middle = [(across.at(level.x), up.at(level.level)) for level in chance]
         yield shapes.path(middle, "chance")
-    for series in sorted(panel.series, key=lambda series: not series.control):
-        inside = _series(series, panel.title, frame, look[series.name])
-        yield tag("g", *inside, class_=series_class(look[series.name], series.control))
+    for series in sorted(panel.series, key=lambda series: not series.faint):
+        inside = _series(figure, series, panel.title, frame, look[series.name])
+        yield tag("g", *inside, class_=series_class(look[series.name], series.faint))
 
 
-def _series(series: Series, panel: str, frame: Frame, index: int) -> Iterator[Markup]:
+def _series(
+    figure: Lines, series: Series, panel: str, frame: Frame, index: int
+) -> Iterator[Markup]:
     across, up = frame
     every = max(1, math.ceil(len(series.xs) / MARKED))
     for run in _runs(series):
@@ -91,14 +104,15 @@ def _series(series: Series, panel: str, frame: Frame, index: int) -> Iterator[Ma
         if bounded:
             yield shapes.path([*above, *reversed(below)], "interval", closed=True)
         drawn = [(across.at(x), up.at(cell.shown or 0.0)) for x, cell in run]
-        yield shapes.path(drawn, "stroke control" if series.control else "stroke")
+        yield shapes.path(drawn, "stroke control" if series.faint else "stroke")
     for at, (x, cell) in enumerate(zip(series.xs, series.cells, strict=True)):
         shown = shapes.finite(cell)
         if shown is not None:
             place = across.at(x), up.at(shown)
             marks = [shapes.sign(index, series.control, *place)] if at % every == 0 else []
             target = tag("circle", cx=place[0], cy=place[1], r=8, class_="target")
-            title = shapes.said((series.name, f"layer {x}", panel), cell)
+            where = figure.x_names[x] if figure.x_names else f"{figure.x_label} {x}"
+            title = shapes.said((series.name, where, *([panel] if panel else [])), cell)
             yield shapes.told(title, *marks, target)
 
 
@@ -113,7 +127,7 @@ def _runs(series: Series) -> Iterator[list[tuple[int, object]]]:
 def _legend(figure: Lines) -> Iterator[tuple[Markup, str]]:
     for index, series in enumerate(series_of(figure)):
         name = series.name + (" (control)" if series.control else "")
-        yield shapes.sample_of(index, series.control), name
+        yield shapes.sample_of(index, series.faint), name
     found = [level for panel in figure.panels for level in levels(panel)]
     if found:
         spread = any(level.high > level.low for level in found)

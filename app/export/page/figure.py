@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from app.charts.scales import scale_of
 from app.export.numbers import Numbers, numbers
-from app.export.page import bars, curves, grids
+from app.export.page import bars, curves, grids, scatters
 from app.export.page.markup import Markup, joined, tag
 from app.export.sentences import on_chance, on_method
 from app.figures import Shown
-from core.views import Figure, Lines
+from core.figures import Grid, Lines, Scatter, Table
 
 
 def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
@@ -47,25 +47,31 @@ def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -
         inside.append(tag("h4", tag("bdi", name), " (control)" if name in controls else ""))
     if shown.finding:
         inside.append(tag("figcaption", shown.finding, class_="finding"))
-    inside.append(tag("div", *_charts(shown, together), class_="chart"))
     tables = [_table(each) for each in numbers(shown.figure)]
-    inside.append(tag("details", tag("summary", "Numbers"), *tables))
+    if isinstance(shown.figure, Table):
+        inside += tables
+    else:
+        inside.append(tag("div", *_charts(shown, together), class_="chart"))
+        inside.append(tag("details", tag("summary", "Numbers"), *tables))
     return tag("figure", *inside)
 
 
 def _is_wide(shown: Shown) -> bool:
     """Does the figure take the page's width, and leave no room for words beside it?"""
-    return shown.view.kind == "curves"
+    return shown.view.kind in ("curves", "table")
 
 
 def _charts(shown: Shown, together: Sequence[Shown]) -> Iterator[Markup]:
-    figure: Figure = shown.figure
+    figure = shown.figure
     if isinstance(figure, Lines):
         yield from curves.draw(figure)
-    elif shown.view.kind == "bars":
+    elif isinstance(figure, Scatter):
+        yield from scatters.draw(figure)
+    elif isinstance(figure, Grid) and shown.view.kind == "bars":
         yield from bars.draw(figure)
-    else:
-        yield from grids.draw(figure, scale_of(*(each.figure for each in together)))
+    elif isinstance(figure, Grid):
+        others = [each.figure for each in together if isinstance(each.figure, Grid)]
+        yield from grids.draw(figure, scale_of(figure, *others))
 
 
 def _table(found: Numbers) -> Markup:
@@ -76,7 +82,8 @@ def _table(found: Numbers) -> Markup:
     ]
     caption = [tag("caption", found.title)] if found.title else []
     table = tag("table", *caption, tag("thead", head), tag("tbody", *rows))
-    return tag("div", table, class_="scroll")
+    note = [tag("p", found.note, class_="quiet")] if found.note else []
+    return tag("div", table, *note, class_="scroll")
 
 
 def _entry(value: str, beside: str) -> Markup:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from app.charts.legends import grid_notes
 from app.charts.names import column_names, is_control_column, is_control_row, row_names
-from app.charts.palette import STEPS
+from app.charts.palette import MARK, STEPS
 from app.charts.scales import (
     UNDEFINED,
     WITHIN,
     Scale,
+    cells,
     formatter,
     shown,
     within_chance,
@@ -23,7 +24,7 @@ from app.charts.scales import (
 from app.export.page import shapes
 from app.export.page.colours import step
 from app.export.page.markup import Markup
-from core.views import Cell, Grid
+from core.figures import Cell, Grid
 
 ROW, LEAST_ROW = 24, 9
 MOST = 520
@@ -66,6 +67,7 @@ def layout(figure: Grid) -> Layout:
     """The roomiest sizes with which a grid fits."""
     write = formatter(shown(figure), figure.signed)
     longest = max((len(write(value)) for value in shown(figure)), default=3) + 1
+    longest += any(cell.mark for cell in cells(figure))
     label = shapes.across((*_corner(figure), *row_names(figure))) + 10
     columns = max(1, len(figure.columns))
     row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
@@ -133,8 +135,10 @@ def _number(cell: Cell, size: Layout, x: float, y: float, number: str) -> Iterat
         yield shapes.words(*middle, UNDEFINED, "quiet", "middle")
     elif size.numbers:
         near = within_chance(cell)
-        text = shapes.number(number) + (WITHIN if near else "")
+        text = shapes.number(number) + (WITHIN if near else "") + (MARK if cell.mark else "")
         yield shapes.words(*middle, text, "digits quiet" if near else "digits", "middle")
+    elif cell.mark:
+        yield shapes.words(*middle, MARK, "digits", "middle")
 
 
 def _class(cell: Cell, scale: Scale) -> str:
@@ -146,12 +150,13 @@ def _class(cell: Cell, scale: Scale) -> str:
 
 def _where(figure: Grid, i: int, j: int) -> list[str]:
     """The place of a cell in words."""
-    if figure.row_name == figure.column_name:
+    if figure.row_of == "model" and figure.column_of == "reference":
         return [f"{figure.rows[i]} and {figure.columns[j]}"]
     row = figure.rows[i]
-    if figure.row_name != "model":
+    if figure.row_of != "model":
         row = f"{figure.row_name} {row}"
-    return [*([figure.model] if figure.model else []), row, figure.columns[j]]
+    model = figure.chosen.get("model", "")
+    return [*([model] if model else []), row, figure.columns[j]]
 
 
 def _legend(figure: Grid, scale: Scale, size: Layout, y: float) -> Iterator[Markup]:

@@ -5,6 +5,7 @@ sheet.py    fonts, sizes, colours, names: what all drawings share
 curves.py   lines by layer, in panels
 grids.py    matrices and heat maps
 bars.py     groups of horizontal bars
+scatters.py points in a plane
 
 No drawing touches pyplot or the settings of whoever calls: all happens within `sheet.styled`.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
@@ -22,14 +23,14 @@ from app.export.paper.sheet import (
     FAINT,
     HATCHES,
     INK,
-    SMALL,
     colour,
+    legend,
     named,
     number,
     sheet,
     written,
 )
-from core.views import Cell, Grid
+from core.figures import Cell, Grid
 
 BAR = 0.13
 """Inches: the thickness of a bar."""
@@ -88,25 +89,18 @@ def _fill(column: int, control: bool) -> dict[str, object]:
 
 
 def _legend(figure: Grid, drawn: Sheet) -> None:
-    handles: list[Patch | Line2D] = [Patch(**_fill(j, False)) for j in range(len(figure.columns))]
-    names = [named(name) for name in figure.columns]
+    entries: list[tuple[Artist, str]] = [
+        (Patch(**_fill(j, False)), named(name)) for j, name in enumerate(figure.columns)
+    ]
     found = list(cells(figure))
     if any(map(shows_interval, found)):
-        handles.append(Line2D([], [], color=INK, linewidth=0.8, marker="|", markersize=3.5))
-        names.append("95 % interval")
+        whisker = Line2D([], [], color=INK, linewidth=0.8, marker="|", markersize=3.5)
+        entries.append((whisker, "95 % interval"))
     known = [level for cell in found if (level := level_of(cell)) is not None]
     if known:
         spread = any(high > low for _, low, high in known)
-        handles.append(Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (1.5, 1))))
-        names.append("chance ± 2 sd" if spread else "chance")
+        dashes = Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (1.5, 1)))
+        entries.append((dashes, "chance ± 2 sd" if spread else "chance"))
     if has_controls(figure):
-        handles.append(Patch(facecolor=CONTROL_FILLS[0]))
-        names.append(CONTROL_WORDS)
-    columns = 2 if len(names) == 4 else 3
-    legend = drawn.legend(
-        handles, names, loc="outside lower center", ncols=columns, fontsize=SMALL - 0.5,
-        columnspacing=1.2, handlelength=1.6, handletextpad=0.5,
-    )  # fmt: skip
-    # Set once more: a legend passes over names that begin with an underscore.
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)
+        entries.append((Patch(facecolor=CONTROL_FILLS[0]), CONTROL_WORDS))
+    legend(drawn, entries, 2 if len(entries) == 4 else 3)

@@ -19,15 +19,15 @@ from app.export.paper.sheet import (
     FAINT,
     MARKERS,
     PAGE,
-    SMALL,
     across,
     colour,
+    legend,
     named,
     number,
     sheet,
     written,
 )
-from core.views import Lines, Panel, Series
+from core.figures import Lines, Panel, Series
 
 HIGH = 2.0
 """Inches: a panel with its axis."""
@@ -66,8 +66,14 @@ def _measure(figure: Lines, axes: Axes, width: float) -> None:
     axes.set_yticks(at, [number(label) for label in tick_labels(at)])
     axes.set_ylim(at[0], at[-1])
     low, high = x_range(figure)
-    layers = whole_ticks(low, high, int(width * 4))
-    axes.set_xticks(layers, [str(layer) for layer in layers])
+    if figure.x_names:
+        names = [named(name) for name in figure.x_names]
+        axes.set_xticks(range(len(names)), names)
+        if sum(map(across, names)) > width * 0.8:
+            axes.tick_params(axis="x", labelrotation=40)
+    else:
+        layers = whole_ticks(low, high, int(width * 4))
+        axes.set_xticks(layers, [str(layer) for layer in layers])
     pad = (high - low) * 0.03
     axes.set_xlim(low - pad, high + pad)
 
@@ -81,7 +87,7 @@ def _panel(panel: Panel, figure: Lines, axes: Axes, look: dict[str, int]) -> Non
     lows, highs = [level.low for level in chance], [level.high for level in chance]
     axes.fill_between(xs, lows, highs, color=BAND, linewidth=0, zorder=1)
     axes.plot(xs, [level.level for level in chance], "--", color=FAINT, linewidth=0.8, zorder=1.5)
-    for series in sorted(panel.series, key=lambda series: not series.control):
+    for series in sorted(panel.series, key=lambda series: not series.faint):
         _line(series, axes, look[series.name])
 
 
@@ -92,13 +98,13 @@ def _line(series: Series, axes: Axes, index: int) -> None:
     if any(bounded):
         lows = [c.low if b else math.nan for c, b in zip(series.cells, bounded, strict=True)]
         highs = [c.high if b else math.nan for c, b in zip(series.cells, bounded, strict=True)]
-        shade = colour(index, series.control)
+        shade = colour(index, series.faint)
         xs = np.asarray(series.xs, dtype=float)
         axes.fill_between(
             xs, np.array(lows, float), np.array(highs, float), color=shade, alpha=0.18, linewidth=0
         )
     every = max(1, math.ceil(len(series.xs) / MARKED))
-    axes.plot(series.xs, ys, markevery=every, **_look(index, series.control))
+    axes.plot(series.xs, ys, markevery=every, **_look(index, series.faint))
 
 
 def _looks(figure: Lines) -> dict[str, int]:
@@ -106,33 +112,32 @@ def _looks(figure: Lines) -> dict[str, int]:
     return {series.name: index for index, series in enumerate(series_of(figure))}
 
 
-def _look(index: int, control: bool) -> dict[str, object]:
-    shade = colour(index, control)
+def _look(index: int, faint: bool) -> dict[str, object]:
+    shade = colour(index, faint)
     shape, filled = MARKERS[index % len(MARKERS)]
     return {
         "color": shade,
         "linewidth": 1.0,
-        "linestyle": (0, (1, 1.2)) if control else "-",
-        "marker": "." if control else shape,
+        "linestyle": (0, (1, 1.2)) if faint else "-",
+        "marker": "." if faint else shape,
         "markersize": 3.2,
-        "markerfacecolor": shade if filled or control else "white",
+        "markerfacecolor": shade if filled or faint else "white",
         "markeredgewidth": 0.8,
-        "zorder": 2 if control else 3,
+        "zorder": 2 if faint else 3,
     }
 
 
 def _legend(figure: Lines, drawn: Sheet, look: dict[str, int], columns: int) -> None:
-    names = [named(s.name) + (" (control)" if s.control else "") for s in series_of(figure)]
-    handles = [Line2D([], [], **_look(look[s.name], s.control)) for s in series_of(figure)]
+    entries = [
+        (
+            Line2D([], [], **_look(look[s.name], s.faint)),
+            named(s.name) + (" (control)" if s.control else ""),
+        )
+        for s in series_of(figure)
+    ]
     found = [level for panel in figure.panels for level in levels(panel)]
     if found:
         spread = any(level.high > level.low for level in found)
-        names.append("chance ± 2 sd" if spread else "chance")
-        handles.append(Line2D([], [], color=FAINT, linestyle="--", linewidth=0.8))
-    legend = drawn.legend(
-        handles, names, loc="outside lower center", ncols=columns, fontsize=SMALL,
-        columnspacing=1.2, handletextpad=0.5,
-    )  # fmt: skip
-    # Set once more: a legend passes over names that begin with an underscore.
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)
+        dashes = Line2D([], [], color=FAINT, linestyle="--", linewidth=0.8)
+        entries.append((dashes, "chance ± 2 sd" if spread else "chance"))
+    legend(drawn, entries, columns)

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure as Sheet
 
 from app.charts.legends import grid_notes
 from app.charts.names import column_names, is_control_column, is_control_row, row_names
-from app.charts.palette import RGB, centred, ink
+from app.charts.palette import MARK, RGB, centred, ink
 from app.charts.scales import (
     UNDEFINED,
     WITHIN,
     Scale,
+    cells,
     formatter,
     shown,
     tick_labels,
@@ -40,7 +41,7 @@ from app.export.paper.sheet import (
     sheet,
     written,
 )
-from core.views import Cell, Grid
+from core.figures import Cell, Grid
 
 ROW, LEAST_ROW = 0.2, 0.06
 """Inches: a row with room for its number, and one of many."""
@@ -94,6 +95,7 @@ def layout(figure: Grid) -> Layout:
     label = max((across(name) for name in map(named, row_names(figure))), default=0.2)
     write = formatter(shown(figure), figure.signed)
     longest = max((len(write(value)) for value in shown(figure)), default=1) + 1
+    longest += any(cell.mark for cell in cells(figure))
     row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
     columns = max(1, len(figure.columns))
     for width in (COLUMN, PAGE):
@@ -157,11 +159,14 @@ def _numbers(figure: Grid, axes: Axes, scale: Scale, size: Layout) -> None:
     ramp = colours(scale.signed)
     for i, row in enumerate(figure.cells):
         for j, cell in enumerate(row):
-            if cell is None or (not size.digits and cell.shown is not None):
+            if cell is None or not (size.digits or cell.shown is None or cell.mark):
                 continue
             words, shade = UNDEFINED, FAINT
-            if cell.shown is not None:
+            if cell.shown is not None and not size.digits:
+                words = MARK
+            elif cell.shown is not None:
                 words = number(write(cell.shown)) + (WITHIN if within_chance(cell) else "")
+                words += MARK if cell.mark else ""
             if _coloured(cell) and cell.shown is not None:
                 shade = ink(ramp[scale.step(cell.shown)])
             axes.text(

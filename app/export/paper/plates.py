@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure as Sheet
 
-from app.charts.scales import Scale, scale_of
+from app.charts.scales import scale_of
 from app.export.files import placed
-from app.export.paper import bars, curves, grids
+from app.export.paper import bars, curves, grids, scatters
 from app.export.paper.sheet import save, styled
 from app.figures import Shown, analyses_of, shown_together
-from core.views import Figure, Lines
+from core.figures import Grid, Lines, Scatter
+from core.views import Kind
 from storage.database import Database
 from storage.runs import RunSummary
 
 FOLDER = "figures"
+DRAWN: tuple[Kind, ...] = ("curves", "matrix", "heatmap", "bars", "scatter")
 
 
 def write(db: Database, run: RunSummary, folder: Path, kind: str) -> list[Path]:
@@ -24,29 +26,24 @@ def write(db: Database, run: RunSummary, folder: Path, kind: str) -> list[Path]:
     (folder / FOLDER).mkdir(exist_ok=True)
     files = []
     for analysis in analyses_of(run):
-        for together in shown_together(db, run, analysis):
-            for name, drawn in plates(together):
-                path = folder / FOLDER / f"{name}.{kind}"
+        for together in shown_together(db, run, analysis, DRAWN):
+            for each in together:
+                path = folder / FOLDER / f"{each.name}.{kind}"
                 with placed(path) as part, styled():
-                    save(drawn, part, kind)
+                    save(draw(each, together), part, kind)
                 files.append(path)
     return files
 
 
-def plates(together: Sequence[Shown]) -> Iterator[tuple[str, Sheet]]:
-    """Figures that are read side by side, on one scale: what each file is called, and its sheet."""
-    scale = scale_of(*(each.figure for each in together))
-    for each in together:
-        name = f"{each.analysis.name}-{each.view.key}"
-        if "model" in each.view.selectors:
-            name += f"-{each.choice.model}"
-        with styled():
-            drawn = draw(each.figure, each.view.kind, scale)
-        yield name, drawn
-
-
-def draw(figure: Figure, kind: str, scale: Scale) -> Sheet:
-    """A figure of that kind of view."""
+def draw(shown: Shown, together: Sequence[Shown]) -> Sheet:
+    """A figure, on one scale with those that are read beside it."""
+    figure = shown.figure
     if isinstance(figure, Lines):
         return curves.draw(figure)
-    return bars.draw(figure) if kind == "bars" else grids.draw(figure, scale)
+    if isinstance(figure, Scatter):
+        return scatters.draw(figure)
+    assert isinstance(figure, Grid)
+    if shown.view.kind == "bars":
+        return bars.draw(figure)
+    grids_ = [each.figure for each in together if isinstance(each.figure, Grid)]
+    return grids.draw(figure, scale_of(figure, *grids_))

@@ -5,12 +5,13 @@ Owns everything that must be the same on every machine. Knows no kind of figure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import matplotlib.style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -100,6 +101,19 @@ def save(drawn: Sheet, path: Path, kind: str) -> None:
     else:
         drawn.set_dpi(DPI)
         FigureCanvasAgg(drawn).print_png(path)
+
+
+def legend(drawn: Sheet, entries: Sequence[tuple[Artist, str]], columns: int) -> None:
+    """Signs and what they stand for, below the drawing."""
+    if not entries:
+        return
+    made = drawn.legend(
+        [sign for sign, _ in entries], [name for _, name in entries], ncols=columns,
+        loc="outside lower center", columnspacing=1.2, handlelength=1.8, handletextpad=0.5,
+    )  # fmt: skip
+    # Set once more: a legend may pass over names that begin with an underscore.
+    for text, (_, name) in zip(made.get_texts(), entries, strict=True):
+        text.set_text(name)
 
 
 def written(text: str) -> str:

@@ -5,6 +5,7 @@ Built from what the analyses declare; knows none of them by name. Reads, never c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from textual.app import ComposeResult
@@ -24,10 +25,13 @@ from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pane import Pane
 from core.registry import Analysis
-from core.views import Selector
+from core.views import COORDINATES, Selector
 from storage.runs import RunSummary
 
-SELECTORS = ("model", "module", "layer")
+ROOMY = 75
+"""Cells across that a picture should have before another stands beside it."""
+
+SELECTORS = (*COORDINATES, "against")
 
 
 class RunScreen(Screen[None]):
@@ -42,9 +46,9 @@ class RunScreen(Screen[None]):
     RunScreen .tab { height: 1fr; }
     RunScreen .tab > Pane { display: none; }
     RunScreen .tab > Pane.-chosen { display: block; }
-    RunScreen.-wide .tab > Pane { display: block; }
+    RunScreen.-wide .tab > Pane.-near { display: block; }
     RunScreen.-wide .tab > Pane.-later { border-left: vkey $line; }
-    RunScreen.-zoomed .tab > Pane { display: none; }
+    RunScreen.-zoomed .tab > Pane.-near { display: none; }
     RunScreen.-zoomed .tab > Pane.-chosen { display: block; border-left: none; }
     """
 
@@ -98,8 +102,8 @@ class RunScreen(Screen[None]):
         for number, analysis in enumerate(self.analyses):
             views = self.source.views(run, analysis)
             panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
-            for pane in panes:
-                pane.add_class("-chosen" if pane is panes[0] else "-later")
+            if panes:
+                panes[0].add_class("-chosen")
             await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
         await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
         self._built = True
@@ -110,7 +114,8 @@ class RunScreen(Screen[None]):
         self._stale = False
         if self.tab < len(self.analyses):
             for pane in self._panes():
-                self.feed.figure(pane)
+                if pane.display or pane.drawn is None:  # one that is hidden is read when it shows
+                    self.feed.figure(pane)
         else:
             self.feed.background()
 
@@ -121,7 +126,7 @@ class RunScreen(Screen[None]):
         """Hand a figure to its pane."""
         self.trouble = message.trouble
         if message.drawn is not None:
-            message.pane.accept(message.drawn)
+            message.pane.accept(message.asked, message.drawn)
         self.query_one("#keys", Row).renew()
 
     def on_feed_known(self, message: Feed.Known) -> None:
@@ -142,12 +147,29 @@ class RunScreen(Screen[None]):
     def _choose(self, pane: Pane) -> None:
         for other in self._panes():
             other.set_class(other is pane, "-chosen")
+        self._gather()
+        self._renew()
         pane.figure.focus()
         self.query_one("#keys", Row).renew()
+
+    def _gather(self) -> None:
+        """Mark the panes that show beside the chosen one, as many as have room."""
+        panes = self._panes()
+        together = max(1, self.size.width // ROOMY)
+        chosen = next((i for i, pane in enumerate(panes) if pane.has_class("-chosen")), 0)
+        first = chosen - chosen % together
+        for i, pane in enumerate(panes):
+            pane.set_class(first <= i < first + together, "-near")
+            pane.set_class(first < i < first + together, "-later")
+
+    def on_resize(self) -> None:
+        """More or fewer pictures have room."""
+        self._gather()
 
     def _go(self, tab: int) -> None:
         self.tab = tab
         self.query_one(ContentSwitcher).current = f"tab-{tab}"
+        self._gather()
         self._renew()
         pane = self.pane
         if pane is not None:
@@ -215,7 +237,7 @@ class RunScreen(Screen[None]):
             self.pane.next_reading()
 
     def action_select(self, selector: str, by: int) -> None:
-        """Switch the model, the module or the layer."""
+        """Switch the value of a coordinate."""
         if self.pane is not None:
             self.pane.next_value(cast(Selector, selector), by)
 
@@ -255,7 +277,10 @@ class RunScreen(Screen[None]):
         return tabs_line(titles, self.tab, width)
 
     def _keys(self, width: int) -> Content:
-        return keys_line([a for a in actions("run", "app") if self._shown(a.name)], width)
+        shown = [a for a in actions("run", "app") if self._shown(a.name)]
+        if self.pane is not None and self.pane.view.kind == "table":
+            shown = [replace(a, label="order") if a.id == "run.measure-1" else a for a in shown]
+        return keys_line(shown, width)
 
     def _shown(self, name: str) -> bool:
         action, _, rest = name.partition("(")

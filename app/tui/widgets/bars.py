@@ -13,7 +13,7 @@ from app.charts.lines import Line
 from app.charts.names import is_control_row
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
-from core.views import Grid
+from core.figures import Grid
 
 
 class BarsView(FigureView):

@@ -11,11 +11,11 @@ from textual.geometry import Region
 
 from app.charts import curves
 from app.charts.legends import series_legend, series_of
-from app.charts.lines import Line, difference
+from app.charts.lines import Line, difference, replaced
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Place
-from core.views import Cell, Lines, Series
+from core.figures import Cell, Lines, Series
 
 
 class CurvesView(FigureView):
@@ -37,8 +37,8 @@ class CurvesView(FigureView):
         return bool(self._stops())
 
     def opening(self) -> Place:
-        """The first series that is no control."""
-        tuned = (i for i, (_, series) in enumerate(self._stops()) if not series.control)
+        """The first series that is not faint."""
+        tuned = (i for i, (_, series) in enumerate(self._stops()) if not series.faint)
         return next(tuned, 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
@@ -102,12 +102,14 @@ class CurvesView(FigureView):
     def spot_at(self, cursor: Place) -> Spot:
         panel, series = self._stops()[cursor[0]]
         x = self._xs()[cursor[1]]
-        where = (
-            ("model", series.name),
-            (self.lines.x_label, str(x)),
-            ("module", self.lines.panels[panel].title),
-        )
-        return Spot(where, _cell(series, x))
+        names = self.lines.x_names
+        where = [
+            (self.lines.series_name, series.name),
+            (self.lines.x_label, names[x] if names else str(x)),
+        ]
+        if self.lines.panels[panel].title:
+            where.append((self.lines.panel_name, self.lines.panels[panel].title))
+        return Spot(tuple(where), _cell(series, x))
 
     def clamped(self, cursor: Place) -> Place:
         stops, xs = len(self._stops()), len(self._xs())
@@ -187,16 +189,11 @@ class CurvesView(FigureView):
         strong = Style(color=self.palette.accent, bold=True)
         for number, frame in enumerate(self._picture.frames):
             if row == frame.top + frame.height:
-                line = _over(line, frame.column(x), "▲", strong)
+                line = replaced(line, frame.column(x), Segment("▲", strong))
             elif number == panel and row == self._row_of_point(cursor):
-                line = _over(line, frame.column(x), "◉", strong + Style(reverse=True))
+                point = Segment("◉", strong + Style(reverse=True))
+                line = replaced(line, frame.column(x), point)
         return line
-
-
-def _over(line: Line, column: int, character: str, style: Style) -> Line:
-    """One cell of a row replaced."""
-    before, _, after = Segment.divide(line, [column, column + 1, 1_000_000])
-    return [*before, Segment(character, style), *after]
 
 
 def _cell(series: Series, x: int) -> Cell | None:

@@ -15,24 +15,29 @@ from textual.message import Message
 from textual.widgets import Static
 
 from app.charts.lines import fitted
+from app.figures import Drawn
 from app.text import plain
 from app.tui import steering
-from app.tui.readout import copied, value_of, yardsticks
-from app.tui.source import Drawn
+from app.tui.readout import beside, copied, value_of
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.grid import GridView
+from app.tui.widgets.scatter import ScatterView
+from app.tui.widgets.table import TableView
+from core.figures import Figure
 from core.measurement import MetricSpec
 from core.registry import Analysis
-from core.views import Choice, Figure, Selector, View
+from core.views import Catalogue, Choice, Selector, View, default_choice
 
 WIDGETS: dict[str, type[FigureView]] = {
     "curves": CurvesView,
     "matrix": GridView,
     "heatmap": GridView,
     "bars": BarsView,
+    "scatter": ScatterView,
+    "table": TableView,
 }
 
 
@@ -72,13 +77,14 @@ class Pane(Vertical):
 
     @property
     def spec(self) -> MetricSpec | None:
-        """The declaration of the measure shown."""
-        measure = self.choice.measure if self.choice else self.view.measures[0]
-        return next((m for m in self.analysis.metrics if m.name == measure), None)
+        """The declaration of the measure shown; a table shows none in particular."""
+        if self.choice is None or self.view.kind == "table":
+            return None
+        return self.analysis.metric(self.choice.measure)
 
-    def accept(self, drawn: Drawn) -> None:
-        """Show this figure, unless the choice has moved on meanwhile."""
-        if self.choice is not None and drawn.choice != self.choice:
+    def accept(self, asked: Choice | None, drawn: Drawn) -> None:
+        """Show the figure that was asked for, unless the choice has moved on meanwhile."""
+        if asked != self.choice:
             return
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
@@ -90,26 +96,25 @@ class Pane(Vertical):
         finding.display = bool(words)
         finding.update(Content(words))
 
-    def offered(self) -> set[str]:
+    def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
-        names = {"measure"} if len(self.view.measures) > 1 else set()
-        if self.choice and steering.effective(self.view, self.choice):
-            names.add("reading")
-        return names | set(self.view.selectors)
+        if self.choice is None or self.drawn is None:
+            return frozenset()
+        return steering.offered(self.view, self.choice, self.drawn.catalogue, self.spec)
 
     def next_measure(self, by: int) -> None:
-        """Switch to another measure."""
-        self._choose(lambda choice: steering.next_measure(self.view, choice, by))
+        """Switch to another measure, or a table to another order."""
+        metric = self.analysis.metric
+        self._choose(lambda c, ranges: steering.next_measure(self.view, c, by, ranges, metric))
 
     def next_reading(self) -> None:
         """Switch between raw, chance and excess."""
-        self._choose(lambda choice: steering.next_reading(self.view, choice))
+        metric = self.analysis.metric
+        self._choose(lambda c, _: steering.next_reading(self.view, c, metric(c.measure)))
 
     def next_value(self, selector: Selector, by: int) -> None:
-        """Switch to another model, layer or module."""
-        if selector in self.view.selectors and self.drawn is not None:
-            ranges = self.drawn.catalogue
-            self._choose(lambda c: steering.next_value(self.view, c, selector, by, ranges))
+        """Switch to another value of a coordinate."""
+        self._choose(lambda c, ranges: steering.next_value(self.view, c, selector, by, ranges))
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
@@ -125,13 +130,13 @@ class Pane(Vertical):
         spot = self.figure.spot()
         if spot is not None and self.choice is not None:
             empty = self.spec.empty if self.spec else ""
-            self.app.copy_to_clipboard(plain(copied(spot, self.choice.measure, empty)))
+            self.app.copy_to_clipboard(copied(spot, self.choice.measure, empty))
             self.notify("Copied.", timeout=2, markup=False)
 
-    def _choose(self, step: Callable[[Choice], Choice]) -> None:
-        if self.choice is None:
+    def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
+        if self.choice is None or self.drawn is None:
             return
-        choice = step(self.choice)
+        choice = step(self.choice, self.drawn.catalogue)
         if choice != self.choice:
             self.choice = choice
             self.query_one("#selected", Row).renew()
@@ -139,8 +144,10 @@ class Pane(Vertical):
 
     def _finding(self, figure: Figure) -> str:
         """The view's sentence, which is made for the measure and reading that it opens with."""
-        opens_with = (self.view.measures[0], self.view.reading)
-        if self.choice is None or (self.choice.measure, self.choice.reading) != opens_with:
+        if self.choice is None or self.drawn is None:
+            return ""
+        opens_with = (default_choice(self.view, self.drawn.catalogue).measure, self.view.reading)
+        if (self.choice.measure, self.choice.reading) != opens_with:
             return ""
         try:
             return plain(self.view.finding(figure))
@@ -149,11 +156,11 @@ class Pane(Vertical):
 
     def _selected(self, width: int) -> Content:
         title = [(f" {self.view.title} ", "bold $accent")]
-        if self.choice is None:
+        if self.choice is None or self.drawn is None:
             return two_ends(title, [], width)
-        pairs = steering.described(self.view, self.choice, self.spec)
+        pairs = steering.described(self.view, self.choice, self.drawn.catalogue, self.spec)
         unit = self.spec.unit if self.spec else ""
-        controls = self.drawn.catalogue.controls if self.drawn else frozenset()
+        controls = self.drawn.catalogue.controls
         pieces: list[tuple[str, str]] = []
         for name, value in pairs:
             words = f"{value} [{unit}]" if name == "measure" and unit else value
@@ -178,8 +185,8 @@ class Pane(Vertical):
             where += [(f"{name} ", "$muted"), (f"{short}  ", "bold")]
         empty = self.spec.empty if self.spec else ""
         value = value_of(spot, self.choice.measure, empty)
-        first = Content.assemble(*where, (value, "bold $accent"))
-        second = Content.assemble(("  ·  ".join(yardsticks(spot.cell)), ""))
+        first = Content.assemble(*where, (plain(value), "bold $accent"))
+        second = Content.assemble((plain("  ·  ".join(beside(spot))), ""))
         return Content("\n").join([_cut(first, width), _cut(second, width)])
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from core.views import Cell, Grid, Lines, Panel, Series
+from dataclasses import replace
+
+from core.figures import (
+    Cell,
+    Column,
+    Figure,
+    Grid,
+    Lines,
+    Panel,
+    Point,
+    Scatter,
+    Series,
+    Table,
+)
 
 ODD_NAMES = (
     r"$\frac$",
@@ -53,19 +66,19 @@ def matrix(names: tuple[str, ...] = ("medical", "maths", "retrained")) -> Grid:
     cells[1][0] = cell(None)
     return Grid(
         title="cosine", measure="cosine", unit="", row_name="model", column_name="model",
-        rows=names, columns=names, cells=tuple(map(tuple, cells)), signed=True,
-        controls=frozenset({"retrained"}),
+        row_of="model", column_of="reference", rows=names, columns=names,
+        cells=tuple(map(tuple, cells)), signed=True, controls=frozenset({"retrained"}),
     )  # fmt: skip
 
 
-def heatmap(layers: int, model: str = "medical") -> Grid:
+def heatmap(layers: int = 5, model: str = "medical") -> Grid:
     """A heat map of that many layers."""
     modules = ("q", "k", "v", "o", "gate", "up", "down", "attention", "mlp")
     return Grid(
         title=f"relative norm · {model}", measure="relative_norm", unit="", row_name="layer",
         column_name="module", rows=tuple(map(str, range(layers))), columns=modules,
         cells=tuple(tuple(cell(i + j / 10) for j in range(len(modules))) for i in range(layers)),
-        model=model,
+        chosen={"model": model},
     )  # fmt: skip
 
 
@@ -80,6 +93,50 @@ def bars(names: tuple[str, ...] = ("medical", "retrained")) -> Grid:
     ]
     return Grid(
         title="excess", measure="two_sided_excess", unit="", row_name="model",
-        column_name="module", rows=names, columns=("attention", "mlp"), cells=tuple(rows),
+        column_name="module", row_of="model", column_of="module", rows=names,
+        columns=("attention", "mlp"), cells=tuple(rows),
         signed=True, controls=frozenset({"retrained"}),
     )  # fmt: skip
+
+
+def scatter(names: tuple[str, ...] = ("a", "b", "c")) -> Scatter:
+    """Points of two kinds, one of them set apart, one without a place, with guides and chance."""
+    places = ((0.1, 0.2), (0.5, 0.4), (0.9, 0.3))
+    points = [
+        Point(
+            name,
+            "merged" if at else "base",
+            cell(places[at % 3][0], chance=0.25, chance_sd=0.01, low=0.0, high=0.6),
+            cell(places[at % 3][1] + at // 3 / 4),
+        )
+        for at, name in enumerate(names)
+    ]
+    points[1] = replace(points[1], y=replace(points[1].y, mark=True))
+    points.append(Point("lost", "merged", cell(None), cell(0.5)))
+    return Scatter(
+        title="normalised", measure="normalised", unit="", across="task", x_name="medical",
+        y_name="maths", point_name="coefficients", points=tuple(points), x_guides=(1.0,),
+        y_guides=(0.5,), mark_name="best",
+    )  # fmt: skip
+
+
+def table() -> Table:
+    """Numbers, a missing one, and somebody else's text, in more rows than a report lists."""
+    rows = [(0, 7, 0.5, " the"), (1, 8, None, "<b>"), *((2, n, 0.1, "x") for n in range(60))]
+    return Table(
+        title="neurons", note="of medical", rows=tuple(rows),
+        columns=(
+            Column(name="layer"), Column(name="neuron", form=",d"),
+            Column(name="score", form=".3f", signed=True), Column(name="token", outside=True),
+        ),
+    )  # fmt: skip
+
+
+def emptied(figure: Figure) -> Figure:
+    """The same figure with nothing in it."""
+    if isinstance(figure, Grid):
+        return replace(figure, rows=(), columns=(), cells=())
+    if isinstance(figure, Lines):
+        return replace(figure, panels=())
+    assert isinstance(figure, Scatter)
+    return replace(figure, points=(), x_guides=(), y_guides=())

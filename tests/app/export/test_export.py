@@ -10,12 +10,16 @@ import pytest
 from pyarrow import parquet
 
 from app.export.folder import FORMATS, export
+from app.export.numbers import LISTED
 from app.export.report import escaped
 from core import registry
 from core.errors import RunError, StudyError
-from core.measurement import COLUMNS, COORDINATES
+from core.measurement import COLUMNS, COORDINATES, Unit, UnitResult
+from core.study import Study
 from storage import runs
-from storage.database import Database
+from storage.database import Database, open_database
+from storage.sink import RunSink
+from tests import pretend
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -116,7 +120,7 @@ def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path
     for name in registry.names():
         for view in registry.get(name).views:
             # No model of this study was tuned from another one.
-            assert (f"### {escaped(view.title)}" in text) == (not view.setting)
+            assert (f"### {escaped(view.title)}" in text) == (not view.optional)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +155,47 @@ def test_what_can_not_be_written_is_one_error(db: Database, tmp_path: Path) -> N
         export(db, "latest", tmp_path, ["cvs"])
     assert "csv" in wrong.value.hint
     assert set(FORMATS) == {"csv", "json", "parquet", "md", "html", "svg", "png"}
+
+
+def test_every_kind_of_view_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend.register(monkeypatch)
+    db = open_database(str(tmp_path / "kinds.db"))
+    tuned = {name: {"path": name} for name in pretend.TUNED}
+    study = Study.model_validate({"name": "kinds", "models": {"base": "b", "tuned": tuned}})
+    run_id = runs.create_run(db, study, [pretend.NAME])
+    sink = RunSink(db, run_id, runs.claim(db, run_id))
+    unit = Unit(key="pretended", analysis=pretend.NAME, label="all")
+    sink.save(unit, UnitResult(pretend.rows(), pretend.arrays()), 1.0)
+    out = tmp_path / "out"
+    export(db, run_id, out)
+    db.close()
+    _report_writes_out_points_and_tables((out / "report.md").read_text())
+    page = (out / "report.html").read_text()
+    assert '<th scope="row">5</th><td>33</td><td>+6.000</td><td>␣token-33</td>' in page
+    assert "… and 190 more." in page
+    assert "maths=1, gsm8k: 1.1" in page
+    tables = sorted((out / "tables").iterdir())
+    with tables[0].open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["layer", "neuron", "score", "token"]
+    assert len(rows) == 1 + LISTED + 190
+    assert (rows[1][0], rows[1][1], rows[1][3]) == ("5", "33", " token-33")
+    assert float(rows[1][2]) == pytest.approx(6, abs=1e-3)
+    drawn = {path.stem for path in (out / "figures").iterdir()}
+    assert not drawn & {path.stem for path in tables}
+    listed = {path.stem for path in tables}
+    for view in registry.get(pretend.NAME).views:
+        if view.title in page:
+            named = listed if view.kind == "table" else drawn
+            assert any(name.startswith(f"{pretend.NAME}-{view.key}") for name in named)
+
+
+def _report_writes_out_points_and_tables(text: str) -> None:
+    assert "| coefficients | kind | gsm8k | medqa |" in text
+    assert "| maths=1 | merged | 1.1 (on the front) | 0.4 |" in text
+    assert "| layer | neuron | score | token |" in text
+    assert "| 5 | 33 | +6.000 | ␣token-33 |" in text
+    assert "… and 190 more." in text
+    assert "| layer | instruct | independent |" in text
+    assert "1.1 (best)" in text
+    assert "Nowhere" not in text

@@ -14,12 +14,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from app.charts.labels import named_beside
 from app.charts.scales import cells, scale_of
 from app.export.folder import export
-from app.export.page import bars, curves, grids
+from app.export.numbers import LISTED, numbers
+from app.export.page import bars, curves, grids, scatters
+from app.export.page.figure import section
 from app.export.page.markup import Markup, escaped, tag
 from app.figures import Shown, analyses_of, shown_together
-from core.views import Figure
+from core import registry
+from core.figures import Figure, Point
+from core.views import Choice, View
 from storage import runs
 from storage.database import Database
 from tests.app.export import figures
@@ -150,6 +155,7 @@ DRAWINGS: dict[str, tuple[Callable[..., Any], Callable[[Figure], Iterator[Markup
     "curves": (figures.lines, curves.draw),
     "matrix": (figures.matrix, lambda figure: grids.draw(figure, scale_of(figure))),
     "bars": (figures.bars, bars.draw),
+    "scatter": (figures.scatter, scatters.draw),
 }
 
 
@@ -197,6 +203,51 @@ def test_bars_are_drawn_to_scale() -> None:
     }
     assert wide["0.2"] / wide["0.1"] == pytest.approx(2, rel=0.01)
     assert wide["-0.2"] == pytest.approx(wide["0.2"], abs=0.11)
+
+
+def test_points_are_drawn_to_scale() -> None:
+    root = ElementTree.fromstring(f"<div>{''.join(scatters.draw(figures.scatter()))}</div>")
+    places = {}
+    for told in root.iter("g"):
+        title = told.find("title")
+        if title is not None and title.text:
+            target = told.findall("circle")[-1]
+            places[title.text[0]] = float(target.get("cx", "")), float(target.get("cy", ""))
+    assert set(places) == {"a", "b", "c"}
+    (ax, ay), (bx, by), (cx, cy) = (places[name] for name in "abc")
+    assert bx - ax == pytest.approx(cx - bx, abs=0.2)
+    assert ay - by == pytest.approx(2 * (ay - cy), abs=0.3)
+    assert "★ b" in {text.text for text in root.iter("text")}
+
+
+def test_names_beside_points_keep_apart() -> None:
+    points = [
+        Point(name, "", figures.cell(x), figures.cell(y, mark=name == "late"))
+        for name, x, y in (("first", 0.1, 0.5), ("late", 0.11, 0.5), ("far", 0.9, 0.5))
+    ]
+    assert named_beside(points, (0, 1), (0, 1)) == {1: False, 2: True}
+    assert named_beside(points[:1], (0, 1), (0, 1)) == {0: False}
+
+
+def test_a_table_is_listed_openly() -> None:
+    found = list(numbers(figures.table()))
+    assert len(found) == 1
+    assert found[0].head == ("layer", "neuron", "score", "token")
+    assert found[0].rows[0] == ("0", (("7", ""), ("+0.500", ""), ("␣the", "")))
+    assert found[0].rows[1][1][1] == ("", "")
+    assert len(found[0].rows) == LISTED
+    assert found[0].note == "of medical … and 12 more."
+
+
+def test_a_table_needs_no_folding(db: Database) -> None:
+    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    shown = Shown(registry.get("alignment"), view, Choice(measure=""), figures.table(), "")
+    page = Page(section([shown], frozenset()))
+    names = [name for name, _ in page.tags]
+    assert "table" in names
+    assert not {"svg", "details"} & set(names)
+    assert "<b>" in page.text
+    assert "Chance" not in page.text
 
 
 def test_cells_within_chance_have_no_colour() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,27 @@ from PIL import Image
 
 from app.charts.scales import scale_of
 from app.export.folder import export
-from app.export.paper import grids
-from app.export.paper.plates import draw
+from app.export.paper import bars, curves, grids, scatters
 from app.export.paper.sheet import COLUMN, DPI, PAGE, save, styled, written
 from app.figures import analyses_of, shown_together
-from core.views import Figure
+from core.figures import Figure, Series
 from storage import runs
 from storage.database import Database
 from tests.app.export import figures
 
-KINDS: dict[str, Callable[[], Figure]] = {
-    "curves": figures.lines,
-    "matrix": figures.matrix,
-    "heatmap": lambda: figures.heatmap(5),
-    "bars": figures.bars,
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Sheet]]] = {
+    "curves": (figures.lines, curves.draw),
+    "matrix": (figures.matrix, lambda figure: grids.draw(figure, scale_of(figure))),
+    "heatmap": (figures.heatmap, lambda figure: grids.draw(figure, scale_of(figure))),
+    "bars": (figures.bars, bars.draw),
+    "scatter": (figures.scatter, scatters.draw),
 }
+"""Of each kind: what makes a figure, and what draws it."""
 
 
 def _drawn(figure: Figure, kind: str) -> Sheet:
     with styled():
-        drawn = draw(figure, kind, scale_of(figure))
+        drawn = KINDS[kind][1](figure)
         drawn.canvas.draw()
     return drawn
 
@@ -59,6 +61,41 @@ def test_curves_pass_through_the_values() -> None:
     assert legend == ["retrained (control)", "medical", "maths", "chance ± 2 sd"]
     band = first.collections[0].get_paths()[0].vertices
     assert {round(y, 9) for _, y in band} == {0.08, 0.12, 0.24, 0.36}
+
+
+def test_names_stand_below_curves_of_names() -> None:
+    drawn = _drawn(
+        replace(
+            figures.lines(),
+            x_names=("top-1%", "top-5%", "all"),
+            panels=(replace(figures.lines().panels[0], title=""),),
+        ),
+        "curves",
+    )
+    labels = [label.get_text() for label in drawn.axes[0].get_xticklabels()]
+    assert labels == ["top-1%", "top-5%", "all"]
+    assert drawn.get_figwidth() == COLUMN
+
+
+def test_chance_is_drawn_once() -> None:
+    panel = figures.lines().panels[1]
+    companion = Series("independent", (0, 2), (figures.cell(0.1), figures.cell(0.3)), False, True)
+    with_it = replace(panel, series=(*panel.series, companion))
+    drawn = _drawn(replace(figures.lines(), panels=(with_it,)), "curves")
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == ["medical", "maths", "independent"]
+    lines = drawn.axes[0].get_lines()
+    assert [list(line.get_ydata()) for line in lines].count([0.1, 0.3]) == 1
+
+
+def test_what_is_set_apart_has_a_star() -> None:
+    grid = figures.heatmap(3)
+    marked = replace(grid.cells[0][0], mark=True)
+    first = (marked, *grid.cells[0][1:])
+    starred = replace(grid, cells=(first, *grid.cells[1:]), mark_name="best of all")
+    texts = _texts(_drawn(starred, "heatmap"))
+    assert "0.000★" in texts
+    assert "module\n★ best of all" in texts
 
 
 def test_a_signed_matrix_has_its_zero_in_the_middle() -> None:
@@ -109,13 +146,32 @@ def test_bars_reach_to_their_values_and_intervals() -> None:
     assert len(fills) == 2
 
 
-@pytest.mark.parametrize("make", [figures.lines, figures.matrix, figures.bars])
+def test_points_lie_where_their_values_are() -> None:
+    drawn = _drawn(figures.scatter(), "scatter")
+    axes = drawn.axes[0]
+    places = {
+        (line.get_xdata()[0], line.get_ydata()[0])
+        for line in axes.get_lines()
+        if line.get_marker() in ("o", "s")
+    }
+    assert places == {(0.1, 0.2), (0.5, 0.4), (0.9, 0.3)}
+    assert len([line for line in axes.get_lines() if line.get_marker() == "*"]) == 1
+    guides = [line.get_xdata() for line in axes.get_lines() if line.get_linestyle() == ":"]
+    assert [1.0, 1.0] in [list(xs) for xs in guides]
+    assert axes.get_xlim()[0] <= 0.1
+    assert axes.get_xlim()[1] >= 1.0
+    texts = _texts(drawn)
+    assert {"medical", "maths", "best", "merged", "base", "a", "b", "c"} <= set(texts)
+    assert "lost" not in texts
+    assert "chance" in texts
+
+
+@pytest.mark.parametrize("kind", ["curves", "matrix", "bars", "scatter"])
 @pytest.mark.parametrize("form", ["svg", "png"])
-def test_names_are_drawn_as_they_are(make: Callable[..., Any], form: str, tmp_path: Path) -> None:
-    figure = make(figures.ODD_NAMES)
-    kind = next(kind for kind, each in KINDS.items() if each is make)
+def test_names_are_drawn_as_they_are(kind: str, form: str, tmp_path: Path) -> None:
+    make, draw = KINDS[kind]
     with styled():
-        drawn = draw(figure, kind, scale_of(figure))
+        drawn = draw(make(figures.ODD_NAMES))
         save(drawn, tmp_path / f"x.{form}", form)
     texts = _texts(drawn)
     assert r"$\frac$" in texts
@@ -133,9 +189,9 @@ def test_what_the_font_lacks_is_an_escape() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sheet_fits_a_column_or_a_page(kind: str, tmp_path: Path) -> None:
-    figure = KINDS[kind]()
+    make, draw = KINDS[kind]
     with styled():
-        save(draw(figure, kind, scale_of(figure)), tmp_path / "x.png", "png")
+        save(draw(make()), tmp_path / "x.png", "png")
     with Image.open(tmp_path / "x.png") as image:
         assert image.size[0] in (round(COLUMN * DPI), round(PAGE * DPI))
         assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
@@ -143,19 +199,14 @@ def test_a_sheet_fits_a_column_or_a_page(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_figure_is_too_empty_to_draw(kind: str) -> None:
-    if kind == "curves":
-        _drawn(figures.Lines(title="", measure="", unit="", x_label="layer", panels=()), kind)
-    else:
-        _drawn(figures.Grid(title="", measure="", unit="", row_name="layer", column_name="module",
-                            rows=(), columns=(), cells=()), kind)  # fmt: skip
+    _drawn(figures.emptied(KINDS[kind][0]()), kind)
 
 
 def test_every_figure_of_a_run_is_a_file(db: Database, tmp_path: Path) -> None:
     files = export(db, "latest", tmp_path, ["svg", "png"])
     run = runs.find_run(db, "latest")
     names = {
-        f"{each.analysis.name}-{each.view.key}"
-        + (f"-{each.choice.model}" if "model" in each.view.selectors else "")
+        each.name
         for analysis in analyses_of(run)
         for together in shown_together(db, run, analysis)
         for each in together
@@ -178,12 +229,11 @@ def settings():
     # Asking for the backend would choose one, and import pyplot.
     return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 before = settings()
-from app.charts.scales import scale_of
-from app.export.paper.plates import draw
+from app.export.paper import curves
 from app.export.paper.sheet import save, styled
 from tests.app.export.figures import lines
 with styled():
-    drawn = draw(lines(), "curves", scale_of(lines()))
+    drawn = curves.draw(lines())
     save(drawn, sys.argv[1], "svg")
 assert settings() == before
 assert drawn.axes[0].title.get_fontsize() < 10

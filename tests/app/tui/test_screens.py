@@ -154,7 +154,7 @@ async def test_the_readout_is_the_number_of_the_database(
         assert pane.choice is not None
         await until(pilot, lambda: "layer 1 " in readout(screen))
         run_id = screen.run_id
-        wanted = Query(metrics=(pane.choice.measure,), layers=1, models=(pane.choice.model,))
+        wanted = Query(metrics=(pane.choice.measure,), layer=(1,), model=(pane.choice.model,))
         found = {m.module: m for m in measurements(filled, run_id, "alignment", wanted)}
         row = found["v"]
         assert f"{pane.choice.measure} {row.value:.6g}" in readout(screen)
@@ -271,7 +271,7 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "3")
         titles = {command.title for command in app.get_system_commands(screen)}
-        assert "Next measure" in titles
+        assert "Next measure, or order of a table" in titles
         assert "Cancel this run" in titles
         assert not any(title.startswith("Resume") for title in titles), "it runs"
         before = screen.pane.choice if screen.pane else None

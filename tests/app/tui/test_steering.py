@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.tui import steering
-from core.views import Catalogue, Choice, View
+from core.measurement import MetricSpec
+from core.views import Catalogue, Choice, View, settled
 
 RANGES = Catalogue(models=("a", "b"), layers=(0, 1), modules=("q", "mlp", "all"))
 HEAT = View(
@@ -27,21 +28,25 @@ MATRIX = View(
 )
 
 
+def metric(name: str) -> MetricSpec:
+    return MetricSpec(name=name, title=name, description="")
+
+
 def test_readings_go_round() -> None:
     choice = Choice(measure="write", model="a")
     seen = []
     for _ in range(4):
         seen.append(choice.reading)
-        choice = steering.next_reading(HEAT, choice)
+        choice = steering.next_reading(HEAT, choice, metric("write"))
     assert seen == ["raw", "chance", "excess", "raw"]
 
 
 def test_a_measure_without_chance_falls_back_to_raw() -> None:
     choice = Choice(measure="write", reading="excess", model="a")
-    moved = steering.next_measure(HEAT, choice, 1)
+    moved = steering.next_measure(HEAT, choice, 1, RANGES, metric)
     assert (moved.measure, moved.reading) == ("gain", "raw")
-    assert steering.next_measure(HEAT, moved, 1).measure == "write"
-    assert not steering.effective(HEAT, moved)
+    assert steering.next_measure(HEAT, moved, 1, RANGES, metric).measure == "write"
+    assert "reading" not in steering.offered(HEAT, moved, RANGES, metric("gain"))
 
 
 def test_selectors_step_through_what_exists() -> None:
@@ -65,11 +70,11 @@ def test_nothing_to_step_through_changes_nothing() -> None:
 
 
 def test_a_choice_settles_on_what_exists() -> None:
-    assert steering.settled(MATRIX, Choice(measure="cosine", module="o"), RANGES).module == "all"
+    assert settled(MATRIX, Choice(measure="cosine", module="o"), RANGES).module == "all"
 
 
 def test_what_is_selected_is_described() -> None:
-    said = dict(steering.described(HEAT, Choice(measure="write", model="a"), None))
+    said = dict(steering.described(HEAT, Choice(measure="write", model="a"), RANGES, None))
     assert said == {"measure": "write", "reading": "raw", "model": "a"}
-    said = dict(steering.described(MATRIX, Choice(measure="cosine", module="all"), None))
+    said = dict(steering.described(MATRIX, Choice(measure="cosine", module="all"), RANGES, None))
     assert said == {"module": "all", "layer": "all"}

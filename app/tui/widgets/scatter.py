@@ -1,0 +1,123 @@
+"""Points with a cursor that goes from one to the next, by either axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+
+from app.charts import scatters
+from app.charts.lines import Line, replaced
+from app.charts.scales import exact
+from app.tui.readout import Spot, yardsticks
+from app.tui.widgets.figure import FigureView, Place
+from core.figures import Cell, Point, Scatter
+
+
+class ScatterView(FigureView):
+    """A plane of points. The cursor is the number of a point among those that have a place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._legend: list[Line] = []
+        self._picture: scatters.Picture | None = None
+
+    @property
+    def scatter(self) -> Scatter:
+        """The figure shown."""
+        assert isinstance(self._figure, Scatter)
+        return self._figure
+
+    @property
+    def picture(self) -> scatters.Picture:
+        """The points in the layout of now."""
+        assert self._picture is not None
+        return self._picture
+
+    def filled(self) -> bool:
+        return bool(self._points())
+
+    def opening(self) -> Place:
+        """The first point that is marked, or just the first."""
+        marked = (i for i, point in enumerate(self._points()) if point.mark)
+        return next(marked, 0), 0
+
+    def lay_out(self, width: int, height: int) -> None:
+        self._legend = scatters.legend(self.scatter, width, self.palette)
+        room = max(7, height - len(self._legend))
+        self._picture = scatters.picture(
+            self.scatter, width=width, height=room, palette=self.palette
+        )
+
+    def paint(self, y: int, cursor: Place | None) -> Line:
+        if y < len(self._legend):
+            return self._legend[y]
+        row = y - len(self._legend)
+        if row >= len(self.picture.lines):
+            return []
+        line = self.picture.lines[row]
+        if cursor is None:
+            return line
+        strong = Style(color=self.palette.accent, bold=True)
+        column, at = self._cell(cursor)
+        if row == at:
+            return replaced(line, column, Segment("◉", strong + Style(reverse=True)))
+        frame = self.picture.frame
+        if row == frame.top + frame.height:
+            return replaced(line, column, Segment("▲", strong))
+        return line
+
+    def touched(self, cursor: Place) -> Iterable[Region]:
+        """The point, and the mark on the axis below it."""
+        column, row = self._cell(cursor)
+        frame, above = self.picture.frame, len(self._legend)
+        yield Region(column, row + above, 1, 1)
+        yield Region(column, frame.top + frame.height + above, 1, 1)
+
+    def spot_at(self, cursor: Place) -> Spot:
+        point, figure = self._points()[cursor[0]], self.scatter
+        where = [(figure.point_name, point.name)]
+        if point.group:
+            where.append(("kind", point.group))
+        axes = ((figure.x_name, point.x), (figure.y_name, point.y))
+        value = "   ".join(f"{name} {exact(cell.shown)}" for name, cell in axes)
+        return Spot(tuple(where), value=value, beside=tuple(_beside(axes)))
+
+    def clamped(self, cursor: Place) -> Place:
+        return max(0, min(cursor[0], len(self._points()) - 1)), 0
+
+    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+        """Left and right to the next point by x, up and down to the next by y."""
+        axis = 0 if dx else 1
+        places = [point.place or (0.0, 0.0) for point in self._points()]
+        order = sorted(range(len(places)), key=lambda i: (places[i][axis], places[i][1 - axis], i))
+        at = order.index(cursor[0]) + (dx or -dy)
+        return order[max(0, min(at, len(order) - 1))], 0
+
+    def place_at(self, x: int, y: int) -> Place | None:
+        """The point nearest to the click; a cell is about twice as high as wide."""
+        row = y - len(self._legend)
+
+        def distance(i: int) -> float:
+            column, own = self._cell((i, 0))
+            return (column - x) ** 2 + (2 * (own - row)) ** 2
+
+        return min(range(len(self._points())), key=distance), 0
+
+    def _points(self) -> list[Point]:
+        return scatters.drawable(self.scatter)
+
+    def _cell(self, cursor: Place) -> tuple[int, int]:
+        """The column and the row of the picture that show a point."""
+        x, y = self._points()[cursor[0]].place or (0.0, 0.0)
+        return self.picture.frame.column(x), self.picture.frame.row(y)
+
+
+def _beside(axes: Iterable[tuple[str, Cell]]) -> Iterable[str]:
+    """What each of the two values is to be held against."""
+    for name, cell in axes:
+        known = yardsticks(cell)
+        if known:
+            yield f"{name}: {', '.join(known)}"

@@ -1,0 +1,122 @@
+"""A table with a cursor on a row and a column. The drawing is app.charts.tables'; this scrolls it.
+
+Only the rows on the screen are drawn, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+
+from app.charts import tables
+from app.charts.lines import Line, fitted
+from app.text import plain
+from app.tui.readout import Spot
+from app.tui.widgets.figure import FigureView, Place
+from core.figures import Figure, Table
+
+
+class TableView(FigureView):
+    """A heading that stays, the rows below it, and at the foot which of them are seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self._widths: tuple[int, ...] = ()
+        self._painter: tables.Painter | None = None
+
+    @property
+    def table(self) -> Table:
+        """The figure shown."""
+        assert isinstance(self._figure, Table)
+        return self._figure
+
+    @property
+    def painter(self) -> tables.Painter:
+        """Draws the rows in the layout of now."""
+        assert self._painter is not None
+        return self._painter
+
+    def show(self, figure: Figure) -> None:
+        """Draw this table from now on; measured here once, since it takes all of its rows."""
+        assert isinstance(figure, Table)
+        self._widths = tables.natural_widths(figure)
+        super().show(figure)
+
+    def filled(self) -> bool:
+        return bool(self.table.rows and self.table.columns)
+
+    def lay_out(self, width: int, height: int) -> None:
+        widths = tables.squeezed(self.table, self._widths, width)
+        self._painter = tables.Painter(self.table, widths, self.palette)
+        self.left = min(self.left, max(0, self.painter.width - width))
+
+    def paint(self, y: int, cursor: Place | None) -> Line:
+        if y == self.size.height - 1:
+            return self._foot()
+        row = y - 1 + self.top
+        if row >= len(self.table.rows):
+            return []
+        if y == 0:
+            return self._slid(self.painter.heading(cursor[1] if cursor else -1))
+        here = cursor is not None and cursor[0] == row
+        return self._slid(self.painter.line(row, cursor[1] if cursor and here else -1))
+
+    def touched(self, cursor: Place) -> Iterable[Region]:
+        width = self.size.width
+        return Region(0, 0, width, 1), Region(0, cursor[0] - self.top + 1, width, 1)
+
+    def spot_at(self, cursor: Place) -> Spot:
+        """The field under the cursor in full, and all others of its row."""
+        row, columns = self.table.rows[cursor[0]], self.table.columns
+        words = [tables.harmless(c, v) for c, v in zip(columns, row, strict=True)]
+        named = [f"{plain(c.name)} {text}" for c, text in zip(columns, words, strict=True)]
+        beside = tuple(text for j, text in enumerate(named) if j != cursor[1] and words[j])
+        return Spot((), value=named[cursor[1]], beside=beside, line="\t".join(words))
+
+    def clamped(self, cursor: Place) -> Place:
+        rows, columns = len(self.table.rows), len(self.table.columns)
+        return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
+
+    def action_ends(self, way: int) -> None:
+        """To the first or the last row: a table is longer than it is wide."""
+        self.action_move(0, way * 1_000_000_000)
+
+    def place_at(self, x: int, y: int) -> Place | None:
+        if not 1 <= y < self.size.height - 1:
+            return None
+        return y - 1 + self.top, self.painter.column_at(x + self.left)
+
+    def bottom(self) -> int:
+        return max(0, len(self.table.rows) - self._body())
+
+    def follow(self, cursor: Place) -> bool:
+        before = self.top, self.left
+        row, column = cursor
+        self.top = max(row + 1 - self._body(), min(self.top, row))
+        start, end = self.painter.starts[column], self.painter.starts[column + 1] - tables.GAP
+        self.left = max(0, end - self.size.width, min(self.left, start))
+        return (self.top, self.left) != before
+
+    def _body(self) -> int:
+        return max(1, self.size.height - 2)
+
+    def _slid(self, line: Line) -> Line:
+        """The row from the cell on that is at the left edge."""
+        if not self.left:
+            return line
+        _, rest = Segment.divide([*line, Segment(" ")], [self.left, 1_000_000])
+        return list(rest)
+
+    def _foot(self) -> Line:
+        count, dim = len(self.table.rows), Style(color=self.palette.dim)
+        last = min(self.top + self._body(), count)
+        seen = f"rows {self.top + 1:,}–{last:,} of {count:,}"
+        words = seen if self.bottom() else f"{count:,} rows"
+        room = self.size.width - len(words) - 3
+        if self.table.note and room >= 8:
+            words = f"{fitted(self.table.note, room)}   {words}"
+        return [Segment(words, dim)]

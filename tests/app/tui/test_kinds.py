@@ -1,0 +1,224 @@
+"""Views of every kind over every coordinate, driven by keys: tables, scatters, selectors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from textual.pilot import Pilot
+
+from app.figures import analyses_of, drawn, shown
+from app.tui.app import TauscopeApp
+from app.tui.screens.run import RunScreen
+from app.tui.widgets.scatter import ScatterView
+from app.tui.widgets.table import TableView
+from core.figures import Column, Scatter, Table
+from core.measurement import Unit, UnitResult
+from core.views import default_choice
+from storage.database import Database
+from storage.runs import catalogue, claim, create_run, find_run, finish
+from storage.sink import RunSink
+from tests import pretend
+from tests.app.tui.conftest import HOSTILE, study
+from tests.app.tui.test_screens import (
+    LARGE,
+    SMALL,
+    assert_inside,
+    opened,
+    readout,
+    until,
+    visible,
+    words,
+)
+from tests.app.tui.test_screens import drawn as up_to_date
+
+KEYS = [view.key for view in pretend.VIEWS if not view.optional]
+
+
+@pytest.fixture
+def pretended(db: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A finished run of the analysis that computes nothing."""
+    pretend.register(monkeypatch)
+    run_id = create_run(db, study("pretend"), [pretend.NAME])
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    unit = Unit(key="pretended", analysis=pretend.NAME, label="all")
+    sink.save(unit, UnitResult(pretend.rows(), pretend.arrays()), 1.0)
+    finish(db, run_id, attempt, "done")
+    return db
+
+
+async def at(pilot: Pilot[str | None], app: TauscopeApp, key: str) -> RunScreen:
+    """The newest run's screen with the view of that key chosen."""
+    screen = await opened(pilot, app, *["v"] * KEYS.index(key))
+    assert screen.pane is not None
+    assert screen.pane.view.key == key
+    return screen
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_every_kind_opens_inside_the_screen(
+    pretended: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await opened(pilot, app)
+        for key in KEYS:
+            assert screen.pane is not None
+            assert screen.pane.view.key == key
+            await pilot.press("right", "down", "e", "end", "pagedown", "home")
+            await until(pilot, lambda: up_to_date(screen))
+            assert_inside(screen)
+            assert screen.pane.figure.spot() is not None
+            beside = sum(bool(pane.region.area) for pane in screen._panes())
+            assert beside == (1 if size == SMALL else 2)
+            await pilot.press("v")
+            await until(pilot, lambda: up_to_date(screen))
+
+
+async def test_a_scatter_steps_from_point_to_point(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await at(pilot, app, "plane")
+        view = screen.pane.figure if screen.pane else None
+        assert isinstance(view, ScatterView)
+        assert "task gsm8k" in words(app)
+        assert "against medqa" in words(app)
+        points = {point.name: point for point in view.scatter.points}
+        for axis, key, back in ((0, "right", "left"), (1, "up", "down")):
+            await pilot.press(*[back] * len(points))
+            order = sorted(p.place[axis] for p in points.values() if p.place)
+            for wanted in order:
+                spot = view.spot()
+                assert spot is not None
+                place = points[spot.coordinates[0][1]].place
+                assert place is not None
+                assert place[axis] == pytest.approx(wanted)
+                await pilot.press(key)
+        await pilot.press(*["left"] * len(points))
+        await until(pilot, lambda: "medical=1 " in readout(screen))
+        assert "gsm8k 0.2   medqa 0.9" in readout(screen)
+        assert "gsm8k: 95 % 0.15 to 0.25, n 200" in readout(screen)
+        assert "medqa: 95 % 0.85 to 0.95" in readout(screen)
+
+
+async def test_the_axes_of_a_scatter_are_stepped_through(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await at(pilot, app, "plane")
+        await pilot.press("right_parenthesis")
+        await until(pilot, lambda: up_to_date(screen) and "task medqa" in words(app))
+        assert "against gsm8k" in words(app), "never the same one twice"
+        assert "↑ gsm8k" in words(app)
+
+
+async def test_a_table_scrolls_and_keeps_its_heading(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    copied: list[str] = []
+    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await at(pilot, app, "neurons")
+        view = screen.pane.figure if screen.pane else None
+        assert isinstance(view, TableView)
+        assert "m order" in visible(app)[-1]
+        await pilot.press("end")
+        await until(pilot, lambda: "of 240" in words(app) and "–240 of" in words(app))
+        assert view.cursor[0] == 239
+        assert any(row.split() == ["layer", "neuron", "score", "token"] for row in visible(app))
+        await pilot.press("right", "right", "y")
+        await until(pilot, lambda: copied)
+        layer, neuron, score, token = view.table.rows[239]
+        assert copied == [f"{layer}\t{neuron}\t{score:+.3f}\t␣{str(token).strip()}"]
+        assert f"score {score:+.3f}" in readout(screen)
+        await pilot.press("home", "m")
+        await until(pilot, lambda: up_to_date(screen) and "order by layer" in words(app))
+        await until(pilot, lambda: view.table.rows[0][:2] == (0, 0))
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: up_to_date(screen) and "model medical" in words(app))
+        assert view.table.rows[0][2] == pytest.approx(10.0)
+
+
+async def test_a_long_table_paints_only_what_is_seen(
+    pretended: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await at(pilot, app, "neurons")
+        view = screen.pane.figure if screen.pane else None
+        assert isinstance(view, TableView)
+        columns = (Column(name="n", align="right"), Column(name=HOSTILE), Column(name="far"))
+        rows = tuple((i, HOSTILE, "x" * 60) for i in range(20_000))
+        view.show(Table(title="t", columns=columns, rows=rows))
+        painted: list[int] = []
+        line = view.painter.__class__.line
+        monkeypatch.setattr(
+            view.painter.__class__, "line",
+            lambda self, i, chosen=-1: painted.append(i) or line(self, i, chosen),
+        )  # fmt: skip
+        await pilot.press("end")
+        await pilot.pause()
+        assert len(painted) <= 2 * view.size.height
+        assert view.spot() is not None
+        await pilot.press("right", "right")
+        await pilot.pause()
+        assert "\x1b" not in words(app)
+        assert "\u202e" not in words(app)
+        assert_inside(screen)
+
+
+async def test_selectors_of_all_coordinates_have_keys(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await at(pilot, app, "drop")
+        for offered in (") task", "> setting", "m measure"):
+            assert offered in visible(app)[-1]
+        assert "reference" not in visible(app)[-1]
+        assert "metric exact_match" in words(app)
+        assert "u metric" not in visible(app)[-1], "this task has one metric"
+        await pilot.press("right_parenthesis")
+        await until(pilot, lambda: up_to_date(screen) and "task medqa" in words(app))
+        assert "metric acc" in words(app), "the metric went along with the task"
+        await until(pilot, lambda: "u metric" in visible(app)[-1])
+        await pilot.press("u", "less_than_sign")
+        await until(pilot, lambda: up_to_date(screen) and "metric acc_norm" in words(app))
+        assert "setting top-1%" in words(app)
+
+
+async def test_clicks_choose_points_and_rows(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await at(pilot, app, "plane")
+        view = screen.pane.figure if screen.pane else None
+        assert isinstance(view, ScatterView)
+        for i in range(len(view.scatter.points)):
+            column, row = view._cell((i, 0))
+            await pilot.click(view, offset=(column, row + len(view._legend)))
+            assert view.cursor == (i, 0)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: up_to_date(screen))
+        other = screen.pane.figure if screen.pane else None
+        assert isinstance(other, TableView)
+        await pilot.click(other, offset=(10, 4))
+        assert other.cursor == (3, 1)
+
+
+def test_prints_show_what_screens_show(pretended: Database) -> None:
+    run = find_run(pretended, "latest")
+    (analysis,) = analyses_of(run)
+    printed = {each.view.key: each.figure for each in shown(pretended, run, analysis)}
+    assert list(printed) == KEYS, "the optional view is not there"
+    for view in analysis.views:
+        if view.key in printed:
+            assert drawn(pretended, run.id, analysis, view).figure == printed[view.key]
+    assert isinstance(printed["plane"], Scatter)
+    assert isinstance(printed["neurons"], Table)
+    assert len(printed["neurons"].rows) == len(pretend.LAYERS) * pretend.NEURONS
+
+
+def test_a_choice_that_is_gone_settles_on_what_is_there(pretended: Database) -> None:
+    run = find_run(pretended, "latest")
+    (analysis,) = analyses_of(run)
+    view = pretend.view("drop")
+    opens = default_choice(view, catalogue(pretended, run.id, analysis.name))
+    made = drawn(pretended, run.id, analysis, view, replace(opens, task="gone", metric_of="acc"))
+    assert made.choice == opens

@@ -1,0 +1,223 @@
+"""An analysis that computes nothing: views of every kind over every coordinate, and their rows.
+
+Its numbers follow from their coordinates, so that a figure can be checked by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from core import registry
+from core.figures import Column, Grid, Scatter, Table
+from core.measurement import Artifact, Measurement, MetricSpec, UnitResult
+from core.registry import Analysis, Parameters
+from core.views import Tabulation, View
+
+NAME = "pretend"
+TUNED = ("instruct", "medical", "maths")
+LAYERS = range(6)
+WEIGHTS = (0.0, 0.5, 1.0)
+TASKS = {"medqa": ("acc", "acc_norm"), "gsm8k": ("exact_match",)}
+NEURONS = 40
+
+
+def coefficients(setting: str) -> tuple[float, float] | None:
+    """The weights in `medical=0.5,maths=1`; no place for what is not of that form."""
+    if setting.startswith("removal:"):
+        return None
+    parts = dict(part.split("=") for part in setting.split(",") if "=" in part)
+    return float(parts.get("medical", 0)), float(parts.get("maths", 0))
+
+
+def best(grid: Grid) -> Grid:
+    """Mark the largest value of a grid."""
+    values = [c.shown for row in grid.cells for c in row if c is not None and c.shown is not None]
+    return replace(
+        grid,
+        cells=tuple(
+            tuple(c and replace(c, mark=c.shown == max(values)) for c in row) for row in grid.cells
+        ),
+    )
+
+
+def front(scatter: Scatter) -> Scatter:
+    """Mark the points that no other beats on both axes."""
+    places = [p.place for p in scatter.points if p.place]
+
+    def beaten(at: tuple[float, float] | None) -> bool:
+        return at is None or any(o != at and o[0] >= at[0] and o[1] >= at[1] for o in places)
+
+    return replace(
+        scatter,
+        points=tuple(
+            p if beaten(p.place) else replace(p, x=replace(p.x, mark=True)) for p in scatter.points
+        ),
+    )
+
+
+def neurons(t: Tabulation) -> Table:
+    """The neurons of a model, in one of two orders."""
+    rows: list[tuple[int, int, float, str]] = []
+    for layer in t.catalogue.layers:
+        found = t.arrays("scores", model=t.choice.model, layer=layer)
+        if found is not None:
+            rows += [(layer, j, float(s), f" token-{j}") for j, s in enumerate(found["score"])]
+    if t.choice.order == "strongest first":
+        rows.sort(key=lambda row: -row[2])
+    return Table(
+        title=f"Neurons · {t.choice.model}",
+        columns=(
+            Column(name="layer", align="right"),
+            Column(name="neuron", align="right", form=",d"),
+            Column(name="score", align="right", form=".3f", signed=True),
+            Column(name="token", outside=True),
+        ),
+        rows=tuple(rows),
+        note=f"{len(t.rows)} models were measured",
+    )
+
+
+VIEWS = (
+    View(
+        key="curves", kind="curves", title="Activated neurons", caption="A line a model.",
+        measures=("activated",), finding=lambda lines: "",
+    ),
+    View(
+        key="distance", kind="curves", title="Distance", caption="Observed and by chance.",
+        measures=("hamming",), selectors=("model",), fixed={"reference": "base"},
+        with_chance=True, chance_name="independent", finding=lambda lines: "",
+    ),
+    View(
+        key="drop", kind="heatmap", title="Drop", caption="Sources and targets.",
+        measures=("drop", "score"), rows="reference", columns="model",
+        selectors=("task", "metric_of", "setting"), opens={"setting": "top-5%"},
+        names={"reference": "neurons from"}, finding=lambda grid: "",
+    ),
+    View(
+        key="plane", kind="scatter", title="Trade-off", caption="One task against another.",
+        measures=("normalised",), fixed={"reference": "base"},
+        only={"setting": lambda s: coefficients(s) is not None},
+        names={"setting": "coefficients"},
+        group=lambda name: "base" if name == "base" else "merged",
+        x_guides=(1.0,), y_guides=(1.0,), marks=front, mark_name="on the front",
+        finding=lambda scatter: "",
+    ),
+    View(
+        key="grid", kind="heatmap", title="Coefficients", caption="Two weights.",
+        measures=("normalised",), place=lambda row: coefficients(row.setting),
+        place_names=("medical", "maths"), selectors=("task",), fixed={"reference": "base"},
+        marks=best, mark_name="best", finding=lambda grid: "",
+    ),
+    View(
+        key="neurons", kind="table", title="Neurons", caption="All neurons of a model.",
+        measures=("neurons",), selectors=("model",), tabulate=neurons,
+        orders=("strongest first", "by layer"), finding=lambda table: "",
+    ),
+    View(
+        key="nowhere", kind="heatmap", title="Nowhere", caption="Never measured.",
+        measures=("drop",), fixed={"setting": "never"}, optional=True, finding=lambda grid: "",
+    ),
+)  # fmt: skip
+
+
+def _spec(name: str, **given: bool) -> MetricSpec:
+    return MetricSpec(name=name, title=name, description=f"what {name} is", **given)
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Pretend",
+    version=1,
+    needs="weights",
+    parameters=Parameters,
+    plan=lambda family, parameters: [],
+    compute=lambda units, parameters: None,
+    reduce=lambda unit, required: UnitResult(),
+    metrics=(
+        _spec("activated"), _spec("hamming", has_chance=True), _spec("score"),
+        _spec("drop", signed=True), _spec("normalised"), _spec("neurons"),
+    ),
+    views=VIEWS,
+)  # fmt: skip
+
+
+def view(key: str) -> View:
+    """The view of that key."""
+    return next(v for v in VIEWS if v.key == key)
+
+
+def rows() -> list[Measurement]:
+    """What the analysis would have measured."""
+    return [*_of_layers(), *_of_ablation(), *_of_merging()]
+
+
+def arrays() -> list[Artifact]:
+    """The scores of every neuron: larger in later layers and models."""
+    return [
+        Artifact(name="scores", model=model, layer=layer, arrays={
+            "score": np.sin(np.arange(NEURONS)) + layer + 10 * number
+        })
+        for number, model in enumerate(TUNED) for layer in LAYERS
+    ]  # fmt: skip
+
+
+def register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it the last analysis of the registry, for one test."""
+    module = ModuleType(f"core.analyses.{NAME}")
+    module.ANALYSIS = ANALYSIS  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(registry, "_NAMES", (*registry._NAMES, NAME))
+
+
+def _of_layers() -> list[Measurement]:
+    found = []
+    for number, model in enumerate(("base", *TUNED)):
+        found.append(Measurement(metric="neurons", value=float(NEURONS), model=model))
+        for layer in LAYERS:
+            found.append(
+                Measurement(metric="activated", value=number + layer / 10, model=model, layer=layer)
+            )
+            if model != "base":
+                found.append(
+                    Measurement(
+                        metric="hamming", value=0.1 * number, model=model, reference="base",
+                        layer=layer, chance=0.5, chance_sd=0.01,
+                    )
+                )  # fmt: skip
+    return [row for row in found if (row.metric, row.model) != ("neurons", "base")]
+
+
+def _of_ablation() -> list[Measurement]:
+    return [
+        Measurement(
+            metric=metric, metric_of=name, value=10.0 * i - j, model=model, reference=reference,
+            task=task, setting=setting, low=10.0 * i - j - 1, high=10.0 * i - j + 1, n=200,
+        )
+        for i, reference in enumerate(("base", *TUNED)) for j, model in enumerate(TUNED)
+        for task, names in TASKS.items() for name in names
+        for setting in ("top-1%", "top-5%", "top-10%") for metric in ("drop", "score")
+    ]  # fmt: skip
+
+
+def _of_merging() -> list[Measurement]:
+    found = []
+    for a in WEIGHTS:
+        for b in WEIGHTS:
+            parts = [f"medical={a:g}"] * bool(a) + [f"maths={b:g}"] * bool(b)
+            values = {"medqa": 0.5 + 0.4 * a - 0.1 * b, "gsm8k": 0.4 + 0.7 * b - 0.2 * a * a}
+            found += [
+                Measurement(
+                    metric="normalised", value=value, reference="base", task=task,
+                    setting=",".join(parts) or "base", low=value - 0.05, high=value + 0.05, n=200,
+                )
+                for task, value in values.items()
+            ]  # fmt: skip
+    removed = Measurement(
+        metric="normalised", value=0.2, reference="base", task="medqa", setting="removal:medical=1"
+    )
+    return [*found, removed]

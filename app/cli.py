@@ -255,8 +255,14 @@ def export(
     run: RunId,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write.")],
     format: Annotated[
-        str, typer.Option("--format", metavar="A,B", help="Of csv, json and md.")
-    ] = "csv,json,md",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="A,B",
+            help="Of csv, json, parquet, md, html, svg and png; all of them if not given.",
+            show_default=False,
+        ),
+    ] = None,
     db: Db = None,
 ) -> None:
     """Write everything of a run into a folder."""
@@ -264,7 +270,9 @@ def export(
     from storage.runs import find_run
 
     opened = _open(context, db, write=None)
-    formats = [name.strip() for name in format.split(",") if name.strip()]
+    formats = None
+    if format is not None:
+        formats = [name.strip() for name in format.split(",") if name.strip()]
     files = export_run(opened, find_run(opened, run).id, to, formats)
     for path in files:
         if path.parent == to:

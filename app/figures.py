@@ -5,13 +5,13 @@ Owns the way from stored rows and arrays to a figure. Draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args
 
 from core import registry
 from core.errors import RunError
-from core.figures import Figure
+from core.figures import Figure, Grid, Lines, Scatter
 from core.layout import figure
 from core.measurement import COORDINATES, Measurement
 from core.registry import Analysis
@@ -21,8 +21,10 @@ from core.views import (
     Arrays,
     Catalogue,
     Choice,
+    Kind,
     View,
     default_choice,
+    options,
     present,
     query,
     settled,
@@ -34,6 +36,7 @@ from storage.runs import RunSummary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _MODULES = {name: place for place, name in enumerate(("", *MODULES, *GROUPS))}
 
 
@@ -48,12 +51,19 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A view's figure, and what it says in one sentence (nothing, where one can't tell)."""
+    """A view's figure under a choice, and what it says in one sentence, if that can be told."""
 
     analysis: Analysis
     view: View
+    choice: Choice
     figure: Figure
     finding: str
+
+    @property
+    def name(self) -> str:
+        """What a file of this figure is called: no other of the run has that name."""
+        model = f"-{self.choice.model}" if "model" in self.view.selectors else ""
+        return f"{self.analysis.name}-{self.view.key}{model}"
 
 
 def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...]:
@@ -82,8 +92,32 @@ def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
     """Every view of an analysis, under its default choice."""
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
-        made = _drawn(db, run.id, analysis, view, None, ranges).figure
-        yield Shown(analysis, view, made, view.finding(made))
+        yield _told(analysis, view, _drawn(db, run.id, analysis, view, None, ranges))
+
+
+def shown_together(
+    db: Database, run: RunSummary, analysis: Analysis, kinds: Collection[Kind] = KINDS
+) -> Iterator[tuple[Shown, ...]]:
+    """Every view of an analysis, of these kinds, as the figures that are read side by side.
+
+    That is one of each model where a view shows one model at a time, else the view's one figure;
+    those in which nothing was measured are left out.
+    """
+    ranges = runs.catalogue(db, run.id, analysis.name)
+    for view in present(analysis.views, ranges):
+        if view.kind not in kinds:
+            continue
+        first = default_choice(view, ranges)
+        models = [first.model]
+        if "model" in view.selectors:
+            models = [str(m) for m in options(view, "model", first, ranges)]
+        found = [
+            _told(analysis, view, _drawn(db, run.id, analysis, view, choice, ranges))
+            for choice in (replace(first, model=model) for model in models)
+        ]
+        held = tuple(each for each in found if _holds(each.figure))
+        if held:
+            yield held
 
 
 def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -> list[Measurement]:
@@ -101,6 +135,19 @@ def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -
         )  # fmt: skip
 
     return sorted(rows, key=key)
+
+
+def _told(analysis: Analysis, view: View, made: Drawn) -> Shown:
+    return Shown(analysis, view, made.choice, made.figure, view.finding(made.figure))
+
+
+def _holds(figure: Figure) -> bool:
+    """Is there anything in it?"""
+    if isinstance(figure, Lines):
+        return any(panel.series for panel in figure.panels)
+    if isinstance(figure, Grid):
+        return any(cell is not None for row in figure.cells for cell in row)
+    return bool(figure.points if isinstance(figure, Scatter) else figure.rows)
 
 
 def _drawn(

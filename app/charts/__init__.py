@@ -9,6 +9,8 @@ scatters.py   points in a plane
 tables.py     rows of text and numbers
 legends.py    which sign and colour is which series, and what a colour is worth
 names.py      how rows and columns are called, controls among them
+labels.py     names beside points
+levels.py     intervals and chance beside the values
 scales.py     ranges, ticks, and numbers as short text
 palette.py    colours that colour-blind eyes can tell apart
 canvas.py     strokes into braille: the only module that knows plotext

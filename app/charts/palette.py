@@ -1,7 +1,7 @@
 """The colours of charts, chosen for colour-blind eyes. Owns ramps; knows no figure and no theme.
 
-Sequential ramps follow viridis. Diverging ramps grow lighter all the way from blue through a
-neutral grey to orange, so that the sign stays readable by hue and by lightness alone.
+Sequential ramps follow viridis. Diverging ramps of terminals grow lighter all the way from blue
+through a neutral grey to orange, so that the sign stays readable by hue and by lightness alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ _VIRIDIS = (
     "440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b",
     "fde725",
 )  # fmt: skip
+# For pages and paper, where the number in a cell carries its sign: what is near zero fades away.
+_CENTRED = {
+    "light": ("0b4f9e", "5b93cf", "bcd4ec", "f4f4f2", "fbd3a5", "e8893a", "a84c00"),
+    "dark": ("8ec5ff", "4b8fd6", "27507f", "262b33", "6e4516", "b8741f", "ffb84d"),
+}
 _DIVERGING = ("1236b8", "2f58b0", "4d648f", "666a72", "a08a62", "d69f48", "ffbe3d")
 # Colours that a terminal of 256 has: blends would fall on neighbours in no order.
 _MANY = (
@@ -101,6 +106,12 @@ def on(background: str, colours: int = 1 << 24) -> Palette:
         return Palette("light", "#24292f", "#8a9099", "#0550ae", series, sequential, diverging)
     series = ("#56b4e9", "#f0a02c", "#35c9a2", "#e08bbb", "#f0e442", "#ff7a52", "#9aa5ff")
     return Palette("dark", "#d7dce2", "#7d8590", "#6cb6ff", series, sequential, diverging)
+
+
+@cache
+def centred(background: str) -> tuple[RGB, ...]:
+    """A diverging ramp that is nearly the `dark` or `light` background at its middle."""
+    return ramp(_CENTRED[background])
 
 
 def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:

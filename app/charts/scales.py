@@ -78,15 +78,20 @@ def within_chance(cell: Cell) -> bool:
     return abs(cell.value - cell.chance) < SPREADS * cell.chance_sd
 
 
+def shows_raw(cell: Cell) -> bool:
+    """Does the cell show the value that its chance level is about?"""
+    return cell.shown is not None and cell.shown == cell.value
+
+
 def shows_interval(cell: Cell) -> bool:
     """Does the cell show the value that its interval is about?"""
     return cell.low is not None and cell.high is not None and cell.shown == cell.value
 
 
-def scale_of(figure: Grid) -> Scale:
-    """The scale that fits a figure's values."""
-    values = shown(figure) or [0.0]
-    if figure.signed:
+def scale_of(grid: Grid, *others: Grid) -> Scale:
+    """The scale that fits a grid's values, and those of others to be compared with it."""
+    values = [value for each in (grid, *others) for value in shown(each)] or [0.0]
+    if grid.signed:
         reach = max(abs(v) for v in values) or 1.0
         return Scale(-reach, reach, True)
     return Scale(min(values), max(values), False)
@@ -102,6 +107,11 @@ def ticks(low: float, high: float, at_most: int) -> list[float]:
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10, 20) if m * magnitude >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [i * step for i in range(first, last + 1)]
+
+
+def whole_ticks(low: float, high: float, at_most: int) -> list[int]:
+    """Round whole numbers within a range: those of layers."""
+    return [int(t) for t in ticks(low, high, at_most) if low <= t <= high and t == int(t)]
 
 
 def formatter(values: Iterable[float], signed: bool = False) -> Callable[[float], str]:

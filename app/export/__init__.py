@@ -1,8 +1,15 @@
 """A run as files that stand alone, one writer a format.
 
-folder.py   which files, and the way there
-rows.py     measurements as CSV
-record.py   study, origin and state as JSON
-report.py   findings, figures and warnings as Markdown
-files.py    a file that is written whole or not at all
+folder.py     which files, and the way there
+rows.py       measurements as CSV
+listings.py   tables that a view lists, as CSV
+columnar.py   measurements as Parquet
+record.py     study, origin and state as JSON
+report.py     findings, figures and warnings as Markdown
+page/         the same as one HTML page
+paper/        figures as SVG and PNG, for print
+numbers.py    the numbers behind a figure, as tables of text
+sentences.py  chance and method of a figure in words
+origin.py     where a run's numbers come from
+files.py      a file that is written whole or not at all
 """

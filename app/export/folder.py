@@ -1,38 +1,38 @@
-"""A whole run into a folder: which files each format is, and one error when it can't be written."""
+"""A whole run into a folder: which files each format is, and one error when it can't be written.
+
+What a format needs is imported when that format is asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.export import record, report, rows
 from core.errors import RunError, StudyError, did_you_mean
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
 
-_WRITERS: dict[str, Callable[[Database, RunSummary, Path], list[Path]]] = {
-    "json": record.write,
-    "csv": rows.write,
-    "md": report.write,
-}
-FORMATS = tuple(_WRITERS)
+Writer = Callable[[Database, RunSummary, Path], list[Path]]
 
 
-def export(db: Database, run_id: str, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+def export(
+    db: Database, run_id: str, folder: Path, formats: Sequence[str] | None = None
+) -> list[Path]:
     """Write a run into a folder, made if need be; the files. `run.json` is always among them.
 
-    Raises StudyError for a format that there is none of, RunError when the folder can't be
-    written.
+    Without `formats` it is all of them. Raises StudyError for a format that there is none of,
+    RunError when the folder can't be written.
     """
-    for name in formats:
+    wanted = FORMATS if formats is None else formats
+    for name in wanted:
         if name not in _WRITERS:
             raise StudyError(f"There is no format '{name}'.", hint=did_you_mean(name, FORMATS))
     run = runs.find_run(db, run_id)
     files: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in dict.fromkeys(("json", *formats)):
+        for name in dict.fromkeys(("json", *wanted)):
             files += _WRITERS[name](db, run, folder)
     except OSError as error:
         raise RunError(
@@ -40,3 +40,57 @@ def export(db: Database, run_id: str, folder: Path, formats: Sequence[str] = FOR
             hint="Name a folder that you may write, with space for it.",
         ) from error
     return files
+
+
+def _json(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export.record import write
+
+    return write(db, run, folder)
+
+
+def _csv(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export import listings, rows
+
+    return [*rows.write(db, run, folder), *listings.write(db, run, folder)]
+
+
+def _parquet(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export.columnar import write
+
+    return write(db, run, folder)
+
+
+def _markdown(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export.report import write
+
+    return write(db, run, folder)
+
+
+def _html(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export.page.document import write
+
+    return write(db, run, folder)
+
+
+def _svg(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export.paper.plates import write
+
+    return write(db, run, folder, "svg")
+
+
+def _png(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.export.paper.plates import write
+
+    return write(db, run, folder, "png")
+
+
+_WRITERS: dict[str, Writer] = {
+    "json": _json,
+    "csv": _csv,
+    "parquet": _parquet,
+    "md": _markdown,
+    "html": _html,
+    "svg": _svg,
+    "png": _png,
+}
+FORMATS = tuple(_WRITERS)

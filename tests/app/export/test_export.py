@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
-from app import worker
 from app.export.folder import FORMATS, export
+from app.export.numbers import LISTED
 from app.export.report import escaped
 from core import registry
 from core.errors import RunError, StudyError
 from core.measurement import COLUMNS, COORDINATES, Unit, UnitResult
-from core.study import Study, read
+from core.study import Study
 from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink
 from tests import pretend
-from tests.app.families import write_family
-
-
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database with one finished run."""
-    folder = tmp_path_factory.mktemp("run")
-    opened = open_database(str(folder / "x.db"))
-    study = read(write_family(folder, name="<b>tiny</b> | *x*"))
-    worker.work(opened, runs.create_run(opened, study, registry.names()))
-    yield opened
-    opened.close()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -70,9 +58,30 @@ def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> Non
     assert [row["metric"] for row in rows if row["layer"] == "0"]
 
 
+def test_the_parquet_file_is_the_csv_with_types(db: Database, tmp_path: Path) -> None:
+    export(db, "latest", tmp_path, ["csv", "parquet"])
+    table = parquet.read_table(tmp_path / "measurements.parquet")
+    assert tuple(table.column_names) == COLUMNS
+    types = {field.name: str(field.type) for field in table.schema}
+    assert {types[name] for name in ("layer", "expert", "head")} == {"int32"}
+    assert types["n"] == "int64"
+    assert {types[name] for name in COLUMNS[COLUMNS.index("value") :] if name != "n"} == {"double"}
+    assert {types[name] for name in ("analysis", "metric", "model", "setting")} == {"string"}
+    rows = table.to_pylist()
+    assert rows == [_typed(row, types) for row in _rows(tmp_path / "measurements.csv")]
+    assert any(row["layer"] is None and row["reference"] is None for row in rows)
+    groups = parquet.ParquetFile(tmp_path / "measurements.parquet").num_row_groups
+    assert groups == len(registry.names())
+
+
+def _typed(row: dict[str, str], types: dict[str, str]) -> dict[str, str | float | None]:
+    read = {"int32": int, "int64": int, "double": float, "string": str}
+    return {name: read[types[name]](text) if text else None for name, text in row.items()}
+
+
 def test_two_exports_are_the_same(db: Database, tmp_path: Path) -> None:
     export(db, "latest", tmp_path / "a")
-    export(db, "latest", tmp_path / "b")
+    export(db, "latest", tmp_path / "b", ["csv", "html"])
     export(db, "latest", tmp_path / "b")
     for path in (tmp_path / "a").rglob("*"):
         if path.is_file():
@@ -102,7 +111,7 @@ def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> No
 def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path) -> None:
     export(db, "latest", tmp_path, ["md"])
     text = (tmp_path / "report.md").read_text()
-    assert text.startswith("# &lt;b&gt;tiny&lt;/b&gt; \\| \\*x\\*\n")
+    assert text.startswith("# &lt;b&gt;tiny&lt;/b&gt; \\| \\*x\\* &lt;script&gt;")
     assert "## Findings" in text
     assert "chance" in text
     assert "```text\n" in text
@@ -145,12 +154,10 @@ def test_what_can_not_be_written_is_one_error(db: Database, tmp_path: Path) -> N
     with pytest.raises(StudyError, match="no format 'cvs'") as wrong:
         export(db, "latest", tmp_path, ["cvs"])
     assert "csv" in wrong.value.hint
-    assert set(FORMATS) == {"csv", "json", "md"}
+    assert set(FORMATS) == {"csv", "json", "parquet", "md", "html", "svg", "png"}
 
 
-def test_the_report_writes_out_points_and_tables(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_kind_of_view_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend.register(monkeypatch)
     db = open_database(str(tmp_path / "kinds.db"))
     tuned = {name: {"path": name} for name in pretend.TUNED}
@@ -159,9 +166,31 @@ def test_the_report_writes_out_points_and_tables(
     sink = RunSink(db, run_id, runs.claim(db, run_id))
     unit = Unit(key="pretended", analysis=pretend.NAME, label="all")
     sink.save(unit, UnitResult(pretend.rows(), pretend.arrays()), 1.0)
-    export(db, run_id, tmp_path / "out", ["md"])
+    out = tmp_path / "out"
+    export(db, run_id, out)
     db.close()
-    text = (tmp_path / "out" / "report.md").read_text()
+    _report_writes_out_points_and_tables((out / "report.md").read_text())
+    page = (out / "report.html").read_text()
+    assert '<th scope="row">5</th><td>33</td><td>+6.000</td><td>␣token-33</td>' in page
+    assert "… and 190 more." in page
+    assert "maths=1, gsm8k: 1.1" in page
+    tables = sorted((out / "tables").iterdir())
+    with tables[0].open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["layer", "neuron", "score", "token"]
+    assert len(rows) == 1 + LISTED + 190
+    assert (rows[1][0], rows[1][1], rows[1][3]) == ("5", "33", " token-33")
+    assert float(rows[1][2]) == pytest.approx(6, abs=1e-3)
+    drawn = {path.stem for path in (out / "figures").iterdir()}
+    assert not drawn & {path.stem for path in tables}
+    listed = {path.stem for path in tables}
+    for view in registry.get(pretend.NAME).views:
+        if view.title in page:
+            named = listed if view.kind == "table" else drawn
+            assert any(name.startswith(f"{pretend.NAME}-{view.key}") for name in named)
+
+
+def _report_writes_out_points_and_tables(text: str) -> None:
     assert "| coefficients | kind | gsm8k | medqa |" in text
     assert "| maths=1 | merged | 1.1 (on the front) | 0.4 |" in text
     assert "| layer | neuron | score | token |" in text

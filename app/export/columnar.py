@@ -1,0 +1,45 @@
+"""Measurements as Parquet: one table with the columns of the contract, each of its own type.
+
+What does not apply is null, in words and numbers alike. Each analysis is a row group of its own,
+so that no more than one is held in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from app.export.files import placed
+from app.figures import analyses_of, in_order
+from core.measurement import COLUMNS
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+
+_INTEGERS = {"layer": pa.int32(), "expert": pa.int32(), "head": pa.int32(), "n": pa.int64()}
+_NUMBERS = frozenset({"value", "low", "high", "chance", "chance_sd"})
+
+SCHEMA = pa.schema(
+    [
+        (name, _INTEGERS.get(name, pa.float64() if name in _NUMBERS else pa.string()))
+        for name in COLUMNS
+    ]
+)
+
+
+def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    """The file written."""
+    path = folder / "measurements.parquet"
+    with placed(path) as part, parquet.ParquetWriter(part, SCHEMA) as file:
+        for analysis in analyses_of(run):
+            found = in_order(runs.measurements(db, run.id, analysis.name), analysis, run)
+            columns = {name: [_given(getattr(row, name)) for row in found] for name in COLUMNS[1:]}
+            columns["analysis"] = [analysis.name] * len(found)
+            file.write_table(pa.table(columns, schema=SCHEMA))
+    return [path]
+
+
+def _given(value: str | float | None) -> str | float | None:
+    return None if value == "" else value

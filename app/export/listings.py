@@ -1,0 +1,38 @@
+"""Tables that a view lists, whole, as CSV: a file each, and one of each model where there are more.
+
+Numbers are written so that reading gives the same number again, text as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from app.export.files import written
+from app.figures import analyses_of, shown_together
+from core.figures import Table
+from storage.database import Database
+from storage.runs import RunSummary
+
+FOLDER = "tables"
+
+
+def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    """The files written, in a folder of their own if there are any."""
+    files = []
+    for analysis in analyses_of(run):
+        for together in shown_together(db, run, analysis, ("table",)):
+            for each in together:
+                (folder / FOLDER).mkdir(exist_ok=True)
+                path = folder / FOLDER / f"{each.name}.csv"
+                assert isinstance(each.figure, Table)
+                _write(each.figure, path)
+                files.append(path)
+    return files
+
+
+def _write(table: Table, path: Path) -> None:
+    with written(path) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([column.name for column in table.columns])
+        rows.writerows(table.rows)

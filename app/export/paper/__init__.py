@@ -1,0 +1,11 @@
+"""Figures for papers, drawn with matplotlib: one drawing a kind, at the width of a column or page.
+
+plates.py   which files there are, and how each is saved
+sheet.py    fonts, sizes, colours, names: what all drawings share
+curves.py   lines by layer, in panels
+grids.py    matrices and heat maps
+bars.py     groups of horizontal bars
+scatters.py points in a plane
+
+No drawing touches pyplot or the settings of whoever calls: all happens within `sheet.styled`.
+"""

@@ -1,0 +1,61 @@
+"""What a reader must know of a figure beside its finding, in plain sentences: chance and method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.charts.scales import cells, shows_raw, within_chance
+from app.figures import Shown
+from core.figures import Cell, Table
+
+
+def on_chance(together: Sequence[Shown]) -> str:
+    """What chance alone would give in figures that are read together, and how much lies there.
+
+    Nothing of a table, whose columns say so themselves.
+    """
+    if isinstance(together[0].figure, Table):
+        return ""
+    found = [c for each in together for c in cells(each.figure) if c.shown is not None]
+    known = [cell for cell in found if cell.chance is not None]
+    if not known:
+        return "No chance level is known for this measure."
+    if all(map(shows_raw, known)):
+        told = _levels(known)
+    elif all(cell.shown == cell.excess for cell in known):
+        told = "Shown is what lies beyond chance: 0 is what chance alone would give."
+    else:
+        return "Shown is what chance alone would give."
+    if any(cell.chance_sd for cell in known):
+        within = sum(map(within_chance, known))
+        told += f" {within} of {len(known)} values lie within two standard deviations of it."
+    return told
+
+
+def on_method(together: Sequence[Shown]) -> str:
+    """What the measure is, as its analysis declares it; nothing of a table, which has many."""
+    first = together[0]
+    if isinstance(first.figure, Table):
+        return ""
+    measure = first.choice.measure
+    names = [measure]
+    if first.choice.reading == "excess":
+        names.append((first.view.excess or {})[measure])
+    told = []
+    for name in names:
+        spec = first.analysis.metric(name)
+        unit = f" ({spec.unit})" if spec.unit else ""
+        told.append(f"{spec.title[:1].upper()}{spec.title[1:]}{unit}: {spec.description}")
+    return " ".join(told)
+
+
+def _levels(known: Sequence[Cell]) -> str:
+    levels = [cell.chance for cell in known if cell.chance is not None]
+    spreads = [cell.chance_sd for cell in known if cell.chance_sd]
+    spread = f", give or take {max(spreads):.2g} (one standard deviation)" if spreads else ""
+    if spreads and max(spreads) > 1.1 * min(spreads):
+        spread = f", give or take {min(spreads):.2g} to {max(spreads):.2g} (one standard deviation)"
+    low, high = min(levels), max(levels)
+    if high - low <= 1e-9 * max(1.0, abs(high)):
+        return f"Chance alone would give {low:.3g}{spread}."
+    return f"Chance alone would give {low:.3g} to {high:.3g}, by place{spread}."

@@ -92,6 +92,7 @@ max_tokens = 64
 
 [evaluation]
 include = "tasks"
+limit = 80
 [evaluation.tasks]
 {tasks}
 {GENERAL} = ["demo_{GENERAL}_text"]

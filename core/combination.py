@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -22,11 +22,11 @@ from core.architecture import Piece
 from core.arithmetic import Point
 from core.checkpoint import TensorInfo
 from core.errors import RunError
-
-BLOCK = 1 << 18
-"""Elements of one block: its float32 copies stay in cache, and calls cost little beside it."""
+from core.moments import BLOCK
 
 _HALF = 16  # bits of a float32 that each of the two passes of a threshold counts by
+
+_CPU = torch.device("cpu")
 
 T = TypeVar("T")
 
@@ -41,19 +41,25 @@ class Block:
     tensor: str
     start: int
     stop: int
+    columns: int
     vectors: tuple[str, ...]
     stream: str
     drawn: int
+
+    @property
+    def elements(self) -> slice:
+        """Where the block is in the flat tensor."""
+        return slice(self.start * self.columns, self.stop * self.columns)
 
 
 class Source(Protocol):
     """Where weights come from; read by several threads."""
 
     def base(self, block: Block, space: Workspace) -> Tensor:
-        """The base's weights [rows, columns] as stored, good until the workspace is used again."""
+        """The base's weights as stored, flat; good until the workspace is used for another."""
 
     def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
-        """A tuned model's weights [rows, columns] as stored, good for as long."""
+        """A tuned model's weights as stored, flat; good for as long."""
 
 
 class Workspace:
@@ -63,14 +69,18 @@ class Workspace:
         self._kept: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def numbers(
-        self, name: str, size: int, dtype: torch.dtype = torch.float32, device: Any = "cpu"
+        self,
+        name: str,
+        size: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device = _CPU,
     ) -> Tensor:
         """An uninitialised vector of `size` elements. The same name shares the same memory."""
-        key = name, dtype, torch.device(device)
+        key = name, dtype, device
         kept = self._kept.get(key)
         if kept is None or kept.numel() < size:
             kept = self._kept[key] = torch.empty(size, dtype=dtype, device=device)
-        return kept[:size]
+        return kept if kept.numel() == size else kept[:size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,66 +99,72 @@ class Rounding:
         return math.sqrt(self.lost / self.changed) if self.changed else None
 
 
-@dataclass(frozen=True, slots=True)
 class Combination:
     """A point with the magnitudes below which TIES trims each vector."""
 
-    point: Point
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-
-    def terms(self, block: Block) -> list[tuple[str, float]]:
-        """The vectors that take part in a block, and how much of each."""
-        return [(vector, value) for vector, value in self.point.terms if vector in block.vectors]
+    def __init__(self, point: Point, thresholds: Mapping[str, float]) -> None:
+        self.point = point
+        self._thresholds = thresholds
+        # Properties of the point that every block would ask for.
+        self._terms, self._elects = point.terms, point.elects
+        self._thins = point.trims or point.drops
+        self._scale = 1 / point.density if point.drops and point.density else 1.0
 
     def write(self, block: Block, source: Source, out: Tensor, space: Workspace) -> Rounding:
-        """Fill `out` (contiguous, any floating dtype, any device) with a block of the point.
+        """Fill `out` (flat, of any floating dtype, on any device) with a block of the point.
 
         Without vectors that is the base, and with one whole vector the tuned model, bit for bit
         where `out` has the dtype that they are stored in. Raises RunError naming tensor and point
         when a value is not finite.
         """
-        terms, flat = self.terms(block), out.view(-1)
+        terms = [term for term in self._terms if term[0] in block.vectors]
         stored = source.base(block, space)
         if not terms and stored.dtype == out.dtype:
-            flat.copy_(stored.reshape(-1))
+            out.copy_(stored)
             return Rounding()
         size, device = out.numel(), out.device
         base, update, exact = (
             space.numbers(name, size, device=device) for name in ("base", "update", "exact")
         )
-        base.copy_(stored.reshape(-1))
-        whole = self._update(block, source, base, update, space)
+        base.copy_(stored)
+        whole = self._update(terms, block, source, base, update, space)
         if whole is None:
             torch.add(base, update, out=exact)
         else:
-            exact.copy_(whole.reshape(-1))
+            exact.copy_(whole)
         # Not through float32 where the weights are there already: they may be float64.
-        flat.copy_(exact if whole is None else whole.reshape(-1))
-        base.copy_(flat).sub_(exact)
+        out.copy_(exact if whole is None else whole)
+        base.copy_(out).sub_(exact)
         rounding = Rounding(_energy(base), _energy(update))
         if not (math.isfinite(rounding.lost) and math.isfinite(rounding.changed)):
             raise self._not_finite(block, out.dtype)
         return rounding
 
     def _update(
-        self, block: Block, source: Source, base: Tensor, update: Tensor, space: Workspace
+        self,
+        terms: Sequence[tuple[str, float]],
+        block: Block,
+        source: Source,
+        base: Tensor,
+        update: Tensor,
+        space: Workspace,
     ) -> Tensor | None:
         """Fill `update` with what is added to the base; the tuned weights where it is just those.
 
         base + (tuned − base) need not be the tuned number itself, not even in float32.
         """
-        terms, point, stored = self.terms(block), self.point, None
-        votes: list[Tensor] = []
+        stored, votes = None, []
         for i, (vector, value) in enumerate(terms):
-            name = f"vote{i}" if point.elects else "another"
-            term = update if not i and not point.elects else space.numbers(
-                name, len(base), device=base.device
-            )  # fmt: skip
+            term = update
+            if i or self._elects:
+                name = f"vote{i}" if self._elects else "another"
+                term = space.numbers(name, len(base), device=base.device)
             stored = source.tuned(vector, block, space)
-            torch.sub(term.copy_(stored.reshape(-1)), base, out=term)
-            self._thin(term, vector, block)
-            term.mul_(value / point.density if point.drops and point.density else value)
-            if point.elects:
+            term.copy_(stored).sub_(base)
+            if self._thins:
+                self._thin(term, vector, block)
+            term.mul_(value * self._scale)
+            if self._elects:
                 votes.append(term)
             elif i:
                 update.add_(term)
@@ -156,13 +172,12 @@ class Combination:
             update.zero_()
         elif votes:
             _elect(votes, update)
-        untouched = not (point.trims or point.drops)
-        return stored if len(terms) == 1 and terms[0][1] == 1 and untouched else None
+        return stored if len(terms) == 1 and terms[0][1] == 1 and not self._thins else None
 
     def _thin(self, term: Tensor, vector: str, block: Block) -> None:
         """Set to zero what TIES trims, or what DARE drops."""
         if self.point.trims:
-            term.masked_fill_(term.abs() < self.thresholds[vector], 0)
+            term.masked_fill_(term.abs() < self._thresholds[vector], 0)
         elif self.point.drops:
             assert self.point.density is not None
             dropped = _draws(f"{self.point.seed}|{vector}|{block.stream}", block.drawn, len(term))
@@ -201,7 +216,8 @@ def cut(
         for first, last, stream in _streams(found, info):
             for start, stop in _runs(first, last, step, ends):
                 yield Block(
-                    tensor, start, stop, tuple(v for v, n in rows.items() if n >= stop),
+                    tensor, start, stop, info.columns,
+                    tuple(v for v, n in rows.items() if n >= stop),
                     stream, (start - first) * info.columns,
                 )  # fmt: skip
 
@@ -274,9 +290,9 @@ def _holding(counts: Any, wanted: int) -> tuple[int, int]:
 def _magnitude_bits(vector: str, block: Block, source: Source, space: Workspace) -> Tensor:
     stored = source.base(block, space)
     size, device = stored.numel(), stored.device
-    base = space.numbers("base", size, device=device).copy_(stored.reshape(-1))
+    base = space.numbers("base", size, device=device).copy_(stored)
     update = space.numbers("update", size, device=device)
-    update.copy_(source.tuned(vector, block, space).reshape(-1)).sub_(base).abs_()
+    update.copy_(source.tuned(vector, block, space)).sub_(base).abs_()
     return update.view(torch.int32)
 
 
@@ -306,8 +322,8 @@ def _elect(votes: Sequence[Tensor], out: Tensor) -> None:
     Yadav et al. 2023, section 4. One by one: in any other order the last bits would depend on how
     the tensor is cut.
     """
-    torch.add(votes[0], votes[1], out=out)
-    for vote in votes[2:]:
+    out.copy_(votes[0])
+    for vote in votes[1:]:
         out.add_(vote)
     sign = out.sign()
     out.zero_()

@@ -22,7 +22,6 @@ from core.adapter import Adapter
 from core.arithmetic import EVERYTHING, Point, Restriction
 from core.checkpoint import Checkpoint, TensorInfo
 from core.combination import (
-    BLOCK,
     Block,
     Combination,
     Rounding,
@@ -35,6 +34,7 @@ from core.combination import (
 from core.errors import RunError
 from core.family import Family, Member
 from core.folder import appearing
+from core.moments import BLOCK
 from core.shards import ShardWriter
 
 SHARD_BYTES = 5 * 10**9
@@ -131,7 +131,7 @@ class _Disk:
         info = member.checkpoint.tensors[name]
         size = (block.stop - block.start) * info.columns * 8
         into = space.numbers(f"stored by {member.name}", size, torch.uint8)
-        return member.checkpoint.read(name, block.start, block.stop, into)
+        return member.checkpoint.read(name, block.start, block.stop, into).reshape(-1)
 
 
 def _combine(
@@ -176,13 +176,15 @@ def _by_tensor(
     """Blocks of the tensors that are written; those in no piece are taken from the base whole."""
     cut_up = {tensor: list(found) for tensor, found in groupby(blocks, key=lambda b: b.tensor)}
     for name, info in tensors.items():
-        step = max(1, BLOCK // max(info.columns, 1))
-        starts = range(0, info.rows, step)
-        yield (
-            name,
-            cut_up.get(name)
-            or [Block(name, start, min(start + step, info.rows), (), "", 0) for start in starts],
-        )
+        yield name, cut_up.get(name) or _as_it_is(name, info)
+
+
+def _as_it_is(name: str, info: TensorInfo) -> list[Block]:
+    step = max(1, BLOCK // max(info.columns, 1))
+    return [
+        Block(name, start, min(start + step, info.rows), info.columns, (), "", 0)
+        for start in range(0, info.rows, step)
+    ]
 
 
 def _refuse_small_disk(folder: Path, wanted: int) -> None:

@@ -8,7 +8,7 @@ Knows no library of models: a `torch.nn.Module` and mappings of tensors are all 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +20,6 @@ from core.architecture import Piece
 from core.arithmetic import EVERYTHING, Point, Restriction
 from core.checkpoint import TensorInfo
 from core.combination import (
-    BLOCK,
     Block,
     Combination,
     Rounding,
@@ -31,6 +30,7 @@ from core.combination import (
     threshold,
 )
 from core.errors import FamilyError, RunError
+from core.moments import BLOCK
 
 _ACCELERATED = 1 << 24  # elements of a block on a GPU, where it is calls that cost
 _HASHED = 1 << 26  # bytes brought to the CPU at a time
@@ -55,14 +55,12 @@ class Sweep:
         named = dict(model.named_parameters())
         self._model = model
         self._pieces = pieces
-        self._live = {p.tensor: named[p.tensor].detach() for p in pieces}
-        self._infos = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self._live.items()}
-        _refuse_misfits(self._live, vectors)
-        self._memory = _Memory({}, vectors)
-        self._tuned = {
-            vector: {n: TensorInfo(tensors[n].dtype, tuple(tensors[n].shape)) for n in self._live}
-            for vector, tensors in vectors.items()
-        }
+        live = {p.tensor: named[p.tensor].detach() for p in pieces}
+        _refuse_misfits(pieces, live, vectors)
+        self._infos = _infos(live, live)
+        self._tuned = {vector: _infos(tensors, live) for vector, tensors in vectors.items()}
+        self._live = {n: t.view(-1) for n, t in live.items()}
+        self._memory = _Memory({}, {v: _flat(tensors, live) for v, tensors in vectors.items()})
         on_cpu = all(t.device.type == "cpu" for t in self._live.values())
         self._threads = thread_count() if on_cpu else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
@@ -90,7 +88,7 @@ class Sweep:
         def write(share: Sequence[Block]) -> Rounding:
             space, found = free.pop(), Rounding()
             for block in share:
-                out = _rows(self._live[block.tensor], block)
+                out = self._live[block.tensor][block.elements]
                 found += combination.write(block, self._memory, out, space)
             return found
 
@@ -154,7 +152,7 @@ def _hash(tensor: Tensor) -> str:
 
 
 class _Memory:
-    """A source (see `core.combination.Source`) whose tensors are all in memory."""
+    """A source (see `core.combination.Source`) whose tensors are all in memory, flat."""
 
     def __init__(
         self, tensors: Mapping[str, Tensor], vectors: Mapping[str, Mapping[str, Tensor]]
@@ -163,21 +161,24 @@ class _Memory:
         self.vectors = vectors
 
     def base(self, block: Block, space: Workspace) -> Tensor:
-        return _rows(self.tensors[block.tensor], block)
+        return self.tensors[block.tensor][block.elements]
 
     def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
-        return _rows(self.vectors[vector][block.tensor], block)
+        return self.vectors[vector][block.tensor][block.elements]
 
 
-def _rows(tensor: Tensor, block: Block) -> Tensor:
-    """A block's rows of a tensor, as a view of them."""
-    if tensor.dim() > 2:
-        tensor = tensor.flatten(0, -2)
-    return tensor.detach()[block.start : block.stop]
+def _infos(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, TensorInfo]:
+    return {n: TensorInfo(tensors[n].dtype, tuple(tensors[n].shape)) for n in names}
+
+
+def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    return {n: tensors[n].detach().reshape(-1) for n in names}
 
 
 def _refuse_misfits(
-    live: Mapping[str, Tensor], vectors: Mapping[str, Mapping[str, Tensor]]
+    pieces: Sequence[Piece],
+    live: Mapping[str, Tensor],
+    vectors: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
     for name, tensor in live.items():
         if tensor.is_meta or not tensor.is_contiguous():
@@ -185,6 +186,7 @@ def _refuse_misfits(
                 f"Parameter {name} is not wholly in memory, where arithmetic could write to it.",
                 hint="Load the model without offloading it to disk.",
             )
+    by_token = {p.tensor for p in pieces if p.module in ("embedding", "unembedding")}
     for vector, tensors in vectors.items():
         missing = [name for name in live if name not in tensors]
         if missing:
@@ -192,9 +194,6 @@ def _refuse_misfits(
                 f"'{vector}' lacks {len(missing)} parameters of the base: {', '.join(missing[:3])}."
             )
         for name, tensor in live.items():
-            theirs = tensors[name]
-            if theirs.shape[1:] != tensor.shape[1:] or theirs.dim() != tensor.dim():
-                raise FamilyError(
-                    f"'{vector}': parameter {name} is {list(theirs.shape)}, in the base "
-                    f"{list(tensor.shape)}."
-                )
+            ours, theirs = list(tensor.shape), list(tensors[name].shape)
+            if theirs != ours and (name not in by_token or theirs[1:] != ours[1:]):
+                raise FamilyError(f"'{vector}': parameter {name} is {theirs}, in the base {ours}.")

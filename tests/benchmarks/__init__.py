@@ -2,6 +2,7 @@
 
 workload.py   synthetic checkpoints of real widths
 weights.py    the pass over the weights, alignment, and what stands around them
+sweeping.py   the weights of a point of task arithmetic
 screens.py    how soon the workstation opens
 """
 

@@ -29,10 +29,10 @@ class _Held:
         self._base, self._tuned = base, tuned
 
     def base(self, block: Block, space: Workspace) -> torch.Tensor:
-        return self._base[block.start : block.stop]
+        return self._base.view(-1)[block.elements]
 
     def tuned(self, vector: str, block: Block, space: Workspace) -> torch.Tensor:
-        return self._tuned[vector][block.start : block.stop]
+        return self._tuned[vector].view(-1)[block.elements]
 
 
 def _family(dtype: torch.dtype = torch.float32, rows: int = 40) -> Any:
@@ -62,7 +62,7 @@ def _combine(
     out = torch.empty(shape, dtype=dtype or base.dtype)
     rounding = Rounding()
     for block in blocks:
-        part = out[block.start : block.stop]
+        part = out.view(-1)[block.elements]
         rounding += Combination(point, thresholds).write(block, source, part, space)
     return out, rounding
 
@@ -108,7 +108,7 @@ def test_ties_is_trimming_election_and_disjoint_mean(density: float, terms: str)
 def test_a_threshold_is_that_of_sorting(values: list[float], density: float, size: int) -> None:
     tuned = torch.tensor(values)
     blocks = [
-        Block(NAME, start, min(start + size, len(values)), ("a",), "", 0)
+        Block(NAME, start, min(start + size, len(values)), 1, ("a",), "", 0)
         for start in range(0, len(values), size)
     ]
     found = threshold("a", density, blocks, _Held(torch.zeros(len(values)), {"a": tuned}), 2)

@@ -198,8 +198,15 @@ def test_models_that_do_not_fit_are_named() -> None:
     lacking = {n: t for n, t in vectors["a"].items() if n != name}
     with pytest.raises(FamilyError, match=f"'a' lacks 1 parameters.*{name}"):
         Sweep(model, {"a": lacking}, pieces)
-    with pytest.raises(FamilyError, match=f"'a': parameter {name} is"):
-        Sweep(model, {"a": vectors["a"] | {name: torch.ones(32, 47)}}, pieces)
+    embedding = "model.embed_tokens.weight"
+    for at, shape in (
+        (name, (32, 47)),
+        (name, (31, 48)),
+        (embedding, (40, 31)),
+        (embedding, (40,)),
+    ):
+        with pytest.raises(FamilyError, match=f"'a': parameter {at} is"):
+            Sweep(model, {"a": vectors["a"] | {at: torch.ones(shape)}}, pieces)
     with torch.device("meta"):
         away = hf.AutoModelForCausalLM.from_config(zoo.CONFIGS["llama"]())
     with pytest.raises(RunError, match="not wholly in memory"):

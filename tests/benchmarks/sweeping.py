@@ -1,0 +1,55 @@
+"""A point of task arithmetic written into a loaded model, against a plain copy of as many bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.report import Row
+from tests.benchmarks.workload import family
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """The weights of a grid point with one vector, rounding loss included."""
+    from transformers import AutoModelForCausalLM
+
+    from core.architecture import describe
+    from core.arithmetic import make
+    from core.sweep import Sweep
+
+    model, tuned = (
+        AutoModelForCausalLM.from_pretrained(f, dtype=torch.bfloat16)
+        for f in family(folder, tuned=1, layers=2)
+    )
+    base, vector = ({n: p.detach() for n, p in m.named_parameters()} for m in (model, tuned))
+    pieces = describe(model.config.to_dict(), {n: tuple(t.shape) for n, t in base.items()}).pieces
+    size = sum(t.numel() for t in base.values())
+    # Base and vector read and as much written: 8 bytes a parameter in bfloat16.
+    read = [*base.values(), *vector.values()]
+    written = [torch.empty_like(t) for t in read]
+
+    def copy() -> None:
+        for to, tensor in zip(written, read, strict=True):
+            to.copy_(tensor)
+
+    point = make({"tuned": 0.5}, ["tuned"])
+    with Sweep(model, {"tuned": vector}, pieces) as sweep:
+        copied, took = _in_turn(copy, lambda: sweep.set(point))
+    yield Row(
+        "weights of a grid point, over a plain copy of 8 bytes a parameter", took / copied, "≤", 2,
+        f"{took:.2f} s against {copied:.2f} s, {size / 1e9:.1f} billion parameters",
+    )  # fmt: skip
+
+
+def _in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the fastest of each, taken in turn so that both meet the same machine."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(15):
+        for work, times in zip((one, other), found, strict=True):
+            started = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - started)
+    return min(found[0]), min(found[1])

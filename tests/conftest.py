@@ -11,9 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from core import registry
 from core.measurement import COORDINATES, Measurement, Progress, Unit, UnitResult
 
 Tensors = dict[str, torch.Tensor]
+
+WEIGHTS = tuple(name for name in registry.names() if registry.get(name).needs == "weights")
+"""The analyses of a study that has neither texts nor tasks."""
 
 
 class MemorySink:

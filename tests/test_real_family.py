@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from core import comparison, registry, runner, study
+from core import comparison, runner, study
 from core.evaluator import Evaluator
 from core.tasks import open_tasks
-from tests.conftest import MemorySink
+from tests.conftest import WEIGHTS, MemorySink
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "real" / "study.toml"
 STUDY = Path(os.environ.get("TAUSCOPE_REAL_STUDY", _BESIDE))
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not STUDY.is_file(), reason=f"there is no study 
 @pytest.fixture(scope="module")
 def measured() -> MemorySink:
     sink = MemorySink()
-    runner.run(study.read(STUDY), sink, registry.names())
+    runner.run(study.read(STUDY), sink, WEIGHTS)
     return sink
 
 

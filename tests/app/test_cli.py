@@ -24,6 +24,7 @@ from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
 from storage.database import open_database
 from tests.app.families import write_family
+from tests.conftest import WEIGHTS
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path:
 
     shown = tauscope("show", run_id[:9])
     assert "\x1b" not in shown.out
-    for name in registry.names():
+    for name in WEIGHTS:
         for view in registry.get(name).views:
             # No model of this study was tuned from another one.
             assert (view.title in shown.out) == (not view.optional)
@@ -223,7 +224,7 @@ def test_a_fault_can_be_looked_into(
 def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> None:
     tauscope("run", study)
     db = open_database()
-    again = runs.create_run(db, runs.study_of(db, runs.find_run(db, "latest").id), registry.names())
+    again = runs.create_run(db, runs.study_of(db, runs.find_run(db, "latest").id), WEIGHTS)
     runs.claim(db, again)
     db.close()
     said = tauscope("run", study)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from app import jobs
-from core import registry
 from core.errors import RunError, StudyError
 from core.study import read
 from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family
+from tests.conftest import WEIGHTS
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_detached_worker_computes_by_itself(
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('the wrong app')")
     monkeypatch.chdir(tmp_path)
-    run_id = jobs.ready(db, study, registry.names())
+    run_id = jobs.ready(db, study, WEIGHTS)
     process = jobs.start_detached(db.url, run_id)
     assert process != os.getpid()
     run = _wait(db, run_id)
@@ -112,7 +112,7 @@ def test_what_can_be_selected(tmp_path: Path) -> None:
 
     study = read(write_family(tmp_path))
     every = select(study)
-    assert every.analyses == registry.names()
+    assert every.analyses == WEIGHTS
     assert "arithmetic" in every.skipped
     assert select(study, ["alignment", "ablation"]).analyses == ("alignment",)
     with pytest.raises(StudyError, match="nothing to run"):

@@ -14,6 +14,7 @@ import torch
 
 from tests.benchmarks.report import Row
 from tests.benchmarks.workload import HIDDEN, INTERMEDIATE, best, family
+from tests.conftest import WEIGHTS
 
 THREADS = 2
 
@@ -189,7 +190,7 @@ def _error(
 
 def _around(folders: list[Path], scratch: Path) -> Row:
     """What the runner, the storage and the fingerprints add to reading and computing."""
-    from core import registry, runner
+    from core import runner
     from core import weights as module
     from core.study import of_models
     from storage.database import open_database
@@ -208,11 +209,11 @@ def _around(folders: list[Path], scratch: Path) -> Row:
     path.unlink(missing_ok=True)
     database = open_database(str(path))
     study = of_models(str(folders[0]), [str(folders[1])])
-    run = create_run(database, study, registry.names())
+    run = create_run(database, study, WEIGHTS)
     module.read_slice = timed
     try:
         started = time.perf_counter()
-        runner.run(study, RunSink(database, run, claim(database, run)), registry.names())
+        runner.run(study, RunSink(database, run, claim(database, run)), WEIGHTS)
         total = time.perf_counter() - started
     finally:
         module.read_slice = original

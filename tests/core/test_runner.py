@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from core import registry, runner, study
 from core.errors import Cancelled, StudyError
 from core.measurement import COORDINATES, Measurement
-from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
+from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 
-ALL = registry.names()
+ALL = WEIGHTS
 
 
 @pytest.fixture

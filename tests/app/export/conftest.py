@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from app import worker
-from core import registry
 from core.study import read
 from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family
+from tests.conftest import WEIGHTS
 
 NAME = "<b>tiny</b> | *x* <script>alert(1)</script>"
 
@@ -22,6 +22,6 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     folder = tmp_path_factory.mktemp("run")
     opened = open_database(str(folder / "x.db"))
     study = read(write_family(folder, name=NAME))
-    worker.work(opened, runs.create_run(opened, study, registry.names()))
+    worker.work(opened, runs.create_run(opened, study, WEIGHTS))
     yield opened
     opened.close()

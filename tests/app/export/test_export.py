@@ -20,6 +20,7 @@ from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink
 from tests import pretend
+from tests.conftest import WEIGHTS
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -34,16 +35,16 @@ def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> Non
     files = export(db, "latest", tmp_path / "deep" / "out", ["csv"])
     folder = tmp_path / "deep" / "out"
     assert {f.name for f in files if f.parent == folder} == {
-        "run.json", "measurements.csv", *(f"{name}.csv" for name in registry.names()),
+        "run.json", "measurements.csv", *(f"{name}.csv" for name in WEIGHTS),
     }  # fmt: skip
     rows = _rows(folder / "measurements.csv")
     places = [tuple(row[name] for name in COORDINATES) for row in rows]
     assert len(set(places)) == len(places)
-    assert [r for name in registry.names() for r in _rows(folder / f"{name}.csv")] == rows
+    assert [r for name in WEIGHTS for r in _rows(folder / f"{name}.csv")] == rows
     run = runs.find_run(db, "latest")
     stored = {
         (name, m.metric, m.model, m.reference, str(m.layer), m.module, str(m.head), m.setting): m
-        for name in registry.names()
+        for name in WEIGHTS
         for m in runs.measurements(db, run.id, name)
     }
     assert len(stored) == len(rows)
@@ -71,7 +72,7 @@ def test_the_parquet_file_is_the_csv_with_types(db: Database, tmp_path: Path) ->
     assert rows == [_typed(row, types) for row in _rows(tmp_path / "measurements.csv")]
     assert any(row["layer"] is None and row["reference"] is None for row in rows)
     groups = parquet.ParquetFile(tmp_path / "measurements.parquet").num_row_groups
-    assert groups == len(registry.names())
+    assert groups == len(WEIGHTS)
 
 
 def _typed(row: dict[str, str], types: dict[str, str]) -> dict[str, str | float | None]:
@@ -100,10 +101,10 @@ def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> No
     assert record["run"]["created"].endswith("+00:00")
     assert record["study"]["models"]["tuned"]["control"]["role"] == "control"
     assert record["seed"] == 0
-    assert set(record["durations"]) == set(registry.names())
+    assert set(record["durations"]) == set(WEIGHTS)
     assert record["provenance"]["models"]["medical"]["fingerprint"]
     assert record["provenance"]["environment"]["versions"]["torch"]
-    assert [a["name"] for a in record["analyses"]] == list(registry.names())
+    assert [a["name"] for a in record["analyses"]] == list(WEIGHTS)
     for artifact in record["artifacts"]:
         assert (tmp_path / artifact["path"]).stat().st_size == artifact["bytes"]
 
@@ -117,7 +118,7 @@ def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path
     assert "```text\n" in text
     assert "control (control)" in text
     assert "\x1b" not in text
-    for name in registry.names():
+    for name in WEIGHTS:
         for view in registry.get(name).views:
             # No model of this study was tuned from another one.
             assert (f"### {escaped(view.title)}" in text) == (not view.optional)

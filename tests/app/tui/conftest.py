@@ -15,6 +15,7 @@ from core.views import GROUPS
 from storage.database import Database, open_database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
+from tests.conftest import WEIGHTS
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 LAYERS = 12
@@ -74,9 +75,9 @@ def rows(analysis: str) -> list[Measurement]:
 def fill(db: Database, run_id: str, attempt: int) -> None:
     """Save synthetic results of every analysis."""
     sink = RunSink(db, run_id, attempt)
-    for name in registry.names():
+    for name in WEIGHTS:
         sink.save(Unit(key=f"unit-{name}", analysis=name, label=name), UnitResult(rows(name)), 1.0)
-    sink.adopt([f"unit-{name}" for name in registry.names()])
+    sink.adopt([f"unit-{name}" for name in WEIGHTS])
     sink.warn("medical", "medical was merged with instruct: they share a part by construction.")
     sink.describe({"device": "cpu", "versions": {"torch": "2.13"}})
 
@@ -89,16 +90,16 @@ def db(tmp_path: Path) -> Database:
 @pytest.fixture
 def filled(db: Database) -> Database:
     """A failed run, a finished one, and one that runs now (newest)."""
-    failed = create_run(db, study("failed-one"), registry.names())
+    failed = create_run(db, study("failed-one"), WEIGHTS)
     attempt = claim(db, failed)
     RunSink(db, failed, attempt).progress(Progress(1, 9))
     finish(db, failed, attempt, "failed", title="model-2.safetensors ends early.", hint="Get it.")
-    done = create_run(db, study("finished-one"), registry.names())
+    done = create_run(db, study("finished-one"), WEIGHTS)
     attempt = claim(db, done)
     fill(db, done, attempt)
     RunSink(db, done, attempt).progress(Progress(9, 9))
     finish(db, done, attempt, "done")
-    running = create_run(db, study("running-one"), registry.names())
+    running = create_run(db, study("running-one"), WEIGHTS)
     attempt = claim(db, running)
     fill(db, running, attempt)
     RunSink(db, running, attempt).progress(Progress(4, 9, 1, "layer 3"))

@@ -37,6 +37,7 @@ from storage.runs import (
 )
 from storage.schema import RunRow
 from tests.app.tui.conftest import HOSTILE, fill, study
+from tests.conftest import WEIGHTS
 
 SMALL, LARGE = (80, 24), (160, 45)
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -467,11 +468,10 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
 
 
 async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
-    from core import registry
     from core.measurement import Progress
     from storage.sink import RunSink
 
-    run_id = create_run(db, study(), registry.names())
+    run_id = create_run(db, study(), WEIGHTS)
     attempt = claim(db, run_id)
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:

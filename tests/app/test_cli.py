@@ -83,7 +83,7 @@ def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path:
     for name in registry.names():
         for view in registry.get(name).views:
             # No model of this study was tuned from another one.
-            assert (view.title in shown.out) == (not view.setting)
+            assert (view.title in shown.out) == (not view.optional)
     one = tauscope("show", run_id, "vector_cosine")
     assert "Cosine" in one.out
     assert len(one.out) < len(shown.out)

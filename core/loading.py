@@ -90,7 +90,7 @@ def loaded(
                 model = _made(root, run, folder, trust_remote_code)
                 for adapter in adapters:
                     apart = adapter == adapters[-1] and not merged
-                    model = _adapted(model, adapter, apart=apart)
+                    model = _adapted(model, adapter, run, folder, apart=apart)
             model.eval().requires_grad_(False)
             yield _described(member.name, model)
         finally:
@@ -166,13 +166,9 @@ def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:
 def _made(root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    given: dict[str, Any] = {}
+    given = _max_memory(run)
     if run.attention != "auto":
         given["attn_implementation"] = run.attention
-    if run.max_memory is not None:
-        given["max_memory"] = {
-            int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()
-        }  # fmt: skip
     fixed = run.device != "auto" and run.max_memory is None
     model, report = AutoModelForCausalLM.from_pretrained(
         root,
@@ -191,11 +187,18 @@ def _made(root: Path, run: Run, offload_folder: str, trust_remote_code: bool) ->
     return model
 
 
-def _adapted(model: Any, adapter: Path, *, apart: bool) -> Any:
+def _max_memory(run: Run) -> dict[str, Any]:
+    if run.max_memory is None:
+        return {}
+    return {"max_memory": {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}}
+
+
+def _adapted(model: Any, adapter: Path, run: Run, offload_folder: str, *, apart: bool) -> Any:
     """The model with an adapter over it, kept apart from its weights or merged into them."""
     from peft import PeftModel
 
-    wrapped = PeftModel.from_pretrained(model, str(adapter))
+    given = {"offload_folder": offload_folder, **_max_memory(run)}
+    wrapped = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True, **given)
     return wrapped if apart else wrapped.merge_and_unload()
 
 
@@ -231,6 +234,12 @@ def _explained(member: Member) -> Iterator[None]:
         ) from error
     except Exception as error:
         words, hint = _first_line(error), "Its weights alone can still be compared."
+        if _out_of_memory(error):
+            raise RunError(
+                f"There is not enough memory to load '{member.name}': {words}",
+                hint="Let parts of it go to the CPU or the disk (run.max_memory, "
+                "run.offload_folder), or load it in another dtype.",
+            ) from error
         if "trust_remote_code" in str(error):
             hint = "It brings code of its own: models.trust_remote_code = true lets it run."
         elif "mismatch" in str(error) or "size" in words:
@@ -238,6 +247,12 @@ def _explained(member: Member) -> Iterator[None]:
         raise CheckpointError(
             f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
         ) from error
+
+
+def _out_of_memory(error: Exception) -> bool:
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -87,7 +87,7 @@ def loaded(
         model: Any = None
         try:
             with _explained(member):
-                model = _made(root, run, folder, trust_remote_code)
+                model = _made(member.name, root, run, folder, trust_remote_code)
                 for adapter in adapters:
                     apart = adapter == adapters[-1] and not merged
                     model = _adapted(model, adapter, run, folder, apart=apart)
@@ -163,7 +163,7 @@ def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:
     return Path(checkpoint.where), adapters
 
 
-def _made(root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
+def _made(name: str, root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     given = _max_memory(run)
@@ -183,7 +183,10 @@ def _made(root: Path, run: Run, offload_folder: str, trust_remote_code: bool) ->
     missing = sorted(report.get("missing_keys", ()))
     if missing:
         # transformers would go on with random numbers in their place.
-        raise CheckpointError(f"{root} lacks {len(missing)} weights: {', '.join(missing[:3])}.")
+        raise CheckpointError(
+            f"'{name}' ({root}) lacks {len(missing)} weights: {', '.join(missing[:3])}.",
+            hint="Download or copy the checkpoint again.",
+        )
     return model
 
 

@@ -220,7 +220,7 @@ def test_what_is_not_scored_is_a_mistake_that_shows() -> None:
     """A model that hides its embedding would give neurons without gradients."""
     model = zoo.alive("llama")
     hidden = replace(model, module=copy.deepcopy(model.module))
-    hidden.module.get_input_embeddings = lambda: nn.Embedding(1, 1)
+    hidden.module.get_input_embeddings = lambda: nn.Embedding(40, 1)
     with pytest.raises(RuntimeError, match="gradient"):
         attribution.attribute(
             hidden, zoo.found_in(hidden), zoo.probe(4), batch_size=1, pause=lambda done: None,

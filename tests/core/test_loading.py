@@ -142,7 +142,7 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
             waiting = _on_meta(model)
             assert model.placement.offloaded == bool(waiting) == (wanted is run)
             if wanted is run:
-                assert {"cpu", "disk"} == set(model.placement.by_device())
+                assert "disk" in model.placement.by_device()
                 assert any(".1." in name for name in waiting)
             counter = observe(model, neurons, probe, Rules(criteria=("gate", "product")), **given)
             scores = attribute(model, neurons, probe, rules=Rules(), **given)

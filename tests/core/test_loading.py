@@ -146,7 +146,8 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
                 assert any(".1." in name for name in waiting)
             counter = observe(model, neurons, probe, Rules(criteria=("gate", "product")), **given)
             scores = attribute(model, neurons, probe, rules=Rules(), **given)
-            assert _on_meta(model) == waiting
+            tied = {"lm_head.weight"}  # accelerate puts a tied head where it likes
+            assert set(_on_meta(model)) - tied == set(waiting) - tied
             found.append((counter, scores))
     (a, a_scores), (b, b_scores) = found
     for layer in range(2):

@@ -80,3 +80,29 @@ def test_medical_tuning_pays_on_medical_text_and_costs_on_stories() -> None:
     )
     assert (medical.high or 0) < -30
     assert (stories.low or 0) > 50
+
+
+@pytest.fixture(scope="module")
+def patterns() -> MemorySink:
+    wanted = study.read(STUDY)
+    assert wanted.probe is not None
+    few = wanted.model_copy(update={"probe": wanted.probe.model_copy(update={"documents": 20})})
+    sink = MemorySink()
+    runner.run(few, sink, ["edit_distance"])
+    return sink
+
+
+def test_more_of_the_same_text_keeps_most_of_the_patterns(patterns: MemorySink) -> None:
+    rows = patterns.rows("ratio", layer=None)
+    assert min(rows, key=lambda row: row.value or 0).model == "control"
+
+
+def test_patterns_lie_nearer_than_those_of_unlike_documents(patterns: MemorySink) -> None:
+    for row in patterns.rows("hamming", layer=None):
+        assert (row.value or 0) < (row.chance or 0)
+
+
+def test_tuning_hardly_changes_how_many_neurons_are_active(patterns: MemorySink) -> None:
+    base = patterns.value("activated_percent", model="base", layer=None).value
+    for row in patterns.rows("activated_percent", layer=None):
+        assert row.value == pytest.approx(base, abs=4)

@@ -122,7 +122,8 @@ def test_a_key_is_of_the_model_the_texts_and_how_they_are_computed(models: Path)
     keys = [
         subject.key("a", 1, none, ["base"]), subject.key("a", 1, none, ["tuned"]),
         subject.key("a", 2, none, ["base"]), subject.key("b", 1, none, ["base"]),
-        subject.key("a", 1, none, ["base"], token="last"), subject.key("a", 1, none, ["base"], probe=other.probed.fingerprint),
+        subject.key("a", 1, none, ["base"], token="last"),
+        subject.key("a", 1, none, ["base"], probe=other.probed.fingerprint),
         precise.key("a", 1, none, ["base"]),
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core import registry, runner
+from core.adapter import Adapter
 from core.measurement import Unit
 from core.study import Study
 
@@ -155,7 +156,8 @@ def look_ahead(
 def weights_read(family: Any, todo: Iterable[Unit]) -> dict[str, int]:
     """The bytes of each model that one pass over the weights reads for these units.
 
-    In a slice the base is read whatever is wanted, and each tuned model that any unit is of.
+    In a slice the base is read whatever is wanted, and each tuned model that any unit is of. What
+    an adapter adds is in memory from its opening.
     """
     wanted: dict[int | None, set[str]] = {}
     for unit in todo:
@@ -166,7 +168,8 @@ def weights_read(family: Any, todo: Iterable[Unit]) -> dict[str, int]:
     for layer, names in wanted.items():
         for piece in family.pieces(layer):
             for name in names & set(members):
-                found[name] += _stored(members[name], family, piece)
+                if not _in_memory(members[name], family, piece):
+                    found[name] += _stored(members[name], family, piece)
     return found
 
 
@@ -193,6 +196,14 @@ def visits(units: Sequence[Unit], done: Collection[str], models: Sequence[str]) 
 def _workload(unit: Unit, subject: Any) -> registry.Workload:
     parameters = subject.study.parameters(unit.analysis)
     return registry.get(unit.analysis).workload(unit, parameters, subject)
+
+
+def _in_memory(member: Any, family: Any, piece: Any) -> bool:
+    """Does a member give a piece without reading it: as an update of the base, or replaced?"""
+    adapter = member.checkpoint
+    return isinstance(adapter, Adapter) and (
+        adapter.over is family.base.checkpoint or member.names[piece.tensor] in adapter.replaced
+    )
 
 
 def _stored(member: Any, family: Any, piece: Any) -> int:

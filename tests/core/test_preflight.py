@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,6 +178,38 @@ def test_the_bytes_foreseen_are_those_read(
     assert {m.model: m.read for m in found.models} == {
         name: member.checkpoint.bytes_read for name, member in members.items()
     }
+
+
+def _write_adapter(folder: Path, over: Path) -> Path:
+    """A LoRA adapter of rank 1 on one matrix."""
+    settings = {
+        "peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"],
+        "base_model_name_or_path": str(over),
+    }  # fmt: skip
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    at = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+    factors = {f"{at}A.weight": torch.ones(1, 16), f"{at}B.weight": torch.ones(16, 1)}
+    save_file(factors, folder / "adapter_model.safetensors")
+    return folder
+
+
+def test_an_adapter_costs_what_lies_beneath_it(tmp_path: Path) -> None:
+    """Over the base nothing is read for it, over a tuned model that one's weights are."""
+    plain = _weights_study(tmp_path, 1)
+    tuned = {
+        "beside": {"path": str(_write_adapter(tmp_path / "beside", tmp_path / "base"))},
+        "plain": {"path": str(tmp_path / "tuned0")},
+        "above": {
+            "path": str(_write_adapter(tmp_path / "above", tmp_path / "tuned0")), "parent": "plain",
+        },
+    }  # fmt: skip
+    asked = study.Study.model_validate(
+        {"name": "adapters", "models": {"base": plain.models.base, "tuned": tuned}}
+    )
+    found = {m.model: m.read for m in _foresee(asked, MemorySink(), WEIGHTS).models}
+    whole = sum(tensor.nbytes for tensor in tiny_tensors().values())
+    assert found == {"base": whole, "beside": 0, "plain": whole, "above": whole}
 
 
 def test_one_matrix_of_every_model_is_held_in_the_pass(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ worker.py       one run in its own process
 jobs.py         detached workers: ready, start
 merging.py      a merge asked for in the terminal
 watch.py        following a run until it ends
+ready.py        the study files that come with the program
+preflight.py    what a run will take, for people and as JSON
 selection.py    which analyses a study gets
 figures.py      the figures of a run under their first choices
 printing.py     what goes to stdout
@@ -16,6 +18,7 @@ text.py         text from outside, made harmless
 wording.py      states, times and sizes in words
 charts/         figures as terminal text
 export/         one writer per format
+studies/        ready study files for published families
 tui/            the workstation
 """
 

@@ -18,6 +18,7 @@ from app.text import plain
 from core.errors import Cancelled, InputError, StorageError, StudyError, TauscopeError
 
 if TYPE_CHECKING:
+    from app.selection import Selection
     from core.demo.family import DemoFamily
     from core.study import Study
     from storage.database import Database
@@ -55,6 +56,10 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Compute all anew.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Leave it to a worker that outlives the terminal.")
 ]
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="STUDY.toml", help="A study file, or a ready study's name.")
+]
+Only = Annotated[str | None, typer.Option("--only", metavar="A,B", help="These analyses alone.")]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="An id, a unique prefix of one, or 'latest'.")
 ]
@@ -138,23 +143,35 @@ def _workstation(
 @cli.command()
 def run(
     context: typer.Context,
-    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
-    only: Annotated[
-        str | None, typer.Option("--only", metavar="A,B", help="These analyses alone.")
-    ] = None,
+    study: StudyFile,
+    only: Only = None,
     detach: Detach = False,
     fresh: Fresh = False,
     db: Db = None,
 ) -> None:
     """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
-    from app import selection
-    from core.study import read
-
-    known = read(study)
-    names = [name.strip() for name in (only or "").split(",") if name.strip()]
-    chosen = selection.select(known, names)
-    _say_skipped(chosen.skipped)
+    known, chosen = _chosen(study, only)
     _compute(_open(context, db), known, chosen.analyses, detach=detach, fresh=fresh)
+
+
+@cli.command()
+def plan(
+    context: typer.Context,
+    study: StudyFile,
+    only: Only = None,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Say what a study will take before it starts: units, reading, memory, time."""
+    from app.preflight import data, look_ahead, print_preflight
+    from app.printing import print_json
+
+    known, chosen = _chosen(study, only)
+    found = look_ahead(_open(context, db, write=None), known, chosen.analyses)
+    if json:
+        print_json(data(found, chosen.skipped))
+    else:
+        print_preflight(found)
 
 
 @cli.command()
@@ -281,7 +298,7 @@ def export(
 
 @cli.command()
 def merge(
-    study: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")],
+    study: StudyFile,
     coefficients: Annotated[
         str,
         typer.Option("--coefficients", metavar="A=0.7,B=-0.4", help="How much of each vector."),
@@ -305,12 +322,16 @@ def merge(
     ] = None,
 ) -> None:
     """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
-    from app import merging
+    from app import merging, ready
     from core.study import read
 
     options = {"density": density, "seed": seed}
     point = merging.name_point(coefficients, method, options)
-    print(plain(str(merging.merge(read(study), point, to, restrict=restrict, dtype=dtype))))
+    print(
+        plain(
+            str(merging.merge(read(ready.find(study)), point, to, restrict=restrict, dtype=dtype))
+        )
+    )
 
 
 @cli.command()
@@ -398,6 +419,19 @@ def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
         for place, (name, answer) in enumerate(answers.items())
     ]
     print_table(("", "", ""), lines)
+
+
+def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
+    """A study and which of its analyses are meant; says which are left out."""
+    from app import ready
+    from app.selection import select
+    from core.study import read
+
+    known = read(ready.find(study))
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    chosen = select(known, names)
+    _say_skipped(chosen.skipped)
+    return known, chosen
 
 
 def _open(context: typer.Context, url: str | None, *, write: bool | None = True) -> Database:

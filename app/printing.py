@@ -105,19 +105,19 @@ def print_run(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> No
 
     columns, colour = width(), colourful()
     state = f"{run.status}, {run.done} of {run.total} units"
-    _print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
+    print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
     if run.error_title:
-        _print_words(f"error: {run.error_title} {run.error_hint}", columns)
+        print_words(f"error: {run.error_title} {run.error_hint}", columns)
     for analysis in analyses:
         for each in shown(db, run, analysis):
             print()
-            _print_words(each.view.title, columns, bold=colour)
+            print_words(each.view.title, columns, bold=colour)
             _print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
             if each.finding:
-                _print_words(each.finding, columns)
+                print_words(each.finding, columns)
     for warning in runs.warnings(db, run.id):
         print()
-        _print_words(f"warning: {warning.subject}: {warning.message}", columns)
+        print_words(f"warning: {warning.subject}: {warning.message}", columns)
 
 
 def measured(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> list[dict[str, Any]]:
@@ -134,6 +134,12 @@ def measured(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> lis
     ]
 
 
+def print_words(words: str, columns: int | None = None, *, bold: bool = False) -> None:
+    """A sentence, folded to the terminal."""
+    text = textwrap.fill(plain(words), columns or width(), break_on_hyphens=False)
+    print(f"\x1b[1m{text}\x1b[0m" if bold else text)
+
+
 def _print_chart(drawn: str) -> None:
     """A chart in the colours that this terminal has; charts are drawn in all of them."""
     if not colourful():
@@ -143,11 +149,6 @@ def _print_chart(drawn: str) -> None:
     from rich.text import Text
 
     Console(highlight=False).print(Text.from_ansi(drawn), soft_wrap=True)
-
-
-def _print_words(words: str, columns: int, *, bold: bool = False) -> None:
-    text = textwrap.fill(plain(words), columns, break_on_hyphens=False)
-    print(f"\x1b[1m{text}\x1b[0m" if bold else text)
 
 
 def _finite(data: Any) -> Any:

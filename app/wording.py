@@ -85,6 +85,16 @@ def size(count: int) -> str:
     return f"{left:.1f} TiB"
 
 
+def count(number: int) -> str:
+    """A number of things in the largest unit that leaves one above 1: `512`, `7.6 B`."""
+    left = float(number)
+    for unit in ("", " K", " M"):
+        if left < 1000:
+            return f"{left:.0f}" if not unit else f"{left:.1f}{unit}"
+        left /= 1000
+    return f"{left:.1f} B"
+
+
 def load(reading: Reading | None) -> str:
     """How busy the host is, in short; several GPUs together."""
     if reading is None:

@@ -29,6 +29,7 @@ shards.py        safetensors shards written by rows
 folder.py        a folder that appears whole or not at all
 totals.py        work by slices, and sums over modules, groups and layers
 runner.py        study to units to sink: progress, cancel, resume
+preflight.py     what a run will take before it starts
 analyses/        one file each
 demo/            the embedded demo family
 probes/          the built-in probe sets

@@ -98,6 +98,34 @@ def loaded(
             _free()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a device is to hold of a model: modules, and the bytes of their parameters."""
+
+    device: str
+    modules: tuple[str, ...]
+    nbytes: int
+
+
+def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -> tuple[Place, ...]:
+    """Where a member's layers would go if it were loaded now, without reading its weights.
+
+    Decided by the functions that decide it at loading, over a model that has shapes alone.
+    Adapters are left out of the account. Raises CheckpointError as `loaded` does.
+    """
+    root, _ = _chain(member.checkpoint)
+    with _quiet(), _explained(member):
+        model = _outline(root, member, run, trust_remote_code)
+        devices = _device_map(model, run)
+    held: dict[str, int] = dict.fromkeys(devices.values(), 0)
+    for name, nbytes in _sizes(model).items():
+        within = [m for m in devices if not m or name == m or name.startswith(f"{m}.")]
+        if within:
+            held[devices[max(within, key=len)]] += nbytes
+    modules = Placement(devices).by_device()
+    return tuple(Place(device, tuple(modules[device]), size) for device, size in held.items())
+
+
 def weights(member: Member, run: Run, *, trust_remote_code: bool = False) -> dict[str, Tensor]:
     """A member's parameters by the names that they have in memory, on the CPU, tied ones once.
 
@@ -163,17 +191,68 @@ def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:
     return Path(checkpoint.where), adapters
 
 
+def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
+    """The model as transformers makes it, of tensors that hold nothing."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(
+        root, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+    stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
+    own = getattr(config, "dtype", None) or next(stored, torch.float32)
+    dtype = own if run.dtype == "auto" else getattr(torch, run.dtype)
+    given = {} if run.attention == "auto" else {"attn_implementation": run.attention}
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=trust_remote_code, **given
+        )
+
+
+def _device_map(model: Any, run: Run) -> dict[str, str]:
+    from transformers.integrations.accelerate import get_balanced_memory, infer_auto_device_map
+
+    if _fixed(run):
+        return {"": run.device}
+    kept_whole = model._no_split_modules
+    memory = get_balanced_memory(
+        model, max_memory=_max_memory(run), no_split_module_classes=kept_whole
+    )
+    found = infer_auto_device_map(model, max_memory=memory, no_split_module_classes=kept_whole)
+    return {module: _word(device) for module, device in found.items()}
+
+
+def _sizes(model: Any) -> dict[str, int]:
+    """The bytes of each parameter, tied ones once."""
+    tied = getattr(model, "all_tied_weights_keys", {})
+    return {
+        name: p.numel() * p.element_size() for name, p in model.named_parameters()
+        if name not in tied
+    }  # fmt: skip
+
+
+def _fixed(run: Run) -> bool:
+    """Does the study name the one device of its models?"""
+    return run.device != "auto" and run.max_memory is None
+
+
+def _max_memory(run: Run) -> dict[int | str, str] | None:
+    if run.max_memory is None:
+        return None
+    return {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}
+
+
 def _made(name: str, root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    given = _max_memory(run)
+    given: dict[str, Any] = {}
+    if run.max_memory is not None:
+        given["max_memory"] = _max_memory(run)
     if run.attention != "auto":
         given["attn_implementation"] = run.attention
-    fixed = run.device != "auto" and run.max_memory is None
     model, report = AutoModelForCausalLM.from_pretrained(
         root,
         dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
-        device_map={"": run.device} if fixed else "auto",
+        device_map={"": run.device} if _fixed(run) else "auto",
         offload_folder=offload_folder,
         trust_remote_code=trust_remote_code,
         local_files_only=True,
@@ -190,17 +269,13 @@ def _made(name: str, root: Path, run: Run, offload_folder: str, trust_remote_cod
     return model
 
 
-def _max_memory(run: Run) -> dict[str, Any]:
-    if run.max_memory is None:
-        return {}
-    return {"max_memory": {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}}
-
-
 def _adapted(model: Any, adapter: Path, run: Run, offload_folder: str, *, apart: bool) -> Any:
     """The model with an adapter over it, kept apart from its weights or merged into them."""
     from peft import PeftModel
 
-    given = {"offload_folder": offload_folder, **_max_memory(run)}
+    given: dict[str, Any] = {"offload_folder": offload_folder}
+    if run.max_memory is not None:
+        given["max_memory"] = _max_memory(run)
     wrapped = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True, **given)
     return wrapped if apart else wrapped.merge_and_unload()
 

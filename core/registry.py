@@ -33,6 +33,28 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a unit asks of a loaded model.
+
+    `asked` are tasks and the items of each, once for every time that the task is scored; `forward`
+    and `backward` are tokens of the probe set that go through the model, with a backward pass in
+    the latter; `ranked` counts the items of a task on which neurons are scored; `beside` names the
+    models whose weights are held in memory at the same time.
+    """
+
+    asked: tuple[tuple[str, int], ...] = ()
+    forward: int = 0
+    backward: int = 0
+    ranked: int = 0
+    beside: tuple[str, ...] = ()
+
+
+def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:
+    """That of units which ask nothing of a loaded model."""
+    return Workload()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """A declaration: everything that views, reports and the runner need to know of an analysis.
 
@@ -41,6 +63,7 @@ class Analysis:
     `compute(units, parameters)` gives the reader that makes those units of one slice. Over a
     loaded model, `compute(units, parameters, session)` yields each of those units with its result.
     `reduce(unit, required)` makes the result of a unit that has requirements alone out of theirs.
+    `workload(unit, parameters, subject)` says beforehand what a unit asks of a loaded model.
     """
 
     name: str
@@ -54,6 +77,7 @@ class Analysis:
     compute: Callable[..., Any]
     reduce: Callable[[Unit, list[UnitResult]], UnitResult]
     after: tuple[str, ...] = ()
+    workload: Callable[..., Workload] = no_workload
 
     def metric(self, name: str) -> MetricSpec:
         """The declaration of the metric called `name`; a bare one for a name that a run alone

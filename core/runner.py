@@ -26,19 +26,53 @@ def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     isn't there.
     """
     from core.subject import open_subject
-    from core.weights import choose_device
 
-    device = choose_device(study.run.device)
-    _check_device(str(device))
+    device = device_of(study)
     sink.progress(Progress(0, 0, label="opening the models"))
     subject = open_subject(study, [registry.get(name).needs for name in analyses])
     sink.describe({**_describe(subject), "device": str(device), "seed": study.run.seed})
     for about, message in subject.notes:
         sink.warn(about, message)
-    work = _Work(study, sink, _planned(subject, analyses))
+    work = _Work(study, sink, planned_units(subject, analyses))
     work.compute_weights(subject.family, device)
     work.compute_models(subject)
     work.finish()
+
+
+def planned_units(subject: Any, analyses: Sequence[str]) -> list[Unit]:
+    """The units of the analyses and all that they require, those with the same content once.
+
+    What an analysis requires of another is planned with it; of that one's units only those remain
+    that something leads to.
+    """
+    found: dict[str, Unit] = {}
+    for name in ordered(analyses):
+        for unit in _plan(subject, name):
+            found.setdefault(unit.key, unit)
+    known = {u.key: u for units in subject.planned.values() for u in units}
+    waiting = [key for unit in found.values() for key in unit.requires]
+    while waiting:
+        unit = known[waiting.pop()]
+        if unit.key not in found:
+            found[unit.key] = unit
+            waiting += unit.requires
+    return list(found.values())
+
+
+def device_of(study: Study) -> Any:
+    """The device of the linear algebra. Raises StudyError when the study's isn't there."""
+    import torch
+
+    from core.weights import choose_device
+
+    device = choose_device(study.run.device)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise StudyError(
+            f"run.device: '{device}' is not there.", hint="Use 'auto' or 'cpu'."
+        ) from None
+    return device
 
 
 class _Work:
@@ -156,26 +190,6 @@ class _Work:
         self.sink.progress(Progress(len(self.done), len(self.units), self.reused, label))
 
 
-def _planned(subject: Any, analyses: Sequence[str]) -> list[Unit]:
-    """The units of the analyses and all that they require, those with the same content once.
-
-    What an analysis requires of another is planned with it; of that one's units only those remain
-    that something leads to.
-    """
-    found: dict[str, Unit] = {}
-    for name in ordered(analyses):
-        for unit in _plan(subject, name):
-            found.setdefault(unit.key, unit)
-    known = {u.key: u for units in subject.planned.values() for u in units}
-    waiting = [key for unit in found.values() for key in unit.requires]
-    while waiting:
-        unit = known[waiting.pop()]
-        if unit.key not in found:
-            found[unit.key] = unit
-            waiting += unit.requires
-    return list(found.values())
-
-
 def _plan(subject: Any, name: str) -> list[Unit]:
     if name not in subject.planned:
         analysis = registry.get(name)
@@ -194,17 +208,6 @@ def _by_analysis(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:
         own = [u for u in units if u.analysis == name]
         if own:
             yield name, own
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise StudyError(
-            f"run.device: '{device}' is not there.", hint="Use 'auto' or 'cpu'."
-        ) from None
 
 
 def _describe(subject: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 runs.py        the door for the app: a run's life, and what is known of it
 results.py     measurements and artifacts of a run
 sink.py        where the engine puts a run's results
+history.py     what earlier runs tell of one to come
 summary.py     a run in short, and whether its worker lives
 garbage.py     what no run refers to, and its end
 artifacts.py   arrays in files named by their content

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from core import findings, ranking, score_tables
 from core.errors import StudyError
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.registry import Analysis, Parameters
+from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
@@ -171,6 +171,20 @@ def _silenced(
         reference=source, task=task.name, setting=selection, loads=model,
         requires=(scored.key, whole.key), options={"step": "silenced"},
     )  # fmt: skip
+
+
+def workload(unit: Unit, parameters: AblationParameters, subject: Subject) -> Workload:
+    """A ranking looks at the items kept for choosing; scores are asked once for the model whole,
+    and for a selection once with it silenced and once for each of its controls."""
+    step = unit.options.get("step")
+    if step is None:
+        return Workload()
+    task = next(t for t in subject.tasks if t.name == unit.task)
+    chosen, scored = (len(items) for items in _split(task, parameters))
+    if step == "ranking":
+        return Workload(ranked=chosen)
+    times = 1 if step == "whole" else 1 + parameters.controls
+    return Workload(asked=times * ((task.name, scored),))
 
 
 def compute(
@@ -343,6 +357,7 @@ ANALYSIS = Analysis(
     plan=plan,
     compute=compute,
     reduce=reduce,
+    workload=workload,
     after=(ACTIVATION,),
     metrics=(
         MetricSpec(

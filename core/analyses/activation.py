@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from core import findings, intervals, tables
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered
-from core.registry import Analysis, Parameters
+from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str,
     return Unit(
         key=key, analysis=NAME, label=label, model=model, loads=model, options=options
     )  # fmt: skip
+
+
+def workload(unit: Unit, parameters: ActivationParameters, subject: Subject) -> Workload:
+    """One pass over the probe set, with a backward pass where neurons are scored."""
+    tokens = subject.probed.tokens
+    return Workload(backward=tokens) if unit.options["scores"] else Workload(forward=tokens)
 
 
 def compute(
@@ -225,6 +231,7 @@ ANALYSIS = Analysis(
     plan=plan,
     compute=compute,
     reduce=reduce,
+    workload=workload,
     metrics=(
         MetricSpec(
             name="activated_percent",

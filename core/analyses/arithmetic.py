@@ -17,7 +17,7 @@ from core import arithmetic, findings, score_tables
 from core.arithmetic import Point, Restriction
 from core.errors import StudyError
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.registry import Analysis, Parameters
+from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
@@ -147,6 +147,18 @@ def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> 
     )  # fmt: skip
 
 
+def workload(unit: Unit, parameters: ArithmeticParameters, subject: Subject) -> Workload:
+    """A point asks all of its tasks, and the weights of its vectors' models are held meanwhile."""
+    if not unit.loads:
+        return Workload()
+    wanted = unit.options["tasks"]
+    point = arithmetic.parse(unit.setting, tuple(subject.family.tuned))
+    return Workload(
+        asked=tuple((t.name, t.items) for t in subject.tasks if t.name in wanted),
+        beside=point.vectors,
+    )
+
+
 def compute(
     units: Sequence[Unit], parameters: ArithmeticParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
@@ -267,6 +279,7 @@ ANALYSIS = Analysis(
     plan=plan,
     compute=compute,
     reduce=reduce,
+    workload=workload,
     after=(EVALUATION,),
     metrics=(
         MetricSpec(

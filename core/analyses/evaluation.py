@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import findings, score_tables
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.registry import Analysis, Parameters
+from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ def _compared(subject: Subject, base: Unit, own: Unit, model: str, task: str) ->
         model=model, reference=BASE, task=task, requires=(base.key, own.key),
         options={"resamples": resamples, "seed": seed},
     )  # fmt: skip
+
+
+def workload(unit: Unit, parameters: EvaluationParameters, subject: Subject) -> Workload:
+    """One asking of the task, for units that run a model."""
+    if not unit.loads:
+        return Workload()
+    return Workload(asked=tuple((t.name, t.items) for t in subject.tasks if t.name == unit.task))
 
 
 def compute(
@@ -132,6 +139,7 @@ ANALYSIS = Analysis(
     plan=plan,
     compute=compute,
     reduce=reduce,
+    workload=workload,
     metrics=(
         MetricSpec(
             name="difference",

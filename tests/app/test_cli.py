@@ -42,6 +42,7 @@ def test_help_and_version_are_quick_and_light() -> None:
     assert asked.stdout.endswith(f"tauscope {app.__version__}\n")
     for command in (
         "run",
+        "plan",
         "inspect",
         "demo",
         "runs",

@@ -1,0 +1,47 @@
+"""What earlier runs tell of a run to come: which units are finished, how long such units took.
+
+Reads only. What a unit is like it knows by its analysis, and by the size of the base and the
+device of a run that refers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import func, select
+
+from storage.database import Database
+from storage.schema import RunRow, RunUnitRow, UnitRow
+
+_CHUNK = 500  # below SQLite's limit of variables, in all its versions
+_ALIKE = 0.1
+
+
+def finished(db: Database, keys: Collection[str]) -> set[str]:
+    """Those of these units' keys whose results are in the database."""
+    listed, found = list(keys), set()
+    with db.reading() as connection:
+        for start in range(0, len(listed), _CHUNK):
+            wanted = UnitRow.key.in_(listed[start : start + _CHUNK])
+            found |= set(connection.scalars(select(UnitRow.key).where(wanted)))
+    return found
+
+
+def pace(db: Database, analysis: str, parameters: int, device: str) -> float | None:
+    """The mean seconds of an analysis's units in runs on such a device whose base has this many
+    parameters, within a tenth; None when there are none."""
+    size = RunRow.provenance["models"]["base"]["parameters"].as_integer()
+    alike = (
+        select(RunUnitRow.unit_id)
+        .join(RunRow, RunRow.id == RunUnitRow.run_id)
+        .where(
+            RunRow.provenance["device"].as_string() == device,
+            size.between((1 - _ALIKE) * parameters, (1 + _ALIKE) * parameters),
+        )
+    )
+    wanted = select(func.avg(UnitRow.seconds)).where(
+        UnitRow.analysis == analysis, UnitRow.id.in_(alike)
+    )
+    with db.reading() as connection:
+        found = connection.scalar(wanted)
+    return None if found is None else float(found)

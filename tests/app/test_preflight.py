@@ -1,0 +1,98 @@
+"""`tauscope plan`: the tables, the JSON, the errors of `run`, and what is finished already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.families import write_family
+from tests.conftest import tiny_config, tiny_tensors
+
+ANALYSES = {"tuning_vectors", "vector_cosine", "alignment"}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return write_family(tmp_path)
+
+
+def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) -> None:
+    said = tauscope("plan", study)
+    assert said.code == 0
+    assert "skipped: activation, edit_distance" in said.err
+    for words in (
+        "alignment",
+        "medical",
+        "From disk:",
+        "At most at once: cpu",
+        "~0 s",
+        "by rough rates",
+    ):
+        assert words in said.out
+    assert json.loads(tauscope("runs", "--json").out) == []
+
+    before = json.loads(tauscope("plan", study, "--json").out)
+    assert {share["analysis"] for share in before["shares"]} == ANALYSES
+    assert set(before["skipped"]) == {
+        "activation", "edit_distance", "evaluation", "ablation", "arithmetic"
+    }  # fmt: skip
+    assert before["rough"]
+    assert before["seconds"] > 0
+    stored = sum(t.nbytes for t in tiny_tensors().values())
+    assert [model["read"] for model in before["models"]] == 3 * [stored]
+
+    tauscope("run", study, "--only", "alignment")
+    after = json.loads(tauscope("plan", study, "--json").out)
+    done = {s["analysis"]: s["finished"] == s["units"] for s in after["shares"]}
+    assert done == {"alignment": True, "tuning_vectors": False, "vector_cosine": False}
+
+    tauscope("run", study)
+    assert "Nothing is left to compute" in tauscope("plan", study).out
+    assert json.loads(tauscope("plan", study, "--json").out)["seconds"] == 0
+
+
+def test_the_pace_of_an_earlier_run_is_taken(tauscope: Any, tmp_path: Path) -> None:
+    """Another study over a base of the same size: its units took what these will take."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    tauscope("run", write_family(tmp_path / "first"))
+    other = write_family(tmp_path / "second")
+    config = json.dumps(tiny_config(rope_theta=5000.0))  # other models by their configuration
+    for model in ("base", "medical", "control"):
+        (tmp_path / "second" / model / "config.json").write_text(config)
+    found = json.loads(tauscope("plan", other, "--json").out)
+    assert all(share["finished"] == 0 and share["measured"] for share in found["shares"])
+    assert not found["rough"]
+    assert "by finished units of this size" in " ".join(tauscope("plan", other).out.split())
+
+
+def test_only_some_analyses_are_planned(tauscope: Any, study: Path) -> None:
+    found = json.loads(tauscope("plan", study, "--only", "vector_cosine", "--json").out)
+    assert [share["analysis"] for share in found["shares"]] == ["vector_cosine"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_no_line_is_wider_than_the_terminal(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(map(len, tauscope("plan", study).out.splitlines())) <= columns
+
+
+def test_the_errors_are_those_of_run(tauscope: Any, study: Path, tmp_path: Path) -> None:
+    for arguments, spoil in (
+        (("nowhere.toml",), None),
+        ((study, "--only", "cosine"), None),
+        ((study, "--only", "activation"), None),
+        ((study,), "base"),
+    ):
+        if spoil:
+            (tmp_path / spoil / "model.safetensors").write_bytes(b"short")
+        planned, run = tauscope("plan", *arguments), tauscope("run", *arguments)
+        assert planned.code == run.code in (2, 3)
+        error = planned.err[planned.err.index("error: ") :]
+        assert error == run.err[run.err.index("error: ") :]
+        assert planned.out == ""

@@ -75,8 +75,7 @@ def test_a_whole_study(tmp_path: Path) -> None:
         (
             "reference = { }",
             'reference = { medicl = "medical" }',
-            "evaluation.reference: 'medicl' is no domain of evaluation.tasks. "
-            "Did you mean 'medical'",
+            "reference: 'medicl' is no domain of evaluation.tasks. Did you mean 'medical'",
         ),
         (
             "reference = { }",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,8 +196,11 @@ def _adapted(model: Any, adapter: Path, *, apart: bool) -> Any:
     """The model with an adapter over it, kept apart from its weights or merged into them."""
     from peft import PeftModel
 
-    wrapped = PeftModel.from_pretrained(model, str(adapter))
-    return wrapped if apart else wrapped.merge_and_unload()
+    with warnings.catch_warnings():
+        # Of what peft still asks of transformers: nobody but they can do anything about it.
+        warnings.simplefilter("ignore", FutureWarning)
+        wrapped = PeftModel.from_pretrained(model, str(adapter))
+        return wrapped if apart else wrapped.merge_and_unload()
 
 
 def _described(name: str, model: Any) -> LoadedModel:

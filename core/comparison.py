@@ -103,6 +103,29 @@ def drop(
     return _estimate(_drop(before, after, sign), sign * values, len(before.index))
 
 
+def percent_lost(
+    before: float | None, after: float | None, *, higher_is_better: bool
+) -> float | None:
+    """The loss in per cent of a score that is known as a whole alone; see `drop`."""
+    if not before or after is None:
+        return None
+    lost = before - after if higher_is_better else after - before
+    return 100 * lost / abs(before)
+
+
+def share_of(reference: float | None, own: float | None, *, higher_is_better: bool) -> float | None:
+    """The share of a score that is known as a whole alone; see `ratio`."""
+    above, below = (own, reference) if higher_is_better else (reference, own)
+    return None if above is None or not below else above / below
+
+
+def share_regained(base: float | None, tuned: float | None, own: float | None) -> float | None:
+    """The share regained of a score that is known as a whole alone; see `regained`."""
+    if base is None or tuned is None or own is None or tuned == base:
+        return None
+    return (own - base) / (tuned - base)
+
+
 def ratio(
     reference: Items, own: Items, *, higher_is_better: bool, resamples: int, seed: int
 ) -> Estimate:

@@ -32,9 +32,14 @@ def rows(
     controls: Mapping[str, Mapping[str, Kept]],
     setting: str,
     how: Bootstrap,
+    *,
+    fair: bool = True,
     **at: Any,
 ) -> list[Measurement]:
-    """The rows of every metric under `setting`, and those of its controls under theirs."""
+    """The rows of every metric under `setting`, and those of its controls under theirs.
+
+    Without `fair` controls, which put less out of action, no p value is given.
+    """
     found = []
     for metric, before in whole.items():
         place = {"metric_of": metric, "setting": setting, **at}
@@ -43,7 +48,7 @@ def rows(
             _score("score", before, how, place),
             _score("ablated_score", after[metric], how, place),
             _drop_row(before, after[metric], how, place, _level(before, random, how)),
-            _test(before, after[metric], list(random.values()), how, place),
+            _test(before, after[metric], list(random.values()) if fair else [], how, place),
         ]
         for name, own in random.items():
             there = {**place, "setting": name}
@@ -55,8 +60,13 @@ def rows(
 
 
 def _drop(before: Kept, after: Kept, how: Bootstrap) -> Estimate:
-    if before.items is None or after.items is None or before.higher is None:
+    if before.higher is None:
         return Estimate(value=None)
+    if before.items is None or after.items is None:  # a score such as BLEU, without an interval
+        value = comparison.percent_lost(
+            before.value, after.value, higher_is_better=before.higher
+        )  # fmt: skip
+        return Estimate(value=value)
     return comparison.drop(
         before.items, after.items, higher_is_better=before.higher, resamples=how.resamples,
         seed=how.seed,

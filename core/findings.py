@@ -235,7 +235,7 @@ def of_drops(figure: Figure) -> str:
 def of_drop_table(figure: Figure) -> str:
     """One plain sentence on all drops of a run."""
     assert isinstance(figure, Table)
-    verdicts = [row[-1] for row in figure.rows]
+    verdicts = [row[-1] for row in figure.rows if row[-1] != "not tested"]
     beyond = sum(verdict == "beyond its controls" for verdict in verdicts)
     if not verdicts:
         return ""
@@ -267,6 +267,38 @@ def of_trade(figure: Figure) -> str:
     return (
         f"By the lesser of its two shares the best point is {best.name}: {x:.2f} of "
         f"{figure.x_name} and {y:.2f} of {figure.y_name}."
+    )
+
+
+def mark_best(figure: Grid) -> Grid:
+    """The figure with its highest value marked."""
+    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
+    best = max(known, default=None)
+    cells = tuple(
+        tuple(
+            cell if cell is None or best is None else replace(cell, mark=cell.value == best)
+            for cell in row
+        )
+        for row in figure.cells
+    )
+    return replace(figure, cells=cells)
+
+
+def of_grid(figure: Figure) -> str:
+    """One plain sentence on a grid of coefficients: where its best value lies."""
+    assert isinstance(figure, Grid)
+    best = [
+        (cell, down, across)
+        for down, row in zip(figure.rows, figure.cells, strict=True)
+        for across, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.mark
+    ]
+    if not best:
+        return ""
+    cell, down, across = best[0]
+    return (
+        f"{figure.chosen.get('task', '')}: best with {figure.row_name} {down} and "
+        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
     )
 
 

@@ -116,11 +116,14 @@ def _grid(
     view: View, choice: Choice, rows: list[Measurement], catalogue: Catalogue, spec: MetricSpec
 ) -> Grid:
     down, across = view.axes
-    names = view.place_names if view.place else (view.word(down), view.word(across))
+    names = view.word(down), view.word(across)
     if view.kind == "matrix":  # both are models
         names = view.word(down), view.names.get(across, view.word(down))
-    place = view.place or (lambda row: (getattr(row, down), getattr(row, across)))
-    found = _cells(view, choice, rows, place)
+    if view.place:
+        placing = view.place(catalogue)
+        names, found = placing.names, _cells(view, choice, rows, placing)
+    else:
+        found = _cells(view, choice, rows, lambda row: (getattr(row, down), getattr(row, across)))
     lines, columns = {place[0] for place in found}, {place[1] for place in found}
     if view.place:
         row_keys, column_keys = _by_value(lines), _by_value(columns)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -276,8 +277,11 @@ def _adapted(model: Any, adapter: Path, run: Run, offload_folder: str, *, apart:
     given: dict[str, Any] = {"offload_folder": offload_folder}
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
-    wrapped = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True, **given)
-    return wrapped if apart else wrapped.merge_and_unload()
+    with warnings.catch_warnings():
+        # Of what peft still asks of transformers: nobody but they can do anything about it.
+        warnings.simplefilter("ignore", FutureWarning)
+        wrapped = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True, **given)
+        return wrapped if apart else wrapped.merge_and_unload()
 
 
 def _described(name: str, model: Any) -> LoadedModel:

@@ -170,7 +170,7 @@ def of_examples(pairs: Iterable[tuple[str, str]], encode: Encode, context: int |
     kept: list[tuple[str, Ids, int]] = []
     for prompt, answer in pairs:
         whole = np.asarray(encode(prompt + answer), dtype=np.int64)
-        start = len(encode(prompt)) if prompt else 1
+        start = _shared(whole, np.asarray(encode(prompt), dtype=np.int64)) if prompt else 1
         over = max(0, len(whole) - (context or len(whole)))
         cut = whole[over:] if prompt else whole[: len(whole) - over]
         start = max(1, start - over) if prompt else 1
@@ -188,6 +188,14 @@ def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
         not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
         for text, ids in zip(probe.texts, probe.ids, strict=True)
     )
+
+
+def _shared(a: Ids, b: Ids) -> int:
+    """How many ids both begin with: a prompt's last one may be of a token that goes on into the
+    answer, or one that the tokeniser puts at the end of a text."""
+    common = min(len(a), len(b))
+    apart = np.flatnonzero(a[:common] != b[:common])
+    return int(apart[0]) if len(apart) else common
 
 
 def _text(line: str, where: str) -> str:

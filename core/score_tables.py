@@ -1,19 +1,20 @@
 """The tables of scores, of drops and of points of task arithmetic, out of a run's measurements.
 
-Owns their columns, rows and orders, and how a point's name is read for figures. Computes nothing
-that was not measured; draws nothing.
+Owns their columns, rows and orders, and how a point's name is read for figures and placed in them.
+Computes nothing that was not measured; draws nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from core.figures import Column, Table, Text
 from core.findings import SIGNIFICANT
 from core.measurement import Measurement
 from core.ranking import is_selection
-from core.views import Tabulation
+from core.views import Catalogue, Tabulation
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")
 DROP_ORDERS = ("largest drop", "surest", "by model")
@@ -82,7 +83,6 @@ def drops(asked: Tabulation) -> Table:
         if drop is None:
             continue
         count = counts.get((model, source, task, setting, module))
-        beats = q is not None and q.value is not None and q.value < SIGNIFICANT
         by = {
             "largest drop": (drop.value is None, -(drop.value or 0.0)),
             "surest": (1.0 if q is None or q.value is None else q.value, -(drop.value or 0.0)),
@@ -92,7 +92,7 @@ def drops(asked: Tabulation) -> Table:
             model, source, task, metric, setting, None if count is None else int(count),
             _value(own.get("score")), _value(own.get("ablated_score")), drop.value, drop.low,
             drop.high, drop.chance, drop.chance_sd, _value(q),
-            "beyond its controls" if beats else "within its controls",
+            _verdict(_value(q)),
         )  # fmt: skip
         lines.append((by.get(asked.choice.order, by["largest drop"]), cells))
     return Table(
@@ -185,6 +185,41 @@ def coefficients(setting: str) -> dict[str, float] | None:
         return None
     terms = (term.partition("=") for term in setting.split(","))
     return {name: float(value) for name, _, value in terms}
+
+
+def is_plain(setting: str) -> bool:
+    """Is a point nothing but base plus vectors?"""
+    return coefficients(setting) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PairGrid:
+    """Points of two vectors by their coefficients: (of the first, of the second), 0 where a point
+    leaves one out. Points of other vectors have no place, nor have any without a pair."""
+
+    names: tuple[str, str]
+
+    def __call__(self, row: Measurement) -> tuple[float, float] | None:
+        found = coefficients(row.setting)
+        if found is None or not self.names[0] or not found.keys() <= set(self.names):
+            return None
+        return found.get(self.names[0], 0.0), found.get(self.names[1], 0.0)
+
+
+def pair_grid(catalogue: Catalogue) -> PairGrid:
+    """The grid of the pair of vectors that most points lie on; of equal ones the first."""
+    points = [found for name in catalogue.settings if (found := coefficients(name)) is not None]
+    pairs = dict.fromkeys(tuple(found) for found in points if len(found) == 2)
+    if not pairs:
+        return PairGrid(("", ""))
+    first, second = max(pairs, key=lambda pair: sum(f.keys() <= set(pair) for f in points))
+    return PairGrid((first, second))
+
+
+def _verdict(q: float | None) -> str:
+    if q is None:
+        return "not tested"
+    return "beyond its controls" if q < SIGNIFICANT else "within its controls"
 
 
 def _by_place(rows: Iterable[Measurement]) -> dict[tuple[str, ...], Measurement]:

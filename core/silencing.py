@@ -28,11 +28,13 @@ def silenced(
     places = {
         layer.number: _inputs(own, layer.group)
         for layer, own in zip(neurons.layers, chosen, strict=True)
+        if len(own)
     }
     values: Mapping[int, Tensor] = {}
     if means is not None:
         numbers = [layer.number for layer in neurons.layers]
-        values = {n: torch.from_numpy(own) for n, own in zip(numbers, means, strict=True)}
+        # Copied, since arrays that were kept in a file can't be written to.
+        values = {n: torch.tensor(own) for n, own in zip(numbers, means, strict=True)}
 
     def tap(layer: int, part: Part) -> Tensor | None:
         own = places[layer]
@@ -46,7 +48,8 @@ def silenced(
         changed[:, (inside - part.start).to(changed.device)] = put
         return changed
 
-    with tapping(neurons, tap):
+    # Layers of which nothing is silenced go on in the model's own way, to the last bit.
+    with tapping(Neurons(tuple(o for o in neurons.layers if o.number in places)), tap):
         yield
 
 

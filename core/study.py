@@ -148,6 +148,21 @@ class Study(_Part):
             self.parameters(name)
         return self
 
+    @model_validator(mode="after")
+    def _known_references(self) -> Study:
+        if self.evaluation is not None:
+            for domain, model in self.evaluation.reference.items():
+                for name, known, what in (
+                    (domain, self.evaluation.tasks, "domain of evaluation.tasks"),
+                    (model, self.models.tuned, "tuned model of this study"),
+                ):
+                    if name not in known:
+                        raise ValueError(
+                            f"evaluation.reference: '{name}' is no {what}. "
+                            + did_you_mean(name, known)
+                        )
+        return self
+
     def parameters(self, analysis: str) -> registry.Parameters:
         """The parameters of an analysis: those given here, defaults for the rest."""
         try:

@@ -42,6 +42,17 @@ _AXES: dict[str, tuple[Coordinate, Coordinate]] = {
 }
 
 
+class Placing(Protocol):
+    """Rows and columns that are no coordinates but are read out of measurements."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the rows and what the columns are, in words."""
+
+    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
+        """The row and the column of a measurement; None for one that has no place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """A declared picture.
@@ -50,8 +61,8 @@ class View:
              `panel_by`; none: one panel). `with_chance` adds to each line its chance level, as a
              faint line that `chance_name` names
     matrix:  models × models; `rows` and `columns` say by which coordinates
-    heatmap: `rows` × `columns`, or what `place` reads out of a measurement: (row, column), or None
-             for one that has no place. Of `points` it takes all values then
+    heatmap: `rows` × `columns`, or where the placing puts a measurement that `place` makes of the
+             catalogue. Of `points` it takes all values then
     bars:    a bar each value of `columns` (or of `panels`) in a group each value of `rows`
     scatter: a point each value of `points`: the measure at one value of `across` against that at
              another, both steppable. `group` tells kinds of points apart by their names
@@ -89,8 +100,7 @@ class View:
     names: Mapping[str, str] = field(default_factory=dict)
     rows: Coordinate | None = None
     columns: Coordinate | None = None
-    place: Callable[[Measurement], tuple[Any, Any] | None] | None = None
-    place_names: tuple[str, str] = ("", "")
+    place: Callable[[Catalogue], Placing] | None = None
     x: Coordinate = "layer"
     series: Coordinate = "model"
     panel_by: Coordinate = "module"
@@ -244,11 +254,7 @@ class Tabulation:
 
 def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
     """The views that have something to show: optional ones only where that was measured."""
-    return tuple(
-        view
-        for view in views
-        if not view.optional or any(_concerns(view, c) for c in catalogue.combinations)
-    )
+    return tuple(view for view in views if not view.optional or _shows(view, catalogue))
 
 
 def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
@@ -377,6 +383,15 @@ def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catal
 def _panelled(view: View) -> Coordinate:
     """The coordinate that `panels` are values of."""
     return view.panel_by if view.kind == "curves" else view.axes[1]
+
+
+def _shows(view: View, catalogue: Catalogue) -> bool:
+    """Was something measured that the view has a place for?"""
+    own = [at for at in catalogue.combinations if _concerns(view, at)]
+    if view.place is None:
+        return bool(own)
+    placing = view.place(catalogue)
+    return any(placing(Measurement(value=None, **at._asdict())) is not None for at in own)
 
 
 def _concerns(view: View, at: Combination) -> bool:

@@ -6,8 +6,10 @@ Its numbers follow from their coordinates, so that a figure can be checked by ha
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +34,17 @@ def coefficients(setting: str) -> tuple[float, float] | None:
         return None
     parts = dict(part.split("=") for part in setting.split(",") if "=" in part)
     return float(parts.get("medical", 0)), float(parts.get("maths", 0))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a setting lies, whatever the catalogue holds."""
+
+    names: tuple[str, str] = ("medical", "maths")
+    of: Callable[[str], tuple[Any, Any] | None] = coefficients
+
+    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
+        return self.of(row.setting)
 
 
 def best(grid: Grid) -> Grid:
@@ -109,9 +122,8 @@ VIEWS = (
     ),
     View(
         key="grid", kind="heatmap", title="Coefficients", caption="Two weights.",
-        measures=("normalised",), place=lambda row: coefficients(row.setting),
-        place_names=("medical", "maths"), selectors=("task",), fixed={"reference": "base"},
-        marks=best, mark_name="best", finding=lambda grid: "",
+        measures=("normalised",), place=lambda catalogue: Placed(), selectors=("task",),
+        fixed={"reference": "base"}, marks=best, mark_name="best", finding=lambda grid: "",
     ),
     View(
         key="neurons", kind="table", title="Neurons", caption="All neurons of a model.",

@@ -41,7 +41,7 @@ def value_of(spot: Spot, measure: str, empty: str) -> str:
 
 
 def yardsticks(cell: Cell | None) -> list[str]:
-    """What the value is to be held against: chance, excess, interval, count."""
+    """What the value is to be held against: chance, excess, interval, test, count."""
     if cell is None:
         return []
     said = []
@@ -56,6 +56,8 @@ def yardsticks(cell: Cell | None) -> list[str]:
         said.append(f"excess {format(cell.excess, '+.6g')}")
     if cell.low is not None and cell.high is not None:
         said.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
+    if cell.q is not None:
+        said.append(f"q {format(cell.q, '.2g')}")
     if cell.n is not None:
         said.append(f"n {_grouped(cell.n, ',')}")
     return said

@@ -15,7 +15,15 @@ from pydantic import Field, field_validator
 
 from core import findings, ranking, score_tables
 from core.errors import StudyError
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.measurement import (
+    Artifact,
+    Measurement,
+    MetricSpec,
+    Unit,
+    UnitResult,
+    content_key,
+    ordered,
+)
 from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
@@ -28,6 +36,9 @@ if TYPE_CHECKING:
 
 NAME, VERSION = "ablation", 1
 ACTIVATION, BASE, GENERAL = "activation", "base", "general"
+FIRST = "top-1%"
+"""The selection with which the pictures open."""
+
 FEWEST = 4
 """Items that a task must have for neurons to be chosen on some and scored on others."""
 
@@ -41,7 +52,7 @@ class AblationParameters(Parameters):
     every model and task; `heads`: silence attention heads instead of neurons."""
 
     score: Literal["attribution", "rate", "activation"] = "attribution"
-    selections: tuple[str, ...] = ("top-1%", "top-5%-active", "all-active")
+    selections: tuple[str, ...] = (FIRST, "top-5%-active", "all-active")
     per_layer: bool = False
     value: Literal["zero", "mean"] = "zero"
     controls: int = Field(default=3, ge=2)
@@ -59,7 +70,7 @@ class AblationParameters(Parameters):
                 ranking.parse(name)
             except StudyError as error:
                 raise ValueError(f"{error.title} {error.hint}") from None
-        return value
+        return ordered(value)
 
 
 def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
@@ -107,6 +118,12 @@ def _scored(subject: Subject, parameters: AblationParameters, source: str, task:
     """The unit that ranks a source's neurons. On the probe set it is made of what `activation`
     keeps; on a task it needs the model."""
     if parameters.chosen_on == "probe":
+        if subject.study.probe is not None and subject.study.probe.task == task.name:
+            raise StudyError(
+                f"analyses.ablation.chosen_on: the items of '{task.name}' are the probe set, so "
+                "that neurons would be chosen on what is scored.",
+                hint="Set chosen_on = 'task', or take another [probe].",
+            )
         known = [u for u in subject.planned.get(ACTIVATION, ()) if u.model == source]
         if {u.options["scores"] for u in known} != {True, False} or parameters.heads:
             raise StudyError(
@@ -126,10 +143,11 @@ def _scored(subject: Subject, parameters: AblationParameters, source: str, task:
             "score the others.",
             hint="Raise evaluation.limit, or leave the task out.",
         )
-    own = parameters.model_copy(update={"selections": (), "sources": "own", "tasks": "own"})
+    by = [parameters.score, parameters.share, parameters.heads]
     key = subject.key(
-        NAME, VERSION, own, [source], step="ranking", task=[task.name, task.fingerprint]
-    )
+        NAME, VERSION, Parameters(), [source], step="ranking", task=[task.name, task.fingerprint],
+        by=by,
+    )  # fmt: skip
     return Unit(
         key=key, analysis=NAME, label=f"neurons of {source} ranked on {task.name}", model=source,
         task=task.name, loads=source, options={"step": "ranking"},
@@ -263,6 +281,13 @@ def _score_silenced(unit: Unit, parameters: AblationParameters, session: Session
         },
     }
     result = UnitResult()
+    short = [name for name, places in draws.items() if _count(places) < _count(chosen)]
+    if short:
+        counts = f"{_count(draws[short[0]])} for {_count(chosen)}"
+        why = "more than half of a layer is chosen"
+        result.state["warnings"] = [
+            f"{unit.label}: {why}, so that random controls are too few ({counts}) for a p value."
+        ]
     found: dict[str, dict[str, Kept]] = {}
     for setting, places in draws.items():
         session.pause()
@@ -273,16 +298,20 @@ def _score_silenced(unit: Unit, parameters: AblationParameters, session: Session
         result.artifacts.append(replace(kept, name=f"{scores.ITEMS}.{setting}"))
         result.measurements.append(
             Measurement(
-                metric="neurons", value=float(sum(map(len, places))), model=unit.model,
+                metric="neurons", value=float(_count(places)), model=unit.model,
                 reference=unit.reference, task=unit.task, setting=setting,
             )
         )  # fmt: skip
     result.measurements += drops.rows(
         scores.kept(whole), found.pop(unit.setting), found, unit.setting,
         drops.Bootstrap(session.subject.evaluation.bootstrap, session.subject.study.run.seed),
-        model=unit.model, reference=unit.reference, task=unit.task,
+        fair=not short, model=unit.model, reference=unit.reference, task=unit.task,
     )  # fmt: skip
     return result
+
+
+def _count(places: ranking.Chosen) -> int:
+    return sum(map(len, places))
 
 
 def _task(unit: Unit, session: Session) -> Task:
@@ -388,7 +417,7 @@ ANALYSIS = Analysis(
             title="p against random controls",
             description="One-sided: is the drop no larger than those of its random controls?",
             better="lower",
-            empty="the drop is undefined",
+            empty="the drop has no interval, or its controls have fewer neurons",
         ),
         MetricSpec(
             name="q_value",
@@ -396,7 +425,7 @@ ANALYSIS = Analysis(
             description="The p value by Benjamini and Hochberg over all tests of the run with this "
             "metric; below 0.05 a drop counts as beyond its controls.",
             better="lower",
-            empty="the drop is undefined",
+            empty="the drop has no interval, or its controls have fewer neurons",
         ),
         MetricSpec(
             name="neurons",
@@ -416,6 +445,7 @@ ANALYSIS = Analysis(
             rows="reference",
             columns="model",
             selectors=("task", "metric_of", "setting"),
+            opens={"setting": FIRST},
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
             finding=findings.of_drops,
@@ -430,6 +460,7 @@ ANALYSIS = Analysis(
             rows="model",
             columns="task",
             selectors=("reference", "metric_of", "setting"),
+            opens={"setting": FIRST},
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "setting": "selection"},
             finding=findings.of_drops,

@@ -66,6 +66,8 @@ def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
     units = []
     for text in ("", *parameters.restrict):
         for point in points:
+            if text and point == arithmetic.BASE:
+                continue  # the base has no vectors to restrict
             made = _made(subject, point, text, tasks)
             units += [made, _held(subject, made, point, tasks)]
     return units
@@ -244,6 +246,12 @@ def _against(
     once = {"resamples": options["resamples"], "seed": options["seed"]}
     at["metric_of"] = own.metric
     if base.items is None or tuned.items is None or own.items is None:
+        # A score such as BLEU, which is made of no items and has no interval.
+        if own.higher is not None:
+            kept = comparison.share_of(tuned.value, own.value, higher_is_better=own.higher)
+            yield Measurement(metric="normalised", value=kept, **at)
+        back = comparison.share_regained(base.value, tuned.value, own.value)
+        yield Measurement(metric="regained", value=back, **at)
         return
     if own.higher is not None:
         share = comparison.ratio(tuned.items, own.items, higher_is_better=own.higher, **once)
@@ -324,6 +332,21 @@ ANALYSIS = Analysis(
             marks=findings.mark_pareto,
             mark_name="on the Pareto front",
             finding=findings.of_trade,
+        ),
+        View(
+            key="grid",
+            kind="heatmap",
+            title="Score by two coefficients",
+            caption="Down: how much of one vector is added to the base; across: of the other.",
+            measures=("normalised", "regained"),
+            place=score_tables.pair_grid,
+            selectors=("task", "metric_of"),
+            fixed={"reference": BASE},
+            only={"setting": score_tables.is_plain},
+            optional=True,
+            marks=findings.mark_best,
+            mark_name="best",
+            finding=findings.of_grid,
         ),
         View(
             key="table",

@@ -182,6 +182,26 @@ def test_exit_codes_are_by_kind_of_error(
 
 
 @pytest.mark.parametrize(
+    ("evaluation", "code", "words"),
+    [
+        ('tasks = { medical = ["no_such_task"] }', 3, "'no_such_task'"),
+        ('tasks = { medical = ["x"] }\ninclude = "nowhere"', 3, "nowhere"),
+        ('tasks = { medical = ["x"] }\nreference = { medical = "medcal" }', 2, "'medical'?"),
+    ],
+)
+def test_a_task_that_can_not_be_read_is_input_that_can_not(
+    tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, evaluation: str, code: int,
+    words: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("core.tasks._standard", dict)  # they take seconds to read
+    study.write_text(f"{study.read_text()}[evaluation]\n{evaluation}\n")
+    said = tauscope("run", study, "--only", "evaluation")
+    assert said.code == code
+    assert words in " ".join(said.err.split())
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (("run",), 2, "STUDY.toml"),

@@ -35,3 +35,15 @@ def loaded(model_folder: Path) -> tuple[Any, Any]:
 def no_standard_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the harness's own tasks, whose files take seconds to read."""
     monkeypatch.setattr("core.tasks._standard", dict)
+
+
+@pytest.fixture(scope="module")
+def family_folders(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A base, two models tuned from it, and a copy of it."""
+    folder = tmp_path_factory.mktemp("family")
+    sizes = {"medical": 0.1, "maths": 0.2, "copy": 0.0}
+    tuned = {
+        name: harness_zoo.write_tuned(model_folder, folder / name, seed=seed, size=size)
+        for seed, (name, size) in enumerate(sizes.items(), start=1)
+    }
+    return {"base": model_folder, **tuned}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from core.demo import checkpoints, tokeniser
 from core.demo.recipe import Architecture
-from core.study import Evaluation
+from core.study import Evaluation, Study
 
 WORDS = (
     "the", "red", "blue", "green", "house", "river", "stone", "is", "was", "near", "far", "and",
@@ -148,3 +150,41 @@ def write_language_model(folder: Path, *, context: int = 48) -> Path:
             parameter.add_(0.3 * torch.randn(parameter.shape))
     checkpoints.write(model, tokenizer, folder)
     return folder
+
+
+def write_tuned(base: Path, folder: Path, *, seed: int, size: float = 0.1) -> Path:
+    """The same model with a random update of every weight; an exact copy with a size of 0."""
+    shutil.copytree(base, folder)
+    tensors = load_file(base / checkpoints.WEIGHTS)
+    g = torch.Generator().manual_seed(seed)
+    for tensor in tensors.values():
+        tensor.add_(size * torch.randn(tensor.shape, generator=g))
+    save_file(tensors, folder / checkpoints.WEIGHTS, metadata={"format": "pt"})
+    return folder
+
+
+DOMAINS = {"medical": ["tiny_choice"], "maths": ["tiny_last_word"], "general": ["tiny_text"]}
+
+
+def study_of(
+    base: Path,
+    tuned: Mapping[str, Path],
+    tasks: Path,
+    *,
+    domains: Mapping[str, Sequence[str]] = DOMAINS,
+    analyses: Mapping[str, Any] | None = None,
+    probe: Mapping[str, Any] | None = None,
+    **evaluation: Any,
+) -> Study:
+    """A study of these models over task files, with few resamples."""
+    settings = {"bootstrap": 50, "include": str(tasks), "tasks": dict(domains), **evaluation}
+    return Study.model_validate(
+        {
+            "name": "scored",
+            "models": {"base": str(base), "tuned": {n: str(p) for n, p in tuned.items()}},
+            "evaluation": settings,
+            "analyses": analyses or {},
+            "probe": probe,
+            "run": {"device": "cpu", "seed": 5},
+        }
+    )

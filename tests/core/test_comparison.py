@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -219,3 +219,72 @@ def test_correction_against_its_definition(p_values: list[float | None]) -> None
         # The least level at which the step-up procedure rejects this hypothesis.
         steps = [m * known[i] / (i + 1) for i in range(m) if known[i] >= given_p]
         assert found == pytest.approx(min(1.0, *steps))
+
+
+def _brute(parts: Sequence[Items], make: Callable[..., float]) -> tuple[float, float, float]:
+    """The value and its interval by a loop over draws, each draw the same items for all."""
+
+    def score(items: Items, drawn: np.ndarray) -> float:
+        r = items.total[drawn].sum() / items.weight[drawn].sum()
+        forms = {"mean": r, "perplexity": np.exp(-r), "bits_per_byte": -r / math.log(2)}
+        return float(forms[items.form])
+
+    n = len(parts[0].index)
+    whole = make(*(score(p, np.arange(n)) for p in parts))
+    draws = np.random.default_rng(BOOT["seed"]).integers(n, size=(BOOT["resamples"], n))
+    values = [make(*(score(p, drawn) for p in parts)) for drawn in draws]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return whole, float(low), float(high)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_shares_equal_a_loop_over_draws(form: Form, higher: bool) -> None:
+    rng = np.random.default_rng(9)
+    base, tuned, own = (_text(rng, 30, form, nats) for nats in (2.0, 1.0, 1.4))
+    found = comparison.ratio(tuned, own, higher_is_better=higher, **BOOT)
+    wanted = _brute([tuned, own], lambda t, o: o / t if higher else t / o)
+    assert (found.value, found.low, found.high) == pytest.approx(wanted)
+    part = comparison.regained(base, tuned, own, **BOOT)
+    wanted = _brute([base, tuned, own], lambda b, t, o: (o - b) / (t - b))
+    assert (part.value, part.low, part.high) == pytest.approx(wanted)
+    assert 0 < part.value < 1  # type: ignore[operator]
+
+
+@given(BITS)
+def test_shares_of_the_models_that_they_are_held_against(bits: list[int]) -> None:
+    own, zero = _mean(bits), _mean([0] * len(bits))
+    whole = comparison.ratio(own, own, higher_is_better=True, **BOOT)
+    assert whole.value == (1 if any(bits) else None)
+    assert whole.low in (1, None)
+    assert comparison.ratio(zero, own, higher_is_better=True, **BOOT).value is None
+    kept = comparison.ratio(own, zero, higher_is_better=False, **BOOT)
+    assert kept == comparison.Estimate(value=None), "nothing below the line"
+    for place, model in ((0, zero), (1, own)):
+        part = comparison.regained(zero, own, model, **BOOT)
+        assert part.value == (place if any(bits) else None)
+
+
+def test_shares_are_of_the_same_items_alone() -> None:
+    a, b = _mean([0, 1, 1]), _mean([0, 1])
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(ValueError, match="same items"):
+            comparison.ratio(*pair, higher_is_better=True, **BOOT)
+        with pytest.raises(ValueError, match="same items"):
+            comparison.regained(a, *pair, **BOOT)
+
+
+@given(st.lists(st.floats(0.1, 50), min_size=3, max_size=3), st.booleans())
+def test_scores_known_as_wholes_have_the_same_shares(values: list[float], higher: bool) -> None:
+    base, tuned, own = values
+    items = [_mean([v, v]) for v in values]
+    lost = comparison.percent_lost(base, own, higher_is_better=higher)
+    kept = comparison.share_of(tuned, own, higher_is_better=higher)
+    back = comparison.share_regained(base, tuned, own)
+    told = {"higher_is_better": higher, **BOOT}
+    assert lost == pytest.approx(comparison.drop(items[0], items[2], **told).value)  # type: ignore[arg-type]
+    assert kept == pytest.approx(comparison.ratio(items[1], items[2], **told).value)  # type: ignore[arg-type]
+    assert back == pytest.approx(comparison.regained(*items, **BOOT).value)
+    assert comparison.percent_lost(0.0, own, higher_is_better=higher) is None
+    assert comparison.share_regained(base, base, own) is None
+    assert comparison.share_of(None, own, higher_is_better=higher) is None

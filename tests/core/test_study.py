@@ -72,6 +72,17 @@ def test_a_whole_study(tmp_path: Path) -> None:
         ('name = "domains"', "", "name"),
         ("[models]", "[models", "no valid TOML"),
         ('file = "abstracts.jsonl"', "documents = 5", "one of 'file'"),
+        (
+            "reference = { }",
+            'reference = { medicl = "medical" }',
+            "reference: 'medicl' is no domain of evaluation.tasks. Did you mean 'medical'",
+        ),
+        (
+            "reference = { }",
+            'reference = { medical = "instrct" }',
+            "'instrct' is no tuned model of this study. Did you mean 'instruct'",
+        ),
+        ("reference = { }", 'reference = { medical = "base" }', "'base' is no tuned model"),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, words: str) -> None:

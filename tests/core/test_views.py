@@ -128,9 +128,8 @@ def test_coefficients_are_numbers_in_order() -> None:
 
 @pytest.mark.parametrize("values", [(10.0, 9.0, 0.5), ("10", "9", "a2", "a10")])
 def test_axes_sort_numbers_by_size(values: tuple[Any, ...]) -> None:
-    view = replace(
-        pretend.view("grid"), place=lambda row: (values[int(row.setting)], 0), only={}, marks=None
-    )
+    placed = pretend.Placed(of=lambda setting: (values[int(setting)], 0))
+    view = replace(pretend.view("grid"), place=lambda catalogue: placed, only={}, marks=None)
     rows = [
         Measurement(metric="normalised", value=1.0, reference="base", task="t", setting=str(i))
         for i in range(len(values))

@@ -38,6 +38,11 @@ def test_yardsticks_are_all_that_is_known() -> None:
     assert yardsticks(Cell(0.5, 0.5)) == []
 
 
+def test_a_test_among_others_is_said_by_its_corrected_p_value() -> None:
+    assert "q 0.03" in yardsticks(Cell(12.0, 12.0, q=0.03))
+    assert "q 1.2e-06" in yardsticks(Cell(12.0, 12.0, q=1.234e-6))
+
+
 def test_a_value_within_chance_is_called_so() -> None:
     assert "z +1.5 (within chance)" in yardsticks(Cell(0.415, 0.415, 0.4, 0.01))
     assert "z +3.0" in yardsticks(Cell(0.43, 0.43, 0.4, 0.01))

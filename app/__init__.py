@@ -7,6 +7,7 @@ merging.py      a merge asked for in the terminal
 watch.py        following a run until it ends
 selection.py    which analyses a study gets
 figures.py      the figures of a run under their first choices
+comparing.py    two runs held against each other
 printing.py     what goes to stdout
 narration.py    what goes to stderr
 doctor.py       what is found on this machine

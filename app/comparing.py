@@ -105,11 +105,15 @@ def pair(
     if ranges is None:
         raise RunError(f"The two runs have nothing in common for '{view.title}'.")
     choice = settled(view, choice or default_choice(view, ranges), ranges)
-    made = [drawn(db, each, analysis, view, choice, ranges).figure for each in (first, second)]
+    apart = view.kind == "table"  # no axes to share: each with the models of its own run
+    made = [
+        drawn(db, each, analysis, view, choice, has if apart else ranges).figure
+        for each, has in ((first, own), (second, other))
+    ]
     depths = (len(own.layers), len(other.layers))
     figures = aligned(made[0], made[1])
-    apart = difference(*figures, depths if by_depth else None)
-    return Pair(choice, ranges, figures, apart, depths, by_depth)
+    found = difference(*figures, depths if by_depth else None)
+    return Pair(choice, ranges, figures, found, depths, by_depth)
 
 
 def pairs(

@@ -29,8 +29,8 @@ from storage.database import Database
 from storage.runs import RunSummary
 
 CAPTION = (
-    "Differences are B − A. Intervals and spreads of both are combined in quadrature, as if the "
-    "runs were independent: an approximation."
+    "Differences are B − A, held against no difference at all. Intervals and spreads by chance of "
+    "both are combined in quadrature, as if the runs were independent: an approximation."
 )
 
 

@@ -74,7 +74,7 @@ ACTIONS: tuple[Action, ...] = (
         "=",
         "compare",
         "Compare two marked runs, or the marked and the selected",
-        8,
+        2,
     ),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
     _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
@@ -128,7 +128,7 @@ ACTIONS += (
     _action("compare", "side", "s", "s", "side", "The other run", 2),
     _action(
         "compare", "depth", "a", "a", "layers",
-        "Match layers of unlike families by relative depth, or by number", 13,
+        "Match layers by relative depth, or by number", 13,
     ),
     *(
         replace(action, where="compare", id=f"compare.{action.id.removeprefix('run.')}")

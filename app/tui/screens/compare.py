@@ -6,7 +6,7 @@ never computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from textual.app import ComposeResult
@@ -359,6 +359,8 @@ class CompareScreen(Screen[None]):
 
     def _keys(self, width: int) -> Content:
         shown = [a for a in actions("compare", "app") if self._shown(a.name)]
+        if self.pane is not None and self.pane.view.kind == "table":
+            shown = [replace(a, label="order") if a.id == "compare.measure-1" else a for a in shown]
         return keys_line(shown, width)
 
     def _shown(self, name: str) -> bool:

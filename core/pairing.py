@@ -187,8 +187,8 @@ def merged(first: Sequence[Any], second: Sequence[Any]) -> tuple[Any, ...]:
     found = list(first)
     for place, value in enumerate(second):
         if value not in found:
-            after = second[place - 1] if place else None
-            found.insert(found.index(after) + 1 if after is not None else 0, value)
+            later = next((each for each in second[place:] if each in found), None)
+            found.insert(len(found) if later is None else found.index(later), value)
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
@@ -16,6 +17,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from app import wording
+from app.charts.lines import fitted
 from app.comparing import CAPTION, Pair
 from app.text import plain
 from app.tui.keys import Where, actions, bindings
@@ -32,6 +34,9 @@ from core.views import COORDINATES, Choice, Selector, View
 POLL = 1.0
 TOGETHER = 150
 """Cells across from which both sides show at once."""
+
+ID = 8
+"""Characters of a run's id that tell it from others of its name."""
 
 SELECTORS = (*COORDINATES, "against")
 
@@ -342,14 +347,15 @@ class CompareScreen(Screen[None]):
             return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
         if self.shared is None:
             return two_ends([(" Reading…", "$muted")], [], width)
-        room = max(4, (width - len(" compare ")) // 2 - 6)
+        room = max(4, (width - len(" compare")) // 2 - len("  A ") - len(" ") - ID)
         pieces: list[Piece] = [(" compare", "$muted")]
         for name, run in zip(NAMES, self.shared.runs, strict=True):
-            short = f" {run.id[:8]}"
-            words = plain(run.name)
-            if len(words) + len(short) > room:
-                words = words[: max(1, room - len(short) - 1)] + "…"
-            pieces += [(f"  {name} ", "bold $accent"), (words, "bold"), (short, "$muted")]
+            words = fitted(run.name, min(cell_len(plain(run.name)), room)).rstrip()
+            pieces += [
+                (f"  {name} ", "bold $accent"),
+                (words, "bold"),
+                (f" {run.id[:ID]}", "$muted"),
+            ]
         return two_ends(pieces, [], width)
 
     def _tabs(self, width: int) -> Content:

@@ -189,12 +189,13 @@ class RunList(Widget, can_focus=True):
             return Strip.blank(width, self.rich_style)
         line = row(self.runs[at], width, wording.now(), colours)
         self._rows[y] = list(line)
-        if self.runs[at].id in self.marked:
-            line[0] = Segment(MARKED, Style(color=colours["accent"], bold=True))
-        base = self.rich_style
-        if at == self.selected:
-            if self.runs[at].id not in self.marked:
-                line[0] = Segment("▌", Style(color=colours["accent"]))
+        base, chosen = self.rich_style, at == self.selected
+        if self.runs[at].id in self.marked:  # reversed, so that it shows without colours too
+            style = Style(color=colours["accent"], bold=True, reverse=chosen)
+            line[0] = Segment(MARKED, style)
+        elif chosen:
+            line[0] = Segment("▌", Style(color=colours["accent"]))
+        if chosen:
             base = base + Style(bgcolor=colours["line"])
         return Strip(line).adjust_cell_length(width).apply_style(base)
 

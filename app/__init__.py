@@ -9,6 +9,7 @@ ready.py        the study files that come with the program
 preflight.py    what a run will take, for people and as JSON
 selection.py    which analyses a study gets
 figures.py      the figures of a run under their first choices
+comparing.py    two runs held against each other
 printing.py     what goes to stdout
 narration.py    what goes to stderr
 doctor.py       what is found on this machine

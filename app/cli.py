@@ -267,6 +267,38 @@ def show(
 
 
 @cli.command()
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A: an id, a prefix, or 'latest'.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="B, which A is subtracted from.")],
+    analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
+    by_depth: Annotated[
+        bool,
+        typer.Option("--by-depth", help="Match layers by relative depth, not by number."),
+    ] = False,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Hold two runs against each other: figures with the same axes, and their differences."""
+    from app.comparing import analyses_of_both, compared, pairs
+    from app.printing import print_comparison, print_json
+    from storage.runs import find_run
+
+    opened = _open(context, db, write=None)
+    one, other = find_run(opened, first), find_run(opened, second)
+    analyses = analyses_of_both(one, other, analysis)
+    if not json:
+        print_comparison(opened, one, other, analyses, by_depth=by_depth)
+        return
+    views = [
+        compared(each, view, made)
+        for each in analyses
+        for view, made in pairs(opened, one.id, other.id, each, by_depth=by_depth)
+    ]
+    print_json({"A": one.id, "B": other.id, "views": views})
+
+
+@cli.command()
 def export(
     context: typer.Context,
     run: RunId,

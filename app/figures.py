@@ -81,11 +81,18 @@ def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...
 
 
 def drawn(
-    db: Database, run_id: str, analysis: Analysis, view: View, choice: Choice | None = None
+    db: Database,
+    run_id: str,
+    analysis: Analysis,
+    view: View,
+    choice: Choice | None = None,
+    ranges: Catalogue | None = None,
 ) -> Drawn:
     """The figure of a view under a choice (none: the one it opens with), which settles first on
-    values that there are."""
-    return _drawn(db, run_id, analysis, view, choice, runs.catalogue(db, run_id, analysis.name))
+    values that there are: those of the run, or of what else it is to be laid out by."""
+    if ranges is None:
+        ranges = runs.catalogue(db, run_id, analysis.name)
+    return _drawn(db, run_id, analysis, view, choice, ranges)
 
 
 def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:

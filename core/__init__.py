@@ -6,6 +6,7 @@ measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)
 views.py         pictures as data: curves, matrices, heat maps, bars, tables
 findings.py      figures in one plain sentence
+pairing.py       two figures of one view: common axes, difference
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
 naming.py        what each architecture calls its tensors (data)
 architecture.py  tensors as pieces of one vocabulary; how fused ones are cut

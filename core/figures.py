@@ -68,7 +68,8 @@ class Lines:
     """A figure of curves: panels side by side with shared axes.
 
     `x_names` are the names of x = 0, 1, 2, ... where x counts names instead of layers. `chosen`
-    is where the user's selectors stand, by coordinate.
+    is where the user's selectors stand, by coordinate. `beside` is a figure to be held against
+    this one: the axes of this one are made to hold its values too.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Lines:
     signed: bool = False
     empty: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    beside: Lines | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class Grid:
     undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `row_name` says
     in words what the rows are, `row_of` the coordinate that they are values of where that is
     another word; columns likewise. `controls` are the models in the role of a control; `chosen` is
-    where the user's selectors stand, by coordinate.
+    where the user's selectors stand, by coordinate. `beside`: see `Lines`.
     """
 
     title: str
@@ -110,6 +112,7 @@ class Grid:
     controls: frozenset[str] = frozenset()
     mark_name: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    beside: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ class Scatter:
 
     `across` is the coordinate that these two are values of, `point_name` says in words what a
     point is. `x_guides` and `y_guides` are values at which a line is drawn across the picture.
+    `beside`: see `Lines`.
     """
 
     title: str
@@ -158,6 +162,7 @@ class Scatter:
     empty: str = ""
     mark_name: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    beside: Scatter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

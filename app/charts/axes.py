@@ -40,8 +40,10 @@ class Frame:
 
 
 def x_range(figure: Lines) -> tuple[float, float]:
-    """The layers that a figure covers."""
-    xs = [x for panel in figure.panels for series in panel.series for x in series.xs] or [0]
+    """The layers that a figure covers, and the one beside it."""
+    both = (figure,) if figure.beside is None else (figure, figure.beside)
+    panels = [panel for each in both for panel in each.panels]
+    xs = [x for panel in panels for series in panel.series for x in series.xs] or [0]
     low, high = min(xs), max(xs)
     return (low, high) if high > low else (low - 1.0, high + 1.0)
 

@@ -22,6 +22,7 @@ from app.charts.scales import (
     WITHIN,
     cells,
     formatter,
+    scaled,
     shown,
     shows_interval,
     within_chance,
@@ -117,7 +118,7 @@ class Painter:
         """What the written ends of the intervals take, 0 where they are only drawn."""
         if self.width < WRITTEN:
             return 0
-        return max((len(self._words(cell)) for cell in cells(self.grid)), default=0)
+        return max((len(self._words(cell)) for cell in scaled(self.grid)), default=0)
 
     def _words(self, cell: Cell) -> str:
         if not shows_interval(cell) or cell.low is None or cell.high is None:
@@ -132,7 +133,7 @@ class Painter:
     @cached_property
     def _limits(self) -> tuple[float, float]:
         values = [0.0, *shown(self.grid), *self._chances]
-        for cell in cells(self.grid):
+        for cell in scaled(self.grid):
             if shows_interval(cell):
                 values += [v for v in (cell.low, cell.high) if v is not None]
         low, high = min(values), max(values)
@@ -140,7 +141,7 @@ class Painter:
 
     @cached_property
     def _chances(self) -> list[float]:
-        return [c.chance for c in cells(self.grid) if c.chance is not None and c.shown == c.value]
+        return [c.chance for c in scaled(self.grid) if c.chance is not None and c.shown == c.value]
 
     def _bar(self, cell: Cell | None, column: int, control: bool) -> Cells:
         style = self.palette.line(column, control=control) if self.colour else Style.null()

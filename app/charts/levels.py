@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from app.charts.scales import SPREADS, cells, shows_interval, shows_raw, ticks
+from app.charts.scales import SPREADS, scaled, shows_interval, shows_raw, ticks
 from core.figures import Cell, Figure, Panel
 
 
@@ -64,8 +64,8 @@ def levels(panel: Panel) -> tuple[Level, ...]:
 
 
 def extent(figure: Figure) -> tuple[float, float]:
-    """The range of everything that a figure draws: values, intervals, chance."""
-    known = [value for cell in cells(figure) for value in _drawn(cell) if math.isfinite(value)]
+    """The range of everything that a figure's axes hold: values, intervals, chance."""
+    known = [value for cell in scaled(figure) for value in _drawn(cell) if math.isfinite(value)]
     return (min(known), max(known)) if known else (0.0, 1.0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from app.charts.palette import STEPS
-from core.figures import Cell, Figure, Grid, Lines, Scatter
+from core.figures import Cell, Figure, Grid, Lines, Scatter, Table
 
 UNDEFINED = "·"
 WITHIN = "~"
@@ -52,9 +52,16 @@ def cells(figure: Figure) -> Iterator[Cell]:
             yield from (point.x, point.y)
 
 
+def scaled(figure: Figure) -> Iterator[Cell]:
+    """The cells that a figure's axes hold: its own, and those of the figure beside it."""
+    yield from cells(figure)
+    if not isinstance(figure, Table) and figure.beside is not None:
+        yield from cells(figure.beside)
+
+
 def shown(figure: Figure) -> list[float]:
-    """All values that a figure draws."""
-    return [c.shown for c in cells(figure) if c.shown is not None and math.isfinite(c.shown)]
+    """All values that a figure's axes hold."""
+    return [c.shown for c in scaled(figure) if c.shown is not None and math.isfinite(c.shown)]
 
 
 def has_undefined(figure: Figure) -> bool:

@@ -40,7 +40,8 @@ def drawable(figure: Scatter) -> list[Point]:
 def picture(figure: Scatter, *, width: int, height: int, palette: Palette) -> Picture:
     """The points within width × height; there must be some."""
     high = max(3, height - AROUND)
-    places = [point.place for point in drawable(figure) if point.place is not None]
+    both = (figure,) if figure.beside is None else (figure, figure.beside)
+    places = [p.place for each in both for p in drawable(each) if p.place is not None]
     y_ticks = _ticks([y for _, y in places], figure.y_guides, max(3, min(7, high // 2 + 1)))
     labels = tick_labels(y_ticks)
     gutter = min(max(map(len, labels)), width // 3)

@@ -8,6 +8,6 @@ steering.py  from one choice to the next: measures, readings, models, layers, mo
 standing.py  where a run stands, as a title
 readout.py   what is said of the value under the cursor
 theme.py     the colours
-screens/     runs, one run, a new study, help, a question
+screens/     runs, one run, two compared, a new study, help, a question
 widgets/     one figure for each kind of view, and the lines around them
 """

@@ -6,12 +6,12 @@ and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Where = Literal["app", "runs", "run", "figure"]
+Where = Literal["app", "runs", "run", "compare", "figure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,8 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
     _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 6),
+    _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 7),
+    _action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
     _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
     _action("runs", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
@@ -111,6 +113,22 @@ ACTIONS: tuple[Action, ...] = (
     _action("app", "theme", "t", "t", "theme", "Dark or light"),
     _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
 )
+
+_OF_ONE_RUN = ("zoom", "cancel", "resume")
+ACTIONS += (
+    _action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
+    _action("compare", "side", "s", "s", "side", "The other run", 2),
+    _action(
+        "compare", "depth", "a", "a", "layers",
+        "Match layers by relative depth, or by number", 13,
+    ),
+    *(
+        replace(action, where="compare", id=f"compare.{action.id.removeprefix('run.')}")
+        for action in ACTIONS
+        if action.where == "run" and action.name not in _OF_ONE_RUN
+    ),
+)  # fmt: skip
+"""Comparing has the keys of one run, but for those that act on the run itself."""
 
 
 def actions(*places: Where) -> tuple[Action, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from app.comparing import Pair
     from app.figures import Drawn
     from core.registry import Analysis
     from core.views import Choice, View
@@ -26,6 +27,14 @@ class Background:
 
     warnings: Sequence[RunWarning]
     provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Two runs, and the analyses and views that can show both."""
+
+    runs: tuple[RunSummary, RunSummary]
+    views: tuple[tuple[Analysis, tuple[View, ...]], ...]
 
 
 class Source:
@@ -82,6 +91,32 @@ class Source:
         from app.figures import drawn
 
         return drawn(self.database, run_id, analysis, view, choice)
+
+    def shared(self, first: str, second: str) -> Shared:
+        """Two runs, and what can be shown of both. Raises RunError if they share nothing."""
+        from app.comparing import analyses_of_both, views_of_both
+
+        runs = self.run(first), self.run(second)
+        views = [
+            (analysis, views_of_both(self.database, first, second, analysis))
+            for analysis in analyses_of_both(*runs)
+        ]
+        return Shared(runs, tuple((analysis, found) for analysis, found in views if found))
+
+    def pair(
+        self,
+        first: str,
+        second: str,
+        analysis: Analysis,
+        view: View,
+        choice: Choice | None,
+        *,
+        by_depth: bool,
+    ) -> Pair:
+        """A view of two runs under a choice (None: the one it opens with)."""
+        from app.comparing import pair
+
+        return pair(self.database, first, second, analysis, view, choice, by_depth=by_depth)
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""

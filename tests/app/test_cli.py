@@ -47,6 +47,7 @@ def test_help_and_version_are_quick_and_light() -> None:
         "demo",
         "runs",
         "show",
+        "compare",
         "export",
         "merge",
         "watch",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HEADINGS: dict[Where, str] = {
     "runs": "Runs",
     "run": "This run",
+    "compare": "Comparing two runs",
     "figure": "In a figure",
     "app": "Everywhere",
 }

@@ -167,7 +167,9 @@ class RunsScreen(Screen[None]):
             return run is not None and run.status in wording.ENDED_EARLY
         if action == "delete":
             return run is not None and run.status != "running"
-        if action in {"open", "filter"}:
+        if action == "compare":
+            return self.is_mounted and self.query_one(RunList).compared is not None
+        if action in {"open", "filter", "mark"}:
             return bool(self.snapshot and self.snapshot.runs)
         return True
 
@@ -195,6 +197,18 @@ class RunsScreen(Screen[None]):
         from app.tui.screens.run import RunScreen
 
         self.app.push_screen(RunScreen(self.source, run_id))
+
+    def action_mark(self) -> None:
+        """Mark the selected run to be compared, or unmark it."""
+        self.query_one(RunList).mark()
+
+    def action_compare(self) -> None:
+        """Hold two runs against each other."""
+        from app.tui.screens.compare import CompareScreen
+
+        both = self.query_one(RunList).compared
+        if both is not None:
+            self.app.push_screen(CompareScreen(self.source, *both))
 
     def action_start(self) -> None:
         """Ask for a study file and start it."""

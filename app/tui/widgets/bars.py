@@ -65,6 +65,12 @@ class BarsView(FigureView):
         where = ((grid.row_name, grid.rows[i]), (grid.column_name, grid.columns[j]))
         return Spot(where, grid.cells[i][j])
 
+    def place_of(self, spot: Spot) -> Place | None:
+        row, column = (value for _, value in spot.coordinates)
+        if row not in self.grid.rows or column not in self.grid.columns:
+            return None
+        return self.grid.rows.index(row), self.grid.columns.index(column)
+
     def clamped(self, cursor: Place) -> Place:
         rows, columns = len(self.grid.rows), len(self.grid.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))

@@ -49,7 +49,7 @@ class CurvesView(FigureView):
     @property
     def _picture(self) -> curves.Picture:
         """The curves, with the series of the cursor on top while the keys act here."""
-        chosen = self._series(self.cursor).name if self.has_focus else ""
+        chosen = self._series(self.cursor).name if self.lit else ""
         return self._drawn(chosen)
 
     def _drawn(self, chosen: str) -> curves.Picture:
@@ -62,7 +62,7 @@ class CurvesView(FigureView):
 
     def watch_cursor(self, old: Place, new: Place) -> None:
         """Another series on top: paint the cells that this changes, besides the cursor's own."""
-        if self._figure is not None and self.filled() and self.size and self.has_focus:
+        if self._figure is not None and self.filled() and self.size and self.lit:
             self._ready()
             before, after = self._series(self.clamped(old)).name, self._series(new).name
             if before != after:
@@ -110,6 +110,16 @@ class CurvesView(FigureView):
         if self.lines.panels[panel].title:
             where.append((self.lines.panel_name, self.lines.panels[panel].title))
         return Spot(tuple(where), _cell(series, x))
+
+    def place_of(self, spot: Spot) -> Place | None:
+        series, x, *panel = (value for _, value in spot.coordinates)
+        names = self.lines.x_names
+        xs = [names[each] if names else str(each) for each in self._xs()]
+        for at, (number, own) in enumerate(self._stops()):
+            title = self.lines.panels[number].title
+            if x in xs and own.name == series and panel == ([title] if title else []):
+                return at, xs.index(x)
+        return None
 
     def clamped(self, cursor: Place) -> Place:
         stops, xs = len(self._stops()), len(self._xs())

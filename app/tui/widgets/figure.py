@@ -57,6 +57,8 @@ class FigureView(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.top = 0
+        self.follows = False
+        """Does the cursor go where that of another figure goes, and show without focus?"""
         self._figure: Figure | None = None
         self._opened = False
         self._laid_out: tuple[Size, str, bool] | None = None
@@ -76,6 +78,11 @@ class FigureView(Widget, can_focus=True):
     def spot(self) -> Spot | None:
         """Where the cursor stands."""
         return self.spot_at(self.cursor) if self._figure is not None and self.filled() else None
+
+    @property
+    def lit(self) -> bool:
+        """Does the cursor show?"""
+        return self.has_focus or self.follows
 
     @property
     def palette(self) -> Palette:
@@ -104,6 +111,10 @@ class FigureView(Widget, can_focus=True):
     def spot_at(self, cursor: Place) -> Spot:
         """The coordinates and the cell at a place."""
         raise NotImplementedError
+
+    def place_of(self, spot: Spot) -> Place | None:
+        """The place with the coordinates of a spot in another figure, if there is one."""
+        return None
 
     def opening(self) -> Place:
         """Where the cursor stands at first."""
@@ -137,7 +148,7 @@ class FigureView(Widget, can_focus=True):
             blank = Strip([Segment(f"  {words}" if y == 1 else "")])
             return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
         self._ready()
-        lit = self.has_focus and any(r.y <= y < r.bottom for r in self.touched(self.cursor))
+        lit = self.lit and any(r.y <= y < r.bottom for r in self.touched(self.cursor))
         if lit:
             return self._strip(y, self.cursor)
         if y not in self._strips:
@@ -146,7 +157,7 @@ class FigureView(Widget, can_focus=True):
 
     def _ready(self) -> None:
         """Lay out anew after a change of size or theme, else do nothing."""
-        key = (self.size, self.app.theme, self.has_focus)
+        key = (self.size, self.app.theme, self.lit)
         if self._laid_out != key:
             self._laid_out = key
             self._strips.clear()

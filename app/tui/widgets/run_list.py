@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STATUS, PROGRESS, STARTED, LASTED, ID = 14, 19, 8, 8, 9
 WIDE = 120
+MARKED = "="
+"""Before a run that is marked to be compared: the key that does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class RunList(Widget, can_focus=True):
 
     runs: reactive[tuple[RunSummary, ...]] = reactive((), repaint=False)
     selected: reactive[int] = reactive(0)
+    marked: reactive[tuple[str, ...]] = reactive(())
+    """The ids of the runs to compare, two at most, in the order in which they were marked."""
 
     class Changed(Message):
         """Another run is selected, or the selected one changed."""
@@ -146,7 +150,25 @@ class RunList(Widget, can_focus=True):
         """Select another run."""
         self.selected = max(0, min(self.selected + by, len(self.runs) - 1))
 
+    def mark(self) -> None:
+        """Mark the selected run, or unmark it; a third mark drops the first."""
+        run = self.current
+        if run is not None:
+            others = tuple(each for each in self.marked if each != run.id)
+            self.marked = others if run.id in self.marked else (*others[-1:], run.id)
+
+    @property
+    def compared(self) -> tuple[str, str] | None:
+        """The two runs that are marked, or the marked and the selected one."""
+        ids = [each for each in self.marked if any(run.id == each for run in self.runs)]
+        if self.current is not None and self.current.id not in ids:
+            ids.append(self.current.id)
+        return (ids[0], ids[1]) if self.marked and len(ids) > 1 else None
+
     def watch_selected(self) -> None:
+        self.post_message(self.Changed())
+
+    def watch_marked(self) -> None:
         self.post_message(self.Changed())
 
     def render_line(self, y: int) -> Strip:
@@ -167,9 +189,13 @@ class RunList(Widget, can_focus=True):
             return Strip.blank(width, self.rich_style)
         line = row(self.runs[at], width, wording.now(), colours)
         self._rows[y] = list(line)
-        base = self.rich_style
-        if at == self.selected:
+        base, chosen = self.rich_style, at == self.selected
+        if self.runs[at].id in self.marked:  # reversed, so that it shows without colours too
+            style = Style(color=colours["accent"], bold=True, reverse=chosen)
+            line[0] = Segment(MARKED, style)
+        elif chosen:
             line[0] = Segment("▌", Style(color=colours["accent"]))
+        if chosen:
             base = base + Style(bgcolor=colours["line"])
         return Strip(line).adjust_cell_length(width).apply_style(base)
 

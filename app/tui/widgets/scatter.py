@@ -85,6 +85,10 @@ class ScatterView(FigureView):
         value = "   ".join(f"{name} {exact(cell.shown)}" for name, cell in axes)
         return Spot(tuple(where), value=value, beside=tuple(_beside(axes)))
 
+    def place_of(self, spot: Spot) -> Place | None:
+        name = spot.coordinates[0][1]
+        return next(((i, 0) for i, p in enumerate(self._points()) if p.name == name), None)
+
     def clamped(self, cursor: Place) -> Place:
         return max(0, min(cursor[0], len(self._points()) - 1)), 0
 

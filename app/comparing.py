@@ -1,0 +1,162 @@
+"""Two runs held against each other: what both have, and their figures under one choice.
+
+Owns the way from two runs to a pair of figures with common axes. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.figures import drawn
+from core import registry
+from core.errors import RunError
+from core.figures import Figure, Grid, Lines, Scatter
+from core.pairing import (
+    Difference,
+    aligned,
+    beyond,
+    common,
+    difference,
+    places,
+    told,
+)
+from core.registry import Analysis
+from core.views import Catalogue, Choice, View, default_choice, present, settled
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+
+CAPTION = (
+    "Differences are B − A, held against no difference at all. Intervals and spreads by chance of "
+    "both are combined in quadrature, as if the runs were independent: an approximation."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A view of two runs under one choice. `depths` are their numbers of layers.
+
+    `by_depth`: the difference matches layers by their relative depth. There is none of tables.
+    """
+
+    choice: Choice
+    catalogue: Catalogue
+    figures: tuple[Figure, Figure]
+    difference: Difference | None
+    depths: tuple[int, int] = (0, 0)
+    by_depth: bool = False
+
+    @property
+    def told(self) -> str:
+        """What differs most, in one sentence; nothing for tables."""
+        return told(self.difference, *self.figures) if self.difference is not None else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the difference leaves out, and how it matched layers."""
+        if self.difference is None:
+            return ()
+        own, other = self.depths
+        if own == other or not _over_layers(self.difference.figure):
+            return self.difference.notes
+        how = "by relative depth, at the layers of A" if self.by_depth else "by number"
+        return (*self.difference.notes, f"{own} against {other} layers, matched {how}")
+
+
+def analyses_of_both(
+    first: RunSummary, second: RunSummary, only: str | None = None
+) -> tuple[Analysis, ...]:
+    """The declarations of the analyses that two runs share, or of the one that is asked for.
+
+    Raises StudyError when there is none of that name, RunError when they don't share it, or any.
+    """
+    shared = [n for n in registry.names() if n in first.analyses and n in second.analyses]
+    wanted = [registry.get(only).name] if only is not None else shared
+    if not wanted or not set(wanted) <= set(shared):
+        what = f"the analysis '{only}'" if only is not None else "any analysis"
+        have = (f"Run {run.id} has {', '.join(run.analyses)}." for run in (first, second))
+        raise RunError(f"The two runs do not share {what}.", hint=" ".join(have))
+    return tuple(registry.get(name) for name in wanted)
+
+
+def views_of_both(db: Database, first: str, second: str, analysis: Analysis) -> tuple[View, ...]:
+    """The views of an analysis that can show both runs, by their ids."""
+    ranges = [runs.catalogue(db, each, analysis.name) for each in (first, second)]
+    own, other = (present(analysis.views, each) for each in ranges)
+    return tuple(v for v in own if v in other and common(v, *ranges) is not None)
+
+
+def pair(
+    db: Database,
+    first: str,
+    second: str,
+    analysis: Analysis,
+    view: View,
+    choice: Choice | None = None,
+    *,
+    by_depth: bool = False,
+) -> Pair:
+    """A view of two runs under a choice (None: the one it opens with), which settles on what
+    both have. Raises RunError where they have nothing in common there."""
+    own, other = (runs.catalogue(db, each, analysis.name) for each in (first, second))
+    ranges = common(view, own, other)
+    if ranges is None:
+        raise RunError(f"The two runs have nothing in common for '{view.title}'.")
+    choice = settled(view, choice or default_choice(view, ranges), ranges)
+    apart = view.kind == "table"  # no axes to share: each with the models of its own run
+    made = [
+        drawn(db, each, analysis, view, choice, has if apart else ranges).figure
+        for each, has in ((first, own), (second, other))
+    ]
+    depths = (len(own.layers), len(other.layers))
+    figures = aligned(made[0], made[1])
+    found = difference(*figures, depths if by_depth else None)
+    return Pair(choice, ranges, figures, found, depths, by_depth)
+
+
+def pairs(
+    db: Database, first: str, second: str, analysis: Analysis, *, by_depth: bool = False
+) -> Iterator[tuple[View, Pair]]:
+    """Every view of an analysis that can show both runs, under the choice that it opens with."""
+    for view in views_of_both(db, first, second, analysis):
+        yield view, pair(db, first, second, analysis, view, by_depth=by_depth)
+
+
+def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
+    """A pair as plain data: both values and their difference at every place of both."""
+    own, other = (places(figure) for figure in made.figures)
+    rows = []
+    for at, cell in places(made.difference.figure).items() if made.difference else ():
+        a, b = own.get(at), other.get(at)
+        rows.append(
+            {
+                "place": list(at),
+                "A": a.shown if a else None,
+                "B": b.shown if b else None,
+                "difference": cell.shown,
+                "low": cell.low,
+                "high": cell.high,
+                "chance": cell.chance,
+                "chance_sd": cell.chance_sd,
+                "reading": beyond(cell),
+            }
+        )
+    chosen = made.figures[0].chosen if isinstance(made.figures[0], Lines | Grid | Scatter) else {}
+    return {
+        "analysis": analysis.name,
+        "view": view.key,
+        "measure": made.choice.measure,
+        "reading": made.choice.reading,
+        "chosen": dict(chosen),
+        "finding": made.told,
+        "notes": list(made.notes),
+        "differences": rows,
+    }
+
+
+def _over_layers(figure: Figure) -> bool:
+    if isinstance(figure, Lines):
+        return not figure.x_names
+    return isinstance(figure, Grid) and "layer" in (figure.row_of, figure.column_of)

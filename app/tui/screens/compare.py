@@ -1,0 +1,389 @@
+"""Two runs held against each other: the same picture of both, with the same axes, and B minus A.
+
+A tab for each analysis that both have. Keys act on both pictures, and so does the cursor. Reads,
+never computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+
+from app import wording
+from app.charts.lines import fitted
+from app.comparing import CAPTION, Pair
+from app.text import plain
+from app.tui.keys import Where, actions, bindings
+from app.tui.screens.help import Topic, pane_topics
+from app.tui.source import Shared, Source
+from app.tui.widgets.bar import Piece, Row, keys_line, tabs_line, two_ends
+from app.tui.widgets.pane import Pane
+from app.tui.widgets.side import THIRD, Side
+from core.errors import TauscopeError
+from core.pairing import NAMES
+from core.registry import Analysis
+from core.views import COORDINATES, Choice, Selector, View
+
+POLL = 1.0
+TOGETHER = 150
+"""Cells across from which both sides show at once."""
+
+ID = 8
+"""Characters of a run's id that tell it from others of its name."""
+
+SELECTORS = (*COORDINATES, "against")
+
+
+class CompareScreen(Screen[None]):
+    """Tabs of two sides and their difference, kept up to date while either run runs."""
+
+    BINDINGS = bindings("compare")
+    DEFAULT_CSS = """
+    CompareScreen > #title { background: $panel; }
+    CompareScreen > #tabs { background: $surface; }
+    CompareScreen > #keys { background: $panel; }
+    CompareScreen > #sides { height: 1fr; }
+    CompareScreen Side { display: none; }
+    CompareScreen Side.-shown { display: block; }
+    CompareScreen Side.-later { border-left: vkey $line; }
+    """
+
+    @dataclass
+    class Found(Message):
+        """It is known what both runs have, or why they can't be compared."""
+
+        shared: Shared | None
+        trouble: str = ""
+
+    @dataclass
+    class Ready(Message):
+        """The pair that was asked for was read, or could not be."""
+
+        place: tuple[int, int]
+        asked: Choice | None
+        pair: Pair | None
+        trouble: str = ""
+
+    def __init__(self, source: Source, first: str, second: str) -> None:
+        super().__init__()
+        self.source = source
+        self.ids = first, second
+        self.shared: Shared | None = None
+        self.trouble = ""
+        self.tab = 0
+        self.side = 0
+        self.apart = False
+        """Is the difference shown?"""
+        self.by_depth = False
+        self._views: dict[int, int] = {}
+        self._choices: dict[tuple[int, int], Choice] = {}
+
+    def compose(self) -> ComposeResult:
+        yield Row(self._title, id="title")
+        yield Row(self._tabs, id="tabs")
+        yield Horizontal(id="sides")
+        yield Row(self._keys, id="keys")
+
+    def on_mount(self) -> None:
+        self._find()
+        self.set_interval(POLL, self._poll)
+
+    # Reading
+
+    def _find(self) -> None:
+        def reading() -> None:
+            try:
+                message = self.Found(self.source.shared(*self.ids))
+            except TauscopeError as error:
+                message = self.Found(None, f"{error.title} {error.hint}".strip())
+            self.post_message(message)
+
+        self.run_worker(reading, thread=True, group="runs", exclusive=True, exit_on_error=False)
+
+    def _poll(self) -> None:
+        """While either run is under way, look again."""
+        runs = self.shared.runs if self.shared is not None else ()
+        if self.app.screen is self and any(run.status in wording.UNDER_WAY for run in runs):
+            self._find()
+
+    async def on_compare_screen_found(self, message: Found) -> None:
+        """Show the first tab; later on, what is new in this one."""
+        self.trouble = message.trouble
+        old, new = self.shared, message.shared
+        if new is not None:
+            self.shared = new
+            if not new.views:
+                self.trouble = "Neither run has anything yet that the other has too."
+            elif old is None or _named(old) != _named(new):
+                await self._go(min(self.tab, len(new.views) - 1))
+            elif old.runs != new.runs:
+                self._read()
+        self._renew()
+
+    def _read(self) -> None:
+        """Ask for the pair of now."""
+        sides = self._sides()
+        if not sides:
+            return
+        place, choice, by_depth = self.place, sides[0].choice, self.by_depth
+        analysis, view = sides[0].analysis, sides[0].view
+
+        def reading() -> None:
+            try:
+                pair = self.source.pair(*self.ids, analysis, view, choice, by_depth=by_depth)
+            except TauscopeError as error:
+                self.post_message(self.Ready(place, choice, None, error.title))
+            else:
+                self.post_message(self.Ready(place, choice, pair))
+
+        self.run_worker(reading, thread=True, group="pair", exclusive=True, exit_on_error=False)
+
+    def on_compare_screen_ready(self, message: Ready) -> None:
+        """Hand a pair to its sides."""
+        self.trouble = message.trouble
+        pair = message.pair
+        if pair is not None and message.place == self.place:
+            for side in self._sides():
+                side.show(message.asked, pair)
+            self._choices[self.place] = pair.choice
+            if self.apart and pair.difference is None:
+                self.apart = False
+            self._arrange()
+        self._renew()
+
+    def on_pane_wanted(self, message: Pane.Wanted) -> None:
+        """What one side is to show, the others are to show too."""
+        for side in self._sides():
+            side.choice = message.pane.choice
+            side.query_one("#selected", Row).renew()
+        self._read()
+
+    def on_side_followed(self, message: Side.Followed) -> None:
+        """The cursor of the other side goes to the same place."""
+        moved = message.side
+        if moved.figure.has_focus:
+            for side in self._sides():
+                if side is not moved:
+                    _follow(side, moved)
+
+    # What is where
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The tab, and the view in it."""
+        return self.tab, self._views.get(self.tab, 0)
+
+    @property
+    def pane(self) -> Side | None:
+        """The side that keys act on."""
+        sides = self._sides()
+        return sides[THIRD if self.apart else self.side] if sides else None
+
+    @property
+    def pair(self) -> Pair | None:
+        """The pair that is shown."""
+        return self.pane.pair if self.pane is not None else None
+
+    def _sides(self) -> list[Side]:
+        return list(self.query(Side))
+
+    def _here(self) -> tuple[Analysis, tuple[View, ...]] | None:
+        views = self.shared.views if self.shared is not None else ()
+        return views[self.tab] if self.tab < len(views) else None
+
+    async def _go(self, tab: int, view: int | None = None) -> None:
+        """Show a tab, at its view of before if none is said."""
+        self.tab = tab
+        here = self._here()
+        if here is None:
+            return
+        analysis, views = here
+        self._views[tab] = min(self._views.get(tab, 0) if view is None else view, len(views) - 1)
+        at, choice = self._views[tab], self._choices.get(self.place)
+        counted = at + 1, len(views)
+        sides = [Side(analysis, views[at], number, counted, choice) for number in range(THIRD + 1)]
+        body = self.query_one("#sides")
+        with self.app.batch_update():
+            await body.remove_children()
+            await body.mount_all(sides)
+            self._arrange()
+        self._read()
+        self._renew()
+
+    def _arrange(self) -> None:
+        """Show both sides where there is room, else the one that keys act on."""
+        pane = self.pane
+        together = not self.apart and self.size.width >= TOGETHER
+        for side in self._sides():
+            shown = side is pane or (together and side.number < THIRD)
+            side.set_class(shown, "-shown")
+            side.set_class(shown and together and side.number == 1, "-later")
+        if pane is not None and not pane.figure.has_focus:
+            pane.figure.focus()
+
+    def on_resize(self) -> None:
+        """Both sides have room, or no longer."""
+        self._arrange()
+
+    def on_descendant_focus(self) -> None:
+        """A click chooses its side."""
+        side = next((s for s in self._sides() if s.figure.has_focus), None)
+        if side is not None and side.number < THIRD and not self.apart:
+            self.side = side.number
+            self._renew()
+
+    def topics(self) -> list[Topic]:
+        """How to read what is shown, for the help."""
+        pane = self.pane
+        if pane is None:
+            return []
+        return [*pane_topics(pane.view, pane.spec), Topic("Difference", (CAPTION,))]
+
+    def places(self) -> tuple[Where, ...]:
+        """Where the keys of this screen come from."""
+        return ("compare", "figure", "app")
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would do something: keys that can't are not shown either."""
+        pane = self.pane if self.is_mounted else None
+        if action in {"measure", "reading"}:
+            return pane is not None and action in pane.offered()
+        if action == "select":
+            return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
+        if action == "view":
+            here = self._here()
+            return here is not None and len(here[1]) > 1
+        if action == "difference":
+            return self.pair is not None and self.pair.difference is not None
+        if action == "side":
+            return pane is not None and not self.apart
+        if action == "depth":
+            return self.pair is not None and len(set(self.pair.depths)) > 1
+        return True
+
+    async def action_tab(self, number: int) -> None:
+        """Go to a tab by its number."""
+        if self.shared is not None and number <= len(self.shared.views):
+            await self._go(number - 1)
+
+    async def action_next_tab(self) -> None:
+        """Go to the tab after this one."""
+        await self._turn(1)
+
+    async def action_previous_tab(self) -> None:
+        """Go to the tab before this one."""
+        await self._turn(-1)
+
+    async def _turn(self, by: int) -> None:
+        if self.shared is not None and self.shared.views:
+            await self._go((self.tab + by) % len(self.shared.views))
+
+    async def action_view(self) -> None:
+        """Go to the next picture of this tab."""
+        here = self._here()
+        if here is not None:
+            await self._go(self.tab, (self.place[1] + 1) % len(here[1]))
+
+    def action_difference(self) -> None:
+        """B minus A, or both again."""
+        before = self.pane
+        self.apart = not self.apart
+        self._step(before)
+
+    def action_side(self) -> None:
+        """The other run."""
+        before = self.pane
+        self.side = 1 - self.side
+        self._step(before)
+
+    def _step(self, before: Side | None) -> None:
+        """Go from one pane to another, the cursor with it."""
+        if before is not None and self.pane is not None:
+            _follow(self.pane, before)
+        self._arrange()
+        self._renew()
+
+    def action_depth(self) -> None:
+        """Match layers by relative depth, or by number."""
+        self.by_depth = not self.by_depth
+        self._read()
+
+    def action_measure(self, by: int) -> None:
+        """Switch the measure."""
+        if self.pane is not None:
+            self.pane.next_measure(by)
+
+    def action_reading(self) -> None:
+        """Switch between raw, chance and excess."""
+        if self.pane is not None:
+            self.pane.next_reading()
+
+    def action_select(self, selector: str, by: int) -> None:
+        """Switch the value of a coordinate."""
+        if self.pane is not None:
+            self.pane.next_value(cast(Selector, selector), by)
+
+    def action_back(self) -> None:
+        """Go back to the runs."""
+        self.dismiss(None)
+
+    # Rows
+
+    def _renew(self) -> None:
+        for row in self.query(Row):
+            row.renew()
+
+    def _title(self, width: int) -> Content:
+        if self.trouble:
+            return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
+        if self.shared is None:
+            return two_ends([(" Reading…", "$muted")], [], width)
+        room = max(4, (width - len(" compare")) // 2 - len("  A ") - len(" ") - ID)
+        pieces: list[Piece] = [(" compare", "$muted")]
+        for name, run in zip(NAMES, self.shared.runs, strict=True):
+            words = fitted(run.name, min(cell_len(plain(run.name)), room)).rstrip()
+            pieces += [
+                (f"  {name} ", "bold $accent"),
+                (words, "bold"),
+                (f" {run.id[:ID]}", "$muted"),
+            ]
+        return two_ends(pieces, [], width)
+
+    def _tabs(self, width: int) -> Content:
+        if self.shared is None or not self.shared.views:
+            return Content("")
+        return tabs_line([analysis.title for analysis, _ in self.shared.views], self.tab, width)
+
+    def _keys(self, width: int) -> Content:
+        shown = [a for a in actions("compare", "app") if self._shown(a.name)]
+        if self.pane is not None and self.pane.view.kind == "table":
+            shown = [replace(a, label="order") if a.id == "compare.measure-1" else a for a in shown]
+        return keys_line(shown, width)
+
+    def _shown(self, name: str) -> bool:
+        action, _, rest = name.partition("(")
+        parameters = tuple(s for s in SELECTORS if s in rest)
+        return bool(self.check_action(action, parameters))
+
+
+def _named(shared: Shared) -> list[tuple[str, list[str]]]:
+    return [(analysis.name, [view.key for view in views]) for analysis, views in shared.views]
+
+
+def _follow(side: Side, moved: Side) -> None:
+    """Put the cursor of one side where that of another stands, if it has that place."""
+    if side.drawn is None or moved.drawn is None or not side.figure.filled():
+        return
+    spot = moved.figure.spot()
+    place = side.figure.place_of(spot) if spot is not None else None
+    if place is not None:
+        side.figure.cursor = place

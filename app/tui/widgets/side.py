@@ -1,0 +1,134 @@
+"""A pane of a comparison: one run's picture, the other's, or their difference.
+
+Like any pane; only what is said of it differs. Below it stand both values and their difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.message import Message
+
+from app.charts.scales import exact, within_chance
+from app.comparing import Pair
+from app.figures import Drawn
+from app.text import plain
+from app.tui.readout import Spot
+from app.tui.widgets.figure import FigureView
+from app.tui.widgets.pane import Pane
+from core.figures import Cell, Figure, Scatter
+from core.pairing import DIFFERENCE, NAMES, places
+from core.registry import Analysis
+from core.views import Choice, View
+
+THIRD = len(NAMES)
+"""The number of the pane that shows the difference."""
+
+
+class Side(Pane):
+    """Picture number 0, 1 or, the difference, 2 of a pair."""
+
+    @dataclass
+    class Followed(Message):
+        """The cursor stands elsewhere: the other side's goes there too."""
+
+        side: Side
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        view: View,
+        number: int,
+        place: tuple[int, int],
+        choice: Choice | None,
+    ) -> None:
+        super().__init__(analysis, view, *place)
+        self.number = number
+        self.figure.follows = True
+        self.choice = choice
+        self.pair: Pair | None = None
+
+    def show(self, asked: Choice | None, pair: Pair) -> None:
+        """Show this side of a pair, unless the choice has moved on meanwhile."""
+        if asked != self.choice:
+            return
+        self.pair = pair
+        figure = self.of(pair)
+        if figure is not None:
+            self.accept(asked, Drawn(pair.choice, pair.catalogue, figure))
+        self.choice = pair.choice
+
+    def of(self, pair: Pair) -> Figure | None:
+        """This side's figure of a pair; not every pair has a difference."""
+        if self.number < THIRD:
+            return pair.figures[self.number]
+        return pair.difference.figure if pair.difference is not None else None
+
+    def on_figure_view_moved(self, message: FigureView.Moved) -> None:
+        super().on_figure_view_moved(message)
+        message.prevent_default()
+        self.post_message(self.Followed(self))
+
+    def _finding(self, figure: Figure) -> str:
+        """What differs most, and what the difference leaves out; sides say nothing of their own."""
+        if self.pair is None or self.number < THIRD:
+            return ""
+        notes = "; ".join(self.pair.notes)
+        said = f"{notes[:1].upper()}{notes[1:]}." if notes else ""
+        return plain(f"{self.pair.told} {said}".strip())
+
+    def _selected(self, width: int) -> Content:
+        name = (*NAMES, DIFFERENCE)[self.number]
+        label = Content.assemble((f" {name} ", "bold $background on $accent"))
+        return label + super()._selected(max(1, width - len(name) - 2))
+
+    def _readout(self) -> Content:
+        """The cursor's place and value; below, the values of both and how far they are apart."""
+        own, spot = super()._readout(), self.figure.spot()
+        if self.pair is None or self.pair.difference is None or spot is None:
+            return own
+        width = self.size.width - 2
+        lines = own.split("\n", allow_blank=True)
+        said = Content(plain("  ·  ".join(_held(spot, self.pair))))
+        return Content("\n").join([lines[0], said.truncate(max(1, width), ellipsis=True)])
+
+
+def _held(spot: Spot, pair: Pair) -> Iterator[str]:
+    """The values of both sides at a place, and their difference with its spread or interval."""
+    assert pair.difference is not None
+    figures = (*pair.figures, pair.difference.figure)
+    reading = "" if pair.choice.reading == "raw" else pair.choice.reading
+    for label, at in _places(spot, pair):
+        own, other, apart = (places(figure).get(at) for figure in figures)
+        before = " ".join(filter(None, (reading, label)))
+        yield f"{before}: {NAMES[0]} {_value(own)}".removeprefix(": ")
+        yield f"{NAMES[1]} {_value(other)}"
+        if apart is not None and apart.shown is not None:
+            yield f"{DIFFERENCE} {apart.shown:+.4g}{_allowance(apart)}"
+
+
+def _places(spot: Spot, pair: Pair) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where a cursor stands, as `core.pairing` names places; a point has two values."""
+    values = tuple(value for _, value in spot.coordinates)
+    figure = pair.figures[0]
+    if isinstance(figure, Scatter):
+        yield figure.x_name, (values[0], figure.x_name)
+        yield figure.y_name, (values[0], figure.y_name)
+    else:
+        yield "", values
+
+
+def _value(cell: Cell | None) -> str:
+    return "not measured" if cell is None else exact(cell.shown)
+
+
+def _allowance(cell: Cell) -> str:
+    """Its spread by chance, or its interval; both are approximate."""
+    if cell.chance_sd:
+        within = " (within chance)" if within_chance(cell) else ""
+        return f" ± {cell.chance_sd:.2g}{within}"
+    if cell.low is not None and cell.high is not None:
+        return f" (95 % ≈ {cell.low:+.3g} to {cell.high:+.3g})"
+    return ""

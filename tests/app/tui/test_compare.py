@@ -1,0 +1,203 @@
+"""Comparing two runs, driven by keys."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from app.tui.app import TauscopeApp
+from app.tui.screens.compare import CompareScreen
+from app.tui.screens.help import HelpScreen
+from app.tui.screens.runs import RunsScreen
+from app.tui.widgets.run_list import RunList
+from app.tui.widgets.side import Side
+from core.pairing import places
+from storage.database import Database, open_database
+from storage.runs import create_run
+from tests import pretend
+from tests.app.test_comparing import keep, other_rows
+from tests.app.tui.conftest import HOSTILE, study
+from tests.app.tui.test_screens import LARGE, SMALL, assert_inside, until, visible, words
+
+KEYS = [view.key for view in pretend.VIEWS if not view.optional]
+
+
+@pytest.fixture
+def both(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Database:
+    pretend.register(monkeypatch)
+    db = open_database(str(tmp_path_factory.mktemp("db") / "runs.db"))
+    keep(db, "second", other_rows())
+    keep(db, "first", pretend.rows())
+    return db
+
+
+async def compared(pilot: Pilot[str | None], app: TauscopeApp) -> CompareScreen:
+    """The newest run against the one before."""
+    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+    await pilot.press("space", "j", "equals_sign")
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and up_to_date(app.screen))
+    screen = app.screen
+    assert isinstance(screen, CompareScreen)
+    return screen
+
+
+def up_to_date(screen: CompareScreen) -> bool:
+    sides = screen._sides()
+    return bool(sides) and all(
+        side.pair is not None and side.pair.choice == side.choice for side in sides
+    )
+
+
+def seen(screen: CompareScreen) -> list[int]:
+    return [side.number for side in screen._sides() if side.region.area]
+
+
+def readout(side: Side | None) -> str:
+    assert side is not None
+    return str(side.query_one(".readout", Static).content)
+
+
+async def test_marks_say_which_runs_are_compared(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "second" in words(app))
+        listing = app.screen.query_one(RunList)
+        assert "= compare" not in words(app)
+        await pilot.press("equals_sign")
+        assert isinstance(app.screen, RunsScreen)
+        await pilot.press("space")
+        assert visible(app)[2].startswith("=")
+        assert "= compare" not in words(app)  # it would be with itself
+        await pilot.press("j")
+        await until(pilot, lambda: "= compare" in words(app))
+        await pilot.press("space")
+        assert visible(app)[3].startswith("=")
+        first, second = (run.id for run in listing.runs)
+        assert listing.compared == (first, second)
+        await pilot.press("k", "space", "space")  # marked anew, so it is the later one
+        assert listing.compared == (second, first)
+        await pilot.press("space", "j", "space")
+        assert listing.compared is None
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_every_view_is_compared_inside_the_screen(
+    both: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await compared(pilot, app)
+        assert "A first" in visible(app)[0]
+        assert "B second" in visible(app)[0]
+        for key in KEYS:
+            assert screen.pane is not None
+            assert screen.pane.view.key == key
+            assert seen(screen) == ([0] if size == SMALL else [0, 1])
+            await pilot.press("right", "down", "end", "pagedown", "home")
+            assert_inside(screen)
+            await pilot.press("s")
+            assert seen(screen) == ([1] if size == SMALL else [0, 1])
+            assert screen.pane.number == 1
+            assert screen.pane.figure.has_focus
+            await pilot.press("d")
+            has = screen.pair is not None and screen.pair.difference is not None
+            assert has == (key != "neurons")
+            assert (seen(screen) == [2]) == has
+            if has:
+                assert "B − A" in words(app)
+                assert_inside(screen)
+                await pilot.press("d")
+            await pilot.press("s", "v")
+            await until(pilot, lambda: up_to_date(screen))
+
+
+async def test_the_cursor_is_on_both_and_on_the_difference(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await compared(pilot, app)
+        await pilot.press("down", "down", "down", "right", "right")
+        first, second, apart = screen._sides()
+        await until(pilot, lambda: "model maths  layer 2" in readout(second))
+        values = [places(f)["maths", "2"].value for f in first.pair.figures] if first.pair else []
+        want = f"A {values[0]:g}  ·  B {values[1]:g}  ·  B − A +0.5"
+        assert want in readout(first)
+        assert want in readout(second)
+        await pilot.press("d")
+        await until(pilot, lambda: "model maths  layer 2" in readout(apart))
+        assert "activated 0.5" in readout(apart)
+        assert want in readout(apart)
+        await pilot.press("right", "d")
+        await until(pilot, lambda: "layer 3" in readout(first))
+
+
+async def test_what_only_one_run_has_says_so(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await compared(pilot, app)
+        await pilot.press("down", "down")
+        await until(pilot, lambda: "model medical" in readout(screen.pane))
+        assert "A 2  ·  B not measured" in readout(screen.pane)
+        await pilot.press("d")
+        await until(pilot, lambda: "Only A has model medical" in words(app))
+        assert "Largest difference: +0.5" in words(app)
+
+
+async def test_choices_are_one_for_both(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await compared(pilot, app)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: up_to_date(screen))
+        await pilot.press("s", "greater_than_sign", "m")
+        await until(pilot, lambda: up_to_date(screen))
+        choices = {side.choice for side in screen._sides()}
+        (choice,) = choices
+        assert choice is not None
+        assert (choice.measure, choice.setting) == ("score", "top-10%")
+        await pilot.press("V", "v")
+        for _ in KEYS[1:]:
+            await until(pilot, lambda: up_to_date(screen))
+            await pilot.press("v")
+        await until(pilot, lambda: up_to_date(screen))
+        assert screen.pane is not None
+        assert screen.pane.view.key == "drop"
+        assert screen.pane.choice == choice  # as it was left
+
+
+async def test_layers_are_matched_by_depth(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await compared(pilot, app)
+        assert "a layers" in visible(app)[-1]
+        await pilot.press("d")
+        await until(pilot, lambda: "matched by number" in words(app))
+        await pilot.press("a")
+        await until(pilot, lambda: "by relative depth" in " ".join(words(app).split()))
+        assert screen.by_depth
+
+
+async def test_help_and_the_way_back(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await compared(pilot, app)
+        await pilot.press("question_mark")
+        await until(
+            pilot, lambda: isinstance(app.screen, HelpScreen) and "quadrature" in words(app)
+        )
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_runs_without_anything_in_common_say_so(both: Database) -> None:
+    create_run(both, study(HOSTILE[:40]), ["alignment"])
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "second" in words(app))
+        await pilot.press("space", "j", "equals_sign")
+        await until(pilot, lambda: "do not share any analysis" in words(app))
+        await pilot.press("d", "s", "v", "m", "tab", "3", "a", "x")
+        assert_inside(app.screen)
+        assert "\x1b" not in words(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))

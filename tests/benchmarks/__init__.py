@@ -2,6 +2,7 @@
 
 workload.py   synthetic checkpoints of real widths
 weights.py    the pass over the weights, alignment, and what stands around them
+scoring.py    scores of a loaded model against the harness by itself
 screens.py    how soon the workstation opens
 """
 

@@ -2,6 +2,8 @@
 
 workload.py   synthetic checkpoints of real widths
 weights.py    the pass over the weights, alignment, and what stands around them
+activations.py what watching a model's neurons costs
+scoring.py    scores of a loaded model against the harness by itself
 sweeping.py   the weights of a point of task arithmetic
 screens.py    how soon the workstation opens
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core import findings
-from core.figures import Cell, Grid, Lines, Panel, Series
+from core.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 
 
 def _cell(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
@@ -81,4 +81,61 @@ def test_the_largest_and_the_smallest_are_single_modules() -> None:
     figure = replace(figure, chosen={"model": "medical"})
     assert findings.of_largest(figure) == (
         "medical: largest in q of layer 0 (0.5), smallest in q of layer 1 (0.1)."
+    )
+
+
+def _table(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
+    return Table(title="", columns=tuple(Column(name=n) for n in names), rows=rows)  # type: ignore[arg-type]
+
+
+def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
+    names = ("task", "metric", "model", "less base", "from", "to")
+    figure = _table(
+        names, ("t", "acc", "base", None, None, None), ("t", "acc", "a", 0.3, -0.1, 0.7),
+        ("t", "acc", "b", -0.2, -0.3, -0.1), ("u", "bleu", "b", 9.0, None, None),
+    )  # fmt: skip
+    assert findings.of_scores(figure) == (
+        "1 of 3 differences to the base have an interval without 0, the largest -0.2 in acc (b, t)."
+    )
+    assert findings.of_scores(_table(names)) == ""
+
+
+def test_of_differences_names_the_furthest() -> None:
+    figure = _grid(("a", "b"), ("t", "u"), (_cell(0.1), None), (_cell(-0.4), _cell(None)))
+    said = findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
+    assert said == "acc: furthest from the base is b on t (-0.4)."
+
+
+def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
+    def drop(value: float, chance: float, q: float | None) -> Cell:
+        return Cell(value, value, chance, q=q)
+
+    figure = _grid(
+        ("a",), ("t", "u", "v", "w"),
+        (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
+    )  # fmt: skip
+    assert findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
+        "Silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops go beyond their "
+        "random controls."
+    )
+
+
+def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
+    verdicts = ("beyond its controls", "within its controls", "not tested")
+    said = findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
+    assert said.startswith("1 of 2 drops go beyond")
+
+
+def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_share() -> None:
+    places = {"x": (1.0, 0.2), "y": (0.8, 0.7), "z": (0.8, 0.6), "w": (0.2, 1.0), "v": (0.8, 0.7)}
+    points = tuple(Point(n, "", _cell(a), _cell(b)) for n, (a, b) in places.items())
+    undefined = Point("u", "", _cell(None), _cell(9.0))
+    figure = Scatter(
+        title="", measure="", unit="", across="task", x_name="p", y_name="q", point_name="",
+        points=(*points, undefined),
+    )  # fmt: skip
+    marked = findings.mark_pareto(figure)
+    assert [p.name for p in marked.points if p.mark] == ["x", "y", "w", "v"]
+    assert findings.of_trade(marked) == (
+        "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q."
     )

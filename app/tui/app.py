@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from app import config as settings
+from app.config import Config
 from app.text import plain
 from app.tui import theme
-from app.tui.keys import ACTIONS, Where, bindings
+from app.tui.keys import ACTIONS, Where, actions, bindings, rebind
 from app.tui.screens.runs import RunsScreen, Unreadable
 from app.tui.source import Source
 
@@ -44,13 +46,16 @@ class TauscopeApp(App[str | None]):
     CommandPalette > Vertical { width: 80; max-width: 96%; }
     """
 
-    def __init__(self, db_url: str | None) -> None:
+    def __init__(self, db_url: str | None, config: Config | None = None) -> None:
         super().__init__()
+        self.config = config or Config()
         self.source = Source(db_url)
         bare = self.console.color_system == "standard"
         for each in (theme.DARK, theme.LIGHT):
             self.register_theme(theme.bare(each) if bare else each)
-        self.theme = theme.DARK.name
+        self.theme = {"dark": theme.DARK, "light": theme.LIGHT}[self.config.theme].name
+        rebind(self.config.keys)
+        self.set_keymap(self.config.keys)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that our own styles name, for any theme."""
@@ -87,7 +92,7 @@ class TauscopeApp(App[str | None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""
         focused = screen.focused
-        for action in ACTIONS:
+        for action in actions(*get_args(Where)):
             owner = {"app": self, "figure": focused}.get(action.where, screen)
             name, _, rest = action.name.partition("(")
             if owner is None or name in BY_HAND or not _has(owner, action.id):
@@ -104,8 +109,13 @@ class TauscopeApp(App[str | None]):
 
 
 def run(db_url: str | None) -> None:
-    """Open the workstation on a database (None: the user's own)."""
-    trouble = TauscopeApp(db_url).run()
+    """Open the workstation on a database (None: the user's own), with the user's settings.
+
+    Raises StudyError where those are wrong.
+    """
+    config = settings.read()
+    settings.check_keys(config, [action.id for action in ACTIONS])
+    trouble = TauscopeApp(db_url, config).run()
     if trouble:
         sys.exit(plain(trouble))
 

@@ -1,13 +1,14 @@
 """Every action of the workstation, once. Feeds bindings, the bottom line, help and the palette.
 
-Each action has an id, so that a user's key map can rebind it. Plain letters only: function keys
+Each action has an id, by which a user's settings rebind it. Plain letters only: function keys
 and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from textual.binding import Binding, BindingType
 
@@ -113,9 +114,43 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
+_REBOUND: dict[str, str] = {}
+"""The keys that the user gave to actions. There is one user to a process."""
+
+
+def rebind(keys: Mapping[str, str]) -> None:
+    """Have these actions written with the user's own keys from now on, all others with ours.
+
+    Raises StudyError where one key would then do two things in one place.
+    """
+    from core.errors import StudyError
+
+    taken: dict[tuple[str, str], str] = {}
+    for action in ACTIONS:
+        for key in keys.get(action.id, action.keys).split(","):
+            for place in _LAYERS.get(action.where, (action.where,)):
+                other = taken.setdefault((place, key.strip()), action.id)
+                if other != action.id and {other, action.id} & keys.keys():
+                    raise StudyError(
+                        f"The key '{key.strip()}' would be both {other} and {action.id}.",
+                        hint="Give one of them another key in the settings.",
+                    )
+    _REBOUND.clear()
+    _REBOUND.update(keys)
+
+
 def actions(*places: Where) -> tuple[Action, ...]:
-    """The actions of these places, in the order of the registry."""
-    return tuple(action for action in ACTIONS if action.where in places)
+    """The actions of these places, in the order of the registry, with the keys of the user."""
+    return tuple(_own(action) for action in ACTIONS if action.where in places)
+
+
+def _own(action: Action) -> Action:
+    keys = _REBOUND.get(action.id)
+    return action if keys is None else replace(action, shown=keys.replace(",", " "))
+
+
+_LAYERS = {"figure": ("run",), "app": tuple(w for w in get_args(Where) if w != "figure")}
+"""The places in whose keys those of another place come to act as well."""
 
 
 def bindings(where: Where) -> list[BindingType]:

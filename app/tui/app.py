@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
 from textual.app import App, SystemCommand
@@ -14,6 +15,7 @@ from app.config import Config
 from app.text import plain
 from app.tui import theme
 from app.tui.keys import ACTIONS, Where, actions, bindings, rebind
+from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import RunsScreen, Unreadable
 from app.tui.source import Source
 
@@ -28,6 +30,13 @@ class Explained(Protocol):
     def topics(self) -> Sequence[Topic]: ...
 
     def places(self) -> tuple[Where, ...]: ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A screen that says where it stands, for the next time."""
+
+    def placed(self, memory: Memory) -> Memory: ...
 
 
 BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
@@ -46,9 +55,14 @@ class TauscopeApp(App[str | None]):
     CommandPalette > Vertical { width: 80; max-width: 96%; }
     """
 
-    def __init__(self, db_url: str | None, config: Config | None = None) -> None:
+    def __init__(
+        self, db_url: str | None, config: Config | None = None, remembered: Path | None = None
+    ) -> None:
+        """`remembered` is the file that says where the user was; None: nothing is kept."""
         super().__init__()
         self.config = config or Config()
+        self.remembered = remembered
+        self.memory = recall(remembered)
         self.source = Source(db_url)
         bare = self.console.color_system == "standard"
         for each in (theme.DARK, theme.LIGHT):
@@ -62,7 +76,7 @@ class TauscopeApp(App[str | None]):
         return dict(theme.DARK.variables)
 
     def on_mount(self) -> None:
-        self.push_screen(RunsScreen(self.source))
+        self.push_screen(RunsScreen(self.source, self.memory))
 
     def on_unreadable(self, message: Unreadable) -> None:
         """Leave with the reason when the database can't be opened at all."""
@@ -85,9 +99,22 @@ class TauscopeApp(App[str | None]):
         """Dark or light."""
         self.theme = theme.other(self.theme)
 
+    def remember(self, memory: Memory) -> None:
+        """Keep where the user was, here and for the next start."""
+        self.memory = memory
+        keep(memory, self.remembered)
+
     def action_leave(self) -> None:
-        """Leave. Workers go on."""
+        """Leave, and remember where. Workers go on."""
+        for screen in self.screen_stack:
+            if isinstance(screen, Placed):
+                self.memory = screen.placed(self.memory)
+        self.remember(self.memory)
         self.exit(None)
+
+    async def action_quit(self) -> None:
+        """Textual's own key for leaving."""
+        self.action_leave()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""
@@ -113,9 +140,12 @@ def run(db_url: str | None) -> None:
 
     Raises StudyError where those are wrong.
     """
+    from storage.database import path_of
+
     config = settings.read()
     settings.check_keys(config, [action.id for action in ACTIONS])
-    trouble = TauscopeApp(db_url, config).run()
+    remembered = path_for(path_of(db_url))
+    trouble = TauscopeApp(db_url, config, remembered).run()
     if trouble:
         sys.exit(plain(trouble))
 

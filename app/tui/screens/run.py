@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -20,12 +20,13 @@ from app.gauge import Gauge
 from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import Where, actions, bindings
+from app.tui.memory import Memory, Place
 from app.tui.screens.control import ask_to_cancel, resume
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
-from app.tui.widgets.pane import Pane
+from app.tui.widgets.pane import Pane, Pointed
 from core.registry import Analysis
 from core.views import COORDINATES, Selector
 from storage.runs import RunSummary
@@ -33,7 +34,19 @@ from storage.runs import RunSummary
 ROOMY = 75
 """Cells across that a picture should have before another stands beside it."""
 
+SHARED = ("model", "layer")
+"""What is pointed at in one picture is pointed at in the others too."""
+
 SELECTORS = (*COORDINATES, "against")
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An application that keeps where its screens stood."""
+
+    memory: Memory
+
+    def remember(self, memory: Memory) -> None: ...
 
 
 class RunScreen(Screen[None]):
@@ -54,7 +67,8 @@ class RunScreen(Screen[None]):
     RunScreen.-zoomed .tab > Pane.-chosen { display: block; border-left: none; }
     """
 
-    def __init__(self, source: Source, run_id: str) -> None:
+    def __init__(self, source: Source, run_id: str, before: Place | None = None) -> None:
+        """`before` is where this screen stood the last time."""
         super().__init__()
         self.source = source
         self.run_id = run_id
@@ -66,7 +80,9 @@ class RunScreen(Screen[None]):
         self.gauge = Gauge()
         self._stale = False
         self._built = False
-        self._wanted = 0
+        self._wanted: int | None = None
+        self._before = before or Place(run=run_id)
+        self._pointed: Pointed = {}
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -109,12 +125,32 @@ class RunScreen(Screen[None]):
         for number, analysis in enumerate(self.analyses):
             views = self.source.views(run, analysis)
             panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
-            if panes:
-                panes[0].add_class("-chosen")
+            last = self._before.chosen.get(analysis.name)
+            for pane in panes:
+                pane.restore(self._before.stands.get(pane.path))
+            for pane in [p for p in panes if p.view.key == last][:1] or panes[:1]:
+                pane.add_class("-chosen")
             await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
         await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
         self._built = True
-        self._go(min(self._wanted, len(self.analyses)))
+        names = [analysis.name for analysis in self.analyses]
+        if self._wanted is None and self._before.stands:
+            last = self._before.tab
+            self._wanted = len(names) if not last else names.index(last) if last in names else 0
+        self._go(min(self._wanted or 0, len(names)))
+
+    def placed(self, memory: Memory) -> Memory:
+        """Where this screen stands, for the next time."""
+        if not self._built:
+            return memory
+        panes = list(self.query(Pane))
+        place = Place(
+            run=self.run_id,
+            tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
+            chosen={p.analysis.name: p.view.key for p in panes if p.has_class("-chosen")},
+            stands={pane.path: pane.stand() for pane in panes},
+        )
+        return memory.model_copy(update={"place": place, "selected": self.run_id})
 
     def _measure(self, run: RunSummary) -> None:
         """Say how busy this host is while the run is running on it."""
@@ -160,6 +196,8 @@ class RunScreen(Screen[None]):
         return next((pane for pane in self._panes() if pane.has_class("-chosen")), None)
 
     def _choose(self, pane: Pane) -> None:
+        self._note()
+        pane.point(self._pointed)
         for other in self._panes():
             other.set_class(other is pane, "-chosen")
         self._gather()
@@ -181,8 +219,16 @@ class RunScreen(Screen[None]):
         """More or fewer pictures have room."""
         self._gather()
 
+    def _note(self) -> None:
+        """Remember what was pointed at, for the pictures that are gone to from here."""
+        if self.pane is not None:
+            self._pointed |= {k: v for k, v in self.pane.pointed().items() if k in SHARED}
+
     def _go(self, tab: int) -> None:
+        self._note()
         self.tab = tab
+        if self.pane is not None:
+            self.pane.point(self._pointed)
         self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._gather()
         self._renew()
@@ -277,7 +323,10 @@ class RunScreen(Screen[None]):
             resume(self, self.source, self.run)
 
     def action_back(self) -> None:
-        """Go back to the runs."""
+        """Go back to the runs, and remember where this one stood."""
+        app = self.app
+        if isinstance(app, Remembering):
+            app.remember(self.placed(app.memory))
         self.dismiss(None)
 
     # Rows

@@ -6,7 +6,7 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -18,6 +18,7 @@ from app.charts.lines import fitted
 from app.figures import Drawn
 from app.text import plain
 from app.tui import steering
+from app.tui.memory import Stand, choice_of
 from app.tui.readout import beside, copied, value_of
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.bars import BarsView
@@ -29,7 +30,10 @@ from app.tui.widgets.table import TableView
 from core.figures import Figure
 from core.measurement import MetricSpec
 from core.registry import Analysis
-from core.views import Catalogue, Choice, Selector, View, default_choice
+from core.views import Catalogue, Choice, Coordinate, Selector, Value, View, default_choice, options
+
+Pointed = dict[str, Value]
+"""What a picture points at: values by coordinate."""
 
 WIDGETS: dict[str, type[FigureView]] = {
     "curves": CurvesView,
@@ -68,6 +72,67 @@ class Pane(Vertical):
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
+        self._by_hand = False
+        self._waiting: Pointed = {}
+
+    @property
+    def path(self) -> str:
+        """The name of its view among all of a run."""
+        return f"{self.analysis.name}:{self.view.key}"
+
+    def stand(self) -> Stand:
+        """Where it stands, for the next time."""
+        choice = asdict(self.choice) if self.choice is not None else {}
+        shown = self.drawn is not None and self.figure.spot() is not None
+        return Stand(choice=choice, cursor=self.figure.cursor if shown else None)
+
+    def restore(self, stand: Stand | None) -> None:
+        """Open where it stood the last time, as far as that still exists."""
+        choice = choice_of(stand) if stand is not None and stand.choice else None
+        known = {spec.name for spec in self.analysis.metrics}
+        if stand is None or choice is None or choice.measure not in known:
+            return
+        self.choice = choice
+        self.figure.open_at(stand.cursor)
+
+    def pointed(self) -> Pointed:
+        """What the user pointed at by hand here, by coordinate; nothing if they never did."""
+        return self.here() if self._by_hand or self.figure.by_hand else {}
+
+    def here(self) -> Pointed:
+        """Where the selectors and the cursor stand, by coordinate."""
+        if self.choice is None or self.drawn is None:
+            return {}
+        found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
+        names = self.figure.at(self.figure.cursor) if self.figure.spot() is not None else {}
+        axes = dict(enumerate(self._axes))
+        for at, name in names.items():
+            known = axes.get(at) if isinstance(at, int) else at
+            if known is None:
+                continue
+            values = {str(v): v for v in self.drawn.catalogue.values(known)}
+            if name in values:
+                found[known] = values[name]
+        return found
+
+    def point(self, at: Pointed) -> None:
+        """Stand where another picture pointed, as far as this one has it.
+
+        Before its figure was read this waits for it.
+        """
+        if not at:
+            return
+        if self.choice is None or self.drawn is None:
+            self._waiting = dict(at)
+            return
+        choice, ranges = self.choice, self.drawn.catalogue
+        for selector in self.view.selectors:
+            offered = options(self.view, selector, choice, ranges)
+            if selector in at and at[selector] in offered:
+                choice = replace(choice, **{selector: at[selector]})
+        self.figure.seek({k: str(v) for k, v in at.items() if v is not None}, self._axes)
+        if choice != self.choice:
+            self._choose(lambda _, __: choice)
 
     def compose(self) -> ComposeResult:
         yield Row(self._selected, id="selected")
@@ -95,6 +160,8 @@ class Pane(Vertical):
         words = self._finding(drawn.figure)
         finding.display = bool(words)
         finding.update(Content(words))
+        waiting, self._waiting = self._waiting, {}
+        self.point(waiting)
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
@@ -114,6 +181,7 @@ class Pane(Vertical):
 
     def next_value(self, selector: Selector, by: int) -> None:
         """Switch to another value of a coordinate."""
+        self._by_hand = True
         self._choose(lambda c, ranges: steering.next_value(self.view, c, selector, by, ranges))
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
@@ -132,6 +200,12 @@ class Pane(Vertical):
             empty = self.spec.empty if self.spec else ""
             self.app.copy_to_clipboard(copied(spot, self.choice.measure, empty))
             self.notify("Copied.", timeout=2, markup=False)
+
+    @property
+    def _axes(self) -> tuple[Coordinate, ...]:
+        """The coordinates that the figure is laid out by, if it is by coordinates at all."""
+        made = self.view.place is not None or self.view.tabulate is not None
+        return () if made else self.view.laid_out
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
         if self.choice is None or self.drawn is None:

@@ -146,6 +146,12 @@ class RunList(Widget, can_focus=True):
         """Select another run."""
         self.selected = max(0, min(self.selected + by, len(self.runs) - 1))
 
+    def select(self, run_id: str) -> None:
+        """Select a run by its id, if it is among them."""
+        self.selected = next(
+            (at for at, run in enumerate(self.runs) if run.id == run_id), self.selected
+        )
+
     def watch_selected(self) -> None:
         self.post_message(self.Changed())
 

@@ -15,8 +15,9 @@ from app.charts import tables
 from app.charts.lines import Line, fitted
 from app.text import plain
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Place
+from app.tui.widgets.figure import FigureView, Names, Place
 from core.figures import Figure, Table
+from core.views import COORDINATES
 
 
 class TableView(FigureView):
@@ -76,6 +77,21 @@ class TableView(FigureView):
         named = [f"{plain(c.name)} {text}" for c, text in zip(columns, words, strict=True)]
         beside = tuple(text for j, text in enumerate(named) if j != cursor[1] and words[j])
         return Spot((), value=named[cursor[1]], beside=beside, line="\t".join(words))
+
+    def at(self, cursor: Place) -> Names:
+        """The fields of the row in columns that are named after coordinates."""
+        row = zip(self.table.columns, self.table.rows[cursor[0]], strict=True)
+        return {c.name: c.written(value) for c, value in row if c.name in COORDINATES}
+
+    def place_of(self, names: Names) -> Place | None:
+        """The first row that holds all of them that the table has a column for."""
+        columns = [column.name for column in self.table.columns]
+        wanted = [(columns.index(n), value) for n, value in names.items() if n in columns]
+        if not wanted:
+            return None
+        rows = enumerate(self.table.rows)
+        row = next((i for i, r in rows if all(str(r[j]) == v for j, v in wanted)), None)
+        return None if row is None else (row, self.cursor[1])
 
     def clamped(self, cursor: Place) -> Place:
         rows, columns = len(self.table.rows), len(self.table.columns)

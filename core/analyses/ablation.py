@@ -403,6 +403,7 @@ ANALYSIS = Analysis(
             selectors=("task", "metric_of", "setting"),
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
+            drill="table",
             finding=findings.of_drops,
         ),
         View(
@@ -417,6 +418,7 @@ ANALYSIS = Analysis(
             selectors=("reference", "metric_of", "setting"),
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "setting": "selection"},
+            drill="table",
             finding=findings.of_drops,
         ),
         View(
@@ -428,6 +430,7 @@ ANALYSIS = Analysis(
             free=("model", "reference", "task", "setting", "metric_of"),
             tabulate=score_tables.drops,
             orders=score_tables.DROP_ORDERS,
+            names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
             finding=findings.of_drop_table,
         ),
     ),

@@ -176,6 +176,7 @@ ANALYSIS = Analysis(
             columns="task",
             selectors=("metric_of",),
             fixed={"reference": BASE},
+            drill="table",
             finding=findings.of_differences,
         ),
     ),

@@ -83,6 +83,8 @@ class RunScreen(Screen[None]):
         self._wanted: int | None = None
         self._before = before or Place(run=run_id)
         self._pointed: Pointed = {}
+        self._trail: list[tuple[int, Pane]] = []
+        """The tabs and panes from which what lies behind a value was opened."""
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -197,13 +199,17 @@ class RunScreen(Screen[None]):
 
     def _choose(self, pane: Pane) -> None:
         self._note()
+        self._trail.clear()
         pane.point(self._pointed)
-        for other in self._panes():
-            other.set_class(other is pane, "-chosen")
+        self._mark(pane)
         self._gather()
         self._renew()
         pane.figure.focus()
         self.query_one("#keys", Row).renew()
+
+    def _mark(self, pane: Pane) -> None:
+        for other in self._panes():
+            other.set_class(other is pane, "-chosen")
 
     def _gather(self) -> None:
         """Mark the panes that show beside the chosen one, as many as have room."""
@@ -226,9 +232,16 @@ class RunScreen(Screen[None]):
 
     def _go(self, tab: int) -> None:
         self._note()
-        self.tab = tab
+        self._trail.clear()
+        self._show(tab)
         if self.pane is not None:
             self.pane.point(self._pointed)
+
+    def _show(self, tab: int, chosen: Pane | None = None) -> None:
+        """Have a tab on the screen, and one of its panes chosen."""
+        self.tab = tab
+        if chosen is not None:
+            self._mark(chosen)
         self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._gather()
         self._renew()
@@ -267,6 +280,8 @@ class RunScreen(Screen[None]):
             return pane is not None and action in pane.offered()
         if action == "select":
             return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
+        if action == "drill":
+            return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:
             several = len(self._panes()) > 1
             return several and (action == "view" or self.has_class("-wide"))
@@ -322,8 +337,36 @@ class RunScreen(Screen[None]):
         if self.run is not None:
             resume(self, self.source, self.run)
 
+    def action_drill(self) -> None:
+        """Open what lies behind the value at the cursor, with the same coordinates."""
+        behind, pane = self._behind(), self.pane
+        if behind is None or pane is None:
+            return
+        at = pane.here()
+        self._trail.append((self.tab, pane))
+        self._pointed |= {k: v for k, v in at.items() if k in SHARED}
+        tab, target = behind
+        self._show(tab, target)
+        target.point(at, only=True)
+
+    def _behind(self) -> tuple[int, Pane] | None:
+        """The tab and the pane that the chosen one leads to, if the run has it."""
+        pane = self.pane
+        if pane is None or not pane.view.drill:
+            return None
+        name, _, key = pane.view.drill.rpartition(":")
+        path = f"{name or pane.analysis.name}:{key}"
+        for tab in range(len(self.analyses)):
+            for target in self.query(f"#tab-{tab} Pane").results(Pane):
+                if target.path == path:
+                    return tab, target
+        return None
+
     def action_back(self) -> None:
-        """Go back to the runs, and remember where this one stood."""
+        """Go back to where the picture was opened from, else to the runs, remembering where."""
+        if self._trail:
+            self._show(*self._trail.pop())
+            return
         app = self.app
         if isinstance(app, Remembering):
             app.remember(self.placed(app.memory))

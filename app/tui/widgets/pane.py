@@ -26,11 +26,21 @@ from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
-from app.tui.widgets.table import TableView
-from core.figures import Figure
+from app.tui.widgets.table import TableView, narrowed
+from core.figures import Figure, Table
 from core.measurement import MetricSpec
 from core.registry import Analysis
-from core.views import Catalogue, Choice, Coordinate, Selector, Value, View, default_choice, options
+from core.views import (
+    COORDINATES,
+    Catalogue,
+    Choice,
+    Coordinate,
+    Selector,
+    Value,
+    View,
+    default_choice,
+    options,
+)
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
@@ -73,7 +83,9 @@ class Pane(Vertical):
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
         self._by_hand = False
-        self._waiting: Pointed = {}
+        self._waiting: tuple[Pointed, bool] = {}, False
+        self._narrow: dict[str, str] = {}
+        self._called = {view.word(c): c for c in COORDINATES}
 
     @property
     def path(self) -> str:
@@ -107,7 +119,7 @@ class Pane(Vertical):
         names = self.figure.at(self.figure.cursor) if self.figure.spot() is not None else {}
         axes = dict(enumerate(self._axes))
         for at, name in names.items():
-            known = axes.get(at) if isinstance(at, int) else at
+            known = axes.get(at) if isinstance(at, int) else self._called.get(at)
             if known is None:
                 continue
             values = {str(v): v for v in self.drawn.catalogue.values(known)}
@@ -115,22 +127,25 @@ class Pane(Vertical):
                 found[known] = values[name]
         return found
 
-    def point(self, at: Pointed) -> None:
-        """Stand where another picture pointed, as far as this one has it.
-
-        Before its figure was read this waits for it.
+    def point(self, at: Pointed, *, only: bool = False) -> None:
+        """Stand where another picture pointed, as far as this one has it; of a table `only` what
+        was pointed at is shown. Before its figure was read this waits for it.
         """
-        if not at:
-            return
         if self.choice is None or self.drawn is None:
-            self._waiting = dict(at)
+            self._waiting = dict(at), only
             return
+        names = {k: str(v) for k, v in at.items() if v is not None}
+        narrow = {self.view.word(k): v for k, v in names.items()} if only else {}
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._draw(self.drawn)
         choice, ranges = self.choice, self.drawn.catalogue
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
             if selector in at and at[selector] in offered:
                 choice = replace(choice, **{selector: at[selector]})
-        self.figure.seek({k: str(v) for k, v in at.items() if v is not None}, self._axes)
+        words = names if self._axes else {self.view.word(k): v for k, v in names.items()}
+        self.figure.seek(words, self._axes)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
 
@@ -143,7 +158,7 @@ class Pane(Vertical):
     @property
     def spec(self) -> MetricSpec | None:
         """The declaration of the measure shown; a table shows none in particular."""
-        if self.choice is None or self.view.kind == "table":
+        if self.choice is None or self.view.tabulate is not None:
             return None
         return self.analysis.metric(self.choice.measure)
 
@@ -154,14 +169,20 @@ class Pane(Vertical):
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
         self.choice, self.drawn = drawn.choice, drawn
-        self.figure.show(drawn.figure)
+        self._draw(drawn)
         self.query_one("#selected", Row).renew()
         finding = self.query_one(".finding", Static)
         words = self._finding(drawn.figure)
         finding.display = bool(words)
         finding.update(Content(words))
-        waiting, self._waiting = self._waiting, {}
-        self.point(waiting)
+        (at, only), self._waiting = self._waiting, ({}, False)
+        if at:
+            self.point(at, only=only)
+
+    def _draw(self, drawn: Drawn) -> None:
+        figure = drawn.figure
+        table = isinstance(figure, Table)
+        self.figure.show(narrowed(figure, self._narrow) if table else figure)
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
@@ -198,8 +219,14 @@ class Pane(Vertical):
         spot = self.figure.spot()
         if spot is not None and self.choice is not None:
             empty = self.spec.empty if self.spec else ""
-            self.app.copy_to_clipboard(copied(spot, self.choice.measure, empty))
+            self.app.copy_to_clipboard(copied(spot, self._measure, empty))
             self.notify("Copied.", timeout=2, markup=False)
+
+    @property
+    def _measure(self) -> str:
+        """What the values of the figure are called."""
+        figure = self.drawn.figure if self.drawn is not None else None
+        return "" if figure is None or isinstance(figure, Table) else figure.measure
 
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
@@ -258,7 +285,7 @@ class Pane(Vertical):
             short = fitted(words, min(len(words), share)).rstrip()
             where += [(f"{name} ", "$muted"), (f"{short}  ", "bold")]
         empty = self.spec.empty if self.spec else ""
-        value = value_of(spot, self.choice.measure, empty)
+        value = value_of(spot, self._measure, empty)
         first = Content.assemble(*where, (plain(value), "bold $accent"))
         second = Content.assemble((plain("  ·  ".join(beside(spot))), ""))
         return Content("\n").join([_cut(first, width), _cut(second, width)])

@@ -21,7 +21,7 @@ from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import Where, actions, bindings
 from app.tui.memory import Memory, Place
-from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.screens.control import ask_to_cancel, resume, write
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, tabs_line
@@ -33,6 +33,22 @@ from storage.runs import RunSummary
 
 ROOMY = 75
 """Cells across that a picture should have before another stands beside it."""
+
+FOLDER = "tauscope-exports"
+CLIPS = (
+    ("v", "the value, in words", "value"),
+    ("r", "its row as CSV", "row"),
+    ("c", "the whole table as CSV", "csv"),
+    ("m", "the whole table as Markdown", "md"),
+)
+FILES = (
+    ("s", "this figure as SVG", "svg"),
+    ("p", "this figure as PNG", "png"),
+    ("t", "this figure as text", "txt"),
+    ("c", "its values as CSV", "csv"),
+    ("m", "its values as Markdown", "md"),
+    ("a", "all of the run, in every format", "run"),
+)
 
 SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
@@ -280,6 +296,8 @@ class RunScreen(Screen[None]):
             return pane is not None and action in pane.offered()
         if action == "select":
             return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
+        if action == "clip":
+            return pane is not None and pane.drawn is not None
         if action == "drill":
             return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:
@@ -361,6 +379,31 @@ class RunScreen(Screen[None]):
                 if target.path == path:
                     return tab, target
         return None
+
+    def action_clip(self) -> None:
+        """Ask what of this picture is wanted on the clipboard."""
+        from app.tui.screens.pick import PickScreen
+
+        pane = self.pane
+        if pane is not None and pane.drawn is not None:
+            self.app.push_screen(
+                PickScreen("copy", CLIPS), lambda got: pane.clip(got[0]) if got else None
+            )
+
+    def action_export(self) -> None:
+        """Ask what of this picture or run is wanted as a file, and where."""
+        from app.tui.screens.pick import PickScreen
+
+        pane = self.pane
+        table = pane is not None and pane.view.kind == "table"
+        offers = FILES if pane is not None and pane.drawn is not None else FILES[-1:]
+        offers = tuple(o for o in offers if not (table and o[2] in ("svg", "png")))
+
+        def picked(got: tuple[str, str] | None) -> None:
+            if got is not None:
+                write(self, self.source, self.run_id, pane, *got)
+
+        self.app.push_screen(PickScreen("export", offers, FOLDER), picked)
 
     def action_back(self) -> None:
         """Go back to where the picture was opened from, else to the runs, remembering where."""

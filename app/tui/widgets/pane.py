@@ -27,7 +27,7 @@ from app.tui.widgets.figure import FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView, narrowed
-from core.figures import Figure, Table
+from core.figures import Figure, Lines, Table
 from core.measurement import MetricSpec
 from core.registry import Analysis
 from core.views import (
@@ -233,6 +233,31 @@ class Pane(Vertical):
         """The coordinates that the figure is laid out by, if it is by coordinates at all."""
         made = self.view.place is not None or self.view.tabulate is not None
         return () if made else self.view.laid_out
+
+    def clip(self, what: str) -> None:
+        """Copy the value in words, its row, or all values as `csv` or `md`."""
+        from app.export.clippings import as_csv, as_markdown, clipping
+
+        if self.drawn is None or self.figure.spot() is None:
+            return
+        if what == "value":
+            self.figure.action_copy()
+            return
+        figure = self.drawn.figure
+        whole = clipping(narrowed(figure, self._narrow) if isinstance(figure, Table) else figure)
+        clip = whole.row(self._row_names(figure)) if what == "row" else whole
+        self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
+        self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
+
+    def _row_names(self, figure: Figure) -> list[str]:
+        """What the row under the cursor begins with."""
+        at = self.figure.at(self.figure.cursor)
+        if isinstance(figure, Lines):
+            return [at.get(2, ""), at[0]]
+        if isinstance(figure, Table):
+            row = self.figure.table.rows[self.figure.cursor[0]]
+            return [str(value) for value in row]
+        return [at[0]]
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
         if self.choice is None or self.drawn is None:

@@ -101,6 +101,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
     _action("run", "export", "X", "X", "export", "Write this picture or the run to files", 12),
+    _action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
     _action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
     _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),

@@ -380,6 +380,26 @@ class RunScreen(Screen[None]):
                     return tab, target
         return None
 
+    def action_jump(self) -> None:
+        """Put a letter on every tab and picture, and go to the one that is pressed."""
+        from app.tui.screens.jump import JumpScreen, Target
+
+        tabs = self.query_one("#tabs", Row)
+        found = [Target(x, tabs.region.y, action) for x, action in tabs.acts()]
+        for at, pane in enumerate(self._panes()):
+            if pane.region:
+                found.append(Target(pane.region.x, pane.region.y, f"screen.pick({at})"))
+
+        async def picked(action: str | None) -> None:
+            if action is not None:
+                await self.run_action(action)
+
+        self.app.push_screen(JumpScreen(found), picked)
+
+    def action_pick(self, number: int) -> None:
+        """Go to a picture of this tab."""
+        self._choose(self._panes()[number])
+
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""
         from app.tui.screens.pick import PickScreen

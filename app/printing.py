@@ -135,22 +135,22 @@ def print_comparison(
 
     columns, colour = width(), colourful()
     for name, run in zip(NAMES, (first, second), strict=True):
-        _print_words(f"{name}  {run.name} · run {run.id} · {run.status}", columns, bold=colour)
-    _print_words(CAPTION, columns)
+        print_words(f"{name}  {run.name} · run {run.id} · {run.status}", columns, bold=colour)
+    print_words(CAPTION, columns)
     for analysis in analyses:
         for view, made in pairs(db, first.id, second.id, analysis, by_depth=by_depth):
             print()
-            _print_words(view.title, columns, bold=colour)
+            print_words(view.title, columns, bold=colour)
             figures = [*made.figures]
             if made.difference is not None:
                 figures.append(made.difference.figure)
             for name, figure in zip((*NAMES, ""), figures, strict=False):
                 if name:
-                    _print_words(name, columns, bold=colour)
+                    print_words(name, columns, bold=colour)
                 _print_chart(draw(figure, view.kind, width=columns, height=20, colour=colour))
             for words in (made.told, *(f"Note: {note}." for note in made.notes)):
                 if words:
-                    _print_words(words, columns)
+                    print_words(words, columns)
 
 
 def measured(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> list[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Screens: runs.py, run.py, start.py, help.py, confirm.py. Each a thin layer over widgets."""
+"""Screens: runs, one run, a new study, help, and small questions. Thin layers over widgets."""

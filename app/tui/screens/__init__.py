@@ -1,1 +1,1 @@
-"""Screens: runs, one run, a new study, help, and small questions. Thin layers over widgets."""
+"""Screens: runs, one run, two compared, a new study, help, small questions; thin over widgets."""

@@ -13,6 +13,7 @@ comparing.py    two runs held against each other
 printing.py     what goes to stdout
 narration.py    what goes to stderr
 doctor.py       what is found on this machine
+config.py       the user's own settings
 environment.py  versions and settings of a run
 gauge.py        how busy this host and its GPUs are
 text.py         text from outside, made harmless

@@ -437,7 +437,7 @@ def gc(
 
 @cli.command()
 def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
-    """Say what tauscope finds here: versions, devices, terminal, database."""
+    """Say what tauscope finds here: versions, devices, terminal, settings, database."""
     from app.doctor import examine
     from app.printing import print_json, print_table
 

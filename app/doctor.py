@@ -1,4 +1,4 @@
-"""What `tauscope doctor` finds out: versions, devices, the terminal, the database, caches.
+"""What `tauscope doctor` finds out: versions, devices, the terminal, settings, database, caches.
 
 Each answer is found by itself: one that fails says so and keeps no other back. Torch is asked in
 a process of its own, which may fail or hang without us.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app import wording
+from app import config, wording
 from app.environment import offline, versions
 from core.errors import TauscopeError
 from storage.database import open_database, path_of
@@ -40,6 +40,7 @@ def examine(url: str | None) -> dict[str, Answers]:
         "versions": {"python": platform.python_version(), **versions()},
         "devices": _devices(),
         "terminal": _terminal(),
+        "settings": _settings(),
         "database": _database(url),
         "models": _models(),
     }
@@ -89,6 +90,16 @@ def _colours() -> str:
     if term in ("", "dumb"):
         return "none"
     return "256 (COLORTERM=truecolor gives more, if yours can)" if "256" in term else "16"
+
+
+def _settings() -> Answers:
+    """The user's own file, whether or not there is one, and what is wrong with it."""
+    file = config.path()
+    try:
+        config.read(file)
+    except TauscopeError as error:
+        return {"file": str(file), "state": f"can't be used: {error.title} {error.hint}".strip()}
+    return {"file": str(file), "state": "readable" if file.exists() else "not made yet"}
 
 
 def _database(url: str | None) -> Answers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.figures import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series, Table
+from core.figures import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.measurement import Measurement, MetricSpec
 from core.views import (
     Arrays,
@@ -47,18 +47,10 @@ def figure(
     wanted = query(view, choice, catalogue)
     own = [row for row in rows if wanted.matches(row)]
     if view.tabulate is not None:
-        return _table(view, choice, own, catalogue, arrays)
+        asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(own), arrays=arrays)
+        return view.tabulate(asked)
     made = _MADE[view.kind](view, choice, own, catalogue, spec)
     return made if view.marks is None else view.marks(made)
-
-
-def _table(
-    view: View, choice: Choice, rows: list[Measurement], catalogue: Catalogue, arrays: Arrays
-) -> Table:
-    assert view.tabulate is not None
-    return view.tabulate(
-        Tabulation(choice=choice, catalogue=catalogue, rows=tuple(rows), arrays=arrays)
-    )
 
 
 def _lines(

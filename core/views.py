@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from core.figures import Figure, Table
+from core.figures import Figure, Lines, Table
 from core.measurement import Measurement, MetricSpec
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class View:
              another, both steppable. `group` tells kinds of points apart by their names
     table:   whatever `tabulate` makes of measurements and arrays, in one of `orders`
 
+    Curves too may be made by `tabulate`, where their values are in arrays. `drill` is the view that
+    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
+
     `measures` are the metrics the user may switch between, first = default; none: whatever the
     run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
     to the metric that holds its corrected p value. `finding`
@@ -114,8 +117,9 @@ class View:
     y_guides: tuple[float, ...] = ()
     marks: Callable[[Any], Figure] | None = None
     mark_name: str = ""
-    tabulate: Callable[[Tabulation], Table] | None = None
+    tabulate: Callable[[Tabulation], Table | Lines] | None = None
     orders: tuple[str, ...] = ()
+    drill: str = ""
 
     @property
     def axes(self) -> tuple[Coordinate, Coordinate]:
@@ -244,7 +248,7 @@ class Arrays(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tabulation:
-    """What a table is made of: the choice, the rows that its query asked for, and arrays."""
+    """What `tabulate` has to go on: the choice, the rows that its query asked for, and arrays."""
 
     choice: Choice
     catalogue: Catalogue
@@ -307,7 +311,7 @@ def options(
 
 def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Reading, ...]:
     """The readings that the chosen measure has, in the order of the key that switches them."""
-    if view.kind == "table":
+    if view.tabulate is not None:
         return ("raw",)
     if choice.measure in (view.excess or {}):
         return ("raw", "chance", "excess")

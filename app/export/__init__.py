@@ -9,6 +9,8 @@ report.py     findings, figures and warnings as Markdown
 page/         the same as one HTML page
 paper/        figures as SVG and PNG, for print
 numbers.py    the numbers behind a figure, as tables of text
+clippings.py  the values of a figure, as CSV or Markdown
+single.py     one figure as a file, in a process of its own
 sentences.py  chance and method of a figure in words
 origin.py     where a run's numbers come from
 files.py      a file that is written whole or not at all

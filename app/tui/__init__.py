@@ -5,6 +5,7 @@ keys.py      every action, once: feeds key bindings, the bottom line, the help a
 feed.py      what the screen of a run reads, and when
 source.py    what screens ask of the database
 steering.py  from one choice to the next: measures, readings, models, layers, modules
+memory.py    where the user was, from one start to the next
 standing.py  where a run stands, as a title
 readout.py   what is said of the value under the cursor
 theme.py     the colours

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from app import config as settings
+from app.config import Config
 from app.text import plain
 from app.tui import theme
-from app.tui.keys import ACTIONS, Where, bindings
+from app.tui.keys import ACTIONS, Where, actions, bindings, rebind
+from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import RunsScreen, Unreadable
 from app.tui.source import Source
 
@@ -26,6 +30,13 @@ class Explained(Protocol):
     def topics(self) -> Sequence[Topic]: ...
 
     def places(self) -> tuple[Where, ...]: ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A screen that says where it stands, for the next time."""
+
+    def placed(self, memory: Memory) -> Memory: ...
 
 
 BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
@@ -44,20 +55,28 @@ class TauscopeApp(App[str | None]):
     CommandPalette > Vertical { width: 80; max-width: 96%; }
     """
 
-    def __init__(self, db_url: str | None) -> None:
+    def __init__(
+        self, db_url: str | None, config: Config | None = None, remembered: Path | None = None
+    ) -> None:
+        """`remembered` is the file that says where the user was; None: nothing is kept."""
         super().__init__()
+        self.config = config or Config()
+        self.remembered = remembered
+        self.memory = recall(remembered)
         self.source = Source(db_url)
         bare = self.console.color_system == "standard"
         for each in (theme.DARK, theme.LIGHT):
             self.register_theme(theme.bare(each) if bare else each)
-        self.theme = theme.DARK.name
+        self.theme = {"dark": theme.DARK, "light": theme.LIGHT}[self.config.theme].name
+        rebind(self.config.keys)
+        self.set_keymap(self.config.keys)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that our own styles name, for any theme."""
         return dict(theme.DARK.variables)
 
     def on_mount(self) -> None:
-        self.push_screen(RunsScreen(self.source))
+        self.push_screen(RunsScreen(self.source, self.memory))
 
     def on_unreadable(self, message: Unreadable) -> None:
         """Leave with the reason when the database can't be opened at all."""
@@ -80,14 +99,27 @@ class TauscopeApp(App[str | None]):
         """Dark or light."""
         self.theme = theme.other(self.theme)
 
+    def remember(self, memory: Memory) -> None:
+        """Keep where the user was, here and for the next start."""
+        self.memory = memory
+        keep(memory, self.remembered)
+
     def action_leave(self) -> None:
-        """Leave. Workers go on."""
+        """Leave, and remember where. Workers go on."""
+        for screen in self.screen_stack:
+            if isinstance(screen, Placed):
+                self.memory = screen.placed(self.memory)
+        self.remember(self.memory)
         self.exit(None)
+
+    async def action_quit(self) -> None:
+        """Textual's own key for leaving."""
+        self.action_leave()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""
         focused = screen.focused
-        for action in ACTIONS:
+        for action in actions(*get_args(Where)):
             owner = {"app": self, "figure": focused}.get(action.where, screen)
             name, _, rest = action.name.partition("(")
             if owner is None or name in BY_HAND or not _has(owner, action.id):
@@ -104,8 +136,16 @@ class TauscopeApp(App[str | None]):
 
 
 def run(db_url: str | None) -> None:
-    """Open the workstation on a database (None: the user's own)."""
-    trouble = TauscopeApp(db_url).run()
+    """Open the workstation on a database (None: the user's own), with the user's settings.
+
+    Raises StudyError where those are wrong.
+    """
+    from storage.database import path_of
+
+    config = settings.read()
+    settings.check_keys(config, [action.id for action in ACTIONS])
+    remembered = path_for(path_of(db_url))
+    trouble = TauscopeApp(db_url, config, remembered).run()
     if trouble:
         sys.exit(plain(trouble))
 

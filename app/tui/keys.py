@@ -1,13 +1,14 @@
 """Every action of the workstation, once. Feeds bindings, the bottom line, help and the palette.
 
-Each action has an id, so that a user's key map can rebind it. Plain letters only: function keys
+Each action has an id, by which a user's settings rebind it. Plain letters only: function keys
 and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from textual.binding import Binding, BindingType
 
@@ -91,11 +92,23 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     _action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
+    _action(
+        "run",
+        "drill",
+        "enter",
+        "enter",
+        "behind",
+        "Open what lies behind the value here",
+        11,
+    ),
+    _action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
+    _action("run", "export", "X", "X", "export", "Write this picture or the run to files", 12),
+    _action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
     _action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
     _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
     _action("run", "resume", "r", "r", "resume", "Resume this run if it ended early"),
-    _action("run", "back", "escape,b", "esc b", "back", "Go back to the list of runs", 15),
+    _action("run", "back", "escape,b", "esc b", "back", "Go back to where you came from", 15),
     _action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
     _action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),
     _action("figure", "move(0, -1)", "up,k", "↑ k", "up", "Move the cursor up, or a series back"),
@@ -114,7 +127,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
 )
 
-_OF_ONE_RUN = ("zoom", "cancel", "resume")
+_OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "clip", "export", "jump")
 ACTIONS += (
     _action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
     _action("compare", "side", "s", "s", "side", "The other run", 2),
@@ -128,12 +141,46 @@ ACTIONS += (
         if action.where == "run" and action.name not in _OF_ONE_RUN
     ),
 )  # fmt: skip
-"""Comparing has the keys of one run, but for those that act on the run itself."""
+"""Comparing has the keys of one run, but for those that act on the run itself or lead elsewhere."""
+
+
+_REBOUND: dict[str, str] = {}
+"""The keys that the user gave to actions. There is one user to a process."""
+
+
+def rebind(keys: Mapping[str, str]) -> None:
+    """Have these actions written with the user's own keys from now on, all others with ours.
+
+    Raises StudyError where one key would then do two things in one place.
+    """
+    from core.errors import StudyError
+
+    taken: dict[tuple[str, str], str] = {}
+    for action in ACTIONS:
+        for key in keys.get(action.id, action.keys).split(","):
+            for place in _LAYERS.get(action.where, (action.where,)):
+                other = taken.setdefault((place, key.strip()), action.id)
+                if other != action.id and {other, action.id} & keys.keys():
+                    raise StudyError(
+                        f"The key '{key.strip()}' would be both {other} and {action.id}.",
+                        hint="Give one of them another key in the settings.",
+                    )
+    _REBOUND.clear()
+    _REBOUND.update(keys)
 
 
 def actions(*places: Where) -> tuple[Action, ...]:
-    """The actions of these places, in the order of the registry."""
-    return tuple(action for action in ACTIONS if action.where in places)
+    """The actions of these places, in the order of the registry, with the keys of the user."""
+    return tuple(_own(action) for action in ACTIONS if action.where in places)
+
+
+def _own(action: Action) -> Action:
+    keys = _REBOUND.get(action.id)
+    return action if keys is None else replace(action, shown=keys.replace(",", " "))
+
+
+_LAYERS = {"figure": ("run", "compare"), "app": tuple(w for w in get_args(Where) if w != "figure")}
+"""The places in whose keys those of another place come to act as well."""
 
 
 def bindings(where: Where) -> list[BindingType]:

@@ -448,6 +448,7 @@ ANALYSIS = Analysis(
             opens={"setting": FIRST},
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
+            drill="table",
             finding=findings.of_drops,
         ),
         View(
@@ -463,6 +464,7 @@ ANALYSIS = Analysis(
             opens={"setting": FIRST},
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "setting": "selection"},
+            drill="table",
             finding=findings.of_drops,
         ),
         View(
@@ -474,6 +476,7 @@ ANALYSIS = Analysis(
             free=("model", "reference", "task", "setting", "metric_of"),
             tabulate=score_tables.drops,
             orders=score_tables.DROP_ORDERS,
+            names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
             finding=findings.of_drop_table,
         ),
     ),

@@ -266,6 +266,7 @@ ANALYSIS = Analysis(
             title="Activated neurons by layer",
             caption="A line a model, the base among them: the share of neurons active at a token.",
             measures=("activated_percent",),
+            drill="neurons",
             finding=findings.of_activation,
         ),
         View(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core import chance, findings, intervals
+from core import chance, findings, intervals, spectra
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF, groups
 from core.registry import Analysis, Parameters
@@ -387,6 +387,7 @@ ANALYSIS = Analysis(
             excess=_EXCESS,
             reading="excess",
             selectors=("model",),
+            drill="spectrum",
             finding=findings.of_alignment,
         ),
         View(
@@ -397,6 +398,18 @@ ANALYSIS = Analysis(
             measures=("two_sided_excess", "write_excess", "read_excess", "gain", "new_energy"),
             panels=("attention", "mlp"),
             finding=findings.of_attention_against_mlp,
+        ),
+        View(
+            key="spectrum",
+            kind="curves",
+            title="One matrix by rank",
+            caption="The base's singular values, and how much of Δ lies in its first k directions.",
+            measures=("two_sided",),
+            selectors=("model", "layer", "module"),
+            opens={"layer": 0},
+            only={"module": lambda name: name in GROUP_OF},
+            tabulate=spectra.of_alignment,
+            finding=findings.of_nothing,
         ),
     ),
 )  # fmt: skip

@@ -243,6 +243,7 @@ ANALYSIS = Analysis(
             caption="A line a tuned model: how far the patterns of a document lie from the base's.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),
             fixed={"reference": BASE},
+            drill="activation:neurons",
             finding=findings.of_distances,
         ),
         View(

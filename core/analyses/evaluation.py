@@ -184,6 +184,7 @@ ANALYSIS = Analysis(
             columns="task",
             selectors=("metric_of",),
             fixed={"reference": BASE},
+            drill="table",
             finding=findings.of_differences,
         ),
     ),

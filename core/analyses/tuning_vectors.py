@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import chance, findings
+from core import chance, findings, spectra
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF
 from core.registry import Analysis, Parameters
@@ -305,7 +305,20 @@ ANALYSIS = Analysis(
                 "rounding_share",
             ),
             selectors=("model",),
+            drill="spectrum",
             finding=findings.of_largest,
+        ),
+        View(
+            key="spectrum",
+            kind="curves",
+            title="One update by rank",
+            caption="The singular values of Δ, and how much of its energy the first k hold.",
+            measures=("stable_rank",),
+            selectors=("model", "layer", "module"),
+            opens={"layer": 0},
+            only={"module": lambda name: name in GROUP_OF},
+            tabulate=spectra.of_update,
+            finding=findings.of_nothing,
         ),
     ),
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Screens: runs.py, run.py, start.py, help.py, confirm.py. Each a thin layer over widgets."""
+"""Screens: runs, one run, two compared, a new study, help, small questions; thin over widgets."""

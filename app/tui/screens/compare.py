@@ -380,10 +380,11 @@ def _named(shared: Shared) -> list[tuple[str, list[str]]]:
 
 
 def _follow(side: Side, moved: Side) -> None:
-    """Put the cursor of one side where that of another stands, if it has that place."""
-    if side.drawn is None or moved.drawn is None or not side.figure.filled():
-        return
-    spot = moved.figure.spot()
-    place = side.figure.place_of(spot) if spot is not None else None
-    if place is not None:
-        side.figure.cursor = place
+    """Put the cursor of one side where that of another stands, if it has that place.
+
+    Aligned figures have the same axes; of scatters and tables one may lack what the other has.
+    """
+    if all(each.drawn is not None and each.figure.filled() for each in (side, moved)):
+        place = side.figure.place_of(moved.figure.at(moved.figure.cursor))
+        if place is not None:
+            side.figure.cursor = place

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -20,12 +20,13 @@ from app.gauge import Gauge
 from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import Where, actions, bindings
-from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.memory import Memory, Place
+from app.tui.screens.control import ask_to_cancel, resume, write
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
-from app.tui.widgets.pane import Pane
+from app.tui.widgets.pane import Pane, Pointed
 from core.registry import Analysis
 from core.views import COORDINATES, Selector
 from storage.runs import RunSummary
@@ -33,7 +34,35 @@ from storage.runs import RunSummary
 ROOMY = 75
 """Cells across that a picture should have before another stands beside it."""
 
+FOLDER = "tauscope-exports"
+CLIPS = (
+    ("v", "the value, in words", "value"),
+    ("r", "its row as CSV", "row"),
+    ("c", "the whole table as CSV", "csv"),
+    ("m", "the whole table as Markdown", "md"),
+)
+FILES = (
+    ("s", "this figure as SVG", "svg"),
+    ("p", "this figure as PNG", "png"),
+    ("t", "this figure as text", "txt"),
+    ("c", "its values as CSV", "csv"),
+    ("m", "its values as Markdown", "md"),
+    ("a", "all of the run, in every format", "run"),
+)
+
+SHARED = ("model", "layer")
+"""What is pointed at in one picture is pointed at in the others too."""
+
 SELECTORS = (*COORDINATES, "against")
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An application that keeps where its screens stood."""
+
+    memory: Memory
+
+    def remember(self, memory: Memory) -> None: ...
 
 
 class RunScreen(Screen[None]):
@@ -54,7 +83,8 @@ class RunScreen(Screen[None]):
     RunScreen.-zoomed .tab > Pane.-chosen { display: block; border-left: none; }
     """
 
-    def __init__(self, source: Source, run_id: str) -> None:
+    def __init__(self, source: Source, run_id: str, before: Place | None = None) -> None:
+        """`before` is where this screen stood the last time."""
         super().__init__()
         self.source = source
         self.run_id = run_id
@@ -66,7 +96,11 @@ class RunScreen(Screen[None]):
         self.gauge = Gauge()
         self._stale = False
         self._built = False
-        self._wanted = 0
+        self._wanted: int | None = None
+        self._before = before or Place(run=run_id)
+        self._pointed: Pointed = {}
+        self._trail: list[tuple[int, Pane]] = []
+        """The tabs and panes from which what lies behind a value was opened."""
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -109,12 +143,32 @@ class RunScreen(Screen[None]):
         for number, analysis in enumerate(self.analyses):
             views = self.source.views(run, analysis)
             panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
-            if panes:
-                panes[0].add_class("-chosen")
+            last = self._before.chosen.get(analysis.name)
+            for pane in panes:
+                pane.restore(self._before.stands.get(pane.path))
+            for pane in [p for p in panes if p.view.key == last][:1] or panes[:1]:
+                pane.add_class("-chosen")
             await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
         await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
         self._built = True
-        self._go(min(self._wanted, len(self.analyses)))
+        names = [analysis.name for analysis in self.analyses]
+        if self._wanted is None and self._before.stands:
+            last = self._before.tab
+            self._wanted = len(names) if not last else names.index(last) if last in names else 0
+        self._go(min(self._wanted or 0, len(names)))
+
+    def placed(self, memory: Memory) -> Memory:
+        """Where this screen stands, for the next time."""
+        if not self._built:
+            return memory
+        panes = list(self.query(Pane))
+        place = Place(
+            run=self.run_id,
+            tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
+            chosen={p.analysis.name: p.view.key for p in panes if p.has_class("-chosen")},
+            stands={pane.path: pane.stand() for pane in panes},
+        )
+        return memory.model_copy(update={"place": place, "selected": self.run_id})
 
     def _measure(self, run: RunSummary) -> None:
         """Say how busy this host is while the run is running on it."""
@@ -160,12 +214,18 @@ class RunScreen(Screen[None]):
         return next((pane for pane in self._panes() if pane.has_class("-chosen")), None)
 
     def _choose(self, pane: Pane) -> None:
-        for other in self._panes():
-            other.set_class(other is pane, "-chosen")
+        self._note()
+        self._trail.clear()
+        pane.point(self._pointed)
+        self._mark(pane)
         self._gather()
         self._renew()
         pane.figure.focus()
         self.query_one("#keys", Row).renew()
+
+    def _mark(self, pane: Pane) -> None:
+        for other in self._panes():
+            other.set_class(other is pane, "-chosen")
 
     def _gather(self) -> None:
         """Mark the panes that show beside the chosen one, as many as have room."""
@@ -181,8 +241,23 @@ class RunScreen(Screen[None]):
         """More or fewer pictures have room."""
         self._gather()
 
+    def _note(self) -> None:
+        """Remember what was pointed at, for the pictures that are gone to from here."""
+        if self.pane is not None:
+            self._pointed |= {k: v for k, v in self.pane.pointed().items() if k in SHARED}
+
     def _go(self, tab: int) -> None:
+        self._note()
+        self._trail.clear()
+        self._show(tab)
+        if self.pane is not None:
+            self.pane.point(self._pointed)
+
+    def _show(self, tab: int, chosen: Pane | None = None) -> None:
+        """Have a tab on the screen, and one of its panes chosen."""
         self.tab = tab
+        if chosen is not None:
+            self._mark(chosen)
         self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._gather()
         self._renew()
@@ -221,6 +296,10 @@ class RunScreen(Screen[None]):
             return pane is not None and action in pane.offered()
         if action == "select":
             return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
+        if action == "clip":
+            return pane is not None and pane.drawn is not None
+        if action == "drill":
+            return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:
             several = len(self._panes()) > 1
             return several and (action == "view" or self.has_class("-wide"))
@@ -276,8 +355,84 @@ class RunScreen(Screen[None]):
         if self.run is not None:
             resume(self, self.source, self.run)
 
+    def action_drill(self) -> None:
+        """Open what lies behind the value at the cursor, with the same coordinates."""
+        behind, pane = self._behind(), self.pane
+        if behind is None or pane is None:
+            return
+        at = pane.here()
+        self._trail.append((self.tab, pane))
+        self._pointed |= {k: v for k, v in at.items() if k in SHARED}
+        tab, target = behind
+        self._show(tab, target)
+        target.point(at, only=True)
+
+    def _behind(self) -> tuple[int, Pane] | None:
+        """The tab and the pane that the chosen one leads to, if the run has it."""
+        pane = self.pane
+        if pane is None or not pane.view.drill:
+            return None
+        name, _, key = pane.view.drill.rpartition(":")
+        path = f"{name or pane.analysis.name}:{key}"
+        for tab in range(len(self.analyses)):
+            for target in self.query(f"#tab-{tab} Pane").results(Pane):
+                if target.path == path:
+                    return tab, target
+        return None
+
+    def action_jump(self) -> None:
+        """Put a letter on every tab and picture, and go to the one that is pressed."""
+        from app.tui.screens.jump import JumpScreen, Target
+
+        tabs = self.query_one("#tabs", Row)
+        found = [Target(x, tabs.region.y, action) for x, action in tabs.acts()]
+        for at, pane in enumerate(self._panes()):
+            if pane.region:
+                found.append(Target(pane.region.x, pane.region.y, f"screen.pick({at})"))
+
+        async def picked(action: str | None) -> None:
+            if action is not None:
+                await self.run_action(action)
+
+        self.app.push_screen(JumpScreen(found), picked)
+
+    def action_pick(self, number: int) -> None:
+        """Go to a picture of this tab."""
+        self._choose(self._panes()[number])
+
+    def action_clip(self) -> None:
+        """Ask what of this picture is wanted on the clipboard."""
+        from app.tui.screens.pick import PickScreen
+
+        pane = self.pane
+        if pane is not None and pane.drawn is not None:
+            self.app.push_screen(
+                PickScreen("copy", CLIPS), lambda got: pane.clip(got[0]) if got else None
+            )
+
+    def action_export(self) -> None:
+        """Ask what of this picture or run is wanted as a file, and where."""
+        from app.tui.screens.pick import PickScreen
+
+        pane = self.pane
+        table = pane is not None and pane.view.kind == "table"
+        offers = FILES if pane is not None and pane.drawn is not None else FILES[-1:]
+        offers = tuple(o for o in offers if not (table and o[2] in ("svg", "png")))
+
+        def picked(got: tuple[str, str] | None) -> None:
+            if got is not None:
+                write(self, self.source, self.run_id, pane, *got)
+
+        self.app.push_screen(PickScreen("export", offers, FOLDER), picked)
+
     def action_back(self) -> None:
-        """Go back to the runs."""
+        """Go back to where the picture was opened from, else to the runs, remembering where."""
+        if self._trail:
+            self._show(*self._trail.pop())
+            return
+        app = self.app
+        if isinstance(app, Remembering):
+            app.remember(self.placed(app.memory))
         self.dismiss(None)
 
     # Rows

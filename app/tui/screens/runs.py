@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from app import wording
 from app.tui.keys import actions, bindings
+from app.tui.memory import Memory
 from app.tui.screens.control import ask_to_cancel, ask_to_delete, resume
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
@@ -77,9 +78,10 @@ class RunsScreen(Screen[None]):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, RunsScreen.Polled)
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, memory: Memory) -> None:
         super().__init__()
         self.source = source
+        self._before = memory
         self.snapshot: Snapshot | None = None
         self._reading = False
         self._shown = Content("")
@@ -88,11 +90,11 @@ class RunsScreen(Screen[None]):
         yield Row(self._title, id="title")
         yield RunList(id="runs")
         yield Static("", id="detail", markup=False)
-        yield Input(placeholder="show only runs that contain…", id="filter")
+        yield Input(self._before.filter, "show only runs that contain…", id="filter")
         yield Row(self._keys, id="keys")
 
     def on_mount(self) -> None:
-        self.query_one("#filter").display = False
+        self.query_one("#filter").display = bool(self._before.filter)
         self.query_one(RunList).empty = "Reading the database…"
         self.query_one(RunList).focus()
         self.set_interval(POLL, self._poll)
@@ -129,6 +131,14 @@ class RunsScreen(Screen[None]):
         self.snapshot = Snapshot(runs, new.trouble)
         if not same or running:
             self._fill()
+        if old is None:
+            self.query_one(RunList).select(self._before.selected)
+
+    def placed(self, memory: Memory) -> Memory:
+        """The filter, and the run that the selection is on."""
+        run = self.query_one(RunList).current
+        word = self.query_one("#filter", Input).value
+        return memory.model_copy(update={"filter": word, "selected": run.id if run else ""})
 
     def _fill(self) -> None:
         listing = self.query_one(RunList)
@@ -196,7 +206,9 @@ class RunsScreen(Screen[None]):
         """Show one run."""
         from app.tui.screens.run import RunScreen
 
-        self.app.push_screen(RunScreen(self.source, run_id))
+        memory = getattr(self.app, "memory", self._before)
+        known = memory.place if memory.place and memory.place.run == run_id else None
+        self.app.push_screen(RunScreen(self.source, run_id, known))
 
     def action_mark(self) -> None:
         """Mark the selected run to be compared, or unmark it."""

@@ -99,6 +99,17 @@ class Row(Static):
                 self._shown = made
                 self.update(made)
 
+    def acts(self) -> list[tuple[int, str]]:
+        """Where words begin that stand for an action, and the action."""
+        found: dict[str, int] = {}
+        x = 0
+        for segment in self.render_line(0):
+            action = segment.style.meta.get(ACT) if segment.style else None
+            if action:
+                found.setdefault(action, x)
+            x += segment.cell_length
+        return [(x, action) for action, x in found.items()]
+
     async def on_click(self, event: events.Click) -> None:
         """Do what the words under the mouse stand for."""
         action = event.style.meta.get(ACT)

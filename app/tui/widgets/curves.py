@@ -14,7 +14,7 @@ from app.charts.legends import series_legend, series_of
 from app.charts.lines import Line, difference, replaced
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Place
+from app.tui.widgets.figure import FigureView, Names, Place, index_of
 from core.figures import Cell, Lines, Series
 
 
@@ -111,15 +111,22 @@ class CurvesView(FigureView):
             where.append((self.lines.panel_name, self.lines.panels[panel].title))
         return Spot(tuple(where), _cell(series, x))
 
-    def place_of(self, spot: Spot) -> Place | None:
-        series, x, *panel = (value for _, value in spot.coordinates)
-        names = self.lines.x_names
-        xs = [names[each] if names else str(each) for each in self._xs()]
-        for at, (number, own) in enumerate(self._stops()):
-            title = self.lines.panels[number].title
-            if x in xs and own.name == series and panel == ([title] if title else []):
-                return at, xs.index(x)
-        return None
+    def at(self, cursor: Place) -> Names:
+        panel, series = self._stops()[cursor[0]]
+        x, names = self._xs()[cursor[1]], self.lines.x_names
+        found: Names = {0: names[x] if names else str(x), 1: series.name}
+        if self.lines.panels[panel].title:
+            found[2] = self.lines.panels[panel].title
+        return found
+
+    def place_of(self, names: Names) -> Place | None:
+        stops, xs = self._stops(), self._xs()
+        panel, series = stops[self.cursor[0]]
+        titles = [each.title for each in self.lines.panels]
+        wanted = index_of(names.get(2), titles, panel), names.get(1, series.name)
+        stop = index_of(wanted, [(p, s.name) for p, s in stops], self.cursor[0])
+        shown = [self.lines.x_names[x] if self.lines.x_names else str(x) for x in xs]
+        return stop, index_of(names.get(0), shown, self.cursor[1])
 
     def clamped(self, cursor: Place) -> Place:
         stops, xs = len(self._stops()), len(self._xs())

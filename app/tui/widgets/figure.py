@@ -5,7 +5,7 @@ A kind of figure says how it is laid out, how one row is drawn, and where its cu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +24,7 @@ from app.tui.readout import Spot
 from core.figures import Figure
 
 Place = tuple[int, int]
+Names = dict[int | str, str]
 
 COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""
@@ -60,7 +61,10 @@ class FigureView(Widget, can_focus=True):
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
         self._figure: Figure | None = None
+        self.by_hand = False
+        """Was the cursor ever moved by the user?"""
         self._opened = False
+        self._open_at: Place | None = None
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
 
@@ -70,10 +74,26 @@ class FigureView(Widget, can_focus=True):
         self._laid_out = None
         if not self._opened and self.filled():
             self._opened = True
-            self.set_reactive(FigureView.cursor, self.opening())
+            self.set_reactive(FigureView.cursor, self._open_at or self.opening())
         self.set_reactive(FigureView.cursor, self.clamped(self.cursor))
         self.refresh()
         self.post_message(self.Moved(self))
+
+    def open_at(self, cursor: Place | None) -> None:
+        """Have the first figure shown with the cursor there."""
+        self._open_at = cursor
+
+    def seek(self, names: Mapping[str, str], axes: Sequence[str]) -> None:
+        """Move the cursor to what has these names, by coordinate; only as far as it has them.
+
+        `axes` are the coordinates that the figure is laid out by, in their order.
+        """
+        if self._figure is None or not self.filled():
+            return
+        wanted: Names = {i: names[c] for i, c in enumerate(axes) if c in names}
+        place = self.place_of(wanted if axes else dict(names))
+        if place is not None:
+            self.cursor = self.clamped(place)
 
     def spot(self) -> Spot | None:
         """Where the cursor stands."""
@@ -112,9 +132,13 @@ class FigureView(Widget, can_focus=True):
         """The coordinates and the cell at a place."""
         raise NotImplementedError
 
-    def place_of(self, spot: Spot) -> Place | None:
-        """The place with the coordinates of a spot in another figure, if there is one."""
-        return None
+    def at(self, cursor: Place) -> Names:
+        """The names of what stands at a place: by the number of an axis, or by coordinate."""
+        raise NotImplementedError
+
+    def place_of(self, names: Names) -> Place | None:
+        """The place of these names; what isn't named, or isn't there, stays where it is."""
+        raise NotImplementedError
 
     def opening(self) -> Place:
         """Where the cursor stands at first."""
@@ -193,6 +217,7 @@ class FigureView(Widget, can_focus=True):
     def action_move(self, dx: int, dy: int) -> None:
         """One step."""
         if self._figure is not None and self.filled():
+            self.by_hand = True
             self.cursor = self.clamped(self.moved(self.cursor, dx, dy))
 
     def action_ends(self, way: int) -> None:
@@ -213,6 +238,7 @@ class FigureView(Widget, can_focus=True):
         self._ready()
         place = self.place_at(event.x, event.y)
         if place is not None:
+            self.by_hand = True
             self.cursor = self.clamped(place)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -229,3 +255,8 @@ class FigureView(Widget, can_focus=True):
         if top != self.top:
             self.top = top
             self.scrolled()
+
+
+def index_of(name: str | None, among: Sequence[str], otherwise: int) -> int:
+    """Where a name stands among others; what isn't there leaves things as they are."""
+    return among.index(name) if name in among else otherwise

@@ -12,7 +12,7 @@ from app.charts import grids
 from app.charts.legends import grid_notes, scale_legend
 from app.charts.lines import Line, length
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Place
+from app.tui.widgets.figure import FigureView, Names, Place, index_of
 from core.figures import Grid
 
 FOLDED = 1.35
@@ -82,11 +82,15 @@ class GridView(FigureView):
         where = ((names[0], grid.rows[i]), (names[1], grid.columns[j]))
         return Spot(where, grid.cells[i][j])
 
-    def place_of(self, spot: Spot) -> Place | None:
-        row, column = (value for _, value in spot.coordinates)
-        if row not in self.grid.rows or column not in self.grid.columns:
-            return None
-        return self.grid.rows.index(row), self.grid.columns.index(column)
+    def at(self, cursor: Place) -> Names:
+        return {0: self.grid.rows[cursor[0]], 1: self.grid.columns[cursor[1]]}
+
+    def place_of(self, names: Names) -> Place | None:
+        i, j = self.cursor
+        return (
+            index_of(names.get(0), self.grid.rows, i),
+            index_of(names.get(1), self.grid.columns, j),
+        )
 
     def clamped(self, cursor: Place) -> Place:
         rows, columns = len(self.grid.rows), len(self.grid.columns)

@@ -6,7 +6,7 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -18,6 +18,7 @@ from app.charts.lines import fitted
 from app.figures import Drawn
 from app.text import plain
 from app.tui import steering
+from app.tui.memory import Stand, choice_of
 from app.tui.readout import beside, copied, value_of
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.bars import BarsView
@@ -25,11 +26,24 @@ from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
-from app.tui.widgets.table import TableView
-from core.figures import Figure
+from app.tui.widgets.table import TableView, narrowed
+from core.figures import Figure, Lines, Table
 from core.measurement import MetricSpec
 from core.registry import Analysis
-from core.views import Catalogue, Choice, Selector, View, default_choice
+from core.views import (
+    COORDINATES,
+    Catalogue,
+    Choice,
+    Coordinate,
+    Selector,
+    Value,
+    View,
+    default_choice,
+    options,
+)
+
+Pointed = dict[str, Value]
+"""What a picture points at: values by coordinate."""
 
 WIDGETS: dict[str, type[FigureView]] = {
     "curves": CurvesView,
@@ -68,6 +82,72 @@ class Pane(Vertical):
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
+        self._by_hand = False
+        self._waiting: tuple[Pointed, bool] = {}, False
+        self._narrow: dict[str, str] = {}
+        self._called = {view.word(c): c for c in COORDINATES}
+
+    @property
+    def path(self) -> str:
+        """The name of its view among all of a run."""
+        return f"{self.analysis.name}:{self.view.key}"
+
+    def stand(self) -> Stand:
+        """Where it stands, for the next time."""
+        choice = asdict(self.choice) if self.choice is not None else {}
+        shown = self.drawn is not None and self.figure.spot() is not None
+        return Stand(choice=choice, cursor=self.figure.cursor if shown else None)
+
+    def restore(self, stand: Stand | None) -> None:
+        """Open where it stood the last time, as far as that still exists."""
+        choice = choice_of(stand) if stand is not None and stand.choice else None
+        known = {spec.name for spec in self.analysis.metrics}
+        if stand is None or choice is None or choice.measure not in known:
+            return
+        self.choice = choice
+        self.figure.open_at(stand.cursor)
+
+    def pointed(self) -> Pointed:
+        """What the user pointed at by hand here, by coordinate; nothing if they never did."""
+        return self.here() if self._by_hand or self.figure.by_hand else {}
+
+    def here(self) -> Pointed:
+        """Where the selectors and the cursor stand, by coordinate."""
+        if self.choice is None or self.drawn is None:
+            return {}
+        found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
+        names = self.figure.at(self.figure.cursor) if self.figure.spot() is not None else {}
+        axes = dict(enumerate(self._axes))
+        for at, name in names.items():
+            known = axes.get(at) if isinstance(at, int) else self._called.get(at)
+            if known is None:
+                continue
+            values = {str(v): v for v in self.drawn.catalogue.values(known)}
+            if name in values:
+                found[known] = values[name]
+        return found
+
+    def point(self, at: Pointed, *, only: bool = False) -> None:
+        """Stand where another picture pointed, as far as this one has it; of a table `only` what
+        was pointed at is shown. Before its figure was read this waits for it.
+        """
+        if self.choice is None or self.drawn is None:
+            self._waiting = dict(at), only
+            return
+        names = {k: str(v) for k, v in at.items() if v is not None}
+        narrow = {self.view.word(k): v for k, v in names.items()} if only else {}
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._draw(self.drawn)
+        choice, ranges = self.choice, self.drawn.catalogue
+        for selector in self.view.selectors:
+            offered = options(self.view, selector, choice, ranges)
+            if selector in at and at[selector] in offered:
+                choice = replace(choice, **{selector: at[selector]})
+        words = names if self._axes else {self.view.word(k): v for k, v in names.items()}
+        self.figure.seek(words, self._axes)
+        if choice != self.choice:
+            self._choose(lambda _, __: choice)
 
     def compose(self) -> ComposeResult:
         yield Row(self._selected, id="selected")
@@ -78,7 +158,7 @@ class Pane(Vertical):
     @property
     def spec(self) -> MetricSpec | None:
         """The declaration of the measure shown; a table shows none in particular."""
-        if self.choice is None or self.view.kind == "table":
+        if self.choice is None or self.view.tabulate is not None:
             return None
         return self.analysis.metric(self.choice.measure)
 
@@ -89,12 +169,20 @@ class Pane(Vertical):
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
         self.choice, self.drawn = drawn.choice, drawn
-        self.figure.show(drawn.figure)
+        self._draw(drawn)
         self.query_one("#selected", Row).renew()
         finding = self.query_one(".finding", Static)
         words = self._finding(drawn.figure)
         finding.display = bool(words)
         finding.update(Content(words))
+        (at, only), self._waiting = self._waiting, ({}, False)
+        if at:
+            self.point(at, only=only)
+
+    def _draw(self, drawn: Drawn) -> None:
+        figure = drawn.figure
+        table = isinstance(figure, Table)
+        self.figure.show(narrowed(figure, self._narrow) if table else figure)
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
@@ -114,6 +202,7 @@ class Pane(Vertical):
 
     def next_value(self, selector: Selector, by: int) -> None:
         """Switch to another value of a coordinate."""
+        self._by_hand = True
         self._choose(lambda c, ranges: steering.next_value(self.view, c, selector, by, ranges))
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
@@ -130,8 +219,45 @@ class Pane(Vertical):
         spot = self.figure.spot()
         if spot is not None and self.choice is not None:
             empty = self.spec.empty if self.spec else ""
-            self.app.copy_to_clipboard(copied(spot, self.choice.measure, empty))
+            self.app.copy_to_clipboard(copied(spot, self._measure, empty))
             self.notify("Copied.", timeout=2, markup=False)
+
+    @property
+    def _measure(self) -> str:
+        """What the values of the figure are called."""
+        figure = self.drawn.figure if self.drawn is not None else None
+        return "" if figure is None or isinstance(figure, Table) else figure.measure
+
+    @property
+    def _axes(self) -> tuple[Coordinate, ...]:
+        """The coordinates that the figure is laid out by, if it is by coordinates at all."""
+        made = self.view.place is not None or self.view.tabulate is not None
+        return () if made else self.view.laid_out
+
+    def clip(self, what: str) -> None:
+        """Copy the value in words, its row, or all values as `csv` or `md`."""
+        from app.export.clippings import as_csv, as_markdown, clipping
+
+        if self.drawn is None or self.figure.spot() is None:
+            return
+        if what == "value":
+            self.figure.action_copy()
+            return
+        figure = self.drawn.figure
+        whole = clipping(narrowed(figure, self._narrow) if isinstance(figure, Table) else figure)
+        clip = whole.row(self._row_names(figure)) if what == "row" else whole
+        self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
+        self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
+
+    def _row_names(self, figure: Figure) -> list[str]:
+        """What the row under the cursor begins with."""
+        at = self.figure.at(self.figure.cursor)
+        if isinstance(figure, Lines):
+            return [at.get(2, ""), at[0]]
+        if isinstance(figure, Table):
+            row = self.figure.table.rows[self.figure.cursor[0]]
+            return [str(value) for value in row]
+        return [at[0]]
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
         if self.choice is None or self.drawn is None:
@@ -184,7 +310,7 @@ class Pane(Vertical):
             short = fitted(words, min(len(words), share)).rstrip()
             where += [(f"{name} ", "$muted"), (f"{short}  ", "bold")]
         empty = self.spec.empty if self.spec else ""
-        value = value_of(spot, self.choice.measure, empty)
+        value = value_of(spot, self._measure, empty)
         first = Content.assemble(*where, (plain(value), "bold $accent"))
         second = Content.assemble((plain("  ·  ".join(beside(spot))), ""))
         return Content("\n").join([_cut(first, width), _cut(second, width)])

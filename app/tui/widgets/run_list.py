@@ -165,6 +165,12 @@ class RunList(Widget, can_focus=True):
             ids.append(self.current.id)
         return (ids[0], ids[1]) if self.marked and len(ids) > 1 else None
 
+    def select(self, run_id: str) -> None:
+        """Select a run by its id, if it is among them."""
+        self.selected = next(
+            (at for at, run in enumerate(self.runs) if run.id == run_id), self.selected
+        )
+
     def watch_selected(self) -> None:
         self.post_message(self.Changed())
 

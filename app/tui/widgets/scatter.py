@@ -12,7 +12,7 @@ from app.charts import scatters
 from app.charts.lines import Line, replaced
 from app.charts.scales import exact
 from app.tui.readout import Spot, yardsticks
-from app.tui.widgets.figure import FigureView, Place
+from app.tui.widgets.figure import FigureView, Names, Place, index_of
 from core.figures import Cell, Point, Scatter
 
 
@@ -85,9 +85,12 @@ class ScatterView(FigureView):
         value = "   ".join(f"{name} {exact(cell.shown)}" for name, cell in axes)
         return Spot(tuple(where), value=value, beside=tuple(_beside(axes)))
 
-    def place_of(self, spot: Spot) -> Place | None:
-        name = spot.coordinates[0][1]
-        return next(((i, 0) for i, p in enumerate(self._points()) if p.name == name), None)
+    def at(self, cursor: Place) -> Names:
+        return {0: self._points()[cursor[0]].name}
+
+    def place_of(self, names: Names) -> Place | None:
+        names_of = [point.name for point in self._points()]
+        return index_of(names.get(0), names_of, self.cursor[0]), 0
 
     def clamped(self, cursor: Place) -> Place:
         return max(0, min(cursor[0], len(self._points()) - 1)), 0

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import get_args
 
 import pytest
 from rich.cells import cell_len
+from textual.binding import BindingsMap
 
-from app.tui.keys import ACTIONS, Where, actions, bindings
+from app.config import Config
+from app.tui.app import TauscopeApp
+from app.tui.keys import ACTIONS, Action, Where, actions, bindings, rebind
 from app.tui.widgets.bar import keys_line, tabs_line, two_ends
+from core.errors import StudyError
+from storage.database import Database
 
-PLACES: tuple[tuple[Where, ...], ...] = (("runs", "app"), ("run", "figure", "app"))
+PLACES: tuple[tuple[Where, ...], ...] = (
+    ("runs", "app"),
+    ("run", "figure", "app"),
+    ("compare", "figure", "app"),
+)
 
 
 @pytest.mark.parametrize("places", PLACES)
@@ -24,7 +34,7 @@ def test_ids_are_unique() -> None:
 
 
 def test_every_action_has_its_binding() -> None:
-    for where in ("app", "runs", "run", "figure"):
+    for where in get_args(Where):
         assert {b.id for b in bindings(where)} == {a.id for a in actions(where)}  # type: ignore[union-attr]
 
 
@@ -50,3 +60,40 @@ def test_the_right_end_of_a_row_is_kept() -> None:
     row = two_ends([("a long name of a study", "")], [("41 %", "")], 16)
     assert row.plain.endswith("41 %")
     assert cell_len(row.plain) == 16
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
+def test_every_action_can_be_given_another_key(action: Action) -> None:
+    own = BindingsMap(bindings(action.where))
+    own.apply_keymap({action.id: "ctrl+y"})
+    assert next(b.action for b in own.get_bindings_for_key("ctrl+y")) == action.name
+    for key in action.keys.split(","):
+        assert not any(b.id == action.id for b in own.key_to_bindings.get(key, []))
+    try:
+        rebind({action.id: "ctrl+y"})
+        (told,) = (a for a in actions(action.where) if a.id == action.id)
+        assert told.shown == "ctrl+y"
+    finally:
+        rebind({})
+
+
+@pytest.mark.parametrize(
+    "keys", [{"run.view": "m"}, {"figure.copy": "q"}, {"app.leave": "n"}, {"figure.copy": "d"}]
+)
+def test_a_key_for_two_things_is_refused(keys: dict[str, str]) -> None:
+    with pytest.raises(StudyError, match="would be both"):
+        rebind(keys)
+
+
+async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
+    app = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "w"}))
+    try:
+        async with app.run_test() as pilot:
+            assert app.theme == "tauscope-light"
+            await pilot.press("q")
+            assert app.is_running
+            await pilot.press("w")
+            await pilot.pause()
+            assert app._exit
+    finally:
+        rebind({})

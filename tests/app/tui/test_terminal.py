@@ -27,6 +27,12 @@ def tmux(*arguments: str) -> str:
     return done.stdout
 
 
+def own(db: Database) -> list[str]:
+    """Settings that keep it to the test's own folder."""
+    folders = [f"{name}={db.path.parent}" for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")]
+    return [f"PYTHONPATH={ROOT}", *folders]
+
+
 def screen(session: str, wanted: str) -> str:
     """The screen of a session once it shows the wanted words."""
     text = ""
@@ -41,7 +47,7 @@ def screen(session: str, wanted: str) -> str:
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_it_opens_in_tmux_and_leaves_with_q(filled: Database) -> None:
     session = f"tauscope-{uuid.uuid4().hex[:8]}"
-    command = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-c", PROGRAM, filled.url])
+    command = shlex.join(["env", *own(filled), sys.executable, "-c", PROGRAM, filled.url])
     tmux("new-session", "-d", "-s", session, "-x", "80", "-y", "24", f"{command}; sleep 60")
     try:
         text = screen(session, "finished-one")
@@ -73,7 +79,7 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
     RunSink(db, run_id, attempt).warn(HOSTILE, HOSTILE)
     finish(db, run_id, attempt, "failed", title=HOSTILE, hint=HOSTILE)
     session = f"tauscope-{uuid.uuid4().hex[:8]}"
-    clean = ["env", "-u", "COLORTERM", "-u", "NO_COLOR", *setting.split(), f"PYTHONPATH={ROOT}"]
+    clean = ["env", "-u", "COLORTERM", "-u", "NO_COLOR", *setting.split(), *own(db)]
     command = shlex.join([*clean, sys.executable, "-c", PROGRAM, db.url])
     tmux("new-session", "-d", "-s", session, "-x", "80", "-y", "24", f"{command}; sleep 60")
     try:

@@ -1,0 +1,80 @@
+"""The user's own settings: the theme, other keys, and folders to look for models in.
+
+Owns the file and what is wrong with it. Knows no action and no widget: `check_keys` is told which
+ids there are.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import StudyError, did_you_mean
+
+
+class Config(BaseModel):
+    """What the file may hold; all of it may be absent. `keys`: the keys of actions, by their id,
+    several apart by commas."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    theme: Literal["dark", "light"] = "dark"
+    keys: dict[str, str] = Field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
+
+
+def path() -> Path:
+    """Where the file is looked for, whether or not there is one."""
+    return user_config_path("tauscope", appauthor=False) / "config.toml"
+
+
+def read(file: Path | None = None) -> Config:
+    """The settings in the user's file, or the defaults where there is none.
+
+    Raises StudyError naming the file, the key and the nearest one that there is.
+    """
+    file = file or path()
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"The settings in {file} can't be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{file} is no valid TOML: {error}.") from None
+    try:
+        found = Config(**data)
+    except ValidationError as error:
+        raise _wrong(file, error) from None
+    return found.model_copy(update={"folders": tuple(f.expanduser() for f in found.folders)})
+
+
+def check_keys(config: Config, known: Collection[str], file: Path | None = None) -> None:
+    """Raise StudyError for a key that is given to no action that there is, or for no key."""
+    for action, keys in config.keys.items():
+        if action not in known:
+            raise StudyError(
+                f"{file or path()}: there is no action '{action}' to give a key to.",
+                hint=did_you_mean(action, known),
+            )
+        if not all(key.strip() for key in keys.split(",")):
+            raise StudyError(
+                f"{file or path()}: the keys of '{action}' are empty.",
+                hint='Write for example "x", "ctrl+x" or "x,left".',
+            )
+
+
+def _wrong(file: Path, error: ValidationError) -> StudyError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return StudyError(
+            f"{file}: there is no setting '{place}'.",
+            hint=did_you_mean(place, Config.model_fields),
+        )
+    return StudyError(f"{file}: {place}: {first['msg']}.")

@@ -1,0 +1,87 @@
+"""Where the user was, kept from one start to the next: a file for each database.
+
+Owns the file. What it says is never trusted: one that is broken, of another version or about a run
+that is gone counts as none, and one that can't be written is no trouble.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stand(_Part):
+    """Where one picture stood: the fields of its choice, and its cursor."""
+
+    choice: dict[str, str | int | None] = Field(default_factory=dict)
+    cursor: tuple[int, int] | None = None
+
+
+class Place(_Part):
+    """Where the screen of a run stood: its tab by the name of the analysis ("" is the last one),
+    the picture chosen of each analysis, and each picture by `analysis:view`."""
+
+    run: str
+    tab: str = ""
+    chosen: dict[str, str] = Field(default_factory=dict)
+    stands: dict[str, Stand] = Field(default_factory=dict)
+
+
+class Memory(_Part):
+    """What is remembered of one database."""
+
+    version: Literal[1] = VERSION
+    filter: str = ""
+    selected: str = ""
+    place: Place | None = None
+
+
+def path_for(database: Path) -> Path:
+    """The file about a database, in the folder of the user's states."""
+    from platformdirs import user_state_path
+
+    name = hashlib.sha256(str(database).encode(errors="surrogateescape")).hexdigest()[:16]
+    return user_state_path("tauscope", appauthor=False) / f"{name}.json"
+
+
+def recall(file: Path | None) -> Memory:
+    """What the file says; nothing where it can't be understood."""
+    try:
+        return Memory.model_validate_json(file.read_bytes()) if file else Memory()
+    except (OSError, ValidationError):
+        return Memory()
+
+
+def keep(memory: Memory, file: Path | None) -> None:
+    """Write the file, whole or not at all."""
+    from app.export.files import written
+
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written(file) as text:
+            text.write(memory.model_dump_json())
+    except OSError:
+        return  # a home without space is no reason to be stopped from leaving
+
+
+def choice_of(stand: Stand) -> Any:
+    """The `Choice` of a stand, or None where its fields don't make one."""
+    from pydantic import TypeAdapter
+
+    from core.views import Choice
+
+    try:
+        return TypeAdapter(Choice).validate_python(stand.choice)
+    except ValidationError:
+        return None

@@ -1,0 +1,62 @@
+"""Jump mode: a letter on everything that can be gone to, over the screen beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+LETTERS = "asdfghjklqwertyuiopzxcvbnm"
+"""The nearest to the fingers first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where its letter stands on the screen, and the action that goes there."""
+
+    x: int
+    y: int
+    action: str
+
+
+class JumpScreen(ModalScreen[str | None]):
+    """Gives the action whose letter was pressed; escape gives None."""
+
+    DEFAULT_CSS = """
+    JumpScreen { background: transparent; }
+    JumpScreen Static {
+        width: 3; height: 1; position: absolute;
+        background: $warning; color: $background; text-style: bold;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,apostrophe", "close", "Close"),
+    ]
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        super().__init__()
+        self.targets = dict(zip(LETTERS, targets, strict=False))
+
+    def compose(self) -> ComposeResult:
+        for letter, target in self.targets.items():
+            sign = Static(Content(f" {letter} "), markup=False)
+            sign.styles.offset = target.x, target.y
+            yield sign
+
+    def on_key(self, event: events.Key) -> None:
+        """Go to what the letter stands on; any other letter leaves."""
+        if event.character and event.character.isalpha():
+            event.stop()
+            target = self.targets.get(event.character)
+            self.dismiss(target.action if target else None)
+
+    def action_close(self) -> None:
+        """Leave without going anywhere."""
+        self.dismiss(None)

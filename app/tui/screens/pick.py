@@ -1,0 +1,68 @@
+"""A small choice: a letter for each thing that can be had, and a folder where one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+Offer = tuple[str, str, str]
+"""A letter, what it stands for, and the answer that it gives."""
+
+
+class PickScreen(ModalScreen[tuple[str, str] | None]):
+    """Gives the answer picked and the folder, or None."""
+
+    AUTO_FOCUS = ""  # letters pick until the folder is gone to
+    DEFAULT_CSS = """
+    PickScreen { align: center middle; }
+    PickScreen > Vertical {
+        width: 64; max-width: 94%; height: auto; padding: 1 2;
+        background: $surface; border: round $accent;
+        border-title-color: $accent; border-subtitle-color: $muted;
+    }
+    PickScreen Input { border: none; height: 1; padding: 0; background: $panel; margin-top: 1; }
+    PickScreen Input:focus { border: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Close", priority=True),
+    ]
+
+    def __init__(self, title: str, offers: Sequence[Offer], folder: str = "") -> None:
+        super().__init__()
+        self.called = title
+        self.offers = tuple(offers)
+        self.folder = folder
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = self.called
+            box.border_subtitle = "tab: folder · esc closes" if self.folder else "esc closes"
+            for letter, words, _ in self.offers:
+                yield Static(Content.assemble((letter, "bold $accent"), f"  {words}"))
+            if self.folder:
+                yield Input(self.folder, placeholder="folder")
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter picks, unless it is being typed into the folder."""
+        if isinstance(self.focused, Input):
+            return
+        for letter, _, answer in self.offers:
+            if event.character == letter:
+                event.stop()
+                typed = self.query_one(Input).value.strip() if self.folder else ""
+                self.dismiss((answer, typed or self.folder))
+
+    def on_input_submitted(self) -> None:
+        self.set_focus(None)
+
+    def action_close(self) -> None:
+        """Leave without anything."""
+        self.dismiss(None)

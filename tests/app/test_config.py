@@ -1,0 +1,80 @@
+"""The user's settings: what is taken, and one clear error for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app import config
+from app.config import Config
+from app.doctor import examine
+from core.errors import StudyError
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    made = tmp_path / "tauscope" / "config.toml"
+    made.parent.mkdir()
+    return made
+
+
+def test_without_a_file_there_are_the_defaults(file: Path) -> None:
+    assert config.path() == file
+    assert config.read() == Config()
+
+
+def test_all_settings_are_taken(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    file.write_text(
+        'theme = "light"\nfolders = ["~/models", "/scratch"]\n[keys]\n"run.view" = "w,ctrl+w"\n'
+    )
+    found = config.read()
+    assert found.theme == "light"
+    assert found.folders == (Path("/home/somebody/models"), Path("/scratch"))
+    config.check_keys(found, ["run.view"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('thme = "dark"', "no setting 'thme'. Did you mean 'theme'?"),
+        ('theme = "blue"', "theme: Input should be 'dark' or 'light'"),
+        ("theme = ", "no valid TOML"),
+        ("folders = 3", "folders: "),
+        ("keys = { a = 1 }", "keys.a: "),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_about_the_file(file: Path, text: str, said: str) -> None:
+    file.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        config.read()
+    assert str(file) in caught.value.title
+    assert said in f"{caught.value.title} {caught.value.hint}"
+
+
+def test_bytes_that_are_no_text_are_refused(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyError, match="can't be read"):
+        config.read()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [({"run.veiw": "w"}, "Did you mean 'run.view'?"), ({"run.view": "w,"}, "keys of 'run.view'")],
+)
+def test_keys_are_for_actions_that_there_are(keys: dict[str, str], said: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        config.check_keys(Config(keys=keys), ["run.view", "run.zoom"])
+    assert said in f"{caught.value.title} {caught.value.hint}"
+
+
+def test_doctor_names_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.doctor._devices", dict)
+    assert examine(str(file.parent / "none.db"))["settings"] == {
+        "file": str(file),
+        "state": "not made yet",
+    }
+    file.write_text("theme = 1")
+    assert "can't be used" in examine(str(file.parent / "none.db"))["settings"]["state"]

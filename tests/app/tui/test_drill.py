@@ -1,0 +1,84 @@
+"""Enter opens what lies behind a value, with its coordinates; escape comes back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.tui.app import TauscopeApp
+from app.tui.screens.run import RunScreen
+from app.tui.screens.runs import RunsScreen
+from app.tui.widgets.table import matching, narrowed
+from core.figures import Column, Table
+from core.measurement import Artifact, Unit, UnitResult
+from storage.database import Database
+from storage.runs import claim, create_run, finish
+from storage.sink import RunSink
+from tests.app.tui.conftest import rows, study
+from tests.app.tui.test_screens import SMALL, drawn, opened, readout, until, words
+
+
+@pytest.fixture
+def spectra(db: Database) -> Database:
+    """A finished run of alignment with the arrays of one matrix."""
+    run_id = create_run(db, study(), ["tuning_vectors", "alignment"])
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    share = np.linspace(0, 1, 9)
+    arrays = {f"k.{name}": share for name in ("write", "read", "two_sided")}
+    arrays["k.singular_values"] = share[::-1] + 0.5
+    kept = Artifact(name="alignment_curves", arrays=arrays, model="medical", layer=2)
+    for name, artifacts in (("tuning_vectors", []), ("alignment", [kept])):
+        unit = Unit(key=f"unit-{name}", analysis=name, label=name)
+        sink.save(unit, UnitResult(rows(name), artifacts), 1.0)
+    finish(db, run_id, attempt, "done")
+    return db
+
+
+async def test_behind_a_cell_of_alignment_is_its_matrix(spectra: Database) -> None:
+    app = TauscopeApp(spectra.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "2", "right_square_bracket", "down", "down", "right")
+        before = screen.pane
+        assert before is not None
+        await pilot.press("enter")
+        await until(pilot, lambda: drawn(screen) and "medical · layer 2 · k" in title(screen))
+        assert screen.pane is not None
+        assert screen.pane.view.key == "spectrum"
+        await until(pilot, lambda: "rank 1" in readout(screen))
+        await pilot.press("end")
+        await until(pilot, lambda: "rank 9" in readout(screen))
+        assert "σ / σ₁" in words(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.pane is before)
+        assert "layer 2  module k" in readout(screen), "where it was left"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_enter_is_offered_only_where_something_lies_behind(spectra: Database) -> None:
+    app = TauscopeApp(spectra.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "1")
+        assert not screen.check_action("drill", ())
+        await pilot.press("enter", "v")
+        assert screen.check_action("drill", ())
+        await pilot.press("enter", "1", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+def title(screen: RunScreen) -> str:
+    drawn_ = screen.pane.drawn if screen.pane else None
+    return drawn_.figure.title if drawn_ else ""
+
+
+def test_a_table_is_narrowed_by_the_columns_that_it_has() -> None:
+    columns = (Column(name="task"), Column(name="layer"), Column(name="score"))
+    table = Table(title="t", columns=columns, rows=(("a", 1, 0.5), ("b", 1, 0.25), ("b", 2, 0.1)))
+    assert list(matching(table, {"task": "b", "module": "q"})) == [1, 2]
+    assert list(matching(table, {"task": "b", "layer": "2"})) == [2]
+    assert list(matching(table, {"module": "q"})) == []
+    assert narrowed(table, {"task": "b"}).rows == table.rows[1:]
+    assert "Only task b" in narrowed(table, {"task": "b"}).note
+    assert narrowed(table, {"task": "z"}) is table
+    assert narrowed(table, {}) is table

@@ -1,0 +1,43 @@
+"""Jump mode: every tab and visible picture has a letter, and the letter goes there."""
+
+from __future__ import annotations
+
+from app.tui.app import TauscopeApp
+from app.tui.screens.jump import JumpScreen
+from storage.database import Database
+from tests.app.tui.test_screens import LARGE, assert_inside, opened, until, visible
+
+
+async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("apostrophe")
+        await until(pilot, lambda: isinstance(app.screen, JumpScreen))
+        jump = app.screen
+        assert isinstance(jump, JumpScreen)
+        shown = [pane for pane in screen._panes() if pane.region]
+        assert len(jump.targets) == len(screen.analyses) + 1 + len(shown)
+        for letter, target in jump.targets.items():
+            assert visible(app)[target.y][target.x + 1] == letter
+        assert_inside(jump)
+        second = [s for s, t in jump.targets.items() if "pick(1)" in t.action]
+        await pilot.press(*second)
+        await until(pilot, lambda: app.screen is screen and screen.pane is shown[1])
+        await pilot.press("apostrophe")
+        await until(pilot, lambda: isinstance(app.screen, JumpScreen))
+        third = [s for s, t in jump.targets.items() if "tab(3)" in t.action]
+        await pilot.press(*third)
+        await until(pilot, lambda: app.screen is screen and screen.tab == 2)
+
+
+async def test_escape_and_other_letters_go_nowhere(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, "2")
+        for key in ("escape", "m"):
+            await pilot.press("apostrophe")
+            await until(pilot, lambda: isinstance(app.screen, JumpScreen))
+            await pilot.press(key)
+            await until(pilot, lambda: app.screen is screen)
+            assert screen.tab == 1

@@ -1,0 +1,98 @@
+"""What is taken from a screen: to the clipboard, and into files written by another process."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from app.export.clippings import Clipping, as_csv, as_markdown, clipping
+from app.export.single import Request, serve
+from app.tui.app import TauscopeApp
+from app.tui.screens.pick import PickScreen
+from core.figures import Cell, Grid
+from core.views import Choice
+from storage.database import Database
+from storage.runs import list_runs
+from tests.app.tui.conftest import HOSTILE
+from tests.app.tui.test_screens import SMALL, opened, until
+
+
+def test_csv_holds_the_very_numbers() -> None:
+    value = 1 / 3
+    grid = Grid(
+        title="", measure="m", unit="", row_name="layer", column_name="module", rows=("0", "1"),
+        columns=("q", "k"), cells=((Cell(value, value), None), (Cell(None, None), Cell(2, 2))),
+    )  # fmt: skip
+    rows = list(csv.reader(io.StringIO(as_csv(clipping(grid)))))
+    assert rows[0] == ["layer \\ module", "q", "k"]
+    assert float(rows[1][1]) == value
+    assert rows[1][2] == rows[2][1] == ""
+    assert clipping(grid).row(["1"]).rows == (("1", None, 2),)
+
+
+def test_markdown_of_hostile_words_is_one_row_each() -> None:
+    lines = as_markdown(Clipping(("a", "b|c"), ((HOSTILE, 1.5),))).splitlines()
+    assert len(lines) == 3
+    assert "\x1b" not in lines[2]
+    assert "b\\|c" in lines[0]
+
+
+async def test_a_small_choice_copies_the_value_the_row_or_the_table(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    copied: list[str] = []
+    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "v", "down")
+        for letter in "vrcm":
+            await pilot.press("Y")
+            assert isinstance(app.screen, PickScreen)
+            await pilot.press(letter)
+            await until(pilot, lambda: app.screen is screen)
+        await until(pilot, lambda: len(copied) == 4)
+    value, row, table, markdown = copied
+    assert value.startswith("layer 1")
+    assert row.count("\n") == 2
+    assert row.splitlines()[1].startswith("1,")
+    assert row.splitlines()[1] in table
+    assert markdown.startswith("| layer")
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "txt", "csv", "md"])
+def test_a_picture_is_one_file(filled: Database, tmp_path: Path, kind: str) -> None:
+    choice = asdict(Choice(measure="relative_norm", model="medical"))
+    wanted = Request(
+        db=filled.url, run=list_runs(filled)[0].id, format=kind, folder=str(tmp_path / "out"),
+        analysis="tuning_vectors", view="modules", choice=choice,
+    )  # fmt: skip
+    path = serve(wanted)
+    assert path.name == f"tuning_vectors-modules-medical-relative_norm-raw.{kind}"
+    assert list((tmp_path / "out").iterdir()) == [path]
+    assert path.stat().st_size > 100
+
+
+async def test_another_process_writes_and_says_what_went_wrong(
+    filled: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    app = TauscopeApp(filled.url)
+    said: list[str] = []
+    app.notify = lambda message, **_: said.append(message)  # type: ignore[method-assign]
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        for folder in ("taken", "out"):
+            await pilot.press("X")
+            await until(pilot, lambda: isinstance(app.screen, PickScreen))
+            app.screen.query_one(Input).value = str(tmp_path / folder)
+            await pilot.press("t")
+            await until(pilot, lambda: app.screen is screen)
+        for _ in range(120):
+            await pilot.pause(0.25)
+            if len(said) == 4:
+                break
+    assert sum("failed: " in words for words in said) == 1
+    assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in said) == 1

@@ -222,6 +222,11 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     raise AssertionError(unit.label)
 
 
+def _is_tuned(model: str) -> bool:
+    """Is there a base to hold it against?"""
+    return model != "base"
+
+
 ANALYSIS = Analysis(
     name=NAME,
     title="Activation",
@@ -276,6 +281,7 @@ ANALYSIS = Analysis(
             caption="Single neurons, their rates in every model, and what they fire on.",
             measures=("activated_percent",),
             selectors=("model", "layer"),
+            only={"model": _is_tuned},
             tabulate=tables.neurons,
             orders=tables.NEURON_ORDERS,
             finding=findings.of_nothing,

@@ -19,7 +19,7 @@ from app.text import plain
 from app.tui.app import TauscopeApp, run
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
-from app.tui.screens.run import RunScreen
+from app.tui.screens.run import ROOMY, RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen, matches
 from app.tui.widgets.facts import Facts
@@ -247,16 +247,17 @@ async def test_two_pictures_side_by_side_only_where_there_is_room(
         screen = await opened(pilot, app, "3")
         count = len(screen._panes())
         assert count > 1
+        together = min(count, size[0] // ROOMY)
 
         def shown() -> int:
             return sum(bool(pane.region.area) for pane in screen._panes())
 
-        await until(pilot, lambda: shown() == (1 if size == SMALL else count))
+        await until(pilot, lambda: shown() == together)
         if size == LARGE:
             await pilot.press("z")
             await until(pilot, lambda: shown() == 1)
             await pilot.press("z")
-            await until(pilot, lambda: shown() == count)
+            await until(pilot, lambda: shown() == together)
 
 
 @pytest.mark.parametrize("places", [("runs", "app"), ("run", "figure", "app")])

@@ -274,6 +274,12 @@ def _adapted(model: Any, adapter: Path, run: Run, offload_folder: str, *, apart:
     """The model with an adapter over it, kept apart from its weights or merged into them."""
     from peft import PeftModel
 
+    if "disk" in (getattr(model, "hf_device_map", None) or {}).values():
+        # peft would write a copy of the whole checkpoint into the folder where the user stands.
+        raise CheckpointError(
+            f"The adapter {adapter} can't be laid over a model that is partly on the disk.",
+            hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
+        )
     given: dict[str, Any] = {"offload_folder": offload_folder}
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)

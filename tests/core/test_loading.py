@@ -212,12 +212,15 @@ def test_neurons_of_an_adapted_model_are_scored(family: Path) -> None:
     np.testing.assert_allclose(found[0].attribution, found[1].attribution, rtol=1e-3, atol=1e-6)
 
 
-def test_an_adapter_over_an_offloaded_model(family: Path, tmp_path: Path) -> None:
+def test_an_adapter_over_a_model_on_the_disk_is_refused_and_nothing_is_written(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     member = _members(family / "base", plain=str(family / "adapter"))["plain"]
     run = Run(max_memory={"cpu": "40KB"}, offload_folder=str(tmp_path / "offload"))
-    with loading.loaded(member, run) as model:
-        assert model.placement.offloaded
-        torch.testing.assert_close(_logits(model), _plain(family / "adapter-merged"))
+    with pytest.raises(CheckpointError, match="partly on the disk"), loading.loaded(member, run):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} <= {"offload"}
 
 
 # -- what can't be loaded

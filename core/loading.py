@@ -158,29 +158,24 @@ def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], N
 
     `work` must go on from where it was. Raises RunError when a single one doesn't fit.
     """
-    from accelerate.utils import find_executable_batch_size
+    from accelerate.utils.memory import should_reduce_batch_size
 
-    now = size
-
-    def halve() -> int:
-        nonlocal now
-        now //= 2
-        if now:
-            on_halved(now)
-        return now
-
-    def attempt(batch_size: int) -> None:
-        work(batch_size)
-
-    try:
-        find_executable_batch_size(attempt, size, halve)()
-    except RuntimeError as error:
-        if now:
-            raise
-        raise RunError(
-            "There is not enough memory for a single document.",
-            hint="Lower probe.max_tokens, or let more of the model go elsewhere (run.max_memory).",
-        ) from error
+    while True:
+        try:
+            return work(size)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            if size == 1:
+                raise RunError(
+                    "There is not enough memory for a single document.",
+                    hint="Lower probe.max_tokens, or let more of the model go elsewhere "
+                    "(run.max_memory).",
+                ) from error
+        # Only now does nothing hold on to what the attempt had in memory.
+        _free()
+        size //= 2
+        on_halved(size)
 
 
 def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:

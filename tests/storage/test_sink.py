@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from core.errors import StorageError
 from core.measurement import Artifact, Measurement, Progress, UnitResult
+from storage import artifacts as files
 from storage import runs
 from storage.database import Database
 from storage.schema import MeasurementRow, RunUnitRow, UnitRow
@@ -257,3 +258,56 @@ def test_readers_and_a_killed_writer_see_whole_units_only(db: Database, begin: B
         assert connection.scalar(select(func.count()).select_from(RunUnitRow)) == len(counts)
         assert connection.scalar(select(func.count()).select_from(UnitRow)) == len(counts)
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
+def _with_arrays(*layers: int) -> UnitResult:
+    made = result(Measurement(metric="write", value=0.5, model="medical", layer=0, module="q"))
+    made.artifacts = [
+        Artifact(name="patterns", arrays={"on": np.arange(layer + 3)}, model="medical", layer=layer)
+        for layer in layers
+    ]
+    return made
+
+
+def test_arrays_are_read_when_they_are_looked_at(
+    db: Database, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit that needs one layer of another does not read them all."""
+    looked: list[str] = []
+    original = files.read
+
+    def read(folder: Any, stored: Any) -> Any:
+        looked.append(stored.path)
+        return original(folder, stored)
+
+    monkeypatch.setattr(files, "read", read)
+    sink = begin()
+    sink.save(unit("k"), _with_arrays(0, 1, 2), 0.1)
+    loaded = sink.load("k")
+    assert [(a.name, a.model, a.layer) for a in loaded.artifacts] == [
+        ("patterns", "medical", layer) for layer in range(3)
+    ]
+    assert looked == []
+    arrays = loaded.arrays("patterns", 1)
+    np.testing.assert_array_equal(arrays["on"], np.arange(4))
+    assert (list(arrays), len(arrays)) == (["on"], 1)
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("harm", ["missing", "altered"])
+def test_a_file_that_is_not_what_was_written_is_complained_of(
+    db: Database, begin: Begin, harm: str
+) -> None:
+    sink = begin()
+    sink.save(unit("k"), _with_arrays(0, 1), 0.1)
+    run_id = runs.find_run(db, "latest").id
+    kept = next(a for a in runs.artifacts(db, run_id) if a.layer == 1)
+    place = db.folder("artifacts") / kept.stored.path
+    if harm == "missing":
+        place.unlink()
+    else:
+        place.write_bytes(place.read_bytes()[:-1] + b"x")
+    loaded = sink.load("k")
+    np.testing.assert_array_equal(loaded.arrays("patterns", 0)["on"], np.arange(3))
+    with pytest.raises(StorageError, match=rf"{place.name} .*{harm}"):
+        loaded.arrays("patterns", 1)["on"]

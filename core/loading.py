@@ -276,6 +276,8 @@ def _adapted(model: Any, adapter: Path, run: Run, offload_folder: str, *, apart:
             hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
         )
     given: dict[str, Any] = {"offload_folder": offload_folder}
+    if _fixed(run):
+        given["device_map"] = {"": run.device}
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     with warnings.catch_warnings():

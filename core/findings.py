@@ -112,9 +112,57 @@ def of_attention_against_mlp(figure: Figure) -> str:
     )
 
 
-def of_nothing(figure: Figure) -> str:
-    """Nothing: the figure is there to look things up in."""
-    return ""
+def of_spectrum(figure: Figure) -> str:
+    """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
+    assert isinstance(figure, Lines)
+    held = [s for panel in figure.panels for s in panel.series if s.name == "energy held"]
+    where = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
+    if not held:
+        return f"{where}: there is nothing to see; it is zero, or was not measured."
+    own = held[0]
+    half = next(x for x, c in zip(own.xs, own.cells, strict=True) if (c.value or 0.0) >= 0.5)
+    return (
+        f"{figure.chosen['model']}, {where}: half of the energy lies in the first {half} of "
+        f"{own.xs[-1]} directions."
+    )
+
+
+def of_neurons(figure: Figure) -> str:
+    """One plain sentence on the table of neurons: the one that comes first."""
+    assert isinstance(figure, Table)
+    if not figure.rows:
+        return ""
+    names = [column.name for column in figure.columns]
+    first = dict(zip(names, figure.rows[0], strict=True))
+    return (
+        f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
+        f"changed by {_number(first['change']):+.3f}."
+    )
+
+
+def of_spread(figure: Figure) -> str:
+    """One plain sentence on how documents spread: the layer in which they differ most."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
+    known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
+    if not known:
+        return ""
+    wide = max(known, key=lambda r: _number(r["upper quartile"]) - _number(r["lower quartile"]))
+    return (
+        f"Documents differ most in layer {wide['layer']}: half of them lie between "
+        f"{_number(wide['lower quartile']):.4g} and {_number(wide['upper quartile']):.4g}."
+    )
+
+
+def of_points(figure: Figure) -> str:
+    """One plain sentence on the table of points: how many of them keep all of a task."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    shares = [dict(zip(names, row, strict=True))["normalised"] for row in figure.rows]
+    known = [share for share in shares if isinstance(share, float)]
+    kept = sum(share >= 1 for share in known)
+    return f"{kept} of {len(known)} scores reach that of the domain's own model." if known else ""
 
 
 def of_activation(figure: Figure) -> str:

@@ -284,7 +284,7 @@ ANALYSIS = Analysis(
             only={"model": _is_tuned},
             tabulate=tables.neurons,
             orders=tables.NEURON_ORDERS,
-            finding=findings.of_nothing,
+            finding=findings.of_neurons,
         ),
         View(
             key="spread",
@@ -295,7 +295,7 @@ ANALYSIS = Analysis(
             selectors=("model",),
             free=("layer", "metric_of"),
             tabulate=tables.spread,
-            finding=findings.of_nothing,
+            finding=findings.of_spread,
         ),
         View(
             key="criteria",

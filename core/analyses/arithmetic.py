@@ -356,7 +356,7 @@ ANALYSIS = Analysis(
             free=("reference", "task", "setting", "module", "metric_of"),
             tabulate=score_tables.points,
             orders=score_tables.POINT_ORDERS,
-            finding=findings.of_nothing,
+            finding=findings.of_points,
         ),
     ),
 )

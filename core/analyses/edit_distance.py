@@ -268,7 +268,7 @@ ANALYSIS = Analysis(
             fixed={"reference": BASE},
             free=("layer", "metric_of"),
             tabulate=tables.spread,
-            finding=findings.of_nothing,
+            finding=findings.of_spread,
         ),
         View(
             key="criteria",

@@ -318,7 +318,7 @@ ANALYSIS = Analysis(
             opens={"layer": 0},
             only={"module": lambda name: name in GROUP_OF},
             tabulate=spectra.of_update,
-            finding=findings.of_nothing,
+            finding=findings.of_spectrum,
         ),
     ),
 )  # fmt: skip

@@ -139,3 +139,39 @@ def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_sha
     assert findings.of_trade(marked) == (
         "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q."
     )
+
+
+def _spectrum(*held: float) -> Lines:
+    cells = tuple(Cell(value, value) for value in held)
+    series = (Series("energy held", tuple(range(1, len(held) + 1)), cells),) if held else ()
+    chosen = {"model": "medical", "layer": "3", "module": "q"}
+    return Lines(
+        title="", measure="share", unit="", x_label="rank", panels=(Panel("", series),),
+        chosen=chosen,
+    )  # fmt: skip
+
+
+def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
+    words = findings.of_spectrum(_spectrum(0.3, 0.6, 0.9, 1.0))
+    assert words == "medical, q of layer 3: half of the energy lies in the first 2 of 4 directions."
+    assert "nothing to see" in findings.of_spectrum(_spectrum())
+
+
+def _listing(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
+    columns = tuple(Column(name=name) for name in names)
+    return Table(title="Neurons", columns=columns, rows=rows)  # type: ignore[arg-type]
+
+
+def test_tables_say_what_stands_out_in_them() -> None:
+    neurons = _listing(("layer", "neuron", "change"), (2, 7, 0.25), (0, 1, 0.1))
+    assert findings.of_neurons(neurons).endswith("neuron 7 of layer 2 comes first; its rate "
+                                                 "changed by +0.250.")  # fmt: skip
+    spread = _listing(
+        ("layer", "lower quartile", "upper quartile"), ("0", 1.0, 2.0), ("1", 1.0, 4.0),
+        ("all", 0.0, 9.0),
+    )  # fmt: skip
+    assert "layer 1: half of them lie between 1 and 4." in findings.of_spread(spread)
+    points = _listing(("normalised",), (1.0,), (0.5,), (None,))
+    assert findings.of_points(points).startswith("1 of 2 scores")
+    for empty in (findings.of_neurons, findings.of_spread, findings.of_points):
+        assert empty(_listing(("layer", "normalised"))) == ""

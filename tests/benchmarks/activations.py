@@ -1,111 +1,167 @@
-"""What it costs to watch a model's neurons, as ratios to its plain forward pass.
-
-A random model of 7B widths with few layers stands in for a real one: what is measured grows with
-layers and tokens as the forward pass does.
-"""
+"""Neurons counted and scored against a plain forward pass; distances of patterns; memory."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import transformers as hf
 
-from core import activity, attribution, distances
-from core.hooks import Neurons, locate
-from core.loading import LoadedModel, Placement
-from core.probe import ProbeSet
 from tests.benchmarks.report import Row
+from tests.benchmarks.workload import INTERMEDIATE, best, family
 
-LAYERS, HIDDEN, NEURONS, TOKENS, DOCUMENTS = 2, 3584, 18944, 128, 4
-DEPTH, PATTERNS, FLIPS = 28, 100, 0.05
-MEASURED_LAYERS = 7
-REPEATS = 5
+DOCUMENTS, TOKENS, VOCABULARY = 8, 128, 8192
+TURNS = 4
+FLIPPED = (0.02, 0.04, 0.07, 0.1)
+LAYERS = 28
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Counting, attribution, and the distances of patterns."""
-    model = _model()
-    neurons = locate(model.module, "gated decoder", LAYERS)
-    rng = np.random.default_rng(0)
-    ids = tuple(rng.integers(3, 500, TOKENS) for _ in range(DOCUMENTS))
-    probe = ProbeSet(("",) * DOCUMENTS, ids, (1,) * DOCUMENTS)
-    plain, counted, scored = _interleaved(
-        lambda: _forward(model, probe), lambda: _count(model, neurons, probe),
-        lambda: _score(model, neurons, probe),
-    )  # fmt: skip
-    note = "best of {} each, interleaved: {:.2f} s against {:.2f} s"
-    yield Row(
-        "counting activations over a plain forward", counted / plain, "≤", 1.05,
-        note.format(REPEATS, counted, plain),
-    )  # fmt: skip
-    yield Row(
-        "attribution over a plain forward", scored / plain, "≤", 4.5,
-        note.format(REPEATS, scored, plain),
-    )  # fmt: skip
+    """Every row about activations, as it is measured."""
+    folders = family(folder, tuned=1, layers=2)
+    yield from _passes(folders[0])
     yield _distances()
+    yield _memory(folders)
 
 
-def _interleaved(*works: Callable[[], object]) -> list[float]:
-    """The best time of each, in seconds."""
-    best = [float("inf")] * len(works)
-    for _ in range(REPEATS):
-        for place, work in enumerate(works):
+def _passes(folder: Path) -> Iterator[Row]:
+    from core import activity, attribution, hooks, loading
+
+    probe = probe_set(DOCUMENTS)
+    batch = next(probe.batches(DOCUMENTS))
+    given: dict[str, Any] = {
+        "batch_size": DOCUMENTS, "pause": lambda done: None, "on_halved": lambda size: None,
+    }  # fmt: skip
+    with opened(folder, loading) as model:
+        neurons = hooks.locate(model.module, "gated decoder", 2)
+
+        def forward(**more: Any) -> None:
+            with torch.inference_mode():
+                activity.forward(model, batch, **more)
+
+        size = f"{DOCUMENTS} × {TOKENS} tokens, 2 layers, bfloat16"
+        for name, limit, plain, whole in (
+            (
+                "counting activations", 1.05, lambda: forward(logits_to_keep=1),
+                lambda: activity.observe(model, neurons, probe, activity.Rules(), **given),
+            ),
+            (
+                "attribution of all neurons", 4.5, forward,
+                lambda: attribution.attribute(model, neurons, probe, **given),
+            ),
+        ):  # fmt: skip
+            less, more = _in_turn(plain, whole)
+            yield Row(
+                f"{name}, over a plain forward pass", more / less, "≤", limit,
+                f"{more:.2f} s against {less:.2f} s, {size}",
+            )  # fmt: skip
+
+
+def probe_set(documents: int) -> Any:
+    """Documents of random tokens."""
+    from core.probe import ProbeSet
+
+    rng = np.random.default_rng(0)
+    ids = tuple(rng.integers(0, VOCABULARY, TOKENS) for _ in range(documents))
+    return ProbeSet(("",) * documents, ids, (1,) * documents)
+
+
+def opened(folder: Path, loading: Any) -> Any:
+    """A model in memory for the time of a block."""
+    from core.family import open_family
+    from core.study import Run, of_models
+
+    models = of_models(str(folder), [str(folder)]).models
+    return loading.loaded(open_family(models).base, Run(device="cpu"))
+
+
+def _in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the fastest of each, taken in turn so that both meet the same machine."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(TURNS):
+        for work, times in zip((one, other), found, strict=True):
             started = time.perf_counter()
             work()
-            best[place] = min(best[place], time.perf_counter() - started)
-    return best
-
-
-def _model() -> LoadedModel:
-    torch.manual_seed(0)
-    config = hf.LlamaConfig(
-        vocab_size=512, hidden_size=HIDDEN, intermediate_size=NEURONS, num_hidden_layers=LAYERS,
-        num_attention_heads=28, num_key_value_heads=4, head_dim=128,
-    )  # fmt: skip
-    module = hf.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    module.eval().requires_grad_(False)
-    return LoadedModel("bench", module, torch.device("cpu"), Placement({"": "cpu"}), config)
-
-
-def _forward(model: LoadedModel, probe: ProbeSet) -> None:
-    with torch.inference_mode():
-        for batch in probe.batches(DOCUMENTS):
-            activity.forward(model, batch)
-
-
-def _count(model: LoadedModel, neurons: Neurons, probe: ProbeSet) -> None:
-    activity.observe(
-        model, neurons, probe, activity.Rules(), batch_size=DOCUMENTS, pause=_nothing,
-        on_halved=_nothing,
-    )  # fmt: skip
-
-
-def _score(model: LoadedModel, neurons: Neurons, probe: ProbeSet) -> None:
-    attribution.attribute(
-        model, neurons, probe, batch_size=DOCUMENTS, pause=_nothing, on_halved=_nothing
-    )
-
-
-def _nothing(number: int) -> None:
-    pass
+            times.append(time.perf_counter() - started)
+    return min(found[0]), min(found[1])
 
 
 def _distances() -> Row:
-    """Some layers' worth, for all of them: layers don't differ."""
+    """A few layers whose patterns differ by what tuning usually changes, taken for all."""
+    from core import distances
+
     rng = np.random.default_rng(0)
-    started = time.perf_counter()
-    for _ in range(MEASURED_LAYERS):
-        base = rng.random((PATTERNS, NEURONS)) < 0.4
-        tuned = base ^ (rng.random(base.shape) < FLIPS)
-        distances.hamming(base, tuned)
-        distances.levenshtein(base, tuned)
-        distances.levenshtein_by_chance(base, tuned)
-    seconds = (time.perf_counter() - started) * DEPTH / MEASURED_LAYERS
+    shape = (100, INTERMEDIATE)
+    base = rng.random(shape) < rng.beta(0.5, 0.5, INTERMEDIATE)
+    pairs = [(base, base ^ (rng.random(shape) < share)) for share in FLIPPED]
+
+    def measure() -> None:
+        for one, other in pairs:
+            distances.hamming(one, other)
+            distances.rate_change(one, other)
+            distances.levenshtein(one, other)
+            distances.levenshtein_by_chance(one, other)
+
+    seconds = best(measure, 2)
+    flips = ", ".join(f"{100 * share:.0f}" for share in FLIPPED)
     return Row(
-        f"distances of {PATTERNS} documents × {DEPTH} layers × {NEURONS:,} neurons, s", seconds,
-        "≤", 30, f"{MEASURED_LAYERS} layers measured, {FLIPS:.0%} of the neurons flipped",
+        f"distances of 100 documents × {LAYERS} layers × {INTERMEDIATE} neurons, s",
+        seconds * LAYERS / len(FLIPPED), "≤", 30,
+        f"{seconds:.1f} s for {len(FLIPPED)} layers with {flips} % of the neurons flipped",
     )  # fmt: skip
+
+
+_ONE = """
+from core import attribution, hooks, loading
+probe = activations.probe_set(4)
+with activations.opened(folders[0], loading) as model:
+    attribution.attribute(
+        model, hooks.locate(model.module, "gated decoder", 2), probe, batch_size=4,
+        pause=lambda done: None, on_halved=lambda size: None,
+    )
+"""
+_PAIR = """
+import transformers
+from core import runner, study
+from tests.conftest import MemorySink
+from core.subject import Subject, open_subject
+import core.subject
+core.subject._probe = lambda *given: (activations.probe_set(12), [])
+models = study.of_models(str(folders[0]), [str(folders[1])]).models
+runner.run(
+    study.Study(
+        name="s", models=models, probe=study.Probe(builtin="maths"),
+        run=study.Run(device="cpu", batch_size=8),
+    ),
+    MemorySink(), ["activation", "edit_distance"],
+)
+"""
+
+
+def _memory(folders: list[Path]) -> Row:
+    """Of a process for one model and one batch of scores, and of one for a whole pair."""
+    one, pair = (_peak(script, folders) for script in (_ONE, _PAIR))
+    return Row(
+        "peak memory of a pair's activations and scores, over one model and one batch",
+        pair / one, "≤", 1.15, f"{pair:.2f} GB against {one:.2f} GB, whole processes",
+    )  # fmt: skip
+
+
+def _peak(script: str, folders: list[Path]) -> float:
+    """The most memory that a process with this script held, in GB."""
+    before = "import sys; from pathlib import Path\nfrom tests.benchmarks import activations\n"
+    named = "folders = [Path(p) for p in sys.argv[1:]]\n"
+    after = "\nprint(open('/proc/self/status').read())"
+    out = subprocess.run(
+        [sys.executable, "-c", before + named + script + after, *map(str, folders)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = re.search(r"VmHWM:\s*(\d+)", out.stdout)
+    assert found
+    return int(found[1]) / 2**20

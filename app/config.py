@@ -1,4 +1,4 @@
-"""The user's own settings: the theme, other keys, and folders to look for models in.
+"""The user's own settings: the theme, and other keys.
 
 Owns the file and what is wrong with it. Knows no action and no widget: `check_keys` is told which
 ids there are.
@@ -25,7 +25,6 @@ class Config(BaseModel):
 
     theme: Literal["dark", "light"] = "dark"
     keys: dict[str, str] = Field(default_factory=dict)
-    folders: tuple[Path, ...] = ()
 
 
 def path() -> Path:
@@ -48,10 +47,9 @@ def read(file: Path | None = None) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{file} is no valid TOML: {error}.") from None
     try:
-        found = Config(**data)
+        return Config(**data)
     except ValidationError as error:
         raise _wrong(file, error) from None
-    return found.model_copy(update={"folders": tuple(f.expanduser() for f in found.folders)})
 
 
 def check_keys(config: Config, known: Collection[str], file: Path | None = None) -> None:

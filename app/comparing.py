@@ -12,8 +12,8 @@ from typing import Any
 from app.figures import drawn
 from core import registry
 from core.errors import RunError
-from core.figures import Figure, Grid, Lines, Scatter
-from core.pairing import (
+from core.pictures.figures import Figure, Grid, Lines, Scatter
+from core.pictures.pairing import (
     Difference,
     aligned,
     beyond,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from core import registry
 from core.errors import RunError
-from core.figures import Figure, Grid, Lines, Scatter
-from core.layout import figure
 from core.measurement import COORDINATES, Measurement
+from core.pictures.figures import Figure, Grid, Lines, Scatter
+from core.pictures.layout import figure
 from core.registry import Analysis
 from core.views import (
     GROUPS,

@@ -13,7 +13,7 @@ from core.study import Models, Study
 def name_point(
     coefficients: str, method: str | None, options: Mapping[str, float | int | None]
 ) -> str:
-    """The text of a point (see `core.arithmetic.parse`) for a command's options."""
+    """The text of a point (see `core.vectors.arithmetic.parse`) for a command's options."""
     given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
     if given and method is None:
         raise StudyError("--density and --seed need --method.", hint="For example: --method ties.")
@@ -25,10 +25,10 @@ def merge(study: Study, point: str, folder: Path, *, restrict: str, dtype: str |
 
     Only the models that take part are opened.
     """
-    from core import arithmetic
     from core.family import open_family
-    from core.merging import DTYPES
-    from core.merging import merge as write
+    from core.vectors import arithmetic
+    from core.vectors.merging import DTYPES
+    from core.vectors.merging import merge as write
 
     wanted = arithmetic.parse(point, tuple(study.models.tuned))
     chosen = arithmetic.restrict(restrict)

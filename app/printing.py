@@ -131,7 +131,7 @@ def print_comparison(
     """The figures of two runs under one another with the same axes, and their difference."""
     from app.charts import draw
     from app.comparing import CAPTION, pairs
-    from core.pairing import NAMES
+    from core.pictures.pairing import NAMES
 
     columns, colour = width(), colourful()
     for name, run in zip(NAMES, (first, second), strict=True):

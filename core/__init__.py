@@ -4,34 +4,29 @@ errors.py        the exception tree
 study.py         the study file as frozen data
 measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)
-views.py         pictures as data: curves, matrices, heat maps, bars, tables
-findings.py      figures in one plain sentence
-pairing.py       two figures of one view: common axes, difference
+views.py         pictures as data: curves, matrices, heat maps, bars, scatters, tables
+subject.py       a study's inputs, opened
+session.py       a loaded model in the hands of analyses
+runner.py        study to units to sink: progress, cancel, resume
+preflight.py     what a run will take before it starts
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
+adapter.py       LoRA adapters laid over a checkpoint
 naming.py        what each architecture calls its tensors (data)
 architecture.py  tensors as pieces of one vocabulary; how fused ones are cut
 family.py        a base and its tuned models: identity, fingerprint, compatibility
-adapter.py       LoRA adapters laid over a checkpoint
 weights.py       one pass over a family's weights, shared by the analyses
 moments.py       the elementwise sums of that pass
-linalg.py        subspaces, spectra and alignment
-chance.py        what chance alone would give
-comparison.py    scores with intervals, and two models on the same items
-tasks.py         evaluation tasks: found, read, identified
-examples.py      the items of a task as texts with their right answers
-evaluator.py     one loaded model, asked any number of tasks
-language_model.py a model in memory as the harness wants it (imports torch)
-harness.py       lm-evaluation-harness silenced, seeded, off the network
-arithmetic.py    points of task arithmetic as data: names, grids, restrictions
-combination.py   what a point does to weights, block by block
-sweep.py         points in a live model, from which the base comes back bit for bit
-merging.py       a point as a model's directory, streamed
-shards.py        safetensors shards written by rows
-folder.py        a folder that appears whole or not at all
 totals.py        work by slices, and sums over modules, groups and layers
-runner.py        study to units to sink: progress, cancel, resume
-preflight.py     what a run will take before it starts
+linalg.py        subspaces, spectra and alignment
+loading.py       models made by transformers, placed by accelerate
+hooks.py         neurons and heads of a loaded model, seen and replaced
+probe.py         probe sets: documents as token ids
 analyses/        one file each
+neurons/         who is active, who matters, what their loss costs
+evaluation/      tasks and scores
+vectors/         task arithmetic
+statistics/      intervals, tests, chance
+pictures/        figures as data
 demo/            the embedded demo family
-probes/          the built-in probe sets
+probes/          the texts of the built-in probe sets
 """

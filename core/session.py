@@ -14,7 +14,7 @@ from core.measurement import UnitResult
 from core.subject import Subject
 
 if TYPE_CHECKING:
-    from core.evaluator import Evaluator
+    from core.evaluation.evaluator import Evaluator
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class Session:
     @cached_property
     def evaluator(self) -> Evaluator:
         """The harness around the model, made once for all its tasks."""
-        from core.evaluator import Evaluator
+        from core.evaluation.evaluator import Evaluator
 
         wanted = self.subject.study.run.batch_size
         return Evaluator(self.model.module, self.subject.tokenizer(), batch_size=wanted)

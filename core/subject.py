@@ -22,7 +22,7 @@ from core.probe import ProbeSet
 from core.study import Evaluation, Study
 
 if TYPE_CHECKING:
-    from core.tasks import Task
+    from core.evaluation.tasks import Task
 
 BASE = "base"
 
@@ -109,7 +109,7 @@ def open_subject(study: Study, needs: Sequence[str]) -> Subject:
         probe, doubts = _probe(study, family)
         subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
     if "tasks" in needs and study.evaluation is not None:
-        from core.tasks import open_tasks
+        from core.evaluation.tasks import open_tasks
 
         subject = replace(subject, tasks=open_tasks(study.evaluation, seed=study.run.seed))
     return subject
@@ -149,7 +149,7 @@ def _texts(study: Study) -> list[str]:
         return probes.builtin(wanted.builtin)
     if wanted.file is not None:
         return probes.read(Path(wanted.file))
-    from core import examples
+    from core.evaluation import examples
 
     assert wanted.task is not None
     include = study.evaluation.include if study.evaluation else None

@@ -1,7 +1,7 @@
 """Pictures as declarations: which measurements a figure shows, and what the user may step through.
 
 An analysis declares its views. `query` says which measurements a view needs under a choice;
-`core.layout` makes the figure of them. Refuses to know of databases, terminals and files.
+`core.pictures.layout` makes the figure of them. Refuses to know of databases, terminals and files.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from core.figures import Figure, Lines, Table
 from core.measurement import Measurement, MetricSpec
+from core.pictures.figures import Figure, Lines, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from core import registry
-from core.figures import Column, Grid, Scatter, Table
 from core.measurement import Artifact, Measurement, MetricSpec, UnitResult
+from core.pictures.figures import Column, Grid, Scatter, Table
 from core.registry import Analysis, Parameters
 from core.views import Tabulation, View
 

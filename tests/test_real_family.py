@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from core import comparison, runner, study
-from core.evaluator import Evaluator
-from core.tasks import open_tasks
+from core import runner, study
+from core.evaluation.evaluator import Evaluator
+from core.evaluation.tasks import open_tasks
+from core.statistics import comparison
 from tests.conftest import WEIGHTS, MemorySink
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "real" / "study.toml"

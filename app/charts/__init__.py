@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.figures import Figure
+    from core.pictures.figures import Figure
 
 
 def draw(figure: Figure, kind: str, *, width: int, height: int, colour: bool) -> str:

@@ -10,7 +10,7 @@ from app.charts.canvas import cell_of
 from app.charts.lines import exactly, fitted
 from app.charts.scales import shown, ticks
 from app.text import plain
-from core.figures import Lines
+from core.pictures.figures import Lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from app.charts.scales import (
     shows_interval,
     within_chance,
 )
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20

@@ -17,7 +17,7 @@ from app.charts.canvas import Stroke, strokes
 from app.charts.lines import Cells, Line, beside, exactly, fitted, joined, padded
 from app.charts.palette import CONTROL_GLYPH, GLYPHS, Palette
 from app.charts.scales import tick_labels
-from core.figures import Cell, Lines, Panel, Series
+from core.pictures.figures import Cell, Lines, Panel, Series
 
 GAP = 2
 SIDE_BY_SIDE = 100

@@ -26,7 +26,7 @@ from app.charts.scales import (
     shown,
     within_chance,
 )
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2

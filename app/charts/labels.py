@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.figures import Point
+from core.pictures.figures import Point
 
 OF_WIDTH, OF_HEIGHT = 0.018, 0.05
 """What a character beside a point takes of the picture's width, and a line of its height."""

@@ -22,7 +22,7 @@ from app.charts.scales import (
     within_chance,
 )
 from app.text import plain
-from core.figures import Grid, Lines, Series
+from core.pictures.figures import Grid, Lines, Series
 
 LONGEST_NAME = 28
 

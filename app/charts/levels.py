@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from app.charts.scales import SPREADS, scaled, shows_interval, shows_raw, ticks
-from core.figures import Cell, Figure, Panel
+from core.pictures.figures import Cell, Figure, Panel
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Brackets need no colour and no room for a word. Knows no layout.
 
 from __future__ import annotations
 
-from core.figures import Grid
+from core.pictures.figures import Grid
 
 CONTROL_WORDS = "(name) a control"
 MODELS = ("model", "reference")

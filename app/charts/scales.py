@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from app.charts.palette import STEPS
-from core.figures import Cell, Figure, Grid, Lines, Scatter, Table
+from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Table
 
 UNDEFINED = "·"
 WITHIN = "~"

@@ -17,7 +17,7 @@ from app.charts.lines import Cells, Line, exactly, fitted, joined, length, padde
 from app.charts.palette import GLYPHS, MARK, Palette
 from app.charts.scales import UNDEFINED, tick_labels, ticks
 from app.text import plain
-from core.figures import Point, Scatter
+from core.pictures.figures import Point, Scatter
 
 LONGEST_NAME = 28
 AROUND = 4

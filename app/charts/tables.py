@@ -17,7 +17,7 @@ from rich.style import Style
 from app.charts.lines import Line, exactly
 from app.charts.palette import Palette
 from app.text import plain
-from core.figures import Column, Table, Text
+from core.pictures.figures import Column, Table, Text
 
 WIDEST = 48
 """Cells of a column of text, however long its texts."""

@@ -13,7 +13,7 @@ from app.charts.lines import Line, fitted, padded, text_of
 from app.charts.palette import Palette, on
 from app.charts.scales import UNDEFINED, has_undefined, scale_of
 from app.text import plain
-from core.figures import Figure, Grid, Lines, Scatter, Table
+from core.pictures.figures import Figure, Grid, Lines, Scatter, Table
 from core.views import Kind
 
 NARROWEST = 24

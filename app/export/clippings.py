@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.export.report import escaped
-from core.figures import Cell, Figure, Grid, Lines, Scatter, Text
+from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Text
 
 
 @dataclass(frozen=True, slots=True)

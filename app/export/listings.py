@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.export.files import written
 from app.figures import analyses_of, shown_together
-from core.figures import Table
+from core.pictures.figures import Table
 from storage.database import Database
 from storage.runs import RunSummary
 

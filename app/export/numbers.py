@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.figures import Cell, Figure, Grid, Lines, Scatter, Table
+from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Table
 
 Entry = tuple[str, str]
 """What is shown, and what is to be read beside it: the raw value, the level of chance."""

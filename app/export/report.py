@@ -15,7 +15,7 @@ from app.export.numbers import Entry, numbers
 from app.export.origin import facts
 from app.figures import Shown, analyses_of, shown
 from app.text import plain
-from core.figures import Figure, Table
+from core.pictures.figures import Figure, Table
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.charts.scales import cells, shows_raw, within_chance
 from app.figures import Shown
-from core.figures import Cell, Table
+from core.pictures.figures import Cell, Table
 
 
 def on_chance(together: Sequence[Shown]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.charts.scales import SPREADS, exact
 from app.text import plain
-from core.figures import Cell
+from core.pictures.figures import Cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from core import findings, ranking, score_tables
 from core.errors import StudyError
 from core.measurement import (
     Artifact,
@@ -24,15 +23,17 @@ from core.measurement import (
     content_key,
     ordered,
 )
+from core.neurons import ranking
+from core.pictures import findings, score_tables
 from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
+    from core.evaluation.scores import Kept
+    from core.evaluation.tasks import Task
     from core.probe import ProbeSet
-    from core.scores import Kept
     from core.session import Session
     from core.subject import Subject
-    from core.tasks import Task
 
 NAME, VERSION = "ablation", 1
 ACTIVATION, BASE, GENERAL = "activation", "base", "general"
@@ -218,7 +219,7 @@ def compute(
 
 def _rank(unit: Unit, parameters: AblationParameters, session: Session) -> UnitResult:
     """The scores, rates and mean values of the neurons on the items kept for choosing."""
-    from core import activity, attribution
+    from core.neurons import activity, attribution
 
     texts = _examples(_task(unit, session), parameters, session)
     neurons = session.heads if parameters.heads else session.neurons
@@ -250,7 +251,7 @@ def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:
 
 
 def _score_whole(unit: Unit, parameters: AblationParameters, session: Session) -> UnitResult:
-    from core import scores
+    from core.evaluation import scores
 
     task = _task(unit, session)
     found = session.evaluator.evaluate(task, _split(task, parameters)[1])
@@ -260,7 +261,8 @@ def _score_whole(unit: Unit, parameters: AblationParameters, session: Session) -
 
 def _score_silenced(unit: Unit, parameters: AblationParameters, session: Session) -> UnitResult:
     """The scores with the chosen neurons silenced, and with as many random ones of each layer."""
-    from core import drops, scores, silencing
+    from core.evaluation import scores
+    from core.neurons import drops, silencing
 
     ranked, whole = (session.load(key) for key in unit.requires)
     neurons = session.heads if parameters.heads else session.neurons
@@ -332,7 +334,8 @@ def _split(task: Task, parameters: AblationParameters) -> tuple[list[int], list[
 
 
 def _examples(task: Task, parameters: AblationParameters, session: Session) -> ProbeSet:
-    from core import examples, probe
+    from core import probe
+    from core.evaluation import examples
 
     subject = session.subject
     chosen = _split(task, parameters)[0]
@@ -363,7 +366,7 @@ def _from_probe(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 def _corrected(required: list[UnitResult]) -> UnitResult:
     """Benjamini and Hochberg over all tests of a metric."""
-    from core import comparison
+    from core.statistics import comparison
 
     rows = [row for result in required for row in result.measurements if row.metric == "p_value"]
     result = UnitResult()

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from core import findings, intervals, tables
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered
+from core.pictures import findings, tables
 from core.registry import Analysis, Parameters, Workload
+from core.statistics import intervals
 from core.views import View
 
 if TYPE_CHECKING:
-    from core.activity import Counter, LayerActivity, Rules
+    from core.neurons.activity import Counter, LayerActivity, Rules
     from core.session import Session
     from core.subject import Subject
 
@@ -88,7 +89,7 @@ def compute(
 
 
 def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
-    from core import activity
+    from core.neurons import activity
 
     criteria = tuple(c for c in parameters.criteria if c != "attribution")
     counter = activity.observe(
@@ -106,7 +107,7 @@ def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> 
 
 
 def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
-    from core import attribution
+    from core.neurons import attribution
 
     wanted = "attribution" in parameters.criteria
     scores = attribution.attribute(
@@ -133,7 +134,7 @@ def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> U
 
 
 def _rules(parameters: ActivationParameters, criteria: Any, session: Session) -> Rules:
-    from core.activity import Rules
+    from core.neurons.activity import Rules
 
     assert session.subject.study.probe is not None
     return Rules(

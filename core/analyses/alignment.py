@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core import chance, findings, intervals, spectra
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF, groups
+from core.pictures import findings, spectra
 from core.registry import Analysis, Parameters
+from core.statistics import chance, intervals
 from core.totals import sliced
 from core.views import View
 

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
-from core import arithmetic, findings, score_tables
-from core.arithmetic import Point, Restriction
 from core.errors import StudyError
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.pictures import findings, score_tables
 from core.registry import Analysis, Parameters, Workload
+from core.vectors import arithmetic
+from core.vectors.arithmetic import Point, Restriction
 from core.views import View
 
 if TYPE_CHECKING:
-    from core.scores import Kept
+    from core.evaluation.scores import Kept
+    from core.evaluation.tasks import Task
     from core.session import Session
     from core.subject import Subject
-    from core.sweep import Sweep
-    from core.tasks import Task
+    from core.vectors.sweep import Sweep
 
 NAME, VERSION = "arithmetic", 1
 BASE, EVALUATION, GENERAL = "base", "evaluation", "general"
@@ -166,7 +167,7 @@ def compute(
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """Point after point in the loaded base, whose weights come back bit for bit."""
     from core import loading
-    from core.sweep import Sweep
+    from core.vectors.sweep import Sweep
 
     subject = session.subject
     known = tuple(subject.family.tuned)
@@ -189,7 +190,7 @@ def _scored(
     unit: Unit, point: Point, restriction: Restriction, sweep: Sweep, session: Session
 ) -> UnitResult:
     """A point's scores on every task, and what its rounding lost."""
-    from core import scores
+    from core.evaluation import scores
 
     subject = session.subject
     once: dict[str, Any] = {
@@ -213,7 +214,7 @@ def _scored(
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """Normalised scores and the regained share, by task and domain."""
-    from core import scores
+    from core.evaluation import scores
 
     own, known = required[0], dict(zip(unit.options["required"], required[1:], strict=True))
     at: dict[str, Any] = {
@@ -241,7 +242,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 def _against(
     base: Kept, tuned: Kept, own: Kept, options: Mapping[str, Any], **at: Any
 ) -> Iterator[Measurement]:
-    from core import comparison
+    from core.statistics import comparison
 
     once = {"resamples": options["resamples"], "seed": options["seed"]}
     at["metric_of"] = own.metric

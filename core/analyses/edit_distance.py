@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import findings, intervals, tables
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.pictures import findings, tables
 from core.registry import Analysis, Parameters
+from core.statistics import intervals
 from core.views import View
 
 if TYPE_CHECKING:
-    from core.distances import Bits
+    from core.neurons.distances import Bits
     from core.session import Session
     from core.subject import Subject
 
@@ -81,7 +82,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _layer(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    from core import distances
+    from core.neurons import distances
 
     result = UnitResult()
     for setting, (base, tuned) in _patterns(unit, required).items():
@@ -109,7 +110,7 @@ def _layer(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, Bits]]:
     """The patterns [documents, neurons] of base and tuned model, by setting."""
-    from core.activity import unpacked
+    from core.neurons.activity import unpacked
 
     found: dict[str, list[Bits]] = {}
     for result in required:
@@ -147,7 +148,7 @@ def _ratio_row(ratio: float | None, without: Any, at: dict[str, Any]) -> Measure
 
 
 def _levenshtein_row(base: Bits, tuned: Bits, at: dict[str, Any]) -> Measurement:
-    from core import distances
+    from core.neurons import distances
 
     mean = intervals.of_mean(distances.levenshtein(base, tuned))
     apart = distances.levenshtein_by_chance(base, tuned)

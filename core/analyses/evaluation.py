@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core import findings, score_tables
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.pictures import findings, score_tables
 from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
-    from core.scores import Kept
+    from core.evaluation.scores import Kept
     from core.session import Session
     from core.subject import Subject
 
@@ -73,7 +73,7 @@ def compute(
     units: Sequence[Unit], parameters: EvaluationParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """The loaded model's tasks, one after the other."""
-    from core import scores
+    from core.evaluation import scores
 
     tasks = {task.name: task for task in session.subject.tasks}
     resamples, seed = session.subject.evaluation.bootstrap, session.subject.study.run.seed
@@ -95,7 +95,7 @@ def compute(
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """A model's scores less the base's, over the same items."""
-    from core import scores
+    from core.evaluation import scores
 
     base, own = (scores.kept(result) for result in required)
     resamples, seed = unit.options["resamples"], unit.options["seed"]
@@ -108,7 +108,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _difference(unit: Unit, base: Kept, own: Kept, resamples: int, seed: int) -> list[Measurement]:
-    from core import comparison
+    from core.statistics import comparison
 
     at: dict[str, Any] = {
         "model": unit.model, "reference": BASE, "task": unit.task, "metric_of": own.metric

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import chance, findings, spectra
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF
+from core.pictures import findings, spectra
 from core.registry import Analysis, Parameters
+from core.statistics import chance
 from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import View
 

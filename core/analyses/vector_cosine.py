@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from core import findings
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult
+from core.pictures import findings
 from core.registry import Analysis, Parameters
 from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import View

@@ -29,7 +29,7 @@ from app.charts.scales import (
     ticks,
     within_chance,
 )
-from core.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+from core.pictures.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 

@@ -194,7 +194,7 @@ def test_a_task_that_can_not_be_read_is_input_that_can_not(
     tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, evaluation: str, code: int,
     words: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("core.tasks._standard", dict)  # they take seconds to read
+    monkeypatch.setattr("core.evaluation.tasks._standard", dict)  # they take seconds to read
     study.write_text(f"{study.read_text()}[evaluation]\n{evaluation}\n")
     said = tauscope("run", study, "--only", "evaluation")
     assert said.code == code

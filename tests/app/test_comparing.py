@@ -11,9 +11,9 @@ import pytest
 
 from app.comparing import analyses_of_both, pair, pairs, views_of_both
 from core.errors import RunError, StudyError
-from core.figures import Grid, Lines, Table
 from core.measurement import Measurement, Unit, UnitResult
-from core.pairing import places
+from core.pictures.figures import Grid, Lines, Table
+from core.pictures.pairing import places
 from core.views import default_choice, options
 from storage.database import Database, open_database
 from storage.runs import catalogue, claim, create_run, find_run, finish

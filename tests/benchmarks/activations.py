@@ -31,7 +31,8 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 def _passes(folder: Path) -> Iterator[Row]:
-    from core import activity, attribution, hooks, loading
+    from core import hooks, loading
+    from core.neurons import activity, attribution
 
     probe = probe_set(DOCUMENTS)
     batch = next(probe.batches(DOCUMENTS))
@@ -94,7 +95,7 @@ def _in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[fl
 
 def _distances() -> Row:
     """A few layers whose patterns differ by what tuning usually changes, taken for all."""
-    from core import distances
+    from core.neurons import distances
 
     rng = np.random.default_rng(0)
     shape = (100, INTERMEDIATE)
@@ -118,7 +119,8 @@ def _distances() -> Row:
 
 
 _ONE = """
-from core import attribution, hooks, loading
+from core import hooks, loading
+from core.neurons import attribution
 probe = activations.probe_set(4)
 with activations.opened(folders[0], loading) as model:
     attribution.attribute(

@@ -31,7 +31,7 @@ metadata: {version: 1.0}
 
 def rows(folder: Path) -> Iterator[Row]:
     """The row about evaluation: the same requests, once with intervals and items and once bare."""
-    from core import harness
+    from core.evaluation import harness
 
     tasks = _written(folder / "scoring")
     model, tokenizer = _model()
@@ -48,10 +48,10 @@ def rows(folder: Path) -> Iterator[Row]:
 
 def _asked(model: Any, tokenizer: Any, folder: Path) -> Any:
     """What `core.analyses.evaluation` does with a loaded model and a task."""
-    from core import scores
-    from core.evaluator import Evaluator
+    from core.evaluation import scores
+    from core.evaluation.evaluator import Evaluator
+    from core.evaluation.tasks import open_tasks
     from core.study import Evaluation
-    from core.tasks import open_tasks
 
     evaluation = Evaluation(tasks={"all": ("benchmark_choice",)}, include=str(folder))
     (task,) = open_tasks(evaluation, seed=0)
@@ -68,8 +68,8 @@ def _bare(model: Any, tokenizer: Any, folder: Path) -> Any:
     from lm_eval import evaluator
     from lm_eval.models.huggingface import HFLM
 
+    from core.evaluation.tasks import open_tasks
     from core.study import Evaluation
-    from core.tasks import open_tasks
 
     evaluation = Evaluation(tasks={"all": ("benchmark_choice",)}, include=str(folder))
     (task,) = open_tasks(evaluation, seed=0)

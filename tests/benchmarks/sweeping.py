@@ -17,8 +17,8 @@ def rows(folder: Path) -> Iterator[Row]:
     from transformers import AutoModelForCausalLM
 
     from core.architecture import describe
-    from core.arithmetic import make
-    from core.sweep import Sweep
+    from core.vectors.arithmetic import make
+    from core.vectors.sweep import Sweep
 
     model, tuned = (
         AutoModelForCausalLM.from_pretrained(f, dtype=torch.bfloat16)

@@ -11,7 +11,17 @@ import app
 from core import registry
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("core", "core/analyses", "storage", "app")
+ROOMS = (
+    "core",
+    "core/analyses",
+    "core/neurons",
+    "core/evaluation",
+    "core/vectors",
+    "core/statistics",
+    "core/pictures",
+    "storage",
+    "app",
+)
 
 
 def _text(name: str) -> str:

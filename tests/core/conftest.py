@@ -34,7 +34,7 @@ def loaded(model_folder: Path) -> tuple[Any, Any]:
 @pytest.fixture
 def no_standard_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the harness's own tasks, whose files take seconds to read."""
-    monkeypatch.setattr("core.tasks._standard", dict)
+    monkeypatch.setattr("core.evaluation.tasks._standard", dict)
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import chance, linalg
+from core import linalg
 from core.analyses.alignment import AlignmentParameters, _measure
 from core.measurement import Measurement
+from core.statistics import chance
 from tests.core import oracle
 
 SHAPES = [(40, 40), (96, 40), (40, 96)]

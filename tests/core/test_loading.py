@@ -19,11 +19,11 @@ import transformers as hf
 from safetensors.torch import save_file
 
 from core import loading, study
-from core.activity import Rules, observe
-from core.attribution import attribute
 from core.errors import CheckpointError, RunError
 from core.family import Member, open_family
 from core.loading import LoadedModel, halving
+from core.neurons.activity import Rules, observe
+from core.neurons.attribution import attribute
 from core.study import Run
 from tests.conftest import load_all
 from tests.core import zoo

@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import evaluator, family, loading, preflight, registry, runner, study
+from core import family, loading, preflight, registry, runner, study
 from core.errors import StudyError
+from core.evaluation import evaluator
 from core.measurement import Unit
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core import harness_zoo

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import registry
-from core.figures import Column, Figure, Grid, Lines, Scatter, Table
-from core.layout import figure
 from core.measurement import Measurement, MetricSpec
+from core.pictures.figures import Column, Figure, Grid, Lines, Scatter, Table
+from core.pictures.layout import figure
 from core.views import (
     COORDINATES,
     Catalogue,

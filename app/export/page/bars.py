@@ -19,7 +19,7 @@ from app.export.page import shapes
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup
 from app.export.page.shapes import Axis
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 
 WIDTH = 420
 BAR, GAP = 14, 10

@@ -14,7 +14,7 @@ from app.export.page import shapes
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
 from app.export.page.shapes import Axis
-from core.figures import Lines, Panel, Series
+from core.pictures.figures import Lines, Panel, Series
 
 WIDTH, HEIGHT = 420, 250
 TOP, BOTTOM, RIGHT = 24, 36, 10

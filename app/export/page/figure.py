@@ -10,7 +10,7 @@ from app.export.page import bars, curves, grids, scatters
 from app.export.page.markup import Markup, joined, tag
 from app.export.sentences import on_chance, on_method
 from app.figures import Shown
-from core.figures import Grid, Lines, Scatter, Table
+from core.pictures.figures import Grid, Lines, Scatter, Table
 
 
 def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:

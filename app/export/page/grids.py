@@ -24,7 +24,7 @@ from app.charts.scales import (
 from app.export.page import shapes
 from app.export.page.colours import step
 from app.export.page.markup import Markup
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 
 ROW, LEAST_ROW = 24, 9
 MOST = 520

@@ -13,7 +13,7 @@ from app.export.page import shapes
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
 from app.export.page.shapes import Axis
-from core.figures import Cell, Point, Scatter
+from core.pictures.figures import Cell, Point, Scatter
 
 WIDTH, HEIGHT = 420, 360
 TOP, BOTTOM, RIGHT = 24, 42, 14

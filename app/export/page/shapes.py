@@ -14,7 +14,7 @@ from app.charts.scales import exact
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
 from app.text import plain
-from core.figures import Cell
+from core.pictures.figures import Cell
 
 CHARACTER = 6.9
 """About how wide a character of a chart's text is."""

@@ -30,7 +30,7 @@ from app.export.paper.sheet import (
     sheet,
     written,
 )
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 
 BAR = 0.13
 """Inches: the thickness of a bar."""

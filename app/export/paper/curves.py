@@ -27,7 +27,7 @@ from app.export.paper.sheet import (
     sheet,
     written,
 )
-from core.figures import Lines, Panel, Series
+from core.pictures.figures import Lines, Panel, Series
 
 HIGH = 2.0
 """Inches: a panel with its axis."""

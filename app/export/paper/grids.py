@@ -41,7 +41,7 @@ from app.export.paper.sheet import (
     sheet,
     written,
 )
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 
 ROW, LEAST_ROW = 0.2, 0.06
 """Inches: a row with room for its number, and one of many."""

@@ -12,7 +12,7 @@ from app.export.files import placed
 from app.export.paper import bars, curves, grids, scatters
 from app.export.paper.sheet import save, styled
 from app.figures import Shown, analyses_of, shown_together
-from core.figures import Grid, Lines, Scatter
+from core.pictures.figures import Grid, Lines, Scatter
 from core.views import Kind
 from storage.database import Database
 from storage.runs import RunSummary

@@ -24,7 +24,7 @@ from app.export.paper.sheet import (
     sheet,
     written,
 )
-from core.figures import Cell, Point, Scatter
+from core.pictures.figures import Cell, Point, Scatter
 
 HIGH = 2.9
 """Inches: a picture that is nearly square, with its legend."""

@@ -27,7 +27,7 @@ from app.tui.widgets.bar import Piece, Row, keys_line, tabs_line, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
 from core.errors import TauscopeError
-from core.pairing import NAMES
+from core.pictures.pairing import NAMES
 from core.registry import Analysis
 from core.views import COORDINATES, Choice, Selector, View
 

@@ -13,7 +13,7 @@ from app.charts.lines import Line
 from app.charts.names import is_control_row
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures import Grid
+from core.pictures.figures import Grid
 
 
 class BarsView(FigureView):

@@ -15,7 +15,7 @@ from app.charts.lines import Line, difference, replaced
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures import Cell, Lines, Series
+from core.pictures.figures import Cell, Lines, Series
 
 
 class CurvesView(FigureView):

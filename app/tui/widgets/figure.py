@@ -21,7 +21,7 @@ from app.charts.lines import Line
 from app.charts.palette import Palette, on
 from app.tui.keys import bindings
 from app.tui.readout import Spot
-from core.figures import Figure
+from core.pictures.figures import Figure
 
 Place = tuple[int, int]
 Names = dict[int | str, str]

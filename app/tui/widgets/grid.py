@@ -13,7 +13,7 @@ from app.charts.legends import grid_notes, scale_legend
 from app.charts.lines import Line, length
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures import Grid
+from core.pictures.figures import Grid
 
 FOLDED = 1.35
 """How many times too long a grid must be before it is first shown without numbers."""

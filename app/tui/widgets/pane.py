@@ -27,8 +27,8 @@ from app.tui.widgets.figure import FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView, narrowed
-from core.figures import Figure, Lines, Table
 from core.measurement import MetricSpec
+from core.pictures.figures import Figure, Lines, Table
 from core.registry import Analysis
 from core.views import (
     COORDINATES,

@@ -13,7 +13,7 @@ from app.charts.lines import Line, replaced
 from app.charts.scales import exact
 from app.tui.readout import Spot, yardsticks
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures import Cell, Point, Scatter
+from core.pictures.figures import Cell, Point, Scatter
 
 
 class ScatterView(FigureView):

@@ -18,8 +18,8 @@ from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
-from core.figures import Cell, Figure, Scatter
-from core.pairing import DIFFERENCE, NAMES, places
+from core.pictures.figures import Cell, Figure, Scatter
+from core.pictures.pairing import DIFFERENCE, NAMES, places
 from core.registry import Analysis
 from core.views import Choice, View
 
@@ -110,7 +110,7 @@ def _held(spot: Spot, pair: Pair) -> Iterator[str]:
 
 
 def _places(spot: Spot, pair: Pair) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where a cursor stands, as `core.pairing` names places; a point has two values."""
+    """Where a cursor stands, as `core.pictures.pairing` names places; a point has two values."""
     values = tuple(value for _, value in spot.coordinates)
     figure = pair.figures[0]
     if isinstance(figure, Scatter):

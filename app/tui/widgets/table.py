@@ -17,7 +17,7 @@ from app.charts.lines import Line, fitted
 from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place
-from core.figures import Figure, Table
+from core.pictures.figures import Figure, Table
 
 
 def matching(table: Table, names: Mapping[int | str, str]) -> Iterator[int]:

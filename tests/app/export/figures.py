@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.figures import (
+from core.pictures.figures import (
     Cell,
     Column,
     Figure,

@@ -23,7 +23,7 @@ from app.export.page.figure import section
 from app.export.page.markup import Markup, escaped, tag
 from app.figures import Shown, analyses_of, shown_together
 from core import registry
-from core.figures import Figure, Point
+from core.pictures.figures import Figure, Point
 from core.views import Choice, View
 from storage import runs
 from storage.database import Database

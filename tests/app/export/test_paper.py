@@ -22,7 +22,7 @@ from app.export.folder import export
 from app.export.paper import bars, curves, grids, scatters
 from app.export.paper.sheet import COLUMN, DPI, PAGE, save, styled, written
 from app.figures import analyses_of, shown_together
-from core.figures import Figure, Series
+from core.pictures.figures import Figure, Series
 from storage import runs
 from storage.database import Database
 from tests.app.export import figures

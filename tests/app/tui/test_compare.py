@@ -12,7 +12,7 @@ from app.tui.screens.help import HelpScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
-from core.pairing import places
+from core.pictures.pairing import places
 from storage.database import Database, open_database
 from storage.runs import create_run
 from tests import pretend

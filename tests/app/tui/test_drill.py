@@ -9,8 +9,8 @@ from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.table import matching, narrowed
-from core.figures import Column, Table
 from core.measurement import Artifact, Unit, UnitResult
+from core.pictures.figures import Column, Table
 from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink

@@ -12,8 +12,8 @@ from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
-from core.figures import Column, Scatter, Table
 from core.measurement import Unit, UnitResult
+from core.pictures.figures import Column, Scatter, Table
 from core.views import default_choice
 from storage.database import Database
 from storage.runs import catalogue, claim, create_run, find_run, finish

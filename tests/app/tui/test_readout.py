@@ -7,7 +7,7 @@ import math
 import pytest
 
 from app.tui.readout import Spot, copied, value_of, yardsticks, z_score
-from core.figures import Cell
+from core.pictures.figures import Cell
 
 WHERE = (("model", "medical"), ("layer", "3"))
 

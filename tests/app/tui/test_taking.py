@@ -14,7 +14,7 @@ from app.export.clippings import Clipping, as_csv, as_markdown, clipping
 from app.export.single import Request, serve
 from app.tui.app import TauscopeApp
 from app.tui.screens.pick import PickScreen
-from core.figures import Cell, Grid
+from core.pictures.figures import Cell, Grid
 from core.views import Choice
 from storage.database import Database
 from storage.runs import list_runs

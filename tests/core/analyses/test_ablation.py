@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from core import comparison, examples, ranking, registry, runner, silencing, study
+from core import registry, runner, study
 from core.errors import Cancelled, StudyError
-from core.evaluator import Evaluator
+from core.evaluation import examples
+from core.evaluation.evaluator import Evaluator
 from core.measurement import COORDINATES, Measurement, Unit
+from core.neurons import ranking, silencing
+from core.statistics import comparison
 from core.study import Study
 from tests.conftest import MemorySink
 from tests.core import harness_zoo
@@ -405,7 +408,7 @@ def test_wrong_parameters_are_one_clear_error(
 
 def test_intervals_are_paired_bootstraps_over_the_scored_items(watched: Watched) -> None:
     """The items of both sides are kept; the row's interval comes out of them."""
-    from core import scores
+    from core.evaluation import scores
 
     sink, checked = watched.sink, 0
     for unit, result in sink.units.values():

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from core import comparison, registry, runner
-from core.evaluator import Evaluator, Score
+from core import registry, runner
+from core.evaluation.evaluator import Evaluator, Score
+from core.evaluation.tasks import open_tasks
+from core.statistics import comparison
 from core.study import Study
-from core.tasks import open_tasks
 from tests.conftest import MemorySink
 from tests.core import harness_zoo
 

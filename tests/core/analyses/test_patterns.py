@@ -11,8 +11,8 @@ import torch
 import transformers as hf
 
 from core import registry, runner, study
-from core.activity import unpacked
 from core.errors import Cancelled
+from core.neurons.activity import unpacked
 from tests.conftest import MemorySink, load_all
 from tests.core import zoo
 
@@ -154,7 +154,7 @@ def test_a_run_goes_on_and_another_model_costs_its_own_work_alone(folder: Path) 
 
 
 def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) -> None:
-    from core.tables import neurons
+    from core.pictures.tables import neurons
     from core.views import Catalogue, Choice, Tabulation
 
     sink = MemorySink()

@@ -1,0 +1,9 @@
+"""Tasks, and what models score on them, by lm-evaluation-harness.
+
+tasks.py           found, read, identified
+examples.py        their items as texts with their right answers
+harness.py         the harness silenced, seeded, off the network
+language_model.py  a model in memory as the harness wants it (imports torch)
+evaluator.py       one loaded model, asked any number of tasks
+scores.py          scores as rows and arrays, as they are kept
+"""

@@ -1,0 +1,207 @@
+"""One loaded model, asked any number of tasks: scores with the results of every item.
+
+Owns the call of the harness and the way its results become arrays. Knows no study and no other
+model: comparison.py holds results against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+
+from core.errors import TaskError, TauscopeError
+from core.evaluation import harness
+from core.evaluation.tasks import Task, metric_name
+from core.statistics.comparison import Form, Items
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One metric of one task, exactly as the harness gives it.
+
+    `metric` carries its filter (`metric:filter`) unless that is `none`. `value` is None where it is
+    not a finite number. `stderr` is the harness's, where it has a formula (means). `n` counts the
+    items. `items` are their results; None where the score isn't made of numbers item by item (such
+    as BLEU or F1), so that it has no interval.
+    """
+
+    metric: str
+    value: float | None
+    stderr: float | None
+    higher_is_better: bool | None
+    n: int
+    items: Items | None
+
+
+class Evaluator:
+    """The harness around one loaded model. Build it once, and ask it every task.
+
+    `model` is a causal language model of transformers in memory (plain, wrapped by PEFT or placed
+    by accelerate), `tokenizer` its tokeniser, which is left as it is.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, batch_size: int | Literal["auto"] = "auto"
+    ) -> None:
+        self._tokenizer = tokenizer
+        with harness.quiet():
+            from core.evaluation.language_model import LanguageModel
+        # Silenced anew: libraries that were just imported have set up their own loggers.
+        with harness.quiet():
+            self._model = LanguageModel(model, tokenizer, batch_size)
+
+    def evaluate(self, task: Task, items: Iterable[int] | None = None) -> tuple[Score, ...]:
+        """The scores of a task over its items, or over those of these indices alone.
+
+        The same items in the same settings get the same prompts, whatever the model. Few-shot
+        examples are drawn item after item: another choice of items may draw others.
+
+        Raises TaskError where the task doesn't fit the model or its tokeniser, or fails by itself.
+        """
+        chosen = None if items is None else _chosen(task, items)
+        self._check_tokeniser(task)
+        found = self._ask(task, chosen)
+        rows: dict[str, list[Mapping[str, Any]]] = {}
+        for row in found["samples"][task.name]:
+            rows.setdefault(row["filter"], []).append(row)
+        scores = (
+            _score(task, key, value, rows) for key, value in found["results"][task.name].items()
+        )
+        return tuple(score for score in scores if score is not None)
+
+    def _ask(self, task: Task, chosen: list[int] | None) -> Mapping[str, Any]:
+        with harness.quiet(), harness.seeded(task.seed):
+            from lm_eval import evaluator
+
+            task.handle.set_fewshot_seed(seed=task.seed)
+            try:
+                found: Mapping[str, Any] = evaluator.evaluate(
+                    self._model,
+                    {"tasks": {task.name: task.handle}},
+                    limit=task.limit if chosen is None else None,
+                    samples=None if chosen is None else {task.name: chosen},
+                    bootstrap_iters=0,  # Intervals are made of the items, by comparison.py.
+                    apply_chat_template=task.chat_template,
+                    fewshot_as_multiturn=task.chat_template,
+                )
+            except TauscopeError:
+                raise
+            # Tasks hold code and templates, and refuse models by assertions.
+            except Exception as error:
+                raise TaskError(
+                    f"The task '{task.name}' can't be evaluated: {error or type(error).__name__}"
+                ) from error
+        return found
+
+    def _check_tokeniser(self, task: Task) -> None:
+        own = self._tokenizer
+        if own.eos_token_id is None and task.output_type == "generate_until":
+            raise TaskError(
+                f"The task '{task.name}' generates text, but the tokeniser has no end token to "
+                "stop at.",
+                hint="Give it an eos_token in tokenizer_config.json, or leave the task out.",
+            )
+        if own.eos_token_id is None and own.bos_token_id is None:
+            raise TaskError(
+                f"The task '{task.name}' can't be evaluated: the tokeniser has neither a "
+                "beginning nor an end token for a text to follow.",
+                hint="Give it a bos_token or an eos_token in tokenizer_config.json.",
+            )
+        if task.chat_template and not own.chat_template:
+            raise TaskError(
+                f"The task '{task.name}' can't be asked as a chat: the tokeniser has no template.",
+                hint="Set evaluation.chat_template = false.",
+            )
+
+
+def _chosen(task: Task, items: Iterable[int]) -> list[int]:
+    """Ascending, once each: the harness names its results in that order alone."""
+    chosen = sorted({int(i) for i in items})
+    if not chosen:
+        raise TaskError(f"None of the items of the task '{task.name}' was chosen.")
+    for index in (chosen[0], chosen[-1]):
+        task.document(index)
+    return chosen
+
+
+# --- the harness's results as arrays ----------------------------------------------------------
+
+
+def _score(
+    task: Task, key: str, value: Any, rows: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Score | None:
+    """One entry ("metric,filter") of the harness's results; None for what is no score there."""
+    metric, _, chain = key.rpartition(",")
+    if not metric or metric.endswith("_stderr") or not isinstance(value, Real):
+        return None
+    mine = [row for row in rows[chain] if metric in row["metrics"]]
+    aggregate = task.handle.aggregation().get(metric)
+    values = [row[metric] for row in mine]
+    parts, form = _parts(values, float(value), aggregate)
+    name = metric_name(metric, chain)
+    items = None
+    if parts is not None:
+        index = np.array([row["doc_id"] for row in mine], dtype=np.int64)
+        items = Items(index=index, total=parts[:, 0], weight=parts[:, 1], form=form)
+    return Score(
+        metric=name,
+        value=float(value) if math.isfinite(value) else None,
+        stderr=_stderr(values, aggregate),
+        higher_is_better=task.metrics.get(name, task.handle.higher_is_better().get(metric)),
+        n=len(mine),
+        items=items,
+    )
+
+
+def _parts(
+    values: Sequence[Any], whole: float, aggregate: Callable[..., Any] | None
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]] | None, Form]:
+    """Total and weight of every item (n, 2) and how the score is made of them.
+
+    The harness's own aggregations are known. A task's own counts as a mean (of numbers, or over
+    all numbers of lists) where it comes out as one.
+    """
+    from lm_eval.api import metrics
+
+    if aggregate in (metrics.bits_per_byte, metrics.weighted_perplexity):
+        form: Form = "bits_per_byte" if aggregate is metrics.bits_per_byte else "perplexity"
+        return np.array(values, dtype=np.float64).reshape(-1, 2), form
+    if aggregate is metrics.brier_score:
+        return _summed([[_brier(*value)] for value in values]), "mean"
+    if aggregate is metrics.perplexity:
+        return _summed([[value] for value in values]), "perplexity"
+    lists = [value if isinstance(value, list | tuple) else [value] for value in values]
+    if not all(isinstance(part, Real | np.bool_) for part in (p for one in lists for p in one)):
+        return None, "mean"
+    if aggregate is metrics.nanmean:
+        lists = [[part for part in one if not math.isnan(part)] for one in lists]
+    parts = _summed(lists)
+    if aggregate in (None, metrics.mean, metrics.nanmean):
+        return parts, "mean"
+    own = getattr(aggregate, "__module__", "") != metrics.__name__
+    weight = parts[:, 1].sum()
+    as_mean = own and weight > 0 and math.isclose(parts[:, 0].sum() / weight, whole, rel_tol=1e-9)
+    return (parts if as_mean else None), "mean"
+
+
+def _summed(lists: Sequence[Sequence[Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([[float(sum(one)), len(one)] for one in lists], dtype=np.float64)
+
+
+def _brier(gold: int, probabilities: Sequence[float]) -> float:
+    right = np.eye(len(probabilities))[gold]
+    return float(np.square(np.asarray(probabilities) - right).sum())
+
+
+def _stderr(values: Sequence[Any], aggregate: Callable[..., Any] | None) -> float | None:
+    from lm_eval.api import metrics
+
+    if aggregate is not metrics.mean or len(values) < 2:
+        return None
+    found = float(metrics.mean_stderr(values))
+    return found if math.isfinite(found) else None

@@ -1,0 +1,139 @@
+"""The items of a task as texts: prompt and right answer, as the task itself writes them.
+
+Owns the choice of the right answer. Knows no model; a tokeniser only for its chat template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from core.errors import TaskError, TauscopeError
+from core.evaluation import harness
+from core.evaluation.tasks import Task, open_tasks
+from core.study import Evaluation
+
+
+class Example(NamedTuple):
+    """What a model is given, and what it should answer; a running text is all answer."""
+
+    context: str
+    continuation: str
+
+
+def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> list[Example]:
+    """The items of these indices, in this order, with the task's few-shot and chat settings.
+
+    `tokenizer` writes the chat template, where the task is asked as a chat. Raises TaskError where
+    an item has no right answer that can be told.
+    """
+    asked = list(indices)
+    chosen = sorted(set(asked))
+    if not chosen:
+        return []
+    for index in (chosen[0], chosen[-1]):
+        task.document(index)
+    with harness.quiet(), harness.seeded(task.seed):
+        try:
+            requests = _requests(task, chosen, tokenizer)
+            found = {i: _gold(task, task.document(i), requests[i]) for i in chosen}
+        except TauscopeError:
+            raise
+        # Tasks hold code and templates, which fail in any way.
+        except Exception as error:
+            raise TaskError(
+                f"The items of the task '{task.name}' can't be written out: {error!r}"
+            ) from error
+    return [found[index] for index in asked]
+
+
+def documents(name: str, *, include: str | None = None, limit: int | None = None) -> list[str]:
+    """The items of a task as whole texts, without few-shot examples; `limit` at most.
+
+    Those of a group come task after task. Raises TaskError as `open_tasks` does.
+    """
+    evaluation = Evaluation(tasks={"probe": (name,)}, include=include, limit=limit, fewshot=0)
+    texts = (
+        example.context + example.continuation
+        for task in open_tasks(evaluation, seed=0)
+        for example in examples(task, range(task.items))
+    )
+    return [text for text, _ in zip(texts, range(limit), strict=False)] if limit else list(texts)
+
+
+def _requests(task: Task, chosen: list[int], tokenizer: Any) -> dict[int, list[Any]]:
+    """What the harness would ask a model, by item."""
+    template = partial(_chat, tokenizer) if task.chat_template else None
+    task.handle.set_fewshot_seed(seed=task.seed)
+    task.handle.build_all_requests(
+        samples=chosen,
+        apply_chat_template=task.chat_template,
+        fewshot_as_multiturn=task.chat_template,
+        chat_template=template,
+    )
+    found: dict[int, list[Any]] = {}
+    for instance in task.handle.instances:
+        found.setdefault(chosen[instance.doc_id], []).append(instance)
+    return found
+
+
+def _chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+    return str(
+        tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+    )
+
+
+def _gold(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
+    write: Callable[..., Example] = _OF_TYPE.get(task.output_type, _of_likelihood)
+    return write(task, document, requests)
+
+
+def _of_text(_: Task, __: Mapping[str, Any], requests: Sequence[Any]) -> Example:
+    return Example("", str(requests[0].args[0]))
+
+
+def _of_choices(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
+    handle = task.handle
+    several = getattr(handle, "multiple_input", 0)
+    right = handle.doc_to_text(document) if several else handle.doc_to_target(document)
+    right = right[0] if isinstance(right, list) and right else right
+    if isinstance(right, str):
+        choices = handle.doc_to_choice(document)
+        right = choices.index(right) if right in choices else None
+    if not isinstance(right, int) or not 0 <= right < len(requests):
+        raise TaskError(f"An item of the task '{task.name}' has no right answer among its choices.")
+    return Example(*requests[right].args[:2])
+
+
+def _of_likelihood(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
+    if len(requests) == 1:
+        return Example(*requests[0].args[:2])
+    right = document.get("gold")
+    if not isinstance(right, int) or not 0 <= right < len(requests):
+        raise TaskError(f"The task '{task.name}' does not say which answers are right.")
+    return Example(*requests[right].args[:2])
+
+
+def _of_generation(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
+    handle = task.handle
+    target = handle.doc_to_target(document)
+    target = target[0] if isinstance(target, list) and target else target
+    if isinstance(target, int) and handle.config.doc_to_choice is not None:
+        target = handle.doc_to_choice(document)[target]
+    # A chat's template ends the prompt, unless the answer has been begun.
+    begun = not task.chat_template or handle.config.gen_prefix
+    delimiter = handle.config.target_delimiter if begun else ""
+    return Example(str(requests[0].args[0]), f"{delimiter}{target}")
+
+
+_OF_TYPE: Mapping[str, Callable[..., Example]] = {
+    "loglikelihood_rolling": _of_text,
+    "multiple_choice": _of_choices,
+    "generate_until": _of_generation,
+}

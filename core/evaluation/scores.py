@@ -1,0 +1,104 @@
+"""Scores of tasks as rows and arrays, and back again: what evaluation, ablation and arithmetic
+keep of them.
+
+Owns how per-item results lie in an artifact. Runs no task and compares nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.measurement import Artifact, Measurement, UnitResult
+from core.statistics import comparison
+from core.statistics.comparison import Form, Items
+
+if TYPE_CHECKING:
+    from core.evaluation.evaluator import Score
+
+ITEMS = "items"
+"""The name of the artifacts that hold the results of single items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One metric of one task as it was kept. `higher`: is more of it better? None: unknown."""
+
+    metric: str
+    value: float | None
+    higher: bool | None
+    items: Items | None
+
+
+def rows(
+    scores: Iterable[Score], *, resamples: int, seed: int, metric: str = "", **at: Any
+) -> list[Measurement]:
+    """A row for each score with its bootstrap interval over the items.
+
+    With `metric` the rows are of that one, and the harness's name of the score says what of.
+    """
+    found = []
+    for score in scores:
+        low = high = None
+        if score.items is not None:
+            bounds = comparison.score(score.items, resamples=resamples, seed=seed)
+            low, high = bounds.low, bounds.high
+        found.append(
+            Measurement(
+                metric=metric or score.metric, metric_of=score.metric if metric else "",
+                value=score.value, low=low, high=high, n=score.n, **at,
+            )
+        )  # fmt: skip
+    return found
+
+
+def state(scores: Iterable[Score]) -> dict[str, Any]:
+    """What of the scores is no array, as JSON."""
+    return {s.metric: {"value": s.value, "higher": s.higher_is_better} for s in scores}
+
+
+def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str = "") -> Artifact:
+    """The results of single items."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for score in scores:
+        if score.items is not None:
+            own = score.items
+            arrays |= {
+                f"{score.metric}|index": own.index,
+                f"{score.metric}|total": own.total,
+                f"{score.metric}|weight": own.weight,
+                f"{score.metric}|form": np.array(own.form),
+            }
+    return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
+
+
+def kept_of(scores: Iterable[Score]) -> dict[str, Kept]:
+    """Scores as they are kept, by metric."""
+    return {s.metric: Kept(s.metric, s.value, s.higher_is_better, s.items) for s in scores}
+
+
+def kept(result: UnitResult, task: str = "") -> dict[str, Kept]:
+    """The scores that a unit kept, by metric; of one task, where it kept those of several."""
+    told = result.state["scores"][task] if task else result.state["scores"]
+    arrays: Mapping[str, NDArray[Any]] = next(
+        (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}
+    )
+    return {
+        metric: Kept(metric, own["value"], own["higher"], _items(arrays, metric))
+        for metric, own in told.items()
+    }
+
+
+def _items(arrays: Mapping[str, NDArray[Any]], metric: str) -> Items | None:
+    if f"{metric}|index" not in arrays:
+        return None
+    return Items(
+        index=arrays[f"{metric}|index"],
+        total=arrays[f"{metric}|total"],
+        weight=arrays[f"{metric}|weight"],
+        form=cast(Form, str(arrays[f"{metric}|form"])),
+    )

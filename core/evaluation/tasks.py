@@ -1,0 +1,358 @@
+"""Evaluation tasks by name: the harness's own, and task files in a study's folder.
+
+Owns finding, reading and identifying tasks, and the errors of that. Knows no model: evaluator.py
+runs them. A task file's `data_files` are relative to that file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from core.errors import TaskError
+from core.evaluation import harness
+from core.measurement import content_key
+from core.study import Evaluation
+
+FILE_FORMATS = ("arrow", "csv", "json", "pandas", "parquet", "text", "xml")
+"""What a task file calls its `dataset_path` when its data are local files."""
+
+_NOT_ITS_MEANING = (
+    "custom_dataset", "dataset_kwargs", "dataset_path", "metadata", "tag", "task_alias",
+)  # fmt: skip
+"""Keys that say where a task lies and how it is shown; its documents are looked at instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One task as a study runs it. A group of the harness is as many tasks as it has leaves.
+
+    `domains` are those that name it, in the study's order. `metrics` says of each score (`metric`,
+    or `metric:filter` unless the filter is `none`) whether higher is better, None where nobody
+    says. `items` is the number of documents after `limit`. `fingerprint` identifies what is asked
+    and how: configuration, code, documents, few-shot examples and settings, but not where the
+    files lie. `handle` is the harness's own object.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    output_type: str
+    metrics: Mapping[str, bool | None]
+    items: int
+    fewshot: int
+    limit: int | None
+    chat_template: bool
+    seed: int
+    fingerprint: str
+    handle: Any = field(repr=False, compare=False)
+
+    def document(self, index: int) -> Mapping[str, Any]:
+        """The document with this index. Raises TaskError outside of the task's items."""
+        if not 0 <= index < self.items:
+            raise TaskError(f"The task '{self.name}' has no item {index}, only {self.items}.")
+        found: Mapping[str, Any] = _documents(self.handle)[index]
+        return found
+
+
+def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
+    """Every task of a study once, in its order; groups and tags as the tasks they hold.
+
+    Raises TaskError: no such task (with the nearest names), a task file or data that can't be
+    read, and tasks that can't be run here (images, code that a model wrote).
+    """
+    names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
+    leaves: dict[str, Any] = {}
+    domains: dict[str, list[str]] = {}
+    # Seeded, because tasks may shuffle or draw their documents when they are read.
+    with harness.quiet(), harness.seeded(seed):
+        opened = _open(names, evaluation.include)
+        for domain, named in evaluation.tasks.items():
+            for leaf, handle in (pair for name in named for pair in opened[name].items()):
+                leaves.setdefault(leaf, handle)
+                domains.setdefault(leaf, [])
+                if domain not in domains[leaf]:
+                    domains[leaf].append(domain)
+        return tuple(
+            _task(handle, tuple(domains[leaf]), evaluation, seed) for leaf, handle in leaves.items()
+        )
+
+
+def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: int) -> Task:
+    name = handle.task_name
+    _refuse_what_cannot_run(name, handle)
+    _set_fewshot(handle, evaluation.fewshot)
+    fewshot = int(handle.config.num_fewshot)
+    count = len(_documents(handle))
+    items = count if evaluation.limit is None else min(count, evaluation.limit)
+    settings = {
+        "harness": harness.version(),
+        "fewshot": fewshot,
+        "chat_template": evaluation.chat_template,
+        "seed": seed,
+    }
+    return Task(
+        name=name,
+        domains=domains,
+        output_type=str(handle.OUTPUT_TYPE),
+        metrics=_metrics(handle),
+        items=items,
+        fewshot=fewshot,
+        limit=evaluation.limit,
+        chat_template=evaluation.chat_template,
+        seed=seed,
+        fingerprint=_fingerprint(handle, items, settings),
+        handle=handle,
+    )
+
+
+def metric_name(metric: str, filter_name: str) -> str:
+    """What a score is called: `metric`, or `metric:filter` unless the filter is `none`."""
+    return metric if filter_name == "none" else f"{metric}:{filter_name}"
+
+
+def _metrics(handle: Any) -> dict[str, bool | None]:
+    directions = handle.higher_is_better()
+    return {
+        metric_name(metric, chain.name): directions[metric]
+        for chain in handle._filters
+        for metric in directions
+    }
+
+
+def _refuse_what_cannot_run(name: str, handle: Any) -> None:
+    if getattr(handle, "MULTIMODAL", False):
+        raise TaskError(f"The task '{name}' shows images or sound; only texts can be evaluated.")
+    if getattr(handle, "UNSAFE_CODE", False):
+        raise TaskError(
+            f"The task '{name}' runs code that a model wrote, which is not done here.",
+            hint="Leave it out of the study.",
+        )
+
+
+def _set_fewshot(handle: Any, asked: int | None) -> None:
+    """As the harness does it: a task that says 0 keeps 0, whatever is asked."""
+    own = handle.config.num_fewshot
+    if own is None or (asked is not None and own != 0):
+        handle.set_config(key="num_fewshot", value=asked or 0)
+
+
+def _documents(handle: Any) -> Sequence[Mapping[str, Any]]:
+    # `eval_docs` runs the task's processing of documents at every look.
+    found: Sequence[Mapping[str, Any]] = getattr(handle, "task_docs", None) or handle.eval_docs
+    return found
+
+
+# --- identity ---------------------------------------------------------------------------------
+
+
+def _fingerprint(handle: Any, items: int, settings: Mapping[str, Any]) -> str:
+    config = handle.config.to_dict(keep_callable=True)
+    meaning = {k: _plain(v) for k, v in config.items() if k not in _NOT_ITS_MEANING}
+    examples = getattr(getattr(handle, "sampler", None), "df", ()) if settings["fewshot"] else ()
+    documents = _documents(handle)
+    return content_key(
+        {
+            "task": meaning,
+            "version": str(handle.VERSION),
+            "settings": dict(settings),
+            "documents": _hash(documents[i] for i in range(items)),
+            "examples": _hash(examples),
+        }
+    )
+
+
+def _hash(documents: Iterable[Mapping[str, Any]]) -> str:
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(json.dumps(document, sort_keys=True, default=str).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A configuration as JSON; a function by the source of the file that it is from."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if callable(value):
+        try:
+            return inspect.getsource(inspect.getmodule(value) or value)
+        except (OSError, TypeError):
+            return getattr(value, "__qualname__", type(value).__qualname__)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+# --- finding ----------------------------------------------------------------------------------
+
+
+def _open(names: Sequence[str], include: str | None) -> dict[str, dict[str, Any]]:
+    """The harness's task objects of every name: one, or those of a group or tag."""
+    from lm_eval.tasks import TaskManager
+
+    if include is not None and not Path(include).is_dir():
+        raise TaskError(f"There is no folder of task files {include} (evaluation.include).")
+    manager = TaskManager(include_path=include, include_defaults=False)
+    index = manager.task_index
+    leaves = {leaf for name in names for leaf in _leaves(index, name)}
+    local = all(leaf in index and _lies_in_files(index[leaf]) for leaf in leaves)
+    for entry in index.values():
+        _anchor(entry)
+    if not leaves <= set(index):
+        for name, entry in _standard().items():
+            index.setdefault(name, entry)
+    unknown = [name for name in names if name not in index]
+    if unknown:
+        raise _no_such_task(unknown[0], index, include)
+    with harness.reading(local=local):
+        return {name: _load(manager, name) for name in names}
+
+
+def _leaves(index: Mapping[str, Any], name: str, above: frozenset[str] = frozenset()) -> set[str]:
+    """The tasks that a name stands for, as far as the index knows."""
+    entry = index.get(name)
+    if entry is None or entry.kind.name not in ("GROUP", "TAG") or name in above:
+        return {name}
+    members = entry.tags if entry.kind.name == "TAG" else entry.cfg.get("task") or ()
+    named = (m if isinstance(m, str) else str(m.get("task", m.get("group"))) for m in members)
+    return {leaf for member in named for leaf in _leaves(index, member, above | {name})}
+
+
+@cache
+def _standard() -> dict[str, Any]:
+    """The harness's own tasks; reading its 14,000 task files takes seconds."""
+    from lm_eval.tasks import TaskManager
+
+    index: dict[str, Any] = TaskManager().task_index
+    return index
+
+
+def _load(manager: Any, name: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = manager.load([name])["tasks"]
+    except TaskError:
+        raise
+    except ImportError as error:
+        raise TaskError(
+            f"The task '{name}' needs a package that is not installed: {error}.",
+            hint="Some tasks of lm-eval have extras of their own, as in lm-eval[ifeval].",
+        ) from error
+    except (OSError, EOFError) as error:
+        raise TaskError(
+            f"The data of the task '{name}' can't be read: {error}",
+            hint="Without a network only what lies in the hub's cache can be used: "
+            "open the task once where there is one.",
+        ) from error
+    # Task files hold code and templates, which fail in any way.
+    except Exception as error:
+        raise TaskError(
+            f"The task '{name}' can't be read: {type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+def _no_such_task(name: str, index: Mapping[str, Any], include: str | None) -> TaskError:
+    """No task of that name; maybe because the file that should hold it can't be read."""
+    for file in sorted(Path(include).glob("**/*.yaml")) if include else ():
+        fault = _fault(file)
+        if fault:
+            return TaskError(
+                f"There is no evaluation task '{name}', and the task file {file} can't be read: "
+                f"{fault}",
+                hint=f"Mend {file.name}.",
+            )
+    near = difflib.get_close_matches(name, index, n=3, cutoff=0.5)
+    places = f"in {include} or " if include else ""
+    return TaskError(
+        f"There is no evaluation task '{name}', {places}among those of lm-eval.",
+        hint="The nearest names: " + ", ".join(near) + "." if near else "",
+    )
+
+
+def _fault(file: Path) -> str:
+    """What keeps a task file from being read, in one line; nothing where it can be."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    try:
+        load_yaml(file, resolve_func=False)
+    except Exception as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+# --- local data files -------------------------------------------------------------------------
+
+
+def _lies_in_files(entry: Any) -> bool:
+    """Are a task's data files of this machine?"""
+    config = entry.cfg or {}
+    is_files = entry.kind.name == "TASK" and config.get("dataset_path") in FILE_FORMATS
+    return is_files and "://" not in str(config.get("dataset_kwargs"))
+
+
+def _anchor(entry: Any) -> None:
+    """Let a task file's data be read by us: the harness looks for them where it was started."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    if not _lies_in_files(entry):
+        return
+    try:
+        config = load_yaml(entry.yaml_path, resolve_func=True)
+    except Exception:
+        return  # Said when the task is asked for: it may not be one of the study's.
+    options = dict(config.pop("dataset_kwargs", None) or {})
+    read = partial(_read_files, entry.name, entry.yaml_path, config["dataset_path"], options)
+    config["custom_dataset"] = read
+    entry.cfg, entry.yaml_path = config, None
+
+
+def _read_files(name: str, file: Path, file_format: str, options: dict[str, Any], **_: Any) -> Any:
+    """The data set of a local task, held in memory: it must work where no cache can be written."""
+    import datasets
+
+    for key in ("data_files", "data_dir"):
+        if key in options:
+            options = {**options, key: _resolved(options[key], partial(_find, name, file))}
+    with tempfile.TemporaryDirectory(prefix="tauscope-") as cache_folder:
+        try:
+            return datasets.load_dataset(
+                file_format, cache_dir=cache_folder, keep_in_memory=True, **options
+            )
+        except Exception as error:
+            cause = error.__cause__ or error
+            raise TaskError(
+                f"The data of the task '{name}' can't be read as {file_format}: {cause} "
+                f"(data_files of {file})."
+            ) from error
+
+
+def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
+    """`data_files` in any of its shapes: a path, several, or either of these by split."""
+    if isinstance(paths, Mapping):
+        return {split: _resolved(part, find) for split, part in paths.items()}
+    if isinstance(paths, list | tuple):
+        return [_resolved(part, find) for part in paths]
+    return find(str(paths))
+
+
+def _find(name: str, file: Path, path: str) -> str:
+    where = file.parent / Path(path).expanduser()
+    pattern = any(sign in path for sign in "*?[")
+    if not where.exists() and not (pattern and _matches(file.parent, path)):
+        raise TaskError(
+            f"The task '{name}' has no data: {where} does not exist.",
+            hint=f"{file} names it; data_files are relative to the task file.",
+        )
+    return str(where)
+
+
+def _matches(folder: Path, pattern: str) -> bool:
+    # An absolute pattern is left to the reader of the data.
+    return Path(pattern).is_absolute() or any(folder.glob(pattern))

@@ -1,0 +1,9 @@
+"""Neurons: who is active, who matters, who is chosen, and what their loss costs.
+
+activity.py     who is active on a probe set: counts, patterns, the documents that drive them
+attribution.py  who matters to a loss, by one backward pass
+ranking.py      who is chosen: by score, by how often active, or at random
+silencing.py    put out of action in a loaded model
+distances.py    how far apart the patterns of two models are
+drops.py        what a task loses by it, against random controls
+"""

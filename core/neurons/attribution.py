@@ -1,0 +1,238 @@
+"""How much each neuron matters to a loss: attribution patching with a zero baseline.
+
+The effect of silencing a neuron h is, to first order, −h · ∂L/∂h: one forward and one backward pass
+give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). Every layer's forward pass is
+done again in the backward pass instead of being kept, so that one layer's activations are held at a
+time, and offloaded weights are let go in between. Knows no analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils import checkpoint
+
+from core.hooks import Layer, Neurons, Part, tapping
+from core.loading import LoadedModel, halving
+from core.neurons.activity import Counter, Rules, forward, refuse_nan, refuse_unknown_ids
+from core.probe import Batch, ProbeSet
+
+Loss = Callable[[Tensor, Batch], Tensor]
+"""From logits [B, T, vocabulary] and the batch to a scalar, a sum over the documents."""
+
+
+@dataclass(slots=True)
+class LayerScores:
+    """Scores of a layer's neurons (or heads), float32, one each; but `mean` [inputs].
+
+    `attribution`: mean over documents of |Σ_t h · ∂L/∂h|; `effect`: mean over documents of
+    Σ_t −h · ∂L/∂h, above 0 where silencing the neuron raises the loss; `magnitude`: mean |h| and
+    `mean`: mean h over all tokens (a token that an expert does not see counts as 0).
+    """
+
+    attribution: NDArray[np.float32]
+    effect: NDArray[np.float32]
+    magnitude: NDArray[np.float32]
+    mean: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of all layers by number; `counter` saw the criterion `attribution`, if asked."""
+
+    layers: dict[int, LayerScores]
+    counter: Counter | None
+
+
+def attribute(
+    model: LoadedModel,
+    neurons: Neurons,
+    probe: ProbeSet,
+    *,
+    batch_size: int,
+    pause: Callable[[int], None],
+    on_halved: Callable[[int], None],
+    rules: Rules | None = None,
+    loss: Loss | None = None,
+) -> Scores:
+    """Score every neuron on a probe set; the loss is that of predicting the scored tokens.
+
+    With `rules`, neurons whose silencing would raise the loss are counted as active besides
+    (−h · ∂L/∂h > 0 at a token). `pause` and `on_halved` as in `core.neurons.activity.observe`.
+    """
+    refuse_unknown_ids(model, probe)
+    counter = None
+    if rules is not None:
+        counter = Counter(neurons, probe, replace(rules, criteria=("attribution",)))
+    sums = {layer.number: _Sums(layer) for layer in neurons.layers}
+    done = 0
+
+    def work(size: int) -> None:
+        nonlocal done
+        for batch in probe.batches(size, skip=done):
+            if counter is not None:
+                counter.begin(batch)
+            for layer, found in _one_batch(model, neurons, batch, counter, loss or text_loss):
+                sums[layer].add(found)
+            if counter is not None:
+                counter.commit()
+            done += len(batch.documents)
+            pause(done)
+
+    halving(work, batch_size, on_halved)
+    documents, tokens = len(probe.ids), probe.tokens
+    return Scores({n: own.result(documents, tokens) for n, own in sums.items()}, counter)
+
+
+def text_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """The summed negative log-likelihood, in nats, of the scored tokens given those before."""
+    scored = batch.scored[:, 1:].to(logits.device)
+    wanted = batch.ids[:, 1:].to(logits.device)[scored]
+    return functional.cross_entropy(logits[:, :-1][scored].float(), wanted, reduction="sum")
+
+
+_Found = dict[str, Tensor]
+
+
+class _Sums:
+    """The running sums of one layer, float64."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.total = {n: own.double() for n, own in _zeros(layer, torch.device("cpu")).items()}
+
+    def add(self, found: _Found) -> None:
+        for name, own in found.items():
+            self.total[name] += own.cpu().double()  # mps has no float64
+
+    def result(self, documents: int, tokens: int) -> LayerScores:
+        over = {"attribution": documents, "effect": documents, "magnitude": tokens, "mean": tokens}
+        return LayerScores(
+            **{n: (own / over[n]).float().numpy() for n, own in self.total.items()}
+        )  # fmt: skip
+
+
+def _one_batch(
+    model: LoadedModel, neurons: Neurons, batch: Batch, counter: Counter | None, loss: Loss
+) -> Iterator[tuple[int, _Found]]:
+    """Each layer's sums over one batch."""
+    backward = False
+    products: dict[tuple[int, int], Tensor] = {}
+    found: dict[int, _Found] = {}
+
+    def tap(layer: int, part: Part) -> Tensor | None:
+        """Forward: ask for the gradient of h. Backward, when a layer is done again: keep its h."""
+        if backward:
+            products[layer, part.start] = part.product.detach()
+            return None
+        # The hook may not hold on to the part, or all layers' activations would be kept; and what
+        # it is of must be what the model goes on with.
+        own: Any = part.product.view_as(part.product)
+        own.register_hook(partial(arrived, layer, part.start, part.tokens))
+        passed_on: Tensor = own
+        return passed_on
+
+    def arrived(layer: int, start: int, tokens: Tensor | None, gradient: Tensor) -> None:
+        product = products.pop((layer, start))
+        part = Part(start, product, product, tokens)
+        _add(found, layers[layer], part, gradient, batch, counter)
+
+    layers = {layer.number: layer for layer in neurons.layers}
+    with ExitStack() as attached:
+        attached.enter_context(torch.enable_grad())
+        attached.enter_context(tapping(neurons, tap))
+        attached.enter_context(_gradients_from_embedding(model.module))
+        attached.enter_context(checkpoint.set_checkpoint_early_stop(False))
+        for layer in neurons.layers:
+            attached.enter_context(_done_again(layer.module))
+        total = loss(forward(model, batch).logits, batch)
+        refuse_nan(model, total)
+        backward = True
+        torch.autograd.backward(total)
+    yield from found.items()
+
+
+def _add(
+    found: dict[int, _Found],
+    layer: Layer,
+    part: Part,
+    gradient: Tensor,
+    batch: Batch,
+    counter: Counter | None,
+) -> None:
+    """Add what one part of a layer did in a batch."""
+    product = part.product
+    own = found.setdefault(layer.number, _zeros(layer, product.device))
+    inputs = slice(part.start, part.start + product.shape[1])
+    units = slice(inputs.start // layer.group, inputs.stop // layer.group)
+    for rows in _rows_by_document(part, batch):
+        h = product[rows].float()
+        effect = -(h * gradient[rows].float()).sum(0).reshape(-1, layer.group).sum(1)
+        own["attribution"][units] += effect.abs()
+        own["effect"][units] += effect
+        own["magnitude"][units] += h.abs().sum(0).reshape(-1, layer.group).mean(1)
+        own["mean"][inputs] += h.sum(0)
+    if counter is not None:
+        counter.add(layer.number, "attribution", part, product.float() * gradient.float() < 0)
+
+
+def _zeros(layer: Layer, device: torch.device) -> _Found:
+    found = {
+        n: torch.zeros(layer.width, device=device) for n in ("attribution", "effect", "magnitude")
+    }
+    return {**found, "mean": torch.zeros(layer.width * layer.group, device=device)}
+
+
+def _rows_by_document(part: Part, batch: Batch) -> Iterator[Any]:
+    """Which rows of a part are whose tokens, document by document; padding belongs to none."""
+    length = batch.ids.shape[1]
+    for i, own in enumerate(batch.lengths):
+        if part.tokens is None:
+            yield slice(i * length, i * length + own)
+        else:
+            yield (part.tokens >= i * length) & (part.tokens < i * length + own)
+
+
+@contextmanager
+def _gradients_from_embedding(model: nn.Module) -> Iterator[None]:
+    """The weights are frozen: let the embedded tokens be what gradients are taken back to."""
+
+    def embedded(module: nn.Module, given: Any, result: Tensor) -> Tensor:
+        return result.detach().requires_grad_(True)
+
+    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    handle = embedding.register_forward_hook(embedded)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _done_again(module: nn.Module) -> Iterator[None]:
+    """Keep nothing of this module's forward pass; do it again when the backward pass arrives."""
+    own = vars(module).get("forward")
+    forward_pass = module.forward
+
+    def forward(*given: Any, **named: Any) -> Any:
+        return checkpoint.checkpoint(
+            forward_pass, *given, use_reentrant=False, preserve_rng_state=False,
+            determinism_check="none", **named,
+        )  # fmt: skip
+
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own

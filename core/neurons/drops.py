@@ -1,0 +1,124 @@
+"""What a model loses on a task when something is put out of action, held against random controls.
+
+Owns the rows of that: scores before and after, the drop in per cent with its paired interval, its
+controls as the level of chance, and the p value. Works on kept scores; runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.evaluation.scores import Kept
+from core.measurement import Measurement
+from core.statistics import comparison
+from core.statistics.comparison import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How often items are drawn anew, and from which seed."""
+
+    resamples: int
+    seed: int
+
+
+def rows(
+    whole: Mapping[str, Kept],
+    after: Mapping[str, Kept],
+    controls: Mapping[str, Mapping[str, Kept]],
+    setting: str,
+    how: Bootstrap,
+    *,
+    fair: bool = True,
+    **at: Any,
+) -> list[Measurement]:
+    """The rows of every metric under `setting`, and those of its controls under theirs.
+
+    Without `fair` controls, which put less out of action, no p value is given.
+    """
+    found = []
+    for metric, before in whole.items():
+        place = {"metric_of": metric, "setting": setting, **at}
+        random = {name: own[metric] for name, own in controls.items()}
+        found += [
+            _score("score", before, how, place),
+            _score("ablated_score", after[metric], how, place),
+            _drop_row(before, after[metric], how, place, _level(before, random, how)),
+            _test(before, after[metric], list(random.values()) if fair else [], how, place),
+        ]
+        for name, own in random.items():
+            there = {**place, "setting": name}
+            found += [
+                _score("ablated_score", own, how, there),
+                _drop_row(before, own, how, there, (None, None)),
+            ]
+    return found
+
+
+def _drop(before: Kept, after: Kept, how: Bootstrap) -> Estimate:
+    if before.higher is None:
+        return Estimate(value=None)
+    if before.items is None or after.items is None:  # a score such as BLEU, without an interval
+        value = comparison.percent_lost(
+            before.value, after.value, higher_is_better=before.higher
+        )  # fmt: skip
+        return Estimate(value=value)
+    return comparison.drop(
+        before.items, after.items, higher_is_better=before.higher, resamples=how.resamples,
+        seed=how.seed,
+    )  # fmt: skip
+
+
+def _drop_row(
+    before: Kept,
+    after: Kept,
+    how: Bootstrap,
+    at: Mapping[str, Any],
+    level: tuple[float | None, float | None],
+) -> Measurement:
+    found = _drop(before, after, how)
+    return Measurement(
+        metric="drop_percent", value=found.value, low=found.low, high=found.high, n=_count(before),
+        chance=level[0], chance_sd=level[1], **at,
+    )  # fmt: skip
+
+
+def _level(
+    before: Kept, controls: Mapping[str, Kept], how: Bootstrap
+) -> tuple[float | None, float | None]:
+    """The mean drop of the controls and its spread."""
+    drops = [_drop(before, own, how).value for own in controls.values()]
+    known = [drop for drop in drops if drop is not None]
+    if len(known) < len(drops) or len(known) < 2:
+        return None, None
+    return float(np.mean(known)), float(np.std(known, ddof=1))
+
+
+def _test(
+    before: Kept, after: Kept, controls: list[Kept], how: Bootstrap, at: Mapping[str, Any]
+) -> Measurement:
+    items = [own.items for own in (before, after, *controls) if own.items is not None]
+    p = None
+    if before.higher is not None and len(items) == len(controls) + 2:
+        p = comparison.beyond_controls(
+            items[0], items[1], items[2:], higher_is_better=before.higher,
+            resamples=how.resamples, seed=how.seed,
+        )  # fmt: skip
+    return Measurement(metric="p_value", value=p, **at)
+
+
+def _score(metric: str, own: Kept, how: Bootstrap, at: Mapping[str, Any]) -> Measurement:
+    if own.items is None:
+        return Measurement(metric=metric, value=own.value, **at)
+    found = comparison.score(own.items, resamples=how.resamples, seed=how.seed)
+    return Measurement(
+        metric=metric, value=own.value, low=found.low, high=found.high, n=_count(own), **at
+    )
+
+
+def _count(own: Kept) -> int | None:
+    return None if own.items is None else len(own.items.index)

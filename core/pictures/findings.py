@@ -1,0 +1,402 @@
+"""Figures in one plain sentence each, as they are under the choice that a view opens with.
+
+Owns the wording of what was found. Reads figures alone: no measurement, no database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from core.naming import GROUP_OF
+from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Table
+
+SIGNIFICANT = 0.05
+"""The corrected p value below which a drop counts as beyond its controls."""
+
+
+def of_sizes(figure: Figure) -> str:
+    """One plain sentence on the curves of relative norm."""
+    assert isinstance(figure, Lines)
+    means = {
+        (panel.title, series.name): _mean([c.value for c in series.cells])
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control
+    }
+    known = {place: mean for place, mean in means.items() if mean is not None}
+    if not any(known.values()):
+        return "No tuned model changed the layers' weights."
+    by_model: dict[str, float] = {}
+    for (_, model), mean in known.items():
+        by_model[model] = by_model.get(model, 0) + mean
+    most = max(by_model, key=lambda model: by_model[model])
+    panels = {p: _mean([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
+    stronger = max(panels, key=lambda panel: panels[panel])
+    numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
+    return (
+        f"{most} moved furthest from the base; tuning changed {stronger} weights most for their "
+        f"size (mean {numbers})."
+    )
+
+
+def of_largest(figure: Figure) -> str:
+    """Where one model's measure is largest and where it is smallest, among single modules."""
+    assert isinstance(figure, Grid)
+    values = _of_modules(figure, lambda cell: cell.value)
+    if not values:
+        return ""
+    most, least = max(values), min(values)
+    return (
+        f"{figure.chosen['model']}: largest in {most[2]} of layer {most[1]} ({most[0]:.3g}), "
+        f"smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
+    )
+
+
+def of_cosines(figure: Figure) -> str:
+    """One plain sentence on the matrix of cosines."""
+    assert isinstance(figure, Grid)
+    pairs = [
+        (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
+        for i, row in enumerate(figure.cells)
+        for j, cell in enumerate(row)
+        if j > i
+        and cell is not None
+        and cell.value is not None
+        and not {figure.rows[i], figure.columns[j]} & figure.controls
+    ]
+    if not pairs:
+        return "There are no two tuning vectors to compare."
+    most, least = max(pairs), min(pairs)
+    text = f"{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
+    if most != least:
+        text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
+    return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
+
+
+def of_alignment(figure: Figure) -> str:
+    """One plain sentence on the heat map of one model."""
+    assert isinstance(figure, Grid)
+    values = _of_modules(figure, lambda cell: cell.excess)
+    if not values:
+        return "No update can be held against the base's directions here."
+    most, least = max(values), min(values)
+    return (
+        f"{figure.chosen['model']} keeps most to the base's directions in {most[2]} of layer "
+        f"{most[1]} ({most[0]:+.2f} beyond chance), least in {least[2]} of layer {least[1]} "
+        f"({least[0]:+.2f})."
+    )
+
+
+def of_attention_against_mlp(figure: Figure) -> str:
+    """One plain sentence on attention against MLP, made of the excess over chance."""
+    assert isinstance(figure, Grid)
+    pairs = [
+        cells
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        if model not in figure.controls and all(c is not None and c.value is not None for c in row)
+        for cells in [dict(zip(figure.columns, row, strict=True))]
+    ]
+    if not pairs:
+        return "Attention and MLP can't be compared: one of them did not change."
+    means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}
+    high, low = sorted(means, key=lambda column: -means[column])
+    apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
+    kind = "keep to" if means[high] > 0 else "avoid"
+    more = "more" if means[high] > 0 else "less"
+    return (
+        f"Updates of {high} {kind} the base's directions {more} than those of {low} "
+        f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
+        f"{apart} of {len(pairs)} models)."
+    )
+
+
+def of_spectrum(figure: Figure) -> str:
+    """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
+    assert isinstance(figure, Lines)
+    held = [s for panel in figure.panels for s in panel.series if s.name == "energy held"]
+    where = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
+    if not held:
+        return f"{where}: there is nothing to see; it is zero, or was not measured."
+    own = held[0]
+    half = next(x for x, c in zip(own.xs, own.cells, strict=True) if (c.value or 0.0) >= 0.5)
+    return (
+        f"{figure.chosen['model']}, {where}: half of the energy lies in the first {half} of "
+        f"{own.xs[-1]} directions."
+    )
+
+
+def of_neurons(figure: Figure) -> str:
+    """One plain sentence on the table of neurons: the one that comes first."""
+    assert isinstance(figure, Table)
+    if not figure.rows:
+        return ""
+    names = [column.name for column in figure.columns]
+    first = dict(zip(names, figure.rows[0], strict=True))
+    return (
+        f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
+        f"changed by {_number(first['change']):+.3f}."
+    )
+
+
+def of_spread(figure: Figure) -> str:
+    """One plain sentence on how documents spread: the layer in which they differ most."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
+    known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
+    if not known:
+        return ""
+    wide = max(known, key=lambda r: _number(r["upper quartile"]) - _number(r["lower quartile"]))
+    return (
+        f"Documents differ most in layer {wide['layer']}: half of them lie between "
+        f"{_number(wide['lower quartile']):.4g} and {_number(wide['upper quartile']):.4g}."
+    )
+
+
+def of_points(figure: Figure) -> str:
+    """One plain sentence on the table of points: how many of them keep all of a task."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    shares = [dict(zip(names, row, strict=True))["normalised"] for row in figure.rows]
+    known = [share for share in shares if isinstance(share, float)]
+    kept = sum(share >= 1 for share in known)
+    return f"{kept} of {len(known)} scores reach that of the domain's own model." if known else ""
+
+
+def of_activation(figure: Figure) -> str:
+    """One plain sentence on the curves of activated neurons."""
+    assert isinstance(figure, Lines)
+    base, tuned = _base_and_tuned(figure)
+    if base is None or not tuned:
+        return ""
+    gaps = [
+        (cell.value - own.value, name, x)
+        for name, cells in tuned.items()
+        for x, cell in cells.items()
+        if (own := base.get(x)) is not None and own.value is not None and cell.value is not None
+    ]
+    if not gaps:
+        return ""
+    most = max(gaps, key=lambda gap: abs(gap[0]))
+    mean = _mean([abs(gap) for gap, _, _ in gaps])
+    level = _mean([cell.value for cell in base.values()])
+    return (
+        f"The base activates {level:.1f} % of its neurons at a token; tuned models differ from it "
+        f"by {mean:.1f} points in the mean of a layer, at most by {most[0]:+.1f} "
+        f"({most[1]}, layer {most[2]})."
+    )
+
+
+def of_distances(figure: Figure) -> str:
+    """One plain sentence on the curves of distance over baseline."""
+    assert isinstance(figure, Lines)
+    means = {
+        series.name: mean
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control and (mean := _mean([c.value for c in series.cells])) is not None
+    }
+    if not means:
+        return ""
+    least, most = min(means, key=lambda m: means[m]), max(means, key=lambda m: means[m])
+    words = f"{least} keeps most of the base's patterns (mean ratio {means[least]:.2f})"
+    if least != most:
+        words += f", {most} least ({means[most]:.2f})"
+    return f"{words}; 0 is the same neurons, 1 no more alike than the patterns of unlike documents."
+
+
+def of_baseline(figure: Figure) -> str:
+    """One plain sentence on one model's distances against those of independent patterns."""
+    assert isinstance(figure, Lines)
+    lines = [series for panel in figure.panels for series in panel.series]
+    observed = next((s for s in lines if not s.companion), None)
+    if observed is None:
+        return ""
+    known = [c for c in observed.cells if c.value is not None and c.chance is not None]
+    below = [c for c in known if c.high is not None and c.high < (c.chance or 0)]
+    mean, chance = _mean([c.value for c in known]), _mean([c.chance for c in known])
+    if mean is None or chance is None:
+        return ""
+    return (
+        f"{figure.chosen['model']}: {mean:.3f} of the neurons differ in the mean of a layer, "
+        f"{chance:.3f} would by chance; below it in {len(below)} of {len(known)} layers."
+    )
+
+
+def of_scores(figure: Figure) -> str:
+    """One plain sentence on the table of scores: where tuning changed them for certain."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    at = {name: names.index(name) for name in ("task", "metric", "model", "less base")}
+    known = [row for row in figure.rows if isinstance(row[at["less base"]], float)]
+    sure = [row for row in known if _apart_from_zero(row[at["less base"] + 1 :][:2])]
+    if not known:
+        return ""
+    words = f"{len(sure)} of {len(known)} differences to the base have an interval without 0"
+    if sure:
+        most = max(sure, key=lambda row: abs(_number(row[at["less base"]])))
+        words += (
+            f", the largest {_number(most[at['less base']]):+.3g} in {most[at['metric']]} "
+            f"({most[at['model']]}, {most[at['task']]})"
+        )
+    return f"{words}."
+
+
+def of_differences(figure: Figure) -> str:
+    """One plain sentence on the heat map of differences to the base."""
+    assert isinstance(figure, Grid)
+    cells = [
+        (cell, model, task)
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        for task, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.value is not None
+    ]
+    if not cells:
+        return ""
+    most = max(cells, key=lambda found: abs(found[0].value or 0.0))
+    return (
+        f"{figure.chosen.get('metric_of', '')}: furthest from the base is {most[1]} on {most[2]} "
+        f"({most[0].value:+.3g})."
+    )
+
+
+def of_drops(figure: Figure) -> str:
+    """One plain sentence on a heat map of drops: how many beat their random controls."""
+    assert isinstance(figure, Grid)
+    cells = [
+        cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
+    ]
+    if not cells:
+        return "No drop can be given here."
+    beyond = [cell for cell in cells if cell.q is not None and cell.q < SIGNIFICANT]
+    drop, chance = _mean([c.value for c in cells]), _mean([c.chance for c in cells])
+    random = "" if chance is None else f", random ones {chance:+.3g} %"
+    chosen = figure.chosen.get("setting", "them")
+    return (
+        f"Silencing {chosen} costs {drop:+.3g} % in the mean{random}; "
+        f"{len(beyond)} of {len(cells)} drops go beyond their random controls."
+    )
+
+
+def of_drop_table(figure: Figure) -> str:
+    """One plain sentence on all drops of a run."""
+    assert isinstance(figure, Table)
+    verdicts = [row[-1] for row in figure.rows if row[-1] != "not tested"]
+    beyond = sum(verdict == "beyond its controls" for verdict in verdicts)
+    if not verdicts:
+        return ""
+    return (
+        f"{beyond} of {len(verdicts)} drops go beyond random neurons of the same layers, after "
+        "correction for their number."
+    )
+
+
+def mark_pareto(figure: Scatter) -> Scatter:
+    """The figure with its Pareto front marked: the points that no other one beats in both."""
+    known = [p.place for p in figure.points if p.place is not None]
+    points = tuple(
+        replace(p, x=replace(p.x, mark=True), y=replace(p.y, mark=True))
+        if p.place is not None and not any(_beats(other, p.place) for other in known)
+        else p
+        for p in figure.points
+    )
+    return replace(figure, points=points)
+
+
+def of_trade(figure: Figure) -> str:
+    """One plain sentence on what the points keep of two domains: the best by the lesser of both."""
+    assert isinstance(figure, Scatter)
+    known = [(point, place) for point in figure.points if (place := point.place) is not None]
+    if not known:
+        return ""
+    best, (x, y) = max(known, key=lambda found: min(found[1]))
+    return (
+        f"By the lesser of its two shares the best point is {best.name}: {x:.2f} of "
+        f"{figure.x_name} and {y:.2f} of {figure.y_name}."
+    )
+
+
+def mark_best(figure: Grid) -> Grid:
+    """The figure with its highest value marked."""
+    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
+    best = max(known, default=None)
+    cells = tuple(
+        tuple(
+            cell if cell is None or best is None else replace(cell, mark=cell.value == best)
+            for cell in row
+        )
+        for row in figure.cells
+    )
+    return replace(figure, cells=cells)
+
+
+def of_grid(figure: Figure) -> str:
+    """One plain sentence on a grid of coefficients: where its best value lies."""
+    assert isinstance(figure, Grid)
+    best = [
+        (cell, down, across)
+        for down, row in zip(figure.rows, figure.cells, strict=True)
+        for across, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.mark
+    ]
+    if not best:
+        return ""
+    cell, down, across = best[0]
+    return (
+        f"{figure.chosen.get('task', '')}: best with {figure.row_name} {down} and "
+        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
+    )
+
+
+def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
+    return other != place and other[0] >= place[0] and other[1] >= place[1]
+
+
+def _apart_from_zero(bounds: Sequence[object]) -> bool:
+    low, high = bounds
+    return isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, float) else math.nan
+
+
+def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:
+    """The base's cells by layer, and those of each tuned model that is no control."""
+    lines = {
+        series.name: dict(zip(series.xs, series.cells, strict=True))
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control
+    }
+    return lines.pop("base", None), lines
+
+
+def _of_modules(
+    figure: Grid, number: Callable[[Cell], float | None]
+) -> list[tuple[float, str, str]]:
+    """The known numbers of a heat map with their layer and module; groups are left out."""
+    return [
+        (known, layer, module)
+        for layer, row in zip(figure.rows, figure.cells, strict=True)
+        for module, cell in zip(figure.columns, row, strict=True)
+        if module in GROUP_OF and cell is not None and (known := number(cell)) is not None
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _value(cell: Cell | None) -> float:
+    return cell.value if cell is not None and cell.value is not None else math.nan
+
+
+def _apart(higher: Cell | None, lower: Cell | None) -> bool:
+    """Do the intervals of two cells of one model not meet?"""
+    if higher is None or lower is None or higher.low is None or lower.high is None:
+        return False
+    return higher.low > lower.high

@@ -1,0 +1,338 @@
+"""Points of task arithmetic as data: which vectors, how much of each, put together in which way.
+
+Owns the names of points (`setting` in exports), the text that they are read from, the grids made of
+them, and which parts of a model they are restricted to. Imports no torch: what a point does to
+weights is in `core.vectors.combination`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, cast
+
+from core.architecture import Piece
+from core.errors import StudyError, did_you_mean
+from core.naming import GROUP_OF
+
+Method = Literal["plain", "removal", "transfer", "ties", "dare", "dare_ties"]
+
+DENSITY, SEED = 0.2, 0
+"""What TIES keeps of a vector by default (Yadav et al. 2023), and the default seed of DARE."""
+
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "plain": (), "removal": (), "transfer": (), "ties": ("density",),
+    "dare": ("density", "seed"), "dare_ties": ("density", "seed"),
+}  # fmt: skip
+_FORM = re.compile(r"(?:(?P<method>[^:(]*?)\s*(?:\((?P<options>[^)]*)\))?\s*:)?(?P<rest>[^:()]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model made of a base and vectors τ = θ_tuned − θ_base. Made by `make`, `parse` or `grid`.
+
+    `coefficients` are pairs (vector, λ) in the study's order without zeros. `start` is the tuned
+    model that a removal or a transfer begins from (None: the base).
+
+    plain       θ_base + Σ λτ
+    removal     θ_tuned − λτ of one vector, which is its own start
+    transfer    θ_start + Σ λτ
+    ties        θ_base + the disjoint mean of the λτ, each trimmed to its largest `density`
+    dare        θ_base + Σ λτ, of each only a random `density` kept and scaled up
+    dare_ties   θ_base + the disjoint mean of what DARE keeps
+    """
+
+    coefficients: tuple[tuple[str, float], ...] = ()
+    method: Method = "plain"
+    start: str | None = None
+    density: float | None = None
+    seed: int | None = None
+
+    @property
+    def setting(self) -> str:
+        """The point's name, of which `parse` makes the same point."""
+        if not self.coefficients:
+            return "base"
+        terms = ",".join(f"{vector}={shortest(value)}" for vector, value in self.coefficients)
+        if self.method == "plain":
+            return terms
+        if self.method == "transfer":
+            return f"transfer:{self.start}+{terms}"
+        options = {"density": self.density, "seed": self.seed}
+        given = [f"{o}={shortest(value)}" for o, value in options.items() if value is not None]
+        return f"{self.method}({','.join(given)}):{terms}" if given else f"{self.method}:{terms}"
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """Every tuned model that the point speaks of."""
+        return tuple(dict.fromkeys([*([self.start] if self.start else []), *self._named]))
+
+    @property
+    def terms(self) -> tuple[tuple[str, float], ...]:
+        """Vectors and how much of each is added to the *base*, wherever the point starts.
+
+        θ_tuned − λτ is θ_base + (1 − λ)τ, and θ_other + λτ is θ_base + τ_other + λτ. So a whole
+        removal is the base itself and not merely near it.
+        """
+        if self.method == "removal":
+            ((vector, value),) = self.coefficients
+            found = {vector: 1 - value}
+        elif self.method == "transfer":
+            found = dict.fromkeys(self.vectors, 0.0) | dict(self.coefficients)
+            found[str(self.start)] += 1
+        else:
+            found = dict(self.coefficients)
+        return tuple((vector, value) for vector, value in found.items() if value)
+
+    @property
+    def trims(self) -> bool:
+        """Are only the largest elements of each vector kept?"""
+        return self.method == "ties" and self.density != 1
+
+    @property
+    def drops(self) -> bool:
+        """Are elements of each vector dropped at random?"""
+        return self.method in ("dare", "dare_ties") and self.density != 1
+
+    @property
+    def elects(self) -> bool:
+        """Do the vectors elect a sign for each element? One vector alone always wins."""
+        return self.method in ("ties", "dare_ties") and len(self.coefficients) > 1
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return tuple(vector for vector, _ in self.coefficients)
+
+
+BASE = Point()
+
+
+def make(
+    coefficients: Mapping[str, float],
+    vectors: Sequence[str],
+    method: Method = "plain",
+    *,
+    start: str | None = None,
+    density: float | None = None,
+    seed: int | None = None,
+) -> Point:
+    """The point in its canonical form: vectors in the order of `vectors`, zeros left out.
+
+    What is left without coefficients is the base, or the tuned model that it would start from.
+    Raises StudyError for an unknown vector, a number that is not finite, a removal of several
+    vectors, a density outside of (0, 1] or a negative seed.
+    """
+    for vector in (*coefficients, *([start] if start else [])):
+        if vector not in vectors:
+            raise StudyError(
+                f"'{vector}' is no tuned model of this study.", hint=did_you_mean(vector, vectors)
+            )
+    for vector, value in coefficients.items():
+        if not math.isfinite(value):
+            raise StudyError(f"The coefficient of '{vector}' is {value}: it must be finite.")
+    if method == "removal":
+        if len(coefficients) != 1:
+            raise StudyError(
+                "A removal takes one vector, that of the model it starts from.",
+                hint="From another model: transfer:other+vector=-1.",
+            )
+        start = next(iter(coefficients))
+    kept = tuple((v, float(coefficients[v])) for v in vectors if coefficients.get(v))
+    if not kept:
+        return BASE if start is None else Point(((start, 1.0),))
+    if method == "transfer" and start is None:
+        raise StudyError(
+            "A transfer names the model that it starts from.",
+            hint="For example: transfer:maths+medical=1.",
+        )
+    takes = _OPTIONS[method]
+    return Point(
+        kept,
+        method,
+        start if method in ("removal", "transfer") else None,
+        _density(DENSITY if density is None else density) if "density" in takes else None,
+        _seed(SEED if seed is None else seed) if "seed" in takes else None,
+    )
+
+
+def parse(text: str, vectors: Sequence[str]) -> Point:
+    """The point that a text names, in the forms of `Point.setting`; options may be left out.
+
+    `vectors` are the study's tuned models in its order. Raises StudyError saying what is wrong.
+    """
+    if text.strip() == "base":
+        return BASE
+    form = _FORM.fullmatch(text.strip())
+    if form is None or not form["rest"].strip():
+        raise StudyError(
+            f"'{text}' is no point of task arithmetic.",
+            hint="Written like medical=0.5,maths=1 or ties(density=0.2):medical=1,maths=1.",
+        )
+    method = (form["method"] or "plain").strip()
+    if method not in _OPTIONS:
+        raise StudyError(
+            f"'{text}': there is no method '{method}'.", hint=did_you_mean(method, _OPTIONS)
+        )
+    rest, start = form["rest"], None
+    if method == "transfer" and "+" in rest.split("=")[0]:
+        start, rest = (part.strip() for part in rest.split("+", 1))
+    options = _assignments(text, form["options"] or "")
+    for name in options:
+        if name not in _OPTIONS[method]:
+            raise StudyError(
+                f"'{text}': {method} has no option '{name}'.",
+                hint=did_you_mean(name, _OPTIONS[method]) or f"{method} has no options.",
+            )
+    seed = options.get("seed")
+    if seed is not None and not float(seed).is_integer():
+        raise StudyError(f"'{text}': the seed must be a whole number.")
+    return make(
+        _assignments(text, rest), vectors, cast(Method, method), start=start,
+        density=options.get("density"), seed=None if seed is None else int(seed),
+    )  # fmt: skip
+
+
+def lines(
+    vectors: Iterable[str], coefficients: Iterable[float], known: Sequence[str]
+) -> tuple[Point, ...]:
+    """Every vector alone with every coefficient, each point once."""
+    values = list(coefficients)
+    return distinct(make({vector: value}, known) for vector in vectors for value in values)
+
+
+def grid(
+    vectors: Sequence[str],
+    coefficients: Sequence[float],
+    points: Iterable[str] = (),
+    *,
+    known: Sequence[str],
+    negation: Iterable[float] = (),
+    removal: Iterable[float] = (),
+) -> tuple[Point, ...]:
+    """The points of a sweep, each once: lines, the full grid of a pair, and what else is named.
+
+    `known` are all tuned models of the study in its order: `points` may name any of them.
+    `negation` and `removal` are the λ of θ_base − λτ and θ_tuned − λτ, for each vector. Raises
+    StudyError for more than two vectors, whose full grid would grow beyond measure.
+    """
+    if len(vectors) > 2:
+        raise StudyError(
+            f"A full grid takes two vectors at most, not {len(vectors)}: {', '.join(vectors)}.",
+            hint="Name two in 'vectors', and the rest one by one in 'points': "
+            f'points = ["{",".join(f"{vector}=0.5" for vector in vectors)}"].',
+        )
+    found = list(lines(vectors, coefficients, known))
+    for values in product(coefficients, repeat=len(vectors)):
+        found.append(make(dict(zip(vectors, values, strict=True)), known))
+    found += lines(vectors, (-value for value in negation), known)
+    whole = list(removal)
+    found += [make({v: value}, known, "removal") for v in vectors for value in whole]
+    found += [parse(text, known) for text in points]
+    return distinct(found)
+
+
+def distinct(points: Iterable[Point]) -> tuple[Point, ...]:
+    """The points in their order without those that are there already."""
+    return tuple(dict.fromkeys(points))
+
+
+def shortest(value: float) -> str:
+    """The shortest text that is read back as the same number: 1, 0.5, -0.25, 1e-5."""
+    text = repr(float(value)).removesuffix(".0")
+    return re.sub(r"e([+-])0*", lambda found: f"e{found[1].strip('+')}", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """Which pieces of a model take part: of these groups (none: all), in these layers (none: all).
+
+    `layers` are inclusive ranges in order, none of which touches the next.
+    """
+
+    groups: tuple[str, ...] = ()
+    layers: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its canonical form, empty for no restriction: `attention`, `0-3,7`, `mlp,0-3`."""
+        ranges = [f"{a}-{b}" if a != b else str(a) for a, b in self.layers]
+        return ",".join([*self.groups, *ranges])
+
+    def admits(self, piece: Piece) -> bool:
+        """Does this piece take part?"""
+        if self.groups and GROUP_OF.get(piece.module) not in self.groups:
+            return False
+        layer = piece.layer
+        return not self.layers or (
+            layer is not None and any(a <= layer <= b for a, b in self.layers)
+        )
+
+    def tensors(self, pieces: Iterable[Piece]) -> frozenset[str]:
+        """The stored tensors that take part: none holds pieces of several groups or layers.
+
+        Raises StudyError for layers that the model lacks.
+        """
+        known = list(pieces)
+        last = max((p.layer for p in known if p.layer is not None), default=-1)
+        if self.layers and self.layers[-1][1] > last:
+            raise StudyError(
+                f"The restriction '{self.text}' names layer {self.layers[-1][1]}.",
+                hint=f"The model has layers 0 to {last}.",
+            )
+        return frozenset(p.tensor for p in known if self.admits(p))
+
+
+EVERYTHING = Restriction()
+GROUPS = ("attention", "mlp")
+
+
+def restrict(text: str) -> Restriction:
+    """The restriction that a text names: groups and layers, by commas. Raises StudyError."""
+    groups: set[str] = set()
+    layers: set[int] = set()
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        span = re.fullmatch(r"(\d{1,6})(?:\s*-\s*(\d{1,6}))?", word)
+        if span and int(span[1]) <= int(span[2] or span[1]):
+            layers.update(range(int(span[1]), int(span[2] or span[1]) + 1))
+        elif word in GROUPS:
+            groups.add(word)
+        else:
+            raise StudyError(
+                f"'{word}' is nothing to restrict the arithmetic to.",
+                hint=f"Of {', '.join(GROUPS)}, and layers like 0-3,7.",
+            )
+    starts = sorted(n for n in layers if n - 1 not in layers)
+    stops = sorted(n for n in layers if n + 1 not in layers)
+    return Restriction(
+        tuple(g for g in GROUPS if g in groups), tuple(zip(starts, stops, strict=True))
+    )
+
+
+def _assignments(text: str, part: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for word in filter(None, (w.strip() for w in part.split(","))):
+        name, sign, value = (side.strip() for side in word.partition("="))
+        if not sign or not name:
+            raise StudyError(f"'{text}': '{word}' is not written as name=number.")
+        if name in found:
+            raise StudyError(f"'{text}' names '{name}' twice.")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise StudyError(f"'{text}': '{value}' is no number.") from None
+    return found
+
+
+def _density(value: float) -> float:
+    if not 0 < value <= 1:
+        raise StudyError(f"A density is above 0 and at most 1, not {value:g}.")
+    return float(value)
+
+
+def _seed(value: int) -> int:
+    if not 0 <= value < 2**53:
+        raise StudyError(f"A seed is a whole number from 0 to 2^53, not {value}.")
+    return value

@@ -1,0 +1,249 @@
+"""A point of task arithmetic as a Hugging Face directory, streamed from disk to disk.
+
+Owns which files make up a merged model and what they say of where it comes from. Reads rows, writes
+rows, and never holds a tensor, let alone a model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.adapter import Adapter
+from core.checkpoint import Checkpoint, TensorInfo
+from core.errors import RunError
+from core.family import Family, Member
+from core.moments import BLOCK
+from core.vectors.arithmetic import EVERYTHING, Point, Restriction
+from core.vectors.combination import (
+    Block,
+    Combination,
+    Rounding,
+    Workspace,
+    cut,
+    spread,
+    thread_count,
+    threshold,
+)
+from core.vectors.folder import appearing
+from core.vectors.shards import ShardWriter
+
+SHARD_BYTES = 5 * 10**9
+RECIPE = "merge.json"
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+_COMPANIONS = (
+    "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+    "chat_template*", "*.model", "*.tiktoken", "generation_config.json", "*processor_config.json",
+    "*.py",
+)  # fmt: skip
+"""Files of the base that a merged model needs beside its weights, if the base has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What was written: where, how much, and what rounding lost (`Rounding.share`)."""
+
+    folder: Path
+    nbytes: int
+    rounding_loss: float | None
+
+
+def merge(
+    family: Family,
+    point: Point,
+    folder: Path,
+    *,
+    restriction: Restriction = EVERYTHING,
+    dtype: torch.dtype | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Merged:
+    """Write a point over the family's base as a model's directory, which appears when it is whole.
+
+    Tensors keep the base's names, shapes and dtypes (`dtype`: all of them in that one); the
+    configuration and the tokeniser are the base's. `progress` is told bytes written, bytes in
+    all, and the tensor. Raises StudyError for a folder that is not empty or layers that there are
+    none of, RunError when the disk is too small or a value is not finite, CheckpointError when a
+    model can't be read.
+    """
+    source = _Disk(family)
+    tensors = _written(family, dtype)
+    total = sum(info.nbytes for info in tensors.values())
+    tuned = {name: source.infos(name) for name in point.vectors}
+    base = family.base.checkpoint.tensors
+    chosen = restriction.tensors(family.anatomy.pieces)
+    blocks = list(cut(family.anatomy.pieces, base, tuned, chosen))
+    with appearing(folder) as partial:
+        _refuse_small_disk(partial, total)
+        thresholds = {
+            vector: threshold(vector, point.density, blocks, source, thread_count())
+            for vector, _ in point.terms
+            if point.trims and point.density
+        }
+        combination = Combination(point, thresholds)
+        done, rounding = 0, Rounding()
+        with ShardWriter(partial, tensors, shard_bytes) as writer:
+            for tensor, found in _by_tensor(family, tensors, blocks):
+                if progress is not None:
+                    progress(done, total, tensor)
+                rounding += _combine(combination, found, source, writer, tensors[tensor])
+                done += tensors[tensor].nbytes
+        if progress is not None:
+            progress(total, total, "")
+        _accompany(family, partial)
+        recipe = _recipe(family, point, restriction, tensors, rounding.share)
+        (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+        # Last, for without it no one takes a folder for a model.
+        config = json.dumps(_config(family, tensors), indent=2) + "\n"
+        (partial / "config.json").write_text(config, encoding="utf-8")
+    return Merged(folder, total, rounding.share)
+
+
+class _Disk:
+    """A source (see `core.vectors.combination.Source`) that reads the family's checkpoints."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+
+    def infos(self, vector: str) -> dict[str, TensorInfo]:
+        """A tuned model's tensors under the base's names."""
+        member = self._family.tuned[vector]
+        return {ours: member.checkpoint.tensors[name] for ours, name in member.names.items()}
+
+    def base(self, block: Block, space: Workspace) -> Tensor:
+        return self._read(self._family.base, block.tensor, block, space)
+
+    def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
+        member = self._family.tuned[vector]
+        return self._read(member, member.names[block.tensor], block, space)
+
+    def _read(self, member: Member, name: str, block: Block, space: Workspace) -> Tensor:
+        info = member.checkpoint.tensors[name]
+        size = (block.stop - block.start) * info.columns * 8
+        into = space.numbers(f"stored by {member.name}", size, torch.uint8)
+        return member.checkpoint.read(name, block.start, block.stop, into).reshape(-1)
+
+
+def _combine(
+    combination: Combination,
+    blocks: Sequence[Block],
+    source: _Disk,
+    writer: ShardWriter,
+    info: TensorInfo,
+) -> Rounding:
+    """Compute a tensor's blocks and write them where they belong."""
+
+    def write(share: Sequence[Block]) -> Rounding:
+        space, found = Workspace(), Rounding()
+        for block in share:
+            assert info.dtype is not None
+            size = (block.stop - block.start) * info.columns
+            out = space.numbers("out", size, info.dtype)
+            found += combination.write(block, source, out, space)
+            writer.write(block.tensor, block.start, out)
+        return found
+
+    return sum(spread(write, blocks, thread_count()), Rounding())
+
+
+def _written(family: Family, dtype: torch.dtype | None) -> dict[str, TensorInfo]:
+    """The merged model's tensors, in the base's order.
+
+    A tied base's stored copy of its head is left out: beside a changed embedding it would be a
+    head of its own. So are buffers, which models make themselves.
+    """
+    kept = {p.tensor for p in family.anatomy.pieces} | set(family.anatomy.unread)
+    return {
+        name: TensorInfo(dtype or info.dtype, info.shape)
+        for name, info in family.base.checkpoint.tensors.items()
+        if name in kept and info.dtype is not None
+    }
+
+
+def _by_tensor(
+    family: Family, tensors: Mapping[str, TensorInfo], blocks: Sequence[Block]
+) -> Iterator[tuple[str, list[Block]]]:
+    """Blocks of the tensors that are written; those in no piece are taken from the base whole."""
+    cut_up = {tensor: list(found) for tensor, found in groupby(blocks, key=lambda b: b.tensor)}
+    for name, info in tensors.items():
+        yield name, cut_up.get(name) or _as_it_is(name, info)
+
+
+def _as_it_is(name: str, info: TensorInfo) -> list[Block]:
+    step = max(1, BLOCK // max(info.columns, 1))
+    return [
+        Block(name, start, min(start + step, info.rows), info.columns, (), "", 0)
+        for start in range(0, info.rows, step)
+    ]
+
+
+def _refuse_small_disk(folder: Path, wanted: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise RunError(
+            f"The merged model takes {wanted / 1e9:.1f} GB, but {folder.parent} has only "
+            f"{free / 1e9:.1f} GB free.",
+            hint="Free some, name a folder on another disk, or store it as bfloat16.",
+        )
+
+
+def _folders(checkpoint: Checkpoint) -> Iterator[Path]:
+    """Where a base's files are: below an adapter first those of the model under it."""
+    if isinstance(checkpoint, Adapter):
+        yield from _folders(checkpoint.over)
+    yield Path(checkpoint.where)
+
+
+def _accompany(family: Family, folder: Path) -> None:
+    """Copy the base's tokeniser, generation settings and own code."""
+    for at in _folders(family.base.checkpoint):
+        for pattern in _COMPANIONS:
+            for file in sorted(at.glob(pattern)):
+                if file.is_file():
+                    shutil.copyfile(file, folder / file.name)
+
+
+def _config(family: Family, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
+    """The base's configuration, speaking of the dtype that most weights are stored in."""
+    config = {k: v for k, v in family.base.checkpoint.config.items() if k != "_name_or_path"}
+    sizes: Counter[torch.dtype | None] = Counter()
+    for info in tensors.values():
+        sizes[info.dtype] += info.rows * info.columns
+    stored = str(sizes.most_common(1)[0][0]).removeprefix("torch.")
+    inner = config.get("text_config")
+    if isinstance(inner, Mapping):
+        config["text_config"] = {
+            k: stored if k in ("dtype", "torch_dtype") else v for k, v in inner.items()
+        }
+    keys = [key for key in ("dtype", "torch_dtype") if key in config] or ["torch_dtype"]
+    return config | dict.fromkeys(keys, stored)
+
+
+def _recipe(
+    family: Family,
+    point: Point,
+    restriction: Restriction,
+    tensors: Mapping[str, TensorInfo],
+    rounding_loss: float | None,
+) -> dict[str, Any]:
+    """Where the weights come from, as JSON."""
+    members = [family.base, *(family.tuned[name] for name in point.vectors)]
+    return {
+        "made_by": "tauscope merge",
+        "setting": point.setting,
+        "restriction": restriction.text or None,
+        "models": {m.name: {"path": m.where, "fingerprint": m.fingerprint} for m in members},
+        "dtypes": sorted({str(i.dtype).removeprefix("torch.") for i in tensors.values()}),
+        "rounding_loss": rounding_loss,
+        "warnings": [list(warning) for warning in family.warnings],
+    }

@@ -1,0 +1,199 @@
+"""Points of task arithmetic in a model that is loaded: written, measured by others, taken back.
+
+Owns the promise that the base's weights come back bit for bit. Every point is computed from a copy
+of the base and never from the point before it, since steps in place would pile up their rounding.
+Knows no library of models: a `torch.nn.Module` and mappings of tensors are all it sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from core.architecture import Piece
+from core.checkpoint import TensorInfo
+from core.errors import FamilyError, RunError
+from core.moments import BLOCK
+from core.vectors.arithmetic import EVERYTHING, Point, Restriction
+from core.vectors.combination import (
+    Block,
+    Combination,
+    Rounding,
+    Workspace,
+    cut,
+    spread,
+    thread_count,
+    threshold,
+)
+
+_ACCELERATED = 1 << 24  # elements of a block on a GPU, where it is calls that cost
+_HASHED = 1 << 26  # bytes brought to the CPU at a time
+
+
+class Sweep:
+    """Writes points into a live model; on leaving, the base's weights are back.
+
+    `model` holds the base. `vectors` gives the weights of each tuned model under the names of the
+    base's parameters, on any device, as stored; they are read and never written. Of an embedding
+    the rows that both have are combined and the others stay the base's. `pieces` are the base's
+    parameters in the common vocabulary (`core.architecture.describe`); parameters that are in
+    none of them stay as they are. Nothing else may change the weights meanwhile.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        vectors: Mapping[str, Mapping[str, Tensor]],
+        pieces: Sequence[Piece],
+    ) -> None:
+        named = dict(model.named_parameters())
+        self._model = model
+        self._pieces = pieces
+        live = {p.tensor: named[p.tensor].detach() for p in pieces}
+        _refuse_misfits(pieces, live, vectors)
+        self._infos = _infos(live, live)
+        self._tuned = {vector: _infos(tensors, live) for vector, tensors in vectors.items()}
+        self._live = {n: t.view(-1) for n, t in live.items()}
+        self._memory = _Memory({}, {v: _flat(tensors, live) for v, tensors in vectors.items()})
+        on_cpu = all(t.device.type == "cpu" for t in self._live.values())
+        self._threads = thread_count() if on_cpu else 1
+        self._size = BLOCK if on_cpu else _ACCELERATED
+        self._blocks: dict[Restriction, list[Block]] = {}
+        self._thresholds: dict[tuple[str, float, Restriction], float] = {}
+        self._workspaces = [Workspace() for _ in range(self._threads)]
+        self._before = ""
+
+    def __enter__(self) -> Self:
+        self._before = hash_parameters(self._model)
+        self._memory = _Memory({n: t.clone() for n, t in self._live.items()}, self._memory.vectors)
+        return self
+
+    def set(self, point: Point, restriction: Restriction = EVERYTHING) -> float | None:
+        """Write a point into the model; what its rounding lost (`Rounding.share`).
+
+        What the restriction leaves out is the base's. Raises RunError when a value is not finite,
+        with the model in a state between points; leaving or another `set` mends it.
+        """
+        assert self._before, "a sweep is entered with 'with' before points are set"
+        blocks = self._cut(restriction)
+        combination = Combination(point, self._trim(point, restriction, blocks))
+        free = list(self._workspaces)
+
+        def write(share: Sequence[Block]) -> Rounding:
+            space, found = free.pop(), Rounding()
+            for block in share:
+                out = self._live[block.tensor][block.elements]
+                found += combination.write(block, self._memory, out, space)
+            return found
+
+        return sum(spread(write, blocks, self._threads), Rounding()).share
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for name, tensor in self._live.items():
+            tensor.copy_(self._memory.tensors[name])
+        self._memory = _Memory({}, self._memory.vectors)
+        if hash_parameters(self._model) != self._before:
+            raise RunError(
+                "The base's weights are not what they were before the sweep.",
+                hint="Something else changed them meanwhile; load the model anew.",
+            )
+
+    def _cut(self, restriction: Restriction) -> list[Block]:
+        if restriction not in self._blocks:
+            tensors = restriction.tensors(self._pieces)
+            found = cut(self._pieces, self._infos, self._tuned, tensors, self._size)
+            self._blocks[restriction] = list(found)
+        return self._blocks[restriction]
+
+    def _trim(
+        self, point: Point, restriction: Restriction, blocks: list[Block]
+    ) -> dict[str, float]:
+        if not point.trims or point.density is None:
+            return {}
+        for vector, _ in point.terms:
+            key = vector, point.density, restriction
+            if key not in self._thresholds:
+                self._thresholds[key] = threshold(
+                    vector, point.density, blocks, self._memory, self._threads
+                )
+        return {v: self._thresholds[v, point.density, restriction] for v, _ in point.terms}
+
+
+def hash_parameters(model: nn.Module) -> str:
+    """sha256 over the names and all bytes of a model's parameters, tied ones once.
+
+    It is the hash of the parameters' own hashes, which threads take side by side.
+    """
+    named = sorted(model.named_parameters())
+    with ThreadPoolExecutor(thread_count()) as pool:
+        digests = pool.map(lambda item: _hash(item[1].detach()), named)
+        whole = "".join(f"{n} {d}\n" for (n, _), d in zip(named, digests, strict=True))
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _hash(tensor: Tensor) -> str:
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    flat, step = tensor.reshape(-1).view(torch.uint8), _HASHED
+    for start in range(0, flat.numel(), step):
+        part: Any = flat[start : start + step].cpu().numpy()
+        digest.update(part)
+    return digest.hexdigest()
+
+
+class _Memory:
+    """A source (see `core.vectors.combination.Source`) whose tensors are all in memory, flat."""
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], vectors: Mapping[str, Mapping[str, Tensor]]
+    ) -> None:
+        self.tensors = tensors
+        self.vectors = vectors
+
+    def base(self, block: Block, space: Workspace) -> Tensor:
+        return self.tensors[block.tensor][block.elements]
+
+    def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
+        return self.vectors[vector][block.tensor][block.elements]
+
+
+def _infos(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, TensorInfo]:
+    return {n: TensorInfo(tensors[n].dtype, tuple(tensors[n].shape)) for n in names}
+
+
+def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    return {n: tensors[n].detach().reshape(-1) for n in names}
+
+
+def _refuse_misfits(
+    pieces: Sequence[Piece],
+    live: Mapping[str, Tensor],
+    vectors: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    for name, tensor in live.items():
+        if tensor.is_meta or not tensor.is_contiguous():
+            raise RunError(
+                f"Parameter {name} is not wholly in memory, where arithmetic could write to it.",
+                hint="Load the model without offloading it to disk.",
+            )
+    by_token = {p.tensor for p in pieces if p.module in ("embedding", "unembedding")}
+    for vector, tensors in vectors.items():
+        missing = [name for name in live if name not in tensors]
+        if missing:
+            raise FamilyError(
+                f"'{vector}' lacks {len(missing)} parameters of the base: {', '.join(missing[:3])}."
+            )
+        for name, tensor in live.items():
+            ours, theirs = list(tensor.shape), list(tensors[name].shape)
+            if theirs != ours and (name not in by_token or theirs[1:] != ours[1:]):
+                raise FamilyError(f"'{vector}': parameter {name} is {theirs}, in the base {ours}.")

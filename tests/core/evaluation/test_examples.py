@@ -1,0 +1,87 @@
+"""The items as texts against what the task files say, and against what the harness scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import TaskError
+from core.evaluation.examples import Example, documents, examples
+from core.evaluation.tasks import open_tasks
+from tests.core import harness_zoo
+from tests.core.harness_zoo import ALL, ITEMS, evaluation
+
+
+def test_every_kind_of_item_is_written_out(task_folder: Path) -> None:
+    choice, text, generation, last = open_tasks(evaluation(task_folder, *ALL), seed=0)
+    question = choice.document(4)["question"]
+    expected = Example(question, " blue stone")
+    assert examples(choice, [4]) == [expected]
+    assert examples(generation, [4]) == [expected]
+    assert examples(last, [4]) == [expected]
+    assert examples(text, [4]) == [Example("", text.document(4)["text"])]
+
+
+def test_examples_come_in_the_order_asked_for(task_folder: Path) -> None:
+    (task,) = open_tasks(evaluation(task_folder, "tiny_choice"), seed=0)
+    whole = examples(task, range(ITEMS))
+    assert len(whole) == ITEMS
+    assert examples(task, [7, 3, 7]) == [whole[7], whole[3], whole[7]]
+    assert examples(task, []) == []
+    with pytest.raises(TaskError, match="no item 12"):
+        examples(task, [0, 12])
+
+
+def test_the_prompt_is_the_one_that_is_scored(task_folder: Path, loaded: tuple[Any, Any]) -> None:
+    from core.evaluation.evaluator import Evaluator
+
+    model, tokenizer = loaded
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{m.role}}: {{m.content}} {% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    for settings in ({"fewshot": 2}, {"fewshot": 1, "chat_template": True}):
+        (task,) = open_tasks(evaluation(task_folder, "tiny_choice", **settings), seed=0)
+        found = examples(task, [1, 5, 8], tokenizer=tokenizer)
+        Evaluator(model, tokenizer).evaluate(task, [1, 5, 8])
+        asked = [instance.args for instance in task.handle.instances]
+        right = [asked[3 * row + index % 3] for row, index in enumerate((1, 5, 8))]
+        assert [tuple(example) for example in found] == right
+        assert found[0].context.count("what is") == 1 + settings["fewshot"]
+
+
+def test_an_item_without_a_right_answer_is_said(tmp_path: Path) -> None:
+    folder = harness_zoo.write_tasks(tmp_path / "tasks")
+    rows = ({"question": "what", "choices": ["a", "b"], "answer": i} for i in (1, 0, 7))
+    harness_zoo.write_lines(folder / "items.jsonl", rows)
+    (task,) = open_tasks(evaluation(folder, "tiny_choice"), seed=0)
+    assert examples(task, [0, 1]) == [Example("what", " b"), Example("what", " a")]
+    with pytest.raises(TaskError, match="no right answer"):
+        examples(task, [2])
+
+
+def test_answers_may_be_words(tmp_path: Path) -> None:
+    folder = harness_zoo.write_tasks(tmp_path / "tasks")
+    text = harness_zoo.CHOICE.replace("{{choices}}", "{{['yes', 'no']}}")
+    (folder / "choice.yaml").write_text(
+        text.replace("doc_to_target: answer", "doc_to_target: word")
+    )
+    rows = ({"question": "what", "word": word} for word in ("no", "yes"))
+    harness_zoo.write_lines(folder / "items.jsonl", rows)
+    (task,) = open_tasks(evaluation(folder, "tiny_choice"), seed=0)
+    assert examples(task, [0, 1]) == [Example("what", " no"), Example("what", " yes")]
+
+
+def test_documents_are_whole_texts(task_folder: Path) -> None:
+    include = str(task_folder)
+    (text,) = open_tasks(evaluation(task_folder, "tiny_text"), seed=0)
+    assert documents("tiny_text", include=include)[3] == text.document(3)["text"]
+    assert documents("tiny_choice", include=include, limit=2)[1].endswith(" blue stone")
+    group = documents("tiny_group", include=include)
+    assert len(group) == 2 * ITEMS
+    assert documents("tiny_group", include=include, limit=15) == [
+        *group[:ITEMS],
+        *documents("tiny_text", include=include, limit=3),
+    ]

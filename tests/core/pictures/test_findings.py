@@ -1,0 +1,177 @@
+"""A sentence says what its figure shows, also where values or intervals are missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.pictures import findings
+from core.pictures.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+
+
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+    return Cell(value, value, 0.0, 0.01, value, low, high)
+
+
+def _grid(
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    *cells: tuple[Cell | None, ...],
+    controls: frozenset[str] = frozenset(),
+) -> Grid:
+    return Grid(
+        title="", measure="", unit="", row_name="model", column_name="module", rows=rows,
+        columns=columns, cells=cells, controls=controls,
+    )  # fmt: skip
+
+
+SIDES = ("attention", "mlp")
+
+
+def test_intervals_are_compared_within_one_model() -> None:
+    """a's attention lacks an interval; b's must not stand in for it."""
+    figure = _grid(
+        ("a", "b"), SIDES,
+        (_cell(0.4), _cell(0.1, 0.0, 0.2)),
+        (_cell(0.6, 0.3, 0.9), _cell(0.6, 0.25, 0.95)),
+    )  # fmt: skip
+    assert "apart for 0 of 2 models" in findings.of_attention_against_mlp(figure)
+
+
+def test_both_sides_avoiding_is_called_avoiding() -> None:
+    figure = _grid(("a",), SIDES, (_cell(-0.1, -0.12, -0.08), _cell(-0.3, -0.32, -0.28)))
+    said = findings.of_attention_against_mlp(figure)
+    assert said.startswith(
+        "Updates of attention avoid the base's directions less than those of mlp"
+    )
+    assert "apart for 1 of 1" in said
+
+
+def test_controls_are_no_findings() -> None:
+    figure = _grid(
+        ("a", "null"), SIDES, (_cell(0.2), _cell(0.1)), (_cell(9.0), _cell(-9.0)),
+        controls=frozenset({"null"}),
+    )  # fmt: skip
+    assert "of 1 models" in findings.of_attention_against_mlp(figure)
+    matrix = _grid(
+        ("a", "b", "null"), ("a", "b", "null"),
+        (None, _cell(0.2), _cell(0.9)), (_cell(0.2), None, _cell(0.9)), (None, None, None),
+        controls=frozenset({"null"}),
+    )  # fmt: skip
+    assert findings.of_cosines(matrix).startswith("a and b share the most (cosine +0.20);")
+
+
+def test_nothing_changed_is_said() -> None:
+    lines = Series("same", (0, 1), (_cell(0.0), _cell(0.0)))
+    figure = Lines(
+        title="", measure="", unit="", x_label="layer",
+        panels=(Panel("attention", (lines,)), Panel("mlp", (lines,))),
+    )  # fmt: skip
+    assert findings.of_sizes(figure) == "No tuned model changed the layers' weights."
+    empty = _grid(("a",), SIDES, (_cell(None), _cell(None)))
+    assert "can't be compared" in findings.of_attention_against_mlp(empty)
+    assert "No update" in findings.of_alignment(_grid(("0",), ("q",), (_cell(None),)))
+    assert findings.of_largest(_grid(("0",), ("q",), (None,))) == ""
+
+
+def test_the_largest_and_the_smallest_are_single_modules() -> None:
+    figure = _grid(
+        ("0", "1"), ("q", "mlp", "up"),
+        (_cell(0.5), _cell(9.0), _cell(0.2)), (_cell(0.1), _cell(0.0), _cell(0.3)),
+    )  # fmt: skip
+    figure = replace(figure, chosen={"model": "medical"})
+    assert findings.of_largest(figure) == (
+        "medical: largest in q of layer 0 (0.5), smallest in q of layer 1 (0.1)."
+    )
+
+
+def _table(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
+    return Table(title="", columns=tuple(Column(name=n) for n in names), rows=rows)  # type: ignore[arg-type]
+
+
+def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
+    names = ("task", "metric", "model", "less base", "from", "to")
+    figure = _table(
+        names, ("t", "acc", "base", None, None, None), ("t", "acc", "a", 0.3, -0.1, 0.7),
+        ("t", "acc", "b", -0.2, -0.3, -0.1), ("u", "bleu", "b", 9.0, None, None),
+    )  # fmt: skip
+    assert findings.of_scores(figure) == (
+        "1 of 3 differences to the base have an interval without 0, the largest -0.2 in acc (b, t)."
+    )
+    assert findings.of_scores(_table(names)) == ""
+
+
+def test_of_differences_names_the_furthest() -> None:
+    figure = _grid(("a", "b"), ("t", "u"), (_cell(0.1), None), (_cell(-0.4), _cell(None)))
+    said = findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
+    assert said == "acc: furthest from the base is b on t (-0.4)."
+
+
+def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
+    def drop(value: float, chance: float, q: float | None) -> Cell:
+        return Cell(value, value, chance, q=q)
+
+    figure = _grid(
+        ("a",), ("t", "u", "v", "w"),
+        (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
+    )  # fmt: skip
+    assert findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
+        "Silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops go beyond their "
+        "random controls."
+    )
+
+
+def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
+    verdicts = ("beyond its controls", "within its controls", "not tested")
+    said = findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
+    assert said.startswith("1 of 2 drops go beyond")
+
+
+def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_share() -> None:
+    places = {"x": (1.0, 0.2), "y": (0.8, 0.7), "z": (0.8, 0.6), "w": (0.2, 1.0), "v": (0.8, 0.7)}
+    points = tuple(Point(n, "", _cell(a), _cell(b)) for n, (a, b) in places.items())
+    undefined = Point("u", "", _cell(None), _cell(9.0))
+    figure = Scatter(
+        title="", measure="", unit="", across="task", x_name="p", y_name="q", point_name="",
+        points=(*points, undefined),
+    )  # fmt: skip
+    marked = findings.mark_pareto(figure)
+    assert [p.name for p in marked.points if p.mark] == ["x", "y", "w", "v"]
+    assert findings.of_trade(marked) == (
+        "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q."
+    )
+
+
+def _spectrum(*held: float) -> Lines:
+    cells = tuple(Cell(value, value) for value in held)
+    series = (Series("energy held", tuple(range(1, len(held) + 1)), cells),) if held else ()
+    chosen = {"model": "medical", "layer": "3", "module": "q"}
+    return Lines(
+        title="", measure="share", unit="", x_label="rank", panels=(Panel("", series),),
+        chosen=chosen,
+    )  # fmt: skip
+
+
+def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
+    words = findings.of_spectrum(_spectrum(0.3, 0.6, 0.9, 1.0))
+    assert words == "medical, q of layer 3: half of the energy lies in the first 2 of 4 directions."
+    assert "nothing to see" in findings.of_spectrum(_spectrum())
+
+
+def _listing(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
+    columns = tuple(Column(name=name) for name in names)
+    return Table(title="Neurons", columns=columns, rows=rows)  # type: ignore[arg-type]
+
+
+def test_tables_say_what_stands_out_in_them() -> None:
+    neurons = _listing(("layer", "neuron", "change"), (2, 7, 0.25), (0, 1, 0.1))
+    assert findings.of_neurons(neurons).endswith("neuron 7 of layer 2 comes first; its rate "
+                                                 "changed by +0.250.")  # fmt: skip
+    spread = _listing(
+        ("layer", "lower quartile", "upper quartile"), ("0", 1.0, 2.0), ("1", 1.0, 4.0),
+        ("all", 0.0, 9.0),
+    )  # fmt: skip
+    assert "layer 1: half of them lie between 1 and 4." in findings.of_spread(spread)
+    points = _listing(("normalised",), (1.0,), (0.5,), (None,))
+    assert findings.of_points(points).startswith("1 of 2 scores")
+    for empty in (findings.of_neurons, findings.of_spread, findings.of_points):
+        assert empty(_listing(("layer", "normalised"))) == ""

@@ -1,0 +1,265 @@
+"""Blocks of weights against brute force in numpy: sums, TIES, DARE, and what must be exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.architecture import Piece
+from core.checkpoint import TensorInfo
+from core.errors import RunError
+from core.vectors import combination
+from core.vectors.arithmetic import Point, parse
+from core.vectors.combination import Block, Combination, Rounding, Workspace, cut, threshold
+
+KNOWN = ("a", "b", "c")
+NAME = "model.layers.0.self_attn.q_proj.weight"
+
+
+class _Held:
+    """A source of tensors in memory."""
+
+    def __init__(self, base: torch.Tensor, tuned: Mapping[str, torch.Tensor]) -> None:
+        self._base, self._tuned = base, tuned
+
+    def base(self, block: Block, space: Workspace) -> torch.Tensor:
+        return self._base.view(-1)[block.elements]
+
+    def tuned(self, vector: str, block: Block, space: Workspace) -> torch.Tensor:
+        return self._tuned[vector].view(-1)[block.elements]
+
+
+def _family(dtype: torch.dtype = torch.float32, rows: int = 40) -> Any:
+    g = torch.Generator().manual_seed(0)
+    base = torch.randn(rows, 8, generator=g)
+    tuned = {n: (base + 0.1 * torch.randn(rows, 8, generator=g)).to(dtype) for n in KNOWN}
+    return base.to(dtype), tuned
+
+
+def _combine(
+    point: Point, base: torch.Tensor, tuned: Mapping[str, torch.Tensor], *, size: int = 64,
+    dtype: torch.dtype | None = None,
+) -> tuple[torch.Tensor, Rounding]:  # fmt: skip
+    """A point over one tensor, cut into blocks of `size` elements."""
+    shape = tuple(base.shape)
+    piece = Piece(tensor=NAME, module="q", layer=0, expert=None, shape=shape, rows=((0, shape[0]),))
+    infos = {n: {NAME: TensorInfo(t.dtype, tuple(t.shape))} for n, t in tuned.items()}
+    blocks = list(cut([piece], {NAME: TensorInfo(base.dtype, shape)}, infos, {NAME}, size))
+    assert [b.start for b in blocks[1:]] == [b.stop for b in blocks[:-1]]
+    assert (blocks[0].start, blocks[-1].stop) == (0, shape[0])
+    source, space = _Held(base, tuned), Workspace()
+    thresholds = {
+        n: threshold(n, point.density or 1, blocks, source, 2)
+        for n, _ in point.terms
+        if point.trims
+    }
+    out = torch.empty(shape, dtype=dtype or base.dtype)
+    rounding = Rounding()
+    for block in blocks:
+        part = out.view(-1)[block.elements]
+        rounding += Combination(point, thresholds).write(block, source, part, space)
+    return out, rounding
+
+
+def _trim(vector: Any, density: float) -> Any:
+    """The largest of a vector, by sorting them all."""
+    kept = np.sort(np.abs(vector).reshape(-1))[::-1][: max(1, round(density * vector.size))]
+    return np.where(np.abs(vector) >= kept[-1], vector, 0)
+
+
+def _disjoint_mean(votes: list[Any]) -> Any:
+    """Element by element, as the paper says it."""
+    out = np.zeros_like(votes[0])
+    for place in np.ndindex(out.shape):
+        values = [float(v[place]) for v in votes]
+        mass = sum(values)
+        agreeing = [v for v in values if v * mass > 0]
+        out[place] = sum(agreeing) / len(agreeing) if agreeing else 0
+    return out
+
+
+def _double(tensor: torch.Tensor) -> Any:
+    return tensor.double().numpy()
+
+
+@pytest.mark.parametrize("density", [0.05, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("terms", ["a=1", "a=1,b=1", "a=0.5,b=-1,c=2"])
+def test_ties_is_trimming_election_and_disjoint_mean(density: float, terms: str) -> None:
+    base, tuned = _family()
+    point = parse(f"ties(density={density}):{terms}", KNOWN)
+    votes = [
+        value * _trim(_double(tuned[n]) - _double(base), density) for n, value in point.coefficients
+    ]
+    expected = _double(base) + _disjoint_mean(votes)
+    assert _double(_combine(point, base, tuned)[0]) == pytest.approx(expected, abs=1e-6)
+
+
+@given(
+    st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=1, max_size=60),
+    st.floats(0.01, 1),
+    st.integers(1, 9),
+)
+def test_a_threshold_is_that_of_sorting(values: list[float], density: float, size: int) -> None:
+    tuned = torch.tensor(values)
+    blocks = [
+        Block(NAME, start, min(start + size, len(values)), 1, ("a",), "", 0)
+        for start in range(0, len(values), size)
+    ]
+    found = threshold("a", density, blocks, _Held(torch.zeros(len(values)), {"a": tuned}), 2)
+    largest = np.sort(np.abs(np.array(values, np.float32)))[::-1]
+    assert found == largest[max(1, round(density * len(values))) - 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    ("text", "same_as"),
+    [
+        ("base", "base"), ("a=1", "a"), ("removal:a=1", "base"), ("removal:a=0", "a"),
+        ("transfer:b+a=0", "b"), ("transfer:b+b=-1", "base"),
+        ("ties(density=1):b=1", "b"), ("dare(density=1):c=1", "c"),
+        ("dare_ties(density=1):c=1", "c"),
+    ],
+)  # fmt: skip
+def test_what_must_come_back_does_so_bit_for_bit(
+    dtype: torch.dtype, text: str, same_as: str
+) -> None:
+    base, tuned = _family(dtype)
+    base[0] += 1000
+    out, rounding = _combine(parse(text, KNOWN), base, tuned)
+    assert torch.equal(out, {"base": base, **tuned}[same_as])
+    assert rounding.share is None if same_as == "base" else (rounding.share or 0) < 1e-6
+
+
+def test_float32_alone_would_not_bring_the_tuned_model_back() -> None:
+    """Why a whole vector is copied and not added."""
+    base, tuned = _family()
+    base[0] += 1000
+    assert not torch.equal(base + (tuned["a"] - base), tuned["a"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("text", ["a=0.7", "a=0.7,b=-0.4", "removal:c=0.3", "transfer:b+a=0.5"])
+def test_sums_are_in_float32_and_rounded_once(dtype: torch.dtype, text: str) -> None:
+    base, tuned = _family(dtype)
+    point = parse(text, KNOWN)
+    start = base.float().numpy()
+    update = np.zeros_like(start)
+    for name, value in point.terms:
+        update += np.float32(value) * (tuned[name].float().numpy() - start)
+    out, rounding = _combine(point, base, tuned)
+    assert torch.equal(out, torch.from_numpy(start + update).to(dtype))
+    exact = _double(base) + sum(v * (_double(tuned[n]) - _double(base)) for n, v in point.terms)
+    share = np.linalg.norm(_double(out) - exact) / np.linalg.norm(exact - _double(base))
+    assert rounding.share == pytest.approx(share, rel=1e-3, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ["a=0.7,b=0.2,c=-1", "ties:a=1,b=1,c=1", "dare:a=1,b=1", "dare_ties:a=1,b=1,c=1"]
+)
+def test_nothing_depends_on_how_a_tensor_is_cut(text: str) -> None:
+    base, tuned = _family(rows=37)
+    point = parse(text, KNOWN)
+    whole, _ = _combine(point, base, tuned, size=1 << 20)
+    for size in (8, 24, 104):
+        assert torch.equal(_combine(point, base, tuned, size=size)[0], whole)
+
+
+@settings(max_examples=20)
+@given(st.floats(-3, 3), st.floats(-3, 3))
+def test_the_order_of_two_vectors_does_not_matter(one: float, other: float) -> None:
+    base, tuned = _family()
+    swapped = {"a": tuned["b"], "b": tuned["a"], "c": tuned["c"]}
+    for method in ("", "ties(density=0.5):"):
+        given = parse(f"{method}a={one},b={other}", KNOWN)
+        turned = parse(f"{method}a={other},b={one}", KNOWN)
+        assert torch.equal(_combine(given, base, tuned)[0], _combine(turned, base, swapped)[0])
+
+
+def test_dare_keeps_a_share_and_scales_it_up() -> None:
+    base = torch.zeros(4000, 8)
+    tuned = {"a": torch.ones(4000, 8), "b": torch.ones(4000, 8), "c": base}
+    out, _ = _combine(parse("dare(density=0.25):a=1", KNOWN), base, tuned)
+    assert set(out.unique().tolist()) == {0.0, 4.0}
+    share = float((out != 0).float().mean())
+    assert share == pytest.approx(0.25, abs=5 * (0.25 * 0.75 / 32000) ** 0.5)
+    assert float(out.mean()) == pytest.approx(1, abs=0.05)
+    again, _ = _combine(parse("dare(density=0.25):a=1", KNOWN), base, tuned)
+    assert torch.equal(out, again)
+    other, _ = _combine(parse("dare(density=0.25,seed=1):a=1", KNOWN), base, tuned)
+    another, _ = _combine(parse("dare(density=0.25):b=1", KNOWN), base, tuned)
+    for mask in (other, another):
+        both = float(((out != 0) & (mask != 0)).float().mean())
+        assert both == pytest.approx(0.0625, abs=0.01), "independent of seed and vector"
+
+
+def test_dare_is_the_vector_in_the_mean_over_seeds() -> None:
+    base, tuned = _family(rows=10)
+    points = [parse(f"dare(density=0.5,seed={seed}):a=1,b=1", KNOWN) for seed in range(400)]
+    mean = torch.stack([_combine(p, base, tuned)[0] for p in points]).mean(0)
+    exact = base + (tuned["a"] - base) + (tuned["b"] - base)
+    assert float((mean - exact).abs().max()) < 6 * 0.45 / 400**0.5
+
+
+def test_rows_that_a_vector_lacks_are_the_base_s() -> None:
+    base, tuned = _family()
+    tuned["b"] = tuned["b"][:25]
+    tuned["c"] = torch.cat([tuned["c"], torch.full((5, 8), 9.0)])
+    out, _ = _combine(parse("a=1,b=1,c=1", KNOWN), base, tuned, size=56)
+    deltas = {n: t[:40] - base[: len(t)] for n, t in tuned.items()}
+    assert torch.equal(out[:25], base[:25] + (deltas["a"][:25] + deltas["b"] + deltas["c"][:25]))
+    assert torch.equal(out[25:], base[25:] + (deltas["a"][25:] + deltas["c"][25:]))
+    alone, _ = _combine(parse("b=1", KNOWN), base, tuned, size=56)
+    assert torch.equal(alone, torch.cat([tuned["b"], base[25:]]))
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "value", "dtype"),
+    [
+        ("a=1e39", None, 0.0, torch.float32),
+        ("a=1,b=1", "a", float("nan"), torch.float32),
+        ("a=1", "a", float("inf"), torch.bfloat16),
+        ("a=0.5", "base", float("inf"), torch.bfloat16),
+        ("a=1e6", None, 0.0, torch.float16),
+        ("ties:a=1,b=1", "b", float("nan"), torch.float32),
+    ],
+)
+def test_values_that_are_not_finite_name_tensor_and_point(
+    text: str, where: str | None, value: float, dtype: torch.dtype
+) -> None:
+    base, tuned = _family(dtype)
+    if where:
+        {"base": base, **tuned}[where][3, 4] = value
+    point = parse(text, KNOWN)
+    with pytest.raises(RunError) as error:
+        _combine(point, base, tuned)
+    assert point.setting in error.value.title
+    assert NAME in error.value.title
+
+
+def test_huge_but_finite_changes_are_no_error() -> None:
+    base = torch.zeros(2, 8)
+    out, rounding = _combine(parse("a=1", KNOWN), base, {"a": torch.full((2, 8), 1e30)})
+    assert torch.isfinite(out).all()
+    assert rounding.share == 0
+
+
+def test_another_dtype_loses_what_rounding_to_it_takes() -> None:
+    base, tuned = _family()
+    out, rounding = _combine(parse("a=1", KNOWN), base, tuned, dtype=torch.bfloat16)
+    assert torch.equal(out, tuned["a"].bfloat16())
+    lost = (out.double() - tuned["a"].double()).norm() / (tuned["a"] - base).double().norm()
+    assert rounding.share == pytest.approx(float(lost), rel=1e-4)
+
+
+def test_random_numbers_are_uniform_and_placed() -> None:
+    numbers = combination._draws("x", 0, 1 << 16)
+    assert float(numbers.mean()) == pytest.approx(2**31, rel=0.01)
+    for first, size in ((0, 1), (1, 7), (9, 100), (4097, 8)):
+        assert (combination._draws("x", first, size) == numbers[first : first + size]).all()
+    assert not (combination._draws("y", 0, 64) == numbers[:64]).any()

@@ -1,0 +1,242 @@
+"""Points in live models of transformers, against sums over their state dicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+from torch import nn
+
+from core.architecture import Piece, describe
+from core.errors import FamilyError, RunError, StudyError
+from core.vectors.arithmetic import BASE, GROUPS, Restriction, make, parse, restrict
+from core.vectors.sweep import Sweep, hash_parameters
+from tests.core import oracle, zoo
+
+KNOWN = ("a", "b")
+
+
+def _family(name: str, dtype: torch.dtype = torch.float32) -> Any:
+    """A live base, the weights of two tuned models, and the pieces."""
+    torch.manual_seed(0)
+    base = hf.AutoModelForCausalLM.from_config(zoo.CONFIGS[name]()).to(dtype)
+    zoo._randomise(base, 0.1)
+    vectors = {}
+    for seed, vector in enumerate(KNOWN):
+        g = torch.Generator().manual_seed(seed)
+        vectors[vector] = {
+            n: (p.detach() + 0.01 * torch.randn(p.shape, generator=g)).to(dtype)
+            for n, p in base.named_parameters()
+        }
+    return base, vectors, _pieces(base)
+
+
+def _pieces(model: nn.Module) -> tuple[Piece, ...]:
+    shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
+    return describe(model.config.to_dict(), shapes).pieces  # type: ignore[union-attr, operator]
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in model.named_parameters()}
+
+
+def _sum(base: torch.Tensor, terms: dict[float, torch.Tensor]) -> torch.Tensor:
+    """base + Σ λ (tuned − base) by numpy in float32, rounded once."""
+    start = base.float().numpy()
+    update = np.zeros_like(start)
+    for value, tuned in terms.items():
+        update += np.float32(value) * (tuned.float().numpy() - start)
+    return torch.from_numpy(start + update).to(base.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", sorted(zoo.CONFIGS))
+def test_points_of_every_architecture(name: str, dtype: torch.dtype) -> None:
+    model, vectors, pieces = _family(name, dtype)
+    before, digest = _weights(model), hash_parameters(model)
+    with Sweep(model, vectors, pieces) as sweep:
+        loss = sweep.set(make({"a": 0.7, "b": -0.4}, KNOWN))
+        for n, p in model.named_parameters():
+            expected = _sum(before[n], {0.7: vectors["a"][n], -0.4: vectors["b"][n]})
+            assert torch.equal(p, expected), n
+        assert (loss == 0) == (dtype == torch.float32)
+        sweep.set(make({"b": 1}, KNOWN))
+        assert all(torch.equal(p, vectors["b"][n]) for n, p in model.named_parameters())
+        assert sweep.set(BASE) is None
+        assert hash_parameters(model) == digest
+        sweep.set(make({"a": 3}, KNOWN))
+    assert hash_parameters(model) == digest
+
+
+@pytest.mark.parametrize("name", sorted(zoo.CONFIGS))
+def test_no_stored_tensor_is_of_two_groups_or_layers(name: str) -> None:
+    """So that a restriction may choose tensors and needn't cut them."""
+    _, _, pieces = _family(name)
+    of: dict[str, set[Any]] = {}
+    for piece in pieces:
+        groups = tuple(g for g in GROUPS if Restriction((g,)).admits(piece))
+        of.setdefault(piece.tensor, set()).add((groups, piece.layer))
+    assert {len(places) for places in of.values()} == {1}
+
+
+@pytest.mark.parametrize("name", ["qwen2", "phi3", "gpt2", "gpt_neox", "mixtral", "qwen2_moe"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_restriction_changes_its_modules_alone(name: str, group: str) -> None:
+    model, vectors, pieces = _family(name)
+    before = oracle.modules(model)
+    embedding = model.get_input_embeddings().weight.detach().clone()
+    of = {
+        "attention": set("qkvo"),
+        "mlp": {"gate", "up", "down", "fc_in", "fc_out", "router"},
+    }
+    with Sweep(model, vectors, pieces) as sweep:
+        sweep.set(make({"b": 1}, KNOWN))  # what is left over from here must go
+        sweep.set(make({"a": 1}, KNOWN), restrict(f"{group},1"))
+        for place, tensors in oracle.modules(model).items():
+            changed = [
+                not np.array_equal(x, y) for x, y in zip(tensors, before[place], strict=True)
+            ]
+            assert set(changed) == {place[0] == 1 and place[1] in of[group]}, place
+        assert torch.equal(model.get_input_embeddings().weight, embedding)
+    with Sweep(model, vectors, pieces) as sweep, pytest.raises(StudyError, match="layer 2"):
+        sweep.set(make({"a": 1}, KNOWN), restrict("2"))
+
+
+def test_steps_do_not_pile_up() -> None:
+    model, vectors, pieces = _family("llama", torch.bfloat16)
+    with Sweep(model, vectors, pieces) as sweep:
+        sweep.set(make({"a": 0.3}, KNOWN))
+        once = hash_parameters(model)
+        for value in (0.9, -2, 0.1, 0.3):
+            sweep.set(make({"a": value}, KNOWN))
+        assert hash_parameters(model) == once
+
+
+def test_the_base_comes_back_when_something_goes_wrong() -> None:
+    model, vectors, pieces = _family("llama")
+    before = hash_parameters(model)
+    with pytest.raises(ZeroDivisionError), Sweep(model, vectors, pieces) as sweep:
+        _ = sweep.set(make({"a": 0.5}, KNOWN)), 1 / 0
+    assert hash_parameters(model) == before
+    with pytest.raises(RunError, match="a=1e39"), Sweep(model, vectors, pieces) as sweep:
+        sweep.set(make({"a": 1e39}, KNOWN))
+    assert hash_parameters(model) == before
+
+
+def test_weights_that_someone_else_changes_are_noticed() -> None:
+    model, vectors, pieces = _family("llama")
+    kept = tuple(p for p in pieces if p.module != "norm")
+    with (
+        pytest.raises(RunError, match="not what they were"),
+        Sweep(model, vectors, kept),
+        torch.no_grad(),
+    ):
+        model.model.norm.weight[3] += 1e-6
+
+
+def test_the_hash_covers_every_byte() -> None:
+    model, _, _ = _family("gpt2", torch.bfloat16)
+    seen = {hash_parameters(model)}
+    for parameter in model.parameters():
+        flat = parameter.detach().view(-1).view(torch.int16)
+        for place in (0, -1):
+            flat[place] ^= 1
+            seen.add(hash_parameters(model))
+            flat[place] ^= 1
+    assert len(seen) == 1 + 2 * len(list(model.parameters()))
+    assert hash_parameters(model) in seen
+
+
+def test_tied_embeddings_are_one() -> None:
+    model, vectors, pieces = _family("gemma2")
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    with Sweep(model, vectors, pieces) as sweep:
+        sweep.set(make({"a": 1}, KNOWN))
+        assert torch.equal(model.lm_head.weight, vectors["a"]["model.embed_tokens.weight"])
+
+
+def test_rows_beyond_the_common_vocabulary_stay_the_base_s() -> None:
+    model, vectors, pieces = _family("llama")
+    name = "model.embed_tokens.weight"
+    before = _weights(model)[name]
+    vectors["a"][name] = vectors["a"][name][:30]
+    vectors["b"][name] = torch.cat([vectors["b"][name], torch.ones(3, 32)])
+    with Sweep(model, vectors, pieces) as sweep:
+        sweep.set(make({"a": 1}, KNOWN))
+        found = model.model.embed_tokens.weight
+        assert torch.equal(found, torch.cat([vectors["a"][name], before[30:]]))
+        sweep.set(make({"a": 0.5, "b": 1}, KNOWN))
+        assert torch.equal(found[30:], vectors["b"][name][30:40])
+
+
+def test_a_threshold_is_of_the_whole_vector() -> None:
+    """Some tensors lose more of theirs than others."""
+    model, vectors, pieces = _family("llama")
+    before = _weights(model)
+    name = "model.layers.0.mlp.up_proj.weight"
+    vectors["a"][name] = before[name] + 10
+    with Sweep(model, vectors, pieces) as sweep:
+        sweep.set(parse("ties(density=0.3):a=1", KNOWN))
+        changed = {n: float((p != before[n]).float().mean()) for n, p in model.named_parameters()}
+        size = sum(t.numel() for t in before.values())
+        assert changed[name] == 1
+        count = sum(changed[n] * t.numel() for n, t in before.items())
+        assert count == pytest.approx(0.3 * size, abs=2)
+        sweep.set(parse("ties(density=0.3):a=1", KNOWN), restrict("attention"))
+        attention = [t.numel() for n, t in before.items() if "self_attn" in n]
+        count = sum(int((p != before[n]).sum()) for n, p in model.named_parameters())
+        assert count == pytest.approx(0.3 * sum(attention), abs=2), "of what takes part"
+
+
+def test_models_that_do_not_fit_are_named() -> None:
+    model, vectors, pieces = _family("llama")
+    name = "model.layers.1.mlp.down_proj.weight"
+    lacking = {n: t for n, t in vectors["a"].items() if n != name}
+    with pytest.raises(FamilyError, match=f"'a' lacks 1 parameters.*{name}"):
+        Sweep(model, {"a": lacking}, pieces)
+    embedding = "model.embed_tokens.weight"
+    for at, shape in (
+        (name, (32, 47)),
+        (name, (31, 48)),
+        (embedding, (40, 31)),
+        (embedding, (40,)),
+    ):
+        with pytest.raises(FamilyError, match=f"'a': parameter {at} is"):
+            Sweep(model, {"a": vectors["a"] | {at: torch.ones(shape)}}, pieces)
+    with torch.device("meta"):
+        away = hf.AutoModelForCausalLM.from_config(zoo.CONFIGS["llama"]())
+    with pytest.raises(RunError, match="not wholly in memory"):
+        Sweep(away, vectors, pieces)
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [*((name, "dare") for name in sorted(zoo.CONFIGS)), ("mixtral", "ties"), ("mixtral", "plain")],
+)
+def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Path) -> None:
+    """Also where experts are stacked in memory and single on disk."""
+    from core import study
+    from core.family import open_family
+    from core.vectors.merging import merge
+
+    zoo.build(name, tmp_path, models=2, dtype=torch.bfloat16)
+    at = {n: str(tmp_path / f) for n, f in (("base", "base"), ("a", "tuned0"), ("b", "tuned1"))}
+    model, *tuned = (
+        hf.AutoModelForCausalLM.from_pretrained(f, dtype=torch.bfloat16) for f in at.values()
+    )
+    vectors = dict(zip(KNOWN, (_weights(t) for t in tuned), strict=True))
+    point = parse(f"{method}:a=0.5,b=1", KNOWN)
+    models = study.of_models(at["base"], [at["a"], at["b"]]).models
+    family = open_family(
+        models.model_copy(update={"tuned": {n: study.Model(path=at[n]) for n in KNOWN}})
+    )
+    merged = merge(family, point, tmp_path / "merged")
+    loaded = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)
+    with Sweep(model, vectors, _pieces(model)) as sweep:
+        loss = sweep.set(point)
+        assert loss == pytest.approx(merged.rounding_loss, rel=1e-6)
+        assert hash_parameters(loaded) == hash_parameters(model)

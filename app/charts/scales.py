@@ -72,16 +72,20 @@ def has_undefined(figure: Figure) -> bool:
 def within_chance(cell: Cell) -> bool:
     """Is what the cell shows no further from chance than chance spreads?
 
-    Where it was tested among others, the corrected p value says so. `chance` and its spread are
-    those of the raw value, whichever reading is shown. Where chance itself is shown there is
-    nothing to ask.
+    Where it was tested among others, the corrected p value says so; where chance is a level without
+    a spread, whether the value's own interval holds that level. `chance`, its spread and the
+    interval are those of the raw value, whichever reading is shown. Where chance itself is shown
+    there is nothing to ask.
     """
     if cell.shown is None or cell.shown not in (cell.value, cell.excess):
         return False
     if cell.q is not None:
         return cell.q >= SIGNIFICANT
-    if cell.value is None or cell.chance is None or not cell.chance_sd:
+    if cell.value is None or cell.chance is None:
         return False
+    if not cell.chance_sd:
+        bounded = cell.low is not None and cell.high is not None
+        return bounded and cell.low <= cell.chance <= cell.high
     return abs(cell.value - cell.chance) < SPREADS * cell.chance_sd
 
 

@@ -264,6 +264,10 @@ def test_ramps_of_256_colours_name_only_colours_that_are_there() -> None:
         (Cell(0.25, 0.26, 0.25, 0.01, excess=0.01), False),  # chance itself is shown
         (Cell(0.26, 0.26, 0.25, None), False),
         (Cell(0.26, 0.26, 0.25, 0.0), False),
+        (Cell(0.02, 0.02, 0.0, None, low=-0.1, high=0.1), True),
+        (Cell(0.20, 0.20, 0.0, None, low=0.1, high=0.3), False),
+        (Cell(0.02, 0.27, 0.25, None, excess=0.02, low=0.2, high=0.3), True),
+        (Cell(0.02, 0.02, 0.0, None, low=-0.1, high=0.1, q=0.01), False),  # tested among others
         (Cell(0.26, 0.26), False),
         (Cell(None, None, 0.25, 0.01), False),
     ],

@@ -24,11 +24,11 @@ from app.export.paper.sheet import (
     HATCHES,
     INK,
     colour,
+    folded,
     legend,
     named,
     number,
     sheet,
-    written,
 )
 from core.pictures.figures import Cell, Grid
 
@@ -47,7 +47,7 @@ def draw(figure: Grid) -> Sheet:
     at = ticks(min(0.0, low), max(0.0, high), 6)
     axes.set_xlim(at[0], at[-1])
     axes.set_xticks(at, [number(label) for label in tick_labels(at)])
-    axes.set_xlabel(written(figure.title + (f" ({figure.unit})" if figure.unit else "")))
+    axes.set_xlabel(folded(figure.title + (f" ({figure.unit})" if figure.unit else ""), COLUMN))
     axes.set_ylim(max(1, len(figure.rows)) - 0.5, -0.5)
     axes.set_yticks(range(len(figure.rows)), [named(name) for name in row_names(figure)])
     axes.tick_params(axis="y", length=0)

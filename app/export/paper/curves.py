@@ -19,8 +19,10 @@ from app.export.paper.sheet import (
     FAINT,
     MARKERS,
     PAGE,
+    SMALL,
     across,
     colour,
+    folded,
     legend,
     named,
     number,
@@ -52,8 +54,11 @@ def draw(figure: Lines) -> Sheet:
         _panel(panel, figure, place, look)
     for place in axes.flat[len(panels) :]:
         place.set_axis_off()
+    measure, _, of = figure.title.partition(" · ")
     for place in axes[:, 0]:
-        place.set_ylabel(written(figure.title + (f" ({figure.unit})" if figure.unit else "")))
+        place.set_ylabel(folded(measure + (f" ({figure.unit})" if figure.unit else ""), 0.8 * HIGH))
+    if of:
+        drawn.suptitle(folded(of, width, SMALL + 1), x=0.02, ha="left", fontsize=SMALL + 1)
     for place in axes[-1]:
         place.set_xlabel(written(figure.x_label))
     _legend(figure, drawn, look, across_legend)

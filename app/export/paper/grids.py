@@ -33,8 +33,10 @@ from app.export.paper.sheet import (
     INK,
     PAGE,
     PALETTE,
+    SMALL,
     SMALLEST,
     across,
+    folded,
     hushed,
     named,
     number,
@@ -68,10 +70,11 @@ def draw(figure: Grid, scale: Scale) -> Sheet:
     size = layout(figure)
     turned = _turned(figure, size)
     names = max((across(name) for name in map(named, column_names(figure))), default=0.0)
+    label = max((across(name) for name in map(named, row_names(figure))), default=0.0)
     drawn = sheet(size.width, len(figure.rows) * size.row + (0.7 * names if turned else 0.2) + 0.85)
     axes = drawn.subplots()
     hushed(axes)
-    axes.set_title(written(figure.title))
+    axes.set_title(folded(figure.title, size.width - label - 0.2, SMALL + 1))
     axes.set_xlim(0, max(1, len(figure.columns)))
     axes.set_ylim(max(1, len(figure.rows)), 0)
     _names(figure, axes, size, turned)

@@ -18,11 +18,11 @@ from app.export.paper.sheet import (
     MARKERS,
     SMALL,
     colour,
+    folded,
     legend,
     named,
     number,
     sheet,
-    written,
 )
 from core.pictures.figures import Cell, Point, Scatter
 
@@ -37,7 +37,7 @@ def draw(figure: Scatter) -> Sheet:
     drawn = sheet(COLUMN, HIGH)
     axes = drawn.subplots()
     points = drawable(figure)
-    axes.set_title(written(figure.title))
+    axes.set_title(folded(figure.title, COLUMN, SMALL + 1), pad=10)
     axes.set_xlabel(named(figure.x_name))
     axes.set_ylabel(named(figure.y_name))
     across = axis_ticks((p.x for p in points), figure.x_guides, 6)
@@ -94,7 +94,7 @@ def _name(point: Point, axes: Axes, *, left: bool) -> None:
 
 
 _STAR = {
-    "linestyle": "", "marker": "*", "markersize": 8, "markerfacecolor": "none",
+    "linestyle": "", "clip_on": False, "marker": "*", "markersize": 8, "markerfacecolor": "none",
     "markeredgecolor": INK, "markeredgewidth": 0.7, "zorder": 5,
 }  # fmt: skip
 
@@ -103,8 +103,9 @@ def _look(index: int) -> dict[str, object]:
     shape, filled = MARKERS[index % len(MARKERS)]
     shade = colour(index, False)
     return {
-        "linestyle": "", "marker": shape, "markersize": 4, "markeredgewidth": 0.8, "color": shade,
-        "markerfacecolor": shade if filled else "white", "zorder": 3,
+        "linestyle": "", "clip_on": False, "marker": shape, "markersize": 4,
+        "markeredgewidth": 0.8, "color": shade, "zorder": 3,
+        "markerfacecolor": shade if filled else "white",
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Owns everything that must be the same on every machine. Knows no kind of figure.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -119,6 +120,11 @@ def legend(drawn: Sheet, entries: Sequence[tuple[Artist, str]], columns: int) ->
 def written(text: str) -> str:
     """Outside text as the font can show it: what it has no sign for as a visible escape."""
     return "".join(c if _known(c) else _escaped(c) for c in plain(text))
+
+
+def folded(text: str, width: float, size: float = SMALL) -> str:
+    """Outside text in lines that are about so many inches wide at most."""
+    return "\n".join(textwrap.wrap(written(text), max(8, int(width / across("m", size)))))
 
 
 def named(text: str, longest: int = LONGEST_NAME) -> str:

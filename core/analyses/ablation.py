@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from core.session import Session
     from core.subject import Subject
 
-NAME, VERSION = "ablation", 1
+NAME, VERSION = "ablation", 2
 ACTIVATION, BASE, GENERAL = "activation", "base", "general"
 FIRST = "top-1%"
 """The selection with which the pictures open."""
@@ -283,13 +283,6 @@ def _score_silenced(unit: Unit, parameters: AblationParameters, session: Session
         },
     }
     result = UnitResult()
-    short = [name for name, places in draws.items() if _count(places) < _count(chosen)]
-    if short:
-        counts = f"{_count(draws[short[0]])} for {_count(chosen)}"
-        why = "more than half of a layer is chosen"
-        result.state["warnings"] = [
-            f"{unit.label}: {why}, so that random controls are too few ({counts}) for a p value."
-        ]
     found: dict[str, dict[str, Kept]] = {}
     for setting, places in draws.items():
         session.pause()
@@ -307,7 +300,7 @@ def _score_silenced(unit: Unit, parameters: AblationParameters, session: Session
     result.measurements += drops.rows(
         scores.kept(whole), found.pop(unit.setting), found, unit.setting,
         drops.Bootstrap(session.subject.evaluation.bootstrap, session.subject.study.run.seed),
-        fair=not short, model=unit.model, reference=unit.reference, task=unit.task,
+        model=unit.model, reference=unit.reference, task=unit.task,
     )  # fmt: skip
     return result
 

@@ -32,14 +32,9 @@ def rows(
     controls: Mapping[str, Mapping[str, Kept]],
     setting: str,
     how: Bootstrap,
-    *,
-    fair: bool = True,
     **at: Any,
 ) -> list[Measurement]:
-    """The rows of every metric under `setting`, and those of its controls under theirs.
-
-    Without `fair` controls, which put less out of action, no p value is given.
-    """
+    """The rows of every metric under `setting`, and those of its controls under theirs."""
     found = []
     for metric, before in whole.items():
         place = {"metric_of": metric, "setting": setting, **at}
@@ -48,7 +43,7 @@ def rows(
             _score("score", before, how, place),
             _score("ablated_score", after[metric], how, place),
             _drop_row(before, after[metric], how, place, _level(before, random, how)),
-            _test(before, after[metric], list(random.values()) if fair else [], how, place),
+            _test(before, after[metric], list(random.values()), how, place),
         ]
         for name, own in random.items():
             there = {**place, "setting": name}

@@ -76,14 +76,14 @@ def choose(
 
 
 def control(chosen: Chosen, widths: Sequence[int], seed: int) -> Chosen:
-    """As many neurons of each layer, drawn from those that were not chosen; all of those where
-    more than half of a layer was chosen."""
+    """As many neurons of each layer, drawn from those that were not chosen; where too few are left,
+    drawn from the whole layer, as if the choice had been left to chance."""
     rng = np.random.default_rng(seed)
     drawn = []
     for own, width in zip(chosen, widths, strict=True):
         rest = np.setdiff1d(np.arange(width), own, assume_unique=True)
-        count = min(len(own), len(rest))
-        drawn.append(np.sort(rng.choice(rest, count, replace=False)))
+        pool = rest if len(own) <= len(rest) else np.arange(width)
+        drawn.append(np.sort(rng.choice(pool, len(own), replace=False)))
     return drawn
 
 

@@ -154,8 +154,6 @@ def encoded(
         )
     if cut:
         notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
-    if len(texts) < documents:
-        notes.append(f"holds {len(texts)} documents, {documents} were asked for.")
     return ProbeSet(
         tuple(t for t, _ in kept), tuple(i for _, i in kept), (1,) * len(kept), tuple(notes)
     )

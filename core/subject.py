@@ -122,14 +122,18 @@ def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]
     members = (family.base, *family.tuned.values())
     contexts = [c for m in members if (c := _context(m.checkpoint.config)) is not None]
     context = min(contexts, default=None)
+    texts = _texts(study)
     found = probes.encoded(
-        _texts(study),
+        texts,
         encode,
         documents=wanted.documents,
         max_tokens=wanted.max_tokens,
         context=context,
     )
     doubts = [("probe", note) for note in found.notes]
+    if len(texts) < wanted.documents and "documents" in wanted.model_fields_set:
+        words = f"holds {len(texts)} documents, {wanted.documents} were asked for."
+        doubts.append(("probe", words))
     for name, member in family.tuned.items():
         try:
             own = _encoder(member.folder, study)

@@ -25,6 +25,9 @@ Pace = Callable[[str, int, str], float | None]
 TOKENS_AN_ITEM = 500
 """Tokens that an item of a task costs in the rough estimate: its choices or its answer together."""
 
+SECONDS_AN_ITEM = 0.015
+"""What an item of a task costs however small the model: the harness's own work on it."""
+
 BACKWARD = 3
 """A forward and a backward pass cost this many forward passes."""
 
@@ -34,17 +37,19 @@ class Rates:
     """Rough speeds of a kind of device, to be right within a factor of a few.
 
     `sums` and `bases`: bytes a second of the pass over the weights, for sums over elements and for
-    singular bases; `loading`: bytes a second into memory; `flops`: of a forward pass.
+    singular bases; `loading`: bytes a second into memory; `flops`: of a forward pass; `token`:
+    seconds that a token of the probe set costs however small the model.
     """
 
     sums: float
     bases: float
     loading: float
     flops: float
+    token: float
 
 
-CPU = Rates(sums=1e9, bases=3e7, loading=1e9, flops=2e11)
-ACCELERATOR = Rates(sums=3e9, bases=5e8, loading=1e9, flops=1e14)
+CPU = Rates(sums=1e9, bases=3e7, loading=1e9, flops=2e11, token=3e-5)
+ACCELERATOR = Rates(sums=3e9, bases=5e8, loading=1e9, flops=1e14, token=1e-6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,11 +289,13 @@ def _share(
     if pace is not None:
         seconds = pace * len(todo)
     else:
-        tokens = forward + BACKWARD * backward
-        tokens += TOKENS_AN_ITEM * (items + (1 + BACKWARD) * ranked)
+        passed = forward + BACKWARD * backward
+        answered = items + (1 + BACKWARD) * ranked
         nbytes = sum(weights_read(subject.family, todo).values())
         pass_rate = rates.bases if name == "alignment" else rates.sums
-        seconds = nbytes / pass_rate + 2.0 * size * tokens / rates.flops
+        flops = 2.0 * size * (passed + TOKENS_AN_ITEM * answered)
+        seconds = nbytes / pass_rate + flops / rates.flops
+        seconds += rates.token * passed + SECONDS_AN_ITEM * answered
     return Share(
         analysis=name,
         units=len(own),

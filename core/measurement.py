@@ -53,6 +53,30 @@ class MetricSpec:
     empty: str = ""
 
 
+def quartiles(of: str, unit: str = "") -> tuple[MetricSpec, MetricSpec, MetricSpec]:
+    """The metrics that say how something spreads over the documents of a probe set."""
+    return (
+        MetricSpec(
+            name="median",
+            title="median document",
+            description=f"The {of} of the median document.",
+            unit=unit,
+        ),
+        MetricSpec(
+            name="lower_quartile",
+            title="lower quartile of documents",
+            description=f"A quarter of the documents have a smaller {of}.",
+            unit=unit,
+        ),
+        MetricSpec(
+            name="upper_quartile",
+            title="upper quartile of documents",
+            description=f"A quarter of the documents have a larger {of}.",
+            unit=unit,
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One number, its coordinates, and what is needed to read it.

@@ -54,6 +54,11 @@ def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:
     return Workload()
 
 
+def never(units: Any, *_: Any) -> Any:
+    """How units are made in a way that none of an analysis's units is made."""
+    raise AssertionError(units)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """A declaration: everything that views, reports and the runner need to know of an analysis.
@@ -74,8 +79,8 @@ class Analysis:
     metrics: tuple[MetricSpec, ...]
     views: tuple[View, ...]
     plan: Callable[..., list[Unit]]
-    compute: Callable[..., Any]
-    reduce: Callable[[Unit, list[UnitResult]], UnitResult]
+    compute: Callable[..., Any] = never
+    reduce: Callable[[Unit, list[UnitResult]], UnitResult] = never
     after: tuple[str, ...] = ()
     workload: Callable[..., Workload] = no_workload
 

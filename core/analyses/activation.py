@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered
+from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered, quartiles
 from core.pictures import findings, tables
 from core.registry import Analysis, Parameters, Workload
 from core.statistics import intervals
@@ -218,11 +218,6 @@ def _documents(unit: Unit, session: Session) -> Artifact:
     return Artifact(name="documents", arrays=arrays, model=unit.model)
 
 
-def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """Never called: nothing is reduced."""
-    raise AssertionError(unit.label)
-
-
 def _is_tuned(model: str) -> bool:
     """Is there a base to hold it against?"""
     return model != "base"
@@ -236,7 +231,6 @@ ANALYSIS = Analysis(
     parameters=ActivationParameters,
     plan=plan,
     compute=compute,
-    reduce=reduce,
     workload=workload,
     metrics=(
         MetricSpec(
@@ -246,24 +240,7 @@ ANALYSIS = Analysis(
             "of the probe set; the interval is over documents.",
             unit="%",
         ),
-        MetricSpec(
-            name="median",
-            title="median document",
-            description="The share of activated neurons in the median document.",
-            unit="%",
-        ),
-        MetricSpec(
-            name="lower_quartile",
-            title="lower quartile of documents",
-            description="A quarter of the documents have a lower share of activated neurons.",
-            unit="%",
-        ),
-        MetricSpec(
-            name="upper_quartile",
-            title="upper quartile of documents",
-            description="A quarter of the documents have a higher share of activated neurons.",
-            unit="%",
-        ),
+        *quartiles("share of activated neurons", unit="%"),
     ),
     views=(
         View(

@@ -6,12 +6,11 @@ independent patterns would have. Reads what `activation` keeps; loads no model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key, quartiles
 from core.pictures import findings, tables
 from core.registry import Analysis, Parameters
 from core.statistics import intervals
@@ -19,7 +18,6 @@ from core.views import View
 
 if TYPE_CHECKING:
     from core.neurons.distances import Bits
-    from core.session import Session
     from core.subject import Subject
 
 NAME, VERSION = "edit_distance", 1
@@ -67,13 +65,6 @@ def _unit(
         reference=BASE, layer=layer, requires=required,
         options={"levenshtein": parameters.levenshtein},
     )  # fmt: skip
-
-
-def compute(
-    units: Sequence[Unit], parameters: EditDistanceParameters, session: Session
-) -> Iterator[tuple[Unit, UnitResult]]:
-    """Never called: no unit of it loads a model."""
-    raise AssertionError(units)
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
@@ -188,7 +179,6 @@ ANALYSIS = Analysis(
     needs="probe",
     parameters=EditDistanceParameters,
     plan=plan,
-    compute=compute,
     reduce=reduce,
     after=(ACTIVATION,),
     metrics=(
@@ -220,21 +210,7 @@ ANALYSIS = Analysis(
             description="Mean change of the share of documents that have a neuron on: the least "
             "Hamming distance that the rates allow.",
         ),
-        MetricSpec(
-            name="median",
-            title="median document",
-            description="The Hamming distance of the median document.",
-        ),
-        MetricSpec(
-            name="lower_quartile",
-            title="lower quartile of documents",
-            description="A quarter of the documents have a smaller Hamming distance.",
-        ),
-        MetricSpec(
-            name="upper_quartile",
-            title="upper quartile of documents",
-            description="A quarter of the documents have a larger Hamming distance.",
-        ),
+        *quartiles("Hamming distance"),
     ),
     views=(
         View(

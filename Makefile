@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A process a core, each with a thread; the tests of a file stay together and share what it builds.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test check bench pictures clean
 
@@ -10,14 +12,14 @@ demo: $(STAMP)            ## the main job: build the demo family, analyse it, sh
 	$(BIN)/tauscope demo --out demo-results
 
 test: $(STAMP)            ## the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(STAMP)           ## style, types, import rules and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 bench: $(STAMP)           ## speed and memory, as ratios inside one run; kept in docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --write docs/benchmarks.md

@@ -40,13 +40,19 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StorageError when the file is another program's, or a newer version's."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    # In one transaction: another process may be making this very file between two questions.
+    connection.execute("BEGIN")
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        version = version_of(connection)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     if tables and application != APPLICATION:
         raise StorageError(
             f"{path} is a database of another program.", hint="Name another file with --db."
         )
-    version = version_of(connection)
     if version > latest():
         raise StorageError(
             f"{path} was written by a newer tauscope: its schema is version {version}, "

@@ -264,6 +264,24 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
     assert [out for out, _ in outcomes] == ["wal 0\n"] * 4, outcomes
 
 
+def test_a_file_that_is_made_while_it_is_looked_at_is_no_strangers(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as looking,
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as making,
+    ):
+        making.execute("PRAGMA journal_mode = WAL")
+
+        def between(statement: str) -> None:
+            if "sqlite_master" in statement:
+                looking.set_trace_callback(None)
+                upgrade.upgrade(making, path)
+
+        looking.set_trace_callback(between)
+        upgrade.check(looking, path)
+        assert upgrade.version_of(looking) == upgrade.latest()
+
+
 def test_a_query_of_nothing_finds_nothing(db: Database) -> None:
     query = Query(metrics=())
     assert runs.measurements(db, "nowhere", "alignment", query) == []

@@ -31,6 +31,13 @@ def _truecolour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a key, Textual waits until the process is idle: look for that every 4 ms, not 20."""
+    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 1 / 250)
+    monkeypatch.setattr("textual._wait.SLEEP_IDLE", 1 / 2500)
+
+
+@pytest.fixture(autouse=True)
 def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process that measures the host, but where a test is about it."""
     monkeypatch.setattr("app.gauge.Gauge.start", lambda self: None)

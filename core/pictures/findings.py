@@ -35,6 +35,8 @@ def of_sizes(figure: Figure) -> str:
     panels = {p: _mean([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
     stronger = max(panels, key=lambda panel: panels[panel])
     numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
+    if len(panels) < 2:
+        return f"{most} moved furthest from the base (mean of all models: {numbers})."
     return (
         f"{most} moved furthest from the base; tuning changed {stronger} weights most for their "
         f"size (mean {numbers})."
@@ -79,6 +81,8 @@ def of_alignment(figure: Figure) -> str:
     """One plain sentence on the heat map of one model."""
     assert isinstance(figure, Grid)
     values = _of_modules(figure, lambda cell: cell.excess)
+    if not any(column in GROUP_OF for column in figure.columns):
+        return ""
     if not values:
         return "No update can be held against the base's directions here."
     most, least = max(values), min(values)
@@ -98,6 +102,8 @@ def of_attention_against_mlp(figure: Figure) -> str:
         if model not in figure.controls and all(c is not None and c.value is not None for c in row)
         for cells in [dict(zip(figure.columns, row, strict=True))]
     ]
+    if len(figure.columns) < 2:
+        return ""
     if not pairs:
         return "Attention and MLP can't be compared: one of them did not change."
     means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}

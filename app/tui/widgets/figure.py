@@ -26,6 +26,8 @@ from core.pictures.figures import Figure
 Place = tuple[int, int]
 Names = dict[int | str, str]
 
+EMPTY = "No values yet."
+
 COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""
 
@@ -58,6 +60,8 @@ class FigureView(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.top = 0
+        self.blank = EMPTY
+        """What is said where there is nothing to draw."""
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
         self._figure: Figure | None = None
@@ -168,7 +172,7 @@ class FigureView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if self._figure is None or not self.filled():
-            words = "Reading…" if self._figure is None else "No values yet."
+            words = "Reading…" if self._figure is None else self.blank
             blank = Strip([Segment(f"  {words}" if y == 1 else "")])
             return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
         self._ready()

@@ -23,27 +23,21 @@ from app.tui.readout import beside, copied, value_of
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
-from app.tui.widgets.figure import FigureView
+from app.tui.widgets.figure import EMPTY, FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
-from app.tui.widgets.table import TableView, narrowed
+from app.tui.widgets.table import TableView
+from core.choices import default_choice, options
+from core.filters import Filter
 from core.measurement import MetricSpec
 from core.pictures.figures import Figure, Lines, Table
 from core.registry import Analysis
-from core.views import (
-    COORDINATES,
-    Catalogue,
-    Choice,
-    Coordinate,
-    Selector,
-    Value,
-    View,
-    default_choice,
-    options,
-)
+from core.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
+
+FILTERED = "Nothing passes the filter here; / changes it."
 
 WIDGETS: dict[str, type[FigureView]] = {
     "curves": CurvesView,
@@ -84,7 +78,8 @@ class Pane(Vertical):
         self.figure: FigureView = WIDGETS[view.kind]()
         self._by_hand = False
         self._waiting: tuple[Pointed, bool] = {}, False
-        self._narrow: dict[str, str] = {}
+        self.narrow: dict[str, str] = {}
+        """What a table shows alone, by the names of its columns."""
         self._called = {view.word(c): c for c in COORDINATES}
 
     @property
@@ -136,16 +131,15 @@ class Pane(Vertical):
             return
         names = {k: str(v) for k, v in at.items() if v is not None}
         narrow = {self.view.word(k): v for k, v in names.items()} if only else {}
-        if narrow != self._narrow:
-            self._narrow = narrow
+        if narrow != self.narrow:
+            self.narrow = narrow
             self._draw(self.drawn)
         choice, ranges = self.choice, self.drawn.catalogue
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
             if selector in at and at[selector] in offered:
                 choice = replace(choice, **{selector: at[selector]})
-        words = names if self._axes else {self.view.word(k): v for k, v in names.items()}
-        self.figure.seek(words, self._axes)
+        self._seek(at)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
 
@@ -168,8 +162,10 @@ class Pane(Vertical):
             return
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
+        at = {} if self.drawn is None or self.is_of(drawn.catalogue.filter) else self.here()
         self.choice, self.drawn = drawn.choice, drawn
         self._draw(drawn)
+        self._seek(at)
         self.query_one("#selected", Row).renew()
         finding = self.query_one(".finding", Static)
         words = self._finding(drawn.figure)
@@ -179,10 +175,24 @@ class Pane(Vertical):
         if at:
             self.point(at, only=only)
 
+    def is_of(self, by: Filter) -> bool:
+        """Is what it shows what this filter leaves?"""
+        return self.drawn is not None and self.drawn.catalogue.filter == by
+
+    def _seek(self, at: Pointed) -> None:
+        """Move the cursor to these values, as far as the figure has them."""
+        words = {k: str(v) for k, v in at.items() if v is not None}
+        if words:
+            named = words if self._axes else {self.view.word(k): v for k, v in words.items()}
+            self.figure.seek(named, self._axes)
+
     def _draw(self, drawn: Drawn) -> None:
-        figure = drawn.figure
-        table = isinstance(figure, Table)
-        self.figure.show(narrowed(figure, self._narrow) if table else figure)
+        self.figure.blank = FILTERED if drawn.catalogue.filter else EMPTY
+        self.figure.show(self._narrowed(drawn.figure))
+
+    def _narrowed(self, figure: Figure) -> Figure:
+        """The figure as it is seen here: of a table only what was gone to."""
+        return figure.narrowed(self.narrow) if isinstance(figure, Table) else figure
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
@@ -243,8 +253,8 @@ class Pane(Vertical):
         if what == "value":
             self.figure.action_copy()
             return
-        figure = self.drawn.figure
-        whole = clipping(narrowed(figure, self._narrow) if isinstance(figure, Table) else figure)
+        figure = self._narrowed(self.drawn.figure)
+        whole = clipping(figure)
         clip = whole.row(self._row_names(figure)) if what == "row" else whole
         self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
         self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
@@ -272,6 +282,8 @@ class Pane(Vertical):
         """The view's sentence, which is made for the measure and reading that it opens with."""
         if self.choice is None or self.drawn is None:
             return ""
+        if self.drawn.catalogue.filter and not self.figure.filled():
+            return ""  # of what is hidden nothing is found
         opens_with = (default_choice(self.view, self.drawn.catalogue).measure, self.view.reading)
         if (self.choice.measure, self.choice.reading) != opens_with:
             return ""

@@ -43,14 +43,14 @@ async def compared(pilot: Pilot[str | None], app: TauscopeApp) -> CompareScreen:
 
 
 def up_to_date(screen: CompareScreen) -> bool:
-    sides = screen._sides()
+    sides = screen.panes()
     return bool(sides) and all(
         side.pair is not None and side.pair.choice == side.choice for side in sides
     )
 
 
 def seen(screen: CompareScreen) -> list[int]:
-    return [side.number for side in screen._sides() if side.region.area]
+    return [side.number for side in screen.panes() if side.region.area]
 
 
 def readout(side: Side | None) -> str:
@@ -117,7 +117,7 @@ async def test_the_cursor_is_on_both_and_on_the_difference(both: Database) -> No
     async with app.run_test(size=LARGE) as pilot:
         screen = await compared(pilot, app)
         await pilot.press("down", "down", "down", "right", "right")
-        first, second, apart = screen._sides()
+        first, second, apart = screen.panes()
         await until(pilot, lambda: "model maths  layer 2" in readout(second))
         values = [places(f)["maths", "2"].value for f in first.pair.figures] if first.pair else []
         want = f"A {values[0]:g}  ·  B {values[1]:g}  ·  B − A +0.5"
@@ -151,7 +151,7 @@ async def test_choices_are_one_for_both(both: Database) -> None:
         await until(pilot, lambda: up_to_date(screen))
         await pilot.press("s", "greater_than_sign", "m")
         await until(pilot, lambda: up_to_date(screen))
-        choices = {side.choice for side in screen._sides()}
+        choices = {side.choice for side in screen.panes()}
         (choice,) = choices
         assert choice is not None
         assert (choice.measure, choice.setting) == ("score", "top-10%")

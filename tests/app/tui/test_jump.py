@@ -16,7 +16,7 @@ async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
         await until(pilot, lambda: isinstance(app.screen, JumpScreen))
         jump = app.screen
         assert isinstance(jump, JumpScreen)
-        shown = [pane for pane in screen._panes() if pane.region]
+        shown = [pane for pane in screen.panes() if pane.region]
         assert len(jump.targets) == len(screen.analyses) + 1 + len(shown)
         for letter, target in jump.targets.items():
             assert visible(app)[target.y][target.x + 1] == letter

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from core import registry, runner
+from core.choices import default_choice, present
 from core.errors import Cancelled, StudyError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
@@ -22,7 +23,7 @@ from core.pictures.score_tables import pair_grid
 from core.study import Study
 from core.vectors import sweep as sweeps
 from core.vectors.sweep import hash_parameters
-from core.views import Catalogue, Combination, default_choice, present
+from core.views import Catalogue, Combination
 from tests.conftest import MemorySink
 from tests.core import harness_zoo, zoo
 

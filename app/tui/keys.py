@@ -67,6 +67,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
     _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 6),
+    _action("runs", "jump", "apostrophe", "'", "jump", "A letter on every run"),
     _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 7),
     _action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),

@@ -362,12 +362,20 @@ class RunScreen(TabbedScreen):
         self.dismiss(None)
 
     def action_filter(self) -> None:
-        """Write which models, layers and modules are to be seen."""
+        """Write which models, layers and modules are to be seen.
+
+        Every letter acts, so what is seen now is gone back to as soon as the filter leaves it.
+        """
+        seen = self.panes()
+        for pane in self.query(Pane):
+            pane.hold(pane in seen)
         self.query_one(FilterLine).open(self.names, self.feed.filter)
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         """Read all pictures anew; those that are hidden when they show."""
         self.feed.filter = message.filter
+        for pane in self.panes():
+            pane.refilter()
         self._reread()
         self.renew()
 

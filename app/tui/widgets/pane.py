@@ -77,6 +77,8 @@ class Pane(Vertical):
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
         self._by_hand = False
+        self._held: Pointed = {}
+        self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool] = {}, False
         self.narrow: dict[str, str] = {}
         """What a table shows alone, by the names of its columns."""
@@ -162,7 +164,8 @@ class Pane(Vertical):
             return
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
-        at = {} if self.drawn is None or self.is_of(drawn.catalogue.filter) else self.here()
+        refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
+        at = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
         self._draw(drawn)
         self._seek(at)
@@ -174,6 +177,15 @@ class Pane(Vertical):
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
+
+    def hold(self, held: bool) -> None:
+        """From now on go back to this place with each filter that leaves it, or no more."""
+        self._held = self.here() if held else {}
+        self._chosen = self.choice if held else None
+
+    def refilter(self) -> None:
+        """Settle anew from what was chosen at the place that is held."""
+        self.choice = self._chosen or self.choice
 
     def is_of(self, by: Filter) -> bool:
         """Is what it shows what this filter leaves?"""

@@ -264,13 +264,13 @@ def show(
     """Show the figures and findings of a run, or of one of its analyses."""
     from app.figures import analyses_of, names_in
     from app.printing import measured, print_json, print_run
-    from core.filters import of_terms
+    from core.filters import FIELDS, of_terms
     from storage.runs import find_run
 
     opened = _open(context, db, write=None)
     found = find_run(opened, run)
     analyses = analyses_of(found, analysis)
-    terms = (("model", model), ("layer", layers), ("module", module))
+    terms = zip(FIELDS, (model, layers, module), strict=True)
     by = of_terms(terms, names_in(opened, found))
     if json:
         print_json(measured(opened, found, analyses, by))

@@ -6,7 +6,7 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -27,7 +27,7 @@ from app.tui.widgets.figure import EMPTY, FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
-from core.choices import default_choice, options
+from core.choices import chosen, default_choice, options
 from core.filters import Filter
 from core.measurement import MetricSpec
 from core.pictures.figures import Figure, Lines, Table
@@ -140,7 +140,7 @@ class Pane(Vertical):
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
             if selector in at and at[selector] in offered:
-                choice = replace(choice, **{selector: at[selector]})
+                choice = chosen(choice, selector, at[selector])
         self._seek(at)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
@@ -277,8 +277,7 @@ class Pane(Vertical):
         if isinstance(figure, Lines):
             return [at.get(2, ""), at[0]]
         if isinstance(figure, Table):
-            row = self.figure.table.rows[self.figure.cursor[0]]
-            return [str(value) for value in row]
+            return [str(value) for value in figure.rows[self.figure.cursor[0]]]
         return [at[0]]
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:

@@ -17,8 +17,8 @@ from core.errors import Cancelled, StudyError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
 from core.measurement import COORDINATES, Measurement
-from core.pictures.findings import mark_best, of_grid
 from core.pictures.layout import figure
+from core.pictures.score_findings import mark_best, of_grid
 from core.pictures.score_tables import pair_grid
 from core.study import Study
 from core.vectors import sweep as sweeps

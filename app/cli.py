@@ -249,21 +249,33 @@ def show(
     context: typer.Context,
     run: RunId,
     analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="A,B", help="These models alone, or parts of names.")
+    ] = "",
+    layers: Annotated[
+        str, typer.Option("--layers", metavar="10-20", help="These layers alone.")
+    ] = "",
+    module: Annotated[
+        str, typer.Option("--module", metavar="Q,K", help="These modules and groups alone.")
+    ] = "",
     json: Json = False,
     db: Db = None,
 ) -> None:
     """Show the figures and findings of a run, or of one of its analyses."""
-    from app.figures import analyses_of
+    from app.figures import analyses_of, names_in
     from app.printing import measured, print_json, print_run
+    from core.filters import FIELDS, of_terms
     from storage.runs import find_run
 
     opened = _open(context, db, write=None)
     found = find_run(opened, run)
     analyses = analyses_of(found, analysis)
+    terms = zip(FIELDS, (model, layers, module), strict=True)
+    by = of_terms(terms, names_in(opened, found))
     if json:
-        print_json(measured(opened, found, analyses))
+        print_json(measured(opened, found, analyses, by))
     else:
-        print_run(opened, found, analyses)
+        print_run(opened, found, analyses, by)
 
 
 @cli.command()

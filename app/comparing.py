@@ -11,6 +11,7 @@ from typing import Any
 
 from app.figures import drawn
 from core import registry
+from core.choices import default_choice, present, settled
 from core.errors import RunError
 from core.pictures.figures import Figure, Grid, Lines, Scatter
 from core.pictures.pairing import (
@@ -23,7 +24,7 @@ from core.pictures.pairing import (
     told,
 )
 from core.registry import Analysis
-from core.views import Catalogue, Choice, View, default_choice, present, settled
+from core.views import Catalogue, Choice, View
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary

@@ -6,29 +6,26 @@ Owns the way from stored rows and arrays to a figure. Draws nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from core import registry
-from core.errors import RunError
-from core.measurement import COORDINATES, Measurement
-from core.pictures.figures import Figure, Grid, Lines, Scatter
-from core.pictures.layout import figure
-from core.registry import Analysis
-from core.views import (
-    GROUPS,
-    MODULES,
-    Arrays,
-    Catalogue,
-    Choice,
-    Kind,
-    View,
+from core.choices import (
     default_choice,
+    names_of,
+    narrowed,
     options,
     present,
     query,
     settled,
 )
+from core.errors import RunError
+from core.filters import ALL, Filter, Names
+from core.measurement import COORDINATES, Measurement
+from core.pictures.figures import Figure, Grid, Lines, Scatter
+from core.pictures.layout import figure
+from core.registry import Analysis
+from core.views import GROUPS, MODULES, Arrays, Catalogue, Choice, Kind, View
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -42,11 +39,13 @@ _MODULES = {name: place for place, name in enumerate(("", *MODULES, *GROUPS))}
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A view's figure under a choice, with what the run ranges over."""
+    """A view's figure under a choice, with what it ranges over, and the names that there were to
+    filter by."""
 
     choice: Choice
     catalogue: Catalogue
     figure: Figure
+    names: Names = field(default_factory=Names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +86,33 @@ def drawn(
     view: View,
     choice: Choice | None = None,
     ranges: Catalogue | None = None,
+    *,
+    by: Filter = ALL,
 ) -> Drawn:
     """The figure of a view under a choice (none: the one it opens with), which settles first on
-    values that there are: those of the run, or of what else it is to be laid out by."""
+    values that there are: those of the run, or of what else it is to be laid out by, as far as
+    the filter takes them."""
     if ranges is None:
         ranges = runs.catalogue(db, run_id, analysis.name)
-    return _drawn(db, run_id, analysis, view, choice, ranges)
+    made = _drawn(db, run_id, analysis, view, choice, narrowed(ranges, by))
+    return replace(made, names=names_of([ranges]))
 
 
-def shown(db: Database, run: RunSummary, analysis: Analysis) -> Iterator[Shown]:
-    """Every view of an analysis, under its default choice."""
+def shown(
+    db: Database, run: RunSummary, analysis: Analysis, *, by: Filter = ALL
+) -> Iterator[Shown]:
+    """Every view of an analysis, under its default choice; those of which a filter leaves
+    nothing are left out."""
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
-        yield _told(analysis, view, _drawn(db, run.id, analysis, view, None, ranges))
+        made = _drawn(db, run.id, analysis, view, None, narrowed(ranges, by))
+        if not by or _holds(made.figure):
+            yield _told(analysis, view, made)
+
+
+def names_in(db: Database, run: RunSummary) -> Names:
+    """What there is in a run to filter by, in all of its analyses."""
+    return names_of(runs.catalogue(db, run.id, name) for name in run.analyses)
 
 
 def shown_together(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import wording
 from app.text import plain
+from core.filters import ALL, FIELDS, Filter
 
 if TYPE_CHECKING:
     from core.registry import Analysis
@@ -97,8 +98,10 @@ def print_runs(found: Sequence[RunSummary]) -> None:
     )  # fmt: skip
 
 
-def print_run(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> None:
-    """Every figure of a run, each with its finding, then its warnings."""
+def print_run(
+    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
+) -> None:
+    """Every figure of a run, of what a filter takes, each with its finding; then its warnings."""
     from app.charts import draw
     from app.figures import shown
     from storage import runs
@@ -108,13 +111,19 @@ def print_run(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> No
     print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
     if run.error_title:
         print_words(f"error: {run.error_title} {run.error_hint}", columns)
+    nothing = bool(by)
+    if by:
+        print_words(f"only {by}", columns)
     for analysis in analyses:
-        for each in shown(db, run, analysis):
+        for each in shown(db, run, analysis, by=by):
+            nothing = False
             print()
             print_words(each.view.title, columns, bold=colour)
             _print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
             if each.finding:
                 print_words(each.finding, columns)
+    if nothing:
+        print_words("Nothing of it passes the filter.", columns)
     for warning in runs.warnings(db, run.id):
         print()
         print_words(f"warning: {warning.subject}: {warning.message}", columns)
@@ -153,8 +162,10 @@ def print_comparison(
                     print_words(words, columns)
 
 
-def measured(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> list[dict[str, Any]]:
-    """The measurements of a run with the analysis that each is of, for JSON."""
+def measured(
+    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
+) -> list[dict[str, Any]]:
+    """The measurements of a run that a filter takes, each with its analysis, for JSON."""
     from app.export.rows import values
     from app.figures import in_order
     from core.measurement import COLUMNS
@@ -164,6 +175,7 @@ def measured(db: Database, run: RunSummary, analyses: Sequence[Analysis]) -> lis
         dict(zip(COLUMNS, values(analysis.name, row), strict=True))
         for analysis in analyses
         for row in in_order(runs.measurements(db, run.id, analysis.name), analysis, run)
+        if all(by.takes(field, getattr(row, field)) for field in FIELDS)
     ]
 
 

@@ -5,6 +5,8 @@ study.py         the study file as frozen data
 measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)
 views.py         pictures as data: curves, matrices, heat maps, bars, scatters, tables
+choices.py       what may be stepped through in a view, and what it asks for
+filters.py       what a reader wants to see of a run: some models, layers, modules
 subject.py       a study's inputs, opened
 session.py       a loaded model in the hands of analyses
 runner.py        study to units to sink: progress, cancel, resume

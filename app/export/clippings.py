@@ -54,11 +54,9 @@ def as_csv(clip: Clipping) -> str:
 
 def as_markdown(clip: Clipping) -> str:
     """A table of Markdown in which no text is markup."""
-    lines = [clip.head, ("---",) * len(clip.head), *clip.rows]
-    return "".join(
-        f"| {' | '.join(v if i == 1 else _cell(v) for v in line)} |\n"
-        for i, line in enumerate(lines)
-    )
+    head, *rows = (map(_cell, line) for line in (clip.head, *clip.rows))
+    lines = (head, ["---"] * len(clip.head), *rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _of_lines(figure: Lines) -> Clipping:

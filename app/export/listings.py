@@ -11,17 +11,19 @@ from pathlib import Path
 from app.export.files import written
 from app.figures import analyses_of, shown_together
 from core.pictures.figures import Table
+from core.views import Kind
 from storage.database import Database
 from storage.runs import RunSummary
 
 FOLDER = "tables"
+KINDS: tuple[Kind, ...] = ("table",)
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     """The files written, in a folder of their own if there are any."""
     files = []
     for analysis in analyses_of(run):
-        for together in shown_together(db, run, analysis, ("table",)):
+        for together in shown_together(db, run, analysis, KINDS):
             for each in together:
                 (folder / FOLDER).mkdir(exist_ok=True)
                 path = folder / FOLDER / f"{each.name}.csv"

@@ -25,7 +25,8 @@ WIDTH, HEIGHT = 100, 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is wanted: `format` is svg, png, txt, csv, md or WHOLE, `choice` a Choice's fields."""
+    """What is wanted: `format` is svg, png, txt, csv, md or WHOLE, `choice` a Choice's fields,
+    `filter` the line of a filter. `rows` are those wanted of a table: texts by columns' names."""
 
     db: str
     run: str
@@ -34,6 +35,8 @@ class Request:
     analysis: str = ""
     view: str = ""
     choice: Mapping[str, Any] = field(default_factory=dict)
+    filter: str = ""
+    rows: Mapping[str, str] = field(default_factory=dict)
 
     def command(self) -> list[str]:
         """What starts the process that serves it."""
@@ -70,16 +73,24 @@ def main(argument: str) -> int:
 
 
 def _figure(db: Any, request: Request, folder: Path) -> Path:
-    from app.figures import Shown, drawn
+    from app.figures import Shown, drawn, names_in
     from core import registry
+    from core.filters import read
+    from core.pictures.figures import Table
     from core.views import Choice
+    from storage.runs import find_run
 
     analysis = registry.get(request.analysis)
     view = next(v for v in analysis.views if v.key == request.view)
-    made = drawn(db, request.run, analysis, view, Choice(**request.choice))
-    shown = Shown(analysis, view, made.choice, made.figure, "")
+    by = read(request.filter, names_in(db, find_run(db, request.run)))
+    made = drawn(db, request.run, analysis, view, Choice(**request.choice), by=by)
+    figure = made.figure
+    if isinstance(figure, Table):
+        figure = figure.narrowed(request.rows)
+    shown = Shown(analysis, view, made.choice, figure, "")
     parts = [shown.name, made.choice.measure, made.choice.reading]
     parts += [str(getattr(made.choice, s)) for s in view.selectors if s != "model"]
+    parts += [str(by), *(f"{name}-{text}" for name, text in request.rows.items())]
     name = "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in p) for p in parts if p)
     path = folder / f"{name[:150]}.{request.format}"
     if request.format in ("svg", "png"):

@@ -14,7 +14,7 @@ from app import config as settings
 from app.config import Config
 from app.text import plain
 from app.tui import theme
-from app.tui.keys import ACTIONS, Where, actions, bindings, rebind
+from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import RunsScreen, Unreadable
 from app.tui.source import Source
@@ -68,8 +68,9 @@ class TauscopeApp(App[str | None]):
         for each in (theme.DARK, theme.LIGHT):
             self.register_theme(theme.bare(each) if bare else each)
         self.theme = {"dark": theme.DARK, "light": theme.LIGHT}[self.config.theme].name
-        rebind(self.config.keys)
-        self.set_keymap(self.config.keys)
+        keys = keymap(self.config.keys)
+        rebind(keys)
+        self.set_keymap(keys)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that our own styles name, for any theme."""

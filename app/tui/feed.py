@@ -15,6 +15,7 @@ from textual.screen import Screen
 from app import wording
 from app.tui.source import Background, Source
 from core.errors import TauscopeError
+from core.filters import ALL, Filter
 
 if TYPE_CHECKING:
     from app.figures import Drawn
@@ -41,6 +42,7 @@ class Feed:
 
         pane: Pane
         asked: Choice | None
+        by: Filter
         drawn: Drawn | None
         trouble: str = ""
 
@@ -54,6 +56,8 @@ class Feed:
         self.screen = screen
         self.source = source
         self.run_id = run_id
+        self.filter = ALL
+        """What of the run its figures show."""
         self.beat = 0
         """Counts polls up to a second: 0 once in four."""
         self._reading = False
@@ -70,15 +74,15 @@ class Feed:
 
     def figure(self, pane: Pane) -> None:
         """Read what a pane wants to show."""
-        choice = pane.choice
+        choice, by = pane.choice, self.filter
 
         def reading() -> None:
             try:
-                drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice)
+                drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice, by)
             except TauscopeError as error:
-                self.screen.post_message(self.Ready(pane, choice, None, error.title))
+                self.screen.post_message(self.Ready(pane, choice, by, None, error.title))
             else:
-                self.screen.post_message(self.Ready(pane, choice, drawn))
+                self.screen.post_message(self.Ready(pane, choice, by, drawn))
 
         self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
 

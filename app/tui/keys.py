@@ -67,6 +67,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
     _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 6),
+    _action("runs", "jump", "apostrophe", "'", "jump", "A letter on every run"),
     _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 7),
     _action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
@@ -101,6 +102,9 @@ ACTIONS: tuple[Action, ...] = (
         "Open what lies behind the value here",
         11,
     ),
+    _action(
+        "run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6
+    ),
     _action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
     _action("run", "export", "X", "X", "export", "Write this picture or the run to files", 12),
     _action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
@@ -127,7 +131,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
 )
 
-_OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "clip", "export", "jump")
+_OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "clip", "export", "filter")
 ACTIONS += (
     _action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
     _action("compare", "side", "s", "s", "side", "The other run", 2),
@@ -144,12 +148,21 @@ ACTIONS += (
 """Comparing has the keys of one run, but for those that act on the run itself or lead elsewhere."""
 
 
+def keymap(keys: Mapping[str, str]) -> dict[str, str]:
+    """The keys of a user for every action: comparing takes those of one run that it shares,
+    unless it is given others."""
+    known = {action.id for action in ACTIONS}
+    shared = {f"compare.{i.removeprefix('run.')}": k for i, k in keys.items() if i[:4] == "run."}
+    return {**{i: k for i, k in shared.items() if i in known}, **keys}
+
+
 _REBOUND: dict[str, str] = {}
 """The keys that the user gave to actions. There is one user to a process."""
 
 
 def rebind(keys: Mapping[str, str]) -> None:
-    """Have these actions written with the user's own keys from now on, all others with ours.
+    """Have these actions written with the user's own keys from now on, all others with ours;
+    `keys` are those of `keymap`.
 
     Raises StudyError where one key would then do two things in one place.
     """

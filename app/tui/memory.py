@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-VERSION = 1
+VERSION: Final = 1
 
 
 class _Part(BaseModel):
@@ -28,9 +28,10 @@ class Stand(_Part):
 
 class Place(_Part):
     """Where the screen of a run stood: its tab by the name of the analysis ("" is the last one),
-    the picture chosen of each analysis, and each picture by `analysis:view`."""
+    the picture chosen of each analysis, each picture by `analysis:view`, and the filter of all."""
 
     run: str
+    filter: str = ""
     tab: str = ""
     chosen: dict[str, str] = Field(default_factory=dict)
     stands: dict[str, Stand] = Field(default_factory=dict)

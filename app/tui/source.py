@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from app.comparing import Pair
     from app.figures import Drawn
+    from core.filters import Filter
     from core.registry import Analysis
-    from core.views import Choice, View
+    from core.views import Catalogue, Choice, View
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
 
@@ -79,18 +80,19 @@ class Source:
 
         return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
 
-    def views(self, run: RunSummary, analysis: Analysis) -> tuple[View, ...]:
-        """The pictures of an analysis that have something to show in this run."""
-        from core.views import present
+    def catalogue(self, run: RunSummary, analysis: Analysis) -> Catalogue:
+        """What an analysis of this run ranges over."""
         from storage.runs import catalogue
 
-        return present(analysis.views, catalogue(self.database, run.id, analysis.name))
+        return catalogue(self.database, run.id, analysis.name)
 
-    def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
-        """The figure of a view under a choice (None: the one it opens with)."""
+    def draw(
+        self, run_id: str, analysis: Analysis, view: View, choice: Choice | None, by: Filter
+    ) -> Drawn:
+        """The figure of a view under a choice (None: the one it opens with) and a filter."""
         from app.figures import drawn
 
-        return drawn(self.database, run_id, analysis, view, choice)
+        return drawn(self.database, run_id, analysis, view, choice, by=by)
 
     def shared(self, first: str, second: str) -> Shared:
         """Two runs, and what can be shown of both. Raises RunError if they share nothing."""

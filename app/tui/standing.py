@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -12,16 +13,24 @@ from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 
 if TYPE_CHECKING:
+    from core.filters import Filtered
     from storage.runs import RunSummary
 
 NAME = 24
 """Columns that a name gets before more is said of its run."""
 
 
-def title(run: RunSummary | None, trouble: str, width: int, load: str = "") -> Content:
+def title(
+    run: RunSummary | None,
+    trouble: str,
+    width: int,
+    load: str = "",
+    hidden: Mapping[Filtered, int] | None = None,
+) -> Content:
     """The study on the left, how far it has come on the right; or what is wrong.
 
-    Where there is room: how fast it is, and how busy its host is, in the words of `load`.
+    While a filter acts, how much of the run is `hidden`. Where there is room: how fast the run is,
+    and how busy its host is, in the words of `load`.
     """
     if trouble:
         return two_ends([(f" ! {trouble}", "bold $warning")], [], width)
@@ -30,12 +39,25 @@ def title(run: RunSummary | None, trouble: str, width: int, load: str = "") -> C
     left, right = [(" tauscope ", "$muted"), (run.name, "bold")], state(run)
     shown = min(NAME, cell_len(plain(run.name)))
     room = width - len(" tauscope ") - shown - sum(cell_len(text) for text, _ in right) - 2
+    if hidden is not None:
+        left[0] = (" ", "")
+        chip = _chip(hidden, room + len(" tauscope "))
+        right.insert(0, (chip, "bold $background on $warning"))
+        right.insert(1, (" ", ""))
+        room -= len(chip) + 1
     pace = wording.pace(run, wording.now())
     for place, words in ((len(right), f" {pace} "), (0, f"{load}  ")):
         if words.strip() and len(words) <= room:
             right.insert(place, (words, "$muted"))
             room -= len(words)
     return two_ends(left, right, width)
+
+
+def _chip(hidden: Mapping[Filtered, int], room: int) -> str:
+    """How many models, layers and modules are hidden, or where there is no room how many names."""
+    counts = [f"{n} {field}{'s' if n != 1 else ''}" for field, n in hidden.items()]
+    long = f" {', '.join(counts) or 'nothing'} hidden "
+    return long if len(long) <= room else f" {sum(hidden.values())} hidden "
 
 
 def state(run: RunSummary) -> list[Piece]:

@@ -24,7 +24,7 @@ from core.measurement import (
     ordered,
 )
 from core.neurons import ranking
-from core.pictures import findings, score_tables
+from core.pictures import score_findings, score_tables
 from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
@@ -445,7 +445,7 @@ ANALYSIS = Analysis(
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
             drill="table",
-            finding=findings.of_drops,
+            finding=score_findings.of_drops,
         ),
         View(
             key="tasks",
@@ -461,7 +461,7 @@ ANALYSIS = Analysis(
             only={"setting": ranking.is_selection},
             names={"reference": "neurons of", "setting": "selection"},
             drill="table",
-            finding=findings.of_drops,
+            finding=score_findings.of_drops,
         ),
         View(
             key="table",
@@ -473,7 +473,7 @@ ANALYSIS = Analysis(
             tabulate=score_tables.drops,
             orders=score_tables.DROP_ORDERS,
             names={"reference": "neurons of", "model": "silenced in", "setting": "selection"},
-            finding=findings.of_drop_table,
+            finding=score_findings.of_drop_table,
         ),
     ),
 )

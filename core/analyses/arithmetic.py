@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from core.errors import StudyError
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.pictures import findings, score_tables
+from core.pictures import score_findings, score_tables
 from core.registry import Analysis, Parameters, Workload
 from core.vectors import arithmetic
 from core.vectors.arithmetic import Point, Restriction
@@ -330,9 +330,9 @@ ANALYSIS = Analysis(
             group=score_tables.kind_of_point,
             x_guides=(1.0,),
             y_guides=(1.0,),
-            marks=findings.mark_pareto,
+            marks=score_findings.mark_pareto,
             mark_name="on the Pareto front",
-            finding=findings.of_trade,
+            finding=score_findings.of_trade,
         ),
         View(
             key="grid",
@@ -345,9 +345,9 @@ ANALYSIS = Analysis(
             fixed={"reference": BASE},
             only={"setting": score_tables.is_plain},
             optional=True,
-            marks=findings.mark_best,
+            marks=score_findings.mark_best,
             mark_name="best",
-            finding=findings.of_grid,
+            finding=score_findings.of_grid,
         ),
         View(
             key="table",
@@ -357,7 +357,7 @@ ANALYSIS = Analysis(
             free=("reference", "task", "setting", "module", "metric_of"),
             tabulate=score_tables.points,
             orders=score_tables.POINT_ORDERS,
-            finding=findings.of_points,
+            finding=score_findings.of_points,
         ),
     ),
 )

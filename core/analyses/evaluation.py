@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.pictures import findings, score_tables
+from core.pictures import score_findings, score_tables
 from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
@@ -172,7 +172,7 @@ ANALYSIS = Analysis(
             free=("model", "reference", "task", "metric_of"),
             tabulate=score_tables.scores,
             orders=score_tables.SCORE_ORDERS,
-            finding=findings.of_scores,
+            finding=score_findings.of_scores,
         ),
         View(
             key="difference",
@@ -185,7 +185,7 @@ ANALYSIS = Analysis(
             selectors=("metric_of",),
             fixed={"reference": BASE},
             drill="table",
-            finding=findings.of_differences,
+            finding=score_findings.of_differences,
         ),
     ),
 )

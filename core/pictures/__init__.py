@@ -1,10 +1,11 @@
 """Figures as data, from measurements to what is drawn elsewhere.
 
-figures.py       what a figure is: lines, a grid, a scatter, a table
-layout.py        a view under a choice, laid out
-tables.py        rows of neurons, documents and matrices
-score_tables.py  rows of scores, drops and points of task arithmetic
-spectra.py       curves over rank behind one value
-findings.py      a figure in one plain sentence
-pairing.py       two figures of one view: common axes, difference
+figures.py         what a figure is: lines, a grid, a scatter, a table
+layout.py          a view under a choice, laid out
+tables.py          rows of neurons, documents and matrices
+score_tables.py    rows of scores, drops and points of task arithmetic
+spectra.py         curves over rank behind one value
+findings.py        a figure in one plain sentence
+score_findings.py  figures of scores, drops and points in one plain sentence
+pairing.py         two figures of one view: common axes, difference
 """

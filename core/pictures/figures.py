@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Text = str | int | float | None
@@ -197,6 +197,26 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
     note: str = ""
+
+    def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
+        """The rows that hold these texts in the columns of these names, as far as it has those;
+        none where it has none."""
+        columns = [column.name for column in self.columns]
+        wanted = [(columns.index(name), text) for name, text in names.items() if name in columns]
+        return tuple(
+            i
+            for i, row in enumerate(self.rows)
+            if wanted and all(str(row[j]) == text for j, text in wanted)
+        )
+
+    def narrowed(self, names: Mapping[str, str]) -> Table:
+        """Only the matching rows, with a note of what they have in common; all where none does."""
+        rows = tuple(self.rows[i] for i in self.matching(names))
+        if not rows:
+            return self
+        columns = {column.name for column in self.columns}
+        shared = ", ".join(f"{name} {text}" for name, text in names.items() if name in columns)
+        return replace(self, rows=rows, note=f"Only {shared}. {self.note}".strip())
 
 
 Figure = Lines | Grid | Scatter | Table

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from core.naming import GROUP_OF
-from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Table
-
-SIGNIFICANT = 0.05
-"""The corrected p value below which a drop counts as beyond its controls."""
+from core.pictures.figures import Cell, Figure, Grid, Lines, Table
 
 
 def of_sizes(figure: Figure) -> str:
     """One plain sentence on the curves of relative norm."""
     assert isinstance(figure, Lines)
     means = {
-        (panel.title, series.name): _mean([c.value for c in series.cells])
+        (panel.title, series.name): average([c.value for c in series.cells])
         for panel in figure.panels
         for series in panel.series
         if not series.control
@@ -32,9 +28,11 @@ def of_sizes(figure: Figure) -> str:
     for (_, model), mean in known.items():
         by_model[model] = by_model.get(model, 0) + mean
     most = max(by_model, key=lambda model: by_model[model])
-    panels = {p: _mean([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
+    panels = {p: average([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
     stronger = max(panels, key=lambda panel: panels[panel])
     numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
+    if len(panels) < 2:
+        return f"{most} moved furthest from the base (mean of all models: {numbers})."
     return (
         f"{most} moved furthest from the base; tuning changed {stronger} weights most for their "
         f"size (mean {numbers})."
@@ -79,6 +77,8 @@ def of_alignment(figure: Figure) -> str:
     """One plain sentence on the heat map of one model."""
     assert isinstance(figure, Grid)
     values = _of_modules(figure, lambda cell: cell.excess)
+    if not any(column in GROUP_OF for column in figure.columns):
+        return ""
     if not values:
         return "No update can be held against the base's directions here."
     most, least = max(values), min(values)
@@ -98,6 +98,8 @@ def of_attention_against_mlp(figure: Figure) -> str:
         if model not in figure.controls and all(c is not None and c.value is not None for c in row)
         for cells in [dict(zip(figure.columns, row, strict=True))]
     ]
+    if len(figure.columns) < 2:
+        return ""
     if not pairs:
         return "Attention and MLP can't be compared: one of them did not change."
     means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}
@@ -136,7 +138,7 @@ def of_neurons(figure: Figure) -> str:
     first = dict(zip(names, figure.rows[0], strict=True))
     return (
         f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
-        f"changed by {_number(first['change']):+.3f}."
+        f"changed by {numeric(first['change']):+.3f}."
     )
 
 
@@ -148,21 +150,11 @@ def of_spread(figure: Figure) -> str:
     known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
     if not known:
         return ""
-    wide = max(known, key=lambda r: _number(r["upper quartile"]) - _number(r["lower quartile"]))
+    wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
     return (
         f"Documents differ most in layer {wide['layer']}: half of them lie between "
-        f"{_number(wide['lower quartile']):.4g} and {_number(wide['upper quartile']):.4g}."
+        f"{numeric(wide['lower quartile']):.4g} and {numeric(wide['upper quartile']):.4g}."
     )
-
-
-def of_points(figure: Figure) -> str:
-    """One plain sentence on the table of points: how many of them keep all of a task."""
-    assert isinstance(figure, Table)
-    names = [column.name for column in figure.columns]
-    shares = [dict(zip(names, row, strict=True))["normalised"] for row in figure.rows]
-    known = [share for share in shares if isinstance(share, float)]
-    kept = sum(share >= 1 for share in known)
-    return f"{kept} of {len(known)} scores reach that of the domain's own model." if known else ""
 
 
 def of_activation(figure: Figure) -> str:
@@ -180,8 +172,8 @@ def of_activation(figure: Figure) -> str:
     if not gaps:
         return ""
     most = max(gaps, key=lambda gap: abs(gap[0]))
-    mean = _mean([abs(gap) for gap, _, _ in gaps])
-    level = _mean([cell.value for cell in base.values()])
+    mean = average([abs(gap) for gap, _, _ in gaps])
+    level = average([cell.value for cell in base.values()])
     return (
         f"The base activates {level:.1f} % of its neurons at a token; tuned models differ from it "
         f"by {mean:.1f} points in the mean of a layer, at most by {most[0]:+.1f} "
@@ -196,7 +188,7 @@ def of_distances(figure: Figure) -> str:
         series.name: mean
         for panel in figure.panels
         for series in panel.series
-        if not series.control and (mean := _mean([c.value for c in series.cells])) is not None
+        if not series.control and (mean := average([c.value for c in series.cells])) is not None
     }
     if not means:
         return ""
@@ -216,7 +208,7 @@ def of_baseline(figure: Figure) -> str:
         return ""
     known = [c for c in observed.cells if c.value is not None and c.chance is not None]
     below = [c for c in known if c.high is not None and c.high < (c.chance or 0)]
-    mean, chance = _mean([c.value for c in known]), _mean([c.chance for c in known])
+    mean, chance = average([c.value for c in known]), average([c.chance for c in known])
     if mean is None or chance is None:
         return ""
     return (
@@ -225,141 +217,14 @@ def of_baseline(figure: Figure) -> str:
     )
 
 
-def of_scores(figure: Figure) -> str:
-    """One plain sentence on the table of scores: where tuning changed them for certain."""
-    assert isinstance(figure, Table)
-    names = [column.name for column in figure.columns]
-    at = {name: names.index(name) for name in ("task", "metric", "model", "less base")}
-    known = [row for row in figure.rows if isinstance(row[at["less base"]], float)]
-    sure = [row for row in known if _apart_from_zero(row[at["less base"] + 1 :][:2])]
-    if not known:
-        return ""
-    words = f"{len(sure)} of {len(known)} differences to the base have an interval without 0"
-    if sure:
-        most = max(sure, key=lambda row: abs(_number(row[at["less base"]])))
-        words += (
-            f", the largest {_number(most[at['less base']]):+.3g} in {most[at['metric']]} "
-            f"({most[at['model']]}, {most[at['task']]})"
-        )
-    return f"{words}."
+def average(values: Sequence[float | None]) -> float | None:
+    """The mean of what is known; None where nothing is."""
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
 
 
-def of_differences(figure: Figure) -> str:
-    """One plain sentence on the heat map of differences to the base."""
-    assert isinstance(figure, Grid)
-    cells = [
-        (cell, model, task)
-        for model, row in zip(figure.rows, figure.cells, strict=True)
-        for task, cell in zip(figure.columns, row, strict=True)
-        if cell is not None and cell.value is not None
-    ]
-    if not cells:
-        return ""
-    most = max(cells, key=lambda found: abs(found[0].value or 0.0))
-    return (
-        f"{figure.chosen.get('metric_of', '')}: furthest from the base is {most[1]} on {most[2]} "
-        f"({most[0].value:+.3g})."
-    )
-
-
-def of_drops(figure: Figure) -> str:
-    """One plain sentence on a heat map of drops: how many beat their random controls."""
-    assert isinstance(figure, Grid)
-    cells = [
-        cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
-    ]
-    if not cells:
-        return "No drop can be given here."
-    beyond = [cell for cell in cells if cell.q is not None and cell.q < SIGNIFICANT]
-    drop, chance = _mean([c.value for c in cells]), _mean([c.chance for c in cells])
-    random = "" if chance is None else f", random ones {chance:+.3g} %"
-    chosen = figure.chosen.get("setting", "them")
-    return (
-        f"Silencing {chosen} costs {drop:+.3g} % in the mean{random}; "
-        f"{len(beyond)} of {len(cells)} drops go beyond their random controls."
-    )
-
-
-def of_drop_table(figure: Figure) -> str:
-    """One plain sentence on all drops of a run."""
-    assert isinstance(figure, Table)
-    verdicts = [row[-1] for row in figure.rows if row[-1] != "not tested"]
-    beyond = sum(verdict == "beyond its controls" for verdict in verdicts)
-    if not verdicts:
-        return ""
-    return (
-        f"{beyond} of {len(verdicts)} drops go beyond random neurons of the same layers, after "
-        "correction for their number."
-    )
-
-
-def mark_pareto(figure: Scatter) -> Scatter:
-    """The figure with its Pareto front marked: the points that no other one beats in both."""
-    known = [p.place for p in figure.points if p.place is not None]
-    points = tuple(
-        replace(p, x=replace(p.x, mark=True), y=replace(p.y, mark=True))
-        if p.place is not None and not any(_beats(other, p.place) for other in known)
-        else p
-        for p in figure.points
-    )
-    return replace(figure, points=points)
-
-
-def of_trade(figure: Figure) -> str:
-    """One plain sentence on what the points keep of two domains: the best by the lesser of both."""
-    assert isinstance(figure, Scatter)
-    known = [(point, place) for point in figure.points if (place := point.place) is not None]
-    if not known:
-        return ""
-    best, (x, y) = max(known, key=lambda found: min(found[1]))
-    return (
-        f"By the lesser of its two shares the best point is {best.name}: {x:.2f} of "
-        f"{figure.x_name} and {y:.2f} of {figure.y_name}."
-    )
-
-
-def mark_best(figure: Grid) -> Grid:
-    """The figure with its highest value marked."""
-    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
-    best = max(known, default=None)
-    cells = tuple(
-        tuple(
-            cell if cell is None or best is None else replace(cell, mark=cell.value == best)
-            for cell in row
-        )
-        for row in figure.cells
-    )
-    return replace(figure, cells=cells)
-
-
-def of_grid(figure: Figure) -> str:
-    """One plain sentence on a grid of coefficients: where its best value lies."""
-    assert isinstance(figure, Grid)
-    best = [
-        (cell, down, across)
-        for down, row in zip(figure.rows, figure.cells, strict=True)
-        for across, cell in zip(figure.columns, row, strict=True)
-        if cell is not None and cell.mark
-    ]
-    if not best:
-        return ""
-    cell, down, across = best[0]
-    return (
-        f"{figure.chosen.get('task', '')}: best with {figure.row_name} {down} and "
-        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
-    )
-
-
-def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
-    return other != place and other[0] >= place[0] and other[1] >= place[1]
-
-
-def _apart_from_zero(bounds: Sequence[object]) -> bool:
-    low, high = bounds
-    return isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)
-
-
-def _number(value: object) -> float:
+def numeric(value: object) -> float:
+    """A number of a table; what is none compares with nothing."""
     return value if isinstance(value, float) else math.nan
 
 
@@ -384,11 +249,6 @@ def _of_modules(
         for module, cell in zip(figure.columns, row, strict=True)
         if module in GROUP_OF and cell is not None and (known := number(cell)) is not None
     ]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _value(cell: Cell | None) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from core.choices import panels_of, query
 from core.measurement import Measurement, MetricSpec
 from core.pictures.figures import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.views import (
@@ -21,7 +22,6 @@ from core.views import (
     View,
     by_name,
     natural,
-    query,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _lines(
     at = dict(zip(xs, counted, strict=True))
     names = _in_order(view.series, (name for _, name, _ in found), catalogue)
     panels = []
-    for panel in view.panels or ("",):
+    for panel in panels_of(view, catalogue) if view.panels else ("",):
         series: list[Series] = []
         for name in names:
             points = [(at[x], found[panel, name, x]) for x in xs if (panel, name, x) in found]
@@ -123,7 +123,8 @@ def _grid(
         row_keys = column_keys = list(catalogue.models)
     else:
         row_keys = _in_order(down, lines, catalogue)
-        column_keys = list(view.panels) or _in_order(across, columns, catalogue)
+        named = list(panels_of(view, catalogue))
+        column_keys = named if view.panels else _in_order(across, columns, catalogue)
     return Grid(
         row_name=names[0],
         column_name=names[1],

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from core.choices import measures
 from core.pictures.figures import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
-from core.views import COORDINATES, Catalogue, Combination, View, measures
+from core.views import COORDINATES, Catalogue, Combination, View
 
 NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"

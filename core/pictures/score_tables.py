@@ -13,7 +13,7 @@ from typing import Any
 from core.measurement import Measurement
 from core.neurons.ranking import is_selection
 from core.pictures.figures import Column, Table, Text
-from core.pictures.findings import SIGNIFICANT
+from core.pictures.score_findings import SIGNIFICANT
 from core.views import Catalogue, Tabulation
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")

@@ -91,6 +91,31 @@ def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path:
     assert (tmp_path / "out" / "run.json").exists()
 
 
+def test_some_models_layers_and_modules_are_shown(tauscope: Any, study: Path) -> None:
+    tauscope("run", study)
+    some = ("--model", "medical", "--layers", "1-", "--module", "q,attention")
+    shown = tauscope("show", "latest", *some).out
+    assert "only model:medical layer:1- module:q,attention" in shown
+    assert "Size by layer" in shown
+    assert "control" not in shown
+    rows = json.loads(tauscope("show", "latest", *some, "--json").out)
+    whole = json.loads(tauscope("show", "latest", "--json").out)
+    assert rows == [
+        row
+        for row in whole
+        if row["model"] == "medical"
+        and (row["layer"] is None or row["layer"] >= 1)
+        and row["module"] in ("", "q", "attention")
+    ]
+    assert {row["layer"] for row in rows} > {None}
+    alone = tauscope("show", "latest", "vector_cosine", "--model", "medical").out
+    assert "Nothing of it passes the filter." in alone, "one model has no cosine with another"
+    for wrong, hint in ((("--model", "medcal"), "'medical'"), (("--layers", "9"), "layers 0 to")):
+        said = tauscope("show", "latest", *wrong)
+        assert said.code == 2
+        assert hint in said.err
+
+
 @pytest.mark.parametrize("columns", [60, 80, 140])
 def test_nothing_is_wider_than_the_terminal(
     tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch, columns: int

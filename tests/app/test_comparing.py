@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from app.comparing import analyses_of_both, pair, pairs, views_of_both
+from core.choices import default_choice, options
 from core.errors import RunError, StudyError
 from core.measurement import Measurement, Unit, UnitResult
 from core.pictures.figures import Grid, Lines, Table
 from core.pictures.pairing import places
-from core.views import default_choice, options
 from storage.database import Database, open_database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink

@@ -12,24 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import registry
+from core.choices import chosen, default_choice, options, present, query, readings
 from core.measurement import Measurement, MetricSpec
 from core.pictures.figures import Column, Figure, Grid, Lines, Scatter, Table
 from core.pictures.layout import figure
-from core.views import (
-    COORDINATES,
-    Catalogue,
-    Choice,
-    Combination,
-    View,
-    by_name,
-    chosen,
-    default_choice,
-    natural,
-    options,
-    present,
-    query,
-    readings,
-)
+from core.views import COORDINATES, Catalogue, Choice, Combination, View, by_name, natural
 from tests import pretend
 
 ROWS = pretend.rows()

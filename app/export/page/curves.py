@@ -14,7 +14,7 @@ from app.export.page import shapes
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
 from app.export.page.shapes import Axis
-from core.pictures.figures import Lines, Panel, Series
+from core.pictures.figures import Cell, Lines, Panel, Series
 
 WIDTH, HEIGHT = 420, 250
 TOP, BOTTOM, RIGHT = 24, 36, 10
@@ -116,7 +116,7 @@ def _series(
             yield shapes.told(title, *marks, target)
 
 
-def _runs(series: Series) -> Iterator[list[tuple[int, object]]]:
+def _runs(series: Series) -> Iterator[list[tuple[int, Cell]]]:
     """The points of a series, broken where a value is undefined."""
     points = zip(series.xs, series.cells, strict=True)
     for known, run in groupby(points, key=lambda point: shapes.finite(point[1]) is not None):

@@ -6,6 +6,7 @@ The bars of a group differ by colour and by hatching; those of controls are grey
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def draw(figure: Grid) -> Sheet:
     return drawn
 
 
-def _bar(cell: Cell, axes: Axes, middle: float, thick: float, fill: dict[str, object]) -> None:
+def _bar(cell: Cell, axes: Axes, middle: float, thick: float, fill: dict[str, Any]) -> None:
     if cell.shown is None or not math.isfinite(cell.shown):
         axes.text(0, middle, f" {UNDEFINED}", va="center", color=FAINT)
         return
@@ -82,7 +83,7 @@ def _bar(cell: Cell, axes: Axes, middle: float, thick: float, fill: dict[str, ob
         )  # fmt: skip
 
 
-def _fill(column: int, control: bool) -> dict[str, object]:
+def _fill(column: int, control: bool) -> dict[str, Any]:
     shade = CONTROL_FILLS[column % len(CONTROL_FILLS)] if control else colour(column, False)
     hatch = HATCHES[column % len(HATCHES)]
     return {"facecolor": shade, "hatch": hatch, "edgecolor": "white", "linewidth": 0.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -117,7 +118,7 @@ def _looks(figure: Lines) -> dict[str, int]:
     return {series.name: index for index, series in enumerate(series_of(figure))}
 
 
-def _look(index: int, faint: bool) -> dict[str, object]:
+def _look(index: int, faint: bool) -> dict[str, Any]:
     shade = colour(index, faint)
     shape, filled = MARKERS[index % len(MARKERS)]
     return {

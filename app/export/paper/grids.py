@@ -152,7 +152,8 @@ def _fill(figure: Grid, axes: Axes, scale: Scale, size: Layout) -> None:
     at = [tick for tick in ticks(low, high, 5) if low <= tick <= high]
     bar.set_ticks(at, labels=[number(label) for label in tick_labels(at)])
     bar.outline.set_visible(False)
-    bar.solids.set_edgecolor("face")
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")
     if figure.unit:
         bar.set_label(written(figure.unit))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
@@ -75,11 +77,11 @@ def _chance(axes: Axes, xs: list[Cell], ys: list[Cell]) -> None:
 def _point(point: Point, axes: Axes, index: int) -> None:
     assert point.place is not None
     x, y = point.place
-    ends = {"color": FAINT, "linewidth": 0.6, "zorder": 2}
-    if shows_interval(point.x):
-        axes.plot([point.x.low, point.x.high], [y, y], **ends)
-    if shows_interval(point.y):
-        axes.plot([x, x], [point.y.low, point.y.high], **ends)
+    ends: dict[str, Any] = {"color": FAINT, "linewidth": 0.6, "zorder": 2}
+    for cell, across in ((point.x, True), (point.y, False)):
+        if shows_interval(cell) and cell.low is not None and cell.high is not None:
+            span, still = [cell.low, cell.high], [y, y] if across else [x, x]
+            axes.plot(*((span, still) if across else (still, span)), **ends)
     axes.plot([x], [y], **_look(index))
     if point.mark:
         axes.plot([x], [y], **_STAR)
@@ -93,13 +95,13 @@ def _name(point: Point, axes: Axes, *, left: bool) -> None:
     ).set_in_layout(False)  # fmt: skip
 
 
-_STAR = {
+_STAR: dict[str, Any] = {
     "linestyle": "", "clip_on": False, "marker": "*", "markersize": 8, "markerfacecolor": "none",
     "markeredgecolor": INK, "markeredgewidth": 0.7, "zorder": 5,
 }  # fmt: skip
 
 
-def _look(index: int) -> dict[str, object]:
+def _look(index: int) -> dict[str, Any]:
     shape, filled = MARKERS[index % len(MARKERS)]
     shade = colour(index, False)
     return {

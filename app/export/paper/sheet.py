@@ -98,10 +98,9 @@ def sheet(width: float, height: float) -> Sheet:
 def save(drawn: Sheet, path: Path, kind: str) -> None:
     """Write a figure; the same one gives the same bytes."""
     if kind == "svg":
-        FigureCanvasSVG(drawn).print_svg(path, metadata={"Date": None})
+        FigureCanvasSVG(drawn).print_figure(path, format="svg", metadata={"Date": None})
     else:
-        drawn.set_dpi(DPI)
-        FigureCanvasAgg(drawn).print_png(path)
+        FigureCanvasAgg(drawn).print_figure(path, format="png", dpi=DPI)
 
 
 def legend(drawn: Sheet, entries: Sequence[tuple[Artist, str]], columns: int) -> None:

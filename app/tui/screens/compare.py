@@ -6,30 +6,30 @@ never computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
-from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
+from textual.widget import Widget
 
 from app import wording
 from app.charts.lines import fitted
 from app.comparing import CAPTION, Pair
 from app.text import plain
-from app.tui.keys import Where, actions, bindings
-from app.tui.screens.help import Topic, pane_topics
+from app.tui.keys import bindings
+from app.tui.screens.help import Topic
+from app.tui.screens.tabbed import TabbedScreen
 from app.tui.source import Shared, Source
-from app.tui.widgets.bar import Piece, Row, keys_line, tabs_line, two_ends
+from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
 from core.errors import TauscopeError
 from core.pictures.pairing import NAMES
 from core.registry import Analysis
-from core.views import COORDINATES, Choice, Selector, View
+from core.views import Choice, View
 
 POLL = 1.0
 TOGETHER = 150
@@ -38,17 +38,13 @@ TOGETHER = 150
 ID = 8
 """Characters of a run's id that tell it from others of its name."""
 
-SELECTORS = (*COORDINATES, "against")
 
-
-class CompareScreen(Screen[None]):
+class CompareScreen(TabbedScreen):
     """Tabs of two sides and their difference, kept up to date while either run runs."""
 
+    PLACE = "compare"
     BINDINGS = bindings("compare")
     DEFAULT_CSS = """
-    CompareScreen > #title { background: $panel; }
-    CompareScreen > #tabs { background: $surface; }
-    CompareScreen > #keys { background: $panel; }
     CompareScreen > #sides { height: 1fr; }
     CompareScreen Side { display: none; }
     CompareScreen Side.-shown { display: block; }
@@ -77,7 +73,6 @@ class CompareScreen(Screen[None]):
         self.ids = first, second
         self.shared: Shared | None = None
         self.trouble = ""
-        self.tab = 0
         self.side = 0
         self.apart = False
         """Is the difference shown?"""
@@ -85,11 +80,14 @@ class CompareScreen(Screen[None]):
         self._views: dict[int, int] = {}
         self._choices: dict[tuple[int, int], Choice] = {}
 
-    def compose(self) -> ComposeResult:
-        yield Row(self._title, id="title")
-        yield Row(self._tabs, id="tabs")
-        yield Horizontal(id="sides")
-        yield Row(self._keys, id="keys")
+    def body(self) -> Sequence[Widget]:
+        """Both sides and the difference."""
+        return (Horizontal(id="sides"),)
+
+    def titles(self) -> list[str]:
+        """The analyses that both runs have."""
+        views = self.shared.views if self.shared is not None else ()
+        return [analysis.title for analysis, _ in views]
 
     def on_mount(self) -> None:
         self._find()
@@ -122,14 +120,14 @@ class CompareScreen(Screen[None]):
             if not new.views:
                 self.trouble = "Neither run has anything yet that the other has too."
             elif old is None or _named(old) != _named(new):
-                await self._go(min(self.tab, len(new.views) - 1))
+                await self.go(min(self.tab, len(new.views) - 1))
             elif old.runs != new.runs:
                 self._read()
-        self._renew()
+        self.renew()
 
     def _read(self) -> None:
         """Ask for the pair of now."""
-        sides = self._sides()
+        sides = self.panes()
         if not sides:
             return
         place, choice, by_depth = self.place, sides[0].choice, self.by_depth
@@ -150,17 +148,17 @@ class CompareScreen(Screen[None]):
         self.trouble = message.trouble
         pair = message.pair
         if pair is not None and message.place == self.place:
-            for side in self._sides():
+            for side in self.panes():
                 side.show(message.asked, pair)
             self._choices[self.place] = pair.choice
             if self.apart and pair.difference is None:
                 self.apart = False
             self._arrange()
-        self._renew()
+        self.renew()
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         """What one side is to show, the others are to show too."""
-        for side in self._sides():
+        for side in self.panes():
             side.choice = message.pane.choice
             side.query_one("#selected", Row).renew()
         self._read()
@@ -169,7 +167,7 @@ class CompareScreen(Screen[None]):
         """The cursor of the other side goes to the same place."""
         moved = message.side
         if moved.figure.has_focus:
-            for side in self._sides():
+            for side in self.panes():
                 if side is not moved:
                     _follow(side, moved)
 
@@ -183,7 +181,7 @@ class CompareScreen(Screen[None]):
     @property
     def pane(self) -> Side | None:
         """The side that keys act on."""
-        sides = self._sides()
+        sides = self.panes()
         return sides[THIRD if self.apart else self.side] if sides else None
 
     @property
@@ -191,14 +189,15 @@ class CompareScreen(Screen[None]):
         """The pair that is shown."""
         return self.pane.pair if self.pane is not None else None
 
-    def _sides(self) -> list[Side]:
+    def panes(self) -> list[Side]:
+        """Both sides and the difference, seen or not."""
         return list(self.query(Side))
 
     def _here(self) -> tuple[Analysis, tuple[View, ...]] | None:
         views = self.shared.views if self.shared is not None else ()
         return views[self.tab] if self.tab < len(views) else None
 
-    async def _go(self, tab: int, view: int | None = None) -> None:
+    async def go(self, tab: int, view: int | None = None) -> None:
         """Show a tab, at its view of before if none is said."""
         self.tab = tab
         here = self._here()
@@ -215,13 +214,13 @@ class CompareScreen(Screen[None]):
             await body.mount_all(sides)
             self._arrange()
         self._read()
-        self._renew()
+        self.renew()
 
     def _arrange(self) -> None:
         """Show both sides where there is room, else the one that keys act on."""
         pane = self.pane
         together = not self.apart and self.size.width >= TOGETHER
-        for side in self._sides():
+        for side in self.panes():
             shown = side is pane or (together and side.number < THIRD)
             side.set_class(shown, "-shown")
             side.set_class(shown and together and side.number == 1, "-later")
@@ -234,31 +233,26 @@ class CompareScreen(Screen[None]):
 
     def on_descendant_focus(self) -> None:
         """A click chooses its side."""
-        side = next((s for s in self._sides() if s.figure.has_focus), None)
+        side = next((s for s in self.panes() if s.figure.has_focus), None)
         if side is not None and side.number < THIRD and not self.apart:
             self.side = side.number
-            self._renew()
+            self.renew()
+
+    def pick(self, pane: Pane) -> None:
+        """Have keys act on another side."""
+        if pane is not self.pane:
+            self.action_side()
 
     def topics(self) -> list[Topic]:
         """How to read what is shown, for the help."""
-        pane = self.pane
-        if pane is None:
-            return []
-        return [*pane_topics(pane.view, pane.spec), Topic("Difference", (CAPTION,))]
-
-    def places(self) -> tuple[Where, ...]:
-        """Where the keys of this screen come from."""
-        return ("compare", "figure", "app")
+        own = super().topics()
+        return [*own, Topic("Difference", (CAPTION,))] if own else []
 
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
         pane = self.pane if self.is_mounted else None
-        if action in {"measure", "reading"}:
-            return pane is not None and action in pane.offered()
-        if action == "select":
-            return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
         if action == "view":
             here = self._here()
             return here is not None and len(here[1]) > 1
@@ -268,30 +262,13 @@ class CompareScreen(Screen[None]):
             return pane is not None and not self.apart
         if action == "depth":
             return self.pair is not None and len(set(self.pair.depths)) > 1
-        return True
-
-    async def action_tab(self, number: int) -> None:
-        """Go to a tab by its number."""
-        if self.shared is not None and number <= len(self.shared.views):
-            await self._go(number - 1)
-
-    async def action_next_tab(self) -> None:
-        """Go to the tab after this one."""
-        await self._turn(1)
-
-    async def action_previous_tab(self) -> None:
-        """Go to the tab before this one."""
-        await self._turn(-1)
-
-    async def _turn(self, by: int) -> None:
-        if self.shared is not None and self.shared.views:
-            await self._go((self.tab + by) % len(self.shared.views))
+        return super().check_action(action, parameters)
 
     async def action_view(self) -> None:
         """Go to the next picture of this tab."""
         here = self._here()
         if here is not None:
-            await self._go(self.tab, (self.place[1] + 1) % len(here[1]))
+            await self.go(self.tab, (self.place[1] + 1) % len(here[1]))
 
     def action_difference(self) -> None:
         """B minus A, or both again."""
@@ -310,27 +287,12 @@ class CompareScreen(Screen[None]):
         if before is not None and self.pane is not None:
             _follow(self.pane, before)
         self._arrange()
-        self._renew()
+        self.renew()
 
     def action_depth(self) -> None:
         """Match layers by relative depth, or by number."""
         self.by_depth = not self.by_depth
         self._read()
-
-    def action_measure(self, by: int) -> None:
-        """Switch the measure."""
-        if self.pane is not None:
-            self.pane.next_measure(by)
-
-    def action_reading(self) -> None:
-        """Switch between raw, chance and excess."""
-        if self.pane is not None:
-            self.pane.next_reading()
-
-    def action_select(self, selector: str, by: int) -> None:
-        """Switch the value of a coordinate."""
-        if self.pane is not None:
-            self.pane.next_value(cast(Selector, selector), by)
 
     def action_back(self) -> None:
         """Go back to the runs."""
@@ -338,11 +300,8 @@ class CompareScreen(Screen[None]):
 
     # Rows
 
-    def _renew(self) -> None:
-        for row in self.query(Row):
-            row.renew()
-
-    def _title(self, width: int) -> Content:
+    def title_line(self, width: int) -> Content:
+        """Which runs are compared."""
         if self.trouble:
             return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
         if self.shared is None:
@@ -357,22 +316,6 @@ class CompareScreen(Screen[None]):
                 (f" {run.id[:ID]}", "$muted"),
             ]
         return two_ends(pieces, [], width)
-
-    def _tabs(self, width: int) -> Content:
-        if self.shared is None or not self.shared.views:
-            return Content("")
-        return tabs_line([analysis.title for analysis, _ in self.shared.views], self.tab, width)
-
-    def _keys(self, width: int) -> Content:
-        shown = [a for a in actions("compare", "app") if self._shown(a.name)]
-        if self.pane is not None and self.pane.view.kind == "table":
-            shown = [replace(a, label="order") if a.id == "compare.measure-1" else a for a in shown]
-        return keys_line(shown, width)
-
-    def _shown(self, name: str) -> bool:
-        action, _, rest = name.partition("(")
-        parameters = tuple(s for s in SELECTORS if s in rest)
-        return bool(self.check_action(action, parameters))
 
 
 def _named(shared: Shared) -> list[tuple[str, list[str]]]:

@@ -12,7 +12,6 @@ from app.text import plain
 from app.tui.source import Source
 
 if TYPE_CHECKING:
-    from app.tui.widgets.pane import Pane
     from storage.runs import RunSummary
 
 
@@ -50,38 +49,6 @@ def in_background(screen: Screen[None], work: Callable[[], Any], done: str) -> N
             screen.app.call_from_thread(screen.notify, done, timeout=3, markup=False)
 
     screen.run_worker(doing, thread=True, exit_on_error=False)
-
-
-def write(
-    screen: Screen[None], source: Source, run_id: str, pane: Pane | None, kind: str, folder: str
-) -> None:
-    """Write a picture or the run to a folder, in a process of its own, and say where it is."""
-    import subprocess
-    from dataclasses import asdict
-
-    from app.environment import child_environment
-    from app.export.single import Request
-
-    of: dict[str, Any] = {}
-    if pane is not None and pane.choice is not None:
-        of = {"analysis": pane.analysis.name, "view": pane.view.key, "choice": asdict(pane.choice)}
-
-    def writing() -> None:
-        wanted = Request(db=source.database.url, run=run_id, format=kind, folder=folder, **of)
-        done = subprocess.run(
-            wanted.command(), capture_output=True, text=True, check=False, env=child_environment()
-        )
-        failed = done.returncode != 0
-        words = (done.stderr if failed else done.stdout).strip().splitlines()[-1:]
-        screen.app.call_from_thread(
-            screen.notify,
-            plain(f"{'' if failed else 'Wrote '}{''.join(words) or 'The export failed.'}"),
-            severity="error" if failed else "information",
-            markup=False,
-        )
-
-    screen.notify("Writing…", timeout=2, markup=False)
-    screen.run_worker(writing, thread=True, exit_on_error=False)
 
 
 def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str) -> None:

@@ -10,7 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
@@ -60,3 +60,13 @@ class JumpScreen(ModalScreen[str | None]):
     def action_close(self) -> None:
         """Leave without going anywhere."""
         self.dismiss(None)
+
+
+def jump(screen: Screen[None], targets: Sequence[Target]) -> None:
+    """Put a letter on each of the targets, and do what the one that is pressed stands for."""
+
+    async def picked(action: str | None) -> None:
+        if action is not None:
+            await screen.run_action(action)
+
+    screen.app.push_screen(JumpScreen(targets), picked)

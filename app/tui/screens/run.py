@@ -6,54 +6,38 @@ Built from what the analyses declare; knows none of them by name. Reads, never c
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
-from typing import Protocol, cast, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from app import wording
 from app.gauge import Gauge
 from app.tui import standing
 from app.tui.feed import POLL, Feed
-from app.tui.keys import Where, actions, bindings
+from app.tui.keys import bindings
 from app.tui.memory import Memory, Place
-from app.tui.screens.control import ask_to_cancel, resume, write
-from app.tui.screens.help import Topic, pane_topics
+from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.screens.tabbed import TabbedScreen
+from app.tui.screens.taking import ask_to_copy, ask_to_write
 from app.tui.source import Source
-from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
+from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
+from core.choices import names_of, present
+from core.errors import TauscopeError
+from core.filters import ALL, Filter, Names, read
 from core.registry import Analysis
-from core.views import COORDINATES, Selector
 from storage.runs import RunSummary
 
 ROOMY = 75
 """Cells across that a picture should have before another stands beside it."""
 
-FOLDER = "tauscope-exports"
-CLIPS = (
-    ("v", "the value, in words", "value"),
-    ("r", "its row as CSV", "row"),
-    ("c", "the whole table as CSV", "csv"),
-    ("m", "the whole table as Markdown", "md"),
-)
-FILES = (
-    ("s", "this figure as SVG", "svg"),
-    ("p", "this figure as PNG", "png"),
-    ("t", "this figure as text", "txt"),
-    ("c", "its values as CSV", "csv"),
-    ("m", "its values as Markdown", "md"),
-    ("a", "all of the run, in every format", "run"),
-)
-
 SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
-
-SELECTORS = (*COORDINATES, "against")
 
 
 @runtime_checkable
@@ -65,14 +49,12 @@ class Remembering(Protocol):
     def remember(self, memory: Memory) -> None: ...
 
 
-class RunScreen(Screen[None]):
+class RunScreen(TabbedScreen):
     """Tabs of panes over one run, kept up to date while it runs."""
 
+    PLACE = "run"
     BINDINGS = bindings("run")
     DEFAULT_CSS = """
-    RunScreen > #title { background: $panel; }
-    RunScreen > #tabs { background: $surface; }
-    RunScreen > #keys { background: $panel; }
     RunScreen ContentSwitcher { height: 1fr; }
     RunScreen .tab { height: 1fr; }
     RunScreen .tab > Pane { display: none; }
@@ -91,7 +73,8 @@ class RunScreen(Screen[None]):
         self.run: RunSummary | None = None
         self.trouble = ""
         self.analyses: tuple[Analysis, ...] = ()
-        self.tab = 0
+        self.names = Names()
+        """What there is to filter by, as far as was seen yet."""
         self.feed = Feed(self, source, run_id)
         self.gauge = Gauge()
         self._stale = False
@@ -102,11 +85,15 @@ class RunScreen(Screen[None]):
         self._trail: list[tuple[int, Pane]] = []
         """The tabs and panes from which what lies behind a value was opened."""
 
-    def compose(self) -> ComposeResult:
-        yield Row(self._title, id="title")
-        yield Row(self._tabs, id="tabs")
-        yield ContentSwitcher(id="body")
-        yield Row(self._keys, id="keys")
+    def body(self) -> Sequence[Widget]:
+        """The tabs, of which one shows, and the line of the filter."""
+        return ContentSwitcher(id="body"), FilterLine()
+
+    def titles(self) -> list[str]:
+        """The analyses, and what else is known of the run."""
+        if self.run is None:
+            return []
+        return [*(analysis.title for analysis in self.analyses), "Run"]
 
     def on_mount(self) -> None:
         self.set_interval(POLL, self._poll)
@@ -131,17 +118,19 @@ class RunScreen(Screen[None]):
             else:
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
                 if old.status != new.status or (self._stale and not self.feed.beat):
-                    self._renew()
+                    self._reread()
             self._measure(new)
-        for row in self.query(Row):
-            row.renew()
+        self.renew()
 
     async def _build(self, run: RunSummary) -> None:
         """Mount the tabs, once it is known which analyses the run has."""
         self.analyses = self.source.analyses(run)
+        ranges = [self.source.catalogue(run, analysis) for analysis in self.analyses]
+        self.names = names_of(ranges)
+        self.feed.filter = _recalled(self._before.filter, self.names)
         body = self.query_one(ContentSwitcher)
-        for number, analysis in enumerate(self.analyses):
-            views = self.source.views(run, analysis)
+        for number, (analysis, own) in enumerate(zip(self.analyses, ranges, strict=True)):
+            views = present(analysis.views, own)
             panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
             last = self._before.chosen.get(analysis.name)
             for pane in panes:
@@ -155,7 +144,7 @@ class RunScreen(Screen[None]):
         if self._wanted is None and self._before.stands:
             last = self._before.tab
             self._wanted = len(names) if not last else names.index(last) if last in names else 0
-        self._go(min(self._wanted or 0, len(names)))
+        await self.go(min(self._wanted or 0, len(names)))
 
     def placed(self, memory: Memory) -> Memory:
         """Where this screen stands, for the next time."""
@@ -167,6 +156,7 @@ class RunScreen(Screen[None]):
             tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
             chosen={p.analysis.name: p.view.key for p in panes if p.has_class("-chosen")},
             stands={pane.path: pane.stand() for pane in panes},
+            filter=str(self.feed.filter),
         )
         return memory.model_copy(update={"place": place, "selected": self.run_id})
 
@@ -178,12 +168,12 @@ class RunScreen(Screen[None]):
             self.gauge.stop()
         self.query_one(Facts).show_load(self.gauge.reading)
 
-    def _renew(self) -> None:
+    def _reread(self) -> None:
         """Read again what the tab shows."""
         self._stale = False
         if self.tab < len(self.analyses):
-            for pane in self._panes():
-                if pane.display or pane.drawn is None:  # one that is hidden is read when it shows
+            for pane in self.panes():
+                if pane.display or not pane.is_of(self.feed.filter):  # others when they show
                     self.feed.figure(pane)
         else:
             self.feed.background()
@@ -194,9 +184,10 @@ class RunScreen(Screen[None]):
     def on_feed_ready(self, message: Feed.Ready) -> None:
         """Hand a figure to its pane."""
         self.trouble = message.trouble
-        if message.drawn is not None:
+        if message.drawn is not None and message.by == self.feed.filter:
+            self.names |= message.drawn.names
             message.pane.accept(message.asked, message.drawn)
-        self.query_one("#keys", Row).renew()
+        self.renew()
 
     def on_feed_known(self, message: Feed.Known) -> None:
         """Show what else is known of the run."""
@@ -205,31 +196,33 @@ class RunScreen(Screen[None]):
 
     # What is where
 
-    def _panes(self) -> list[Pane]:
+    def panes(self) -> list[Pane]:
+        """The pictures of this tab, seen or not."""
         return list(self.query(f"#tab-{self.tab} Pane").results(Pane))
 
     @property
     def pane(self) -> Pane | None:
         """The pane that keys act on."""
-        return next((pane for pane in self._panes() if pane.has_class("-chosen")), None)
+        return next((pane for pane in self.panes() if pane.has_class("-chosen")), None)
 
-    def _choose(self, pane: Pane) -> None:
+    def pick(self, pane: Pane) -> None:
+        """Have keys act on another picture of this tab, and show it."""
         self._note()
         self._trail.clear()
         pane.point(self._pointed)
         self._mark(pane)
         self._gather()
-        self._renew()
+        self._reread()
         pane.figure.focus()
-        self.query_one("#keys", Row).renew()
+        self.renew()
 
     def _mark(self, pane: Pane) -> None:
-        for other in self._panes():
+        for other in self.panes():
             other.set_class(other is pane, "-chosen")
 
     def _gather(self) -> None:
         """Mark the panes that show beside the chosen one, as many as have room."""
-        panes = self._panes()
+        panes = self.panes()
         together = max(1, self.size.width // ROOMY)
         chosen = next((i for i, pane in enumerate(panes) if pane.has_class("-chosen")), 0)
         first = chosen - chosen % together
@@ -246,7 +239,8 @@ class RunScreen(Screen[None]):
         if self.pane is not None:
             self._pointed |= {k: v for k, v in self.pane.pointed().items() if k in SHARED}
 
-    def _go(self, tab: int) -> None:
+    async def go(self, tab: int) -> None:
+        """Show a tab, and there what was pointed at here."""
         self._note()
         self._trail.clear()
         self._show(tab)
@@ -260,86 +254,54 @@ class RunScreen(Screen[None]):
             self._mark(chosen)
         self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._gather()
-        self._renew()
+        self._reread()
         pane = self.pane
         if pane is not None:
             pane.figure.focus()
         else:
             self.query_one(Facts).focus()
-        for row in self.query(Row):
-            row.renew()
+        self.renew()
 
     def on_descendant_focus(self) -> None:
         """A click chooses its pane."""
-        pane = next((p for p in self._panes() if p.figure.has_focus), None)
+        pane = next((p for p in self.panes() if p.figure.has_focus), None)
         if pane is not None and not pane.has_class("-chosen"):
-            self._choose(pane)
-
-    def topics(self) -> list[Topic]:
-        """How to read what is shown, for the help."""
-        return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
-
-    def places(self) -> tuple[Where, ...]:
-        """Where the keys of this screen come from."""
-        return ("run", "figure", "app")
+            self.pick(pane)
 
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
         run, pane = self.run, self.pane if self.is_mounted else None
+        if action in {"next_tab", "previous_tab"} and self.is_mounted:
+            return not self.query_one(FilterLine).writing  # in which tab completes
+        if action == "filter":
+            return pane is not None
         if action == "cancel":
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
             return run is not None and run.status in wording.ENDED_EARLY
-        if action in {"measure", "reading"}:
-            return pane is not None and action in pane.offered()
-        if action == "select":
-            return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
         if action == "clip":
             return pane is not None and pane.drawn is not None
         if action == "drill":
             return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:
-            several = len(self._panes()) > 1
+            several = len(self.panes()) > 1
             return several and (action == "view" or self.has_class("-wide"))
-        return True
+        return super().check_action(action, parameters)
 
-    def action_tab(self, number: int) -> None:
+    async def action_tab(self, number: int) -> None:
         """Go to a tab by its number; before there are any, remember it."""
-        if not self._built:
+        if self._built:
+            await super().action_tab(number)
+        else:
             self._wanted = number - 1
-        elif number <= len(self.analyses) + 1:
-            self._go(number - 1)
-
-    def action_next_tab(self) -> None:
-        """Go to the tab after this one."""
-        self.action_tab((self.tab + 1) % (len(self.analyses) + 1) + 1)
-
-    def action_previous_tab(self) -> None:
-        """Go to the tab before this one."""
-        self.action_tab((self.tab - 1) % (len(self.analyses) + 1) + 1)
-
-    def action_measure(self, by: int) -> None:
-        """Switch the measure."""
-        if self.pane is not None:
-            self.pane.next_measure(by)
-
-    def action_reading(self) -> None:
-        """Switch between raw, chance and excess."""
-        if self.pane is not None:
-            self.pane.next_reading()
-
-    def action_select(self, selector: str, by: int) -> None:
-        """Switch the value of a coordinate."""
-        if self.pane is not None:
-            self.pane.next_value(cast(Selector, selector), by)
 
     def action_view(self) -> None:
         """Go to the next picture of this tab."""
-        panes = self._panes()
+        panes = self.panes()
         if self.pane is not None and len(panes) > 1:
-            self._choose(panes[(panes.index(self.pane) + 1) % len(panes)])
+            self.pick(panes[(panes.index(self.pane) + 1) % len(panes)])
 
     def action_zoom(self) -> None:
         """One picture on the whole screen, and back."""
@@ -380,50 +342,14 @@ class RunScreen(Screen[None]):
                     return tab, target
         return None
 
-    def action_jump(self) -> None:
-        """Put a letter on every tab and picture, and go to the one that is pressed."""
-        from app.tui.screens.jump import JumpScreen, Target
-
-        tabs = self.query_one("#tabs", Row)
-        found = [Target(x, tabs.region.y, action) for x, action in tabs.acts()]
-        for at, pane in enumerate(self._panes()):
-            if pane.region:
-                found.append(Target(pane.region.x, pane.region.y, f"screen.pick({at})"))
-
-        async def picked(action: str | None) -> None:
-            if action is not None:
-                await self.run_action(action)
-
-        self.app.push_screen(JumpScreen(found), picked)
-
-    def action_pick(self, number: int) -> None:
-        """Go to a picture of this tab."""
-        self._choose(self._panes()[number])
-
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""
-        from app.tui.screens.pick import PickScreen
-
-        pane = self.pane
-        if pane is not None and pane.drawn is not None:
-            self.app.push_screen(
-                PickScreen("copy", CLIPS), lambda got: pane.clip(got[0]) if got else None
-            )
+        if self.pane is not None and self.pane.drawn is not None:
+            ask_to_copy(self, self.pane)
 
     def action_export(self) -> None:
         """Ask what of this picture or run is wanted as a file, and where."""
-        from app.tui.screens.pick import PickScreen
-
-        pane = self.pane
-        table = pane is not None and pane.view.kind == "table"
-        offers = FILES if pane is not None and pane.drawn is not None else FILES[-1:]
-        offers = tuple(o for o in offers if not (table and o[2] in ("svg", "png")))
-
-        def picked(got: tuple[str, str] | None) -> None:
-            if got is not None:
-                write(self, self.source, self.run_id, pane, *got)
-
-        self.app.push_screen(PickScreen("export", offers, FOLDER), picked)
+        ask_to_write(self, self.source, self.run_id, self.pane, self.feed.filter)
 
     def action_back(self) -> None:
         """Go back to where the picture was opened from, else to the runs, remembering where."""
@@ -435,25 +361,40 @@ class RunScreen(Screen[None]):
             app.remember(self.placed(app.memory))
         self.dismiss(None)
 
-    # Rows
+    def action_filter(self) -> None:
+        """Write which models, layers and modules are to be seen.
 
-    def _title(self, width: int) -> Content:
+        Every letter acts, so what is seen now is gone back to as soon as the filter leaves it.
+        """
+        seen = self.panes()
+        for pane in self.query(Pane):
+            pane.hold(pane in seen)
+        self.query_one(FilterLine).open(self.names, self.feed.filter)
+
+    def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
+        """Read all pictures anew; those that are hidden when they show."""
+        self.feed.filter = message.filter
+        for pane in self.panes():
+            pane.refilter()
+        self._reread()
+        self.renew()
+
+    def on_filter_line_closed(self) -> None:
+        """Have keys act on the picture again."""
+        if self.pane is not None:
+            self.pane.figure.focus()
+        self.renew()
+
+    def title_line(self, width: int) -> Content:
+        """Where the run stands, and how much of it the filter hides."""
         load = wording.load(self.gauge.reading)
-        return standing.title(self.run, self.trouble, width, load)
+        hidden = self.feed.filter.hidden(self.names) if self.feed.filter else None
+        return standing.title(self.run, self.trouble, width, load, hidden)
 
-    def _tabs(self, width: int) -> Content:
-        if self.run is None:
-            return Content("")
-        titles = [*(analysis.title for analysis in self.analyses), "Run"]
-        return tabs_line(titles, self.tab, width)
 
-    def _keys(self, width: int) -> Content:
-        shown = [a for a in actions("run", "app") if self._shown(a.name)]
-        if self.pane is not None and self.pane.view.kind == "table":
-            shown = [replace(a, label="order") if a.id == "run.measure-1" else a for a in shown]
-        return keys_line(shown, width)
-
-    def _shown(self, name: str) -> bool:
-        action, _, rest = name.partition("(")
-        parameters = tuple(s for s in SELECTORS if s in rest)
-        return bool(self.check_action(action, parameters))
+def _recalled(line: str, names: Names) -> Filter:
+    """The filter of the last time; none where it makes no sense any more."""
+    try:
+        return read(line, names)
+    except TauscopeError:
+        return ALL

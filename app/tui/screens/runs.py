@@ -179,7 +179,7 @@ class RunsScreen(Screen[None]):
             return run is not None and run.status != "running"
         if action == "compare":
             return self.is_mounted and self.query_one(RunList).compared is not None
-        if action in {"open", "filter", "mark"}:
+        if action in {"open", "filter", "mark", "jump"}:
             return bool(self.snapshot and self.snapshot.runs)
         return True
 
@@ -209,6 +209,18 @@ class RunsScreen(Screen[None]):
         memory = getattr(self.app, "memory", self._before)
         known = memory.place if memory.place and memory.place.run == run_id else None
         self.app.push_screen(RunScreen(self.source, run_id, known))
+
+    def action_jump(self) -> None:
+        """Put a letter on every run, and select the one that is pressed."""
+        from app.tui.screens.jump import Target, jump
+
+        listing = self.query_one(RunList)
+        places = listing.places()
+        jump(self, [Target(listing.region.x, y, f"screen.select({at})") for at, y in places])
+
+    def action_select(self, number: int) -> None:
+        """Select a run by its place."""
+        self.query_one(RunList).selected = number
 
     def action_mark(self) -> None:
         """Mark the selected run to be compared, or unmark it."""

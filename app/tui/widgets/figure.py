@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from rich.segment import Segment
 from textual import events
@@ -25,6 +25,9 @@ from core.pictures.figures import Figure
 
 Place = tuple[int, int]
 Names = dict[int | str, str]
+Name = TypeVar("Name")
+
+EMPTY = "No values yet."
 
 COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""
@@ -58,6 +61,8 @@ class FigureView(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.top = 0
+        self.blank = EMPTY
+        """What is said where there is nothing to draw."""
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
         self._figure: Figure | None = None
@@ -90,8 +95,10 @@ class FigureView(Widget, can_focus=True):
         """
         if self._figure is None or not self.filled():
             return
-        wanted: Names = {i: names[c] for i, c in enumerate(axes) if c in names}
-        place = self.place_of(wanted if axes else dict(names))
+        called: Mapping[str, int | str] = {c: i for i, c in enumerate(axes)}
+        called = called or {name: name for name in names}
+        wanted: Names = {called[n]: text for n, text in names.items() if n in called}
+        place = self.place_of(wanted)
         if place is not None:
             self.cursor = self.clamped(place)
 
@@ -168,7 +175,7 @@ class FigureView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if self._figure is None or not self.filled():
-            words = "Reading…" if self._figure is None else "No values yet."
+            words = "Reading…" if self._figure is None else self.blank
             blank = Strip([Segment(f"  {words}" if y == 1 else "")])
             return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
         self._ready()
@@ -257,6 +264,6 @@ class FigureView(Widget, can_focus=True):
             self.scrolled()
 
 
-def index_of(name: str | None, among: Sequence[str], otherwise: int) -> int:
+def index_of(name: Name | None, among: Sequence[Name], otherwise: int) -> int:
     """Where a name stands among others; what isn't there leaves things as they are."""
-    return among.index(name) if name in among else otherwise
+    return among.index(name) if name is not None and name in among else otherwise

@@ -6,7 +6,7 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -23,27 +23,21 @@ from app.tui.readout import beside, copied, value_of
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
-from app.tui.widgets.figure import FigureView
+from app.tui.widgets.figure import EMPTY, FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
-from app.tui.widgets.table import TableView, narrowed
+from app.tui.widgets.table import TableView
+from core.choices import chosen, default_choice, options
+from core.filters import Filter
 from core.measurement import MetricSpec
 from core.pictures.figures import Figure, Lines, Table
 from core.registry import Analysis
-from core.views import (
-    COORDINATES,
-    Catalogue,
-    Choice,
-    Coordinate,
-    Selector,
-    Value,
-    View,
-    default_choice,
-    options,
-)
+from core.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
+
+FILTERED = "Nothing passes the filter here; / changes it."
 
 WIDGETS: dict[str, type[FigureView]] = {
     "curves": CurvesView,
@@ -83,8 +77,11 @@ class Pane(Vertical):
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
         self._by_hand = False
+        self._held: Pointed = {}
+        self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool] = {}, False
-        self._narrow: dict[str, str] = {}
+        self.narrow: dict[str, str] = {}
+        """What a table shows alone, by the names of its columns."""
         self._called = {view.word(c): c for c in COORDINATES}
 
     @property
@@ -136,16 +133,15 @@ class Pane(Vertical):
             return
         names = {k: str(v) for k, v in at.items() if v is not None}
         narrow = {self.view.word(k): v for k, v in names.items()} if only else {}
-        if narrow != self._narrow:
-            self._narrow = narrow
+        if narrow != self.narrow:
+            self.narrow = narrow
             self._draw(self.drawn)
         choice, ranges = self.choice, self.drawn.catalogue
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
             if selector in at and at[selector] in offered:
-                choice = replace(choice, **{selector: at[selector]})
-        words = names if self._axes else {self.view.word(k): v for k, v in names.items()}
-        self.figure.seek(words, self._axes)
+                choice = chosen(choice, selector, at[selector])
+        self._seek(at)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
 
@@ -168,8 +164,11 @@ class Pane(Vertical):
             return
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
+        refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
+        at = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
         self._draw(drawn)
+        self._seek(at)
         self.query_one("#selected", Row).renew()
         finding = self.query_one(".finding", Static)
         words = self._finding(drawn.figure)
@@ -179,10 +178,33 @@ class Pane(Vertical):
         if at:
             self.point(at, only=only)
 
+    def hold(self, held: bool) -> None:
+        """From now on go back to this place with each filter that leaves it, or no more."""
+        self._held = self.here() if held else {}
+        self._chosen = self.choice if held else None
+
+    def refilter(self) -> None:
+        """Settle anew from what was chosen at the place that is held."""
+        self.choice = self._chosen or self.choice
+
+    def is_of(self, by: Filter) -> bool:
+        """Is what it shows what this filter leaves?"""
+        return self.drawn is not None and self.drawn.catalogue.filter == by
+
+    def _seek(self, at: Pointed) -> None:
+        """Move the cursor to these values, as far as the figure has them."""
+        words = {k: str(v) for k, v in at.items() if v is not None}
+        if words:
+            named = words if self._axes else {self.view.word(k): v for k, v in words.items()}
+            self.figure.seek(named, self._axes)
+
     def _draw(self, drawn: Drawn) -> None:
-        figure = drawn.figure
-        table = isinstance(figure, Table)
-        self.figure.show(narrowed(figure, self._narrow) if table else figure)
+        self.figure.blank = FILTERED if drawn.catalogue.filter else EMPTY
+        self.figure.show(self._narrowed(drawn.figure))
+
+    def _narrowed(self, figure: Figure) -> Figure:
+        """The figure as it is seen here: of a table only what was gone to."""
+        return figure.narrowed(self.narrow) if isinstance(figure, Table) else figure
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
@@ -243,8 +265,8 @@ class Pane(Vertical):
         if what == "value":
             self.figure.action_copy()
             return
-        figure = self.drawn.figure
-        whole = clipping(narrowed(figure, self._narrow) if isinstance(figure, Table) else figure)
+        figure = self._narrowed(self.drawn.figure)
+        whole = clipping(figure)
         clip = whole.row(self._row_names(figure)) if what == "row" else whole
         self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
         self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
@@ -255,8 +277,7 @@ class Pane(Vertical):
         if isinstance(figure, Lines):
             return [at.get(2, ""), at[0]]
         if isinstance(figure, Table):
-            row = self.figure.table.rows[self.figure.cursor[0]]
-            return [str(value) for value in row]
+            return [str(value) for value in figure.rows[self.figure.cursor[0]]]
         return [at[0]]
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
@@ -272,6 +293,8 @@ class Pane(Vertical):
         """The view's sentence, which is made for the measure and reading that it opens with."""
         if self.choice is None or self.drawn is None:
             return ""
+        if self.drawn.catalogue.filter and not self.figure.filled():
+            return ""  # of what is hidden nothing is found
         opens_with = (default_choice(self.view, self.drawn.catalogue).measure, self.view.reading)
         if (self.choice.measure, self.choice.reading) != opens_with:
             return ""

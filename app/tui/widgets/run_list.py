@@ -171,6 +171,11 @@ class RunList(Widget, can_focus=True):
             (at for at, run in enumerate(self.runs) if run.id == run_id), self.selected
         )
 
+    def places(self) -> list[tuple[int, int]]:
+        """The runs on the screen by their place in the list, each with its row of the screen."""
+        seen = range(self.top, min(self.top + self.size.height - 1, len(self.runs)))
+        return [(at, self.region.y + 1 + at - self.top) for at in seen]
+
     def watch_selected(self) -> None:
         self.post_message(self.Changed())
 

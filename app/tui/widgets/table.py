@@ -5,8 +5,7 @@ Only the rows on the screen are drawn, however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 
 from rich.segment import Segment
 from rich.style import Style
@@ -18,25 +17,6 @@ from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place
 from core.pictures.figures import Figure, Table
-
-
-def matching(table: Table, names: Mapping[int | str, str]) -> Iterator[int]:
-    """The rows that hold these texts in the columns of these names; none where it has none."""
-    columns = [column.name for column in table.columns]
-    wanted = [(columns.index(n), text) for n, text in names.items() if n in columns]
-    for i, row in enumerate(table.rows):
-        if wanted and all(str(row[j]) == text for j, text in wanted):
-            yield i
-
-
-def narrowed(table: Table, names: Mapping[int | str, str]) -> Table:
-    """Only the matching rows, with a note of what they have in common; all where none does."""
-    rows = tuple(table.rows[i] for i in matching(table, names))
-    if not rows:
-        return table
-    columns = {column.name for column in table.columns}
-    shared = ", ".join(f"{name} {text}" for name, text in names.items() if name in columns)
-    return replace(table, rows=rows, note=f"Only {shared}; esc goes back. {table.note}".strip())
 
 
 class TableView(FigureView):
@@ -104,7 +84,7 @@ class TableView(FigureView):
 
     def place_of(self, names: Names) -> Place | None:
         """The first row that holds all of them that the table has a column for."""
-        row = next(matching(self.table, names), None)
+        row = next(iter(self.table.matching({str(k): v for k, v in names.items()})), None)
         return None if row is None else (row, self.cursor[1])
 
     def clamped(self, cursor: Place) -> Place:

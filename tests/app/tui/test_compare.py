@@ -6,9 +6,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from app.config import Config
 from app.tui.app import TauscopeApp
+from app.tui.keys import rebind
 from app.tui.screens.compare import CompareScreen
 from app.tui.screens.help import HelpScreen
+from app.tui.screens.jump import JumpScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
@@ -43,14 +46,14 @@ async def compared(pilot: Pilot[str | None], app: TauscopeApp) -> CompareScreen:
 
 
 def up_to_date(screen: CompareScreen) -> bool:
-    sides = screen._sides()
+    sides = screen.panes()
     return bool(sides) and all(
         side.pair is not None and side.pair.choice == side.choice for side in sides
     )
 
 
 def seen(screen: CompareScreen) -> list[int]:
-    return [side.number for side in screen._sides() if side.region.area]
+    return [side.number for side in screen.panes() if side.region.area]
 
 
 def readout(side: Side | None) -> str:
@@ -117,7 +120,7 @@ async def test_the_cursor_is_on_both_and_on_the_difference(both: Database) -> No
     async with app.run_test(size=LARGE) as pilot:
         screen = await compared(pilot, app)
         await pilot.press("down", "down", "down", "right", "right")
-        first, second, apart = screen._sides()
+        first, second, apart = screen.panes()
         await until(pilot, lambda: "model maths  layer 2" in readout(second))
         values = [places(f)["maths", "2"].value for f in first.pair.figures] if first.pair else []
         want = f"A {values[0]:g}  ·  B {values[1]:g}  ·  B − A +0.5"
@@ -151,7 +154,7 @@ async def test_choices_are_one_for_both(both: Database) -> None:
         await until(pilot, lambda: up_to_date(screen))
         await pilot.press("s", "greater_than_sign", "m")
         await until(pilot, lambda: up_to_date(screen))
-        choices = {side.choice for side in screen._sides()}
+        choices = {side.choice for side in screen.panes()}
         (choice,) = choices
         assert choice is not None
         assert (choice.measure, choice.setting) == ("score", "top-10%")
@@ -201,3 +204,31 @@ async def test_runs_without_anything_in_common_say_so(both: Database) -> None:
         assert "\x1b" not in words(app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_letters_go_to_the_other_side(both: Database) -> None:
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await compared(pilot, app)
+        await pilot.press("apostrophe")
+        await until(pilot, lambda: isinstance(app.screen, JumpScreen))
+        assert isinstance(app.screen, JumpScreen)
+        found = {target.action: letter for letter, target in app.screen.targets.items()}
+        assert {"screen.tab(1)", "screen.pick(0)", "screen.pick(1)"} == found.keys()
+        await pilot.press(found["screen.pick(1)"])
+        await until(pilot, lambda: app.screen is screen and screen.side == 1)
+        assert screen.pane is screen.panes()[1]
+
+
+async def test_a_key_that_is_given_to_one_run_is_given_here_too(both: Database) -> None:
+    app = TauscopeApp(both.url, Config(keys={"run.view": "w"}))
+    try:
+        async with app.run_test(size=SMALL) as pilot:
+            screen = await compared(pilot, app)
+            await pilot.press("v")
+            assert screen.place == (0, 0)
+            await pilot.press("w")
+            await until(pilot, lambda: screen.place == (0, 1))
+            assert " w view" in words(app)
+    finally:
+        rebind({})

@@ -8,9 +8,7 @@ import pytest
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from app.tui.widgets.table import matching, narrowed
 from core.measurement import Artifact, Unit, UnitResult
-from core.pictures.figures import Column, Table
 from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
@@ -70,15 +68,3 @@ async def test_enter_is_offered_only_where_something_lies_behind(spectra: Databa
 def title(screen: RunScreen) -> str:
     drawn_ = screen.pane.drawn if screen.pane else None
     return drawn_.figure.title if drawn_ else ""
-
-
-def test_a_table_is_narrowed_by_the_columns_that_it_has() -> None:
-    columns = (Column(name="task"), Column(name="layer"), Column(name="score"))
-    table = Table(title="t", columns=columns, rows=(("a", 1, 0.5), ("b", 1, 0.25), ("b", 2, 0.1)))
-    assert list(matching(table, {"task": "b", "module": "q"})) == [1, 2]
-    assert list(matching(table, {"task": "b", "layer": "2"})) == [2]
-    assert list(matching(table, {"module": "q"})) == []
-    assert narrowed(table, {"task": "b"}).rows == table.rows[1:]
-    assert "Only task b" in narrowed(table, {"task": "b"}).note
-    assert narrowed(table, {"task": "z"}) is table
-    assert narrowed(table, {}) is table

@@ -72,7 +72,7 @@ async def test_no_screen_breaks(hostile: Database, size: tuple[int, int]) -> Non
         assert_harmless(app)
         await pilot.press("n")
         screen = await opened(pilot, app)
-        for _ in screen._panes():
+        for _ in screen.panes():
             await pilot.press("down", "right", "y")
             assert_harmless(app)
             await pilot.press("v")

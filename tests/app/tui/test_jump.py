@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from app.tui.app import TauscopeApp
 from app.tui.screens.jump import JumpScreen
+from app.tui.screens.runs import RunsScreen
+from app.tui.widgets.run_list import RunList
 from storage.database import Database
 from tests.app.tui.test_screens import LARGE, assert_inside, opened, until, visible
 
@@ -16,7 +18,7 @@ async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
         await until(pilot, lambda: isinstance(app.screen, JumpScreen))
         jump = app.screen
         assert isinstance(jump, JumpScreen)
-        shown = [pane for pane in screen._panes() if pane.region]
+        shown = [pane for pane in screen.panes() if pane.region]
         assert len(jump.targets) == len(screen.analyses) + 1 + len(shown)
         for letter, target in jump.targets.items():
             assert visible(app)[target.y][target.x + 1] == letter
@@ -41,3 +43,20 @@ async def test_escape_and_other_letters_go_nowhere(filled: Database) -> None:
             await pilot.press(key)
             await until(pilot, lambda: app.screen is screen)
             assert screen.tab == 1
+
+
+async def test_letters_select_runs(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        listing = app.screen.query_one(RunList)
+        await pilot.press("apostrophe")
+        await until(pilot, lambda: isinstance(app.screen, JumpScreen))
+        jump = app.screen
+        assert isinstance(jump, JumpScreen)
+        assert len(jump.targets) == 3
+        for (letter, target), run in zip(jump.targets.items(), listing.runs, strict=True):
+            assert visible(app)[target.y].startswith(f" {letter} ")
+            assert run.name in visible(app)[target.y]
+        await pilot.press(list(jump.targets)[2])
+        await until(pilot, lambda: listing.selected == 2)

@@ -11,7 +11,7 @@ from textual.binding import BindingsMap
 
 from app.config import Config
 from app.tui.app import TauscopeApp
-from app.tui.keys import ACTIONS, Action, Where, actions, bindings, rebind
+from app.tui.keys import ACTIONS, Action, Where, actions, bindings, keymap, rebind
 from app.tui.widgets.bar import keys_line, tabs_line, two_ends
 from core.errors import StudyError
 from storage.database import Database
@@ -75,6 +75,14 @@ def test_every_action_can_be_given_another_key(action: Action) -> None:
         assert told.shown == "ctrl+y"
     finally:
         rebind({})
+
+
+def test_one_setting_is_for_one_run_and_for_two() -> None:
+    both = keymap({"run.measure-1": "ctrl+y", "run.export": "E"})
+    assert both == {"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+y", "run.export": "E"}
+    own = keymap({"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"})
+    assert own == {"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"}
+    assert keymap({}) == {}
 
 
 @pytest.mark.parametrize(

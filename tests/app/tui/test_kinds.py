@@ -12,9 +12,9 @@ from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
+from core.choices import default_choice
 from core.measurement import Unit, UnitResult
 from core.pictures.figures import Column, Scatter, Table
-from core.views import default_choice
 from storage.database import Database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
@@ -70,7 +70,7 @@ async def test_every_kind_opens_inside_the_screen(
             await until(pilot, lambda: up_to_date(screen))
             assert_inside(screen)
             assert screen.pane.figure.spot() is not None
-            beside = sum(bool(pane.region.area) for pane in screen._panes())
+            beside = sum(bool(pane.region.area) for pane in screen.panes())
             assert beside == (1 if size == SMALL else 2)
             await pilot.press("v")
             await until(pilot, lambda: up_to_date(screen))

@@ -77,7 +77,7 @@ async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunS
 
 def drawn(screen: RunScreen) -> bool:
     """Does the tab show what was chosen?"""
-    panes = screen._panes()
+    panes = screen.panes()
     if not panes:
         return screen.run is not None and screen.tab == len(screen.analyses)
     return all(p.drawn is not None and p.drawn.choice == p.choice for p in panes)
@@ -245,12 +245,12 @@ async def test_two_pictures_side_by_side_only_where_there_is_room(
     app = TauscopeApp(filled.url)
     async with app.run_test(size=size) as pilot:
         screen = await opened(pilot, app, "3")
-        count = len(screen._panes())
+        count = len(screen.panes())
         assert count > 1
         together = min(count, size[0] // ROOMY)
 
         def shown() -> int:
-            return sum(bool(pane.region.area) for pane in screen._panes())
+            return sum(bool(pane.region.area) for pane in screen.panes())
 
         await until(pilot, lambda: shown() == together)
         if size == LARGE:

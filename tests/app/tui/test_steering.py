@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.tui import steering
+from core.choices import settled
 from core.measurement import MetricSpec
-from core.views import Catalogue, Choice, View, settled
+from core.views import Catalogue, Choice, View
 
 RANGES = Catalogue(models=("a", "b"), layers=(0, 1), modules=("q", "mlp", "all"))
 HEAT = View(

@@ -12,17 +12,18 @@ import torch
 from safetensors.torch import load_file
 
 from core import registry, runner
+from core.choices import default_choice, present
 from core.errors import Cancelled, StudyError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
 from core.measurement import COORDINATES, Measurement
-from core.pictures.findings import mark_best, of_grid
 from core.pictures.layout import figure
+from core.pictures.score_findings import mark_best, of_grid
 from core.pictures.score_tables import pair_grid
 from core.study import Study
 from core.vectors import sweep as sweeps
 from core.vectors.sweep import hash_parameters
-from core.views import Catalogue, Combination, default_choice, present
+from core.views import Catalogue, Combination
 from tests.conftest import MemorySink
 from tests.core import harness_zoo, zoo
 

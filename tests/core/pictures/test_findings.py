@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.pictures import findings
+from core.pictures import findings, score_findings
 from core.pictures.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 
 
@@ -94,15 +94,15 @@ def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
         names, ("t", "acc", "base", None, None, None), ("t", "acc", "a", 0.3, -0.1, 0.7),
         ("t", "acc", "b", -0.2, -0.3, -0.1), ("u", "bleu", "b", 9.0, None, None),
     )  # fmt: skip
-    assert findings.of_scores(figure) == (
+    assert score_findings.of_scores(figure) == (
         "1 of 3 differences to the base have an interval without 0, the largest -0.2 in acc (b, t)."
     )
-    assert findings.of_scores(_table(names)) == ""
+    assert score_findings.of_scores(_table(names)) == ""
 
 
 def test_of_differences_names_the_furthest() -> None:
     figure = _grid(("a", "b"), ("t", "u"), (_cell(0.1), None), (_cell(-0.4), _cell(None)))
-    said = findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
+    said = score_findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
     assert said == "acc: furthest from the base is b on t (-0.4)."
 
 
@@ -114,7 +114,7 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
         ("a",), ("t", "u", "v", "w"),
         (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
     )  # fmt: skip
-    assert findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
+    assert score_findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
         "Silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops go beyond their "
         "random controls."
     )
@@ -122,7 +122,7 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
 
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
     verdicts = ("beyond its controls", "within its controls", "not tested")
-    said = findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
+    said = score_findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
     assert said.startswith("1 of 2 drops go beyond")
 
 
@@ -134,9 +134,9 @@ def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_sha
         title="", measure="", unit="", across="task", x_name="p", y_name="q", point_name="",
         points=(*points, undefined),
     )  # fmt: skip
-    marked = findings.mark_pareto(figure)
+    marked = score_findings.mark_pareto(figure)
     assert [p.name for p in marked.points if p.mark] == ["x", "y", "w", "v"]
-    assert findings.of_trade(marked) == (
+    assert score_findings.of_trade(marked) == (
         "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q."
     )
 
@@ -172,6 +172,6 @@ def test_tables_say_what_stands_out_in_them() -> None:
     )  # fmt: skip
     assert "layer 1: half of them lie between 1 and 4." in findings.of_spread(spread)
     points = _listing(("normalised",), (1.0,), (0.5,), (None,))
-    assert findings.of_points(points).startswith("1 of 2 scores")
-    for empty in (findings.of_neurons, findings.of_spread, findings.of_points):
+    assert score_findings.of_points(points).startswith("1 of 2 scores")
+    for empty in (findings.of_neurons, findings.of_spread, score_findings.of_points):
         assert empty(_listing(("layer", "normalised"))) == ""

@@ -15,9 +15,10 @@ from app.charts.axes import x_range, y_range
 from app.charts.palette import on
 from app.charts.scales import scale_of
 from app.charts.scatters import picture
+from core.choices import default_choice, options
 from core.pictures.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.pictures.pairing import aligned, beyond, common, difference, merged, minus, places, told
-from core.views import Catalogue, Combination, default_choice, options
+from core.views import Catalogue, Combination
 from tests import pretend
 
 ORDER = "abcdefghij"

@@ -1,0 +1,169 @@
+"""What all screens of pictures share: the rows around them, tabs, and keys that act on one pane.
+
+A screen says what its tabs and its panes are. Knows no run and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+
+from app.tui.keys import Where, actions
+from app.tui.screens.help import Topic, pane_topics
+from app.tui.widgets.bar import Row, keys_line, tabs_line
+from app.tui.widgets.pane import Pane
+from core.views import COORDINATES, Selector
+
+SELECTORS = (*COORDINATES, "against")
+
+
+class TabbedScreen(Screen[None]):
+    """A title, tabs, a body of panes of which keys act on one, and the keys."""
+
+    PLACE: ClassVar[Where]
+    """Where its own keys come from."""
+    AUTO_FOCUS = ""  # a pane is gone to once there is one
+    DEFAULT_CSS = """
+    TabbedScreen > #title { background: $panel; }
+    TabbedScreen > #tabs { background: $surface; }
+    TabbedScreen > #keys { background: $panel; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tab = 0
+
+    # What a screen overrides.
+
+    def body(self) -> Sequence[Widget]:
+        """What stands between the tabs and the keys."""
+        raise NotImplementedError
+
+    def titles(self) -> list[str]:
+        """What the tabs are called, once that is known."""
+        raise NotImplementedError
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane that keys act on."""
+        raise NotImplementedError
+
+    def panes(self) -> Sequence[Pane]:
+        """The panes of this tab, seen or not."""
+        raise NotImplementedError
+
+    async def go(self, tab: int) -> None:
+        """Show a tab."""
+        raise NotImplementedError
+
+    def pick(self, pane: Pane) -> None:
+        """Have keys act on another pane of this tab."""
+        raise NotImplementedError
+
+    def title_line(self, width: int) -> Content:
+        """What stands above the tabs."""
+        raise NotImplementedError
+
+    # Rows
+
+    def compose(self) -> ComposeResult:
+        yield Row(self.title_line, id="title")
+        yield Row(self._tabs, id="tabs")
+        yield from self.body()
+        yield Row(self._keys, id="keys")
+
+    def renew(self) -> None:
+        """Make the words of all rows again."""
+        for row in self.query(Row):
+            row.renew()
+
+    def _tabs(self, width: int) -> Content:
+        titles = self.titles()
+        return tabs_line(titles, self.tab, width) if titles else Content("")
+
+    def _keys(self, width: int) -> Content:
+        shown = [a for a in actions(self.PLACE, "app") if self._shown(a.name)]
+        if self.pane is not None and self.pane.view.kind == "table":
+            order = f"{self.PLACE}.measure-1"
+            shown = [replace(a, label="order") if a.id == order else a for a in shown]
+        return keys_line(shown, width)
+
+    def _shown(self, name: str) -> bool:
+        action, _, rest = name.partition("(")
+        parameters = tuple(s for s in SELECTORS if s in rest)
+        return bool(self.check_action(action, parameters))
+
+    # Help
+
+    def topics(self) -> list[Topic]:
+        """How to read what is shown, for the help."""
+        return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
+
+    def places(self) -> tuple[Where, ...]:
+        """Where the keys of this screen come from."""
+        return (self.PLACE, "figure", "app")
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would do something: keys that can't are not shown either."""
+        pane = self.pane if self.is_mounted else None
+        if action in {"measure", "reading"}:
+            return pane is not None and action in pane.offered()
+        if action == "select":
+            return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
+        return True
+
+    async def action_tab(self, number: int) -> None:
+        """Go to a tab by its number."""
+        if number <= len(self.titles()):
+            await self.go(number - 1)
+
+    async def action_next_tab(self) -> None:
+        """Go to the tab after this one."""
+        await self._turn(1)
+
+    async def action_previous_tab(self) -> None:
+        """Go to the tab before this one."""
+        await self._turn(-1)
+
+    async def _turn(self, by: int) -> None:
+        count = len(self.titles())
+        if count:
+            await self.action_tab((self.tab + by) % count + 1)
+
+    def action_measure(self, by: int) -> None:
+        """Switch the measure."""
+        if self.pane is not None:
+            self.pane.next_measure(by)
+
+    def action_reading(self) -> None:
+        """Switch between raw, chance and excess."""
+        if self.pane is not None:
+            self.pane.next_reading()
+
+    def action_select(self, selector: str, by: int) -> None:
+        """Switch the value of a coordinate."""
+        if self.pane is not None:
+            self.pane.next_value(cast(Selector, selector), by)
+
+    def action_jump(self) -> None:
+        """Put a letter on every tab and picture, and go to the one that is pressed."""
+        from app.tui.screens.jump import Target, jump
+
+        tabs = self.query_one("#tabs", Row)
+        found = [Target(x, tabs.region.y, action) for x, action in tabs.acts()]
+        for at, pane in enumerate(self.panes()):
+            if pane.region:
+                found.append(Target(pane.region.x, pane.region.y, f"screen.pick({at})"))
+        jump(self, found)
+
+    def action_pick(self, number: int) -> None:
+        """Have keys act on a picture of this tab, by its place."""
+        self.pick(self.panes()[number])

@@ -1,0 +1,137 @@
+"""The line in which the filter of a run is written, and below it what may be written or is wrong.
+
+Every line that makes sense acts at once. Knows the language of `core.filters`, and no figure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input
+
+from app.tui.widgets.bar import Row, two_ends
+from core.errors import TauscopeError
+from core.filters import ALL, Filter, Names, completed, ended, offered, read
+
+EXAMPLE = "model:medical layer:10-20 module:q,k"
+
+
+class FilterLine(Vertical):
+    """Hidden until it is opened. Enter keeps the filter, escape ends it, tab completes a name."""
+
+    DEFAULT_CSS = """
+    FilterLine { height: 2; display: none; background: $panel; }
+    FilterLine.-open { display: block; }
+    FilterLine Input { border: none; height: 1; padding: 0 1; background: $panel; }
+    FilterLine Input:focus { border: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "Complete the name", show=False, priority=True),
+        Binding("escape", "clear", "Show all again", show=False, priority=True),
+    ]
+
+    @dataclass
+    class Changed(Message):
+        """Another filter acts from now on."""
+
+        filter: Filter
+
+    class Closed(Message):
+        """The line was left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = ALL
+        self.names = Names()
+        self.trouble = ""
+
+    def compose(self) -> ComposeResult:
+        yield Input(placeholder=EXAMPLE, suggester=_Completing(self))
+        yield Row(self._said, id="said")
+
+    @property
+    def writing(self) -> bool:
+        """Do keys write into it?"""
+        return self.query_one(Input).has_focus
+
+    def open(self, names: Names, acting: Filter) -> None:
+        """Write at the filter that acts, among these names."""
+        self.names, self.filter = names, acting
+        box = self.query_one(Input)
+        box.value = str(acting)
+        self.add_class("-open")
+        box.focus()
+        self._judge(box.value)
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        message.stop()
+        if self.has_class("-open"):
+            self._judge(ended(message.value))
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Leave the line, unless it makes no sense."""
+        message.stop()
+        self._judge(message.value)
+        if not self.trouble:
+            self._close()
+
+    def action_complete(self) -> None:
+        """Complete the last word, as the faint letters behind it say."""
+        box = self.query_one(Input)
+        line = completed(box.value, self.names)
+        if line is not None:
+            box.value = line
+            box.cursor_position = len(line)
+
+    def action_clear(self) -> None:
+        """Show all again, and leave the line."""
+        self.query_one(Input).value = ""
+        self._act(ALL)
+        self._close()
+
+    def _judge(self, line: str) -> None:
+        """Have the line act if it makes sense, else say what is wrong with it."""
+        try:
+            found = read(line, self.names)
+        except TauscopeError as error:
+            self.trouble = f"{error.title} {error.hint}".strip()
+        else:
+            self.trouble = ""
+            self._act(found)
+        self.query_one("#said", Row).renew()
+
+    def _act(self, found: Filter) -> None:
+        if found != self.filter:
+            self.filter = found
+            self.post_message(self.Changed(found))
+
+    def _close(self) -> None:
+        self.trouble = ""
+        self.remove_class("-open")
+        self.post_message(self.Closed())
+
+    def _said(self, width: int) -> Content:
+        if self.trouble:
+            return two_ends([(f" {self.trouble}", "bold $warning")], [], width)
+        line = self.query_one(Input).value
+        offers = "  ".join(offered(line, self.names)) or "a number, or a range like 10-20"
+        ways = "tab completes · enter keeps · esc shows all "
+        return two_ends([(f" {offers}", "$muted")], [(ways, "$muted")], width)
+
+
+class _Completing(Suggester):
+    """Shows how tab would complete the line."""
+
+    def __init__(self, line: FilterLine) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self.line = line
+
+    async def get_suggestion(self, value: str) -> str | None:
+        return completed(value, self.line.names)

@@ -1,0 +1,159 @@
+"""Figures of scores, drops and points in one plain sentence each, and what is marked in them.
+
+Owns the wording of what was found there. Reads figures alone: no measurement, no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from core.pictures.figures import Figure, Grid, Scatter, Table
+from core.pictures.findings import average, numeric
+
+SIGNIFICANT = 0.05
+"""The corrected p value below which a drop counts as beyond its controls."""
+
+
+def of_points(figure: Figure) -> str:
+    """One plain sentence on the table of points: how many of them keep all of a task."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    shares = [dict(zip(names, row, strict=True))["normalised"] for row in figure.rows]
+    known = [share for share in shares if isinstance(share, float)]
+    kept = sum(share >= 1 for share in known)
+    return f"{kept} of {len(known)} scores reach that of the domain's own model." if known else ""
+
+
+def of_scores(figure: Figure) -> str:
+    """One plain sentence on the table of scores: where tuning changed them for certain."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    at = {name: names.index(name) for name in ("task", "metric", "model", "less base")}
+    known = [row for row in figure.rows if isinstance(row[at["less base"]], float)]
+    sure = [row for row in known if _apart_from_zero(row[at["less base"] + 1 :][:2])]
+    if not known:
+        return ""
+    words = f"{len(sure)} of {len(known)} differences to the base have an interval without 0"
+    if sure:
+        most = max(sure, key=lambda row: abs(numeric(row[at["less base"]])))
+        words += (
+            f", the largest {numeric(most[at['less base']]):+.3g} in {most[at['metric']]} "
+            f"({most[at['model']]}, {most[at['task']]})"
+        )
+    return f"{words}."
+
+
+def of_differences(figure: Figure) -> str:
+    """One plain sentence on the heat map of differences to the base."""
+    assert isinstance(figure, Grid)
+    cells = [
+        (cell, model, task)
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        for task, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.value is not None
+    ]
+    if not cells:
+        return ""
+    most = max(cells, key=lambda found: abs(found[0].value or 0.0))
+    return (
+        f"{figure.chosen.get('metric_of', '')}: furthest from the base is {most[1]} on {most[2]} "
+        f"({most[0].value:+.3g})."
+    )
+
+
+def of_drops(figure: Figure) -> str:
+    """One plain sentence on a heat map of drops: how many beat their random controls."""
+    assert isinstance(figure, Grid)
+    cells = [
+        cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
+    ]
+    if not cells:
+        return "No drop can be given here."
+    beyond = [cell for cell in cells if cell.q is not None and cell.q < SIGNIFICANT]
+    drop, chance = average([c.value for c in cells]), average([c.chance for c in cells])
+    random = "" if chance is None else f", random ones {chance:+.3g} %"
+    chosen = figure.chosen.get("setting", "them")
+    return (
+        f"Silencing {chosen} costs {drop:+.3g} % in the mean{random}; "
+        f"{len(beyond)} of {len(cells)} drops go beyond their random controls."
+    )
+
+
+def of_drop_table(figure: Figure) -> str:
+    """One plain sentence on all drops of a run."""
+    assert isinstance(figure, Table)
+    verdicts = [row[-1] for row in figure.rows if row[-1] != "not tested"]
+    beyond = sum(verdict == "beyond its controls" for verdict in verdicts)
+    if not verdicts:
+        return ""
+    return (
+        f"{beyond} of {len(verdicts)} drops go beyond random neurons of the same layers, after "
+        "correction for their number."
+    )
+
+
+def mark_pareto(figure: Scatter) -> Scatter:
+    """The figure with its Pareto front marked: the points that no other one beats in both."""
+    known = [p.place for p in figure.points if p.place is not None]
+    points = tuple(
+        replace(p, x=replace(p.x, mark=True), y=replace(p.y, mark=True))
+        if p.place is not None and not any(_beats(other, p.place) for other in known)
+        else p
+        for p in figure.points
+    )
+    return replace(figure, points=points)
+
+
+def of_trade(figure: Figure) -> str:
+    """One plain sentence on what the points keep of two domains: the best by the lesser of both."""
+    assert isinstance(figure, Scatter)
+    known = [(point, place) for point in figure.points if (place := point.place) is not None]
+    if not known:
+        return ""
+    best, (x, y) = max(known, key=lambda found: min(found[1]))
+    return (
+        f"By the lesser of its two shares the best point is {best.name}: {x:.2f} of "
+        f"{figure.x_name} and {y:.2f} of {figure.y_name}."
+    )
+
+
+def mark_best(figure: Grid) -> Grid:
+    """The figure with its highest value marked."""
+    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
+    best = max(known, default=None)
+    cells = tuple(
+        tuple(
+            cell if cell is None or best is None else replace(cell, mark=cell.value == best)
+            for cell in row
+        )
+        for row in figure.cells
+    )
+    return replace(figure, cells=cells)
+
+
+def of_grid(figure: Figure) -> str:
+    """One plain sentence on a grid of coefficients: where its best value lies."""
+    assert isinstance(figure, Grid)
+    best = [
+        (cell, down, across)
+        for down, row in zip(figure.rows, figure.cells, strict=True)
+        for across, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.mark
+    ]
+    if not best:
+        return ""
+    cell, down, across = best[0]
+    return (
+        f"{figure.chosen.get('task', '')}: best with {figure.row_name} {down} and "
+        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
+    )
+
+
+def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
+    return other != place and other[0] >= place[0] and other[1] >= place[1]
+
+
+def _apart_from_zero(bounds: Sequence[object]) -> bool:
+    low, high = bounds
+    return isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)

@@ -1,0 +1,233 @@
+"""The filter of a run, written in its line, seen in the title, and honoured by all figures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from app.export.single import Request, serve
+from app.figures import names_in
+from app.tui import standing
+from app.tui.app import TauscopeApp
+from app.tui.memory import recall
+from app.tui.screens.run import RunScreen
+from app.tui.screens.taking import _shown
+from app.tui.widgets.filter_line import FilterLine
+from core.filters import Filter
+from core.pictures.figures import Grid, Lines
+from core.views import GROUPS, Choice
+from storage.database import Database
+from storage.runs import list_runs
+from tests import pretend
+from tests.app.test_comparing import keep
+from tests.app.tui.conftest import LAYERS, MODELS, MODULES
+from tests.app.tui.test_memory import app_of
+from tests.app.tui.test_screens import (
+    LARGE,
+    SMALL,
+    assert_inside,
+    opened,
+    readout,
+    until,
+    visible,
+    words,
+)
+
+KEYS = {":": "colon", ",": "comma", "-": "minus", " ": "space"}
+
+
+def typed(line: str) -> list[str]:
+    return [KEYS.get(letter, letter) for letter in line]
+
+
+def drawn(screen: RunScreen) -> bool:
+    """Does the tab show what was chosen, of what the filter takes?"""
+    panes = screen.panes()
+    return bool(panes) and all(
+        p.drawn is not None and p.drawn.choice == p.choice and p.is_of(screen.feed.filter)
+        for p in panes
+    )
+
+
+async def filtered(pilot: Pilot[str | None], app: TauscopeApp, line: str) -> RunScreen:
+    """The newest run under a filter."""
+    screen = await opened(pilot, app)
+    await pilot.press("slash", *typed(line), "enter")
+    await until(pilot, lambda: drawn(screen))
+    return screen
+
+
+def figure(screen: RunScreen) -> Lines | Grid:
+    assert screen.pane is not None
+    assert screen.pane.drawn is not None
+    made = screen.pane.drawn.figure
+    assert isinstance(made, Lines | Grid)
+    return made
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_all_figures_keep_to_the_filter(filled: Database, size: tuple[int, int]) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await filtered(pilot, app, "model:medical,maths layer:3-5 module:q,k,mlp")
+        assert_inside(screen)
+        chip = "2 models, 9 layers, 8 modules hidden"
+        hidden = screen.feed.filter.hidden(screen.names)
+        assert hidden == {"model": 2, "layer": LAYERS - 3, "module": 8}
+        assert (chip if size == LARGE else f" {sum(hidden.values())} hidden ") in visible(app)[0]
+        lines = figure(screen)
+        assert isinstance(lines, Lines)
+        assert [panel.title for panel in lines.panels] == ["mlp"]
+        assert [s.name for s in lines.panels[0].series] == ["medical", "maths"]
+        assert {s.xs for s in lines.panels[0].series} == {(3, 4, 5)}
+        await pilot.press("v")
+        await until(pilot, lambda: drawn(screen))
+        grid = figure(screen)
+        assert isinstance(grid, Grid)
+        assert grid.rows == ("3", "4", "5")
+        assert grid.columns == ("q", "k", "mlp")
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: drawn(screen))
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: drawn(screen) and figure(screen).chosen["model"] == "medical")
+        await pilot.press("2")
+        await until(pilot, lambda: drawn(screen))
+        matrix = figure(screen)
+        assert isinstance(matrix, Grid)
+        assert matrix.rows == matrix.columns == ("medical", "maths")
+        assert matrix.chosen["module"] in ("q", "k", "mlp")
+        assert_inside(screen)
+
+
+async def test_a_line_acts_while_it_is_written_and_says_what_is_wrong(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("slash")
+        assert "model:  layer:  module:  instruct" in words(app)
+        await pilot.press(*typed("mod"))
+        assert not screen.feed.filter, "a field is being written"
+        await pilot.press("tab", *typed("med"))
+        assert screen.query_one(Input).value == "model:med"
+        await until(pilot, lambda: screen.feed.filter == Filter(models=("medical",)))
+        await pilot.press("x")
+        await until(
+            pilot, lambda: "No model is called 'medx'. Did you mean 'medical'?" in words(app)
+        )
+        await pilot.press("enter")
+        assert screen.query_one(FilterLine).writing, "nonsense is not left"
+        assert screen.feed.filter == Filter(models=("medical",))
+        assert_inside(screen)
+        await pilot.press("backspace", "tab", "enter")
+        await until(pilot, lambda: drawn(screen))
+        assert not screen.query_one(FilterLine).writing
+        assert "3 models hidden" in visible(app)[0]
+        await pilot.press("tab")
+        assert screen.tab == 1, "and tab is the next tab again"
+        await pilot.press("slash")
+        assert screen.query_one(Input).value == "model:medical"
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.feed.filter and drawn(screen))
+        assert "hidden" not in words(app)
+        assert app.screen is screen, "escape has only ended the filter"
+
+
+async def test_where_nothing_passes_that_is_said(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await filtered(pilot, app, "q")
+        await until(pilot, lambda: "Nothing passes the filter here" in words(app))
+        assert "No tuned model" not in words(app), "nothing is found in what is hidden"
+        await pilot.press("v")
+        await until(pilot, lambda: drawn(screen) and figure(screen).columns == ("q",))
+
+
+async def test_the_cursor_stays_on_its_layer_and_is_shared(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "v", *["down"] * 5, "right")
+        assert "layer 5  module k" in readout(screen)
+        await pilot.press("slash", *typed("layer:4-8"), "enter")
+        await until(pilot, lambda: drawn(screen) and len(figure(screen).rows) == 5)
+        assert "layer 5  module k" in readout(screen)
+        await pilot.press("3")
+        await until(pilot, lambda: drawn(screen) and "layer 5" in readout(screen))
+        await pilot.press("slash", "escape")
+        await until(pilot, lambda: drawn(screen) and len(figure(screen).rows) == LAYERS)
+        assert "layer 5" in readout(screen)
+
+
+async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Database) -> None:
+    app = app_of(filled)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await filtered(pilot, app, "medical layer:2-")
+        screen._reread()
+        await until(pilot, lambda: drawn(screen))
+        assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
+        await pilot.press("q")
+    kept = recall(app.remembered).place
+    assert kept is not None
+    assert kept.filter == "model:medical layer:2-"
+    app = app_of(filled)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        await until(pilot, lambda: "hidden" in visible(app)[0])
+        assert screen.feed.filter == Filter(models=("medical",), layers=((2, 10**8),))
+        assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
+
+
+async def test_copies_and_files_hold_what_is_seen(filled: Database, tmp_path: Path) -> None:
+    app = TauscopeApp(filled.url)
+    copied: list[str] = []
+    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await filtered(pilot, app, "medical layer:3-5 module:q,k")
+        await pilot.press("v", "Y", "c")
+        await until(pilot, lambda: bool(copied))
+        wanted = _shown(screen.pane, screen.feed.filter)
+    assert copied[0].splitlines()[0] == "layer \\ module,q,k"
+    assert [row.split(",")[0] for row in copied[0].splitlines()[1:]] == ["3", "4", "5"]
+    run = list_runs(filled)[0].id
+    path = serve(Request(db=filled.url, run=run, format="csv", folder=str(tmp_path), **wanted))
+    assert path.read_text() == copied[0]
+    assert "model-medical-layer-3-5-module-q-k" in path.name
+
+
+def test_a_table_that_was_narrowed_is_written_so(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a table that was opened from one value of another picture only what is seen of it."""
+    pretend.register(monkeypatch)
+    choice = asdict(Choice(measure="neurons", model="maths", order="by layer"))
+    wanted = Request(
+        db=db.url, run=keep(db, "one", pretend.rows()), format="csv", folder=str(tmp_path),
+        analysis=pretend.NAME, view="neurons", choice=choice, filter="layer:2-4",
+        rows={"neuron": "7", "layer": "3"},
+    )  # fmt: skip
+    head, *rows = serve(wanted).read_text().splitlines()
+    assert head == "layer,neuron,score,token"
+    assert [row.split(",")[:2] for row in rows] == [["3", "7"]]
+    whole = serve(replace(wanted, rows={})).read_text().splitlines()[1:]
+    assert {row.split(",")[0] for row in whole} == {"2", "3", "4"}
+
+
+def test_all_of_a_run_may_be_filtered(filled: Database) -> None:
+    names = names_in(filled, list_runs(filled)[0])
+    assert names.models == MODELS
+    assert names.layers == tuple(range(LAYERS))
+    assert names.modules == (*MODULES, *GROUPS)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_chip_fits_beside_the_name_and_the_state(filled: Database, width: int) -> None:
+    for run in list_runs(filled):
+        many = {"model": 7, "layer": 69, "module": 10}
+        line = standing.title(run, "", width, "", many).plain
+        assert len(line) <= width
+        assert run.name in line
+        assert "69 layers" in line or " 86 hidden " in line
+    assert " nothing hidden " in standing.title(list_runs(filled)[0], "", 160, "", {}).plain

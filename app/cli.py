@@ -436,6 +436,33 @@ def gc(
 
 
 @cli.command()
+def models(
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option("--folder", metavar="DIR", help="Look there too; may be given again."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the models on this machine, families together: of the Hugging Face cache and folders."""
+    from app import config, library
+    from app.narration import say
+    from app.printing import print_json, print_models
+    from app.shelves import Search
+
+    search = Search()
+    folders = [*config.read().folders, *(folder or [])]
+    found = tuple(library.appraised(search, [Path(each) for each in folders]))
+    for note in search.notes:
+        say(note)
+    if json:
+        print_json([library.data(entry) for entry in library.arrange(found)])
+    elif found:
+        print_models(library.tree(found))
+    else:
+        say(library.advice(folders))
+
+
+@cli.command()
 def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
     """Say what tauscope finds here: versions, devices, terminal, settings, database."""
     from app.doctor import examine

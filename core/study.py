@@ -84,7 +84,7 @@ class Models(_Part):
         examples=["Qwen/Qwen2.5-7B"],
     )
     trust_remote_code: bool = Field(
-        default=False, description="Let a model's own Python code run. Only for code you trust."
+        default=False, description="Let Python code of the model's own run: only if you trust it."
     )
 
     @field_validator("base", mode="before")
@@ -126,7 +126,7 @@ class Probe(_Part):
 
     file: str | None = Field(
         default=None,
-        description='.jsonl with a "text" in each line, or .txt, a document a line.',
+        description='.jsonl with "text" in each line, or .txt, a text a line.',
         examples=["abstracts.jsonl"],
     )
     builtin: Literal["code", "general", "maths", "medical"] | None = Field(
@@ -140,7 +140,7 @@ class Probe(_Part):
     documents: int = Field(default=500, ge=1, description="How many of the texts, at most.")
     max_tokens: int = Field(default=1024, ge=1, description="Each text is cut to that many tokens.")
     token: Literal["mean", "last"] = Field(
-        default="mean", description="A text's activation: the mean over its tokens, or the last."
+        default="mean", description="What stands for a text: the mean over tokens, or the last."
     )
 
     @model_validator(mode="after")
@@ -169,7 +169,7 @@ class Evaluation(_Part):
     )
     reference: dict[str, str] = Field(
         default={},
-        description="Domain = its tuned model, where the two are called differently.",
+        description="Domain = its tuned model, where their names differ.",
         examples=[{"general": "instruct"}],
     )
     fewshot: int | None = Field(
@@ -188,10 +188,10 @@ class Run(_Part):
     """Where and in what precision it is computed."""
 
     device: str = Field(
-        default="auto", description="auto, cpu, cuda, cuda:1 or mps; auto spreads over all GPUs."
+        default="auto", description="auto, cpu, cuda, cuda:1 or mps; auto: over all GPUs."
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
-        default="auto", description="Precision of the models that run; auto: as they are on disk."
+        default="auto", description="Precision of the models that run; auto: as on disk."
     )
     max_memory: dict[str, str] | None = Field(
         default=None,

@@ -188,10 +188,10 @@ class Form(VerticalScroll, can_focus=True):
 
     async def fill(self, items: Sequence[Item], select: str | None = None) -> None:
         """Show these items, with the same one selected if it is there, or that of `select`."""
+        before, keys = [item.key for item in self.items], [item.key for item in items]
         held = select or (self.current.key if self.current else None)
-        same = [i.key for i in items] == [i.key for i in self.items]
+        same = before == keys
         self.items = tuple(items)
-        keys = [item.key for item in items]
         self.at = keys.index(held) if held in keys else min(self.at, max(0, len(items) - 1))
         if not same:
             self.editing = None

@@ -47,7 +47,7 @@ def test_a_path_that_no_file_system_knows_is_kept(tmp_path: Path, path: str) -> 
 
 
 def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="models.base.path: no path holds a NUL"):
+    with pytest.raises(StudyError, match=r"models.base.path: no path holds a NUL"):
         _read(tmp_path, WHOLE.replace("org/base", "org\\u0000base"))
 
 

@@ -36,7 +36,7 @@ def line(item: Item, width: int, *, selected: bool, typing: bool = False) -> Con
         name = name.stylize("bold" if selected else "$muted")
     held = Content("") if typing else _held(item, width - left - 1, selected=selected)
     gap = "" if item.options else " "
-    return Content("").join((mark, name, Content(gap), held))
+    return Content("").join((mark, name, Content(gap), held)).truncate(width, ellipsis=True)
 
 
 def _label(item: Item, width: int) -> Content:

@@ -4,6 +4,10 @@ cli.py          the commands, their options and exit codes
 worker.py       one run in its own process
 jobs.py         detached workers: ready, start
 merging.py      a merge asked for in the terminal
+library.py      which models are on this machine, families together
+shelves.py      where models lie: the Hugging Face cache, the user's folders
+appraisal.py    what the files of one model say of it
+parentage.py    where they say that it comes from
 watch.py        following a run until it ends
 ready.py        the study files that come with the program
 preflight.py    what a run will take, for people and as JSON

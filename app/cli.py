@@ -175,6 +175,42 @@ def plan(
 
 
 @cli.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
+    base: Annotated[str, typer.Option("--base", metavar="MODEL", help="A folder or a hub id.")],
+    tuned: Annotated[
+        list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="May be given again.")
+    ],
+    probe: Annotated[
+        str, typer.Option("--probe", metavar="TEXTS", help="A built-in set, a file or task:NAME.")
+    ] = "",
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="DOMAIN=A,B", help="A domain's tasks; again for others."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as run.dtype."),
+    ] = None,
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over a file.")] = False,
+) -> None:
+    """Write a study file, with hints at all that it may say. Its path is printed."""
+    from app import answers, studyfile
+
+    draft = answers.draft(
+        base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
+    )
+    if str(file) == "-":
+        print(studyfile.written(draft), end="")
+        return
+    if file.exists() and not yes:
+        _ask(f"{file} is there already. Write over it?")
+    studyfile.save(draft, file)
+    print(plain(str(file)))
+
+
+@cli.command()
 def inspect(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="BASE", help="A folder or a hub id.")],
@@ -448,6 +484,33 @@ def gc(
 
 
 @cli.command()
+def models(
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option("--folder", metavar="DIR", help="Look there too; may be given again."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the models on this machine, families together: of the Hugging Face cache and folders."""
+    from app import config, library
+    from app.narration import say
+    from app.printing import print_json, print_models
+    from app.shelves import Search
+
+    search = Search()
+    folders = [*map(Path, config.read().folders), *(folder or [])]
+    found = tuple(library.appraised(search, folders))
+    for note in search.notes:
+        say(note)
+    if json:
+        print_json([library.data(entry) for entry in library.arrange(found)])
+    elif found:
+        print_models(library.tree(found))
+    else:
+        say(library.advice(folders))
+
+
+@cli.command()
 def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
     """Say what tauscope finds here: versions, devices, terminal, settings, database."""
     from app.doctor import examine
@@ -567,3 +630,7 @@ def _family(folder: Path | None) -> DemoFamily:
         return build(
             folder, progress=lambda stage, done, total: narrator.progress(done, total, 0, stage)
         )
+
+
+if __name__ == "__main__":
+    main()

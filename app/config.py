@@ -1,4 +1,4 @@
-"""The user's own settings: the theme, and other keys.
+"""The user's own settings: the theme, other keys, and folders to look for models in.
 
 Owns the file and what is wrong with it. Knows no action and no widget: `check_keys` is told which
 ids there are.
@@ -19,12 +19,13 @@ from core.errors import StudyError, did_you_mean
 
 class Config(BaseModel):
     """What the file may hold; all of it may be absent. `keys`: the keys of actions, by their id,
-    several apart by commas."""
+    several apart by commas. `folders`: absolute once read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     theme: Literal["dark", "light"] = "dark"
     keys: dict[str, str] = Field(default_factory=dict)
+    folders: list[str] = Field(default_factory=list)
 
 
 def path() -> Path:
@@ -35,7 +36,8 @@ def path() -> Path:
 def read(file: Path | None = None) -> Config:
     """The settings in the user's file, or the defaults where there is none.
 
-    Raises StudyError naming the file, the key and the nearest one that there is.
+    Folders in it are relative to its own, and `~` is a home. Raises StudyError naming the file,
+    the key and the nearest one that there is.
     """
     file = file or path()
     try:
@@ -47,9 +49,10 @@ def read(file: Path | None = None) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{file} is no valid TOML: {error}.") from None
     try:
-        return Config(**data)
+        found = Config(**data)
     except ValidationError as error:
         raise _wrong(file, error) from None
+    return found.model_copy(update={"folders": [_absolute(f, file) for f in found.folders]})
 
 
 def check_keys(config: Config, known: Collection[str], file: Path | None = None) -> None:
@@ -65,6 +68,13 @@ def check_keys(config: Config, known: Collection[str], file: Path | None = None)
                 f"{file or path()}: the keys of '{action}' are empty.",
                 hint='Write for example "x", "ctrl+x" or "x,left".',
             )
+
+
+def _absolute(folder: str, file: Path) -> str:
+    try:
+        return str(file.absolute().parent / Path(folder).expanduser())
+    except RuntimeError:
+        raise StudyError(f"{file}: folders: there is no home folder for {folder}.") from None
 
 
 def _wrong(file: Path, error: ValidationError) -> StudyError:

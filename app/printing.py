@@ -16,6 +16,7 @@ from app.text import plain
 from core.filters import ALL, FIELDS, Filter
 
 if TYPE_CHECKING:
+    from app.library import Branch
     from core.registry import Analysis
     from storage.database import Database
     from storage.runs import RunSummary
@@ -96,6 +97,21 @@ def print_runs(found: Sequence[RunSummary]) -> None:
             for run in found
         ],
     )  # fmt: skip
+
+
+def print_models(branches: Sequence[Branch]) -> None:
+    """The tree of lineage, a line a model; why one can't be read, last."""
+    print_table(
+        ("model", "kind", "size", "parameters", "dtype", "architecture", "trouble"),
+        [
+            (
+                "  " * branch.depth + wording.model_name(branch.name),
+                *(wording.model_facts(branch.entry) if branch.entry else [""] * 5),
+                (branch.entry.trouble or "") if branch.entry else "not on this machine",
+            )
+            for branch in branches
+        ],
+    )
 
 
 def print_run(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from app.appraisal import Entry
     from app.gauge import Reading
     from storage.runs import RunSummary
 
@@ -93,6 +95,23 @@ def count(number: int) -> str:
             return f"{left:.0f}" if not unit else f"{left:.1f}{unit}"
         left /= 1000
     return f"{left:.1f} B"
+
+
+def model_name(name: str) -> str:
+    """A model's name, with `~` for the home that a path begins with."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - a path that no home is known for stays whole
+    return f"~{name[len(home) :]}" if name.startswith(home + os.sep) else name
+
+
+def model_facts(entry: Entry) -> tuple[str, str, str, str, str]:
+    """Kind, size, parameters, dtype and architecture of a model; empty where unknown."""
+    return (
+        entry.kind,
+        size(entry.size) if entry.size is not None else "",
+        count(entry.parameters) if entry.parameters is not None else "",
+        entry.dtype,
+        entry.architecture,
+    )
 
 
 def load(reading: Reading | None) -> str:

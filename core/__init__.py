@@ -12,6 +12,7 @@ session.py       a loaded model in the hands of analyses
 runner.py        study to units to sink: progress, cancel, resume
 preflight.py     what a run will take before it starts
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
+headers.py       what files say before a tensor is read (imports no torch)
 adapter.py       LoRA adapters laid over a checkpoint
 naming.py        what each architecture calls its tensors (data)
 architecture.py  tensors as pieces of one vocabulary; how fused ones are cut

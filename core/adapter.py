@@ -23,19 +23,12 @@ from core.checkpoint import (
     TensorInfo,
     _Safetensors,
     load_tensors_only,
-    read_json,
     stable_config,
 )
 from core.errors import CheckpointError
+from core.headers import ADAPTER, read_json, refuse_other_adapters
 
-CONFIG = "adapter_config.json"
-_UNPLAIN = (
-    "use_dora", "target_parameters", "trainable_token_indices", "arrow_config",
-    "layer_replication", "alora_invocation_tokens",
-)  # fmt: skip
 _HEADS = ("lm_head.weight", "embed_out.weight")
-_CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
-"""Ways to initialise that subtract something from the base's own weights, which are not saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +50,8 @@ class Adapter:
         self.where = str(folder)
         self.over = over
         self.config: Mapping[str, Any] = over.config
-        self.settings = read_json(folder / CONFIG)
-        _refuse_other_kinds(folder, self.settings)
+        self.settings = read_json(folder / ADAPTER)
+        refuse_other_adapters(folder, self.settings)
         stored = _stored(folder)
         try:
             self.updates, self.replaced = _updates(folder, self.settings, stored, over)
@@ -104,25 +97,7 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Does this directory hold an adapter and not a whole model?"""
-    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
-
-
-def _refuse_other_kinds(folder: Path, settings: Mapping[str, Any]) -> None:
-    kind = str(settings.get("peft_type", "")).upper()
-    if kind != "LORA":
-        raise CheckpointError(
-            f"{folder} holds an adapter of kind {kind or 'unknown'}; only LoRA is read.",
-            hint="Merge it into its base model with PEFT and save that.",
-        )
-    initial = str(settings.get("init_lora_weights", "")).lower()
-    unplain = [key for key in _UNPLAIN if settings.get(key)]
-    unplain += ["init_lora_weights"] * initial.startswith(_CHANGES_THE_BASE)
-    for key in unplain:
-        if key:
-            raise CheckpointError(
-                f"{folder / CONFIG} uses '{key}', which can't be read as a plain LoRA.",
-                hint="Merge it into its base model with PEFT and save that.",
-            )
+    return (folder / ADAPTER).is_file() and not (folder / "config.json").is_file()
 
 
 def _stored(folder: Path) -> dict[str, Tensor]:

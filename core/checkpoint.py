@@ -22,6 +22,13 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
+from core.headers import (
+    read_header,
+    read_json,
+    refuse_quantised,
+    refuse_quantised_tensors,
+    weight_files,
+)
 
 DTYPES = {
     "F64": torch.float64,
@@ -127,63 +134,16 @@ def _snapshot(repository: str, revision: str | None) -> Path:
     return folder
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises CheckpointError naming the file."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}.") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object.")
-    return value
-
-
 def open_directory(folder: Path) -> Checkpoint:
     """The checkpoint in a directory that holds a model's own weights (no adapter).
 
     Raises CheckpointError on missing, truncated, quantised or unreadable files.
     """
-    try:
-        present = {p.name for p in folder.iterdir()}
-    except OSError as error:
-        raise CheckpointError(f"{folder} can't be read: {error.strerror}.") from None
     config = read_json(folder / "config.json")
-    if config.get("quantization_config"):
-        raise CheckpointError(
-            f"{folder} is quantised: its stored numbers are no weights to subtract.",
-            hint="Use the unquantised checkpoint.",
-        )
-    if "model.safetensors.index.json" in present:
-        return _Safetensors(str(folder), config, _shards(folder, "model.safetensors.index.json"))
-    if "model.safetensors" in present:
-        return _Safetensors(str(folder), config, [folder / "model.safetensors"])
-    if "pytorch_model.bin.index.json" in present:
-        return _Pickled(str(folder), config, _shards(folder, "pytorch_model.bin.index.json"))
-    if "pytorch_model.bin" in present:
-        return _Pickled(str(folder), config, [folder / "pytorch_model.bin"])
-    raise CheckpointError(
-        f"{folder} holds no weights.",
-        hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
-    )
-
-
-def _shards(folder: Path, index: str) -> list[Path]:
-    weight_map = read_json(folder / index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{folder / index} has no weight_map.")
-    names = list(weight_map.values())
-    if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
-        raise CheckpointError(f"{folder / index} names shards that are no files beside it.")
-    files = [folder / name for name in sorted(set(names))]
-    for file in files:
-        if not file.is_file():
-            raise CheckpointError(
-                f"{folder / index} names the shard {file.name}, which is missing.",
-                hint="Download or copy the checkpoint again.",
-            )
-    return files
+    refuse_quantised(folder, config)
+    form, files = weight_files(folder)
+    kind = _Safetensors if form == "safetensors" else _Pickled
+    return kind(str(folder), config, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,32 +152,9 @@ class _Span:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
-
-
 def _close(descriptors: Mapping[Path, int]) -> None:
     for descriptor in descriptors.values():
         os.close(descriptor)
-
-
-def _entry(entry: Any) -> _Entry | None:
-    """A tensor's entry in a safetensors header; None when it is malformed or contradicts itself."""
-    try:
-        dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        numbers = [*shape, start, stop]
-    except (TypeError, KeyError, ValueError):
-        return None
-    if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in numbers):
-        return None
-    info = TensorInfo(DTYPES.get(dtype), tuple(shape))
-    if start > stop or (info.dtype is not None and info.nbytes != stop - start):
-        return None
-    return _Entry(dtype, tuple(shape), start, stop)
 
 
 class _Safetensors:
@@ -234,37 +171,17 @@ class _Safetensors:
         self._lock = threading.Lock()
         tensors: dict[str, TensorInfo] = {}
         for file in files:
-            self._read_header(file, tensors)
+            self._take(file, tensors)
         self.tensors = tensors
 
-    def _read_header(self, file: Path, tensors: dict[str, TensorInfo]) -> None:
-        damaged = CheckpointError(
-            f"{file} is truncated or damaged.", hint="Download or copy the checkpoint again."
-        )
-        try:
-            size = file.stat().st_size
-            with file.open("rb") as stream:
-                length = int.from_bytes(stream.read(8), "little")
-                if not 2 <= length <= size - 8:
-                    raise damaged
-                header = json.loads(stream.read(length))
-        except OSError as error:
-            raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
-        except ValueError:
-            raise damaged from None
-        if not isinstance(header, dict):
-            raise damaged
-        end = 0
-        entries = {n: _entry(e) for n, e in header.items() if n != "__metadata__"}
-        for name, entry in sorted(entries.items(), key=lambda e: e[1].start if e[1] else 0):
-            if entry is None or entry.start < end or 8 + length + entry.stop > size:
-                raise damaged
-            end = entry.stop
+    def _take(self, file: Path, tensors: dict[str, TensorInfo]) -> None:
+        held = read_header(file)
+        refuse_quantised_tensors(file, held)
+        for name, stored in held.items():
             if name in tensors:
                 raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
-            _refuse_quantised(file, name, entry.dtype)
-            tensors[name] = TensorInfo(DTYPES.get(entry.dtype), entry.shape)
-            self._spans[name] = _Span(file, 8 + length + entry.start)
+            tensors[name] = TensorInfo(DTYPES.get(stored.dtype), stored.shape)
+            self._spans[name] = _Span(file, stored.start)
 
     def _descriptor(self, file: Path) -> int:
         with self._lock:
@@ -354,13 +271,6 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
     if not plain:
         raise CheckpointError(f"{file} is no flat collection of plain, named tensors.")
     return {name: t.detach() for name, t in stored.items()}
-
-
-def _refuse_quantised(file: Path, name: str, dtype: str) -> None:
-    if dtype.startswith("F8") or name.endswith((".qweight", ".weight_scale_inv", ".SCB")):
-        raise CheckpointError(
-            f"{file} is quantised (tensor {name}, {dtype}).", hint="Use the unquantised checkpoint."
-        )
 
 
 def stable_config(config: Mapping[str, Any]) -> str:

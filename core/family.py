@@ -19,6 +19,7 @@ from core.adapter import Adapter, is_adapter
 from core.architecture import Anatomy, Piece
 from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, FamilyError
+from core.headers import ADAPTER, read_json
 from core.measurement import content_key
 from core.study import Model, Models
 
@@ -140,7 +141,7 @@ def _open(model: Model, over: Checkpoint | None) -> tuple[Path, Checkpoint]:
     if not is_adapter(folder):
         return folder, checkpoint.open_directory(folder)
     if over is None:
-        named = str(checkpoint.read_json(folder / "adapter_config.json").get(
+        named = str(read_json(folder / ADAPTER).get(
             "base_model_name_or_path") or "")  # fmt: skip
         if not named:
             raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
@@ -297,7 +298,7 @@ def _dtypes(opened: Checkpoint) -> str:
 def _vocabulary(folder: Path) -> Any:
     """What a fast tokeniser's file says of its vocabulary; None when there is none."""
     try:
-        return checkpoint.read_json(folder / "tokenizer.json").get("model", {}).get("vocab")
+        return read_json(folder / "tokenizer.json").get("model", {}).get("vocab")
     except CheckpointError:
         return None
 

@@ -84,8 +84,9 @@ def within_chance(cell: Cell) -> bool:
     if cell.value is None or cell.chance is None:
         return False
     if not cell.chance_sd:
-        bounded = cell.low is not None and cell.high is not None
-        return bounded and cell.low <= cell.chance <= cell.high
+        if cell.low is None or cell.high is None:
+            return False
+        return cell.low <= cell.chance <= cell.high
     return abs(cell.value - cell.chance) < SPREADS * cell.chance_sd
 
 

@@ -25,6 +25,7 @@ HEADINGS: dict[Where, str] = {
     "runs": "Runs",
     "run": "This run",
     "compare": "Comparing two runs",
+    "builder": "A new study",
     "figure": "In a figure",
     "app": "Everywhere",
 }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from textual.containers import Horizontal
 from textual.content import Content
@@ -19,7 +18,7 @@ from app.gauge import Gauge
 from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import bindings
-from app.tui.memory import Memory, Place
+from app.tui.memory import Memory, Place, Remembering
 from app.tui.screens.control import ask_to_cancel, resume
 from app.tui.screens.tabbed import TabbedScreen
 from app.tui.screens.taking import ask_to_copy, ask_to_write
@@ -38,15 +37,6 @@ ROOMY = 75
 
 SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """An application that keeps where its screens stood."""
-
-    memory: Memory
-
-    def remember(self, memory: Memory) -> None: ...
 
 
 class RunScreen(TabbedScreen):

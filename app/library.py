@@ -6,6 +6,7 @@ app.appraisal. Never asks the network.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def _over(entry: Entry, here: dict[str, Entry]) -> str | None:
 
 def _names(entry: Entry) -> set[str]:
     """By what others may call it."""
-    return {_key(entry.name), _key(str(entry.path))}
+    return {_key(entry.name), _key(str(entry.path)), _key(os.path.realpath(entry.path))}
 
 
 def _key(name: str) -> str:

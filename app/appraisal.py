@@ -47,7 +47,8 @@ class Entry:
     its files (in a cache: of one snapshot). `size`: bytes of those files; `parameters`: elements
     of its floating-point tensors, unknown for `.bin` files and packed quantised weights; `dtype`:
     of most elements first. `parents`: what it says that it was made from, and `relation` how;
-    `stated`: where it says so. `trouble`: why it can't be read.
+    `stated`: where it says so. `revisions`: the snapshots in a cache, that of `path` first.
+    `trouble`: why it can't be read.
     """
 
     name: str
@@ -65,7 +66,6 @@ class Entry:
     rank: int | None = None
     relation: str = ""
     stated: str = ""
-    revision: str = ""
     revisions: tuple[str, ...] = ()
 
 
@@ -83,9 +83,7 @@ def holds_model(files: set[str]) -> bool:
     return "config.json" in files and any(name.endswith(weights) for name in files)
 
 
-def appraise(
-    folder: Path, name: str, *, revision: str = "", revisions: tuple[str, ...] = ()
-) -> Entry:
+def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
     """What the files in a folder that holds a model say of it. Never raises on what they hold."""
     troubles: list[str] = []
     with _noting(troubles, folder):
@@ -99,7 +97,6 @@ def appraise(
             kind="adapter" if adapter else "model",
             size=size,
             trouble=troubles[0] if troubles else None,
-            revision=revision,
             revisions=revisions,
             parents=origin.parents,
             relation=origin.relation,

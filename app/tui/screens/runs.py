@@ -151,7 +151,7 @@ class RunsScreen(Screen[None]):
         listing.fill(found)
         self.query_one("#title", Row).renew()
 
-    def on_run_list_changed(self) -> None:
+    def on_listing_changed(self) -> None:
         words = self._detail()
         if not self._shown.is_same(words):
             self._shown = words
@@ -159,7 +159,7 @@ class RunsScreen(Screen[None]):
         self.query_one("#detail").display = self.query_one(RunList).current is not None
         self.query_one("#keys", Row).renew()
 
-    def on_run_list_opened(self) -> None:
+    def on_listing_opened(self) -> None:
         self.action_open()
 
     def on_input_changed(self) -> None:
@@ -189,8 +189,7 @@ class RunsScreen(Screen[None]):
 
     def action_page(self, way: int) -> None:
         """Select a run a page away."""
-        listing = self.query_one(RunList)
-        listing.move(way * max(1, listing.size.height - 2))
+        self.query_one(RunList).page(way)
 
     def action_ends(self, way: int) -> None:
         """Select the newest or the oldest run."""

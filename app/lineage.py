@@ -26,18 +26,18 @@ def tree(entries: Sequence[Entry]) -> tuple[Branch, ...]:
 
     A parent that is not on this machine has a line of its own where something was made from it.
     """
-    ordered = sorted(entries, key=lambda entry: (_key(entry.name), entry.name))
-    here = {key: entry for entry in reversed(ordered) for key in names_of(entry)}
+    ordered = sorted(entries, key=lambda entry: (key(entry.name), entry.name))
+    here = {name: entry for entry in reversed(ordered) for name in names_of(entry)}
     under: dict[str, list[Entry]] = {}
     roots: dict[str, tuple[str, Entry | None]] = {}
     for entry in ordered:
         over = _over(entry, here)
         if over is None:
-            roots[_key(entry.name)] = (entry.name, entry)
+            roots[key(entry.name)] = (entry.name, entry)
         else:
-            under.setdefault(_key(over), []).append(entry)
-            if _key(over) not in here:
-                roots.setdefault(_key(over), (over, None))
+            under.setdefault(key(over), []).append(entry)
+            if key(over) not in here:
+                roots.setdefault(key(over), (over, None))
     branches: list[Branch] = []
     done: set[int] = set()
     for _, (name, base) in sorted(roots.items()):
@@ -50,14 +50,14 @@ def tree(entries: Sequence[Entry]) -> tuple[Branch, ...]:
 def children(entries: Sequence[Entry], parent_name: str) -> tuple[Entry, ...]:
     """The models that say of themselves that they were made from this one, in their order."""
     parent = next((entry for entry in entries if entry.name == parent_name), None)
-    names = names_of(parent) if parent is not None else {_key(parent_name)}
-    return tuple(e for e in entries if names & {_key(p) for p in e.parents} and e is not parent)
+    names = names_of(parent) if parent is not None else {key(parent_name)}
+    return tuple(e for e in entries if names & {key(p) for p in e.parents} and e is not parent)
 
 
 def parent(entries: Sequence[Entry], entry: Entry) -> Entry | None:
     """The first of a model's parents that is here."""
-    here = {key: each for each in entries for key in names_of(each)}
-    found = (here.get(_key(name)) for name in entry.parents)
+    here = {name: each for each in entries for name in names_of(each)}
+    found = (here.get(key(name)) for name in entry.parents)
     return next((each for each in found if each is not None and each is not entry), None)
 
 
@@ -73,25 +73,25 @@ def roles(entries: Sequence[Entry], marked: Sequence[Entry]) -> tuple[Entry, tup
 
 
 def names_of(entry: Entry) -> set[str]:
-    """By what others may call a model."""
-    return {_key(entry.name), _key(str(entry.path)), _key(os.path.realpath(entry.path))}
+    """By what others may call a model, each as it is compared."""
+    return {key(entry.name), key(str(entry.path)), key(os.path.realpath(entry.path))}
 
 
-def named(entry: Entry, name: str) -> bool:
-    """Is this model meant by the name?"""
-    return _key(name) in names_of(entry)
+def key(name: str) -> str:
+    """A name as it is compared: hub ids don't tell capitals apart, paths may end in a slash."""
+    return name.rstrip("/") if name.startswith("/") else name.casefold()
 
 
 def _ancestors(entries: Sequence[Entry], entry: Entry) -> set[str]:
     """What a model was made from, and what that was made from, as keys of names."""
-    stated = {key: each.parents for each in entries for key in names_of(each)}
+    stated = {name: each.parents for each in entries for name in names_of(each)}
     found: set[str] = set()
     waiting = list(entry.parents)
     while waiting:
-        key = _key(waiting.pop())
-        if key not in found:
-            found.add(key)
-            waiting += stated.get(key, ())
+        name = key(waiting.pop())
+        if name not in found:
+            found.add(name)
+            waiting += stated.get(name, ())
     return found - names_of(entry)
 
 
@@ -105,19 +105,14 @@ def _grown(root: Branch, under: dict[str, list[Entry]], done: set[int]) -> Itera
                 continue
             done.add(id(branch.entry))
         yield branch
-        below = under.get(_key(branch.name), ())
+        below = under.get(key(branch.name), ())
         waiting += [Branch(e.name, e, branch.depth + 1) for e in reversed(below)]
 
 
 def _over(entry: Entry, here: dict[str, Entry]) -> str | None:
     """The name of the parent that a model stands under: one that is here, else the first."""
     for name in entry.parents:
-        found = here.get(_key(name))
+        found = here.get(key(name))
         if found is not None and found is not entry:
             return found.name
     return entry.parents[0] if entry.parents else None
-
-
-def _key(name: str) -> str:
-    """A name as it is compared: hub ids don't tell capitals apart, paths may end in a slash."""
-    return name.rstrip("/") if name.startswith("/") else name.casefold()

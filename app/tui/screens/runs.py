@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from app import wording
+from app.config import Config
 from app.tui.keys import actions, bindings
 from app.tui.memory import Memory
 from app.tui.screens.control import ask_to_cancel, ask_to_delete, resume
@@ -230,6 +231,13 @@ class RunsScreen(Screen[None]):
                 self.open(run_id)
 
         self.app.push_screen(StartScreen(self.source), started)
+
+    def action_library(self) -> None:
+        """Show the models on this machine."""
+        from app.tui.screens.library import LibraryScreen
+
+        folders = getattr(self.app, "config", Config()).folders
+        self.app.push_screen(LibraryScreen(self.source, folders))
 
     def action_cancel(self) -> None:
         """Cancel the selected run, once confirmed."""

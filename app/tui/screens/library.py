@@ -221,8 +221,8 @@ class LibraryScreen(Screen[None]):
         self.action_detail()
 
     def on_resize(self) -> None:
-        if self.is_mounted:
-            self.call_after_refresh(self.on_listing_changed)
+        """Make the words anew for the width."""
+        self.call_after_refresh(self.on_listing_changed)
 
     def _relations(self, branch: Branch) -> Relations:
         """What is made from a model, and the runs that use it."""
@@ -253,7 +253,8 @@ class LibraryScreen(Screen[None]):
             return True
         branch = self._list.current
         if action == "detail":
-            return branch is not None and not self.has_class("-wide", "-opened")
+            beside = self.has_class("-wide") or self.has_class("-opened")
+            return branch is not None and not beside
         if action in {"mark", "study"}:
             return branch is not None and (branch.entry is not None or bool(self._marked()))
         if action == "runs":
@@ -286,7 +287,7 @@ class LibraryScreen(Screen[None]):
     def action_back(self) -> None:
         """Back to the tree, or out of the filter, or to the runs."""
         box = self.query_one("#filter", Input)
-        if self.has_class("-opened"):
+        if self.has_class("-opened") and not self.has_class("-wide"):
             self.remove_class("-opened")
             self.query_one("#keys", Row).renew()
         elif box.value or box.has_focus:

@@ -20,6 +20,9 @@ from app.text import plain
 from app.tui.widgets.listing import Colours, Listing
 
 SIZE, PARAMETERS, DTYPE = 11, 9, 13
+SIGNS = 4
+"""Cells of the mark and the sign before a name."""
+
 LEAST = 34
 """Cells that a name should have before the facts beside it."""
 
@@ -30,7 +33,7 @@ BASE, TUNED = "B", "T"
 
 def columns(width: int) -> tuple[int, int, int, int]:
     """The widths of name, size, parameters and dtype; those on the right go first."""
-    name, rest = width - 3, [0, 0, 0]
+    name, rest = width - SIGNS, [0, 0, 0]
     for i, wanted in enumerate((PARAMETERS, SIZE, DTYPE)):
         if name - wanted >= LEAST:
             rest[i], name = wanted, name - wanted
@@ -41,7 +44,7 @@ def heading(width: int) -> str:
     """The names of the columns."""
     name, size, parameters, dtype = columns(width)
     facts = _right("size", size) + _right("params", parameters) + _after("dtype", dtype)
-    return "   " + exactly("model", name) + facts
+    return " " * SIGNS + exactly("model", name) + facts
 
 
 def guides(branches: Sequence[Branch]) -> list[str]:
@@ -64,6 +67,7 @@ def row(branch: Branch, guide: str, width: int, colours: Colours) -> Line:
     room = max(1, name - 1 - cell_len(guide))
     line = [
         Segment(" "),
+        Segment(" "),
         Segment(*_sign(entry, colours)),
         Segment(" "),
         Segment(guide[: name - 1], Style(color=colours["muted"])),
@@ -72,10 +76,11 @@ def row(branch: Branch, guide: str, width: int, colours: Colours) -> Line:
     if entry is None:
         return [*line, Segment(_right("not here", size + parameters) + " " * dtype, muted)]
     _, size_words, parameters_words, dtype_words, _ = wording.model_facts(entry)
+    dtype_words = dtype_words.partition(" (")[0].replace("unknown", "")
     return [
         *line,
         Segment(_right(size_words, size) + _right(parameters_words, parameters)),
-        Segment(_after("" if dtype_words == "unknown" else dtype_words, dtype), muted),
+        Segment(_after(dtype_words, dtype), muted),
     ]
 
 

@@ -179,7 +179,9 @@ def _understand(config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
 
 
 def _unknown(config: Mapping[str, Any]) -> FamilyError:
-    return FamilyError(f"Models of type '{_text(config, 'model_type')}' are not known to tauscope.")
+    kind = _text(config, "model_type")
+    known = f"Models of type '{kind}' are not known to tauscope."
+    return FamilyError(known if kind else "config.json names no type of model.")
 
 
 def _adapter(folder: Path, troubles: list[str]) -> dict[str, Any]:

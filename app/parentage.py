@@ -17,6 +17,9 @@ from core.errors import CheckpointError
 CARD = 64 * 1024
 """Bytes of a card that are looked at: its front matter stands first."""
 
+STATED = 4096
+"""Characters about lineage that are parsed."""
+
 MOST = 20
 """Parents of one model that are listed; a merge has several."""
 
@@ -70,7 +73,9 @@ def _card(folder: Path) -> dict[str, Any]:
             text = stream.read(CARD).decode(errors="replace").replace("\r\n", "\n")
         front = re.match(r"\ufeff?\s*---[ ]*\n(.*?)\n---", text, re.DOTALL)
         said = "\n".join(_LINEAGE.findall(front[1])) if front else ""
-        found = yaml.load(said, Loader=yaml.BaseLoader)  # texts, lists and maps, nothing else
+        found = yaml.load(
+            said[:STATED], Loader=yaml.BaseLoader
+        )  # texts, lists and maps, nothing else
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}

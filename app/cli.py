@@ -582,3 +582,7 @@ def _family(folder: Path | None) -> DemoFamily:
         return build(
             folder, progress=lambda stage, done, total: narrator.progress(done, total, 0, stage)
         )
+
+
+if __name__ == "__main__":
+    main()

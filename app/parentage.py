@@ -17,7 +17,7 @@ from core.errors import CheckpointError
 CARD = 64 * 1024
 """Bytes of a card that are looked at: its front matter stands first."""
 
-STATED = 4096
+STATED = 2048
 """Characters about lineage that are parsed."""
 
 MOST = 20

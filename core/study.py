@@ -1,17 +1,27 @@
 """The study file as frozen data: what to compare, on what, and how. Reads TOML; loads no model.
 
-Unknown keys are refused with the nearest known one. Relative paths are relative to the file.
+Unknown keys are refused with the nearest known one. Relative paths are relative to the file. The
+description of a field is what every form, prompt and comment about it says.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from core import registry
 from core.errors import StudyError, did_you_mean
@@ -24,22 +34,58 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _allowed(name: str) -> str:
+    if not NAME.fullmatch(name) or name == "base":
+        raise ValueError(
+            f"a tuned model can't be called '{name}': names are made of letters, digits, "
+            "'.', '_' and '-', and 'base' is reserved"
+        )
+    return name
+
+
 class Model(_Part):
     """One model: where it is, which revision of it, what it was tuned from, and its role."""
 
-    path: str
-    revision: str | None = None
-    parent: str | None = None
-    role: Literal["tuned", "control"] = "tuned"
+    path: str = Field(
+        min_length=1,
+        description="Hub id, folder of a model, or folder of a PEFT adapter.",
+        examples=["Qwen/Qwen2.5-7B"],
+    )
+    revision: str | None = Field(
+        default=None,
+        description="Branch, tag or commit on the hub; the main branch if not given.",
+        examples=["main"],
+    )
+    parent: str | None = Field(
+        default=None, description="The model of this study that it was tuned from, if not the base."
+    )
+    role: Literal["tuned", "control"] = Field(
+        default="tuned", description="A control is drawn as what tuning on nothing new looks like."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _no_nul(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("no path holds a NUL character")
+        return value
 
 
 class Models(_Part):
     """The base and the models tuned from it, by name."""
 
-    base: Model
-    tuned: dict[str, Model] = Field(min_length=1)
-    tokenizer: str | None = None
-    trust_remote_code: bool = False
+    base: Model = Field(description="The model that the others were tuned from.")
+    tuned: dict[Annotated[str, AfterValidator(_allowed)], Model] = Field(
+        min_length=1, description="The models tuned from it, each under a name of yours."
+    )
+    tokenizer: str | None = Field(
+        default=None,
+        description="Hub id or folder of another tokeniser than the base's.",
+        examples=["Qwen/Qwen2.5-7B"],
+    )
+    trust_remote_code: bool = Field(
+        default=False, description="Let Python code of the model's own run: only if you trust it."
+    )
 
     @field_validator("base", mode="before")
     @classmethod
@@ -54,13 +100,8 @@ class Models(_Part):
         return {k: {"path": v} if isinstance(v, str) else v for k, v in value.items()}
 
     @model_validator(mode="after")
-    def _names_and_parents(self) -> Models:
+    def _known_parents(self) -> Models:
         for name, model in self.tuned.items():
-            if not NAME.fullmatch(name) or name == "base":
-                raise ValueError(
-                    f"a tuned model can't be called '{name}': names are made of letters, digits, "
-                    "'.', '_' and '-', and 'base' is reserved"
-                )
             _check_parent(name, model, self.tuned)
         return self
 
@@ -83,12 +124,24 @@ def _check_parent(name: str, model: Model, tuned: Mapping[str, Model]) -> None:
 class Probe(_Part):
     """The texts on which activations are measured: a file's, a built-in set's, or a task's."""
 
-    file: str | None = None
-    builtin: Literal["code", "general", "maths", "medical"] | None = None
-    task: str | None = None
-    documents: int = Field(default=500, ge=1)
-    max_tokens: int = Field(default=1024, ge=1)
-    token: Literal["mean", "last"] = "mean"
+    file: str | None = Field(
+        default=None,
+        description='.jsonl with "text" in each line, or .txt, a text a line.',
+        examples=["abstracts.jsonl"],
+    )
+    builtin: Literal["code", "general", "maths", "medical"] | None = Field(
+        default=None,
+        description="A set of texts that comes with the program.",
+        examples=["medical"],
+    )
+    task: str | None = Field(
+        default=None, description="The items of a task, written out.", examples=["pubmedqa"]
+    )
+    documents: int = Field(default=500, ge=1, description="How many of the texts, at most.")
+    max_tokens: int = Field(default=1024, ge=1, description="Each text is cut to that many tokens.")
+    token: Literal["mean", "last"] = Field(
+        default="mean", description="What stands for a text: the mean over tokens, or the last."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Probe:
@@ -100,25 +153,63 @@ class Probe(_Part):
 class Evaluation(_Part):
     """Tasks by domain, and how they are run."""
 
-    tasks: dict[str, tuple[str, ...]]
-    include: str | None = None
-    limit: int | None = Field(default=None, ge=1)
-    reference: dict[str, str] = {}
-    fewshot: int | None = Field(default=None, ge=0)
-    chat_template: bool = False
-    bootstrap: int = Field(default=1000, ge=1)
+    tasks: dict[str, tuple[str, ...]] = Field(
+        description="Tasks of lm-evaluation-harness by domain; one named as a model is its own."
+    )
+    include: str | None = Field(
+        default=None,
+        description="Folder of your own task files, besides the harness's.",
+        examples=["tasks"],
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Items of each task; all of them if not given.",
+        examples=[200],
+    )
+    reference: dict[str, str] = Field(
+        default={},
+        description="Domain = its tuned model, where their names differ.",
+        examples=[{"general": "instruct"}],
+    )
+    fewshot: int | None = Field(
+        default=None,
+        ge=0,
+        description="Examples before each item; the task's own if not given.",
+        examples=[5],
+    )
+    chat_template: bool = Field(
+        default=False, description="Put items into the template of the model's own chat."
+    )
+    bootstrap: int = Field(default=1000, ge=1, description="Resamples behind each interval.")
 
 
 class Run(_Part):
     """Where and in what precision it is computed."""
 
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    max_memory: dict[str, str] | None = None
-    offload_folder: str | None = None
-    batch_size: int | Literal["auto"] = "auto"
-    attention: str = "auto"
-    seed: int = 0
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1 or mps; auto: over all GPUs."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        default="auto", description="Precision of the models that run; auto: as on disk."
+    )
+    max_memory: dict[str, str] | None = Field(
+        default=None,
+        description="The most on each device, such as 0=60GiB, cpu=100GiB.",
+        examples=[{"0": "60GiB", "cpu": "100GiB"}],
+    )
+    offload_folder: str | None = Field(
+        default=None,
+        description="Folder on a fast disk for layers that fit nowhere else.",
+        examples=["offload"],
+    )
+    batch_size: int | Literal["auto"] = Field(
+        default="auto", description="Texts at once; halved by itself where memory runs out."
+    )
+    attention: str = Field(
+        default="auto", description="How attention is computed, such as sdpa or eager."
+    )
+    seed: int = Field(default=0, description="Of every random draw.")
 
     @field_validator("device")
     @classmethod
@@ -131,7 +222,7 @@ class Run(_Part):
 class Study(_Part):
     """A whole study. `analyses` maps an analysis to the parameters given for it."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="What its runs are called.")
     models: Models
     probe: Probe | None = None
     evaluation: Evaluation | None = None
@@ -192,21 +283,44 @@ def read(path: Path) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path} is no valid TOML: {error}.") from None
     try:
-        study = Study(**data)
+        return parsed(data, path.resolve().parent)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error.title}") from None
+
+
+def parsed(data: Mapping[str, Any], folder: Path) -> Study:
+    """The study in the data of a file that lies in `folder`. Raises StudyError naming the key."""
+    try:
+        study = Study.model_validate(data)
     except ValidationError as error:
-        raise StudyError(f"{path}: {_explain(error, Study.model_fields)}") from None
-    return _with_absolute_paths(study, path.resolve().parent)
+        raise StudyError(_explain(error, Study.model_fields)) from None
+    return _with_absolute_paths(study, folder)
+
+
+def faults(data: Mapping[str, Any]) -> dict[str, str]:
+    """All that is wrong with the data of a study file: what it is, by its key (`probe.limit`).
+
+    What is wrong between several keys stands at the part that they are in.
+    """
+    found: dict[str, str] = {}
+    for analysis, given in data.get("analyses", {}).items():
+        if analysis in registry.names():
+            try:
+                registry.get(analysis).parameters.model_validate(given)
+            except ValidationError as error:
+                found |= _by_key(error, f"analyses.{analysis}.")
+    try:
+        Study.model_validate({**data, "analyses": {}} if found else data)
+    except ValidationError as error:
+        found |= _by_key(error)
+    return found
 
 
 def of_models(base: str, tuned: Iterable[str]) -> Study:
     """A study of bare model paths or hub ids, each named after its last part."""
     named: dict[str, Model] = {}
     for path in tuned:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path.rstrip("/")).name).strip("-") or "tuned"
-        stem = stem if stem != "base" else "base-tuned"
-        name, count = stem, 2
-        while name in named:
-            name, count = f"{stem}-{count}", count + 1
+        name = free_name(Path(path.rstrip("/")).name, named)
         named[name] = Model(path=_absolute(path, Path.cwd()))
     if not named:
         raise StudyError("Name at least one tuned model after the base.")
@@ -215,6 +329,16 @@ def of_models(base: str, tuned: Iterable[str]) -> Study:
         name=Path(base_model.path).name or base,
         models=Models(base=base_model, tuned=named),
     )
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name for a tuned model, as near to the wanted one as the rules and the others allow."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-") or "tuned"
+    stem = stem if stem != "base" else "base-tuned"
+    name, count = stem, 2
+    while name in taken:
+        name, count = f"{stem}-{count}", count + 1
+    return name
 
 
 def _with_absolute_paths(study: Study, folder: Path) -> Study:
@@ -240,21 +364,37 @@ def _anchored(model: Model, folder: Path) -> Model:
 
 def _absolute(path: str, folder: Path) -> str:
     """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
-    local = folder / Path(path).expanduser()
+    # Of os.path, which takes a name that is too long for one of nothing.
+    local = os.path.join(folder, os.path.expanduser(path))  # noqa: PTH111, PTH118
     looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
-    return str(local.resolve()) if local.exists() or looks_local else path
+    return os.path.realpath(local) if os.path.exists(local) or looks_local else path  # noqa: PTH110
 
 
 def _explain(error: ValidationError, fields: Mapping[str, Any], prefix: str = "") -> str:
     """The first thing that is wrong, by its key; the nearest valid key where one is unknown."""
     # A misspelt key is also a missing one: the former says what to do.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = prefix + ".".join(str(part) for part in first["loc"])
+    where = prefix + _key(first["loc"])
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], fields)
         return f"unknown key '{where}'. {did_you_mean(str(first['loc'][-1]), known)}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
+
+
+def _by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
+    """What is wrong, each with its key; of several with one key, the first."""
+    found: dict[str, str] = {}
+    for fault in error.errors():
+        found.setdefault(
+            (prefix + _key(fault["loc"])).rstrip("."), fault["msg"].removeprefix("Value error, ")
+        )
+    return found
+
+
+def _key(location: tuple[str | int, ...]) -> str:
+    """A place in a study as its file would name it; that a name is meant goes without saying."""
+    return ".".join(str(part) for part in location if part != "[key]")
 
 
 def _keys_at(location: tuple[str | int, ...], fields: Mapping[str, Any]) -> list[str]:

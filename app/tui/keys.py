@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from textual.binding import Binding, BindingType
 
-Where = Literal["app", "runs", "library", "run", "compare", "figure"]
+Where = Literal["app", "runs", "library", "run", "compare", "builder", "figure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,8 @@ def _steps(selector: str, what: str, on: str, back: str, rank: int) -> tuple[Act
 
 ACTIONS: tuple[Action, ...] = (
     _action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
-    _action("runs", "start", "n", "n", "new study", "Start a study file", 2),
+    _action("runs", "build", "n", "n", "new study", "Build a study of your models", 2),
+    _action("runs", "start", "o", "o", "open study", "Start a study file, or a ready one", 3),
     _action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
@@ -160,6 +161,40 @@ ACTIONS += (
 )  # fmt: skip
 """Comparing has the keys of one run, but for those that act on the run itself or lead elsewhere."""
 
+ACTIONS += (
+    _action("builder", "enter", "enter", "enter", "fill in", "Type, pick, open or go there", 1),
+    _action(
+        "builder", "turn(1)", "right,l,space", "space → l", "choose", "Next choice; in or out", 2
+    ),
+    _action("builder", "turn(-1)", "left,h", "← h", "choose back", "Choice before"),
+    _action("builder", "add", "a", "a", "add", "Add a tuned model, or a domain", 3),
+    _action("builder", "drop", "d", "d", "drop", "Take the selected model or domain out", 4),
+    _action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
+    _action("builder", "write", "w", "w", "write", "Only write the study file", 4),
+    _action("builder", "look", "r", "r", "look again", "Look anew at what it will take", 6),
+    _action(
+        "builder", "next_tab", "tab", "tab", "next step", "Next step; completes while typing", 5
+    ),
+    _action("builder", "previous_tab", "shift+tab", "shift+tab", "step before", "The step before"),
+    *(
+        _action(
+            "builder", f"tab({n})", str(n), "1 to 6", f"step {n}", "Go to the step of that number"
+        )
+        for n in range(1, 7)
+    ),
+    _action("builder", "move(-1)", "up,k", "↑ k", "up", "Select the line above"),
+    _action("builder", "move(1)", "down,j", "↓ j", "down", "Select the line below"),
+    _action("builder", "ends(-1)", "home,g", "home g", "first", "Go to the first line"),
+    _action("builder", "ends(1)", "end,G", "end G", "last", "Go to the last line"),
+    _action("builder", "page(-1)", "pageup", "pgup", "page up", "Scroll the study file, the check"),
+    _action(
+        "builder", "page(1)", "pagedown", "pgdn", "page down", "Scroll the study file, the check"
+    ),
+    _action("builder", "anew", "N", "N", "begin anew", "Drop this draft and begin a new one", 7),
+    _action(
+        "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
+    ),
+)
 
 _REBOUND: dict[str, str] = {}
 """The keys that the user gave to actions. There is one user to a process."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -43,6 +43,16 @@ class Memory(_Part):
     filter: str = ""
     selected: str = ""
     place: Place | None = None
+    draft: dict[str, Any] | None = None
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An application that keeps where its screens stood."""
+
+    memory: Memory
+
+    def remember(self, memory: Memory) -> None: ...
 
 
 def path_for(database: Path) -> Path:
@@ -73,6 +83,16 @@ def keep(memory: Memory, file: Path | None) -> None:
             text.write(memory.model_dump_json())
     except OSError:
         return  # a home without space is no reason to be stopped from leaving
+
+
+def draft_of(memory: Memory) -> Any:
+    """The `Draft` of a study that was left, or None where there is none that can be understood."""
+    from app.building import Draft
+
+    try:
+        return Draft.model_validate(memory.draft) if memory.draft else None
+    except ValidationError:
+        return None
 
 
 def choice_of(stand: Stand) -> Any:

@@ -142,15 +142,19 @@ class Source:
 
         return start_detached(self.database.url, run_id)
 
-    def start(self, path: Path) -> str:
-        """Start the study in a file, or its unfinished run, in a worker; the run that runs now."""
+    def start(self, path: Path, only: Sequence[str] = ()) -> str:
+        """Start the study in a file, or a ready one, in a worker; the run that runs now.
+
+        It is the unfinished run of the same study where there is one. `only`: these analyses alone.
+        """
+        from app import ready as shelf
         from app.jobs import ready, start_detached
         from app.selection import select
         from core import study
         from storage.runs import unfinished_run
 
-        wanted = study.read(path)
-        analyses = select(wanted).analyses
+        wanted = study.read(shelf.find(path))
+        analyses = select(wanted, only).analyses
         found = unfinished_run(self.database, wanted.key(analyses))
         if found is not None and found.status == "running":
             return found.id

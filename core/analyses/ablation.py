@@ -45,23 +45,33 @@ FEWEST = 4
 
 
 class AblationParameters(Parameters):
-    """`selections`: which neurons are chosen, by which `score`; `per_layer`: ranked within layers;
-    `value`: what silenced neurons are set to; `controls`: random draws for each selection;
-    `chosen_on`: neurons are chosen on items of the task or on the probe set; `share`: of a task's
-    items, those on which neurons are chosen; `sources` and `tasks`: "own" chooses on the model
-    itself and on the base and scores its own domain's tasks and one general task, "all" takes
-    every model and task; `heads`: silence attention heads instead of neurons."""
+    """Which neurons are chosen and on what, what they are set to, and what is scored then."""
 
-    score: Literal["attribution", "rate", "activation"] = "attribution"
-    selections: tuple[str, ...] = (FIRST, "top-5%-active", "all-active")
-    per_layer: bool = False
-    value: Literal["zero", "mean"] = "zero"
-    controls: int = Field(default=3, ge=2)
-    chosen_on: Literal["task", "probe"] = "task"
-    share: float = Field(default=0.5, gt=0, lt=1)
-    sources: Literal["own", "all"] = "own"
-    tasks: Literal["own", "all"] = "own"
-    heads: bool = False
+    score: Literal["attribution", "rate", "activation"] = Field(
+        default="attribution", description="By what neurons are ranked."
+    )
+    selections: tuple[str, ...] = Field(
+        default=(FIRST, "top-5%-active", "all-active"),
+        description="Which neurons are silenced: top-1%, top-5%-active, all-active.",
+    )
+    per_layer: bool = Field(default=False, description="Rank within each layer, not over all.")
+    value: Literal["zero", "mean"] = Field(
+        default="zero", description="What silenced neurons are set to."
+    )
+    controls: int = Field(default=3, ge=2, description="Random draws for each selection.")
+    chosen_on: Literal["task", "probe"] = Field(
+        default="task", description="Choose neurons on items of the task, or on the probe texts."
+    )
+    share: float = Field(
+        default=0.5, gt=0, lt=1, description="Share of a task's items on which they are chosen."
+    )
+    sources: Literal["own", "all"] = Field(
+        default="own", description="Choose on the model and the base, or on every model."
+    )
+    tasks: Literal["own", "all"] = Field(
+        default="own", description="Score its own domain's tasks and a general one, or all."
+    )
+    heads: bool = Field(default=False, description="Silence attention heads instead of neurons.")
 
     @field_validator("selections")
     @classmethod

@@ -31,17 +31,25 @@ BEGINNING = 96
 
 
 class ActivationParameters(Parameters):
-    """`criteria`: the rules by which a neuron counts as activated; `epsilon`: share of the largest
-    |h| at a token (magnitude); `threshold`: share of a document's tokens above which the
-    document's pattern has a neuron on; `scores`: also how much each neuron matters to predicting
-    the probe set, by a backward pass."""
+    """When a neuron counts as activated, and what else is asked of it."""
 
     criteria: Annotated[tuple[Criterion, ...], AfterValidator(ordered)] = Field(
-        default=("gate",), min_length=1
+        default=("gate",),
+        min_length=1,
+        description="The rules by which a neuron counts as activated.",
     )
-    epsilon: float = Field(default=0.01, ge=0, lt=1)
-    threshold: float = Field(default=0.5, ge=0, lt=1)
-    scores: bool = True
+    epsilon: float = Field(
+        default=0.01, ge=0, lt=1, description="Share of the largest |h| at a token (magnitude)."
+    )
+    threshold: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Share of a text's tokens above which its pattern has a neuron on.",
+    )
+    scores: bool = Field(
+        default=True, description="Also how much each neuron matters, by a backward pass."
+    )
 
 
 def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:

@@ -33,19 +33,22 @@ NAME, VERSION = "alignment", 1
 
 
 class AlignmentParameters(Parameters):
-    """`energy`: share of ‖W‖² that the top-k subspace holds; `rank`: a fixed k instead.
+    """Which directions of the base count as its own, and what is looked up among them."""
 
-    `intruders_of`: how many leading directions of the tuned matrix are looked up in the base's,
-    `match`: the |cosine| that counts as found; `amplified`: r of the amplification factor;
-    `heads`: also head by head.
-    """
-
-    energy: float = Field(default=0.9, gt=0, le=1)
-    rank: int | None = Field(default=None, ge=1)
-    intruders_of: int = Field(default=10, ge=1)
-    match: float = Field(default=0.5, gt=0, le=1)
-    amplified: int = Field(default=4, ge=1)
-    heads: bool = True
+    energy: float = Field(
+        default=0.9, gt=0, le=1, description="Share of ‖W‖² that the top-k subspace holds."
+    )
+    rank: int | None = Field(
+        default=None, ge=1, description="A fixed k for the top-k subspace, instead of the energy."
+    )
+    intruders_of: int = Field(
+        default=10, ge=1, description="Leading directions of the tuned looked up in the base's."
+    )
+    match: float = Field(
+        default=0.5, gt=0, le=1, description="The |cosine| at which a direction counts as found."
+    )
+    amplified: int = Field(default=4, ge=1, description="r of the amplification factor.")
+    heads: bool = Field(default=True, description="Also head by head.")
 
 
 def plan(subject: Subject, parameters: AlignmentParameters) -> list[Unit]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from core.errors import StudyError
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
@@ -33,19 +33,25 @@ BASE, EVALUATION, GENERAL = "base", "evaluation", "general"
 
 
 class ArithmeticParameters(Parameters):
-    """`vectors`: a full grid of one or two, or none for every domain's model: each alone and in
-    pairs; `coefficients` of the grid; `negation` and `removal`: their λ for each vector; `points`:
-    any others; `restrict`: the same points once more with the vectors of these parts alone, such
-    as `attention`, `mlp` or `0-3`; `all_tasks`: score every task and not only those of the
-    vectors' domains and one general one."""
+    """Which points of task arithmetic are made, and what is scored on them."""
 
-    vectors: tuple[str, ...] = ()
-    coefficients: tuple[float, ...] = (0.0, 0.5, 1.0)
-    negation: tuple[float, ...] = (1.0,)
-    removal: tuple[float, ...] = (1.0,)
-    points: tuple[str, ...] = ()
-    restrict: tuple[str, ...] = ()
-    all_tasks: bool = False
+    vectors: tuple[str, ...] = Field(
+        default=(), description="One or two models for a full grid; none: all, alone and in pairs."
+    )
+    coefficients: tuple[float, ...] = Field(
+        default=(0.0, 0.5, 1.0), description="The coefficients of the grid."
+    )
+    negation: tuple[float, ...] = Field(default=(1.0,), description="λ of base − λτ.")
+    removal: tuple[float, ...] = Field(default=(1.0,), description="λ taken off the tuned model.")
+    points: tuple[str, ...] = Field(
+        default=(), description="Any further points, such as medical=0.5,maths=0.5."
+    )
+    restrict: tuple[str, ...] = Field(
+        default=(), description="The same once more with attention, mlp or layers 0-3 alone."
+    )
+    all_tasks: bool = Field(
+        default=False, description="Score every task, not the vectors' domains and a general one."
+    )
 
     @field_validator("restrict")
     @classmethod

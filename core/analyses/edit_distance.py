@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.pictures import findings, tables
@@ -28,9 +29,11 @@ BASE = "base"
 
 
 class EditDistanceParameters(Parameters):
-    """`levenshtein`: besides the Hamming distance, the one that the paper names."""
+    """Which distances are taken."""
 
-    levenshtein: bool = True
+    levenshtein: bool = Field(
+        default=True, description="Besides the Hamming distance, the one that the paper names."
+    )
 
 
 def plan(subject: Subject, parameters: EditDistanceParameters) -> list[Unit]:

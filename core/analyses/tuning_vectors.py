@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF
@@ -31,9 +32,11 @@ ROUNDING_DOMINATED = 0.1
 
 
 class TuningVectorParameters(Parameters):
-    """`ranks` False leaves out stable and effective ranks, which need each matrix's spectrum."""
+    """What is said of each vector besides its size."""
 
-    ranks: bool = True
+    ranks: bool = Field(
+        default=True, description="Stable and effective ranks too, which need each spectrum."
+    )
 
 
 def plan(subject: Subject, parameters: TuningVectorParameters) -> list[Unit]:

@@ -26,6 +26,7 @@ HEADINGS: dict[Where, str] = {
     "library": "Library",
     "run": "This run",
     "compare": "Comparing two runs",
+    "builder": "A new study",
     "figure": "In a figure",
     "app": "Everywhere",
 }

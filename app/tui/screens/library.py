@@ -255,8 +255,10 @@ class LibraryScreen(Screen[None]):
         if action == "detail":
             beside = self.has_class("-wide") or self.has_class("-opened")
             return branch is not None and not beside
-        if action in {"mark", "study"}:
-            return branch is not None and (branch.entry is not None or bool(self._marked()))
+        if action == "mark":
+            return branch is not None and branch.entry is not None
+        if action == "study":
+            return bool(self._marked() or self._suggested())
         if action == "runs":
             return branch is not None and bool(self._runs_with(branch))
         if action in {"filter", "copy"}:
@@ -362,12 +364,12 @@ class LibraryScreen(Screen[None]):
         return tuple(name for name in self._list.marked if name in here)
 
     def _suggested(self) -> tuple[str, ...]:
-        """The selected model, after its base where that is here."""
-        branch = self._list.current
-        if branch is None or branch.entry is None:
+        """The selected model if it can be read, after its base where that is here."""
+        entry = self._list.current.entry if self._list.current else None
+        if entry is None or entry.trouble:
             return ()
-        base = lineage.parent(self.holdings.entries, branch.entry)
-        return (base.name, branch.name) if base is not None else (branch.name,)
+        base = lineage.parent(self.holdings.entries, entry)
+        return (base.name, entry.name) if base is not None else (entry.name,)
 
     def _roles(self, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
         """Which of these models is the base, and the others."""

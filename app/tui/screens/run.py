@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
-from typing import Protocol, cast, runtime_checkable
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -20,7 +20,7 @@ from app.gauge import Gauge
 from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import Where, actions, bindings
-from app.tui.memory import Memory, Place
+from app.tui.memory import Memory, Place, Remembering
 from app.tui.screens.control import ask_to_cancel, resume, write
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.source import Source
@@ -54,15 +54,6 @@ SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
 
 SELECTORS = (*COORDINATES, "against")
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """An application that keeps where its screens stood."""
-
-    memory: Memory
-
-    def remember(self, memory: Memory) -> None: ...
 
 
 class RunScreen(Screen[None]):

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 POLL = 0.25
 EMPTY = """\
-No runs yet. Two ways to begin:
+No runs yet. Three ways to begin:
 
-`n`               start a study file of your own models
+`n`               build a study of your own models, step by step
+`o`               start a study file that you have, or one that comes with tauscope
 `tauscope demo`   leave with `q` and run this: it makes a small family of models
                 on this machine, then shows what tuning did to each of them
 
@@ -222,15 +223,21 @@ class RunsScreen(Screen[None]):
         if both is not None:
             self.app.push_screen(CompareScreen(self.source, *both))
 
+    def action_build(self) -> None:
+        """Build a study and start it."""
+        from app.tui.screens.builder import BuilderScreen
+
+        self.app.push_screen(BuilderScreen(self.source), self._started)
+
     def action_start(self) -> None:
         """Ask for a study file and start it."""
         from app.tui.screens.start import StartScreen
 
-        def started(run_id: str | None) -> None:
-            if run_id:
-                self.open(run_id)
+        self.app.push_screen(StartScreen(self.source), self._started)
 
-        self.app.push_screen(StartScreen(self.source), started)
+    def _started(self, run_id: str | None) -> None:
+        if run_id:
+            self.open(run_id)
 
     def action_library(self) -> None:
         """Show the models on this machine."""

@@ -1,4 +1,5 @@
-"""Starting a study file: a path with completion, and the file's errors shown where it is typed."""
+"""Starting a study: a path with completion or the name of a ready one, and the errors of the file
+shown where it is typed."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
+from app import ready
 from app.text import plain
+from app.tui.completion import Completed, matches
 from app.tui.source import Source
 from core.errors import TauscopeError
 
@@ -21,44 +23,9 @@ MOST = 6
 """Files offered below the input."""
 
 
-def matches(typed: str) -> list[str]:
-    """The study files and folders that continue what was typed, files first."""
-    path = Path(typed or ".").expanduser()
-    folder, stem = (path, "") if typed.endswith("/") or not typed else (path.parent, path.name)
-    try:
-        found = [p for p in folder.iterdir() if p.name.startswith(stem) and _offered(p, stem)]
-    except OSError:
-        return []
-    found.sort(key=lambda p: (p.is_dir(), p.name))
-    return [_written(p, typed) for p in found]
-
-
-def _offered(path: Path, stem: str) -> bool:
-    hidden = path.name.startswith(".") and not stem.startswith(".")
-    # A name that acts on the terminal would do so from the line where it is typed.
-    harmless = plain(path.name) == path.name
-    return harmless and not hidden and (path.suffix == ".toml" or path.is_dir())
-
-
-def _written(path: Path, typed: str) -> str:
-    """The path in the way in which its beginning was typed."""
-    text = str(path)
-    if typed.startswith("~"):
-        text = text.replace(str(Path.home()), "~", 1)
-    if typed.startswith("./"):
-        text = f"./{text}"
-    return text + "/" if path.is_dir() else text
-
-
-class Paths(Suggester):
-    """Completes what is typed with the first match."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        found = matches(value) if value else []
-        return found[0] if found else None
+def offers(typed: str) -> list[str]:
+    """What continues what was typed: study files, folders, and the ready studies of that name."""
+    return [*matches(typed), *(name for name in ready.names() if name.startswith(typed))]
 
 
 class StartScreen(ModalScreen[str | None]):
@@ -73,7 +40,7 @@ class StartScreen(ModalScreen[str | None]):
     }
     StartScreen Input { border: none; height: 1; padding: 0; background: $panel; margin: 1 0; }
     StartScreen Input:focus { border: none; }
-    StartScreen .offers { color: $muted; height: auto; max-height: 7; }
+    StartScreen .offers { color: $muted; height: auto; max-height: 10; }
     StartScreen .trouble { color: $error; height: auto; max-height: 8; margin-bottom: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -89,7 +56,10 @@ class StartScreen(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = "start a study"
             box.border_subtitle = "tab completes · enter starts · esc closes"
-            yield Input(placeholder="path of a study file, such as study.toml", suggester=Paths())
+            yield Input(
+                placeholder="path of a study file, or a ready study's name",
+                suggester=Completed(offers),
+            )
             yield Static("", classes="trouble", markup=False)
             yield Static("", classes="offers", markup=False)
 
@@ -109,7 +79,7 @@ class StartScreen(ModalScreen[str | None]):
     def action_complete(self) -> None:
         """Take the first match over."""
         typed = self.query_one(Input)
-        found = matches(typed.value)
+        found = offers(typed.value)
         if found:
             typed.value = found[0]
             typed.cursor_position = len(found[0])
@@ -135,10 +105,13 @@ class StartScreen(ModalScreen[str | None]):
         line.update(Content.styled(plain_lines(words), style))
 
     def _offer(self, typed: str) -> None:
-        found = matches(typed)
+        known = ready.names()
+        ours = [name for name in offers(typed) if name in known]
+        found = [path for path in offers(typed) if path not in known]
         rows = [plain(f) for f in found[:MOST]]
         if len(found) > MOST:
             rows.append(f"… and {len(found) - MOST} more")
+        rows += [f"{name}  (comes with tauscope)" for name in ours]
         self.query_one(".offers", Static).update(Content("\n".join(rows)))
 
 

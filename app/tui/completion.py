@@ -1,0 +1,97 @@
+"""What continues a text that is being typed: files, folders, names. Knows no screen.
+
+A completer is a function from what was typed to all that it might become, the best first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from textual.suggester import Suggester
+
+from app.text import plain
+
+Complete = Callable[[str], Sequence[str]]
+
+LARGEST = 2**20
+"""Bytes of the largest task file that is looked into."""
+
+
+class Completed(Suggester):
+    """Shows the first completion behind what is typed."""
+
+    def __init__(self, complete: Complete) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._complete = complete
+
+    async def get_suggestion(self, value: str) -> str | None:
+        found = self._complete(value) if value else ()
+        return next(iter(found), None)
+
+
+def files(*suffixes: str) -> Complete:
+    """Files with these endings, then the folders that may lead to some; without endings, folders
+    alone."""
+
+    def complete(typed: str) -> list[str]:
+        return matches(typed, suffixes)
+
+    return complete
+
+
+def words(known: Iterable[str]) -> Complete:
+    """The last word of a list, from those that are known."""
+    names = tuple(known)
+
+    def complete(typed: str) -> list[str]:
+        head, last = re.fullmatch(r"(.*?)([^\s,;]*)", typed, re.DOTALL).groups()  # type: ignore[union-attr]
+        return [head + name for name in names if name.startswith(last) and name != last]
+
+    return complete
+
+
+def matches(typed: str, suffixes: Sequence[str] = (".toml",)) -> list[str]:
+    """The files of these kinds and the folders that continue what was typed, files first."""
+    try:
+        path = Path(typed or ".").expanduser()
+        folder, stem = (path, "") if typed.endswith("/") or not typed else (path.parent, path.name)
+        found = [p for p in folder.iterdir() if p.name.startswith(stem)]
+        found = [p for p in found if _offered(p, stem, suffixes)]
+    except (OSError, ValueError, RuntimeError):  # no such folder, a NUL, no such home
+        return []
+    found.sort(key=lambda p: (p.is_dir(), p.name))
+    return [_written(p, typed) for p in found]
+
+
+def tasks(folder: str) -> tuple[str, ...]:
+    """The names that the task files in a folder give themselves; none where there is no folder."""
+    found: set[str] = set()
+    try:
+        for file in sorted(Path(folder).expanduser().glob("*.y*ml")) if folder else ():
+            if file.stat().st_size <= LARGEST:
+                text = file.read_text(encoding="utf-8", errors="replace")
+                found.update(
+                    re.findall(r"^(?:task|group):[ \t]*[\"']?([\w.+-]+)", text, re.MULTILINE)
+                )
+    except (OSError, ValueError, RuntimeError):
+        return ()
+    return tuple(sorted(found))
+
+
+def _offered(path: Path, stem: str, suffixes: Sequence[str]) -> bool:
+    hidden = path.name.startswith(".") and not stem.startswith(".")
+    # A name that acts on the terminal would do so from the line where it is typed.
+    harmless = plain(path.name) == path.name
+    return harmless and not hidden and (path.suffix in suffixes or path.is_dir())
+
+
+def _written(path: Path, typed: str) -> str:
+    """The path in the way in which its beginning was typed."""
+    text = str(path)
+    if typed.startswith("~"):
+        text = text.replace(str(Path.home()), "~", 1)
+    if typed.startswith("./"):
+        text = f"./{text}"
+    return text + "/" if path.is_dir() else text

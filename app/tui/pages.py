@@ -1,0 +1,303 @@
+"""The pages of the builder as data: what stands on each, and what may be done to it there.
+
+Functions of a draft; no widget. What a field is called, means and may hold comes from app.fields.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from app import building, fields
+from app.building import DOMAINS, TUNED, Draft
+from app.tui import completion
+from app.tui.completion import Complete
+from core import registry
+
+STEPS = ("Models", "Probe", "Tasks", "Analyses", "Placement", "Check")
+MODELS, PROBE, TASKS, ANALYSES, PLACEMENT, CHECK = range(6)
+
+Kind = Literal["text", "options", "model", "part", "switch", "add", "fault"]
+
+SECTIONS: tuple[tuple[str, ...], ...] = (
+    ("name", "models"), ("probe",), ("evaluation",), ("analyses",), ("run",), (),
+)  # fmt: skip
+"""The parts of a study that each step is about."""
+
+ABOUT = (
+    "Which models are held against each other: a base, and what was tuned from it.",
+    "Texts on which neurons are watched. Without any: no activation, no edit distance.",
+    "What models are asked. Without anything: no scores, ablation or arithmetic.",
+    "What is computed. All of it unless you leave something out: space.",
+    "Where models are computed, and how precisely. All of it may stay as it is.",
+    "What it will take, and the file that it is written to.",
+)
+
+NEEDS = {"weights": "", "probe": "needs texts: step 2", "tasks": "needs tasks: step 3"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A line of a page. `words`: what it holds; `otherwise`: what stands there while it holds
+    nothing; `options`: what it may hold; `on`: a switch's state, or whether a part is open; `dim`:
+    it does nothing as things are; `step`: of a fault, where it is mended."""
+
+    key: str
+    kind: Kind
+    label: str
+    words: str = ""
+    otherwise: str = ""
+    options: tuple[str, ...] = ()
+    help: str = ""
+    trouble: str = ""
+    depth: int = 0
+    on: bool = False
+    dim: bool = False
+    step: int = 0
+
+
+def items(
+    step: int, draft: Draft, faults: Mapping[str, str], opened: Collection[str] = ()
+) -> tuple[Item, ...]:
+    """The lines of a step; parts that are `opened` are followed by what they hold."""
+    make = (_models, _probe, _tasks, _analyses, _placement, _check)[step]
+    lines = tuple(make(draft, faults, opened))
+    return tuple(replace(line, trouble=_trouble(line, faults, opened)) for line in lines)
+
+
+def step_of(key: str) -> int:
+    """The step at which the field of this key is filled in."""
+    part = key.partition(".")[0]
+    return next(i for i, own in enumerate(SECTIONS) if part in own)
+
+
+def blamed(faults: Mapping[str, str], step: int) -> list[str]:
+    """The keys of what is wrong at a step."""
+    return [key for key in faults if step_of(key) == step]
+
+
+def completer(key: str, draft: Draft) -> Complete | None:
+    """What completes a field while it is typed."""
+    name = key.rpartition(".")[2]
+    if key == "file":
+        return completion.files(".toml")
+    if key == "probe.file":
+        return completion.files(".jsonl", ".txt")
+    if key in ("evaluation.include", "run.offload_folder"):
+        return completion.files()
+    if key == "probe.task" or (key.startswith(DOMAINS) and name == "tasks"):
+        return completion.words(completion.tasks(building.value(draft, "evaluation.include")))
+    if key in ("analyses.arithmetic.vectors", "evaluation.reference"):
+        return completion.words(model["name"] for model in draft.tuned)
+    return None
+
+
+def file_for(draft: Draft) -> str:
+    """A name for the study file."""
+    name = building.value(draft, "name")
+    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".-")
+    return f"{safe[:80] or 'study'}.toml"
+
+
+def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
+    yield replace(
+        _field(draft, "models.base.path", label="base", otherwise="enter picks one"), kind="model"
+    )
+    for at, model in enumerate(draft.tuned):
+        key = f"{TUNED}.{at}"
+        more = [f"from {model['parent']}"] if model.get("parent") else []
+        more += ["control"] if model.get("role") == "control" else []
+        more += [f"at {model['revision']}"] if model.get("revision") else []
+        yield Item(
+            key=key, kind="part", label=model["name"], words=model["path"],
+            otherwise=", ".join(more), on=key in opened, help="enter opens it, d drops it",
+        )  # fmt: skip
+        if key in opened:
+            yield from _model(draft, key)
+    yield Item(
+        key="add", kind="add", label="add a tuned model", help="Pick it from those here, or type."
+    )
+    yield _field(draft, "name", label="study name", otherwise="called like the base")
+    yield from _more(draft, opened, "models.base.revision", "models.tokenizer",
+                     "models.trust_remote_code")  # fmt: skip
+
+
+def _model(draft: Draft, key: str) -> Iterator[Item]:
+    own = building.value(draft, f"{key}.name")
+    others = [model["name"] for model in draft.tuned if model["name"] != own]
+    name = Item(
+        key=f"{key}.name", kind="text", label="name", words=own, depth=1,
+        help="What it is called in every picture: letters, digits, '.', '_' and '-'.",
+    )  # fmt: skip
+    yield name
+    yield replace(_of_row(draft, key, "path"), kind="model")
+    if others:
+        yield replace(_of_row(draft, key, "parent"), kind="options", options=("base", *others))
+    yield _of_row(draft, key, "role")
+    yield _of_row(draft, key, "revision")
+
+
+def _of_row(draft: Draft, key: str, name: str) -> Item:
+    made = _field(draft, f"{TUNED}.{name}", depth=1)
+    words = building.value(draft, f"{key}.{name}")
+    otherwise = "base" if name == "parent" else made.otherwise
+    return replace(made, key=f"{key}.{name}", words=words, otherwise=otherwise)
+
+
+def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
+    helps = {
+        "": "No texts: nothing is said of neurons.",
+        "file": "A file of your own.",
+        "task": "The items of a task of the harness, or of your own.",
+    }
+    yield Item(
+        key="probe", kind="options", label="texts", words=draft.probe or "none",
+        options=("none", *building.SOURCES[1:]),
+        help=helps.get(draft.probe, fields.field("probe.builtin").help),
+    )  # fmt: skip
+    if not draft.probe:
+        return
+    if draft.probe in ("file", "task"):
+        yield _field(draft, f"probe.{draft.probe}")
+    for name in ("documents", "max_tokens", "token"):
+        yield _field(draft, f"probe.{name}")
+
+
+def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
+    for at, domain in enumerate(draft.domains):
+        key = f"{DOMAINS}.{at}"
+        yield Item(
+            key=key, kind="part", label=domain["name"], words=domain["tasks"], on=key in opened,
+            otherwise="" if domain["tasks"] else "no tasks yet",
+            help="enter opens it, d drops it",
+        )  # fmt: skip
+        if key in opened:
+            yield Item(
+                key=f"{key}.name", kind="text", label="domain", words=domain["name"], depth=1,
+                help="One that is called like a model is that model's own.",
+            )  # fmt: skip
+            yield Item(
+                key=f"{key}.tasks", kind="text", label="tasks", words=domain["tasks"], depth=1,
+                otherwise="such as medqa_4options, pubmedqa",
+                help="Names of the harness's tasks, or of your own in the folder below.",
+            )  # fmt: skip
+    yield Item(
+        key="add", kind="add", label="add a domain", help="A domain is a name and its tasks."
+    )
+    yield _field(draft, "evaluation.include", label="own tasks")
+    yield _field(draft, "evaluation.limit")
+    yield from _more(draft, opened, "evaluation.reference", "evaluation.fewshot",
+                     "evaluation.chat_template", "evaluation.bootstrap")  # fmt: skip
+
+
+def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
+    possible = building.possible(draft)
+    for name in registry.names():
+        analysis, key = registry.get(name), f"analyses.{name}"
+        said = [f"{n.replace('_', ' ')} {v}" for n in fields.names(key)
+                if (v := draft.values.get(f"{key}.{n}"))]  # fmt: skip
+        parameters = fields.names(key)
+        yield Item(
+            key=key, kind="switch", label=analysis.title, on=name not in draft.without,
+            words=", ".join(said), dim=name not in possible,
+            otherwise=about(name) if name in possible else NEEDS[analysis.needs],
+            help="space leaves it out" + (", enter opens its parameters." if parameters else "."),
+        )  # fmt: skip
+        if key in opened:
+            for each in parameters:
+                yield _field(draft, f"{key}.{each}", depth=1)
+
+
+def _placement(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
+    for name in fields.names("run"):
+        yield _field(draft, f"run.{name}")
+
+
+def _check(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
+    for key, words in faults.items():
+        step = step_of(key)
+        yield Item(
+            key=key, kind="fault", label=f"{step + 1} {STEPS[step]}", step=step,
+            words=f"{_shown(draft, key)}{words}", help="enter goes there",
+        )  # fmt: skip
+    if not faults:
+        yield Item(
+            key="file", kind="text", label="study file", words=draft.values.get("file", ""),
+            otherwise=file_for(draft), help="Where it is written: w writes it, s also starts it.",
+        )  # fmt: skip
+
+
+def about(name: str) -> str:
+    """What an analysis finds out: the first line of its module."""
+    said = (sys.modules[registry.get(name).plan.__module__].__doc__ or "").strip().split("\n")[0]
+    return said.partition(": method")[0].rstrip(".") + "."
+
+
+def found(file: Path) -> str | None:
+    """What is in a file already; None where there is none that could be written over."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def filled(draft: Draft, step: int) -> bool:
+    """Is anything said at a step?"""
+    if step == MODELS:
+        return bool(draft.tuned)
+    if step in (PROBE, TASKS):
+        return bool(draft.probe if step == PROBE else draft.domains)
+    sections = SECTIONS[step]
+    said = any(words and key.partition(".")[0] in sections for key, words in draft.values.items())
+    return said or (step == ANALYSES and bool(draft.without))
+
+
+def _more(draft: Draft, opened: Collection[str], *keys: str) -> Iterator[Item]:
+    """What is seldom needed, behind a line of its own."""
+    said = [key for key in keys if draft.values.get(key)]
+    labels = ", ".join(_label(key) for key in (said or keys))
+    is_open = "more" in opened
+    yield Item(
+        key="more", kind="part", label="more", otherwise="" if is_open else labels, on=is_open,
+        help="What is seldom needed.",
+    )  # fmt: skip
+    if is_open:
+        for key in keys:
+            yield _field(draft, key, label=_label(key), depth=1)
+
+
+def _label(key: str) -> str:
+    return "base revision" if key == "models.base.revision" else fields.field(key).label
+
+
+def _field(draft: Draft, key: str, *, label: str = "", otherwise: str = "", depth: int = 0) -> Item:
+    field = fields.field(key)
+    held = field.otherwise or (f"such as {field.example}" if field.example else "")
+    return Item(
+        key=key, kind="options" if field.options else "text", label=label or field.label,
+        words=draft.values.get(key, ""), otherwise=otherwise or held, options=field.options,
+        help=field.help, depth=depth,
+    )  # fmt: skip
+
+
+def _trouble(line: Item, faults: Mapping[str, str], opened: Collection[str]) -> str:
+    """What is wrong here; that something is missing is said once there is something to go by."""
+    if line.kind in ("fault", "add"):
+        return ""
+    if line.kind in ("part", "switch"):
+        inside = next((w for k, w in faults.items() if k.startswith(f"{line.key}.")), "")
+        return "" if line.key in opened else inside
+    return building.at(faults, line.key) if line.words else ""
+
+
+def _shown(draft: Draft, key: str) -> str:
+    """Which field is meant, in the words of its page."""
+    part, _, name = key.rpartition(".")
+    if part.startswith((TUNED, DOMAINS)) and part not in (TUNED, DOMAINS):
+        return f"{building.value(draft, f'{part}.name') or 'one without a name'}: {name}: "
+    if key == "models.base.path":
+        return "base: "
+    return f"{name.replace('_', ' ')}: " if part else f"{key}: "

@@ -1,0 +1,476 @@
+"""Building a study step by step: what is typed, the file that comes of it, and what it will take.
+
+Owns the draft while it is on the screen. What stands on a page is app.tui.pages', what a draft
+means app.building's, what it will take is asked of another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from app import building, studyfile
+from app.building import DOMAINS, TUNED, Draft
+from app.studyfile import COMMENT
+from app.text import plain
+from app.tui import pages
+from app.tui.keys import Where, actions, bindings
+from app.tui.memory import Memory, Remembering, draft_of
+from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
+from app.tui.screens.confirm import ConfirmScreen
+from app.tui.screens.help import Topic
+from app.tui.screens.models import ModelsScreen
+from app.tui.source import Source
+from app.tui.widgets.bar import Row, keys_line, tabs_line, two_ends
+from app.tui.widgets.form import Form
+from app.tui.widgets.outlook import Outlook
+from core.errors import TauscopeError
+
+if TYPE_CHECKING:
+    from app.library import Entry
+
+TYPING = (
+    "Enter begins to type, and ends it; tab completes. Escape ends it too: what was typed stays.",
+    "Lists have commas or spaces between their parts; points such as a=1,b=2 have spaces alone.",
+)
+BACK = "Your draft is as you left it. N begins a new one."
+
+
+class BuilderScreen(Screen[str | None]):
+    """Gives the id of the run that was started, or None. A draft that is left is kept."""
+
+    BINDINGS = bindings("builder")
+    DEFAULT_CSS = """
+    BuilderScreen > #title { background: $panel; }
+    BuilderScreen > #steps { background: $surface; }
+    BuilderScreen > #keys { background: $panel; }
+    BuilderScreen #sides { height: 1fr; }
+    BuilderScreen #page { width: 1fr; }
+    BuilderScreen #about { height: 2; padding: 0 1; color: $muted; }
+    BuilderScreen #outlook { padding: 0 1; border-top: solid $line; display: none; }
+    BuilderScreen.-check Form { height: auto; max-height: 50%; }
+    BuilderScreen.-check #outlook { display: block; height: 1fr; }
+    BuilderScreen #help { height: 3; padding: 0 1; border-top: solid $line; }
+    BuilderScreen #side { display: none; width: 46%; border-left: vkey $line; padding: 0 1; }
+    BuilderScreen.-wide #side { display: block; }
+    BuilderScreen #file { text-wrap: nowrap; text-overflow: ellipsis; }
+    BuilderScreen VerticalScroll { scrollbar-size-vertical: 1; }
+    """
+
+    def __init__(self, source: Source, base: str | None = None, tuned: Sequence[str] = ()) -> None:
+        """Begins with these models, else with the draft that was left."""
+        super().__init__()
+        self.source = source
+        self.draft = building.begun(base, tuned)
+        self.step = MODELS
+        self.faults: dict[str, str] = {}
+        self.entries: tuple[Entry, ...] | None = None
+        self._resumes = base is None
+        self._opened: set[str] = set()
+        self._places: dict[int, str] = {}
+
+    def compose(self) -> ComposeResult:
+        yield Row(self._title, id="title")
+        yield Row(self._steps, id="steps")
+        with Horizontal(id="sides"):
+            with Vertical(id="page"):
+                yield Static("", id="about", markup=False)
+                yield Form(id="form")
+                yield Outlook(id="outlook")
+            with VerticalScroll(id="side", can_focus=False):
+                yield Static("", id="file", markup=False)
+        yield Static("", id="help", markup=False)
+        yield Row(self._keys, id="keys")
+
+    async def on_mount(self) -> None:
+        kept = draft_of(self._memory)
+        if self._resumes and kept is not None:
+            self.draft = kept
+            self.notify(BACK, timeout=5, markup=False)
+        self.query_one(Form).focus()
+        self.run_worker(self._scan, thread=True, group="scan", exit_on_error=False)
+        await self._fill()
+
+    def _scan(self) -> None:
+        from app import library
+
+        folders = getattr(getattr(self.app, "config", None), "folders", ())
+        entries = library.scan([Path(folder) for folder in folders])
+        self.app.call_from_thread(self._scanned, entries)
+
+    def _scanned(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        if isinstance(self.app.screen, ModelsScreen):
+            self.app.screen.fill(entries)
+        self._say_help(self.query_one(Form).current)
+
+    # What is remembered, and what help is made of
+
+    @property
+    def _memory(self) -> Memory:
+        return self.app.memory if isinstance(self.app, Remembering) else Memory()
+
+    def placed(self, memory: Memory) -> Memory:
+        """The draft, unless there is nothing in it."""
+        kept = None if self.draft == Draft() else self.draft.model_dump()
+        return memory.model_copy(update={"draft": kept})
+
+    def topics(self) -> Sequence[Topic]:
+        """What the step is about, and how lists are typed."""
+        return (
+            Topic(f"Step {self.step + 1}: {STEPS[self.step]}", (pages.ABOUT[self.step],)),
+            Topic("Typing", TYPING),
+        )
+
+    def places(self) -> tuple[Where, ...]:
+        """Whose keys act here."""
+        return ("builder", "app")
+
+    # Changing
+
+    async def _change(self, draft: Draft, select: str | None = None) -> None:
+        if draft != self.draft:
+            self.draft = draft
+            await self._fill(select)
+
+    async def _fill(self, select: str | None = None) -> None:
+        """Show the page of the step, and all that follows from the draft."""
+        self.faults = building.faults(self.draft)
+        form = self.query_one(Form)
+        items = pages.items(self.step, self.draft, self.faults, self._opened)
+        self.set_class(self.step == CHECK, "-check")
+        self.query_one("#about", Static).update(Content(pages.ABOUT[self.step]))
+        await form.fill(items, select or self._places.get(self.step))
+        self._show_file()
+        for row in self.query(Row):
+            row.renew()
+        if self.step != CHECK or self.faults:
+            self.query_one(Outlook).stop()
+        elif self.query_one(Outlook).draft != self.draft:
+            self.action_look()
+
+    def _show_file(self) -> None:
+        """The study file as it becomes, from the part on that the step is about."""
+        text = studyfile.written(self.draft)
+        self.query_one("#file", Static).update(_coloured(text))
+        heads = [f"[{part}" for part in pages.SECTIONS[self.step]]
+        lines = [line.removeprefix("# ") for line in text.splitlines()]
+        at = next((y for y, line in enumerate(lines) if line.startswith(tuple(heads))), 0)
+        if self.step != MODELS:
+            self.query_one("#side", VerticalScroll).scroll_to(y=at, animate=False)
+
+    async def on_form_typed(self, message: Form.Typed) -> None:
+        """Take over what is typed as it is typed."""
+        words = message.words.strip() if message.words.strip() else ""
+        self.draft = building.changed(self.draft, message.key, words)
+        await self._fill()
+
+    def on_form_selected(self, message: Form.Selected) -> None:
+        item = message.item
+        if item is not None:
+            self._places[self.step] = item.key
+        self._say_help(item)
+        self.query_one("#keys", Row).renew()
+
+    async def on_form_acted(self, message: Form.Acted) -> None:
+        await self.action_enter()
+
+    def _say_help(self, item: Item | None) -> None:
+        lines = [item.help if item else ""]
+        if item is not None and item.key == "add" and self.step == MODELS:
+            lines.append(self._related())
+        self.query_one("#help", Static).update(Content("\n".join(plain(each) for each in lines)))
+
+    def _related(self) -> str:
+        """How many models of this machine say that they were made from the base."""
+        from app.library import children
+
+        base = building.value(self.draft, "models.base.path")
+        near = children(self.entries or (), base) if base else ()
+        left = [e for e in near if e.name not in {m["path"] for m in self.draft.tuned}]
+        return f"{len(left)} on this machine were made from the base." if left else ""
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would do something."""
+        if not self.is_mounted:
+            return False
+        item = self.query_one(Form).current
+        if action == "add":
+            return self.step in (MODELS, TASKS)
+        if action == "drop":
+            return item is not None and item.key.startswith((f"{TUNED}.", f"{DOMAINS}."))
+        if action == "turn":
+            return item is not None and (bool(item.options) or item.kind == "switch")
+        if action in ("write", "start", "look"):
+            return self.step == CHECK and not self.faults
+        return True
+
+    async def action_enter(self) -> None:
+        """Do what the selected line is for."""
+        form = self.query_one(Form)
+        item = form.current
+        if item is None:
+            return
+        if item.kind == "model":
+            self._pick(item)
+        elif item.kind == "add":
+            await self.action_add()
+        elif item.kind == "options":
+            await self.action_turn(1)
+        elif item.kind == "fault":
+            await self._go(item.step, item.key)
+        elif item.kind == "text":
+            await form.edit(pages.completer(item.key, self.draft))
+        else:
+            self._opened ^= {item.key}
+            await self._fill()
+
+    async def action_turn(self, by: int) -> None:
+        """Choose the next or last of the options, or switch an analysis on and off."""
+        item = self.query_one(Form).current
+        if item is None:
+            return
+        if item.kind == "switch":
+            await self._change(building.toggled(self.draft, item.key.removeprefix("analyses.")))
+        elif item.options:
+            chosen = item.words or item.otherwise
+            at = item.options.index(chosen) if chosen in item.options else 0
+            words = item.options[(at + by) % len(item.options)]
+            none = {"probe": "none"}.get(item.key, item.otherwise)
+            await self._change(
+                building.changed(self.draft, item.key, "" if words == none else words)
+            )
+
+    async def action_add(self) -> None:
+        """One more tuned model, or domain."""
+        if self.step == TASKS:
+            draft = building.with_domain(self.draft)
+            key = f"{DOMAINS}.{len(draft.domains) - 1}"
+            self._opened.add(key)
+            await self._change(draft, f"{key}.tasks")
+            await self.query_one(Form).edit(pages.completer(f"{key}.tasks", self.draft))
+            return
+        base = building.value(self.draft, "models.base.path")
+        taken = {model["path"] for model in self.draft.tuned}
+        entries = None if self.entries is None else [e for e in self.entries if e.name not in taken]
+
+        async def picked(path: str | None) -> None:
+            if path:
+                parents = next((e.parents for e in self.entries or () if e.name == path), ())
+                draft = building.with_model(self.draft, path, parents)
+                await self._change(draft, f"{TUNED}.{len(draft.tuned) - 1}")
+
+        self.app.push_screen(ModelsScreen("add a tuned model", entries, base=base), picked)
+
+    def _pick(self, item: Item) -> None:
+        base = (
+            "" if item.key == "models.base.path" else building.value(self.draft, "models.base.path")
+        )
+
+        async def picked(path: str | None) -> None:
+            if path:
+                await self._change(building.changed(self.draft, item.key, path))
+
+        screen = ModelsScreen(f"choose: {item.label}", self.entries, base=base, typed=item.words)
+        self.app.push_screen(screen, picked)
+
+    async def action_drop(self) -> None:
+        """Take the selected model or domain out of the study."""
+        item = self.query_one(Form).current
+        if item is not None:
+            self._opened = {key for key in self._opened if not key.startswith((TUNED, DOMAINS))}
+            await self._change(building.without(self.draft, item.key))
+
+    async def action_move(self, by: int) -> None:
+        """Select the line above or below; typing ends there."""
+        form = self.query_one(Form)
+        await form.rest()
+        form.move(by)
+
+    def action_ends(self, way: int) -> None:
+        """Select the first or the last line."""
+        self.query_one(Form).move(way * 1_000_000)
+
+    def action_page(self, way: int) -> None:
+        """Scroll what stands beside the form, or below it."""
+        for scroll in self.query("#outlook, #side").results(VerticalScroll):
+            (scroll.scroll_page_down if way > 0 else scroll.scroll_page_up)(animate=False)
+
+    async def action_tab(self, number: int) -> None:
+        """Go to the step of this number."""
+        if number <= len(STEPS):
+            await self._go(number - 1)
+
+    async def action_next_tab(self) -> None:
+        """Complete what is being typed, else go to the next step."""
+        form = self.query_one(Form)
+        if form.editing is not None:
+            form.complete(pages.completer(form.editing, self.draft))
+        else:
+            await self._go(min(self.step + 1, CHECK))
+
+    async def action_previous_tab(self) -> None:
+        """Go to the step before."""
+        await self._go(max(self.step - 1, 0))
+
+    async def _go(self, step: int, key: str | None = None) -> None:
+        """Show a step, with the line selected that this key, or a part of which, stands for."""
+        await self.query_one(Form).rest()
+        self.step = step
+        if key is not None:
+            self._opened |= {key.rpartition(".")[0]}
+            keys = [i.key for i in pages.items(step, self.draft, self.faults, self._opened)]
+            self._places[step] = max((k for k in keys if key.startswith(k)), key=len, default="")
+        await self._fill()
+
+    def action_anew(self) -> None:
+        """Begin a new draft, once that is confirmed."""
+
+        async def answered(yes: bool | None) -> None:
+            if yes:
+                self._opened.clear()
+                self._places.clear()
+                self.step = MODELS
+                await self._change(Draft())
+
+        if self.draft != Draft():
+            self.app.push_screen(ConfirmScreen("Drop this draft and begin a new one?"), answered)
+
+    async def action_back(self) -> None:
+        """End the typing, else leave. The draft is kept."""
+        form = self.query_one(Form)
+        if form.editing is not None:
+            await form.rest()
+            return
+        self._leave(None)
+
+    def _leave(self, run_id: str | None) -> None:
+        if isinstance(self.app, Remembering):
+            self.app.remember(self.placed(self.app.memory))
+        self.dismiss(run_id)
+
+    # The check
+
+    def action_look(self) -> None:
+        """Ask once more what it will take."""
+        self.query_one(Outlook).ask(self.source, self.draft)
+
+    async def action_write(self) -> None:
+        """Write the study file."""
+        self._write(self._wrote)
+
+    async def action_start(self) -> None:
+        """Write the study file, unless it is there as it is, and start it."""
+        self._write(self._start)
+
+    def _write(self, then: Callable[[Path], None]) -> None:
+        """Write the file and go on; what is there is only written over after a yes."""
+        file = Path(building.value(self.draft, "file") or pages.file_for(self.draft)).expanduser()
+        text = studyfile.written(studyfile.settled(self.draft, file.parent))
+
+        def answered(yes: bool | None) -> None:
+            if not yes:
+                return
+            try:
+                studyfile.save(self.draft, file)
+            except TauscopeError as error:
+                self._complain(error)
+            else:
+                then(file)
+
+        there = pages.found(file)
+        if there == text:
+            then(file)
+        elif there is None:
+            answered(True)
+        else:
+            question = (
+                f"{plain(str(file))} is there already, and says something else. Write over it?"
+            )
+            self.app.push_screen(ConfirmScreen(question), answered)
+
+    def _wrote(self, file: Path) -> None:
+        self.notify(f"Wrote {plain(str(file))}", markup=False)
+
+    def _start(self, file: Path) -> None:
+        self.notify("Starting…", timeout=2, markup=False)
+        self.run_worker(lambda: self._starting(file), thread=True, exclusive=True, group="start")
+
+    def _starting(self, file: Path) -> None:
+        try:
+            run_id = self.source.start(file, building.only(self.draft))
+        except (TauscopeError, OSError) as error:
+            self.app.call_from_thread(self._complain, error)
+        else:
+            self.app.call_from_thread(self._started, run_id)
+
+    def _started(self, run_id: str) -> None:
+        """Leave for the run. What was built is in its file now."""
+        self.draft = Draft()
+        self._leave(run_id)
+
+    def _complain(self, error: TauscopeError | OSError) -> None:
+        words = [getattr(error, "title", str(error)), getattr(error, "hint", "")]
+        self.notify(
+            "\n".join(plain(each) for each in words if each),
+            severity="error",
+            timeout=10,
+            markup=False,
+        )
+
+    # Rows
+
+    def _title(self, width: int) -> Content:
+        name = building.value(self.draft, "name") or "a new study"
+        wrong = len(self.faults)
+        state = [(f"{wrong} to mend ", "$warning")] if wrong else [("✓ ready ", "$success")]
+        if self.draft == Draft():
+            state = []
+        return two_ends([(" tauscope ", "$muted"), (name, "bold")], state, width)
+
+    def _steps(self, width: int) -> Content:
+        titles = [f"{title}{self._mark(step)}" for step, title in enumerate(STEPS)]
+        return tabs_line(titles, self.step, width)
+
+    def _mark(self, step: int) -> str:
+        """Whether a step is well: of those that may stay empty nothing is said then."""
+        if step == CHECK or self.draft == Draft():
+            return ""
+        if pages.blamed(self.faults, step):
+            return " !"
+        return " ✓" if pages.filled(self.draft, step) else ""
+
+    def _keys(self, width: int) -> Content:
+        shown = [a for a in actions("builder", "app") if self._does(a.name)]
+        return keys_line(shown, width)
+
+    def _does(self, name: str) -> bool:
+        return bool(self.check_action(name.partition("(")[0], ()))
+
+
+def _coloured(text: str) -> Content:
+    """A study file, its comments and headings told apart."""
+    lines = []
+    for line in text.splitlines():
+        said, sign, about = (
+            line[: COMMENT - 1],
+            line[COMMENT - 1 : COMMENT + 1],
+            line[COMMENT + 1 :],
+        )
+        if line.startswith("#"):
+            lines.append(Content.styled(plain(line), "$muted"))
+        elif sign == " #" or line[COMMENT : COMMENT + 1] == "#":
+            style = "$accent" if line.startswith("[") else ""
+            lines.append(Content.assemble((plain(said), style), (plain(sign + about), "$muted")))
+        else:
+            lines.append(Content.styled(plain(line), "$accent" if line.startswith("[") else ""))
+    return Content("\n").join(lines)

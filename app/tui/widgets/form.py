@@ -1,0 +1,267 @@
+"""A page of things to fill in: a line each, one of them selected, and one at most being typed.
+
+Draws items and reports what is typed. Refuses to know what they are about: see app.tui.pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from app.charts.lines import exactly, fitted
+from app.text import plain
+from app.tui.completion import Complete, Completed
+from app.tui.pages import Item
+from app.tui.widgets.bar import Row
+
+LABEL = 18
+"""Columns of the labels, with the mark of the selected line."""
+
+
+def line(item: Item, width: int, *, selected: bool, typing: bool = False) -> Content:
+    """One item in a row of this width; of one that is being typed, its label."""
+    mark = Content.styled("▌", "$accent") if selected else Content(" ")
+    left = width if item.kind == "add" else max(6, min(LABEL + 2 * item.depth, width // 2))
+    name = _label(item, left - 1)
+    if item.kind in ("options", "text", "model"):
+        name = name.stylize("bold" if selected else "$muted")
+    held = Content("") if typing else _held(item, width - left - 1, selected=selected)
+    gap = "" if item.options else " "
+    return Content("").join((mark, name, Content(gap), held))
+
+
+def _label(item: Item, width: int) -> Content:
+    sign = {
+        "part": "▾ " if item.on else "▸ ",
+        "switch": "[x] " if item.on else "[ ] ",
+        "add": "+ ",
+        "fault": "! ",
+    }.get(item.kind, "")
+    words = fitted("  " * item.depth + sign + item.label, width - 1) + " "
+    style = {"add": "$accent", "fault": "$error bold", "part": "bold"}.get(item.kind, "")
+    return Content.styled(words, "$muted" if item.dim else style)
+
+
+def _held(item: Item, width: int, *, selected: bool) -> Content:
+    """What an item holds, or what holds instead."""
+    if item.options:
+        return _options(item, width, selected=selected)
+    words, otherwise = plain(item.words), plain(item.otherwise)
+    if not words:
+        return Content.styled(exactly(otherwise, min(width, cell_len(otherwise))), "$muted")
+    beside = f"  {otherwise}" if otherwise and item.kind in ("part", "switch") else ""
+    room = max(8, width - cell_len(beside))
+    shown = _end_of(words, room) if item.kind in ("part", "model", "text") else fitted(words, room)
+    return Content.assemble(
+        shown.rstrip(), (exactly(beside, min(cell_len(beside), width - 8)), "$muted")
+    )
+
+
+def _options(item: Item, width: int, *, selected: bool) -> Content:
+    """All that may be chosen, or what is where there is no room for all."""
+    chosen = item.words or item.otherwise
+    names = [plain(option) for option in item.options]
+    if sum(cell_len(name) + 2 for name in names) > width:
+        place = f"{item.options.index(chosen) + 1} of {len(names)}" if chosen in names else ""
+        return Content.assemble(
+            ("‹ ", "$accent"), fitted(chosen, max(4, width - 14)).rstrip(), (" › ", "$accent"),
+            (place, "$muted"),
+        )  # fmt: skip
+    style = "bold $background on $accent" if selected else "bold"
+    return Content("").join(
+        Content.styled(f" {name} ", style if option == chosen else "$muted")
+        for option, name in zip(item.options, names, strict=True)
+    )
+
+
+def _end_of(words: str, width: int) -> str:
+    """The end of a path tells more than its beginning."""
+    if cell_len(words) <= width:
+        return words
+    kept = words[-(width - 1) :]
+    while cell_len(kept) > width - 1:
+        kept = kept[1:]
+    return f"…{kept}"
+
+
+class FormLine(Widget):
+    """One item: its row, and below it what is wrong."""
+
+    DEFAULT_CSS = """
+    FormLine { height: auto; layout: vertical; }
+    FormLine Horizontal { height: 1; }
+    FormLine Input { border: none; height: 1; padding: 0 1; width: 1fr; background: $panel; }
+    FormLine Input:focus { border: none; }
+    FormLine .trouble { color: $error; padding: 0 1 0 3; height: auto; }
+    FormLine.-selected { background: $panel; }
+    """
+
+    def __init__(self, item: Item) -> None:
+        super().__init__()
+        self.item = item
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Row(self._words, id="row")
+        yield Static("", classes="trouble", markup=False)
+
+    def on_mount(self) -> None:
+        self.show(self.item, selected=self.has_class("-selected"))
+
+    def show(self, item: Item, *, selected: bool) -> None:
+        """Show an item, which may be the same as before."""
+        self.item = item
+        self.set_class(selected, "-selected")
+        if self.is_mounted:
+            trouble = self.query_one(".trouble", Static)
+            trouble.display = bool(item.trouble)
+            trouble.update(Content(plain(item.trouble)))
+            self.query_one(Row).renew()
+
+    async def edit(self, complete: Complete | None) -> None:
+        """Put the words into a line where they can be typed over."""
+        row = self.query_one(Row)
+        row.styles.width = max(6, min(LABEL + 2 * self.item.depth, self.size.width // 2))
+        suggester = Completed(complete) if complete else None
+        box = Input(self.item.words, plain(self.item.otherwise), suggester=suggester,
+                    select_on_focus=False)  # fmt: skip
+        await self.query_one(Horizontal).mount(box)
+        box.focus()
+        row.renew()
+
+    async def rest(self) -> None:
+        """Take that line away again."""
+        if self.query(Input):
+            await self.query(Input).remove()
+            row = self.query_one(Row)
+            row.styles.width = "1fr"
+            row.renew()
+
+    def _words(self, width: int) -> Content:
+        chosen, typing = self.has_class("-selected"), bool(self.query(Input))
+        return line(self.item, width, selected=chosen, typing=typing)
+
+
+class Form(VerticalScroll, can_focus=True):
+    """The lines of a page."""
+
+    DEFAULT_CSS = "Form { height: 1fr; scrollbar-size-vertical: 1; }"
+
+    @dataclass
+    class Selected(Message):
+        """Another line is selected."""
+
+        item: Item | None
+
+    @dataclass
+    class Typed(Message):
+        """The words of an item are being typed, or were."""
+
+        key: str
+        words: str
+
+    @dataclass
+    class Acted(Message):
+        """A line was clicked that is selected already."""
+
+        key: str
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.items: tuple[Item, ...] = ()
+        self.at = 0
+        self.editing: str | None = None
+
+    @property
+    def current(self) -> Item | None:
+        """The selected item."""
+        return self.items[self.at] if self.at < len(self.items) else None
+
+    async def fill(self, items: Sequence[Item], select: str | None = None) -> None:
+        """Show these items, with the same one selected if it is there, or that of `select`."""
+        held = select or (self.current.key if self.current else None)
+        same = [i.key for i in items] == [i.key for i in self.items]
+        self.items = tuple(items)
+        keys = [item.key for item in items]
+        self.at = keys.index(held) if held in keys else min(self.at, max(0, len(items) - 1))
+        if not same:
+            self.editing = None
+            with self.app.batch_update():
+                await self.remove_children()
+                await self.mount_all(FormLine(item) for item in items)
+        self._show()
+
+    def move(self, by: int) -> None:
+        """Select another line."""
+        self.at = max(0, min(self.at + by, len(self.items) - 1))
+        self._show()
+
+    async def edit(self, complete: Complete | None) -> None:
+        """Let the selected item be typed."""
+        if self.current is not None and self.editing is None:
+            self.editing = self.current.key
+            await self._lines()[self.at].edit(complete)
+
+    async def rest(self) -> None:
+        """End the typing. What was typed is kept."""
+        if self.editing is not None:
+            self.editing = None
+            for each in self._lines():
+                await each.rest()
+            self.focus()
+
+    def complete(self, complete: Complete | None) -> None:
+        """Take over the first completion of what is being typed."""
+        for box in self.query(Input):
+            found = complete(box.value) if complete else ()
+            if found:
+                box.value = found[0]
+                box.cursor_position = len(found[0])
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        harmless = plain(event.value)  # what is pasted may hold what a terminal would obey
+        if harmless != event.value:
+            event.input.value = harmless
+        elif self.editing is not None:
+            self.post_message(self.Typed(self.editing, event.value))
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        await self.rest()
+        self.move(1)
+
+    def on_click(self, event: events.Click) -> None:
+        lines = self._lines()
+        for at, each in enumerate(lines):
+            if each in (event.widget.ancestors_with_self if event.widget else ()):
+                if at == self.at:
+                    self.post_message(self.Acted(each.item.key))
+                elif self.editing is None:
+                    self.at = at
+                    self._show()
+
+    def _lines(self) -> list[FormLine]:
+        return list(self.query_children(FormLine))
+
+    def _show(self) -> None:
+        lines = self._lines()
+        for at, (each, item) in enumerate(zip(lines, self.items, strict=True)):
+            each.show(item, selected=at == self.at)
+        if self.at < len(lines):
+            self.call_after_refresh(self._follow)
+        self.post_message(self.Selected(self.current))
+
+    def _follow(self) -> None:
+        lines = self._lines()
+        if self.at < len(lines):
+            lines[self.at].scroll_visible(animate=False)

@@ -1,0 +1,79 @@
+"""What a study will take, as it comes to be known. Asks once; what is asked anew replaces it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from app.building import Draft
+from app.text import plain
+from app.tui import outlook
+from app.tui.source import Source
+from core.errors import TauscopeError
+
+LOOKING = "Looking at models, texts and tasks…"
+
+
+class Outlook(VerticalScroll, can_focus=False):
+    """The preflight of a draft."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.draft: Draft | None = None
+        self._found: dict[str, Any] | None = None
+        self._trouble: Content | None = None
+        self._since = 0.0
+
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False)
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._tick)
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def ask(self, source: Source, draft: Draft) -> None:
+        """Find out what the study of this draft will take."""
+        self.draft, self._found, self._trouble = draft, None, None
+        self._since = time.monotonic()
+        self.run_worker(self._ask(source, draft), exclusive=True, exit_on_error=False)
+        self.scroll_home(animate=False)
+        self._show()
+
+    def stop(self) -> None:
+        """Ask no more; what is known already stays."""
+        self.workers.cancel_node(self)
+        if self._found is None and self._trouble is None:
+            self.draft = None
+
+    async def _ask(self, source: Source, draft: Draft) -> None:
+        try:
+            url = await asyncio.to_thread(lambda: source.database.url)
+            self._found = await outlook.foresee(draft, url)
+        except (TauscopeError, OSError) as error:
+            title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")
+            self._trouble = Content.styled(f"✗ {plain(title)}", "$error")
+            self._trouble += f"\n{plain(hint)}" if hint else ""
+        self._show()
+
+    def _tick(self) -> None:
+        if self.draft is not None and self._found is None and self._trouble is None:
+            self._show()
+
+    def _show(self) -> None:
+        words = Content("")
+        if self._trouble is not None:
+            words = self._trouble
+        elif self._found is not None:
+            words = outlook.shown(self._found, max(20, self.size.width - 2))
+        elif self.draft is not None:
+            passed = f" {time.monotonic() - self._since:.0f} s"
+            words = Content.styled(LOOKING + passed, "$muted")
+        self.query_one(Static).update(words)

@@ -33,7 +33,7 @@ No runs yet. Three ways to begin:
 `tauscope demo`   leave with `q` and run this: it makes a small family of models
                 on this machine, then shows what tuning did to each of them
 
-A study file can be as short as this:
+`L` lists the models on this machine. A study file can be as short as this:
 
     name = "mine"
     [models]

@@ -5,6 +5,7 @@ worker.py       one run in its own process
 jobs.py         detached workers: ready, start
 merging.py      a merge asked for in the terminal
 library.py      which models are on this machine, families together
+lineage.py      who was made from whom
 shelves.py      where models lie: the Hugging Face cache, the user's folders
 appraisal.py    what the files of one model say of it
 parentage.py    where they say that it comes from

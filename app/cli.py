@@ -499,13 +499,13 @@ def models(
 
     search = Search()
     folders = [*map(Path, config.read().folders), *(folder or [])]
-    found = tuple(library.appraised(search, folders))
+    branches = library.tree(tuple(library.appraised(search, folders)))
     for note in search.notes:
         say(note)
     if json:
-        print_json([library.data(entry) for entry in library.arrange(found)])
-    elif found:
-        print_models(library.tree(found))
+        print_json([library.data(each.entry) for each in branches if each.entry is not None])
+    elif branches:
+        print_models(branches)
     else:
         say(library.advice(folders))
 

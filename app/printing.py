@@ -16,7 +16,7 @@ from app.text import plain
 from core.filters import ALL, FIELDS, Filter
 
 if TYPE_CHECKING:
-    from app.library import Branch
+    from app.lineage import Branch
     from core.registry import Analysis
     from storage.database import Database
     from storage.runs import RunSummary

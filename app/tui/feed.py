@@ -70,7 +70,7 @@ class Feed:
 
     def figure(self, pane: Pane) -> None:
         """Read what a pane wants to show."""
-        choice = pane.choice
+        choice = pane.wanted
 
         def reading() -> None:
             try:

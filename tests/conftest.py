@@ -98,7 +98,9 @@ def tiny_config(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tiny_tensors(seed: int = 0, dtype: torch.dtype = torch.float32, vocab: int = 20) -> Tensors:
+def tiny_tensors(
+    seed: int = 0, dtype: torch.dtype = torch.float32, vocab: int = 20, layers: int = 2
+) -> Tensors:
     """Random weights that fit `tiny_config`."""
     g = torch.Generator().manual_seed(seed)
 
@@ -110,7 +112,7 @@ def tiny_tensors(seed: int = 0, dtype: torch.dtype = torch.float32, vocab: int =
         "model.norm.weight": matrix(16) + 1,
         "lm_head.weight": matrix(vocab, 16),
     }
-    for layer in range(2):
+    for layer in range(layers):
         at = f"model.layers.{layer}."
         tensors |= {
             f"{at}self_attn.q_proj.weight": matrix(16, 16),

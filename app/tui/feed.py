@@ -74,7 +74,7 @@ class Feed:
 
     def figure(self, pane: Pane) -> None:
         """Read what a pane wants to show."""
-        choice, by = pane.choice, self.filter
+        choice, by = pane.wanted, self.filter
 
         def reading() -> None:
             try:

@@ -129,7 +129,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
     _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
-    _action("run", "resume", "r", "r", "resume", "Resume this run if it ended early"),
+    _action("run", "resume", "r", "r", "resume", "Resume this run if it ended early", 1),
     _action("run", "back", "escape,b", "esc b", "back", "Go back to where you came from", 15),
     _action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
     _action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),

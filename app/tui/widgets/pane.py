@@ -158,9 +158,14 @@ class Pane(Vertical):
             return None
         return self.analysis.metric(self.choice.measure)
 
+    @property
+    def wanted(self) -> Choice | None:
+        """What to show; None, which is how the view opens, until the run has measured anything."""
+        return self.choice if self.drawn is None or self.drawn.catalogue.metrics else None
+
     def accept(self, asked: Choice | None, drawn: Drawn) -> None:
         """Show the figure that was asked for, unless the choice has moved on meanwhile."""
-        if asked != self.choice:
+        if asked != self.wanted:
             return
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line

@@ -482,6 +482,12 @@ async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
         RunSink(db, run_id, attempt).progress(Progress(5, 10, 0, "layer 5"))
         await until(pilot, lambda: "No values yet" not in words(app))
         assert "50 %" in words(app)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: drawn(screen))
+        assert screen.pane is not None
+        assert screen.pane.choice is not None
+        assert screen.pane.view.opens == {"layer": screen.pane.choice.layer}, "as if opened now"
+        await pilot.press("v")
         finish(db, run_id, attempt, "done")
         await until(pilot, lambda: screen.run and screen.run.status == "done")
         await until(pilot, lambda: "done" in visible(app)[0])

@@ -1,0 +1,101 @@
+"""A newcomer's first minutes in a real terminal: nothing there, a first study, all of its pictures.
+
+The worker is the real one, detached, on a family of tiny models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.database import open_database
+from storage.runs import find_run
+from tests.app.families import write_family
+from tests.app.tui.terminals import Terminal, eventually, needs_tmux, terminal
+
+pytestmark = needs_tmux
+
+VIEWS = (("Vectors", 3), ("Cosine", 1), ("Alignment", 3))
+"""The tabs of a study of weights, as its titles begin, and how many pictures each holds."""
+
+
+def begin(at: Terminal, study: Path) -> None:
+    """From the empty list to a run, by the key that the list names."""
+    assert "n               start a study file" in at.shows("No runs yet")
+    at.press("n")
+    at.shows("start a study")
+    at.type(str(study))
+    at.press("Enter")
+
+
+def picture(number: int | str, count: int) -> str:
+    """What stands above a picture, at the end of its row."""
+    return rf"(?m) {number}/{count} ?$"
+
+
+def readout(at: Terminal) -> str:
+    """What is said of the value at the cursor, once anything is."""
+    return eventually(lambda: at.rows()[-3].strip())
+
+
+def visit(at: Terminal, tab: int, count: int) -> None:
+    """Every picture of a tab, one after the other."""
+    at.press(str(tab))
+    for number in range(1, count + 1):
+        if count > 1:
+            at.shows(picture(number, count), without=picture(rf"(?!{number}/)\d", count))
+        assert readout(at), "\n".join(at.rows())
+        assert "No values" not in "\n".join(at.rows())
+        at.press("v")  # after the last one comes the first
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) -> None:
+    study = write_family(tmp_path, name="first-study", layers=40)
+    url = tmp_path / "runs.db"
+    with terminal(tmp_path, "--db", url, size=size) as at:
+        begin(at, study)
+        at.shows("first-study", r"► running .* [1-9]\d? %  ETA \d+ s ")
+        text = at.shows("✓ done")
+        assert all(title in text.split("\n")[1] for title, _ in VIEWS)
+        if size[0] > 150:
+            at.press("z")  # one picture at a time, as on the small screen
+        for tab, (_, count) in enumerate(VIEWS, start=1):
+            visit(at, tab, count)
+        at.press("4")
+        at.shows("Where it comes from")
+
+        at.press("3")
+        at.shows(picture(1, 3), without=picture(2, 3))
+        before = readout(at)
+        at.press("Right", "Down", "Down")
+        assert eventually(lambda: at.rows()[-3].strip() != before), "the cursor moved"
+        at.press("y")
+        assert eventually(lambda: at.tmux("list-buffers")), "the clipboard is reached"
+        assert "two_sided" in at.tmux("show-buffer")
+        at.press("Enter")
+        at.shows(picture(3, 3), without=picture(1, 3))
+        at.press("Escape")
+        at.shows(picture(1, 3), without=picture(3, 3))
+
+        at.press("X")
+        at.shows("this figure as text")
+        at.press("t")
+        at.shows(r"Wrote\b")
+        (file,) = (tmp_path / "tauscope-exports").iterdir()
+        assert "alignment" in file.read_text(encoding="utf-8").casefold()
+
+        at.press("?")
+        at.shows("─ help ─", "Next measure")
+        at.press("Escape")
+        at.shows(picture(1, 3), without="─ help ─")
+        at.press("b")
+        assert "first-study" in at.shows(r"\b1 run\b")
+        at.press("q")
+        assert at.has_left()
+        assert "Traceback" not in "\n".join(at.rows())
+    db = open_database(str(url))
+    run = find_run(db, "latest")
+    db.close()
+    assert (run.status, run.done) == ("done", run.total)

@@ -131,6 +131,15 @@ def test_quantised_weights_are_said_to_be(how: Any, dtype: str, said: str, tmp_p
     assert found.trouble == "It is quantised: its stored numbers are no weights to subtract."
 
 
+def test_packed_weights_are_not_counted_where_no_setting_tells(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "x")
+    packed = {name.replace("proj.weight", "proj.qweight"): s for name, s in tiny_shapes().items()}
+    write_sparse(folder / "model.safetensors", packed, "I32")
+    found = only(folder)
+    assert (found.parameters, found.dtype) == (None, "int32")
+    assert "is quantised" in str(found.trouble)
+
+
 def test_eight_bit_floats_are_refused_as_the_engine_does(tmp_path: Path) -> None:
     found = only(write_folder(tmp_path / "x", dtype="F8_E4M3"))
     assert found.trouble is not None

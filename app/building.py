@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app import fields
 from core import registry, study
+from core.errors import StudyError
 from core.study import Study
 
 BUILTIN = fields.field("probe.builtin").options
@@ -156,11 +157,19 @@ def data(draft: Draft) -> dict[str, Any]:
     }
     found["analyses"] = {name: parameters for name, parameters in asked.items() if parameters}
     found["run"] = fields.given("run", _of(draft.values, "run"))
-    return {key: part for key, part in found.items() if part != {}}
+    return {key: part for key, part in found.items() if part or key not in ("analyses", "run")}
+
+
+def checked(draft: Draft) -> Draft:
+    """The same draft. Raises StudyError naming the key of the first thing that is wrong."""
+    for key, words in faults(draft).items():
+        raise StudyError(f"{key}: {words}")
+    return draft
 
 
 def meant(draft: Draft, folder: Path) -> Study:
     """The study of a draft whose file lies in `folder`. Raises StudyError naming the key."""
+    checked(draft)
     return study.parsed(data(draft), folder)
 
 
@@ -170,6 +179,8 @@ def faults(draft: Draft) -> dict[str, str]:
     found = {_numbered(draft, key): words for key, words in study.faults(data(draft)).items()}
     for key in found.keys() & {"name", "models.base.path"}:
         found[key] = found[key] if value(draft, key) else "is needed"
+    if not value(draft, "models.base.path"):
+        found.pop("name", None)  # it will be called like its base
     if TUNED in found:
         found[TUNED] = "at least one is needed"
     if "probe" in found:

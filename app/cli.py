@@ -175,6 +175,42 @@ def plan(
 
 
 @cli.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
+    base: Annotated[str, typer.Option("--base", metavar="MODEL", help="A folder or a hub id.")],
+    tuned: Annotated[
+        list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="May be given again.")
+    ],
+    probe: Annotated[
+        str, typer.Option("--probe", metavar="TEXTS", help="A built-in set, a file or task:NAME.")
+    ] = "",
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="DOMAIN=A,B", help="A domain's tasks; again for others."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as run.dtype."),
+    ] = None,
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over a file.")] = False,
+) -> None:
+    """Write a study file, with hints at all that it may say. Its path is printed."""
+    from app import answers, studyfile
+
+    draft = answers.draft(
+        base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
+    )
+    if str(file) == "-":
+        print(studyfile.written(draft), end="")
+        return
+    if file.exists() and not yes:
+        _ask(f"{file} is there already. Write over it?")
+    studyfile.save(draft, file)
+    print(plain(str(file)))
+
+
+@cli.command()
 def inspect(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="BASE", help="A folder or a hub id.")],

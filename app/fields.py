@@ -68,6 +68,15 @@ def names(section: str) -> tuple[str, ...]:
     return tuple(_model(section).model_fields)
 
 
+def settable() -> tuple[str, ...]:
+    """The keys of all that can be filled in by itself: not of what a study has any number of."""
+    parts = ("", "models", "models.base", "probe", "evaluation", "run")
+    parts += tuple(f"analyses.{name}" for name in registry.names())
+    found = [f"{part}.{name}".lstrip(".") for part in parts for name in names(part)]
+    whole = {*SECTIONS, "analyses", "evaluation.tasks"}
+    return tuple(key for key in found if key not in whole)
+
+
 def given(section: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """Those of these texts that say something other than the default, as a TOML file's values."""
     found = {name: typed(section, name, texts[name]) for name in names(section) if name in texts}

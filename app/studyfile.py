@@ -53,9 +53,8 @@ def save(draft: Draft, file: Path) -> None:
 
     Raises StudyError where the draft means no study, and where the file can't be written.
     """
-    here = settled(draft, file.parent)
+    here = building.checked(settled(draft, file.parent))
     try:
-        building.meant(here, file.parent)
         text = written(here).encode()
     except UnicodeEncodeError:
         raise StudyError(

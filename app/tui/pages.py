@@ -29,7 +29,7 @@ SECTIONS: tuple[tuple[str, ...], ...] = (
 
 ABOUT = (
     "Which models are held against each other: a base, and what was tuned from it.",
-    "Texts on which neurons are watched. Without any: no activation, no edit distance.",
+    "Texts on which neurons are watched. Without any: no activation, no patterns.",
     "What models are asked. Without anything: no scores, ablation or arithmetic.",
     "What is computed. All of it unless you leave something out: space.",
     "Where models are computed, and how precisely. All of it may stay as it is.",

@@ -40,6 +40,17 @@ def _read(folder: Path, text: str) -> study.Study:
     return study.read(file)
 
 
+@pytest.mark.parametrize("path", ["x" * 5000, "/x/" + "y" * 300, "~nobody-here/x"])
+def test_a_path_that_no_file_system_knows_is_kept(tmp_path: Path, path: str) -> None:
+    found = _read(tmp_path, WHOLE.replace("org/base", path))
+    assert found.models.base.path.endswith(path)
+
+
+def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"models.base.path: no path holds a NUL"):
+        _read(tmp_path, WHOLE.replace("org/base", "org\\u0000base"))
+
+
 def test_a_whole_study(tmp_path: Path) -> None:
     (tmp_path / "models" / "medical").mkdir(parents=True)
     found = _read(tmp_path, WHOLE)

@@ -210,6 +210,8 @@ class BuilderScreen(Screen[str | None]):
             return item is not None and item.key.startswith((f"{TUNED}.", f"{DOMAINS}."))
         if action == "turn":
             return item is not None and (bool(item.options) or item.kind == "switch")
+        if action == "next_tab":
+            return self.step != CHECK or self.query_one(Form).editing is not None
         if action in ("write", "start", "look"):
             return self.step == CHECK and not self.faults
         return True
@@ -324,8 +326,9 @@ class BuilderScreen(Screen[str | None]):
 
     async def _go(self, step: int, key: str | None = None) -> None:
         """Show a step, with the line selected that this key, or a part of which, stands for."""
-        await self.query_one(Form).rest()
-        self.step = step
+        form = self.query_one(Form)
+        await form.rest()
+        form.at, self.step = 0, step
         if key is not None:
             self._opened |= {key.rpartition(".")[0]}
             keys = [i.key for i in pages.items(step, self.draft, self.faults, self._opened)]

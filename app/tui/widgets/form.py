@@ -36,7 +36,7 @@ def line(item: Item, width: int, *, selected: bool, typing: bool = False) -> Con
         name = name.stylize("bold" if selected else "$muted")
     held = Content("") if typing else _held(item, width - left - 1, selected=selected)
     gap = "" if item.options else " "
-    return Content("").join((mark, name, Content(gap), held))
+    return Content("").join((mark, name, Content(gap), held)).truncate(width, ellipsis=True)
 
 
 def _label(item: Item, width: int) -> Content:
@@ -188,10 +188,10 @@ class Form(VerticalScroll, can_focus=True):
 
     async def fill(self, items: Sequence[Item], select: str | None = None) -> None:
         """Show these items, with the same one selected if it is there, or that of `select`."""
+        before, keys = [item.key for item in self.items], [item.key for item in items]
         held = select or (self.current.key if self.current else None)
-        same = [i.key for i in items] == [i.key for i in self.items]
+        same = before == keys
         self.items = tuple(items)
-        keys = [item.key for item in items]
         self.at = keys.index(held) if held in keys else min(self.at, max(0, len(items) - 1))
         if not same:
             self.editing = None

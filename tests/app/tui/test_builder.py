@@ -1,0 +1,410 @@
+"""The guided builder driven by keys: what is typed, what is said of it, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from app import building, studyfile
+from app.appraisal import Entry
+from app.building import TUNED, Draft
+from app.tui import outlook, pages
+from app.tui.app import TauscopeApp
+from app.tui.completion import tasks
+from app.tui.completion import words as completed
+from app.tui.memory import Memory, draft_of
+from app.tui.screens.builder import BuilderScreen
+from app.tui.screens.confirm import ConfirmScreen
+from app.tui.screens.models import ModelsScreen, offers
+from app.tui.screens.run import RunScreen
+from app.tui.screens.runs import RunsScreen
+from app.tui.screens.start import StartScreen
+from app.tui.widgets.form import Form, line
+from core import study
+from core.errors import RunError
+from storage.database import Database
+from storage.runs import list_runs
+from tests.app.families import write_family
+from tests.app.tui.test_hostile import NAMES, assert_harmless
+from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
+
+BASE, CHAT, MEDICAL = "org/x-7b", "org/x-7b-chat", "/models/medical"
+FOUND: dict[str, Any] = {
+    "study": "x", "device": "cuda:0", "needed": {"cuda:0": 2**34, "cpu": 2**30}, "notes": [],
+    "shares": [{
+        "analysis": "alignment", "units": 9, "finished": 2, "asked": [["pubmedqa", 2, 50]],
+        "forward": 0, "backward": 0, "ranked": 0, "seconds": 90.0, "measured": False,
+    }],
+    "models": [{
+        "model": "base", "parameters": 7_600_000_000, "read": 2**33, "loads": 1, "as_vector": 0,
+        "stored": 2**34, "places": [["cuda:0", ["a", "b"], 2**34], ["cpu", ["c"], 2**30]],
+    }],
+    "seconds": 120.0, "rough": True, "skipped": {},
+}  # fmt: skip
+
+
+def entry(name: str, *parents: str) -> Entry:
+    return Entry(
+        name=name, path=Path("/models"), kind="model", parameters=7_600_000_000, size=2**34,
+        dtype="bfloat16", architecture="llama", parents=parents,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that are on no machine, a preflight that asks nobody, and a folder of the test's."""
+    found = (entry("aaa/other"), entry(BASE), entry(CHAT, BASE), entry(MEDICAL, CHAT))
+    monkeypatch.setattr("app.library.scan", lambda folders: found)
+
+    async def foresee(draft: Draft, url: str) -> dict[str, Any]:
+        return FOUND
+
+    monkeypatch.setattr(outlook, "foresee", foresee)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+async def builder(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> BuilderScreen:
+    """The builder, opened from the list of runs, after some keys."""
+    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+    await pilot.press("n")
+    await until(pilot, lambda: isinstance(app.screen, BuilderScreen) and app.screen.entries)
+    screen = app.screen
+    assert isinstance(screen, BuilderScreen)
+    for key in keys:
+        await press(pilot, key)
+    return screen
+
+
+async def press(pilot: Pilot[str | None], *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause()
+
+
+async def add(pilot: Pilot[str | None], app: TauscopeApp, typed: str) -> None:
+    """Choose a base or add a tuned model by what is typed into the list of models."""
+    await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+    app.screen.query_one(Input).value = typed
+    await press(pilot, "enter")
+    await until(pilot, lambda: isinstance(app.screen, BuilderScreen))
+
+
+async def type_into(pilot: Pilot[str | None], screen: BuilderScreen, text: str) -> None:
+    """Type into the selected line, over what it held."""
+    await press(pilot, "enter")
+    screen.query_one(Input).value = text
+    await press(pilot, "enter")
+
+
+async def family(pilot: Pilot[str | None], app: TauscopeApp) -> BuilderScreen:
+    """A base with two tuned models."""
+    screen = await builder(pilot, app, "enter")
+    await add(pilot, app, BASE)
+    for path in (CHAT, MEDICAL):
+        await press(pilot, "a")
+        await add(pilot, app, path)
+    return screen
+
+
+def current(screen: BuilderScreen) -> str:
+    item = screen.query_one(Form).current
+    return item.key if item else ""
+
+
+@BOTH
+async def test_a_study_is_built_by_keys_and_started(
+    db: Database, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: started.append(run_id) or 1)
+    app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
+    async with app.run_test(size=size) as pilot:
+        screen = await family(pilot, app)
+        assert [m["name"] for m in screen.draft.tuned] == ["chat", "medical"]
+        assert building.value(screen.draft, f"{TUNED}.1.parent") == "chat", "lineage fills in"
+        assert_inside(screen)
+        await press(pilot, "tab", "right")
+        assert screen.draft.probe == "code"
+        await press(pilot, "tab", "a")
+        screen.query_one(Input).value = "pubmedqa"
+        await press(pilot, "enter")
+        await press(pilot, "4", "down", "space")
+        assert screen.draft.without == ("vector_cosine",)
+        await press(pilot, "5", "end")
+        await type_into(pilot, screen, "7")
+        for step in "123456":
+            await press(pilot, step)
+            assert max(cell_len(row) for row in visible(app)) <= size[0]
+            assert_inside(screen)
+        await until(pilot, lambda: "2 min" in words(app))
+        text = words(app)
+        for said in ("7 units", "A rough guess", "16.0 GiB", "cuda:0", "x-7b.toml"):
+            assert said in text, said
+        await press(pilot, "s")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        (run,) = list_runs(db)
+        assert started == [run.id]
+        assert "vector_cosine" not in run.analyses
+        assert {"alignment", "activation", "evaluation", "arithmetic"} <= set(run.analyses)
+        read = study.read(Path("x-7b.toml"))
+        assert read.models.tuned["medical"].parent == "chat"
+        assert read.run.seed == 7
+        assert app.memory.draft is None, "what was built is in its file now"
+
+
+@BOTH
+async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
+    db: Database, size: tuple[int, int]
+) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=size) as pilot:
+        screen = await family(pilot, app)
+        assert "ready" in visible(app)[0]
+        await press(pilot, "enter", "down", "enter", "slash")
+        assert screen.query_one(Input).value == "medical/"
+        at = next(y for y, row in enumerate(visible(app)) if "▌" in row)
+        assert "letters," in visible(app)[at + 1], "below the line that is typed"
+        assert "1 to mend" in visible(app)[0]
+        assert "1 Models !" in visible(app)[1]
+        assert_inside(screen)
+        await press(pilot, "backspace")
+        assert "letters," not in visible(app)[at + 1]
+        await press(pilot, "escape", "4", "enter", "j")
+        await press(pilot, "4", "j", "j", "enter", "j", "enter", "9")
+        await until(pilot, lambda: "less than or equal to 1" in words(app))
+        await press(pilot, "escape", "6")
+        assert "4 Analyses" in words(app)
+        await press(pilot, "s", "w")
+        assert list(Path.cwd().iterdir()) == []
+        await press(pilot, "enter")
+        assert screen.step == pages.ANALYSES
+        assert current(screen) == "analyses.alignment.energy"
+
+
+async def test_nothing_typed_is_lost(db: Database, tmp_path: Path) -> None:
+    remembered = tmp_path / "state.json"
+    app = TauscopeApp(db.url, remembered=remembered)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await family(pilot, app)
+        await press(pilot, "G", "k", "enter", *"ze", "escape", "escape")
+        assert isinstance(app.screen, RunsScreen)
+        screen = await builder(pilot, app)
+        assert building.value(screen.draft, "name") == "x-7bze"
+        await press(pilot, "G", "k", "enter", "z", "ctrl+q")
+    again = TauscopeApp(db.url, remembered=remembered)
+    async with again.run_test(size=SMALL) as pilot:
+        screen = await builder(pilot, again)
+        assert building.value(screen.draft, "name") == "x-7bzez"
+        assert "chat" in words(again)
+        await press(pilot, "N")
+        assert isinstance(again.screen, ConfirmScreen)
+        await press(pilot, "n")
+        assert screen.draft != Draft()
+        await press(pilot, "N", "y")
+        await until(pilot, lambda: screen.draft == Draft())
+
+
+async def test_a_broken_draft_counts_as_none(db: Database) -> None:
+    for draft in ({"values": 3}, {"unknown": 1}, {"tuned": [{"name": ["x"]}]}, {}):
+        assert draft_of(Memory(draft=draft)) is None
+    app = TauscopeApp(db.url)
+    app.memory = Memory(draft={"values": {"name": 3}})
+    async with app.run_test(size=SMALL) as pilot:
+        assert (await builder(pilot, app)).draft == Draft()
+
+
+async def test_it_begins_with_models_that_it_is_handed(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        app.push_screen(BuilderScreen(app.screen.source, BASE, [CHAT]))
+        await until(pilot, lambda: isinstance(app.screen, BuilderScreen) and "chat" in words(app))
+        assert app.screen.faults == {}
+
+
+async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    file = Path("mine.toml")
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await family(pilot, app)
+        await press(pilot, "6")
+        await type_into(pilot, screen, "mine.toml")
+        await press(pilot, "w")
+        await until(pilot, file.exists)
+        assert file.read_text() == studyfile.written(screen.draft)
+        await press(pilot, "w")
+        assert isinstance(app.screen, BuilderScreen), "it says just that already"
+        file.write_text("mine")
+        await press(pilot, "w")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert_inside(app.screen)
+        await press(pilot, "n")
+        assert file.read_text() == "mine"
+        await press(pilot, "w", "y")
+        await until(pilot, lambda: file.read_text() != "mine")
+        await type_into(pilot, screen, ".")
+        await press(pilot, "w")
+        await until(pilot, lambda: any("can't be" in n.message for n in app._notifications))
+
+
+async def test_a_preflight_that_fails_says_why(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def foresee(draft: Draft, url: str) -> dict[str, Any]:
+        raise RunError("There is no \x1b[31mmodel.", hint="Get [bold]one[/].")
+
+    monkeypatch.setattr(outlook, "foresee", foresee)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await family(pilot, app)
+        await press(pilot, "6")
+        await until(pilot, lambda: "There is no \\x1b[31mmodel." in words(app))
+        assert "Get [bold]one[/]." in words(app)
+
+
+async def test_leaving_the_check_ends_its_process(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+
+    async def foresee(draft: Draft, url: str) -> dict[str, Any]:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append(True)
+            raise
+        return FOUND
+
+    monkeypatch.setattr(outlook, "foresee", foresee)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await family(pilot, app)
+        await press(pilot, "6")
+        await until(pilot, lambda: "Looking at models" in words(app))
+        await press(pilot, "5")
+        await until(pilot, lambda: ended)
+
+
+async def test_tab_completes_while_typing(db: Database) -> None:
+    Path("texts").mkdir()
+    Path("texts/abstracts.jsonl").write_text('{"text": "x"}\n')
+    Path("tasks").mkdir()
+    Path("tasks/own.yaml").write_text("task: own_task\n")
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await family(pilot, app)
+        await press(pilot, "2", "left", "left", "down", "enter", *"texts/a", "tab", "enter")
+        assert building.value(screen.draft, "probe.file") == "texts/abstracts.jsonl"
+        await press(pilot, "3", "down", "enter", *"tas", "tab", "enter", "a")
+        await press(pilot, *"x, ow", "tab", "enter")
+        assert building.data(screen.draft)["evaluation"]["tasks"] == {"chat": ["x", "own_task"]}
+
+
+async def test_a_model_that_is_dropped_is_gone(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await family(pilot, app)
+        await press(pilot, "k", "d")
+        assert [m["name"] for m in screen.draft.tuned] == ["medical"]
+        assert building.value(screen.draft, f"{TUNED}.0.parent") == ""
+
+
+async def test_the_ready_studies_are_offered(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "No runs yet" in words(app))
+        await press(pilot, "o")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        assert "qwen2.5-domains" in words(app)
+        assert_inside(app.screen)
+        await press(pilot, *"qw", "tab")
+        assert app.screen.query_one(Input).value == "qwen2.5-domains"
+
+
+def test_models_made_from_the_base_are_offered_first() -> None:
+    known = (entry("aaa/other"), entry(BASE), entry(CHAT, BASE))
+    assert [e.name for e in offers(known, "", BASE)] == [CHAT, "aaa/other"]
+    assert [e.name for e in offers(known, "oth", BASE) if isinstance(e, Entry)] == ["aaa/other"]
+    assert offers(known, "org/x", "")[0] == "org/x", "what looks like a place is taken as it is"
+    assert offers(known, BASE, "")[0].name == BASE  # type: ignore[union-attr]
+    assert offers((), "word", "") == ("word",)
+
+
+def test_completions() -> None:
+    complete = completed(["pubmedqa", "pubmed_x"])
+    assert complete("a, pub") == ["a, pubmedqa", "a, pubmed_x"]
+    assert complete("pubmedqa") == []
+    assert tasks("/nowhere/\0") == ()
+    assert tasks("") == ()
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+@pytest.mark.parametrize("step", range(len(pages.STEPS)))
+@pytest.mark.parametrize("name", NAMES)
+def test_no_line_is_wider_than_its_page(width: int, step: int, name: str) -> None:
+    draft = building.begun(f"org/{name}", [f"org/{name}", "x" * 90])
+    draft = building.with_domain(building.changed(draft, "probe", "file"))
+    draft = building.changed(draft, "probe.file", name)
+    draft = building.changed(draft, f"{TUNED}.0.name", name)
+    opened = {f"{TUNED}.0", "more", "analyses.ablation"}
+    for item in pages.items(step, draft, building.faults(draft), opened):
+        for selected in (True, False):
+            shown = line(item, width, selected=selected).plain
+            assert cell_len(shown) <= width
+            assert shown.isprintable() or "\u200d" in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int], name: str) -> None:
+    draft = building.begun(f"/models/{name}", [f"/models/{name}"])
+    draft = building.changed(building.changed(draft, "probe", "task"), "probe.task", name)
+    draft = building.changed(building.with_domain(draft), "evaluation.tasks.0.name", name)
+    draft = building.changed(draft, "file", f"{name}.toml")
+    app = TauscopeApp(db.url)
+    app.memory = Memory(draft=draft.model_dump())
+    async with app.run_test(size=size) as pilot:
+        screen = await builder(pilot, app)
+        for step in "123456":
+            await press(pilot, step, "enter")
+            assert_harmless(app)
+            await press(pilot, "escape")
+            if not isinstance(app.screen, BuilderScreen):
+                break
+        assert isinstance(screen, BuilderScreen)
+
+
+async def test_a_real_preflight_and_its_error(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    write_family(tmp_path)
+    draft = building.begun(str(tmp_path / "base"), [str(tmp_path / "medical")])
+    found = await outlook.foresee(draft, db.url)
+    assert {share["analysis"] for share in found["shares"]} == {"tuning_vectors", "alignment"}
+    shown = outlook.shown(json.loads(json.dumps(found)), 78).plain
+    assert "medical" in shown
+    assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78
+    with pytest.raises(RunError, match="nowhere"):
+        await outlook.foresee(building.begun("/nowhere/base", ["/nowhere/tuned"]), db.url)
+
+
+def test_nothing_left_is_said() -> None:
+    done = {**FOUND, "shares": [{**FOUND["shares"][0], "finished": 9}]}
+    assert "Nothing is left" in outlook.shown(done, 80).plain
+
+
+async def test_the_file_is_shown_beside_the_form_where_there_is_room(db: Database) -> None:
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await family(pilot, app)
+        assert 'base = "org/x-7b"' in words(app)
+        assert str(screen.query_one("#file", Static).content).startswith("# What it will take")

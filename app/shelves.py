@@ -51,14 +51,14 @@ class Search:
                 if repository.name.startswith(_REPOSITORY):
                     yield from self._snapshots(repository, in_hub_cache=True)
         for folder in folders:
-            yield from self._below(folder, DEEPEST)
+            yield from self._below(folder.absolute(), DEEPEST)
 
     def _below(self, folder: Path, depth: int) -> Iterator[Shelf]:
         if not self._is_new(folder):
             return
         entries = self._entries(folder)
         if holds_model({each.name for each in entries}):
-            yield Shelf(folder, str(folder.absolute()))
+            yield Shelf(folder, str(folder))
         if not depth:
             return
         for below in _folders(entries):
@@ -78,7 +78,7 @@ class Search:
         hub_id = repository.name.removeprefix(_REPOSITORY).replace("--", "/")
         if held:
             chosen = snapshots[held[0]]
-            yield Shelf(chosen, hub_id if in_hub_cache else str(chosen.absolute()), tuple(held))
+            yield Shelf(chosen, hub_id if in_hub_cache else str(chosen), tuple(held))
         elif any(e.name.endswith(".incomplete") for e in self._entries(repository / "blobs")):
             yield Shelf(repository, hub_id, unfinished=True)
 

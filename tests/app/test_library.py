@@ -255,6 +255,13 @@ def test_folders_are_searched_to_a_depth(tmp_path: Path) -> None:
     assert names == [str(deep), str(tmp_path / "top" / "0" / "checkpoint-500")]
 
 
+def test_relative_folders_give_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "top" / "x")
+    monkeypatch.chdir(tmp_path)
+    found = only(Path("top"))
+    assert found.name == str(found.path) == str(tmp_path / "top" / "x")
+
+
 def test_a_model_is_found_once_for_all_links_and_loops(tmp_path: Path) -> None:
     model = write_folder(tmp_path / "top" / "a" / "model")
     (tmp_path / "top" / "a" / "loop").symlink_to(tmp_path / "top")

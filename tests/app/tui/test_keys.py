@@ -87,13 +87,13 @@ def test_a_key_for_two_things_is_refused(keys: dict[str, str]) -> None:
 
 
 async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
-    app = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "w"}))
+    app = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "W"}))
     try:
         async with app.run_test() as pilot:
             assert app.theme == "tauscope-light"
             await pilot.press("q")
             assert app.is_running
-            await pilot.press("w")
+            await pilot.press("W")
             await pilot.pause()
             assert app._exit
     finally:

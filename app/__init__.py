@@ -10,6 +10,7 @@ toml.py         values as TOML spells them
 answers.py      a draft from the options of a command
 merging.py      a merge asked for in the terminal
 library.py      which models are on this machine, families together
+lineage.py      who was made from whom
 shelves.py      where models lie: the Hugging Face cache, the user's folders
 appraisal.py    what the files of one model say of it
 parentage.py    where they say that it comes from

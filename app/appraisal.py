@@ -20,11 +20,14 @@ from typing import Any, Literal
 from app.parentage import origin_of
 from core import headers
 from core.architecture import describe
-from core.errors import CheckpointError, TauscopeError
+from core.errors import CheckpointError, FamilyError, TauscopeError
 from core.headers import Stored
 from core.naming import KNOWN, Architecture
 
 Kind = Literal["model", "adapter"]
+
+LONGEST = 300
+"""Characters of what is quoted out of files."""
 
 HEADER = 16 * 2**20
 """Bytes of the longest header that is read here: some ten times that of the largest models."""
@@ -33,6 +36,7 @@ _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
     "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
+_NUMBER = re.compile(r"\.\d+\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,8 @@ class Entry:
     its files (in a cache: of one snapshot). `size`: bytes of those files; `parameters`: elements
     of its floating-point tensors, unknown for `.bin` files and packed quantised weights; `dtype`:
     of most elements first. `parents`: what it says that it was made from, and `relation` how;
-    `stated`: where it says so. `trouble`: why it can't be read.
+    `stated`: where it says so. `revisions`: the snapshots in a cache, that of `path` first.
+    `trouble`: why it can't be read.
     """
 
     name: str
@@ -61,7 +66,6 @@ class Entry:
     rank: int | None = None
     relation: str = ""
     stated: str = ""
-    revision: str = ""
     revisions: tuple[str, ...] = ()
 
 
@@ -79,9 +83,7 @@ def holds_model(files: set[str]) -> bool:
     return "config.json" in files and any(name.endswith(weights) for name in files)
 
 
-def appraise(
-    folder: Path, name: str, *, revision: str = "", revisions: tuple[str, ...] = ()
-) -> Entry:
+def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
     """What the files in a folder that holds a model say of it. Never raises on what they hold."""
     troubles: list[str] = []
     with _noting(troubles, folder):
@@ -95,7 +97,6 @@ def appraise(
             kind="adapter" if adapter else "model",
             size=size,
             trouble=troubles[0] if troubles else None,
-            revision=revision,
             revisions=revisions,
             parents=origin.parents,
             relation=origin.relation,
@@ -112,7 +113,7 @@ def _noting(troubles: list[str], folder: Path) -> Iterator[None]:
         yield
     except TauscopeError as error:
         words = error.title.replace(f"{folder}{os.sep}", "").replace(str(folder), "It")
-        troubles.append(words)
+        troubles.append(words[:LONGEST])
     except OSError as error:
         troubles.append(f"It can't be read: {error.strerror}.")
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError):
@@ -146,10 +147,10 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
             held = _held(files)
             weights = _weigh(held, config)
             headers.refuse_quantised_tensors(folder, held)
-            if not troubles:
-                describe(config, _kinds(held))
+            if config and not troubles:
+                _understand(config, held)
         elif not _declared(config):
-            raise CheckpointError(f"Model type '{_text(config, 'model_type')}' is not known.")
+            raise _unknown(config)
     inner = _inner(config)
     classes = config.get("architectures")
     first = classes[0] if isinstance(classes, list) and classes else ""
@@ -157,10 +158,30 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
         "parameters": weights.parameters,
         "dtype": _quantised(config, weights.dtype),
         "architecture": _text(inner, "model_type") or _text(config, "model_type"),
-        "model_class": first if isinstance(first, str) else "",
+        "model_class": first[:LONGEST] if isinstance(first, str) else "",
         "layers": _number(inner, "num_hidden_layers", "n_layer", "num_layers"),
         "hidden": _number(inner, "hidden_size", "n_embd", "d_model"),
     }
+
+
+def _understand(config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
+    """Raise FamilyError when the tensors are in no known place, or deny their configuration.
+
+    One tensor of each name but for its numbers stands for all: layers and experts are named alike.
+    """
+    shapes = {_NUMBER.sub(".0.", name): tensor.shape for name, tensor in held.items()}
+    try:
+        describe(config, shapes)
+    except FamilyError:
+        if _declared(config):
+            raise
+        raise _unknown(config) from None
+
+
+def _unknown(config: Mapping[str, Any]) -> FamilyError:
+    kind = _text(config, "model_type")
+    known = f"Models of type '{kind}' are not known to tauscope."
+    return FamilyError(known if kind else "config.json names no type of model.")
 
 
 def _adapter(folder: Path, troubles: list[str]) -> dict[str, Any]:
@@ -191,21 +212,17 @@ def _held(files: list[Path]) -> dict[str, Stored]:
 
 def _weigh(held: Mapping[str, Stored], config: Mapping[str, Any]) -> _Weights:
     """Parameters and dtypes. Buffers that checkpoints of old carry along are no parameters."""
-    ignored = [re.compile(p) for a in _declared(config) for p in a.ignored]
+    ignored = re.compile("|".join(p for a in _declared(config) for p in a.ignored) or "$^")
     counts: Counter[str] = Counter()
     for name, tensor in held.items():
-        if not any(pattern.search(name) for pattern in ignored):
+        if not ignored.search(name):
             counts[tensor.dtype] += math.prod(tensor.shape)
     floating = {d: n for d, n in counts.items() if d.startswith(("F", "BF"))}
-    packed = bool(config.get("quantization_config")) and len(floating) < len(counts)
+    quantised = config.get("quantization_config") or any(n.endswith(".qweight") for n in held)
+    packed = bool(quantised) and len(floating) < len(counts)
     shown = counts if packed else floating or counts
-    names = [_DTYPES.get(d, d.lower()) for d, _ in Counter(shown).most_common()]
+    names = [_DTYPES.get(d, d.lower()[:20]) for d, _ in Counter(shown).most_common()]
     return _Weights(None if packed else sum(floating.values()), ", ".join(names) or "unknown")
-
-
-def _kinds(held: Mapping[str, Stored]) -> dict[str, tuple[int, ...]]:
-    """One tensor of each name but for its numbers: layers, and experts, are named alike."""
-    return {re.sub(r"\.\d+\.", ".0.", name): tensor.shape for name, tensor in held.items()}
 
 
 def _declared(config: Mapping[str, Any]) -> list[Architecture]:
@@ -232,8 +249,9 @@ def _quantised(config: Mapping[str, Any], dtype: str) -> str:
 
 def _text(of: Mapping[str, Any], key: str) -> str:
     value = of.get(key)
-    return value if isinstance(value, str) else ""
+    return value[:LONGEST] if isinstance(value, str) else ""
 
 
 def _number(of: Mapping[str, Any], *keys: str) -> int | None:
-    return next((of[k] for k in keys if type(of.get(k)) is int and of[k] > 0), None)
+    """The first of these settings that is a number of something."""
+    return next((of[k] for k in keys if type(of.get(k)) is int and 0 < of[k] < 2**31), None)

@@ -487,13 +487,13 @@ def models(
 
     search = Search()
     folders = [*config.read().folders, *(folder or [])]
-    found = tuple(library.appraised(search, [Path(each) for each in folders]))
+    branches = library.tree(tuple(library.appraised(search, [Path(each) for each in folders])))
     for note in search.notes:
         say(note)
     if json:
-        print_json([library.data(entry) for entry in library.arrange(found)])
-    elif found:
-        print_models(library.tree(found))
+        print_json([library.data(each.entry) for each in branches if each.entry is not None])
+    elif branches:
+        print_models(branches)
     else:
         say(library.advice(folders))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from app import config, wording
 from app.environment import offline, versions
+from app.shelves import cache_folder
 from core.errors import TauscopeError
 from storage.database import open_database, path_of
 
@@ -129,8 +130,7 @@ def _database(url: str | None) -> Answers:
 
 
 def _models() -> Answers:
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    cache = cache_folder()
     switches = ", ".join(f"{name}={value}" for name, value in offline().items())
     free = ""
     if cache.exists():

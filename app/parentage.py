@@ -17,9 +17,16 @@ from core.errors import CheckpointError
 CARD = 64 * 1024
 """Bytes of a card that are looked at: its front matter stands first."""
 
+STATED = 2048
+"""Characters about lineage that are parsed."""
+
 MOST = 20
 """Parents of one model that are listed; a merge has several."""
 
+LONGEST = 400
+"""Characters of a name; longer ones are none."""
+
+_NOTHING = ("", "~", "null", "none", "None")
 _LINEAGE = re.compile(r"^base_model(?:_relation)?[ ]*:.*(?:\n(?:[ \t\-].*)?$)*", re.MULTILINE)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -65,7 +72,10 @@ def _card(folder: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             text = stream.read(CARD).decode(errors="replace").replace("\r\n", "\n")
         front = re.match(r"\ufeff?\s*---[ ]*\n(.*?)\n---", text, re.DOTALL)
-        found = yaml.safe_load("\n".join(_LINEAGE.findall(front[1]))) if front else None
+        said = "\n".join(_LINEAGE.findall(front[1])) if front else ""
+        found = yaml.load(
+            said[:STATED], Loader=yaml.BaseLoader
+        )  # texts, lists and maps, nothing else
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -80,9 +90,10 @@ def _setting(file: Path, key: str) -> str:
 
 
 def _words(value: object) -> list[str]:
-    """A card's text or list of texts."""
+    """A card's text or list of texts, but for what is no name."""
     values = value if isinstance(value, list) else [value]
-    return [v.strip() for v in values if isinstance(v, str) and v.strip()]
+    names = [v.strip() for v in values if isinstance(v, str)]
+    return [n for n in names if n not in _NOTHING and len(n) <= LONGEST]
 
 
 def _is_folder(name: str) -> bool:

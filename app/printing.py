@@ -15,7 +15,7 @@ from app import wording
 from app.text import plain
 
 if TYPE_CHECKING:
-    from app.library import Branch
+    from app.lineage import Branch
     from core.registry import Analysis
     from storage.database import Database
     from storage.runs import RunSummary

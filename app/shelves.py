@@ -7,7 +7,7 @@ model's files: see app.appraisal.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Search:
         """All folders with models: those of the cache, then those below these folders."""
         cache = cache_folder()
         if cache.is_dir() and self._is_new(cache):
-            for repository in self._folders(cache):
+            for repository in _folders(self._entries(cache)):
                 if repository.name.startswith(_REPOSITORY):
                     yield from self._snapshots(repository, in_hub_cache=True)
         for folder in folders:
@@ -56,16 +56,12 @@ class Search:
     def _below(self, folder: Path, depth: int) -> Iterator[Shelf]:
         if not self._is_new(folder):
             return
-        try:
-            names = {each.name for each in os.scandir(folder)}
-        except OSError as error:
-            self.notes.append(f"{folder} can't be read: {error.strerror}.")
-            return
-        if holds_model(names):
+        entries = self._entries(folder)
+        if holds_model({each.name for each in entries}):
             yield Shelf(folder, str(folder.absolute()))
         if not depth:
             return
-        for below in self._folders(folder):
+        for below in _folders(entries):
             if below.name.startswith(_REPOSITORY):
                 yield from self._snapshots(below, in_hub_cache=False)
             elif not below.name.startswith((".", "datasets--", "spaces--")):
@@ -75,7 +71,7 @@ class Search:
         """The snapshot of a repository that is meant by its name: `main`, else the newest."""
         if not self._is_new(repository):
             return
-        snapshots = {each.name: each for each in self._folders(repository / "snapshots")}
+        snapshots = {each.name: each for each in _folders(self._entries(repository / "snapshots"))}
         main = _ref(repository / "refs" / "main")
         order = sorted(snapshots, key=lambda n: (n != main, -_changed(snapshots[n]), n))
         held = [n for n in order if holds_model({e.name for e in self._entries(snapshots[n])})]
@@ -91,7 +87,7 @@ class Search:
         try:
             found = folder.stat()
         except OSError as error:
-            self.notes.append(f"{folder} can't be read: {error.strerror}.")
+            self._note(folder, error)
             return False
         key = found.st_dev, found.st_ino
         if key in self._seen:
@@ -101,9 +97,10 @@ class Search:
         self._seen.add(key)
         return len(self._seen) <= MOST
 
-    def _folders(self, folder: Path) -> list[Path]:
-        """The folders in a folder, by name."""
-        return sorted(Path(each.path) for each in self._entries(folder) if _is_folder(each))
+    def _note(self, folder: Path, error: OSError) -> None:
+        words = f"{folder} can't be read: {error.strerror}."
+        if words not in self.notes:
+            self.notes.append(words)
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
@@ -112,7 +109,7 @@ class Search:
         except FileNotFoundError:
             return []
         except OSError as error:
-            self.notes.append(f"{folder} can't be read: {error.strerror}.")
+            self._note(folder, error)
             return []
 
 
@@ -121,6 +118,11 @@ def cache_folder() -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE).expanduser()
+
+
+def _folders(entries: Iterable[os.DirEntry[str]]) -> list[Path]:
+    """The folders among what a folder holds, by name."""
+    return sorted(Path(each.path) for each in entries if _is_folder(each))
 
 
 def _ref(file: Path) -> str:

@@ -28,8 +28,8 @@ from storage.summary import COLUMNS, ENDED_EARLY, RunSummary, Status, summarise
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker",
     "catalogue", "claim", "create_run", "delete_run", "durations", "find_run", "finish",
-    "list_runs", "measurements", "provenance", "request_cancel", "requeue", "study_of",
-    "unfinished_run", "warnings",
+    "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
+    "study_of", "unfinished_run", "warnings",
 ]  # fmt: skip
 
 
@@ -93,6 +93,18 @@ def study_of(db: Database, run_id: str) -> Study:
             f"{error.errors()[0]['msg']}.",
             hint="Start it anew from its study file.",
         ) from None
+
+
+def models_of_runs(db: Database) -> dict[str, tuple[str, ...]]:
+    """Where the models of every run lie, as its study says: the base first. By the run's id."""
+    with db.reading() as connection:
+        rows = connection.execute(select(RunRow.id, RunRow.study)).all()
+    return {
+        run_id: tuple(
+            m["path"] for m in (study["models"]["base"], *study["models"]["tuned"].values())
+        )
+        for run_id, study in rows
+    }
 
 
 def provenance(db: Database, run_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from textual.binding import Binding, BindingType
 
-Where = Literal["app", "runs", "run", "compare", "builder", "figure"]
+Where = Literal["app", "runs", "library", "run", "compare", "builder", "figure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +67,32 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),
-    _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 6),
-    _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 7),
+    _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 7),
+    _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 8),
     _action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
+    _action("runs", "library", "L", "L", "library", "The models on this machine", 6),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
     _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
     _action("runs", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
     _action("runs", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
     _action("runs", "ends(-1)", "home,g", "home g", "first", "Go to the newest run"),
     _action("runs", "ends(1)", "end,G", "end G", "last", "Go to the oldest run"),
+    _action("library", "detail", "enter,l,right", "enter", "facts", "All facts of a model", 1),
+    _action("library", "mark", "space", "space", "mark", "Mark a model for a study", 2),
+    _action("library", "study", "n", "n", "new study", "A study of the marked models", 3),
+    _action("library", "runs", "o", "o", "its runs", "Open a run that uses this model", 4),
+    _action("library", "filter", "slash", "/", "filter", "Only models that contain a word", 5),
+    _action("library", "rescan", "R", "R", "look again", "Look for models anew", 6),
+    _action("library", "copy", "y", "y", "copy", "Copy the name for a study file", 7),
+    _action(
+        "library", "back", "escape,b,h,left", "esc b", "back", "Back to the tree, or the runs", 8
+    ),
+    _action("library", "move(-1)", "up,k", "↑ k", "up", "Select the model above"),
+    _action("library", "move(1)", "down,j", "↓ j", "down", "Select the model below"),
+    _action("library", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
+    _action("library", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
+    _action("library", "ends(-1)", "home,g", "home g", "first", "Go to the first model"),
+    _action("library", "ends(1)", "end,G", "end G", "last", "Go to the last model"),
     _action("run", "measure(1)", "m", "m", "measure", "Next measure, or order of a table", 1),
     _action("run", "measure(-1)", "M", "M", "measure back", "Previous measure, or order"),
     _action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),

@@ -61,6 +61,12 @@ class Source:
 
         return tuple(list_runs(self.database))
 
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """What the runs' studies say of where their models are, by the run's id."""
+        from storage.runs import models_of_runs
+
+        return models_of_runs(self.database)
+
     def run(self, run_id: str) -> RunSummary:
         """One run as it stands now. Raises RunError when it is gone."""
         from storage.runs import find_run

@@ -32,6 +32,16 @@ def test_all_settings_are_taken(file: Path) -> None:
     config.check_keys(found, ["run.view"])
 
 
+def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    file.write_text('folders = ["~/models", "/scratch", "runs"]')
+    assert config.read().folders == [
+        "/home/somebody/models",
+        "/scratch",
+        str(file.parent / "runs"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -39,6 +49,8 @@ def test_all_settings_are_taken(file: Path) -> None:
         ('theme = "blue"', "theme: Input should be 'dark' or 'light'"),
         ("theme = ", "no valid TOML"),
         ("keys = 3", "keys: "),
+        ("folders = 3", "folders: "),
+        ('folders = ["~nobody-of-this-name/x"]', "no home folder for ~nobody"),
         ("keys = { a = 1 }", "keys.a: "),
     ],
 )

@@ -33,6 +33,11 @@ WORKSTATION = """
 import app.tui.app
 """
 
+LIBRARY = """
+from app import library
+library.scan([])
+"""
+
 REGISTRY = """
 from core import registry
 for name in registry.names():
@@ -52,7 +57,7 @@ def _run(script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("script", [HELP, HELP_OF_COMMANDS, WORKSTATION, REGISTRY])
+@pytest.mark.parametrize("script", [HELP, HELP_OF_COMMANDS, WORKSTATION, LIBRARY, REGISTRY])
 def test_nothing_heavy_is_imported_to_start(script: str) -> None:
     done = _run(script + REPORT)
     assert done.returncode == 0, done.stderr

@@ -1,1 +1,1 @@
-"""Screens: runs, one run, two compared, a new study, help, small questions; thin over widgets."""
+"""Screens: runs, one run, two compared, a new study, the library, help, small questions."""

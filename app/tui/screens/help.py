@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEADINGS: dict[Where, str] = {
     "runs": "Runs",
+    "library": "Library",
     "run": "This run",
     "compare": "Comparing two runs",
     "builder": "A new study",

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from app import wording
+from app.config import Config
 from app.tui.keys import actions, bindings
 from app.tui.memory import Memory
 from app.tui.screens.control import ask_to_cancel, ask_to_delete, resume
@@ -32,7 +33,7 @@ No runs yet. Three ways to begin:
 `tauscope demo`   leave with `q` and run this: it makes a small family of models
                 on this machine, then shows what tuning did to each of them
 
-A study file can be as short as this:
+`L` lists the models on this machine. A study file can be as short as this:
 
     name = "mine"
     [models]
@@ -152,7 +153,7 @@ class RunsScreen(Screen[None]):
         listing.fill(found)
         self.query_one("#title", Row).renew()
 
-    def on_run_list_changed(self) -> None:
+    def on_listing_changed(self) -> None:
         words = self._detail()
         if not self._shown.is_same(words):
             self._shown = words
@@ -160,7 +161,7 @@ class RunsScreen(Screen[None]):
         self.query_one("#detail").display = self.query_one(RunList).current is not None
         self.query_one("#keys", Row).renew()
 
-    def on_run_list_opened(self) -> None:
+    def on_listing_opened(self) -> None:
         self.action_open()
 
     def on_input_changed(self) -> None:
@@ -190,8 +191,7 @@ class RunsScreen(Screen[None]):
 
     def action_page(self, way: int) -> None:
         """Select a run a page away."""
-        listing = self.query_one(RunList)
-        listing.move(way * max(1, listing.size.height - 2))
+        self.query_one(RunList).page(way)
 
     def action_ends(self, way: int) -> None:
         """Select the newest or the oldest run."""
@@ -238,6 +238,13 @@ class RunsScreen(Screen[None]):
     def _started(self, run_id: str | None) -> None:
         if run_id:
             self.open(run_id)
+
+    def action_library(self) -> None:
+        """Show the models on this machine."""
+        from app.tui.screens.library import LibraryScreen
+
+        folders = getattr(self.app, "config", Config()).folders
+        self.app.push_screen(LibraryScreen(self.source, folders))
 
     def action_cancel(self) -> None:
         """Cancel the selected run, once confirmed."""

@@ -1,1 +1,1 @@
-"""Widgets: figures (curves.py, grid.py, bars.py), the pane around one, the run list, the lines."""
+"""Widgets: figures (curves.py, grid.py, bars.py), the pane around one, the lists, the lines."""

@@ -124,7 +124,7 @@ def _key_size(action: Action) -> int:
 
 def _least(ranked: Sequence[Action]) -> Action:
     """What the bottom line loses first: never help, quit, or the way back."""
-    kept = {"app.help", "app.leave", "run.back", "compare.back", "builder.back"}
+    kept = {"app.help", "app.leave", "run.back", "compare.back", "library.back", "builder.back"}
     return next((a for a in reversed(ranked) if a.id not in kept), ranked[-1])
 
 

@@ -1,6 +1,6 @@
 """The list of runs: a line each, drawn to the width there is, with a selection that stays put.
 
-`row` and `columns` are functions of a summary and a width; the widget scrolls and selects.
+`row` and `columns` are functions of a summary and a width.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import events
 from textual.geometry import Region
-from textual.message import Message
 from textual.reactive import reactive
-from textual.strip import Strip
-from textual.widget import Widget
 
 from app import wording
 from app.charts.lines import Line, exactly, fitted
+from app.tui.widgets.listing import Colours, Listing
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -58,7 +55,7 @@ def heading(width: int) -> str:
     return "".join(parts)
 
 
-def row(run: RunSummary, width: int, now: datetime, colours: dict[str, str]) -> Line:
+def row(run: RunSummary, width: int, now: datetime, colours: Colours) -> Line:
     """One run as a row."""
     plan = columns(width)
     tone = Style(color=colours[wording.TONES.get(run.status, "muted")])
@@ -90,34 +87,22 @@ def _progress(run: RunSummary, now: datetime, tone: Style, muted: Style) -> Line
     return [Segment(done, tone), Segment(rest, muted), Segment(exactly(words, PROGRESS - 6))]
 
 
-def _said(words: str, colours: dict[str, str]) -> Line:
-    """Our own words, with those between backticks made to stand out."""
-    strong = Style(color=colours["accent"], bold=True)
-    parts = enumerate(words.split("`"))
-    return [Segment("  "), *(Segment(text, strong if i % 2 else None) for i, text in parts)]
-
-
-class RunList(Widget, can_focus=True):
+class RunList(Listing):
     """The runs, newest first. The selection follows its run when others come and go."""
 
-    DEFAULT_CSS = "RunList { height: 1fr; width: 1fr; }"
-
     runs: reactive[tuple[RunSummary, ...]] = reactive((), repaint=False)
-    selected: reactive[int] = reactive(0)
-    marked: reactive[tuple[str, ...]] = reactive(())
-    """The ids of the runs to compare, two at most, in the order in which they were marked."""
 
-    class Changed(Message):
-        """Another run is selected, or the selected one changed."""
+    def keys(self) -> Sequence[str]:
+        return [run.id for run in self.runs]
 
-    class Opened(Message):
-        """The selected run is to be opened."""
+    def heading(self, width: int) -> str:
+        return heading(width)
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self.top = 0
-        self.empty = ""
-        self._rows: dict[int, Line] = {}
+    def line(self, at: int, width: int, colours: Colours) -> Line:
+        return row(self.runs[at], width, wording.now(), colours)
+
+    def mark_of(self, key: str) -> str:
+        return MARKED
 
     @property
     def current(self) -> RunSummary | None:
@@ -140,15 +125,11 @@ class RunList(Widget, can_focus=True):
 
     def _refresh_changed(self) -> None:
         """Paint the rows that read differently now, and no others."""
-        width, now, colours = self.size.width, wording.now(), self._colours()
+        width, now, colours = self.size.width, wording.now(), self.colours()
         for y, old in list(self._rows.items()):
             at = self.top + y - 1
             if at < len(self.runs) and row(self.runs[at], width, now, colours) != old:
                 self.refresh(Region(0, y, width, 1))
-
-    def move(self, by: int) -> None:
-        """Select another run."""
-        self.selected = max(0, min(self.selected + by, len(self.runs) - 1))
 
     def mark(self) -> None:
         """Mark the selected run, or unmark it; a third mark drops the first."""
@@ -164,61 +145,3 @@ class RunList(Widget, can_focus=True):
         if self.current is not None and self.current.id not in ids:
             ids.append(self.current.id)
         return (ids[0], ids[1]) if self.marked and len(ids) > 1 else None
-
-    def select(self, run_id: str) -> None:
-        """Select a run by its id, if it is among them."""
-        self.selected = next(
-            (at for at, run in enumerate(self.runs) if run.id == run_id), self.selected
-        )
-
-    def watch_selected(self) -> None:
-        self.post_message(self.Changed())
-
-    def watch_marked(self) -> None:
-        self.post_message(self.Changed())
-
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        if not self.runs:
-            words = self.empty.split("\n")
-            said = _said(words[y - 1], self._colours()) if 1 <= y <= len(words) else []
-            return Strip(said).adjust_cell_length(width).apply_style(self.rich_style)
-        colours = self._colours()
-        if y == 0:
-            line = [Segment(heading(width), Style(color=colours["muted"]))]
-            return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
-        body = max(1, self.size.height - 1)
-        self.top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
-        self.top = min(self.top, max(0, len(self.runs) - body))
-        at = self.top + y - 1
-        if at >= len(self.runs):
-            return Strip.blank(width, self.rich_style)
-        line = row(self.runs[at], width, wording.now(), colours)
-        self._rows[y] = list(line)
-        base, chosen = self.rich_style, at == self.selected
-        if self.runs[at].id in self.marked:  # reversed, so that it shows without colours too
-            style = Style(color=colours["accent"], bold=True, reverse=chosen)
-            line[0] = Segment(MARKED, style)
-        elif chosen:
-            line[0] = Segment("▌", Style(color=colours["accent"]))
-        if chosen:
-            base = base + Style(bgcolor=colours["line"])
-        return Strip(line).adjust_cell_length(width).apply_style(base)
-
-    def on_click(self, event: events.Click) -> None:
-        at = self.top + event.y - 1
-        if event.y >= 1 and at < len(self.runs):
-            if at == self.selected and event.chain > 1:
-                self.post_message(self.Opened())
-            self.selected = at
-
-    def on_mouse_scroll_down(self) -> None:
-        self.move(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.move(-1)
-
-    def _colours(self) -> dict[str, str]:
-        variables = self.app.theme_variables
-        names = ("muted", "line", "accent", "success", "warning", "error")
-        return {name: variables[name] for name in names}

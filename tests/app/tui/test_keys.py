@@ -20,6 +20,7 @@ PLACES: tuple[tuple[Where, ...], ...] = (
     ("runs", "app"),
     ("run", "figure", "app"),
     ("compare", "figure", "app"),
+    ("library", "app"),
     ("builder", "app"),
 )
 

@@ -1,0 +1,131 @@
+"""A list of rows under a heading, with a selection: what the list of runs and the library share.
+
+Scrolls, selects and paints; what a row says is its subclass's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from app.charts.lines import Line
+
+Colours = dict[str, str]
+_NAMES = ("muted", "line", "accent", "success", "warning", "error", "foreground")
+
+
+class Listing(Widget, can_focus=True):
+    """Rows that are known by their keys. Where there are none it says `empty`."""
+
+    DEFAULT_CSS = "Listing { height: 1fr; width: 1fr; }"
+
+    selected: reactive[int] = reactive(0)
+    marked: reactive[tuple[str, ...]] = reactive(())
+    """The keys of marked rows, in the order in which they were marked."""
+
+    class Changed(Message):
+        """Another row is selected or marked, or the selected one changed."""
+
+    class Opened(Message):
+        """The selected row is to be opened."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.top = 0
+        self.empty = ""
+        self._rows: dict[int, Line] = {}
+
+    def keys(self) -> Sequence[str]:
+        """What the rows are known by, in their order."""
+        raise NotImplementedError
+
+    def heading(self, width: int) -> str:
+        """The names of the columns."""
+        raise NotImplementedError
+
+    def line(self, at: int, width: int, colours: Colours) -> Line:
+        """A row; its first cell is left for the selection and the mark."""
+        raise NotImplementedError
+
+    def mark_of(self, key: str) -> str:
+        """The sign before a marked row."""
+        raise NotImplementedError
+
+    def move(self, by: int) -> None:
+        """Select another row."""
+        self.selected = max(0, min(self.selected + by, len(self.keys()) - 1))
+
+    def page(self, way: int) -> None:
+        """Select a row a page away."""
+        self.move(way * max(1, self.size.height - 2))
+
+    def select(self, key: str) -> None:
+        """Select a row by its key, if it is there."""
+        keys = self.keys()
+        if key in keys:
+            self.selected = keys.index(key)
+
+    def watch_selected(self) -> None:
+        self.post_message(self.Changed())
+
+    def watch_marked(self) -> None:
+        self.post_message(self.Changed())
+
+    def render_line(self, y: int) -> Strip:
+        width, colours, keys = self.size.width, self.colours(), self.keys()
+        if not keys:
+            words = self.empty.split("\n")
+            said = _said(words[y - 1], colours) if 1 <= y <= len(words) else []
+            return Strip(said).adjust_cell_length(width).apply_style(self.rich_style)
+        if y == 0:
+            line = [Segment(self.heading(width), Style(color=colours["muted"]))]
+            return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
+        body = max(1, self.size.height - 1)
+        self.top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
+        self.top = min(self.top, max(0, len(keys) - body))
+        at = self.top + y - 1
+        if at >= len(keys):
+            return Strip.blank(width, self.rich_style)
+        line = self.line(at, width, colours)
+        self._rows[y] = list(line)
+        base, chosen = self.rich_style, at == self.selected
+        if keys[at] in self.marked:  # reversed, so that it shows without colours too
+            style = Style(color=colours["accent"], bold=True, reverse=chosen)
+            line[0] = Segment(self.mark_of(keys[at]), style)
+        elif chosen:
+            line[0] = Segment("▌", Style(color=colours["accent"]))
+        if chosen:
+            base = base + Style(bgcolor=colours["line"])
+        return Strip(line).adjust_cell_length(width).apply_style(base)
+
+    def on_click(self, event: events.Click) -> None:
+        at = self.top + event.y - 1
+        if event.y >= 1 and at < len(self.keys()):
+            if at == self.selected and event.chain > 1:
+                self.post_message(self.Opened())
+            self.selected = at
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move(-1)
+
+    def colours(self) -> Colours:
+        """The theme's colours by their names."""
+        variables = self.app.theme_variables
+        return {name: variables[name] for name in _NAMES}
+
+
+def _said(words: str, colours: Colours) -> Line:
+    """Our own words, with those between backticks made to stand out."""
+    strong = Style(color=colours["accent"], bold=True)
+    parts = enumerate(words.split("`"))
+    return [Segment("  "), *(Segment(text, strong if i % 2 else None) for i, text in parts)]

@@ -1,0 +1,158 @@
+"""What is known of one model of the library, in a strip or in full. Functions of it; no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from app import wording
+from app.appraisal import Entry
+from app.charts.lines import fitted
+from app.lineage import Branch
+from app.text import plain
+
+if TYPE_CHECKING:
+    from storage.runs import RunSummary
+
+LONGEST = 600
+"""Characters of one fact; names can be of any length."""
+
+MOST = 12
+"""Models or runs that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """Who a model is related to: what is made from it, and the runs that use it, newest first."""
+
+    children: tuple[Entry, ...] = ()
+    runs: tuple[RunSummary, ...] = ()
+
+
+def brief(branch: Branch, relations: Relations, width: int) -> Content:
+    """Four lines on a model, each of one row."""
+    entry = branch.entry
+    if entry is None:
+        return Content("\n").join(
+            [
+                _line("model", branch.name, width, "bold"),
+                _line("where", "not on this machine", width, "$muted"),
+                _line("tuned", _names(relations.children), width, "$foreground"),
+            ]
+        )
+    last = ("runs", _runs(relations.runs) or "none yet", "$foreground")
+    if entry.trouble:
+        last = ("trouble", f"✗ {entry.trouble}", "$error")
+    return Content("\n").join(
+        [
+            _line("model", wording.model_name(entry.name), width, "bold"),
+            _line("what", " · ".join(_what(entry)), width, "$foreground"),
+            _line("from", _origin(entry), width, "$foreground"),
+            _line(*last[:2], width, last[2]),
+        ]
+    )
+
+
+def full(branch: Branch, relations: Relations) -> Content:
+    """All facts, in sections."""
+    entry = branch.entry
+    if entry is None:
+        words = "This model is not on this machine; others here say that they come from it."
+        head = [Content.styled(_short(branch.name), "bold $accent"), Content(words)]
+        return Content("\n").join([*head, *_listed("Made from it", relations.children)])
+    lines = [Content.styled(_short(wording.model_name(entry.name)), "bold $accent")]
+    if entry.trouble:
+        lines.append(Content.styled(f"✗ {_short(entry.trouble)}", "$error"))
+    else:
+        lines.append(Content.styled("✓ tauscope can read it", "$success"))
+    lines.append(Content(""))
+    lines += [
+        Content.assemble((f"{name:<14}", "$muted"), _short(value))
+        for name, value in _facts(entry)
+        if value
+    ]
+    lines += _listed("Made from it", relations.children)
+    lines += _used(relations.runs)
+    return Content("\n").join(lines)
+
+
+def _what(entry: Entry) -> Iterator[str]:
+    kind, size, parameters, dtype, architecture = wording.model_facts(entry)
+    if kind == "adapter":
+        yield f"adapter of rank {entry.rank}" if entry.rank else "adapter"
+    yield from (words for words in (architecture, dtype) if words and words != "unknown")
+    if parameters:
+        yield f"{parameters} parameters"
+    if size:
+        yield size
+    if entry.layers:
+        yield f"{entry.layers} layers"
+
+
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    yield "kind", entry.kind
+    yield "architecture", ", ".join(filter(None, (entry.architecture, entry.model_class)))
+    yield "parameters", f"{entry.parameters:,}" if entry.parameters is not None else "unknown"
+    yield "dtype", entry.dtype
+    yield "size", wording.size(entry.size) if entry.size is not None else ""
+    yield "layers", f"{entry.layers} × {entry.hidden:,}" if entry.layers and entry.hidden else ""
+    yield "rank", str(entry.rank) if entry.rank else ""
+    yield "made from", ", ".join(entry.parents)
+    yield "as said by", " · ".join(filter(None, (entry.stated, entry.relation)))
+    yield "snapshots", ", ".join(revision[:12] for revision in entry.revisions)
+    yield "path", wording.model_name(str(entry.path))
+
+
+def _origin(entry: Entry) -> str:
+    if not entry.parents:
+        return "says nothing of where it comes from"
+    how = f" ({entry.relation})" if entry.relation else ""
+    return f"{', '.join(entry.parents)}{how}, says its {entry.stated}"
+
+
+def _listed(title: str, entries: Sequence[Entry]) -> Iterator[Content]:
+    if not entries:
+        return
+    yield Content("")
+    yield Content.styled(title, "bold")
+    for entry in entries[:MOST]:
+        yield Content(_short(wording.model_name(entry.name)))
+    if len(entries) > MOST:
+        yield Content.styled(f"… and {len(entries) - MOST} more", "$muted")
+
+
+def _used(runs: Sequence[RunSummary]) -> Iterator[Content]:
+    yield Content("")
+    yield Content.styled("Runs with it", "bold")
+    if not runs:
+        yield Content.styled("none yet", "$muted")
+    now = wording.now()
+    for run in runs[:MOST]:
+        tone = wording.TONES.get(run.status, "muted")
+        yield Content.assemble(
+            (wording.SIGNS.get(run.status, "?"), f"${tone}"),
+            f" {_short(run.name)}  ",
+            (f"{wording.moment(run.created, now)}  {run.id[:8]}", "$muted"),
+        )
+    if len(runs) > MOST:
+        yield Content.styled(f"… and {len(runs) - MOST} more", "$muted")
+
+
+def _runs(runs: Sequence[RunSummary]) -> str:
+    return ", ".join(f"{run.name} ({run.status})" for run in runs)
+
+
+def _names(entries: Sequence[Entry]) -> str:
+    return ", ".join(wording.model_name(entry.name) for entry in entries)
+
+
+def _line(name: str, words: str, width: int, style: str) -> Content:
+    return Content.assemble((f"{name:<9} ", "$muted"), (fitted(words, width - 10).rstrip(), style))
+
+
+def _short(text: str) -> str:
+    text = plain(text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -3,6 +3,11 @@
 cli.py          the commands, their options and exit codes
 worker.py       one run in its own process
 jobs.py         detached workers: ready, start
+building.py     a study in the making, and what it means
+fields.py       what can be filled in of a study, from its declarations
+studyfile.py    a draft as the text of a study file
+toml.py         values as TOML spells them
+answers.py      a draft from the options of a command
 merging.py      a merge asked for in the terminal
 library.py      which models are on this machine, families together
 lineage.py      who was made from whom

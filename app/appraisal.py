@@ -218,7 +218,8 @@ def _weigh(held: Mapping[str, Stored], config: Mapping[str, Any]) -> _Weights:
         if not ignored.search(name):
             counts[tensor.dtype] += math.prod(tensor.shape)
     floating = {d: n for d, n in counts.items() if d.startswith(("F", "BF"))}
-    packed = bool(config.get("quantization_config")) and len(floating) < len(counts)
+    quantised = config.get("quantization_config") or any(n.endswith(".qweight") for n in held)
+    packed = bool(quantised) and len(floating) < len(counts)
     shown = counts if packed else floating or counts
     names = [_DTYPES.get(d, d.lower()[:20]) for d, _ in Counter(shown).most_common()]
     return _Weights(None if packed else sum(floating.values()), ", ".join(names) or "unknown")

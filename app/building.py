@@ -7,7 +7,7 @@ study may hold is core.study's, what a field is app.fields', how a file looks ap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,20 @@ def with_model(draft: Draft, path: str, parents: Iterable[str] = ()) -> Draft:
     """The draft with one more tuned model. Of its parents, one that is in the study is said."""
     taken = [model["name"] for model in draft.tuned]
     model = {"name": suggested(path, value(draft, "models.base.path"), taken), "path": path}
+    more = draft.model_copy(update={"tuned": (*draft.tuned, model)})
+    return related(more, {path: tuple(parents)})
+
+
+def related(draft: Draft, parents: Mapping[str, Sequence[str]]) -> Draft:
+    """The draft with the parent said of each of these models, where it is in the study too and
+    nothing else is said."""
     known = {row["path"]: row["name"] for row in draft.tuned}
-    parent = next((known[each] for each in parents if each in known), "")
-    if parent:
-        model["parent"] = parent
-    return draft.model_copy(update={"tuned": (*draft.tuned, model)})
+    tuned = []
+    for row in draft.tuned:
+        named = (known[each] for each in parents.get(row["path"], ()) if each in known)
+        parent = row.get("parent") or next((name for name in named if name != row["name"]), "")
+        tuned.append({**row, "parent": parent} if parent else row)
+    return draft.model_copy(update={"tuned": tuple(tuned)})
 
 
 def with_domain(draft: Draft) -> Draft:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from core.errors import CheckpointError
 
@@ -37,8 +36,7 @@ _FORMS: tuple[tuple[str, Form], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A tensor in a safetensors file: its dtype as the file calls it, its shape, and its place.
 
     `start` and `stop` are bytes from the beginning of the file.
@@ -143,10 +141,10 @@ def _stored(entry: Any, origin: int) -> Stored | None:
     """A tensor's entry in a header; None when it is malformed or contradicts itself."""
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        numbers = [*shape, start, stop]
+        numbers = (*shape, start, stop)
     except (TypeError, KeyError, ValueError):
         return None
-    if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in numbers):
+    if not isinstance(dtype, str) or set(map(type, numbers)) != {int} or min(numbers) < 0:
         return None
     elements, bytes_each, held = math.prod(shape), FLOATS.get(dtype), stop - start
     if held < 0 or elements > 8 * held or (bytes_each and elements * bytes_each != held):

@@ -4,11 +4,15 @@ app.py       the application: opening, themes, the palette of commands
 keys.py      every action, once: feeds key bindings, the bottom line, the help and the palette
 feed.py      what the screen of a run reads, and when
 source.py    what screens ask of the database
+holdings.py  what the library's screen knows
 steering.py  from one choice to the next: measures, readings, models, layers, modules
+pages.py     the pages of the builder, as data
+completion.py what continues a text that is being typed
+outlook.py   what a study will take, asked of another process
 memory.py    where the user was, from one start to the next
 standing.py  where a run stands, as a title
 readout.py   what is said of the value under the cursor
 theme.py     the colours
-screens/     runs, one run, two compared, a new study, help, a question
+screens/     runs, one run, two compared, building and starting a study, help, a question
 widgets/     one figure for each kind of view, and the lines around them
 """

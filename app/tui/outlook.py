@@ -79,7 +79,7 @@ def shown(found: Mapping[str, Any], width: int) -> Content:
     blocks = [
         list(_totals(found)),
         _table(("on", "weights held at most"), held, width),
-        _table(("analysis", "units", "there", "time", "asks"), _shares(found), width),
+        _table(("analysis", "units", "done", "time", "asks"), _shares(found), width),
         _table(("model", "size", "read", "loaded", "layers lie on"), _models(found), width),
         [Content.assemble(("! ", "$warning bold"), f"{plain(about)}: {plain(note)}")
          for about, note in found["notes"]],

@@ -204,7 +204,8 @@ def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) 
             key=key, kind="switch", label=analysis.title, on=name not in draft.without,
             words=", ".join(said), dim=name not in possible,
             otherwise=about(name) if name in possible else NEEDS[analysis.needs],
-            help="space leaves it out" + (", enter opens its parameters." if parameters else "."),
+            help=about(name) + "\nspace takes it in or out"
+            + (", enter opens its parameters." if parameters else "."),
         )  # fmt: skip
         if key in opened:
             for each in parameters:

@@ -191,6 +191,14 @@ def test_a_run_that_ended_is_deleted(db: Database, begin: Begin, status: runs.St
             ask(db, run_id)
 
 
+def test_the_models_of_every_run(db: Database, study: Study) -> None:
+    assert runs.models_of_runs(db) == {}
+    tuned = [model.path for model in study.models.tuned.values()]
+    ids = [runs.create_run(db, study, ["alignment"]) for _ in range(2)]
+    found = runs.models_of_runs(db)
+    assert found == dict.fromkeys(ids, (study.models.base.path, *tuned))
+
+
 def test_a_queued_run_is_deleted_before_its_worker_comes(db: Database, study: Study) -> None:
     run_id = runs.create_run(db, study, ["alignment"])
     runs.await_worker(db, run_id, os.getpid())

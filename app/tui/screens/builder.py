@@ -91,12 +91,27 @@ class BuilderScreen(Screen[str | None]):
 
     async def on_mount(self) -> None:
         kept = draft_of(self._memory)
-        if self._resumes and kept is not None:
+        if kept is not None and self._resumes:
             self.draft = kept
             self.notify(BACK, timeout=5, markup=False)
+        elif kept is not None:
+            self._ask_which(kept)
         self.query_one(Form).focus()
         self.run_worker(self._scan, thread=True, group="scan", exit_on_error=False)
         await self._fill()
+
+    def _ask_which(self, kept: Draft) -> None:
+        """Go on with the draft that was left, or drop it for the models that were handed over."""
+
+        async def answered(yes: bool | None) -> None:
+            if not yes:
+                await self._change(kept)
+
+        name = plain(building.value(kept, "name") or "without a name")
+        question = (
+            f"A study was left unfinished: {name[:60]}. Drop it, and begin with these models?"
+        )
+        self.app.push_screen(ConfirmScreen(question), answered)
 
     def _scan(self) -> None:
         from app import library
@@ -107,6 +122,9 @@ class BuilderScreen(Screen[str | None]):
 
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
+        if not self._resumes:
+            parents = {entry.name: entry.parents for entry in entries}
+            self.call_later(self._change, building.related(self.draft, parents))
         if isinstance(self.app.screen, ModelsScreen):
             self.app.screen.fill(entries)
         self._say_help(self.query_one(Form).current)
@@ -183,7 +201,7 @@ class BuilderScreen(Screen[str | None]):
         await self.action_enter()
 
     def _say_help(self, item: Item | None) -> None:
-        lines = [item.help if item else ""]
+        lines = item.help.split("\n") if item else []
         if item is not None and item.key == "add" and self.step == MODELS:
             lines.append(self._related())
         self.query_one("#help", Static).update(Content("\n".join(plain(each) for each in lines)))

@@ -1,15 +1,13 @@
 """The library: the models on this machine as a tree of lineage, and what is known of each.
 
-Looks for them off the screen's thread and shows what is found as it comes. Reads no file itself.
+What is found is shown as it comes. Reads no file itself: see app.tui.holdings.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
@@ -19,10 +17,9 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from app import config, lineage, wording
-from app.appraisal import Entry
-from app.lineage import Branch
+from app import config, wording
 from app.text import plain
+from app.tui.holdings import Holdings, look, with_runs
 from app.tui.keys import Where, actions, bindings
 from app.tui.screens.help import Topic
 from app.tui.screens.pick import PickScreen
@@ -37,14 +34,9 @@ from app.tui.widgets.model_list import (
     TUNED,
     UNREADABLE,
     ModelList,
+    contains,
     narrowed,
 )
-
-if TYPE_CHECKING:
-    from storage.runs import RunSummary
-
-OFTEN = 0.3
-"""Seconds between two looks at what has been found so far."""
 
 EMPTY = """\
 No models found. They are looked for in
@@ -56,7 +48,7 @@ No models found. They are looked for in
                               {settings}
 
 A model is a folder with config.json and weights, or a LoRA adapter's.
-Named folders are searched four levels deep. `R` looks again, `esc` goes back."""
+Named folders are searched {depth} levels deep. `R` looks again, `esc` goes back."""
 """Words between backticks are keys and what is to be typed."""
 
 _LINEAGE = """\
@@ -69,24 +61,6 @@ _SIGNS = (
 )
 _MARKS = f"Marks: {BASE} is to be the base of a new study, {TUNED} what is tuned from it."
 ABOUT = Topic("Reading the tree", (_LINEAGE, _SIGNS, _MARKS))
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """What was found so far: the tree, what could not be looked into, and the runs."""
-
-    branches: tuple[Branch, ...] = ()
-    notes: tuple[str, ...] = ()
-    runs: tuple[RunSummary, ...] = ()
-    used: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Where the models of each run are, by its id."""
-
-    done: bool = False
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The models that are here."""
-        return tuple(branch.entry for branch in self.branches if branch.entry is not None)
 
 
 class LibraryScreen(Screen[None]):
@@ -153,36 +127,29 @@ class LibraryScreen(Screen[None]):
     # Looking
 
     def action_rescan(self) -> None:
-        """Look for models anew."""
-        self.holdings = Holdings(self.holdings.branches)
+        """Look for models anew; what is shown stays until they are found."""
+        self.holdings = replace(self.holdings, done=False)
         self.query_one("#title", Row).renew()
-        self.run_worker(self._look, thread=True, group="look", exclusive=True, exit_on_error=False)
+        self._in_thread(lambda: look(self.source, self.folders))
 
-    def _look(self) -> None:
-        """Find and appraise, telling of it now and then; what was shown stays until the end."""
-        from app.library import appraised
-        from app.shelves import Search
-        from core.errors import TauscopeError
+    def on_screen_resume(self) -> None:
+        """Runs may have come or gone meanwhile."""
+        if self.holdings.done:
+            known = self.holdings
+            self._in_thread(lambda: iter([with_runs(self.source, known)]))
 
-        worker, search = get_current_worker(), Search()
-        found: list[Entry] = []
-        told = time.monotonic()
-        fresh = not self.holdings.branches
-        for entry in appraised(search, [Path(folder) for folder in self.folders]):
-            if worker.is_cancelled:
-                return
-            found.append(entry)
-            if fresh and time.monotonic() - told > OFTEN:
-                told = time.monotonic()
-                self.post_message(self.Found(Holdings(lineage.tree(found))))
-        try:
-            runs, used = self.source.runs(), self.source.models()
-        except TauscopeError as error:
-            runs, used = (), {}
-            search.notes.append(error.title)
-        holdings = Holdings(lineage.tree(found), tuple(search.notes), runs, used, done=True)
-        if not worker.is_cancelled:
-            self.post_message(self.Found(holdings))
+    def _in_thread(self, finding: Callable[[], Iterator[Holdings]]) -> None:
+        shown = bool(self.holdings.branches)
+
+        def work() -> None:
+            worker = get_current_worker()
+            for holdings in finding():
+                if worker.is_cancelled:
+                    return
+                if holdings.done or not shown:
+                    self.post_message(self.Found(holdings))
+
+        self.run_worker(work, thread=True, group="look", exclusive=True, exit_on_error=False)
 
     def on_library_screen_found(self, message: Found) -> None:
         """Show what is known now."""
@@ -207,7 +174,7 @@ class LibraryScreen(Screen[None]):
         branch = self._list.current
         self.set_class(branch is None, "-nothing")
         if branch is not None:
-            relations = self._relations(branch)
+            relations = Relations(self.holdings.children(branch), self.holdings.runs_with(branch))
             self.query_one("#facts Static", Static).update(full(branch, relations))
             width = max(20, self.size.width - 2)
             self.query_one("#brief", Static).update(brief(branch, relations, width))
@@ -220,19 +187,6 @@ class LibraryScreen(Screen[None]):
     def on_resize(self) -> None:
         """Make the words anew for the width."""
         self.call_after_refresh(self.on_listing_changed)
-
-    def _relations(self, branch: Branch) -> Relations:
-        """What is made from a model, and the runs that use it."""
-        made = lineage.children(self.holdings.entries, branch.name)
-        return Relations(made, tuple(self._runs_with(branch)))
-
-    def _runs_with(self, branch: Branch) -> list[RunSummary]:
-        names = lineage.names_of(branch.entry) if branch.entry else {lineage.key(branch.name)}
-        return [
-            run
-            for run in self.holdings.runs
-            if any(lineage.key(path) in names for path in self.holdings.used.get(run.id, ()))
-        ]
 
     def topics(self) -> list[Topic]:
         """How to read the tree, for the help."""
@@ -255,9 +209,9 @@ class LibraryScreen(Screen[None]):
         if action == "mark":
             return branch is not None and branch.entry is not None
         if action == "study":
-            return bool(self._marked() or self._suggested())
+            return bool(self.holdings.here(self._meant()))
         if action == "runs":
-            return branch is not None and bool(self._runs_with(branch))
+            return bool(self.holdings.runs_with(branch))
         if action in {"filter", "copy"}:
             return bool(self.holdings.branches)
         return True
@@ -306,20 +260,19 @@ class LibraryScreen(Screen[None]):
         marked = self._list.marked
         others = tuple(name for name in marked if name != branch.name)
         now = others if branch.name in marked else (*marked, branch.name)
-        self._list.base = self._roles(now)[0] or ""
+        self._list.base = self.holdings.roles(now)[0] or ""
         self._list.marked = now
 
     def action_study(self) -> None:
         """Begin a study of the marked models, or of the selected one and its base."""
         from app.tui.screens.builder import BuilderScreen
 
-        base, tuned = self._roles(self._marked() or self._suggested())
+        base, tuned = self.holdings.roles(self._meant())
         self.app.push_screen(BuilderScreen(self.source, base, tuned), self._started)
 
     def action_runs(self) -> None:
         """Open a run that uses the selected model; with several, ask which."""
-        branch = self._list.current
-        runs = self._runs_with(branch) if branch is not None else []
+        runs = self.holdings.runs_with(self._list.current)
         if len(runs) == 1:
             self._open(runs[0].id)
         elif runs:
@@ -343,7 +296,11 @@ class LibraryScreen(Screen[None]):
         box.focus()
 
     def on_input_changed(self) -> None:
+        """Show what is left, with the selection on a model that contains the word itself."""
         self._fill()
+        word, listing = self.query_one("#filter", Input).value, self._list
+        if listing.current is not None and not contains(listing.current, word):
+            listing.select(next(b.name for b in listing.branches if contains(b, word)))
 
     def on_input_submitted(self) -> None:
         self._close_filter()
@@ -355,27 +312,11 @@ class LibraryScreen(Screen[None]):
 
     # Studies and runs
 
-    def _marked(self) -> tuple[str, ...]:
-        """The names of the marked models that are still here."""
-        here = {entry.name for entry in self.holdings.entries}
-        return tuple(name for name in self._list.marked if name in here)
-
-    def _suggested(self) -> tuple[str, ...]:
-        """The selected model if it can be read, after its base where that is here."""
-        entry = self._list.current.entry if self._list.current else None
-        if entry is None or entry.trouble:
-            return ()
-        base = lineage.parent(self.holdings.entries, entry)
-        return (base.name, entry.name) if base is not None else (entry.name,)
-
-    def _roles(self, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-        """Which of these models is the base, and the others."""
-        by_name = {entry.name: entry for entry in self.holdings.entries}
-        chosen = [by_name[name] for name in names if name in by_name]
-        if not chosen:
-            return None, ()
-        base, tuned = lineage.roles(self.holdings.entries, chosen)
-        return base.name, tuple(entry.name for entry in tuned)
+    def _meant(self) -> tuple[str, ...]:
+        """The marked models, or the selected one."""
+        branch = self._list.current
+        marked = self.holdings.here(self._list.marked)
+        return marked or ((branch.name,) if branch is not None else ())
 
     def _started(self, run_id: str | None) -> None:
         if run_id:
@@ -395,9 +336,9 @@ class LibraryScreen(Screen[None]):
     def _title(self, width: int) -> Content:
         entries = self.holdings.entries
         left = [(" library ", "bold $accent"), ("models on this machine", "$muted")]
-        marked = self._marked() if self.is_mounted else ()
+        marked = self.holdings.here(self._list.marked)
         if marked:
-            base, tuned = self._roles(marked)
+            base, tuned = self.holdings.roles(marked)
             words = f"base {_last(base or '')} · tuned {', '.join(map(_last, tuned)) or 'none yet'}"
             left = [(" library ", "bold $accent"), (words, "$foreground")]
         told = f"{len(entries)} model{'s' if len(entries) != 1 else ''}"
@@ -418,13 +359,14 @@ class LibraryScreen(Screen[None]):
         return keys_line(offered, width)
 
     def _empty(self) -> str:
-        from app.shelves import cache_folder
+        from app.shelves import DEEPEST, cache_folder
 
         places = [
             f"    {_harmless(cache_folder())}  the Hugging Face cache (HF_HUB_CACHE, HF_HOME)"
         ]
         places += [f"    {_harmless(folder)}" for folder in self.folders]
-        return EMPTY.format(places="\n".join(places), settings=_harmless(config.path()))
+        settings = _harmless(config.path())
+        return EMPTY.format(places="\n".join(places), settings=settings, depth=DEEPEST)
 
 
 def _last(name: str) -> str:

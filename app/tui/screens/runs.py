@@ -29,7 +29,7 @@ EMPTY = """\
 No runs yet. Three ways to begin:
 
 `n`               build a study of your own models, step by step
-`o`               start a study file that you have, or one that comes with tauscope
+`o`               start a study file that you have, or a ready one
 `tauscope demo`   leave with `q` and run this: it makes a small family of models
                 on this machine, then shows what tuning did to each of them
 

@@ -30,7 +30,8 @@ LABEL = 18
 def line(item: Item, width: int, *, selected: bool, typing: bool = False) -> Content:
     """One item in a row of this width; of one that is being typed, its label."""
     mark = Content.styled("▌", "$accent") if selected else Content(" ")
-    left = width if item.kind == "add" else max(6, min(LABEL + 2 * item.depth, width // 2))
+    whole = typing or item.kind == "add"
+    left = width - 1 if whole else max(6, min(LABEL + 2 * item.depth, width // 2))
     name = _label(item, left - 1)
     if item.kind in ("options", "text", "model"):
         name = name.stylize("bold" if selected else "$muted")

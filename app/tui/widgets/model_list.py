@@ -102,9 +102,14 @@ def narrowed(branches: Sequence[Branch], word: str) -> tuple[Branch, ...]:
     for branch in branches:
         del above[branch.depth :]
         above.append(branch)
-        if word.casefold() in _searched(branch):
+        if contains(branch, word):
             kept += [each for each in above if not any(each is known for known in kept)]
     return tuple(kept)
+
+
+def contains(branch: Branch, word: str) -> bool:
+    """Is the word in what is said of this model?"""
+    return word.casefold() in _searched(branch)
 
 
 class ModelList(Listing):

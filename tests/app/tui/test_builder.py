@@ -225,9 +225,28 @@ async def test_it_begins_with_models_that_it_is_handed(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-        app.push_screen(BuilderScreen(app.screen.source, BASE, [CHAT]))
+        app.push_screen(BuilderScreen(app.screen.source, BASE, [CHAT, MEDICAL]))
         await until(pilot, lambda: isinstance(app.screen, BuilderScreen) and "chat" in words(app))
+        await until(pilot, lambda: "from chat" in words(app))
         assert app.screen.faults == {}
+
+
+@pytest.mark.parametrize(("key", "wanted"), [("n", "left"), ("y", "x-7b")])
+async def test_models_that_it_is_handed_drop_no_draft_unasked(
+    db: Database, key: str, wanted: str
+) -> None:
+    app = TauscopeApp(db.url)
+    app.memory = Memory(draft=building.begun("org/left", ["org/left-behind"]).model_dump())
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        screen = BuilderScreen(app.screen.source, BASE, [CHAT])
+        app.push_screen(screen)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "left" in words(app)
+        await press(pilot, key)
+        await until(pilot, lambda: app.screen is screen and screen.entries)
+        await pilot.pause(0.1)
+        assert building.value(screen.draft, "name") == wanted
 
 
 async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:

@@ -143,13 +143,14 @@ async def test_marks_make_a_study_with_the_base_by_lineage(db: Database, folder:
 
 async def test_a_model_without_marks_goes_with_its_base(db: Database, folder: Path) -> None:
     async with library(db, LARGE, folder) as (pilot, screen):
-        chosen(screen, "org/chat")
-        await pilot.pause()
-        assert screen._roles(screen._suggested()) == ("org/base", ("org/chat",))
-        chosen(screen, "org/base")
-        assert screen._roles(screen._suggested()) == ("org/base", ())
+        assert screen.holdings.roles(["org/chat"]) == ("org/base", ("org/chat",))
+        assert screen.holdings.roles(["org/base"]) == ("org/base", ())
         chosen(screen, "broken")
         assert not screen.check_action("study", ())
+        chosen(screen, "org/chat")
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(screen.app.screen, BuilderScreen))
+        assert "org/base" in words(screen.app)
 
 
 @BOTH
@@ -190,6 +191,9 @@ async def test_the_filter_keeps_what_a_model_hangs_on(db: Database, folder: Path
         await until(pilot, lambda: len(screen.query_one(ModelList).branches) == 3)
         names = [branch.name for branch in screen.query_one(ModelList).branches]
         assert names[:2] == ["org/base", "org/chat"]
+        current = screen.query_one(ModelList).current
+        assert current is not None
+        assert current.name.endswith("lora"), "and not what it hangs on"
         await pilot.press("escape")
         await pilot.pause()
         assert len(screen.query_one(ModelList).branches) == 6
@@ -214,7 +218,7 @@ async def test_looking_again_finds_what_is_new_and_keeps_the_place(
         current = screen.query_one(ModelList).current
         assert current is not None
         assert current.name == "org/chat"
-        assert screen._marked() == ("org/chat",)
+        assert screen.query_one(ModelList).marked == ("org/chat",)
 
 
 @BOTH

@@ -122,6 +122,7 @@ async def test_an_empty_database_says_what_to_do(db: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "No runs yet" in words(app))
         assert "tauscope demo" in words(app)
+        assert "build a study" in words(app)
         assert "start a study file" in words(app)
         assert "[models.tuned]" in words(app)
         assert "`" not in words(app)
@@ -395,7 +396,7 @@ async def test_a_bad_study_file_shows_its_error(filled: Database, tmp_path: Path
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        await pilot.press("n")
+        await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, StartScreen))
         app.screen.query_one(Input).value = str(tmp_path / "b")
         await pilot.press("tab")
@@ -421,7 +422,7 @@ async def test_a_good_study_file_starts_a_worker(
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        await pilot.press("n")
+        await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, StartScreen))
         app.screen.query_one(Input).value = str(good)
         await pilot.press("enter")

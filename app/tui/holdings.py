@@ -1,0 +1,95 @@
+"""What the library's screen knows: the models found so far, and which runs use them.
+
+Owns the looking, which blocks, and what is asked of its outcome. Knows no widget.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import lineage
+from app.appraisal import Entry
+from app.lineage import Branch
+from app.tui.source import Source
+from core.errors import TauscopeError
+
+if TYPE_CHECKING:
+    from storage.runs import RunSummary
+
+OFTEN = 0.3
+"""Seconds between two accounts of what has been found so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The tree at one moment, what could not be looked into, and the runs, newest first."""
+
+    branches: tuple[Branch, ...] = ()
+    notes: tuple[str, ...] = ()
+    runs: tuple[RunSummary, ...] = ()
+    used: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where the models of each run are, by its id."""
+
+    done: bool = False
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The models that are here."""
+        return tuple(branch.entry for branch in self.branches if branch.entry is not None)
+
+    def children(self, branch: Branch) -> tuple[Entry, ...]:
+        """The models that were made from this one."""
+        return lineage.children(self.entries, branch.name)
+
+    def runs_with(self, branch: Branch | None) -> tuple[RunSummary, ...]:
+        """The runs whose studies name this model."""
+        if branch is None:
+            return ()
+        names = lineage.names_of(branch.entry) if branch.entry else {lineage.key(branch.name)}
+        return tuple(
+            run
+            for run in self.runs
+            if any(lineage.key(path) in names for path in self.used.get(run.id, ()))
+        )
+
+    def here(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of these models that are here and can be read."""
+        known = {entry.name for entry in self.entries if not entry.trouble}
+        return tuple(name for name in names if name in known)
+
+    def roles(self, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+        """Which model is to be the base of a study of these, and which are tuned from it."""
+        by_name = {entry.name: entry for entry in self.entries}
+        chosen = [by_name[name] for name in self.here(names)]
+        if not chosen:
+            return None, ()
+        base, tuned = lineage.roles(self.entries, chosen)
+        return base.name, tuple(entry.name for entry in tuned)
+
+
+def look(source: Source, folders: Sequence[str]) -> Iterator[Holdings]:
+    """Look for models: what was found so far, now and then, and all of it in the end. Blocks."""
+    from app.library import appraised
+    from app.shelves import Search
+
+    search, told = Search(), time.monotonic()
+    found: list[Entry] = []
+    for entry in appraised(search, [Path(folder) for folder in folders]):
+        found.append(entry)
+        if time.monotonic() - told > OFTEN:
+            yield Holdings(lineage.tree(found))
+            told = time.monotonic()
+    whole = Holdings(lineage.tree(found), tuple(search.notes), done=True)
+    yield with_runs(source, whole)
+
+
+def with_runs(source: Source, holdings: Holdings) -> Holdings:
+    """The same with the runs as they are now; a note where they can't be read. Blocks."""
+    try:
+        return replace(holdings, runs=source.runs(), used=source.models())
+    except TauscopeError as error:
+        return replace(holdings, notes=(*holdings.notes, error.title))

@@ -1,6 +1,7 @@
 """What a person touches: the commands, the jobs, the exports and the terminal screens.
 
-cli.py          the commands, their options and exit codes
+cli.py          the command line: which commands there are, and exit codes
+commands/       the commands and their options
 worker.py       one run in its own process
 jobs.py         detached workers: ready, start
 building.py     a study in the making, and what it means

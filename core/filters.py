@@ -97,10 +97,13 @@ def read(line: str, names: Names) -> Filter:
     one field add to one another. A bare word is a model's name or a part of it, else a module's.
     Raises StudyError that says what is wrong with the line, and what would be right.
     """
-    terms = []
-    for word in line.split():
-        field, colon, values = word.partition(":")
-        terms.append((_field(field), values) if colon else (_meant(word, names), word))
+    terms: list[tuple[Filtered, str]] = []
+    for term in line.split():
+        field, colon, values = term.partition(":")
+        if colon:
+            terms.append((_field(field), values))
+        else:
+            terms += [(_meant(word, names), word) for word in filter(None, term.split(","))]
     return of_terms(terms, names)
 
 
@@ -139,9 +142,10 @@ def offered(line: str, names: Names) -> tuple[str, ...]:
     """What may be written next, or may be what the last word of the line begins."""
     word = re.split(r"\s", line)[-1]
     field, colon, values = word.partition(":")
-    *given, fragment = values.split(",") if colon else [word]
+    *given, fragment = (values if colon else word).split(",")
     if not colon:
-        known = [*(f"{each}:" for each in FIELDS), *names.models, *names.modules]
+        fields = [] if given else [f"{each}:" for each in FIELDS]
+        known = [*fields, *names.models, *names.modules]
     elif field in ("model", "module"):
         known = [name for name in names.of(field) if name not in given]
     else:

@@ -21,6 +21,7 @@ ROOMS = (
     "core/pictures",
     "storage",
     "app",
+    "app/commands",
 )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
@@ -26,14 +25,12 @@ from app.tui.source import Source
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
+from app.tui.widgets.pictures import Pictures
 from core.choices import names_of, present
 from core.errors import TauscopeError
 from core.filters import ALL, Filter, Names, read
 from core.registry import Analysis
 from storage.runs import RunSummary
-
-ROOMY = 75
-"""Cells across that a picture should have before another stands beside it."""
 
 SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
@@ -46,13 +43,11 @@ class RunScreen(TabbedScreen):
     BINDINGS = bindings("run")
     DEFAULT_CSS = """
     RunScreen ContentSwitcher { height: 1fr; }
-    RunScreen .tab { height: 1fr; }
-    RunScreen .tab > Pane { display: none; }
-    RunScreen .tab > Pane.-chosen { display: block; }
-    RunScreen.-wide .tab > Pane.-near { display: block; }
-    RunScreen.-wide .tab > Pane.-later { border-left: vkey $line; }
-    RunScreen.-zoomed .tab > Pane.-near { display: none; }
-    RunScreen.-zoomed .tab > Pane.-chosen { display: block; border-left: none; }
+    RunScreen Facts { height: 1fr; }
+    RunScreen.-wide Pictures > Pane.-near { display: block; }
+    RunScreen.-wide Pictures > Pane.-later { border-left: vkey $line; }
+    RunScreen.-zoomed Pictures > Pane.-near { display: none; }
+    RunScreen.-zoomed Pictures > Pane.-chosen { display: block; border-left: none; }
     """
 
     def __init__(self, source: Source, run_id: str, before: Place | None = None) -> None:
@@ -121,14 +116,8 @@ class RunScreen(TabbedScreen):
         body = self.query_one(ContentSwitcher)
         for number, (analysis, own) in enumerate(zip(self.analyses, ranges, strict=True)):
             views = present(analysis.views, own)
-            panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
-            last = self._before.chosen.get(analysis.name)
-            for pane in panes:
-                pane.restore(self._before.stands.get(pane.path))
-            for pane in [p for p in panes if p.view.key == last][:1] or panes[:1]:
-                pane.add_class("-chosen")
-            await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
-        await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
+            await body.add_content(Pictures(analysis, views, self._before, f"tab-{number}"))
+        await body.add_content(Facts(id=f"tab-{len(self.analyses)}"))
         self._built = True
         names = [analysis.name for analysis in self.analyses]
         if self._wanted is None and self._before.stands:
@@ -186,43 +175,41 @@ class RunScreen(TabbedScreen):
 
     # What is where
 
-    def panes(self) -> list[Pane]:
+    @property
+    def pictures(self) -> Pictures | None:
+        """Those of this tab, if it has any."""
+        return next(iter(self.query(f"#tab-{self.tab}").results(Pictures)), None)
+
+    def panes(self) -> Sequence[Pane]:
         """The pictures of this tab, seen or not."""
-        return list(self.query(f"#tab-{self.tab} Pane").results(Pane))
+        return self.pictures.panes if self.pictures is not None else ()
 
     @property
     def pane(self) -> Pane | None:
         """The pane that keys act on."""
-        return next((pane for pane in self.panes() if pane.has_class("-chosen")), None)
+        return self.pictures.chosen if self.pictures is not None else None
 
     def pick(self, pane: Pane) -> None:
         """Have keys act on another picture of this tab, and show it."""
         self._note()
         self._trail.clear()
         pane.point(self._pointed)
-        self._mark(pane)
-        self._gather()
+        self._arrange(pane)
         self._reread()
         pane.figure.focus()
         self.renew()
 
-    def _mark(self, pane: Pane) -> None:
-        for other in self.panes():
-            other.set_class(other is pane, "-chosen")
-
-    def _gather(self) -> None:
-        """Mark the panes that show beside the chosen one, as many as have room."""
-        panes = self.panes()
-        together = max(1, self.size.width // ROOMY)
-        chosen = next((i for i, pane in enumerate(panes) if pane.has_class("-chosen")), 0)
-        first = chosen - chosen % together
-        for i, pane in enumerate(panes):
-            pane.set_class(first <= i < first + together, "-near")
-            pane.set_class(first < i < first + together, "-later")
+    def _arrange(self, chosen: Pane | None = None) -> None:
+        """Show the pane that keys act on, another one from now on if that is said, and others
+        beside it."""
+        if self.pictures is not None:
+            if chosen is not None:
+                self.pictures.choose(chosen)
+            self.pictures.gather(self.size.width)
 
     def on_resize(self) -> None:
         """More or fewer pictures have room."""
-        self._gather()
+        self._arrange()
 
     def _note(self) -> None:
         """Remember what was pointed at, for the pictures that are gone to from here."""
@@ -240,10 +227,8 @@ class RunScreen(TabbedScreen):
     def _show(self, tab: int, chosen: Pane | None = None) -> None:
         """Have a tab on the screen, and one of its panes chosen."""
         self.tab = tab
-        if chosen is not None:
-            self._mark(chosen)
         self.query_one(ContentSwitcher).current = f"tab-{tab}"
-        self._gather()
+        self._arrange(chosen)
         self._reread()
         pane = self.pane
         if pane is not None:
@@ -327,7 +312,7 @@ class RunScreen(TabbedScreen):
         name, _, key = pane.view.drill.rpartition(":")
         path = f"{name or pane.analysis.name}:{key}"
         for tab in range(len(self.analyses)):
-            for target in self.query(f"#tab-{tab} Pane").results(Pane):
+            for target in self.query_one(f"#tab-{tab}", Pictures).panes:
                 if target.path == path:
                     return tab, target
         return None

@@ -19,10 +19,11 @@ from app.text import plain
 from app.tui.app import TauscopeApp, run
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
-from app.tui.screens.run import ROOMY, RunScreen
+from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen, matches
 from app.tui.widgets.facts import Facts
+from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
 from core.views import Query
 from storage.database import Database

@@ -1,0 +1,259 @@
+"""What computes, and what comes before it: a study, models by their weights, the demo, a merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.commands.options import Db, Detach, Fresh, Json, Only, StudyFile, confirm, open_db
+from app.text import plain
+
+if TYPE_CHECKING:
+    from app.selection import Selection
+    from core.demo.family import DemoFamily
+    from core.study import Study
+    from storage.database import Database
+
+
+def run(
+    context: typer.Context,
+    study: StudyFile,
+    only: Only = None,
+    detach: Detach = False,
+    fresh: Fresh = False,
+    db: Db = None,
+) -> None:
+    """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
+    known, chosen = _chosen(study, only)
+    _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh)
+
+
+def plan(
+    context: typer.Context,
+    study: StudyFile,
+    only: Only = None,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Say what a study will take before it starts: units, reading, memory, time."""
+    from app.preflight import data, look_ahead, print_preflight
+    from app.printing import print_json
+
+    known, chosen = _chosen(study, only)
+    found = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
+    if json:
+        print_json(data(found, chosen.skipped))
+    else:
+        print_preflight(found)
+
+
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
+    base: Annotated[str, typer.Option("--base", metavar="MODEL", help="A folder or a hub id.")],
+    tuned: Annotated[
+        list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="May be given again.")
+    ],
+    probe: Annotated[
+        str, typer.Option("--probe", metavar="TEXTS", help="A built-in set, a file or task:NAME.")
+    ] = "",
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="DOMAIN=A,B", help="A domain's tasks; again for others."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as run.dtype."),
+    ] = None,
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over a file.")] = False,
+) -> None:
+    """Write a study file, with hints at all that it may say. Its path is printed."""
+    from app import answers, studyfile
+
+    draft = answers.draft(
+        base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
+    )
+    if str(file) == "-":
+        print(studyfile.written(draft), end="")
+        return
+    if file.exists() and not yes:
+        confirm(f"{file} is there already. Write over it?")
+    studyfile.save(draft, file)
+    print(plain(str(file)))
+
+
+def inspect(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A folder or a hub id.")],
+    tuned: Annotated[list[str], typer.Argument(metavar="TUNED...", help="Models tuned from it.")],
+    detach: Detach = False,
+    fresh: Fresh = False,
+    db: Db = None,
+) -> None:
+    """Hold models against their base by their weights alone, straight from disk."""
+    from core import registry
+    from core.study import of_models
+
+    weights = [name for name in registry.names() if registry.get(name).needs == "weights"]
+    _compute(open_db(context, db), of_models(base, tuned), weights, detach=detach, fresh=fresh)
+
+
+def demo(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Export the run there.")
+    ] = None,
+    family_dir: Annotated[
+        Path | None,
+        typer.Option("--family-dir", metavar="DIR", help="Where the small models are made."),
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Make a family of small models once, run its whole study, and show what it finds."""
+    from app import selection
+    from app.export.folder import export as export_run
+    from app.figures import analyses_of
+    from app.narration import say
+    from app.printing import print_learnt, print_run
+    from core.study import read
+    from storage import runs
+
+    opened = open_db(context, db)
+    family = _family(family_dir)
+    study = read(family.study)
+    chosen = selection.select(study)
+    _say_skipped(chosen.skipped)
+    run_id = _work(opened, study, chosen.analyses, fresh=False)
+    found = runs.find_run(opened, run_id)
+    print_learnt(family.measured)
+    print_run(opened, found, analyses_of(found))
+    if out is not None:
+        files = export_run(opened, run_id, out)
+        say(f"{len(files)} files in {out}")
+    say("'tauscope' opens the workstation on it.")
+
+
+def merge(
+    study: StudyFile,
+    coefficients: Annotated[
+        str,
+        typer.Option("--coefficients", metavar="A=0.7,B=-0.4", help="How much of each vector."),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the model.")],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="NAME", help="ties, dare or dare_ties, not a plain sum."),
+    ] = None,
+    density: Annotated[
+        float | None, typer.Option("--density", help="The share of each vector they keep.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of dare's choice.")] = None,
+    restrict: Annotated[
+        str,
+        typer.Option("--restrict", metavar="PARTS", help="attention, mlp, layers like 0-3,7."),
+    ] = "",
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16."),
+    ] = None,
+) -> None:
+    """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
+    from app import merging, ready
+    from core.study import read
+
+    options = {"density": density, "seed": seed}
+    point = merging.name_point(coefficients, method, options)
+    print(
+        plain(
+            str(merging.merge(read(ready.find(study)), point, to, restrict=restrict, dtype=dtype))
+        )
+    )
+
+
+def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
+    """A study and which of its analyses are meant; says which are left out."""
+    from app import ready
+    from app.selection import select
+    from core.study import read
+
+    known = read(ready.find(study))
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    chosen = select(known, names)
+    _say_skipped(chosen.skipped)
+    return known, chosen
+
+
+def _compute(
+    db: Database, study: Study, analyses: tuple[str, ...] | list[str], *, detach: bool, fresh: bool
+) -> None:
+    """Run a study here or leave it to a worker; print the run's id last."""
+    if not detach:
+        _work(db, study, analyses, fresh=fresh, told=True)
+        return
+    from app.jobs import ready, start_detached
+    from app.narration import say
+
+    run_id = ready(db, study, analyses, fresh=fresh)
+    process = start_detached(db.url, run_id)
+    say(
+        f"run {run_id} is left to process {process}: "
+        "'tauscope watch' follows it, 'tauscope cancel' stops it"
+    )
+    print(run_id)
+
+
+def _work(
+    db: Database,
+    study: Study,
+    analyses: tuple[str, ...] | list[str],
+    *,
+    fresh: bool,
+    told: bool = False,
+) -> str:
+    """Compute a study in this process, telling of it; its id, `told` on stdout in any case."""
+    from app.jobs import ready
+    from app.narration import Narrator, say
+    from app.wording import outcome
+    from app.worker import work
+
+    run_id = ready(db, study, analyses, fresh=fresh)
+    say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
+    try:
+        with Narrator() as narrator:
+            done = work(
+                db,
+                run_id,
+                on_progress=lambda p: narrator.progress(p.done, p.total, p.reused, p.label),
+                on_warning=narrator.warn,
+                on_stop=lambda: narrator.say("stopping; once more stops at once"),
+            )
+        say(f"run {run_id}: {outcome(done)}")
+    finally:
+        if told:
+            print(run_id)
+    return run_id
+
+
+def _say_skipped(skipped: dict[str, str]) -> None:
+    from app.narration import say
+
+    for reason in dict.fromkeys(skipped.values()):
+        names = [name for name, why in skipped.items() if why == reason]
+        say(f"skipped: {', '.join(names)} ({reason})")
+
+
+def _family(folder: Path | None) -> DemoFamily:
+    """The demo family, made now if it is not there."""
+    from app.narration import Narrator
+    from core.demo.family import build
+
+    if folder is None:
+        from platformdirs import user_cache_path
+
+        folder = user_cache_path("tauscope", appauthor=False) / "demo"
+    with Narrator() as narrator:
+        return build(
+            folder, progress=lambda stage, done, total: narrator.progress(done, total, 0, stage)
+        )

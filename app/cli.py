@@ -499,6 +499,18 @@ def models(
 
 
 @cli.command()
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="On 127.0.0.1.")] = 8000,
+    db: Db = None,
+) -> None:
+    """Show the workstation in a browser, on this machine alone. Its address is printed."""
+    from app.serving import serve as serve_workstation
+
+    serve_workstation(db or context.obj, port)
+
+
+@cli.command()
 def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
     """Say what tauscope finds here: versions, devices, terminal, settings, database."""
     from app.doctor import examine

@@ -7,6 +7,7 @@ no page of another site. Every window is a process of its own on the same databa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import hmac
 import os
@@ -17,12 +18,17 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psutil
+
 from app.environment import child_environment
 from app.narration import say
 from core.errors import StudyError
 
 HOST = "127.0.0.1"
 COOKIE = "tauscope"
+GRACE = 5
+"""Seconds for windows to close in when the server ends."""
+
 PROGRAM = "import sys; from app.tui.app import run; run(sys.argv[1] or None)"
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -86,11 +92,14 @@ def make(db_url: str | None, port: int, token: str) -> Any:
                 windows.discard(window)
 
         async def on_shutdown(self, app: web.Application) -> None:
-            """Close the windows, which would be waited for."""
+            """Close the windows, which would be waited for, and see their processes end."""
             for window in windows:
                 window.cancel()
-            if windows:
-                await asyncio.wait(windows, timeout=5)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    while windows or psutil.Process().children():
+                        await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # for the loop to take note of the last one
 
         def initialize_logging(self) -> None:
             """No log: requests have the token in them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def served(tmp_path: Path, port: int) -> Iterator[tuple[str, psutil.Process]]:
     try:
         yield process.stdout.readline().strip(), psutil.Process(process.pid)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # nothing, where it has ended already
         _, err = process.communicate(timeout=20)
         assert "ssh -L" in err
         assert "Traceback" not in err
@@ -78,8 +79,13 @@ async def test_it_is_open_to_its_own_address_alone(
     own, token = f"http://127.0.0.1:{port}", address.partition("token=")[2]
     assert address.startswith(f"{own}/?token=")
     assert len(token) >= 32
-    listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == "LISTEN"]
-    assert listening == ["127.0.0.1"]
+    listening: set[str] = set()
+    async with asyncio.timeout(20):
+        while not listening:
+            await asyncio.sleep(0.05)
+            open_to = process.net_connections("inet")
+            listening = {each.laddr.ip for each in open_to if each.status == "LISTEN"}
+    assert listening == {"127.0.0.1"}
 
     jar = aiohttp.CookieJar(unsafe=True)  # one that keeps cookies of a bare address
     async with aiohttp.ClientSession(cookie_jar=jar) as browser:
@@ -112,8 +118,8 @@ async def test_it_is_open_to_its_own_address_alone(
                     shown += message.data if isinstance(message.data, bytes) else b""
             windows = process.children(recursive=True)
             assert windows
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             async with asyncio.timeout(20):
                 while not terminal.closed:
                     await terminal.receive()
-    assert psutil.wait_procs(windows, timeout=20)[1] == [], "no window outlives its server"
+    assert psutil.wait_procs([*windows, process], timeout=20)[1] == [], "no window outlives it"

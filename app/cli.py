@@ -41,10 +41,9 @@ cli = typer.Typer(
 )
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    running.run, running.plan, running.new, running.inspect, running.demo, reading.runs, reading.show,
-    reading.compare, reading.export, running.merge, keeping.cancel, keeping.watch, keeping.delete,
-    keeping.gc, machine.models, machine.doctor,
-    machine.serve,
+    running.run, running.plan, running.new, running.inspect, running.demo, reading.runs,
+    reading.show, reading.compare, reading.export, running.merge, keeping.cancel, keeping.watch,
+    keeping.delete, keeping.gc, machine.models, machine.doctor, machine.serve,
 )  # fmt: skip
 """In the order of the help."""
 for command in COMMANDS:

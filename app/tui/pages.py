@@ -276,7 +276,7 @@ def _label(key: str) -> str:
 
 def _field(draft: Draft, key: str, *, label: str = "", otherwise: str = "", depth: int = 0) -> Item:
     field = fields.field(key)
-    held = field.otherwise or (f"such as {field.example}" if field.example else "")
+    held = field.otherwise or (f"such as {field.example}" if field.example else "not given")
     return Item(
         key=key, kind="options" if field.options else "text", label=label or field.label,
         words=draft.values.get(key, ""), otherwise=otherwise or held, options=field.options,

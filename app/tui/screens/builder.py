@@ -7,6 +7,7 @@ means app.building's, what it will take is asked of another process.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,9 @@ TYPING = (
     "Enter begins to type, and ends it; tab completes. Escape ends it too: what was typed stays.",
     "Lists have commas or spaces between their parts; points such as a=1,b=2 have spaces alone.",
 )
+TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
+"""What the keys are called that act while something is typed."""
+
 BACK = "Your draft is as you left it. N begins a new one."
 
 
@@ -472,6 +476,8 @@ class BuilderScreen(Screen[str | None]):
 
     def _keys(self, width: int) -> Content:
         shown = [a for a in actions("builder", "app") if self._does(a.name)]
+        if self.query_one(Form).editing is not None:  # all other keys are letters now
+            shown = [replace(a, label=TYPED[a.name]) for a in shown if a.name in TYPED]
         return keys_line(shown, width)
 
     def _does(self, name: str) -> bool:

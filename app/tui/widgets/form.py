@@ -211,6 +211,7 @@ class Form(VerticalScroll, can_focus=True):
         if self.current is not None and self.editing is None:
             self.editing = self.current.key
             await self._lines()[self.at].edit(complete)
+            self.post_message(self.Selected(self.current))
 
     async def rest(self) -> None:
         """End the typing. What was typed is kept."""
@@ -219,6 +220,7 @@ class Form(VerticalScroll, can_focus=True):
             for each in self._lines():
                 await each.rest()
             self.focus()
+            self.post_message(self.Selected(self.current))
 
     def complete(self, complete: Complete | None) -> None:
         """Take over the first completion of what is being typed."""

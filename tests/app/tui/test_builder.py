@@ -170,6 +170,10 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         assert "ready" in visible(app)[0]
         await press(pilot, "enter", "down", "enter", "slash")
         assert screen.query_one(Input).value == "medical/"
+        await until(
+            pilot,
+            lambda: visible(app)[-1].split() == ["enter", "done", "tab", "complete", "esc", "done"],
+        )
         at = next(y for y, row in enumerate(visible(app)) if "▌" in row)
         assert "letters," in visible(app)[at + 1], "below the line that is typed"
         assert "1 to mend" in visible(app)[0]

@@ -1,0 +1,125 @@
+"""The workstation in a browser: on loopback alone, for whoever has its address, and no one else."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.environment import child_environment
+from storage.database import open_database
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+        return number
+
+
+def test_without_the_extra_it_names_it(tauscope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "textual_serve.server", None)
+    said = tauscope("serve")
+    assert said.code == 2
+    assert said.out == ""
+    assert "extra 'serve'" in said.err
+    assert "tauscope[serve]" in said.err
+
+
+def test_a_port_that_is_taken_is_one_error(tauscope: Any, port: int) -> None:
+    pytest.importorskip("textual_serve")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        said = tauscope("serve", "--port", port)
+    assert said.code == 2
+    assert f"Port {port} can't be had" in said.err
+    assert "--port" in said.err
+
+
+@pytest.fixture
+def served(tmp_path: Path, port: int) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a workstation that is served, and its process."""
+    pytest.importorskip("textual_serve")
+    url = str(tmp_path / "runs.db")
+    open_database(url).close()
+    folders = {f"XDG_{name}_HOME": str(tmp_path) for name in ("CONFIG", "STATE", "DATA")}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "app.cli", "--db", url, "serve", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**child_environment(), **folders},
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGINT)  # nothing, where it has ended already
+        _, err = process.communicate(timeout=20)
+        assert "ssh -L" in err
+        assert "Traceback" not in err
+
+
+async def test_it_is_open_to_its_own_address_alone(
+    served: tuple[str, psutil.Process], port: int
+) -> None:
+    import aiohttp
+
+    address, process = served
+    own, token = f"http://127.0.0.1:{port}", address.partition("token=")[2]
+    assert address.startswith(f"{own}/?token=")
+    assert len(token) >= 32
+    listening: set[str] = set()
+    async with asyncio.timeout(20):
+        while not listening:
+            await asyncio.sleep(0.05)
+            open_to = process.net_connections("inet")
+            listening = {each.laddr.ip for each in open_to if each.status == "LISTEN"}
+    assert listening == {"127.0.0.1"}
+
+    jar = aiohttp.CookieJar(unsafe=True)  # one that keeps cookies of a bare address
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+
+        async def asked(url: str, **headers: str) -> aiohttp.ClientResponse:
+            async with browser.get(url, headers=headers) as response:
+                await response.read()
+                return response
+
+        assert (await asked(own)).status == 403
+        assert (await asked(f"{own}/?token=x")).status == 403
+        assert (await asked(f"{own}/static/js/textual.js")).status == 403
+        page = await asked(address)
+        assert page.status == 200
+        policy = page.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "//fonts" not in policy, "a page asks nothing of other hosts"
+        assert (await asked(f"{own}/static/js/textual.js")).status == 200, "by its cookie"
+        assert (await asked(address, Host=f"evil.example:{port}")).status == 403
+        assert (await asked(address, Origin="http://evil.example")).status == 403
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await browser.ws_connect(f"{own}/ws", origin="http://evil.example")
+
+        async with browser.ws_connect(f"{own}/ws?width=80&height=24", origin=own) as terminal:
+            shown = b""
+            async with asyncio.timeout(60):
+                while b"No runs yet" not in shown:
+                    message = await terminal.receive()
+                    assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
+                    shown += message.data if isinstance(message.data, bytes) else b""
+            windows = process.children(recursive=True)
+            assert windows
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(20):
+                while not terminal.closed:
+                    await terminal.receive()
+    assert psutil.wait_procs([*windows, process], timeout=20)[1] == [], "no window outlives it"

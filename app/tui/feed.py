@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from app import wording
-from app.tui.source import Background, Source
+from app.tui.source import Background, Contents, Source
 from core.errors import TauscopeError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Feed:
 
         run: RunSummary | None
         trouble: str = ""
+        contents: Contents | None = None
+        """What the run has to show: with the first message that has the run."""
 
     @dataclass
     class Ready(Message):
@@ -56,7 +58,7 @@ class Feed:
         self.run_id = run_id
         self.beat = 0
         """Counts polls up to a second: 0 once in four."""
-        self._reading = False
+        self._reading = self._begun = False
 
     def poll(self, run: RunSummary | None) -> None:
         """Ask where the run stands: four times a second while it runs, then once a second."""
@@ -97,7 +99,9 @@ class Feed:
 
     def _read(self) -> None:
         try:
-            message = self.Polled(self.source.run(self.run_id))
+            run = self.source.run(self.run_id)
+            message = self.Polled(run, "", None if self._begun else self.source.contents(run))
+            self._begun = True
         except TauscopeError as error:
             message = self.Polled(None, error.title)
         finally:

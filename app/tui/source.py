@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.comparing import Pair
     from app.figures import Drawn
     from core.registry import Analysis
-    from core.views import Choice, View
+    from core.views import Catalogue, Choice, View
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
 
@@ -29,12 +29,16 @@ class Background:
     provenance: Mapping[str, Any]
 
 
+Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
+"""Analyses with their pictures, in the registry's order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """Two runs, and the analyses and views that can show both."""
 
     runs: tuple[RunSummary, RunSummary]
-    views: tuple[tuple[Analysis, tuple[View, ...]], ...]
+    views: Contents
 
 
 class Source:
@@ -44,6 +48,8 @@ class Source:
         self.url = url
         self._lock = threading.Lock()
         self._database: Database | None = None
+        self._asking = threading.Lock()
+        self._ranges: dict[tuple[str, str], tuple[tuple[object, ...], Catalogue]] = {}
 
     @property
     def database(self) -> Database:
@@ -54,6 +60,21 @@ class Source:
 
                 self._database = open_database(self.url)
             return self._database
+
+    def prepare(self) -> None:
+        """Import what the other screens need, while the first one is looked at."""
+        import plotext  # noqa: F401
+
+        import app.charts.canvas
+        import app.tui.screens.compare
+        import app.tui.screens.help
+        import app.tui.screens.pick
+        import app.tui.screens.run
+        import app.tui.screens.start  # noqa: F401
+        from core import registry
+
+        for name in registry.names():
+            registry.get(name)
 
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, newest first."""
@@ -73,35 +94,30 @@ class Source:
 
         return Background(tuple(warnings(self.database, run_id)), provenance(self.database, run_id))
 
-    def analyses(self, run: RunSummary) -> tuple[Analysis, ...]:
-        """The declarations of the run's analyses that have pictures, in the registry's order."""
-        from core import registry
+    def contents(self, run: RunSummary) -> Contents:
+        """The run's analyses, and the pictures of each that have something to show in it."""
+        from app.figures import analyses_of
 
-        return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
-
-    def views(self, run: RunSummary, analysis: Analysis) -> tuple[View, ...]:
-        """The pictures of an analysis that have something to show in this run."""
-        from core.views import present
-        from storage.runs import catalogue
-
-        return present(analysis.views, catalogue(self.database, run.id, analysis.name))
+        return tuple((each, self._views(run.id, each)) for each in analyses_of(run))
 
     def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
         """The figure of a view under a choice (None: the one it opens with)."""
         from app.figures import drawn
 
-        return drawn(self.database, run_id, analysis, view, choice)
+        ranges = self._catalogue(run_id, analysis.name)
+        return drawn(self.database, run_id, analysis, view, choice, ranges)
 
     def shared(self, first: str, second: str) -> Shared:
         """Two runs, and what can be shown of both. Raises RunError if they share nothing."""
         from app.comparing import analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)
-        views = [
-            (analysis, views_of_both(self.database, first, second, analysis))
-            for analysis in analyses_of_both(*runs)
-        ]
-        return Shared(runs, tuple((analysis, found) for analysis, found in views if found))
+        found: list[tuple[Analysis, tuple[View, ...]]] = []
+        for analysis in analyses_of_both(*runs):
+            ranges = self._both(first, second, analysis)
+            views = views_of_both(self.database, first, second, analysis, ranges)
+            found += [(analysis, views)] if views else []
+        return Shared(runs, tuple(found))
 
     def pair(
         self,
@@ -116,7 +132,10 @@ class Source:
         """A view of two runs under a choice (None: the one it opens with)."""
         from app.comparing import pair
 
-        return pair(self.database, first, second, analysis, view, choice, by_depth=by_depth)
+        return pair(
+            self.database, first, second, analysis, view, choice, by_depth=by_depth,
+            ranges=self._both(first, second, analysis),
+        )  # fmt: skip
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""
@@ -151,3 +170,26 @@ class Source:
         run_id = ready(self.database, wanted, analyses)
         start_detached(self.database.url, run_id)
         return run_id
+
+    def _views(self, run_id: str, analysis: Analysis) -> tuple[View, ...]:
+        from core.views import present
+
+        if not any(view.optional for view in analysis.views):
+            return analysis.views  # whatever was measured
+        return present(analysis.views, self._catalogue(run_id, analysis.name))
+
+    def _both(self, first: str, second: str, analysis: Analysis) -> tuple[Catalogue, Catalogue]:
+        return self._catalogue(first, analysis.name), self._catalogue(second, analysis.name)
+
+    def _catalogue(self, run_id: str, analysis: str) -> Catalogue:
+        """What an analysis ranges over: of a large run a long question, so it is asked once for as
+        long as the results are the same."""
+        from storage.runs import catalogue, edition
+
+        with self._asking:
+            now = edition(self.database, run_id, analysis)
+            known = self._ranges.get((run_id, analysis))
+            if known is None or known[0] != now:
+                known = now, catalogue(self.database, run_id, analysis)
+                self._ranges[run_id, analysis] = known
+            return known[1]

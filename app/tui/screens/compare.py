@@ -14,7 +14,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 
 from app import wording
 from app.charts.lines import fitted
@@ -45,6 +47,8 @@ class CompareScreen(Screen[None]):
     """Tabs of two sides and their difference, kept up to date while either run runs."""
 
     BINDINGS = bindings("compare")
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """As Textual's, but for painting the whole screen whenever the focus moves."""
     DEFAULT_CSS = """
     CompareScreen > #title { background: $panel; }
     CompareScreen > #tabs { background: $surface; }

@@ -12,7 +12,9 @@ from typing import Protocol, cast, runtime_checkable
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from app import wording
@@ -23,7 +25,7 @@ from app.tui.keys import Where, actions, bindings
 from app.tui.memory import Memory, Place
 from app.tui.screens.control import ask_to_cancel, resume, write
 from app.tui.screens.help import Topic, pane_topics
-from app.tui.source import Source
+from app.tui.source import Contents, Source
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pane import Pane, Pointed
@@ -69,6 +71,8 @@ class RunScreen(Screen[None]):
     """Tabs of panes over one run, kept up to date while it runs."""
 
     BINDINGS = bindings("run")
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """As Textual's, but for painting the whole screen whenever the focus moves."""
     DEFAULT_CSS = """
     RunScreen > #title { background: $panel; }
     RunScreen > #tabs { background: $surface; }
@@ -96,6 +100,8 @@ class RunScreen(Screen[None]):
         self.gauge = Gauge()
         self._stale = False
         self._built = False
+        self._panes_of: list[list[Pane]] = []
+        """The panes of each tab; mounted at the first sight of it."""
         self._wanted: int | None = None
         self._before = before or Place(run=run_id)
         self._pointed: Pointed = {}
@@ -126,8 +132,8 @@ class RunScreen(Screen[None]):
         old, new = self.run, message.run
         if new is not None:
             self.run = new
-            if old is None:
-                await self._build(new)
+            if message.contents is not None:
+                await self._build(message.contents)
             else:
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
                 if old.status != new.status or (self._stale and not self.feed.beat):
@@ -136,32 +142,35 @@ class RunScreen(Screen[None]):
         for row in self.query(Row):
             row.renew()
 
-    async def _build(self, run: RunSummary) -> None:
-        """Mount the tabs, once it is known which analyses the run has."""
-        self.analyses = self.source.analyses(run)
-        body = self.query_one(ContentSwitcher)
-        for number, analysis in enumerate(self.analyses):
-            views = self.source.views(run, analysis)
+    async def _build(self, contents: Contents) -> None:
+        """Make the tabs, once it is known what the run has; their panes come when they show."""
+        self.analyses = tuple(analysis for analysis, _ in contents)
+        tabs: list[Widget] = []
+        for number, (analysis, views) in enumerate(contents):
             panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
             last = self._before.chosen.get(analysis.name)
             for pane in panes:
                 pane.restore(self._before.stands.get(pane.path))
             for pane in [p for p in panes if p.view.key == last][:1] or panes[:1]:
                 pane.add_class("-chosen")
-            await body.add_content(Horizontal(*panes, id=f"tab-{number}", classes="tab"))
-        await body.add_content(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
+            self._panes_of.append(panes)
+            tabs.append(Horizontal(id=f"tab-{number}", classes="tab"))
+        tabs.append(Facts(id=f"tab-{len(self.analyses)}", classes="tab"))
+        for tab in tabs:
+            tab.display = False  # until it is gone to
+        await self.query_one(ContentSwitcher).mount_all(tabs)
         self._built = True
         names = [analysis.name for analysis in self.analyses]
         if self._wanted is None and self._before.stands:
             last = self._before.tab
             self._wanted = len(names) if not last else names.index(last) if last in names else 0
-        self._go(min(self._wanted or 0, len(names)))
+        await self._go(min(self._wanted or 0, len(names)))
 
     def placed(self, memory: Memory) -> Memory:
         """Where this screen stands, for the next time."""
         if not self._built:
             return memory
-        panes = list(self.query(Pane))
+        panes = [pane for tab in self._panes_of for pane in tab]
         place = Place(
             run=self.run_id,
             tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
@@ -183,7 +192,7 @@ class RunScreen(Screen[None]):
         self._stale = False
         if self.tab < len(self.analyses):
             for pane in self._panes():
-                if pane.display or pane.drawn is None:  # one that is hidden is read when it shows
+                if pane.has_class("-near"):  # one that is hidden is read when it shows, or later
                     self.feed.figure(pane)
         else:
             self.feed.background()
@@ -196,7 +205,14 @@ class RunScreen(Screen[None]):
         self.trouble = message.trouble
         if message.drawn is not None:
             message.pane.accept(message.asked, message.drawn)
+            self._read_ahead()
         self.query_one("#keys", Row).renew()
+
+    def _read_ahead(self) -> None:
+        """Once all that shows was read, the next of the tab that was not."""
+        missing = [pane for pane in self._panes() if pane.drawn is None]
+        if missing and not any(pane.has_class("-near") for pane in missing):
+            self.feed.figure(missing[0])
 
     def on_feed_known(self, message: Feed.Known) -> None:
         """Show what else is known of the run."""
@@ -206,7 +222,7 @@ class RunScreen(Screen[None]):
     # What is where
 
     def _panes(self) -> list[Pane]:
-        return list(self.query(f"#tab-{self.tab} Pane").results(Pane))
+        return self._panes_of[self.tab] if self.tab < len(self._panes_of) else []
 
     @property
     def pane(self) -> Pane | None:
@@ -246,20 +262,25 @@ class RunScreen(Screen[None]):
         if self.pane is not None:
             self._pointed |= {k: v for k, v in self.pane.pointed().items() if k in SHARED}
 
-    def _go(self, tab: int) -> None:
+    async def _go(self, tab: int) -> None:
         self._note()
         self._trail.clear()
-        self._show(tab)
+        await self._show(tab)
         if self.pane is not None:
             self.pane.point(self._pointed)
 
-    def _show(self, tab: int, chosen: Pane | None = None) -> None:
+    async def _show(self, tab: int, chosen: Pane | None = None) -> None:
         """Have a tab on the screen, and one of its panes chosen."""
         self.tab = tab
         if chosen is not None:
             self._mark(chosen)
-        self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._gather()
+        with self.app.batch_update():
+            if self._panes() and not self._panes()[0].is_attached:
+                await self.query_one(f"#tab-{tab}").mount_all(self._panes())
+            if self.tab != tab:
+                return  # a key has led elsewhere meanwhile
+            self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._renew()
         pane = self.pane
         if pane is not None:
@@ -305,20 +326,20 @@ class RunScreen(Screen[None]):
             return several and (action == "view" or self.has_class("-wide"))
         return True
 
-    def action_tab(self, number: int) -> None:
+    async def action_tab(self, number: int) -> None:
         """Go to a tab by its number; before there are any, remember it."""
         if not self._built:
             self._wanted = number - 1
         elif number <= len(self.analyses) + 1:
-            self._go(number - 1)
+            await self._go(number - 1)
 
-    def action_next_tab(self) -> None:
+    async def action_next_tab(self) -> None:
         """Go to the tab after this one."""
-        self.action_tab((self.tab + 1) % (len(self.analyses) + 1) + 1)
+        await self.action_tab((self.tab + 1) % (len(self.analyses) + 1) + 1)
 
-    def action_previous_tab(self) -> None:
+    async def action_previous_tab(self) -> None:
         """Go to the tab before this one."""
-        self.action_tab((self.tab - 1) % (len(self.analyses) + 1) + 1)
+        await self.action_tab((self.tab - 1) % (len(self.analyses) + 1) + 1)
 
     def action_measure(self, by: int) -> None:
         """Switch the measure."""
@@ -355,7 +376,7 @@ class RunScreen(Screen[None]):
         if self.run is not None:
             resume(self, self.source, self.run)
 
-    def action_drill(self) -> None:
+    async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
         behind, pane = self._behind(), self.pane
         if behind is None or pane is None:
@@ -364,7 +385,7 @@ class RunScreen(Screen[None]):
         self._trail.append((self.tab, pane))
         self._pointed |= {k: v for k, v in at.items() if k in SHARED}
         tab, target = behind
-        self._show(tab, target)
+        await self._show(tab, target)
         target.point(at, only=True)
 
     def _behind(self) -> tuple[int, Pane] | None:
@@ -374,11 +395,10 @@ class RunScreen(Screen[None]):
             return None
         name, _, key = pane.view.drill.rpartition(":")
         path = f"{name or pane.analysis.name}:{key}"
-        for tab in range(len(self.analyses)):
-            for target in self.query(f"#tab-{tab} Pane").results(Pane):
-                if target.path == path:
-                    return tab, target
-        return None
+        return next(
+            ((tab, p) for tab, panes in enumerate(self._panes_of) for p in panes if p.path == path),
+            None,
+        )
 
     def action_jump(self) -> None:
         """Put a letter on every tab and picture, and go to the one that is pressed."""
@@ -425,10 +445,10 @@ class RunScreen(Screen[None]):
 
         self.app.push_screen(PickScreen("export", offers, FOLDER), picked)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Go back to where the picture was opened from, else to the runs, remembering where."""
         if self._trail:
-            self._show(*self._trail.pop())
+            await self._show(*self._trail.pop())
             return
         app = self.app
         if isinstance(app, Remembering):

@@ -82,6 +82,7 @@ class Pane(Vertical):
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
+        self._told: str | None = None
         self._by_hand = False
         self._waiting: tuple[Pointed, bool] = {}, False
         self._narrow: dict[str, str] = {}
@@ -169,15 +170,20 @@ class Pane(Vertical):
         if drawn == self.drawn:
             return  # nothing new came in: nothing to send over the line
         self.choice, self.drawn = drawn.choice, drawn
-        self._draw(drawn)
         self.query_one("#selected", Row).renew()
-        finding = self.query_one(".finding", Static)
-        words = self._finding(drawn.figure)
-        finding.display = bool(words)
-        finding.update(Content(words))
+        self._tell(self._finding(drawn.figure))
+        self._draw(drawn)
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
+
+    def _tell(self, words: str) -> None:
+        """Have the finding above the figure; only other words may change the room of both."""
+        if words != self._told:
+            self._told = words
+            finding = self.query_one(".finding", Static)
+            finding.display = bool(words)
+            finding.update(Content(words))
 
     def _draw(self, drawn: Drawn) -> None:
         figure = drawn.figure
@@ -207,11 +213,14 @@ class Pane(Vertical):
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
-        self.query_one(".readout", Static).update(self._readout())
+        self._read_out()
 
     def on_resize(self) -> None:
         """What is said of the cursor's value is cut to the width there is."""
-        self.query_one(".readout", Static).update(self._readout())
+        self._read_out()
+
+    def _read_out(self) -> None:
+        self.query_one(".readout", Static).update(self._readout(), layout=False)
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:
         """Copy the readout to the clipboard of the terminal."""

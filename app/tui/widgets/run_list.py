@@ -103,7 +103,7 @@ class RunList(Widget, can_focus=True):
     DEFAULT_CSS = "RunList { height: 1fr; width: 1fr; }"
 
     runs: reactive[tuple[RunSummary, ...]] = reactive((), repaint=False)
-    selected: reactive[int] = reactive(0)
+    selected: reactive[int] = reactive(0, repaint=False)
     marked: reactive[tuple[str, ...]] = reactive(())
     """The ids of the runs to compare, two at most, in the order in which they were marked."""
 
@@ -171,7 +171,14 @@ class RunList(Widget, can_focus=True):
             (at for at, run in enumerate(self.runs) if run.id == run_id), self.selected
         )
 
-    def watch_selected(self) -> None:
+    def watch_selected(self, old: int, new: int) -> None:
+        """Paint the two rows that this changes, or all where the list has to scroll."""
+        top = self._top()
+        if top != self.top:
+            self.top = top
+            self.refresh()
+        elif self.size:
+            self.refresh(*(Region(0, at - top + 1, self.size.width, 1) for at in (old, new)))
         self.post_message(self.Changed())
 
     def watch_marked(self) -> None:
@@ -187,9 +194,7 @@ class RunList(Widget, can_focus=True):
         if y == 0:
             line = [Segment(heading(width), Style(color=colours["muted"]))]
             return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
-        body = max(1, self.size.height - 1)
-        self.top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
-        self.top = min(self.top, max(0, len(self.runs) - body))
+        self.top = self._top()
         at = self.top + y - 1
         if at >= len(self.runs):
             return Strip.blank(width, self.rich_style)
@@ -204,6 +209,12 @@ class RunList(Widget, can_focus=True):
         if chosen:
             base = base + Style(bgcolor=colours["line"])
         return Strip(line).adjust_cell_length(width).apply_style(base)
+
+    def _top(self) -> int:
+        """The run in the first row: the selected one is always in sight."""
+        body = max(1, self.size.height - 1)
+        top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
+        return min(top, max(0, len(self.runs) - body))
 
     def on_click(self, event: events.Click) -> None:
         at = self.top + event.y - 1

@@ -5,7 +5,8 @@ Owns when to ask the database again. What it finds goes to the screen as message
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from core.errors import TauscopeError
 if TYPE_CHECKING:
     from app.figures import Drawn
     from app.tui.widgets.pane import Pane
+    from core.registry import Analysis
     from core.views import Choice
     from storage.runs import RunSummary
 
@@ -83,6 +85,15 @@ class Feed:
                 self.screen.post_message(self.Ready(pane, choice, drawn))
 
         self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
+
+    def look_ahead(self, analyses: Sequence[Analysis]) -> None:
+        """Prepare for the tabs that may be gone to."""
+
+        def reading() -> None:
+            with suppress(TauscopeError):  # whoever needs it will be told
+                self.source.look_ahead(self.run_id, analyses)
+
+        self._apart(reading, "ahead")
 
     def background(self) -> None:
         """Read what else is known of the run."""

@@ -7,7 +7,7 @@ needed, so that the first screen is painted before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,11 @@ class Source:
         from app.figures import analyses_of
 
         return tuple((each, self._views(run.id, each)) for each in analyses_of(run))
+
+    def look_ahead(self, run_id: str, analyses: Iterable[Analysis]) -> None:
+        """Have it ready what these analyses range over: half of the time of a large run's tab."""
+        for analysis in analyses:
+            self._catalogue(run_id, analysis.name)
 
     def draw(self, run_id: str, analysis: Analysis, view: View, choice: Choice | None) -> Drawn:
         """The figure of a view under a choice (None: the one it opens with)."""

@@ -100,6 +100,7 @@ class RunScreen(Screen[None]):
         self.gauge = Gauge()
         self._stale = False
         self._built = False
+        self._ahead = False
         self._panes_of: list[list[Pane]] = []
         """The panes of each tab; mounted at the first sight of it."""
         self._wanted: int | None = None
@@ -209,10 +210,13 @@ class RunScreen(Screen[None]):
         self.query_one("#keys", Row).renew()
 
     def _read_ahead(self) -> None:
-        """Once all that shows was read, the next of the tab that was not."""
+        """Once all that shows was read, the next of the tab that was not; then for other tabs."""
         missing = [pane for pane in self._panes() if pane.drawn is None]
         if missing and not any(pane.has_class("-near") for pane in missing):
             self.feed.figure(missing[0])
+        elif not missing and not self._ahead:
+            self._ahead = True
+            self.feed.look_ahead(self.analyses)
 
     def on_feed_known(self, message: Feed.Known) -> None:
         """Show what else is known of the run."""

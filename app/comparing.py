@@ -35,6 +35,10 @@ CAPTION = (
 )
 
 
+Ranges = tuple[Catalogue, Catalogue]
+"""What an analysis ranges over in either run, for whoever has asked the database already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A view of two runs under one choice. `depths` are their numbers of layers.
@@ -82,9 +86,11 @@ def analyses_of_both(
     return tuple(registry.get(name) for name in wanted)
 
 
-def views_of_both(db: Database, first: str, second: str, analysis: Analysis) -> tuple[View, ...]:
+def views_of_both(
+    db: Database, first: str, second: str, analysis: Analysis, ranges: Ranges | None = None
+) -> tuple[View, ...]:
     """The views of an analysis that can show both runs, by their ids."""
-    ranges = [runs.catalogue(db, each, analysis.name) for each in (first, second)]
+    ranges = ranges or _ranges(db, first, second, analysis)
     own, other = (present(analysis.views, each) for each in ranges)
     return tuple(v for v in own if v in other and common(v, *ranges) is not None)
 
@@ -98,31 +104,33 @@ def pair(
     choice: Choice | None = None,
     *,
     by_depth: bool = False,
+    ranges: Ranges | None = None,
 ) -> Pair:
     """A view of two runs under a choice (None: the one it opens with), which settles on what
     both have. Raises RunError where they have nothing in common there."""
-    own, other = (runs.catalogue(db, each, analysis.name) for each in (first, second))
-    ranges = common(view, own, other)
-    if ranges is None:
+    own, other = ranges or _ranges(db, first, second, analysis)
+    shared = common(view, own, other)
+    if shared is None:
         raise RunError(f"The two runs have nothing in common for '{view.title}'.")
-    choice = settled(view, choice or default_choice(view, ranges), ranges)
+    choice = settled(view, choice or default_choice(view, shared), shared)
     apart = view.kind == "table"  # no axes to share: each with the models of its own run
     made = [
-        drawn(db, each, analysis, view, choice, has if apart else ranges).figure
+        drawn(db, each, analysis, view, choice, has if apart else shared).figure
         for each, has in ((first, own), (second, other))
     ]
     depths = (len(own.layers), len(other.layers))
     figures = aligned(made[0], made[1])
     found = difference(*figures, depths if by_depth else None)
-    return Pair(choice, ranges, figures, found, depths, by_depth)
+    return Pair(choice, shared, figures, found, depths, by_depth)
 
 
 def pairs(
     db: Database, first: str, second: str, analysis: Analysis, *, by_depth: bool = False
 ) -> Iterator[tuple[View, Pair]]:
     """Every view of an analysis that can show both runs, under the choice that it opens with."""
-    for view in views_of_both(db, first, second, analysis):
-        yield view, pair(db, first, second, analysis, view, by_depth=by_depth)
+    ranges = _ranges(db, first, second, analysis)
+    for view in views_of_both(db, first, second, analysis, ranges):
+        yield view, pair(db, first, second, analysis, view, by_depth=by_depth, ranges=ranges)
 
 
 def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
@@ -155,6 +163,13 @@ def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
         "notes": list(made.notes),
         "differences": rows,
     }
+
+
+def _ranges(db: Database, first: str, second: str, analysis: Analysis) -> Ranges:
+    return (
+        runs.catalogue(db, first, analysis.name),
+        runs.catalogue(db, second, analysis.name),
+    )
 
 
 def _over_layers(figure: Figure) -> bool:

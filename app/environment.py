@@ -63,6 +63,12 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else str(root)}
 
 
+def give_way() -> None:
+    """Let whatever somebody waits for at a screen go before this process, on busy processors."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
 def versions() -> dict[str, str]:
     """The version of tauscope and of every package that its numbers may depend on."""
     found = {"tauscope": app.__version__}

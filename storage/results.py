@@ -71,11 +71,15 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     """
     row = MeasurementRow
     columns = [getattr(row, name) for name in Combination._fields]
-    together = _of_run(select(*columns), run_id, analysis).where(*_PLAIN).group_by(*columns)
+    # Unit by unit first: within one the rows lie in order, and few are left to be grouped.
+    each = _of_run(select(row.unit_id, *columns), run_id, analysis).where(*_PLAIN).distinct()
+    by_unit = each.subquery()
+    named = [by_unit.c[name] for name in Combination._fields]
+    together = select(*named).group_by(*named).order_by(func.min(by_unit.c.unit_id), *named)
     places = _of_run(select(row.layer, row.module), run_id, analysis).where(*_PLAIN).distinct()
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
-        rows = connection.execute(together.order_by(func.min(row.unit_id), *columns)).all()
+        rows = connection.execute(together).all()
         found = connection.execute(places).all()
     combinations = [Combination(*values) for values in rows]
     tuned: dict[str, Any] = study["models"]["tuned"] if study else {}
@@ -95,6 +99,17 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
         combinations=frozenset(combinations),
     )
+
+
+def edition(db: Database, run_id: str, analysis: str) -> tuple[object, ...]:
+    """What is another as soon as the run has other results of the analysis, and quickly told."""
+    unit = UnitRow
+    told = select(func.count(), func.sum(unit.id), func.max(unit.created))
+    wanted = told.join(RunUnitRow, RunUnitRow.unit_id == unit.id).where(
+        RunUnitRow.run_id == run_id, unit.analysis == analysis
+    )
+    with db.reading() as connection:
+        return tuple(connection.execute(wanted).one())
 
 
 def artifacts(db: Database, run_id: str, analysis: str | None = None) -> list[StoredArtifact]:

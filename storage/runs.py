@@ -21,13 +21,21 @@ from sqlalchemy import Connection, Select, delete, insert, literal_column, selec
 from core.errors import RunError, did_you_mean
 from core.study import Study
 from storage.database import Database
-from storage.results import StoredArtifact, arrays, artifacts, catalogue, durations, measurements
+from storage.results import (
+    StoredArtifact,
+    arrays,
+    artifacts,
+    catalogue,
+    durations,
+    edition,
+    measurements,
+)
 from storage.schema import RunRow, WarningRow
 from storage.summary import COLUMNS, ENDED_EARLY, RunSummary, Status, summarise
 
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker",
-    "catalogue", "claim", "create_run", "delete_run", "durations", "find_run", "finish",
+    "catalogue", "claim", "create_run", "delete_run", "durations", "edition", "find_run", "finish",
     "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
     "study_of", "unfinished_run", "warnings",
 ]  # fmt: skip

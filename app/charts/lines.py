@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -13,6 +14,8 @@ from app.text import plain
 Line = list[Segment]
 Cells = list[tuple[str, Style | None]]
 """A row cell by cell: one narrow character each, with its style."""
+
+_NEAR = 8  # cells; what it takes to go there costs as much as they do
 
 
 def fitted(text: str, width: int, align: str = "left") -> str:
@@ -73,15 +76,23 @@ def replaced(line: Line, column: int, cell: Segment) -> Line:
     return [*before, cell, *after]
 
 
-def difference(before: Line, after: Line) -> tuple[int, int] | None:
-    """From which cell up to which two rows of one length differ, if they do."""
+def differences(before: Line, after: Line) -> Iterator[tuple[int, int]]:
+    """From which cell up to which two rows of one length differ; what is near is taken together."""
     if before == after:
-        return None
+        return
     old, new = _apart(before), _apart(after)
-    apart = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b]
-    if len(old) != len(new):
-        apart.append(max(len(old), len(new)) - 1)
-    return (apart[0], apart[-1] + 1) if apart else None
+    start = end = -1
+    for i, (a, b) in enumerate(zip_longest(old, new)):
+        if a == b:
+            continue
+        if start < 0:
+            start = i
+        elif i - end > _NEAR:
+            yield start, end
+            start = i
+        end = i + 1
+    if start >= 0:
+        yield start, end
 
 
 def _apart(line: Line) -> list[tuple[str, Style | None]]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.environment import give_way
 from app.export.files import placed, written
 from core.errors import RunError, TauscopeError
 
@@ -63,7 +64,11 @@ def serve(request: Request) -> Path:
 
 
 def main(argument: str) -> int:
-    """Serve the request in the argument; 0, or 1 with the reason on stderr."""
+    """Serve the request in the argument; 0, or 1 with the reason on stderr.
+
+    Drawing can wait, the screen from which it was asked for can't.
+    """
+    give_way()
     try:
         print(serve(Request(**json.loads(argument))))
     except TauscopeError as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -16,7 +20,7 @@ from app.text import plain
 from app.tui import theme
 from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
-from app.tui.screens.runs import RunsScreen, Unreadable
+from app.tui.screens.runs import Begun, RunsScreen, Unreadable
 from app.tui.source import Source
 
 if TYPE_CHECKING:
@@ -38,6 +42,9 @@ class Placed(Protocol):
 
     def placed(self, memory: Memory) -> Memory: ...
 
+
+HELD = 3.0
+"""Seconds that keys wait at most for the first list: one can leave while a database is stuck."""
 
 BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 """Actions that nobody would look for in the palette."""
@@ -71,6 +78,8 @@ class TauscopeApp(App[str | None]):
         keys = keymap(self.config.keys)
         rebind(keys)
         self.set_keymap(keys)
+        self._early: list[events.Key] | None = []
+        """Keys from before the first list; None once they are no longer held back."""
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that our own styles name, for any theme."""
@@ -78,6 +87,26 @@ class TauscopeApp(App[str | None]):
 
     def on_mount(self) -> None:
         self.push_screen(RunsScreen(self.source, self.memory))
+        self.set_timer(HELD, self.on_begun)
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+            loop.add_signal_handler(signal.SIGTERM, self.action_leave)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Hold keys back until there is something that they could act on."""
+        if self._early is not None and isinstance(event, events.Key):
+            self._early.append(event)
+        else:
+            await super().on_event(event)
+
+    def on_begun(self, _: Begun | None = None) -> None:
+        """Let the keys through that came early."""
+        early, self._early = self._early, None
+        for event in early or ():
+            # Before we had the terminal it sent a line feed for enter.
+            enter = event.key == "ctrl+j"
+            self.post_message(events.Key("enter", "\r") if enter else event)
 
     def on_unreadable(self, message: Unreadable) -> None:
         """Leave with the reason when the database can't be opened at all."""
@@ -107,11 +136,20 @@ class TauscopeApp(App[str | None]):
 
     def action_leave(self) -> None:
         """Leave, and remember where. Workers go on."""
+        self._remember_all()
+        self.exit(None)
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: nothing can be painted any more, but we know where the user was."""
+        self._remember_all()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def _remember_all(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, Placed):
                 self.memory = screen.placed(self.memory)
         self.remember(self.memory)
-        self.exit(None)
 
     async def action_quit(self) -> None:
         """Textual's own key for leaving."""

@@ -5,21 +5,23 @@ Owns when to ask the database again. What it finds goes to the screen as message
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.screen import Screen
 
 from app import wording
-from app.tui.source import Background, Source
+from app.tui.source import Background, Contents, Source
 from core.errors import TauscopeError
-from core.filters import ALL, Filter
+from core.filters import ALL, Filter, Names
 
 if TYPE_CHECKING:
     from app.figures import Drawn
     from app.tui.widgets.pane import Pane
+    from core.registry import Analysis
     from core.views import Choice
     from storage.runs import RunSummary
 
@@ -35,6 +37,10 @@ class Feed:
 
         run: RunSummary | None
         trouble: str = ""
+        contents: Contents | None = None
+        """What the run has to show: with the first message that has the run."""
+        names: Names = field(default_factory=Names)
+        """What there is to filter by, with `contents`, if that was to be known."""
 
     @dataclass
     class Ready(Message):
@@ -52,15 +58,25 @@ class Feed:
 
         background: Background
 
-    def __init__(self, screen: Screen[None], source: Source, run_id: str) -> None:
+    @dataclass
+    class Named(Message):
+        """What there is to filter by was read."""
+
+        names: Names
+
+    def __init__(
+        self, screen: Screen[None], source: Source, run_id: str, *, named: bool = False
+    ) -> None:
+        """`named`: what there is to filter by is needed before the first figure."""
         self.screen = screen
+        self._named = named
         self.source = source
         self.run_id = run_id
         self.filter = ALL
         """What of the run its figures show."""
         self.beat = 0
         """Counts polls up to a second: 0 once in four."""
-        self._reading = False
+        self._reading = self._begun = False
 
     def poll(self, run: RunSummary | None) -> None:
         """Ask where the run stands: four times a second while it runs, then once a second."""
@@ -86,6 +102,15 @@ class Feed:
 
         self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
 
+    def look_ahead(self, analyses: Sequence[Analysis]) -> None:
+        """Prepare for the tabs that may be gone to."""
+
+        def reading() -> None:
+            with suppress(TauscopeError):  # whoever needs it will be told
+                self.screen.post_message(self.Named(self.source.names(self.run_id, analyses)))
+
+        self._apart(reading, "ahead")
+
     def background(self) -> None:
         """Read what else is known of the run."""
 
@@ -101,7 +126,14 @@ class Feed:
 
     def _read(self) -> None:
         try:
-            message = self.Polled(self.source.run(self.run_id))
+            run = self.source.run(self.run_id)
+            message = self.Polled(run)
+            if not self._begun:
+                message.contents = self.source.contents(run)
+                if self._named:
+                    analyses = [analysis for analysis, _ in message.contents]
+                    message.names = self.source.names(self.run_id, analyses)
+            self._begun = True
         except TauscopeError as error:
             message = self.Polled(None, error.title)
         finally:

@@ -7,7 +7,7 @@ needed, so that the first screen is painted before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from app.comparing import Pair
     from app.figures import Drawn
-    from core.filters import Filter
+    from core.filters import Filter, Names
     from core.registry import Analysis
     from core.views import Catalogue, Choice, View
     from storage.database import Database
@@ -30,12 +30,16 @@ class Background:
     provenance: Mapping[str, Any]
 
 
+Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
+"""Analyses with their pictures, in the registry's order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """Two runs, and the analyses and views that can show both."""
 
     runs: tuple[RunSummary, RunSummary]
-    views: tuple[tuple[Analysis, tuple[View, ...]], ...]
+    views: Contents
 
 
 class Source:
@@ -45,6 +49,8 @@ class Source:
         self.url = url
         self._lock = threading.Lock()
         self._database: Database | None = None
+        self._asking = threading.Lock()
+        self._ranges: dict[tuple[str, str], tuple[tuple[object, ...], Catalogue]] = {}
 
     @property
     def database(self) -> Database:
@@ -55,6 +61,21 @@ class Source:
 
                 self._database = open_database(self.url)
             return self._database
+
+    def prepare(self) -> None:
+        """Import what the other screens need, while the first one is looked at."""
+        import plotext  # noqa: F401
+
+        import app.charts.canvas
+        import app.tui.screens.compare
+        import app.tui.screens.help
+        import app.tui.screens.pick
+        import app.tui.screens.run
+        import app.tui.screens.start  # noqa: F401
+        from core import registry
+
+        for name in registry.names():
+            registry.get(name)
 
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, newest first."""
@@ -80,17 +101,18 @@ class Source:
 
         return Background(tuple(warnings(self.database, run_id)), provenance(self.database, run_id))
 
-    def analyses(self, run: RunSummary) -> tuple[Analysis, ...]:
-        """The declarations of the run's analyses that have pictures, in the registry's order."""
-        from core import registry
+    def contents(self, run: RunSummary) -> Contents:
+        """The run's analyses, and the pictures of each that have something to show in it."""
+        from app.figures import analyses_of
 
-        return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
+        return tuple((each, self._views(run.id, each)) for each in analyses_of(run))
 
-    def catalogue(self, run: RunSummary, analysis: Analysis) -> Catalogue:
-        """What an analysis of this run ranges over."""
-        from storage.runs import catalogue
+    def names(self, run_id: str, analyses: Iterable[Analysis]) -> Names:
+        """What there is to filter by in these analyses, which are then ready to be gone to: to ask
+        what they range over is half of the time of a large run's tab."""
+        from core.choices import names_of
 
-        return catalogue(self.database, run.id, analysis.name)
+        return names_of([self._catalogue(run_id, analysis.name) for analysis in analyses])
 
     def draw(
         self, run_id: str, analysis: Analysis, view: View, choice: Choice | None, by: Filter
@@ -98,18 +120,20 @@ class Source:
         """The figure of a view under a choice (None: the one it opens with) and a filter."""
         from app.figures import drawn
 
-        return drawn(self.database, run_id, analysis, view, choice, by=by)
+        ranges = self._catalogue(run_id, analysis.name)
+        return drawn(self.database, run_id, analysis, view, choice, ranges, by=by)
 
     def shared(self, first: str, second: str) -> Shared:
         """Two runs, and what can be shown of both. Raises RunError if they share nothing."""
         from app.comparing import analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)
-        views = [
-            (analysis, views_of_both(self.database, first, second, analysis))
-            for analysis in analyses_of_both(*runs)
-        ]
-        return Shared(runs, tuple((analysis, found) for analysis, found in views if found))
+        found: list[tuple[Analysis, tuple[View, ...]]] = []
+        for analysis in analyses_of_both(*runs):
+            ranges = self._both(first, second, analysis)
+            views = views_of_both(self.database, first, second, analysis, ranges)
+            found += [(analysis, views)] if views else []
+        return Shared(runs, tuple(found))
 
     def pair(
         self,
@@ -124,7 +148,10 @@ class Source:
         """A view of two runs under a choice (None: the one it opens with)."""
         from app.comparing import pair
 
-        return pair(self.database, first, second, analysis, view, choice, by_depth=by_depth)
+        return pair(
+            self.database, first, second, analysis, view, choice, by_depth=by_depth,
+            ranges=self._both(first, second, analysis),
+        )  # fmt: skip
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""
@@ -163,3 +190,26 @@ class Source:
         run_id = ready(self.database, wanted, analyses)
         start_detached(self.database.url, run_id)
         return run_id
+
+    def _views(self, run_id: str, analysis: Analysis) -> tuple[View, ...]:
+        from core.choices import present
+
+        if not any(view.optional for view in analysis.views):
+            return analysis.views  # whatever was measured
+        return present(analysis.views, self._catalogue(run_id, analysis.name))
+
+    def _both(self, first: str, second: str, analysis: Analysis) -> tuple[Catalogue, Catalogue]:
+        return self._catalogue(first, analysis.name), self._catalogue(second, analysis.name)
+
+    def _catalogue(self, run_id: str, analysis: str) -> Catalogue:
+        """What an analysis ranges over: of a large run a long question, so it is asked once for as
+        long as the results are the same."""
+        from storage.runs import catalogue, edition
+
+        with self._asking:
+            now = edition(self.database, run_id, analysis)
+            known = self._ranges.get((run_id, analysis))
+            if known is None or known[0] != now:
+                known = now, catalogue(self.database, run_id, analysis)
+                self._ranges[run_id, analysis] = known
+            return known[1]

@@ -19,7 +19,7 @@ from rich.text import Text
 from app.charts import bars as bar_charts
 from app.charts import curves, draw, grids, scatters, tables
 from app.charts.legends import grid_notes, series_legend, series_of
-from app.charts.lines import difference
+from app.charts.lines import differences
 from app.charts.palette import STEPS, luminance, on
 from app.charts.scales import (
     Scale,
@@ -409,14 +409,24 @@ def test_many_series_stand_in_columns() -> None:
     assert set(starts[1]) <= set(starts[0])
 
 
-def test_the_difference_of_two_rows_is_where_they_differ() -> None:
+def test_the_differences_of_two_rows_are_where_they_differ() -> None:
     style, other = on("dark").line(0, False), on("dark").line(1, False)
     before = [Segment("abc", style), Segment("def", style)]
-    assert difference(before, [Segment("abcdef", style)]) is None
-    assert difference(before, [Segment("abXdef", style)]) == (2, 3)
-    assert difference(before, [Segment("abcd", style), Segment("ef", other)]) == (4, 6)
+    assert list(differences(before, [Segment("abcdef", style)])) == []
+    assert list(differences(before, [Segment("abXdef", style)])) == [(2, 3)]
+    assert list(differences(before, [Segment("abcd", style), Segment("ef", other)])) == [(4, 6)]
     wide = [Segment("宽a", style)]
-    assert difference(wide, [Segment("宽b", style)]) == (2, 3)
+    assert list(differences(wide, [Segment("宽b", style)])) == [(2, 3)]
+
+
+@given(st.text("ab", min_size=60, max_size=60), st.text("ab", min_size=60, max_size=60))
+def test_all_cells_that_differ_are_in_differences_that_lie_apart(one: str, other: str) -> None:
+    found = list(differences([Segment(one)], [Segment(other)]))
+    inside = {i for start, end in found for i in range(start, end)}
+    apart = {i for i in range(60) if one[i] != other[i]}
+    assert apart <= inside
+    assert all({start, end - 1} <= apart for start, end in found), "none is longer than it must"
+    assert all(end < start for (_, end), (start, _) in pairwise(found))
 
 
 def scatter(count: int = 9, **changed: Any) -> Scatter:

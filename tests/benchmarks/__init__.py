@@ -5,7 +5,9 @@ weights.py    the pass over the weights, alignment, and what stands around them
 activations.py what watching a model's neurons costs
 scoring.py    scores of a loaded model against the harness by itself
 sweeping.py   the weights of a point of task arithmetic
-screens.py    how soon the workstation opens
+archive.py    a database of two hundred runs and a million measurements
+screens.py    how soon the workstation, each of its screens, and the commands are there
+answers.py    keys answered beside a job and an export, and bytes sent to the terminal
 """
 
 from app.environment import tune

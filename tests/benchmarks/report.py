@@ -45,6 +45,7 @@ def page(rows: Sequence[Row]) -> str:
         "# Benchmarks\n\n"
         "Written by `make bench`. Ratios are taken inside one run; seconds are of that machine "
         f"({os.cpu_count()} cores, {processor}, Python {platform.python_version()}, torch "
-        f"{torch.__version__.split('+')[0]}). The workload is synthetic, with the widths of a 7B "
-        "model.\n\n" + table(rows) + "\n"
+        f"{torch.__version__.split('+')[0]}, load {os.getloadavg()[1]:.1f} at the end; times in "
+        "milliseconds are worth little beside other work). The workload is synthetic, with the "
+        "widths of a 7B model.\n\n" + table(rows) + "\n"
     )

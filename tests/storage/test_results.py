@@ -145,3 +145,26 @@ def test_a_run_sees_only_its_own(db: Database, begin: Callable[..., RunSink]) ->
     latest = runs.find_run(db, "latest").id
     assert runs.measurements(db, latest, "alignment") == []
     assert runs.durations(db, latest) == {}
+
+
+def test_an_edition_is_another_once_there_are_other_results(
+    db: Database, begin: Callable[..., RunSink]
+) -> None:
+    sink = begin()
+    run = runs.find_run(db, "latest").id
+    seen = [runs.edition(db, run, "alignment")]
+
+    def changed() -> bool:
+        seen.append(runs.edition(db, run, "alignment"))
+        return seen[-1] not in seen[:-1]
+
+    sink.save(unit("first"), result(Measurement(metric="write", value=1.0)), 1.0)
+    assert changed(), "a unit more"
+    sink.save(unit("first"), result(Measurement(metric="read", value=1.0)), 1.0)
+    assert changed(), "the same unit with other rows"
+    sink.save(unit("other", "tuning_vectors"), result(), 1.0)
+    assert not changed(), "another analysis"
+    sink.save(unit("second"), result(), 1.0)
+    assert changed()
+    sink.adopt([unit("second").key])
+    assert changed(), "a unit less"

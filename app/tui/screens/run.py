@@ -21,12 +21,11 @@ from app.tui.memory import Memory, Place, Remembering
 from app.tui.screens.control import ask_to_cancel, resume
 from app.tui.screens.tabbed import TabbedScreen
 from app.tui.screens.taking import ask_to_copy, ask_to_write
-from app.tui.source import Source
+from app.tui.source import Contents, Source
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
-from core.choices import names_of, present
 from core.errors import TauscopeError
 from core.filters import ALL, Filter, Names, read
 from core.registry import Analysis
@@ -60,10 +59,11 @@ class RunScreen(TabbedScreen):
         self.analyses: tuple[Analysis, ...] = ()
         self.names = Names()
         """What there is to filter by, as far as was seen yet."""
-        self.feed = Feed(self, source, run_id)
+        self.feed = Feed(self, source, run_id, named=bool(before and before.filter))
         self.gauge = Gauge()
         self._stale = False
         self._built = False
+        self._ahead = False
         self._wanted: int | None = None
         self._before = before or Place(run=run_id)
         self._pointed: Pointed = {}
@@ -98,38 +98,40 @@ class RunScreen(TabbedScreen):
         old, new = self.run, message.run
         if new is not None:
             self.run = new
-            if old is None:
-                await self._build(new)
-            else:
+            if message.contents is not None:
+                await self._build(message.contents, message.names)
+            elif old is not None:
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
                 if old.status != new.status or (self._stale and not self.feed.beat):
                     self._reread()
             self._measure(new)
         self.renew()
 
-    async def _build(self, run: RunSummary) -> None:
-        """Mount the tabs, once it is known which analyses the run has."""
-        self.analyses = self.source.analyses(run)
-        ranges = [self.source.catalogue(run, analysis) for analysis in self.analyses]
-        self.names = names_of(ranges)
-        self.feed.filter = _recalled(self._before.filter, self.names)
-        body = self.query_one(ContentSwitcher)
-        for number, (analysis, own) in enumerate(zip(self.analyses, ranges, strict=True)):
-            views = present(analysis.views, own)
-            await body.add_content(Pictures(analysis, views, self._before, f"tab-{number}"))
-        await body.add_content(Facts(id=f"tab-{len(self.analyses)}"))
+    async def _build(self, contents: Contents, names: Names) -> None:
+        """Make the tabs, once it is known what the run has; their panes come when they show."""
+        self.analyses = tuple(analysis for analysis, _ in contents)
+        self.names = names
+        self.feed.filter = _recalled(self._before.filter, names)
+        tabs: list[Widget] = [
+            Pictures(analysis, views, self._before, f"tab-{number}")
+            for number, (analysis, views) in enumerate(contents)
+        ]
+        tabs.append(Facts(id=f"tab-{len(self.analyses)}"))
+        for tab in tabs:
+            tab.display = False  # until it is gone to
+        await self.query_one(ContentSwitcher).mount_all(tabs)
         self._built = True
-        names = [analysis.name for analysis in self.analyses]
+        known = [analysis.name for analysis in self.analyses]
         if self._wanted is None and self._before.stands:
             last = self._before.tab
-            self._wanted = len(names) if not last else names.index(last) if last in names else 0
-        await self.go(min(self._wanted or 0, len(names)))
+            self._wanted = len(known) if not last else known.index(last) if last in known else 0
+        await self.go(min(self._wanted or 0, len(known)))
 
     def placed(self, memory: Memory) -> Memory:
         """Where this screen stands, for the next time."""
         if not self._built:
             return memory
-        panes = list(self.query(Pane))
+        panes = [pane for tab in self.query(Pictures) for pane in tab.panes]
         place = Place(
             run=self.run_id,
             tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
@@ -152,7 +154,7 @@ class RunScreen(TabbedScreen):
         self._stale = False
         if self.tab < len(self.analyses):
             for pane in self.panes():
-                if pane.display or not pane.is_of(self.feed.filter):  # others when they show
+                if pane.has_class("-near"):  # one that is hidden is read when it shows, or later
                     self.feed.figure(pane)
         else:
             self.feed.background()
@@ -166,6 +168,21 @@ class RunScreen(TabbedScreen):
         if message.drawn is not None and message.by == self.feed.filter:
             self.names |= message.drawn.names
             message.pane.accept(message.asked, message.drawn)
+            self._read_ahead()
+        self.renew()
+
+    def _read_ahead(self) -> None:
+        """Once all that shows was read, the next of the tab that was not; then for other tabs."""
+        missing = [pane for pane in self.panes() if not pane.is_of(self.feed.filter)]
+        if missing and not any(pane.has_class("-near") for pane in missing):
+            self.feed.figure(missing[0])
+        elif not missing and not self._ahead:
+            self._ahead = True
+            self.feed.look_ahead(self.analyses)
+
+    def on_feed_named(self, message: Feed.Named) -> None:
+        """More to filter by."""
+        self.names |= message.names
         self.renew()
 
     def on_feed_known(self, message: Feed.Known) -> None:
@@ -220,15 +237,20 @@ class RunScreen(TabbedScreen):
         """Show a tab, and there what was pointed at here."""
         self._note()
         self._trail.clear()
-        self._show(tab)
+        await self._show(tab)
         if self.pane is not None:
             self.pane.point(self._pointed)
 
-    def _show(self, tab: int, chosen: Pane | None = None) -> None:
+    async def _show(self, tab: int, chosen: Pane | None = None) -> None:
         """Have a tab on the screen, and one of its panes chosen."""
         self.tab = tab
-        self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._arrange(chosen)
+        with self.app.batch_update():
+            if self.pictures is not None:
+                await self.pictures.unfold()
+            if self.tab != tab:
+                return  # a key has led elsewhere meanwhile
+            self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._reread()
         pane = self.pane
         if pane is not None:
@@ -292,7 +314,7 @@ class RunScreen(TabbedScreen):
         if self.run is not None:
             resume(self, self.source, self.run)
 
-    def action_drill(self) -> None:
+    async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
         behind, pane = self._behind(), self.pane
         if behind is None or pane is None:
@@ -301,7 +323,7 @@ class RunScreen(TabbedScreen):
         self._trail.append((self.tab, pane))
         self._pointed |= {k: v for k, v in at.items() if k in SHARED}
         tab, target = behind
-        self._show(tab, target)
+        await self._show(tab, target)
         target.point(at, only=True)
 
     def _behind(self) -> tuple[int, Pane] | None:
@@ -326,10 +348,10 @@ class RunScreen(TabbedScreen):
         """Ask what of this picture or run is wanted as a file, and where."""
         ask_to_write(self, self.source, self.run_id, self.pane, self.feed.filter)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Go back to where the picture was opened from, else to the runs, remembering where."""
         if self._trail:
-            self._show(*self._trail.pop())
+            await self._show(*self._trail.pop())
             return
         app = self.app
         if isinstance(app, Remembering):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from app import wording
 from app.config import Config
@@ -18,13 +22,17 @@ from app.tui.memory import Memory
 from app.tui.screens.control import ask_to_cancel, ask_to_delete, resume
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
-from app.tui.widgets.run_detail import detail
+from app.tui.widgets.run_detail import LINES, detail
 from app.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 POLL = 0.25
+EVERY = 4
+"""With nothing under way, the polls of which one reads."""
+LEISURE = 0.9
+"""Seconds at least from one painting of mere progress to the next: each goes over the line."""
 EMPTY = """\
 No runs yet. Three ways to begin:
 
@@ -50,6 +58,10 @@ class Unreadable(Message):
     """The database could not be opened at all."""
 
     words: str
+
+
+class Begun(Message):
+    """The first list shows: from now on keys have something to act on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +98,15 @@ class RunsScreen(Screen[None]):
         self._before = memory
         self.snapshot: Snapshot | None = None
         self._reading = False
-        self._shown = Content("")
+        self._beat = 0
+        self._due, self._filled = False, 0.0
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
         yield RunList(id="runs")
-        yield Static("", id="detail", markup=False)
+        with Vertical(id="detail"):
+            for line in range(LINES):
+                yield Row(functools.partial(self._detail, line), id=f"detail-{line}")
         yield Input(self._before.filter, "show only runs that contain…", id="filter")
         yield Row(self._keys, id="keys")
 
@@ -103,10 +118,14 @@ class RunsScreen(Screen[None]):
         self.call_after_refresh(self._poll)
 
     def on_screen_resume(self) -> None:
+        self._beat = -1  # whatever happened meanwhile, at once
         self._poll()
 
     def _poll(self) -> None:
-        if not self._reading and self.app.screen is self:
+        self._beat = (self._beat + 1) % EVERY
+        runs = self.snapshot.runs if self.snapshot is not None else ()
+        idle = self.snapshot is not None and not _under_way(runs)
+        if not self._reading and self.app.screen is self and not (idle and self._beat):
             self._reading = True
             self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
 
@@ -128,13 +147,17 @@ class RunsScreen(Screen[None]):
             self.app.post_message(Unreadable(new.trouble))
             return
         runs = new.runs if not new.trouble or old is None else old.runs
-        running = any(run.status in wording.UNDER_WAY for run in runs)
+        running = _under_way(runs)
         same = old is not None and (runs, new.trouble) == (old.runs, old.trouble)
         self.snapshot = Snapshot(runs, new.trouble)
-        if not same or running:
+        self._due |= not same or running
+        progress = old is not None and _stands(old) == _stands(self.snapshot)
+        if self._due and not (progress and time.monotonic() - self._filled < LEISURE):
             self._fill()
         if old is None:
             self.query_one(RunList).select(self._before.selected)
+            self.app.post_message(Begun())
+            self.run_worker(self.source.prepare, thread=True, group="prepare", exit_on_error=False)
 
     def placed(self, memory: Memory) -> Memory:
         """The filter, and the run that the selection is on."""
@@ -143,6 +166,7 @@ class RunsScreen(Screen[None]):
         return memory.model_copy(update={"filter": word, "selected": run.id if run else ""})
 
     def _fill(self) -> None:
+        self._due, self._filled = False, time.monotonic()
         listing = self.query_one(RunList)
         listing.empty = EMPTY
         snapshot = self.snapshot or Snapshot(())
@@ -154,11 +178,10 @@ class RunsScreen(Screen[None]):
         self.query_one("#title", Row).renew()
 
     def on_listing_changed(self) -> None:
-        words = self._detail()
-        if not self._shown.is_same(words):
-            self._shown = words
-            self.query_one("#detail", Static).update(words)
-        self.query_one("#detail").display = self.query_one(RunList).current is not None
+        run = self.query_one(RunList).current
+        self.query_one("#detail").display = run is not None or self.snapshot is None
+        for line in self.query("#detail Row").results(Row):
+            line.renew()
         self.query_one("#keys", Row).renew()
 
     def on_listing_opened(self) -> None:
@@ -309,10 +332,19 @@ class RunsScreen(Screen[None]):
         offered = [a for a in actions("runs", "app") if self.check_action(a.name, ())]
         return keys_line(offered, width)
 
-    def _detail(self) -> Content:
+    def _detail(self, line: int, width: int) -> Content:
         run = self.query_one(RunList).current
-        width = max(20, self.size.width - 2)
-        return detail(run, width) if run is not None else Content("")
+        return detail(run, max(20, width))[line] if run is not None else Content("")
+
+
+def _under_way(runs: Sequence[RunSummary]) -> bool:
+    return any(run.status in wording.UNDER_WAY for run in runs)
+
+
+def _stands(snapshot: Snapshot) -> tuple[object, ...]:
+    """What is shown at once when it changes; all else is progress."""
+    runs = [(run.id, run.status, run.cancel_requested) for run in snapshot.runs]
+    return runs, snapshot.trouble
 
 
 def _searched(run: RunSummary) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -28,6 +29,8 @@ class TabbedScreen(Screen[None]):
 
     PLACE: ClassVar[Where]
     """Where its own keys come from."""
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
     DEFAULT_CSS = """
     TabbedScreen > #title { background: $panel; }

@@ -97,7 +97,7 @@ class Row(Static):
             made = self._make(self.size.width)
             if not self._shown.is_same(made):
                 self._shown = made
-                self.update(made)
+                self.update(made, layout=False)  # its size stays
 
     def acts(self) -> list[tuple[int, str]]:
         """Where words begin that stand for an action, and the action."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.segment import Segment
 from rich.style import Style
@@ -11,11 +11,11 @@ from textual.geometry import Region
 
 from app.charts import curves
 from app.charts.legends import series_legend, series_of
-from app.charts.lines import Line, difference, replaced
+from app.charts.lines import Line, differences, replaced
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.pictures.figures import Cell, Lines, Series
+from core.pictures.figures import Cell, Figure, Lines, Series
 
 
 class CurvesView(FigureView):
@@ -26,6 +26,11 @@ class CurvesView(FigureView):
         self._pictures: dict[str, curves.Picture] = {}
         self._room = (1, 1)
         self._legend = 1
+        self._stops: list[tuple[int, Series]] = []
+        """Every series of every panel: where the cursor goes up and down."""
+        self._xs: list[int] = []
+        self._write: Callable[[float], str] = str
+        self._widest = 1
 
     @property
     def lines(self) -> Lines:
@@ -33,12 +38,22 @@ class CurvesView(FigureView):
         assert isinstance(self._figure, Lines)
         return self._figure
 
+    def show(self, figure: Figure) -> None:
+        """Draw these curves from now on; looked through here once, since lines may be long."""
+        assert isinstance(figure, Lines)
+        self._stops = [(p, s) for p, panel in enumerate(figure.panels) for s in panel.series]
+        self._xs = sorted({x for _, series in self._stops for x in series.xs})
+        values = shown(figure)
+        self._write = formatter(values, figure.signed)
+        self._widest = max((len(self._write(v)) for v in values), default=1)
+        super().show(figure)
+
     def filled(self) -> bool:
-        return bool(self._stops())
+        return bool(self._xs)
 
     def opening(self) -> Place:
         """The first series that is not faint."""
-        tuned = (i for i, (_, series) in enumerate(self._stops()) if not series.faint)
+        tuned = (i for i, (_, series) in enumerate(self._stops) if not series.faint)
         return next(tuned, 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
@@ -74,9 +89,8 @@ class CurvesView(FigureView):
 
     def _changed(self, before: curves.Picture, after: curves.Picture) -> Iterable[Region]:
         for y, (old, new) in enumerate(zip(before.lines, after.lines, strict=True)):
-            apart = difference(old, new)
-            if apart is not None:
-                yield Region(apart[0], y + self._legend, apart[1] - apart[0], 1)
+            for start, end in differences(old, new):
+                yield Region(start, y + self._legend, end - start, 1)
 
     def paint(self, y: int, cursor: Place | None) -> Line:
         if y < self._legend:
@@ -90,18 +104,18 @@ class CurvesView(FigureView):
     def touched(self, cursor: Place) -> Iterable[Region]:
         """The legend, the mark on each axis, and the point: a rule through all rows would send
         all of them over the line at each step."""
-        x = self._xs()[cursor[1]]
+        x = self._xs[cursor[1]]
         yield Region(0, 0, self.size.width, self._legend)
         for frame in self._picture.frames:
             yield Region(frame.column(x), frame.top + frame.height + self._legend, 1, 1)
         row = self._row_of_point(cursor)
         if row is not None:
-            panel, _ = self._stops()[cursor[0]]
+            panel, _ = self._stops[cursor[0]]
             yield Region(self._picture.frames[panel].column(x), row + self._legend, 1, 1)
 
     def spot_at(self, cursor: Place) -> Spot:
-        panel, series = self._stops()[cursor[0]]
-        x = self._xs()[cursor[1]]
+        panel, series = self._stops[cursor[0]]
+        x = self._xs[cursor[1]]
         names = self.lines.x_names
         where = [
             (self.lines.series_name, series.name),
@@ -112,15 +126,15 @@ class CurvesView(FigureView):
         return Spot(tuple(where), _cell(series, x))
 
     def at(self, cursor: Place) -> Names:
-        panel, series = self._stops()[cursor[0]]
-        x, names = self._xs()[cursor[1]], self.lines.x_names
+        panel, series = self._stops[cursor[0]]
+        x, names = self._xs[cursor[1]], self.lines.x_names
         found: Names = {0: names[x] if names else str(x), 1: series.name}
         if self.lines.panels[panel].title:
             found[2] = self.lines.panels[panel].title
         return found
 
     def place_of(self, names: Names) -> Place | None:
-        stops, xs = self._stops(), self._xs()
+        stops, xs = self._stops, self._xs
         panel, series = stops[self.cursor[0]]
         titles = [each.title for each in self.lines.panels]
         wanted = index_of(names.get(2), titles, panel), names.get(1, series.name)
@@ -129,13 +143,13 @@ class CurvesView(FigureView):
         return stop, index_of(names.get(0), shown, self.cursor[1])
 
     def clamped(self, cursor: Place) -> Place:
-        stops, xs = len(self._stops()), len(self._xs())
+        stops, xs = len(self._stops), len(self._xs)
         return max(0, min(cursor[0], stops - 1)), max(0, min(cursor[1], xs - 1))
 
     def action_page(self, way: int) -> None:
         """The same series in the next panel."""
-        panel, series = self._stops()[self.cursor[0]]
-        for at, (other, same) in enumerate(self._stops()):
+        panel, series = self._stops[self.cursor[0]]
+        for at, (other, same) in enumerate(self._stops):
             if other == panel + way and same.name == series.name:
                 self.cursor = (at, self.cursor[1])
 
@@ -146,11 +160,11 @@ class CurvesView(FigureView):
             inside = frame.left <= x < frame.left + frame.width
             if not (inside and frame.top <= row < frame.top + frame.height):
                 continue
-            xs = self._xs()
+            xs = self._xs
             i = min(range(len(xs)), key=lambda i: abs(frame.column(xs[i]) - x))
             near = [
                 (abs(frame.row(cell.shown) - row), at)
-                for at, (own, series) in enumerate(self._stops())
+                for at, (own, series) in enumerate(self._stops)
                 if own == panel
                 and (cell := _cell(series, xs[i])) is not None
                 and cell.shown is not None
@@ -158,27 +172,19 @@ class CurvesView(FigureView):
             return (min(near)[1], i) if near else None
         return None
 
-    def _stops(self) -> list[tuple[int, Series]]:
-        """Every series of every panel: where the cursor goes up and down."""
-        return [(p, s) for p, panel in enumerate(self.lines.panels) for s in panel.series]
-
     def _series(self, cursor: Place) -> Series:
-        return self._stops()[cursor[0]][1]
-
-    def _xs(self) -> list[int]:
-        return sorted({x for _, series in self._stops() for x in series.xs})
+        return self._stops[cursor[0]][1]
 
     def _values(self, cursor: Place) -> list[str]:
         """What each series is worth at the cursor's layer, in the cursor's panel."""
-        panel, _ = self._stops()[cursor[0]]
-        x = self._xs()[cursor[1]]
-        values = shown(self.lines)
-        write = formatter(values, self.lines.signed)
-        size = max((len(write(v)) for v in values), default=1)
+        panel, _ = self._stops[cursor[0]]
+        x = self._xs[cursor[1]]
         here = {s.name: _cell(s, x) for s in self.lines.panels[panel].series}
         found = [here.get(series.name) for series in series_of(self.lines)]
         return [
-            (write(c.shown) if c is not None and c.shown is not None else UNDEFINED).rjust(size)
+            (self._write(c.shown) if c is not None and c.shown is not None else UNDEFINED).rjust(
+                self._widest
+            )
             for c in found
         ]
 
@@ -188,21 +194,21 @@ class CurvesView(FigureView):
             blank = [" " * len(v) for v in self._values((0, 0))]
             return series_legend(self.lines, size, self.palette, blank)
         names = [series.name for series in series_of(self.lines)]
-        chosen = names.index(self._stops()[cursor[0]][1].name)
+        chosen = names.index(self._stops[cursor[0]][1].name)
         return series_legend(self.lines, size, self.palette, self._values(cursor), chosen)
 
     def _row_of_point(self, cursor: Place) -> int | None:
         """The row of the picture with the chosen series' point, if it has one there."""
-        panel, series = self._stops()[cursor[0]]
-        cell = _cell(series, self._xs()[cursor[1]])
+        panel, series = self._stops[cursor[0]]
+        cell = _cell(series, self._xs[cursor[1]])
         if cell is None or cell.shown is None or not math.isfinite(cell.shown):
             return None
         return self._picture.frames[panel].row(cell.shown)
 
     def _marked(self, line: Line, row: int, cursor: Place) -> Line:
         """The row with the cursor on it: its point, or its place on the axis."""
-        panel, _ = self._stops()[cursor[0]]
-        x = self._xs()[cursor[1]]
+        panel, _ = self._stops[cursor[0]]
+        x = self._xs[cursor[1]]
         strong = Style(color=self.palette.accent, bold=True)
         for number, frame in enumerate(self._picture.frames):
             if row == frame.top + frame.height:

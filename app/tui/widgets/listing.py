@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -26,7 +27,7 @@ class Listing(Widget, can_focus=True):
 
     DEFAULT_CSS = "Listing { height: 1fr; width: 1fr; }"
 
-    selected: reactive[int] = reactive(0)
+    selected: reactive[int] = reactive(0, repaint=False)
     marked: reactive[tuple[str, ...]] = reactive(())
     """The keys of marked rows, in the order in which they were marked."""
 
@@ -77,7 +78,14 @@ class Listing(Widget, can_focus=True):
         seen = range(self.top, min(self.top + self.size.height - 1, len(self.keys())))
         return [(at, self.region.y + 1 + at - self.top) for at in seen]
 
-    def watch_selected(self) -> None:
+    def watch_selected(self, old: int, new: int) -> None:
+        """Paint the two rows that this changes, or all where the list has to scroll."""
+        top = self._top()
+        if top != self.top:
+            self.top = top
+            self.refresh()
+        elif self.size:
+            self.refresh(*(Region(0, at - top + 1, self.size.width, 1) for at in (old, new)))
         self.post_message(self.Changed())
 
     def watch_marked(self) -> None:
@@ -92,9 +100,7 @@ class Listing(Widget, can_focus=True):
         if y == 0:
             line = [Segment(self.heading(width), Style(color=colours["muted"]))]
             return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
-        body = max(1, self.size.height - 1)
-        self.top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
-        self.top = min(self.top, max(0, len(keys) - body))
+        self.top = self._top()
         at = self.top + y - 1
         if at >= len(keys):
             return Strip.blank(width, self.rich_style)
@@ -109,6 +115,12 @@ class Listing(Widget, can_focus=True):
         if chosen:
             base = base + Style(bgcolor=colours["line"])
         return Strip(line).adjust_cell_length(width).apply_style(base)
+
+    def _top(self) -> int:
+        """The row in the first line: the selected one is always in sight."""
+        body = max(1, self.size.height - 1)
+        top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
+        return min(top, max(0, len(self.keys()) - body))
 
     def on_click(self, event: events.Click) -> None:
         at = self.top + event.y - 1

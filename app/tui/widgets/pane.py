@@ -76,6 +76,7 @@ class Pane(Vertical):
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
+        self._told: str | None = None
         self._by_hand = False
         self._held: Pointed = {}
         self._chosen: Choice | None = None
@@ -172,13 +173,10 @@ class Pane(Vertical):
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
         at = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
+        self.query_one("#selected", Row).renew()
+        self._tell(self._finding(drawn.figure))
         self._draw(drawn)
         self._seek(at)
-        self.query_one("#selected", Row).renew()
-        finding = self.query_one(".finding", Static)
-        words = self._finding(drawn.figure)
-        finding.display = bool(words)
-        finding.update(Content(words))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -202,6 +200,14 @@ class Pane(Vertical):
         if words:
             named = words if self._axes else {self.view.word(k): v for k, v in words.items()}
             self.figure.seek(named, self._axes)
+
+    def _tell(self, words: str) -> None:
+        """Have the finding above the figure; only other words may change the room of both."""
+        if words != self._told:
+            self._told = words
+            finding = self.query_one(".finding", Static)
+            finding.display = bool(words)
+            finding.update(Content(words))
 
     def _draw(self, drawn: Drawn) -> None:
         self.figure.blank = FILTERED if drawn.catalogue.filter else EMPTY
@@ -234,11 +240,14 @@ class Pane(Vertical):
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
-        self.query_one(".readout", Static).update(self._readout())
+        self._read_out()
 
     def on_resize(self) -> None:
         """What is said of the cursor's value is cut to the width there is."""
-        self.query_one(".readout", Static).update(self._readout())
+        self._read_out()
+
+    def _read_out(self) -> None:
+        self.query_one(".readout", Static).update(self._readout(), layout=False)
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:
         """Copy the readout to the clipboard of the terminal."""

@@ -16,7 +16,7 @@ ROOMY = 75
 
 
 class Pictures(Horizontal):
-    """A tab of panes, each where it stood before."""
+    """A tab of panes, each where it stood before; they are mounted when it is first seen."""
 
     DEFAULT_CSS = """
     Pictures { height: 1fr; }
@@ -27,12 +27,17 @@ class Pictures(Horizontal):
     def __init__(self, analysis: Analysis, views: Sequence[View], before: Place, id: str) -> None:
         """`before` is where the screen stood the last time."""
         self.panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
-        super().__init__(*self.panes, id=id)
+        super().__init__(id=id)
         for pane in self.panes:
             pane.restore(before.stands.get(pane.path))
         last = before.chosen.get(analysis.name)
         for pane in [p for p in self.panes if p.view.key == last][:1] or self.panes[:1]:
             pane.add_class("-chosen")
+
+    async def unfold(self) -> None:
+        """Mount the panes, unless they are."""
+        if self.panes and not self.panes[0].is_attached:
+            await self.mount_all(self.panes)
 
     @property
     def chosen(self) -> Pane | None:

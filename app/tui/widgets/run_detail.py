@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 
-def detail(run: RunSummary, width: int) -> Content:
+LINES = 4
+
+
+def detail(run: RunSummary, width: int) -> list[Content]:
     """Four lines on a run: its models, where it stands, what it was warned of, what went wrong."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [_pair("models", models, width, "$foreground")]
@@ -35,7 +38,7 @@ def detail(run: RunSummary, width: int) -> Content:
         if run.cancel_requested and run.status == "running":
             words += " · stopping"
         lines.append(_pair("notes", words, width, "$warning" if run.warnings else "$muted"))
-    return Content("\n").join(lines)
+    return lines
 
 
 def _pair(name: str, words: str, width: int, style: str) -> Content:

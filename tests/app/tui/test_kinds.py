@@ -10,11 +10,12 @@ from textual.pilot import Pilot
 from app.figures import analyses_of, drawn, shown
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
+from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
 from core.choices import default_choice
 from core.measurement import Unit, UnitResult
-from core.pictures.figures import Column, Scatter, Table
+from core.pictures.figures import Column, Lines, Panel, Scatter, Series, Table
 from storage.database import Database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
@@ -222,3 +223,17 @@ def test_a_choice_that_is_gone_settles_on_what_is_there(pretended: Database) -> 
     opens = default_choice(view, catalogue(pretended, run.id, analysis.name))
     made = drawn(pretended, run.id, analysis, view, replace(opens, task="gone", metric_of="acc"))
     assert made.choice == opens
+
+
+async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
+    app = TauscopeApp(pretended.url)
+    async with app.run_test(size=SMALL) as pilot:
+        view = CurvesView()
+        await app.screen.mount(view)
+        series = (Series("σ / σ₁", (), ()),)
+        panel = Panel(title="", series=series)
+        view.show(Lines(title="t", measure="m", unit="", x_label="rank", panels=(panel,)))
+        view.focus()
+        await pilot.press("right", "down")
+        assert view.spot() is None
+        assert "No values yet." in words(app)

@@ -25,6 +25,7 @@ from app.tui.screens.start import StartScreen, matches
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
+from core.measurement import Progress
 from core.views import Query
 from storage.database import Database
 from storage.runs import (
@@ -37,6 +38,7 @@ from storage.runs import (
     requeue,
 )
 from storage.schema import RunRow
+from storage.sink import RunSink
 from tests.app.tui.conftest import HOSTILE, fill, study
 from tests.conftest import WEIGHTS
 
@@ -676,3 +678,32 @@ async def test_the_cursor_begins_on_a_value(filled: Database) -> None:
         await until(pilot, lambda: "itself" in readout(screen))
         await pilot.press("1", "2")
         await until(pilot, lambda: drawn(screen) and "itself" in readout(screen))
+
+
+async def test_a_step_down_the_list_paints_two_rows(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        listing = app.screen.query_one(RunList)
+        painted: list[int] = []
+        original = RunList.render_line
+
+        def counted(self: RunList, y: int) -> object:
+            painted.append(y)
+            return original(self, y)
+
+        monkeypatch.setattr(RunList, "render_line", counted)
+        await pilot.press("j")
+        await until(pilot, lambda: listing.selected == 1 and "▌" in visible(app)[3])
+        assert set(painted) <= {1, 2}
+
+
+async def test_progress_shows_while_nothing_else_happens(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    running = list_runs(filled)[0]
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "4 of 9 units" in words(app))
+        RunSink(filled, running.id, 1).progress(Progress(9, 9, 1, "layer 8"))
+        await until(pilot, lambda: "9 of 9 units" in words(app))

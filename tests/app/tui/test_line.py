@@ -1,0 +1,62 @@
+"""Between the workstation and its terminal: keys that come early, and a line that drops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.tui.memory import path_for, recall
+from storage.database import Database
+from storage.runs import list_runs
+from tests.terminal import Terminal
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = "import sys; from app.tui.app import run; run(sys.argv[1])"
+
+
+@pytest.fixture
+def environment(db: Database, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Settings that keep it to the test's own folder, for it and for what looks at its state."""
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(db.path.parent))
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def opened(db: Database, environment: dict[str, str]) -> Terminal:
+    return Terminal([sys.executable, "-c", PROGRAM, db.url], env=environment)
+
+
+def test_keys_from_before_the_first_list_act_on_it(
+    filled: Database, environment: dict[str, str]
+) -> None:
+    with opened(filled, environment) as terminal:
+        terminal.press("j\r3")
+        terminal.until("two_sided", terminal.started)
+        assert "tauscope finished-one" in terminal.text(), "the second run, and its third tab"
+
+
+@pytest.mark.parametrize("how", ["hang up", "terminate"])
+def test_where_the_user_was_outlives_the_terminal(
+    filled: Database, environment: dict[str, str], how: str
+) -> None:
+    with opened(filled, environment) as terminal:
+        terminal.until("running-one", terminal.started)
+        at = terminal.press("j\r3")
+        terminal.until("two_sided", at)
+        at = terminal.press("jj")
+        terminal.until("layer 2", at)
+        if how == "hang up":
+            terminal.cut()
+            assert terminal.process.wait(20) == -signal.SIGHUP
+        else:
+            terminal.process.terminate()
+            assert terminal.process.wait(20) == 0
+    place = recall(path_for(filled.path)).place
+    assert place is not None
+    assert place.run == list_runs(filled)[1].id
+    assert place.tab == "alignment"
+    assert place.stands["alignment:heat"].cursor == (2, 0)

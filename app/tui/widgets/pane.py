@@ -174,9 +174,9 @@ class Pane(Vertical):
         at = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
         self.query_one("#selected", Row).renew()
-        self._tell(self._finding(drawn.figure))
         self._draw(drawn)
         self._seek(at)
+        self._tell(self._finding(drawn.figure))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)

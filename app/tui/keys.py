@@ -95,7 +95,9 @@ ACTIONS: tuple[Action, ...] = (
     _action("library", "ends(-1)", "home,g", "home g", "first", "Go to the first model"),
     _action("library", "ends(1)", "end,G", "end G", "last", "Go to the last model"),
     _action("run", "measure(1)", "m", "m", "measure", "Next measure, or order of a table", 1),
-    _action("run", "measure(-1)", "M", "M", "measure back", "Previous measure, or order"),
+    _action(
+        "run", "measure(-1)", "M", "M", "measure back", "Previous measure, or order of a table"
+    ),
     _action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),
     *_steps("model", "model", "right_square_bracket ]", "left_square_bracket [", 3),
     *_steps("module", "module or group", "o o", "O O", 4),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 import app
+from app.tui.keys import ACTIONS
 from core import registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,14 @@ def test_the_readme_names_every_command(readme: str) -> None:
 def test_the_readme_maps_every_module(readme: str, module: str) -> None:
     name = module.rsplit("/", 1)[-1]
     assert re.search(rf"(?<![\w-]){re.escape(name)}\b", readme), f"README.md does not name {module}"
+
+
+def test_the_readme_has_the_keys_of_the_registry(readme: str) -> None:
+    keys = runpy.run_path(str(ROOT / "docs" / "keys.py"))
+    assert keys["written"](readme) == readme, "python docs/keys.py --write puts it right"
+    told = re.findall(r"`([^`\s]+)`", keys["table"]())
+    for action in ACTIONS:
+        assert set(action.shown.replace(" to ", " ").split()) <= set(told), action.id
 
 
 def test_the_change_log_begins_with_this_version() -> None:

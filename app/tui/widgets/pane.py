@@ -18,9 +18,10 @@ from app.charts.lines import fitted
 from app.figures import Drawn
 from app.text import plain
 from app.tui import steering
+from app.tui.heading import heading
 from app.tui.memory import Stand, choice_of
 from app.tui.readout import beside, copied, value_of
-from app.tui.widgets.bar import Row, two_ends
+from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import EMPTY, FigureView
@@ -305,10 +306,10 @@ class Pane(Vertical):
 
     def _finding(self, figure: Figure) -> str:
         """The view's sentence, which is made for the measure and reading that it opens with."""
-        if self.choice is None or self.drawn is None:
-            return ""
+        if self.choice is None or self.drawn is None or not self.drawn.catalogue.metrics:
+            return ""  # of nothing measured, nothing is found: least of all that nothing changed
         if self.drawn.catalogue.filter and not self.figure.filled():
-            return ""  # of what is hidden nothing is found
+            return ""  # of what is hidden neither
         opens_with = (default_choice(self.view, self.drawn.catalogue).measure, self.view.reading)
         if (self.choice.measure, self.choice.reading) != opens_with:
             return ""
@@ -318,22 +319,19 @@ class Pane(Vertical):
             return ""  # a figure that is not complete yet has no finding
 
     def _selected(self, width: int) -> Content:
-        title = [(f" {self.view.title} ", "bold $accent")]
         if self.choice is None or self.drawn is None:
-            return two_ends(title, [], width)
+            return heading(self.view.title, (), self.numbered, width)
         pairs = steering.described(self.view, self.choice, self.drawn.catalogue, self.spec)
         unit = self.spec.unit if self.spec else ""
         controls = self.drawn.catalogue.controls
-        pieces: list[tuple[str, str]] = []
+        selected = []
         for name, value in pairs:
-            words = f"{value} [{unit}]" if name == "measure" and unit else value
-            if name == "model" and value in controls:
-                words = f"{value} (control)"
-            pieces += [("  " if pieces else " ", ""), (f"{name} ", "$muted"), (words, "bold")]
-        used = sum(len(plain(text)) for text, _ in pieces)
-        if used + len(self.view.title) + 4 > width:
-            title = []
-        return two_ends(title + pieces, [(self.numbered, "$muted")], width)
+            if name == "measure" and unit:
+                value = f"{value} [{unit}]"
+            elif name == "model" and value in controls:
+                value = f"{value} (control)"
+            selected.append((name, value))
+        return heading(self.view.title, selected, self.numbered, width)
 
     def _readout(self) -> Content:
         spot = self.figure.spot()

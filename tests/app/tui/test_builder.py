@@ -32,7 +32,7 @@ from core.errors import RunError
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.families import write_family
-from tests.app.tui.test_hostile import NAMES, assert_harmless
+from tests.app.tui.test_hostile import WORDS, assert_harmless
 from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
 
 BASE, CHAT, MEDICAL = "org/x-7b", "org/x-7b-chat", "/models/medical"
@@ -371,7 +371,7 @@ def test_completions() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
 @pytest.mark.parametrize("step", range(len(pages.STEPS)))
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WORDS)
 def test_no_line_is_wider_than_its_page(width: int, step: int, name: str) -> None:
     draft = building.begun(f"org/{name}", [f"org/{name}", "x" * 90])
     draft = building.with_domain(building.changed(draft, "probe", "file"))
@@ -385,7 +385,7 @@ def test_no_line_is_wider_than_its_page(width: int, step: int, name: str) -> Non
             assert shown.isprintable() or "\u200d" in shown
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WORDS)
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int], name: str) -> None:
     draft = building.begun(f"/models/{name}", [f"/models/{name}"])

@@ -37,7 +37,7 @@ from core.study import Study
 from storage.database import Database
 from storage.runs import create_run
 from tests.app.hub import card, shelve, write_adapter, write_folder
-from tests.app.tui.test_hostile import NAMES, assert_harmless
+from tests.app.tui.test_hostile import WORDS, assert_harmless
 from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
 
 
@@ -238,7 +238,7 @@ async def test_a_newcomer_is_told_where_models_go(
 async def test_nothing_that_a_model_says_of_itself_breaks_the_screen(
     db: Database, cache: Path, tmp_path: Path, size: tuple[int, int], theme: str
 ) -> None:
-    for number, name in enumerate(NAMES.values()):
+    for number, name in enumerate(WORDS.values()):
         said = card(*(f'"{part}"' for part in (name[:300], "org/base")))
         where = name.replace("/", "").replace("\0", "")[:60]
         settings = {"architectures": [name], "model_type": name}

@@ -22,8 +22,8 @@ VIEWS = (("Vectors", 3), ("Cosine", 1), ("Alignment", 3))
 
 def begin(at: Terminal, study: Path) -> None:
     """From the empty list to a run, by the key that the list names."""
-    assert "n               start a study file" in at.shows("No runs yet")
-    at.press("n")
+    assert "o               start a study file" in at.shows("No runs yet")
+    at.press("o")
     at.shows("start a study")
     at.type(str(study))
     at.press("Enter")

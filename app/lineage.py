@@ -54,21 +54,19 @@ def children(entries: Sequence[Entry], parent_name: str) -> tuple[Entry, ...]:
     return tuple(e for e in entries if names & {key(p) for p in e.parents} and e is not parent)
 
 
-def parent(entries: Sequence[Entry], entry: Entry) -> Entry | None:
-    """The first of a model's parents that is here."""
-    here = {name: each for each in entries for name in names_of(each)}
-    found = (here.get(key(name)) for name in entry.parents)
-    return next((each for each in found if each is not None and each is not entry), None)
-
-
 def roles(entries: Sequence[Entry], marked: Sequence[Entry]) -> tuple[Entry, tuple[Entry, ...]]:
-    """The base among the marked models, and the others in their order.
+    """The base of a study of the marked models, and what is tuned from it, in their order.
 
-    The base is the one that most of the others descend from, by what they state; where lineage
-    says nothing, the one that was marked first.
+    The base is the marked model that most of the others descend from, by what they state; else the
+    nearest that all of them descend from, though it is not marked; where lineage says nothing,
+    the one that was marked first.
     """
     above = [_ancestors(entries, entry) for entry in marked]
     base = max(marked, key=lambda entry: sum(bool(names_of(entry) & names) for names in above))
+    if not any(names_of(base) & names for names in above):
+        shared = set.intersection(*above)
+        common = [e for e in entries if not e.trouble and names_of(e) & shared]
+        base = max(common, key=lambda entry: len(_ancestors(entries, entry)), default=base)
     return base, tuple(entry for entry in marked if entry is not base)
 
 

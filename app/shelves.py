@@ -46,19 +46,19 @@ class Search:
     def shelves(self, folders: Sequence[Path]) -> Iterator[Shelf]:
         """All folders with models: those of the cache, then those below these folders."""
         cache = cache_folder()
-        if cache.is_dir() and self._is_new(cache):
+        if self._is_there(cache) and self._is_new(cache):
             for repository in _folders(self._entries(cache)):
                 if repository.name.startswith(_REPOSITORY):
                     yield from self._snapshots(repository, in_hub_cache=True)
         for folder in folders:
-            yield from self._below(folder, DEEPEST)
+            yield from self._below(folder.absolute(), DEEPEST)
 
     def _below(self, folder: Path, depth: int) -> Iterator[Shelf]:
         if not self._is_new(folder):
             return
         entries = self._entries(folder)
         if holds_model({each.name for each in entries}):
-            yield Shelf(folder, str(folder.absolute()))
+            yield Shelf(folder, str(folder))
         if not depth:
             return
         for below in _folders(entries):
@@ -78,9 +78,17 @@ class Search:
         hub_id = repository.name.removeprefix(_REPOSITORY).replace("--", "/")
         if held:
             chosen = snapshots[held[0]]
-            yield Shelf(chosen, hub_id if in_hub_cache else str(chosen.absolute()), tuple(held))
+            yield Shelf(chosen, hub_id if in_hub_cache else str(chosen), tuple(held))
         elif any(e.name.endswith(".incomplete") for e in self._entries(repository / "blobs")):
             yield Shelf(repository, hub_id, unfinished=True)
+
+    def _is_there(self, folder: Path) -> bool:
+        """A cache that nobody made yet is nothing to speak of."""
+        try:
+            return folder.is_dir()
+        except OSError as error:
+            self._note(folder, error)
+            return False
 
     def _is_new(self, folder: Path) -> bool:
         """Was it not looked into yet, and is there room for one more?"""

@@ -62,15 +62,9 @@ class Holdings:
         return tuple(name for name in names if name in known)
 
     def roles(self, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-        """Which of these models is to be the base of a study, and which are tuned from it.
-
-        One alone goes with its base, where that is here.
-        """
+        """Which model is to be the base of a study of these, and which are tuned from it."""
         by_name = {entry.name: entry for entry in self.entries}
         chosen = [by_name[name] for name in self.here(names)]
-        if len(chosen) == 1:
-            above = lineage.parent(self.entries, chosen[0])
-            chosen += [above] if above is not None and not above.trouble else []
         if not chosen:
             return None, ()
         base, tuned = lineage.roles(self.entries, chosen)

@@ -227,6 +227,16 @@ def test_no_cache_is_no_error(cache: Path) -> None:
     assert library.scan([]) == ()
 
 
+def test_a_cache_of_somebody_else(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_dir(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    search = Search()
+    assert list(library.appraised(search, [])) == []
+    assert search.notes == [f"{cache} can't be read: Permission denied."]
+
+
 def test_a_broken_cache_hides_no_other_model(cache: Path, tmp_path: Path) -> None:
     shelve(cache, "a/b", write_folder(tmp_path / "1"))
     broken = shelve(cache, "a/c", write_folder(tmp_path / "2")).parents[1]
@@ -243,6 +253,13 @@ def test_folders_are_searched_to_a_depth(tmp_path: Path) -> None:
     write_folder(tmp_path / "top" / "0" / "checkpoint-500")
     names = [entry.name for entry in library.scan([tmp_path / "top"])]
     assert names == [str(deep), str(tmp_path / "top" / "0" / "checkpoint-500")]
+
+
+def test_relative_folders_give_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "top" / "x")
+    monkeypatch.chdir(tmp_path)
+    found = only(Path("top"))
+    assert found.name == str(found.path) == str(tmp_path / "top" / "x")
 
 
 def test_a_model_is_found_once_for_all_links_and_loops(tmp_path: Path) -> None:
@@ -317,9 +334,8 @@ def test_families_stand_together(tmp_path: Path) -> None:
     assert [e.path.name for e in library.children(found, "far/away")] == ["orphan", "sister"]
     doctor = next(e for e in found if e.path.name == "a-doctor")
     assert (doctor.relation, doctor.stated) == ("finetune", "model card")
-    above = lineage.parent(found, doctor)
-    assert above is not None
-    assert above.path.name == "chat"
+    above, alone = lineage.roles(found, [doctor])
+    assert (above.path.name, alone) == ("chat", (doctor,))
 
 
 def test_a_merge_stands_under_the_first_of_its_parents_that_is_here(tmp_path: Path) -> None:
@@ -354,7 +370,10 @@ def test_every_model_is_in_the_tree_once_whatever_it_says(stated: list[list[str]
 
 @given(st.permutations(["base", "chat", "doctor"]))
 def test_the_base_of_marked_models_is_by_lineage(order: list[str]) -> None:
-    said = {"base": (), "chat": ("base",), "doctor": ("chat",), "other": (), "more": ()}
+    said = {
+        "base": (), "chat": ("base",), "doctor": ("chat",), "other": (), "more": (),
+        "nurse": ("chat",), "maths": ("base", "other"),
+    }  # fmt: skip
     entries = {
         name: Entry(name=name, path=Path(f"/{name}"), kind="model", parents=parents)
         for name, parents in said.items()
@@ -365,6 +384,11 @@ def test_the_base_of_marked_models_is_by_lineage(order: list[str]) -> None:
     assert [entry.name for entry in tuned] == [name for name in order if name != "base"]
     base, _ = lineage.roles(every, [entries["doctor"], entries["base"]])
     assert base.name == "base", "though the one between is not marked"
+    base, tuned = lineage.roles(every, [entries["nurse"], entries["doctor"]])
+    assert base.name == "chat", "the nearest that both come from, though it is not marked"
+    assert len(tuned) == 2
+    base, _ = lineage.roles(every, [entries["maths"], entries["doctor"]])
+    assert base.name == "base"
     base, _ = lineage.roles(every, [entries["other"], entries["more"]])
     assert base.name == "other", "the first, where nothing is stated"
 

@@ -6,7 +6,7 @@ means app.building's, what it will take is asked of another process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ from textual.widgets import Static
 
 from app import building, studyfile
 from app.building import DOMAINS, TUNED, Draft
-from app.studyfile import COMMENT
 from app.text import plain
 from app.tui import pages
 from app.tui.keys import Where, actions, bindings
 from app.tui.memory import Memory, Remembering, draft_of
 from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
+from app.tui.screens import launch
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.help import Topic
 from app.tui.screens.models import ModelsScreen
@@ -32,7 +32,7 @@ from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, tabs_line, two_ends
 from app.tui.widgets.form import Form
 from app.tui.widgets.outlook import Outlook
-from core.errors import TauscopeError
+from app.tui.widgets.study_text import StudyText
 
 if TYPE_CHECKING:
     from app.library import Entry
@@ -64,7 +64,6 @@ class BuilderScreen(Screen[str | None]):
     BuilderScreen #help { height: 3; padding: 0 1; border-top: solid $line; }
     BuilderScreen #side { display: none; width: 46%; border-left: vkey $line; padding: 0 1; }
     BuilderScreen.-wide #side { display: block; }
-    BuilderScreen #file { text-wrap: nowrap; text-overflow: ellipsis; }
     BuilderScreen VerticalScroll { scrollbar-size-vertical: 1; }
     """
 
@@ -88,8 +87,7 @@ class BuilderScreen(Screen[str | None]):
                 yield Static("", id="about", markup=False)
                 yield Form(id="form")
                 yield Outlook(id="outlook")
-            with VerticalScroll(id="side", can_focus=False):
-                yield Static("", id="file", markup=False)
+            yield StudyText(id="side")
         yield Static("", id="help", markup=False)
         yield Row(self._keys, id="keys")
 
@@ -170,23 +168,14 @@ class BuilderScreen(Screen[str | None]):
         self.set_class(self.step == CHECK, "-check")
         self.query_one("#about", Static).update(Content(pages.ABOUT[self.step]))
         await form.fill(items, select or self._places.get(self.step))
-        self._show_file()
+        parts = () if self.step == MODELS else pages.SECTIONS[self.step]
+        self.query_one(StudyText).show(studyfile.written(self.draft), parts)
         for row in self.query(Row):
             row.renew()
         if self.step != CHECK or self.faults:
             self.query_one(Outlook).stop()
         elif self.query_one(Outlook).draft != self.draft:
             self.action_look()
-
-    def _show_file(self) -> None:
-        """The study file as it becomes, from the part on that the step is about."""
-        text = studyfile.written(self.draft)
-        self.query_one("#file", Static).update(_coloured(text))
-        heads = [f"[{part}" for part in pages.SECTIONS[self.step]]
-        lines = [line.removeprefix("# ") for line in text.splitlines()]
-        at = next((y for y, line in enumerate(lines) if line.startswith(tuple(heads))), 0)
-        if self.step != MODELS:
-            self.query_one("#side", VerticalScroll).scroll_to(y=at, animate=False)
 
     async def on_form_typed(self, message: Form.Typed) -> None:
         """Take over what is typed as it is typed."""
@@ -389,68 +378,25 @@ class BuilderScreen(Screen[str | None]):
         """Ask once more what it will take."""
         self.query_one(Outlook).ask(self.source, self.draft)
 
-    async def action_write(self) -> None:
+    def action_write(self) -> None:
         """Write the study file."""
-        self._write(self._wrote)
+        launch.write(self, self.draft, self._wrote)
 
-    async def action_start(self) -> None:
+    def action_start(self) -> None:
         """Write the study file, unless it is there as it is, and start it."""
-        self._write(self._start)
-
-    def _write(self, then: Callable[[Path], None]) -> None:
-        """Write the file and go on; what is there is only written over after a yes."""
-        file = Path(building.value(self.draft, "file") or pages.file_for(self.draft)).expanduser()
-        text = studyfile.written(studyfile.settled(self.draft, file.parent))
-
-        def answered(yes: bool | None) -> None:
-            if not yes:
-                return
-            try:
-                studyfile.save(self.draft, file)
-            except TauscopeError as error:
-                self._complain(error)
-            else:
-                then(file)
-
-        there = pages.found(file)
-        if there == text:
-            then(file)
-        elif there is None:
-            answered(True)
-        else:
-            question = (
-                f"{plain(str(file))} is there already, and says something else. Write over it?"
-            )
-            self.app.push_screen(ConfirmScreen(question), answered)
+        launch.write(
+            self,
+            self.draft,
+            lambda file: launch.start(self, self.source, self.draft, file, self._started),
+        )
 
     def _wrote(self, file: Path) -> None:
         self.notify(f"Wrote {plain(str(file))}", markup=False)
-
-    def _start(self, file: Path) -> None:
-        self.notify("Starting…", timeout=2, markup=False)
-        self.run_worker(lambda: self._starting(file), thread=True, exclusive=True, group="start")
-
-    def _starting(self, file: Path) -> None:
-        try:
-            run_id = self.source.start(file, building.only(self.draft))
-        except (TauscopeError, OSError) as error:
-            self.app.call_from_thread(self._complain, error)
-        else:
-            self.app.call_from_thread(self._started, run_id)
 
     def _started(self, run_id: str) -> None:
         """Leave for the run. What was built is in its file now."""
         self.draft = Draft()
         self._leave(run_id)
-
-    def _complain(self, error: TauscopeError | OSError) -> None:
-        words = [getattr(error, "title", str(error)), getattr(error, "hint", "")]
-        self.notify(
-            "\n".join(plain(each) for each in words if each),
-            severity="error",
-            timeout=10,
-            markup=False,
-        )
 
     # Rows
 
@@ -482,22 +428,3 @@ class BuilderScreen(Screen[str | None]):
 
     def _does(self, name: str) -> bool:
         return bool(self.check_action(name.partition("(")[0], ()))
-
-
-def _coloured(text: str) -> Content:
-    """A study file, its comments and headings told apart."""
-    lines = []
-    for line in text.splitlines():
-        said, sign, about = (
-            line[: COMMENT - 1],
-            line[COMMENT - 1 : COMMENT + 1],
-            line[COMMENT + 1 :],
-        )
-        if line.startswith("#"):
-            lines.append(Content.styled(plain(line), "$muted"))
-        elif sign == " #" or line[COMMENT : COMMENT + 1] == "#":
-            style = "$accent" if line.startswith("[") else ""
-            lines.append(Content.assemble((plain(said), style), (plain(sign + about), "$muted")))
-        else:
-            lines.append(Content.styled(plain(line), "$accent" if line.startswith("[") else ""))
-    return Content("\n").join(lines)

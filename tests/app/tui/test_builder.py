@@ -273,6 +273,9 @@ async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
         assert file.read_text() == "mine"
         await press(pilot, "w", "y")
         await until(pilot, lambda: file.read_text() != "mine")
+        await type_into(pilot, screen, "~nobody-here/x.toml")
+        await press(pilot, "w")
+        await until(pilot, Path("~nobody-here/x.toml").exists)
         await type_into(pilot, screen, ".")
         await press(pilot, "w")
         await until(pilot, lambda: any("can't be" in n.message for n in app._notifications))

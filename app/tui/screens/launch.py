@@ -1,0 +1,67 @@
+"""What the builder does with a finished draft: write its file, and start it from there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from textual.screen import Screen
+
+from app import building, studyfile
+from app.building import Draft
+from app.text import plain
+from app.tui import pages
+from app.tui.screens.confirm import ConfirmScreen
+from app.tui.source import Source
+from core.errors import TauscopeError
+
+
+def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> None:
+    """Write the study file and go on. What is there already is only written over after a yes."""
+    typed = building.value(draft, "file") or pages.file_for(draft)
+    file = Path(os.path.expanduser(typed))  # noqa: PTH111 - what no home is known for stays
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            try:
+                studyfile.save(draft, file)
+            except TauscopeError as error:
+                complain(screen, error)
+            else:
+                then(file)
+
+    there = pages.found(file)
+    if there is None:
+        answered(True)
+    elif there == studyfile.written(studyfile.settled(draft, file.parent)):
+        then(file)
+    else:
+        name = plain(str(file))
+        question = f"{name} is there already, and says something else. Write over it?"
+        screen.app.push_screen(ConfirmScreen(question), answered)
+
+
+def start(
+    screen: Screen[Any], source: Source, draft: Draft, file: Path, then: Callable[[str], None]
+) -> None:
+    """Start a run of the study file in a process of its own, and go on with the run's id."""
+
+    def starting() -> None:
+        try:
+            run_id = source.start(file, building.only(draft))
+        except (TauscopeError, OSError) as error:
+            screen.app.call_from_thread(complain, screen, error)
+        else:
+            screen.app.call_from_thread(then, run_id)
+
+    screen.notify("Starting…", timeout=2, markup=False)
+    screen.run_worker(starting, thread=True, exclusive=True, group="start")
+
+
+def complain(screen: Screen[Any], error: TauscopeError | OSError) -> None:
+    """Say what went wrong, and what to do."""
+    words = [getattr(error, "title", str(error)), getattr(error, "hint", "")]
+    said = "\n".join(plain(each) for each in words if each)
+    screen.notify(said, severity="error", timeout=10, markup=False)

@@ -374,7 +374,7 @@ def test_completions() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
 @pytest.mark.parametrize("step", range(len(pages.STEPS)))
-@pytest.mark.parametrize("name", WORDS)
+@pytest.mark.parametrize("name", WORDS.values(), ids=WORDS.keys())
 def test_no_line_is_wider_than_its_page(width: int, step: int, name: str) -> None:
     draft = building.begun(f"org/{name}", [f"org/{name}", "x" * 90])
     draft = building.with_domain(building.changed(draft, "probe", "file"))
@@ -388,7 +388,7 @@ def test_no_line_is_wider_than_its_page(width: int, step: int, name: str) -> Non
             assert shown.isprintable() or "\u200d" in shown
 
 
-@pytest.mark.parametrize("name", WORDS)
+@pytest.mark.parametrize("name", WORDS.values(), ids=WORDS.keys())
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int], name: str) -> None:
     draft = building.begun(f"/models/{name}", [f"/models/{name}"])

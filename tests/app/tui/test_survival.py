@@ -65,7 +65,14 @@ def stopped(db: Database, run_id: str) -> Iterator[RunSummary]:
     """The run while its process stands still, holding no lock."""
     pid = find_run(db, run_id).pid
     assert pid is not None
-    hasty = open_database(db.url, patience=0)
+
+    def opened() -> Database | None:
+        with suppress(StorageError):  # the worker may be writing at this very moment
+            return open_database(db.url, patience=0)
+        return None
+
+    hasty = eventually(opened)
+    assert hasty is not None
 
     def stop() -> bool:
         os.kill(pid, signal.SIGSTOP)

@@ -64,6 +64,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
     _action("runs", "build", "n", "n", "new study", "Build a study of your models", 2),
     _action("runs", "start", "o", "o", "open study", "Start a study file, or a ready one", 3),
+    _action("runs", "demo", "d", "d", "demo", "Make a family of small models and its run", 9),
     _action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
     _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
     _action("runs", "resume", "r", "r", "resume", "Resume a run that ended early", 4),

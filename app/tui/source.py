@@ -83,6 +83,24 @@ class Source:
 
         return tuple(list_runs(self.database))
 
+    def demo(self) -> str:
+        """What the making of the demo is at; nothing unless it is under way."""
+        from app import demo
+
+        return demo.stage(self.database)
+
+    def start_demo(self) -> None:
+        """Make the demo's models and its run, in a process of its own."""
+        from app import demo
+
+        demo.start(self.database)
+
+    def demo_trouble(self) -> str:
+        """Why the demo ended, where that was an error."""
+        from app import demo
+
+        return demo.trouble(self.database)
+
     def models(self) -> dict[str, tuple[str, ...]]:
         """What the runs' studies say of where their models are, by the run's id."""
         from storage.runs import models_of_runs

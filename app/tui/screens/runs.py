@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -17,9 +17,10 @@ from textual.widgets import Input
 
 from app import wording
 from app.config import Config
+from app.text import plain
 from app.tui.keys import actions, bindings
 from app.tui.memory import Memory
-from app.tui.screens.control import ask_to_cancel, ask_to_delete, resume
+from app.tui.screens.control import ask_to_cancel, ask_to_delete, in_background, resume
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
 from app.tui.widgets.run_detail import LINES, detail
@@ -33,13 +34,21 @@ EVERY = 4
 """With nothing under way, the polls of which one reads."""
 LEISURE = 0.9
 """Seconds at least from one painting of mere progress to the next: each goes over the line."""
+DEMO = "demo"
+"""What the demo's study is called."""
+MAKING = """\
+The demo's models are being trained, once, in a process of their own:
+
+    `{stage}`
+
+Then its run appears here. You may leave meanwhile with `q`."""
 EMPTY = """\
 No runs yet. Three ways to begin:
 
 `n`               build a study of your own models, step by step
 `o`               start a study file that you have, or a ready one
-`tauscope demo`   leave with `q` and run this: it makes a small family of models
-                on this machine, then shows what tuning did to each of them
+`d`               see a demo: a small family of models, trained here once in a
+                few minutes, and what tuning did to each of them
 
 `L` lists the models on this machine. A study file can be as short as this:
 
@@ -70,6 +79,8 @@ class Snapshot:
 
     runs: tuple[RunSummary, ...]
     trouble: str = ""
+    demo: str = ""
+    """What the making of the demo is at, before it has a run."""
 
 
 class RunsScreen(Screen[None]):
@@ -124,7 +135,7 @@ class RunsScreen(Screen[None]):
     def _poll(self) -> None:
         self._beat = (self._beat + 1) % EVERY
         runs = self.snapshot.runs if self.snapshot is not None else ()
-        idle = self.snapshot is not None and not _under_way(runs)
+        idle = self.snapshot is not None and not (self.snapshot.demo or _under_way(runs))
         if not self._reading and self.app.screen is self and not (idle and self._beat):
             self._reading = True
             self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
@@ -133,7 +144,8 @@ class RunsScreen(Screen[None]):
         from core.errors import TauscopeError
 
         try:
-            snapshot = Snapshot(self.source.runs())
+            runs = self.source.runs()
+            snapshot = Snapshot(runs, demo="" if _under_way(runs) else self.source.demo())
         except TauscopeError as error:
             snapshot = Snapshot((), f"{error.title} {error.hint}".strip())
         finally:
@@ -148,8 +160,10 @@ class RunsScreen(Screen[None]):
             return
         runs = new.runs if not new.trouble or old is None else old.runs
         running = _under_way(runs)
-        same = old is not None and (runs, new.trouble) == (old.runs, old.trouble)
-        self.snapshot = Snapshot(runs, new.trouble)
+        same = old is not None and replace(new, runs=runs) == old
+        self.snapshot = replace(new, runs=runs)
+        if old is not None and old.demo and not new.demo and not running:
+            self.run_worker(self._ask_why, thread=True, exit_on_error=False)
         self._due |= not same or running
         progress = old is not None and _stands(old) == _stands(self.snapshot)
         if self._due and not (progress and time.monotonic() - self._filled < LEISURE):
@@ -158,6 +172,13 @@ class RunsScreen(Screen[None]):
             self.query_one(RunList).select(self._before.selected)
             self.app.post_message(Begun())
             self.run_worker(self.source.prepare, thread=True, group="prepare", exit_on_error=False)
+
+    def _ask_why(self) -> None:
+        """The demo is no longer made: say so if something went wrong."""
+        trouble = self.source.demo_trouble()
+        if trouble:
+            words = plain(f"The demo: {trouble}")
+            self.app.call_from_thread(self.notify, words, severity="error", markup=False)
 
     def placed(self, memory: Memory) -> Memory:
         """The filter, and the run that the selection is on."""
@@ -172,6 +193,8 @@ class RunsScreen(Screen[None]):
         snapshot = self.snapshot or Snapshot(())
         word = self.query_one("#filter", Input).value.casefold()
         found = [run for run in snapshot.runs if word in _searched(run)]
+        if snapshot.demo:
+            listing.empty = MAKING.format(stage=plain(snapshot.demo).replace("`", "'"))
         if snapshot.runs and not found:
             listing.empty = "No run contains this word. Press / and clear it."
         listing.fill(found)
@@ -204,6 +227,10 @@ class RunsScreen(Screen[None]):
             return run is not None and run.status != "running"
         if action == "compare":
             return self.is_mounted and self.query_one(RunList).compared is not None
+        if action == "demo":
+            known = self.snapshot or Snapshot(())
+            there = any(run.name == DEMO and run.status == "done" for run in known.runs)
+            return not (there or known.demo)
         if action in {"open", "filter", "mark", "jump"}:
             return bool(self.snapshot and self.snapshot.runs)
         return True
@@ -274,6 +301,10 @@ class RunsScreen(Screen[None]):
         if run_id:
             self.open(run_id)
 
+    def action_demo(self) -> None:
+        """Have the demo made; its run comes up by itself."""
+        in_background(self, self.source.start_demo, "The demo is being made.")
+
     def action_library(self) -> None:
         """Show the models on this machine."""
         from app.tui.screens.library import LibraryScreen
@@ -323,6 +354,8 @@ class RunsScreen(Screen[None]):
         if snapshot.trouble:
             return two_ends([(f" ! {snapshot.trouble}", "bold $warning")], [], width)
         active = sum(run.status == "running" for run in snapshot.runs)
+        if snapshot.demo and snapshot.runs:
+            left = [left[0], (plain(f"demo: {snapshot.demo}"), "$muted")]
         words = f"{len(snapshot.runs)} run{'s' if len(snapshot.runs) != 1 else ''}"
         if active:
             words += f", {active} running"
@@ -344,7 +377,7 @@ def _under_way(runs: Sequence[RunSummary]) -> bool:
 def _stands(snapshot: Snapshot) -> tuple[object, ...]:
     """What is shown at once when it changes; all else is progress."""
     runs = [(run.id, run.status, run.cancel_requested) for run in snapshot.runs]
-    return runs, snapshot.trouble
+    return runs, snapshot.trouble, bool(snapshot.demo)
 
 
 def _searched(run: RunSummary) -> str:

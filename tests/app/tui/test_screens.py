@@ -707,3 +707,27 @@ async def test_progress_shows_while_nothing_else_happens(filled: Database) -> No
         await until(pilot, lambda: "4 of 9 units" in words(app))
         RunSink(filled, running.id, 1).progress(Progress(9, 9, 1, "layer 8"))
         await until(pilot, lambda: "9 of 9 units" in words(app))
+
+
+@BOTH
+async def test_a_key_makes_the_demo_and_says_how_far_it_is(
+    db: Database, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = {"stage": "", "trouble": "", "started": ""}
+
+    def start(database: Database) -> None:
+        stages["started"], stages["stage"] = database.url, "7 % training base"
+
+    monkeypatch.setattr("app.demo.start", start)
+    monkeypatch.setattr("app.demo.stage", lambda _: stages["stage"])
+    monkeypatch.setattr("app.demo.trouble", lambda _: stages["trouble"])
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "d demo" in words(app))
+        await pilot.press("d")
+        await until(pilot, lambda: "7 % training base" in words(app))
+        assert stages["started"] == db.url
+        assert "d demo" not in words(app), "it is being made"
+        stages |= {"stage": "", "trouble": "The disk is full."}
+        await until(pilot, lambda: "The demo: The disk is full." in str(list(app._notifications)))
+        await until(pilot, lambda: "No runs yet" in words(app))

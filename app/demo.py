@@ -1,0 +1,86 @@
+"""The demo in a process of its own: started, found again by whoever looks, and how far it is.
+
+Training its models comes before there is a run that could say so, and outlives the terminal like
+one. Owns the two files beside the database by which it is found. Imports no screen.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+from app.environment import child_environment
+from core.errors import RunError
+from storage.database import Database
+
+LONGEST = 4096
+"""Bytes at the end of a log in which its last line is looked for."""
+
+
+def start(db: Database) -> None:
+    """Make the demo's models and its run, unless that is under way. Raises RunError."""
+    if stage(db):
+        return
+    log, mark = _log(db), _mark(db)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as said:
+            process = subprocess.Popen(
+                command(db.url),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,
+                env=child_environment(),
+            )
+        mark.write_text(json.dumps([process.pid, psutil.Process(process.pid).create_time()]))
+    except (OSError, psutil.Error) as error:
+        raise RunError(f"The demo can't be started: {error}.") from error
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def stage(db: Database) -> str:
+    """What it is at, in its own words from outside; nothing unless it is under way."""
+    try:
+        pid, began = json.loads(_mark(db).read_text())
+        process = psutil.Process(int(pid))
+        if process.create_time() != began or process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return ""
+    return _last(_log(db)) or "starting"
+
+
+def trouble(db: Database) -> str:
+    """Why the last one ended, where that was an error."""
+    last = _last(_log(db), "error: ") if not stage(db) else ""
+    return last.removeprefix("error: ")
+
+
+def command(url: str) -> list[str]:
+    """What is run: the command of the same name."""
+    return [sys.executable, "-P", "-m", "app.cli", "--db", url, "demo"]
+
+
+def _last(log: Path, begins: str = "") -> str:
+    """The last line of a log that begins like that."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LONGEST))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip().startswith(begins)), "")
+
+
+def _log(db: Database) -> Path:
+    return db.folder("logs") / "demo.log"
+
+
+def _mark(db: Database) -> Path:
+    return db.folder("logs") / "demo.json"

@@ -1,0 +1,95 @@
+"""The demo's process: one at a time, found again by others, and what is said of how it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app import demo
+from core.errors import RunError
+from storage.database import Database, open_database
+
+SAYING = "import sys, time; print({words!r}, file=sys.stderr, flush=True); time.sleep({seconds})"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(str(tmp_path / "runs.db"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """Have a process that says something and lives for so long stand in for the command."""
+
+    def pretend(words: str, seconds: float) -> None:
+        program = SAYING.format(words=words, seconds=seconds)
+        monkeypatch.setattr(demo, "command", lambda url: [sys.executable, "-c", program])
+
+    return pretend
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def process_of(db: Database) -> psutil.Process:
+    mark = db.folder("logs") / "demo.json"
+    return psutil.Process(int(mark.read_text().strip("[").split(",")[0]))
+
+
+def test_it_is_found_again_by_what_it_says_last(
+    db: Database, made: Callable[[str, float], None]
+) -> None:
+    assert demo.stage(db) == ""
+    made("  3 % 1/30\n 10 % 3/30  training base", 60)
+    demo.start(db)
+    until(lambda: demo.stage(db) == "10 % 3/30  training base")
+    first = process_of(db)
+    demo.start(db)
+    assert process_of(db) == first, "one at a time"
+    first.kill()
+    until(lambda: demo.stage(db) == "")
+    assert demo.trouble(db) == "", "nothing was said to be wrong"
+
+
+def test_why_it_ended_is_told(db: Database, made: Callable[[str, float], None]) -> None:
+    made("error: The disk is full.\n  Free some space.", 0)
+    demo.start(db)
+    until(lambda: demo.trouble(db) == "The disk is full.")
+
+
+@pytest.mark.parametrize("said", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])
+def test_a_mark_that_makes_no_sense_is_nobody(db: Database, said: str) -> None:
+    mark = db.folder("logs") / "demo.json"
+    mark.parent.mkdir(parents=True)
+    mark.write_text(said, errors="surrogateescape")
+    assert demo.stage(db) == ""
+
+
+def test_another_process_of_that_number_is_not_the_demo(db: Database) -> None:
+    mark = db.folder("logs") / "demo.json"
+    mark.parent.mkdir(parents=True)
+    mark.write_text(f"[{psutil.Process().pid}, 1.0]")
+    assert demo.stage(db) == ""
+
+
+def test_a_program_that_is_not_there_is_one_clear_error(
+    db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(demo, "command", lambda url: [str(tmp_path / "none")])
+    with pytest.raises(RunError, match="can't be started"):
+        demo.start(db)
+
+
+def test_what_is_run_is_the_command() -> None:
+    assert demo.command("sqlite:////x.db")[-3:] == ["--db", "sqlite:////x.db", "demo"]

@@ -367,6 +367,7 @@ class RunScreen(TabbedScreen):
         for pane in self.query(Pane):
             pane.hold(pane in seen)
         self.query_one(FilterLine).open(self.names, self.feed.filter)
+        self.renew()
 
     def on_filter_line_changed(self, message: FilterLine.Changed) -> None:
         """Read all pictures anew; those that are hidden when they show."""

@@ -59,7 +59,7 @@ class FilterLine(Vertical):
     @property
     def writing(self) -> bool:
         """Do keys write into it?"""
-        return self.query_one(Input).has_focus
+        return self.has_class("-open")
 
     def open(self, names: Names, acting: Filter) -> None:
         """Write at the filter that acts, among these names."""

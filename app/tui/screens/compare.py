@@ -77,6 +77,7 @@ class CompareScreen(TabbedScreen):
         self.apart = False
         """Is the difference shown?"""
         self.by_depth = False
+        self._sides: list[Side] = []
         self._views: dict[int, int] = {}
         self._choices: dict[tuple[int, int], Choice] = {}
 
@@ -191,7 +192,7 @@ class CompareScreen(TabbedScreen):
 
     def panes(self) -> list[Side]:
         """Both sides and the difference, seen or not."""
-        return list(self.query(Side))
+        return [side for side in self._sides if side.is_attached]
 
     def _here(self) -> tuple[Analysis, tuple[View, ...]] | None:
         views = self.shared.views if self.shared is not None else ()
@@ -207,11 +208,13 @@ class CompareScreen(TabbedScreen):
         self._views[tab] = min(self._views.get(tab, 0) if view is None else view, len(views) - 1)
         at, choice = self._views[tab], self._choices.get(self.place)
         counted = at + 1, len(views)
-        sides = [Side(analysis, views[at], number, counted, choice) for number in range(THIRD + 1)]
+        self._sides = [
+            Side(analysis, views[at], number, counted, choice) for number in range(THIRD + 1)
+        ]
         body = self.query_one("#sides")
         with self.app.batch_update():
             await body.remove_children()
-            await body.mount_all(sides)
+            await body.mount_all(self._sides)
             self._arrange()
         self._read()
         self.renew()

@@ -61,6 +61,7 @@ class RunScreen(TabbedScreen):
         """What there is to filter by, as far as was seen yet."""
         self.feed = Feed(self, source, run_id, named=bool(before and before.filter))
         self.gauge = Gauge()
+        self._pictures: list[Pictures] = []
         self._stale = False
         self._built = False
         self._ahead = False
@@ -112,11 +113,11 @@ class RunScreen(TabbedScreen):
         self.analyses = tuple(analysis for analysis, _ in contents)
         self.names = names
         self.feed.filter = _recalled(self._before.filter, names)
-        tabs: list[Widget] = [
+        self._pictures = [
             Pictures(analysis, views, self._before, f"tab-{number}")
             for number, (analysis, views) in enumerate(contents)
         ]
-        tabs.append(Facts(id=f"tab-{len(self.analyses)}"))
+        tabs = [*self._pictures, Facts(id=f"tab-{len(self.analyses)}")]
         for tab in tabs:
             tab.display = False  # until it is gone to
         await self.query_one(ContentSwitcher).mount_all(tabs)
@@ -131,7 +132,7 @@ class RunScreen(TabbedScreen):
         """Where this screen stands, for the next time."""
         if not self._built:
             return memory
-        panes = [pane for tab in self.query(Pictures) for pane in tab.panes]
+        panes = [pane for tab in self._pictures for pane in tab.panes]
         place = Place(
             run=self.run_id,
             tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
@@ -195,7 +196,7 @@ class RunScreen(TabbedScreen):
     @property
     def pictures(self) -> Pictures | None:
         """Those of this tab, if it has any."""
-        return next(iter(self.query(f"#tab-{self.tab}").results(Pictures)), None)
+        return self._pictures[self.tab] if self.tab < len(self._pictures) else None
 
     def panes(self) -> Sequence[Pane]:
         """The pictures of this tab, seen or not."""
@@ -333,8 +334,8 @@ class RunScreen(TabbedScreen):
             return None
         name, _, key = pane.view.drill.rpartition(":")
         path = f"{name or pane.analysis.name}:{key}"
-        for tab in range(len(self.analyses)):
-            for target in self.query_one(f"#tab-{tab}", Pictures).panes:
+        for tab, pictures in enumerate(self._pictures):
+            for target in pictures.panes:
                 if target.path == path:
                     return tab, target
         return None

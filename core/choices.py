@@ -5,8 +5,10 @@ Functions over views, choices and catalogues. Refuses to know of databases, term
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from core.filters import Filter, Filtered, Names
@@ -64,7 +66,7 @@ def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
     """The metrics that the view switches between."""
     if view.measures:
         return view.measures
-    found = {c.metric for c in catalogue.combinations if _concerns(view, c)}
+    found = {c.metric for c in _concerning(view, catalogue.combinations)}
     return tuple(m for m in catalogue.metrics if m in found or not catalogue.combinations)
 
 
@@ -185,28 +187,33 @@ def _panelled(view: View) -> Coordinate:
 
 def _shows(view: View, catalogue: Catalogue) -> bool:
     """Was something measured that the view has a place for?"""
-    own = [at for at in catalogue.combinations if _concerns(view, at)]
+    own = list(_concerning(view, catalogue.combinations))
     if view.place is None:
         return bool(own)
     placing = view.place(catalogue)
     return any(placing(Measurement(value=None, **at._asdict())) is not None for at in own)
 
 
-def _concerns(view: View, at: Combination) -> bool:
-    """Would the view show what was measured there, under some choice?"""
-    return (not view.measures or at.metric in view.measures) and all(
-        _takes(view, coordinate, getattr(at, coordinate)) for coordinate in _COMBINED
-    )
+def _concerning(view: View, found: Iterable[Combination]) -> Iterator[Combination]:
+    """Those of which the view would show what was measured there, under some choice."""
+    tests = [(at, test) for at in _COMBINED if (test := _test(view, at)) is not None]
+    for each in found:
+        if view.measures and each.metric not in view.measures:
+            continue
+        if all(test(getattr(each, coordinate)) for coordinate, test in tests):
+            yield each
 
 
-def _takes(view: View, coordinate: Coordinate, value: str) -> bool:
+def _test(view: View, coordinate: Coordinate) -> Callable[[str], bool] | None:
+    """What a view asks of a coordinate's values; None where it takes all."""
     if coordinate in view.fixed:
-        return value == view.fixed[coordinate]
+        return partial(operator.eq, view.fixed[coordinate])
     if coordinate in view.only:
-        return bool(value) and view.only[coordinate](value)
+        asked = view.only[coordinate]
+        return lambda value: bool(value) and asked(value)
     if coordinate in view.free:
-        return True
-    return bool(value) == (coordinate in (*view.steppers, *view.laid_out))
+        return None
+    return bool if coordinate in (*view.steppers, *view.laid_out) else operator.not_
 
 
 def _fitting(
@@ -215,14 +222,17 @@ def _fitting(
     """The combinations that go with the measure and the selectors before this one."""
     before = view.steppers[: view.steppers.index(selector)]
     across = view.across if selector == "against" else ""
-    chosen = [c for c in _COMBINED if c in before and c != across]
-    for at in catalogue.combinations:
-        if (
-            (view.kind == "table" or at.metric == choice.measure)
-            and _concerns(view, at)
-            and all(getattr(at, c) == getattr(choice, c) for c in chosen)
-        ):
-            yield at
+    chosen: dict[str, Value] = {
+        c: getattr(choice, c) for c in _COMBINED if c in before and c != across
+    }
+    if view.kind != "table":
+        chosen["metric"] = choice.measure
+    own = (
+        at
+        for at in catalogue.combinations
+        if all(getattr(at, c) == value for c, value in chosen.items())
+    )
+    return _concerning(view, own)
 
 
 def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:

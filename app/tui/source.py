@@ -63,12 +63,17 @@ class Source:
             return self._database
 
     def prepare(self) -> None:
-        """Import what the other screens need, while the first one is looked at."""
+        """Import what the other screens need, while the first one is looked at; have the collector
+        of garbage leave all of that alone, over which it would halt the screen for 60 ms."""
+        import gc
+
         import plotext  # noqa: F401
 
         import app.charts.canvas
+        import app.tui.screens.builder
         import app.tui.screens.compare
         import app.tui.screens.help
+        import app.tui.screens.library
         import app.tui.screens.pick
         import app.tui.screens.run
         import app.tui.screens.start  # noqa: F401
@@ -76,6 +81,7 @@ class Source:
 
         for name in registry.names():
             registry.get(name)
+        gc.freeze()
 
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, newest first."""

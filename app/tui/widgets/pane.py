@@ -78,6 +78,7 @@ class Pane(Vertical):
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
         self._told: str | None = None
+        self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._held: Pointed = {}
         self._chosen: Choice | None = None
@@ -222,7 +223,10 @@ class Pane(Vertical):
         """The names of the actions that would do something here."""
         if self.choice is None or self.drawn is None:
             return frozenset()
-        return steering.offered(self.view, self.choice, self.drawn.catalogue, self.spec)
+        at = self.choice, self.drawn.catalogue
+        if self._offers[0] != at:  # asked for every key that may be shown, at every painting
+            self._offers = at, steering.offered(self.view, *at, self.spec)
+        return self._offers[1]
 
     def next_measure(self, by: int) -> None:
         """Switch to another measure, or a table to another order."""

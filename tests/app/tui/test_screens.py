@@ -124,7 +124,7 @@ async def test_an_empty_database_says_what_to_do(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "No runs yet" in words(app))
-        assert "tauscope demo" in words(app)
+        assert "see a demo" in words(app)
         assert "build a study" in words(app)
         assert "start a study file" in words(app)
         assert "[models.tuned]" in words(app)

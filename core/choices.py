@@ -6,6 +6,7 @@ Functions over views, choices and catalogues. Refuses to know of databases, term
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -87,7 +88,7 @@ def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
     for selector in view.steppers:
         values = options(view, selector, choice, catalogue)
         if values and getattr(choice, selector) not in values:
-            choice = chosen(choice, selector, _nearest(selector, values, choice, catalogue))
+            choice = chosen(choice, selector, _nearest(view, selector, values, choice, catalogue))
     return choice
 
 
@@ -246,10 +247,15 @@ def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
 
 
 def _nearest(
-    selector: Selector, values: tuple[Value, ...], choice: Choice, catalogue: Catalogue
+    view: View,
+    selector: Selector,
+    values: tuple[Value, ...],
+    choice: Choice,
+    catalogue: Catalogue,
 ) -> Value:
     """What takes the place of a value that there is not: of a layer the nearest one, else where
-    the selector begins, models with a tuned one that is no control."""
+    the selector begins, models with a tuned one that is no control, tasks with the first of those
+    of which there is most to see."""
     layers = [v for v in values if isinstance(v, int)]
     if selector == "layer" and choice.layer is not None and layers:
         wanted = choice.layer
@@ -257,4 +263,7 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
+    if selector == "task":
+        measured = Counter(at.task for at in _fitting(view, selector, choice, catalogue))
+        return max(values, key=lambda task: measured[str(task)])
     return values[0]

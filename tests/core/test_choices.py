@@ -202,3 +202,19 @@ def test_names_are_those_of_all_catalogues_once() -> None:
     assert found.models == ("a", "b", "c")
     assert found.layers == (0, 1, 3)
     assert found.modules == ("q", "k", "mlp")
+
+
+def test_a_task_is_begun_with_that_has_most_to_show() -> None:
+    view = View(
+        key="sources", kind="matrix", title="", caption="", measures=("drop",), rows="reference",
+        columns="model", selectors=("task",), finding=str,
+    )  # fmt: skip
+    pairs = [("first", "base"), ("second", "base"), ("second", "medical"), ("third", "base")]
+    ranges = Catalogue(
+        models=("base", "medical"),
+        references=("base", "medical"),
+        tasks=("first", "second", "third"),
+        metrics=("drop",),
+        combinations=frozenset(Combination("drop", m, "base", task) for task, m in pairs),
+    )
+    assert default_choice(view, ranges).task == "second"

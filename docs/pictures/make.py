@@ -38,12 +38,9 @@ class Shot:
 
 
 SHOTS = (
-    Shot("runs", (110, 28), ()),
-    Shot("vectors", (110, 32), ("enter", "right", "right", "down")),
-    Shot("cosine", (96, 26), ("enter", "2", "right")),
     Shot("alignment", (180, 42), ("enter", "3", "right", "right", "down", "down")),
-    Shot("small", (80, 24), ("enter", "3", "right", "down")),
-    Shot("light", (110, 32), ("t", "enter", "3", "right", "down")),
+    Shot("ablation", (120, 26), ("enter", "7", "right", "right", "right")),
+    Shot("arithmetic", (120, 34), ("enter", "8", "v", "right", "down", "down")),
 )
 
 

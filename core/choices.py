@@ -263,7 +263,9 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
-    if selector == "task":
-        measured = Counter(at.task for at in _fitting(view, selector, choice, catalogue))
+    if selector == "task" and view.place is None:  # which has no place for some of it
+        own = _fitting(view, selector, choice, catalogue)
+        places = {(at.task, at.model, at.reference, at.setting) for at in own}  # of any metric
+        measured = Counter(task for task, *_ in places)
         return max(values, key=lambda task: measured[str(task)])
     return values[0]

@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from core import registry
 from core.measurement import COORDINATES, Measurement, Progress, Unit, UnitResult
+
+# No test is timed: on a busy machine any of them may take long.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 Tensors = dict[str, torch.Tensor]
 

@@ -223,7 +223,7 @@ def test_a_signed_scale_lies_about_zero() -> None:
     assert Scale(1.0, 1.0, False).step(1.0) == STEPS // 2
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     low=st.floats(-1e6, 1e6),
     span=st.floats(1e-6, 1e6),

@@ -438,9 +438,7 @@ _SETTINGS = (
     "num_key_value_heads", "head_dim", "quantization_config", "text_config", "_name_or_path",
     "peft_type", "r", "base_model_name_or_path", "use_dora", "init_lora_weights",
 )  # fmt: skip
-_FAST = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+_FAST = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_FAST

@@ -131,7 +131,7 @@ def test_saturation_leaves_the_excess_empty() -> None:
     assert found["two_sided_excess"].value is not None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 10**6))
 def test_measures_equal_full_svds(d: int, m: int, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)

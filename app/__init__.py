@@ -4,6 +4,7 @@ cli.py          the command line: which commands there are, and exit codes
 commands/       the commands and their options
 worker.py       one run in its own process
 jobs.py         detached workers: ready, start
+demo.py         the demo in a process of its own
 building.py     a study in the making, and what it means
 fields.py       what can be filled in of a study, from its declarations
 studyfile.py    a draft as the text of a study file

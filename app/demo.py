@@ -7,14 +7,12 @@ one. Owns the two files beside the database by which it is found. Imports no scr
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import psutil
 
-from app.environment import child_environment
+from app.jobs import detach
 from core.errors import RunError
 from storage.database import Database
 
@@ -29,19 +27,11 @@ def start(db: Database) -> None:
     log, mark = _log(db), _mark(db)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as said:
-            process = subprocess.Popen(
-                command(db.url),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                start_new_session=True,
-                env=child_environment(),
-            )
-        mark.write_text(json.dumps([process.pid, psutil.Process(process.pid).create_time()]))
+        log.unlink(missing_ok=True)  # what went wrong before is no trouble of this one
+        pid = detach(command(db.url), log)
+        mark.write_text(json.dumps([pid, psutil.Process(pid).create_time()]))
     except (OSError, psutil.Error) as error:
         raise RunError(f"The demo can't be started: {error}.") from error
-    threading.Thread(target=process.wait, daemon=True).start()
 
 
 def stage(db: Database) -> str:

@@ -39,24 +39,33 @@ def start_detached(db_url: str, run_id: str) -> int:
         log = log_of(db, run_id)
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            # A file, not a pipe: nobody will be there to read one.
-            with log.open("ab") as said:
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url],
-                    stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
-                    start_new_session=True,
-                    env=child_environment(),
-                )
+            command = [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url]
+            pid = detach(command, log)
         except OSError as error:
             raise RunError(f"A worker can't be started: {error}.") from error
-        # Should it end before we do, somebody must take note, or it stays as a zombie.
-        threading.Thread(target=process.wait, daemon=True).start()
-        runs.await_worker(db, run_id, process.pid)
-        return process.pid
+        runs.await_worker(db, run_id, pid)
+        return pid
     finally:
         db.close()
+
+
+def detach(command: Sequence[str], log: Path) -> int:
+    """Start a program of ours that outlives the terminal; its process id. Raises OSError.
+
+    All that it says is added to the log: a file, not a pipe, which nobody would be there to read.
+    """
+    with log.open("ab") as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            env=child_environment(),
+        )
+    # Should it end before we do, somebody must take note, or it stays as a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process.pid
 
 
 def log_of(db: Database, run_id: str) -> Path:

@@ -10,6 +10,7 @@ pages.py     the pages of the builder, as data
 completion.py what continues a text that is being typed
 outlook.py   what a study will take, asked of another process
 memory.py    where the user was, from one start to the next
+heading.py   what is selected, as the line above a picture
 standing.py  where a run stands, as a title
 readout.py   what is said of the value under the cursor
 theme.py     the colours

@@ -6,7 +6,10 @@ Functions over cells alone: no widget.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from rich.cells import cell_len
 
 from app.charts.scales import SPREADS, exact
 from app.text import plain
@@ -74,6 +77,12 @@ def z_score(cell: Cell) -> float | None:
 def beside(spot: Spot) -> list[str]:
     """All that is known there besides the value."""
     return list(spot.beside) or yardsticks(spot.cell)
+
+
+def in_a_row(parts: Sequence[str], width: int) -> str:
+    """Harmless words side by side, closer together where they would not fit."""
+    apart, close = (plain(gap.join(parts)) for gap in ("  ·  ", " · "))
+    return apart if cell_len(apart) <= width else close
 
 
 def copied(spot: Spot, measure: str, empty: str) -> str:

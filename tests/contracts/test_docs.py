@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 from pathlib import Path
@@ -79,6 +80,18 @@ def test_the_readme_has_the_keys_of_the_registry(readme: str) -> None:
     told = re.findall(r"`([^`\s]+)`", keys["table"]())
     for action in ACTIONS:
         assert set(action.shown.replace(" to ", " ").split()) <= set(told), action.id
+
+
+@pytest.mark.parametrize(
+    "package",
+    [p for room in ("core", "storage", "app") for p in sorted((ROOT / room).rglob("__init__.py"))],
+    ids=lambda path: str(path.parent.relative_to(ROOT)),
+)
+def test_every_package_maps_its_modules(package: Path) -> None:
+    words = (ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or "").split()
+    named = {word.strip(".,;:()") for word in words}
+    modules = {file.name for file in package.parent.glob("*.py")} - {package.name}
+    assert [name for name in sorted(modules) if not {name, name[:-3]} & named] == []
 
 
 def test_the_change_log_begins_with_this_version() -> None:

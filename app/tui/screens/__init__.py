@@ -1,1 +1,16 @@
-"""Screens: runs, one run, two compared, a new study, the library, help, small questions."""
+"""The screens of the workstation. What they read comes from app.tui.source.
+
+runs.py     the first one: all runs, live
+library.py  the models on this machine
+builder.py  a study, built step by step; models.py chooses its models, launch.py starts it
+start.py    a study file, or a ready one, started
+tabbed.py   what all screens of pictures share
+run.py      one run: a tab for each analysis
+compare.py  two runs and their difference
+taking.py   what is copied and written from there
+control.py  what is done to a run: cancel, resume, delete
+help.py     keys, and how to read what is shown
+jump.py     a letter on everything that can be gone to
+pick.py     a small choice by a letter
+confirm.py  yes or no
+"""

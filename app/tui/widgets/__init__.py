@@ -1,1 +1,16 @@
-"""Widgets: figures (curves.py, grid.py, bars.py), the pane around one, the lists, the lines."""
+"""The widgets of the workstation: figures with a cursor, lists, forms, and the lines around them.
+
+figure.py       what all figures share: a cursor, scrolling, painting only what changed
+curves.py       one for each kind of figure: also grid.py, bars.py, scatter.py, table.py
+pane.py         a figure with its selectors and its readout; side.py one of a comparison
+pictures.py     the panes of one analysis
+facts.py        what else is known of a run
+listing.py      rows with a selection; run_list.py of runs, model_list.py of models
+run_detail.py   what is known of one run, in words
+model_detail.py what is known of one model, in words
+form.py         things to fill in
+study_text.py   a study file as it becomes
+outlook.py      what a study will take
+filter_line.py  the line in which a filter is written
+bar.py          one-row bars: title, tabs, keys
+"""

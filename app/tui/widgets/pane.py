@@ -20,7 +20,7 @@ from app.text import plain
 from app.tui import steering
 from app.tui.heading import heading
 from app.tui.memory import Stand, choice_of
-from app.tui.readout import beside, copied, value_of
+from app.tui.readout import beside, copied, in_a_row, value_of
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
@@ -351,7 +351,7 @@ class Pane(Vertical):
         empty = self.spec.empty if self.spec else ""
         value = value_of(spot, self._measure, empty)
         first = Content.assemble(*where, (plain(value), "bold $accent"))
-        second = Content.assemble((plain("  ·  ".join(beside(spot))), ""))
+        second = Content(in_a_row(beside(spot), width))
         return Content("\n").join([_cut(first, width), _cut(second, width)])
 
 

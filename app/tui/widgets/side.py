@@ -15,7 +15,7 @@ from app.charts.scales import exact, within_chance
 from app.comparing import Pair
 from app.figures import Drawn
 from app.text import plain
-from app.tui.readout import Spot
+from app.tui.readout import Spot, in_a_row
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
 from core.pictures.figures import Cell, Figure, Scatter
@@ -91,7 +91,7 @@ class Side(Pane):
             return own
         width = self.size.width - 2
         lines = own.split("\n", allow_blank=True)
-        said = Content(plain("  ·  ".join(_held(spot, self.pair))))
+        said = Content(in_a_row(tuple(_held(spot, self.pair)), width))
         return Content("\n").join([lines[0], said.truncate(max(1, width), ellipsis=True)])
 
 

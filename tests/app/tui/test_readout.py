@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from app.tui.readout import Spot, copied, value_of, yardsticks, z_score
+from app.tui.readout import Spot, copied, in_a_row, value_of, yardsticks, z_score
 from core.pictures.figures import Cell
 
 WHERE = (("model", "medical"), ("layer", "3"))
@@ -65,3 +65,11 @@ def test_there_is_no_z_score_without_a_spread(cell: Cell) -> None:
 def test_what_is_copied_names_its_coordinates() -> None:
     text = copied(Spot(WHERE, Cell(0.25, 0.25, n=4)), "write", "")
     assert text == "model medical, layer 3, write 0.25, n 4"
+
+
+def test_words_stand_closer_before_any_is_cut() -> None:
+    parts = ["chance 0.3", "q 0.01", "n 40"]
+    assert in_a_row(parts, 30) == "chance 0.3  ·  q 0.01  ·  n 40"
+    assert in_a_row(parts, 29) == "chance 0.3 · q 0.01 · n 40"
+    assert in_a_row(["a\x1b[31m"], 3) == in_a_row(["a\x1b[31m"], 99)
+    assert "\x1b" not in in_a_row(["a\x1b[31m", "b"], 3)

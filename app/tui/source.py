@@ -67,12 +67,14 @@ class Source:
         of garbage leave all of that alone, over which it would halt the screen for 60 ms."""
         import gc
 
+        import numpy.ma  # noqa: F401  what the figures of spectra lead to
         import plotext  # noqa: F401
 
         import app.charts.canvas
         import app.tui.screens.builder
         import app.tui.screens.compare
         import app.tui.screens.help
+        import app.tui.screens.jump
         import app.tui.screens.library
         import app.tui.screens.pick
         import app.tui.screens.run

@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Input
 
 from app import wording
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 POLL = 0.25
 EVERY = 4
 """With nothing under way, the polls of which one reads."""
+RESTS = 0.15
+"""Seconds on a run after which what its screen begins with is read ahead."""
 LEISURE = 0.9
 """Seconds at least from one painting of mere progress to the next: each goes over the line."""
 DEMO = "demo"
@@ -111,6 +114,7 @@ class RunsScreen(Screen[None]):
         self._reading = False
         self._beat = 0
         self._due, self._filled = False, 0.0
+        self._ahead: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -206,6 +210,15 @@ class RunsScreen(Screen[None]):
         for line in self.query("#detail Row").results(Row):
             line.renew()
         self.query_one("#keys", Row).renew()
+        if self._ahead is not None:
+            self._ahead.stop()
+        if run is not None and run.status == "done":
+            self._ahead = self.set_timer(RESTS, functools.partial(self._read_ahead, run))
+
+    def _read_ahead(self, run: RunSummary) -> None:
+        """Have the source know what the selected run has, before it is opened."""
+        look = functools.partial(self.source.contents, run)
+        self.run_worker(look, thread=True, group="ahead", exit_on_error=False)
 
     def on_listing_opened(self) -> None:
         self.action_open()

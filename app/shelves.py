@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.appraisal import holds_model
+from core.places import expanded
 
 DEEPEST = 4
 """Folders below one that the user names."""
@@ -125,7 +126,7 @@ def cache_folder() -> Path:
     """The Hugging Face cache, whether or not it is there: HF_HUB_CACHE, HF_HOME, or the usual."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    return Path(HF_HUB_CACHE).expanduser()
+    return expanded(HF_HUB_CACHE)
 
 
 def _folders(entries: Iterable[os.DirEntry[str]]) -> list[Path]:

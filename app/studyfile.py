@@ -15,6 +15,7 @@ from app import building, fields, toml
 from app.building import Draft
 from app.export.files import written as replaced
 from core.errors import StudyError
+from core.study import PLACES
 
 COMMENT = 41
 """The column at which comments begin, where what they are about leaves room."""
@@ -85,7 +86,7 @@ def settled(draft: Draft, folder: Path) -> Draft:
     return draft.model_copy(update={"values": values, "tuned": tuned})
 
 
-_PLACES = ("models.base.path", "models.tokenizer", "probe.file", "evaluation.include")
+_PLACES = ("models.base.path", "models.tokenizer", *(".".join(place) for place in PLACES))
 
 
 def _moved(path: str, here: Path) -> str:

@@ -29,6 +29,7 @@ from core.headers import (
     refuse_quantised_tensors,
     weight_files,
 )
+from core.places import expanded
 
 DTYPES = {
     "F64": torch.float64,
@@ -91,7 +92,7 @@ def locate(where: str, revision: str | None = None) -> Path:
 
     Raises CheckpointError when there is neither, or the hub can't be asked.
     """
-    local = Path(where).expanduser()
+    local = expanded(where)
     if local.is_dir():
         return local
     if local.exists():

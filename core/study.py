@@ -26,8 +26,12 @@ from pydantic import (
 from core import registry
 from core.errors import StudyError, did_you_mean
 from core.measurement import content_key
+from core.places import below
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+PLACES = (("probe", "file"), ("evaluation", "include"), ("run", "offload_folder"))
+"""Parts and keys of a study that name a file or a folder, besides models and tokeniser."""
 
 
 class _Part(BaseModel):
@@ -342,19 +346,21 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 
 def _with_absolute_paths(study: Study, folder: Path) -> Study:
-    models = study.models.model_copy(
-        update={
-            "base": _anchored(study.models.base, folder),
-            "tuned": {n: _anchored(m, folder) for n, m in study.models.tuned.items()},
-        }
-    )
-    update: dict[str, Any] = {"models": models}
-    if study.probe and study.probe.file:
-        file = str(folder / study.probe.file)
-        update["probe"] = study.probe.model_copy(update={"file": file})
-    if study.evaluation and study.evaluation.include:
-        include = str(folder / study.evaluation.include)
-        update["evaluation"] = study.evaluation.model_copy(update={"include": include})
+    tokenizer = study.models.tokenizer
+    update: dict[str, Any] = {
+        "models": study.models.model_copy(
+            update={
+                "base": _anchored(study.models.base, folder),
+                "tuned": {n: _anchored(m, folder) for n, m in study.models.tuned.items()},
+                "tokenizer": _absolute(tokenizer, folder) if tokenizer else tokenizer,
+            }
+        )
+    }
+    for name, key in PLACES:
+        part = getattr(study, name)
+        if part is not None and getattr(part, key):
+            place = below(folder, getattr(part, key))
+            update[name] = part.model_copy(update={key: str(place)})
     return study.model_copy(update=update)
 
 
@@ -364,8 +370,8 @@ def _anchored(model: Model, folder: Path) -> Model:
 
 def _absolute(path: str, folder: Path) -> str:
     """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
+    local = below(folder, path)
     # Of os.path, which takes a name that is too long for one of nothing.
-    local = os.path.join(folder, os.path.expanduser(path))  # noqa: PTH111, PTH118
     looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
     return os.path.realpath(local) if os.path.exists(local) or looks_local else path  # noqa: PTH110
 

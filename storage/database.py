@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from core.errors import StorageError
+from core.places import expanded
 from storage import journal, upgrade
 from storage.journal import Journal
 
@@ -64,7 +65,7 @@ def path_of(url: str | None) -> Path:
         raise StorageError(
             "A database in memory can't be shared with a worker.", hint="Give the path of a file."
         )
-    return Path(name).expanduser().absolute()
+    return expanded(name).absolute()
 
 
 class Database:

@@ -17,6 +17,7 @@ from typing import Any
 from app.environment import give_way
 from app.export.files import placed, written
 from core.errors import RunError, TauscopeError
+from core.places import expanded
 
 WHOLE = "run"
 """In the place of a format: everything of the run, in all of them."""
@@ -48,7 +49,7 @@ def serve(request: Request) -> Path:
     """Write what is wanted; the file, or the folder of the run. Raises TauscopeError."""
     from storage.database import open_database
 
-    folder = Path(request.folder).expanduser()
+    folder = expanded(request.folder)
     db = open_database(request.db)
     try:
         if request.format == WHOLE:

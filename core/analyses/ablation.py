@@ -92,6 +92,7 @@ def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
     silenced = []
     for model in subject.models:
         for task in _tasks(subject, parameters, model):
+            _check_disjoint(subject, parameters, task)
             whole[model, task.name] = _whole(subject, parameters, model, task)
             for source in _sources(subject, parameters, model):
                 place = source, task.name if parameters.chosen_on == "task" else ""
@@ -125,16 +126,21 @@ def _sources(subject: Subject, parameters: AblationParameters, model: str) -> li
     return list(dict.fromkeys((BASE, model)))
 
 
+def _check_disjoint(subject: Subject, parameters: AblationParameters, task: Task) -> None:
+    """Refuse to score a task whose items are those that neurons are chosen on."""
+    probe = subject.study.probe
+    if parameters.chosen_on == "probe" and probe is not None and probe.task == task.name:
+        raise StudyError(
+            f"analyses.ablation.chosen_on: the items of '{task.name}' are the probe set, so "
+            "that neurons would be chosen on what is scored.",
+            hint="Set chosen_on = 'task', or take another [probe].",
+        )
+
+
 def _scored(subject: Subject, parameters: AblationParameters, source: str, task: Task) -> Unit:
     """The unit that ranks a source's neurons. On the probe set it is made of what `activation`
     keeps; on a task it needs the model."""
     if parameters.chosen_on == "probe":
-        if subject.study.probe is not None and subject.study.probe.task == task.name:
-            raise StudyError(
-                f"analyses.ablation.chosen_on: the items of '{task.name}' are the probe set, so "
-                "that neurons would be chosen on what is scored.",
-                hint="Set chosen_on = 'task', or take another [probe].",
-            )
         known = [u for u in subject.planned.get(ACTIVATION, ()) if u.model == source]
         if {u.options["scores"] for u in known} != {True, False} or parameters.heads:
             raise StudyError(

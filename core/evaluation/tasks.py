@@ -20,6 +20,7 @@ from typing import Any
 from core.errors import TaskError
 from core.evaluation import harness
 from core.measurement import content_key
+from core.places import below
 from core.study import Evaluation
 
 FILE_FORMATS = ("arrow", "csv", "json", "pandas", "parquet", "text", "xml")
@@ -343,7 +344,7 @@ def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
 
 
 def _find(name: str, file: Path, path: str) -> str:
-    where = file.parent / Path(path).expanduser()
+    where = below(file.parent, path)
     pattern = any(sign in path for sign in "*?[")
     if not where.exists() and not (pattern and _matches(file.parent, path)):
         raise TaskError(

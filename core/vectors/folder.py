@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import RunError, StudyError
+from core.places import expanded
 
 _PARTIAL = ".partial-"
 
@@ -27,7 +28,7 @@ def appearing(target: Path) -> Iterator[Path]:
     written. A target that is an empty folder is taken.
     """
     try:
-        target = target.expanduser().resolve()
+        target = expanded(target).resolve()
         if target.exists() and not target.is_dir():
             raise StudyError(f"{target} is a file.", hint="Name a new folder.")
         if target.is_dir() and any(target.iterdir()):

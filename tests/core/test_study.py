@@ -65,6 +65,27 @@ def test_a_whole_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        (("models", "tokenizer"), '[models]\ntokenizer = "{}"'),
+        (("probe", "file"), '[probe]\nfile = "{}"'),
+        (("evaluation", "include"), '[evaluation]\ninclude = "{}"'),
+        (("run", "offload_folder"), '[run]\noffload_folder = "{}"'),
+    ],
+)
+def test_paths_are_the_files_own_and_a_home_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: tuple[str, str], line: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    section = line.split("\n")[0]
+    for typed, meant in (("./there", "there"), ("~/there", "home/there")):
+        part, name = key
+        kept = [each for each in WHOLE.splitlines() if not each.startswith(f"{name} =")]
+        text = "\n".join(kept).replace(section, line.format(typed), 1)
+        assert getattr(getattr(_read(tmp_path, text), part), name) == str(tmp_path / meant)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ('base = "org/base"', 'basis = "org/base"', "models.basis'. Did you mean 'base'"),

@@ -32,12 +32,26 @@ def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary) -> None
 
 def resume(screen: Screen[None], source: Source, run: RunSummary) -> None:
     """Start a worker on a run again."""
-    in_background(screen, lambda: source.resume(run.id), "Started a worker on this run.")
+    done = "Started a worker on this run."
+    in_background(screen, lambda: source.resume(run.id), done, of=run.id)
 
 
-def in_background(screen: Screen[None], work: Callable[[], Any], done: str) -> None:
-    """Do something that blocks, and say that it is done or what went wrong."""
+def busy(screen: Screen[Any], group: str) -> bool:
+    """Is a thread of that group still at work for the screen? None can be stopped, so that what
+    is asked for twice would be done twice."""
+    return any(w.group == group and w.node is screen and not w.is_finished for w in screen.workers)
+
+
+def in_background(
+    screen: Screen[None], work: Callable[[], Any], done: str, *, of: str = ""
+) -> None:
+    """Do something that blocks, and say that it is done or what went wrong. Once at a time, for
+    each thing that it is done `of`."""
     from core.errors import TauscopeError
+
+    group = f"{done} {of}"
+    if busy(screen, group):
+        return
 
     def doing() -> None:
         try:
@@ -48,7 +62,7 @@ def in_background(screen: Screen[None], work: Callable[[], Any], done: str) -> N
         else:
             screen.app.call_from_thread(screen.notify, done, timeout=3, markup=False)
 
-    screen.run_worker(doing, thread=True, exit_on_error=False)
+    screen.run_worker(doing, thread=True, group=group, exit_on_error=False)
 
 
 def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str) -> None:

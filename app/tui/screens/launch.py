@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,16 @@ from app.building import Draft
 from app.text import plain
 from app.tui import pages
 from app.tui.screens.confirm import ConfirmScreen
+from app.tui.screens.control import busy
 from app.tui.source import Source
 from core.errors import TauscopeError
+from core.places import expanded
 
 
 def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> None:
     """Write the study file and go on. What is there already is only written over after a yes."""
     typed = building.value(draft, "file") or pages.file_for(draft)
-    file = Path(os.path.expanduser(typed))  # noqa: PTH111 - what no home is known for stays
+    file = expanded(typed)
 
     def answered(yes: bool | None) -> None:
         if yes:
@@ -46,7 +47,10 @@ def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> No
 def start(
     screen: Screen[Any], source: Source, draft: Draft, file: Path, then: Callable[[str], None]
 ) -> None:
-    """Start a run of the study file in a process of its own, and go on with the run's id."""
+    """Start a run of the study file in a process of its own, and go on with the run's id. Nothing
+    while one is being started."""
+    if busy(screen, "start"):
+        return
 
     def starting() -> None:
         try:
@@ -57,7 +61,7 @@ def start(
             screen.app.call_from_thread(then, run_id)
 
     screen.notify("Starting…", timeout=2, markup=False)
-    screen.run_worker(starting, thread=True, exclusive=True, group="start")
+    screen.run_worker(starting, thread=True, group="start")
 
 
 def complain(screen: Screen[Any], error: TauscopeError | OSError) -> None:

@@ -16,8 +16,10 @@ from textual.widgets import Input, Static
 from app import ready
 from app.text import plain
 from app.tui.completion import Completed, matches
+from app.tui.screens.control import busy
 from app.tui.source import Source
 from core.errors import TauscopeError
+from core.places import expanded
 
 MOST = 6
 """Files offered below the input."""
@@ -71,10 +73,10 @@ class StartScreen(ModalScreen[str | None]):
         self._offer(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.value.strip():
-            path = Path(event.value.strip()).expanduser()
+        if event.value.strip() and not busy(self, "start"):
+            path = expanded(event.value.strip())
             self._say("Reading…", "$muted")
-            self.run_worker(lambda: self._start(path), thread=True, exclusive=True)
+            self.run_worker(lambda: self._start(path), thread=True, group="start")
 
     def action_complete(self) -> None:
         """Take the first match over."""
@@ -85,7 +87,7 @@ class StartScreen(ModalScreen[str | None]):
             typed.cursor_position = len(found[0])
 
     def action_close(self) -> None:
-        """Leave without starting anything."""
+        """Leave. What is being started already goes on, and shows in the list."""
         self.dismiss(None)
 
     def _start(self, path: Path) -> None:
@@ -97,9 +99,15 @@ class StartScreen(ModalScreen[str | None]):
         except OSError as error:
             self.app.call_from_thread(self._say, f"The worker can't be started: {error}", "$error")
         else:
-            self.app.call_from_thread(self.dismiss, run_id)
+            self.app.call_from_thread(self._started, run_id)
+
+    def _started(self, run_id: str) -> None:
+        if self.is_current:
+            self.dismiss(run_id)
 
     def _say(self, words: str, style: str) -> None:
+        if not self.is_attached:
+            return
         line = self.query_one(".trouble", Static)
         line.display = True
         line.update(Content.styled(plain_lines(words), style))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -419,6 +420,9 @@ async def test_a_bad_study_file_shows_its_error(filled: Database, tmp_path: Path
         app.screen.query_one(Input).value = "/nowhere/at/all.toml"
         await pilot.press("enter")
         await until(pilot, lambda: "no study file" in str(trouble.content))
+        app.screen.query_one(Input).value = "~nobody-here/x.toml"
+        await pilot.press("enter")
+        await until(pilot, lambda: "no study file ~nobody-here" in str(trouble.content))
         assert_inside(app.screen)
         await pilot.press("escape")
         assert isinstance(app.screen, RunsScreen)
@@ -430,14 +434,24 @@ async def test_a_good_study_file_starts_a_worker(
     good = tmp_path / "good.toml"
     good.write_text('name = "fresh"\n[models]\nbase = "a/b"\n[models.tuned]\nm = "c/d"\n')
     started: list[str] = []
-    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: started.append(run_id) or 1)
+    enough = threading.Event()
+
+    def start(url: str, run_id: str) -> int:
+        started.append(run_id)
+        enough.wait(60)
+        return 1
+
+    monkeypatch.setattr("app.jobs.start_detached", start)
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
         await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, StartScreen))
         app.screen.query_one(Input).value = str(good)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: started)
         await pilot.press("enter")
+        enough.set()
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         assert [run.id for run in list_runs(filled) if run.name == "fresh"] == started
         assert "fresh" in words(app)

@@ -1,0 +1,19 @@
+"""Files and folders as people write them. Whether they are there is no question of this module."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Of os.path, which leaves the `~` of somebody unknown where it is: there is then no such folder,
+# which whoever opens it can say with the name as it was typed.
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the user's home folder."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def below(folder: Path, path: str) -> Path:
+    """The path as it is meant in a file of that folder."""
+    return folder / expanded(path)

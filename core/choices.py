@@ -46,6 +46,7 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
         layers=tuple(v for v in catalogue.layers if by.takes("layer", v)),
         modules=tuple(v for v in catalogue.modules if by.takes("module", v)),
         combinations=frozenset(c for c in catalogue.combinations if by.takes("model", c.model)),
+        overall=catalogue.overall and not by.narrows("layer"),
         filter=by,
     )
 
@@ -106,6 +107,9 @@ def options(
     if coordinate in Combination._fields:
         fitting = {getattr(c, coordinate) for c in _fitting(view, selector, choice, catalogue)}
         values = [v for v in values if v in fitting] or values
+    if coordinate == "module" and "layer" in view.steppers[: view.steppers.index(selector)]:
+        here = {module for layer, module in catalogue.places if layer == choice.layer}
+        values = [v for v in values if v in here] or values
     if selector == "against":
         values = [v for v in values if v != getattr(choice, coordinate)]
     return tuple(values)

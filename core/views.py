@@ -170,7 +170,8 @@ class Catalogue:
 
     `models` are those of the study, the base before them where it was measured; all others are
     the values that occur. `overall`: are there rows over all layers? `controls` are the models in
-    the role of a control. No `combinations` at all means that everything may go with everything.
+    the role of a control. `places` are the layers (None: over all) and modules measured together.
+    No `combinations`, or no `places`, means that everything may go with everything.
     `filter` is what it was narrowed by.
     """
 
@@ -185,6 +186,7 @@ class Catalogue:
     overall: bool = True
     controls: frozenset[str] = frozenset()
     combinations: frozenset[Combination] = frozenset()
+    places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL
 
     def values(self, coordinate: Coordinate) -> tuple[Any, ...]:

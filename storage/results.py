@@ -98,6 +98,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         overall=not layers or OVER_ALL in layers,
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
         combinations=frozenset(combinations),
+        places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
     )
 
 

@@ -59,6 +59,7 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
         overall=first.overall and second.overall,
         controls=first.controls | second.controls,
         combinations=combinations,
+        places=first.places & second.places,
     )
     measured = {c.metric for c in combinations}
     return ranges if measured & set(measures(view, ranges)) else None

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import registry
-from core.choices import default_choice, names_of, narrowed, options, query
+from core.choices import (
+    chosen,
+    default_choice,
+    names_of,
+    narrowed,
+    options,
+    query,
+    settled,
+)
 from core.filters import ALL, Filter
 from core.measurement import Measurement
 from core.pictures.figures import Figure, Grid, Lines
@@ -162,7 +170,7 @@ def test_a_layer_that_is_hidden_gives_way_to_the_nearest() -> None:
     rows = of_weights(registry.get("tuning_vectors"))
     few = narrowed(ranges_of(rows), Filter(layers=((2, 3),)))
     assert default_choice(view, few).layer == 2
-    assert options(view, "layer", default_choice(view, few), few) == (None, 2, 3)
+    assert options(view, "layer", default_choice(view, few), few) == (2, 3)
 
 
 def test_the_base_that_all_is_held_against_stays() -> None:
@@ -218,3 +226,25 @@ def test_a_task_is_begun_with_that_has_most_to_show() -> None:
         combinations=frozenset(Combination("drop", m, "base", task) for task, m in pairs),
     )
     assert default_choice(view, ranges).task == "second"
+
+
+def test_a_module_that_is_measured_over_all_layers_only_gives_way_to_one_of_the_layer() -> None:
+    view = View(
+        key="pairs", kind="matrix", title="", caption="", finding=str, measures=("cosine",),
+        selectors=("layer", "module"), opens={"module": "all"},
+    )  # fmt: skip
+    ranges = Catalogue(
+        models=("a", "b"), metrics=("cosine",), layers=(0, 1), modules=("q", "blocks", "all"),
+        combinations=frozenset({Combination("cosine", "a", "b")}),
+        places=frozenset({(None, "all"), (0, "blocks"), (0, "q"), (1, "blocks"), (1, "q")}),
+    )  # fmt: skip
+    opening = default_choice(view, ranges)
+    assert (opening.layer, opening.module) == (None, "all")
+    assert options(view, "module", opening, ranges) == ("all",)
+    there = settled(view, chosen(opening, "layer", 1), ranges)
+    assert (there.layer, there.module) == (1, "blocks")
+    assert options(view, "module", there, ranges) == ("blocks", "q")
+    only = narrowed(ranges, Filter(layers=((1, 1),)))
+    assert options(view, "layer", opening, only) == (1,), "over all layers it would be unfiltered"
+    filtered = default_choice(view, only)
+    assert (filtered.layer, filtered.module) == (1, "blocks")

@@ -96,7 +96,8 @@ class Feed:
             try:
                 drawn = self.source.draw(self.run_id, pane.analysis, pane.view, choice, by)
             except TauscopeError as error:
-                self.screen.post_message(self.Ready(pane, choice, by, None, error.title))
+                said = f"{error.title} {error.hint}".strip()
+                self.screen.post_message(self.Ready(pane, choice, by, None, said))
             else:
                 self.screen.post_message(self.Ready(pane, choice, by, drawn))
 

@@ -138,16 +138,19 @@ class CompareScreen(TabbedScreen):
             try:
                 pair = self.source.pair(*self.ids, analysis, view, choice, by_depth=by_depth)
             except TauscopeError as error:
-                self.post_message(self.Ready(place, choice, None, error.title))
+                said = f"{error.title} {error.hint}".strip()
+                self.post_message(self.Ready(place, choice, None, said))
             else:
                 self.post_message(self.Ready(place, choice, pair))
 
         self.run_worker(reading, thread=True, group="pair", exclusive=True, exit_on_error=False)
 
     def on_compare_screen_ready(self, message: Ready) -> None:
-        """Hand a pair to its sides."""
-        self.trouble = message.trouble
+        """Hand a pair to its sides, or why there is none."""
         pair = message.pair
+        if pair is None and message.place == self.place:
+            for side in self.panes():
+                side.refuse(message.asked, message.trouble)
         if pair is not None and message.place == self.place:
             for side in self.panes():
                 side.show(message.asked, pair)

@@ -164,9 +164,10 @@ class RunScreen(TabbedScreen):
         self.feed.figure(message.pane)
 
     def on_feed_ready(self, message: Feed.Ready) -> None:
-        """Hand a figure to its pane."""
-        self.trouble = message.trouble
-        if message.drawn is not None and message.by == self.feed.filter:
+        """Hand a figure to its pane, or why there is none."""
+        if message.drawn is None:
+            message.pane.refuse(message.asked, message.trouble)
+        elif message.by == self.feed.filter:
             self.names |= message.drawn.names
             message.pane.accept(message.asked, message.drawn)
             self._read_ahead()

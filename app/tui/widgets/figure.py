@@ -5,6 +5,7 @@ A kind of figure says how it is laid out, how one row is drawn, and where its cu
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
@@ -27,6 +28,7 @@ Place = tuple[int, int]
 Names = dict[int | str, str]
 Name = TypeVar("Name")
 
+READING = "Reading…"
 EMPTY = "No values yet."
 
 COLOURS = {"standard": 16, "256": 256}
@@ -61,7 +63,7 @@ class FigureView(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.top = 0
-        self.blank = EMPTY
+        self.blank = READING
         """What is said where there is nothing to draw."""
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
@@ -83,6 +85,18 @@ class FigureView(Widget, can_focus=True):
         self.set_reactive(FigureView.cursor, self.clamped(self.cursor))
         self.refresh()
         self.post_message(self.Moved(self))
+
+    def refuse(self, words: str) -> None:
+        """Show no figure from now on, but why there is none."""
+        self._figure, self.blank = None, words
+        self._strips.clear()
+        self.refresh()
+        self.post_message(self.Moved(self))
+
+    @property
+    def shows(self) -> bool:
+        """Was it given a figure?"""
+        return self._figure is not None
 
     def open_at(self, cursor: Place | None) -> None:
         """Have the first figure shown with the cursor there."""
@@ -175,8 +189,8 @@ class FigureView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         if self._figure is None or not self.filled():
-            words = "Reading…" if self._figure is None else self.blank
-            blank = Strip([Segment(f"  {words}" if y == 1 else "")])
+            words = textwrap.wrap(self.blank, max(1, self.size.width - 4))
+            blank = Strip([Segment(f"  {words[y - 1]}" if 0 < y <= len(words) else "")])
             return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
         self._ready()
         lit = self.lit and any(r.y <= y < r.bottom for r in self.touched(self.cursor))

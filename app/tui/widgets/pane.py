@@ -170,7 +170,7 @@ class Pane(Vertical):
         """Show the figure that was asked for, unless the choice has moved on meanwhile."""
         if asked != self.wanted:
             return
-        if drawn == self.drawn:
+        if drawn == self.drawn and self.figure.shows:
             return  # nothing new came in: nothing to send over the line
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
         at = (self._held or self.here()) if refiltered else {}
@@ -182,6 +182,12 @@ class Pane(Vertical):
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
+
+    def refuse(self, asked: Choice | None, words: str) -> None:
+        """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
+        if asked == self.wanted:
+            self._tell("")
+            self.figure.refuse(plain(words))
 
     def hold(self, held: bool) -> None:
         """From now on go back to this place with each filter that leaves it, or no more."""

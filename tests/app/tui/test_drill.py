@@ -68,3 +68,23 @@ async def test_enter_is_offered_only_where_something_lies_behind(spectra: Databa
 def title(screen: RunScreen) -> str:
     drawn_ = screen.pane.drawn if screen.pane else None
     return drawn_.figure.title if drawn_ else ""
+
+
+async def test_a_matrix_whose_arrays_are_gone_says_so_for_as_long_as_it_is_looked_at(
+    spectra: Database,
+) -> None:
+    app = TauscopeApp(spectra.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "2", "right_square_bracket", "down", "down", "right")
+        for file in spectra.folder("artifacts").rglob("*.npz"):
+            file.rename(file.with_suffix(".away"))
+        await pilot.press("enter")
+        await until(pilot, lambda: "missing" in words(app))
+        polls = screen.feed.beat
+        await until(pilot, lambda: screen.feed.beat != polls)
+        assert "missing" in words(app)
+        assert "Reading" not in words(app)
+        for file in spectra.folder("artifacts").rglob("*.away"):
+            file.rename(file.with_suffix(".npz"))
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: drawn(screen) and "medical · layer 2 · k" in title(screen))

@@ -57,19 +57,24 @@ def is_whole(folder: Path, stored: Stored) -> bool:
         return False
 
 
-def read(folder: Path, stored: Stored) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, after seeing that it is what was written."""
+def content(folder: Path, stored: Stored) -> bytes:
+    """A file, after seeing that it is what was written. Raises StorageError."""
     place = folder / stored.path
     again = "Compute them anew with 'tauscope run STUDY.toml --fresh'."
     try:
-        content = place.read_bytes()
+        found = place.read_bytes()
     except FileNotFoundError:
         raise StorageError(f"The artifact {place} is missing.", hint=again) from None
     except OSError as error:
         raise StorageError(f"The artifact {place} can't be read: {error.strerror}.") from error
-    if hashlib.sha256(content).hexdigest() != stored.sha256:
+    if hashlib.sha256(found).hexdigest() != stored.sha256:
         raise StorageError(f"The artifact {place} was altered since it was written.", hint=again)
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    return found
+
+
+def read(folder: Path, stored: Stored) -> dict[str, NDArray[Any]]:
+    """The arrays of a file. Raises StorageError where it is not what was written."""
+    with np.load(io.BytesIO(content(folder, stored)), allow_pickle=False) as arrays:
         return dict(arrays)
 
 

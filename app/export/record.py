@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from app.export.files import written
 from app.figures import analyses_of
 from core.registry import Analysis
 from core.study import Study
-from storage import runs
+from storage import artifacts, runs
 from storage.database import Database
 from storage.runs import RunSummary, StoredArtifact
 
@@ -67,9 +66,9 @@ def _artifact(artifact: StoredArtifact) -> dict[str, Any]:
 
 def _copied(db: Database, stored: list[StoredArtifact], folder: Path) -> list[Path]:
     copies = []
-    for path in dict.fromkeys(artifact.stored.path for artifact in stored):
-        copy = folder / "artifacts" / path
+    for file in dict.fromkeys(artifact.stored for artifact in stored):
+        copy = folder / "artifacts" / file.path
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(db.folder("artifacts") / path, copy)
+        copy.write_bytes(artifacts.content(db.folder("artifacts"), file))
         copies.append(copy)
     return copies

@@ -13,7 +13,7 @@ from app.export.folder import FORMATS, export
 from app.export.numbers import LISTED
 from app.export.report import escaped
 from core import registry
-from core.errors import RunError, StudyError
+from core.errors import RunError, StorageError, StudyError
 from core.measurement import COLUMNS, COORDINATES, Unit, UnitResult
 from core.study import Study
 from storage import runs
@@ -200,3 +200,17 @@ def _report_writes_out_points_and_tables(text: str) -> None:
     assert "| layer | instruct | independent |" in text
     assert "1.1 (best)" in text
     assert "Nowhere" not in text
+
+
+def test_an_artifact_that_is_gone_is_not_taken_for_a_folder_that_can_not_be_written(
+    db: Database, tmp_path: Path
+) -> None:
+    stored = runs.artifacts(db, runs.find_run(db, "latest").id)[0].stored
+    file = db.folder("artifacts") / stored.path
+    away = file.rename(tmp_path / "away")
+    try:
+        with pytest.raises(StorageError, match=r"artifact .* is missing") as caught:
+            export(db, "latest", tmp_path / "out", ["json"])
+    finally:
+        away.rename(file)
+    assert "--fresh" in caught.value.hint

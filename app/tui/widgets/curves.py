@@ -14,7 +14,7 @@ from app.charts.legends import series_legend, series_of
 from app.charts.lines import Line, differences, replaced
 from app.charts.scales import UNDEFINED, formatter, shown
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
+from app.tui.widgets.figure import EMPTY, FigureView, Names, Place, index_of
 from core.pictures.figures import Cell, Figure, Lines, Series
 
 
@@ -38,7 +38,7 @@ class CurvesView(FigureView):
         assert isinstance(self._figure, Lines)
         return self._figure
 
-    def show(self, figure: Figure) -> None:
+    def show(self, figure: Figure, blank: str = EMPTY) -> None:
         """Draw these curves from now on; looked through here once, since lines may be long."""
         assert isinstance(figure, Lines)
         self._stops = [(p, s) for p, panel in enumerate(figure.panels) for s in panel.series]
@@ -46,7 +46,7 @@ class CurvesView(FigureView):
         values = shown(figure)
         self._write = formatter(values, figure.signed)
         self._widest = max((len(self._write(v)) for v in values), default=1)
-        super().show(figure)
+        super().show(figure, blank)
 
     def filled(self) -> bool:
         return bool(self._xs)

@@ -64,7 +64,7 @@ class FigureView(Widget, can_focus=True):
         super().__init__()
         self.top = 0
         self.blank = READING
-        """What is said where there is nothing to draw."""
+        """What is said instead of a figure."""
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
         self._figure: Figure | None = None
@@ -75,9 +75,10 @@ class FigureView(Widget, can_focus=True):
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
 
-    def show(self, figure: Figure) -> None:
-        """Draw this figure from now on; the cursor stays where it was as far as it can."""
-        self._figure = figure
+    def show(self, figure: Figure, blank: str = EMPTY) -> None:
+        """Draw this figure from now on, or say `blank` where there is nothing to draw; the cursor
+        stays where it was as far as it can."""
+        self._figure, self.blank = figure, blank
         self._laid_out = None
         if not self._opened and self.filled():
             self._opened = True

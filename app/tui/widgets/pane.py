@@ -5,6 +5,7 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -213,13 +214,22 @@ class Pane(Vertical):
         """Have the finding above the figure; only other words may change the room of both."""
         if words != self._told:
             self._told = words
-            finding = self.query_one(".finding", Static)
-            finding.display = bool(words)
-            finding.update(Content(words))
+            self._say()
+
+    def _say(self) -> None:
+        """The finding in the lines that it has, marked where there is more of it."""
+        finding = self.query_one(".finding", Static)
+        most = int(finding.styles.max_height.value) if finding.styles.max_height else 2
+        width = max(1, self.size.width - 2)
+        lines = textwrap.wrap(self._told or "", width)
+        if len(lines) > most:
+            lines[most - 1 :] = [fitted(" ".join(lines[most - 1 :]), width)]
+        finding.display = bool(lines)
+        finding.update(Content("\n".join(lines)))
 
     def _draw(self, drawn: Drawn) -> None:
-        self.figure.blank = FILTERED if drawn.catalogue.filter else EMPTY
-        self.figure.show(self._narrowed(drawn.figure))
+        blank = FILTERED if drawn.catalogue.filter else EMPTY
+        self.figure.show(self._narrowed(drawn.figure), blank)
 
     def _narrowed(self, figure: Figure) -> Figure:
         """The figure as it is seen here: of a table only what was gone to."""
@@ -254,7 +264,8 @@ class Pane(Vertical):
         self._read_out()
 
     def on_resize(self) -> None:
-        """What is said of the cursor's value is cut to the width there is."""
+        """What is said of the figure and of the cursor's value is cut to the width there is."""
+        self._say()
         self._read_out()
 
     def _read_out(self) -> None:

@@ -1,6 +1,7 @@
 """A table with a cursor on a row and a column. The drawing is app.charts.tables'; this scrolls it.
 
-Only the rows on the screen are drawn, however many there are.
+The first column, which says what a row is, stays where it is while the others pass. Only the rows
+on the screen are drawn, however many there are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from app.charts import tables
 from app.charts.lines import Line, fitted
 from app.text import plain
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place
+from app.tui.widgets.figure import EMPTY, FigureView, Names, Place
 from core.pictures.figures import Figure, Table
 
 
@@ -40,11 +41,11 @@ class TableView(FigureView):
         assert self._painter is not None
         return self._painter
 
-    def show(self, figure: Figure) -> None:
+    def show(self, figure: Figure, blank: str = EMPTY) -> None:
         """Draw this table from now on; measured here once, since it takes all of its rows."""
         assert isinstance(figure, Table)
         self._widths = tables.natural_widths(figure)
-        super().show(figure)
+        super().show(figure, blank)
 
     def filled(self) -> bool:
         return bool(self.table.rows and self.table.columns)
@@ -73,7 +74,9 @@ class TableView(FigureView):
         """The field under the cursor in full, and all others of its row."""
         row, columns = self.table.rows[cursor[0]], self.table.columns
         words = [tables.harmless(c, v) for c, v in zip(columns, row, strict=True)]
-        named = [f"{plain(c.name)} {text}" for c, text in zip(columns, words, strict=True)]
+        named = [
+            f"{plain(c.name)} {text or 'empty'}" for c, text in zip(columns, words, strict=True)
+        ]
         beside = tuple(text for j, text in enumerate(named) if j != cursor[1] and words[j])
         return Spot((), value=named[cursor[1]], beside=beside, line="\t".join(words))
 
@@ -98,7 +101,7 @@ class TableView(FigureView):
     def place_at(self, x: int, y: int) -> Place | None:
         if not 1 <= y < self.size.height - 1:
             return None
-        return y - 1 + self.top, self.painter.column_at(x + self.left)
+        return y - 1 + self.top, self.painter.column_at(x + (self.left if x >= self._stays else 0))
 
     def bottom(self) -> int:
         return max(0, len(self.table.rows) - self._body())
@@ -107,19 +110,30 @@ class TableView(FigureView):
         before = self.top, self.left
         row, column = cursor
         self.top = max(row + 1 - self._body(), min(self.top, row))
-        start, end = self.painter.starts[column], self.painter.starts[column + 1] - tables.GAP
-        self.left = max(0, end - self.size.width, min(self.left, start))
+        starts = [start - self._stays for start in self.painter.starts]
+        end = self.painter.starts[column + 1] - tables.GAP
+        latest = max(0, starts[column])  # the column is the first of those that pass
+        self.left = min(self.left, latest)
+        if end - self.left > self.size.width:
+            self.left = next((s for s in starts if end - self.size.width <= s < latest), latest)
         return (self.top, self.left) != before
 
     def _body(self) -> int:
         return max(1, self.size.height - 2)
 
+    @property
+    def _stays(self) -> int:
+        """The cells of the first column, none where it would take more than half of the room."""
+        width = self.painter.starts[1]
+        return width if width <= self.size.width // 2 else 0
+
     def _slid(self, line: Line) -> Line:
-        """The row from the cell on that is at the left edge."""
+        """The first column of a row, and of the rest what comes after those that are past."""
         if not self.left:
             return line
-        _, rest = Segment.divide([*line, Segment(" ")], [self.left, 1_000_000])
-        return list(rest)
+        cuts = [self._stays, self._stays + self.left, 1_000_000]
+        first, _, rest = Segment.divide([*line, Segment(" ")], cuts)
+        return [*first, *rest]
 
     def _foot(self) -> Line:
         count, dim = len(self.table.rows), Style(color=self.palette.dim)

@@ -237,3 +237,34 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
         await pilot.press("right", "down")
         assert view.spot() is None
         assert "No values yet." in words(app)
+
+
+async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
+    pretended: Database,
+) -> None:
+    app = TauscopeApp(pretended.url)
+    names = [f"column-{at}" for at in range(12)]
+    columns = (Column(name="recipe"), *(Column(name=name, align="right") for name in names))
+    rows = tuple((f"recipe {row}", *(f"{row}.{at:02d}" for at in range(12))) for row in range(3))
+    async with app.run_test(size=SMALL) as pilot:
+        view = TableView()
+        await app.screen.mount(view)
+        view.show(Table(title="t", columns=columns, rows=rows))
+        view.focus()
+        await until(pilot, lambda: "recipe 2" in words(app))
+        place = view.region
+        for at, name in enumerate(names):
+            await pilot.press("right")
+            await until(pilot, lambda at=at: view.cursor == (0, at + 1))
+            heading, first = visible(app)[place.y : place.y + 2]
+            assert heading.startswith("recipe  ")
+            assert first.startswith("recipe 0  ")
+            assert name in heading
+            assert f"0.{at:02d}" in first
+            assert {word for word in heading.split() if word[0] == "c"} <= set(names), "whole ones"
+        x = visible(app)[place.y].index("column-11") + 6
+        await pilot.click(offset=(x, place.y + 2))
+        await until(pilot, lambda: view.cursor == (1, 12))
+        await pilot.click(offset=(3, place.y + 3))
+        await until(pilot, lambda: view.cursor == (2, 0))
+        await until(pilot, lambda: "column-0" in visible(app)[place.y])

@@ -162,13 +162,17 @@ def _alignment() -> Iterator[Row]:
 def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
     """All measures of one matrix, the basis of W included."""
     from core import linalg
-    from core.analyses.alignment import AlignmentParameters, _measure
+    from core.analyses.alignment import AlignmentParameters
+    from core.statistics import overlap
 
     p = AlignmentParameters()
     basis = linalg.decompose(linalg.working(W[None]), energy=p.energy, rank=p.rank)
     update = linalg.working(D[None])
     product = linalg.gram(update)
-    return _measure(basis, update, product, p)[0][0]
+    rows, _ = overlap.measure(
+        basis, update, product, amplified=p.amplified, intruders_of=p.intruders_of, match=p.match
+    )
+    return rows[0]
 
 
 def _error(

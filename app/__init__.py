@@ -27,7 +27,8 @@ narration.py    what goes to stderr
 doctor.py       what is found on this machine
 config.py       the user's own settings
 environment.py  versions and settings of a run
-serving.py      the workstation in a browser
+serving.py      the workstation in a browser: who may open it
+workstation.py  the server of that, and its windows
 gauge.py        how busy this host and its GPUs are
 text.py         text from outside, made harmless
 wording.py      states, times and sizes in words

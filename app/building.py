@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from app import fields
-from core import registry, study
+from core import intake, registry
 from core.errors import StudyError
 from core.study import Study
 
@@ -179,13 +179,13 @@ def checked(draft: Draft) -> Draft:
 def meant(draft: Draft, folder: Path) -> Study:
     """The study of a draft whose file lies in `folder`. Raises StudyError naming the key."""
     checked(draft)
-    return study.parsed(data(draft), folder)
+    return intake.parsed(data(draft), folder)
 
 
 def faults(draft: Draft) -> dict[str, str]:
     """All that is wrong with a draft, by the keys of `value`; by a part's, where no field is to
     blame alone."""
-    found = {_numbered(draft, key): words for key, words in study.faults(data(draft)).items()}
+    found = {_numbered(draft, key): words for key, words in intake.faults(data(draft)).items()}
     for key in found.keys() & {"name", "models.base.path"}:
         found[key] = found[key] if value(draft, key) else "is needed"
     if not value(draft, "models.base.path"):
@@ -220,7 +220,7 @@ def suggested(path: str, base: str, taken: Iterable[str]) -> str:
     """
     said, known = called(path), {part.casefold() for part in _words(called(base))}
     added = [part for part in _words(said) if part.casefold() not in known]
-    return study.free_name(("-".join(added) or said).lower(), set(taken))
+    return intake.free_name(("-".join(added) or said).lower(), set(taken))
 
 
 def called(path: str) -> str:

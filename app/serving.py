@@ -1,14 +1,11 @@
 """The workstation in a browser on the same machine, by way of textual-serve, an optional extra.
 
 Owns who may open it: whoever has the address that is printed, through the loopback interface, and
-no page of another site. Every window is a process of its own on the same database.
+no page of another site. The server itself is app.workstation's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import getpass
 import hmac
 import os
 import secrets
@@ -18,16 +15,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import psutil
-
 from app.environment import child_environment
-from app.narration import say
 from core.errors import StudyError
 
 HOST = "127.0.0.1"
 COOKIE = "tauscope"
-GRACE = 5
-"""Seconds for windows to close in when the server ends."""
 
 PROGRAM = "import sys; from app.tui.app import run; run(sys.argv[1] or None)"
 
@@ -56,56 +48,16 @@ def make(db_url: str | None, port: int, token: str) -> Any:
     """The server, not yet running. Raises StudyError where textual-serve is not installed."""
     try:
         from aiohttp import web
-        from textual_serve.server import Server
+
+        from app.workstation import Workstation
     except ImportError:
         raise StudyError(
             "Serving the workstation takes the extra 'serve'.",
             hint='Install it: uv tool install "tauscope[serve]", or pipx, or pip.',
         ) from None
     guarded: Any = web.middleware(guard(port, token, web.HTTPForbidden))
-
-    windows: set[asyncio.Task[Any]] = set()
-
-    class Workstation(Server):
-        """With a door that only its own address opens, and windows that close with it."""
-
-        async def _make_app(self) -> web.Application:
-            made = await super()._make_app()
-            made.middlewares.append(guarded)
-            return made
-
-        async def on_startup(self, app: web.Application) -> None:
-            """Say where it is, and nothing of the library's own."""
-            print(f"http://{HOST}:{port}/?token={token}", flush=True)
-            there = f"{getpass.getuser()}@{socket.gethostname()}"
-            say(f"from another machine, first: ssh -L {port}:{HOST}:{port} {there}")
-            say("whoever has this address can do what you can do here; ctrl+c ends it")
-
-        async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-            """A window, for as long as it is open."""
-            window = asyncio.current_task()
-            assert window is not None
-            windows.add(window)
-            try:
-                return await super().handle_websocket(request)
-            finally:
-                windows.discard(window)
-
-        async def on_shutdown(self, app: web.Application) -> None:
-            """Close the windows, which would be waited for, and see their processes end."""
-            for window in windows:
-                window.cancel()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GRACE):
-                    while windows or psutil.Process().children():
-                        await asyncio.sleep(0.05)
-                    await asyncio.sleep(0.05)  # for the loop to take note of the last one
-
-        def initialize_logging(self) -> None:
-            """No log: requests have the token in them."""
-
     command = shlex.join([sys.executable, "-P", "-c", PROGRAM, db_url or ""])
-    return Workstation(command, host=HOST, port=port, title="tauscope")
+    return Workstation(command, HOST, port, token, guarded)
 
 
 def guard(port: int, token: str, refusal: type[Exception]) -> Callable[[Any, Handler], Any]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 
+LONGEST = 600
+"""Characters of one fact; names can be of any length."""
+
 _JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are misspelt without them
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -21,6 +24,12 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_shown, text))
+
+
+def short(text: str) -> str:
+    """The text made harmless, and cut where it is longer than any fact should be."""
+    text = plain(text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def _shown(character: str) -> str:

@@ -27,7 +27,6 @@ TONES = {
     "cancelled": "muted",
     "interrupted": "warning",
 }
-ENDED_EARLY = frozenset({"failed", "cancelled", "interrupted"})
 UNDER_WAY = frozenset({"queued", "running"})
 
 

@@ -1,7 +1,9 @@
 """The engine: from a study and checkpoints on disk to measurements. It draws and stores nothing.
 
 errors.py        the exception tree
-study.py         the study file as frozen data
+study.py         a study as frozen data
+intake.py        studies out of files, data and names of models
+mistakes.py      what is wrong with such data, in words
 places.py        files and folders as people write them
 measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)

@@ -1,16 +1,13 @@
-"""The study file as frozen data: what to compare, on what, and how. Reads TOML; loads no model.
+"""A study as frozen data: what to compare, on what, and how. Reads no file; loads no model.
 
-Unknown keys are refused with the nearest known one. Relative paths are relative to the file. The
-description of a field is what every form, prompt and comment about it says.
+Owns the declarations, by which unknown keys and wrong values are refused. The description of a
+field is what every form, prompt and comment about it says.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,10 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from core import registry
-from core.errors import StudyError, did_you_mean
+from core import mistakes, registry
+from core.errors import did_you_mean
 from core.measurement import content_key
-from core.places import below
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -264,7 +260,8 @@ class Study(_Part):
             return registry.get(analysis).parameters(**self.analyses.get(analysis, {}))
         except ValidationError as error:
             known = registry.get(analysis).parameters.model_fields
-            raise ValueError(_explain(error, known, prefix=f"analyses.{analysis}.")) from None
+            words = mistakes.explained(error, known, prefix=f"analyses.{analysis}.")
+            raise ValueError(words) from None
 
     def controls(self) -> frozenset[str]:
         """The names of the models in the role of a control."""
@@ -273,142 +270,3 @@ class Study(_Part):
     def key(self, analyses: Iterable[str]) -> str:
         """Identifies the same study asked for the same analyses."""
         return content_key({"study": self.model_dump(mode="json"), "only": sorted(analyses)})
-
-
-def read(path: Path) -> Study:
-    """The study in a TOML file. Raises StudyError naming the file, the key and a near one."""
-    try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
-    except FileNotFoundError:
-        raise StudyError(f"There is no study file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"The study file {path} can't be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path} is no valid TOML: {error}.") from None
-    try:
-        return parsed(data, path.resolve().parent)
-    except StudyError as error:
-        raise StudyError(f"{path}: {error.title}") from None
-
-
-def parsed(data: Mapping[str, Any], folder: Path) -> Study:
-    """The study in the data of a file that lies in `folder`. Raises StudyError naming the key."""
-    try:
-        study = Study.model_validate(data)
-    except ValidationError as error:
-        raise StudyError(_explain(error, Study.model_fields)) from None
-    return _with_absolute_paths(study, folder)
-
-
-def faults(data: Mapping[str, Any]) -> dict[str, str]:
-    """All that is wrong with the data of a study file: what it is, by its key (`probe.limit`).
-
-    What is wrong between several keys stands at the part that they are in.
-    """
-    found: dict[str, str] = {}
-    for analysis, given in data.get("analyses", {}).items():
-        if analysis in registry.names():
-            try:
-                registry.get(analysis).parameters.model_validate(given)
-            except ValidationError as error:
-                found |= _by_key(error, f"analyses.{analysis}.")
-    try:
-        Study.model_validate({**data, "analyses": {}} if found else data)
-    except ValidationError as error:
-        found |= _by_key(error)
-    return found
-
-
-def of_models(base: str, tuned: Iterable[str]) -> Study:
-    """A study of bare model paths or hub ids, each named after its last part."""
-    named: dict[str, Model] = {}
-    for path in tuned:
-        name = free_name(Path(path.rstrip("/")).name, named)
-        named[name] = Model(path=_absolute(path, Path.cwd()))
-    if not named:
-        raise StudyError("Name at least one tuned model after the base.")
-    base_model = Model(path=_absolute(base, Path.cwd()))
-    return Study(
-        name=Path(base_model.path).name or base,
-        models=Models(base=base_model, tuned=named),
-    )
-
-
-def free_name(wanted: str, taken: Collection[str]) -> str:
-    """A name for a tuned model, as near to the wanted one as the rules and the others allow."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-") or "tuned"
-    stem = stem if stem != "base" else "base-tuned"
-    name, count = stem, 2
-    while name in taken:
-        name, count = f"{stem}-{count}", count + 1
-    return name
-
-
-def _with_absolute_paths(study: Study, folder: Path) -> Study:
-    tokenizer = study.models.tokenizer
-    update: dict[str, Any] = {
-        "models": study.models.model_copy(
-            update={
-                "base": _anchored(study.models.base, folder),
-                "tuned": {n: _anchored(m, folder) for n, m in study.models.tuned.items()},
-                "tokenizer": _absolute(tokenizer, folder) if tokenizer else tokenizer,
-            }
-        )
-    }
-    for name, key in PLACES:
-        part = getattr(study, name)
-        if part is not None and getattr(part, key):
-            place = below(folder, getattr(part, key))
-            update[name] = part.model_copy(update={key: str(place)})
-    return study.model_copy(update=update)
-
-
-def _anchored(model: Model, folder: Path) -> Model:
-    return model.model_copy(update={"path": _absolute(model.path, folder)})
-
-
-def _absolute(path: str, folder: Path) -> str:
-    """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
-    local = below(folder, path)
-    # Of os.path, which takes a name that is too long for one of nothing.
-    looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
-    return os.path.realpath(local) if os.path.exists(local) or looks_local else path  # noqa: PTH110
-
-
-def _explain(error: ValidationError, fields: Mapping[str, Any], prefix: str = "") -> str:
-    """The first thing that is wrong, by its key; the nearest valid key where one is unknown."""
-    # A misspelt key is also a missing one: the former says what to do.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = prefix + _key(first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(first["loc"][:-1], fields)
-        return f"unknown key '{where}'. {did_you_mean(str(first['loc'][-1]), known)}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
-
-
-def _by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
-    """What is wrong, each with its key; of several with one key, the first."""
-    found: dict[str, str] = {}
-    for fault in error.errors():
-        found.setdefault(
-            (prefix + _key(fault["loc"])).rstrip("."), fault["msg"].removeprefix("Value error, ")
-        )
-    return found
-
-
-def _key(location: tuple[str | int, ...]) -> str:
-    """A place in a study as its file would name it; that a name is meant goes without saying."""
-    return ".".join(str(part) for part in location if part != "[key]")
-
-
-def _keys_at(location: tuple[str | int, ...], fields: Mapping[str, Any]) -> list[str]:
-    """The valid keys of the part of a study that a location points into."""
-    for step in location:
-        annotation = fields[step].annotation if isinstance(step, str) and step in fields else None
-        parts = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [p for p in parts if isinstance(p, type) and issubclass(p, BaseModel)]
-        if nested:
-            fields = nested[0].model_fields
-    return list(fields)

@@ -215,7 +215,6 @@ def _obstacle(path: Path) -> str:
 
 
 _HINTS = (
-    ("FOREIGN KEY", "What it belongs to was deleted meanwhile. Start the run anew."),
     ("locked", "Another process has been writing to it for long. Try again in a moment."),
     ("disk is full", "Free some space; what was finished before is kept."),
     ("disk I/O", "The disk or the network file system failed. Try again, or use another --db."),

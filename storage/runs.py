@@ -31,7 +31,7 @@ from storage.results import (
     measurements,
 )
 from storage.schema import RunRow, WarningRow
-from storage.summary import COLUMNS, ENDED_EARLY, RunSummary, Status, summarise
+from storage.summary import COLUMNS, RunSummary, Status, summarise
 
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker",
@@ -131,7 +131,7 @@ def requeue(db: Database, run_id: str) -> None:
     """Make a run that ended early ready for a worker again. Raises RunError if it did not."""
     with db.writing() as connection:
         run = _find(connection, run_id)
-        if run.status not in (*ENDED_EARLY, "queued"):
+        if not run.ended_early and run.status != "queued":
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,

@@ -1,7 +1,8 @@
 """Where the engine puts the results of one run: the ResultSink over a database.
 
-Owns what a run writes while it is worked on. It writes under the number of its attempt, so that a
-worker which lost its run to another can neither speak for it nor go on.
+Owns what a run writes while it is worked on. It writes under the number of its attempt: a worker
+that lost its run to another can neither speak for it nor go on, since what it keeps is refused with
+Cancelled, and what it says of its progress is not heard.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
-from core.errors import StorageError
+from core.errors import Cancelled, StorageError
 from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
 from storage import artifacts as files
 from storage.artifacts import Stored
@@ -81,7 +83,7 @@ class RunSink:
         so also between this answer and `adopt`.
         """
         found: dict[str, int] = {}
-        with self._db.writing() as connection:
+        with self._writing() as connection:
             for chunk in _chunks(keys):
                 wanted = select(UnitRow.key, UnitRow.id).where(UnitRow.key.in_(chunk))
                 if self._fresh:
@@ -92,7 +94,7 @@ class RunSink:
 
     def adopt(self, keys: Collection[str]) -> None:
         """Make exactly these finished units part of the run."""
-        with self._db.writing() as connection:
+        with self._writing() as connection:
             connection.execute(delete(RunUnitRow).where(RunUnitRow.run_id == self._run))
             for chunk in _chunks(keys):
                 wanted = select(UnitRow.id).where(UnitRow.key.in_(chunk))
@@ -123,7 +125,7 @@ class RunSink:
         """Keep a unit's results in one transaction; those of a unit that exists are replaced."""
         folder = self._db.folder("artifacts")
         stored = [(a, files.write(folder, a.arrays)) for a in result.artifacts]
-        with self._db.writing() as connection:
+        with self._writing() as connection:
             unit_id = _put_unit(connection, unit, result.state, seconds)
             if result.measurements:
                 rows = [_row(unit_id, m) for m in result.measurements]
@@ -165,7 +167,7 @@ class RunSink:
         warning = sqlite.insert(WarningRow).values(
             run_id=self._run, subject=subject, message=message, created=time.time()
         )
-        with self._db.writing() as connection:
+        with self._writing() as connection:
             connection.execute(warning.on_conflict_do_nothing())
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
@@ -187,6 +189,15 @@ class RunSink:
         if wished is None or wished:
             self._stop.set()
         return self._stop.is_set()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction on the run. Raises Cancelled where it is no longer this attempt's."""
+        with self._db.writing() as connection:
+            if connection.scalar(select(RunRow.id).where(*self._mine)) is None:
+                self._stop.set()
+                raise Cancelled(f"Run {self._run} was taken over by another worker, or deleted.")
+            yield connection
 
     def _refer(self, connection: Connection, units: Iterable[int]) -> None:
         links = [{"run_id": self._run, "unit_id": unit} for unit in units]

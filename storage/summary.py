@@ -17,12 +17,12 @@ from sqlalchemy import Row, func, select
 from storage.schema import RunRow, WarningRow
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
-ENDED_EARLY = frozenset({"failed", "cancelled", "interrupted"})
 
 STALE = 15.0
 """Seconds without a heartbeat after which a worker counts as dead."""
 
-_CLOCK = 60.0  # what the start of a process may be off by when the clock is set
+CLOCK = 60.0
+"""Seconds that the start of a process may be off by when the clock is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,11 @@ class RunSummary:
     error_title: str
     error_hint: str
     warnings: int
+
+    @property
+    def ended_early(self) -> bool:
+        """Has it ended with work left, which a worker may take up again?"""
+        return self.status in ("failed", "cancelled", "interrupted")
 
     def throughput(self, now: datetime) -> float | None:
         """The units that this attempt computes in a second; None while unknown."""
@@ -126,7 +131,7 @@ def _is_dead(row: Row[*tuple[Any, ...]]) -> bool:
     try:
         process = psutil.Process(row.pid)
         born = process.create_time()
-        return process.status() == psutil.STATUS_ZOMBIE or born > row.heartbeat + _CLOCK
+        return process.status() == psutil.STATUS_ZOMBIE or born > row.heartbeat + CLOCK
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core import runner, study
+from core import intake, runner
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
 from core.statistics import comparison
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not STUDY.is_file(), reason=f"there is no study 
 @pytest.fixture(scope="module")
 def measured() -> MemorySink:
     sink = MemorySink()
-    runner.run(study.read(STUDY), sink, WEIGHTS)
+    runner.run(intake.read(STUDY), sink, WEIGHTS)
     return sink
 
 
@@ -64,7 +64,7 @@ def test_float32_weights_are_not_dominated_by_rounding(measured: MemorySink) -> 
 
 def test_medical_tuning_pays_on_medical_text_and_costs_on_stories() -> None:
     transformers = pytest.importorskip("transformers")
-    found = study.read(STUDY)
+    found = intake.read(STUDY)
     assert found.evaluation is not None
     tasks = open_tasks(found.evaluation.model_copy(update={"limit": 20}), seed=0)
     asked = [task for task in tasks if task.name in ("real_medical_text", "real_stories_text")]
@@ -85,7 +85,7 @@ def test_medical_tuning_pays_on_medical_text_and_costs_on_stories() -> None:
 
 @pytest.fixture(scope="module")
 def patterns() -> MemorySink:
-    wanted = study.read(STUDY)
+    wanted = intake.read(STUDY)
     assert wanted.probe is not None
     few = wanted.model_copy(update={"probe": wanted.probe.model_copy(update={"documents": 20})})
     sink = MemorySink()

@@ -94,7 +94,7 @@ def inspect(
 ) -> None:
     """Hold models against their base by their weights alone, straight from disk."""
     from core import registry
-    from core.study import of_models
+    from core.intake import of_models
 
     weights = [name for name in registry.names() if registry.get(name).needs == "weights"]
     _compute(open_db(context, db), of_models(base, tuned), weights, detach=detach, fresh=fresh)
@@ -117,7 +117,7 @@ def demo(
     from app.figures import analyses_of
     from app.narration import say
     from app.printing import print_learnt, print_run
-    from core.study import read
+    from core.intake import read
     from storage import runs
 
     opened = open_db(context, db)
@@ -161,7 +161,7 @@ def merge(
 ) -> None:
     """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
     from app import merging, ready
-    from core.study import read
+    from core.intake import read
 
     options = {"density": density, "seed": seed}
     point = merging.name_point(coefficients, method, options)
@@ -176,7 +176,7 @@ def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
     """A study and which of its analyses are meant; says which are left out."""
     from app import ready
     from app.selection import select
-    from core.study import read
+    from core.intake import read
 
     known = read(ready.find(study))
     names = [name.strip() for name in (only or "").split(",") if name.strip()]

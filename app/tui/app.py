@@ -190,8 +190,7 @@ def run(db_url: str | None) -> None:
 
 
 def _has(owner: object, binding_id: str) -> bool:
-    declared = getattr(type(owner), "BINDINGS", [])
-    return any(getattr(binding, "id", None) == binding_id for binding in declared) or any(
+    return any(
         getattr(binding, "id", None) == binding_id
         for base in type(owner).__mro__
         for binding in base.__dict__.get("BINDINGS", ())

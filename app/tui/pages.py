@@ -197,9 +197,9 @@ def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) 
     possible = building.possible(draft)
     for name in registry.names():
         analysis, key = registry.get(name), f"analyses.{name}"
-        said = [f"{n.replace('_', ' ')} {v}" for n in fields.names(key)
-                if (v := draft.values.get(f"{key}.{n}"))]  # fmt: skip
         parameters = fields.names(key)
+        said = [f"{n.replace('_', ' ')} {v}" for n in parameters
+                if (v := draft.values.get(f"{key}.{n}"))]  # fmt: skip
         yield Item(
             key=key, kind="switch", label=analysis.title, on=name not in draft.without,
             words=", ".join(said), dim=name not in possible,

@@ -205,10 +205,10 @@ class Source:
         from app import ready as shelf
         from app.jobs import ready, start_detached
         from app.selection import select
-        from core import study
+        from core import intake
         from storage.runs import unfinished_run
 
-        wanted = study.read(shelf.find(path))
+        wanted = intake.read(shelf.find(path))
         analyses = select(wanted, only).analyses
         found = unfinished_run(self.database, wanted.key(analyses))
         if found is not None and found.status == "running":

@@ -1,37 +1,26 @@
 """What models lose when neurons are put out of action, against random ones: method, section 4.
 
-Owns which neurons are chosen, in whom they are silenced, on which items that is scored, and whether
-a drop beats its random controls. Imports torch and the harness only when it computes.
+Owns which neurons are chosen, in whom they are silenced, and on which items that is scored; what is
+done with a loaded model then is core.neurons'. Imports torch and the harness only when it computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from core.errors import StudyError
-from core.measurement import (
-    Artifact,
-    Measurement,
-    MetricSpec,
-    Unit,
-    UnitResult,
-    content_key,
-    ordered,
-)
+from core.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
 from core.neurons import ranking
 from core.pictures import score_findings, score_tables
 from core.registry import Analysis, Parameters, Workload
 from core.views import View
 
 if TYPE_CHECKING:
-    from core.evaluation.scores import Kept
     from core.evaluation.tasks import Task
-    from core.probe import ProbeSet
     from core.session import Session
     from core.subject import Subject
 
@@ -214,7 +203,7 @@ def workload(unit: Unit, parameters: AblationParameters, subject: Subject) -> Wo
     step = unit.options.get("step")
     if step is None:
         return Workload()
-    task = next(t for t in subject.tasks if t.name == unit.task)
+    task = _task(unit, subject)
     chosen, scored = (len(items) for items in _split(task, parameters))
     if step == "ranking":
         return Workload(ranked=chosen)
@@ -226,107 +215,28 @@ def compute(
     units: Sequence[Unit], parameters: AblationParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """The loaded model's units, each by its step."""
-    steps = {"ranking": _rank, "whole": _score_whole, "silenced": _score_silenced}
+    from core.neurons import trials
+
+    p = parameters
     for unit in units:
         session.say(unit.label)
         session.pause()
-        yield unit, steps[unit.options["step"]](unit, parameters, session)
+        task = _task(unit, session.subject)
+        chosen, scored = _split(task, p)
+        match unit.options["step"]:
+            case "ranking":
+                yield unit, trials.rank(unit, task, chosen, session, score=p.score, heads=p.heads)
+            case "whole":
+                yield unit, trials.score_whole(unit, task, scored, session)
+            case _:
+                yield unit, trials.score_silenced(
+                    unit, task, scored, session, heads=p.heads, per_layer=p.per_layer,
+                    to_mean=p.value == "mean", controls=p.controls,
+                )  # fmt: skip
 
 
-def _rank(unit: Unit, parameters: AblationParameters, session: Session) -> UnitResult:
-    """The scores, rates and mean values of the neurons on the items kept for choosing."""
-    from core.neurons import activity, attribution
-
-    texts = _examples(_task(unit, session), parameters, session)
-    neurons = session.heads if parameters.heads else session.neurons
-    told: dict[str, Any] = {"pause": lambda done: session.pause(), "on_halved": session.halved}
-    scores = attribution.attribute(
-        session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **told
-    )
-    rates = {layer.number: np.ones(layer.width) for layer in neurons.layers}
-    if not parameters.heads:  # a head has no activation that could be off
-        counter = activity.observe(
-            session.model, neurons, texts, activity.Rules(), batch_size=session.batch_size, **told
-        )
-        rates = {n: counter.layer(n, "gate").counts / texts.tokens for n in rates}
-    arrays: dict[str, Any] = {}
-    for number, rate in rates.items():
-        own = scores.layers[number]
-        by = {"attribution": own.attribution, "rate": rate, "activation": own.magnitude}
-        arrays |= _arrays(number, by[parameters.score], rate, own.mean)
-    kept = Artifact(name="ranking", arrays=arrays, model=unit.model, task=unit.task)
-    return UnitResult(artifacts=[kept])
-
-
-def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:
-    return {
-        f"{layer}.score": np.asarray(score, dtype=np.float32),
-        f"{layer}.rate": np.asarray(rate, dtype=np.float32),
-        f"{layer}.mean": np.asarray(mean, dtype=np.float32),
-    }
-
-
-def _score_whole(unit: Unit, parameters: AblationParameters, session: Session) -> UnitResult:
-    from core.evaluation import scores
-
-    task = _task(unit, session)
-    found = session.evaluator.evaluate(task, _split(task, parameters)[1])
-    kept = scores.artifact(found, model=unit.model, task=unit.task)
-    return UnitResult(artifacts=[kept], state={"scores": scores.state(found)})
-
-
-def _score_silenced(unit: Unit, parameters: AblationParameters, session: Session) -> UnitResult:
-    """The scores with the chosen neurons silenced, and with as many random ones of each layer."""
-    from core.evaluation import scores
-    from core.neurons import drops, silencing
-
-    ranked, whole = (session.load(key) for key in unit.requires)
-    neurons = session.heads if parameters.heads else session.neurons
-    task = _task(unit, session)
-    items = _split(task, parameters)[1]
-    layers = [layer.number for layer in neurons.layers]
-    chosen = ranking.choose(
-        ranking.parse(unit.setting), _ranked(ranked, layers, "score"),
-        _ranked(ranked, layers, "rate"), per_layer=parameters.per_layer,
-    )  # fmt: skip
-    means = _ranked(ranked, layers, "mean") if parameters.value == "mean" else None
-    seeds = [session.subject.study.run.seed + i for i in range(parameters.controls)]
-    draws = {
-        unit.setting: chosen,
-        **{
-            ranking.control_name(unit.setting, seed): ranking.control(chosen, neurons.widths, seed)
-            for seed in seeds
-        },
-    }
-    result = UnitResult()
-    found: dict[str, dict[str, Kept]] = {}
-    for setting, places in draws.items():
-        session.pause()
-        with silencing.silenced(neurons, places, means):
-            own = session.evaluator.evaluate(task, items)
-        found[setting] = scores.kept_of(own)
-        kept = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
-        result.artifacts.append(replace(kept, name=f"{scores.ITEMS}.{setting}"))
-        result.measurements.append(
-            Measurement(
-                metric="neurons", value=float(_count(places)), model=unit.model,
-                reference=unit.reference, task=unit.task, setting=setting,
-            )
-        )  # fmt: skip
-    result.measurements += drops.rows(
-        scores.kept(whole), found.pop(unit.setting), found, unit.setting,
-        drops.Bootstrap(session.subject.evaluation.bootstrap, session.subject.study.run.seed),
-        model=unit.model, reference=unit.reference, task=unit.task,
-    )  # fmt: skip
-    return result
-
-
-def _count(places: ranking.Chosen) -> int:
-    return sum(map(len, places))
-
-
-def _task(unit: Unit, session: Session) -> Task:
-    return next(task for task in session.subject.tasks if task.name == unit.task)
+def _task(unit: Unit, subject: Subject) -> Task:
+    return next(task for task in subject.tasks if task.name == unit.task)
 
 
 def _split(task: Task, parameters: AblationParameters) -> tuple[list[int], list[int]]:
@@ -342,51 +252,13 @@ def _split(task: Task, parameters: AblationParameters) -> tuple[list[int], list[
     return sorted(order[:count]), sorted(order[count:])
 
 
-def _examples(task: Task, parameters: AblationParameters, session: Session) -> ProbeSet:
-    from core import probe
-    from core.evaluation import examples
-
-    subject = session.subject
-    chosen = _split(task, parameters)[0]
-    found = examples.examples(task, chosen, tokenizer=subject.tokenizer())
-    return probe.of_examples(found, subject.encoder(), session.model.context)
-
-
-def _ranked(result: UnitResult, layers: Sequence[int], kind: str) -> list[Any]:
-    """Scores, rates or mean values of every layer's neurons."""
-    arrays = result.arrays("ranking")
-    return [arrays[f"{layer}.{kind}"] for layer in layers]
-
-
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """A ranking out of what activation keeps, or the p values of all drops corrected together."""
-    return _from_probe(unit, required) if unit.model else _corrected(required)
+    from core.neurons import drops, trials
 
-
-def _from_probe(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    found = {(a.name, a.layer): a.arrays for result in required for a in result.artifacts}
-    arrays: dict[str, Any] = {}
-    for layer in sorted({at for name, at in found if name == "scores" and at is not None}):
-        scores, rate = found["scores", layer], found["neurons", layer]["rate"]
-        by = {"attribution": scores["attribution"], "rate": rate, "activation": scores["magnitude"]}
-        arrays |= _arrays(layer, by[unit.options["score"]], rate, scores["mean"])
-    return UnitResult(artifacts=[Artifact(name="ranking", arrays=arrays, model=unit.model)])
-
-
-def _corrected(required: list[UnitResult]) -> UnitResult:
-    """Benjamini and Hochberg over all tests of a metric."""
-    from core.statistics import comparison
-
-    rows = [row for result in required for row in result.measurements if row.metric == "p_value"]
-    result = UnitResult()
-    for metric in dict.fromkeys(row.metric_of for row in rows):
-        own = [row for row in rows if row.metric_of == metric]
-        adjusted = comparison.adjusted([row.value for row in own])
-        result.measurements += [
-            replace(row, metric="q_value", value=q, n=len(own))
-            for row, q in zip(own, adjusted, strict=True)
-        ]
-    return result
+    if unit.model:
+        return trials.ranked_on_probe(unit, required, score=unit.options["score"])
+    return UnitResult(drops.corrected([row for r in required for row in r.measurements]))
 
 
 ANALYSIS = Analysis(

@@ -1,14 +1,13 @@
 """How the updates lie to the directions that the base already uses: method, section 6.
 
-Owns the measures of alignment with their chance levels, whole matrices and single heads. Imports
-torch only when it computes.
+Owns which matrices and heads are measured, and which of them are averaged; what is measured of one
+is core.statistics'. Imports torch only when it computes.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,11 @@ from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
 from core.naming import GROUP_OF, groups
 from core.pictures import findings, spectra
 from core.registry import Analysis, Parameters
-from core.statistics import chance, intervals
+from core.statistics import overlap
 from core.totals import sliced
 from core.views import View
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.linalg import Alignment, Basis
     from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
 
@@ -71,7 +67,10 @@ class _Reader:
 
     def __init__(self, units: Sequence[Unit], parameters: AlignmentParameters) -> None:
         self.units = units
-        self.parameters = parameters
+        self.parameters = p = parameters
+        self._measure = functools.partial(
+            overlap.measure, amplified=p.amplified, intruders_of=p.intruders_of, match=p.match
+        )
         self.updates_of = tuple(u.model for u in units)
         self._rows: dict[str, list[Measurement]] = {u.model: [] for u in units}
         self._arrays: dict[str, dict[str, Any]] = {u.model: {} for u in units}
@@ -88,7 +87,7 @@ class _Reader:
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
-        found, curves = _measure(basis, update.working, update.gram, p)
+        found, curves = self._measure(basis, update.working, update.gram)
         rows = self._rows[update.model]
         rows += [replace(row, expert=piece.expert, **at) for row in found[0]]
         name = piece.module if piece.expert is None else f"{piece.module}.{piece.expert}"
@@ -97,9 +96,8 @@ class _Reader:
             from core import linalg
 
             blocks = linalg.working(matrix.by_head(update.delta))
-            by_head, _ = _measure(
-                matrix.basis(p.energy, p.rank, by_head=True), blocks, linalg.gram(blocks), p
-            )
+            own = matrix.basis(p.energy, p.rank, by_head=True)
+            by_head, _ = self._measure(own, blocks, linalg.gram(blocks))
             for head, measured in enumerate(by_head):
                 rows += [replace(row, head=head, **at) for row in measured]
 
@@ -107,9 +105,10 @@ class _Reader:
         for unit in self.units:
             rows = self._rows[unit.model]
             matrices = [row for row in rows if row.head is None]
+            of_experts = [row for row in matrices if row.expert is not None]
             means = [
-                *_means((r for r in matrices if r.expert is not None), lambda r: (r.module,)),
-                *_means(matrices, lambda r: groups(r.module)),
+                *overlap.means(of_experts, lambda r: (r.module,)),
+                *overlap.means(matrices, lambda r: groups(r.module)),
             ]
             arrays = self._arrays[unit.model]
             artifact = Artifact(
@@ -121,164 +120,24 @@ class _Reader:
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """The plain mean over a model's matrices, by module and by group."""
     matrices = [
-        replace(row, layer=None)
-        for result in required
-        for row in result.measurements
-        if row.head is None and row.module in GROUP_OF and not _is_expert_mean(row, result)
+        replace(row, layer=None) for result in required for row in _of_matrices(result.measurements)
     ]
-    return UnitResult([*_means(matrices, lambda r: (r.module, *groups(r.module)))])
+    return UnitResult(overlap.means(matrices, lambda r: (r.module, *groups(r.module))))
 
 
-def _is_expert_mean(row: Measurement, result: UnitResult) -> bool:
-    """Is this the mean of a module over its experts, whose own rows stand beside it?"""
-    return row.expert is None and any(
-        r.module == row.module and r.expert is not None for r in result.measurements
-    )
-
-
-def _measure(
-    basis: Basis, update: Tensor, gram: Tensor, p: AlignmentParameters
-) -> tuple[list[list[Measurement]], dict[str, Any]]:
-    """The measurements of each matrix of a batch, and the first one's curves over k."""
-    from core import linalg
-
-    shape = (int(update.shape[-2]), int(update.shape[-1]))
-    if not basis.kmax or not bool(update.any()):
-        return [_rows(shape, k, {"norm": 0.0}, None, 0, p) for k in basis.ranks], {}
-    found = linalg.align(basis, update, gram)
-    factor, directions = linalg.amplification(basis.matrix, update, gram, rank=p.amplified)
-    columns = {
-        "concentration": linalg.concentration(gram).tolist(),
-        "amplification": factor.tolist(),
-        "directions": directions.tolist(),
-        "intruders": linalg.intruders(
-            basis, update, top=p.intruders_of, threshold=p.match
-        ).tolist(),
-        "norm": linalg.energy(gram).sqrt().tolist(),
-        "base": basis.energy.double().sum(-1).sqrt().tolist(),
-    }
-    rows = [
-        _rows(shape, k, {name: values[i] for name, values in columns.items()}, found, i, p)
-        for i, k in enumerate(basis.ranks)
-    ]
-    return rows, _curves(basis, found)
-
-
-def _rows(
-    shape: tuple[int, int],
-    k: int,
-    scalars: dict[str, float],
-    found: Alignment | None,
-    i: int,
-    p: AlignmentParameters,
-) -> list[Measurement]:
-    """The measurements of one matrix, without coordinates."""
-    d_out, d_in = shape
-    rank = Measurement(metric="rank_k", value=k)
-    if found is None or k == 0 or scalars["norm"] == 0:
-        return [rank, *(Measurement(metric=metric, value=None) for metric in _MEASURES)]
-    spread = scalars["concentration"]
-    null = {
-        "write": chance.one_sided(d_out, k, spread),
-        "read": chance.one_sided(d_in, k, spread),
-        "two_sided": chance.two_sided(d_out, d_in, k, spread),
-    }
-    shares = {
-        "write": float(found.write[i]),
-        "read": float(found.read[i]),
-        "two_sided": float(found.both[i]),
-    }
-    rows = [rank]
-    for name, share in shares.items():
-        level = null[name]
-        rows.append(
-            Measurement(
-                metric=name, value=math.sqrt(share), chance=level.measure,
-                chance_sd=level.measure_sd,
-            )
-        )  # fmt: skip
-        excess = level.excess(share)
-        rows.append(
-            Measurement(metric=f"{name}_excess", value=excess)
-            if excess is None
-            else Measurement(
-                metric=f"{name}_excess", value=excess, chance=0.0, chance_sd=level.excess_sd
-            )
-        )
-    both = null["two_sided"]
-    size = d_out * d_in
-    gain_sd = scalars["norm"] / math.sqrt(size) / float(found.gain_scale[i])
+def _of_matrices(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Those of whole matrices: no heads, no groups, no means of experts beside their rows."""
+    experts = {row.module for row in rows if row.expert is not None}
     return [
-        *rows,
-        Measurement(
-            metric="new_energy", value=1 - shares["two_sided"], chance=1 - both.mean,
-            chance_sd=both.sd,
-        ),
-        Measurement(metric="gain", value=float(found.gain[i]), chance=0.0, chance_sd=gain_sd),
-        Measurement(
-            metric="diagonal_energy", value=float(found.diagonal[i]), chance=k / size
-        ),
-        Measurement(
-            metric="amplification", value=_known(scalars["amplification"]),
-            chance=scalars["norm"] * math.sqrt(size) / (scalars["directions"] * scalars["base"]),
-        ),
-        Measurement(metric="intruders", value=scalars["intruders"], n=min(p.intruders_of, *shape)),
-    ]  # fmt: skip
+        row
+        for row in rows
+        if row.head is None
+        and row.module in GROUP_OF
+        and (row.expert is not None or row.module not in experts)
+    ]
 
 
-def _curves(basis: Basis, found: Alignment) -> dict[str, Any]:
-    """Spectrum of W, and the shares of the update's energy for every k, of a batch's first."""
-    return {
-        "singular_values": basis.energy[0].sqrt().float().cpu().numpy(),
-        "write": found.write_curve[0].float().cpu().numpy(),
-        "read": found.read_curve[0].float().cpu().numpy(),
-        "two_sided": found.both_curve[0].float().cpu().numpy(),
-    }
-
-
-def _means(rows: Iterable[Measurement], places: Any) -> list[Measurement]:
-    """The plain mean of each metric over matrices, at each place that a row counts to.
-
-    `n` counts the matrices that have a value, `low` and `high` bound the mean by Student's 95 %
-    interval over them (as if a model's matrices were independent draws); a rank has no mean.
-    """
-    found: dict[tuple[str, str], list[Measurement]] = {}
-    for row in rows:
-        for place in places(row):
-            if row.metric != "rank_k":
-                found.setdefault((place, row.metric), []).append(row)
-    return [_mean(place, metric, own) for (place, metric), own in found.items()]
-
-
-def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
-    own = [row for row in rows if row.value is not None]
-    first = rows[0]
-    at: dict[str, Any] = {
-        "metric": metric, "model": first.model, "layer": first.layer, "module": place
-    }  # fmt: skip
-    if not own:
-        return Measurement(value=None, n=0, **at)
-    n = len(own)
-    values = [row.value or 0.0 for row in own]
-    mean = intervals.of_mean(values)
-    levels = [row.chance for row in own if row.chance is not None]
-    spreads = [row.chance_sd for row in own if row.chance_sd is not None]
-    return Measurement(
-        value=mean.value,
-        n=n,
-        low=mean.low,
-        high=mean.high,
-        chance=sum(levels) / n if len(levels) == n else None,
-        chance_sd=math.sqrt(sum(s * s for s in spreads)) / n if len(spreads) == n else None,
-        **at,
-    )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-_EXCESS = {name: f"{name}_excess" for name in ("write", "read", "two_sided")}
+_EXCESS = {name: f"{name}_excess" for name in overlap.SHARES}
 _SATURATED = "saturated: the top-k subspace is the whole space; or nothing changed"
 _UNCHANGED = "nothing changed, or the base's matrix is zero"
 
@@ -365,7 +224,6 @@ METRICS = (
         empty="a group has no rank",
     ),
 )
-_MEASURES = tuple(m.name for m in METRICS if m.name != "rank_k")
 
 ANALYSIS = Analysis(
     name=NAME,

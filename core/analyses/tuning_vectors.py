@@ -199,19 +199,9 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _doubts(totals: dict[str, Sums]) -> list[str]:
-    notes = []
     # Without the norms: their weights are near 1 in any model and would make all look alike.
-    own = functools.reduce(_add, [totals[g] for g in ("attention", "mlp") if g in totals])
-    tuned2 = own["base2"] + 2 * own["dot"] + own["delta2"]
-    if own["delta2"] == 0:
-        notes.append("has the base's weights in all its layers: its tuning vector is zero there.")
-    elif own["base2"] and tuned2 > 0:
-        cosine = (own["base2"] + own["dot"]) / math.sqrt(own["base2"] * tuned2)
-        if cosine < 0.5:
-            notes.append(
-                f"hardly resembles the base (cosine of their weights {cosine:.2f}): "
-                "is it tuned from this base?"
-            )
+    matrices = [totals[group] for group in ("attention", "mlp") if group in totals]
+    notes = _strangeness(functools.reduce(_add, matrices)) if matrices else []
     rounding = totals["all"]["rounding"]
     delta2 = totals["all"]["delta2"]
     if rounding and delta2 and rounding >= ROUNDING_DOMINATED * delta2:
@@ -221,6 +211,19 @@ def _doubts(totals: dict[str, Sums]) -> list[str]:
             f"({changed:.0%} of the weights changed at all): read its directions with care."
         )
     return notes
+
+
+def _strangeness(own: Sums) -> list[str]:
+    """What is doubtful about a model that is the base, or nothing like it, in its matrices."""
+    tuned2 = own["base2"] + 2 * own["dot"] + own["delta2"]
+    if own["delta2"] == 0:
+        return ["has the base's weights in all its layers: its tuning vector is zero there."]
+    if own["base2"] and tuned2 > 0:
+        cosine = (own["base2"] + own["dot"]) / math.sqrt(own["base2"] * tuned2)
+        if cosine < 0.5:
+            words = f"hardly resembles the base (cosine of their weights {cosine:.2f}): "
+            return [words + "is it tuned from this base?"]
+    return []
 
 
 ANALYSIS = Analysis(

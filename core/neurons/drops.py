@@ -1,13 +1,14 @@
 """What a model loses on a task when something is put out of action, held against random controls.
 
 Owns the rows of that: scores before and after, the drop in per cent with its paired interval, its
-controls as the level of chance, and the p value. Works on kept scores; runs nothing.
+controls as the level of chance, the p value, and its correction for the number of tests. Works on
+kept scores; runs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,21 @@ def rows(
                 _score("ablated_score", own, how, there),
                 _drop_row(before, own, how, there, (None, None)),
             ]
+    return found
+
+
+def corrected(rows: Iterable[Measurement]) -> list[Measurement]:
+    """The rows of q values that belong to the p values among these: by Benjamini and Hochberg, over
+    all tests of a metric."""
+    tests = [row for row in rows if row.metric == "p_value"]
+    found = []
+    for metric in dict.fromkeys(row.metric_of for row in tests):
+        own = [row for row in tests if row.metric_of == metric]
+        adjusted = comparison.adjusted([row.value for row in own])
+        found += [
+            replace(row, metric="q_value", value=q, n=len(own))
+            for row, q in zip(own, adjusted, strict=True)
+        ]
     return found
 
 

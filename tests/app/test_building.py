@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app import building, fields, studyfile, toml
 from app.building import DOMAINS, TUNED, Draft
-from core import registry, study
+from core import intake, registry, study
 from core.errors import StudyError
 
 # Anything that a file system or a person may call a thing, but for NUL and halves of characters.
@@ -106,7 +106,7 @@ def test_what_is_written_is_the_study_that_was_meant(
     draft, held = made
     file = tmp_path_factory.getbasetemp() / "study.toml"
     file.write_bytes(studyfile.written(draft).encode())
-    read, wanted = study.read(file), study.parsed(held, file.parent)
+    read, wanted = intake.read(file), intake.parsed(held, file.parent)
     assert read == building.meant(draft, file.parent)
     assert read.model_dump(exclude={"analyses"}) == wanted.model_dump(exclude={"analyses"})
     for name in registry.names():
@@ -160,7 +160,7 @@ def test_every_hint_holds_when_it_is_taken_up(tmp_path: Path) -> None:
         if hint.startswith(("file", "task")):
             taken = taken.replace("builtin =", "# builtin =")
         file.write_text(taken, encoding="utf-8")
-        study.read(file)
+        intake.read(file)
 
 
 def test_lines_and_comments_stay_readable() -> None:
@@ -294,7 +294,7 @@ def test_paths_are_found_from_where_the_file_lies(
     draft = building.changed(building.changed(draft, "probe", "file"), "probe.file", "texts.txt")
     file = tmp_path / "studies" / "mine.toml"
     studyfile.save(draft, file)
-    read = study.read(file)
+    read = intake.read(file)
     assert read.models.base.path == "org/base"
     assert read.models.tuned["medical"].path == str(tmp_path / "models" / "medical")
     assert read.probe is not None

@@ -83,6 +83,17 @@ def test_another_process_of_that_number_is_not_the_demo(db: Database) -> None:
     assert demo.stage(db) == ""
 
 
+@pytest.mark.parametrize(("off", "said"), [(-50, "starting"), (50, "starting"), (70, "")])
+def test_a_clock_that_was_set_makes_no_other_process_of_it(
+    db: Database, off: float, said: str
+) -> None:
+    own = psutil.Process()
+    mark = db.folder("logs") / "demo.json"
+    mark.parent.mkdir(parents=True)
+    mark.write_text(f"[{own.pid}, {own.create_time() + off}]")
+    assert demo.stage(db) == said
+
+
 def test_a_program_that_is_not_there_is_one_clear_error(
     db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

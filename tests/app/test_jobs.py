@@ -13,7 +13,7 @@ import pytest
 
 from app import jobs
 from core.errors import RunError, StudyError
-from core.study import read
+from core.intake import read
 from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family

@@ -13,7 +13,7 @@ from app import ready
 from app.selection import select
 from core import registry
 from core.errors import StudyError
-from core.study import read
+from core.intake import read
 
 FAMILIES = {
     "llama3-medical": "meta-llama/Meta-Llama-3-8B",

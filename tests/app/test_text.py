@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.text import plain
+from app.text import LONGEST, plain, short
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,9 @@ def test_nothing_that_acts_is_left(text: str) -> None:
     for character in plain(text):
         assert unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
     plain(text).encode()
+
+
+def test_a_fact_of_any_length_is_cut_after_it_is_made_harmless() -> None:
+    assert short("x" * LONGEST) == "x" * LONGEST
+    assert short("x" * (LONGEST + 1)) == "x" * LONGEST + "…"
+    assert short("\x1b" * LONGEST) == ("\\x1b" * LONGEST)[:LONGEST] + "…"

@@ -76,7 +76,8 @@ def probe_set(documents: int) -> Any:
 def opened(folder: Path, loading: Any) -> Any:
     """A model in memory for the time of a block."""
     from core.family import open_family
-    from core.study import Run, of_models
+    from core.intake import of_models
+    from core.study import Run
 
     models = of_models(str(folder), [str(folder)]).models
     return loading.loaded(open_family(models).base, Run(device="cpu"))
@@ -130,12 +131,12 @@ with activations.opened(folders[0], loading) as model:
 """
 _PAIR = """
 import transformers
-from core import runner, study
+from core import intake, runner, study
 from tests.conftest import MemorySink
 from core.subject import Subject, open_subject
 import core.subject
 core.subject._probe = lambda *given: (activations.probe_set(12), [])
-models = study.of_models(str(folders[0]), [str(folders[1])]).models
+models = intake.of_models(str(folders[0]), [str(folders[1])]).models
 runner.run(
     study.Study(
         name="s", models=models, probe=study.Probe(builtin="maths"),

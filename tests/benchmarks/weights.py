@@ -79,7 +79,7 @@ class _MomentsOnly:
 def moments_pass(folders: list[Path]) -> None:
     """The program's own pass over a family, without spectra."""
     from core.family import open_family
-    from core.study import of_models
+    from core.intake import of_models
     from core.weights import read_slice
 
     study = of_models(str(folders[0]), [str(f) for f in folders[1:]])
@@ -116,7 +116,7 @@ def _memory(folders: list[Path]) -> Row:
     """Peak memory of a pass above an interpreter that has imported the same, in a process."""
     script = (
         "import re, sys; from pathlib import Path\n"
-        "import core.family, core.weights, core.study\n"
+        "import core.family, core.weights, core.intake\n"
         "from tests.benchmarks import weights\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', status())[1])\n"
@@ -162,13 +162,17 @@ def _alignment() -> Iterator[Row]:
 def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
     """All measures of one matrix, the basis of W included."""
     from core import linalg
-    from core.analyses.alignment import AlignmentParameters, _measure
+    from core.analyses.alignment import AlignmentParameters
+    from core.statistics import overlap
 
     p = AlignmentParameters()
     basis = linalg.decompose(linalg.working(W[None]), energy=p.energy, rank=p.rank)
     update = linalg.working(D[None])
     product = linalg.gram(update)
-    return _measure(basis, update, product, p)[0][0]
+    rows, _ = overlap.measure(
+        basis, update, product, amplified=p.amplified, intruders_of=p.intruders_of, match=p.match
+    )
+    return rows[0]
 
 
 def _error(
@@ -192,7 +196,7 @@ def _around(folders: list[Path], scratch: Path) -> Row:
     """What the runner, the storage and the fingerprints add to reading and computing."""
     from core import runner
     from core import weights as module
-    from core.study import of_models
+    from core.intake import of_models
     from storage.database import open_database
     from storage.runs import claim, create_run
     from storage.sink import RunSink

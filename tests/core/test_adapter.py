@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers as hf
 
-from core import runner, study
+from core import intake, runner, study
 from core.errors import CheckpointError
 from tests.conftest import MemorySink
 from tests.core import zoo
@@ -51,7 +51,7 @@ def _adapt(name: str, folder: Path) -> None:
 
 def _measure(folder: Path, *tuned: str) -> MemorySink:
     sink = MemorySink()
-    of = study.of_models(str(folder / "base"), [str(folder / t) for t in tuned])
+    of = intake.of_models(str(folder / "base"), [str(folder / t) for t in tuned])
     runner.run(of, sink, ("tuning_vectors", "vector_cosine", "alignment"))
     return sink
 
@@ -137,7 +137,7 @@ def test_adapters_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_an_adapter_of_another_base(tmp_path: Path) -> None:
     _adapt("llama", tmp_path / "a")
     zoo.build("gpt2", tmp_path / "b", models=0)
-    of = study.of_models(str(tmp_path / "b" / "base"), [str(tmp_path / "a" / "adapter")])
+    of = intake.of_models(str(tmp_path / "b" / "base"), [str(tmp_path / "a" / "adapter")])
     with pytest.raises(CheckpointError, match="does not have") as error:
         runner.run(of, MemorySink(), ("tuning_vectors",))
     assert "another base" in error.value.hint

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import linalg
-from core.analyses.alignment import AlignmentParameters, _measure
+from core.analyses.alignment import AlignmentParameters
 from core.measurement import Measurement
-from core.statistics import chance
+from core.statistics import chance, overlap
 from tests.core import oracle
 
 SHAPES = [(40, 40), (96, 40), (40, 96)]
@@ -22,7 +22,10 @@ SHAPES = [(40, 40), (96, 40), (40, 96)]
 def _measured(W: torch.Tensor, D: torch.Tensor, **parameters: float) -> dict[str, Measurement]:
     p = AlignmentParameters(**parameters)
     basis = linalg.decompose(W[None], energy=p.energy, rank=p.rank)
-    rows, _ = _measure(basis, D[None], linalg.gram(D[None]), p)
+    rows, _ = overlap.measure(
+        basis, D[None], linalg.gram(D[None]), amplified=p.amplified, intruders_of=p.intruders_of,
+        match=p.match,
+    )  # fmt: skip
     return {row.metric: row for row in rows[0]}
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import family, loading, preflight, registry, runner, study
+from core import family, intake, loading, preflight, registry, runner, study
 from core.errors import StudyError
 from core.evaluation import evaluator
 from core.measurement import Unit
@@ -151,7 +151,7 @@ def _weights_study(tmp_path: Path, count: int, vocab: int = 20) -> study.Study:
         tensors = tuned_from(tiny_tensors(vocab=vocab), i)
         config = tiny_config(vocab_size=vocab)
         tuned.append(str(write_model(tmp_path / f"tuned{i}", config, tensors)))
-    return study.of_models(str(base), tuned)
+    return intake.of_models(str(base), tuned)
 
 
 @pytest.mark.parametrize("stop_after", [None, 1, 9, 16])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import registry, runner, study
+from core import intake, registry, runner, study
 from core.errors import Cancelled, StudyError
 from core.measurement import COORDINATES, Measurement
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
@@ -29,7 +29,7 @@ def family(tmp_path: Path) -> Callable[..., study.Study]:
             if not folder.exists():
                 write_model(folder, tiny_config(), tuned_from(tiny_tensors(), i))
             tuned.append(str(folder))
-        return study.of_models(str(base), tuned)
+        return intake.of_models(str(base), tuned)
 
     return of
 

@@ -1,158 +1,48 @@
-"""The study file: what is accepted, and what a mistake in it is called."""
+"""A study: what is refused as one, what it says of its parts, and what it is known by."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from core import study
-from core.errors import StudyError
-
-WHOLE = """
-name = "domains"
-[models]
-base = "org/base"
-[models.tuned]
-instruct = "org/instruct"
-medical = { path = "models/medical", revision = "main", parent = "instruct" }
-retrained = { path = "models/control", role = "control" }
-[probe]
-file = "abstracts.jsonl"
-[evaluation]
-include = "tasks"
-limit = 200
-reference = { }
-[evaluation.tasks]
-medical = ["medqa_4options", "pubmedqa"]
-[analyses.alignment]
-energy = 0.8
-[analyses.arithmetic]
-vectors = ["medical", "maths"]
-[run]
-max_memory = { "0" = "60GiB", cpu = "100GiB" }
-"""
+from core.study import Study
 
 
-def _read(folder: Path, text: str) -> study.Study:
-    file = folder / "study.toml"
-    file.write_text(text)
-    return study.read(file)
+def _study(tuned: dict[str, Any] | None = None, **more: Any) -> Study:
+    models = {"base": "b", "tuned": tuned or {"one": "1"}}
+    return Study.model_validate({"name": "x", "models": models, **more})
 
 
-@pytest.mark.parametrize("path", ["x" * 5000, "/x/" + "y" * 300, "~nobody-here/x"])
-def test_a_path_that_no_file_system_knows_is_kept(tmp_path: Path, path: str) -> None:
-    found = _read(tmp_path, WHOLE.replace("org/base", path))
-    assert found.models.base.path.endswith(path)
+def test_a_path_with_a_nul_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no path holds a NUL"):
+        _study({"one": "org\0one"})
 
 
-def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"models.base.path: no path holds a NUL"):
-        _read(tmp_path, WHOLE.replace("org/base", "org\\u0000base"))
+def test_parents_must_not_form_a_circle() -> None:
+    with pytest.raises(ValidationError, match="come back"):
+        _study({"one": {"path": "1", "parent": "two"}, "two": {"path": "2", "parent": "one"}})
 
 
-def test_a_whole_study(tmp_path: Path) -> None:
-    (tmp_path / "models" / "medical").mkdir(parents=True)
-    found = _read(tmp_path, WHOLE)
-    assert found.models.base.path == "org/base"
-    assert found.models.tuned["medical"].path == str(tmp_path / "models" / "medical")
-    assert found.models.tuned["medical"].parent == "instruct"
+def test_controls_are_told_apart_and_parameters_filled_up() -> None:
+    found = _study(
+        {"one": "1", "retrained": {"path": "2", "role": "control"}},
+        analyses={"alignment": {"energy": 0.8}},
+    )
     assert found.controls() == {"retrained"}
-    assert found.probe is not None
-    assert found.probe.file == str(tmp_path / "abstracts.jsonl")
     assert found.parameters("alignment").model_dump()["energy"] == 0.8
+    assert found.parameters("alignment").model_dump()["rank"] is None
     assert found.parameters("tuning_vectors").model_dump() == {"ranks": True}
 
 
-@pytest.mark.parametrize(
-    ("key", "line"),
-    [
-        (("models", "tokenizer"), '[models]\ntokenizer = "{}"'),
-        (("probe", "file"), '[probe]\nfile = "{}"'),
-        (("evaluation", "include"), '[evaluation]\ninclude = "{}"'),
-        (("run", "offload_folder"), '[run]\noffload_folder = "{}"'),
-    ],
-)
-def test_paths_are_the_files_own_and_a_home_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: tuple[str, str], line: str
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    section = line.split("\n")[0]
-    for typed, meant in (("./there", "there"), ("~/there", "home/there")):
-        part, name = key
-        kept = [each for each in WHOLE.splitlines() if not each.startswith(f"{name} =")]
-        text = "\n".join(kept).replace(section, line.format(typed), 1)
-        assert getattr(getattr(_read(tmp_path, text), part), name) == str(tmp_path / meant)
+def test_a_mistake_in_parameters_is_called_by_its_whole_key() -> None:
+    with pytest.raises(ValidationError, match=r"unknown key 'analyses.alignment.energi'.*'energy'"):
+        _study(analyses={"alignment": {"energi": 0.8}})
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ('base = "org/base"', 'basis = "org/base"', "models.basis'. Did you mean 'base'"),
-        ("[probe]", "[prob]", "'prob'. Did you mean 'probe'"),
-        ("limit = 200", "limits = 200", "evaluation.limits'. Did you mean 'limit'"),
-        ("limit = 200", 'limit = "many"', "evaluation.limit"),
-        ("energy = 0.8", "energi = 0.8", "analyses.alignment.energi'. Did you mean 'energy'"),
-        ("energy = 0.8", "energy = 2.0", "analyses.alignment.energy"),
-        ("[analyses.alignment]", "[analyses.alignmet]", "Did you mean 'alignment'"),
-        ('parent = "instruct"', 'parent = "instrct"', "Did you mean 'instruct'"),
-        ('parent = "instruct"', 'parnt = "instruct"', "parnt'. Did you mean 'parent'"),
-        ('instruct = "org/instruct"', '"in/struct" = "org/instruct"', "in/struct"),
-        ('instruct = "org/instruct"', 'base = "org/instruct"', "reserved"),
-        ('role = "control"', 'role = "contrl"', "role"),
-        ("[run]", '[run]\ndevice = "gpu"', "run.device"),
-        ('name = "domains"', "", "name"),
-        ("[models]", "[models", "no valid TOML"),
-        ('file = "abstracts.jsonl"', "documents = 5", "one of 'file'"),
-        (
-            "reference = { }",
-            'reference = { medicl = "medical" }',
-            "reference: 'medicl' is no domain of evaluation.tasks. Did you mean 'medical'",
-        ),
-        (
-            "reference = { }",
-            'reference = { medical = "instrct" }',
-            "'instrct' is no tuned model of this study. Did you mean 'instruct'",
-        ),
-        ("reference = { }", 'reference = { medical = "base" }', "'base' is no tuned model"),
-    ],
-)
-def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, words: str) -> None:
-    assert old in WHOLE
-    with pytest.raises(StudyError) as error:
-        _read(tmp_path, WHOLE.replace(old, new, 1))
-    assert "study.toml" in error.value.title
-    assert words in error.value.title
-
-
-def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"no study file .*nowhere.toml"):
-        study.read(tmp_path / "nowhere.toml")
-
-
-def test_parents_must_not_form_a_circle(tmp_path: Path) -> None:
-    text = """
-name = "x"
-[models]
-base = "b"
-[models.tuned]
-one = { path = "1", parent = "two" }
-two = { path = "2", parent = "one" }
-"""
-    with pytest.raises(StudyError, match="come back"):
-        _read(tmp_path, text)
-
-
-def test_bare_models_are_named_after_their_paths(tmp_path: Path) -> None:
-    hostile = "a/\x1b[31m[bold]evil"
-    found = study.of_models("org/base", ["org/one", "elsewhere/one", hostile, "x/base"])
-    assert list(found.models.tuned) == ["one", "one-2", "31m-bold-evil", "base-tuned"]
-    with pytest.raises(StudyError):
-        study.of_models("org/base", [])
-
-
-def test_the_key_is_that_of_content(tmp_path: Path) -> None:
-    one = _read(tmp_path, WHOLE)
+def test_the_key_is_that_of_content() -> None:
+    one = _study(analyses={"alignment": {"energy": 0.8}})
     assert one.key(["alignment", "vector_cosine"]) == one.key(["vector_cosine", "alignment"])
     assert one.key(["alignment"]) != one.key(["vector_cosine"])
-    assert one.key([]) != _read(tmp_path, WHOLE.replace("0.8", "0.7")).key([])
+    assert one.key([]) != _study(analyses={"alignment": {"energy": 0.7}}).key([])

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from core.errors import StorageError
+from core.errors import Cancelled, StorageError
 from core.measurement import Artifact, Measurement, Progress, UnitResult
 from storage import artifacts as files
 from storage import runs
@@ -181,6 +181,36 @@ def test_a_signal_of_this_process_cancels_at_once(db: Database, begin: Begin) ->
     assert not sink.cancelled()
     stop.set()
     assert sink.cancelled()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda sink: sink.warn("medical", "late"),
+        lambda sink: sink.finished(["theirs"]),
+        lambda sink: sink.adopt(()),
+        lambda sink: sink.save(unit("mine"), numbered([1.0]), 1.0),
+    ],
+    ids=["warn", "finished", "adopt", "save"],
+)
+def test_a_worker_that_lost_its_run_changes_nothing_of_it_and_stops(
+    db: Database, begin: Begin, act: Callable[[RunSink], Any]
+) -> None:
+    lost = begin()
+    run_id = runs.find_run(db, "latest").id
+    begin().save(unit("theirs"), numbered([3.0]), 1.0)  # what another run has of the same study
+    runs.finish(db, run_id, 1, "failed")
+    runs.requeue(db, run_id)
+    new = begin(run_id)
+    new.save(unit("own"), numbered([2.0]), 1.0)
+    with pytest.raises(Cancelled, match=f"{run_id} was taken over"):
+        act(lost)
+    assert lost.cancelled()
+    assert not new.cancelled()
+    assert runs.warnings(db, run_id) == []
+    assert _values(db, run_id) == [2.0]
+    with db.reading() as connection:
+        assert set(connection.scalars(select(UnitRow.key))) == {"theirs", "own"}
 
 
 def test_artifacts_come_back_and_are_kept_once(db: Database, begin: Begin) -> None:

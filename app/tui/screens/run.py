@@ -279,7 +279,7 @@ class RunScreen(TabbedScreen):
         if action == "cancel":
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
-            return run is not None and run.status in wording.ENDED_EARLY
+            return run is not None and run.ended_early
         if action == "clip":
             return pane is not None and pane.drawn is not None
         if action == "drill":

@@ -235,7 +235,7 @@ class RunsScreen(Screen[None]):
         if action == "cancel":
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
-            return run is not None and run.status in wording.ENDED_EARLY
+            return run is not None and run.ended_early
         if action == "delete":
             return run is not None and run.status != "running"
         if action == "compare":

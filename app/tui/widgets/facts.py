@@ -12,15 +12,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from app import wording
-from app.text import plain
+from app.text import short
 
 if TYPE_CHECKING:
     from app.gauge import Reading
     from app.tui.source import Background
     from storage.runs import RunSummary, RunWarning
-
-LONGEST = 400
-"""Characters of one fact; names can be of any length."""
 
 
 class Facts(VerticalScroll, can_focus=True):
@@ -97,7 +94,7 @@ def _flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]
 
 
 def _section(heading: str, pairs: Iterable[tuple[str, str]]) -> Content:
-    shown = [(_short(name), _short(value)) for name, value in pairs if value]
+    shown = [(short(name), short(value)) for name, value in pairs if value]
     width = min(28, max((len(name) for name, _ in shown), default=0)) + 2
     rows = [Content.styled(heading, "bold $accent")]
     rows += [Content.assemble((name.ljust(width), "$muted"), value) for name, value in shown]
@@ -105,9 +102,9 @@ def _section(heading: str, pairs: Iterable[tuple[str, str]]) -> Content:
 
 
 def _error(run: RunSummary) -> Content:
-    lines = [Content.styled("What went wrong", "bold $error"), Content(_short(run.error_title))]
+    lines = [Content.styled("What went wrong", "bold $error"), Content(short(run.error_title))]
     if run.error_hint:
-        lines.append(Content(_short(run.error_hint)))
+        lines.append(Content(short(run.error_hint)))
     return Content("\n").join(lines)
 
 
@@ -116,14 +113,9 @@ def _warnings(warnings: Sequence[RunWarning]) -> Content:
         return Content.styled("No warnings.", "$muted")
     rows = [Content.styled("Warnings", "bold $warning")]
     for warning in warnings:
-        subject = (f"{_short(warning.subject)}  ", "bold") if warning.subject else ""
-        rows.append(Content.assemble(subject, _short(warning.message)))
+        subject = (f"{short(warning.subject)}  ", "bold") if warning.subject else ""
+        rows.append(Content.assemble(subject, short(warning.message)))
     return Content("\n").join(rows)
-
-
-def _short(text: str) -> str:
-    text = plain(text)
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def _when(moment: datetime | None) -> str:

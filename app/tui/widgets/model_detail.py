@@ -12,13 +12,10 @@ from app import wording
 from app.appraisal import Entry
 from app.charts.lines import fitted
 from app.lineage import Branch
-from app.text import plain
+from app.text import short
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
-
-LONGEST = 600
-"""Characters of one fact; names can be of any length."""
 
 MOST = 12
 """Models or runs that are listed."""
@@ -61,16 +58,16 @@ def full(branch: Branch, relations: Relations) -> Content:
     entry = branch.entry
     if entry is None:
         words = "This model is not on this machine; others here say that they come from it."
-        head = [Content.styled(_short(branch.name), "bold $accent"), Content(words)]
+        head = [Content.styled(short(branch.name), "bold $accent"), Content(words)]
         return Content("\n").join([*head, *_listed("Made from it", relations.children)])
-    lines = [Content.styled(_short(wording.model_name(entry.name)), "bold $accent")]
+    lines = [Content.styled(short(wording.model_name(entry.name)), "bold $accent")]
     if entry.trouble:
-        lines.append(Content.styled(f"✗ {_short(entry.trouble)}", "$error"))
+        lines.append(Content.styled(f"✗ {short(entry.trouble)}", "$error"))
     else:
         lines.append(Content.styled("✓ tauscope can read it", "$success"))
     lines.append(Content(""))
     lines += [
-        Content.assemble((f"{name:<14}", "$muted"), _short(value))
+        Content.assemble((f"{name:<14}", "$muted"), short(value))
         for name, value in _facts(entry)
         if value
     ]
@@ -119,7 +116,7 @@ def _listed(title: str, entries: Sequence[Entry]) -> Iterator[Content]:
     yield Content("")
     yield Content.styled(title, "bold")
     for entry in entries[:MOST]:
-        yield Content(_short(wording.model_name(entry.name)))
+        yield Content(short(wording.model_name(entry.name)))
     if len(entries) > MOST:
         yield Content.styled(f"… and {len(entries) - MOST} more", "$muted")
 
@@ -134,7 +131,7 @@ def _used(runs: Sequence[RunSummary]) -> Iterator[Content]:
         tone = wording.TONES.get(run.status, "muted")
         yield Content.assemble(
             (wording.SIGNS.get(run.status, "?"), f"${tone}"),
-            f" {_short(run.name)}  ",
+            f" {short(run.name)}  ",
             (f"{wording.moment(run.created, now)}  {run.id[:8]}", "$muted"),
         )
     if len(runs) > MOST:
@@ -151,8 +148,3 @@ def _names(entries: Sequence[Entry]) -> str:
 
 def _line(name: str, words: str, width: int, style: str) -> Content:
     return Content.assemble((f"{name:<9} ", "$muted"), (fitted(words, width - 10).rstrip(), style))
-
-
-def _short(text: str) -> str:
-    text = plain(text)
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -174,11 +174,11 @@ class Pane(Vertical):
         if drawn == self.drawn and self.figure.shows:
             return  # nothing new came in: nothing to send over the line
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
-        at = (self._held or self.here()) if refiltered else {}
+        before = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
         self.query_one("#selected", Row).renew()
         self._draw(drawn)
-        self._seek(at)
+        self._seek(before)
         self._tell(self._finding(drawn.figure))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app import worker
-from core.study import read
+from core.intake import read
 from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family

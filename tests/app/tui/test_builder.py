@@ -27,7 +27,7 @@ from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
 from app.tui.widgets.form import Form, line
-from core import study
+from core import intake
 from core.errors import RunError
 from storage.database import Database
 from storage.runs import list_runs
@@ -154,7 +154,7 @@ async def test_a_study_is_built_by_keys_and_started(
         assert started == [run.id]
         assert "vector_cosine" not in run.analyses
         assert {"alignment", "activation", "evaluation", "arithmetic"} <= set(run.analyses)
-        read = study.read(Path("x-7b.toml"))
+        read = intake.read(Path("x-7b.toml"))
         assert read.models.tuned["medical"].parent == "chat"
         assert read.run.seed == 7
         assert app.memory.draft is None, "what was built is in its file now"

@@ -18,8 +18,8 @@ from sqlalchemy import update
 from app import wording
 from app.jobs import ready, start_detached
 from core.errors import StorageError
+from core.intake import read
 from core.measurement import Progress
-from core.study import read
 from storage.database import Database, open_database
 from storage.runs import RunSummary, claim, create_run, find_run, finish
 from storage.schema import RunRow

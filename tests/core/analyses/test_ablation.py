@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import registry, runner, study
+from core import intake, registry, runner
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
@@ -406,7 +406,7 @@ def test_wrong_parameters_are_one_clear_error(
         '[analyses.ablation]\nselections = ["top-1"]\n'
     )
     with pytest.raises(StudyError, match=r"study.toml: analyses.ablation.selections: 'top-1' is"):
-        study.read(file)
+        intake.read(file)
 
 
 def test_intervals_are_paired_bootstraps_over_the_scored_items(watched: Watched) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import runner, study
+from core import intake, runner
 from tests.conftest import MemorySink
 from tests.core import oracle, zoo
 
@@ -20,7 +20,7 @@ ATTENTION = {"q", "k", "v", "o"}
 def measured(request: Any, tmp_path_factory: Any) -> tuple[Any, MemorySink]:
     folder: Path = tmp_path_factory.mktemp(request.param)
     models = zoo.build(request.param, folder, models=2)
-    of = study.of_models(str(folder / "base"), [str(folder / "tuned0"), str(folder / "tuned1")])
+    of = intake.of_models(str(folder / "base"), [str(folder / "tuned0"), str(folder / "tuned1")])
     sink = MemorySink()
     runner.run(of, sink, ANALYSES)
     return [oracle.modules(m) for m in models], sink

@@ -320,7 +320,7 @@ def test_a_folder_that_can_not_be_written_is_one_error(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from core import study
+from core import intake
 from core.vectors.arithmetic import parse
 from core.family import open_family
 from core.vectors.merging import merge
@@ -328,7 +328,7 @@ base, tuned, to, at = sys.argv[1:]
 def progress(done, total, tensor):
     if done >= total * float(at):
         os.kill(os.getpid(), signal.SIGKILL)
-family = open_family(study.of_models(base, [tuned]).models)
+family = open_family(intake.of_models(base, [tuned]).models)
 merge(family, parse("a=1", ["a"]), Path(to), progress=progress)
 """
 

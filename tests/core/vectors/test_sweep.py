@@ -219,7 +219,7 @@ def test_models_that_do_not_fit_are_named() -> None:
 )
 def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Path) -> None:
     """Also where experts are stacked in memory and single on disk."""
-    from core import study
+    from core import intake, study
     from core.family import open_family
     from core.vectors.merging import merge
 
@@ -230,7 +230,7 @@ def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Pa
     )
     vectors = dict(zip(KNOWN, (_weights(t) for t in tuned), strict=True))
     point = parse(f"{method}:a=0.5,b=1", KNOWN)
-    models = study.of_models(at["base"], [at["a"], at["b"]]).models
+    models = intake.of_models(at["base"], [at["a"], at["b"]]).models
     family = open_family(
         models.model_copy(update={"tuned": {n: study.Model(path=at[n]) for n in KNOWN}})
     )

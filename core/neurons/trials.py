@@ -1,0 +1,150 @@
+"""Neurons put to the test in a loaded model: ranked on some items, silenced and scored on others.
+
+Owns what a ranking holds, and how often a model is scored for one selection. Which items are for
+what, and which models are tried with whose neurons, is for those who ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import probe
+from core.evaluation import examples, scores
+from core.measurement import Artifact, Measurement, Unit, UnitResult
+from core.neurons import activity, attribution, drops, ranking, silencing
+
+if TYPE_CHECKING:
+    from core.evaluation.scores import Kept
+    from core.evaluation.tasks import Task
+    from core.hooks import Neurons
+    from core.probe import ProbeSet
+    from core.session import Session
+
+
+def rank(
+    unit: Unit, task: Task, items: Sequence[int], session: Session, *, score: str, heads: bool
+) -> UnitResult:
+    """The scores, rates and mean values of the neurons (or heads) on these items of a task.
+
+    `score` is `attribution`, `rate` or `activation`. The artifact `ranking` holds for each layer
+    `<layer>.score`, `<layer>.rate` and `<layer>.mean`, float32 [neurons]; means are of inputs.
+    """
+    texts = _examples(task, items, session)
+    neurons = session.heads if heads else session.neurons
+    told: dict[str, Any] = {"pause": lambda done: session.pause(), "on_halved": session.halved}
+    found = attribution.attribute(
+        session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **told
+    )
+    rates = {layer.number: np.ones(layer.width) for layer in neurons.layers}
+    if not heads:  # a head has no activation that could be off
+        counter = activity.observe(
+            session.model, neurons, texts, activity.Rules(), batch_size=session.batch_size, **told
+        )
+        rates = {n: counter.layer(n, "gate").counts / texts.tokens for n in rates}
+    arrays: dict[str, Any] = {}
+    for number, rate in rates.items():
+        own = found.layers[number]
+        by = {"attribution": own.attribution, "rate": rate, "activation": own.magnitude}
+        arrays |= _arrays(number, by[score], rate, own.mean)
+    kept = Artifact(name="ranking", arrays=arrays, model=unit.model, task=unit.task)
+    return UnitResult(artifacts=[kept])
+
+
+def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -> UnitResult:
+    """The same artifact, out of what was kept of the neurons on a probe set."""
+    found = {(a.name, a.layer): a.arrays for result in required for a in result.artifacts}
+    arrays: dict[str, Any] = {}
+    for layer in sorted({at for name, at in found if name == "scores" and at is not None}):
+        own, rate = found["scores", layer], found["neurons", layer]["rate"]
+        by = {"attribution": own["attribution"], "rate": rate, "activation": own["magnitude"]}
+        arrays |= _arrays(layer, by[score], rate, own["mean"])
+    return UnitResult(artifacts=[Artifact(name="ranking", arrays=arrays, model=unit.model)])
+
+
+def score_whole(unit: Unit, task: Task, items: Sequence[int], session: Session) -> UnitResult:
+    """The scores with nothing silenced."""
+    found = session.evaluator.evaluate(task, items)
+    kept = scores.artifact(found, model=unit.model, task=unit.task)
+    return UnitResult(artifacts=[kept], state={"scores": scores.state(found)})
+
+
+def score_silenced(
+    unit: Unit,
+    task: Task,
+    items: Sequence[int],
+    session: Session,
+    *,
+    heads: bool,
+    per_layer: bool,
+    to_mean: bool,
+    controls: int,
+) -> UnitResult:
+    """The scores with the neurons of the selection `unit.setting` silenced, and with as many random
+    ones of each layer, `controls` times; the unit requires a ranking and the scores of the whole.
+    """
+    ranked, whole = (session.load(key) for key in unit.requires)
+    neurons = session.heads if heads else session.neurons
+    seed = session.subject.study.run.seed
+    chosen = ranking.choose(
+        ranking.parse(unit.setting), _ranked(ranked, neurons, "score"),
+        _ranked(ranked, neurons, "rate"), per_layer=per_layer,
+    )  # fmt: skip
+    means = _ranked(ranked, neurons, "mean") if to_mean else None
+    result = UnitResult()
+    found: dict[str, Mapping[str, Kept]] = {}
+    for setting, places in _draws(unit.setting, chosen, neurons, seed, controls).items():
+        session.pause()
+        with silencing.silenced(neurons, places, means):
+            own = session.evaluator.evaluate(task, items)
+        found[setting] = scores.kept_of(own)
+        kept = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
+        result.artifacts.append(replace(kept, name=f"{scores.ITEMS}.{setting}"))
+        result.measurements.append(
+            Measurement(
+                metric="neurons", value=float(sum(map(len, places))), model=unit.model,
+                reference=unit.reference, task=unit.task, setting=setting,
+            )
+        )  # fmt: skip
+    result.measurements += drops.rows(
+        scores.kept(whole), found.pop(unit.setting), found, unit.setting,
+        drops.Bootstrap(session.subject.evaluation.bootstrap, seed),
+        model=unit.model, reference=unit.reference, task=unit.task,
+    )  # fmt: skip
+    return result
+
+
+def _examples(task: Task, items: Sequence[int], session: Session) -> ProbeSet:
+    subject = session.subject
+    found = examples.examples(task, items, tokenizer=subject.tokenizer())
+    return probe.of_examples(found, subject.encoder(), session.model.context)
+
+
+def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:
+    return {
+        f"{layer}.score": np.asarray(score, dtype=np.float32),
+        f"{layer}.rate": np.asarray(rate, dtype=np.float32),
+        f"{layer}.mean": np.asarray(mean, dtype=np.float32),
+    }
+
+
+def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
+    """Scores, rates or mean values of every layer's neurons."""
+    arrays = result.arrays("ranking")
+    return [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
+
+
+def _draws(
+    selection: str, chosen: ranking.Chosen, neurons: Neurons, seed: int, controls: int
+) -> dict[str, ranking.Chosen]:
+    """What is silenced, by its setting: the chosen ones first, then their random controls."""
+    return {
+        selection: chosen,
+        **{
+            ranking.control_name(selection, each): ranking.control(chosen, neurons.widths, each)
+            for each in range(seed, seed + controls)
+        },
+    }

@@ -1,0 +1,183 @@
+"""How the update of a matrix lies to the directions that the matrix already uses, and the means of
+that over matrices: method, section 6.
+
+Owns the rows: each measure beside its level of chance. Knows neither layers nor models, but for
+carrying a row's own coordinates into its mean. Imports torch only when it computes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from core.measurement import Measurement
+from core.statistics import chance, intervals
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.linalg import Alignment, Basis
+
+SHARES = ("two_sided", "write", "read")
+MEASURES = (
+    *SHARES, *(f"{name}_excess" for name in SHARES), "new_energy", "gain", "diagonal_energy",
+    "amplification", "intruders",
+)  # fmt: skip
+"""The metrics of one matrix besides `rank_k`."""
+
+
+def measure(
+    basis: Basis, update: Tensor, gram: Tensor, *, amplified: int, intruders_of: int, match: float
+) -> tuple[list[list[Measurement]], dict[str, Any]]:
+    """The measurements of each matrix of a batch, without coordinates, and the first one's curves.
+
+    `update` [batch, d_out, d_in] with its `gram` matrix lies to the `basis` of as many matrices.
+    `amplified` is r of the amplification factor; of the tuned matrix's `intruders_of` leading
+    directions those count as intruders that no |cosine| of `match` or more ties to the base's. The
+    curves are singular values and shares of energy, float32 [k].
+    """
+    from core import linalg
+
+    shape = (int(update.shape[-2]), int(update.shape[-1]))
+    if not basis.kmax or not bool(update.any()):
+        return [_undefined(k) for k in basis.ranks], {}
+    found = linalg.align(basis, update, gram)
+    factor, directions = linalg.amplification(basis.matrix, update, gram, rank=amplified)
+    columns = {
+        "concentration": linalg.concentration(gram).tolist(),
+        "amplification": factor.tolist(),
+        "directions": directions.tolist(),
+        "intruders": linalg.intruders(basis, update, top=intruders_of, threshold=match).tolist(),
+        "norm": linalg.energy(gram).sqrt().tolist(),
+        "base": basis.energy.double().sum(-1).sqrt().tolist(),
+    }
+    leading = min(intruders_of, *shape)
+    rows = [
+        _rows(shape, k, {name: values[i] for name, values in columns.items()}, found, i, leading)
+        for i, k in enumerate(basis.ranks)
+    ]
+    return rows, _curves(basis, found)
+
+
+def means(
+    rows: Iterable[Measurement], places: Callable[[Measurement], Iterable[str]]
+) -> list[Measurement]:
+    """The plain mean of each metric over matrices, at each place that a row counts to.
+
+    `n` counts the matrices that have a value, `low` and `high` bound the mean by Student's 95 %
+    interval over them (as if a model's matrices were independent draws); a rank has no mean.
+    """
+    found: dict[tuple[str, str], list[Measurement]] = {}
+    for row in rows:
+        for place in places(row):
+            if row.metric != "rank_k":
+                found.setdefault((place, row.metric), []).append(row)
+    return [_mean(place, metric, own) for (place, metric), own in found.items()]
+
+
+def _undefined(k: int) -> list[Measurement]:
+    """The measurements of a matrix of zeros, or of one that did not change."""
+    return [_rank(k), *(Measurement(metric=metric, value=None) for metric in MEASURES)]
+
+
+def _rank(k: int) -> Measurement:
+    return Measurement(metric="rank_k", value=k)
+
+
+def _rows(
+    shape: tuple[int, int],
+    k: int,
+    scalars: dict[str, float],
+    found: Alignment,
+    i: int,
+    leading: int,
+) -> list[Measurement]:
+    """The measurements of the `i`-th matrix of a batch."""
+    norm, size = scalars["norm"], math.prod(shape)
+    if k == 0 or norm == 0:
+        return _undefined(k)
+    both = chance.two_sided(*shape, k, scalars["concentration"])
+    return [
+        _rank(k),
+        *_shares(shape, k, scalars["concentration"], found, i),
+        Measurement(
+            metric="new_energy", value=1 - float(found.both[i]), chance=1 - both.mean,
+            chance_sd=both.sd,
+        ),
+        Measurement(
+            metric="gain", value=float(found.gain[i]), chance=0.0,
+            chance_sd=norm / math.sqrt(size) / float(found.gain_scale[i]),
+        ),
+        Measurement(metric="diagonal_energy", value=float(found.diagonal[i]), chance=k / size),
+        Measurement(
+            metric="amplification", value=_known(scalars["amplification"]),
+            chance=norm * math.sqrt(size) / (scalars["directions"] * scalars["base"]),
+        ),
+        Measurement(metric="intruders", value=scalars["intruders"], n=leading),
+    ]  # fmt: skip
+
+
+def _shares(
+    shape: tuple[int, int], k: int, spread: float, found: Alignment, i: int
+) -> list[Measurement]:
+    """The norm ratios inside the top-k subspaces, each with its excess of energy over chance."""
+    d_out, d_in = shape
+    levels = {
+        "write": (found.write, chance.one_sided(d_out, k, spread)),
+        "read": (found.read, chance.one_sided(d_in, k, spread)),
+        "two_sided": (found.both, chance.two_sided(d_out, d_in, k, spread)),
+    }
+    rows = []
+    for name, (shares, level) in levels.items():
+        share = float(shares[i])
+        excess = level.excess(share)
+        known: dict[str, Any] = (
+            {} if excess is None else {"chance": 0.0, "chance_sd": level.excess_sd}
+        )
+        rows += [
+            Measurement(
+                metric=name, value=math.sqrt(share), chance=level.measure,
+                chance_sd=level.measure_sd,
+            ),
+            Measurement(metric=f"{name}_excess", value=excess, **known),
+        ]  # fmt: skip
+    return rows
+
+
+def _curves(basis: Basis, found: Alignment) -> dict[str, Any]:
+    """Spectrum of W, and the shares of the update's energy for every k, of a batch's first."""
+    return {
+        "singular_values": basis.energy[0].sqrt().float().cpu().numpy(),
+        "write": found.write_curve[0].float().cpu().numpy(),
+        "read": found.read_curve[0].float().cpu().numpy(),
+        "two_sided": found.both_curve[0].float().cpu().numpy(),
+    }
+
+
+def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
+    own = [row for row in rows if row.value is not None]
+    first = rows[0]
+    at: dict[str, Any] = {
+        "metric": metric, "model": first.model, "layer": first.layer, "module": place
+    }  # fmt: skip
+    if not own:
+        return Measurement(value=None, n=0, **at)
+    n = len(own)
+    values = [row.value or 0.0 for row in own]
+    mean = intervals.of_mean(values)
+    levels = [row.chance for row in own if row.chance is not None]
+    spreads = [row.chance_sd for row in own if row.chance_sd is not None]
+    return Measurement(
+        value=mean.value,
+        n=n,
+        low=mean.low,
+        high=mean.high,
+        chance=sum(levels) / n if len(levels) == n else None,
+        chance_sd=math.sqrt(sum(s * s for s in spreads)) / n if len(spreads) == n else None,
+        **at,
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +24,7 @@ from storage import database, runs
 from storage.database import open_database
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS
+from tests.patience import eventually
 
 
 @pytest.fixture
@@ -176,9 +176,8 @@ def test_a_detached_run_can_be_cancelled(tauscope: Any, study: Path, tmp_path: P
     assert run_id in cancelled.err
     # Asked to stop before or after its worker took it: it never ends as done.
     db = open_database()
-    while (run := runs.find_run(db, run_id)).status == "running":
-        time.sleep(0.05)
-    assert run.status == "cancelled"
+    assert eventually(lambda: runs.find_run(db, run_id).status != "running")
+    assert runs.find_run(db, run_id).status == "cancelled"
     db.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from app import demo
 from core.errors import RunError
 from storage.database import Database, open_database
+from tests.patience import eventually
 
 SAYING = "import sys, time; print({words!r}, file=sys.stderr, flush=True); time.sleep({seconds})"
 
@@ -35,13 +35,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
     return pretend
 
 
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def process_of(db: Database) -> psutil.Process:
     mark = db.folder("logs") / "demo.json"
     return psutil.Process(int(mark.read_text().strip("[").split(",")[0]))
@@ -53,19 +46,19 @@ def test_it_is_found_again_by_what_it_says_last(
     assert demo.stage(db) == ""
     made("  3 % 1/30\n 10 % 3/30  training base", 60)
     demo.start(db)
-    until(lambda: demo.stage(db) == "10 % 3/30  training base")
+    assert eventually(lambda: demo.stage(db) == "10 % 3/30  training base")
     first = process_of(db)
     demo.start(db)
     assert process_of(db) == first, "one at a time"
     first.kill()
-    until(lambda: demo.stage(db) == "")
+    assert eventually(lambda: demo.stage(db) == "")
     assert demo.trouble(db) == "", "nothing was said to be wrong"
 
 
 def test_why_it_ended_is_told(db: Database, made: Callable[[str, float], None]) -> None:
     made("error: The disk is full.\n  Free some space.", 0)
     demo.start(db)
-    until(lambda: demo.trouble(db) == "The disk is full.")
+    assert eventually(lambda: demo.trouble(db) == "The disk is full.")
 
 
 @pytest.mark.parametrize("said", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
@@ -21,15 +19,9 @@ from hypothesis import strategies as st
 from app import gauge
 from app.environment import child_environment
 from app.gauge import Card, Gauge, Reading, measure, parse
+from tests.patience import PATIENCE, eventually
 
 COMMAND = [sys.executable, "-P", "-m", "app.gauge"]
-
-
-def _until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 class _Nvml:
@@ -119,7 +111,7 @@ def test_it_prints_readings_and_ends_with_its_stdin() -> None:
         assert reading.total == psutil.virtual_memory().total
         assert process.poll() is None
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 _PARENT = """
@@ -143,7 +135,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
         assert child.is_running()
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    _until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    assert eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_gauge_starts_once_and_stops() -> None:
@@ -154,10 +146,10 @@ def test_a_gauge_starts_once_and_stops() -> None:
     assert process is not None
     measured.start()
     assert measured._process is process
-    _until(lambda: measured.reading)
+    assert eventually(lambda: measured.reading)
     measured.stop()
     assert measured.reading is None
-    _until(lambda: process.returncode is not None)
+    assert eventually(lambda: process.returncode is not None)
     assert process.returncode == -signal.SIGKILL
     assert measured.reading is None
 
@@ -171,7 +163,7 @@ def test_one_that_can_not_be_started_or_dies_says_nothing(monkeypatch: pytest.Mo
     measured.start()
     process = measured._process
     assert process is not None
-    _until(lambda: process.returncode is not None)
+    assert eventually(lambda: process.returncode is not None)
     measured.stop()
 
 

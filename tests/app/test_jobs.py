@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS
+from tests.patience import eventually
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def db(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def _wait(db: Database, run_id: str, seconds: float = 90) -> runs.RunSummary:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def _wait(db: Database, run_id: str) -> runs.RunSummary:
+    def look() -> runs.RunSummary | None:
         run = runs.find_run(db, run_id)
-        if run.status not in ("queued", "running"):
-            return run
-        time.sleep(0.1)
-    raise AssertionError(f"still {run.status}")
+        return None if run.status in ("queued", "running") else run
+
+    run = eventually(look)
+    assert run is not None, "it never ended"
+    return run
 
 
 def test_a_study_goes_on_with_its_unfinished_run(db: Database, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_worker_that_never_came_to_life_shows(
     run_id = jobs.ready(db, read(write_family(tmp_path)), ["alignment"])
     monkeypatch.setattr(sys, "executable", "/bin/false")
     jobs.start_detached(db.url, run_id)
-    assert _wait(db, run_id, 10).status == "interrupted"
+    assert _wait(db, run_id).status == "interrupted"
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     with pytest.raises(RunError, match="can't be started"):
         jobs.start_detached(db.url, run_id)

@@ -16,14 +16,7 @@ import pytest
 
 from app.environment import child_environment
 from storage.database import open_database
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
+from tests.patience import PATIENCE
 
 
 def test_without_the_extra_it_names_it(tauscope: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,11 +28,12 @@ def test_without_the_extra_it_names_it(tauscope: Any, monkeypatch: pytest.Monkey
     assert "tauscope[serve]" in said.err
 
 
-def test_a_port_that_is_taken_is_one_error(tauscope: Any, port: int) -> None:
+def test_a_port_that_is_taken_is_one_error(tauscope: Any) -> None:
     pytest.importorskip("textual_serve")
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
+        port = taken.getsockname()[1]
         said = tauscope("serve", "--port", port)
     assert said.code == 2
     assert f"Port {port} can't be had" in said.err
@@ -47,40 +41,48 @@ def test_a_port_that_is_taken_is_one_error(tauscope: Any, port: int) -> None:
 
 
 @pytest.fixture
-def served(tmp_path: Path, port: int) -> Iterator[tuple[str, psutil.Process]]:
+def served(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
     """The address of a workstation that is served, and its process."""
     pytest.importorskip("textual_serve")
     url = str(tmp_path / "runs.db")
     open_database(url).close()
     folders = {f"XDG_{name}_HOME": str(tmp_path) for name in ("CONFIG", "STATE", "DATA")}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "app.cli", "--db", url, "serve", "--port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**child_environment(), **folders},
-    )
-    assert process.stdout is not None
+    address = ""
+    while not address:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "app.cli", "--db", url, "serve", "--port", str(port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**child_environment(), **folders},
+        )
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if not address:
+            _, err = process.communicate(timeout=PATIENCE)
+            assert f"Port {port} can't be had" in err, "another process has just taken it"
     try:
-        yield process.stdout.readline().strip(), psutil.Process(process.pid)
+        yield address, psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGINT)  # nothing, where it has ended already
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
         assert "ssh -L" in err
         assert "Traceback" not in err
 
 
-async def test_it_is_open_to_its_own_address_alone(
-    served: tuple[str, psutil.Process], port: int
-) -> None:
+async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Process]) -> None:
     import aiohttp
 
     address, process = served
-    own, token = f"http://127.0.0.1:{port}", address.partition("token=")[2]
-    assert address.startswith(f"{own}/?token=")
+    own, _, token = address.partition("/?token=")
+    host, _, port = own.rpartition(":")
+    assert host == "http://127.0.0.1"
     assert len(token) >= 32
     listening: set[str] = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not listening:
             await asyncio.sleep(0.05)
             open_to = process.net_connections("inet")
@@ -111,7 +113,7 @@ async def test_it_is_open_to_its_own_address_alone(
 
         async with browser.ws_connect(f"{own}/ws?width=80&height=24", origin=own) as terminal:
             shown = b""
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while b"No runs yet" not in shown:
                     message = await terminal.receive()
                     assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT)
@@ -119,7 +121,9 @@ async def test_it_is_open_to_its_own_address_alone(
             windows = process.children(recursive=True)
             assert windows
             process.send_signal(signal.SIGINT)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not terminal.closed:
                     await terminal.receive()
-    assert psutil.wait_procs([*windows, process], timeout=20)[1] == [], "no window outlives it"
+    assert psutil.wait_procs([*windows, process], timeout=PATIENCE)[1] == [], (
+        "no window outlives it"
+    )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,19 +39,15 @@ def run_id(db: Database) -> str:
     return runs.create_run(db, STUDY, ["alignment"])
 
 
-@contextlib.contextmanager
-def _meanwhile(steps: Steps) -> Iterator[None]:
-    """Steps in another thread, a moment between them."""
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], None]:
+    """Have these steps happen one by one, each after the watcher has told of the one before."""
 
-    def stepping() -> None:
-        for step in steps:
-            time.sleep(0.15)
-            step()
+    def begin(steps: Steps) -> None:
+        left = iter(steps)
+        monkeypatch.setattr(watch, "time", SimpleNamespace(sleep=lambda seconds: next(left)()))
 
-    thread = threading.Thread(target=stepping)
-    thread.start()
-    yield
-    thread.join()
+    return begin
 
 
 def _life(db: Database, run_id: str) -> Steps:
@@ -67,9 +62,11 @@ def _life(db: Database, run_id: str) -> Steps:
     ]
 
 
-def test_a_run_is_followed_to_its_end(tauscope: Any, db: Database, run_id: str) -> None:
-    with _meanwhile(_life(db, run_id)):
-        said = tauscope("watch", run_id[:9])
+def test_a_run_is_followed_to_its_end(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
+    meanwhile(_life(db, run_id))
+    said = tauscope("watch", run_id[:9])
     assert said.code == 0
     assert said.out == ""
     assert said.err.startswith(f"run {run_id}: s: alignment\n")
@@ -77,9 +74,11 @@ def test_a_run_is_followed_to_its_end(tauscope: Any, db: Database, run_id: str) 
     assert said.err.endswith(f"100 % 10/10\nrun {run_id}: 10 units, 1 of them reused\n")
 
 
-def test_json_has_a_line_for_every_change(tauscope: Any, db: Database, run_id: str) -> None:
-    with _meanwhile(_life(db, run_id)):
-        said = tauscope("watch", "latest", "--json")
+def test_json_has_a_line_for_every_change(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
+    meanwhile(_life(db, run_id))
+    said = tauscope("watch", "latest", "--json")
     assert (said.code, said.err) == (0, "")
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert len(lines) == 6, "none for a heartbeat"
@@ -114,23 +113,27 @@ def test_a_cancelled_run_ends_it(tauscope: Any, db: Database, run_id: str) -> No
     assert f"error: Run {run_id} was cancelled.\n  'tauscope run'" in said.err
 
 
-def test_a_silent_worker_reads_as_interrupted(tauscope: Any, db: Database, run_id: str) -> None:
+def test_a_silent_worker_reads_as_interrupted(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
     runs.claim(db, run_id)
 
     def fall_silent() -> None:
         with db.writing() as connection:
             connection.execute(update(RunRow).values(heartbeat=time.time() - 16, host="elsewhere"))
 
-    with _meanwhile([fall_silent]):
-        said = tauscope("watch", run_id)
+    meanwhile([fall_silent])
+    said = tauscope("watch", run_id)
     assert said.code == 130
     assert "was interrupted: its worker is gone.\n  'tauscope run' with its study" in said.err
 
 
-def test_a_run_that_is_deleted_ends_it(tauscope: Any, db: Database, run_id: str) -> None:
+def test_a_run_that_is_deleted_ends_it(
+    tauscope: Any, db: Database, run_id: str, meanwhile: Any
+) -> None:
     runs.create_run(db, STUDY, ["alignment"])
-    with _meanwhile([lambda: runs.delete_run(db, run_id)]):
-        said = tauscope("watch", run_id)
+    meanwhile([lambda: runs.delete_run(db, run_id)])
+    said = tauscope("watch", run_id)
     assert said.code == 1
     assert f"There is no run '{run_id}'" in said.err
 

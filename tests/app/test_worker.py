@@ -21,6 +21,7 @@ from core.measurement import Measurement, Progress, ResultSink, Unit, UnitResult
 from core.study import Study
 from storage import runs
 from storage.database import Database, open_database
+from tests.patience import PATIENCE, eventually
 
 STUDY = Study.model_validate({"name": "s", "models": {"base": "b", "tuned": {"medical": "m"}}})
 Compute = Callable[[Study, ResultSink, Any], None]
@@ -147,7 +148,7 @@ def test_a_second_interrupt_stops_at_once(db: Database, work: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(10)
+        time.sleep(60)
 
     with pytest.raises(KeyboardInterrupt):
         work(stubborn)
@@ -160,13 +161,19 @@ def test_a_busy_worker_keeps_beating(
     monkeypatch.setattr(worker, "_BEAT", 0.02)
     beats = []
 
+    def beaten() -> bool:
+        heartbeat = runs.find_run(db, "latest").heartbeat
+        later = not beats or heartbeat > beats[-1]
+        if later:
+            beats.append(heartbeat)
+        return later
+
     def busy(*_: Any) -> None:
-        for _i in range(3):
-            beats.append(runs.find_run(db, "latest").heartbeat)
-            time.sleep(0.2)
+        for _i in range(5):
+            assert eventually(beaten), "it beats no more"
 
     work(busy)
-    assert sorted(set(beats)) == beats
+    assert len(beats) == 5
 
 
 _SLOW = """
@@ -209,7 +216,7 @@ def test_terminated_it_cancels_and_killed_it_reads_as_interrupted(db: Database) 
         with pytest.raises(RunError, match="running right now"):
             worker.work(db, run_id)
         process.terminate()
-        assert process.wait(timeout=10) == 1
+        assert process.wait(timeout=PATIENCE) == 1
     cancelled = runs.find_run(db, run_id)
     assert cancelled.status == "cancelled"
     assert cancelled.done >= 1

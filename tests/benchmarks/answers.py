@@ -20,7 +20,7 @@ import psutil
 from tests.benchmarks.archive import Archive
 from tests.benchmarks.report import Row
 from tests.benchmarks.screens import SIZES, opened
-from tests.terminal import Terminal
+from tests.pty_terminal import Terminal
 
 PRESSED = 100
 APART = 0.12

@@ -18,7 +18,7 @@ from tests.benchmarks import archive
 from tests.benchmarks.archive import Archive
 from tests.benchmarks.report import Row
 from tests.benchmarks.workload import best
-from tests.terminal import Terminal
+from tests.pty_terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = ((80, 24), (160, 45))

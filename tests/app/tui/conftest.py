@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from textual._context import active_app
 
 from core import registry
 from core.measurement import Measurement, Progress, Unit, UnitResult
@@ -15,6 +16,7 @@ from core.views import GROUPS
 from storage.database import Database, open_database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
+from tests.app.tui.rest import rest
 from tests.conftest import WEIGHTS
 
 MODELS = ("instruct", "medical", "maths", "retrained")
@@ -31,10 +33,17 @@ def _truecolour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a key, Textual waits until the process is idle: look for that every 4 ms, not 20."""
-    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 1 / 250)
-    monkeypatch.setattr("textual._wait.SLEEP_IDLE", 1 / 2500)
+def _at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key, a click and a pause without a length end when the app is at rest.
+
+    Textual waits until the process looks idle, as it also does while others have the processor.
+    """
+
+    async def resting(*_: float) -> None:
+        await rest(active_app.get())
+
+    monkeypatch.setattr("textual.app.wait_for_idle", resting)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", resting)
 
 
 @pytest.fixture(autouse=True)

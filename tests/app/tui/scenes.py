@@ -26,11 +26,10 @@ from tests import pretend
 from tests.app.hub import card, shelve, write_folder
 from tests.app.test_comparing import other_rows
 from tests.app.tui.conftest import MODELS, fill, study
+from tests.app.tui.rest import until
 from tests.app.tui.test_screens import words
 from tests.conftest import WEIGHTS
 
-STILL = 3
-"""How often in a row a screen has to look the same: what one reading found may ask for another."""
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 HOST = "gpu-7"
 
@@ -233,17 +232,12 @@ def _set(
 
 
 async def settled(pilot: Pilot[str | None], app: TauscopeApp) -> None:
-    """Wait until nothing is read any more and the screen stays as it is."""
-    before, still = "", 0
-    for _ in range(300):
-        await pilot.pause()
-        shown = words(app)
-        reading = "Reading" in shown or any(worker.is_running for worker in app.workers)
-        still = still + 1 if shown == before and not reading else 0
-        if still == STILL:
-            return
-        before = shown
-    raise AssertionError(f"it never settled:\n{before}")
+    """Wait until nothing is read any more."""
+
+    def still() -> bool:
+        return "Reading" not in words(app) and all(each.is_finished for each in app.workers)
+
+    await until(pilot, still)
 
 
 async def shown(pilot: Pilot[str | None], app: TauscopeApp, scene: Scene) -> None:

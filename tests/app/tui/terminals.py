@@ -10,21 +10,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
+from tests.patience import eventually
+
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = "import sys; from app.cli import main; main()"
-PATIENCE = 30.0
-"""Seconds, for a machine that is busy; what is awaited comes within two or three."""
-
-Found = TypeVar("Found")
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -48,14 +44,6 @@ def tauscope(folder: Path, *arguments: object, settings: Sequence[str] = ()) -> 
         PROGRAM,
         *map(str, arguments),
     ]
-
-
-def eventually(look: Callable[[], Found], patience: float = PATIENCE) -> Found:
-    """What `look` gives as soon as that is anything, or what it gives in the end."""
-    end = time.monotonic() + patience
-    while not (found := look()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
 
 
 class Terminal:

@@ -20,6 +20,7 @@ from app.tui.app import TauscopeApp
 from app.tui.completion import tasks
 from app.tui.completion import words as completed
 from app.tui.memory import Memory, draft_of
+from app.tui.outlook import foresee
 from app.tui.screens.builder import BuilderScreen
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.models import ModelsScreen, offers
@@ -84,9 +85,7 @@ async def builder(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> Bui
 
 
 async def press(pilot: Pilot[str | None], *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-        await pilot.pause()
+    await pilot.press(*keys)
 
 
 async def add(pilot: Pilot[str | None], app: TauscopeApp, typed: str) -> None:
@@ -185,7 +184,8 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         await press(pilot, "4", "j", "j", "enter", "j", "enter", "9")
         await until(pilot, lambda: "less than or equal to 1" in words(app))
         await press(pilot, "escape", "6")
-        assert "4 Analyses" in words(app)
+        (fault,) = (row for row in visible(app)[2:] if "4 Analyses" in row)
+        assert "energy: Input should be less than or equal to 1" in fault
         await press(pilot, "s", "w")
         assert list(Path.cwd().iterdir()) == []
         await press(pilot, "enter")
@@ -249,7 +249,6 @@ async def test_models_that_it_is_handed_drop_no_draft_unasked(
         assert "left" in words(app)
         await press(pilot, key)
         await until(pilot, lambda: app.screen is screen and screen.entries)
-        await pilot.pause(0.1)
         assert building.value(screen.draft, "name") == wanted
 
 
@@ -398,29 +397,26 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int], nam
     app = TauscopeApp(db.url)
     app.memory = Memory(draft=draft.model_dump())
     async with app.run_test(size=size) as pilot:
-        screen = await builder(pilot, app)
         for step in "123456":
-            await press(pilot, step, "enter")
-            assert_harmless(app)
-            await press(pilot, "escape")
-            if not isinstance(app.screen, BuilderScreen):
-                break
-        assert isinstance(screen, BuilderScreen)
+            await builder(pilot, app)
+            for key in (step, "enter"):
+                await press(pilot, key)
+                assert_harmless(app)
+            while not isinstance(app.screen, RunsScreen):
+                await press(pilot, "escape")
+                assert_harmless(app)
 
 
-async def test_a_real_preflight_and_its_error(
-    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
+async def test_a_real_preflight_and_its_error(tmp_path: Path, db: Database) -> None:
     write_family(tmp_path)
     draft = building.begun(str(tmp_path / "base"), [str(tmp_path / "medical")])
-    found = await outlook.foresee(draft, db.url)
+    found = await foresee(draft, db.url)
     assert {share["analysis"] for share in found["shares"]} == {"tuning_vectors", "alignment"}
     shown = outlook.shown(json.loads(json.dumps(found)), 78).plain
     assert "medical" in shown
     assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78
     with pytest.raises(RunError, match="nowhere"):
-        await outlook.foresee(building.begun("/nowhere/base", ["/nowhere/tuned"]), db.url)
+        await foresee(building.begun("/nowhere/base", ["/nowhere/tuned"]), db.url)
 
 
 def test_nothing_left_is_said() -> None:

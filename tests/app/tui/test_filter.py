@@ -57,7 +57,7 @@ async def filtered(pilot: Pilot[str | None], app: TauscopeApp, line: str) -> Run
     """The newest run under a filter."""
     screen = await opened(pilot, app)
     await pilot.press("slash", *typed(line), "enter")
-    await until(pilot, lambda: drawn(screen))
+    await until(pilot, lambda: not screen.query_one(FilterLine).writing and drawn(screen))
     return screen
 
 
@@ -91,7 +91,7 @@ async def test_all_figures_keep_to_the_filter(filled: Database, size: tuple[int,
         assert grid.rows == ("3", "4", "5")
         assert grid.columns == ("q", "k", "mlp")
         await pilot.press("right_square_bracket")
-        await until(pilot, lambda: drawn(screen))
+        await until(pilot, lambda: drawn(screen) and figure(screen).chosen["model"] == "maths")
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: drawn(screen) and figure(screen).chosen["model"] == "medical")
         await pilot.press("2")

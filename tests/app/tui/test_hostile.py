@@ -33,12 +33,13 @@ HARMLESS = "\u200c\u200d"
 
 
 def assert_harmless(app: TauscopeApp) -> None:
-    """No row is wider than the screen, and no sign of one would act on a terminal."""
+    """No row is wider than the screen, no sign of one would act on a terminal, and the way out
+    of the screen, or of the line that is being typed, is still said."""
     rows = visible(app)
     assert [cell_len(row) for row in rows] == [app.size.width] * app.size.height
     signs = set("".join(rows)) - set(HARMLESS)
     assert [sign for sign in signs if unicodedata.category(sign) in ("Cc", "Cf")] == []
-    assert app.screen.is_modal or "quit" in rows[-1]
+    assert app.screen.is_modal or {"quit", "esc"} & set(rows[-1].split())
 
 
 async def back(pilot: Pilot[str | None], app: TauscopeApp) -> RunsScreen:

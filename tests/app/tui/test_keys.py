@@ -103,7 +103,6 @@ async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
             await pilot.press("q")
             assert app.is_running
             await pilot.press("W")
-            await pilot.pause()
             assert app._exit
     finally:
         rebind({})

@@ -157,11 +157,9 @@ async def test_a_long_table_paints_only_what_is_seen(
             lambda self, i, chosen=-1: painted.append(i) or line(self, i, chosen),
         )  # fmt: skip
         await pilot.press("end")
-        await pilot.pause()
         assert len(painted) <= 2 * view.size.height
         assert view.spot() is not None
         await pilot.press("right", "right")
-        await pilot.pause()
         assert "\x1b" not in words(app)
         assert "\u202e" not in words(app)
         assert_inside(screen)

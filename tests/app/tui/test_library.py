@@ -73,7 +73,6 @@ async def library(
         screen = app.screen
         assert isinstance(screen, LibraryScreen)
         await until(pilot, lambda: screen.holdings.done)
-        await pilot.pause()
         yield pilot, screen
 
 
@@ -106,18 +105,15 @@ async def test_the_tree_and_what_is_known(
         assert "quit" in visible(screen.app)[-1]
         if size == SMALL:
             await pilot.press("enter")
-            await pilot.pause()
             assert screen.query_one("#facts").display
             assert_inside(screen)
             text = words(screen.app)
         assert "tauscope can read it" in text
         assert "model card · merge" in text
         await pilot.press("k", "k", "k", "k")
-        await pilot.pause()
         assert "model.safetensors is truncated or damaged." in words(screen.app)
         if size == SMALL:
             await pilot.press("escape")
-            await pilot.pause()
             assert "org/base" in words(screen.app)
             assert screen.app.screen is screen
 
@@ -127,7 +123,6 @@ async def test_marks_make_a_study_with_the_base_by_lineage(db: Database, folder:
         for name in ("lora", "org/base", "org/maths"):
             chosen(screen, name)
             await pilot.press("space")
-        await pilot.pause()
         assert "base base · tuned lora, maths" in visible(screen.app)[0]
         lines = {row.split()[0]: row for row in visible(screen.app)[2:8]}
         assert "org/base" in lines["B"]
@@ -195,10 +190,8 @@ async def test_the_filter_keeps_what_a_model_hangs_on(db: Database, folder: Path
         assert current is not None
         assert current.name.endswith("lora"), "and not what it hangs on"
         await pilot.press("escape")
-        await pilot.pause()
         assert len(screen.query_one(ModelList).branches) == 6
         await pilot.press("slash", *"zzz")
-        await pilot.pause()
         assert "No model contains this word" in words(screen.app)
         assert screen.query_one(Input).has_focus
         await pilot.press("escape")
@@ -255,10 +248,8 @@ async def test_nothing_that_a_model_says_of_itself_breaks_the_screen(
         if size == SMALL:
             assert screen.has_class("-opened")
             await pilot.press("escape")
-            await pilot.pause()
         assert_harmless(screen.app)
         await pilot.press("question_mark")
-        await pilot.pause()
         assert_harmless(screen.app)
 
 

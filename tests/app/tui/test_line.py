@@ -12,7 +12,7 @@ import pytest
 from app.tui.memory import path_for, recall
 from storage.database import Database
 from storage.runs import list_runs
-from tests.terminal import Terminal
+from tests.pty_terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = "import sys; from app.tui.app import run; run(sys.argv[1])"

@@ -28,7 +28,6 @@ async def leave(db: Database, *keys: str) -> Memory:
         await pilot.press("j")
         await opened(pilot, app, *keys)
         await pilot.press("q")
-        await pilot.pause()
     return recall(app.remembered)
 
 

@@ -12,7 +12,9 @@ import pytest
 from storage.database import open_database
 from storage.runs import find_run
 from tests.app.families import write_family
-from tests.app.tui.terminals import Terminal, eventually, needs_tmux, terminal
+from tests.app.tui.halting import go_on, halt, until
+from tests.app.tui.terminals import Terminal, needs_tmux, terminal
+from tests.patience import eventually
 
 pytestmark = needs_tmux
 
@@ -24,7 +26,7 @@ def begin(at: Terminal, study: Path) -> None:
     """From the empty list to a run, by the key that the list names."""
     assert "o               start a study file" in at.shows("No runs yet")
     at.press("o")
-    at.shows("start a study")
+    at.shows("enter starts")
     at.type(str(study))
     at.press("Enter")
 
@@ -56,7 +58,11 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
     url = tmp_path / "runs.db"
     with terminal(tmp_path, "--db", url, size=size) as at:
         begin(at, study)
-        at.shows("first-study", r"► running .* [1-9]\d? %  ETA \d+ s ")
+        db = open_database(str(url))
+        until(db, "latest", lambda run: run.total and 100 * run.done >= run.total)
+        run = halt(db, "latest")
+        at.shows("first-study", r"► running .* [1-9]\d? %  ETA \d+ (s|min) ")
+        go_on(run)
         text = at.shows("✓ done")
         assert all(title in text.split("\n")[1] for title, _ in VIEWS)
         if size[0] > 150:
@@ -95,7 +101,6 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
         at.press("q")
         assert at.has_left()
         assert "Traceback" not in "\n".join(at.rows())
-    db = open_database(str(url))
     run = find_run(db, "latest")
     db.close()
     assert (run.status, run.done) == ("done", run.total)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from sqlalchemy import update
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from app.gauge import Card, Gauge, Reading
 from app.text import plain
@@ -41,28 +40,11 @@ from storage.runs import (
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests.app.tui.conftest import HOSTILE, fill, study
+from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
 
 SMALL, LARGE = (80, 24), (160, 45)
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
-HOPS = 3
-"""From a widget to its screen, from there to the other widgets, and on the screen."""
-
-
-async def until(pilot: Pilot[str | None], condition: Callable[[], object]) -> None:
-    """Wait for what threads will have done in a moment, and for what follows from it.
-
-    A widget tells its screen by a message what it shows: what the others show is settled only
-    when these messages have been answered too.
-    """
-    for _ in range(100):
-        await pilot.pause(0.02)
-        if condition():
-            break
-    else:
-        raise AssertionError("it did not come to pass")
-    for _ in range(HOPS):
-        await pilot.pause(0)
 
 
 def visible(app: TauscopeApp) -> list[str]:
@@ -236,7 +218,6 @@ async def test_readings_change_the_picture(filled: Database) -> None:
             seen[pane.choice.reading] = words(app)
             await pilot.press("x")
             await until(pilot, lambda: drawn(screen))
-            await pilot.pause()
         assert set(seen) == {"raw", "chance", "excess"}
         assert "0.250" in seen["chance"]
         assert len(set(seen.values())) == 3
@@ -303,7 +284,7 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
         assert not any(title.startswith("Resume") for title in titles), "it runs"
         before = screen.pane.choice if screen.pane else None
         await pilot.press("colon", *"measure")
-        await pilot.pause(0.5)
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
         await pilot.press("enter")
         await until(pilot, lambda: screen.pane and screen.pane.choice != before)
 
@@ -312,9 +293,9 @@ async def test_cancel_asks_and_then_sets_the_flag(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     run = list_runs(filled)[0]
     async with app.run_test(size=SMALL) as pilot:
-        await opened(pilot, app)
+        screen = await opened(pilot, app)
         await pilot.press("c", "n")
-        await pilot.pause(0.1)
+        assert app.screen is screen
         assert not find_run(filled, run.id).cancel_requested
         await pilot.press("c", "y")
         await until(pilot, lambda: find_run(filled, run.id).cancel_requested)
@@ -335,7 +316,7 @@ async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) ->
         await until(pilot, lambda: "Delete 'finished-one'" in words(app))
         assert_inside(app.screen)
         await pilot.press("n")
-        await pilot.pause(0.1)
+        assert isinstance(app.screen, RunsScreen)
         assert len(list_runs(filled)) == 3
         await pilot.press("D", "y")
         await until(pilot, lambda: done.id not in {run.id for run in list_runs(filled)})
@@ -466,7 +447,6 @@ async def test_a_run_that_ended_early_is_resumed(
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "failed-one" in words(app))
         await pilot.press("r")
-        await pilot.pause(0.1)
         assert started == [], "a run that runs is not resumed"
         await pilot.press("G", "r")
         await until(pilot, lambda: started)
@@ -485,7 +465,7 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
         await opened(pilot, app)
         for keys in ((), ("2",), ("question_mark",)):
             await pilot.press(*keys)
-            await pilot.pause(0.2)
+            await until(pilot, lambda: app.screen.is_modal or drawn(app.screen))
             text = words(app)
             assert not set("\x1b\x07\u202e") & set(text)
             assert max(cell_len(row) for row in visible(app)) <= size[0]
@@ -507,8 +487,7 @@ async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
         assert "No values yet" in words(app)
         fill(db, run_id, attempt)
         RunSink(db, run_id, attempt).progress(Progress(5, 10, 0, "layer 5"))
-        await until(pilot, lambda: "No values yet" not in words(app))
-        assert "50 %" in words(app)
+        await until(pilot, lambda: "No values yet" not in words(app) and "50 %" in words(app))
         await pilot.press("v", "v")
         await until(pilot, lambda: drawn(screen))
         assert screen.pane is not None
@@ -530,7 +509,7 @@ async def test_a_click_moves_the_cursor(filled: Database) -> None:
         await until(pilot, lambda: figure.cursor != (0, 0))
         first = readout(screen)
         await pilot.press("1")
-        await until(pilot, lambda: drawn(screen))
+        await until(pilot, lambda: screen.tab == 0 and drawn(screen))
         curves = screen.pane.figure if screen.pane else None
         assert curves is not None
         await pilot.click(curves, offset=(20, 8))
@@ -544,7 +523,6 @@ async def test_resizing_keeps_everything_inside(filled: Database) -> None:
         screen = await opened(pilot, app, "3", "right", "down", "down")
         for width, height in ((80, 24), (60, 20), (200, 50), (40, 12), (100, 30)):
             await pilot.resize_terminal(width, height)
-            await pilot.pause(0.05)
             assert_inside(screen)
             assert len(visible(app)) == height
         assert screen.pane is not None
@@ -568,10 +546,7 @@ async def test_a_database_that_cannot_be_opened_is_said_on_leaving(tmp_path: Pat
     broken.write_bytes(b"this is no database at all" * 100)
     app = TauscopeApp(str(broken))
     async with app.run_test(size=SMALL) as pilot:
-        for _ in range(100):
-            await pilot.pause(0.02)
-            if app.return_value is not None:
-                break
+        await until(pilot, lambda: app.return_value is not None)
     assert "broken.db" in str(app.return_value)
 
 
@@ -587,10 +562,10 @@ async def test_a_database_that_goes_away_is_said_and_asked_again(
         def locked() -> tuple[()]:
             raise StorageError("The database is locked.", hint="Try again.")
 
-        monkeypatch.setattr(app.source, "runs", locked)
-        await until(pilot, lambda: "is locked" in visible(app)[0])
-        assert "finished-one" in words(app), "the last moment stays on screen"
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(app.source, "runs", locked)
+            await until(pilot, lambda: "is locked" in visible(app)[0])
+            assert "finished-one" in words(app), "the last moment stays on screen"
         await until(pilot, lambda: "is locked" not in visible(app)[0])
 
 
@@ -624,7 +599,6 @@ async def test_another_series_on_top_is_painted_in_full(
         for key in ("down", "right", "down", "right", "down", "up", "down", "down"):
             before = painted()
             await pilot.press(key)
-            await pilot.pause()
             piecemeal = painted()
             figure.scrolled()
             await pilot.pause()

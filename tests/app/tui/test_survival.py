@@ -8,8 +8,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,76 +16,39 @@ from sqlalchemy import update
 
 from app import wording
 from app.jobs import ready, start_detached
-from core.errors import StorageError
 from core.intake import read
 from core.measurement import Progress
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.runs import RunSummary, claim, create_run, find_run, finish
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests.app.families import write_family
 from tests.app.tui.conftest import study
-from tests.app.tui.terminals import eventually, needs_tmux, tauscope, terminal
+from tests.app.tui.halting import go_on, halt, until
+from tests.app.tui.terminals import needs_tmux, tauscope, terminal
 from tests.conftest import WEIGHTS
+from tests.patience import PATIENCE
 
 pytestmark = needs_tmux
 
 AGO = 1000.0
 """Seconds by which a start is moved into the past, so that no other clock gives the same ETA."""
+SPAN = r"\d+ (?:s|min|h \d\d|d \d+ h)"
 
 
 @pytest.fixture
-def running(db: Database, tmp_path: Path) -> Iterator[str]:
-    """A run in a detached worker that has computed a little; by its id."""
+def running(db: Database, tmp_path: Path) -> Iterator[RunSummary]:
+    """A run in a detached worker that has computed a little, and is halted there."""
     wanted = read(write_family(tmp_path, name="long-one", layers=60))
     run_id = ready(db, wanted, WEIGHTS)
     start_detached(db.url, run_id)
-    assert until(db, run_id, lambda run: run.done > 5).status == "running"
-    yield run_id
+    until(db, run_id, lambda run: run.done > 5)
+    run = halt(db, run_id)
+    assert run.status == "running"
+    yield run
     run = find_run(db, run_id)
     if run.status == "running" and run.pid:
         os.kill(run.pid, signal.SIGKILL)
-
-
-def until(db: Database, run_id: str, holds: Callable[[RunSummary], object]) -> RunSummary:
-    """The run as soon as that holds of it."""
-
-    def look() -> RunSummary | None:
-        run = find_run(db, run_id)
-        return run if holds(run) else None
-
-    found = eventually(look)
-    assert found is not None, find_run(db, run_id)
-    return found
-
-
-@contextmanager
-def stopped(db: Database, run_id: str) -> Iterator[RunSummary]:
-    """The run while its process stands still, holding no lock."""
-    pid = find_run(db, run_id).pid
-    assert pid is not None
-
-    def opened() -> Database | None:
-        with suppress(StorageError):  # the worker may be writing at this very moment
-            return open_database(db.url, patience=0)
-        return None
-
-    hasty = eventually(opened)
-    assert hasty is not None
-
-    def stop() -> bool:
-        os.kill(pid, signal.SIGSTOP)
-        with suppress(StorageError), hasty.writing():
-            return True
-        os.kill(pid, signal.SIGCONT)
-        return False
-
-    assert eventually(stop)
-    try:
-        yield find_run(db, run_id)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-        hasty.close()
 
 
 def eta(db: Database, run_id: str) -> float:
@@ -96,58 +58,59 @@ def eta(db: Database, run_id: str) -> float:
     return found
 
 
-def test_a_run_outlives_its_terminal(db: Database, running: str) -> None:
+def test_a_run_outlives_its_terminal(db: Database, running: RunSummary) -> None:
     folder = db.path.parent
     with terminal(folder, "--db", db.url) as at:
         at.shows(r"► running +long-one .* \d+ %")
-    before = find_run(db, running)
-    assert until(db, running, lambda run: run.done > before.done).status == "running"
-    with stopped(db, running) as run:
-        assert run.started is not None
-        long_ago = run.started.timestamp() - AGO
-        with db.writing() as connection:
-            connection.execute(update(RunRow).where(RunRow.id == running).values(started=long_ago))
-        with terminal(folder, "--db", db.url) as at:
-            at.shows(r"► running +long-one .* \d+ %")
-            at.press("Enter")
-            soonest = eta(db, running)
-            text = at.shows(r"► running .* \d+ %  ETA \d+")
-            latest = eta(db, running)
-            shown = re.search(r"(\d+) %  ETA (\d+ \w+)", text)
-            assert shown is not None
-            assert int(shown[1]) == int(100 * run.done / run.total)
-            assert shown[2] in {wording.span(s) for s in (soonest, latest)}
-            os.kill(run.pid or 0, signal.SIGCONT)
-            at.shows("✓ done")
-    assert find_run(db, running).done == run.total
+    go_on(running)
+    assert until(db, running.id, lambda run: run.done > running.done).status == "running"
+    run = halt(db, running.id)
+    assert run.started is not None
+    long_ago = run.started.timestamp() - AGO
+    with db.writing() as connection:
+        connection.execute(update(RunRow).where(RunRow.id == run.id).values(started=long_ago))
+    with terminal(folder, "--db", db.url) as at:
+        at.shows(r"► running +long-one .* \d+ %")
+        at.press("Enter")
+        soonest = eta(db, run.id)
+        text = at.shows(rf"► running .* \d+ %  ETA {SPAN}")
+        latest = eta(db, run.id)
+        shown = re.search(rf"(\d+) %  ETA ({SPAN})", text)
+        assert shown is not None
+        assert int(shown[1]) == int(100 * run.done / run.total)
+        assert shown[2] in {wording.span(s) for s in range(int(soonest), int(latest) + 2)}
+        go_on(run)
+        at.shows("✓ done")
+    assert find_run(db, run.id).done == run.total
 
 
-def test_a_run_whose_worker_was_killed_says_so_and_goes_on(db: Database, running: str) -> None:
+def test_a_run_whose_worker_was_killed_says_so_and_goes_on(
+    db: Database, running: RunSummary
+) -> None:
     with terminal(db.path.parent, "--db", db.url) as at:
         at.shows(r"► running +long-one")
         at.press("Enter")
         at.shows(r"► running .* \d+ %")
-        killed = find_run(db, running)
-        assert killed.status == "running"
-        os.kill(killed.pid or 0, signal.SIGKILL)
+        os.kill(running.pid or 0, signal.SIGKILL)
         at.shows("! interrupted", "r resume", "quit")
         at.press("r")
-        at.shows("► running")
         at.shows("✓ done", without="interrupted")
-    run = find_run(db, running)
+    run = find_run(db, running.id)
     assert (run.status, run.done) == ("done", run.total)
-    assert killed.done <= run.reused < run.total, "what was finished was not computed twice"
+    assert running.done <= run.reused < run.total, "what was finished was not computed twice"
 
 
-def test_many_see_the_same_and_any_may_cancel(db: Database, running: str) -> None:
+def test_many_see_the_same_and_any_may_cancel(db: Database, running: RunSummary) -> None:
     folder = db.path.parent
 
     def said(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = tauscope(folder, "--db", db.url, *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
 
     watching = subprocess.Popen(
-        tauscope(folder, "--db", db.url, "watch", running),
+        tauscope(folder, "--db", db.url, "watch", running.id),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with (
@@ -158,27 +121,27 @@ def test_many_see_the_same_and_any_may_cancel(db: Database, running: str) -> Non
         second.shows(r"► running +long-one")
         second.press("Enter")
         second.shows(r"► running .* \d+ %")
-        with stopped(db, running) as run:
-            told = said("runs", "--json")
-            (listed,) = json.loads(told.stdout)
-            assert (listed["id"], listed["status"]) == (running, "running")
-            assert listed["done"] == run.done
-            percent = wording.percent(run)
-            first.shows(rf"► running +long-one .* {percent} ")
-            second.shows(rf"► running .* {percent} ")
-            assert said("cancel", running).returncode == 0
-            second.shows("► stopping")
+        told = said("runs", "--json")
+        (listed,) = json.loads(told.stdout)
+        assert (listed["id"], listed["status"]) == (running.id, "running")
+        assert listed["done"] == running.done
+        percent = wording.percent(running)
+        first.shows(rf"► running +long-one .* {percent} ")
+        second.shows(rf"► running .* {percent} ")
+        assert said("cancel", running.id).returncode == 0
+        second.shows("► stopping")
+        go_on(running)
         first.shows("■ cancelled +long-one")
         second.shows("■ cancelled")
-        out, err = watching.communicate(timeout=60)
+        out, err = watching.communicate(timeout=PATIENCE)
         assert watching.returncode == 130, err
-        assert f"run {running}: long-one" in err
+        assert f"run {running.id}: long-one" in err
         assert re.search(r"\d+ % \d+/\d+", err)
         screens = "\n".join([*first.rows(), *second.rows()])
     assert out == ""
     for words in (err, told.stderr, screens):
         assert "lock" not in words
-    assert find_run(db, running).status == "cancelled"
+    assert find_run(db, running.id).status == "cancelled"
 
 
 def test_a_run_on_another_host_is_watched_and_cancelled(db: Database) -> None:

@@ -90,9 +90,6 @@ async def test_another_process_writes_and_says_what_went_wrong(
             app.screen.query_one(Input).value = str(tmp_path / folder)
             await pilot.press("t")
             await until(pilot, lambda: app.screen is screen)
-        for _ in range(120):
-            await pilot.pause(0.25)
-            if len(said) == 4:
-                break
+        await until(pilot, lambda: len(said) == 4)
     assert sum("failed: " in words for words in said) == 1
     assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in said) == 1

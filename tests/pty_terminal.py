@@ -14,6 +14,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -21,6 +22,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+OWN = """\
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Has the terminal be the program's own for good, so that it hears when the line is cut."""
 
 _ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[P_^][^\x1b]*\x1b\\|.)"
@@ -47,10 +55,8 @@ class Terminal:
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            command, stdin=inner, stdout=inner, stderr=inner, env=env, cwd=cwd,
-            start_new_session=True,
-            # Its terminal for good: it hears when the line is cut.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            [sys.executable, "-ISc", OWN, *command],
+            stdin=inner, stdout=inner, stderr=inner, env=env, cwd=cwd, start_new_session=True,
         )  # fmt: skip
         os.close(inner)
         self._said: list[Said] = []

@@ -1,0 +1,70 @@
+"""When an app has come to rest, and waiting for what it shows then.
+
+Textual's own tests wait until the process takes no processor time, which on a busy machine is also
+true of one that has yet to begin. Here an app is at rest when there is nothing left for it to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from textual.app import App, ScreenStackError
+from textual.message_pump import MessagePump
+from textual.pilot import Pilot
+
+from tests.patience import PATIENCE
+
+ELSEWHERE = frozenset({"start"})
+"""Groups of threads that wait for what another process does."""
+STILL = 2
+"""How often in a row nothing is left: a message may be on its way out of one and into another."""
+
+
+async def rest(app: App[Any]) -> None:
+    """Wait until every message has been answered and every thread has said what it found.
+
+    Neither timers nor what waits for another process are waited for: those may go on for ever.
+    """
+    pilot, end, still = Pilot(app), time.monotonic() + PATIENCE, 0
+    while still < STILL and not (app._exit or app._exception):
+        assert time.monotonic() < end, "it never came to rest"
+        reading = _reading(app)
+        with suppress(ScreenStackError):  # it has just left
+            await pilot.pause(0.005 if reading else 0)
+        still = 0 if reading or _reading(app) or _busy(app) else still + 1
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
+    """Wait until this holds of the app at rest."""
+    end = time.monotonic() + PATIENCE
+    await rest(pilot.app)
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        await asyncio.sleep(0.02)
+        await rest(pilot.app)
+
+
+def _reading(app: App[Any]) -> bool:
+    return any(
+        worker._thread_worker and not worker.is_finished and worker.group not in ELSEWHERE
+        for worker in app.workers
+    )
+
+
+def _busy(app: App[Any]) -> bool:
+    """Is a message yet to be answered, a callback to be called, or a new size to be taken?"""
+    return (
+        any(pump._message_queue.qsize() for pump in _pumps(app))
+        or any(screen._callbacks for screen in app.screen_stack)
+        or app._resize_event is not None
+    )
+
+
+def _pumps(app: App[Any]) -> Iterator[MessagePump]:
+    yield app
+    for screen in app.screen_stack:
+        yield from screen.walk_children(with_self=True)

@@ -12,7 +12,7 @@ from typing import Any
 from app.figures import drawn
 from core import registry
 from core.choices import default_choice, present, settled
-from core.errors import RunError
+from core.errors import RunError, StudyError
 from core.pictures.figures import Figure, Grid, Lines, Scatter
 from core.pictures.pairing import (
     Difference,
@@ -75,14 +75,14 @@ def analyses_of_both(
 ) -> tuple[Analysis, ...]:
     """The declarations of the analyses that two runs share, or of the one that is asked for.
 
-    Raises StudyError when there is none of that name, RunError when they don't share it, or any.
+    Raises StudyError when there is none of that name, or they don't share it, or share none.
     """
     shared = [n for n in registry.names() if n in first.analyses and n in second.analyses]
     wanted = [registry.get(only).name] if only is not None else shared
     if not wanted or not set(wanted) <= set(shared):
         what = f"the analysis '{only}'" if only is not None else "any analysis"
         have = (f"Run {run.id} has {', '.join(run.analyses)}." for run in (first, second))
-        raise RunError(f"The two runs do not share {what}.", hint=" ".join(have))
+        raise StudyError(f"The two runs do not share {what}.", hint=" ".join(have))
     return tuple(registry.get(name) for name in wanted)
 
 

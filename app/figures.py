@@ -19,7 +19,7 @@ from core.choices import (
     query,
     settled,
 )
-from core.errors import RunError
+from core.errors import StudyError
 from core.filters import ALL, Filter, Names
 from core.measurement import COORDINATES, Measurement
 from core.pictures.figures import Figure, Grid, Lines, Scatter
@@ -68,13 +68,13 @@ class Shown:
 def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...]:
     """The declarations of a run's analyses, or of the one that is asked for.
 
-    Raises StudyError when there is none of that name, RunError when the run has not computed it.
+    Raises StudyError when there is none of that name, or the run has not computed it.
     """
     if only is not None:
         analysis = registry.get(only)
         if only not in run.analyses:
             hint = f"It has {', '.join(run.analyses)}."
-            raise RunError(f"Run {run.id} does not have the analysis '{only}'.", hint=hint)
+            raise StudyError(f"Run {run.id} does not have the analysis '{only}'.", hint=hint)
         return (analysis,)
     return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
 

@@ -88,8 +88,9 @@ def _figure(db: Any, request: Request, folder: Path) -> Path:
 
     analysis = registry.get(request.analysis)
     view = next(v for v in analysis.views if v.key == request.view)
-    by = read(request.filter, names_in(db, find_run(db, request.run)))
-    made = drawn(db, request.run, analysis, view, Choice(**request.choice), by=by)
+    run = find_run(db, request.run)
+    by = read(request.filter, names_in(db, run))
+    made = drawn(db, run.id, analysis, view, Choice(**request.choice), by=by)
     figure = made.figure
     if isinstance(figure, Table):
         figure = figure.narrowed(request.rows)
@@ -98,7 +99,8 @@ def _figure(db: Any, request: Request, folder: Path) -> Path:
     parts += [str(getattr(made.choice, s)) for s in view.selectors if s != "model"]
     parts += [str(by), *(f"{name}-{text}" for name, text in request.rows.items())]
     name = "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in p) for p in parts if p)
-    path = folder / f"{name[:150]}.{request.format}"
+    # Files of several runs lie in one folder: the id keeps each from another's.
+    path = folder / f"{name[:150]}-{run.id}.{request.format}"
     if request.format in ("svg", "png"):
         _draw(shown, path, request.format)
     else:

@@ -45,6 +45,8 @@ class Memory(_Part):
     selected: str = ""
     place: Place | None = None
     draft: dict[str, Any] | None = None
+    folder: str = ""
+    """Where the last export went; empty before the first."""
 
 
 @runtime_checkable

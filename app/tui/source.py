@@ -150,7 +150,7 @@ class Source:
         return drawn(self.database, run_id, analysis, view, choice, ranges, by=by)
 
     def shared(self, first: str, second: str) -> Shared:
-        """Two runs, and what can be shown of both. Raises RunError if they share nothing."""
+        """Two runs, and what can be shown of both. Raises StudyError if they share nothing."""
         from app.comparing import analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)

@@ -127,10 +127,10 @@ def test_runs_that_share_nothing_say_what_each_has(both: tuple[Database, str, st
     db, first, _ = both
     other = create_run(db, study("other"), ["alignment"])
     one, two = find_run(db, first), find_run(db, other)
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(StudyError) as caught:
         analyses_of_both(one, two)
     assert f"Run {first} has pretend. Run {other} has alignment." in caught.value.hint
-    with pytest.raises(RunError, match="analysis 'alignment'"):
+    with pytest.raises(StudyError, match="analysis 'alignment'"):
         analyses_of_both(one, one, "alignment")
     with pytest.raises(StudyError):
         analyses_of_both(one, one, "alignmnt")
@@ -166,7 +166,8 @@ def test_the_command_prints_both_and_their_difference(tauscope: Any, tmp_path: P
     assert all(row["A"] == row["B"] for row in curves["differences"])
 
     missing = tauscope("compare", first, second, "vector_cosine")
-    assert missing.code == 1
+    assert missing.code == 2
     assert f"Run {first} has tuning_vectors." in missing.err
+    assert tauscope("show", first, "vector_cosine").code == 2
     assert tauscope("compare", first, "nothing").code == 1
     assert tauscope("compare", first).code == 2

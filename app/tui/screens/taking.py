@@ -6,19 +6,23 @@ What is taken is what is seen, under the same choice and filter. Writes in a pro
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
 from app.text import plain
+from app.tui.memory import Remembering
 from app.tui.screens.pick import Offer, PickScreen
 from app.tui.source import Source
 from core.filters import Filter
+from core.places import expanded
 
 if TYPE_CHECKING:
     from app.tui.widgets.pane import Pane
 
 FOLDER = "tauscope-exports"
+"""Below where we were started: where the first export goes unless another folder is typed."""
 CLIPS: tuple[Offer, ...] = (
     ("v", "the value, in words", "value"),
     ("r", "its row as CSV", "row"),
@@ -45,7 +49,9 @@ def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
 def ask_to_write(
     screen: Screen[None], source: Source, run_id: str, pane: Pane | None, by: Filter
 ) -> None:
-    """Ask what of a picture or its run is wanted as a file, and where."""
+    """Ask what of a picture or its run is wanted as a file, and where: at first where the last
+    one went."""
+    app = screen.app
     drawn = pane is not None and pane.drawn is not None
     table = pane is not None and pane.view.kind == "table"
     offers = FILES if drawn else FILES[-1:]
@@ -53,9 +59,14 @@ def ask_to_write(
 
     def picked(got: tuple[str, str] | None) -> None:
         if got is not None:
-            _write(screen, source, run_id, _shown(pane, by), *got)
+            kind, typed = got
+            folder = str(Path.cwd() / expanded(typed))
+            if isinstance(app, Remembering):
+                app.remember(app.memory.model_copy(update={"folder": folder}))
+            _write(screen, source, run_id, _shown(pane, by), kind, folder)
 
-    screen.app.push_screen(PickScreen("export", offers, FOLDER), picked)
+    before = app.memory.folder if isinstance(app, Remembering) else ""
+    app.push_screen(PickScreen("export", offers, before or str(Path.cwd() / FOLDER)), picked)
 
 
 def _shown(pane: Pane | None, by: Filter) -> dict[str, Any]:

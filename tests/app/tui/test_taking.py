@@ -65,12 +65,13 @@ async def test_a_small_choice_copies_the_value_the_row_or_the_table(filled: Data
 @pytest.mark.parametrize("kind", ["svg", "png", "txt", "csv", "md"])
 def test_a_picture_is_one_file(filled: Database, tmp_path: Path, kind: str) -> None:
     choice = asdict(Choice(measure="relative_norm", model="medical"))
+    run = list_runs(filled)[0].id
     wanted = Request(
-        db=filled.url, run=list_runs(filled)[0].id, format=kind, folder=str(tmp_path / "out"),
+        db=filled.url, run=run, format=kind, folder=str(tmp_path / "out"),
         analysis="tuning_vectors", view="modules", choice=choice,
     )  # fmt: skip
     path = serve(wanted)
-    assert path.name == f"tuning_vectors-modules-medical-relative_norm-raw.{kind}"
+    assert path.name == f"tuning_vectors-modules-medical-relative_norm-raw-{run}.{kind}"
     assert list((tmp_path / "out").iterdir()) == [path]
     assert path.stat().st_size > 100
 
@@ -93,3 +94,32 @@ async def test_another_process_writes_and_says_what_went_wrong(
         await until(pilot, lambda: len(said) == 4)
     assert sum("failed: " in words for words in said) == 1
     assert sum(words.startswith("Wrote ") and words.endswith(".txt") for words in said) == 1
+
+
+async def test_the_folder_of_the_last_export_is_offered_again(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    went: list[str] = []
+    monkeypatch.setattr("app.tui.screens.taking._write", lambda *given: went.append(given[-1]))
+    kept = tmp_path / "state.json"
+    for typed, want in (("", "tauscope-exports"), ("~/plots", "home/plots"), ("", "home/plots")):
+        offered = await exported(TauscopeApp(filled.url, remembered=kept), typed)
+        assert typed or offered == str(tmp_path / want)
+        assert went[-1] == str(tmp_path / want)
+    assert len(went) == 3
+
+
+async def exported(app: TauscopeApp, typed: str) -> str:
+    """Export into the folder that is typed, or else into the one that is offered; the latter."""
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        folder = app.screen.query_one(Input)
+        offered = folder.value
+        folder.value = typed or offered
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen is screen)
+    return offered

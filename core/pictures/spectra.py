@@ -6,7 +6,9 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +21,24 @@ MOST_RANKS = 160
 """Ranks that a curve has points at: as many as a wide screen has columns to draw them in."""
 
 _HELD = {"write": "write", "read": "read", "two_sided": "two-sided"}
+_SIDES = {"write": (0,), "read": (1,), "two_sided": (0, 1)}
+"""The sides of a matrix [d_out, d_in] that a share's first k directions are chosen of."""
 
 
 def of_alignment(asked: Tabulation) -> Lines:
-    """The spectrum of a base matrix, and the shares of the update within its first k directions."""
+    """The spectrum of a base matrix, and the shares of the update within its first k directions,
+    beside what a random update would have there: method, section 6. Its shape is not known of
+    results from before it was kept."""
     found = _arrays(asked, "alignment_curves")
     values = _of_module(found, asked.choice.module, ".singular_values")
-    shares = {
-        name: _of_module(found, asked.choice.module, f".{key}") for key, name in _HELD.items()
-    }
-    update = tuple(_series(name, each) for name, each in shares.items() if each is not None)
+    shares = {key: _of_module(found, asked.choice.module, f".{key}") for key in _HELD}
+    shape = _of_module(found, asked.choice.module, ".shape")
+    update = tuple(
+        series
+        for key, name in _HELD.items()
+        if (each := shares[key]) is not None
+        for series in _held(name, each, None if shape is None else shape[list(_SIDES[key])])
+    )
     return _figure(
         asked, "Spectrum of W and shares of Δ", ("base matrix", _spectrum(values)), ("Δ", update)
     )
@@ -62,6 +72,20 @@ def _spectrum(values: NDArray[Any] | None) -> tuple[Series, ...]:
         return ()
     energy = np.cumsum(np.square(values, dtype=np.float64))
     return _series("σ / σ₁", values / values[0]), _series("energy held", energy / energy[-1])
+
+
+def _held(name: str, values: NDArray[Any], sides: NDArray[Any] | None) -> Iterator[Series]:
+    """Shares of energy by rank, and those that k of so many directions hold by chance: k/d of one
+    side, k²/(d_out·d_in) of both."""
+    own = _series(name, values)
+    if sides is None:
+        yield own
+        return
+    levels = [math.prod(min(1.0, k / int(d)) for d in sides) for k in own.xs]
+    cells = zip(own.cells, levels, strict=True)
+    yield replace(own, cells=tuple(replace(cell, chance=level) for cell, level in cells))
+    chance = tuple(Cell(level, level) for level in levels)
+    yield Series(f"{name} by chance", own.xs, chance, companion=True)
 
 
 def _series(name: str, values: NDArray[Any]) -> Series:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.measurement import Measurement
 from core.statistics import chance, intervals
 
@@ -35,7 +37,7 @@ def measure(
     `update` [batch, d_out, d_in] with its `gram` matrix lies to the `basis` of as many matrices.
     `amplified` is r of the amplification factor; of the tuned matrix's `intruders_of` leading
     directions those count as intruders that no |cosine| of `match` or more ties to the base's. The
-    curves are singular values and shares of energy, float32 [k].
+    curves are singular values and shares of energy, float32 [k], the shape int64 [2].
     """
     from core import linalg
 
@@ -152,6 +154,7 @@ def _curves(basis: Basis, found: Alignment) -> dict[str, Any]:
         "write": found.write_curve[0].float().cpu().numpy(),
         "read": found.read_curve[0].float().cpu().numpy(),
         "two_sided": found.both_curve[0].float().cpu().numpy(),
+        "shape": np.array(basis.matrix.shape[-2:], dtype=np.int64),
     }
 
 

@@ -51,6 +51,29 @@ def test_alignment_shows_the_base_and_the_shares_of_the_update() -> None:
         assert list(points(series).values()) == pytest.approx(values)
 
 
+def test_each_share_stands_beside_that_of_a_random_update() -> None:
+    """Of updates drawn at random, against the base's true subspaces."""
+    rng = np.random.default_rng(0)
+    base, updates = rng.normal(size=(12, 20)), rng.normal(size=(4000, 12, 20))
+    left, _, right = np.linalg.svd(base)
+    inside = (left.T @ updates @ right.T) ** 2  # in the base's coordinates
+    inside /= inside.sum((1, 2), keepdims=True)
+    shares = {
+        "write": inside.sum(2).cumsum(1).mean(0),
+        "read": inside.sum(1).cumsum(1).mean(0)[:12],
+        "two_sided": np.array([inside[:, :k, :k].sum((1, 2)).mean() for k in range(1, 13)]),
+    }
+    arrays = {f"q.{name}": values for name, values in shares.items()}
+    arrays |= {"q.singular_values": SIGMA[:12], "q.shape": np.array([12, 20])}
+    _, update = spectra.of_alignment(asked(arrays)).panels
+    own = {series.name: series for series in update.series}
+    for key, name in spectra._HELD.items():
+        levels = [cell.chance for cell in own[name].cells]
+        assert levels == pytest.approx(list(shares[key]), abs=0.003)
+        assert [cell.value for cell in own[f"{name} by chance"].cells] == levels
+        assert own[f"{name} by chance"].faint
+
+
 def test_of_experts_the_first_is_shown() -> None:
     (panel,) = spectra.of_update(asked({"gate.0": SIGMA, "gate.1": SIGMA**2}, "gate")).panels
     assert points(panel.series[0])[1000] == pytest.approx(SIGMA[-1] / SIGMA[0])

@@ -88,6 +88,7 @@ def spread(asked: Tabulation) -> Table:
         ),
         rows=tuple(rows),
         note="The interval is of the mean; the quartiles are of single documents.",
+        chosen={"model": asked.choice.model},
     )
 
 

@@ -37,9 +37,9 @@ def anchor(shown: Shown) -> str:
     return f"{shown.analysis.name}-{shown.view.key}"
 
 
-def headline(together: Sequence[Shown], controls: frozenset[str]) -> Shown:
-    """The figure that stands for all of them: that of the first model which is no control."""
-    return next((each for each in together if each.choice.model not in controls), together[0])
+def headline(together: Sequence[Shown]) -> Shown:
+    """The figure that stands for all of them: that which the view opens with."""
+    return next((each for each in together if each.opening), together[0])
 
 
 def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -> Markup:

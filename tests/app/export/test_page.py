@@ -16,13 +16,14 @@ from PIL import Image
 
 from app.charts.labels import named_beside
 from app.charts.scales import cells, scale_of
+from app.charts.scatters import upwards
 from app.export.folder import export
 from app.export.numbers import LISTED, numbers
 from app.export.page import bars, curves, grids, scatters
 from app.export.page.document import _page
 from app.export.page.figure import section
 from app.export.page.markup import Markup, escaped, tag
-from app.figures import Shown, analyses_of, shown_together
+from app.figures import Shown, analyses_of, shown, shown_together
 from core import registry
 from core.pictures.figures import Column, Figure, Point, Table
 from core.views import Choice, View
@@ -358,3 +359,22 @@ def test_a_view_is_set_by_what_it_holds() -> None:
     kinds = [given.get("class") for name, given in page.tags if name == "section"]
     assert kinds == ["view listing"]
     assert ("div", {"class": "scroll", "style": "--columns: 4"}) in page.tags
+
+
+def test_the_base_lies_upon_what_else_is_at_its_place() -> None:
+    same = figures.cell(0.5)
+    points = [
+        Point("base", "base", same, same),
+        Point("removal:a=1", "removal", same, figures.cell(0.5, mark=True)),
+        Point("a=1", "one vector", figures.cell(1.0), same),
+    ]
+    assert [points[at].name for at in upwards(points)] == ["a=1", "removal:a=1", "base"]
+
+
+def test_both_reports_state_the_same_finding(db: Database, page: Page, tmp_path: Path) -> None:
+    run = runs.find_run(db, "latest")
+    stated = [f for of in analyses_of(run) for f in shown(db, run, of) if f.finding]
+    assert stated
+    listed = page.text.partition("Findings")[2]
+    for each in stated:
+        assert f"{each.heading} {each.finding}" in listed

@@ -50,13 +50,22 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A view's figure under a choice, and what it says in one sentence, if that can be told."""
+    """A view's figure under a choice, and what it says in one sentence, if that can be told.
+
+    `opening`: is it the choice that the view opens with, which stands for all others?
+    """
 
     analysis: Analysis
     view: View
     choice: Choice
     figure: Figure
     finding: str
+    opening: bool = True
+
+    @property
+    def heading(self) -> str:
+        """What it is called among all of a run, where two analyses may have views of one title."""
+        return f"{self.analysis.title}: {self.view.title}"
 
     @property
     def name(self) -> str:
@@ -157,8 +166,23 @@ def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -
     return sorted(rows, key=key)
 
 
+def finding(view: View, made: Drawn) -> str:
+    """The view's sentence, which is made for the measure and reading that it opens with; nothing
+    of a figure that holds nothing, least of all that nothing changed, or is not complete yet."""
+    if not made.catalogue.metrics or not _holds(made.figure):
+        return ""
+    opens_with = default_choice(view, made.catalogue).measure, view.reading
+    if (made.choice.measure, made.choice.reading) != opens_with:
+        return ""
+    try:
+        return view.finding(made.figure)
+    except (ValueError, ZeroDivisionError, LookupError, TypeError):
+        return ""
+
+
 def _told(analysis: Analysis, view: View, made: Drawn) -> Shown:
-    return Shown(analysis, view, made.choice, made.figure, view.finding(made.figure))
+    opening = made.choice == default_choice(view, made.catalogue)
+    return Shown(analysis, view, made.choice, made.figure, finding(view, made), opening)
 
 
 def _holds(figure: Figure) -> bool:

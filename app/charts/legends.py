@@ -85,7 +85,7 @@ def scale_legend(
     text, dim = Style(color=palette.text), Style(color=palette.dim)
     low, high = write(scale.low), write(scale.high)
     if not colour:
-        line = [Segment(f"range {low} to {high}"[:width])]
+        line = [Segment(f"scale from {low} to {high}"[:width])]
     else:
         room = width - len(low) - len(high) - 2
         size = max(4, min(24, room - sum(len(note) + 3 for note in notes)))

@@ -37,6 +37,12 @@ def drawable(figure: Scatter) -> list[Point]:
     return [point for point in figure.points if point.place is not None]
 
 
+def upwards(points: Sequence[Point]) -> list[int]:
+    """The places of points in the order in which they are drawn: marked ones lie upon the others,
+    and the base upon all, which what was taken away from it again would hide."""
+    return sorted(range(len(points)), key=lambda i: (points[i].name == "base", points[i].mark))
+
+
 def picture(figure: Scatter, *, width: int, height: int, palette: Palette) -> Picture:
     """The points within width × height; there must be some."""
     high = max(3, height - AROUND)
@@ -116,7 +122,8 @@ def _canvas(figure: Scatter, frame: Frame, palette: Palette) -> list[Cells]:
             column = frame.column(x) - frame.left
             row[column] = ("┼" if row[column][0] == "╌" else "┊", dim)
     at = {group: index for index, group in enumerate(groups(figure))}
-    for point in sorted(drawable(figure), key=lambda point: point.mark):  # marked ones on top
+    points = drawable(figure)
+    for point in (points[i] for i in upwards(points)):
         assert point.place is not None
         x, y = point.place
         sign, style = _sign(at[point.group]), palette.line(at[point.group], control=False)

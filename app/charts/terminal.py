@@ -46,7 +46,8 @@ def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: b
 def _heading(figure: Figure) -> str:
     if isinstance(figure, Table) or not figure.unit:
         return figure.title
-    return f"{figure.title} [{figure.unit}]"
+    what, dot, where = figure.title.partition(" · ")
+    return f"{what} [{figure.unit}]{dot}{where}"  # a place may end in a unit of its own: top-1%
 
 
 def _curves(figure: Lines, width: int, height: int, palette: Palette) -> list[Line]:

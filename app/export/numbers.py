@@ -19,12 +19,16 @@ LISTED = 50
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """One table: its rows begin with a name. `title` is empty where there is but one table."""
+    """One table: its rows begin with a name. `title` is empty where there is but one table.
+
+    `texts` are the places in `head` of columns of text, which may be broken into lines.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
     note: str = ""
+    texts: frozenset[int] = frozenset()
 
 
 def numbers(figure: Figure) -> Iterator[Numbers]:
@@ -78,10 +82,11 @@ def _listing(table: Table) -> Numbers:
     """The first rows of a table: all of them are a matter for the files beside the report."""
     rows = []
     for row in table.rows[:LISTED]:
-        texts = [column.written(value) for column, value in zip(table.columns, row, strict=True)]
-        rows.append((texts[0], tuple((text, "") for text in texts[1:])))
-    more = len(table.rows) - LISTED
+        words = [column.written(value) for column, value in zip(table.columns, row, strict=True)]
+        rows.append((words[0], tuple((text, "") for text in words[1:])))
     notes = [table.note] if table.note else []
-    if more > 0:
-        notes.append(f"… and {more:,} more.")
-    return Numbers("", tuple(column.name for column in table.columns), tuple(rows), " ".join(notes))
+    if len(table.rows) > LISTED:
+        notes.append(f"Listed here are the first {LISTED} of these {len(table.rows):,} rows.")
+    texts = frozenset(at for at, column in enumerate(table.columns) if column.align == "left")
+    head = tuple(column.name for column in table.columns)
+    return Numbers("", head, tuple(rows), " ".join(notes), texts)

@@ -52,7 +52,7 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
         yield f"**Error:** {escaped(run.error_title)} {escaped(run.error_hint)}"
     yield "## Findings"
     yield "\n".join(
-        f"- **{escaped(f.view.title)}.** {escaped(f.finding)}" for f in figures if f.finding
+        f"- **{escaped(f.heading)}.** {escaped(f.finding)}" for f in figures if f.finding
     )
     warnings = runs.warnings(db, run.id)
     if warnings:

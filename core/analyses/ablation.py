@@ -278,7 +278,9 @@ ANALYSIS = Analysis(
             title="drop",
             description="What the model loses of its score when the neurons are silenced, in per "
             "cent; below 0 it gains, whichever direction of the metric is better. Chance is the "
-            "mean of random controls: as many neurons of each layer.",
+            "mean of random controls: as many neurons of each layer, others than those as far as "
+            "there are enough; of a layer of which more than half is silenced any, which makes "
+            "the test err upwards.",
             unit="%",
             better="lower",
             has_chance=True,
@@ -301,7 +303,7 @@ ANALYSIS = Analysis(
             title="p against random controls",
             description="One-sided: is the drop no larger than those of its random controls?",
             better="lower",
-            empty="the drop has no interval, or its controls have fewer neurons",
+            empty="the drop has no interval",
         ),
         MetricSpec(
             name="q_value",
@@ -309,7 +311,7 @@ ANALYSIS = Analysis(
             description="The p value by Benjamini and Hochberg over all tests of the run with this "
             "metric; below 0.05 a drop counts as beyond its controls.",
             better="lower",
-            empty="the drop has no interval, or its controls have fewer neurons",
+            empty="the drop has no interval",
         ),
         MetricSpec(
             name="neurons",

@@ -281,7 +281,7 @@ ANALYSIS = Analysis(
             selectors=("model",),
             free=("layer", "metric_of"),
             tabulate=tables.spread,
-            finding=findings.of_spread,
+            finding=findings.of_activation_spread,
         ),
         View(
             key="criteria",

@@ -248,7 +248,7 @@ ANALYSIS = Analysis(
             fixed={"reference": BASE},
             free=("layer", "metric_of"),
             tabulate=tables.spread,
-            finding=findings.of_spread,
+            finding=findings.of_distance_spread,
         ),
         View(
             key="criteria",

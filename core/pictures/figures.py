@@ -191,12 +191,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A figure of rows of text and numbers. `note` says what all of it has in common."""
+    """A figure of rows of text and numbers. `note` says what all of it has in common, `chosen`
+    where the user's selectors stand, by coordinate."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
     note: str = ""
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
         """The rows that hold these texts in the columns of these names, as far as it has those;

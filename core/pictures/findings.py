@@ -67,7 +67,7 @@ def of_cosines(figure: Figure) -> str:
     if not pairs:
         return "There are no two tuning vectors to compare."
     most, least = max(pairs), min(pairs)
-    text = f"{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
+    text = f"{_place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
     if most != least:
         text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
     return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
@@ -110,7 +110,7 @@ def of_attention_against_mlp(figure: Figure) -> str:
     return (
         f"Updates of {high} {kind} the base's directions {more} than those of {low} "
         f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
-        f"{apart} of {len(pairs)} models)."
+        f"{apart} of {counted(len(pairs), 'model')})."
     )
 
 
@@ -118,14 +118,15 @@ def of_spectrum(figure: Figure) -> str:
     """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
     assert isinstance(figure, Lines)
     held = [s for panel in figure.panels for s in panel.series if s.name == "energy held"]
-    where = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
+    at = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
     if not held:
-        return f"{where}: there is nothing to see; it is zero, or was not measured."
+        return f"{at}: there is nothing to see; it is zero, or was not measured."
     own = held[0]
     half = next(x for x, c in zip(own.xs, own.cells, strict=True) if (c.value or 0.0) >= 0.5)
+    first = "direction" if half == 1 else f"{half}"
     return (
-        f"{figure.chosen['model']}, {where}: half of the energy lies in the first {half} of "
-        f"{own.xs[-1]} directions."
+        f"{figure.chosen['model']}, {at}: half of the energy lies in the first {first} of "
+        f"{own.xs[-1]}{'' if half == 1 else ' directions'}."
     )
 
 
@@ -142,19 +143,14 @@ def of_neurons(figure: Figure) -> str:
     )
 
 
-def of_spread(figure: Figure) -> str:
-    """One plain sentence on how documents spread: the layer in which they differ most."""
-    assert isinstance(figure, Table)
-    names = [column.name for column in figure.columns]
-    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
-    known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
-    if not known:
-        return ""
-    wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
-    return (
-        f"Documents differ most in layer {wide['layer']}: half of them lie between "
-        f"{numeric(wide['lower quartile']):.4g} and {numeric(wide['upper quartile']):.4g}."
-    )
+def of_activation_spread(figure: Figure) -> str:
+    """How documents spread: the layer in which they activate the most unlike shares of neurons."""
+    return _of_spread(figure, "half of them activate {} to {} % of its neurons")
+
+
+def of_distance_spread(figure: Figure) -> str:
+    """How documents spread: the layer in which their patterns lie at the most unlike distances."""
+    return _of_spread(figure, "in half of them {} to {} of its neurons differ from the base's")
 
 
 def of_activation(figure: Figure) -> str:
@@ -175,9 +171,9 @@ def of_activation(figure: Figure) -> str:
     mean = average([abs(gap) for gap, _, _ in gaps])
     level = average([cell.value for cell in base.values()])
     return (
-        f"The base activates {level:.1f} % of its neurons at a token; tuned models differ from it "
-        f"by {mean:.1f} points in the mean of a layer, at most by {most[0]:+.1f} "
-        f"({most[1]}, layer {most[2]})."
+        f"{where(figure, 'setting')}The base activates {level:.1f} % of its neurons at a token; "
+        f"tuned models differ from it by {mean:.1f} points in the mean of a layer, at most by "
+        f"{most[0]:+.1f} ({most[1]}, layer {most[2]})."
     )
 
 
@@ -193,7 +189,8 @@ def of_distances(figure: Figure) -> str:
     if not means:
         return ""
     least, most = min(means, key=lambda m: means[m]), max(means, key=lambda m: means[m])
-    words = f"{least} keeps most of the base's patterns (mean ratio {means[least]:.2f})"
+    words = f"{where(figure, 'setting')}{least} keeps most of the base's patterns "
+    words += f"(mean ratio {means[least]:.2f})"
     if least != most:
         words += f", {most} least ({means[most]:.2f})"
     return f"{words}; 0 is the same neurons, 1 no more alike than the patterns of unlike documents."
@@ -213,7 +210,7 @@ def of_baseline(figure: Figure) -> str:
         return ""
     return (
         f"{figure.chosen['model']}: {mean:.3f} of the neurons differ in the mean of a layer, "
-        f"{chance:.3f} would by chance; below it in {len(below)} of {len(known)} layers."
+        f"{chance:.3f} would by chance; below it in {len(below)} of {counted(len(known), 'layer')}."
     )
 
 
@@ -223,9 +220,36 @@ def average(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where there is one."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def numeric(value: object) -> float:
     """A number of a table; what is none compares with nothing."""
     return value if isinstance(value, float) else math.nan
+
+
+def where(figure: Lines | Grid, *coordinates: str) -> str:
+    """What is chosen of these coordinates, as the beginning of a sentence."""
+    chosen = (figure.chosen.get(coordinate, "") for coordinate in coordinates)
+    said = ", ".join(filter(None, chosen))
+    return f"{said}: " if said else ""
+
+
+def _of_spread(figure: Figure, half: str) -> str:
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
+    known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
+    if not known:
+        return ""
+    wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
+    ends = (f"{numeric(wide[name]):.4g}" for name in ("lower quartile", "upper quartile"))
+    return (
+        f"{figure.chosen['model']}: documents differ most in layer {wide['layer']}, where "
+        f"{half.format(*ends)}."
+    )
 
 
 def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:
@@ -249,6 +273,15 @@ def _of_modules(
         for module, cell in zip(figure.columns, row, strict=True)
         if module in GROUP_OF and cell is not None and (known := number(cell)) is not None
     ]
+
+
+def _place(figure: Grid) -> str:
+    """The layer and the module of a matrix of models, as the beginning of a sentence."""
+    layer, module = (figure.chosen.get(name, "all") for name in ("layer", "module"))
+    if (layer, module) == ("all", "all"):
+        return "Of all weights together, " if figure.chosen else ""
+    layers = "all layers" if layer == "all" else f"layer {layer}"
+    return f"In {'all modules' if module == 'all' else module} of {layers}, "
 
 
 def _value(cell: Cell | None) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.pictures.figures import Figure, Grid, Scatter, Table
-from core.pictures.findings import average, numeric
+from core.pictures.findings import average, numeric, where
 
 SIGNIFICANT = 0.05
 """The corrected p value below which a drop counts as beyond its controls."""
@@ -74,9 +74,10 @@ def of_drops(figure: Figure) -> str:
     drop, chance = average([c.value for c in cells]), average([c.chance for c in cells])
     random = "" if chance is None else f", random ones {chance:+.3g} %"
     chosen = figure.chosen.get("setting", "them")
+    source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
     return (
-        f"Silencing {chosen} costs {drop:+.3g} % in the mean{random}; "
-        f"{len(beyond)} of {len(cells)} drops go beyond their random controls."
+        f"{where(figure, 'task', 'metric_of')}silencing {chosen}{source} costs {drop:+.3g} % in "
+        f"the mean{random}; {len(beyond)} of {len(cells)} drops go beyond random ones."
     )
 
 
@@ -145,7 +146,7 @@ def of_grid(figure: Figure) -> str:
         return ""
     cell, down, across = best[0]
     return (
-        f"{figure.chosen.get('task', '')}: best with {figure.row_name} {down} and "
+        f"{where(figure, 'task', 'metric_of')}best with {figure.row_name} {down} and "
         f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
     )
 

@@ -35,7 +35,7 @@ def neurons(asked: Tabulation) -> Table:
     others = [m for m in asked.catalogue.models if m not in (model, _BASE)]
     rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in {r[1] for r in shown}}
     documents = asked.arrays("documents", model=model)
-    count = f"The first {len(shown)} of {_count(asked, layers):,} neurons."
+    count = _counted(len(shown), _count(asked, layers))
     rows = tuple(
         (
             *cells[:5],
@@ -88,6 +88,7 @@ def spread(asked: Tabulation) -> Table:
         ),
         rows=tuple(rows),
         note="The interval is of the mean; the quartiles are of single documents.",
+        chosen={"model": asked.choice.model},
     )
 
 
@@ -135,6 +136,13 @@ def _rates(asked: Tabulation, model: str, layer: int) -> Any:
 
 def _count(asked: Tabulation, layers: Sequence[int]) -> int:
     return sum(len(r) for at in layers if (r := _rates(asked, asked.choice.model, at)) is not None)
+
+
+def _counted(shown: int, all_of_them: int) -> str:
+    """How many there are in the table, of how many."""
+    if shown < all_of_them:
+        return f"The table holds the first {shown} of {all_of_them:,} neurons."
+    return f"The table holds all {shown} neurons." if shown != 1 else "There is one neuron."
 
 
 def _at(values: Any, j: int) -> float | None:

@@ -10,12 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import app
+from app.charts.scales import cells
 from app.export.files import written
 from app.export.origin import facts
 from app.export.page import colours
 from app.export.page.figure import anchor, headline, section
 from app.export.page.markup import Markup, tag
 from app.figures import Shown, analyses_of, shown_together
+from core.pictures.figures import Table
 from core.registry import Analysis
 from storage import runs
 from storage.database import Database
@@ -29,12 +31,15 @@ _HEAD = Markup(
     "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
 )
 
-_READING = (
-    "Every figure stands beside what chance alone would give, because many of these measures are "
+_CHANCE = (
+    "Where a chance level is known it stands beside the figure, because many of these measures are "
     "far from zero for an update of random directions. A value within two standard deviations of "
-    "chance has no colour and is followed by ~. Whiskers and shaded bands around a line are 95 % "
-    "intervals. Controls are grey, and their names in brackets. Rest the pointer on a mark to read "
-    "its exact value; the numbers behind each figure fold out below it."
+    "chance has no colour and is followed by ~. "
+)
+_CONTROLS = "Controls are grey, and their names in brackets. "
+_READING = (
+    "Whiskers and shaded bands around a line are 95 % intervals. Rest the pointer on a mark to "
+    "read its exact value; the numbers behind each figure fold out below it."
 )
 
 Part = tuple[Analysis, list[tuple[Shown, ...]]]
@@ -99,18 +104,26 @@ def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
 
 def _findings(run: RunSummary, parts: Sequence[Part]) -> Markup:
     told = [
-        tag("li", _link(anchor(shown), shown.view.title), " ", tag("span", shown.finding))
+        tag("li", _link(anchor(shown), shown.heading), " ", tag("span", shown.finding))
         for _, views in parts
-        for shown in (headline(view, run.controls) for view in views)
+        for shown in map(headline, views)
         if shown.finding
     ]
     return tag(
         "section",
         tag("h2", "Findings"),
         tag("ul", *told, class_="findings"),
-        tag("p", _READING, class_="quiet"),
+        tag("p", _reading(run, parts), class_="quiet"),
         id="findings",
     )
+
+
+def _reading(run: RunSummary, parts: Sequence[Part]) -> str:
+    """How the figures are to be read, as far as there are such in this run."""
+    found = (shown.figure for _, views in parts for view in views for shown in view)
+    drawn = (cell for figure in found if not isinstance(figure, Table) for cell in cells(figure))
+    chance = _CHANCE if any(cell.chance is not None for cell in drawn) else ""
+    return f"{chance}{_CONTROLS if run.controls else ''}{_READING}"
 
 
 def _analysis(run: RunSummary, analysis: Analysis, views: Sequence[tuple[Shown, ...]]) -> Markup:

@@ -19,14 +19,16 @@ def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
     charts = [_figure(each, together, controls) for each in together]
     facts = (("Shown", first.view.caption), ("Chance", on_chance(together)),
              ("Method", on_method(together)))  # fmt: skip
-    beside = " beside" if len(together) == 1 and not _is_wide(first) else ""
+    kind = " listing" if isinstance(first.figure, Table) else ""
+    if len(together) == 1 and not _is_wide(first):
+        kind = " beside"
     return tag(
         "section",
         tag("h3", first.view.title),
         tag("div", *charts, class_="together"),
         tag("dl", *(_fact(name, words) for name, words in facts), class_="notes"),
         id=anchor(first),
-        class_=f"view{beside}",
+        class_=f"view{kind}",
     )
 
 
@@ -35,9 +37,9 @@ def anchor(shown: Shown) -> str:
     return f"{shown.analysis.name}-{shown.view.key}"
 
 
-def headline(together: Sequence[Shown], controls: frozenset[str]) -> Shown:
-    """The figure that stands for all of them: that of the first model which is no control."""
-    return next((each for each in together if each.choice.model not in controls), together[0])
+def headline(together: Sequence[Shown]) -> Shown:
+    """The figure that stands for all of them: that which the view opens with."""
+    return next((each for each in together if each.opening), together[0])
 
 
 def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -> Markup:
@@ -75,19 +77,25 @@ def _charts(shown: Shown, together: Sequence[Shown]) -> Iterator[Markup]:
 
 
 def _table(found: Numbers) -> Markup:
-    head = tag("tr", *(tag("th", name, scope="col") for name in found.head))
+    kinds = ["words" if at in found.texts else None for at in range(len(found.head))]
+    named = zip(found.head, kinds, strict=True)
+    head = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in named))
     rows = [
-        tag("tr", tag("th", name, scope="row"), *(_entry(*entry) for entry in entries))
+        tag(
+            "tr",
+            tag("th", name, scope="row", class_=kinds[0]),
+            *(_entry(*entry, kind) for entry, kind in zip(entries, kinds[1:], strict=True)),
+        )
         for name, entries in found.rows
     ]
     caption = [tag("caption", found.title)] if found.title else []
     table = tag("table", *caption, tag("thead", head), tag("tbody", *rows))
     note = [tag("p", found.note, class_="quiet")] if found.note else []
-    return tag("div", table, *note, class_="scroll")
+    return tag("div", table, *note, class_="scroll", style=f"--columns: {len(found.head)}")
 
 
-def _entry(value: str, beside: str) -> Markup:
-    return tag("td", value, *([tag("small", beside)] if beside else []))
+def _entry(value: str, beside: str, kind: str | None) -> Markup:
+    return tag("td", value, *([tag("small", beside)] if beside else []), class_=kind)
 
 
 def _fact(name: str, words: str) -> Markup:

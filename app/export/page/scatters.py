@@ -8,7 +8,7 @@ from app.charts.labels import named_beside
 from app.charts.levels import axis_ticks, common_level
 from app.charts.palette import MARK
 from app.charts.scales import shows_interval, tick_labels
-from app.charts.scatters import drawable, groups
+from app.charts.scatters import drawable, groups, upwards
 from app.export.page import shapes
 from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
@@ -35,7 +35,8 @@ def draw(figure: Scatter) -> Iterator[Markup]:
     parts = [*_chance(points, across, up), *_axes(figure, across, up, along, upward)]
     known = groups(figure)
     beside = named_beside(points, (along[0], along[-1]), (upward[0], upward[-1]))
-    for at, point in enumerate(points):
+    for at in upwards(points):
+        point = points[at]
         inside = [*_point(figure, point, across, up, known.index(point.group))]
         inside += _name(point, across, up, beside.get(at), few=len(points) <= NAMED)
         parts.append(tag("g", *inside, class_=series_class(known.index(point.group), False)))

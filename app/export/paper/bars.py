@@ -101,7 +101,9 @@ def _legend(figure: Grid, drawn: Sheet) -> None:
     if known:
         spread = any(high > low for _, low, high in known)
         dashes = Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (1.5, 1)))
-        entries.append((dashes, "chance ± 2 sd" if spread else "chance"))
+        entries.append((dashes, "chance"))
+        if spread:
+            entries.append((Patch(facecolor=BAND), "chance ± 2 sd"))
     if has_controls(figure):
         entries.append((Patch(facecolor=CONTROL_FILLS[0]), CONTROL_WORDS))
     legend(drawn, entries, 2 if len(entries) == 4 else 3)

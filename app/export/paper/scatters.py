@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from app.charts.labels import named_beside
 from app.charts.levels import axis_ticks, common_level
 from app.charts.scales import shows_interval, tick_labels
-from app.charts.scatters import drawable, groups
+from app.charts.scatters import drawable, groups, upwards
 from app.export.paper.sheet import (
     BAND,
     COLUMN,
@@ -55,7 +55,8 @@ def draw(figure: Scatter) -> Sheet:
     _chance(axes, [p.x for p in points], [p.y for p in points])
     known = groups(figure)
     beside = named_beside(points, (across[0], across[-1]), (up[0], up[-1]))
-    for at, point in enumerate(points):
+    for at in upwards(points):
+        point = points[at]
         _point(point, axes, known.index(point.group))
         if at in beside and (point.mark or len(points) <= NAMED):
             _name(point, axes, left=beside[at])

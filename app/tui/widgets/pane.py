@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from app.charts.lines import fitted
-from app.figures import Drawn
+from app.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
 from app.tui.heading import heading
@@ -29,7 +29,7 @@ from app.tui.widgets.figure import EMPTY, FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
-from core.choices import chosen, default_choice, options
+from core.choices import chosen, options
 from core.filters import Filter
 from core.measurement import MetricSpec
 from core.pictures.figures import Figure, Lines, Table
@@ -179,7 +179,7 @@ class Pane(Vertical):
         self.query_one("#selected", Row).renew()
         self._draw(drawn)
         self._seek(before)
-        self._tell(self._finding(drawn.figure))
+        self._tell(plain(finding(self.view, drawn)))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -324,20 +324,6 @@ class Pane(Vertical):
             self.choice = choice
             self.query_one("#selected", Row).renew()
             self.post_message(self.Wanted(self))
-
-    def _finding(self, figure: Figure) -> str:
-        """The view's sentence, which is made for the measure and reading that it opens with."""
-        if self.choice is None or self.drawn is None or not self.drawn.catalogue.metrics:
-            return ""  # of nothing measured, nothing is found: least of all that nothing changed
-        if self.drawn.catalogue.filter and not self.figure.filled():
-            return ""  # of what is hidden neither
-        opens_with = (default_choice(self.view, self.drawn.catalogue).measure, self.view.reading)
-        if (self.choice.measure, self.choice.reading) != opens_with:
-            return ""
-        try:
-            return plain(self.view.finding(figure))
-        except (ValueError, ZeroDivisionError, LookupError, TypeError):
-            return ""  # a figure that is not complete yet has no finding
 
     def _selected(self, width: int) -> Content:
         if self.choice is None or self.drawn is None:

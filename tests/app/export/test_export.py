@@ -12,6 +12,7 @@ from pyarrow import parquet
 from app.export.folder import FORMATS, export
 from app.export.numbers import LISTED
 from app.export.report import escaped
+from app.figures import analyses_of, shown
 from core import registry
 from core.errors import RunError, StorageError, StudyError
 from core.measurement import COLUMNS, COORDINATES, Unit, UnitResult
@@ -172,8 +173,10 @@ def test_every_kind_of_view_is_exported(tmp_path: Path, monkeypatch: pytest.Monk
     db.close()
     _report_writes_out_points_and_tables((out / "report.md").read_text())
     page = (out / "report.html").read_text()
-    assert '<th scope="row">5</th><td>33</td><td>+6.000</td><td>␣token-33</td>' in page
-    assert "… and 190 more." in page
+    assert (
+        '<th scope="row">5</th><td>33</td><td>+6.000</td><td class="words">␣token-33</td>' in page
+    )
+    assert "Listed here are the first 50 of these 240 rows." in page
     assert "maths=1, gsm8k: 1.1" in page
     tables = sorted((out / "tables").iterdir())
     with tables[0].open(newline="") as file:
@@ -196,7 +199,7 @@ def _report_writes_out_points_and_tables(text: str) -> None:
     assert "| maths=1 | merged | 1.1 (on the front) | 0.4 |" in text
     assert "| layer | neuron | score | token |" in text
     assert "| 5 | 33 | +6.000 | ␣token-33 |" in text
-    assert "… and 190 more." in text
+    assert "Listed here are the first 50 of these 240 rows." in text
     assert "| layer | instruct | independent |" in text
     assert "1.1 (best)" in text
     assert "Nowhere" not in text
@@ -214,3 +217,13 @@ def test_an_artifact_that_is_gone_is_not_taken_for_a_folder_that_can_not_be_writ
     finally:
         away.rename(file)
     assert "--fresh" in caught.value.hint
+
+
+def test_of_what_was_not_measured_nothing_is_found(tmp_path: Path) -> None:
+    db = open_database(str(tmp_path / "empty.db"))
+    study = Study.model_validate({"name": "x", "models": {"base": "b", "tuned": {"a": "a"}}})
+    run = runs.find_run(db, runs.create_run(db, study, ["tuning_vectors", "alignment"]))
+    told = [each.finding for of in analyses_of(run) for each in shown(db, run, of)]
+    db.close()
+    assert told
+    assert not any(told)

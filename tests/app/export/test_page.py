@@ -16,14 +16,16 @@ from PIL import Image
 
 from app.charts.labels import named_beside
 from app.charts.scales import cells, scale_of
+from app.charts.scatters import upwards
 from app.export.folder import export
 from app.export.numbers import LISTED, numbers
 from app.export.page import bars, curves, grids, scatters
+from app.export.page.document import _page
 from app.export.page.figure import section
 from app.export.page.markup import Markup, escaped, tag
-from app.figures import Shown, analyses_of, shown_together
+from app.figures import Shown, analyses_of, shown, shown_together
 from core import registry
-from core.pictures.figures import Figure, Point
+from core.pictures.figures import Column, Figure, Point, Table
 from core.views import Choice, View
 from storage import runs
 from storage.database import Database
@@ -32,6 +34,7 @@ from tests.app.export.conftest import NAME
 
 VOID = {"meta"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+READER = shutil.which("pdftotext")
 
 
 class Page(HTMLParser):
@@ -236,7 +239,8 @@ def test_a_table_is_listed_openly() -> None:
     assert found[0].rows[0] == ("0", (("7", ""), ("+0.500", ""), ("␣the", "")))
     assert found[0].rows[1][1][1] == ("", "")
     assert len(found[0].rows) == LISTED
-    assert found[0].note == "of medical … and 12 more."
+    assert found[0].texts == {0, 1, 2, 3}
+    assert found[0].note == "of medical Listed here are the first 50 of these 62 rows."
 
 
 def test_a_table_needs_no_folding(db: Database) -> None:
@@ -308,3 +312,69 @@ def test_the_policy_forbids_every_request(report: Path, tmp_path: Path) -> None:
     said = _browse(tmp_path / "x.html", tmp_path, 1)
     assert "https://example.org/x.png" in said
     assert "script-src" in said
+
+
+@pytest.mark.skipif(CHROMIUM is None or READER is None, reason="chromium or pdftotext is missing")
+@pytest.mark.parametrize("columns", [6, 15, 26])
+def test_every_column_of_every_table_is_printed(columns: int, tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    assert READER is not None
+    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    names = [f"head{n}" for n in range(columns)]
+    row = tuple(f"real_words_{n}_end" if n % 4 == 0 else 10_000.0 + n for n in range(columns))
+    figure = Table(
+        title="",
+        columns=tuple(Column(name=name, align="right" if n % 4 else "left", form=".1f")
+                      for n, name in enumerate(names)),
+        rows=(row,),
+    )  # fmt: skip
+    shown = Shown(registry.get("alignment"), view, Choice(measure=""), figure, "")
+    made = tmp_path / "x.html"
+    parts = iter([section([shown, shown], frozenset())])
+    made.write_text(f"<!doctype html>{_page('x', parts)}", encoding="utf-8")
+    subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={tmp_path / 'profile'}", "--no-pdf-header-footer",
+            f"--print-to-pdf={tmp_path / 'x.pdf'}", made.as_uri(),
+        ],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    done = subprocess.run(
+        [READER, str(tmp_path / "x.pdf"), "-"], capture_output=True, text=True, check=True
+    )
+    words = done.stdout.split()
+    for n, name in enumerate(names):
+        assert words.count(name) == 2
+        assert n % 4 == 0 or words.count(f"{10_000 + n}.0") == 2
+
+
+def test_a_view_is_set_by_what_it_holds() -> None:
+    """Tables have no room beside them in print, and their texts may be broken; numbers not."""
+    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    shown = Shown(registry.get("alignment"), view, Choice(measure=""), figures.table(), "")
+    page = Page(section([shown], frozenset()))
+    kinds = [given.get("class") for name, given in page.tags if name == "section"]
+    assert kinds == ["view listing"]
+    assert ("div", {"class": "scroll", "style": "--columns: 4"}) in page.tags
+
+
+def test_the_base_lies_upon_what_else_is_at_its_place() -> None:
+    same = figures.cell(0.5)
+    points = [
+        Point("base", "base", same, same),
+        Point("removal:a=1", "removal", same, figures.cell(0.5, mark=True)),
+        Point("a=1", "one vector", figures.cell(1.0), same),
+    ]
+    assert [points[at].name for at in upwards(points)] == ["a=1", "removal:a=1", "base"]
+
+
+def test_both_reports_state_the_same_finding(db: Database, page: Page, tmp_path: Path) -> None:
+    run = runs.find_run(db, "latest")
+    stated = [f for of in analyses_of(run) for f in shown(db, run, of) if f.finding]
+    assert stated
+    listed = page.text.partition("Findings")[2]
+    for each in stated:
+        assert f"{each.heading} {each.finding}" in listed

@@ -141,7 +141,9 @@ def test_bars_reach_to_their_values_and_intervals() -> None:
     bands = {(round(p.get_x(), 9), round(p.get_width(), 9)) for p in axes.patches}
     assert (-0.03, 0.08) in bands
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert legend == ["attention", "mlp", "95 % interval", "chance ± 2 sd", "(name) a control"]
+    assert legend == [
+        "attention", "mlp", "95 % interval", "chance", "chance ± 2 sd", "(name) a control",
+    ]  # fmt: skip
     fills = {p.get_hatch() for p in axes.patches if p.get_height() < 0.39}
     assert len(fills) == 2
 

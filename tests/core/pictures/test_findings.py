@@ -51,7 +51,7 @@ def test_controls_are_no_findings() -> None:
         ("a", "null"), SIDES, (_cell(0.2), _cell(0.1)), (_cell(9.0), _cell(-9.0)),
         controls=frozenset({"null"}),
     )  # fmt: skip
-    assert "of 1 models" in findings.of_attention_against_mlp(figure)
+    assert "of 1 model)" in findings.of_attention_against_mlp(figure)
     matrix = _grid(
         ("a", "b", "null"), ("a", "b", "null"),
         (None, _cell(0.2), _cell(0.9)), (_cell(0.2), None, _cell(0.9)), (None, None, None),
@@ -115,9 +115,12 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
         (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
     )  # fmt: skip
     assert score_findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
-        "Silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops go beyond their "
-        "random controls."
+        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops go beyond "
+        "random ones."
     )
+    chosen = {"task": "t", "reference": "base", "metric_of": "acc", "setting": "top-1%"}
+    said = score_findings.of_drops(replace(figure, chosen=chosen))
+    assert said.startswith("t, acc: silencing top-1% of base costs +30 %")
 
 
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
@@ -154,6 +157,7 @@ def _spectrum(*held: float) -> Lines:
 def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
     words = findings.of_spectrum(_spectrum(0.3, 0.6, 0.9, 1.0))
     assert words == "medical, q of layer 3: half of the energy lies in the first 2 of 4 directions."
+    assert findings.of_spectrum(_spectrum(0.6, 1.0)).endswith("lies in the first direction of 2.")
     assert "nothing to see" in findings.of_spectrum(_spectrum())
 
 
@@ -170,8 +174,27 @@ def test_tables_say_what_stands_out_in_them() -> None:
         ("layer", "lower quartile", "upper quartile"), ("0", 1.0, 2.0), ("1", 1.0, 4.0),
         ("all", 0.0, 9.0),
     )  # fmt: skip
-    assert "layer 1: half of them lie between 1 and 4." in findings.of_spread(spread)
+    spread = replace(spread, chosen={"model": "medical"})
+    assert findings.of_activation_spread(spread) == (
+        "medical: documents differ most in layer 1, where half of them activate 1 to 4 % of its "
+        "neurons."
+    )
+    assert findings.of_distance_spread(spread).endswith(
+        "in half of them 1 to 4 of its neurons differ from the base's."
+    )
     points = _listing(("normalised",), (1.0,), (0.5,), (None,))
     assert score_findings.of_points(points).startswith("1 of 2 scores")
-    for empty in (findings.of_neurons, findings.of_spread, score_findings.of_points):
+    for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
         assert empty(_listing(("layer", "normalised"))) == ""
+
+
+def test_cosines_say_of_which_weights_they_are() -> None:
+    cells = ((None, _cell(0.2)), (_cell(0.2), None))
+    figure = _grid(("a", "b"), ("a", "b"), *cells)
+    for layer, module, said in (
+        ("all", "all", "Of all weights together, a and b"),
+        ("3", "all", "In all modules of layer 3, a and b"),
+        ("all", "q", "In q of all layers, a and b"),
+    ):
+        chosen = {"layer": layer, "module": module}
+        assert findings.of_cosines(replace(figure, chosen=chosen)).startswith(said)

@@ -1,4 +1,5 @@
-"""Measurements as Parquet: one table with the columns of the contract, each of its own type.
+"""Measurements as Parquet: one table with the columns of the contract, each of its own type. And
+the values of one figure.
 
 What does not apply is null, in words and numbers alike. Each analysis is a row group of its own,
 so that no more than one is held in memory.
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from app.export.clippings import Clipping
 from app.export.files import placed
 from app.figures import analyses_of, in_order
 from core.measurement import COLUMNS
@@ -39,6 +41,18 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
             columns["analysis"] = [analysis.name] * len(found)
             file.write_table(pa.table(columns, schema=SCHEMA))
     return [path]
+
+
+def write_clipping(clip: Clipping, path: Path) -> None:
+    """The values of one figure as a table; a column that holds words holds nothing else."""
+    columns = [list(column) for column in zip(*clip.rows, strict=True)] or [[] for _ in clip.head]
+    typed = [
+        pa.array([None if v is None else str(v) for v in column], pa.string())
+        if any(isinstance(v, str) for v in column)
+        else pa.array(column)
+        for column in columns
+    ]
+    parquet.write_table(pa.table(typed, names=list(clip.head)), path)
 
 
 def _given(value: str | float | None) -> str | float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,8 +17,12 @@ from typing import Any
 
 from app.environment import give_way
 from app.export.files import placed, written
+from app.figures import Shown
 from core.errors import RunError, TauscopeError
+from core.pictures.figures import Table
 from core.places import expanded
+from core.registry import Analysis
+from core.views import Choice, View
 
 WHOLE = "run"
 """In the place of a format: everything of the run, in all of them."""
@@ -27,8 +32,10 @@ WIDTH, HEIGHT = 100, 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is wanted: `format` is svg, png, txt, csv, md or WHOLE, `choice` a Choice's fields,
-    `filter` the line of a filter. `rows` are those wanted of a table: texts by columns' names."""
+    """What is wanted: `format` is svg, png, txt, csv, md, parquet or WHOLE, `choice` a Choice's
+    fields, `filter` the line of a filter. `rows` are those wanted of a table: texts by columns'
+    names. Where the run is held `against` another, it is figure `side` of both: the one's, the
+    other's, or their difference, which is made `by_depth` or by number of layers."""
 
     db: str
     run: str
@@ -39,6 +46,9 @@ class Request:
     choice: Mapping[str, Any] = field(default_factory=dict)
     filter: str = ""
     rows: Mapping[str, str] = field(default_factory=dict)
+    against: str = ""
+    side: int = 0
+    by_depth: bool = False
 
     def command(self) -> list[str]:
         """What starts the process that serves it."""
@@ -79,37 +89,62 @@ def main(argument: str) -> int:
 
 
 def _figure(db: Any, request: Request, folder: Path) -> Path:
-    from app.figures import Shown, drawn, names_in
-    from core import registry
-    from core.filters import read
-    from core.pictures.figures import Table
-    from core.views import Choice
-    from storage.runs import find_run
-
-    analysis = registry.get(request.analysis)
-    view = next(v for v in analysis.views if v.key == request.view)
-    run = find_run(db, request.run)
-    by = read(request.filter, names_in(db, run))
-    made = drawn(db, run.id, analysis, view, Choice(**request.choice), by=by)
-    figure = made.figure
-    if isinstance(figure, Table):
-        figure = figure.narrowed(request.rows)
-    shown = Shown(analysis, view, made.choice, figure, "")
-    parts = [shown.name, made.choice.measure, made.choice.reading]
-    parts += [str(getattr(made.choice, s)) for s in view.selectors if s != "model"]
-    parts += [str(by), *(f"{name}-{text}" for name, text in request.rows.items())]
+    shown = _compared(db, request) if request.against else _alone(db, request)
+    choice = shown.choice
+    parts = [shown.name, choice.measure, choice.reading]
+    parts += [str(getattr(choice, s)) for s in shown.view.selectors if s != "model"]
+    parts += [request.filter, *(f"{name}-{text}" for name, text in request.rows.items())]
     name = "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in p) for p in parts if p)
-    # Files of several runs lie in one folder: the id keeps each from another's.
-    path = folder / f"{name[:150]}-{run.id}.{request.format}"
+    # Files of several runs lie in one folder: the ids keep each from another's.
+    sides = {"": [request.run]}.get(request.against, [request.run, request.against])
+    whose = "-".join([*sides, *(["abd"[request.side]] if request.against else [])])
+    path = folder / f"{name[:150]}-{whose}.{request.format}"
     if request.format in ("svg", "png"):
         _draw(shown, path, request.format)
+    elif request.format == "parquet":
+        _columns(shown, path)
     else:
         with written(path) as file:
-            file.write(_text(shown, request.format))
+            file.write(_text(db, request, shown))
     return path
 
 
-def _draw(shown: Any, path: Path, kind: str) -> None:
+def _alone(db: Any, request: Request) -> Shown:
+    from app.figures import drawn, finding, names_in
+    from core.filters import read
+    from storage.runs import find_run
+
+    analysis, view, choice = _wanted(request)
+    run = find_run(db, request.run)
+    by = read(request.filter, names_in(db, run))
+    made = drawn(db, run.id, analysis, view, choice, by=by)
+    figure = made.figure
+    if isinstance(figure, Table):
+        figure = figure.narrowed(request.rows)
+    return Shown(analysis, view, made.choice, figure, finding(view, made))
+
+
+def _compared(db: Any, request: Request) -> Shown:
+    from app.comparing import pair
+
+    analysis, view, choice = _wanted(request)
+    made = pair(db, request.run, request.against, analysis, view, choice, by_depth=request.by_depth)
+    if request.side < len(made.figures):
+        return Shown(analysis, view, made.choice, made.figures[request.side], "")
+    if made.difference is None:
+        raise RunError("There is no difference of these two figures.", hint="Take A or B.")
+    return Shown(analysis, view, made.choice, made.difference.figure, made.told)
+
+
+def _wanted(request: Request) -> tuple[Analysis, View, Choice]:
+    from core import registry
+
+    analysis = registry.get(request.analysis)
+    view = next(v for v in analysis.views if v.key == request.view)
+    return analysis, view, Choice(**request.choice)
+
+
+def _draw(shown: Shown, path: Path, kind: str) -> None:
     from app.export.paper.plates import draw
     from app.export.paper.sheet import save, styled
 
@@ -117,16 +152,42 @@ def _draw(shown: Any, path: Path, kind: str) -> None:
         save(draw(shown, [shown]), part, kind)
 
 
-def _text(shown: Any, kind: str) -> str:
-    from app import charts
+def _columns(shown: Shown, path: Path) -> None:
+    from app.export import columnar
+    from app.export.clippings import clipping
+
+    with placed(path) as part:
+        columnar.write_clipping(clipping(shown.figure), part)
+
+
+def _text(db: Any, request: Request, shown: Shown) -> str:
     from app.export.clippings import as_csv, as_markdown, clipping
 
-    if kind == "csv":
+    if request.format == "csv":
         return as_csv(clipping(shown.figure))
-    if kind == "md":
+    if request.format == "md":
         return as_markdown(clipping(shown.figure))
+    return _explained(db, request, shown)
+
+
+def _explained(db: Any, request: Request, shown: Shown) -> str:
+    """The figure in characters, between what it is of and what must be known of it."""
+    from app import charts
+    from app.export import sentences
+    from app.text import plain
+    from storage.runs import find_run
+
+    runs = [find_run(db, each) for each in (request.run, request.against) if each]
+    of = " against ".join(f"{run.name} · run {run.id}" for run in runs)
+    if request.against:
+        of = f"{('A of', 'B of', 'B − A:')[request.side]} {of}"
     text = charts.draw(shown.figure, shown.view.kind, width=WIDTH, height=HEIGHT, colour=False)
-    return f"{text.rstrip()}\n"
+    only = [f"only {request.filter}"] if request.filter else []
+    held = [] if request.against else [sentences.on_chance([shown])]
+    below = [shown.finding, *held, sentences.on_method([shown])]
+    folded = [textwrap.fill(plain(words), WIDTH) for words in below if words]
+    head = [textwrap.fill(plain(words), WIDTH) for words in (of, *only, shown.heading)]
+    return "\n".join([*head, "", text.rstrip(), "", *folded, ""])
 
 
 @contextmanager

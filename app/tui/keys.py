@@ -127,7 +127,9 @@ ACTIONS: tuple[Action, ...] = (
         "run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6
     ),
     _action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
-    _action("run", "export", "X", "X", "export", "Write this picture or the run to files", 12),
+    _action(
+        "run", "export", "X", "X", "export", "Write this picture, or all of a run, to files", 12
+    ),
     _action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
     _action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
@@ -152,7 +154,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
 )
 
-_OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "clip", "export", "filter")
+_OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "filter")
 ACTIONS += (
     _action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
     _action("compare", "side", "s", "s", "side", "The other run", 2),

@@ -22,6 +22,7 @@ from app.text import plain
 from app.tui.keys import bindings
 from app.tui.screens.help import Topic
 from app.tui.screens.tabbed import TabbedScreen
+from app.tui.screens.taking import ask_to_write
 from app.tui.source import Shared, Source
 from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.pane import Pane
@@ -266,6 +267,8 @@ class CompareScreen(TabbedScreen):
             return self.pair is not None and self.pair.difference is not None
         if action == "side":
             return pane is not None and not self.apart
+        if action == "export":
+            return pane is not None and pane.drawn is not None
         if action == "depth":
             return self.pair is not None and len(set(self.pair.depths)) > 1
         return super().check_action(action, parameters)
@@ -299,6 +302,17 @@ class CompareScreen(TabbedScreen):
         """Match layers by relative depth, or by number."""
         self.by_depth = not self.by_depth
         self._read()
+
+    def action_export(self) -> None:
+        """Ask what of this picture is wanted as a file, and where."""
+        side = self.pane
+        if side is not None and side.pair is not None:
+            first, second = self.ids
+            wanted = {
+                "run": first, "against": second, "side": side.number,
+                "by_depth": side.pair.by_depth,
+            }  # fmt: skip
+            ask_to_write(self, self.source, side, wanted)
 
     def action_back(self) -> None:
         """Go back to the runs."""

@@ -20,7 +20,7 @@ from app.tui.keys import bindings
 from app.tui.memory import Memory, Place, Remembering
 from app.tui.screens.control import ask_to_cancel, resume
 from app.tui.screens.tabbed import TabbedScreen
-from app.tui.screens.taking import ask_to_copy, ask_to_write
+from app.tui.screens.taking import ask_to_write
 from app.tui.source import Contents, Source
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
@@ -280,8 +280,6 @@ class RunScreen(TabbedScreen):
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
             return run is not None and run.ended_early
-        if action == "clip":
-            return pane is not None and pane.drawn is not None
         if action == "drill":
             return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:
@@ -341,14 +339,10 @@ class RunScreen(TabbedScreen):
                     return tab, target
         return None
 
-    def action_clip(self) -> None:
-        """Ask what of this picture is wanted on the clipboard."""
-        if self.pane is not None and self.pane.drawn is not None:
-            ask_to_copy(self, self.pane)
-
     def action_export(self) -> None:
         """Ask what of this picture or run is wanted as a file, and where."""
-        ask_to_write(self, self.source, self.run_id, self.pane, self.feed.filter)
+        wanted = {"run": self.run_id, "filter": str(self.feed.filter)}
+        ask_to_write(self, self.source, self.pane, wanted)
 
     async def action_back(self) -> None:
         """Go back to where the picture was opened from, else to the runs, remembering where."""

@@ -117,6 +117,8 @@ class TabbedScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
         pane = self.pane if self.is_mounted else None
+        if action == "clip":
+            return pane is not None and pane.drawn is not None
         if action in {"measure", "reading"}:
             return pane is not None and action in pane.offered()
         if action == "select":
@@ -155,6 +157,13 @@ class TabbedScreen(Screen[None]):
         """Switch the value of a coordinate."""
         if self.pane is not None:
             self.pane.next_value(cast(Selector, selector), by)
+
+    def action_clip(self) -> None:
+        """Ask what of this picture is wanted on the clipboard."""
+        from app.tui.screens.taking import ask_to_copy
+
+        if self.pane is not None and self.pane.drawn is not None:
+            ask_to_copy(self, self.pane)
 
     def action_jump(self) -> None:
         """Put a letter on every tab and picture, and go to the one that is pressed."""

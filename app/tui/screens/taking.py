@@ -5,17 +5,18 @@ What is taken is what is seen, under the same choice and filter. Writes in a pro
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from app.text import plain
 from app.tui.memory import Remembering
 from app.tui.screens.pick import Offer, PickScreen
 from app.tui.source import Source
-from core.filters import Filter
 from core.places import expanded
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ FILES: tuple[Offer, ...] = (
     ("t", "this figure as text", "txt"),
     ("c", "its values as CSV", "csv"),
     ("m", "its values as Markdown", "md"),
-    ("a", "all of the run, in every format", "run"),
+    ("u", "its values as Parquet", "parquet"),
 )
+WHOLE_RUN: Offer = ("a", "all of the run, in every format", "run")
 
 
 def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
@@ -47,14 +49,15 @@ def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
 
 
 def ask_to_write(
-    screen: Screen[None], source: Source, run_id: str, pane: Pane | None, by: Filter
+    screen: Screen[None], source: Source, pane: Pane | None, wanted: dict[str, Any]
 ) -> None:
     """Ask what of a picture or its run is wanted as a file, and where: at first where the last
-    one went."""
+    one went. `wanted` are those fields of a request that the pane does not know."""
     app = screen.app
-    drawn = pane is not None and pane.drawn is not None
     table = pane is not None and pane.view.kind == "table"
-    offers = FILES if drawn else FILES[-1:]
+    offers = FILES if "against" in wanted else (*FILES, WHOLE_RUN)
+    if pane is None or pane.drawn is None:
+        offers = (WHOLE_RUN,)
     offers = tuple(o for o in offers if not (table and o[2] in ("svg", "png")))
 
     def picked(got: tuple[str, str] | None) -> None:
@@ -63,13 +66,13 @@ def ask_to_write(
             folder = str(Path.cwd() / expanded(typed))
             if isinstance(app, Remembering):
                 app.remember(app.memory.model_copy(update={"folder": folder}))
-            _write(screen, source, run_id, _shown(pane, by), kind, folder)
+            _write(screen, source, _shown(pane) | wanted | {"format": kind, "folder": folder})
 
     before = app.memory.folder if isinstance(app, Remembering) else ""
     app.push_screen(PickScreen("export", offers, before or str(Path.cwd() / FOLDER)), picked)
 
 
-def _shown(pane: Pane | None, by: Filter) -> dict[str, Any]:
+def _shown(pane: Pane | None) -> dict[str, Any]:
     """What a request says of the picture that a pane shows."""
     if pane is None or pane.choice is None:
         return {}
@@ -77,38 +80,34 @@ def _shown(pane: Pane | None, by: Filter) -> dict[str, Any]:
         "analysis": pane.analysis.name,
         "view": pane.view.key,
         "choice": asdict(pane.choice),
-        "filter": str(by),
         "rows": pane.narrow,
     }
 
 
-def _write(
-    screen: Screen[None],
-    source: Source,
-    run_id: str,
-    shown: dict[str, Any],
-    kind: str,
-    folder: str,
-) -> None:
-    """Write it in a process of its own, and say where it is."""
+def _write(screen: Screen[None], source: Source, wanted: dict[str, Any]) -> None:
+    """Write it in a process of its own, and say where it is.
+
+    Whoever leaves meanwhile does not wait for it, and it goes on.
+    """
     import subprocess
+    import threading
 
     from app.environment import child_environment
     from app.export.single import Request
 
+    app = screen.app
+
     def writing() -> None:
-        wanted = Request(db=source.database.url, run=run_id, format=kind, folder=folder, **shown)
         done = subprocess.run(
-            wanted.command(), capture_output=True, text=True, check=False, env=child_environment()
-        )
+            Request(db=source.database.url, **wanted).command(), capture_output=True, text=True,
+            check=False, env=child_environment(), start_new_session=True,
+        )  # fmt: skip
         failed = done.returncode != 0
         words = (done.stderr if failed else done.stdout).strip().splitlines()[-1:]
-        screen.app.call_from_thread(
-            screen.notify,
-            plain(f"{'' if failed else 'Wrote '}{''.join(words) or 'The export failed.'}"),
-            severity="error" if failed else "information",
-            markup=False,
-        )
+        told = f"{'' if failed else 'Wrote '}{''.join(words) or 'The export failed.'}"
+        kind: SeverityLevel = "error" if failed else "information"
+        with suppress(RuntimeError):  # there is nobody left to be told
+            app.call_from_thread(app.notify, plain(told), severity=kind, markup=False)
 
-    screen.notify("Writing…", timeout=2, markup=False)
-    screen.run_worker(writing, thread=True, exit_on_error=False)
+    app.notify("Writing…", timeout=2, markup=False)
+    threading.Thread(target=writing, daemon=True).start()

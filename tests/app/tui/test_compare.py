@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+from typing import Any
+
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from app.config import Config
+from app.export.single import Request, serve
 from app.tui.app import TauscopeApp
 from app.tui.keys import rebind
 from app.tui.screens.compare import CompareScreen
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.jump import JumpScreen
+from app.tui.screens.pick import PickScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
@@ -232,3 +238,44 @@ async def test_a_key_that_is_given_to_one_run_is_given_here_too(both: Database) 
             assert " w view" in words(app)
     finally:
         rebind({})
+
+
+async def test_what_is_compared_is_copied_and_written(
+    both: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[dict[str, Any]] = []
+    monkeypatch.setattr("app.tui.screens.taking._write", lambda *given: requests.append(given[-1]))
+    app = TauscopeApp(both.url)
+    copied: list[str] = []
+    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await compared(pilot, app)
+        await pilot.press("Y", "c")
+        await until(pilot, lambda: copied)
+        for keys in (["X"], ["s", "X"], ["d", "X"]):
+            await pilot.press(*keys)
+            await until(pilot, lambda: isinstance(app.screen, PickScreen))
+            assert "all of the run" not in words(app)
+            app.screen.query_one(Input).value = str(tmp_path)
+            await pilot.press("c")
+            await until(pilot, lambda: app.screen is screen)
+    assert [request["side"] for request in requests] == [0, 1, 2]
+    first, second, less = (
+        list(csv.reader(serve(Request(db=both.url, **r)).read_text().splitlines()))
+        for r in requests
+    )
+    assert "".join(",".join(row) + "\n" for row in first) == copied[0]
+    assert first[0] == second[0] == less[0]
+    numbers = [
+        tuple(map(float, cells))
+        for rows in zip(first[1:], second[1:], less[1:], strict=True)
+        for cells in zip(*(row[1:] for row in rows), strict=True)
+        if all(cells)
+    ]
+    assert numbers
+    assert all(b - a == pytest.approx(d) for a, b, d in numbers)
+    text = serve(Request(db=both.url, **requests[2] | {"format": "txt"})).read_text()
+    assert "B − A: first" in text
+    for kind in ("svg", "png", "parquet", "md"):
+        assert serve(Request(db=both.url, **requests[2] | {"format": kind})).stat().st_size > 100
+    assert len(list(tmp_path.iterdir())) == 8

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 from textual.widgets import Input
 
 from app.export.clippings import Clipping, as_csv, as_markdown, clipping
@@ -62,7 +63,7 @@ async def test_a_small_choice_copies_the_value_the_row_or_the_table(filled: Data
     assert markdown.startswith("| layer")
 
 
-@pytest.mark.parametrize("kind", ["svg", "png", "txt", "csv", "md"])
+@pytest.mark.parametrize("kind", ["svg", "png", "txt", "csv", "md", "parquet"])
 def test_a_picture_is_one_file(filled: Database, tmp_path: Path, kind: str) -> None:
     choice = asdict(Choice(measure="relative_norm", model="medical"))
     run = list_runs(filled)[0].id
@@ -74,6 +75,35 @@ def test_a_picture_is_one_file(filled: Database, tmp_path: Path, kind: str) -> N
     assert path.name == f"tuning_vectors-modules-medical-relative_norm-raw-{run}.{kind}"
     assert list((tmp_path / "out").iterdir()) == [path]
     assert path.stat().st_size > 100
+
+
+def test_a_figure_as_text_says_what_it_is_of(filled: Database, tmp_path: Path) -> None:
+    run = list_runs(filled)[0]
+    wanted = Request(
+        db=filled.url, run=run.id, format="txt", folder=str(tmp_path), analysis="tuning_vectors",
+        view="modules", choice=asdict(Choice(measure="relative_norm", model="medical")),
+    )  # fmt: skip
+    text = serve(wanted).read_text()
+    assert f"run {run.id}" in text
+    assert run.name.splitlines()[0][:10] in text
+    assert "Vectors: Size by layer and module" in text
+    assert "Relative norm" in text, "what the measure is"
+    assert "chance" in text
+    assert "\x1b" not in text
+
+
+def test_values_as_parquet_are_those_of_the_csv(filled: Database, tmp_path: Path) -> None:
+    choice = asdict(Choice(measure="relative_norm", model="medical"))
+    given = {"db": filled.url, "run": list_runs(filled)[0].id, "folder": str(tmp_path)}
+    given |= {"analysis": "tuning_vectors", "view": "modules"}
+    files = [serve(Request(**given, choice=choice, format=kind)) for kind in ("csv", "parquet")]
+    head, *rows = csv.reader(files[0].read_text().splitlines())
+    found = parquet.read_table(files[1])
+    assert found.column_names == head
+    columns = [found[name].to_pylist() for name in head]
+    assert [
+        ["" if v is None else str(v) for v in row] for row in zip(*columns, strict=True)
+    ] == rows
 
 
 async def test_another_process_writes_and_says_what_went_wrong(
@@ -102,7 +132,9 @@ async def test_the_folder_of_the_last_export_is_offered_again(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     went: list[str] = []
-    monkeypatch.setattr("app.tui.screens.taking._write", lambda *given: went.append(given[-1]))
+    monkeypatch.setattr(
+        "app.tui.screens.taking._write", lambda *given: went.append(given[-1]["folder"])
+    )
     kept = tmp_path / "state.json"
     for typed, want in (("", "tauscope-exports"), ("~/plots", "home/plots"), ("", "home/plots")):
         offered = await exported(TauscopeApp(filled.url, remembered=kept), typed)

@@ -121,6 +121,12 @@ class Source:
 
         return find_run(self.database, run_id)
 
+    def finished_any(self, run_id: str) -> bool:
+        """Has the run anything to show, of this attempt or an earlier one?"""
+        from storage.runs import durations
+
+        return bool(durations(self.database, run_id))
+
     def background(self, run_id: str) -> Background:
         """What is known of a run besides its results."""
         from storage.runs import provenance, warnings

@@ -607,6 +607,43 @@ async def test_facts_show_the_error_first(filled: Database) -> None:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
+async def test_a_run_that_failed_before_any_value_opens_on_why(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: "ends early" in words(app) and "What went wrong" in words(app))
+        assert app.screen.query_one(Facts).has_focus
+        await pilot.press("1")
+        await until(pilot, lambda: "No values yet" in words(app))
+        await pilot.pause(1.2)
+        assert "No values yet" in words(app), "who goes elsewhere is left there"
+
+
+async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
+    db: Database,
+) -> None:
+    run_id = create_run(db, study("new-one"), WEIGHTS)
+    attempt = claim(db, run_id)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot, app)
+        assert "No values yet" in words(app)
+        finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
+        await until(pilot, lambda: "model-2.safetensors ends early." in words(app))
+
+
+async def test_a_run_that_failed_with_values_opens_on_them(db: Database) -> None:
+    run_id = create_run(db, study("late-one"), WEIGHTS)
+    attempt = claim(db, run_id)
+    fill(db, run_id, attempt)
+    finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        assert screen.tab == 0
+
+
 @BOTH
 async def test_another_series_on_top_is_painted_in_full(
     filled: Database, size: tuple[int, int]

@@ -135,7 +135,7 @@ def requeue(db: Database, run_id: str) -> None:
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
-            finished=None, error_title="", error_hint="",
+            started=None, finished=None, error_title="", error_hint="",
         )  # fmt: skip
 
 

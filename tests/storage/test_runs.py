@@ -114,6 +114,19 @@ def test_a_worker_that_died_before_its_claim_shows(db: Database, study: Study) -
     assert runs.claim(db, run_id) == 1
 
 
+def test_a_resumption_that_died_before_its_claim_took_no_time(db: Database, begin: Begin) -> None:
+    begin()
+    run_id = runs.find_run(db, "latest").id
+    runs.finish(db, run_id, 1, "failed")
+    _set(db, run_id, started=time.time() - 120)
+    runs.requeue(db, run_id)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    runs.await_worker(db, run_id, process.pid)
+    run = runs.find_run(db, run_id)
+    assert (run.status, run.started) == ("interrupted", None), "the start was another attempt's"
+
+
 def test_the_unfinished_run_of_a_study_is_the_newest(db: Database, study: Study) -> None:
     key = study.key(["alignment"])
     assert runs.unfinished_run(db, key) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -28,6 +28,7 @@ from app.tui.widgets.run_detail import LINES, detail
 from app.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
+    from core.errors import TauscopeError
     from storage.runs import RunSummary
 
 POLL = 0.25
@@ -69,7 +70,7 @@ No runs yet. Three ways to begin:
 class Unreadable(Message):
     """The database could not be opened at all."""
 
-    words: str
+    error: TauscopeError
 
 
 class Begun(Message):
@@ -81,9 +82,14 @@ class Snapshot:
     """The runs at one moment, or why they can't be read."""
 
     runs: tuple[RunSummary, ...]
-    trouble: str = ""
+    error: TauscopeError | None = field(default=None, compare=False)
     demo: str = ""
     """What the making of the demo is at, before it has a run."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the runs can't be read, in words."""
+        return f"{self.error.title} {self.error.hint}".strip() if self.error else ""
 
 
 class RunsScreen(Screen[None]):
@@ -151,7 +157,7 @@ class RunsScreen(Screen[None]):
             runs = self.source.runs()
             snapshot = Snapshot(runs, demo="" if _under_way(runs) else self.source.demo())
         except TauscopeError as error:
-            snapshot = Snapshot((), f"{error.title} {error.hint}".strip())
+            snapshot = Snapshot((), error)
         finally:
             self._reading = False
         self.post_message(self.Polled(snapshot))
@@ -159,12 +165,12 @@ class RunsScreen(Screen[None]):
     def on_runs_screen_polled(self, message: Polled) -> None:
         """Show the new moment; a database that can't be read keeps the last one on screen."""
         new, old = message.snapshot, self.snapshot
-        if new.trouble and old is None:
-            self.app.post_message(Unreadable(new.trouble))
+        if new.error and old is None:
+            self.app.post_message(Unreadable(new.error))
             return
-        runs = new.runs if not new.trouble or old is None else old.runs
+        runs = new.runs if not new.error or old is None else old.runs
         running = _under_way(runs)
-        same = old is not None and replace(new, runs=runs) == old
+        same = old is not None and replace(new, runs=runs) == old and new.trouble == old.trouble
         self.snapshot = replace(new, runs=runs)
         if old is not None and old.demo and not new.demo and not running:
             self.run_worker(self._ask_why, thread=True, exit_on_error=False)

@@ -15,9 +15,10 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from app.cli import run_command
 from app.gauge import Card, Gauge, Reading
 from app.text import plain
-from app.tui.app import TauscopeApp, run
+from app.tui.app import TauscopeApp
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
@@ -26,6 +27,7 @@ from app.tui.screens.start import StartScreen, matches
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
+from core.errors import StorageError
 from core.measurement import Progress
 from core.views import Query
 from storage.database import Database
@@ -572,14 +574,13 @@ async def test_a_database_that_cannot_be_opened_is_said_on_leaving(tmp_path: Pat
             await pilot.pause(0.02)
             if app.return_value is not None:
                 break
-    assert "broken.db" in str(app.return_value)
+    assert isinstance(app.trouble, StorageError)
+    assert "broken.db" in app.trouble.title
 
 
 async def test_a_database_that_goes_away_is_said_and_asked_again(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.errors import StorageError
-
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
@@ -712,13 +713,17 @@ async def test_sixteen_colours_show_what_is_selected(
         assert app.theme_variables["background"].lower() == "#ffffff"
 
 
-def test_what_it_leaves_with_does_nothing_to_the_terminal(
-    monkeypatch: pytest.MonkeyPatch,
+def test_it_leaves_with_the_code_of_its_error_and_does_nothing_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(TauscopeApp, "run", lambda self: "\x1b]52;c;aGk=\x07 is broken")
-    with pytest.raises(SystemExit) as left:
-        run("x.db")
-    assert str(left.value) == "\\x1b]52;c;aGk=\\x07 is broken"
+    def leave(self: TauscopeApp) -> None:
+        self.trouble = StorageError("\x1b]52;c;aGk=\x07 is broken.", hint="Mend\x1b it.")
+
+    monkeypatch.setattr(TauscopeApp, "run", leave)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    assert run_command(["--db", "x.db"]) == 4
+    assert capsys.readouterr().err == "error: \\x1b]52;c;aGk=\\x07 is broken.\n  Mend\\x1b it.\n"
 
 
 def test_names_that_act_on_the_terminal_are_not_offered(tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ class RunsScreen(Screen[None]):
         self._beat = 0
         self._due, self._filled = False, 0.0
         self._ahead: Timer | None = None
+        self._left = ""
+        """The run whose screen was left, until the list has it."""
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
@@ -139,6 +141,10 @@ class RunsScreen(Screen[None]):
         self.call_after_refresh(self._poll)
 
     def on_screen_resume(self) -> None:
+        memory = getattr(self.app, "memory", self._before)
+        if memory.place is not self._before.place:  # a run's screen was left, here or elsewhere
+            self._return_to(memory.selected)
+        self._before = memory
         self._beat = -1  # whatever happened meanwhile, at once
         self._poll()
 
@@ -208,6 +214,8 @@ class RunsScreen(Screen[None]):
         if snapshot.runs and not found:
             listing.empty = "No run contains this word. Press / and clear it."
         listing.fill(found)
+        if self._left:
+            self._return_to(self._left)
         self.query_one("#title", Row).renew()
 
     def on_listing_changed(self) -> None:
@@ -279,6 +287,14 @@ class RunsScreen(Screen[None]):
         memory = getattr(self.app, "memory", self._before)
         known = memory.place if memory.place and memory.place.run == run_id else None
         self.app.push_screen(RunScreen(self.source, run_id, known))
+
+    def _return_to(self, run_id: str) -> None:
+        """Select the run whose screen was left, which keys that act on a run are meant for; one
+        that was begun meanwhile as soon as it is in the list."""
+        listing = self.query_one(RunList)
+        listing.select(run_id)
+        there = listing.current is not None and listing.current.id == run_id
+        self._left = "" if there else run_id
 
     def action_jump(self) -> None:
         """Put a letter on every run, and select the one that is pressed."""

@@ -459,6 +459,28 @@ async def test_a_good_study_file_starts_a_worker(
         assert "fresh" in words(app)
 
 
+async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("G")
+        begun = create_run(filled, study("begun-one"), WEIGHTS)
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        screen._started(begun)
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
+        await pilot.press("escape")
+        listing = screen.query_one(RunList)
+        await until(pilot, lambda: listing.current and listing.current.id == begun)
+        await pilot.press("j")
+        await pilot.pause(1.2)
+        assert listing.selected == 1, "only once"
+        screen._started(listing.runs[-1].id)  # an unfinished run of the same study goes on
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
+        await pilot.press("escape")
+        await until(pilot, lambda: listing.current and listing.current.name == "failed-one")
+
+
 async def test_a_run_that_ended_early_is_resumed(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from app.tui.memory import Memory
 from app.tui.screens.control import ask_to_cancel, ask_to_delete, in_background, resume
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
-from app.tui.widgets.run_detail import LINES, detail
+from app.tui.widgets.run_detail import LINES, MOST, detail
 from app.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ RESTS = 0.15
 """Seconds on a run after which what its screen begins with is read ahead."""
 LEISURE = 0.9
 """Seconds at least from one painting of mere progress to the next: each goes over the line."""
+PADDED = 2
+"""Columns beside what is said of a run."""
+OTHERS = 5
+"""Lines of the list's screen besides the runs and what is said of the selected one."""
 DEMO = "demo"
 """What the demo's study is called."""
 MAKING = """\
@@ -98,7 +102,7 @@ class RunsScreen(Screen[None]):
     BINDINGS = bindings("runs")
     DEFAULT_CSS = """
     RunsScreen > #title { background: $panel; }
-    RunsScreen > #detail { height: 5; padding: 0 1; border-top: solid $line; }
+    RunsScreen > #detail { height: auto; padding: 0 1; border-top: solid $line; }
     RunsScreen > #filter { border: none; height: 1; padding: 0 1; background: $panel; }
     RunsScreen > #keys { background: $panel; }
     """
@@ -128,7 +132,7 @@ class RunsScreen(Screen[None]):
         yield Row(self._title, id="title")
         yield RunList(id="runs")
         with Vertical(id="detail"):
-            for line in range(LINES):
+            for line in range(MOST):
                 yield Row(functools.partial(self._detail, line), id=f"detail-{line}")
         yield Input(self._before.filter, "show only runs that contain…", id="filter")
         yield Row(self._keys, id="keys")
@@ -221,7 +225,9 @@ class RunsScreen(Screen[None]):
     def on_listing_changed(self) -> None:
         run = self.query_one(RunList).current
         self.query_one("#detail").display = run is not None or self.snapshot is None
-        for line in self.query("#detail Row").results(Row):
+        taken = LINES if run is None else len(self._told(run, self.size.width - PADDED))
+        for place, line in enumerate(self.query("#detail Row").results(Row)):
+            line.display = place < taken
             line.renew()
         self.query_one("#keys", Row).renew()
         if self._ahead is not None:
@@ -233,6 +239,10 @@ class RunsScreen(Screen[None]):
         """Have the source know what the selected run has, before it is opened."""
         look = functools.partial(self.source.contents, run)
         self.run_worker(look, thread=True, group="ahead", exit_on_error=False)
+
+    def on_resize(self) -> None:
+        """What is said of a run may take more or fewer lines now."""
+        self.call_after_refresh(self.on_listing_changed)
 
     def on_listing_opened(self) -> None:
         self.action_open()
@@ -402,7 +412,14 @@ class RunsScreen(Screen[None]):
 
     def _detail(self, line: int, width: int) -> Content:
         run = self.query_one(RunList).current
-        return detail(run, max(20, width))[line] if run is not None else Content("")
+        told = self._told(run, width) if run is not None else []
+        return told[line] if line < len(told) else Content("")
+
+    def _told(self, run: RunSummary, width: int) -> list[Content]:
+        """What is said of the selected run, in more lines where the list leaves some free."""
+        runs = self.snapshot.runs if self.snapshot is not None else ()
+        free = self.size.height - OTHERS - len(runs)
+        return detail(run, max(20, width), max(LINES, min(MOST, free)))
 
 
 def _under_way(runs: Sequence[RunSummary]) -> bool:

@@ -12,12 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from app.jobs import detach
+from app.jobs import detach, tail
 from core.errors import RunError
 from storage.database import Database
-
-LONGEST = 4096
-"""Bytes at the end of a log in which its last line is looked for."""
 
 
 def start(db: Database) -> None:
@@ -59,13 +56,7 @@ def command(url: str) -> list[str]:
 
 def _last(log: Path, begins: str = "") -> str:
     """The last line of a log that begins like that."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - LONGEST))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip().startswith(begins)), "")
+    return next((line for line in reversed(tail(log)) if line.startswith(begins)), "")
 
 
 def _log(db: Database) -> Path:

@@ -28,6 +28,8 @@ class Background:
 
     warnings: Sequence[RunWarning]
     provenance: Mapping[str, Any]
+    last_words: Sequence[str] = ()
+    """Where the log of a worker that died is, and how it ends."""
 
 
 Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
@@ -129,9 +131,14 @@ class Source:
 
     def background(self, run_id: str) -> Background:
         """What is known of a run besides its results."""
-        from storage.runs import provenance, warnings
+        from app.jobs import last_words
+        from storage.runs import find_run, provenance, warnings
 
-        return Background(tuple(warnings(self.database, run_id)), provenance(self.database, run_id))
+        return Background(
+            tuple(warnings(self.database, run_id)),
+            provenance(self.database, run_id),
+            last_words(self.database, find_run(self.database, run_id)),
+        )
 
     def contents(self, run: RunSummary) -> Contents:
         """The run's analyses, and the pictures of each that have something to show in it."""

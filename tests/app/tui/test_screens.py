@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from app.cli import run_command
 from app.gauge import Card, Gauge, Reading
+from app.jobs import log_of
 from app.text import plain
 from app.tui.app import TauscopeApp
 from app.tui.keys import Where, actions
@@ -654,6 +655,24 @@ async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
         assert "No values yet" in words(app)
         finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
         await until(pilot, lambda: "model-2.safetensors ends early." in words(app))
+
+
+async def test_a_run_whose_worker_died_says_so_and_how_its_log_ends(db: Database) -> None:
+    run_id = create_run(db, study("lost-one"), WEIGHTS)
+    claim(db, run_id)
+    with db.writing() as connection:
+        connection.execute(update(RunRow).values(heartbeat=0.0, host="gpu-7", pid=4711))
+    log = log_of(db, run_id)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("worker 4711 takes run x\n")
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=LARGE) as pilot:
+        await until(pilot, lambda: "Its worker (process 4711 on gpu-7) ended" in words(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "What went wrong" in words(app))
+        assert "Its worker (process 4711 on gpu-7) ended without a word." in words(app)
+        assert f"{run_id}.log" in words(app).replace("\n", "")
+        assert "worker 4711 takes run x" in words(app)
 
 
 async def test_a_run_that_failed_with_values_opens_on_them(db: Database) -> None:

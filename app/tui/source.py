@@ -105,8 +105,14 @@ class Source:
 
         demo.start(self.database)
 
+    def cancel_demo(self) -> None:
+        """Stop the making of the demo."""
+        from app import demo
+
+        demo.cancel(self.database)
+
     def demo_trouble(self) -> str:
-        """Why the demo ended, where that was an error."""
+        """Why the demo ended before its run was done, unless it was cancelled."""
         from app import demo
 
         return demo.trouble(self.database)

@@ -21,7 +21,13 @@ from app.config import Config
 from app.text import plain
 from app.tui.keys import actions, bindings
 from app.tui.memory import Memory
-from app.tui.screens.control import ask_to_cancel, ask_to_delete, in_background, resume
+from app.tui.screens.control import (
+    ask_to_cancel,
+    ask_to_cancel_demo,
+    ask_to_delete,
+    in_background,
+    resume,
+)
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail
@@ -49,7 +55,8 @@ The demo's models are being trained, once, in a process of their own:
 
     `{stage}`
 
-Then its run appears here. You may leave meanwhile with `q`."""
+Then its run appears here. You may leave meanwhile with `q`, or stop
+it with `c`."""
 EMPTY = """\
 No runs yet. Three ways to begin:
 
@@ -195,10 +202,13 @@ class RunsScreen(Screen[None]):
 
     def _ask_why(self) -> None:
         """The demo is no longer made: say so if something went wrong."""
-        trouble = self.source.demo_trouble()
+        trouble = "" if self._has_demo() else plain(self.source.demo_trouble())
         if trouble:
-            words = plain(f"The demo: {trouble}")
-            self.app.call_from_thread(self.notify, words, severity="error", markup=False)
+            self.app.call_from_thread(self.notify, trouble, severity="error", markup=False)
+
+    def _has_demo(self) -> bool:
+        runs = self.snapshot.runs if self.snapshot is not None else ()
+        return any(run.name == DEMO and run.status == "done" for run in runs)
 
     def placed(self, memory: Memory) -> Memory:
         """The filter, and the run that the selection is on."""
@@ -257,7 +267,7 @@ class RunsScreen(Screen[None]):
         """Only what would do something: keys that can't are not shown either."""
         run = self.query_one(RunList).current if self.is_mounted else None
         if action == "cancel":
-            return run is not None and run.status in wording.UNDER_WAY
+            return self._makes_demo or (run is not None and run.status in wording.UNDER_WAY)
         if action == "resume":
             return run is not None and run.status in wording.ENDED_EARLY
         if action == "delete":
@@ -265,12 +275,15 @@ class RunsScreen(Screen[None]):
         if action == "compare":
             return self.is_mounted and self.query_one(RunList).compared is not None
         if action == "demo":
-            known = self.snapshot or Snapshot(())
-            there = any(run.name == DEMO and run.status == "done" for run in known.runs)
-            return not (there or known.demo)
+            return not (self._has_demo() or self._makes_demo)
         if action in {"open", "filter", "mark", "jump"}:
             return bool(self.snapshot and self.snapshot.runs)
         return True
+
+    @property
+    def _makes_demo(self) -> bool:
+        """Are the demo's models being trained? No run is under way then."""
+        return bool(self.snapshot and self.snapshot.demo)
 
     def action_move(self, by: int) -> None:
         """Select a run above or below."""
@@ -358,9 +371,11 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(LibraryScreen(self.source, folders))
 
     def action_cancel(self) -> None:
-        """Cancel the selected run, once confirmed."""
+        """Cancel the selected run, or the demo before it has one, once confirmed."""
         run = self.query_one(RunList).current
-        if run is not None:
+        if self._makes_demo:
+            ask_to_cancel_demo(self, self.source)
+        elif run is not None:
             ask_to_cancel(self, self.source, run)
 
     def action_resume(self) -> None:

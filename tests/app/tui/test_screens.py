@@ -834,6 +834,24 @@ async def test_a_key_makes_the_demo_and_says_how_far_it_is(
         await until(pilot, lambda: "7 % training base" in words(app))
         assert stages["started"] == db.url
         await until(pilot, lambda: "d demo" not in words(app))
-        stages |= {"stage": "", "trouble": "The disk is full."}
+        stages |= {"stage": "", "trouble": "The demo: The disk is full."}
         await until(pilot, lambda: "The demo: The disk is full." in str(list(app._notifications)))
         await until(pilot, lambda: "No runs yet" in words(app))
+
+
+async def test_the_making_of_the_demo_is_cancelled_once_confirmed(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = ["7 % training base"]
+    monkeypatch.setattr("app.demo.stage", lambda _: stages[-1])
+    monkeypatch.setattr("app.demo.trouble", lambda _: "")
+    monkeypatch.setattr("app.demo.cancel", lambda _: stages.append(""))
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "7 % training base" in words(app))
+        assert "c cancel" in words(app)
+        await pilot.press("c")
+        await until(pilot, lambda: "Stop training the demo's models?" in words(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "No runs yet" in words(app))
+        assert "d demo" in words(app)

@@ -244,9 +244,9 @@ def _find(connection: Connection, wanted: str) -> RunSummary:
 def _newest(*, begun: bool = False) -> Select[*tuple[Any, ...]]:
     """The runs as they were made, or as they were `begun` the last time: the newest first. One
     that waits for its worker began with the heartbeat that `await_worker` gave it."""
-    made, rowid = RunRow.created, literal_column("runs.rowid")
-    when = func.coalesce(RunRow.started, RunRow.heartbeat, made) if begun else made
-    return select(*COLUMNS).order_by(when.desc(), rowid.desc())
+    last = func.coalesce(RunRow.started, RunRow.heartbeat, RunRow.created)
+    when = last if begun else RunRow.created
+    return select(*COLUMNS).order_by(when.desc(), literal_column("runs.rowid").desc())
 
 
 def _column(db: Database, run_id: str, query: Select[*tuple[Any, ...]]) -> Any:

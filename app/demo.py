@@ -12,13 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from app.jobs import detach
+from app.jobs import detach, tail
 from core.errors import RunError
 from storage.database import Database
-from storage.summary import CLOCK
 
-LONGEST = 4096
-"""Bytes at the end of a log in which its last line is looked for."""
+INTERRUPTED = "The demo's training was interrupted; d goes on."
 
 
 def start(db: Database) -> None:
@@ -37,21 +35,29 @@ def start(db: Database) -> None:
 
 def stage(db: Database) -> str:
     """What it is at, in its own words from outside; nothing unless it is under way."""
-    try:
-        pid, began = json.loads(_mark(db).read_text())
-        process = psutil.Process(int(pid))
-        other = abs(process.create_time() - began) > CLOCK
-        if other or process.status() == psutil.STATUS_ZOMBIE:
-            return ""
-    except (OSError, ValueError, TypeError, psutil.Error):
-        return ""
-    return _last(_log(db)) or "starting"
+    return (_last(_log(db)) or "starting") if _process(db) is not None else ""
 
 
 def trouble(db: Database) -> str:
-    """Why the last one ended, where that was an error."""
-    last = _last(_log(db), "error: ") if not stage(db) else ""
-    return last.removeprefix("error: ")
+    """Why the last one ended before its run was done, unless it was cancelled."""
+    if _process(db) is not None or not _mark(db).exists():
+        return ""
+    said = _last(_log(db), "error: ")
+    return f"The demo: {said.removeprefix('error: ')}" if said else INTERRUPTED
+
+
+def cancel(db: Database) -> None:
+    """Stop the training of its models. Raises RunError when it isn't under way."""
+    process = _process(db)
+    if process is None:
+        raise RunError("The demo is not being made.")
+    _mark(db).unlink(missing_ok=True)  # that it is gone is no trouble then
+    try:
+        process.terminate()
+    except psutil.NoSuchProcess:
+        return
+    except psutil.Error as error:
+        raise RunError(f"The demo can't be stopped: {error}.") from error
 
 
 def command(url: str) -> list[str]:
@@ -59,15 +65,21 @@ def command(url: str) -> list[str]:
     return [sys.executable, "-P", "-m", "app.cli", "--db", url, "demo"]
 
 
+def _process(db: Database) -> psutil.Process | None:
+    """The one that makes it, while it lives."""
+    try:
+        pid, began = json.loads(_mark(db).read_text())
+        process = psutil.Process(int(pid))
+        other = abs(process.create_time() - began) > CLOCK
+        gone = other or process.status() == psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
+    return None if gone else process
+
+
 def _last(log: Path, begins: str = "") -> str:
     """The last line of a log that begins like that."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - LONGEST))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip().startswith(begins)), "")
+    return next((line for line in reversed(tail(log)) if line.startswith(begins)), "")
 
 
 def _log(db: Database) -> Path:

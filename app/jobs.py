@@ -17,6 +17,12 @@ from core.errors import RunError
 from core.study import Study
 from storage import runs
 from storage.database import Database, open_database
+from storage.runs import RunSummary
+
+LONGEST = 4096
+"""Bytes at the end of a log that are read."""
+LAST = 5
+"""Lines at its end that are told."""
 
 
 def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
@@ -66,6 +72,25 @@ def detach(command: Sequence[str], log: Path) -> int:
     # Should it end before we do, somebody must take note, or it stays as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid
+
+
+def last_words(db: Database, run: RunSummary) -> tuple[str, ...]:
+    """Of a run whose worker died: where its log is, and how that ends. Nothing where there is no
+    log, as of a worker in a terminal."""
+    log = log_of(db, run.id)
+    said = tail(log) if run.status == "interrupted" else []
+    return (f"Its log, {log}, ends:", *said[-LAST:]) if said else ()
+
+
+def tail(log: Path) -> list[str]:
+    """The last lines of a log, but for empty ones; none where it can't be read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LONGEST))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip()]
 
 
 def log_of(db: Database, run_id: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from app import wording
 from app.export.record import summary_data
+from app.jobs import last_words
 from app.narration import Narrator, say
 from app.printing import print_json_line
 from core.errors import Cancelled, RunError
@@ -41,6 +42,9 @@ def watch(db: Database, run_id: str, *, json: bool = False) -> None:
     except KeyboardInterrupt:
         hint = f"'tauscope watch {run_id}' follows it again, 'tauscope cancel {run_id}' stops it."
         raise Cancelled(f"Stopped watching; run {run_id} goes on.", hint=hint) from None
+    if not json:
+        for words in last_words(db, run):
+            say(words)
     _raise_end(run)
     if not json:
         say(f"run {run.id}: {wording.outcome(run)}")
@@ -111,4 +115,4 @@ def _raise_end(run: RunSummary) -> None:
     if run.status == "cancelled":
         raise Cancelled(f"Run {run.id} was cancelled.", hint=resumed)
     if run.status == "interrupted":
-        raise Cancelled(f"Run {run.id} was interrupted: its worker is gone.", hint=resumed)
+        raise Cancelled(f"Run {run.id} was interrupted. {wording.trouble(run)[0]}", hint=resumed)

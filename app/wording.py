@@ -64,6 +64,14 @@ def outcome(run: RunSummary) -> str:
     return f"{run.total} units, {run.reused} of them reused"
 
 
+def trouble(run: RunSummary) -> tuple[str, str]:
+    """Why a run ended early, if something went wrong, and what to do about that."""
+    if run.status == "interrupted":
+        where = f"process {run.pid} on {run.host}" if run.host else "its process is not known"
+        return f"Its worker ({where}) ended without a word.", ""
+    return run.error_title, run.error_hint
+
+
 def span(seconds: float) -> str:
     """A length of time to two units at most: `41 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
     whole = max(0, round(seconds))

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, delete, insert, literal_column, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, literal_column, select, update
 
 from core.errors import RunError, did_you_mean
 from core.study import Study
@@ -85,7 +85,8 @@ def list_runs(db: Database) -> list[RunSummary]:
 
 
 def find_run(db: Database, wanted: str) -> RunSummary:
-    """The run that is meant by an id, a unique prefix of one, or `latest`. Raises RunError."""
+    """The run that is meant by an id, a unique prefix of one, or `latest`: the one that was begun
+    or resumed last. Raises RunError."""
     with db.reading() as connection:
         return _find(connection, wanted)
 
@@ -135,7 +136,7 @@ def requeue(db: Database, run_id: str) -> None:
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
-            finished=None, error_title="", error_hint="",
+            started=None, finished=None, error_title="", error_hint="",
         )  # fmt: skip
 
 
@@ -221,9 +222,10 @@ def _not_ready(run: RunSummary) -> RunError:
 
 
 def _find(connection: Connection, wanted: str) -> RunSummary:
-    query = _newest()
-    if wanted != "latest":
-        query = query.where(RunRow.id.startswith(wanted.lower(), autoescape=True))
+    if wanted == "latest":
+        query = _newest(begun=True)
+    else:
+        query = _newest().where(RunRow.id.startswith(wanted.lower(), autoescape=True))
     found = connection.execute(query.limit(9)).all()
     if not found or not wanted:
         ids = connection.scalars(select(RunRow.id).order_by(RunRow.created.desc()).limit(200)).all()
@@ -239,8 +241,12 @@ def _find(connection: Connection, wanted: str) -> RunSummary:
     return summarise(found[0], _now())
 
 
-def _newest() -> Select[*tuple[Any, ...]]:
-    return select(*COLUMNS).order_by(RunRow.created.desc(), literal_column("runs.rowid").desc())
+def _newest(*, begun: bool = False) -> Select[*tuple[Any, ...]]:
+    """The runs as they were made, or as they were `begun` the last time: the newest first. One
+    that waits for its worker began with the heartbeat that `await_worker` gave it."""
+    last = func.coalesce(RunRow.started, RunRow.heartbeat, RunRow.created)
+    when = last if begun else RunRow.created
+    return select(*COLUMNS).order_by(when.desc(), literal_column("runs.rowid").desc())
 
 
 def _column(db: Database, run_id: str, query: Select[*tuple[Any, ...]]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
@@ -16,7 +15,6 @@ from textual.screen import Screen
 
 from app import config as settings
 from app.config import Config
-from app.text import plain
 from app.tui import theme
 from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
@@ -25,6 +23,7 @@ from app.tui.source import Source
 
 if TYPE_CHECKING:
     from app.tui.screens.help import Topic
+    from core.errors import TauscopeError
 
 
 @runtime_checkable
@@ -51,7 +50,7 @@ BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 
 
 class TauscopeApp(App[str | None]):
-    """The workstation. Its result is a message to leave with, or None."""
+    """The workstation. Its result is why it had to leave, or None; `trouble` has the error."""
 
     TITLE = "tauscope"
     BINDINGS = bindings("app")
@@ -71,6 +70,7 @@ class TauscopeApp(App[str | None]):
         self.remembered = remembered
         self.memory = recall(remembered)
         self.source = Source(db_url)
+        self.trouble: TauscopeError | None = None
         bare = self.console.color_system == "standard"
         for each in (theme.DARK, theme.LIGHT):
             self.register_theme(theme.bare(each) if bare else each)
@@ -110,7 +110,8 @@ class TauscopeApp(App[str | None]):
 
     def on_unreadable(self, message: Unreadable) -> None:
         """Leave with the reason when the database can't be opened at all."""
-        self.exit(message.words)
+        self.trouble = message.error
+        self.exit(message.error.title)
 
     def action_help(self) -> None:
         """Show the help of the screen beneath."""
@@ -177,16 +178,17 @@ class TauscopeApp(App[str | None]):
 def run(db_url: str | None) -> None:
     """Open the workstation on a database (None: the user's own), with the user's settings.
 
-    Raises StudyError where those are wrong.
+    Raises StudyError where those are wrong, and StorageError where the database can't be used.
     """
     from storage.database import path_of
 
     config = settings.read()
     settings.check_keys(config, [action.id for action in ACTIONS])
     remembered = path_for(path_of(db_url))
-    trouble = TauscopeApp(db_url, config, remembered).run()
-    if trouble:
-        sys.exit(plain(trouble))
+    workstation = TauscopeApp(db_url, config, remembered)
+    workstation.run()
+    if workstation.trouble is not None:
+        raise workstation.trouble
 
 
 def _has(owner: object, binding_id: str) -> bool:

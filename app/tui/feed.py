@@ -41,6 +41,8 @@ class Feed:
         """What the run has to show: with the first message that has the run."""
         names: Names = field(default_factory=Names)
         """What there is to filter by, with `contents`, if that was to be known."""
+        barren: bool = False
+        """It has just turned out that the run ended early without finishing anything."""
 
     @dataclass
     class Ready(Message):
@@ -77,6 +79,7 @@ class Feed:
         self.beat = 0
         """Counts polls up to a second: 0 once in four."""
         self._reading = self._begun = False
+        self._status = ""
 
     def poll(self, run: RunSummary | None) -> None:
         """Ask where the run stands: four times a second while it runs, then once a second."""
@@ -135,6 +138,10 @@ class Feed:
                     analyses = [analysis for analysis, _ in message.contents]
                     message.names = self.source.names(self.run_id, analyses)
             self._begun = True
+            if run.status != self._status:
+                early = run.ended_early
+                message.barren = early and not self.source.finished_any(run.id)
+                self._status = run.status
         except TauscopeError as error:
             message = self.Polled(None, error.title)
         finally:

@@ -28,6 +28,8 @@ class Background:
 
     warnings: Sequence[RunWarning]
     provenance: Mapping[str, Any]
+    last_words: Sequence[str] = ()
+    """Where the log of a worker that died is, and how it ends."""
 
 
 Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
@@ -103,8 +105,14 @@ class Source:
 
         demo.start(self.database)
 
+    def cancel_demo(self) -> None:
+        """Stop the making of the demo."""
+        from app import demo
+
+        demo.cancel(self.database)
+
     def demo_trouble(self) -> str:
-        """Why the demo ended, where that was an error."""
+        """Why the demo ended before its run was done, unless it was cancelled."""
         from app import demo
 
         return demo.trouble(self.database)
@@ -121,11 +129,22 @@ class Source:
 
         return find_run(self.database, run_id)
 
+    def finished_any(self, run_id: str) -> bool:
+        """Has the run anything to show, of this attempt or an earlier one?"""
+        from storage.runs import durations
+
+        return bool(durations(self.database, run_id))
+
     def background(self, run_id: str) -> Background:
         """What is known of a run besides its results."""
-        from storage.runs import provenance, warnings
+        from app.jobs import last_words
+        from storage.runs import find_run, provenance, warnings
 
-        return Background(tuple(warnings(self.database, run_id)), provenance(self.database, run_id))
+        return Background(
+            tuple(warnings(self.database, run_id)),
+            provenance(self.database, run_id),
+            last_words(self.database, find_run(self.database, run_id)),
+        )
 
     def contents(self, run: RunSummary) -> Contents:
         """The run's analyses, and the pictures of each that have something to show in it."""

@@ -52,13 +52,26 @@ def test_it_is_found_again_by_what_it_says_last(
     assert process_of(db) == first, "one at a time"
     first.kill()
     assert eventually(lambda: demo.stage(db) == "")
-    assert demo.trouble(db) == "", "nothing was said to be wrong"
+    assert demo.trouble(db) == demo.INTERRUPTED, "it died without a word"
+
+
+def test_it_is_stopped_and_that_is_no_trouble(
+    db: Database, made: Callable[[str, float], None]
+) -> None:
+    with pytest.raises(RunError, match="not being made"):
+        demo.cancel(db)
+    made(" 10 % 3/30  training base", 60)
+    demo.start(db)
+    process = process_of(db)
+    demo.cancel(db)
+    assert eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    assert (demo.stage(db), demo.trouble(db)) == ("", "")
 
 
 def test_why_it_ended_is_told(db: Database, made: Callable[[str, float], None]) -> None:
     made("error: The disk is full.\n  Free some space.", 0)
     demo.start(db)
-    assert eventually(lambda: demo.trouble(db) == "The disk is full.")
+    assert eventually(lambda: demo.trouble(db) == "The demo: The disk is full.")
 
 
 @pytest.mark.parametrize("said", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import update
 
 from app import watch
+from app.jobs import last_words, log_of
 from core.errors import RunError
 from core.measurement import Progress
 from core.study import Study
@@ -125,7 +127,27 @@ def test_a_silent_worker_reads_as_interrupted(
     meanwhile([fall_silent])
     said = tauscope("watch", run_id)
     assert said.code == 130
-    assert "was interrupted: its worker is gone.\n  'tauscope run' with its study" in said.err
+    where = f"(process {os.getpid()} on elsewhere)"
+    end = f"error: Run {run_id} was interrupted. Its worker {where} ended without a word.\n"
+    assert f"{end}  'tauscope run' with its study" in said.err
+    assert "Its log" not in said.err, "it has none"
+
+
+def test_how_the_log_of_a_silent_worker_ends_is_told(
+    tauscope: Any, db: Database, run_id: str
+) -> None:
+    runs.claim(db, run_id)
+    with db.writing() as connection:
+        connection.execute(update(RunRow).values(heartbeat=time.time() - 16, host="elsewhere"))
+    log = log_of(db, run_id)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"line {i}\n\n" for i in range(2000)) + "Killed\x1b[2J\n")
+    said = tauscope("watch", run_id)
+    told = [f"Its log, {log}, ends:", *(f"line {i}" for i in range(1996, 2000)), "Killed\\x1b[2J"]
+    assert "\n".join(told) + "\nerror: " in said.err
+    assert tauscope("watch", run_id, "--json").err.startswith("error: ")
+    runs.requeue(db, run_id)
+    assert last_words(db, runs.find_run(db, run_id)) == ()
 
 
 def test_a_run_that_is_deleted_ends_it(

@@ -115,6 +115,19 @@ def test_a_worker_that_died_before_its_claim_shows(db: Database, study: Study) -
     assert runs.claim(db, run_id) == 1
 
 
+def test_a_resumption_that_died_before_its_claim_took_no_time(db: Database, begin: Begin) -> None:
+    begin()
+    run_id = runs.find_run(db, "latest").id
+    runs.finish(db, run_id, 1, "failed")
+    _set(db, run_id, started=time.time() - 120)
+    runs.requeue(db, run_id)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    runs.await_worker(db, run_id, process.pid)
+    run = runs.find_run(db, run_id)
+    assert (run.status, run.started) == ("interrupted", None), "the start was another attempt's"
+
+
 def test_the_unfinished_run_of_a_study_is_the_newest(db: Database, study: Study) -> None:
     key = study.key(["alignment"])
     assert runs.unfinished_run(db, key) is None
@@ -155,6 +168,23 @@ def test_a_run_is_found_by_a_unique_prefix(db: Database, study: Study) -> None:
             runs.find_run(db, nothing)
     assert "abc000000000" in caught.value.hint
     assert [r.id for r in runs.list_runs(db)] == ["f00000000000", "abd000000000", "abc000000000"]
+
+
+def test_a_resumed_run_is_the_latest(db: Database, study: Study) -> None:
+    first, second = (runs.create_run(db, study, ["alignment"]) for _ in range(2))
+    runs.finish(db, first, runs.claim(db, first), "failed")
+    runs.finish(db, second, runs.claim(db, second), "done")
+    assert runs.find_run(db, "latest").id == second
+    runs.requeue(db, first)
+    runs.await_worker(db, first, os.getpid())
+    assert runs.find_run(db, "latest").id == first, "also while it waits"
+    runs.claim(db, first)
+    assert runs.find_run(db, "latest").id == first
+    _set(db, second, heartbeat=time.time() + 60)
+    assert runs.find_run(db, "latest").id == first, "a heartbeat is no start"
+    assert [run.id for run in runs.list_runs(db)] == [second, first]
+    third = runs.create_run(db, study, ["alignment"])
+    assert runs.find_run(db, "latest").id == third
 
 
 def test_cancelling_asks_a_worker_and_settles_the_rest(db: Database, begin: Begin) -> None:

@@ -21,6 +21,12 @@ def ask_to_cancel(screen: Screen[None], source: Source, run: RunSummary) -> None
     _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
 
 
+def ask_to_cancel_demo(screen: Screen[None], source: Source) -> None:
+    """Stop the making of the demo once that is confirmed."""
+    question = "Stop training the demo's models? d begins anew with what is not finished."
+    _ask(screen, question, source.cancel_demo, "Stopped the demo.")
+
+
 def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary) -> None:
     """Delete a run once that is confirmed."""
     question = (

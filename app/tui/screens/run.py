@@ -100,7 +100,9 @@ class RunScreen(TabbedScreen):
         if new is not None:
             self.run = new
             if message.contents is not None:
-                await self._build(message.contents, message.names)
+                await self._build(message.contents, message.names, barren=message.barren)
+            elif message.barren:
+                await self.go(len(self.analyses))
             elif old is not None:
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
                 if old.status != new.status or (self._stale and not self.feed.beat):
@@ -108,8 +110,11 @@ class RunScreen(TabbedScreen):
             self._measure(new)
         self.renew()
 
-    async def _build(self, contents: Contents, names: Names) -> None:
-        """Make the tabs, once it is known what the run has; their panes come when they show."""
+    async def _build(self, contents: Contents, names: Names, *, barren: bool) -> None:
+        """Make the tabs, once it is known what the run has; their panes come when they show.
+
+        A run that ended before it had anything to show begins with why.
+        """
         self.analyses = tuple(analysis for analysis, _ in contents)
         self.names = names
         self.feed.filter = _recalled(self._before.filter, names)
@@ -123,7 +128,9 @@ class RunScreen(TabbedScreen):
         await self.query_one(ContentSwitcher).mount_all(tabs)
         self._built = True
         known = [analysis.name for analysis in self.analyses]
-        if self._wanted is None and self._before.stands:
+        if self._wanted is None and barren:
+            self._wanted = len(known)
+        elif self._wanted is None and self._before.stands:
             last = self._before.tab
             self._wanted = len(known) if not last else known.index(last) if last in known else 0
         await self.go(min(self._wanted or 0, len(known)))

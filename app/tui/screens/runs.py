@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -21,13 +21,20 @@ from app.config import Config
 from app.text import plain
 from app.tui.keys import actions, bindings
 from app.tui.memory import Memory
-from app.tui.screens.control import ask_to_cancel, ask_to_delete, in_background, resume
+from app.tui.screens.control import (
+    ask_to_cancel,
+    ask_to_cancel_demo,
+    ask_to_delete,
+    in_background,
+    resume,
+)
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
-from app.tui.widgets.run_detail import LINES, detail
+from app.tui.widgets.run_detail import LINES, MOST, detail
 from app.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
+    from core.errors import TauscopeError
     from storage.runs import RunSummary
 
 POLL = 0.25
@@ -37,6 +44,10 @@ RESTS = 0.15
 """Seconds on a run after which what its screen begins with is read ahead."""
 LEISURE = 0.9
 """Seconds at least from one painting of mere progress to the next: each goes over the line."""
+PADDED = 2
+"""Columns beside what is said of a run."""
+OTHERS = 5
+"""Lines of the list's screen besides the runs and what is said of the selected one."""
 DEMO = "demo"
 """What the demo's study is called."""
 MAKING = """\
@@ -44,7 +55,8 @@ The demo's models are being trained, once, in a process of their own:
 
     `{stage}`
 
-Then its run appears here. You may leave meanwhile with `q`."""
+Then its run appears here. You may leave meanwhile with `q`, or stop
+it with `c`."""
 EMPTY = """\
 No runs yet. Three ways to begin:
 
@@ -69,7 +81,7 @@ No runs yet. Three ways to begin:
 class Unreadable(Message):
     """The database could not be opened at all."""
 
-    words: str
+    error: TauscopeError
 
 
 class Begun(Message):
@@ -81,9 +93,14 @@ class Snapshot:
     """The runs at one moment, or why they can't be read."""
 
     runs: tuple[RunSummary, ...]
-    trouble: str = ""
+    error: TauscopeError | None = field(default=None, compare=False)
     demo: str = ""
     """What the making of the demo is at, before it has a run."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the runs can't be read, in words."""
+        return f"{self.error.title} {self.error.hint}".strip() if self.error else ""
 
 
 class RunsScreen(Screen[None]):
@@ -92,7 +109,7 @@ class RunsScreen(Screen[None]):
     BINDINGS = bindings("runs")
     DEFAULT_CSS = """
     RunsScreen > #title { background: $panel; }
-    RunsScreen > #detail { height: 5; padding: 0 1; border-top: solid $line; }
+    RunsScreen > #detail { height: auto; padding: 0 1; border-top: solid $line; }
     RunsScreen > #filter { border: none; height: 1; padding: 0 1; background: $panel; }
     RunsScreen > #keys { background: $panel; }
     """
@@ -115,12 +132,14 @@ class RunsScreen(Screen[None]):
         self._beat = 0
         self._due, self._filled = False, 0.0
         self._ahead: Timer | None = None
+        self._left = ""
+        """The run whose screen was left, until the list has it."""
 
     def compose(self) -> ComposeResult:
         yield Row(self._title, id="title")
         yield RunList(id="runs")
         with Vertical(id="detail"):
-            for line in range(LINES):
+            for line in range(MOST):
                 yield Row(functools.partial(self._detail, line), id=f"detail-{line}")
         yield Input(self._before.filter, "show only runs that contain…", id="filter")
         yield Row(self._keys, id="keys")
@@ -133,6 +152,10 @@ class RunsScreen(Screen[None]):
         self.call_after_refresh(self._poll)
 
     def on_screen_resume(self) -> None:
+        memory = getattr(self.app, "memory", self._before)
+        if memory.place is not self._before.place:  # a run's screen was left, here or elsewhere
+            self._return_to(memory.selected)
+        self._before = memory
         self._beat = -1  # whatever happened meanwhile, at once
         self._poll()
 
@@ -151,7 +174,7 @@ class RunsScreen(Screen[None]):
             runs = self.source.runs()
             snapshot = Snapshot(runs, demo="" if _under_way(runs) else self.source.demo())
         except TauscopeError as error:
-            snapshot = Snapshot((), f"{error.title} {error.hint}".strip())
+            snapshot = Snapshot((), error)
         finally:
             self._reading = False
         self.post_message(self.Polled(snapshot))
@@ -159,12 +182,12 @@ class RunsScreen(Screen[None]):
     def on_runs_screen_polled(self, message: Polled) -> None:
         """Show the new moment; a database that can't be read keeps the last one on screen."""
         new, old = message.snapshot, self.snapshot
-        if new.trouble and old is None:
-            self.app.post_message(Unreadable(new.trouble))
+        if new.error and old is None:
+            self.app.post_message(Unreadable(new.error))
             return
-        runs = new.runs if not new.trouble or old is None else old.runs
+        runs = new.runs if not new.error or old is None else old.runs
         running = _under_way(runs)
-        same = old is not None and replace(new, runs=runs) == old
+        same = old is not None and replace(new, runs=runs) == old and new.trouble == old.trouble
         self.snapshot = replace(new, runs=runs)
         if old is not None and old.demo and not new.demo and not running:
             self.run_worker(self._ask_why, thread=True, exit_on_error=False)
@@ -179,10 +202,13 @@ class RunsScreen(Screen[None]):
 
     def _ask_why(self) -> None:
         """The demo is no longer made: say so if something went wrong."""
-        trouble = self.source.demo_trouble()
+        trouble = "" if self._has_demo() else plain(self.source.demo_trouble())
         if trouble:
-            words = plain(f"The demo: {trouble}")
-            self.app.call_from_thread(self.notify, words, severity="error", markup=False)
+            self.app.call_from_thread(self.notify, trouble, severity="error", markup=False)
+
+    def _has_demo(self) -> bool:
+        runs = self.snapshot.runs if self.snapshot is not None else ()
+        return any(run.name == DEMO and run.status == "done" for run in runs)
 
     def placed(self, memory: Memory) -> Memory:
         """The filter, and the run that the selection is on."""
@@ -202,12 +228,16 @@ class RunsScreen(Screen[None]):
         if snapshot.runs and not found:
             listing.empty = "No run contains this word. Press / and clear it."
         listing.fill(found)
+        if self._left:
+            self._return_to(self._left)
         self.query_one("#title", Row).renew()
 
     def on_listing_changed(self) -> None:
         run = self.query_one(RunList).current
         self.query_one("#detail").display = run is not None or self.snapshot is None
-        for line in self.query("#detail Row").results(Row):
+        taken = LINES if run is None else len(self._told(run, self.size.width - PADDED))
+        for place, line in enumerate(self.query("#detail Row").results(Row)):
+            line.display = place < taken
             line.renew()
         self.query_one("#keys", Row).renew()
         if self._ahead is not None:
@@ -219,6 +249,10 @@ class RunsScreen(Screen[None]):
         """Have the source know what the selected run has, before it is opened."""
         look = functools.partial(self.source.contents, run)
         self.run_worker(look, thread=True, group="ahead", exit_on_error=False)
+
+    def on_resize(self) -> None:
+        """What is said of a run may take more or fewer lines now."""
+        self.call_after_refresh(self.on_listing_changed)
 
     def on_listing_opened(self) -> None:
         self.action_open()
@@ -233,7 +267,7 @@ class RunsScreen(Screen[None]):
         """Only what would do something: keys that can't are not shown either."""
         run = self.query_one(RunList).current if self.is_mounted else None
         if action == "cancel":
-            return run is not None and run.status in wording.UNDER_WAY
+            return self._makes_demo or (run is not None and run.status in wording.UNDER_WAY)
         if action == "resume":
             return run is not None and run.ended_early
         if action == "delete":
@@ -241,12 +275,15 @@ class RunsScreen(Screen[None]):
         if action == "compare":
             return self.is_mounted and self.query_one(RunList).compared is not None
         if action == "demo":
-            known = self.snapshot or Snapshot(())
-            there = any(run.name == DEMO and run.status == "done" for run in known.runs)
-            return not (there or known.demo)
+            return not (self._has_demo() or self._makes_demo)
         if action in {"open", "filter", "mark", "jump"}:
             return bool(self.snapshot and self.snapshot.runs)
         return True
+
+    @property
+    def _makes_demo(self) -> bool:
+        """Are the demo's models being trained? No run is under way then."""
+        return bool(self.snapshot and self.snapshot.demo)
 
     def action_move(self, by: int) -> None:
         """Select a run above or below."""
@@ -273,6 +310,14 @@ class RunsScreen(Screen[None]):
         memory = getattr(self.app, "memory", self._before)
         known = memory.place if memory.place and memory.place.run == run_id else None
         self.app.push_screen(RunScreen(self.source, run_id, known))
+
+    def _return_to(self, run_id: str) -> None:
+        """Select the run whose screen was left, which keys that act on a run are meant for; one
+        that was begun meanwhile as soon as it is in the list."""
+        listing = self.query_one(RunList)
+        listing.select(run_id)
+        there = listing.current is not None and listing.current.id == run_id
+        self._left = "" if there else run_id
 
     def action_jump(self) -> None:
         """Put a letter on every run, and select the one that is pressed."""
@@ -326,9 +371,11 @@ class RunsScreen(Screen[None]):
         self.app.push_screen(LibraryScreen(self.source, folders))
 
     def action_cancel(self) -> None:
-        """Cancel the selected run, once confirmed."""
+        """Cancel the selected run, or the demo before it has one, once confirmed."""
         run = self.query_one(RunList).current
-        if run is not None:
+        if self._makes_demo:
+            ask_to_cancel_demo(self, self.source)
+        elif run is not None:
             ask_to_cancel(self, self.source, run)
 
     def action_resume(self) -> None:
@@ -380,7 +427,14 @@ class RunsScreen(Screen[None]):
 
     def _detail(self, line: int, width: int) -> Content:
         run = self.query_one(RunList).current
-        return detail(run, max(20, width))[line] if run is not None else Content("")
+        told = self._told(run, width) if run is not None else []
+        return told[line] if line < len(told) else Content("")
+
+    def _told(self, run: RunSummary, width: int) -> list[Content]:
+        """What is said of the selected run, in more lines where the list leaves some free."""
+        runs = self.snapshot.runs if self.snapshot is not None else ()
+        free = self.size.height - OTHERS - len(runs)
+        return detail(run, max(20, width), max(LINES, min(MOST, free)))
 
 
 def _under_way(runs: Sequence[RunSummary]) -> bool:

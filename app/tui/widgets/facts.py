@@ -50,8 +50,9 @@ class Facts(VerticalScroll, can_focus=True):
     def show(self, run: RunSummary, background: Background) -> None:
         """Say it all: first what went wrong, then what is doubtful, then the rest."""
         parts = [_warnings(background.warnings), _section("Run", _facts(run))]
-        if run.error_title:
-            parts.insert(0, _error(run))
+        title, hint = wording.trouble(run)
+        if title:
+            parts.insert(0, _error(title, hint, background.last_words))
         origin = list(_flat(background.provenance))
         if origin:
             parts.append(_section("Where it comes from", origin))
@@ -101,10 +102,12 @@ def _section(heading: str, pairs: Iterable[tuple[str, str]]) -> Content:
     return Content("\n").join(rows)
 
 
-def _error(run: RunSummary) -> Content:
-    lines = [Content.styled("What went wrong", "bold $error"), Content(short(run.error_title))]
-    if run.error_hint:
-        lines.append(Content(short(run.error_hint)))
+def _error(title: str, hint: str, last_words: Sequence[str]) -> Content:
+    lines = [Content.styled("What went wrong", "bold $error"), Content(short(title))]
+    if hint:
+        lines.append(Content(short(hint)))
+    lines += [Content(short(words)) for words in last_words[:1]]
+    lines += [Content.styled(f"  {short(words)}", "$muted") for words in last_words[1:]]
     return Content("\n").join(lines)
 
 

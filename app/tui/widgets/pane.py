@@ -179,7 +179,7 @@ class Pane(Vertical):
         self.query_one("#selected", Row).renew()
         self._draw(drawn)
         self._seek(before)
-        self._tell(plain(finding(self.view, drawn)))
+        self._tell(self._finding(drawn))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -324,6 +324,10 @@ class Pane(Vertical):
             self.choice = choice
             self.query_one("#selected", Row).renew()
             self.post_message(self.Wanted(self))
+
+    def _finding(self, drawn: Drawn) -> str:
+        """What stands above the figure."""
+        return plain(finding(self.view, drawn))
 
     def _selected(self, width: int) -> Content:
         if self.choice is None or self.drawn is None:

@@ -8,16 +8,22 @@ from textual.content import Content
 
 from app import wording
 from app.charts.lines import fitted
+from app.text import plain
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 
+SIDE = 10
+"""Columns of what is beside the words: the name of a line."""
 LINES = 4
+MOST = 8
+"""Lines where more rows are free and what went wrong takes more words."""
 
 
-def detail(run: RunSummary, width: int) -> list[Content]:
-    """Four lines on a run: its models, where it stands, what it was warned of, what went wrong."""
+def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
+    """Lines on a run, four but for what went wrong, which takes up to `most` in all: its models,
+    where it stands, then what was computed and what it was warned of, or why it ended."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [_pair("models", models, width, "$foreground")]
     state = f"{run.done} of {run.total} units"
@@ -28,12 +34,16 @@ def detail(run: RunSummary, width: int) -> list[Content]:
     if run.status == "running" and run.label:
         state += f" · {run.label}"
     lines.append(_pair("units", state, width, "$foreground"))
-    if run.error_title:
-        lines.append(_pair("error", run.error_title, width, "$error"))
-        lines.append(_pair("hint", run.error_hint, width, "$foreground"))
+    title, hint = wording.trouble(run)
+    if title:
+        said = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))
+        lines += said
+        if hint:
+            lines += _pairs("hint", hint, width, "$foreground", most - len(lines))
     else:
         analyses = ", ".join(run.analyses).replace("_", " ")
         lines.append(_pair("analyses", analyses, width, "$foreground"))
+    if len(lines) < LINES:
         words = f"{run.warnings} warning{'s' if run.warnings != 1 else ''}"
         if run.cancel_requested and run.status == "running":
             words += " · stopping"
@@ -41,6 +51,15 @@ def detail(run: RunSummary, width: int) -> list[Content]:
     return lines
 
 
+def _pairs(name: str, words: str, width: int, style: str, most: int) -> list[Content]:
+    """Words over as many lines as they need, `most` at most, of which the last one is cut."""
+    room = width - SIDE
+    wrapped = [line.plain.rstrip() for line in Content(plain(words)).wrap(room)]
+    shown = wrapped[: most - 1] + [" ".join(wrapped[most - 1 :])] * (len(wrapped) >= most)
+    names = (name, *[""] * (len(shown) - 1))
+    return [_pair(n, line, width, style) for n, line in zip(names, shown, strict=True)]
+
+
 def _pair(name: str, words: str, width: int, style: str) -> Content:
-    text = fitted(words, width - 10).rstrip()
+    text = fitted(words, width - SIDE).rstrip()
     return Content.assemble((f"{name:<9} ", "$muted"), (text, style))

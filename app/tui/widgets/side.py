@@ -71,7 +71,7 @@ class Side(Pane):
         message.prevent_default()
         self.post_message(self.Followed(self))
 
-    def _finding(self, figure: Figure) -> str:
+    def _finding(self, drawn: Drawn) -> str:
         """What differs most, and what the difference leaves out; sides say nothing of their own."""
         if self.pair is None or self.number < THIRD:
             return ""

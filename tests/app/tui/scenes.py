@@ -78,6 +78,7 @@ SCENES = (
     Scene("table", "enter 4 v v v v v down"),
     Scene("facts", "enter 5"),
     Scene("facts-failed", "j j j j enter 2"),
+    Scene("runs-failed", "j j j j"),
     Scene("run-running", "j j enter"),
     Scene("run-queued", "j j j enter"),
     Scene("run-interrupted", "end enter"),

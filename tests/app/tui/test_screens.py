@@ -14,9 +14,11 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
+from app.cli import run_command
 from app.gauge import Card, Gauge, Reading
+from app.jobs import log_of
 from app.text import plain
-from app.tui.app import TauscopeApp, run
+from app.tui.app import TauscopeApp
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
@@ -25,6 +27,7 @@ from app.tui.screens.start import StartScreen, matches
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
+from core.errors import StorageError
 from core.measurement import Progress
 from core.views import Query
 from storage.database import Database
@@ -438,6 +441,28 @@ async def test_a_good_study_file_starts_a_worker(
         assert "fresh" in words(app)
 
 
+async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("G")
+        begun = create_run(filled, study("begun-one"), WEIGHTS)
+        screen = app.screen
+        assert isinstance(screen, RunsScreen)
+        screen._started(begun)
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
+        await pilot.press("escape")
+        listing = screen.query_one(RunList)
+        await until(pilot, lambda: listing.current and listing.current.id == begun)
+        await pilot.press("j")
+        await pilot.pause(1.2)
+        assert listing.selected == 1, "only once"
+        screen._started(listing.runs[-1].id)  # an unfinished run of the same study goes on
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
+        await pilot.press("escape")
+        await until(pilot, lambda: listing.current and listing.current.name == "failed-one")
+
+
 async def test_a_run_that_ended_early_is_resumed(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -547,14 +572,13 @@ async def test_a_database_that_cannot_be_opened_is_said_on_leaving(tmp_path: Pat
     app = TauscopeApp(str(broken))
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: app.return_value is not None)
-    assert "broken.db" in str(app.return_value)
+    assert isinstance(app.trouble, StorageError)
+    assert "broken.db" in app.trouble.title
 
 
 async def test_a_database_that_goes_away_is_said_and_asked_again(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.errors import StorageError
-
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
@@ -580,6 +604,61 @@ async def test_facts_show_the_error_first(filled: Database) -> None:
         assert app.screen.query_one(Facts).has_focus
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+
+async def test_a_run_that_failed_before_any_value_opens_on_why(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "failed-one" in words(app))
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: "ends early" in words(app) and "What went wrong" in words(app))
+        assert app.screen.query_one(Facts).has_focus
+        await pilot.press("1")
+        await until(pilot, lambda: "No values yet" in words(app))
+        await pilot.pause(1.2)
+        assert "No values yet" in words(app), "who goes elsewhere is left there"
+
+
+async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
+    db: Database,
+) -> None:
+    run_id = create_run(db, study("new-one"), WEIGHTS)
+    attempt = claim(db, run_id)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await opened(pilot, app)
+        assert "No values yet" in words(app)
+        finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
+        await until(pilot, lambda: "model-2.safetensors ends early." in words(app))
+
+
+async def test_a_run_whose_worker_died_says_so_and_how_its_log_ends(db: Database) -> None:
+    run_id = create_run(db, study("lost-one"), WEIGHTS)
+    claim(db, run_id)
+    with db.writing() as connection:
+        connection.execute(update(RunRow).values(heartbeat=0.0, host="gpu-7", pid=4711))
+    log = log_of(db, run_id)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("worker 4711 takes run x\n")
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=LARGE) as pilot:
+        await until(pilot, lambda: "Its worker (process 4711 on gpu-7) ended" in words(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "What went wrong" in words(app))
+        assert "Its worker (process 4711 on gpu-7) ended without a word." in words(app)
+        assert f"{run_id}.log" in words(app).replace("\n", "")
+        assert "worker 4711 takes run x" in words(app)
+
+
+async def test_a_run_that_failed_with_values_opens_on_them(db: Database) -> None:
+    run_id = create_run(db, study("late-one"), WEIGHTS)
+    attempt = claim(db, run_id)
+    fill(db, run_id, attempt)
+    finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        assert screen.tab == 0
 
 
 @BOTH
@@ -649,13 +728,17 @@ async def test_sixteen_colours_show_what_is_selected(
         assert app.theme_variables["background"].lower() == "#ffffff"
 
 
-def test_what_it_leaves_with_does_nothing_to_the_terminal(
-    monkeypatch: pytest.MonkeyPatch,
+def test_it_leaves_with_the_code_of_its_error_and_does_nothing_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(TauscopeApp, "run", lambda self: "\x1b]52;c;aGk=\x07 is broken")
-    with pytest.raises(SystemExit) as left:
-        run("x.db")
-    assert str(left.value) == "\\x1b]52;c;aGk=\\x07 is broken"
+    def leave(self: TauscopeApp) -> None:
+        self.trouble = StorageError("\x1b]52;c;aGk=\x07 is broken.", hint="Mend\x1b it.")
+
+    monkeypatch.setattr(TauscopeApp, "run", leave)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    assert run_command(["--db", "x.db"]) == 4
+    assert capsys.readouterr().err == "error: \\x1b]52;c;aGk=\\x07 is broken.\n  Mend\\x1b it.\n"
 
 
 def test_names_that_act_on_the_terminal_are_not_offered(tmp_path: Path) -> None:
@@ -725,6 +808,24 @@ async def test_a_key_makes_the_demo_and_says_how_far_it_is(
         await until(pilot, lambda: "7 % training base" in words(app))
         assert stages["started"] == db.url
         await until(pilot, lambda: "d demo" not in words(app))
-        stages |= {"stage": "", "trouble": "The disk is full."}
+        stages |= {"stage": "", "trouble": "The demo: The disk is full."}
         await until(pilot, lambda: "The demo: The disk is full." in str(list(app._notifications)))
         await until(pilot, lambda: "No runs yet" in words(app))
+
+
+async def test_the_making_of_the_demo_is_cancelled_once_confirmed(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = ["7 % training base"]
+    monkeypatch.setattr("app.demo.stage", lambda _: stages[-1])
+    monkeypatch.setattr("app.demo.trouble", lambda _: "")
+    monkeypatch.setattr("app.demo.cancel", lambda _: stages.append(""))
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "7 % training base" in words(app))
+        assert "c cancel" in words(app)
+        await pilot.press("c")
+        await until(pilot, lambda: "Stop training the demo's models?" in words(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "No runs yet" in words(app))
+        assert "d demo" in words(app)

@@ -296,6 +296,46 @@ async def test_a_preflight_that_fails_says_why(
         assert "Get [bold]one[/]." in words(app)
 
 
+@BOTH
+async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
+    db: Database, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def foresee(draft: Draft, url: str) -> dict[str, Any]:
+        if building.value(draft, "run.seed") != "7":
+            raise RunError("There is no directory /nonexistent/path.")
+        return FOUND
+
+    monkeypatch.setattr(outlook, "foresee", foresee)
+    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: 1)
+    app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
+    async with app.run_test(size=size) as pilot:
+        screen = await family(pilot, app)
+        assert "ready" in visible(app)[0]
+        await press(pilot, "6")
+        await until(pilot, lambda: "would fail" in visible(app)[0])
+        assert "ready" not in visible(app)[0]
+        assert "6 Check !" in visible(app)[1]
+        await press(pilot, "1")
+        assert "would fail" in visible(app)[0], "on every page, while the draft is the same"
+        await press(pilot, "6", "s")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "/nonexistent/path" in words(app)
+        assert_inside(app.screen)
+        await press(pilot, "n")
+        assert app.screen is screen
+        assert list(Path.cwd().iterdir()) == []
+        await press(pilot, "5", "end")
+        await type_into(pilot, screen, "7")
+        await until(pilot, lambda: "ready" in visible(app)[0])
+        await type_into(pilot, screen, "8")
+        await press(pilot, "6")
+        await until(pilot, lambda: "would fail" in visible(app)[0])
+        await press(pilot, "s", "y")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert len(list_runs(db)) == 1
+        assert draft_of(app.memory) == screen.draft != Draft(), "it can be mended"
+
+
 async def test_leaving_the_check_ends_its_process(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,10 +190,14 @@ def faults(draft: Draft) -> dict[str, str]:
         found[key] = found[key] if value(draft, key) else "is needed"
     if not value(draft, "models.base.path"):
         found.pop("name", None)  # it will be called like its base
-    if TUNED in found:
+    if found.pop(TUNED, "") and not draft.tuned:  # else one without a name: see below
         found[TUNED] = "at least one is needed"
     if "probe" in found:
-        found[f"probe.{draft.probe}"] = found.pop("probe")
+        found[f"probe.{draft.probe}"] = "is needed"
+        del found["probe"]
+    if "" in found:  # between parts that are far apart: it begins with the key
+        key, _, words = found.pop("").partition(": ")
+        found[key] = words
     for rows, what in ((TUNED, "model"), (DOMAINS, "domain")):
         names = [row["name"] for row in _rows(draft, rows)]
         for at, name in enumerate(names):
@@ -205,12 +209,6 @@ def faults(draft: Draft) -> dict[str, str]:
         if not fields.parts(domain["tasks"]):
             found.setdefault(f"{DOMAINS}.{at}.tasks", "needs at least one task")
     return found
-
-
-def at(faults: Mapping[str, str], key: str) -> str:
-    """What is wrong with a field, or with a part of what it holds."""
-    parts = f"{key}." if key not in fields.SECTIONS else "\0"
-    return next((words for k, words in faults.items() if k == key or k.startswith(parts)), "")
 
 
 def suggested(path: str, base: str, taken: Iterable[str]) -> str:

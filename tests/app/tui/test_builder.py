@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from app import building, studyfile
 from app.appraisal import Entry
-from app.building import TUNED, Draft
+from app.building import DOMAINS, TUNED, Draft
 from app.tui import outlook, pages
 from app.tui.app import TauscopeApp
 from app.tui.completion import tasks
@@ -410,6 +410,48 @@ def test_completions() -> None:
     assert complete("pubmedqa") == []
     assert tasks("/nowhere/\0") == ()
     assert tasks("") == ()
+
+
+WRONG = {
+    "no tuned model": (building.begun(BASE), pages.MODELS, "add", "at least one is needed"),
+    "no base": (building.begun(None, [CHAT]), pages.MODELS, "models.base.path", "is needed"),
+    **{
+        f"{key} {typed}": (
+            building.changed(building.with_domain(building.begun(BASE, [CHAT])), key, typed),
+            step, line, said,
+        )
+        for key, typed, step, line, said in (
+            ("name", "", pages.MODELS, "name", "is needed"),
+            (f"{TUNED}.0.name", "", pages.MODELS, f"{TUNED}.0", "needs a name"),
+            (f"{TUNED}.0.parent", "nobody", pages.MODELS, "add", "nobody"),
+            ("probe", "file", pages.PROBE, "probe.file", "is needed"),
+            ("probe", "task", pages.PROBE, "probe.task", "is needed"),
+            (f"{DOMAINS}.0.tasks", "", pages.TASKS, f"{DOMAINS}.0", "at least one"),
+            ("evaluation.reference", "chat=nobody", pages.TASKS, "more", "nobody"),
+            ("run.batch_size", "x", pages.PLACEMENT, "run.batch_size", "integer"),
+            ("analyses.alignment.energy", "2", pages.ANALYSES, "analyses.alignment", "1"),
+        )
+    },
+}  # fmt: skip
+"""Drafts with something wrong: at which line of which step what is said."""
+
+
+@pytest.mark.parametrize(("draft", "step", "at", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_to_mend_is_said_at_a_line_of_its_step(
+    draft: Draft, step: int, at: str, said: str
+) -> None:
+    faults = building.faults(draft)
+    lines = {item.key: item.trouble for item in pages.items(step, draft, faults)}
+    assert said in lines[at]
+    for each in range(pages.CHECK):
+        troubled = [item for item in pages.items(each, draft, faults) if item.trouble]
+        assert bool(troubled) == bool(pages.blamed(faults, each))
+
+
+def test_nothing_is_said_of_a_draft_that_is_not_begun() -> None:
+    faults = building.faults(Draft())
+    assert faults
+    assert not any(item.trouble for item in pages.items(pages.MODELS, Draft(), faults))
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120])

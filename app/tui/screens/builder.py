@@ -6,7 +6,7 @@ means app.building's, what it will take is asked of another process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +107,7 @@ class BuilderScreen(Screen[str | None]):
 
         async def answered(yes: bool | None) -> None:
             if not yes:
+                self._resumes = True
                 await self._change(kept)
 
         name = plain(building.value(kept, "name") or "without a name")
@@ -125,11 +126,16 @@ class BuilderScreen(Screen[str | None]):
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
         if not self._resumes:
-            parents = {entry.name: entry.parents for entry in entries}
-            self.call_later(self._change, building.related(self.draft, parents))
+            self.call_later(self._relate, {e.name: e.parents for e in entries})
         if isinstance(self.app.screen, ModelsScreen):
             self.app.screen.fill(entries)
         self._say_help(self.query_one(Form).current)
+
+    async def _relate(self, parents: Mapping[str, Sequence[str]]) -> None:
+        """Say who was tuned from whom of the models that were handed over, once that is known: in
+        the draft as it is by then, unless it is another."""
+        if not self._resumes:
+            await self._change(building.related(self.draft, parents))
 
     # What is remembered, and what help is made of
 

@@ -253,6 +253,35 @@ async def test_models_that_it_is_handed_drop_no_draft_unasked(
         assert building.value(screen.draft, "name") == wanted
 
 
+@pytest.mark.parametrize("kept", [True, False])
+async def test_lineage_that_comes_late_changes_nothing_back(
+    db: Database, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """Between the scan's answer and its taking over, a draft is gone back to, or one is typed."""
+    parents = {CHAT: (BASE,), MEDICAL: (CHAT,)}
+    left = building.begun("org/left", [CHAT, MEDICAL])
+    monkeypatch.setattr(BuilderScreen, "_scan", lambda screen: None)
+    app = TauscopeApp(db.url)
+    app.memory = Memory(draft=left.model_dump() if kept else None)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        screen = BuilderScreen(app.screen.source, BASE, [CHAT, MEDICAL])
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.is_mounted and (not kept or app.screen is not screen))
+        entries = tuple(entry(name, *above) for name, above in parents.items())
+        if kept:
+            await press(pilot, "n")
+            await until(pilot, lambda: screen.draft == left)
+            screen._scanned(entries)
+            await pilot.pause(0.1)
+            assert screen.draft == left
+        else:
+            screen._scanned(entries)
+            screen.draft = building.changed(screen.draft, "name", "mine")
+            await until(pilot, lambda: building.value(screen.draft, f"{TUNED}.1.parent") == "chat")
+            assert building.value(screen.draft, "name") == "mine"
+
+
 async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
     app = TauscopeApp(db.url)
     file = Path("mine.toml")

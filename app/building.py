@@ -172,7 +172,7 @@ def data(draft: Draft) -> dict[str, Any]:
 def checked(draft: Draft) -> Draft:
     """The same draft. Raises StudyError naming the key of the first thing that is wrong."""
     for key, words in faults(draft).items():
-        raise StudyError(f"{key}: {words}")
+        raise StudyError(f"{_named(draft, key)}: {words}")
     return draft
 
 
@@ -267,6 +267,17 @@ def _rows(draft: Draft, rows: str) -> tuple[dict[str, str], ...]:
 
 def _with_rows(draft: Draft, rows: str, new: Iterable[dict[str, str]]) -> Draft:
     return draft.model_copy(update={"tuned" if rows == TUNED else "domains": tuple(new)})
+
+
+def _named(draft: Draft, key: str) -> str:
+    """A key of the draft as one of the file: by name, where the draft has a number."""
+    place = _place(key)
+    if place is None:
+        return key
+    rows, at, field = place
+    name = _rows(draft, rows)[at]["name"]
+    whole = rows == DOMAINS or field == "name"  # the name itself is the key in the file
+    return ".".join(part for part in (rows, name, "" if whole else field) if part)
 
 
 def _numbered(draft: Draft, key: str) -> str:

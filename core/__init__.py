@@ -2,6 +2,7 @@
 
 errors.py        the exception tree
 study.py         the study file as frozen data
+complaints.py    what is wrong with a value, in words
 places.py        files and folders as people write them
 measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)

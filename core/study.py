@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from core import registry
+from core import complaints, registry
 from core.errors import StudyError, did_you_mean
 from core.measurement import content_key
 from core.places import below
@@ -384,7 +384,7 @@ def _explain(error: ValidationError, fields: Mapping[str, Any], prefix: str = ""
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], fields)
         return f"unknown key '{where}'. {did_you_mean(str(first['loc'][-1]), known)}"
-    message = first["msg"].removeprefix("Value error, ")
+    message = complaints.words(first)
     return f"{where}: {message}" if where else message
 
 
@@ -392,9 +392,7 @@ def _by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
     """What is wrong, each with its key; of several with one key, the first."""
     found: dict[str, str] = {}
     for fault in error.errors():
-        found.setdefault(
-            (prefix + _key(fault["loc"])).rstrip("."), fault["msg"].removeprefix("Value error, ")
-        )
+        found.setdefault((prefix + _key(fault["loc"])).rstrip("."), complaints.words(fault))
     return found
 
 

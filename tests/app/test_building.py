@@ -210,15 +210,15 @@ def test_a_suggested_name_is_allowed_and_free(path: str, base: str, taken: set[s
         (f"{TUNED}.0.name", "in/struct", f"{TUNED}.0.name", "letters"),
         (f"{TUNED}.1.name", "instruct", f"{TUNED}.1.name", "another model"),
         (f"{TUNED}.1.name", "", f"{TUNED}.1.name", "needs a name"),
-        (f"{TUNED}.0.path", "", f"{TUNED}.0.path", "equired"),
+        (f"{TUNED}.0.path", "", f"{TUNED}.0.path", "is needed"),
         (f"{TUNED}.0.parent", "nobody", "models", "'nobody'"),
         (f"{DOMAINS}.0.tasks", " , ", f"{DOMAINS}.0.tasks", "at least one"),
         ("probe", "file", "probe.file", "is needed"),
-        ("probe.documents", "many", "probe.documents", "integer"),
+        ("probe.documents", "many", "probe.documents", "whole number"),
         ("evaluation.reference", "instruct=nobody", "evaluation.reference", "nobody"),
-        ("run.max_memory", "60GiB", "run.max_memory", "dictionary"),
-        ("run.batch_size", "x", "run.batch_size", "integer"),
-        ("analyses.alignment.energy", "3", "analyses.alignment.energy", "less than or equal"),
+        ("run.max_memory", "60GiB", "run.max_memory", "names with values"),
+        ("run.batch_size", "x", "run.batch_size", "whole number"),
+        ("analyses.alignment.energy", "3", "analyses.alignment.energy", "1 or less"),
         ("analyses.ablation.selections", "top-x", "analyses.ablation.selections", "top-x"),
     ],
 )
@@ -340,8 +340,10 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
     [
         (["--set", "run.dtyp=auto"], "Did you mean 'run.dtype'?"),
         (["--set", "probe.builtin=maths"], "no key 'probe.builtin'"),
-        (["--set", "run.dtype=x"], "run.dtype: Input should be"),
+        (["--set", "run.dtype=x"], "run.dtype: must be 'auto'"),
         (["--task", "medical"], "--task takes NAME=VALUE"),
+        (["--task", "medical="], "error: evaluation.tasks.medical: needs at least one task"),
+        (["--set", "probe.documents=-5", "--probe", "maths"], "documents: must be 1 or more"),
         (["--only", "alignmet"], "Did you mean 'alignment'?"),
         (["--tuned", "base=x"], "reserved"),
         (["--probe", "task:"], "probe.task: is needed"),
@@ -355,3 +357,13 @@ def test_what_a_command_gets_wrong_is_one_error(
     assert got.code == 2
     assert said in got.err
     assert not file.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "x.toml", Path("/proc/x.toml")):
+        with pytest.raises(StudyError) as caught:
+            studyfile.save(small(), place)
+        assert caught.value.title.startswith(f"{place} can't be written: ")
+        assert "Errno" not in caught.value.title
+        assert ".x.toml-" not in caught.value.title

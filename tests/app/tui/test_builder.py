@@ -183,7 +183,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         assert "letters," not in visible(app)[at + 1]
         await press(pilot, "escape", "4", "enter", "j")
         await press(pilot, "4", "j", "j", "enter", "j", "enter", "9")
-        await until(pilot, lambda: "less than or equal to 1" in words(app))
+        await until(pilot, lambda: "must be 1 or less" in words(app))
         await press(pilot, "escape", "6")
         assert "4 Analyses" in words(app)
         await press(pilot, "s", "w")
@@ -457,7 +457,7 @@ WRONG = {
             ("probe", "task", pages.PROBE, "probe.task", "is needed"),
             (f"{DOMAINS}.0.tasks", "", pages.TASKS, f"{DOMAINS}.0", "at least one"),
             ("evaluation.reference", "chat=nobody", pages.TASKS, "more", "nobody"),
-            ("run.batch_size", "x", pages.PLACEMENT, "run.batch_size", "integer"),
+            ("run.batch_size", "x", pages.PLACEMENT, "run.batch_size", "number"),
             ("analyses.alignment.energy", "2", pages.ANALYSES, "analyses.alignment", "1"),
         )
     },

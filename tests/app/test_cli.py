@@ -407,6 +407,19 @@ def test_the_workstation_is_opened_on_the_database(
     assert opened == ["mine.db"]
 
 
+def test_what_the_doctor_cannot_find_out_keeps_nothing_else_back(
+    tauscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.doctor._devices", dict)
+    monkeypatch.setattr("app.doctor.cache_folder", lambda: tmp_path / ("x" * 300))
+    said = tauscope("doctor", "--json")
+    found = json.loads(said.out)
+    assert said.code == 0
+    assert found["models"] == {"state": "can't be found out: File name too long"}
+    assert "python" in found["versions"]
+    assert "path" in found["database"]
+
+
 def test_the_doctor_makes_nothing(tauscope: Any, tmp_path: Path) -> None:
     found = json.loads(tauscope("doctor", "--json").out)
     assert found["database"]["state"] == "not made yet"

@@ -42,9 +42,10 @@ def plan(
     from app.printing import print_json
 
     known, chosen = _chosen(study, only)
-    found = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
+    ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
+    found = data(ahead, chosen.skipped)
     if json:
-        print_json(data(found, chosen.skipped))
+        print_json(found)
     else:
         print_preflight(found)
 

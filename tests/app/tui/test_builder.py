@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from app import building, studyfile
+from app import building, preflight, studyfile
 from app.appraisal import Entry
 from app.building import DOMAINS, TUNED, Draft
 from app.tui import outlook, pages
@@ -40,7 +40,7 @@ FOUND: dict[str, Any] = {
     "study": "x", "device": "cuda:0", "needed": {"cuda:0": 2**34, "cpu": 2**30}, "notes": [],
     "shares": [{
         "analysis": "alignment", "units": 9, "finished": 2, "asked": [["pubmedqa", 2, 50]],
-        "forward": 0, "backward": 0, "ranked": 0, "seconds": 90.0, "measured": False,
+        "forward": 0, "backward": 6000, "ranked": 70, "seconds": 90.0, "measured": False,
     }],
     "models": [{
         "model": "base", "parameters": 7_600_000_000, "read": 2**33, "loads": 1, "as_vector": 0,
@@ -146,7 +146,7 @@ async def test_a_study_is_built_by_keys_and_started(
             assert_inside(screen)
         await until(pilot, lambda: "2 min" in words(app))
         text = words(app)
-        for said in ("7 units", "A rough guess", "16.0 GiB", "cuda:0", "x-7b.toml"):
+        for said in ("7 units", "guessed by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
             assert said in text, said
         await press(pilot, "s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
@@ -302,9 +302,14 @@ async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
         assert file.read_text() == "mine"
         await press(pilot, "w", "y")
         await until(pilot, lambda: file.read_text() != "mine")
+        assert not any("Made the folder" in n.message for n in app._notifications)
         await type_into(pilot, screen, "~nobody-here/x.toml")
         await press(pilot, "w")
         await until(pilot, Path("~nobody-here/x.toml").exists)
+        await until(
+            pilot,
+            lambda: any("folder ~nobody-here" in n.message for n in app._notifications),
+        )
         await type_into(pilot, screen, ".")
         await press(pilot, "w")
         await until(pilot, lambda: any("can't be" in n.message for n in app._notifications))
@@ -532,6 +537,17 @@ async def test_a_real_preflight_and_its_error(
     assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78
     with pytest.raises(RunError, match="nowhere"):
         await outlook.foresee(building.begun("/nowhere/base", ["/nowhere/tuned"]), db.url)
+
+
+@pytest.mark.parametrize("width", [60, 78, 120])
+def test_all_that_an_analysis_asks_is_said(width: int) -> None:
+    """Whatever the room: the dearest of it stands last."""
+    shown = outlook.shown(FOUND, width).plain
+    last = shown.split("\n\n")[1].split("\n")
+    assert max(map(cell_len, last)) <= width
+    told = " ".join(row[last[0].index("asks") :].strip() for row in last[1:])
+    assert told == "100 items, 70 items ranked, 6.0 K tokens with gradients"
+    assert all(line in shown for line in preflight.totals(FOUND))
 
 
 def test_nothing_left_is_said() -> None:

@@ -345,6 +345,11 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
     return name
 
 
+def looks_local(path: str) -> bool:
+    """Is this a folder rather than a hub id, whether or not it is there?"""
+    return path.startswith((".", "/", "~")) or path.count("/") > 1
+
+
 def _with_absolute_paths(study: Study, folder: Path) -> Study:
     tokenizer = study.models.tokenizer
     update: dict[str, Any] = {
@@ -372,8 +377,8 @@ def _absolute(path: str, folder: Path) -> str:
     """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
     local = below(folder, path)
     # Of os.path, which takes a name that is too long for one of nothing.
-    looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
-    return os.path.realpath(local) if os.path.exists(local) or looks_local else path  # noqa: PTH110
+    there = os.path.exists(local)  # noqa: PTH110
+    return os.path.realpath(local) if there or looks_local(path) else path
 
 
 def _explain(error: ValidationError, fields: Mapping[str, Any], prefix: str = "") -> str:

@@ -72,10 +72,13 @@ def new(
 ) -> None:
     """Write a study file, with hints at all that it may say. Its path is printed."""
     from app import answers, studyfile
+    from app.narration import say
 
     draft = answers.draft(
         base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
     )
+    for place in answers.absent(draft):
+        say(f"warning: there is nothing at {place}")
     if str(file) == "-":
         print(studyfile.written(draft), end="")
         return

@@ -338,6 +338,7 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
+        (["--probe", "medcal"], "Did you mean 'medical'?"),
         (["--set", "run.dtyp=auto"], "Did you mean 'run.dtype'?"),
         (["--set", "probe.builtin=maths"], "no key 'probe.builtin'"),
         (["--set", "run.dtype=x"], "run.dtype: must be 'auto'"),
@@ -367,3 +368,18 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path)
         assert caught.value.title.startswith(f"{place} can't be written: ")
         assert "Errno" not in caught.value.title
         assert ".x.toml-" not in caught.value.title
+
+
+def test_places_that_are_not_there_are_warned_of(
+    tauscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("medcal").touch()
+    models = ("--base", "a/b", "--tuned", "a/b-c")
+    assert tauscope("new", "-", *models, "--probe", "medcal").err == "", "a file called so"
+    assert tauscope("new", "-", *models, "--tuned", str(tmp_path)).err == ""
+    asked = ("--tuned", "./gone", "--probe", "texts.txt", "--set", "evaluation.include=own")
+    said = tauscope("new", "x.toml", "--base", "/no/where", *asked)
+    assert said.code == 0
+    for place in ("/no/where", "./gone", "texts.txt", "own"):
+        assert f"warning: there is nothing at {place}\n" in said.err

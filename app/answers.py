@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Iterable
 
 from app import building, fields
 from app.building import DOMAINS, TUNED, Draft
 from core import registry
 from core.errors import StudyError, did_you_mean
+from core.places import expanded, looks_local
 
 _BY_OPTION = ("models.base.path", "probe.builtin", "probe.file", "probe.task")
 
@@ -42,6 +45,17 @@ def draft(
     return building.checked(made.model_copy(update={"without": _left_out(only)}))
 
 
+def absent(draft: Draft) -> list[str]:
+    """What the draft names in the way of a place on this machine, and is not there."""
+    paths = [draft.values.get(key, "") for key in ("models.base.path", "models.tokenizer")]
+    paths += [model["path"] for model in draft.tuned]
+    places = [path for path in paths if looks_local(path)]
+    places += [draft.values.get("probe.file", "") if draft.probe == "file" else ""]
+    places += [draft.values.get("evaluation.include", "")]
+    # Of os.path, which takes a name that is too long for one of nothing.
+    return [p for p in places if p and not os.path.exists(expanded(p))]  # noqa: PTH110
+
+
 def _with_model(made: Draft, given: str) -> Draft:
     name, sign, path = given.partition("=")
     named = bool(sign) and "/" not in name
@@ -54,6 +68,12 @@ def _with_probe(made: Draft, probe: str) -> Draft:
     if probe in building.BUILTIN or not probe:
         return building.changed(made, "probe", probe)
     kind, words = ("task", probe[5:]) if probe.startswith("task:") else ("file", probe)
+    near = difflib.get_close_matches(probe, building.BUILTIN, n=1)
+    if near and not os.path.exists(expanded(probe)):  # noqa: PTH110
+        raise StudyError(
+            f"There are no built-in texts '{probe}', and no such file.",
+            hint=did_you_mean(probe, building.BUILTIN),
+        )
     return building.changed(building.changed(made, "probe", kind), f"probe.{kind}", words)
 
 

@@ -172,7 +172,7 @@ def data(draft: Draft) -> dict[str, Any]:
 def checked(draft: Draft) -> Draft:
     """The same draft. Raises StudyError naming the key of the first thing that is wrong."""
     for key, words in faults(draft).items():
-        raise StudyError(f"{key}: {words}")
+        raise StudyError(f"{_named(draft, key)}: {words}")
     return draft
 
 
@@ -190,10 +190,14 @@ def faults(draft: Draft) -> dict[str, str]:
         found[key] = found[key] if value(draft, key) else "is needed"
     if not value(draft, "models.base.path"):
         found.pop("name", None)  # it will be called like its base
-    if TUNED in found:
+    if found.pop(TUNED, "") and not draft.tuned:  # else one without a name: see below
         found[TUNED] = "at least one is needed"
     if "probe" in found:
-        found[f"probe.{draft.probe}"] = found.pop("probe")
+        found[f"probe.{draft.probe}"] = "is needed"
+        del found["probe"]
+    if "" in found:  # between parts that are far apart: it begins with the key
+        key, _, words = found.pop("").partition(": ")
+        found[key] = words
     for rows, what in ((TUNED, "model"), (DOMAINS, "domain")):
         names = [row["name"] for row in _rows(draft, rows)]
         for at, name in enumerate(names):
@@ -205,12 +209,6 @@ def faults(draft: Draft) -> dict[str, str]:
         if not fields.parts(domain["tasks"]):
             found.setdefault(f"{DOMAINS}.{at}.tasks", "needs at least one task")
     return found
-
-
-def at(faults: Mapping[str, str], key: str) -> str:
-    """What is wrong with a field, or with a part of what it holds."""
-    parts = f"{key}." if key not in fields.SECTIONS else "\0"
-    return next((words for k, words in faults.items() if k == key or k.startswith(parts)), "")
 
 
 def suggested(path: str, base: str, taken: Iterable[str]) -> str:
@@ -269,6 +267,17 @@ def _rows(draft: Draft, rows: str) -> tuple[dict[str, str], ...]:
 
 def _with_rows(draft: Draft, rows: str, new: Iterable[dict[str, str]]) -> Draft:
     return draft.model_copy(update={"tuned" if rows == TUNED else "domains": tuple(new)})
+
+
+def _named(draft: Draft, key: str) -> str:
+    """A key of the draft as one of the file: by name, where the draft has a number."""
+    place = _place(key)
+    if place is None:
+        return key
+    rows, at, field = place
+    name = _rows(draft, rows)[at]["name"]
+    whole = rows == DOMAINS or field == "name"  # the name itself is the key in the file
+    return ".".join(part for part in (rows, name, "" if whole else field) if part)
 
 
 def _numbered(draft: Draft, key: str) -> str:

@@ -15,6 +15,7 @@ import psutil
 from app.jobs import detach, tail
 from core.errors import RunError
 from storage.database import Database
+from storage.summary import CLOCK
 
 INTERRUPTED = "The demo's training was interrupted; d goes on."
 

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from app import config, wording
@@ -37,14 +38,23 @@ Answers = dict[str, str]
 
 def examine(url: str | None) -> dict[str, Answers]:
     """Answers by topic, in order."""
-    return {
-        "versions": {"python": platform.python_version(), **versions()},
-        "devices": _devices(),
-        "terminal": _terminal(),
-        "settings": _settings(),
-        "database": _database(url),
-        "models": _models(),
+    topics: dict[str, Callable[[], Answers]] = {
+        "versions": lambda: {"python": platform.python_version(), **versions()},
+        "devices": _devices,
+        "terminal": _terminal,
+        "settings": _settings,
+        "database": lambda: _database(url),
+        "models": _models,
     }
+    return {topic: _answered(ask) for topic, ask in topics.items()}
+
+
+def _answered(ask: Callable[[], Answers]) -> Answers:
+    """The answers of a topic; where the system refuses to give them, that."""
+    try:
+        return ask()
+    except (OSError, ValueError) as error:
+        return {"state": f"can't be found out: {getattr(error, 'strerror', None) or error}"}
 
 
 def _devices() -> Answers:

@@ -1,8 +1,11 @@
-"""What a run will take, for people and as JSON. Owns the words; core.preflight counts."""
+"""What a run will take, as JSON and in words for people. core.preflight counts.
+
+Owns the words, which are made of the JSON: whoever shows them elsewhere only lays them out anew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +14,13 @@ from app.printing import print_table, print_words
 from app.wording import count, size, span
 
 if TYPE_CHECKING:
-    from core.preflight import ModelCost, Preflight, Share
+    from core.preflight import Preflight
     from core.study import Study
     from storage.database import Database
+
+SHARES = ("analysis", "units", "finished", "time", "asks")
+MODELS = ("model", "parameters", "read", "loaded", "lies on")
+"""The heads of the tables."""
 
 
 def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight:
@@ -31,77 +38,98 @@ def data(found: Preflight, skipped: dict[str, str]) -> dict[str, Any]:
     return {**asdict(found), "seconds": found.seconds, "rough": found.rough, "skipped": skipped}
 
 
-def print_preflight(found: Preflight) -> None:
-    """The tables for people."""
-    print_words(f"{found.study}, on {found.device}")
+def print_preflight(found: Mapping[str, Any]) -> None:
+    """The tables for people, of a preflight as JSON."""
+    print_words(f"{found['study']}, on {found['device']}")
     print()
-    print_table(("analysis", "units", "finished", "asks", "time"), map(_analysis, found.shares))
+    print_table(SHARES, shares(found))
     print()
-    print_table(("model", "parameters", "read", "loaded", "lies on"), map(_model, found.models))
-    questions = _questions(found.shares)
+    print_table(MODELS, models(found))
+    questions = _questions(found["shares"])
     if questions:
         print()
         print_table(("task", "asked", "items in all"), questions)
     print()
-    for line in _totals(found):
+    for line in totals(found):
         print_words(line)
-    for about, note in found.notes:
+    for about, note in found["notes"]:
         print_words(f"warning: {about}: {note}")
 
 
-def _analysis(share: Share) -> tuple[str, ...]:
+def shares(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each analysis, under SHARES. A time that is guessed by rough rates has a `~`."""
+    return [
+        (
+            share["analysis"], str(share["units"]), str(share["finished"] or ""),
+            f"{'' if share['measured'] else '~'}{span(share['seconds'])}", _asks(share),
+        )
+        for share in found["shares"]
+    ]  # fmt: skip
+
+
+def models(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each model, under MODELS."""
+    return [
+        (
+            model["model"], count(model["parameters"]),
+            size(model["read"]) if model["read"] else "", _loaded(model), _places(model),
+        )
+        for model in found["models"]
+    ]  # fmt: skip
+
+
+def totals(found: Mapping[str, Any]) -> list[str]:
+    """What it takes in all, in sentences, the time first; that nothing is left, alone."""
+    left = sum(share["units"] - share["finished"] for share in found["shares"])
+    if not left:
+        return ["Nothing is left to compute: every unit is in the database."]
+    basis = (
+        "guessed by rough rates (~); it may be several times off." if found["rough"]
+        else "by finished units of this size on such a device; loading is guessed."
+    )  # fmt: skip
+    read = sum(model["read"] for model in found["models"])
+    loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in found["models"])
+    held = ", ".join(f"{device} {size(nbytes)}" for device, nbytes in found["needed"].items())
+    lines = [
+        f"About {span(found['seconds'])} for {left} units, {basis}",
+        f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
+        f"At most at once: {held} of weights; activations come on top." if held else "",
+    ]
+    return [line for line in lines if line]
+
+
+def _asks(share: Mapping[str, Any]) -> str:
+    items = sum(times * items for _, times, items in share["asked"])
     asks = [
-        f"{count(share.items)} items" if share.asked else "",
-        f"{count(share.ranked)} items ranked" if share.ranked else "",
-        f"{count(share.forward)} tokens" if share.forward else "",
-        f"{count(share.backward)} tokens with gradients" if share.backward else "",
+        f"{count(items)} items" if items else "",
+        f"{count(share['ranked'])} items ranked" if share["ranked"] else "",
+        f"{count(share['forward'])} tokens" if share["forward"] else "",
+        f"{count(share['backward'])} tokens with gradients" if share["backward"] else "",
     ]
-    return (
-        share.analysis, str(share.units), str(share.finished), ", ".join(filter(None, asks)),
-        f"{'' if share.measured else '~'}{span(share.seconds)}",
-    )  # fmt: skip
+    return ", ".join(filter(None, asks))
 
 
-def _model(model: ModelCost) -> tuple[str, ...]:
+def _loaded(model: Mapping[str, Any]) -> str:
     loaded = [
-        f"{model.loads} ×" if model.loads else "",
-        "as a vector" if model.as_vector else "",
+        f"{model['loads']} ×" if model["loads"] else "",
+        "as a vector" if model["as_vector"] else "",
     ]
-    places = [
-        f"{device}: {size(nbytes)}{_modules(modules)}" for device, modules, nbytes in model.places
-    ]
-    return (
-        model.model, count(model.parameters), size(model.read) if model.read else "",
-        ", ".join(filter(None, loaded)), "; ".join(places),
-    )  # fmt: skip
+    return ", ".join(filter(None, loaded))
 
 
-def _modules(modules: Sequence[str]) -> str:
-    return "" if len(modules) == 1 else f" in {len(modules)} modules"
+def _places(model: Mapping[str, Any]) -> str:
+    places = []
+    for device, modules, nbytes in model["places"]:
+        parts = f" in {len(modules)} modules" if len(modules) > 1 else ""
+        places.append(f"{device}: {size(nbytes)}{parts}")
+    return "; ".join(places)
 
 
-def _questions(shares: Sequence[Share]) -> list[tuple[str, ...]]:
+def _questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     times: dict[str, int] = {}
     items: dict[str, int] = {}
     for share in shares:
-        for task, often, many in share.asked:
+        for task, often, many in share["asked"]:
             times[task] = times.get(task, 0) + often
             items[task] = items.get(task, 0) + often * many
     return [(task, f"{times[task]} ×", count(items[task])) for task in times]
-
-
-def _totals(found: Preflight) -> list[str]:
-    left = sum(share.units - share.finished for share in found.shares)
-    if not left:
-        return ["Nothing is left to compute: every unit is in the database."]
-    read = sum(model.read for model in found.models)
-    loaded = sum(model.stored * (model.loads + model.as_vector) for model in found.models)
-    lines = [f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading."]
-    held = [f"{device} {size(nbytes)}" for device, nbytes in found.needed.items()]
-    if held:
-        lines.append(f"At most at once: {', '.join(held)} of weights; activations come on top.")
-    basis = (
-        "guessed by rough rates (~); it may be several times off." if found.rough
-        else "by finished units of this size on such a device; loading is guessed."
-    )  # fmt: skip
-    return [*lines, f"About {span(found.seconds)} for {left} units, {basis}"]

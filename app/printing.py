@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 _WIDE = 100  # where nobody says how wide
+_ENDLESS = 100_000  # where each row is to be a line
 
 
 def width() -> int:
@@ -63,8 +64,11 @@ def print_learnt(measured: Mapping[str, Any]) -> None:
     print()
 
 
-def print_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """A table that folds long text rather than cutting it."""
+def print_table(
+    head: Sequence[str], lines: Iterable[Sequence[str]], *, one_line: bool = False
+) -> None:
+    """A table that folds long text rather than cutting it, unless each row is to be `one_line`:
+    then a terminal's edge cuts it. Elsewhere rows are whole lines, for others to read."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -77,11 +81,19 @@ def print_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
         table.add_column(name, overflow="fold", no_wrap=name in ("id", "status", "done"))
     for line in lines:
         table.add_row(*(Text(plain(words)) for words in line))
-    console = Console(width=width(), no_color=not colourful(), highlight=False)
+    on_screen = sys.stdout.isatty()
+    folds = not one_line and (on_screen or "COLUMNS" in os.environ)
+    console = Console(
+        width=width() if folds else _ENDLESS, no_color=not colourful(), highlight=False
+    )
     with console.capture() as captured:
         console.print(table)
-    for line in captured.get().splitlines():
-        print(line.rstrip())
+    edge = Console(width=width(), no_color=not colourful(), highlight=False)
+    for line in map(str.rstrip, captured.get().splitlines()):
+        if one_line and on_screen:
+            edge.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
+        else:
+            print(line)
 
 
 def print_runs(found: Sequence[RunSummary]) -> None:
@@ -111,6 +123,7 @@ def print_models(branches: Sequence[Branch]) -> None:
             )
             for branch in branches
         ],
+        one_line=True,
     )
 
 

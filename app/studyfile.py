@@ -67,7 +67,9 @@ def save(draft: Draft, file: Path) -> None:
         with replaced(file) as into:
             into.write(text.decode())
     except (OSError, ValueError) as error:
-        raise StudyError(f"{file} can't be written: {error}.") from None
+        # Without the names that the system gives: they are those of a file for the time being.
+        why = getattr(error, "strerror", None) or error
+        raise StudyError(f"{file} can't be written: {why}.") from None
 
 
 def settled(draft: Draft, folder: Path) -> Draft:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from core import mistakes, registry
 from core.errors import StudyError
-from core.places import below
+from core.places import below, looks_local
 from core.study import PLACES, Model, Models, Study
 
 
@@ -118,5 +118,5 @@ def _absolute(path: str, folder: Path) -> str:
     """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
     local = below(folder, path)
     # Of os.path, which takes a name that is too long for one of nothing.
-    looks_local = path.startswith((".", "/", "~")) or path.count("/") > 1
-    return os.path.realpath(local) if os.path.exists(local) or looks_local else path  # noqa: PTH110
+    there = os.path.exists(local)  # noqa: PTH110
+    return os.path.realpath(local) if there or looks_local(path) else path

@@ -6,11 +6,42 @@ Knows the shape of pydantic's errors; knows no study.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from core.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+LONGEST = 40
+"""Characters of a wrong value that are repeated."""
+
+_WORDS = {
+    "missing": "is needed",
+    "int_parsing": "must be a whole number, not {input}",
+    "int_type": "must be a whole number, not {input}",
+    "int_from_float": "must be a whole number, not {input}",
+    "int_parsing_size": "must be a smaller number",
+    "float_parsing": "must be a number, not {input}",
+    "float_type": "must be a number, not {input}",
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "must be {ge:g} or more",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "less_than": "must be less than {lt:g}",
+    "bool_parsing": "must be true or false, not {input}",
+    "bool_type": "must be true or false, not {input}",
+    "string_type": "must be a text, not {input}",
+    "string_too_short": "is needed",
+    "too_short": "needs {min_length} or more",
+    "literal_error": "must be {expected}, not {input}",
+    "dict_type": "must be names with values, such as a = 1",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+}
+"""By pydantic's type of error; its context fills the gaps."""
 
 
 def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "") -> str:
@@ -21,7 +52,7 @@ def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], fields)
         return f"unknown key '{where}'. {did_you_mean(str(first['loc'][-1]), known)}"
-    message = first["msg"].removeprefix("Value error, ")
+    message = words(first)
     return f"{where}: {message}" if where else message
 
 
@@ -29,10 +60,24 @@ def by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
     """What is wrong, each with its key; of several with one key, the first."""
     found: dict[str, str] = {}
     for fault in error.errors():
-        found.setdefault(
-            (prefix + _key(fault["loc"])).rstrip("."), fault["msg"].removeprefix("Value error, ")
-        )
+        found.setdefault((prefix + _key(fault["loc"])).rstrip("."), words(fault))
     return found
+
+
+def words(fault: ErrorDetails) -> str:
+    """What is wrong with a value; in pydantic's own words where none are known here."""
+    said = _WORDS.get(fault["type"])
+    if said is None:
+        return fault["msg"].removeprefix("Value error, ")
+    return said.format(input=_shown(fault["input"]), **fault.get("ctx", {}))
+
+
+def _shown(value: object) -> str:
+    """A wrong value, unless it is long: of one that has parts, that it has."""
+    if isinstance(value, dict | list | tuple):
+        return "several values"
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _key(location: tuple[str | int, ...]) -> str:

@@ -14,6 +14,11 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def looks_local(path: str) -> bool:
+    """Is this a folder rather than a hub id, whether or not it is there?"""
+    return path.startswith((".", "/", "~")) or path.count("/") > 1
+
+
 def below(folder: Path, path: str) -> Path:
     """The path as it is meant in a file of that folder."""
     return folder / expanded(path)

@@ -42,9 +42,10 @@ def plan(
     from app.printing import print_json
 
     known, chosen = _chosen(study, only)
-    found = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
+    ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
+    found = data(ahead, chosen.skipped)
     if json:
-        print_json(data(found, chosen.skipped))
+        print_json(found)
     else:
         print_preflight(found)
 
@@ -71,10 +72,13 @@ def new(
 ) -> None:
     """Write a study file, with hints at all that it may say. Its path is printed."""
     from app import answers, studyfile
+    from app.narration import say
 
     draft = answers.draft(
         base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
     )
+    for place in answers.absent(draft):
+        say(f"warning: there is nothing at {place}")
     if str(file) == "-":
         print(studyfile.written(draft), end="")
         return

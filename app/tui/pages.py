@@ -6,7 +6,7 @@ Functions of a draft; no widget. What a field is called, means and may hold come
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -65,7 +65,8 @@ def items(
     """The lines of a step; parts that are `opened` are followed by what they hold."""
     make = (_models, _probe, _tasks, _analyses, _placement, _check)[step]
     lines = tuple(make(draft, faults, opened))
-    return tuple(replace(line, trouble=_trouble(line, faults, opened)) for line in lines)
+    troubles = {} if step == CHECK or draft == Draft() else _troubles(step, lines, faults)
+    return tuple(replace(line, trouble=troubles.get(line.key, "")) for line in lines)
 
 
 def step_of(key: str) -> int:
@@ -284,14 +285,21 @@ def _field(draft: Draft, key: str, *, label: str = "", otherwise: str = "", dept
     )  # fmt: skip
 
 
-def _trouble(line: Item, faults: Mapping[str, str], opened: Collection[str]) -> str:
-    """What is wrong here; that something is missing is said once there is something to go by."""
-    if line.kind in ("fault", "add"):
-        return ""
-    if line.kind in ("part", "switch"):
-        inside = next((w for k, w in faults.items() if k.startswith(f"{line.key}.")), "")
-        return "" if line.key in opened else inside
-    return building.at(faults, line.key) if line.words else ""
+def _troubles(step: int, lines: Sequence[Item], faults: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong, by the line that says it: the nearest to what is to blame. Every fault of a
+    step is said at one of its lines, the first at each."""
+    found: dict[str, str] = {}
+    for key in blamed(faults, step):
+        near = [line.key for line in lines if f"{key}.".startswith(f"{line.key}.")]
+        found.setdefault(max(near, key=len) if near else _rest(key, lines), faults[key])
+    return found
+
+
+def _rest(key: str, lines: Sequence[Item]) -> str:
+    """The line for what has none of its own: where more is added, or what is folded away."""
+    keys = [line.key for line in lines]
+    sign = "add" if key in (TUNED, DOMAINS, *fields.SECTIONS) else "more"
+    return sign if sign in keys else keys[0]
 
 
 def _shown(draft: Draft, key: str) -> str:

@@ -210,24 +210,25 @@ def test_a_suggested_name_is_allowed_and_free(path: str, base: str, taken: set[s
         (f"{TUNED}.0.name", "in/struct", f"{TUNED}.0.name", "letters"),
         (f"{TUNED}.1.name", "instruct", f"{TUNED}.1.name", "another model"),
         (f"{TUNED}.1.name", "", f"{TUNED}.1.name", "needs a name"),
-        (f"{TUNED}.0.path", "", f"{TUNED}.0.path", "equired"),
+        (f"{TUNED}.0.path", "", f"{TUNED}.0.path", "is needed"),
         (f"{TUNED}.0.parent", "nobody", "models", "'nobody'"),
         (f"{DOMAINS}.0.tasks", " , ", f"{DOMAINS}.0.tasks", "at least one"),
-        ("probe", "file", "probe.file", "needs one of"),
-        ("probe.documents", "many", "probe.documents", "integer"),
-        ("evaluation.reference", "instruct=nobody", "evaluation", "nobody"),
-        ("run.max_memory", "60GiB", "run.max_memory", "dictionary"),
-        ("run.batch_size", "x", "run.batch_size", "integer"),
-        ("analyses.alignment.energy", "3", "analyses.alignment.energy", "less than or equal"),
+        ("probe", "file", "probe.file", "is needed"),
+        ("probe.documents", "many", "probe.documents", "whole number"),
+        ("evaluation.reference", "instruct=nobody", "evaluation.reference", "nobody"),
+        ("run.max_memory", "60GiB", "run.max_memory", "names with values"),
+        ("run.batch_size", "x", "run.batch_size", "whole number"),
+        ("analyses.alignment.energy", "3", "analyses.alignment.energy", "1 or less"),
         ("analyses.ablation.selections", "top-x", "analyses.ablation.selections", "top-x"),
     ],
 )
 def test_what_is_wrong_is_said_where_it_was_typed(key: str, words: str, at: str, said: str) -> None:
     draft = building.changed(small(), key, words)
-    if at in ("models", "evaluation"):
-        assert said in " ".join(building.faults(draft).values())
-    else:
-        assert said in building.at(building.faults(draft), at)
+    found = building.faults(draft)
+    assert len({key.removesuffix(".int").partition(".literal")[0] for key in found}) == 1
+    (blamed, *_) = found
+    assert f"{blamed}.".startswith(f"{at}.")
+    assert said in found[blamed]
     with pytest.raises(StudyError):
         building.meant(draft, Path.cwd())
 
@@ -337,13 +338,16 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
+        (["--probe", "medcal"], "Did you mean 'medical'?"),
         (["--set", "run.dtyp=auto"], "Did you mean 'run.dtype'?"),
         (["--set", "probe.builtin=maths"], "no key 'probe.builtin'"),
-        (["--set", "run.dtype=x"], "run.dtype: Input should be"),
+        (["--set", "run.dtype=x"], "run.dtype: must be 'auto'"),
         (["--task", "medical"], "--task takes NAME=VALUE"),
+        (["--task", "medical="], "error: evaluation.tasks.medical: needs at least one task"),
+        (["--set", "probe.documents=-5", "--probe", "maths"], "documents: must be 1 or more"),
         (["--only", "alignmet"], "Did you mean 'alignment'?"),
         (["--tuned", "base=x"], "reserved"),
-        (["--probe", "task:"], "needs one of"),
+        (["--probe", "task:"], "probe.task: is needed"),
     ],
 )
 def test_what_a_command_gets_wrong_is_one_error(
@@ -354,3 +358,28 @@ def test_what_a_command_gets_wrong_is_one_error(
     assert got.code == 2
     assert said in got.err
     assert not file.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "x.toml", Path("/proc/x.toml")):
+        with pytest.raises(StudyError) as caught:
+            studyfile.save(small(), place)
+        assert caught.value.title.startswith(f"{place} can't be written: ")
+        assert "Errno" not in caught.value.title
+        assert ".x.toml-" not in caught.value.title
+
+
+def test_places_that_are_not_there_are_warned_of(
+    tauscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("medcal").touch()
+    models = ("--base", "a/b", "--tuned", "a/b-c")
+    assert tauscope("new", "-", *models, "--probe", "medcal").err == "", "a file called so"
+    assert tauscope("new", "-", *models, "--tuned", str(tmp_path)).err == ""
+    asked = ("--tuned", "./gone", "--probe", "texts.txt", "--set", "evaluation.include=own")
+    said = tauscope("new", "x.toml", "--base", "/no/where", *asked)
+    assert said.code == 0
+    for place in ("/no/where", "./gone", "texts.txt", "own"):
+        assert f"warning: there is nothing at {place}\n" in said.err

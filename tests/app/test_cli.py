@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 import app
 from app import narration
+from app.appraisal import Entry
 from app.cli import run_command
+from app.lineage import Branch
 from app.narration import Narrator
+from app.printing import print_models
 from core import registry, runner
 from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
@@ -404,6 +408,35 @@ def test_the_workstation_is_opened_on_the_database(
     monkeypatch.setenv("TERM", "xterm")
     assert run_command(["--db", "mine.db"]) == 0
     assert opened == ["mine.db"]
+
+
+@pytest.mark.parametrize("on_screen", [True, False])
+def test_a_model_is_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_screen: bool
+) -> None:
+    """A terminal cuts what stands last; a reader behind a pipe is given all of it."""
+    name, trouble = "someone/" + "a-long-name-" * 4, "it can't be read " * 6
+    entry = Entry(name=name, path=Path("/x"), kind="model", trouble=trouble)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_screen)
+    print_models([Branch(name=name, entry=entry, depth=0)])
+    head, row = capsys.readouterr().out.splitlines()
+    assert name in row
+    assert (trouble.strip() in row) is not on_screen
+    assert max(cell_len(Text.from_ansi(line).plain) for line in (head, row)) <= 80 or not on_screen
+
+
+def test_what_the_doctor_cannot_find_out_keeps_nothing_else_back(
+    tauscope: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.doctor._devices", dict)
+    monkeypatch.setattr("app.doctor.cache_folder", lambda: tmp_path / ("x" * 300))
+    said = tauscope("doctor", "--json")
+    found = json.loads(said.out)
+    assert said.code == 0
+    assert found["models"] == {"state": "can't be found out: File name too long"}
+    assert "python" in found["versions"]
+    assert "path" in found["database"]
 
 
 def test_the_doctor_makes_nothing(tauscope: Any, tmp_path: Path) -> None:

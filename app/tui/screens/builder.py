@@ -6,7 +6,7 @@ means app.building's, what it will take is asked of another process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +107,7 @@ class BuilderScreen(Screen[str | None]):
 
         async def answered(yes: bool | None) -> None:
             if not yes:
+                self._resumes = True
                 await self._change(kept)
 
         name = plain(building.value(kept, "name") or "without a name")
@@ -125,11 +126,16 @@ class BuilderScreen(Screen[str | None]):
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
         if not self._resumes:
-            parents = {entry.name: entry.parents for entry in entries}
-            self.call_later(self._change, building.related(self.draft, parents))
+            self.call_later(self._relate, {e.name: e.parents for e in entries})
         if isinstance(self.app.screen, ModelsScreen):
             self.app.screen.fill(entries)
         self._say_help(self.query_one(Form).current)
+
+    async def _relate(self, parents: Mapping[str, Sequence[str]]) -> None:
+        """Say who was tuned from whom of the models that were handed over, once that is known: in
+        the draft as it is by then, unless it is another."""
+        if not self._resumes:
+            await self._change(building.related(self.draft, parents))
 
     # What is remembered, and what help is made of
 
@@ -374,6 +380,16 @@ class BuilderScreen(Screen[str | None]):
 
     # The check
 
+    @property
+    def _refused(self) -> str:
+        """Why the check found that there will be no run of the draft as it is."""
+        found = self.query_one(Outlook)
+        return found.refused if found.draft == self.draft else ""
+
+    def on_outlook_changed(self) -> None:
+        for row in self.query(Row):
+            row.renew()
+
     def action_look(self) -> None:
         """Ask once more what it will take."""
         self.query_one(Outlook).ask(self.source, self.draft)
@@ -383,19 +399,29 @@ class BuilderScreen(Screen[str | None]):
         launch.write(self, self.draft, self._wrote)
 
     def action_start(self) -> None:
-        """Write the study file, unless it is there as it is, and start it."""
-        launch.write(
-            self,
-            self.draft,
-            lambda file: launch.start(self, self.source, self.draft, file, self._started),
-        )
+        """Write the study file, unless it is there as it is, and start it. What the check refused
+        is only started after a yes."""
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                launch.write(self, self.draft, started)
+
+        def started(file: Path) -> None:
+            launch.start(self, self.source, self.draft, file, self._started)
+
+        if self._refused:
+            question = f"The check found: {plain(self._refused)[:300]} Start all the same?"
+            self.app.push_screen(ConfirmScreen(question), answered)
+        else:
+            answered(True)
 
     def _wrote(self, file: Path) -> None:
         self.notify(f"Wrote {plain(str(file))}", markup=False)
 
     def _started(self, run_id: str) -> None:
-        """Leave for the run. What was built is in its file now."""
-        self.draft = Draft()
+        """Leave for the run. What was built is in its file now; what would fail stays a draft."""
+        if not self._refused:
+            self.draft = Draft()
         self._leave(run_id)
 
     # Rows
@@ -403,9 +429,14 @@ class BuilderScreen(Screen[str | None]):
     def _title(self, width: int) -> Content:
         name = building.value(self.draft, "name") or "a new study"
         wrong = len(self.faults)
-        state = [(f"{wrong} to mend ", "$warning")] if wrong else [("✓ ready ", "$success")]
         if self.draft == Draft():
             state = []
+        elif wrong:
+            state = [(f"{wrong} to mend ", "$warning")]
+        elif self._refused:
+            state = [("✗ would fail ", "$error")]
+        else:
+            state = [("✓ ready ", "$success")]
         return two_ends([(" tauscope ", "$muted"), (name, "bold")], state, width)
 
     def _steps(self, width: int) -> Content:
@@ -414,7 +445,9 @@ class BuilderScreen(Screen[str | None]):
 
     def _mark(self, step: int) -> str:
         """Whether a step is well: of those that may stay empty nothing is said then."""
-        if step == CHECK or self.draft == Draft():
+        if step == CHECK:
+            return " !" if self._refused and not self.faults else ""
+        if self.draft == Draft():
             return ""
         if pages.blamed(self.faults, step):
             return " !"

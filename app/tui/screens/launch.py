@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,15 @@ def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> No
 
     def answered(yes: bool | None) -> None:
         if yes:
+            new = not os.path.isdir(file.parent)  # noqa: PTH112 - of os.path, which takes any name
             try:
                 studyfile.save(draft, file)
             except TauscopeError as error:
                 complain(screen, error)
             else:
+                if new:
+                    made = plain(str(file.parent))
+                    screen.notify(f"Made the folder {made}, which was not there.", markup=False)
                 then(file)
 
     there = pages.found(file)

@@ -9,6 +9,7 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from app.building import Draft
@@ -21,13 +22,18 @@ LOOKING = "Looking at models, texts and tasks…"
 
 
 class Outlook(VerticalScroll, can_focus=False):
-    """The preflight of a draft."""
+    """The preflight of a draft. `draft`: the one that it was asked about; `refused`: why there will
+    be no run of it, where that is the answer."""
+
+    class Changed(Message):
+        """It was asked, or the answer has come."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
         self.draft: Draft | None = None
+        self.refused = ""
+        self._hint = ""
         self._found: dict[str, Any] | None = None
-        self._trouble: Content | None = None
         self._since = 0.0
 
     def compose(self) -> ComposeResult:
@@ -41,16 +47,17 @@ class Outlook(VerticalScroll, can_focus=False):
 
     def ask(self, source: Source, draft: Draft) -> None:
         """Find out what the study of this draft will take."""
-        self.draft, self._found, self._trouble = draft, None, None
+        self.draft, self._found, self.refused = draft, None, ""
         self._since = time.monotonic()
         self.run_worker(self._ask(source, draft), exclusive=True, exit_on_error=False)
         self.scroll_home(animate=False)
         self._show()
+        self.post_message(self.Changed())
 
     def stop(self) -> None:
         """Ask no more; what is known already stays."""
         self.workers.cancel_node(self)
-        if self._found is None and self._trouble is None:
+        if self._found is None and not self.refused:
             self.draft = None
 
     async def _ask(self, source: Source, draft: Draft) -> None:
@@ -58,19 +65,20 @@ class Outlook(VerticalScroll, can_focus=False):
             url = await asyncio.to_thread(lambda: source.database.url)
             self._found = await outlook.foresee(draft, url)
         except (TauscopeError, OSError) as error:
-            title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")
-            self._trouble = Content.styled(f"✗ {plain(title)}", "$error")
-            self._trouble += f"\n{plain(hint)}" if hint else ""
+            self.refused = getattr(error, "title", str(error)) or outlook.UNKNOWN
+            self._hint = getattr(error, "hint", "")
         self._show()
+        self.post_message(self.Changed())
 
     def _tick(self) -> None:
-        if self.draft is not None and self._found is None and self._trouble is None:
+        if self.draft is not None and self._found is None and not self.refused:
             self._show()
 
     def _show(self) -> None:
         words = Content("")
-        if self._trouble is not None:
-            words = self._trouble
+        if self.refused:
+            words = Content.styled(f"✗ {plain(self.refused)}", "$error")
+            words += f"\n{plain(self._hint)}" if self._hint else ""
         elif self._found is not None:
             words = outlook.shown(self._found, max(20, self.size.width - 2))
         elif self.draft is not None:

@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from app import building, studyfile
+from app import building, preflight, studyfile
 from app.appraisal import Entry
-from app.building import TUNED, Draft
+from app.building import DOMAINS, TUNED, Draft
 from app.tui import outlook, pages
 from app.tui.app import TauscopeApp
 from app.tui.completion import tasks
@@ -41,7 +41,7 @@ FOUND: dict[str, Any] = {
     "study": "x", "device": "cuda:0", "needed": {"cuda:0": 2**34, "cpu": 2**30}, "notes": [],
     "shares": [{
         "analysis": "alignment", "units": 9, "finished": 2, "asked": [["pubmedqa", 2, 50]],
-        "forward": 0, "backward": 0, "ranked": 0, "seconds": 90.0, "measured": False,
+        "forward": 0, "backward": 6000, "ranked": 70, "seconds": 90.0, "measured": False,
     }],
     "models": [{
         "model": "base", "parameters": 7_600_000_000, "read": 2**33, "loads": 1, "as_vector": 0,
@@ -145,7 +145,7 @@ async def test_a_study_is_built_by_keys_and_started(
             assert_inside(screen)
         await until(pilot, lambda: "2 min" in words(app))
         text = words(app)
-        for said in ("7 units", "A rough guess", "16.0 GiB", "cuda:0", "x-7b.toml"):
+        for said in ("7 units", "guessed by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
             assert said in text, said
         await press(pilot, "s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
@@ -182,7 +182,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         assert "letters," not in visible(app)[at + 1]
         await press(pilot, "escape", "4", "enter", "j")
         await press(pilot, "4", "j", "j", "enter", "j", "enter", "9")
-        await until(pilot, lambda: "less than or equal to 1" in words(app))
+        await until(pilot, lambda: "must be 1 or less" in words(app))
         await press(pilot, "escape", "6")
         (fault,) = (row for row in visible(app)[2:] if "4 Analyses" in row)
         assert "energy: Input should be less than or equal to 1" in fault
@@ -252,6 +252,35 @@ async def test_models_that_it_is_handed_drop_no_draft_unasked(
         assert building.value(screen.draft, "name") == wanted
 
 
+@pytest.mark.parametrize("kept", [True, False])
+async def test_lineage_that_comes_late_changes_nothing_back(
+    db: Database, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """Between the scan's answer and its taking over, a draft is gone back to, or one is typed."""
+    parents = {CHAT: (BASE,), MEDICAL: (CHAT,)}
+    left = building.begun("org/left", [CHAT, MEDICAL])
+    monkeypatch.setattr(BuilderScreen, "_scan", lambda screen: None)
+    app = TauscopeApp(db.url)
+    app.memory = Memory(draft=left.model_dump() if kept else None)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        screen = BuilderScreen(app.screen.source, BASE, [CHAT, MEDICAL])
+        app.push_screen(screen)
+        await until(pilot, lambda: screen.is_mounted and (not kept or app.screen is not screen))
+        entries = tuple(entry(name, *above) for name, above in parents.items())
+        if kept:
+            await press(pilot, "n")
+            await until(pilot, lambda: screen.draft == left)
+            screen._scanned(entries)
+            await pilot.pause(0.1)
+            assert screen.draft == left
+        else:
+            screen._scanned(entries)
+            screen.draft = building.changed(screen.draft, "name", "mine")
+            await until(pilot, lambda: building.value(screen.draft, f"{TUNED}.1.parent") == "chat")
+            assert building.value(screen.draft, "name") == "mine"
+
+
 async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
     app = TauscopeApp(db.url)
     file = Path("mine.toml")
@@ -272,9 +301,14 @@ async def test_a_file_is_not_written_over_without_a_yes(db: Database) -> None:
         assert file.read_text() == "mine"
         await press(pilot, "w", "y")
         await until(pilot, lambda: file.read_text() != "mine")
+        assert not any("Made the folder" in n.message for n in app._notifications)
         await type_into(pilot, screen, "~nobody-here/x.toml")
         await press(pilot, "w")
         await until(pilot, Path("~nobody-here/x.toml").exists)
+        await until(
+            pilot,
+            lambda: any("folder ~nobody-here" in n.message for n in app._notifications),
+        )
         await type_into(pilot, screen, ".")
         await press(pilot, "w")
         await until(pilot, lambda: any("can't be" in n.message for n in app._notifications))
@@ -293,6 +327,46 @@ async def test_a_preflight_that_fails_says_why(
         await press(pilot, "6")
         await until(pilot, lambda: "There is no \\x1b[31mmodel." in words(app))
         assert "Get [bold]one[/]." in words(app)
+
+
+@BOTH
+async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
+    db: Database, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def foresee(draft: Draft, url: str) -> dict[str, Any]:
+        if building.value(draft, "run.seed") != "7":
+            raise RunError("There is no directory /nonexistent/path.")
+        return FOUND
+
+    monkeypatch.setattr(outlook, "foresee", foresee)
+    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: 1)
+    app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
+    async with app.run_test(size=size) as pilot:
+        screen = await family(pilot, app)
+        assert "ready" in visible(app)[0]
+        await press(pilot, "6")
+        await until(pilot, lambda: "would fail" in visible(app)[0])
+        assert "ready" not in visible(app)[0]
+        assert "6 Check !" in visible(app)[1]
+        await press(pilot, "1")
+        assert "would fail" in visible(app)[0], "on every page, while the draft is the same"
+        await press(pilot, "6", "s")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "/nonexistent/path" in words(app)
+        assert_inside(app.screen)
+        await press(pilot, "n")
+        assert app.screen is screen
+        assert list(Path.cwd().iterdir()) == []
+        await press(pilot, "5", "end")
+        await type_into(pilot, screen, "7")
+        await until(pilot, lambda: "ready" in visible(app)[0])
+        await type_into(pilot, screen, "8")
+        await press(pilot, "6")
+        await until(pilot, lambda: "would fail" in visible(app)[0])
+        await press(pilot, "s", "y")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert len(list_runs(db)) == 1
+        assert draft_of(app.memory) == screen.draft != Draft(), "it can be mended"
 
 
 async def test_leaving_the_check_ends_its_process(
@@ -371,6 +445,48 @@ def test_completions() -> None:
     assert tasks("") == ()
 
 
+WRONG = {
+    "no tuned model": (building.begun(BASE), pages.MODELS, "add", "at least one is needed"),
+    "no base": (building.begun(None, [CHAT]), pages.MODELS, "models.base.path", "is needed"),
+    **{
+        f"{key} {typed}": (
+            building.changed(building.with_domain(building.begun(BASE, [CHAT])), key, typed),
+            step, line, said,
+        )
+        for key, typed, step, line, said in (
+            ("name", "", pages.MODELS, "name", "is needed"),
+            (f"{TUNED}.0.name", "", pages.MODELS, f"{TUNED}.0", "needs a name"),
+            (f"{TUNED}.0.parent", "nobody", pages.MODELS, "add", "nobody"),
+            ("probe", "file", pages.PROBE, "probe.file", "is needed"),
+            ("probe", "task", pages.PROBE, "probe.task", "is needed"),
+            (f"{DOMAINS}.0.tasks", "", pages.TASKS, f"{DOMAINS}.0", "at least one"),
+            ("evaluation.reference", "chat=nobody", pages.TASKS, "more", "nobody"),
+            ("run.batch_size", "x", pages.PLACEMENT, "run.batch_size", "number"),
+            ("analyses.alignment.energy", "2", pages.ANALYSES, "analyses.alignment", "1"),
+        )
+    },
+}  # fmt: skip
+"""Drafts with something wrong: at which line of which step what is said."""
+
+
+@pytest.mark.parametrize(("draft", "step", "at", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_to_mend_is_said_at_a_line_of_its_step(
+    draft: Draft, step: int, at: str, said: str
+) -> None:
+    faults = building.faults(draft)
+    lines = {item.key: item.trouble for item in pages.items(step, draft, faults)}
+    assert said in lines[at]
+    for each in range(pages.CHECK):
+        troubled = [item for item in pages.items(each, draft, faults) if item.trouble]
+        assert bool(troubled) == bool(pages.blamed(faults, each))
+
+
+def test_nothing_is_said_of_a_draft_that_is_not_begun() -> None:
+    faults = building.faults(Draft())
+    assert faults
+    assert not any(item.trouble for item in pages.items(pages.MODELS, Draft(), faults))
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 120])
 @pytest.mark.parametrize("step", range(len(pages.STEPS)))
 @pytest.mark.parametrize("name", WORDS.values(), ids=WORDS.keys())
@@ -417,6 +533,17 @@ async def test_a_real_preflight_and_its_error(tmp_path: Path, db: Database) -> N
     assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78
     with pytest.raises(RunError, match="nowhere"):
         await foresee(building.begun("/nowhere/base", ["/nowhere/tuned"]), db.url)
+
+
+@pytest.mark.parametrize("width", [60, 78, 120])
+def test_all_that_an_analysis_asks_is_said(width: int) -> None:
+    """Whatever the room: the dearest of it stands last."""
+    shown = outlook.shown(FOUND, width).plain
+    last = shown.split("\n\n")[1].split("\n")
+    assert max(map(cell_len, last)) <= width
+    told = " ".join(row[last[0].index("asks") :].strip() for row in last[1:])
+    assert told == "100 items, 70 items ranked, 6.0 K tokens with gradients"
+    assert all(line in shown for line in preflight.totals(FOUND))
 
 
 def test_nothing_left_is_said() -> None:

@@ -208,6 +208,7 @@ def test_the_command_prints_both_and_their_difference(tauscope: Any, tmp_path: P
     assert "Differences are B − A" in said.out
     assert "B − A · " in said.out
     assert " places are the same measurements." in said.out
+    assert "every value is 0" in said.out
     assert "Note: only A has model control." in said.out
     assert "Cosine" not in said.out
     assert "\x1b" not in said.out

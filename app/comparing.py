@@ -16,11 +16,13 @@ from core.errors import RunError, StudyError
 from core.pictures.figures import Figure, Grid, Lines, Scatter
 from core.pictures.pairing import (
     Difference,
+    Place,
     aligned,
     beyond,
     common,
     difference,
     places,
+    shared,
     told,
 )
 from core.registry import Analysis
@@ -31,7 +33,8 @@ from storage.runs import RunSummary
 
 CAPTION = (
     "Differences are B − A, held against no difference at all. Intervals and spreads by chance of "
-    "both are combined in quadrature, as if the runs were independent: an approximation."
+    "both are combined in quadrature, as if the runs were independent: an approximation. A "
+    "measurement that both runs refer to differs from itself by 0, with neither."
 )
 
 
@@ -109,19 +112,24 @@ def pair(
     """A view of two runs under a choice (None: the one it opens with), which settles on what
     both have. Raises RunError where they have nothing in common there."""
     own, other = ranges or _ranges(db, first, second, analysis)
-    shared = common(view, own, other)
-    if shared is None:
+    united = common(view, own, other)
+    if united is None:
         raise RunError(f"The two runs have nothing in common for '{view.title}'.")
-    choice = settled(view, choice or default_choice(view, shared), shared)
+    choice = settled(view, choice or default_choice(view, united), united)
     apart = view.kind == "table"  # no axes to share: each with the models of its own run
     made = [
-        drawn(db, each, analysis, view, choice, has if apart else shared).figure
+        drawn(db, each, analysis, view, choice, has if apart else united).figure
         for each, has in ((first, own), (second, other))
     ]
     depths = (len(own.layers), len(other.layers))
     figures = aligned(made[0], made[1])
-    found = difference(*figures, depths if by_depth else None)
-    return Pair(choice, shared, figures, found, depths, by_depth)
+    same: frozenset[Place] = frozenset()
+    moved = by_depth and depths[0] != depths[1] and _over_layers(figures[0])
+    if not apart and not moved:  # layers that were moved are held against others than themselves
+        part = drawn(db, first, analysis, view, choice, united, also=second).figure
+        same = shared(part, *figures)
+    found = difference(*figures, depths if by_depth else None, same)
+    return Pair(choice, united, figures, found, depths, by_depth)
 
 
 def pairs(

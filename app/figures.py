@@ -97,13 +97,14 @@ def drawn(
     ranges: Catalogue | None = None,
     *,
     by: Filter = ALL,
+    also: str | None = None,
 ) -> Drawn:
     """The figure of a view under a choice (none: the one it opens with), which settles first on
     values that there are: those of the run, or of what else it is to be laid out by, as far as
-    the filter takes them."""
+    the filter takes them. `also`: only of results that this other run refers to as well."""
     if ranges is None:
         ranges = runs.catalogue(db, run_id, analysis.name)
-    made = _drawn(db, run_id, analysis, view, choice, narrowed(ranges, by))
+    made = _drawn(db, run_id, analysis, view, choice, narrowed(ranges, by), also)
     return replace(made, names=names_of([ranges]))
 
 
@@ -201,18 +202,20 @@ def _drawn(
     view: View,
     choice: Choice | None,
     ranges: Catalogue,
+    also: str | None = None,
 ) -> Drawn:
     if choice is None:
         choice = default_choice(view, ranges)
     else:
         choice = settled(view, choice, ranges)
-    rows = runs.measurements(db, run_id, analysis.name, query(view, choice, ranges))
+    wanted = query(view, choice, ranges)
+    rows = runs.measurements(db, run_id, analysis.name, wanted, also=also)
     spec = analysis.metric(choice.measure)
-    arrays = _arrays(db, run_id, analysis.name)
+    arrays = _arrays(db, run_id, analysis.name, also)
     return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec, arrays))
 
 
-def _arrays(db: Database, run_id: str, analysis: str) -> Arrays:
+def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:
     """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
     known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
 
@@ -220,7 +223,7 @@ def _arrays(db: Database, run_id: str, analysis: str) -> Arrays:
         name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
     ) -> Mapping[str, NDArray[Any]] | None:
         if not known:
-            for found in runs.artifacts(db, run_id, analysis):
+            for found in runs.artifacts(db, run_id, analysis, also=also):
                 at = (found.name, found.model, found.reference, found.layer, found.task)
                 known[at] = found
         wanted = known.get((name, model, reference, layer, task))

@@ -53,10 +53,20 @@ class StoredArtifact:
 
 
 def measurements(
-    db: Database, run_id: str, analysis: str, query: Query | None = None
+    db: Database,
+    run_id: str,
+    analysis: str,
+    query: Query | None = None,
+    *,
+    also: str | None = None,
 ) -> list[Measurement]:
-    """The measurements of one analysis of a run, or those that a query asks for; in no order."""
+    """The measurements of one analysis of a run, or those that a query asks for; in no order.
+
+    `also`: those alone that are this other run's too, as both refer to the unit that holds them.
+    """
     wanted = _of_run(select(*_SELECTED), run_id, analysis)
+    if also is not None:
+        wanted = wanted.where(MeasurementRow.unit_id.in_(_units_of(also)))
     if query is not None:
         wanted = wanted.where(*_conditions(query))
     with db.reading() as connection:
@@ -113,8 +123,10 @@ def edition(db: Database, run_id: str, analysis: str) -> tuple[object, ...]:
         return tuple(connection.execute(wanted).one())
 
 
-def artifacts(db: Database, run_id: str, analysis: str | None = None) -> list[StoredArtifact]:
-    """The artifacts of a run, or of one of its analyses."""
+def artifacts(
+    db: Database, run_id: str, analysis: str | None = None, *, also: str | None = None
+) -> list[StoredArtifact]:
+    """The artifacts of a run, or of one of its analyses; `also` as of `measurements`."""
     row = ArtifactRow
     wanted = (
         _ARTIFACTS.join(RunUnitRow, RunUnitRow.unit_id == row.unit_id)
@@ -123,6 +135,8 @@ def artifacts(db: Database, run_id: str, analysis: str | None = None) -> list[St
     )
     if analysis is not None:
         wanted = wanted.where(UnitRow.analysis == analysis)
+    if also is not None:
+        wanted = wanted.where(row.unit_id.in_(_units_of(also)))
     with db.reading() as connection:
         return [_artifact(found) for found in connection.execute(wanted)]
 
@@ -208,6 +222,10 @@ def _of_run(
         .join(UnitRow, UnitRow.id == MeasurementRow.unit_id)
         .where(RunUnitRow.run_id == run_id, UnitRow.analysis == analysis)
     )
+
+
+def _units_of(run_id: str) -> Select[int]:
+    return select(RunUnitRow.unit_id).where(RunUnitRow.run_id == run_id)
 
 
 def _artifact(row: Row[*tuple[Any, ...]]) -> StoredArtifact:

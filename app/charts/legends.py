@@ -61,6 +61,9 @@ def series_legend(
 def grid_notes(grid: Grid, *, dense: bool = False) -> list[str]:
     """What the marks in a matrix or heat map mean, as far as it has them."""
     notes = []
+    values = {cell.shown for cell in cells(grid)} - {None}
+    if grid.signed and values == {0.0}:
+        notes.append("every value is 0")
     if any(within_chance(cell) for cell in cells(grid)):
         notes.append("blank: within chance" if dense else f"dim {WITHIN} within chance")
     if has_undefined(grid):

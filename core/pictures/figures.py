@@ -20,7 +20,8 @@ class Cell:
     """One measured value as a figure shows it. `shown` is what the chosen reading draws.
 
     `q` is the p value of being no different from chance, corrected for all that was tested with
-    it. `mark` sets it apart; the figure's `mark_name` says what for.
+    it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
+    both of its values are one measurement.
     """
 
     shown: float | None
@@ -33,6 +34,7 @@ class Cell:
     n: int | None = None
     q: float | None = None
     mark: bool = False
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ differs most. Refuses to know whose figures they are: they are `NAMES`, in this 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
 SPREADS = 2
 """How many standard deviations a difference must have to count as beyond its spread."""
+
+ONCE = "the same measurement"
+"""What a difference between one measurement and itself is said to be."""
 
 Place = tuple[str, ...]
 Drawing = TypeVar("Drawing", Lines, Grid, Scatter)
@@ -82,29 +85,44 @@ def aligned(first: Figure, second: Figure) -> tuple[Figure, Figure]:
 
 
 def difference(
-    first: Figure, second: Figure, depths: tuple[int, int] | None = None
+    first: Figure,
+    second: Figure,
+    depths: tuple[int, int] | None = None,
+    same: Collection[Place] = (),
 ) -> Difference | None:
     """The second figure minus the first, place by place; None for tables.
 
     Of `aligned` figures, so that a series has the same sign and colour in all three.
     `depths` are the numbers of layers of the two families, if layers are to be matched by their
     relative depth: layer i of n then goes with the nearest to i/(n − 1) of the way through the
-    other. Else the same number is the same layer.
+    other. Else the same number is the same layer. `same` are the places at which both figures show
+    one measurement, which is subtracted from itself.
     """
     if isinstance(first, Lines) and isinstance(second, Lines):
         if depths is not None and not first.x_names:
             second = _at_depths(first, second, depths)
-        return Difference(_minus_lines(first, second), _unmatched(first, second))
+        return Difference(_minus_lines(first, second, same), _unmatched(first, second))
     if isinstance(first, Grid) and isinstance(second, Grid):
         if depths is not None:
             second = _grid_at_depths(first, second, depths)
-        return Difference(_minus_grids(first, second), _unmatched(first, second))
+        return Difference(_minus_grids(first, second, same), _unmatched(first, second))
     if isinstance(first, Scatter) and isinstance(second, Scatter):
-        return Difference(_minus_scatters(first, second), _unmatched(first, second))
+        return Difference(_minus_scatters(first, second, same), _unmatched(first, second))
     return None
 
 
-def minus(second: Cell, first: Cell) -> Cell:
+def shared(part: Figure, first: Figure, second: Figure) -> frozenset[Place]:
+    """The places at which two figures show one measurement: those where `part`, the figure of what
+    was measured once for both, has the value that they have."""
+    own, other = places(first), places(second)
+    return frozenset(
+        at
+        for at, cell in places(part).items()
+        if at in own and at in other and cell.shown == own[at].shown == other[at].shown
+    )
+
+
+def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
     """What one cell shows minus what the other shows; undefined if either is.
 
     The interval combines both in quadrature: each end of the difference lies as far from it as
@@ -114,9 +132,14 @@ def minus(second: Cell, first: Cell) -> Cell:
 
     Where both have a spread by chance, no difference is what is expected: 0, with the spread
     √(sd² + sd²).
+
+    One measurement (`same`) differs from itself by 0, which nothing makes uncertain: without an
+    interval and without a spread.
     """
     if first.shown is None or second.shown is None:
         return Cell(None, None)
+    if same:
+        return Cell(0.0, 0.0, same=True)
     apart = second.shown - first.shown
     low, high = _interval(first, second, apart)
     spread = None
@@ -137,8 +160,7 @@ def places(figure: Figure) -> dict[Place, Cell]:
         for panel in figure.panels:
             for series in panel.series:
                 for x, cell in zip(series.xs, series.cells, strict=True):
-                    at = figure.x_names[x] if figure.x_names else str(x)
-                    found[series.name, at, *filter(None, (panel.title,))] = cell
+                    found[_place(figure, panel, series, x)] = cell
     elif isinstance(figure, Grid):
         for row, cells in zip(figure.rows, figure.cells, strict=True):
             for column, cell_ in zip(figure.columns, cells, strict=True):
@@ -156,22 +178,28 @@ def told(found: Difference, first: Figure, second: Figure) -> str:
     apart = {at: c for at, c in places(found.figure).items() if c.shown is not None}
     if not apart:
         return "No place has a value in both."
+    once = sum(cell.same for cell in apart.values())
+    if once == len(apart):
+        return f"All {once} places are the same measurements." if once > 1 else f"It is {ONCE}."
+    also = f" At {once} of the {len(apart)} places it is {ONCE}." if once else ""
     at = max(apart, key=lambda place: abs(apart[place].shown or 0.0))
     most = apart[at].shown or 0.0
     if most == 0:
-        return f"Nothing differs at the {len(apart)} places that both have."
+        return f"Nothing differs at the {len(apart)} places that both have.{also}"
     own, other = places(first).get(at), places(second).get(at)
     values = ""
     if own is not None and other is not None and own.shown is not None and other.shown is not None:
         values = f" ({own.shown:.4g} in {NAMES[0]}, {other.shown:.4g} in {NAMES[1]})"
     where = ", ".join(_said(found.figure, at))
-    return f"Largest difference: {most:+.3g} at {where}{values}; {beyond(apart[at])}."
+    return f"Largest difference: {most:+.3g} at {where}{values}; {beyond(apart[at])}.{also}"
 
 
 def beyond(cell: Cell) -> str:
     """Whether a difference is more than its spread or its interval would allow, in words."""
     if cell.shown is None:
         return "it is undefined"
+    if cell.same:
+        return ONCE
     if cell.chance_sd:
         scores = abs(cell.shown) / cell.chance_sd
         return f"{'beyond' if scores >= SPREADS else 'within'} its spread by chance"
@@ -192,6 +220,11 @@ def merged(first: Sequence[Any], second: Sequence[Any]) -> tuple[Any, ...]:
             later = next((each for each in second[place:] if each in found), None)
             found.insert(len(found) if later is None else found.index(later), value)
     return tuple(found)
+
+
+def _place(figure: Lines, panel: Panel, series: Series, x: int) -> Place:
+    at = figure.x_names[x] if figure.x_names else str(x)
+    return series.name, at, *filter(None, (panel.title,))
 
 
 def _number(value: Any) -> float | None:
@@ -243,7 +276,7 @@ def _aligned_grids(first: Grid, second: Grid) -> tuple[Grid, Grid]:
     return filled(first), filled(second)
 
 
-def _minus_lines(first: Lines, second: Lines) -> Lines:
+def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
     panels = []
     others = {(p.title, s.name): s for p in second.panels for s in p.series}
     at = {name: x for x, name in enumerate(second.x_names)}
@@ -258,30 +291,32 @@ def _minus_lines(first: Lines, second: Lines) -> Lines:
             for x, cell in zip(series.xs, series.cells, strict=True):
                 place = at.get(first.x_names[x], -1) if first.x_names else x
                 if place in known:
-                    points.append((x, minus(known[place], cell)))
+                    named = _place(first, panel, series, x)
+                    points.append((x, minus(known[place], cell, same=named in same)))
             xs, cells = tuple(x for x, _ in points), tuple(cell for _, cell in points)
             lines.append(replace(series, xs=xs, cells=cells))  # if empty, keeps others' signs
         panels.append(Panel(panel.title, tuple(lines)))
     return replace(first, panels=tuple(panels), **_difference_of(first))
 
 
-def _minus_grids(first: Grid, second: Grid) -> Grid:
+def _minus_grids(first: Grid, second: Grid, same: Collection[Place]) -> Grid:
     own, other = places(first), places(second)
     both = [place for place in own if place in other]
     rows = tuple(row for row in first.rows if any(row == r for r, _ in both))
     columns = tuple(column for column in first.columns if any(column == c for _, c in both))
-    apart = {place: minus(other[place], own[place]) for place in both}
+    apart = {at: minus(other[at], own[at], same=at in same) for at in both}
     cells = tuple(tuple(apart.get((row, column)) for column in columns) for row in rows)
     return replace(first, rows=rows, columns=columns, cells=cells, **_difference_of(first))
 
 
-def _minus_scatters(first: Scatter, second: Scatter) -> Scatter:
+def _minus_scatters(first: Scatter, second: Scatter, same: Collection[Place]) -> Scatter:
     others = {point.name: point for point in second.points}
     points = []
     for point in first.points:
         other = others.get(point.name)
         if other is not None:
-            x, y = minus(other.x, point.x), minus(other.y, point.y)
+            x = minus(other.x, point.x, same=(point.name, first.x_name) in same)
+            y = minus(other.y, point.y, same=(point.name, first.y_name) in same)
             points.append(Point(point.name, point.group, x, y))
     return replace(
         first, points=tuple(points), x_guides=(0.0,), y_guides=(0.0,), **_difference_of(first)

@@ -306,6 +306,15 @@ def test_what_lies_within_chance_has_no_colour_of_the_ramp() -> None:
     assert grid_notes(figure, dense=True)[0] == "blank: within chance"
 
 
+def test_a_scale_of_nothing_but_zeros_says_so() -> None:
+    figure = replace(matrix(), signed=True)
+    zeros = replace(
+        figure, cells=tuple(tuple(c and Cell(0.0, 0.0) for c in row) for row in figure.cells)
+    )
+    assert "every value is 0" in draw(zeros, "matrix", width=80, height=24, colour=False)
+    assert "every value is 0" not in draw(figure, "matrix", width=80, height=24, colour=False)
+
+
 def test_controls_are_set_in_brackets() -> None:
     controlled = replace(matrix(), controls=frozenset({"retrained"}))
     for kind, figure in (

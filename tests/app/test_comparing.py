@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.comparing import analyses_of_both, pair, pairs, views_of_both
+from app.comparing import analyses_of_both, compared, pair, pairs, views_of_both
 from core.choices import default_choice, options
 from core.errors import RunError, StudyError
 from core.measurement import Measurement, Unit, UnitResult
@@ -23,12 +23,15 @@ from tests.app.families import write_family
 from tests.app.tui.conftest import study
 
 
-def keep(db: Database, name: str, rows: list[Measurement]) -> str:
-    """A finished run of the analysis that computes nothing, with these rows."""
+def keep(db: Database, name: str, rows: list[Measurement], adopted: tuple[str, ...] = ()) -> str:
+    """A finished run of the analysis that computes nothing, with these rows, and with those of
+    other runs of these names."""
     run_id = create_run(db, study(name), [pretend.NAME])
     attempt = claim(db, run_id)
     unit = Unit(key=name, analysis=pretend.NAME, label=name)
-    RunSink(db, run_id, attempt).save(unit, UnitResult(rows, pretend.arrays()), 1.0)
+    sink = RunSink(db, run_id, attempt)
+    sink.adopt(adopted)
+    sink.save(unit, UnitResult(rows, pretend.arrays()), 1.0)
     finish(db, run_id, attempt, "done")
     return run_id
 
@@ -123,6 +126,57 @@ def test_a_table_keeps_to_its_own_run(both: tuple[Database, str, str]) -> None:
     assert own.model == "instruct"
 
 
+def test_what_both_runs_refer_to_is_one_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of medical there is one result for both; that of maths was computed twice, equally."""
+    pretend.register(monkeypatch)
+    db = open_database(str(tmp_path / "runs.db"))
+    medical, maths = (
+        [row for row in pretend.rows() if row.model == name] for name in ("medical", "maths")
+    )
+    keep(db, "both", medical)
+    first, second = keep(db, "one", maths, ("both",)), keep(db, "two", maths, ("both",))
+    view = pretend.view("distance")
+    asked = default_choice(view, catalogue(db, first, pretend.NAME))
+    spreads = {}
+    for model in ("medical", "maths"):
+        made = pair(db, first, second, pretend.ANALYSIS, view, replace(asked, model=model))
+        assert made.difference is not None
+        cells = places(made.difference.figure).values()
+        assert {cell.shown for cell in cells} == {0.0}
+        spreads[model] = {cell.chance_sd for cell in cells}
+        rows = compared(pretend.ANALYSIS, view, made)["differences"]
+        assert {row["reading"] == "the same measurement" for row in rows} == {model == "medical"}
+        if model == "medical":
+            assert made.told == "All 6 places are the same measurements."
+    assert spreads["medical"] == {None}
+    assert list(spreads["maths"]) == [pytest.approx(0.01 * 2**0.5)]
+    curves = pair(db, first, second, pretend.ANALYSIS, pretend.view("curves"))
+    assert curves.told == (
+        "Nothing differs at the 12 places that both have."
+        " At 6 of the 12 places it is the same measurement."
+    )
+    itself = pair(db, first, first, pretend.ANALYSIS, pretend.view("curves"), by_depth=True)
+    assert itself.told == "All 12 places are the same measurements."
+
+
+def test_a_layer_held_against_another_is_not_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend.register(monkeypatch)
+    db = open_database(str(tmp_path / "runs.db"))
+    rows = [Measurement(metric="activated", value=1.0, model="maths", layer=at) for at in range(9)]
+    keep(db, "both", rows[:3])
+    first, second = keep(db, "one", [], ("both",)), keep(db, "two", rows[3:], ("both",))
+    by_number, by_depth = (
+        pair(db, first, second, pretend.ANALYSIS, pretend.view("curves"), by_depth=by_depth).told
+        for by_depth in (False, True)
+    )
+    assert by_number == "All 3 places are the same measurements."
+    assert by_depth == "Nothing differs at the 3 places that both have."
+
+
 def test_runs_that_share_nothing_say_what_each_has(both: tuple[Database, str, str]) -> None:
     db, first, _ = both
     other = create_run(db, study("other"), ["alignment"])
@@ -153,7 +207,8 @@ def test_the_command_prints_both_and_their_difference(tauscope: Any, tmp_path: P
     assert f"B  tiny · run {second}" in said.out
     assert "Differences are B − A" in said.out
     assert "B − A · " in said.out
-    assert "Nothing differs at the" in said.out
+    assert " places are the same measurements." in said.out
+    assert "every value is 0" in said.out
     assert "Note: only A has model control." in said.out
     assert "Cosine" not in said.out
     assert "\x1b" not in said.out
@@ -164,6 +219,8 @@ def test_the_command_prints_both_and_their_difference(tauscope: Any, tmp_path: P
     assert curves["notes"] == ["only A has model control"]
     assert {row["difference"] for row in curves["differences"]} == {0.0}
     assert all(row["A"] == row["B"] for row in curves["differences"])
+    assert {row["reading"] for row in curves["differences"]} == {"the same measurement"}
+    assert {row["chance_sd"] for row in curves["differences"]} == {None}
 
     missing = tauscope("compare", first, second, "vector_cosine")
     assert missing.code == 2

@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.measurement import COORDINATES, Measurement
+from core.measurement import COORDINATES, Artifact, Measurement, UnitResult
 from core.study import Study
 from core.views import Combination, Query, Value, Wanted
 from storage import runs
@@ -145,6 +146,32 @@ def test_a_run_sees_only_its_own(db: Database, begin: Callable[..., RunSink]) ->
     latest = runs.find_run(db, "latest").id
     assert runs.measurements(db, latest, "alignment") == []
     assert runs.durations(db, latest) == {}
+
+
+def test_what_another_run_has_too_is_that_of_units_of_both(
+    db: Database, begin: Callable[..., RunSink]
+) -> None:
+    rows = [Measurement(metric="write", value=1.0, layer=layer) for layer in range(3)]
+    arrays = [Artifact(name=f"of-{layer}", arrays={"x": np.zeros(1)}) for layer in range(3)]
+
+    def keep(sink: RunSink, at: int, key: str) -> None:
+        sink.save(unit(key), UnitResult([rows[at]], [arrays[at]]), 1.0)
+
+    sink = begin()
+    first = runs.find_run(db, "latest").id
+    keep(sink, 0, "both")
+    keep(sink, 1, "equal-one")
+    sink = begin()
+    second = next(run.id for run in runs.list_runs(db) if run.id != first)
+    sink.adopt([unit("both").key])
+    keep(sink, 1, "equal-two")
+    keep(sink, 2, "second")
+    for own, other in ((first, second), (second, first)):
+        assert runs.measurements(db, own, "alignment", also=other) == [rows[0]]
+        assert [a.name for a in runs.artifacts(db, own, "alignment", also=other)] == ["of-0"]
+        found = runs.measurements(db, own, "alignment", Query(metrics=("read",)), also=other)
+        assert found == []
+    assert len(runs.measurements(db, second, "alignment", also=second)) == 3
 
 
 def test_an_edition_is_another_once_there_are_other_results(

@@ -19,7 +19,7 @@ from app.tui.readout import Spot, in_a_row
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
 from core.pictures.figures import Cell, Figure, Scatter
-from core.pictures.pairing import DIFFERENCE, NAMES, places
+from core.pictures.pairing import DIFFERENCE, NAMES, beyond, places
 from core.registry import Analysis
 from core.views import Choice, View
 
@@ -125,7 +125,9 @@ def _value(cell: Cell | None) -> str:
 
 
 def _allowance(cell: Cell) -> str:
-    """Its spread by chance, or its interval; both are approximate."""
+    """Its spread by chance, or its interval, both approximate; or that it needs neither."""
+    if cell.same:
+        return f" ({beyond(cell)})"
     if cell.chance_sd:
         within = " (within chance)" if within_chance(cell) else ""
         return f" ± {cell.chance_sd:.2g}{within}"

@@ -17,7 +17,17 @@ from app.charts.scales import scale_of
 from app.charts.scatters import picture
 from core.choices import default_choice, options
 from core.pictures.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
-from core.pictures.pairing import aligned, beyond, common, difference, merged, minus, places, told
+from core.pictures.pairing import (
+    aligned,
+    beyond,
+    common,
+    difference,
+    merged,
+    minus,
+    places,
+    shared,
+    told,
+)
 from core.views import Catalogue, Combination
 from tests import pretend
 
@@ -204,6 +214,60 @@ def test_what_is_no_raw_value_has_no_interval() -> None:
     assert found.shown == pytest.approx(0.1)
     level = replace(raw, shown=0.5)
     assert minus(level, level).chance_sd is None
+
+
+@given(measured)
+def test_a_measurement_differs_from_itself_by_nothing_at_all(a: Cell) -> None:
+    assert minus(a, a, same=True) == Cell(0.0, 0.0, same=True)
+    assert beyond(minus(a, a, same=True)) == "the same measurement"
+    assert minus(a, a).chance_sd is not None, "of two measurements, however equal, it is not known"
+    assert minus(Cell(None, None), Cell(None, None), same=True) == Cell(None, None)
+
+
+def test_only_equal_values_of_a_part_are_the_same() -> None:
+    first, second = grid("ab", "qv", 1), grid("ab", "qv", 2)
+    second = replace(second, cells=(first.cells[0], second.cells[1]))
+    part = replace(first, rows=("a", "c"))
+    assert shared(part, first, second) == {("a", "q"), ("a", "v")}
+    assert shared(first, first, second) == {("a", "q"), ("a", "v")}, "never what differs"
+
+
+def test_the_same_measurements_are_counted() -> None:
+    near = {"low": 0.0, "high": 2.0, "chance": 0.5, "chance_sd": 0.2}
+    first = lines({"x": {"a": [1, 1]}, "y": {"a": [1, 1]}})
+    first = replace(first, panels=tuple(
+        replace(p, series=(replace(p.series[0], cells=(cell(1, **near), cell(1, **near))),))
+        for p in first.panels
+    ))  # fmt: skip
+    found = difference(first, first, same={("a", "1", "x")})
+    assert found is not None
+    apart = places(found.figure)
+    assert [at for at, c in apart.items() if c.same] == [("a", "1", "x")]
+    assert [at for at, c in apart.items() if c.chance_sd is None and c.low is None] == [
+        ("a", "1", "x")
+    ]
+    assert told(found, first, first) == (
+        "Nothing differs at the 4 places that both have."
+        " At 1 of the 4 places it is the same measurement."
+    )
+    everywhere = difference(first, first, same=set(apart))
+    assert everywhere is not None
+    assert told(everywhere, first, first) == "All 4 places are the same measurements."
+
+
+def test_the_values_of_points_and_grids_may_be_the_same_too() -> None:
+    points = scatter({"a": (0, 1), "b": (1, 2)})
+    moved = difference(points, points, same={("a", "two")})
+    assert moved is not None
+    assert [at for at, c in places(moved.figure).items() if c.same] == [("a", "two")]
+    squares, other = grid("ab", "qv", 1), grid("ab", "qv", 2)
+    other = replace(other, cells=(squares.cells[0], other.cells[1]))
+    found = difference(squares, other, same={("a", "q"), ("a", "v")})
+    assert found is not None
+    assert [at for at, c in places(found.figure).items() if c.same] == [("a", "q"), ("a", "v")]
+    assert told(found, squares, other).endswith(
+        "its spread is not known. At 2 of the 4 places it is the same measurement."
+    )
 
 
 def test_undefined_values_have_an_undefined_difference() -> None:

@@ -35,10 +35,11 @@ def open_database(
     many seconds to wait while another process writes.
     """
     path = path_of(url)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - one that may not be looked at is none
         raise StorageError(f"{path} is a folder.", hint="Name a file in it with --db.")
     obstacle = _obstacle(path)
-    if write is False or (write is None and obstacle and path.exists()):
+    there = os.path.exists(path)  # noqa: PTH110
+    if write is False or (write is None and obstacle and there):
         with _explained(path):
             return _opened_to_read(path, patience)
     if obstacle:
@@ -49,6 +50,8 @@ def open_database(
 
 def path_of(url: str | None) -> Path:
     """The file that a url stands for, absolute."""
+    if url is not None and not url.strip():
+        raise StorageError("The name of the database is empty.", hint="Name a file with --db.")
     text = url or os.environ.get(VARIABLE)
     if not text:
         from platformdirs import user_data_path
@@ -76,6 +79,7 @@ class Database:
         self.journal = journal
         self.writable = writable
         self._patience = patience
+        self._file = _identity(path)
         self._engine = create_engine(
             "sqlite://",
             creator=self._connect,
@@ -95,6 +99,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database throughout."""
+        self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             yield connection
@@ -107,6 +112,7 @@ class Database:
                 f"{self.path} can only be read.",
                 hint="Ask its owner for permission to write, or name another file with --db.",
             )
+        self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
             # Taking the lock at once: a reader that turns writer later may find that it can't.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -131,6 +137,15 @@ class Database:
             if self.journal.mode == "wal":
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             return (before - ask("page_count")) * ask("page_size")
+
+    def _check_in_place(self) -> None:
+        """Raise StorageError where another file has the name of ours: to go on would play the
+        journal of the old one into the new."""
+        if self.journal.mode == "wal" and _identity(self.path) != self._file:
+            raise StorageError(
+                f"The database {self.path} was deleted or replaced while it was open.",
+                hint="Leave, and start again; nothing was written to the new file.",
+            )
 
     def close(self) -> None:
         """Close the connections that nobody uses now."""
@@ -163,7 +178,7 @@ def _opened_to_write(path: Path, patience: float) -> Database:
 
 
 def _opened_to_read(path: Path, patience: float) -> Database:
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110
         raise StorageError(f"There is no database {path} yet.", hint="A first run makes it.")
     with closing(_reader(path, patience)) as connection:
         upgrade.check(connection, path)
@@ -203,12 +218,21 @@ def _reader(path: Path, patience: float) -> sqlite3.Connection:
     return connection
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What no two files have in common; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _obstacle(path: Path) -> str:
     """Why the file can't be written, or nothing."""
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):  # noqa: PTH110
         return f"{path} can't be written."
     folder = path.parent
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
     # The journal lies beside the file.
     return "" if os.access(folder, os.W_OK) else f"The folder {folder} can't be written."
@@ -217,8 +241,8 @@ def _obstacle(path: Path) -> str:
 _HINTS = (
     ("locked", "Another process has been writing to it for long. Try again in a moment."),
     ("disk is full", "Free some space; what was finished before is kept."),
-    ("disk I/O", "The disk or the network file system failed. Try again, or use another --db."),
-    ("readonly", "Its permissions may have changed meanwhile."),
+    ("disk I/O", "The disk is full, or it or the network file system failed. See to that first."),
+    ("readonly", "Its permissions, or those of its -wal and -shm, may have changed meanwhile."),
     ("unable to open", "It may have been moved or deleted, or its folder can't be written."),
     ("not a database", "Name another file with --db."),
     ("malformed", "The file is damaged. Restore a copy, or name another file with --db."),

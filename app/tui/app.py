@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
@@ -189,6 +190,8 @@ def run(db_url: str | None) -> None:
     workstation.run()
     if workstation.trouble is not None:
         raise workstation.trouble
+    if workstation.return_code:  # a fault, which it has shown
+        sys.exit(workstation.return_code)
 
 
 def _has(owner: object, binding_id: str) -> bool:

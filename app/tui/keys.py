@@ -6,11 +6,15 @@ and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from textual.binding import Binding, BindingType
+from textual.keys import Keys, _character_to_key
+
+from app.text import plain
 
 Where = Literal["app", "runs", "library", "run", "compare", "builder", "figure"]
 
@@ -222,10 +226,19 @@ def rebind(keys: Mapping[str, str]) -> None:
     """Have these actions written with the user's own keys from now on, all others with ours;
     `keys` are those of `keymap`.
 
-    Raises StudyError where one key would then do two things in one place.
+    Raises StudyError for a key that there is none of, and where one key would then do two things
+    in one place.
     """
+    from app.config import path
     from core.errors import StudyError
 
+    for action_id, given in keys.items():
+        for key in map(str.strip, given.split(",")):
+            if not _is_key(key):
+                raise StudyError(
+                    f"{path()}: there is no key '{plain(key)}' to give to {action_id}.",
+                    hint='Write for example "x", "/", "ctrl+x" or "page down" as "pagedown".',
+                )
     taken: dict[tuple[str, str], str] = {}
     for action in ACTIONS:
         for key in keys.get(action.id, action.keys).split(","):
@@ -234,10 +247,22 @@ def rebind(keys: Mapping[str, str]) -> None:
                 if other != action.id and {other, action.id} & keys.keys():
                     raise StudyError(
                         f"The key '{key.strip()}' would be both {other} and {action.id}.",
-                        hint="Give one of them another key in the settings.",
+                        hint=f"Give one of them another key in {path()}.",
                     )
     _REBOUND.clear()
     _REBOUND.update(keys)
+
+
+def _is_key(key: str) -> bool:
+    """Does a terminal send it, as Textual calls it?"""
+    name = re.sub(r"^((ctrl|shift|alt|super|meta|hyper)\+)+", "", key)
+    return name in _NAMED or (len(name) == 1 and name.isprintable() and not name.isspace())
+
+
+_NAMED = frozenset(
+    {each.value for each in Keys} | {_character_to_key(chr(code)) for code in range(33, 127)}
+) - {each.value for each in Keys if each.value.startswith("<")}
+"""Keys that have a name: those of a terminal, and the signs of ASCII."""
 
 
 def actions(*places: Where) -> tuple[Action, ...]:

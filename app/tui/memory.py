@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.text import plain
+
 VERSION: Final = 1
 
 
@@ -69,7 +71,8 @@ def path_for(database: Path) -> Path:
 def recall(file: Path | None) -> Memory:
     """What the file says; nothing where it can't be understood."""
     try:
-        return Memory.model_validate_json(file.read_bytes()) if file else Memory()
+        found = Memory.model_validate_json(file.read_bytes()) if file else Memory()
+        return found.model_copy(update={"filter": plain(found.filter)})
     except (OSError, ValidationError):
         return Memory()
 

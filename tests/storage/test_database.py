@@ -194,7 +194,7 @@ def test_a_file_that_vanished_is_not_made_anew(db: Database) -> None:
     db.close()
     for path in db.path.parent.glob(f"{db.path.name}*"):
         path.unlink()
-    with pytest.raises(StorageError, match="unable to open"):
+    with pytest.raises(StorageError, match="was deleted or replaced"):
         runs.list_runs(db)
     assert not db.path.exists()
 
@@ -285,3 +285,35 @@ def test_a_file_that_is_made_while_it_is_looked_at_is_no_strangers(tmp_path: Pat
 def test_a_query_of_nothing_finds_nothing(db: Database) -> None:
     query = Query(metrics=())
     assert runs.measurements(db, "nowhere", "alignment", query) == []
+
+
+def test_a_file_that_was_replaced_is_left_alone(db: Database, study: Study, tmp_path: Path) -> None:
+    runs.create_run(db, study, ["alignment"])
+    other = open_database(str(tmp_path / "other.db"))
+    kept = runs.create_run(other, study, ["alignment"])
+    other.close()
+    other.path.replace(db.path)
+    for ask in (lambda: runs.list_runs(db), lambda: runs.create_run(db, study, ["alignment"])):
+        with pytest.raises(StorageError, match="was deleted or replaced while it was open"):
+            ask()
+    db.close()  # which takes its journal away
+    again = open_database(db.url)
+    assert [run.id for run in runs.list_runs(again)] == [kept]
+    again.close()
+
+
+def test_a_folder_that_may_not_be_entered_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.stat", refused)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(StorageError, match="can't be written"):
+        open_database(str(tmp_path / "shut" / "runs.db"))
+
+
+def test_an_empty_name_is_no_name() -> None:
+    with pytest.raises(StorageError, match="is empty"):
+        open_database("")

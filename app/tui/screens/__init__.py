@@ -13,4 +13,5 @@ help.py     keys, and how to read what is shown
 jump.py     a letter on everything that can be gone to
 pick.py     a small choice by a letter
 confirm.py  yes or no
+leaving.py  what all of them share that are left again
 """

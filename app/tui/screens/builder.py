@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from app import building, studyfile
@@ -27,6 +26,7 @@ from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
 from app.tui.screens import launch
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.help import Topic
+from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.models import ModelsScreen
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, tabs_line, two_ends
@@ -47,7 +47,7 @@ TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 BACK = "Your draft is as you left it. N begins a new one."
 
 
-class BuilderScreen(Screen[str | None]):
+class BuilderScreen(LeavingScreen[str | None]):
     """Gives the id of the run that was started, or None. A draft that is left is kept."""
 
     BINDINGS = bindings("builder")

@@ -11,11 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from app.text import plain
 from app.tui.keys import Where, actions
+from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
     from core.measurement import MetricSpec
@@ -67,7 +67,7 @@ def _row(shown: str, words: str) -> Content:
     return Content.assemble("  ", (shown, "bold"), pad, words)
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Goes with escape, q or ?."""
 
     DEFAULT_CSS = """

@@ -10,8 +10,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
+
+from app.tui.screens.leaving import Dialog
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 """The nearest to the fingers first."""
@@ -26,7 +28,7 @@ class Target:
     action: str
 
 
-class JumpScreen(ModalScreen[str | None]):
+class JumpScreen(Dialog[str | None]):
     """Gives the action whose letter was pressed; escape gives None."""
 
     DEFAULT_CSS = """

@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
@@ -22,6 +21,7 @@ from app.text import plain
 from app.tui.holdings import Holdings, look, with_runs
 from app.tui.keys import Where, actions, bindings
 from app.tui.screens.help import Topic
+from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
@@ -63,7 +63,7 @@ _MARKS = f"Marks: {BASE} is to be the base of a new study, {TUNED} what is tuned
 ABOUT = Topic("Reading the tree", (_LINEAGE, _SIGNS, _MARKS))
 
 
-class LibraryScreen(Screen[None]):
+class LibraryScreen(LeavingScreen[None]):
     """Lists the models; begins studies with them, and leads to the runs that use them."""
 
     BINDINGS = bindings("library")

@@ -10,13 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from app import wording
 from app.charts.lines import exactly, fitted
 from app.text import plain
 from app.tui.completion import Completed, files
+from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
     from app.library import Entry
@@ -42,7 +42,7 @@ def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | 
     return (typed.strip(), *found) if is_place or not found else (*found, typed.strip())
 
 
-class ModelsScreen(ModalScreen[str | None]):
+class ModelsScreen(Dialog[str | None]):
     """Gives what a study file says for the model, or None."""
 
     DEFAULT_CSS = """

@@ -10,14 +10,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+
+from app.tui.screens.leaving import Dialog
 
 Offer = tuple[str, str, str]
 """A letter, what it stands for, and the answer that it gives."""
 
 
-class PickScreen(ModalScreen[tuple[str, str] | None]):
+class PickScreen(Dialog[tuple[str, str] | None]):
     """Gives the answer picked and the folder, or None."""
 
     AUTO_FOCUS = ""  # letters pick until the folder is gone to

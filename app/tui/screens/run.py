@@ -95,6 +95,8 @@ class RunScreen(TabbedScreen):
 
     async def on_feed_polled(self, message: Feed.Polled) -> None:
         """Show where the run stands; once a second at most, read its pictures anew."""
+        if self.is_left:
+            return
         self.trouble = message.trouble
         old, new = self.run, message.run
         if new is not None:
@@ -107,6 +109,8 @@ class RunScreen(TabbedScreen):
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
                 if old.status != new.status or (self._stale and not self.feed.beat):
                     self._reread()
+            if self.is_left:
+                return
             self._measure(new)
         self.renew()
 
@@ -126,6 +130,8 @@ class RunScreen(TabbedScreen):
         for tab in tabs:
             tab.display = False  # until it is gone to
         await self.query_one(ContentSwitcher).mount_all(tabs)
+        if self.is_left:
+            return
         self._built = True
         known = [analysis.name for analysis in self.analyses]
         if self._wanted is None and barren:
@@ -257,7 +263,7 @@ class RunScreen(TabbedScreen):
         with self.app.batch_update():
             if self.pictures is not None:
                 await self.pictures.unfold()
-            if self.tab != tab:
+            if self.tab != tab or self.is_left:
                 return  # a key has led elsewhere meanwhile
             self.query_one(ContentSwitcher).current = f"tab-{tab}"
         self._reread()

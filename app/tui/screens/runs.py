@@ -211,7 +211,9 @@ class RunsScreen(Screen[None]):
         return any(run.name == DEMO and run.status == "done" for run in runs)
 
     def placed(self, memory: Memory) -> Memory:
-        """The filter, and the run that the selection is on."""
+        """The filter, and the run that the selection is on; before the first list, as it was."""
+        if self.snapshot is None:
+            return memory
         run = self.query_one(RunList).current
         word = self.query_one("#filter", Input).value
         return memory.model_copy(update={"filter": word, "selected": run.id if run else ""})

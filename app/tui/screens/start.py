@@ -10,13 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from app import ready
 from app.text import plain
 from app.tui.completion import Completed, matches
 from app.tui.screens.control import busy
+from app.tui.screens.leaving import Dialog
 from app.tui.source import Source
 from core.errors import TauscopeError
 from core.places import expanded
@@ -30,7 +30,7 @@ def offers(typed: str) -> list[str]:
     return [*matches(typed), *(name for name in ready.names() if name.startswith(typed))]
 
 
-class StartScreen(ModalScreen[str | None]):
+class StartScreen(Dialog[str | None]):
     """Gives the id of the run that was started, or None."""
 
     DEFAULT_CSS = """

@@ -12,11 +12,11 @@ from typing import ClassVar, cast
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 
 from app.tui.keys import Where, actions
 from app.tui.screens.help import Topic, pane_topics
+from app.tui.screens.leaving import LeavingScreen
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.pane import Pane
 from core.views import COORDINATES, Selector
@@ -24,7 +24,7 @@ from core.views import COORDINATES, Selector
 SELECTORS = (*COORDINATES, "against")
 
 
-class TabbedScreen(Screen[None]):
+class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
     PLACE: ClassVar[Where]

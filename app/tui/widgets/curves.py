@@ -148,6 +148,8 @@ class CurvesView(FigureView):
 
     def action_page(self, way: int) -> None:
         """The same series in the next panel."""
+        if self._figure is None or not self.filled():
+            return
         panel, series = self._stops[self.cursor[0]]
         for at, (other, same) in enumerate(self._stops):
             if other == panel + way and same.name == series.name:

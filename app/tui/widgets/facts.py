@@ -31,11 +31,10 @@ class Facts(VerticalScroll, can_focus=True):
     _load: Reading | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="load", markup=False)
+        load = Static("", id="load", markup=False)
+        load.display = False
+        yield load
         yield Static("Reading…", id="facts", markup=False)
-
-    def on_mount(self) -> None:
-        self.query_one("#load").display = False
 
     def show_load(self, reading: Reading | None) -> None:
         """Say how busy this host is, while that is known."""

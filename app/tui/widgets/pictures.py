@@ -35,8 +35,8 @@ class Pictures(Horizontal):
             pane.add_class("-chosen")
 
     async def unfold(self) -> None:
-        """Mount the panes, unless they are."""
-        if self.panes and not self.panes[0].is_attached:
+        """Mount the panes, unless they are, or the screen is being left already."""
+        if self.panes and self.is_attached and not self.panes[0].is_attached:
             await self.mount_all(self.panes)
 
     @property

@@ -185,7 +185,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         await until(pilot, lambda: "must be 1 or less" in words(app))
         await press(pilot, "escape", "6")
         (fault,) = (row for row in visible(app)[2:] if "4 Analyses" in row)
-        assert "energy: Input should be less than or equal to 1" in fault
+        assert "energy: must be 1 or less" in fault
         await press(pilot, "s", "w")
         assert list(Path.cwd().iterdir()) == []
         await press(pilot, "enter")

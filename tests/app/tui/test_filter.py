@@ -146,6 +146,16 @@ async def test_where_nothing_passes_that_is_said(filled: Database) -> None:
         await until(pilot, lambda: drawn(screen) and figure(screen).columns == ("q",))
 
 
+async def test_no_key_harms_an_empty_figure(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "slash", *"model:base", "enter")
+        for _ in screen.panes():
+            await pilot.press("pagedown", "pageup", "down", "end", "home", "y", "enter", "v")
+        assert app.is_running
+        assert app.return_code in (None, 0)
+
+
 async def test_the_cursor_stays_on_its_layer_and_is_shared(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
@@ -188,7 +198,7 @@ async def test_copies_and_files_hold_what_is_seen(filled: Database, tmp_path: Pa
         screen = await filtered(pilot, app, "medical layer:3-5 module:q,k")
         await pilot.press("v", "Y", "c")
         await until(pilot, lambda: bool(copied))
-        wanted = _shown(screen.pane, screen.feed.filter)
+        wanted = _shown(screen.pane) | {"filter": str(screen.feed.filter)}
     assert copied[0].splitlines()[0] == "layer \\ module,q,k"
     assert [row.split(",")[0] for row in copied[0].splitlines()[1:]] == ["3", "4", "5"]
     run = list_runs(filled)[0].id

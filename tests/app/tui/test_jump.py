@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from textual.events import Key
+
 from app.tui.app import TauscopeApp
 from app.tui.screens.jump import JumpScreen
+from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from storage.database import Database
@@ -60,3 +65,34 @@ async def test_letters_select_runs(filled: Database) -> None:
             assert run.name in visible(app)[target.y]
         await pilot.press(list(jump.targets)[2])
         await until(pilot, lambda: listing.selected == 2)
+
+
+async def test_keys_that_come_after_the_answer_act_on_no_other_screen(filled: Database) -> None:
+    """As a held key, or a slow line, sends them: all at once."""
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, app, "2")
+        await pilot.press("apostrophe")
+        jump = app.screen
+        assert isinstance(jump, JumpScreen)
+        for _ in range(4):
+            jump.post_message(Key("z", "z"))
+        await until(pilot, lambda: app.screen is screen)
+        for _ in range(4):
+            screen.post_message(Key("b", "b"))
+            screen.call_later(screen.action_back)
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await pilot.press("enter", "b", "enter", "b", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_a_run_may_be_left_before_it_is_there(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        for key in ("enter", "b") * 20:
+            app.post_message(Key(key, "\r" if key == "enter" else key))
+            await asyncio.sleep(0.01)
+        await until(pilot, lambda: app.is_running)
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))

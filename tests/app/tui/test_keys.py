@@ -81,7 +81,10 @@ def test_every_action_can_be_given_another_key(action: Action) -> None:
 
 def test_one_setting_is_for_one_run_and_for_two() -> None:
     both = keymap({"run.measure-1": "ctrl+y", "run.export": "E"})
-    assert both == {"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+y", "run.export": "E"}
+    assert both == {
+        "run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+y",
+        "run.export": "E", "compare.export": "E",
+    }  # fmt: skip
     own = keymap({"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"})
     assert own == {"run.measure-1": "ctrl+y", "compare.measure-1": "ctrl+z"}
     assert keymap({}) == {}
@@ -93,6 +96,15 @@ def test_one_setting_is_for_one_run_and_for_two() -> None:
 def test_a_key_for_two_things_is_refused(keys: dict[str, str]) -> None:
     with pytest.raises(StudyError, match="would be both"):
         rebind(keys)
+
+
+@pytest.mark.parametrize("key", ["notakey", "h h", "[red]x", "\x1b]52;c;x\x07", "x,"])
+def test_a_key_that_there_is_none_of_is_refused(key: str) -> None:
+    with pytest.raises(
+        StudyError, match=r"config\.toml: there is no key '.*' to give to app"
+    ) as no:
+        rebind({"app.help": key})
+    assert "\x1b" not in no.value.title
 
 
 async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:

@@ -117,6 +117,13 @@ def test_a_file_that_makes_no_sense_counts_as_none(tmp_path: Path, text: bytes) 
     assert recall(file) == Memory()
 
 
+def test_a_filter_out_of_the_file_obeys_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text('{"filter": "\\u001b]52;c;x\\u0007red"}')
+    assert "\x1b" not in recall(file).filter
+    assert recall(file).filter.endswith("red")
+
+
 def test_a_file_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     keep(Memory(filter="x"), tmp_path / "taken" / "one.json")

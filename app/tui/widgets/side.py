@@ -14,7 +14,6 @@ from textual.message import Message
 from app.charts.scales import exact, within_chance
 from app.comparing import Pair
 from app.figures import Drawn
-from app.text import plain
 from app.tui.readout import Spot, in_a_row
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
@@ -71,13 +70,13 @@ class Side(Pane):
         message.prevent_default()
         self.post_message(self.Followed(self))
 
-    def _finding(self, figure: Figure) -> str:
+    def _finding(self, drawn: Drawn) -> str:
         """What differs most, and what the difference leaves out; sides say nothing of their own."""
         if self.pair is None or self.number < THIRD:
             return ""
         notes = "; ".join(self.pair.notes)
         said = f"{notes[:1].upper()}{notes[1:]}." if notes else ""
-        return plain(f"{self.pair.told} {said}".strip())
+        return f"{self.pair.told} {said}".strip()
 
     def _selected(self, width: int) -> Content:
         name = (*NAMES, DIFFERENCE)[self.number]

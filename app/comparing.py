@@ -89,6 +89,16 @@ def analyses_of_both(
     return tuple(registry.get(name) for name in wanted)
 
 
+def alone(first: RunSummary, second: RunSummary) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The titles of the analyses that only the first of two runs has, and only the second."""
+
+    def only(own: RunSummary, other: RunSummary) -> tuple[str, ...]:
+        names = [n for n in registry.names() if n in own.analyses and n not in other.analyses]
+        return tuple(registry.get(name).title for name in names)
+
+    return only(first, second), only(second, first)
+
+
 def views_of_both(
     db: Database, first: str, second: str, analysis: Analysis, ranges: Ranges | None = None
 ) -> tuple[View, ...]:

@@ -144,7 +144,8 @@ class Database:
         if self.journal.mode == "wal" and _identity(self.path) != self._file:
             raise StorageError(
                 f"The database {self.path} was deleted or replaced while it was open.",
-                hint="Leave, and start again; nothing was written to the new file.",
+                hint=f"Nothing is written to it. Close all that have the old one open, and take "
+                f"{self.path.name}-wal and -shm away if they are the old one's, before you go on.",
             )
 
     def close(self) -> None:

@@ -38,10 +38,12 @@ Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Two runs, and the analyses and views that can show both."""
+    """Two runs, the analyses and views that can show both, and the titles of the analyses that
+    only one of them has."""
 
     runs: tuple[RunSummary, RunSummary]
     views: Contents
+    alone: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 class Source:
@@ -170,7 +172,7 @@ class Source:
 
     def shared(self, first: str, second: str) -> Shared:
         """Two runs, and what can be shown of both. Raises StudyError if they share nothing."""
-        from app.comparing import analyses_of_both, views_of_both
+        from app.comparing import alone, analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)
         found: list[tuple[Analysis, tuple[View, ...]]] = []
@@ -178,7 +180,7 @@ class Source:
             ranges = self._both(first, second, analysis)
             views = views_of_both(self.database, first, second, analysis, ranges)
             found += [(analysis, views)] if views else []
-        return Shared(runs, tuple(found))
+        return Shared(runs, tuple(found), alone(*runs))
 
     def pair(
         self,

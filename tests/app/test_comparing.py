@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.comparing import analyses_of_both, compared, pair, pairs, views_of_both
+from app.comparing import alone, analyses_of_both, compared, pair, pairs, views_of_both
+from core import registry
 from core.choices import default_choice, options
 from core.errors import RunError, StudyError
 from core.measurement import Measurement, Unit, UnitResult
@@ -23,10 +24,16 @@ from tests.app.families import write_family
 from tests.app.tui.conftest import study
 
 
-def keep(db: Database, name: str, rows: list[Measurement], adopted: tuple[str, ...] = ()) -> str:
+def keep(
+    db: Database,
+    name: str,
+    rows: list[Measurement],
+    adopted: tuple[str, ...] = (),
+    besides: tuple[str, ...] = (),
+) -> str:
     """A finished run of the analysis that computes nothing, with these rows, and with those of
-    other runs of these names."""
-    run_id = create_run(db, study(name), [pretend.NAME])
+    other runs of these names; it has other analyses besides, without results."""
+    run_id = create_run(db, study(name), [pretend.NAME, *besides])
     attempt = claim(db, run_id)
     unit = Unit(key=name, analysis=pretend.NAME, label=name)
     sink = RunSink(db, run_id, attempt)
@@ -124,6 +131,21 @@ def test_a_table_keeps_to_its_own_run(both: tuple[Database, str, str]) -> None:
     own = default_choice(view, catalogue(db, first, pretend.NAME))
     assert made.choice.model != "medical"
     assert own.model == "instruct"
+
+
+def test_the_analyses_of_one_run_alone_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend.register(monkeypatch)
+    db = open_database(str(tmp_path / "runs.db"))
+    first = keep(db, "one", [], besides=("vector_cosine", "alignment", "evaluation"))
+    second = keep(db, "two", [], besides=("evaluation",))
+    one, two = find_run(db, first), find_run(db, second)
+    own = [name for name in registry.names() if name in {"vector_cosine", "alignment"}]
+    titles = tuple(registry.get(name).title for name in own)
+    assert alone(one, two) == (titles, ())
+    assert alone(two, one) == ((), titles)
+    assert alone(one, one) == ((), ())
 
 
 def test_what_both_runs_refer_to_is_one_measurement(

@@ -39,6 +39,9 @@ TOGETHER = 150
 ID = 8
 """Characters of a run's id that tell it from others of its name."""
 
+DEPTH = " by relative depth "
+"""What the title says while layers are matched so."""
+
 
 class CompareScreen(TabbedScreen):
     """Tabs of two sides and their difference, kept up to date while either run runs."""
@@ -253,7 +256,8 @@ class CompareScreen(TabbedScreen):
     def topics(self) -> list[Topic]:
         """How to read what is shown, for the help."""
         own = super().topics()
-        return [*own, Topic("Difference", (CAPTION,))] if own else []
+        notes = (f"Only {name} has {', '.join(titles)}." for name, titles in self._alone())
+        return [*own, Topic("Difference", (CAPTION, *notes))] if own else []
 
     # Keys
 
@@ -321,12 +325,15 @@ class CompareScreen(TabbedScreen):
     # Rows
 
     def title_line(self, width: int) -> Content:
-        """Which runs are compared."""
+        """Which runs are compared; how, if by depth; and what there is of only one of them."""
         if self.trouble:
             return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
         if self.shared is None:
             return two_ends([(" Reading…", "$muted")], [], width)
-        room = max(4, (width - len(" compare")) // 2 - len("  A ") - len(" ") - ID)
+        deep = self.by_depth and self.check_action("depth", ())
+        notes: list[Piece] = [(DEPTH, "bold $accent")] if deep else []
+        taken = len(" compare") + (len(DEPTH) if deep else 0)
+        room = max(4, (width - taken) // 2 - len("  A ") - len(" ") - ID)
         pieces: list[Piece] = [(" compare", "$muted")]
         for name, run in zip(NAMES, self.shared.runs, strict=True):
             words = fitted(run.name, min(cell_len(plain(run.name)), room)).rstrip()
@@ -335,7 +342,17 @@ class CompareScreen(TabbedScreen):
                 (words, "bold"),
                 (f" {run.id[:ID]}", "$muted"),
             ]
-        return two_ends(pieces, [], width)
+        left = width - sum(cell_len(plain(words)) for words, _ in [*pieces, *notes]) - 1
+        said = [(name, ", ".join(titles), len(titles)) for name, titles in self._alone()]
+        in_full = " · ".join(f"only {name} has {titles}" for name, titles, _ in said)
+        counted = " · ".join(f"only {name} has {count} more" for name, _, count in said)
+        fitting = [f"{words} " for words in (in_full, counted) if cell_len(words) < left]
+        return two_ends(pieces, [*notes, *((words, "$muted") for words in fitting[:1])], width)
+
+    def _alone(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The runs that have analyses which the other lacks, with the titles of those."""
+        alone = self.shared.alone if self.shared is not None else ((), ())
+        return [each for each in zip(NAMES, alone, strict=True) if each[1]]
 
 
 def _named(shared: Shared) -> list[tuple[str, list[str]]]:

@@ -179,7 +179,7 @@ class Pane(Vertical):
         self.query_one("#selected", Row).renew()
         self._draw(drawn)
         self._seek(before)
-        self._tell(self._finding(drawn))
+        self._tell(plain(self._finding(drawn)))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -209,6 +209,10 @@ class Pane(Vertical):
         if words:
             named = words if self._axes else {self.view.word(k): v for k, v in words.items()}
             self.figure.seek(named, self._axes)
+
+    def _finding(self, drawn: Drawn) -> str:
+        """What the figure says in a sentence or two; nothing where there is nothing to say."""
+        return finding(self.view, drawn)
 
     def _tell(self, words: str) -> None:
         """Have the finding above the figure; only other words may change the room of both."""
@@ -324,10 +328,6 @@ class Pane(Vertical):
             self.choice = choice
             self.query_one("#selected", Row).renew()
             self.post_message(self.Wanted(self))
-
-    def _finding(self, drawn: Drawn) -> str:
-        """What stands above the figure."""
-        return plain(finding(self.view, drawn))
 
     def _selected(self, width: int) -> Content:
         if self.choice is None or self.drawn is None:

@@ -14,7 +14,6 @@ from textual.message import Message
 from app.charts.scales import exact, within_chance
 from app.comparing import Pair
 from app.figures import Drawn
-from app.text import plain
 from app.tui.readout import Spot, in_a_row
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
@@ -77,7 +76,7 @@ class Side(Pane):
             return ""
         notes = "; ".join(self.pair.notes)
         said = f"{notes[:1].upper()}{notes[1:]}." if notes else ""
-        return plain(f"{self.pair.told} {said}".strip())
+        return f"{self.pair.told} {said}".strip()
 
     def _selected(self, width: int) -> Content:
         name = (*NAMES, DIFFERENCE)[self.number]

@@ -181,9 +181,48 @@ async def test_layers_are_matched_by_depth(both: Database) -> None:
         assert "a layers" in visible(app)[-1]
         await pilot.press("d")
         await until(pilot, lambda: "matched by number" in words(app))
+        assert "by relative depth" not in visible(app)[0]
         await pilot.press("a")
-        await until(pilot, lambda: "by relative depth" in " ".join(words(app).split()))
+        await until(pilot, lambda: "at the layers of A" in " ".join(words(app).split()))
         assert screen.by_depth
+        assert "by relative depth" in visible(app)[0]
+        await pilot.press("a")
+        await until(pilot, lambda: "by relative depth" not in words(app))
+        assert "A first" in visible(app)[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "more"),
+    [(SMALL, "only A has 3 more"), (LARGE, "only A has Vectors, Cosine, Alignment")],
+)
+async def test_the_title_says_what_only_one_run_has(
+    both: Database, size: tuple[int, int], more: str
+) -> None:
+    keep(both, "fourth", pretend.rows())
+    keep(both, "fifth", pretend.rows(), besides=("tuning_vectors", "vector_cosine", "alignment"))
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=size) as pilot:
+        await compared(pilot, app)
+        title = visible(app)[0].rstrip()
+        assert title.startswith(" compare  A fifth ")
+        assert title.endswith(more)
+        await pilot.press("question_mark")
+        wanted = "Only A has Vectors, Cosine, Alignment."
+        await until(pilot, lambda: wanted in " ".join(words(app).split()))
+
+
+async def test_one_measurement_of_both_says_so(both: Database) -> None:
+    keep(both, "third", [], adopted=("first",))
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await compared(pilot, app)
+        await pilot.press("v")
+        await until(pilot, lambda: up_to_date(screen))
+        await pilot.press("d", "right")
+        apart = screen.pane
+        await until(pilot, lambda: "B − A +0 (the same measurement)" in readout(apart))
+        assert "chance" not in readout(apart)
+        assert "places are the same measurements." in words(app)
 
 
 async def test_help_and_the_way_back(both: Database) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
 
 from textual import events
 from textual.app import App, SystemCommand
+from textual.command import CommandList, CommandPalette
 from textual.screen import Screen
 
 from app import config as settings
@@ -48,6 +49,15 @@ HELD = 3.0
 
 BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 """Actions that nobody would look for in the palette."""
+
+
+class Palette(CommandPalette):
+    """Textual's, which fails where a page is turned of a list that has no height yet."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "command_list" and not self.query_one(CommandList).size.height:
+            return False
+        return super().check_action(action, parameters)
 
 
 class TauscopeApp(App[str | None]):
@@ -157,6 +167,11 @@ class TauscopeApp(App[str | None]):
         """Textual's own key for leaving."""
         self.action_leave()
 
+    def action_command_palette(self) -> None:
+        """Show every action, by its name."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""
         focused = screen.focused
@@ -167,9 +182,10 @@ class TauscopeApp(App[str | None]):
                 continue
             parameters = tuple(rest.rstrip(")").replace("'", "").split(", ")) if rest else ()
             if owner.check_action(name, parameters):
+                one_of_many = " to " in action.shown  # "1 to 9", which help tells of once
                 yield SystemCommand(
-                    action.help,
-                    f"key: {action.shown.split()[0]}",
+                    f"Go to {action.label}" if one_of_many else action.help,
+                    f"key: {action.keys if one_of_many else action.shown.split()[0]}",
                     lambda owner=owner, what=action.name: self.call_later(
                         self.run_action, what, owner
                     ),

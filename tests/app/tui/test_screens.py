@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.segment import Segment
 from sqlalchemy import update
+from textual.command import CommandList
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -275,6 +276,21 @@ async def test_help_lists_every_binding(filled: Database, places: tuple[Where, .
             assert "two-sided alignment" in words(app), "it explains the measure shown"
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_a_page_of_the_palette_is_turned_only_once_there_is_one(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        await pilot.press("colon")
+        commands = app.screen.query_one(CommandList)
+        await until(pilot, lambda: commands.size.height)
+        assert app.screen.check_action("command_list", ("page_down",))
+        commands.styles.height = 0  # as it is before it is laid out
+        await until(pilot, lambda: not commands.size.height)
+        assert not app.screen.check_action("command_list", ("page_down",))
+        await pilot.press("pagedown", "pageup", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
 async def test_the_palette_finds_actions(filled: Database) -> None:

@@ -21,6 +21,16 @@ def ask_to_cancel(screen: Screen[None], source: Source, run: RunSummary) -> None
     _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
 
 
+def ask_to_make_demo(screen: Screen[None], source: Source, *, sure: bool) -> None:
+    """Have the demo made, once that is confirmed unless it is `sure`."""
+    done = "The demo is being made."
+    if sure:
+        in_background(screen, source.start_demo, done)
+    else:
+        question = "Train the demo's small models? That takes a few minutes of this machine."
+        _ask(screen, question, source.start_demo, done)
+
+
 def ask_to_cancel_demo(screen: Screen[None], source: Source) -> None:
     """Stop the making of the demo once that is confirmed."""
     question = "Stop training the demo's models? d begins anew with what is not finished."

@@ -25,7 +25,7 @@ from app.tui.screens.control import (
     ask_to_cancel,
     ask_to_cancel_demo,
     ask_to_delete,
-    in_background,
+    ask_to_make_demo,
     resume,
 )
 from app.tui.source import Source
@@ -362,8 +362,9 @@ class RunsScreen(Screen[None]):
             self.open(run_id)
 
     def action_demo(self) -> None:
-        """Have the demo made; its run comes up by itself."""
-        in_background(self, self.source.start_demo, "The demo is being made.")
+        """Have the demo made; its run comes up by itself. Who has runs already may have meant
+        another key."""
+        ask_to_make_demo(self, self.source, sure=not (self.snapshot and self.snapshot.runs))
 
     def action_library(self) -> None:
         """Show the models on this machine."""

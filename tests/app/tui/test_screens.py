@@ -845,3 +845,18 @@ async def test_the_making_of_the_demo_is_cancelled_once_confirmed(
         await pilot.press("y")
         await until(pilot, lambda: "No runs yet" in words(app))
         assert "d demo" in words(app)
+
+
+async def test_where_there_are_runs_the_demo_is_made_after_a_question(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("app.demo.start", lambda db: started.append(db.url))
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+        await pilot.press("d", "n")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        assert started == []
+        await pilot.press("d", "y")
+        await until(pilot, lambda: started)

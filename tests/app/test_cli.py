@@ -138,7 +138,7 @@ def test_only_some_analyses_can_be_run(tauscope: Any, study: Path) -> None:
     assert wrong.code == 2
     assert "vector_cosine" in wrong.err
     missing = tauscope("show", "latest", "alignment")
-    assert missing.code == 1
+    assert missing.code == 2
     assert "does not have" in missing.err
 
 

@@ -304,15 +304,17 @@ async def test_what_is_compared_is_copied_and_written(
         for r in requests
     )
     assert "".join(",".join(row) + "\n" for row in first) == copied[0]
-    assert first[0] == second[0] == less[0]
-    numbers = [
-        tuple(map(float, cells))
-        for rows in zip(first[1:], second[1:], less[1:], strict=True)
-        for cells in zip(*(row[1:] for row in rows), strict=True)
-        if all(cells)
-    ]
-    assert numbers
-    assert all(b - a == pytest.approx(d) for a, b, d in numbers)
+    a, b, apart = (
+        {
+            (*row[:2], name): float(value)  # the panel, the layer and the model
+            for row in rows[1:]
+            for name, value in zip(rows[0][2:], row[2:], strict=True)
+            if value
+        }
+        for rows in (first, second, less)
+    )
+    assert apart
+    assert apart == {at: pytest.approx(b[at] - a[at]) for at in a.keys() & b.keys()}
     text = serve(Request(db=both.url, **requests[2] | {"format": "txt"})).read_text()
     assert "B − A: first" in text
     for kind in ("svg", "png", "parquet", "md"):

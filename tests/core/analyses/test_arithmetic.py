@@ -392,7 +392,7 @@ def test_coefficients_of_the_pair_with_most_points_are_the_axes() -> None:
     }  # fmt: skip
     assert grid.mark_name == "best"
     assert [c.value for row in grid.cells for c in row if c is not None and c.mark] == [0.9]
-    assert of_grid(grid) == "t: best with b 0.5 and c 1 (0.90 of the domain's own model)."
+    assert of_grid(grid) == "t, acc: best with b 0.5 and c 1 (0.90 of the domain's own model)."
     empty = mark_best(figure(view, default_choice(view, catalogue), [], catalogue, spec))  # type: ignore[arg-type]
     assert of_grid(empty) == ""
 

@@ -125,6 +125,7 @@ class Database:
         The file is rewritten, and nobody can write meanwhile. Its disk needs room for a second
         one, so this may well fail; nothing is lost then.
         """
+        self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
 
             def ask(name: str) -> int:

@@ -96,9 +96,10 @@ def _figure(db: Any, request: Request, folder: Path) -> Path:
     parts += [request.filter, *(f"{name}-{text}" for name, text in request.rows.items())]
     name = "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in p) for p in parts if p)
     # Files of several runs lie in one folder: the ids keep each from another's.
-    sides = {"": [request.run]}.get(request.against, [request.run, request.against])
-    whose = "-".join([*sides, *(["abd"[request.side]] if request.against else [])])
-    path = folder / f"{name[:150]}-{whose}.{request.format}"
+    whose = [request.run]
+    if request.against:
+        whose += [request.against, ("a", "b", "difference")[request.side]]
+    path = folder / f"{name[:150]}-{'-'.join(whose)}.{request.format}"
     if request.format in ("svg", "png"):
         _draw(shown, path, request.format)
     elif request.format == "parquet":

@@ -55,7 +55,8 @@ class Palette(CommandPalette):
     """Textual's, which fails where a page is turned of a list that has no height yet."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "command_list" and not self.query_one(CommandList).size.height:
+        lists = self.query(CommandList)
+        if action == "command_list" and not any(each.size.height for each in lists):
             return False
         return super().check_action(action, parameters)
 

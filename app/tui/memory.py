@@ -72,7 +72,9 @@ def recall(file: Path | None) -> Memory:
     """What the file says; nothing where it can't be understood."""
     try:
         found = Memory.model_validate_json(file.read_bytes()) if file else Memory()
-        return found.model_copy(update={"filter": plain(found.filter)})
+        # Both are shown in lines that are typed into, which hand all they hold to the terminal.
+        folder = found.folder if plain(found.folder) == found.folder else ""
+        return found.model_copy(update={"filter": plain(found.filter), "folder": folder})
     except (OSError, ValidationError):
         return Memory()
 

@@ -117,11 +117,14 @@ def test_a_file_that_makes_no_sense_counts_as_none(tmp_path: Path, text: bytes) 
     assert recall(file) == Memory()
 
 
-def test_a_filter_out_of_the_file_obeys_nobody(tmp_path: Path) -> None:
+def test_what_the_file_says_to_show_obeys_nobody(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
-    file.write_text('{"filter": "\\u001b]52;c;x\\u0007red"}')
+    file.write_text('{"filter": "\\u001b]52;c;x\\u0007red", "folder": "/x/\\u001b]52;c;x"}')
     assert "\x1b" not in recall(file).filter
     assert recall(file).filter.endswith("red")
+    assert recall(file).folder == ""
+    file.write_text('{"folder": "/plots/höhe"}')
+    assert recall(file).folder == "/plots/höhe"
 
 
 def test_a_file_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from app.cli import run_command
 from app.gauge import Card, Gauge, Reading
 from app.jobs import log_of
 from app.text import plain
-from app.tui.app import TauscopeApp
+from app.tui.app import Palette, TauscopeApp
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
@@ -282,6 +282,7 @@ async def test_a_page_of_the_palette_is_turned_only_once_there_is_one(filled: Da
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
+        assert not Palette().check_action("command_list", ("page_down",)), "it has none yet"
         await pilot.press("colon")
         commands = app.screen.query_one(CommandList)
         await until(pilot, lambda: commands.size.height)

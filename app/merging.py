@@ -44,7 +44,7 @@ def merge(study: Study, point: str, folder: Path, *, restrict: str, dtype: str |
             restriction=chosen,
             dtype=DTYPES[dtype] if dtype else None,
             progress=lambda done, total, tensor: narrator.progress(
-                -(-done >> 20), -(-total >> 20), 0, tensor
+                -(-done >> 20), -(-total >> 20), tensor
             ),
         )  # fmt: skip
     if merged.rounding_loss is not None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from app.text import plain
-from app.wording import span
+from app.wording import left
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -68,32 +68,30 @@ class Narrator:
         """A warning, as the engine gives it."""
         self.say(f"warning: {subject}: {message}" if subject else f"warning: {message}")
 
-    def progress(self, done: int, total: int, reused: int, label: str) -> None:
-        """How far work in this process is. `reused` of what is done took no time."""
-        self.show(done, total, self._left(done - reused, total - done), label)
+    def progress(self, done: int, total: int, label: str) -> None:
+        """How far work in this process is, of which every part takes about as long."""
+        seconds = None
+        if 0 < done < total:
+            seconds = (time.monotonic() - self._started) / done * (total - done)
+        self.show(done, total, left(seconds), label)
 
-    def show(self, done: int, total: int, left: str, label: str) -> None:
+    def show(self, done: int, total: int, time_left: str, label: str) -> None:
         """How far it is, with words on what is left, and what is in hand."""
         if self._bar is None:
-            self._line(done, total, left, label)
+            self._line(done, total, time_left, label)
             return
         (task,) = self._bar.task_ids
-        told = "  ".join(part for part in (_share(done, total), left) if part)
+        told = "  ".join(part for part in (_share(done, total), time_left) if part)
         room = self._bar.console.width - _TAKEN - len(told)
         self._bar.update(
             task, completed=done, total=total or None, told=told, label=_short(plain(label), room)
         )
 
-    def _left(self, computed: int, missing: int) -> str:
-        if computed <= 0 or missing <= 0:
-            return ""
-        return f"ETA {span((time.monotonic() - self._started) / computed * missing)}"
-
-    def _line(self, done: int, total: int, left: str, label: str) -> None:
+    def _line(self, done: int, total: int, time_left: str, label: str) -> None:
         if (done, total, label) == self._told:
             return
         share = _share(done, total) or "..."
-        self._last = "  ".join(part for part in (share, left, label) if part)
+        self._last = "  ".join(part for part in (share, time_left, label) if part)
         if time.monotonic() - self._said >= _SELDOM:
             self._said = time.monotonic()
             self._told = (done, total, label)

@@ -93,10 +93,11 @@ def _print(moments: Iterable[Moment]) -> RunSummary:
 
 def _data(moment: Moment) -> dict[str, Any]:
     now = wording.now()
+    eta = moment.run.eta(now)
     return {
         **summary_data(moment.run),
         "units_per_second": moment.run.throughput(now),
-        "eta_seconds": moment.run.eta(now),
+        "eta_seconds": None if eta is None else max(0.0, eta),
         "new_warnings": [asdict(warning) for warning in moment.warnings],
     }
 

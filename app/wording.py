@@ -27,6 +27,7 @@ TONES = {
     "cancelled": "muted",
     "interrupted": "warning",
 }
+_LATE = 2.0  # seconds over the time expected that say nothing yet
 UNDER_WAY = frozenset({"queued", "running"})
 
 
@@ -40,12 +41,16 @@ def percent(run: RunSummary) -> str:
 
 def remaining(run: RunSummary, now: datetime) -> str:
     """The time a running run still takes, or nothing."""
-    if run.status != "running":
+    return left(run.eta(now), rough=run.rough)
+
+
+def left(seconds: float | None, *, rough: bool = False) -> str:
+    """The time that something still takes: `ETA 4 min`, `ETA ~4 min` by rough rates; or nothing."""
+    if seconds is None:
         return ""
-    eta = run.eta(now)
-    if eta is None:
-        return ""
-    return f"ETA {span(eta)}"
+    if seconds < -_LATE:
+        return "ETA passed"
+    return f"ETA {'~' if rough else ''}{span(seconds)}"
 
 
 def pace(run: RunSummary, now: datetime) -> str:

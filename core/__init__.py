@@ -13,6 +13,7 @@ filters.py       what a reader wants to see of a run: some models, layers, modul
 subject.py       a study's inputs, opened
 session.py       a loaded model in the hands of analyses
 runner.py        study to units to sink: progress, cancel, resume
+pacing.py        how long units take, foreseen and put right as they come
 preflight.py     what a run will take before it starts
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
 headers.py       what files say before a tensor is read (imports no torch)

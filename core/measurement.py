@@ -159,12 +159,18 @@ class UnitResult:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: units done of all, reused ones among them, and what is in hand."""
+    """How far a run has come: units done of all, reused ones among them, and what is in hand.
+
+    `expected`: when all will be done, in seconds since the epoch, None while that is unknown;
+    `rough` where no unit of some analysis that is left has been timed yet.
+    """
 
     done: int
     total: int
     reused: int = 0
     label: str = ""
+    expected: float | None = None
+    rough: bool = False
 
 
 class ResultSink(Protocol):
@@ -181,6 +187,10 @@ class ResultSink(Protocol):
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results, all or nothing, and make it part of the run."""
+
+    def pace(self, analysis: str, parameters: int, device: str) -> float | None:
+        """The mean seconds of an analysis's units on such a device, over a base of about this
+        many parameters, in whatever run; None where none is known."""
 
     def progress(self, progress: Progress) -> None:
         """Say how far the run has come."""

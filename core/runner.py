@@ -15,6 +15,7 @@ from typing import Any
 from core import registry
 from core.errors import Cancelled, StudyError
 from core.measurement import Progress, ResultSink, Unit, UnitResult, ordered
+from core.pacing import Pacing, parameters, stored
 from core.study import Study
 
 
@@ -33,9 +34,9 @@ def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     sink.describe({**_describe(subject), "device": str(device), "seed": study.run.seed})
     for about, message in subject.notes:
         sink.warn(about, message)
-    work = _Work(study, sink, planned_units(subject, analyses))
-    work.compute_weights(subject.family, device)
-    work.compute_models(subject)
+    work = _Work(study, sink, subject, planned_units(subject, analyses), device)
+    work.compute_weights()
+    work.compute_models()
     work.finish()
 
 
@@ -76,22 +77,29 @@ def device_of(study: Study) -> Any:
 
 
 class _Work:
-    """The units of one run and how far they have come."""
+    """The units of one run, how far they have come, and when they will be done."""
 
-    def __init__(self, study: Study, sink: ResultSink, units: Sequence[Unit]) -> None:
+    def __init__(
+        self, study: Study, sink: ResultSink, subject: Any, units: Sequence[Unit], device: Any
+    ) -> None:
         self.study = study
         self.sink = sink
+        self.subject = subject
         self.units = units
+        self.device = device
         self.done = sink.finished([u.key for u in units])
         sink.adopt(self.done)
         self.reused = len(self.done)
         self.placements: dict[str, Any] = {}
+        self.pacing = Pacing(subject, units, self.done, device, sink.pace)
+        self._foresee()
         self._say("starting")
 
-    def compute_weights(self, family: Any, device: Any) -> None:
+    def compute_weights(self) -> None:
         """One pass over the weights on disk, slice by slice, for all units that come of it."""
         from core.weights import read_slice
 
+        family = self.subject.family
         for layer in family.layers:
             todo = [
                 u for u in self._missing()
@@ -105,20 +113,20 @@ class _Work:
                 registry.get(name).compute(own, self.study.parameters(name))
                 for name, own in _by_analysis(todo)
             ]
-            read_slice(family, layer, readers, device=device, pause=self._pause)
+            read_slice(family, layer, readers, device=self.device, pause=self._pause)
             seconds = (time.monotonic() - started) / len(todo)
             for reader in readers:
                 for unit, result in reader.results():
                     self._save(unit, result, seconds)
 
-    def compute_models(self, subject: Any) -> None:
+    def compute_models(self) -> None:
         """Model after model, whatever is ready for it; reductions as soon as they can be made."""
         self._reduce()
         while waiting := self._missing():
-            model = next((u.loads for name in subject.models for u in self._ready(name)), None)
+            model = next((u.loads for name in self.subject.models for u in self._ready(name)), None)
             if model is None:
                 raise AssertionError(f"nothing leads to unit {waiting[0].label}")
-            self._visit(subject, model)
+            self._visit(model)
             self._reduce()
 
     def finish(self) -> None:
@@ -129,18 +137,21 @@ class _Work:
                     self.sink.warn(unit.model, message)
         self._say("")
 
-    def _visit(self, subject: Any, name: str) -> None:
+    def _visit(self, name: str) -> None:
         """Load a model and compute all units that are ready for it, and those that they open."""
         from core import hooks, loading
         from core.session import Session
 
         self._say(f"loading {name}")
-        trusted = self.study.models.trust_remote_code
+        trusted, subject = self.study.models.trust_remote_code, self.subject
+        started = time.monotonic()
         member, anatomy = subject.models[name], subject.family.anatomy
         base = name == "base"  # what vectors are added to must be plain weights
         with loading.loaded(
             member, self.study.run, trust_remote_code=trusted, merged=base
         ) as model:
+            self.pacing.loaded(name, time.monotonic() - started)
+            self._foresee()
             self.placements[name] = model.placement.by_device()
             self.sink.describe({"placement": self.placements})
             session = Session(
@@ -180,14 +191,22 @@ class _Work:
         self._pause()
         self.sink.save(unit, result, seconds)
         self.done.add(unit.key)
+        self.pacing.took(unit, seconds)
+        self._foresee()
         self._say(unit.label)
 
     def _pause(self) -> None:
         if self.sink.cancelled():
             raise Cancelled("The run was cancelled; what is finished is kept.")
 
+    def _foresee(self) -> None:
+        self.expected = time.time() + self.pacing.left
+
     def _say(self, label: str) -> None:
-        self.sink.progress(Progress(len(self.done), len(self.units), self.reused, label))
+        progress = Progress(
+            len(self.done), len(self.units), self.reused, label, self.expected, self.pacing.rough
+        )
+        self.sink.progress(progress)
 
 
 def _plan(subject: Any, name: str) -> list[Unit]:
@@ -223,12 +242,8 @@ def _describe(subject: Any) -> dict[str, Any]:
                 "fingerprint": member.fingerprint,
                 "parent": member.parent,
                 "role": "control" if member.control else "base" if name == "base" else "tuned",
-                "parameters": sum(
-                    info.rows * info.columns
-                    for info in member.checkpoint.tensors.values()
-                    if info.dtype is not None
-                ),
-                "bytes": sum(info.nbytes for info in member.checkpoint.tensors.values()),
+                "parameters": parameters(member),
+                "bytes": stored(member),
             }
             for name, member in subject.models.items()
         },

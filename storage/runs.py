@@ -136,7 +136,7 @@ def requeue(db: Database, run_id: str) -> None:
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
-            started=None, finished=None, error_title="", error_hint="",
+            started=None, finished=None, expected=None, error_title="", error_hint="",
         )  # fmt: skip
 
 
@@ -186,7 +186,8 @@ def claim(db: Database, run_id: str) -> int:
         _set(
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
             heartbeat=now, finished=None, host=socket.gethostname(), pid=os.getpid(), label="",
-            done=0, total=0, reused=0,  # the last attempt's say nothing of this one's pace
+            # the last attempt's say nothing of this one's pace
+            done=0, total=0, reused=0, expected=None, rough=False,
         )  # fmt: skip
         attempt: int = connection.scalar(select(RunRow.attempt).where(RunRow.id == run.id)) or 0
     return attempt
@@ -201,7 +202,13 @@ def finish(
             update(RunRow)
             .where(RunRow.id == run_id, RunRow.attempt == attempt, RunRow.status == "running")
             .values(
-                status=status, finished=time.time(), label="", error_title=title, error_hint=hint
+                status=status,
+                finished=time.time(),
+                label="",
+                expected=None,
+                rough=False,
+                error_title=title,
+                error_hint=hint,
             )
         )
 

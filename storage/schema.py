@@ -55,6 +55,8 @@ class RunRow(Base):
     error_hint: Mapped[str] = mapped_column(server_default="")
     provenance: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     attempt: Mapped[int] = mapped_column(server_default="0")
+    expected: Mapped[float | None]
+    rough: Mapped[bool] = mapped_column(server_default="0")
 
 
 class UnitRow(Base):

@@ -23,6 +23,7 @@ from sqlalchemy.dialects import sqlite
 from core.errors import Cancelled, StorageError
 from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
 from storage import artifacts as files
+from storage import history
 from storage.artifacts import Stored
 from storage.database import Database
 from storage.results import artifacts_of, read_rows, selected
@@ -139,6 +140,10 @@ class RunSink:
                     files.write(folder, artifact.arrays)
             self._refer(connection, [unit_id])
 
+    def pace(self, analysis: str, parameters: int, device: str) -> float | None:
+        """The mean seconds of like units, in any run of the database."""
+        return history.pace(self._db, analysis, parameters, device)
+
     def progress(self, progress: Progress) -> None:
         """Say how far the run has come: some times a second at most, the last one always."""
         with self._lock:
@@ -157,7 +162,7 @@ class RunSink:
             if said is not None:
                 values |= {
                     "done": said.done, "total": said.total, "reused": said.reused,
-                    "label": said.label,
+                    "label": said.label, "expected": said.expected, "rough": said.rough,
                 }  # fmt: skip
             with self._db.writing() as connection:
                 connection.execute(update(RunRow).where(*self._mine).values(**values))

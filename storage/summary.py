@@ -27,7 +27,8 @@ CLOCK = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """One run. `models` are the tuned ones in the study's order; times are in UTC."""
+    """One run. `models` are the tuned ones in the study's order; times are in UTC. `expected` is
+    when its worker thinks that it will be done, by `rough` rates in part."""
 
     id: str
     name: str
@@ -46,6 +47,8 @@ class RunSummary:
     total: int
     reused: int
     label: str
+    expected: datetime | None
+    rough: bool
     cancel_requested: bool
     error_title: str
     error_hint: str
@@ -65,9 +68,11 @@ class RunSummary:
         return computed / passed if passed > 0 else None
 
     def eta(self, now: datetime) -> float | None:
-        """The seconds it will still take, by the pace of this attempt; None while unknown."""
-        throughput = self.throughput(now)
-        return None if throughput is None else max(0, self.total - self.done) / throughput
+        """The seconds it will still take, as its worker sees it: less than none when it takes
+        longer than was thought; None while unknown."""
+        if self.status != "running" or self.expected is None:
+            return None
+        return (self.expected - now).total_seconds()
 
 
 _WARNED = (
@@ -80,8 +85,8 @@ _WARNED = (
 COLUMNS = (
     RunRow.id, RunRow.name, RunRow.status, RunRow.analyses, RunRow.study, RunRow.fresh,
     RunRow.created, RunRow.started, RunRow.finished, RunRow.heartbeat, RunRow.host, RunRow.pid,
-    RunRow.done, RunRow.total, RunRow.reused, RunRow.label, RunRow.cancel_requested,
-    RunRow.error_title, RunRow.error_hint, _WARNED,
+    RunRow.done, RunRow.total, RunRow.reused, RunRow.label, RunRow.expected, RunRow.rough,
+    RunRow.cancel_requested, RunRow.error_title, RunRow.error_hint, _WARNED,
 )  # fmt: skip
 """What `summarise` needs of a run."""
 
@@ -98,15 +103,17 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime) -> RunSummary:
         controls=frozenset(name for name, model in tuned.items() if model["role"] == "control"),
         fresh=row.fresh,
         created=_moment(row.created),
-        started=_moment(row.started) if row.started is not None else None,
-        finished=_moment(row.finished) if row.finished is not None else None,
-        heartbeat=_moment(row.heartbeat) if row.heartbeat is not None else None,
+        started=_moment_or_none(row.started),
+        finished=_moment_or_none(row.finished),
+        heartbeat=_moment_or_none(row.heartbeat),
         host=row.host,
         pid=row.pid,
         done=row.done,
         total=row.total,
         reused=row.reused,
         label=row.label,
+        expected=_moment_or_none(row.expected),
+        rough=row.rough,
         cancel_requested=row.cancel_requested,
         error_title=row.error_title,
         error_hint=row.error_hint,
@@ -140,3 +147,7 @@ def _is_dead(row: Row[*tuple[Any, ...]]) -> bool:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _moment_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)

@@ -34,6 +34,8 @@ class MemorySink:
         self.warnings: list[tuple[str, str]] = []
         self.provenance: dict[str, Any] = {}
         self.last = Progress(0, 0)
+        self.said: list[Progress] = []
+        self.paces: dict[str, float] = {}
         self.stop_after = stop_after
 
     def finished(self, keys: Any) -> set[str]:
@@ -52,8 +54,12 @@ class MemorySink:
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
 
+    def pace(self, analysis: str, parameters: int, device: str) -> float | None:
+        return self.paces.get(analysis)
+
     def progress(self, progress: Progress) -> None:
         self.last = progress
+        self.said.append(progress)
 
     def warn(self, subject: str, message: str) -> None:
         self.warnings.append((subject, message))

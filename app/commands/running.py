@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from app.text import plain
 if TYPE_CHECKING:
     from app.selection import Selection
     from core.demo.family import DemoFamily
+    from core.measurement import Progress
     from core.study import Study
     from storage.database import Database
 
@@ -229,7 +231,7 @@ def _work(
             done = work(
                 db,
                 run_id,
-                on_progress=lambda p: narrator.progress(p.done, p.total, p.reused, p.label),
+                on_progress=lambda p: narrator.show(p.done, p.total, _time_left(p), p.label),
                 on_warning=narrator.warn,
                 on_stop=lambda: narrator.say("stopping; once more stops at once"),
             )
@@ -238,6 +240,13 @@ def _work(
         if told:
             print(run_id)
     return run_id
+
+
+def _time_left(progress: Progress) -> str:
+    from app.wording import left
+
+    expected = progress.expected
+    return left(None if expected is None else expected - time.time(), rough=progress.rough)
 
 
 def _say_skipped(skipped: dict[str, str]) -> None:
@@ -259,5 +268,5 @@ def _family(folder: Path | None) -> DemoFamily:
         folder = user_cache_path("tauscope", appauthor=False) / "demo"
     with Narrator() as narrator:
         return build(
-            folder, progress=lambda stage, done, total: narrator.progress(done, total, 0, stage)
+            folder, progress=lambda stage, done, total: narrator.progress(done, total, stage)
         )

@@ -42,7 +42,7 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 def summary_data(run: RunSummary) -> dict[str, Any]:
     """A run's summary as JSON: times in ISO 8601, UTC."""
     data = asdict(run)
-    for name in ("created", "started", "finished", "heartbeat"):
+    for name in ("created", "started", "finished", "heartbeat", "expected"):
         moment = data[name]
         data[name] = moment.isoformat(timespec="milliseconds") if moment else None
     return {**data, "controls": sorted(run.controls)}

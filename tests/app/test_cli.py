@@ -472,9 +472,9 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "stderr", log)
     with Narrator() as narrator:
         for done in range(1000):
-            narrator.progress(done, 1000, 0, f"unit {done}")
+            narrator.progress(done, 1000, f"unit {done}")
         narrator.warn("medical", "is\x1b odd")
-        narrator.progress(1000, 1000, 0, "")
+        narrator.progress(1000, 1000, "")
     assert log.getvalue() == "warning: medical: is\\x1b odd\n100 % 1000/1000\n"
 
 
@@ -499,7 +499,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "80")
     with Narrator() as narrator:
-        narrator.progress(5, 10, 3, "layer 3 of [bold]medical\x1b]0;x\x07")
+        narrator.progress(5, 10, "layer 3 of [bold]medical\x1b]0;x\x07")
         assert narrator._bar is not None
         narrator._bar.refresh()
         narrator.say("hello [red]")

@@ -52,12 +52,16 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], None]:
     return begin
 
 
+LEFT = 1000.0
+"""Seconds that the worker expects to need yet."""
+
+
 def _life(db: Database, run_id: str) -> Steps:
     """A worker's, from its claim to a good end."""
     sinks: list[RunSink] = []
     return [
         lambda: sinks.append(RunSink(db, run_id, runs.claim(db, run_id))),
-        lambda: sinks[0].progress(Progress(3, 10, 1, "layer 3")),
+        lambda: sinks[0].progress(Progress(3, 10, 1, "layer 3", time.time() + LEFT)),
         lambda: sinks[0].warn("medical", "is\x1b odd."),
         lambda: (sinks[0].progress(Progress(10, 10, 1, "")), sinks[0].beat()),
         lambda: runs.finish(db, run_id, 1, "done"),
@@ -88,8 +92,8 @@ def test_json_has_a_line_for_every_change(
     assert [line["done"] for line in lines] == [0, 0, 3, 3, 10, 10]
     assert lines[1]["units_per_second"] is None
     assert lines[2]["label"] == "layer 3"
-    pace, eta = lines[2]["units_per_second"], lines[2]["eta_seconds"]
-    assert pace * eta == pytest.approx(7)
+    assert lines[2]["units_per_second"] > 0
+    assert 0 < lines[2]["eta_seconds"] <= LEFT
     new = [warning for line in lines for warning in line["new_warnings"]]
     assert new == [{"subject": "medical", "message": "is\x1b odd."}]
     assert "\x1b" not in said.out

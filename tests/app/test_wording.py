@@ -42,6 +42,22 @@ def test_a_pace_is_a_number_above_one(throughput: float | None, words: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("seconds", "rough", "words"),
+    [
+        (None, False, ""),
+        (41.0, False, "ETA 41 s"),
+        (41.0, True, "ETA ~41 s"),
+        (-1.0, False, "ETA 0 s"),
+        (-3.0, True, "ETA passed"),
+    ],
+)
+def test_the_time_left_says_when_it_is_rough_or_over(
+    seconds: float | None, rough: bool, words: str
+) -> None:
+    assert wording.left(seconds, rough=rough) == words
+
+
+@pytest.mark.parametrize(
     ("count", "words"),
     [
         (0, "0 B"),

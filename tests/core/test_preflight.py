@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from core import family, intake, loading, preflight, registry, runner, study
 from core.errors import StudyError
 from core.evaluation import evaluator
-from core.measurement import Unit
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core import harness_zoo
 
@@ -235,20 +234,6 @@ def test_a_pace_that_was_measured_replaces_the_rough_rate(tmp_path: Path) -> Non
     assert found.seconds == sum(share.seconds for share in found.shares)
     size = sum(t.numel() for t in tiny_tensors().values())
     assert set(told) == {(size, "cpu" if not torch.cuda.is_available() else "cuda")}
-
-
-def _unit(key: str, loads: str = "", requires: tuple[str, ...] = ()) -> Unit:
-    return Unit(key=key, analysis="ablation", label=key, loads=loads, requires=requires)
-
-
-def test_a_model_comes_again_when_what_it_waits_for_takes_another() -> None:
-    units = [
-        _unit("a", "base", ("c",)), _unit("b", "base"), _unit("c", "", ("d",)),
-        _unit("d", "tuned", ("b",)), _unit("e", "tuned"),
-    ]  # fmt: skip
-    assert preflight.visits(units, set(), ("base", "tuned")) == ["base", "tuned", "base"]
-    assert preflight.visits(units, {"c"}, ("base", "tuned")) == ["base", "tuned"]
-    assert preflight.visits(units, set("abcde"), ("base", "tuned")) == []
 
 
 def test_layers_are_foreseen_where_they_then_go(whole: study.Study) -> None:

@@ -268,26 +268,46 @@ def test_a_worker_that_lost_its_run_stops_and_stays_silent(db: Database, begin: 
     assert runs.provenance(db, run_id) == {}
 
 
-def test_the_time_left_goes_by_this_attempts_pace(db: Database, begin: Begin) -> None:
+def test_the_time_left_is_what_the_worker_expects(db: Database, begin: Begin) -> None:
     sink = begin()
     run = runs.find_run(db, "latest")
     assert run.started is not None
-    assert run.eta(run.started + timedelta(seconds=5)) is None
-    sink.progress(Progress(done=60, total=110, reused=50, label="layer 3"))
+    assert run.eta(run.started) is None
+    expected = run.started.timestamp() + 120
+    sink.progress(Progress(60, 110, 50, "layer 3", expected, rough=True))
     sink.beat()
     run = runs.find_run(db, run.id)
     assert run.started is not None
     assert run.eta(run.started + timedelta(seconds=20)) == pytest.approx(100)
+    assert run.eta(run.started + timedelta(seconds=130)) == pytest.approx(-10), "it is late"
+    assert run.rough
     assert run.throughput(run.started + timedelta(seconds=20)) == pytest.approx(0.5)
     assert run.throughput(run.started) is None
-    assert run.eta(run.started - timedelta(seconds=1)) is None, "the clock was set back"
+    assert run.throughput(run.started - timedelta(seconds=1)) is None, "the clock was set back"
     assert run.label == "layer 3"
     runs.finish(db, run.id, 1, "failed")
-    assert runs.find_run(db, run.id).eta(run.started) is None
+    ended = runs.find_run(db, run.id)
+    assert (ended.expected, ended.rough) == (None, False)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["killed", "failed"])
+def test_a_new_attempt_expects_nothing_of_the_last_ones(
+    db: Database, begin: Begin, ended: bool
+) -> None:
+    sink = begin()
+    run = runs.find_run(db, "latest")
+    sink.progress(Progress(60, 110, 50, "layer 3", time.time() + 120, rough=True))
+    sink.beat()
+    if ended:
+        runs.finish(db, run.id, 1, "failed")
+    else:
+        _set(db, run.id, heartbeat=0.0)
     runs.requeue(db, run.id)
+    assert runs.find_run(db, run.id).expected is None
     begin(run.id)
     run = runs.find_run(db, run.id)
     assert run.started is not None
+    assert (run.expected, run.rough) == (None, False)
     assert run.throughput(run.started + timedelta(seconds=20)) is None, "it has yet to compute"
 
 

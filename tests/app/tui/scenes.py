@@ -152,7 +152,8 @@ def _running(db: Database, word: Callable[[str], str]) -> None:
     run_id, _ = _taken(db, word("long-one"), WEIGHTS)
     fill(db, run_id, 1)
     label = word("alignment of medical, layer 3")
-    _set(db, run_id, began=90, beat=0, done=126, total=308, label=label)
+    expected = NOW.timestamp() + 130 * 60
+    _set(db, run_id, began=90, beat=0, done=126, total=308, label=label, expected=expected)
 
 
 def _queued(db: Database, word: Callable[[str], str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,12 +21,12 @@ LOAD = "mem 12.0/24 GiB  GPU 41 % 30.0/80 GiB"
 
 @pytest.fixture
 def running(filled: Database, monkeypatch: pytest.MonkeyPatch) -> RunSummary:
-    """3 units in a minute."""
+    """3 units in a minute, and two more minutes are expected."""
     run = list_runs(filled)[0]
     assert run.started is not None
     later = run.started + timedelta(minutes=1)
     monkeypatch.setattr(wording, "now", lambda: later)
-    return run
+    return replace(run, expected=later + timedelta(minutes=2))
 
 
 @pytest.mark.parametrize(

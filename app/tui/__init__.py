@@ -4,6 +4,8 @@ app.py       the application: opening, themes, the palette of commands
 keys.py      every action, once: feeds key bindings, the bottom line, the help and the palette
 feed.py      what the screen of a run reads, and when
 source.py    what screens ask of the database
+kept.py      answers that were made before
+collector.py when garbage is collected
 holdings.py  what the library's screen knows
 steering.py  from one choice to the next: measures, readings, models, layers, modules
 pages.py     the pages of the builder, as data

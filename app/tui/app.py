@@ -18,6 +18,7 @@ from textual.screen import Screen
 from app import config as settings
 from app.config import Config
 from app.tui import theme
+from app.tui.collector import REST, Collector
 from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
@@ -82,6 +83,7 @@ class TauscopeApp(App[str | None]):
         self.remembered = remembered
         self.memory = recall(remembered)
         self.source = Source(db_url)
+        self.collector = Collector()
         self.trouble: TauscopeError | None = None
         bare = self.console.color_system == "standard"
         for each in (theme.DARK, theme.LIGHT):
@@ -101,12 +103,16 @@ class TauscopeApp(App[str | None]):
         self.push_screen(RunsScreen(self.source, self.memory))
         self.set_timer(HELD, self.on_begun)
         if not self.is_headless:
+            self.collector.begin()
+            self.set_interval(REST / 4, self.collector.look)
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
             loop.add_signal_handler(signal.SIGTERM, self.action_leave)
 
     async def on_event(self, event: events.Event) -> None:
         """Hold keys back until there is something that they could act on."""
+        if isinstance(event, events.InputEvent):
+            self.collector.typed()
         if self._early is not None and isinstance(event, events.Key):
             self._early.append(event)
         else:

@@ -106,12 +106,16 @@ class Feed:
 
         self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
 
-    def look_ahead(self, analyses: Sequence[Analysis]) -> None:
-        """Prepare for the tabs that may be gone to."""
+    def look_ahead(self, panes: Sequence[Pane], analyses: Sequence[Analysis]) -> None:
+        """Prepare for these panes, and for the tabs of these analyses, that may be gone to."""
+        by = self.filter
 
         def reading() -> None:
             with suppress(TauscopeError):  # whoever needs it will be told
-                self.screen.post_message(self.Named(self.source.names(self.run_id, analyses)))
+                for pane in panes:
+                    self.source.draw(self.run_id, pane.analysis, pane.view, pane.wanted, by)
+                if analyses:
+                    self.screen.post_message(self.Named(self.source.names(self.run_id, analyses)))
 
         self._apart(reading, "ahead")
 

@@ -1,4 +1,5 @@
-"""What the screens ask of the database, and of the launcher of jobs. Owns one open database.
+"""What the screens ask of the database, and of the launcher of jobs. Owns one open database, and
+what was read of it for as long as the results are the same.
 
 Every method may block: screens call them from threads. Heavy modules are imported when first
 needed, so that the first screen is painted before.
@@ -6,11 +7,14 @@ needed, so that the first screen is painted before.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from app.tui.kept import Kept
 
 if TYPE_CHECKING:
     from app.comparing import Pair
@@ -20,6 +24,12 @@ if TYPE_CHECKING:
     from core.views import Catalogue, Choice, View
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
+
+
+RANGES = 100
+"""Analyses of runs of which it is kept what they range over."""
+FIGURES = 40
+"""Figures, and pairs of them, that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,8 @@ class Source:
         self.url = url
         self._lock = threading.Lock()
         self._database: Database | None = None
-        self._asking = threading.Lock()
-        self._ranges: dict[tuple[str, str], tuple[tuple[object, ...], Catalogue]] = {}
+        self._ranges = Kept(RANGES)
+        self._figures = Kept(FIGURES)
 
     @property
     def database(self) -> Database:
@@ -167,8 +177,28 @@ class Source:
         """The figure of a view under a choice (None: the one it opens with) and a filter."""
         from app.figures import drawn
 
-        ranges = self._catalogue(run_id, analysis.name)
-        return drawn(self.database, run_id, analysis, view, choice, ranges, by=by)
+        def make() -> Drawn:
+            ranges = self._catalogue(run_id, analysis.name)
+            return drawn(self.database, run_id, analysis, view, choice, ranges, by=by)
+
+        at, edition = (run_id, analysis.name, view.key, by), self._edition(run_id, analysis.name)
+        found = self._figures.get((*at, choice), edition, make)
+        if choice is None:  # whoever saw it asks for what it settled on the next time
+            self._figures.put((*at, found.choice), edition, found)
+        return found
+
+    def read_ahead(self, run: RunSummary, count: int) -> None:
+        """Have at hand what the screen of a run begins with: this many pictures."""
+        from core.filters import ALL
+
+        for analysis, views in self.contents(run)[:1]:
+            for view in views[:count]:
+                self.draw(run.id, analysis, view, None, ALL)
+
+    def compare_ahead(self, first: str, second: str) -> None:
+        """Have at hand what the comparison of two runs begins with."""
+        for analysis, views in self.shared(first, second).views[:1]:
+            self.pair(first, second, analysis, views[0], None, by_depth=False)
 
     def shared(self, first: str, second: str) -> Shared:
         """Two runs, and what can be shown of both. Raises StudyError if they share nothing."""
@@ -195,10 +225,18 @@ class Source:
         """A view of two runs under a choice (None: the one it opens with)."""
         from app.comparing import pair
 
-        return pair(
-            self.database, first, second, analysis, view, choice, by_depth=by_depth,
-            ranges=self._both(first, second, analysis),
-        )  # fmt: skip
+        def make() -> Pair:
+            return pair(
+                self.database, first, second, analysis, view, choice, by_depth=by_depth,
+                ranges=self._both(first, second, analysis),
+            )  # fmt: skip
+
+        at = first, second, analysis.name, view.key, by_depth
+        edition = [self._edition(each, analysis.name) for each in (first, second)]
+        found = self._figures.get((*at, choice), edition, make)
+        if choice is None:
+            self._figures.put((*at, found.choice), edition, found)
+        return found
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""
@@ -249,14 +287,14 @@ class Source:
         return self._catalogue(first, analysis.name), self._catalogue(second, analysis.name)
 
     def _catalogue(self, run_id: str, analysis: str) -> Catalogue:
-        """What an analysis ranges over: of a large run a long question, so it is asked once for as
-        long as the results are the same."""
-        from storage.runs import catalogue, edition
+        """What an analysis ranges over: of a large run a long question."""
+        from storage.runs import catalogue
 
-        with self._asking:
-            now = edition(self.database, run_id, analysis)
-            known = self._ranges.get((run_id, analysis))
-            if known is None or known[0] != now:
-                known = now, catalogue(self.database, run_id, analysis)
-                self._ranges[run_id, analysis] = known
-            return known[1]
+        edition = self._edition(run_id, analysis)
+        make = functools.partial(catalogue, self.database, run_id, analysis)
+        return self._ranges.get((run_id, analysis), edition, make)
+
+    def _edition(self, run_id: str, analysis: str) -> tuple[object, ...]:
+        from storage.runs import edition
+
+        return edition(self.database, run_id, analysis)

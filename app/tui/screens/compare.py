@@ -7,6 +7,7 @@ never computes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -159,10 +160,32 @@ class CompareScreen(TabbedScreen):
             for side in self.panes():
                 side.show(message.asked, pair)
             self._choices[self.place] = pair.choice
+            self._read_ahead()
             if self.apart and pair.difference is None:
                 self.apart = False
             self._arrange()
         self.renew()
+
+    def _read_ahead(self) -> None:
+        """Have at hand the pairs that are likely to be wanted next: those of the next view and of
+        the next tab, unless what they show is being measured now."""
+        shared, by_depth = self.shared, self.by_depth
+        if shared is None or any(run.status in wording.UNDER_WAY for run in shared.runs):
+            return
+        tab, view = self.place
+        count = len(shared.views[tab][1])
+        likely = [(tab, (view + 1) % count)] if count > 1 else []
+        if tab + 1 < len(shared.views):
+            likely.append((tab + 1, self._views.get(tab + 1, 0)))
+        choices = [self._choices.get(place) for place in likely]
+
+        def reading() -> None:
+            with suppress(TauscopeError):  # whoever goes there will be told
+                for (t, v), choice in zip(likely, choices, strict=True):
+                    analysis, views = shared.views[t]
+                    self.source.pair(*self.ids, analysis, views[v], choice, by_depth=by_depth)
+
+        self.run_worker(reading, thread=True, group="ahead", exclusive=True, exit_on_error=False)
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         """What one side is to show, the others are to show too."""

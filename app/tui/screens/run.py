@@ -187,13 +187,17 @@ class RunScreen(TabbedScreen):
         self.renew()
 
     def _read_ahead(self) -> None:
-        """Once all that shows was read, the next of the tab that was not; then for other tabs."""
+        """Once all that shows was read, the next of the tab that was not; then for other tabs,
+        what the next one begins with first."""
         missing = [pane for pane in self.panes() if not pane.is_of(self.feed.filter)]
         if missing and not any(pane.has_class("-near") for pane in missing):
             self.feed.figure(missing[0])
-        elif not missing and not self._ahead:
+        elif not missing:
+            panes: Sequence[Pane] = ()
+            if self.tab + 1 < len(self._pictures):
+                panes = self._pictures[self.tab + 1].gather(self.size.width)
+            self.feed.look_ahead(panes, () if self._ahead else self.analyses)
             self._ahead = True
-            self.feed.look_ahead(self.analyses)
 
     def on_feed_named(self, message: Feed.Named) -> None:
         """More to filter by."""

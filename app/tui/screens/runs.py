@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -248,9 +249,22 @@ class RunsScreen(Screen[None]):
             self._ahead = self.set_timer(RESTS, functools.partial(self._read_ahead, run))
 
     def _read_ahead(self, run: RunSummary) -> None:
-        """Have the source know what the selected run has, before it is opened."""
-        look = functools.partial(self.source.contents, run)
-        self.run_worker(look, thread=True, group="ahead", exit_on_error=False)
+        """Have the source know what the selected run begins with, or what it would be compared
+        in, before that is opened."""
+        both = self.query_one(RunList).compared
+        width = self.size.width
+
+        def reading() -> None:
+            from app.tui.widgets.pictures import beside
+            from core.errors import TauscopeError
+
+            with suppress(TauscopeError):  # whoever opens it will be told
+                if both is not None:
+                    self.source.compare_ahead(*both)
+                else:
+                    self.source.read_ahead(run, beside(width))
+
+        self.run_worker(reading, thread=True, group="ahead", exit_on_error=False)
 
     def on_resize(self) -> None:
         """What is said of a run may take more or fewer lines now."""

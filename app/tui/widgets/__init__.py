@@ -13,4 +13,5 @@ study_text.py   a study file as it becomes
 outlook.py      what a study will take
 filter_line.py  the line in which a filter is written
 bar.py          one-row bars: title, tabs, keys
+steady.py       widgets that lay nothing out again
 """

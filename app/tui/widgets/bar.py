@@ -11,11 +11,11 @@ from rich.cells import cell_len
 from textual import events
 from textual.content import Content
 from textual.style import Style
-from textual.widgets import Static
 
 from app.charts.lines import exactly
 from app.text import plain
 from app.tui.keys import Action
+from app.tui.widgets.steady import Words
 
 ACT = "act"
 """The mark on words that act when clicked; unlike Textual's own, it leaves their look alone."""
@@ -74,7 +74,7 @@ def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Conte
     return Content.assemble(*head, " " * (room + 1), *tail)
 
 
-class Row(Static):
+class Row(Words):
     """A row of the screen whose words are made anew for its width."""
 
     DEFAULT_CSS = """

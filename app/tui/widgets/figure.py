@@ -16,12 +16,12 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from app.charts.lines import Line
 from app.charts.palette import Palette, on
 from app.tui.keys import bindings
 from app.tui.readout import Spot
+from app.tui.widgets.steady import Steady
 from core.pictures.figures import Figure
 
 Place = tuple[int, int]
@@ -35,7 +35,7 @@ COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""
 
 
-class FigureView(Widget, can_focus=True):
+class FigureView(Steady, can_focus=True):
     """One figure with a cursor on it. Kinds override what is marked so."""
 
     BINDINGS = bindings("figure")

@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 
 from app.charts.lines import fitted
 from app.figures import Drawn, finding
@@ -28,6 +27,7 @@ from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import EMPTY, FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
+from app.tui.widgets.steady import Words
 from app.tui.widgets.table import TableView
 from core.choices import chosen, options
 from core.filters import Filter
@@ -79,6 +79,7 @@ class Pane(Vertical):
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
         self._told: str | None = None
+        self._said: list[str] | None = None
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._held: Pointed = {}
@@ -151,9 +152,9 @@ class Pane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Row(self._selected, id="selected")
-        yield Static("", classes="finding", markup=False)
+        yield Words(classes="finding", markup=False)
         yield self.figure
-        yield Static("", classes="readout", markup=False)
+        yield Words(classes="readout", markup=False)
 
     @property
     def spec(self) -> MetricSpec | None:
@@ -222,14 +223,16 @@ class Pane(Vertical):
 
     def _say(self) -> None:
         """The finding in the lines that it has, marked where there is more of it."""
-        finding = self.query_one(".finding", Static)
+        finding = self.query_one(".finding", Words)
         most = int(finding.styles.max_height.value) if finding.styles.max_height else 2
         width = max(1, self.size.width - 2)
         lines = textwrap.wrap(self._told or "", width)
         if len(lines) > most:
             lines[most - 1 :] = [fitted(" ".join(lines[most - 1 :]), width)]
-        finding.display = bool(lines)
-        finding.update(Content("\n".join(lines)))
+        if lines != self._said:  # the same lines would have the whole screen laid out again
+            self._said = lines
+            finding.display = bool(lines)
+            finding.update(Content("\n".join(lines)))
 
     def _draw(self, drawn: Drawn) -> None:
         blank = FILTERED if drawn.catalogue.filter else EMPTY
@@ -273,7 +276,7 @@ class Pane(Vertical):
         self._read_out()
 
     def _read_out(self) -> None:
-        self.query_one(".readout", Static).update(self._readout(), layout=False)
+        self.query_one(".readout", Words).update(self._readout(), layout=False)
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:
         """Copy the readout to the clipboard of the terminal."""

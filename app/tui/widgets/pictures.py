@@ -15,6 +15,11 @@ ROOMY = 75
 """Cells across that a picture should have before another stands beside it."""
 
 
+def beside(width: int) -> int:
+    """How many pictures have room beside one another."""
+    return max(1, width // ROOMY)
+
+
 class Pictures(Horizontal):
     """A tab of panes, each where it stood before; they are mounted when it is first seen."""
 
@@ -49,11 +54,12 @@ class Pictures(Horizontal):
         for other in self.panes:
             other.set_class(other is pane, "-chosen")
 
-    def gather(self, width: int) -> None:
-        """Mark the panes that show beside the chosen one in this width."""
-        together = max(1, width // ROOMY)
+    def gather(self, width: int) -> Sequence[Pane]:
+        """Mark the panes that show beside the chosen one in this width, and it; all of them."""
+        together = beside(width)
         chosen = next((i for i, pane in enumerate(self.panes) if pane.has_class("-chosen")), 0)
         first = chosen - chosen % together
         for i, pane in enumerate(self.panes):
             pane.set_class(first <= i < first + together, "-near")
             pane.set_class(first < i < first + together, "-later")
+        return [pane for pane in self.panes if pane.has_class("-near")]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from app import comparing, figures
 from app.tui.source import Source
-from core.filters import ALL
+from core.filters import ALL, Filter
 from core.measurement import Measurement, Unit, UnitResult
 from storage import runs
 from storage.database import Database
@@ -35,3 +38,62 @@ def test_ranges_are_asked_again_only_once_there_are_other_results(
     RunSink(filled, run.id, 1).save(unit, UnitResult([more]), 1.0)
     assert 99 in source.draw(run.id, analysis, views[0], None, ALL).catalogue.layers
     assert asked == [analysis.name] * 2
+
+
+@pytest.fixture
+def drawings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs and views of which figures are drawn, in order."""
+    found: list[str] = []
+    original = figures.drawn
+
+    def counted(
+        db: Database, run_id: str, analysis: Any, view: Any, *rest: Any, **more: Any
+    ) -> Any:
+        found.append(f"{run_id} {view.key}")
+        return original(db, run_id, analysis, view, *rest, **more)
+
+    for module in (figures, comparing):
+        monkeypatch.setattr(module, "drawn", counted)
+    return found
+
+
+def test_what_a_run_begins_with_is_read_ahead(filled: Database, drawings: list[str]) -> None:
+    source = Source(filled.url)
+    run = source.runs()[0]
+    analysis, views = source.contents(run)[0]
+    source.read_ahead(run, 2)
+    assert drawings == [f"{run.id} {view.key}" for view in views[:2]]
+    first = source.draw(run.id, analysis, views[0], None, ALL)
+    assert source.draw(run.id, analysis, views[0], first.choice, ALL) is first
+    assert len(drawings) == 2
+    source.draw(run.id, analysis, views[0], None, Filter(models=("medical",)))
+    assert len(drawings) == 3, "under a filter it is another figure"
+
+
+def test_a_figure_is_drawn_anew_once_there_are_other_results(
+    filled: Database, drawings: list[str]
+) -> None:
+    source = Source(filled.url)
+    run = source.runs()[0]
+    analysis, views = source.contents(run)[0]
+    before = source.draw(run.id, analysis, views[0], None, ALL)
+    more = Measurement(metric="norm", value=1.0, model="medical", layer=99, module="all")
+    unit = Unit(key="later", analysis=analysis.name, label="later")
+    RunSink(filled, run.id, 1).save(unit, UnitResult([more]), 1.0)
+    assert source.draw(run.id, analysis, views[0], before.choice, ALL) != before
+    assert len(drawings) == 2
+
+
+def test_what_a_comparison_begins_with_is_read_ahead(filled: Database, drawings: list[str]) -> None:
+    source = Source(filled.url)
+    first, second = (run.id for run in source.runs()[:2])
+    source.compare_ahead(first, second)
+    ahead = len(drawings)
+    assert ahead > 0
+    analysis, views = source.shared(first, second).views[0]
+    made = source.pair(first, second, analysis, views[0], None, by_depth=False)
+    assert source.pair(first, second, analysis, views[0], made.choice, by_depth=False) is made
+    assert len(drawings) == ahead
+    source.pair(first, second, analysis, views[0], None, by_depth=True)
+    source.pair(second, first, analysis, views[0], None, by_depth=False)
+    assert len(drawings) == 3 * ahead, "matched otherwise, or the other way round, it is another"

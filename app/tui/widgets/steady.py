@@ -1,0 +1,22 @@
+"""Widgets whose place is their container's business: a new size lays nothing out again.
+
+Textual lays the screen out again, and paints anew, whenever a layout gave any widget another
+size, for those that scroll. What is drawn to its size does not need it.
+"""
+
+from __future__ import annotations
+
+from textual.geometry import Size
+from textual.reactive import Reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+
+class Steady(Widget):
+    """Drawn to the size that it is given; it does not scroll by Textual's means."""
+
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False, repaint=False)
+
+
+class Words(Steady, Static):
+    """Words in the room that they take."""

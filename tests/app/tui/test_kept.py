@@ -1,0 +1,100 @@
+"""What was made before is not made again, until what it was made of is another."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from app.tui import collector
+from app.tui.collector import Collector
+from app.tui.kept import Kept
+from tests.patience import PATIENCE
+
+
+def test_an_answer_is_made_once_for_an_edition() -> None:
+    kept, made = Kept(10), []
+
+    def make() -> list[int]:
+        made.append(len(made))
+        return list(made)
+
+    first = kept.get("key", 1, make)
+    assert kept.get("key", 1, make) is first
+    assert kept.get("key", 2, make) == [0, 1]
+    assert kept.get("key", 1, make) == [0, 1, 2], "an older edition is not kept beside a newer one"
+    kept.put("other", 1, "put")
+    assert kept.get("other", 1, make) == "put"
+
+
+def test_what_was_wanted_last_is_kept() -> None:
+    kept = Kept(2)
+    for key in "abac":
+        kept.get(key, 1, lambda: "old")
+    assert [kept.get(key, 1, lambda: "new") for key in "acb"] == ["old", "old", "new"]
+
+
+def test_an_answer_that_fails_is_not_kept() -> None:
+    kept = Kept(2)
+    with pytest.raises(ZeroDivisionError):
+        kept.get("key", 1, lambda: 1 // 0)
+    assert kept.get("key", 1, lambda: 7) == 7
+
+
+def test_who_asks_meanwhile_waits_and_gets_the_same() -> None:
+    kept, begun, go_on = Kept(2), threading.Event(), threading.Event()
+    found: list[object] = []
+
+    def slowly() -> object:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return object()
+
+    def ask() -> None:
+        found.append(kept.get("key", 1, slowly))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(PATIENCE)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(found) == 2
+    assert found[0] is found[1]
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    before, clock = gc.get_threshold(), Clock()
+    monkeypatch.setattr(collector, "time", clock)
+    yield clock
+    gc.set_threshold(*before)
+
+
+def test_garbage_is_collected_at_rest(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    collected: list[float] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(clock.now))
+    young, middle, _ = gc.get_threshold()
+    found = Collector()
+    found.begin()
+    assert gc.get_threshold()[:2] == (young, middle)
+    assert gc.get_threshold()[2] >= 1_000_000, "old objects are left alone"
+    for now, typed in (
+        (101, True), (101.5, False), (101.9, True), (102.5, False), (103, False), (104, False),
+        (162, False), (164, False), (165, False),
+    ):  # fmt: skip
+        clock.now = now
+        if typed:
+            found.typed()
+        found.look()
+    assert collected == [103, 164], "a second after the last key, and a minute later"

@@ -37,8 +37,11 @@ def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = 
     return found.id
 
 
-def start_detached(db_url: str, run_id: str) -> int:
-    """Start a worker for a queued run, or for one that ended early; its process id."""
+def start_detached(db_url: str, run_id: str, *, now: bool = False) -> int:
+    """Start a worker for a queued run, or for one that ended early; its process id.
+
+    It waits until the runs that were started before it on this host have ended, unless `now`.
+    """
     db = open_database(db_url, write=True)
     try:
         runs.requeue(db, run_id)
@@ -46,6 +49,7 @@ def start_detached(db_url: str, run_id: str) -> int:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url]
+            command += ["--now"] * now
             pid = detach(command, log)
         except OSError as error:
             raise RunError(f"A worker can't be started: {error}.") from error

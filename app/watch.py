@@ -76,7 +76,7 @@ def _narrate(moments: Iterable[Moment]) -> RunSummary:
                 narrator.warn(warning.subject, warning.message)
             now = wording.now()
             left = "  ".join(filter(None, (wording.pace(run, now), wording.remaining(run, now))))
-            narrator.show(run.done, run.total, left, _in_hand(run))
+            narrator.show(run.done, run.total, left, wording.in_hand(run))
     return run
 
 
@@ -100,13 +100,6 @@ def _data(moment: Moment) -> dict[str, Any]:
         "eta_seconds": None if eta is None else max(0.0, eta),
         "new_warnings": [asdict(warning) for warning in moment.warnings],
     }
-
-
-def _in_hand(run: RunSummary) -> str:
-    if run.status == "queued":
-        return "waiting for a worker"
-    stopping = run.status == "running" and run.cancel_requested
-    return "stopping" if stopping else run.label
 
 
 def _raise_end(run: RunSummary) -> None:

@@ -64,6 +64,15 @@ def pace(run: RunSummary, now: datetime) -> str:
     return f"{a_minute:.0f} units/min"
 
 
+def in_hand(run: RunSummary) -> str:
+    """What a run is at, or what it waits for."""
+    if run.status == "queued":
+        return run.label or "waiting for a worker"
+    if run.status != "running":
+        return ""
+    return "stopping" if run.cancel_requested else run.label
+
+
 def outcome(run: RunSummary) -> str:
     """What a finished run came to."""
     return f"{run.total} units, {run.reused} of them reused"

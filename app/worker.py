@@ -28,6 +28,7 @@ from storage.runs import RunSummary
 from storage.sink import RunSink
 
 _BEAT = 2.0
+_LOOK = 1.0  # seconds between two looks whether it is a run's turn
 
 
 def work(
@@ -67,15 +68,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -P -m app.worker")
     parser.add_argument("run")
     parser.add_argument("--db", required=True)
+    parser.add_argument("--now", action="store_true")
     given = parser.parse_args(arguments)
     _say(f"worker {os.getpid()} takes run {given.run}")
     try:
-        work(open_database(given.db, write=True), given.run, on_warning=_say_warning)
+        db = open_database(given.db, write=True)
+        if not given.now:
+            _await_turn(db, given.run)
+        work(db, given.run, on_warning=_say_warning)
     except TauscopeError as error:
         _say(f"{type(error).__name__}: {error.title} {error.hint}")
         return 1
     _say("done")
     return 0
+
+
+def _await_turn(db: Database, run_id: str) -> None:
+    """Wait until no run that was started before is under way here. A run that is cancelled
+    meanwhile, or started by another worker, is not waited for: nobody can claim it."""
+    told = ""
+    while (found := runs.before(db, run_id)) is not None:
+        if found.id != told:
+            told = found.id
+            runs.say_waiting(db, run_id, f"after {found.name} ({found.id})")
+            _say(f"waits for run {found.id}")
+        time.sleep(_LOOK)
 
 
 class _ListenedSink(RunSink):

@@ -34,10 +34,10 @@ from storage.schema import RunRow, WarningRow
 from storage.summary import COLUMNS, RunSummary, Status, summarise
 
 __all__ = [
-    "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker",
+    "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker", "before",
     "catalogue", "claim", "create_run", "delete_run", "durations", "edition", "find_run", "finish",
     "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
-    "study_of", "unfinished_run", "warnings",
+    "say_waiting", "study_of", "unfinished_run", "warnings",
 ]  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def requeue(db: Database, run_id: str) -> None:
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
-            started=None, finished=None, expected=None, error_title="", error_hint="",
+            started=None, finished=None, expected=None, label="", error_title="", error_hint="",
         )  # fmt: skip
 
 
@@ -145,6 +145,28 @@ def await_worker(db: Database, run_id: str, pid: int) -> None:
     with db.writing() as connection:
         if _find(connection, run_id).status == "queued":
             _set(connection, run_id, host=socket.gethostname(), pid=pid, heartbeat=time.time())
+
+
+def before(db: Database, run_id: str) -> RunSummary | None:
+    """The run of this host that a queued one waits for: the one that is running, or that was given
+    to a worker earlier. None when it is its turn, or when it is not queued any more."""
+    found = {run.id: run for run in list_runs(db)}
+    own = found.pop(run_id, None)
+    if own is None or own.status != "queued":
+        return None
+    here = [run for run in found.values() if run.host == socket.gethostname()]
+    given = [run for run in here if run.status == "queued" and run.pid is not None]
+    running = [run for run in here if run.status == "running"]
+    earlier = [run for run in given if _given(run) < _given(own)]
+    return min(running or earlier, key=_given, default=None)
+
+
+def say_waiting(db: Database, run_id: str, label: str) -> None:
+    """Note what a queued run waits for."""
+    with db.writing() as connection:
+        connection.execute(
+            update(RunRow).where(RunRow.id == run_id, RunRow.status == "queued").values(label=label)
+        )
 
 
 def request_cancel(db: Database, run_id: str) -> None:
@@ -220,6 +242,11 @@ _HINTS = {
     "failed": "'tauscope run' with its study resumes it.",
     "interrupted": "'tauscope run' with its study resumes it.",
 }
+
+
+def _given(run: RunSummary) -> tuple[datetime, str]:
+    """When a queued run was given to its worker; a run without one comes last."""
+    return run.heartbeat or datetime.max.replace(tzinfo=UTC), run.id
 
 
 def _not_ready(run: RunSummary) -> RunError:

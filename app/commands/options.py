@@ -26,6 +26,10 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Compute all anew.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Leave it to a worker that outlives the terminal.")
 ]
+Now = Annotated[
+    bool,
+    typer.Option("--now", help="With --detach: beside the runs under way here, not after them."),
+]
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY.toml", help="A study file, or a ready study's name.")
 ]

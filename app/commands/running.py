@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.options import Db, Detach, Fresh, Json, Only, StudyFile, confirm, open_db
+from app.commands.options import Db, Detach, Fresh, Json, Now, Only, StudyFile, confirm, open_db
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ def run(
     study: StudyFile,
     only: Only = None,
     detach: Detach = False,
+    now: Now = False,
     fresh: Fresh = False,
     db: Db = None,
 ) -> None:
     """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
     known, chosen = _chosen(study, only)
-    _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh)
+    _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now)
 
 
 def plan(
@@ -192,7 +193,13 @@ def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
 
 
 def _compute(
-    db: Database, study: Study, analyses: tuple[str, ...] | list[str], *, detach: bool, fresh: bool
+    db: Database,
+    study: Study,
+    analyses: tuple[str, ...] | list[str],
+    *,
+    detach: bool,
+    fresh: bool,
+    now: bool = False,
 ) -> None:
     """Run a study here or leave it to a worker; print the run's id last."""
     if not detach:
@@ -202,7 +209,7 @@ def _compute(
     from app.narration import say
 
     run_id = ready(db, study, analyses, fresh=fresh)
-    process = start_detached(db.url, run_id)
+    process = start_detached(db.url, run_id, now=now)
     say(
         f"run {run_id} is left to process {process}: "
         "'tauscope watch' follows it, 'tauscope cancel' stops it"

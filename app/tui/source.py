@@ -250,11 +250,11 @@ class Source:
 
         delete_run(self.database, run_id)
 
-    def resume(self, run_id: str) -> int:
-        """Start a worker on a run that ended early."""
+    def resume(self, run_id: str, *, now: bool) -> int:
+        """Start a worker on a run that ended early, or on one that waits; `now`: out of turn."""
         from app.jobs import start_detached
 
-        return start_detached(self.database.url, run_id)
+        return start_detached(self.database.url, run_id, now=now)
 
     def start(self, path: Path, only: Sequence[str] = ()) -> str:
         """Start the study in a file, or a ready one, in a worker; the run that runs now.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app import jobs
@@ -16,6 +18,7 @@ from core.intake import read
 from storage import runs
 from storage.database import Database, open_database
 from tests.app.families import write_family
+from tests.app.tui.halting import go_on, halt, until
 from tests.conftest import WEIGHTS
 from tests.patience import eventually
 
@@ -74,6 +77,55 @@ def test_a_detached_worker_computes_by_itself(
     assert runs.measurements(db, run_id, "alignment")
     with pytest.raises(RunError, match="is finished"):
         jobs.start_detached(db.url, run_id)
+
+
+@pytest.fixture
+def busy(db: Database, tmp_path: Path) -> Iterator[runs.RunSummary]:
+    """A run whose worker is halted in the middle, so that others wait for it."""
+    study = read(write_family(tmp_path / "busy", name="long-one", layers=60))
+    run_id = jobs.ready(db, study, WEIGHTS)
+    jobs.start_detached(db.url, run_id)
+    until(db, run_id, lambda run: run.done > 5)
+    run = halt(db, run_id)
+    assert run.status == "running"
+    yield run
+    if runs.find_run(db, run_id).status == "running":
+        os.kill(run.pid or 0, signal.SIGKILL)
+
+
+def test_runs_wait_for_those_before_them(
+    db: Database, tmp_path: Path, busy: runs.RunSummary
+) -> None:
+    study, queue = read(write_family(tmp_path)), []
+    for name in ("alignment", "vector_cosine", "tuning_vectors"):
+        queue.append(jobs.ready(db, study, [name]))
+        jobs.start_detached(db.url, queue[-1])
+    for run_id, before in zip(queue, (busy.id, busy.id, busy.id), strict=True):
+        waiting = until(db, run_id, lambda run: run.label)
+        assert (waiting.status, before in waiting.label) == ("queued", True)
+    runs.request_cancel(db, queue[1])
+    go_on(busy)
+    first, dropped, last = (_wait(db, run_id) for run_id in queue)
+    long_one = runs.find_run(db, busy.id)
+    assert (first.status, dropped.status, last.status) == ("done", "cancelled", "done")
+    assert dropped.started is None
+    assert None not in (long_one.finished, first.started, first.finished, last.started)
+    assert long_one.finished <= first.started <= first.finished <= last.started  # type: ignore[operator]
+    assert "waits for run" in jobs.log_of(db, queue[0]).read_text()
+
+
+def test_a_run_may_be_started_beside_others(
+    db: Database, tmp_path: Path, busy: runs.RunSummary
+) -> None:
+    """Also one that waits: the worker that waited finds it taken, and goes."""
+    run_id = jobs.ready(db, read(write_family(tmp_path)), ["alignment"])
+    waiting = jobs.start_detached(db.url, run_id)
+    until(db, run_id, lambda run: run.label)
+    jobs.start_detached(db.url, run_id, now=True)
+    assert _wait(db, run_id).status == "done"
+    assert eventually(lambda: not psutil.pid_exists(waiting))
+    assert runs.find_run(db, busy.id).status == "running"
+    assert runs.find_run(db, run_id).status == "done"
 
 
 def test_a_worker_that_fails_says_so_in_the_database(db: Database, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app import watch
+from app import watch, wording
 from app.jobs import last_words, log_of
 from core.errors import RunError
 from core.measurement import Progress
@@ -200,12 +200,12 @@ def test_a_new_attempt_tells_no_warning_twice(db: Database, run_id: str) -> None
 
 
 def test_waiting_and_stopping_are_said(db: Database, run_id: str) -> None:
-    assert watch._in_hand(runs.find_run(db, run_id)) == "waiting for a worker"
+    assert wording.in_hand(runs.find_run(db, run_id)) == "waiting for a worker"
     sink = RunSink(db, run_id, runs.claim(db, run_id))
     sink.progress(Progress(0, 1, 0, "layer 0"))
-    assert watch._in_hand(runs.find_run(db, run_id)) == "layer 0"
+    assert wording.in_hand(runs.find_run(db, run_id)) == "layer 0"
     runs.request_cancel(db, run_id)
-    assert watch._in_hand(runs.find_run(db, run_id)) == "stopping"
+    assert wording.in_hand(runs.find_run(db, run_id)) == "stopping"
 
 
 def test_there_must_be_a_run(db: Database) -> None:

@@ -47,9 +47,9 @@ def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary) -> None
 
 
 def resume(screen: Screen[None], source: Source, run: RunSummary) -> None:
-    """Start a worker on a run again."""
-    done = "Started a worker on this run."
-    in_background(screen, lambda: source.resume(run.id), done, of=run.id)
+    """Start a worker on a run again, or on one that waits for others without waiting longer."""
+    done, waits = "Started a worker on this run.", run.status == "queued"
+    in_background(screen, lambda: source.resume(run.id, now=waits), done, of=run.id)
 
 
 def busy(screen: Screen[Any], group: str) -> bool:

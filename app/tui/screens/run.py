@@ -296,7 +296,7 @@ class RunScreen(TabbedScreen):
         if action == "cancel":
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
-            return run is not None and run.ended_early
+            return run is not None and (run.ended_early or run.status == "queued")
         if action == "drill":
             return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:

@@ -285,7 +285,7 @@ class RunsScreen(Screen[None]):
         if action == "cancel":
             return self._makes_demo or (run is not None and run.status in wording.UNDER_WAY)
         if action == "resume":
-            return run is not None and run.ended_early
+            return run is not None and (run.ended_early or run.status == "queued")
         if action == "delete":
             return run is not None and run.status != "running"
         if action == "compare":

@@ -31,8 +31,8 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
         state += f", {run.reused} reused"
     eta = wording.remaining(run, wording.now())
     state += f" · {eta}" if eta else ""
-    if run.status == "running" and run.label:
-        state += f" · {run.label}"
+    at = wording.in_hand(run)
+    state += f" · {at}" if at else ""
     lines.append(_pair("units", state, width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:
@@ -45,8 +45,6 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
         lines.append(_pair("analyses", analyses, width, "$foreground"))
     if len(lines) < LINES:
         words = f"{run.warnings} warning{'s' if run.warnings != 1 else ''}"
-        if run.cancel_requested and run.status == "running":
-            words += " · stopping"
         lines.append(_pair("notes", words, width, "$warning" if run.warnings else "$muted"))
     return lines
 

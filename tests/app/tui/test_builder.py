@@ -123,7 +123,9 @@ async def test_a_study_is_built_by_keys_and_started(
     db: Database, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: started.append(run_id) or 1)
+    monkeypatch.setattr(
+        "app.jobs.start_detached", lambda url, run_id, **_: started.append(run_id) or 1
+    )
     app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
     async with app.run_test(size=size) as pilot:
         screen = await family(pilot, app)
@@ -339,7 +341,7 @@ async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
         return FOUND
 
     monkeypatch.setattr(outlook, "foresee", foresee)
-    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: 1)
+    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id, **_: 1)
     app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
     async with app.run_test(size=size) as pilot:
         screen = await family(pilot, app)

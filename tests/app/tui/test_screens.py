@@ -40,6 +40,7 @@ from storage.runs import (
     list_runs,
     measurements,
     requeue,
+    say_waiting,
 )
 from storage.schema import RunRow
 from storage.sink import RunSink
@@ -480,11 +481,34 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         await until(pilot, lambda: listing.current and listing.current.name == "failed-one")
 
 
+async def test_a_run_that_waits_is_started_out_of_turn(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        "app.jobs.start_detached", lambda url, run_id, *, now: started.append((run_id, now)) or 1
+    )
+    waiting = create_run(filled, study("waiting-one"), WEIGHTS)
+    say_waiting(filled, waiting, "after running-one")
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "waiting-one" in words(app))
+        assert "0 of 0 units · after running-one" in words(app)
+        await pilot.press("r")
+        await until(pilot, lambda: started)
+        await pilot.press("G", "r")
+        await until(pilot, lambda: len(started) > 1)
+    failed = list_runs(filled)[-1].id
+    assert started == [(waiting, True), (failed, False)]
+
+
 async def test_a_run_that_ended_early_is_resumed(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id: started.append(run_id) or 1)
+    monkeypatch.setattr(
+        "app.jobs.start_detached", lambda url, run_id, **_: started.append(run_id) or 1
+    )
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "failed-one" in words(app))

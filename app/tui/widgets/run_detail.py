@@ -26,14 +26,13 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
     where it stands, then what was computed and what it was warned of, or why it ended."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
     lines = [_pair("models", models, width, "$foreground")]
-    state = f"{run.done} of {run.total} units"
+    counted = f"{run.done} of {run.total} units"
     if run.reused:
-        state += f", {run.reused} reused"
-    eta = wording.remaining(run, wording.now())
-    state += f" · {eta}" if eta else ""
-    at = wording.in_hand(run)
-    state += f" · {at}" if at else ""
-    lines.append(_pair("units", state, width, "$foreground"))
+        counted += f", {run.reused} reused"
+    if run.status == "queued" and not run.total:
+        counted = ""  # nobody has counted them yet
+    said = (counted, wording.remaining(run, wording.now()), wording.in_hand(run))
+    lines.append(_pair("units", " · ".join(filter(None, said)), width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:
         said = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.screen import Screen
+from textual.worker import Worker
 
 from app import wording
 from app.tui.source import Background, Contents, Source
@@ -91,7 +92,7 @@ class Feed:
         self._reading = True
         self._apart(self._read, "poll", exclusive=False)
 
-    def figure(self, pane: Pane) -> None:
+    def figure(self, pane: Pane) -> Worker[None]:
         """Read what a pane wants to show."""
         choice, by = pane.wanted, self.filter
 
@@ -104,7 +105,7 @@ class Feed:
             else:
                 self.screen.post_message(self.Ready(pane, choice, by, drawn))
 
-        self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
+        return self._apart(reading, f"{pane.analysis.name}/{pane.view.key}")
 
     def look_ahead(self, panes: Sequence[Pane], analyses: Sequence[Analysis]) -> None:
         """Prepare for these panes, and for the tabs of these analyses, that may be gone to."""
@@ -152,7 +153,9 @@ class Feed:
             self._reading = False
         self.screen.post_message(message)
 
-    def _apart(self, work: Callable[[], None], group: str, *, exclusive: bool = True) -> None:
-        self.screen.run_worker(
+    def _apart(
+        self, work: Callable[[], None], group: str, *, exclusive: bool = True
+    ) -> Worker[None]:
+        return self.screen.run_worker(
             work, thread=True, group=group, exclusive=exclusive, exit_on_error=False
         )

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
+from textual.worker import Worker
 
 from app import wording
 from app.charts.lines import fitted
@@ -22,12 +22,13 @@ from app.comparing import CAPTION, Pair
 from app.text import plain
 from app.tui.keys import bindings
 from app.tui.screens.help import Topic
-from app.tui.screens.tabbed import TabbedScreen
+from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.taking import ask_to_write
 from app.tui.source import Shared, Source
 from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
+from app.tui.widgets.steady import Beside
 from core.errors import TauscopeError
 from core.pictures.pairing import NAMES
 from core.registry import Analysis
@@ -88,7 +89,7 @@ class CompareScreen(TabbedScreen):
 
     def body(self) -> Sequence[Widget]:
         """Both sides and the difference."""
-        return (Horizontal(id="sides"),)
+        return (Beside(id="sides"),)
 
     def titles(self) -> list[str]:
         """The analyses that both runs have."""
@@ -131,11 +132,11 @@ class CompareScreen(TabbedScreen):
                 self._read()
         self.renew()
 
-    def _read(self) -> None:
+    def _read(self) -> list[Worker[None]]:
         """Ask for the pair of now."""
         sides = self.panes()
         if not sides:
-            return
+            return []
         place, choice, by_depth = self.place, sides[0].choice, self.by_depth
         analysis, view = sides[0].analysis, sides[0].view
 
@@ -148,7 +149,9 @@ class CompareScreen(TabbedScreen):
             else:
                 self.post_message(self.Ready(place, choice, pair))
 
-        self.run_worker(reading, thread=True, group="pair", exclusive=True, exit_on_error=False)
+        return [
+            self.run_worker(reading, thread=True, group="pair", exclusive=True, exit_on_error=False)
+        ]
 
     def on_compare_screen_ready(self, message: Ready) -> None:
         """Hand a pair to its sides, or why there is none."""
@@ -160,7 +163,7 @@ class CompareScreen(TabbedScreen):
             for side in self.panes():
                 side.show(message.asked, pair)
             self._choices[self.place] = pair.choice
-            self._read_ahead()
+            self.call_after_refresh(self._read_ahead)  # what is painted now comes first
             if self.apart and pair.difference is None:
                 self.apart = False
             self._arrange()
@@ -170,7 +173,11 @@ class CompareScreen(TabbedScreen):
         """Have at hand the pairs that are likely to be wanted next: those of the next view and of
         the next tab, unless what they show is being measured now."""
         shared, by_depth = self.shared, self.by_depth
-        if shared is None or any(run.status in wording.UNDER_WAY for run in shared.runs):
+        if (
+            self.is_left
+            or shared is None
+            or any(run.status in wording.UNDER_WAY for run in shared.runs)
+        ):
             return
         tab, view = self.place
         count = len(shared.views[tab][1])
@@ -246,7 +253,7 @@ class CompareScreen(TabbedScreen):
             await body.remove_children()
             await body.mount_all(self._sides)
             self._arrange()
-        self._read()
+            await soon(self._read())
         self.renew()
 
     def _arrange(self) -> None:

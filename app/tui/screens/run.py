@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
+from textual.worker import Worker
 
 from app import wording
 from app.gauge import Gauge
@@ -19,7 +20,7 @@ from app.tui.feed import POLL, Feed
 from app.tui.keys import bindings
 from app.tui.memory import Memory, Place, Remembering
 from app.tui.screens.control import ask_to_cancel, resume
-from app.tui.screens.tabbed import TabbedScreen
+from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.taking import ask_to_write
 from app.tui.source import Contents, Source
 from app.tui.widgets.facts import Facts
@@ -163,15 +164,14 @@ class RunScreen(TabbedScreen):
             self.gauge.stop()
         self.query_one(Facts).show_load(self.gauge.reading)
 
-    def _reread(self) -> None:
+    def _reread(self) -> list[Worker[None]]:
         """Read again what the tab shows."""
         self._stale = False
-        if self.tab < len(self.analyses):
-            for pane in self.panes():
-                if pane.has_class("-near"):  # one that is hidden is read when it shows, or later
-                    self.feed.figure(pane)
-        else:
+        if self.tab >= len(self.analyses):
             self.feed.background()
+            return []
+        # One that is hidden is read when it shows, or later.
+        return [self.feed.figure(pane) for pane in self.panes() if pane.has_class("-near")]
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         self.feed.figure(message.pane)
@@ -183,12 +183,14 @@ class RunScreen(TabbedScreen):
         elif message.by == self.feed.filter:
             self.names |= message.drawn.names
             message.pane.accept(message.asked, message.drawn)
-            self._read_ahead()
+            self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
 
     def _read_ahead(self) -> None:
         """Once all that shows was read, the next of the tab that was not; then for other tabs,
         what the next one begins with first."""
+        if self.is_left:
+            return
         missing = [pane for pane in self.panes() if not pane.is_of(self.feed.filter)]
         if missing and not any(pane.has_class("-near") for pane in missing):
             self.feed.figure(missing[0])
@@ -270,7 +272,9 @@ class RunScreen(TabbedScreen):
             if self.tab != tab or self.is_left:
                 return  # a key has led elsewhere meanwhile
             self.query_one(ContentSwitcher).current = f"tab-{tab}"
-        self._reread()
+            await soon(self._reread())
+            if self.tab != tab or self.is_left:
+                return
         pane = self.pane
         if pane is not None:
             pane.figure.focus()

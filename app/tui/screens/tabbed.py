@@ -5,7 +5,9 @@ A screen says what its tabs and its panes are. Knows no run and no database.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, cast
 
@@ -13,6 +15,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.reactive import Reactive
 from textual.widget import Widget
+from textual.worker import Worker
 
 from app.tui.keys import Where, actions
 from app.tui.screens.help import Topic, pane_topics
@@ -22,6 +25,18 @@ from app.tui.widgets.pane import Pane
 from core.views import COORDINATES, Selector
 
 SELECTORS = (*COORDINATES, "against")
+
+
+SOON = 0.05
+"""Seconds for which painting waits for what is likely to be at hand."""
+
+
+async def soon(workers: Iterable[Worker[None]]) -> None:
+    """Wait a moment for work that was begun: what is painted then has its figures, instead of being
+    painted without them first."""
+    begun, end = tuple(workers), time.monotonic() + SOON
+    while not all(worker.is_finished for worker in begun) and time.monotonic() < end:
+        await asyncio.sleep(SOON / 20)
 
 
 class TabbedScreen(LeavingScreen[None]):

@@ -27,7 +27,7 @@ from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import EMPTY, FigureView
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
-from app.tui.widgets.steady import Words
+from app.tui.widgets.steady import Steady, Words
 from app.tui.widgets.table import TableView
 from core.choices import chosen, options
 from core.filters import Filter
@@ -51,7 +51,7 @@ WIDGETS: dict[str, type[FigureView]] = {
 }
 
 
-class Pane(Vertical):
+class Pane(Vertical, Steady):
     """One picture and the lines around it."""
 
     DEFAULT_CSS = """

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.containers import Horizontal
-
 from app.tui.memory import Place
 from app.tui.widgets.pane import Pane
+from app.tui.widgets.steady import Beside
 from core.registry import Analysis
 from core.views import View
 
@@ -20,7 +19,7 @@ def beside(width: int) -> int:
     return max(1, width // ROOMY)
 
 
-class Pictures(Horizontal):
+class Pictures(Beside):
     """A tab of panes, each where it stood before; they are mounted when it is first seen."""
 
     DEFAULT_CSS = """

@@ -31,8 +31,8 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
         counted += f", {run.reused} reused"
     if run.status == "queued" and not run.total:
         counted = ""  # nobody has counted them yet
-    said = (counted, wording.remaining(run, wording.now()), wording.in_hand(run))
-    lines.append(_pair("units", " · ".join(filter(None, said)), width, "$foreground"))
+    state = (counted, wording.remaining(run, wording.now()), wording.in_hand(run))
+    lines.append(_pair("units", " · ".join(filter(None, state)), width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:
         said = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))

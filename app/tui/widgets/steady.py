@@ -6,6 +6,7 @@ size, for those that scroll. What is drawn to its size does not need it.
 
 from __future__ import annotations
 
+from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.widget import Widget
@@ -13,10 +14,15 @@ from textual.widgets import Static
 
 
 class Steady(Widget):
-    """Drawn to the size that it is given; it does not scroll by Textual's means."""
+    """Drawn to the size that it is given; it does not scroll by Textual's means. A base to name
+    last: Textual takes the style of the first one."""
 
     virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False, repaint=False)
 
 
-class Words(Steady, Static):
+class Beside(Horizontal, Steady):
+    """Widgets beside one another."""
+
+
+class Words(Static, Steady):
     """Words in the room that they take."""

@@ -131,6 +131,7 @@ class CompareScreen(TabbedScreen):
             elif old.runs != new.runs:
                 self._read()
         self.renew()
+        self.unveil()
 
     def _read(self) -> list[Worker[None]]:
         """Ask for the pair of now."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from textual.containers import Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher
 from textual.worker import Worker
 
 from app import wording
@@ -42,7 +42,7 @@ class RunScreen(TabbedScreen):
     PLACE = "run"
     BINDINGS = bindings("run")
     DEFAULT_CSS = """
-    RunScreen ContentSwitcher { height: 1fr; }
+    RunScreen > #body { height: 1fr; }
     RunScreen Facts { height: 1fr; }
     RunScreen.-wide Pictures > Pane.-near { display: block; }
     RunScreen.-wide Pictures > Pane.-later { border-left: vkey $line; }
@@ -63,6 +63,7 @@ class RunScreen(TabbedScreen):
         self.feed = Feed(self, source, run_id, named=bool(before and before.filter))
         self.gauge = Gauge()
         self._pictures: list[Pictures] = []
+        self._facts = Facts()
         self._stale = False
         self._built = False
         self._ahead = False
@@ -74,7 +75,7 @@ class RunScreen(TabbedScreen):
 
     def body(self) -> Sequence[Widget]:
         """The tabs, of which one shows, and the line of the filter."""
-        return ContentSwitcher(id="body"), FilterLine()
+        return Vertical(id="body"), FilterLine()
 
     def titles(self) -> list[str]:
         """The analyses, and what else is known of the run."""
@@ -114,25 +115,17 @@ class RunScreen(TabbedScreen):
                 return
             self._measure(new)
         self.renew()
+        self.unveil()
 
     async def _build(self, contents: Contents, names: Names, *, barren: bool) -> None:
-        """Make the tabs, once it is known what the run has; their panes come when they show.
+        """Know the tabs, once it is known what the run has; they are made when they show.
 
         A run that ended before it had anything to show begins with why.
         """
         self.analyses = tuple(analysis for analysis, _ in contents)
         self.names = names
         self.feed.filter = _recalled(self._before.filter, names)
-        self._pictures = [
-            Pictures(analysis, views, self._before, f"tab-{number}")
-            for number, (analysis, views) in enumerate(contents)
-        ]
-        tabs = [*self._pictures, Facts(id=f"tab-{len(self.analyses)}")]
-        for tab in tabs:
-            tab.display = False  # until it is gone to
-        await self.query_one(ContentSwitcher).mount_all(tabs)
-        if self.is_left:
-            return
+        self._pictures = [Pictures(analysis, views, self._before) for analysis, views in contents]
         self._built = True
         known = [analysis.name for analysis in self.analyses]
         if self._wanted is None and barren:
@@ -146,14 +139,11 @@ class RunScreen(TabbedScreen):
         """Where this screen stands, for the next time."""
         if not self._built:
             return memory
-        panes = [pane for tab in self._pictures for pane in tab.panes]
-        place = Place(
-            run=self.run_id,
-            tab=self.analyses[self.tab].name if self.tab < len(self.analyses) else "",
-            chosen={p.analysis.name: p.view.key for p in panes if p.has_class("-chosen")},
-            stands={pane.path: pane.stand() for pane in panes},
-            filter=str(self.feed.filter),
-        )
+        tab = self.analyses[self.tab].name if self.tab < len(self.analyses) else ""
+        here = {"tab": tab, "filter": str(self.feed.filter)}
+        place = self._before.model_copy(update=here)
+        for pictures in self._pictures:
+            place = pictures.placed(place)
         return memory.model_copy(update={"place": place, "selected": self.run_id})
 
     def _measure(self, run: RunSummary) -> None:
@@ -162,7 +152,7 @@ class RunScreen(TabbedScreen):
             self.gauge.start()
         else:
             self.gauge.stop()
-        self.query_one(Facts).show_load(self.gauge.reading)
+        self._facts.show_load(self.gauge.reading)
 
     def _reread(self) -> list[Worker[None]]:
         """Read again what the tab shows."""
@@ -209,7 +199,7 @@ class RunScreen(TabbedScreen):
     def on_feed_known(self, message: Feed.Known) -> None:
         """Show what else is known of the run."""
         if self.run is not None:
-            self.query_one(Facts).show(self.run, message.background)
+            self._facts.show(self.run, message.background)
 
     # What is where
 
@@ -266,12 +256,15 @@ class RunScreen(TabbedScreen):
         """Have a tab on the screen, and one of its panes chosen."""
         self.tab = tab
         self._arrange(chosen)
+        shown = self.pictures or self._facts
         with self.app.batch_update():
-            if self.pictures is not None:
-                await self.pictures.unfold()
+            if not shown.is_attached and not self.is_left:
+                shown.display = False
+                await self.query_one("#body").mount(shown)
             if self.tab != tab or self.is_left:
                 return  # a key has led elsewhere meanwhile
-            self.query_one(ContentSwitcher).current = f"tab-{tab}"
+            for other in self.query_one("#body").children:
+                other.display = other is shown
             await soon(self._reread())
             if self.tab != tab or self.is_left:
                 return
@@ -279,7 +272,7 @@ class RunScreen(TabbedScreen):
         if pane is not None:
             pane.figure.focus()
         else:
-            self.query_one(Facts).focus()
+            self._facts.focus()
         self.renew()
 
     def on_descendant_focus(self) -> None:
@@ -354,11 +347,8 @@ class RunScreen(TabbedScreen):
             return None
         name, _, key = pane.view.drill.rpartition(":")
         path = f"{name or pane.analysis.name}:{key}"
-        for tab, pictures in enumerate(self._pictures):
-            for target in pictures.panes:
-                if target.path == path:
-                    return tab, target
-        return None
+        found = ((tab, pictures.find(path)) for tab, pictures in enumerate(self._pictures))
+        return next(((tab, target) for tab, target in found if target is not None), None)
 
     def action_export(self) -> None:
         """Ask what of this picture or run is wanted as a file, and where."""

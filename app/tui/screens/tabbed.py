@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.geometry import Region
+from textual.messages import Update
 from textual.reactive import Reactive
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
@@ -39,6 +43,23 @@ async def soon(workers: Iterable[Worker[None]]) -> None:
         await asyncio.sleep(SOON / 20)
 
 
+class Curtain:
+    """Has the screen before stay on the terminal until this one has something to show, for SOON
+    seconds at most: painted empty first, it would be painted twice."""
+
+    def __init__(self, screen: Screen[None]) -> None:
+        self._screen = screen
+        self._held = ExitStack()
+        self._held.enter_context(screen.app.batch_update())
+        self._end = asyncio.get_running_loop().call_later(SOON, self.rise)
+
+    def rise(self) -> None:
+        """Paint from now on."""
+        self._end.cancel()
+        self._held.close()
+        self._screen.post_message(Update(self._screen))
+
+
 class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
@@ -56,6 +77,7 @@ class TabbedScreen(LeavingScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.tab = 0
+        self._curtain: Curtain | None = None
 
     # What a screen overrides.
 
@@ -95,6 +117,26 @@ class TabbedScreen(LeavingScreen[None]):
         yield Row(self._tabs, id="tabs")
         yield from self.body()
         yield Row(self._keys, id="keys")
+
+    def on_mount(self) -> None:
+        self._curtain = Curtain(self)
+
+    def on_unmount(self) -> None:
+        self.unveil()
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """As Textual's, but for painting all of the screen once more behind a layout, which paints
+        whatever it changed, and behind the curtain."""
+        wanted = repaint and not layout and self._curtain is None
+        return super().refresh(*regions, repaint=wanted, layout=layout, recompose=recompose)
+
+    def unveil(self) -> None:
+        """There is something to show."""
+        if self._curtain is not None:
+            self._curtain.rise()
+            self._curtain = None
 
     def renew(self) -> None:
         """Make the words of all rows again."""

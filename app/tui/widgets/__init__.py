@@ -3,6 +3,7 @@
 figure.py       what all figures share: a cursor, scrolling, painting only what changed
 curves.py       one for each kind of figure: also grid.py, bars.py, scatter.py, table.py
 pane.py         a figure with its selectors and its readout; side.py one of a comparison
+finding.py      what a figure says in words
 pictures.py     the panes of one analysis
 facts.py        what else is known of a run
 listing.py      rows with a selection; run_list.py of runs, model_list.py of models

@@ -15,7 +15,7 @@ from textual.style import Style
 from app.charts.lines import exactly
 from app.text import plain
 from app.tui.keys import Action
-from app.tui.widgets.steady import Words
+from app.tui.widgets.steady import Steady
 
 ACT = "act"
 """The mark on words that act when clicked; unlike Textual's own, it leaves their look alone."""
@@ -74,8 +74,9 @@ def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Conte
     return Content.assemble(*head, " " * (room + 1), *tail)
 
 
-class Row(Words):
-    """A row of the screen whose words are made anew for its width."""
+class Row(Steady):
+    """A row of the screen, or two, whose words are made for the width that it is painted in: made
+    once that is known, they would be a second painting."""
 
     DEFAULT_CSS = """
     Row {
@@ -83,21 +84,32 @@ class Row(Words):
     }
     """
 
-    def __init__(self, make: Callable[[int], Content], *, id: str, classes: str = "") -> None:
-        super().__init__("", id=id, classes=classes, markup=False)
+    def __init__(
+        self, make: Callable[[int], Content], *, id: str | None = None, classes: str = ""
+    ) -> None:
+        super().__init__(id=id, classes=classes, markup=False)
         self._make = make
-        self._shown = Content("")
+        self._made = 0, Content("")
+        """The width that words were made for, and the words."""
 
-    def on_resize(self) -> None:
-        self.renew()
+    @property
+    def words(self) -> Content:
+        """What stands there."""
+        width = self.size.width
+        if width and self._made[0] != width:
+            self._made = width, self._make(width)
+        return self._made[1]
+
+    def render(self) -> Content:
+        return self.words
 
     def renew(self) -> None:
         """Make the words again; nothing is painted when they stayed the same."""
-        if self.size.width:
-            made = self._make(self.size.width)
-            if not self._shown.is_same(made):
-                self._shown = made
-                self.update(made, layout=False)  # its size stays
+        width = self.size.width
+        if width:
+            old, self._made = self._made, (width, self._make(width))
+            if old[0] == width and not old[1].is_same(self._made[1]):
+                self.refresh()
 
     def acts(self) -> list[tuple[int, str]]:
         """Where words begin that stand for an action, and the action."""

@@ -31,20 +31,24 @@ class Facts(VerticalScroll, can_focus=True):
     _load: Reading | None = None
 
     def compose(self) -> ComposeResult:
-        load = Static("", id="load", markup=False)
-        load.display = False
-        yield load
+        yield Static("", id="load", markup=False)
         yield Static("Reading…", id="facts", markup=False)
+
+    def on_mount(self) -> None:
+        self._say_load()
 
     def show_load(self, reading: Reading | None) -> None:
         """Say how busy this host is, while that is known."""
-        if reading == self._load:
-            return
-        self._load = reading
+        if reading != self._load:
+            self._load = reading
+            if self.is_mounted:
+                self._say_load()
+
+    def _say_load(self) -> None:
         words = self.query_one("#load", Static)
-        words.display = reading is not None
-        if reading is not None:
-            words.update(_section("This host", wording.loads(reading)))
+        words.display = self._load is not None
+        if self._load is not None:
+            words.update(_section("This host", wording.loads(self._load)))
 
     def show(self, run: RunSummary, background: Background) -> None:
         """Say it all: first what went wrong, then what is doubtful, then the rest."""

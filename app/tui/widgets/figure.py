@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -74,6 +75,8 @@ class FigureView(Steady, can_focus=True):
         self._open_at: Place | None = None
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
+        self._ground = Style()
+        """What it is painted on, looked up once and not for each row."""
 
     def show(self, figure: Figure, blank: str = EMPTY) -> None:
         """Draw this figure from now on, or say `blank` where there is nothing to draw; the cursor
@@ -207,13 +210,14 @@ class FigureView(Steady, can_focus=True):
         if self._laid_out != key:
             self._laid_out = key
             self._strips.clear()
+            self._ground = self.rich_style
             self.lay_out(max(1, self.size.width), max(1, self.size.height))
             self.top = min(self.top, self.bottom())
             self.follow(self.cursor)
 
     def _strip(self, y: int, cursor: Place | None) -> Strip:
         line = self.paint(y, cursor)
-        return Strip(line).adjust_cell_length(self.size.width).apply_style(self.rich_style)
+        return Strip(line).adjust_cell_length(self.size.width).apply_style(self._ground)
 
     def watch_cursor(self, old: Place, new: Place) -> None:
         """Paint the old and the new place, or everything if the figure had to scroll."""

@@ -5,7 +5,6 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -25,9 +24,10 @@ from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import EMPTY, FigureView
+from app.tui.widgets.finding import Finding
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
-from app.tui.widgets.steady import Steady, Words
+from app.tui.widgets.steady import Steady
 from app.tui.widgets.table import TableView
 from core.choices import chosen, options
 from core.filters import Filter
@@ -51,6 +51,11 @@ WIDGETS: dict[str, type[FigureView]] = {
 }
 
 
+def path_of(analysis: Analysis, view: View) -> str:
+    """The name of a view among all of a run."""
+    return f"{analysis.name}:{view.key}"
+
+
 class Pane(Vertical, Steady):
     """One picture and the lines around it."""
 
@@ -58,9 +63,8 @@ class Pane(Vertical, Steady):
     Pane { width: 1fr; height: 1fr; }
     Pane > #selected { background: $panel; }
     Pane:focus-within > #selected { background: $line; }
-    Pane > .finding { height: auto; max-height: 2; padding: 0 1; color: $foreground; }
-    Pane.-bars > .finding, Pane.-matrix > .finding { max-height: 3; }
-    Pane > .readout { height: 2; padding: 0 1; border-left: none; color: $foreground; }
+    Pane.-bars > Finding, Pane.-matrix > Finding { max-height: 3; }
+    Pane > #readout { height: 2; padding: 0 1; }
     Pane > FigureView { margin: 0 1; }
     """
 
@@ -78,8 +82,6 @@ class Pane(Vertical, Steady):
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
         self.figure: FigureView = WIDGETS[view.kind]()
-        self._told: str | None = None
-        self._said: list[str] | None = None
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._held: Pointed = {}
@@ -92,7 +94,7 @@ class Pane(Vertical, Steady):
     @property
     def path(self) -> str:
         """The name of its view among all of a run."""
-        return f"{self.analysis.name}:{self.view.key}"
+        return path_of(self.analysis, self.view)
 
     def stand(self) -> Stand:
         """Where it stands, for the next time."""
@@ -152,9 +154,9 @@ class Pane(Vertical, Steady):
 
     def compose(self) -> ComposeResult:
         yield Row(self._selected, id="selected")
-        yield Words(classes="finding", markup=False)
+        yield Finding()
         yield self.figure
-        yield Words(classes="readout", markup=False)
+        yield Row(self._readout, id="readout")
 
     @property
     def spec(self) -> MetricSpec | None:
@@ -180,7 +182,7 @@ class Pane(Vertical, Steady):
         self.query_one("#selected", Row).renew()
         self._draw(drawn)
         self._seek(before)
-        self._tell(plain(self._finding(drawn)))
+        self.query_one(Finding).tell(plain(self._finding(drawn)))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -188,7 +190,7 @@ class Pane(Vertical, Steady):
     def refuse(self, asked: Choice | None, words: str) -> None:
         """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
         if asked == self.wanted:
-            self._tell("")
+            self.query_one(Finding).tell("")
             self.figure.refuse(plain(words))
 
     def hold(self, held: bool) -> None:
@@ -214,25 +216,6 @@ class Pane(Vertical, Steady):
     def _finding(self, drawn: Drawn) -> str:
         """What the figure says in a sentence or two; nothing where there is nothing to say."""
         return finding(self.view, drawn)
-
-    def _tell(self, words: str) -> None:
-        """Have the finding above the figure; only other words may change the room of both."""
-        if words != self._told:
-            self._told = words
-            self._say()
-
-    def _say(self) -> None:
-        """The finding in the lines that it has, marked where there is more of it."""
-        finding = self.query_one(".finding", Words)
-        most = int(finding.styles.max_height.value) if finding.styles.max_height else 2
-        width = max(1, self.size.width - 2)
-        lines = textwrap.wrap(self._told or "", width)
-        if len(lines) > most:
-            lines[most - 1 :] = [fitted(" ".join(lines[most - 1 :]), width)]
-        if lines != self._said:  # the same lines would have the whole screen laid out again
-            self._said = lines
-            finding.display = bool(lines)
-            finding.update(Content("\n".join(lines)))
 
     def _draw(self, drawn: Drawn) -> None:
         blank = FILTERED if drawn.catalogue.filter else EMPTY
@@ -268,15 +251,7 @@ class Pane(Vertical, Steady):
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
-        self._read_out()
-
-    def on_resize(self) -> None:
-        """What is said of the figure and of the cursor's value is cut to the width there is."""
-        self._say()
-        self._read_out()
-
-    def _read_out(self) -> None:
-        self.query_one(".readout", Words).update(self._readout(), layout=False)
+        self.query_one("#readout", Row).renew()
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:
         """Copy the readout to the clipboard of the terminal."""
@@ -347,9 +322,8 @@ class Pane(Vertical, Steady):
             selected.append((name, value))
         return heading(self.view.title, selected, self.numbered, width)
 
-    def _readout(self) -> Content:
+    def _readout(self, width: int) -> Content:
         spot = self.figure.spot()
-        width = self.size.width - 2
         if spot is None or self.choice is None or width < 8:
             return Content("")
         share = max(8, width // max(1, len(spot.coordinates)) - 10)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual.app import ComposeResult
+
 from app.tui.memory import Place
-from app.tui.widgets.pane import Pane
+from app.tui.widgets.pane import Pane, path_of
 from app.tui.widgets.steady import Beside
 from core.registry import Analysis
 from core.views import View
@@ -20,7 +22,8 @@ def beside(width: int) -> int:
 
 
 class Pictures(Beside):
-    """A tab of panes, each where it stood before; they are mounted when it is first seen."""
+    """A tab of panes, each where it stood before; they are made when it is first asked for them,
+    and mounted when it is first seen: a run has more tabs than anybody looks at."""
 
     DEFAULT_CSS = """
     Pictures { height: 1fr; }
@@ -28,20 +31,45 @@ class Pictures(Beside):
     Pictures > Pane.-chosen { display: block; }
     """
 
-    def __init__(self, analysis: Analysis, views: Sequence[View], before: Place, id: str) -> None:
+    def __init__(self, analysis: Analysis, views: Sequence[View], before: Place) -> None:
         """`before` is where the screen stood the last time."""
-        self.panes = [Pane(analysis, view, i, len(views)) for i, view in enumerate(views, 1)]
-        super().__init__(id=id)
-        for pane in self.panes:
-            pane.restore(before.stands.get(pane.path))
-        last = before.chosen.get(analysis.name)
-        for pane in [p for p in self.panes if p.view.key == last][:1] or self.panes[:1]:
-            pane.add_class("-chosen")
+        super().__init__()
+        self.analysis = analysis
+        self._views = views
+        self._before = before
+        self._panes: list[Pane] = []
 
-    async def unfold(self) -> None:
-        """Mount the panes, unless they are, or the screen is being left already."""
-        if self.panes and self.is_attached and not self.panes[0].is_attached:
-            await self.mount_all(self.panes)
+    @property
+    def panes(self) -> Sequence[Pane]:
+        """The pictures, seen or not."""
+        if not self._panes:
+            count = len(self._views)
+            self._panes = [Pane(self.analysis, v, i, count) for i, v in enumerate(self._views, 1)]
+            for pane in self._panes:
+                pane.restore(self._before.stands.get(pane.path))
+            last = self._before.chosen.get(self.analysis.name)
+            for pane in [p for p in self._panes if p.view.key == last][:1] or self._panes[:1]:
+                pane.add_class("-chosen")
+        return self._panes
+
+    def find(self, path: str) -> Pane | None:
+        """The picture of this path, if it is one of these."""
+        if all(path_of(self.analysis, view) != path for view in self._views):
+            return None
+        return next(pane for pane in self.panes if pane.path == path)
+
+    def placed(self, place: Place) -> Place:
+        """Where these pictures stand, with where others do."""
+        if not self._panes:
+            return place  # where it stood before
+        chosen = {p.analysis.name: p.view.key for p in self._panes if p.has_class("-chosen")}
+        stands = {pane.path: pane.stand() for pane in self._panes}
+        return place.model_copy(
+            update={"chosen": place.chosen | chosen, "stands": place.stands | stands}
+        )
+
+    def compose(self) -> ComposeResult:
+        yield from self.panes
 
     @property
     def chosen(self) -> Pane | None:

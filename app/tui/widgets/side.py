@@ -83,12 +83,11 @@ class Side(Pane):
         label = Content.assemble((f" {name} ", "bold $background on $accent"))
         return label + super()._selected(max(1, width - len(name) - 2))
 
-    def _readout(self) -> Content:
+    def _readout(self, width: int) -> Content:
         """The cursor's place and value; below, the values of both and how far they are apart."""
-        own, spot = super()._readout(), self.figure.spot()
+        own, spot = super()._readout(width), self.figure.spot()
         if self.pair is None or self.pair.difference is None or spot is None:
             return own
-        width = self.size.width - 2
         lines = own.split("\n", allow_blank=True)
         said = Content(in_a_row(tuple(_held(spot, self.pair)), width))
         return Content("\n").join([lines[0], said.truncate(max(1, width), ellipsis=True)])

@@ -10,7 +10,6 @@ from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.widget import Widget
-from textual.widgets import Static
 
 
 class Steady(Widget):
@@ -22,7 +21,3 @@ class Steady(Widget):
 
 class Beside(Horizontal, Steady):
     """Widgets beside one another."""
-
-
-class Words(Static, Steady):
-    """Words in the room that they take."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from app.config import Config
 from app.export.single import Request, serve
@@ -19,6 +19,7 @@ from app.tui.screens.help import HelpScreen
 from app.tui.screens.jump import JumpScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.screens.runs import RunsScreen
+from app.tui.widgets.bar import Row
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
 from core.pictures.pairing import places
@@ -64,7 +65,7 @@ def seen(screen: CompareScreen) -> list[int]:
 
 def readout(side: Side | None) -> str:
     assert side is not None
-    return str(side.query_one(".readout", Static).content)
+    return str(side.query_one("#readout", Row).words)
 
 
 async def test_marks_say_which_runs_are_compared(both: Database) -> None:

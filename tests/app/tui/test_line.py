@@ -35,8 +35,8 @@ def test_keys_from_before_the_first_list_act_on_it(
 ) -> None:
     with opened(filled, environment) as terminal:
         terminal.press("j\r3")
-        terminal.until("two_sided", terminal.started)
-        assert "tauscope finished-one" in terminal.text(), "the second run, and its third tab"
+        terminal.until("tauscope finished-one", terminal.started)  # the second run
+        terminal.until("two_sided", terminal.started)  # its third tab
 
 
 @pytest.mark.parametrize("how", ["hang up", "terminate"])

@@ -25,6 +25,7 @@ from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen, matches
+from app.tui.widgets.bar import Row
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
@@ -86,7 +87,7 @@ def drawn(screen: RunScreen) -> bool:
 def readout(screen: RunScreen) -> str:
     pane = screen.pane
     assert pane is not None
-    return str(pane.query_one(".readout", Static).content)
+    return str(pane.query_one("#readout", Row).words)
 
 
 def assert_inside(screen: Screen[object]) -> None:

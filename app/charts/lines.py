@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from itertools import groupby, zip_longest
+from operator import itemgetter
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -49,13 +50,8 @@ def length(line: Line) -> int:
 
 def joined(cells: Cells) -> Line:
     """Cells as segments, neighbours of one style together."""
-    line: Line = []
-    for character, style in cells:
-        if line and line[-1].style == style:
-            line[-1] = Segment(line[-1].text + character, style)
-        else:
-            line.append(Segment(character, style))
-    return line
+    runs = groupby(cells, key=itemgetter(1))
+    return [Segment("".join(character for character, _ in run), style) for style, run in runs]
 
 
 def beside(blocks: Iterable[list[Line]], gap: int) -> list[Line]:

@@ -6,6 +6,7 @@ that is gone counts as none, and one that can't be written is no trouble.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
@@ -105,11 +106,17 @@ def draft_of(memory: Memory) -> Any:
 
 def choice_of(stand: Stand) -> Any:
     """The `Choice` of a stand, or None where its fields don't make one."""
+    try:
+        return _choices().validate_python(stand.choice)
+    except ValidationError:
+        return None
+
+
+@functools.cache
+def _choices() -> Any:
+    """What reads the fields of a `Choice`: made once, which takes longer than to read them."""
     from pydantic import TypeAdapter
 
     from core.views import Choice
 
-    try:
-        return TypeAdapter(Choice).validate_python(stand.choice)
-    except ValidationError:
-        return None
+    return TypeAdapter(Choice)

@@ -1,4 +1,5 @@
-"""Screens that are left once. A key on its way already when its screen is left acts on no other."""
+"""Screens that lie upon one another, and are left once. A key on its way already when its screen is
+left acts on no other."""
 
 from __future__ import annotations
 
@@ -10,7 +11,17 @@ from textual.screen import ModalScreen, Screen
 Result = TypeVar("Result")
 
 
-class LeavingScreen(Screen[Result]):
+class WholeScreen(Screen[Result]):
+    """Takes the whole terminal. What changes on it while another of these lies upon it is painted
+    when it shows again: Textual would paint all of the upper one anew each time."""
+
+    @property
+    def is_current(self) -> bool:
+        """Can it be seen, be it behind a question?"""
+        return super().is_current and (self.app.screen is self or self.app.screen.is_modal)
+
+
+class LeavingScreen(WholeScreen[Result]):
     """Gives a result when it is left, which nothing does twice."""
 
     @property

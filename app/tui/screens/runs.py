@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input
 
@@ -29,6 +28,7 @@ from app.tui.screens.control import (
     ask_to_make_demo,
     resume,
 )
+from app.tui.screens.leaving import WholeScreen
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail
@@ -104,7 +104,7 @@ class Snapshot:
         return f"{self.error.title} {self.error.hint}".strip() if self.error else ""
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(WholeScreen[None]):
     """Lists the runs; opens, starts, cancels, resumes and deletes them."""
 
     BINDINGS = bindings("runs")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import ClassVar, Self, cast
 
@@ -17,7 +16,6 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.messages import Update
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
@@ -43,23 +41,6 @@ async def soon(workers: Iterable[Worker[None]]) -> None:
         await asyncio.sleep(SOON / 20)
 
 
-class Curtain:
-    """Has the screen before stay on the terminal until this one has something to show, for SOON
-    seconds at most: painted empty first, it would be painted twice."""
-
-    def __init__(self, screen: Screen[None]) -> None:
-        self._screen = screen
-        self._held = ExitStack()
-        self._held.enter_context(screen.app.batch_update())
-        self._end = asyncio.get_running_loop().call_later(SOON, self.rise)
-
-    def rise(self) -> None:
-        """Paint from now on."""
-        self._end.cancel()
-        self._held.close()
-        self._screen.post_message(Update(self._screen))
-
-
 class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
@@ -77,7 +58,9 @@ class TabbedScreen(LeavingScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.tab = 0
-        self._curtain: Curtain | None = None
+        self._veiled = True
+        """Is the screen before still on the terminal? Painted empty first, this one would be
+        painted twice."""
 
     # What a screen overrides.
 
@@ -119,24 +102,26 @@ class TabbedScreen(LeavingScreen[None]):
         yield Row(self._keys, id="keys")
 
     def on_mount(self) -> None:
-        self._curtain = Curtain(self)
+        asyncio.get_running_loop().call_later(SOON, self.unveil)
 
-    def on_unmount(self) -> None:
-        self.unveil()
+    def unveil(self) -> None:
+        """Be painted from now on: there is something to show, or it takes too long."""
+        if self._veiled:
+            self._veiled = False
+            self.post_message(Update(self))
+
+    @property
+    def is_current(self) -> bool:
+        """Can it be seen?"""
+        return not self._veiled and super().is_current
 
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
         """As Textual's, but for painting all of the screen once more behind a layout, which paints
-        whatever it changed, and behind the curtain."""
-        wanted = repaint and not layout and self._curtain is None
+        whatever it changed."""
+        wanted = repaint and not layout and not self._veiled
         return super().refresh(*regions, repaint=wanted, layout=layout, recompose=recompose)
-
-    def unveil(self) -> None:
-        """There is something to show."""
-        if self._curtain is not None:
-            self._curtain.rise()
-            self._curtain = None
 
     def renew(self) -> None:
         """Make the words of all rows again."""

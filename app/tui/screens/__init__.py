@@ -14,4 +14,5 @@ jump.py     a letter on everything that can be gone to
 pick.py     a small choice by a letter
 confirm.py  yes or no
 leaving.py  what all of them share that are left again
+whole.py    what all of them share that take the whole terminal: when they are painted
 """

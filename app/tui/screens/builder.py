@@ -63,6 +63,7 @@ class BuilderScreen(LeavingScreen[str | None]):
     BuilderScreen.-check #outlook { display: block; height: 1fr; }
     BuilderScreen #help { height: 3; padding: 0 1; border-top: solid $line; }
     BuilderScreen #side { display: none; width: 46%; border-left: vkey $line; padding: 0 1; }
+    BuilderScreen #side { scrollbar-gutter: stable; }
     BuilderScreen.-wide #side { display: block; }
     BuilderScreen VerticalScroll { scrollbar-size-vertical: 1; }
     """
@@ -99,8 +100,8 @@ class BuilderScreen(LeavingScreen[str | None]):
         elif kept is not None:
             self._ask_which(kept)
         self.query_one(Form).focus()
-        self.run_worker(self._scan, thread=True, group="scan", exit_on_error=False)
         await self._fill()
+        self.run_worker(self._scan, thread=True, group="scan", exit_on_error=False)
 
     def _ask_which(self, kept: Draft) -> None:
         """Go on with the draft that was left, or drop it for the models that were handed over."""

@@ -1,24 +1,11 @@
-"""Screens that lie upon one another, and are left once. A key on its way already when its screen is
-left acts on no other."""
+"""Screens that are left once. A key on its way already when its screen is left acts on no other."""
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from textual.await_complete import AwaitComplete
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 
-Result = TypeVar("Result")
-
-
-class WholeScreen(Screen[Result]):
-    """Takes the whole terminal. What changes on it while another of these lies upon it is painted
-    when it shows again: Textual would paint all of the upper one anew each time."""
-
-    @property
-    def is_current(self) -> bool:
-        """Can it be seen, be it behind a question?"""
-        return super().is_current and (self.app.screen is self or self.app.screen.is_modal)
+from app.tui.screens.whole import Result, WholeScreen
 
 
 class LeavingScreen(WholeScreen[Result]):

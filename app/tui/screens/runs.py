@@ -28,7 +28,7 @@ from app.tui.screens.control import (
     ask_to_make_demo,
     resume,
 )
-from app.tui.screens.leaving import WholeScreen
+from app.tui.screens.whole import WholeScreen
 from app.tui.source import Source
 from app.tui.widgets.bar import Row, keys_line, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail

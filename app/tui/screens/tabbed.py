@@ -9,12 +9,10 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar, Self, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.geometry import Region
-from textual.messages import Update
 from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
@@ -22,15 +20,12 @@ from textual.worker import Worker
 from app.tui.keys import Where, actions
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
+from app.tui.screens.whole import SOON
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.pane import Pane
 from core.views import COORDINATES, Selector
 
 SELECTORS = (*COORDINATES, "against")
-
-
-SOON = 0.05
-"""Seconds for which painting waits for what is likely to be at hand."""
 
 
 async def soon(workers: Iterable[Worker[None]]) -> None:
@@ -44,6 +39,7 @@ async def soon(workers: Iterable[Worker[None]]) -> None:
 class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
+    VEILED = True
     PLACE: ClassVar[Where]
     """Where its own keys come from."""
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
@@ -58,9 +54,6 @@ class TabbedScreen(LeavingScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.tab = 0
-        self._veiled = True
-        """Is the screen before still on the terminal? Painted empty first, this one would be
-        painted twice."""
 
     # What a screen overrides.
 
@@ -100,28 +93,6 @@ class TabbedScreen(LeavingScreen[None]):
         yield Row(self._tabs, id="tabs")
         yield from self.body()
         yield Row(self._keys, id="keys")
-
-    def on_mount(self) -> None:
-        asyncio.get_running_loop().call_later(SOON, self.unveil)
-
-    def unveil(self) -> None:
-        """Be painted from now on: there is something to show, or it takes too long."""
-        if self._veiled:
-            self._veiled = False
-            self.post_message(Update(self))
-
-    @property
-    def is_current(self) -> bool:
-        """Can it be seen?"""
-        return not self._veiled and super().is_current
-
-    def refresh(
-        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
-    ) -> Self:
-        """As Textual's, but for painting all of the screen once more behind a layout, which paints
-        whatever it changed."""
-        wanted = repaint and not layout and not self._veiled
-        return super().refresh(*regions, repaint=wanted, layout=layout, recompose=recompose)
 
     def renew(self) -> None:
         """Make the words of all rows again."""

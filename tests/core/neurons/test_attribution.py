@@ -112,9 +112,10 @@ def test_the_effect_is_exact_where_the_loss_is_linear_in_the_neuron() -> None:
     probe, weights = zoo.probe(6, 4), torch.randn(40, generator=torch.Generator().manual_seed(1))
 
     def linear(logits: Any, batch: Any) -> Any:
-        return (logits[batch.mask.bool()] @ weights).sum()
+        return (logits[batch.mask.bool()] @ weights.to(logits.dtype)).sum()
 
     scores = _scores(model, probe, loss=linear).layers[1]
+    exact = replace(model, module=copy.deepcopy(model.module).double())
 
     def loss_without(neuron: int | None) -> float:
         def silence(layer: int, part: Part) -> Any:
@@ -124,13 +125,13 @@ def test_the_effect_is_exact_where_the_loss_is_linear_in_the_neuron() -> None:
             return changed
 
         batch = next(probe.batches(2))
-        with torch.no_grad(), tapping(zoo.found_in(model), silence):
-            out = model.module(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
+        with torch.no_grad(), tapping(zoo.found_in(exact), silence):
+            out = exact.module(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
             return float(linear(out.logits, batch))
 
     for neuron in (0, 7, 31, 47):
         truth = (loss_without(neuron) - loss_without(None)) / len(probe.ids)
-        assert scores.effect[neuron] == pytest.approx(truth, rel=1e-3, abs=1e-5)
+        assert scores.effect[neuron] == pytest.approx(truth, rel=1e-4, abs=1e-6)
 
 
 def test_the_loss_counts_scored_tokens_alone() -> None:

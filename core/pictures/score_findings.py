@@ -11,18 +11,29 @@ from dataclasses import replace
 from core.pictures.figures import Figure, Grid, Scatter, Table
 from core.pictures.findings import average, numeric, where
 
+WITHIN = "within chance"
+"""What is said of a difference whose interval holds none."""
+
 SIGNIFICANT = 0.05
 """The corrected p value below which a drop counts as beyond its controls."""
 
 
 def of_points(figure: Figure) -> str:
-    """One plain sentence on the table of points: how many of them keep all of a task."""
+    """One plain sentence on the table of points: how many of them keep all of a task
+    that tells the domain's own model from the base."""
     assert isinstance(figure, Table)
     names = [column.name for column in figure.columns]
-    shares = [dict(zip(names, row, strict=True))["normalised"] for row in figure.rows]
-    known = [share for share in shares if isinstance(share, float)]
-    kept = sum(share >= 1 for share in known)
-    return f"{kept} of {len(known)} scores reach that of the domain's own model." if known else ""
+    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
+    shares = [(row["normalised"], row["gap"] == WITHIN) for row in rows]
+    known = [share for share, within in shares if isinstance(share, float) and not within]
+    silent = sum(isinstance(share, float) and within for share, within in shares)
+    said = []
+    if known:
+        kept = sum(share >= 1 for share in known)
+        said.append(f"{kept} of {len(known)} scores reach that of the domain's own model.")
+    if silent:
+        said.append(f"{silent} say little: on their tasks it is within chance of the base.")
+    return " ".join(said)
 
 
 def of_scores(figure: Figure) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from core.measurement import Measurement
 from core.neurons.ranking import is_selection
 from core.pictures.figures import Column, Table, Text
-from core.pictures.score_findings import SIGNIFICANT
+from core.pictures.score_findings import SIGNIFICANT, WITHIN
 from core.views import Catalogue, Tabulation
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")
@@ -124,6 +124,11 @@ def points(asked: Tabulation) -> Table:
         for r in asked.rows
         if r.metric in shares
     }
+    gaps = {
+        (r.task, r.metric_of): gap
+        for r in asked.rows
+        if r.metric == "normalised" and r.setting == "base" and (gap := _gap(r))
+    }
     settings = {name: at for at, name in enumerate(asked.catalogue.settings)}
     lines: list[tuple[Any, tuple[Text, ...]]] = []
     for row in asked.rows:
@@ -140,7 +145,7 @@ def points(asked: Tabulation) -> Table:
         }
         cells = (
             row.setting, row.module or "all", row.task, row.metric, row.value, row.low, row.high,
-            share, _value(part), _value(lost), row.n,
+            share, _value(part), gaps.get((row.task, row.metric)), _value(lost), row.n,
         )  # fmt: skip
         lines.append((by.get(asked.choice.order, by["by point"]), cells))
     return Table(
@@ -150,13 +155,23 @@ def points(asked: Tabulation) -> Table:
             Column(name="parts"),
             Column(name="task"),
             Column(name="metric"),
-            *_numbers("score", "95 % from", "to", "normalised", "regained", "rounding loss"),
+            *_numbers("score", "95 % from", "to", "normalised", "regained"),
+            Column(name="gap"),
+            *_numbers("rounding loss"),
             Column(name="n", align="right", form=",d"),
         ),
         rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
         note="Normalised: over the domain's own model, 1 keeps all of it. Regained: 0 is the base, "
-        "1 the domain's own model.",
+        "1 the domain's own model. Gap: between those two; shares of one within chance say little.",
     )
+
+
+def _gap(base: Measurement) -> str:
+    """Is the domain's own model apart from the base, by the interval of what the base keeps?
+    Nothing without an interval."""
+    if base.low is None or base.high is None:
+        return ""
+    return WITHIN if base.low <= 1 <= base.high else "beyond chance"
 
 
 def is_domain(task: str) -> bool:

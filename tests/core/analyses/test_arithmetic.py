@@ -17,13 +17,13 @@ from core.errors import Cancelled, StudyError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
 from core.measurement import COORDINATES, Measurement
-from core.pictures.layout import figure
+from core.pictures.layout import figure, no_arrays
 from core.pictures.score_findings import mark_best, of_grid
-from core.pictures.score_tables import pair_grid
+from core.pictures.score_tables import pair_grid, points
 from core.study import Study
 from core.vectors import sweep as sweeps
 from core.vectors.sweep import hash_parameters
-from core.views import Catalogue, Combination
+from core.views import Catalogue, Combination, Tabulation
 from tests.conftest import MemorySink
 from tests.core import harness_zoo, zoo
 
@@ -395,6 +395,28 @@ def test_coefficients_of_the_pair_with_most_points_are_the_axes() -> None:
     assert of_grid(grid) == "t, acc: best with b 0.5 and c 1 (0.90 of the domain's own model)."
     empty = mark_best(figure(view, default_choice(view, catalogue), [], catalogue, spec))  # type: ignore[arg-type]
     assert of_grid(empty) == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "gap"),
+    [(0.9, 1.1, "within chance"), (0.5, 0.9, "beyond chance"), (None, None, None)],
+)
+def test_the_table_of_points_says_where_base_and_own_model_are_alike(
+    low: float | None, high: float | None, gap: str | None
+) -> None:
+    catalogue = _catalogue("base", "a=1")
+    view = next(v for v in registry.get("arithmetic").views if v.key == "table")
+    at: dict[str, Any] = {"reference": "base", "task": "t"}
+    rows = [Measurement(metric="acc", value=0.5, setting=s, **at) for s in ("base", "a=1")]
+    at |= {"metric": "normalised", "metric_of": "acc"}
+    rows.append(Measurement(value=0.9, low=low, high=high, setting="base", **at))
+    rows.append(Measurement(value=1.0, low=0.9, high=1.2, setting="a=1", **at))
+    choice = default_choice(view, catalogue)
+    table = points(
+        Tabulation(choice=choice, catalogue=catalogue, rows=tuple(rows), arrays=no_arrays)
+    )
+    column = [c.name for c in table.columns].index("gap")
+    assert [row[column] for row in table.rows] == [gap, gap], "of the base and of its points"
 
 
 def test_without_a_pair_there_is_no_grid() -> None:

@@ -182,10 +182,15 @@ def test_tables_say_what_stands_out_in_them() -> None:
     assert findings.of_distance_spread(spread).endswith(
         "in half of them 1 to 4 of its neurons differ from the base's."
     )
-    points = _listing(("normalised",), (1.0,), (0.5,), (None,))
-    assert score_findings.of_points(points).startswith("1 of 2 scores")
+    points = _listing(("normalised", "gap"), (1.0, "beyond chance"), (0.5, None), (None, None))
+    assert score_findings.of_points(points) == (
+        "1 of 2 scores reach that of the domain's own model."
+    )
+    within = replace(points, rows=(*points.rows, (1.1, "within chance"), (0.9, "within chance")))
+    assert score_findings.of_points(within).startswith("1 of 2 scores")
+    assert "2 say little" in score_findings.of_points(within), "base and own model are alike there"
     for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
-        assert empty(_listing(("layer", "normalised"))) == ""
+        assert empty(_listing(("layer", "normalised", "gap"))) == ""
 
 
 def test_cosines_say_of_which_weights_they_are() -> None:

@@ -29,6 +29,7 @@ from storage.sink import RunSink
 
 _BEAT = 2.0
 _LOOK = 1.0  # seconds between two looks whether it is a run's turn
+_BORNE = 300.0  # seconds that a waiting run bears a database in which it can't look
 
 
 def work(
@@ -85,13 +86,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _await_turn(db: Database, run_id: str) -> None:
     """Wait until no run that was started before is under way here. A run that is cancelled
-    meanwhile, or started by another worker, is not waited for: nobody can claim it."""
-    told = ""
-    while (found := runs.before(db, run_id)) is not None:
-        if found.id != told:
-            told = found.id
-            runs.say_waiting(db, run_id, f"after {found.name} ({found.id})")
-            _say(f"waits for run {found.id}")
+    meanwhile, or started by another worker, is not waited for: nobody can claim it.
+
+    A night's queue survives a database that is locked for a while; raises StorageError for longer.
+    """
+    told, looked = "", time.monotonic()
+    while True:
+        try:
+            found = runs.before(db, run_id)
+            if found is None:
+                return
+            if found.id != told:
+                runs.say_waiting(db, run_id, f"after {found.name} ({found.id})")
+                _say(f"waits for run {found.id}")
+                told = found.id
+            looked = time.monotonic()
+        except StorageError:
+            if time.monotonic() - looked > _BORNE:
+                raise
         time.sleep(_LOOK)
 
 

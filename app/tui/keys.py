@@ -7,7 +7,7 @@ and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -224,6 +224,12 @@ ACTIONS += (
         "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
     ),
 )
+
+
+def relabelled(offered: Iterable[Action], labels: Mapping[str, str]) -> list[Action]:
+    """The actions, some called by other names where they do something more special: by their
+    names."""
+    return [replace(a, label=labels[a.name]) if a.name in labels else a for a in offered]
 
 
 def keymap(keys: Mapping[str, str]) -> dict[str, str]:

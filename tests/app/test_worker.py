@@ -127,6 +127,26 @@ def test_a_wish_in_the_database_cancels(db: Database, work: Any) -> None:
     assert runs.find_run(db, "latest").status == "cancelled"
 
 
+def test_a_waiting_run_bears_a_locked_database_for_a_while(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Any] = [StorageError("locked"), StorageError("locked"), None]
+
+    def before(asked: Database, run_id: str) -> None:
+        answer = answers.pop(0)
+        if isinstance(answer, StorageError):
+            raise answer
+
+    monkeypatch.setattr(runs, "before", before)
+    monkeypatch.setattr(worker, "_LOOK", 0.001)
+    worker._await_turn(db, "x")
+    assert not answers
+    answers += [StorageError("gone")] * 1000
+    monkeypatch.setattr(worker, "_BORNE", 0.01)
+    with pytest.raises(StorageError, match="gone"):
+        worker._await_turn(db, "x")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_cancels_politely(db: Database, work: Any, number: int) -> None:
     before = signal.getsignal(number)

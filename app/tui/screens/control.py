@@ -46,6 +46,16 @@ def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary) -> None
     _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
 
 
+def startable(run: RunSummary | None) -> bool:
+    """Would `resume` do anything?"""
+    return run is not None and (run.ended_early or run.status == "queued")
+
+
+def called(run: RunSummary | None) -> dict[str, str]:
+    """What else than to resume it is what `resume` does to the run, by the action's name."""
+    return {"resume": "start"} if run is not None and run.status == "queued" else {}
+
+
 def resume(screen: Screen[None], source: Source, run: RunSummary) -> None:
     """Start a worker on a run again, or on one that waits for others without waiting longer."""
     done, waits = "Started a worker on this run.", run.status == "queued"

@@ -19,7 +19,7 @@ from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import bindings
 from app.tui.memory import Memory, Place, Remembering
-from app.tui.screens.control import ask_to_cancel, resume
+from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.taking import ask_to_write
 from app.tui.source import Contents, Source
@@ -293,7 +293,7 @@ class RunScreen(TabbedScreen):
         if action == "cancel":
             return run is not None and run.status in wording.UNDER_WAY
         if action == "resume":
-            return run is not None and (run.ended_early or run.status == "queued")
+            return startable(run)
         if action == "drill":
             return self._behind() is not None if self.is_mounted else False
         if action in {"view", "zoom"} and self.is_mounted:
@@ -389,6 +389,10 @@ class RunScreen(TabbedScreen):
         if self.pane is not None:
             self.pane.figure.focus()
         self.renew()
+
+    def labels(self) -> dict[str, str]:
+        """A run that waits is started by the key that resumes others."""
+        return super().labels() | called(self.run)
 
     def title_line(self, width: int) -> Content:
         """Where the run stands, and how much of it the filter hides."""

@@ -19,14 +19,16 @@ from textual.widgets import Input
 from app import wording
 from app.config import Config
 from app.text import plain
-from app.tui.keys import actions, bindings
+from app.tui.keys import actions, bindings, relabelled
 from app.tui.memory import Memory
 from app.tui.screens.control import (
     ask_to_cancel,
     ask_to_cancel_demo,
     ask_to_delete,
     ask_to_make_demo,
+    called,
     resume,
+    startable,
 )
 from app.tui.screens.whole import WholeScreen
 from app.tui.source import Source
@@ -285,7 +287,7 @@ class RunsScreen(WholeScreen[None]):
         if action == "cancel":
             return self._makes_demo or (run is not None and run.status in wording.UNDER_WAY)
         if action == "resume":
-            return run is not None and (run.ended_early or run.status == "queued")
+            return startable(run)
         if action == "delete":
             return run is not None and run.status != "running"
         if action == "compare":
@@ -440,7 +442,7 @@ class RunsScreen(WholeScreen[None]):
 
     def _keys(self, width: int) -> Content:
         offered = [a for a in actions("runs", "app") if self.check_action(a.name, ())]
-        return keys_line(offered, width)
+        return keys_line(relabelled(offered, called(self.query_one(RunList).current)), width)
 
     def _detail(self, line: int, width: int) -> Content:
         run = self.query_one(RunList).current

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import ClassVar, cast
 
 from textual.app import ComposeResult
@@ -17,7 +16,7 @@ from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
 
-from app.tui.keys import Where, actions
+from app.tui.keys import Where, actions, relabelled
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
@@ -86,6 +85,11 @@ class TabbedScreen(LeavingScreen[None]):
         """What stands above the tabs."""
         raise NotImplementedError
 
+    def labels(self) -> dict[str, str]:
+        """What actions are called that do something more special here, by their names."""
+        table = self.pane is not None and self.pane.view.kind == "table"
+        return {"measure(1)": "order"} if table else {}
+
     # Rows
 
     def compose(self) -> ComposeResult:
@@ -105,10 +109,7 @@ class TabbedScreen(LeavingScreen[None]):
 
     def _keys(self, width: int) -> Content:
         shown = [a for a in actions(self.PLACE, "app") if self._shown(a.name)]
-        if self.pane is not None and self.pane.view.kind == "table":
-            order = f"{self.PLACE}.measure-1"
-            shown = [replace(a, label="order") if a.id == order else a for a in shown]
-        return keys_line(shown, width)
+        return keys_line(relabelled(shown, self.labels()), width)
 
     def _shown(self, name: str) -> bool:
         action, _, rest = name.partition("(")

@@ -495,9 +495,12 @@ async def test_a_run_that_waits_is_started_out_of_turn(
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "waiting-one" in words(app))
         assert "units     after running-one" in words(app)
+        assert "r start" in words(app) and "r resume" not in words(app)
         await pilot.press("r")
         await until(pilot, lambda: started)
-        await pilot.press("G", "r")
+        await pilot.press("G")
+        await until(pilot, lambda: "r resume" in words(app))
+        await pilot.press("r")
         await until(pilot, lambda: len(started) > 1)
     failed = list_runs(filled)[-1].id
     assert started == [(waiting, True), (failed, False)]

@@ -193,7 +193,7 @@ def of_distances(figure: Figure) -> str:
     words += f"(mean ratio {means[least]:.2f})"
     if least != most:
         words += f", {most} least ({means[most]:.2f})"
-    return f"{words}; 0 is the same neurons, 1 no more alike than the patterns of unlike documents."
+    return f"{words}; 0 is the same neurons, 1 as far apart as unlike documents."
 
 
 def of_baseline(figure: Figure) -> str:

@@ -495,7 +495,8 @@ async def test_a_run_that_waits_is_started_out_of_turn(
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "waiting-one" in words(app))
         assert "units     after running-one" in words(app)
-        assert "r start" in words(app) and "r resume" not in words(app)
+        assert "r start" in words(app)
+        assert "r resume" not in words(app)
         await pilot.press("r")
         await until(pilot, lambda: started)
         await pilot.press("G")

@@ -152,7 +152,7 @@ class FormLine(Widget):
         return line(self.item, width, selected=chosen, typing=typing)
 
 
-class Form(VerticalScroll, can_focus=True):
+class Form(VerticalScroll, can_focus=True, inherit_bindings=False):
     """The lines of a page."""
 
     DEFAULT_CSS = "Form { height: 1fr; scrollbar-size-vertical: 1; }"

@@ -161,6 +161,25 @@ async def test_a_study_is_built_by_keys_and_started(
         assert app.memory.draft is None, "what was built is in its file now"
 
 
+async def test_arrows_select_on_a_page_that_is_longer_than_the_screen(db: Database) -> None:
+    """A page that can scroll has its own use for them."""
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=(80, 12)) as pilot:
+        screen = await family(pilot, app)
+        await press(pilot, "4")
+        form = next(form for form in screen.query(Form) if form.region)
+        assert form.max_scroll_y > 0
+        at = form.at
+        await press(pilot, "down", "down")
+        assert form.at == at + 2
+        await press(pilot, "up")
+        assert form.at == at + 1
+        await press(pilot, "end")
+        assert form.at == len(form.items) - 1
+        await press(pilot, "home")
+        assert form.at == 0
+
+
 @BOTH
 async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
     db: Database, size: tuple[int, int]

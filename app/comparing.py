@@ -26,6 +26,7 @@ from core.pictures.pairing import (
     told,
 )
 from core.registry import Analysis
+from core.study import Study
 from core.views import Catalogue, Choice, View
 from storage import runs
 from storage.database import Database
@@ -55,6 +56,8 @@ class Pair:
     difference: Difference | None
     depths: tuple[int, int] = (0, 0)
     by_depth: bool = False
+    asked: tuple[str, ...] = ()
+    """The keys of the studies in which this was asked differently."""
 
     @property
     def told(self) -> str:
@@ -63,14 +66,17 @@ class Pair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the difference leaves out, and how it matched layers."""
+        """What else than tuning the two may differ by, what the difference leaves out, and how it
+        matched layers."""
+        said = [f"the studies differ in {', '.join(self.asked)}"] if self.asked else []
         if self.difference is None:
-            return ()
+            return tuple(said)
+        said += self.difference.notes
         own, other = self.depths
-        if own == other or not _over_layers(self.difference.figure):
-            return self.difference.notes
-        how = "by relative depth, at the layers of A" if self.by_depth else "by number"
-        return (*self.difference.notes, f"{own} against {other} layers, matched {how}")
+        if own != other and _over_layers(self.difference.figure):
+            how = "by relative depth, at the layers of A" if self.by_depth else "by number"
+            said.append(f"{own} against {other} layers, matched {how}")
+        return tuple(said)
 
 
 def analyses_of_both(
@@ -97,6 +103,26 @@ def alone(first: RunSummary, second: RunSummary) -> tuple[tuple[str, ...], tuple
         return tuple(registry.get(name).title for name in names)
 
     return only(first, second), only(second, first)
+
+
+def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[str, ...]:
+    """The keys of two studies in which they ask an analysis for different things: what it finds
+    may differ by those, whatever tuning did."""
+    involved = [analysis, *map(registry.get, analysis.after)]
+    needs = {each.needs for each in involved}
+
+    def asked(study: Study) -> dict[str, Any]:
+        parts: dict[str, Any] = {"run": study.run.model_dump(include={"dtype", "seed"})}
+        if "probe" in needs:
+            parts["probe"] = study.probe.model_dump() if study.probe else {}
+        if "tasks" in needs:
+            parts["evaluation"] = study.evaluation.model_dump() if study.evaluation else {}
+        for each in involved:
+            parts[f"analyses.{each.name}"] = study.parameters(each.name).model_dump()
+        return {f"{part}.{key}": v for part, values in parts.items() for key, v in values.items()}
+
+    own, other = asked(first), asked(second)
+    return tuple(key for key in dict.fromkeys((*own, *other)) if own.get(key) != other.get(key))
 
 
 def views_of_both(
@@ -139,7 +165,9 @@ def pair(
         part = drawn(db, first, analysis, view, choice, united, also=second).figure
         same = shared(part, *figures)
     found = difference(*figures, depths if by_depth else None, same)
-    return Pair(choice, united, figures, found, depths, by_depth)
+    studies = runs.study_of(db, first), runs.study_of(db, second)
+    unlike = asked_differently(*studies, analysis)
+    return Pair(choice, united, figures, found, depths, by_depth, unlike)
 
 
 def pairs(

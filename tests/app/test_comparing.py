@@ -9,19 +9,29 @@ from typing import Any
 
 import pytest
 
-from app.comparing import alone, analyses_of_both, compared, pair, pairs, views_of_both
+from app.comparing import (
+    alone,
+    analyses_of_both,
+    asked_differently,
+    compared,
+    pair,
+    pairs,
+    views_of_both,
+)
 from core import registry
 from core.choices import default_choice, options
 from core.errors import RunError, StudyError
 from core.measurement import Measurement, Unit, UnitResult
 from core.pictures.figures import Grid, Lines, Table
 from core.pictures.pairing import places
+from core.study import Probe
 from storage.database import Database, open_database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.families import write_family
-from tests.app.tui.conftest import study
+from tests.app.tui.conftest import fill, study
+from tests.conftest import WEIGHTS
 
 
 def keep(
@@ -69,6 +79,35 @@ def test_every_view_of_both_has_a_pair_but_that_of_two_tasks(
     for key, made in found.items():
         assert (made.difference is None) == (key == "neurons")
     assert isinstance(found["neurons"].figures[1], Table)
+
+
+def test_what_the_studies_ask_differently_is_noted() -> None:
+    one = study("one").model_copy(update={"probe": Probe(builtin="medical")})
+    probe = Probe(builtin="maths", documents=40)
+    other = one.model_copy(update={"probe": probe, "analyses": {"alignment": {"rank": 8}}})
+    found = {
+        name: asked_differently(one, other, registry.get(name))
+        for name in ("alignment", "activation", "tuning_vectors", "evaluation", "edit_distance")
+    }
+    of_probe = ("probe.builtin", "probe.documents")
+    assert found == {
+        "alignment": ("analyses.alignment.rank",), "activation": of_probe, "tuning_vectors": (),
+        "evaluation": (), "edit_distance": of_probe,
+    }  # fmt: skip
+    assert asked_differently(one, one, registry.get("alignment")) == ()
+
+
+def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> None:
+    db = open_database(str(tmp_path / "runs.db"))
+    ids = []
+    for name, given in (("one", {}), ("two", {"alignment": {"rank": 8}})):
+        asked = study(name).model_copy(update={"analyses": given})
+        run_id = create_run(db, asked, WEIGHTS)
+        fill(db, run_id, claim(db, run_id))
+        ids.append(run_id)
+    for view, made in pairs(db, ids[0], ids[1], registry.get("alignment")):
+        if made.difference is not None:
+            assert "the studies differ in analyses.alignment.rank" in made.notes, view.key
 
 
 def test_values_come_from_their_own_run(both: tuple[Database, str, str]) -> None:

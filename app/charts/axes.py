@@ -45,7 +45,7 @@ def x_range(figure: Lines) -> tuple[float, float]:
     panels = [panel for each in both for panel in each.panels]
     xs = [x for panel in panels for series in panel.series for x in series.xs] or [0]
     low, high = min(xs), max(xs)
-    return (low, high) if high > low else (low - 1.0, high + 1.0)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def y_range(figure: Lines, rows: int) -> list[float]:

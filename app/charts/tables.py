@@ -34,14 +34,16 @@ def natural_widths(table: Table) -> tuple[int, ...]:
 
 
 def squeezed(table: Table, widths: Sequence[int], width: int) -> tuple[int, ...]:
-    """Those widths with the widest columns of text narrowed until all fit, if they can."""
+    """Those widths with the widest columns of text narrowed until all fit, if they can; those that
+    tell the rows apart come last."""
     fitting = list(widths)
-    able = [j for j in range(len(fitting)) if _texts(table, j)]
-    while sum(fitting) + GAP * (len(fitting) - 1) > width:
-        widest = max(able, key=lambda j: fitting[j], default=-1)
-        if widest < 0 or fitting[widest] <= NARROWEST:
-            break
-        fitting[widest] -= 1
+    texts = [j for j in range(len(fitting)) if _texts(table, j)]
+    for able in ([j for j in texts if j >= table.keys], texts):
+        while sum(fitting) + GAP * (len(fitting) - 1) > width:
+            widest = max(able, key=lambda j: fitting[j], default=-1)
+            if widest < 0 or fitting[widest] <= NARROWEST:
+                break
+            fitting[widest] -= 1
     return tuple(fitting)
 
 

@@ -9,7 +9,7 @@ from rich.style import Style
 
 from app.charts import bars, curves, grids, scatters, tables
 from app.charts.legends import grid_notes, scale_legend, series_legend
-from app.charts.lines import Line, fitted, padded, text_of
+from app.charts.lines import EMPTY, Line, fitted, padded, text_of
 from app.charts.palette import Palette, on
 from app.charts.scales import UNDEFINED, has_undefined, scale_of
 from app.text import plain
@@ -52,7 +52,7 @@ def _heading(figure: Figure) -> str:
 
 def _curves(figure: Lines, width: int, height: int, palette: Palette) -> list[Line]:
     if not any(panel.series for panel in figure.panels):
-        return [[Segment("No values yet.")]]
+        return [[Segment(EMPTY)]]
     legend = series_legend(figure, width, palette)
     stacked = curves.across(len(figure.panels), width, height) == 1
     least = 7 * (len(figure.panels) if stacked else 1)
@@ -63,7 +63,7 @@ def _curves(figure: Lines, width: int, height: int, palette: Palette) -> list[Li
 
 def _grid(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
     if not figure.rows or not figure.columns:
-        return [[Segment("No values yet.")]]
+        return [[Segment(EMPTY)]]
     plan = grids.layout(figure, width, 10_000, colour=colour)
     fit = max(1, (width - plan.label) // plan.cell)
     lines: list[Line] = []
@@ -80,7 +80,7 @@ def _grid(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line
 
 def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
     if not figure.rows or not figure.columns:
-        return [[Segment("No values yet.")]]
+        return [[Segment(EMPTY)]]
     painter = bars.Painter(figure, width, palette, colour)
     lines = [painter.line(y) for y in range(len(painter.places))]
     words = "   ".join(bars.notes(figure))
@@ -89,7 +89,7 @@ def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line
 
 def _points(figure: Scatter, width: int, height: int, palette: Palette) -> list[Line]:
     if not scatters.drawable(figure):
-        return [[Segment("No values yet.")]]
+        return [[Segment(EMPTY)]]
     legend = scatters.legend(figure, width, palette)
     room = max(10, height - len(legend) - 1)
     return [*legend, *scatters.picture(figure, width=width, height=room, palette=palette).lines]
@@ -98,7 +98,7 @@ def _points(figure: Scatter, width: int, height: int, palette: Palette) -> list[
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
     """The first rows, as many as fit, and how many there are besides."""
     if not figure.rows:
-        return [[Segment("No values yet.")]]
+        return [[Segment(EMPTY)]]
     dim = Style(color=palette.dim)
     notes = [figure.note] if figure.note else []
     room = max(1, height - 2 - len(notes))

@@ -26,9 +26,12 @@ def on_chance(together: Sequence[Shown]) -> str:
         told = "Shown is what lies beyond chance: 0 is what chance alone would give."
     else:
         return "Shown is what chance alone would give."
-    if any(cell.chance_sd for cell in known):
+    if any(cell.chance_sd or cell.q is not None for cell in known):
         within = sum(map(within_chance, known))
-        told += f" {within} of {len(known)} values lie within two standard deviations of it."
+        how = "within two standard deviations of it"
+        if any(cell.q is not None for cell in known):
+            how = "within chance: corrected for the number of tests, their p is not below 0.05"
+        told += f" {within} of {len(known)} values lie {how}."
     return told
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from app.charts.scales import SPREADS, exact
+from app.charts.scales import SPREADS, exact, within_chance
 from app.text import plain
 from core.pictures.figures import Cell
 
@@ -51,16 +51,17 @@ def yardsticks(cell: Cell | None) -> list[str]:
     if cell.chance is not None:
         spread = f" ± {format(cell.chance_sd, '.2g')}" if cell.chance_sd is not None else ""
         said.append(f"chance {exact(cell.chance)}{spread}")
+    near = " (within chance)" if cell.shown is not None and within_chance(cell) else ""
     score = z_score(cell)
-    if score is not None:
+    if cell.q is not None:  # what decides, where it was tested among others
+        said.append(f"q {format(cell.q, '.2g')}{near}")
+    elif score is not None:
         near = " (within chance)" if abs(score) < SPREADS else ""
         said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{near}")
     if cell.excess is not None:
         said.append(f"excess {format(cell.excess, '+.6g')}")
     if cell.low is not None and cell.high is not None:
         said.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
-    if cell.q is not None:
-        said.append(f"q {format(cell.q, '.2g')}")
     if cell.n is not None:
         said.append(f"n {_grouped(cell.n, ',')}")
     return said

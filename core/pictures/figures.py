@@ -193,12 +193,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A figure of rows of text and numbers. `note` says what all of it has in common, `chosen`
-    where the user's selectors stand, by coordinate."""
+    """A figure of rows of text and numbers. `keys` is how many of the first columns say what a row
+    is about, `note` what all of it has in common, `chosen` where the user's selectors stand, by
+    coordinate."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
+    keys: int = 1
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
 

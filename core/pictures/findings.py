@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 
 from core.naming import GROUP_OF
 from core.pictures.figures import Cell, Figure, Grid, Lines, Table
+from core.pictures.spectra import BASE_MATRIX
+
+CONTROLS = "At most one of these models is no control: there is nothing to hold against it."
+"""Said where models are held against one another and controls are left out."""
 
 
 def of_sizes(figure: Figure) -> str:
@@ -22,6 +26,8 @@ def of_sizes(figure: Figure) -> str:
         if not series.control
     }
     known = {place: mean for place, mean in means.items() if mean is not None}
+    if not known and any(panel.series for panel in figure.panels):
+        return "There are only controls here."
     if not any(known.values()):
         return "No tuned model changed the layers' weights."
     by_model: dict[str, float] = {}
@@ -31,12 +37,11 @@ def of_sizes(figure: Figure) -> str:
     panels = {p: average([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
     stronger = max(panels, key=lambda panel: panels[panel])
     numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
+    moved = f"In its layers {most} moved {'furthest ' if len(by_model) > 1 else ''}from the base"
     if len(panels) < 2:
-        return f"{most} moved furthest from the base (mean of all models: {numbers})."
-    return (
-        f"{most} moved furthest from the base; tuning changed {stronger} weights most for their "
-        f"size (mean {numbers})."
-    )
+        return f"{moved} (mean of all models: {numbers})."
+    others = " and ".join(panel for panel in panels if panel != stronger)
+    return f"{moved}; {stronger} changed more for its size than {others} (mean {numbers})."
 
 
 def of_largest(figure: Figure) -> str:
@@ -47,8 +52,8 @@ def of_largest(figure: Figure) -> str:
         return ""
     most, least = max(values), min(values)
     return (
-        f"{figure.chosen['model']}: largest in {most[2]} of layer {most[1]} ({most[0]:.3g}), "
-        f"smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
+        f"{figure.chosen['model']}: of the matrices, largest in {most[2]} of layer {most[1]} "
+        f"({most[0]:.3g}), smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
     )
 
 
@@ -64,6 +69,8 @@ def of_cosines(figure: Figure) -> str:
         and cell.value is not None
         and not {figure.rows[i], figure.columns[j]} & figure.controls
     ]
+    if not pairs and len(set(figure.rows) - figure.controls) < 2 <= len(figure.rows):
+        return CONTROLS
     if not pairs:
         return "There are no two tuning vectors to compare."
     most, least = max(pairs), min(pairs)
@@ -100,6 +107,8 @@ def of_attention_against_mlp(figure: Figure) -> str:
     ]
     if len(figure.columns) < 2:
         return ""
+    if not set(figure.rows) - figure.controls:
+        return "There are only controls here."
     if not pairs:
         return "Attention and MLP can't be compared: one of them did not change."
     means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}
@@ -107,25 +116,28 @@ def of_attention_against_mlp(figure: Figure) -> str:
     apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
     kind = "keep to" if means[high] > 0 else "avoid"
     more = "more" if means[high] > 0 else "less"
+    said = f"of {high} {kind} the base's directions {more} than those of {low}"
+    if not apart:
+        said = f"of {high} and {low} can't be told apart in this"
     return (
-        f"Updates of {high} {kind} the base's directions {more} than those of {low} "
-        f"({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % intervals apart for "
-        f"{apart} of {counted(len(pairs), 'model')})."
+        f"Updates {said} ({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % "
+        f"intervals apart for {apart} of {counted(len(pairs), 'model')})."
     )
 
 
 def of_spectrum(figure: Figure) -> str:
     """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
     assert isinstance(figure, Lines)
-    held = [s for panel in figure.panels for s in panel.series if s.name == "energy held"]
+    held = [(p, s) for p in figure.panels for s in p.series if s.name == "energy held"]
     at = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
     if not held:
         return f"{at}: there is nothing to see; it is zero, or was not measured."
-    own = held[0]
+    panel, own = held[0]
+    whose = "base" if panel.title == BASE_MATRIX else f"tuning vector of {figure.chosen['model']}"
     half = next(x for x, c in zip(own.xs, own.cells, strict=True) if (c.value or 0.0) >= 0.5)
     first = "direction" if half == 1 else f"{half}"
     return (
-        f"{figure.chosen['model']}, {at}: half of the energy lies in the first {first} of "
+        f"{whose}, {at}: half of the energy lies in the first {first} of "
         f"{own.xs[-1]}{'' if half == 1 else ' directions'}."
     )
 
@@ -139,7 +151,7 @@ def of_neurons(figure: Figure) -> str:
     first = dict(zip(names, figure.rows[0], strict=True))
     return (
         f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
-        f"changed by {numeric(first['change']):+.3f}."
+        f"changed by {numeric(first['change']):+.3f}{_score(first['attribution'])}."
     )
 
 
@@ -237,12 +249,17 @@ def where(figure: Lines | Grid, *coordinates: str) -> str:
     return f"{said}: " if said else ""
 
 
+def _score(attribution: object) -> str:
+    """What a neuron was ranked by where it was by how much it matters."""
+    return f", its attribution is {attribution:.3g}" if isinstance(attribution, float) else ""
+
+
 def _of_spread(figure: Figure, half: str) -> str:
     assert isinstance(figure, Table)
     names = [column.name for column in figure.columns]
     rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
     known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
-    if not known:
+    if not known or all(numeric(r["documents"]) < 2 for r in known):
         return ""
     wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
     ends = (f"{numeric(wide[name]):.4g}" for name in ("lower quartile", "upper quartile"))

@@ -5,7 +5,7 @@ Owns the wording of what was found there. Reads figures alone: no measurement, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.pictures.figures import Figure, Grid, Scatter, Table
@@ -13,6 +13,9 @@ from core.pictures.findings import average, numeric, where
 
 WITHIN = "within chance"
 """What is said of a difference whose interval holds none."""
+
+ALL = "all"
+"""The parts of a point that is not restricted to some."""
 
 SIGNIFICANT = 0.05
 """The corrected p value below which a drop counts as beyond its controls."""
@@ -24,15 +27,17 @@ def of_points(figure: Figure) -> str:
     assert isinstance(figure, Table)
     names = [column.name for column in figure.columns]
     rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
-    shares = [(row["normalised"], row["gap"] == WITHIN) for row in rows]
+    shares = [(row["normalised"], row["gap"] == WITHIN) for row in rows if not _is_own(row)]
     known = [share for share, within in shares if isinstance(share, float) and not within]
     silent = sum(isinstance(share, float) and within for share, within in shares)
     said = []
     if known:
         kept = sum(share >= 1 for share in known)
-        said.append(f"{kept} of {len(known)} scores reach that of the domain's own model.")
+        said.append(
+            f"{kept} of {len(known)} scores reach that of the domain's own model, itself left out."
+        )
     if silent:
-        said.append(f"{silent} say little: on their tasks it is within chance of the base.")
+        said.append(f"Another {silent} say little: there it is within chance of the base.")
     return " ".join(said)
 
 
@@ -67,8 +72,10 @@ def of_differences(figure: Figure) -> str:
     if not cells:
         return ""
     most = max(cells, key=lambda found: abs(found[0].value or 0.0))
+    apart = sum(_apart_from_zero((cell.low, cell.high)) for cell, _, _ in cells)
     return (
-        f"{figure.chosen.get('metric_of', '')}: furthest from the base is {most[1]} on {most[2]} "
+        f"{figure.chosen.get('metric_of', '')}: {apart} of {len(cells)} differences to the base "
+        f"have an interval without 0; the largest is {most[1]}'s on {most[2]} "
         f"({most[0].value:+.3g})."
     )
 
@@ -83,7 +90,7 @@ def of_drops(figure: Figure) -> str:
         return "No drop can be given here."
     beyond = [cell for cell in cells if cell.q is not None and cell.q < SIGNIFICANT]
     drop, chance = average([c.value for c in cells]), average([c.chance for c in cells])
-    random = "" if chance is None else f", random ones {chance:+.3g} %"
+    random = "" if chance is None else f", random ones {_rounded(chance):+.3g} %"
     chosen = figure.chosen.get("setting", "them")
     source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
     return (
@@ -156,14 +163,27 @@ def of_grid(figure: Figure) -> str:
     if not best:
         return ""
     cell, down, across = best[0]
+    own = cell.value == 1 and {down, across} == {"0", "1"}
+    share = "the domain's own model" if own else f"{cell.value:.2f} of the domain's own model"
     return (
         f"{where(figure, 'task', 'metric_of')}best with {figure.row_name} {down} and "
-        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
+        f"{figure.column_name} {across} ({share})."
     )
+
+
+def _is_own(row: Mapping[str, object]) -> bool:
+    """Is a point the domain's own model itself? One vector as it is, that regains exactly all."""
+    alone = str(row["coefficients"]).endswith("=1") and "," not in str(row["coefficients"])
+    return alone and row["normalised"] == 1 and row["parts"] == ALL
 
 
 def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
     return other != place and other[0] >= place[0] and other[1] >= place[1]
+
+
+def _rounded(value: float) -> float:
+    """Zero where nothing but the rounding of a sum is left."""
+    return value if abs(value) > 1e-9 else 0.0
 
 
 def _apart_from_zero(bounds: Sequence[object]) -> bool:

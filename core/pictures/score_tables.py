@@ -13,7 +13,7 @@ from typing import Any
 from core.measurement import Measurement
 from core.neurons.ranking import is_selection
 from core.pictures.figures import Column, Table, Text
-from core.pictures.score_findings import SIGNIFICANT, WITHIN
+from core.pictures.score_findings import ALL, SIGNIFICANT, WITHIN
 from core.views import Catalogue, Tabulation
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")
@@ -144,7 +144,7 @@ def points(asked: Tabulation) -> Table:
             "largest share kept": (share is None, -(share or 0.0)),
         }
         cells = (
-            row.setting, row.module or "all", row.task, row.metric, row.value, row.low, row.high,
+            row.setting, row.module or ALL, row.task, row.metric, row.value, row.low, row.high,
             share, _value(part), gaps.get((row.task, row.metric)), _value(lost), row.n,
         )  # fmt: skip
         lines.append((by.get(asked.choice.order, by["by point"]), cells))

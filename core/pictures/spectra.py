@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from core.pictures.figures import Cell, Lines, Panel, Series
 from core.views import Tabulation
 
+BASE_MATRIX = "base matrix"
+"""What the panel of W is called."""
+
 MOST_RANKS = 160
 """Ranks that a curve has points at: as many as a wide screen has columns to draw them in."""
 
@@ -40,7 +43,7 @@ def of_alignment(asked: Tabulation) -> Lines:
         for series in _held(name, each, None if shape is None else shape[list(_SIDES[key])])
     )
     return _figure(
-        asked, "Spectrum of W and shares of Δ", ("base matrix", _spectrum(values)), ("Δ", update)
+        asked, "Spectrum of W and shares of Δ", (BASE_MATRIX, _spectrum(values)), ("Δ", update)
     )
 
 

@@ -16,6 +16,8 @@ from core.pictures.figures import Column, Table, Text
 from core.views import Tabulation
 
 NEURON_ORDERS = ("switched on most", "switched off most", "used most", "matters most")
+ORDERED = {**{order: order for order in NEURON_ORDERS}, "matters most": "that matter most"}
+"""The orders as a title says them."""
 MOST_NEURONS = 500
 """Rows of the table of neurons: those that come first in the order."""
 
@@ -38,26 +40,26 @@ def neurons(asked: Tabulation) -> Table:
     count = _counted(len(shown), _count(asked, layers))
     rows = tuple(
         (
-            *cells[:5],
+            *cells,
             *(_at(rates[m, layer], neuron) for m in others),
-            cells[5],
             _document(documents, driver, driven),
         )
         for _, layer, neuron, cells, driver, driven in shown
     )
     return Table(
-        title=f"Neurons {order} · {model}",
+        title=f"Neurons {ORDERED[order]} · {model}",
         columns=(
             Column(name="layer", align="right"),
             Column(name="neuron", align="right"),
             Column(name="change", align="right", form=".3f", signed=True),
+            Column(name="attribution", align="right", form=".3g"),
             Column(name="rate in base", align="right", form=".3f"),
             Column(name=f"in {model}", align="right", form=".3f"),
             *(Column(name=f"in {m}", align="right", form=".3f") for m in others),
-            Column(name="attribution", align="right", form=".3g"),
             Column(name="fires most in", outside=True),
         ),
         rows=rows,
+        keys=2,
         note=f"Rates are shares of tokens. {count}",
     )
 
@@ -120,7 +122,7 @@ def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
             layer,
             int(j),
             (
-                layer, int(j), float(change[j]), _at(base, j), float(rate[j]), _at(attribution, j)
+                layer, int(j), float(change[j]), _at(attribution, j), _at(base, j), float(rate[j])
             ),
             int(own["drivers"][0, j]),
             float(own["driven"][0, j]),

@@ -192,8 +192,8 @@ def test_hostile_names_stay_text() -> None:
 
 def test_empty_figures_say_so() -> None:
     nothing = Lines(title="t", measure="m", unit="", x_label="layer", panels=())
-    assert "No values yet" in draw(nothing, "curves", width=80, height=20, colour=False)
-    assert "No values yet" in draw(grid((), (), ()), "bars", width=80, height=20, colour=False)
+    assert "No values to show" in draw(nothing, "curves", width=80, height=20, colour=False)
+    assert "No values to show" in draw(grid((), (), ()), "bars", width=80, height=20, colour=False)
 
 
 def test_threads_draw_the_same_as_one_alone() -> None:
@@ -492,7 +492,7 @@ def test_a_point_alone_has_axes_too() -> None:
     for width in (24, 80):
         text = draw(scatter(1), "scatter", width=width, height=12, colour=False)
         assert "●" in text
-    assert "No values yet" in draw(scatter(0), "scatter", width=80, height=24, colour=False)
+    assert "No values to show" in draw(scatter(0), "scatter", width=80, height=24, colour=False)
 
 
 def test_a_table_prints_the_rows_that_fit() -> None:
@@ -505,7 +505,7 @@ def test_a_table_prints_the_rows_that_fit() -> None:
     assert len(text[2:-2]) == 16
     whole = draw(table(5), "table", width=80, height=20, colour=False)
     assert "more" not in whole
-    assert "No values yet" in draw(table(0), "table", width=80, height=20, colour=False)
+    assert "No values to show" in draw(table(0), "table", width=80, height=20, colour=False)
 
 
 def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
@@ -513,6 +513,14 @@ def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
     assert natural == (6, 6, tables.WIDEST)
     assert tables.squeezed(table(), natural, 40) == (6, 6, 24)
     assert tables.squeezed(table(), natural, 10) == (6, 6, tables.NARROWEST)
+
+
+def test_what_tells_rows_apart_gives_way_last() -> None:
+    names = tuple(Column(name=name) for name in ("coefficients", "task"))
+    figure = Table(title="", columns=names, rows=(("medical=0.5,maths=1", "some_long_task_name"),))
+    natural = tables.natural_widths(figure)
+    assert tables.squeezed(figure, natural, 34) == (natural[0], 34 - tables.GAP - natural[0])
+    assert tables.squeezed(figure, natural, 25) == (13, tables.NARROWEST)
 
 
 def test_a_long_table_is_measured_and_drawn_row_by_row() -> None:

@@ -34,7 +34,8 @@ _HEAD = Markup(
 _CHANCE = (
     "Where a chance level is known it stands beside the figure, because many of these measures are "
     "far from zero for an update of random directions. A value within two standard deviations of "
-    "chance has no colour and is followed by ~. "
+    "chance, or not beyond it once corrected for the number of tests, has no colour and is "
+    "followed by ~. "
 )
 _CONTROLS = "Controls are grey, and their names in brackets. "
 _READING = (

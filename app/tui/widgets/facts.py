@@ -101,7 +101,7 @@ def _section(heading: str, pairs: Iterable[tuple[str, str]]) -> Content:
     shown = [(short(name), short(value)) for name, value in pairs if value]
     width = min(28, max((len(name) for name, _ in shown), default=0)) + 2
     rows = [Content.styled(heading, "bold $accent")]
-    rows += [Content.assemble((name.ljust(width), "$muted"), value) for name, value in shown]
+    rows += [Content.assemble((f"{name}  ".ljust(width), "$muted"), value) for name, value in shown]
     return Content("\n").join(rows)
 
 

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from app.charts.lines import Line
+from app.charts.lines import EMPTY, Line
 from app.charts.palette import Palette, on
 from app.tui.keys import bindings
 from app.tui.readout import Spot
@@ -30,7 +30,6 @@ Names = dict[int | str, str]
 Name = TypeVar("Name")
 
 READING = "Reading…"
-EMPTY = "No values yet."
 
 COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""

@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
-from app.charts.lines import fitted
+from app.charts.lines import EMPTY, fitted
 from app.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
@@ -23,7 +23,7 @@ from app.tui.readout import beside, copied, in_a_row, value_of
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView
 from app.tui.widgets.curves import CurvesView
-from app.tui.widgets.figure import EMPTY, FigureView
+from app.tui.widgets.figure import FigureView
 from app.tui.widgets.finding import Finding
 from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView

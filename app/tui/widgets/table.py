@@ -13,10 +13,10 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.charts import tables
-from app.charts.lines import Line, fitted
+from app.charts.lines import EMPTY, Line, fitted
 from app.text import plain
 from app.tui.readout import Spot
-from app.tui.widgets.figure import EMPTY, FigureView, Names, Place
+from app.tui.widgets.figure import FigureView, Names, Place
 from core.pictures.figures import Figure, Table
 
 
@@ -123,12 +123,13 @@ class TableView(FigureView):
 
     @property
     def _stays(self) -> int:
-        """The cells of the first column, none where it would take more than half of the room."""
-        width = self.painter.starts[1]
+        """The cells of the columns that tell the rows apart, none where they would take more than
+        half of the room."""
+        width = self.painter.starts[self.table.keys]
         return width if width <= self.size.width // 2 else 0
 
     def _slid(self, line: Line) -> Line:
-        """The first column of a row, and of the rest what comes after those that are past."""
+        """The columns that stay of a row, and of the rest what comes after those that are past."""
         if not self.left:
             return line
         cuts = [self._stays, self._stays + self.left, 1_000_000]

@@ -234,7 +234,7 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
         view.focus()
         await pilot.press("right", "down")
         assert view.spot() is None
-        assert "No values yet." in words(app)
+        assert "No values to show." in words(app)
 
 
 async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(

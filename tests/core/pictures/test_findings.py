@@ -80,7 +80,7 @@ def test_the_largest_and_the_smallest_are_single_modules() -> None:
     )  # fmt: skip
     figure = replace(figure, chosen={"model": "medical"})
     assert findings.of_largest(figure) == (
-        "medical: largest in q of layer 0 (0.5), smallest in q of layer 1 (0.1)."
+        "medical: of the matrices, largest in q of layer 0 (0.5), smallest in q of layer 1 (0.1)."
     )
 
 
@@ -101,9 +101,13 @@ def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
 
 
 def test_of_differences_names_the_furthest() -> None:
-    figure = _grid(("a", "b"), ("t", "u"), (_cell(0.1), None), (_cell(-0.4), _cell(None)))
+    sure = _cell(0.1, 0.05, 0.15), _cell(-0.4, -0.9, 0.1)
+    figure = _grid(("a", "b"), ("t", "u"), (sure[0], None), (sure[1], _cell(None)))
     said = score_findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
-    assert said == "acc: furthest from the base is b on t (-0.4)."
+    assert said == (
+        "acc: 1 of 2 differences to the base have an interval without 0; the largest is b's on t "
+        "(-0.4)."
+    )
 
 
 def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
@@ -156,7 +160,13 @@ def _spectrum(*held: float) -> Lines:
 
 def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
     words = findings.of_spectrum(_spectrum(0.3, 0.6, 0.9, 1.0))
-    assert words == "medical, q of layer 3: half of the energy lies in the first 2 of 4 directions."
+    assert words == (
+        "tuning vector of medical, q of layer 3: half of the energy lies in the first 2 of 4 "
+        "directions."
+    )
+    base = _spectrum(0.3, 0.6, 0.9, 1.0)
+    base = replace(base, panels=(replace(base.panels[0], title="base matrix"),))
+    assert findings.of_spectrum(base).startswith("base, q of layer 3: half"), "the same for all"
     assert findings.of_spectrum(_spectrum(0.6, 1.0)).endswith("lies in the first direction of 2.")
     assert "nothing to see" in findings.of_spectrum(_spectrum())
 
@@ -167,12 +177,15 @@ def _listing(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
 
 
 def test_tables_say_what_stands_out_in_them() -> None:
-    neurons = _listing(("layer", "neuron", "change"), (2, 7, 0.25), (0, 1, 0.1))
+    names = ("layer", "neuron", "change", "attribution")
+    neurons = _listing(names, (2, 7, 0.25, None), (0, 1, 0.1, 8.0))
     assert findings.of_neurons(neurons).endswith("neuron 7 of layer 2 comes first; its rate "
                                                  "changed by +0.250.")  # fmt: skip
+    ranked = replace(neurons, rows=neurons.rows[::-1])
+    assert findings.of_neurons(ranked).endswith("changed by +0.100, its attribution is 8.")
     spread = _listing(
-        ("layer", "lower quartile", "upper quartile"), ("0", 1.0, 2.0), ("1", 1.0, 4.0),
-        ("all", 0.0, 9.0),
+        ("layer", "lower quartile", "upper quartile", "documents"), ("0", 1.0, 2.0, 9.0),
+        ("1", 1.0, 4.0, 9.0), ("all", 0.0, 9.0, 9.0),
     )  # fmt: skip
     spread = replace(spread, chosen={"model": "medical"})
     assert findings.of_activation_spread(spread) == (
@@ -182,15 +195,46 @@ def test_tables_say_what_stands_out_in_them() -> None:
     assert findings.of_distance_spread(spread).endswith(
         "in half of them 1 to 4 of its neurons differ from the base's."
     )
-    points = _listing(("normalised", "gap"), (1.0, "beyond chance"), (0.5, None), (None, None))
+    single = replace(spread, rows=tuple((*row[:-1], 1.0) for row in spread.rows))
+    assert findings.of_activation_spread(single) == "", "a document has no spread"
+    points = _listing(
+        ("coefficients", "parts", "normalised", "gap"), ("a=1,b=1", "all", 1.0, "beyond chance"),
+        ("a=0.5", "all", 0.5, None), ("a=0.5", "all", None, None),
+        ("a=1", "all", 1.0, "beyond chance"), ("a=1", "mlp", 0.7, "beyond chance"),
+    )  # fmt: skip
     assert score_findings.of_points(points) == (
-        "1 of 2 scores reach that of the domain's own model."
+        "1 of 3 scores reach that of the domain's own model, itself left out."
     )
-    within = replace(points, rows=(*points.rows, (1.1, "within chance"), (0.9, "within chance")))
-    assert score_findings.of_points(within).startswith("1 of 2 scores")
-    assert "2 say little" in score_findings.of_points(within), "base and own model are alike there"
+    alike = tuple(("a=0.5", "all", share, "within chance") for share in (1.1, 0.9))
+    said = score_findings.of_points(replace(points, rows=(*points.rows, *alike)))
+    assert said.startswith("1 of 3 scores")
+    assert "Another 2 say little" in said, "base and own model are alike there"
     for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
         assert empty(_listing(("layer", "normalised", "gap"))) == ""
+
+
+def test_controls_are_not_mistaken_for_models_that_did_not_change() -> None:
+    both = (_cell(0.4, 0.3, 0.5), _cell(0.1, 0.0, 0.2))
+    figure = _grid(("a",), SIDES, both, controls=frozenset({"a"}))
+    assert findings.of_attention_against_mlp(figure) == "There are only controls here."
+    series = Series(name="a", xs=(0, 1), cells=both, control=True)
+    curves = Lines(
+        title="",
+        measure="",
+        unit="",
+        x_label="layer",
+        panels=(Panel(title="mlp", series=(series,)),),
+    )
+    assert findings.of_sizes(curves) == "There are only controls here."
+    names = ("a", "b")
+    cosines = _grid(names, names, (None, both[0]), (both[0], None), controls=frozenset({"b"}))
+    assert findings.of_cosines(cosines) == findings.CONTROLS
+
+
+def test_what_can_not_be_told_apart_is_not_called_more() -> None:
+    figure = _grid(("a",), SIDES, (_cell(0.4, 0.0, 0.8), _cell(0.1, 0.0, 0.6)))
+    said = findings.of_attention_against_mlp(figure)
+    assert said.startswith("Updates of attention and mlp can't be told apart")
 
 
 def test_cosines_say_of_which_weights_they_are() -> None:

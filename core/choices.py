@@ -258,8 +258,8 @@ def _nearest(
     catalogue: Catalogue,
 ) -> Value:
     """What takes the place of a value that there is not: of a layer the nearest one, else where
-    the selector begins, models with a tuned one that is no control, tasks with the first of those
-    of which there is most to see."""
+    the selector begins, models with a tuned one that is no control, tasks and scores with the first
+    of those of which there is most to see."""
     layers = [v for v in values if isinstance(v, int)]
     if selector == "layer" and choice.layer is not None and layers:
         wanted = choice.layer
@@ -267,9 +267,10 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
-    if selector == "task" and view.place is None:  # which has no place for some of it
+    if selector in ("task", "metric_of") and view.place is None:  # which lacks one for some of it
         own = _fitting(view, selector, choice, catalogue)
-        places = {(at.task, at.model, at.reference, at.setting) for at in own}  # of any metric
-        measured = Counter(task for task, *_ in places)
-        return max(values, key=lambda task: measured[str(task)])
+        others = ("task", "model", "reference", "setting")  # of any metric
+        places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}
+        measured = Counter(value for value, *_ in places)
+        return max(values, key=lambda value: measured[str(value)])
     return values[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 
 from rich.segment import Segment
@@ -109,7 +110,8 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
     widths = tables.squeezed(part, tables.natural_widths(part), width)
     painter = tables.Painter(part, widths, palette)
     lines = [painter.heading(), *(painter.line(i) for i in range(len(part.rows)))]
-    return [*lines, *([Segment(fitted(note, width).rstrip(), dim)] for note in notes)]
+    said = [part for note in notes for part in textwrap.wrap(plain(note), width)]
+    return [*lines, *([Segment(fitted(part, width).rstrip(), dim)] for part in said)]
 
 
 def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:

@@ -328,7 +328,9 @@ ANALYSIS = Analysis(
             key="trade",
             kind="scatter",
             title="One domain against another",
-            caption="A point a model: what it keeps of one domain, and of the other.",
+            caption="A point a model: what it keeps of one domain, and of the other. A domain's "
+            "share is the mean over its tasks, also those on which its own model is within chance "
+            "of the base; the table names them.",
             measures=("normalised", "regained"),
             free=("reference",),
             only={"task": score_tables.is_domain},

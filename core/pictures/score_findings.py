@@ -133,7 +133,7 @@ def of_trade(figure: Figure) -> str:
     best, (x, y) = max(known, key=lambda found: min(found[1]))
     return (
         f"By the lesser of its two shares the best point is {best.name}: {x:.2f} of "
-        f"{figure.x_name} and {y:.2f} of {figure.y_name}."
+        f"{figure.x_name} and {y:.2f} of {figure.y_name}, without intervals."
     )
 
 

@@ -387,6 +387,12 @@ class BuilderScreen(LeavingScreen[str | None]):
         found = self.query_one(Outlook)
         return found.refused if found.draft == self.draft else ""
 
+    @property
+    def _passed(self) -> bool:
+        """Has the check found what a run of the draft as it is will take?"""
+        found = self.query_one(Outlook)
+        return found.answered and found.draft == self.draft
+
     def on_outlook_changed(self) -> None:
         for row in self.query(Row):
             row.renew()
@@ -436,8 +442,10 @@ class BuilderScreen(LeavingScreen[str | None]):
             state = [(f"{wrong} to mend ", "$warning")]
         elif self._refused:
             state = [("✗ would fail ", "$error")]
-        else:
+        elif self._passed:
             state = [("✓ ready ", "$success")]
+        else:
+            state = [(f"✓ complete, {CHECK + 1} checks it ", "$success")]
         return two_ends([(" tauscope ", "$muted"), (name, "bold")], state, width)
 
     def _steps(self, width: int) -> Content:

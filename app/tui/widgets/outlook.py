@@ -36,6 +36,11 @@ class Outlook(VerticalScroll, can_focus=False):
         self._found: dict[str, Any] | None = None
         self._since = 0.0
 
+    @property
+    def answered(self) -> bool:
+        """Is it known what a run will take?"""
+        return self._found is not None
+
     def compose(self) -> ComposeResult:
         yield Static("", markup=False)
 

@@ -187,7 +187,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
     app = TauscopeApp(db.url)
     async with app.run_test(size=size) as pilot:
         screen = await family(pilot, app)
-        assert "ready" in visible(app)[0]
+        assert "complete, 6 checks it" in visible(app)[0]
         await press(pilot, "enter", "down", "enter", "slash")
         assert screen.query_one(Input).value == "medical/"
         await until(
@@ -364,10 +364,10 @@ async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
     app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
     async with app.run_test(size=size) as pilot:
         screen = await family(pilot, app)
-        assert "ready" in visible(app)[0]
+        assert "complete, 6 checks it" in visible(app)[0]
         await press(pilot, "6")
         await until(pilot, lambda: "would fail" in visible(app)[0])
-        assert "ready" not in visible(app)[0]
+        assert "complete" not in visible(app)[0]
         assert "6 Check !" in visible(app)[1]
         await press(pilot, "1")
         assert "would fail" in visible(app)[0], "on every page, while the draft is the same"
@@ -380,7 +380,10 @@ async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
         assert list(Path.cwd().iterdir()) == []
         await press(pilot, "5", "end")
         await type_into(pilot, screen, "7")
+        await until(pilot, lambda: "complete" in visible(app)[0])
+        await press(pilot, "6")
         await until(pilot, lambda: "ready" in visible(app)[0])
+        await press(pilot, "5", "end")
         await type_into(pilot, screen, "8")
         await press(pilot, "6")
         await until(pilot, lambda: "would fail" in visible(app)[0])

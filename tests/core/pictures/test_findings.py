@@ -144,7 +144,8 @@ def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_sha
     marked = score_findings.mark_pareto(figure)
     assert [p.name for p in marked.points if p.mark] == ["x", "y", "w", "v"]
     assert score_findings.of_trade(marked) == (
-        "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q."
+        "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q, "
+        "without intervals."
     )
 
 

@@ -19,6 +19,8 @@ from app.charts.palette import CONTROL_GLYPH, GLYPHS, Palette
 from app.charts.scales import tick_labels
 from core.pictures.figures import Cell, Lines, Panel, Series
 
+BASE = "base"
+
 GAP = 2
 SIDE_BY_SIDE = 100
 LOW = 8
@@ -82,6 +84,13 @@ def across(panels: int, width: int, height: int) -> int:
     return max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
 
 
+def places_of(figure: Lines) -> dict[str, int]:
+    """Which sign and colour every series has, by its name. The base's come last: a tuned model
+    looks the same beside it and without it."""
+    names = dict.fromkeys(series.name for panel in figure.panels for series in panel.series)
+    return {name: at for at, name in enumerate(sorted(names, key=lambda name: name == BASE))}
+
+
 def sign(index: int, series: Series) -> str:
     """The sign that marks a series, whatever the colours."""
     return CONTROL_GLYPH if series.faint else GLYPHS[index % len(GLYPHS)]
@@ -123,10 +132,11 @@ def _title(title: str, gutter: int, width: int, palette: Palette) -> Line:
 def _looks(figure: Lines, palette: Palette, chosen: str) -> dict[str, Look]:
     """The sign and style of every series, the same in all panels."""
     looks: dict[str, Look] = {}
+    own = places_of(figure)
     for panel in figure.panels:
         for series in panel.series:
             if series.name not in looks:
-                index = len(looks)
+                index = own[series.name]
                 style = palette.line(index, series.faint)
                 if chosen:
                     same = series.name == chosen

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.charts.curves import sign
+from app.charts.curves import places_of, sign
 from app.charts.lines import Line, fitted, length, padded
 from app.charts.names import CONTROL_WORDS, has_controls
 from app.charts.palette import MARK, STEPS, Palette, hex_of
@@ -40,9 +40,10 @@ def series_legend(
     figure: Lines, width: int, palette: Palette, values: Sequence[str] = (), chosen: int = -1
 ) -> list[Line]:
     """Sign, name and (where given) value of every series, in columns, in as few rows as fit."""
+    own = places_of(figure)
     entries = [
-        _entry(index, series, width, palette, values, index == chosen)
-        for index, series in enumerate(series_of(figure))
+        _entry(own[series.name], series, width, palette, values[at : at + 1], at == chosen)
+        for at, series in enumerate(series_of(figure))
     ]
     for across in range(max(1, len(entries)), 0, -1):
         sizes = [max(map(length, entries[at::across])) for at in range(min(across, len(entries)))]
@@ -108,18 +109,18 @@ def _entry(
     series: Series,
     width: int,
     palette: Palette,
-    values: Sequence[str],
+    value: Sequence[str],
     chosen: bool,
 ) -> Line:
     style = palette.line(index, series.faint)
     name = fitted(series.name, min(cell_len(series.name), LONGEST_NAME, width - 4))
     if series.control:
         name += " (control)"
-    value = f" {values[index]}" if index < len(values) else ""
+    said = "".join(f" {value}" for value in value)
     strong = style + Style(bold=True, underline=chosen)
     return [
         Segment(sign(index, series) + " ", style),
         Segment(name, strong),
-        Segment(value, Style(color=palette.text, bold=chosen)),
+        Segment(said, Style(color=palette.text, bold=chosen)),
         Segment("  "),
     ]

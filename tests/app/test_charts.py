@@ -405,6 +405,20 @@ def test_series_look_the_same_in_all_panels() -> None:
     assert "●" not in right
 
 
+def test_a_model_looks_the_same_beside_the_base_and_without_it() -> None:
+    def figure(*names: str) -> Lines:
+        series = tuple(Series(name, (0, 1), (cell(0.1), cell(0.2))) for name in names)
+        return Lines(
+            title="", measure="", unit="", x_label="layer", panels=(Panel("", series),)
+        )  # fmt: skip
+
+    alone = curves.places_of(figure("maths", "code"))
+    beside = curves.places_of(figure("base", "maths", "code"))
+    assert beside == {**alone, "base": 2}
+    drawn = draw(figure("base", "maths"), "curves", width=60, height=12, colour=False)
+    assert drawn.splitlines()[1].split() == ["■", "base", "●", "maths"], "in the figure's order"
+
+
 def test_many_series_stand_in_columns() -> None:
     names = ("control", "medical", "medical-qa", "maths", "instruct", "code", "law", "finance")
     panel = Panel("all", tuple(Series(name, (0,), (cell(0.1),)) for name in names))

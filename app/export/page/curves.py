@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from app.charts.axes import x_range
+from app.charts.curves import places_of
 from app.charts.legends import series_of
 from app.charts.levels import levels, value_ticks
 from app.charts.scales import shows_interval, tick_labels, whole_ticks
@@ -27,7 +28,7 @@ Place = tuple[float, float]
 
 def draw(figure: Lines) -> Iterator[Markup]:
     """The legend, then each panel's picture."""
-    look = {series.name: at for at, series in enumerate(series_of(figure))}
+    look = places_of(figure)
     yield shapes.legend(_legend(figure))
     at = value_ticks(figure, 6)
     labels = [shapes.number(label) for label in tick_labels(at)]
@@ -125,9 +126,10 @@ def _runs(series: Series) -> Iterator[list[tuple[int, Cell]]]:
 
 
 def _legend(figure: Lines) -> Iterator[tuple[Markup, str]]:
-    for index, series in enumerate(series_of(figure)):
+    look = places_of(figure)
+    for series in series_of(figure):
         name = series.name + (" (control)" if series.control else "")
-        yield shapes.sample_of(index, series.faint), name
+        yield shapes.sample_of(look[series.name], series.faint), name
     found = [level for panel in figure.panels for level in levels(panel)]
     if found:
         spread = any(level.high > level.low for level in found)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
 
 from app.charts.axes import x_range
+from app.charts.curves import places_of
 from app.charts.legends import series_of
 from app.charts.levels import levels, value_ticks
 from app.charts.scales import shows_interval, tick_labels, whole_ticks
@@ -45,7 +46,7 @@ def draw(figure: Lines) -> Sheet:
     columns = min(SIDE_BY_SIDE, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     width = COLUMN if columns == 1 else PAGE
-    look = _looks(figure)
+    look = places_of(figure)
     across_legend = max(1, int(width / (across(max(look, key=len, default="")[:28]) + 0.45)))
     lines = math.ceil(len(look) / across_legend)
     drawn = sheet(width, rows * HIGH + lines * 0.15 + 0.1)
@@ -111,11 +112,6 @@ def _line(series: Series, axes: Axes, index: int) -> None:
         )
     every = max(1, math.ceil(len(series.xs) / MARKED))
     axes.plot(series.xs, ys, markevery=every, **_look(index, series.faint))
-
-
-def _looks(figure: Lines) -> dict[str, int]:
-    """The place of every series among all of the figure's."""
-    return {series.name: index for index, series in enumerate(series_of(figure))}
 
 
 def _look(index: int, faint: bool) -> dict[str, Any]:

@@ -36,9 +36,10 @@ def on_chance(together: Sequence[Shown]) -> str:
 
 
 def on_method(together: Sequence[Shown]) -> str:
-    """What the measure is, as its analysis declares it; nothing of a table, which has many."""
+    """What the measure is, as its analysis declares it; nothing of what is made of arrays or has
+    many, as tables do."""
     first = together[0]
-    if isinstance(first.figure, Table):
+    if first.view.tabulate is not None:
         return ""
     measure = first.choice.measure
     names = [measure]

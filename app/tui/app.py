@@ -102,6 +102,7 @@ class TauscopeApp(App[str | None]):
     def on_mount(self) -> None:
         self.push_screen(RunsScreen(self.source, self.memory))
         self.set_timer(HELD, self.on_begun)
+        self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh())
         if not self.is_headless:
             self.collector.begin()
             self.set_interval(REST / 4, self.collector.look)

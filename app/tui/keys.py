@@ -172,6 +172,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 18),
     _action("app", "theme", "t", "t", "theme", "Dark or light"),
     _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
+    _action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
 )
 
 _OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "filter")

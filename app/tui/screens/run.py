@@ -236,8 +236,10 @@ class RunScreen(TabbedScreen):
             self.pictures.gather(self.size.width)
 
     def on_resize(self) -> None:
-        """More or fewer pictures have room."""
+        """More or fewer pictures have room, of which some were not read for long."""
         self._arrange()
+        if self._built:
+            self._reread()
 
     def _note(self) -> None:
         """Remember what was pointed at, for the pictures that are gone to from here."""

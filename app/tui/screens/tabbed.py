@@ -103,6 +103,10 @@ class TabbedScreen(LeavingScreen[None]):
         for row in self.query(Row):
             row.renew()
 
+    def on_resize(self) -> None:
+        """In another width keys have something to do that had nothing, once it is laid out."""
+        self.call_after_refresh(self.renew)
+
     def _tabs(self, width: int) -> Content:
         titles = self.titles()
         return tabs_line(titles, self.tab, width) if titles else Content("")

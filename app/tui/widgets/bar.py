@@ -104,9 +104,12 @@ class Row(Steady):
         return self.words
 
     def renew(self) -> None:
-        """Make the words again; nothing is painted when they stayed the same."""
+        """Make the words again; nothing is painted when they stayed the same. A row that is hidden
+        has no width: it makes them when it shows."""
         width = self.size.width
-        if width:
+        if not width:
+            self._made = 0, Content("")
+        else:
             old, self._made = self._made, (width, self._make(width))
             if old[0] == width and not old[1].is_same(self._made[1]):
                 self.refresh()

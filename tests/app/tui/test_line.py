@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.tui.memory import path_for, recall
 from storage.database import Database
 from storage.runs import list_runs
+from tests.patience import eventually
 from tests.pty_terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +40,22 @@ def test_keys_from_before_the_first_list_act_on_it(
         terminal.press("j\r3")
         terminal.until("tauscope finished-one", terminal.started)  # the second run
         terminal.until("two_sided", terminal.started)  # its third tab
+
+
+def test_a_screen_is_there_again_after_the_shell(
+    filled: Database, environment: dict[str, str]
+) -> None:
+    with opened(filled, environment) as terminal:
+        terminal.until("running-one", terminal.started)
+        at = terminal.press("j\r")
+        terminal.until("relative norm", at)
+        terminal.settled(at)
+        terminal.press("\x1a")
+        pid = terminal.process.pid
+        assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        at = time.perf_counter()
+        os.kill(pid, signal.SIGCONT)
+        terminal.until("relative norm", at)
 
 
 @pytest.mark.parametrize("how", ["hang up", "terminate"])

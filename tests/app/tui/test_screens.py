@@ -482,6 +482,43 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         await until(pilot, lambda: listing.current and listing.current.name == "failed-one")
 
 
+async def test_what_is_said_of_a_run_is_whole_when_it_is_come_back_to(db: Database) -> None:
+    """Its last lines are hidden meanwhile, and so have no width."""
+    long = " ".join(f"word{i}" for i in range(60))
+    for name, ended in (("failed-one", "failed"), ("done-one", "done")):
+        run_id = create_run(db, study(name), WEIGHTS)
+        title = long if ended == "failed" else ""
+        finish(db, run_id, claim(db, run_id), ended, title=title, hint="Mend it.")  # type: ignore[arg-type]
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "done-one" in words(app))
+        await pilot.press("j")
+        await until(pilot, lambda: "Mend it." in words(app))
+        await pilot.press("k")
+        await until(pilot, lambda: "Mend it." not in words(app))
+        await pilot.press("j")
+        await until(pilot, lambda: "word0" in words(app))
+        await until(pilot, lambda: "Mend it." in words(app))
+
+
+async def test_a_picture_that_a_resize_brings_in_is_read(db: Database) -> None:
+    run_id = create_run(db, study("one"), WEIGHTS)
+    attempt = claim(db, run_id)
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: "one" in words(app))
+        await opened(pilot, app)
+        await until(pilot, lambda: "No values" in words(app))
+        await pilot.pause(0.5)  # the picture beside it is read ahead, and is empty too
+        fill(db, run_id, attempt)
+        finish(db, run_id, attempt, "done")
+        await until(pilot, lambda: "done" in words(app) and "No values" not in words(app))
+        await pilot.resize_terminal(*LARGE)
+        await until(pilot, lambda: "Size by layer and module" in words(app))
+        await until(pilot, lambda: "No values" not in words(app))
+        assert "z zoom" in words(app)
+
+
 async def test_a_run_that_waits_is_started_out_of_turn(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,12 +162,11 @@ def of_grid(figure: Figure) -> str:
     ]
     if not best:
         return ""
-    cell, down, across = best[0]
-    own = cell.value == 1 and {down, across} == {"0", "1"}
-    share = "the domain's own model" if own else f"{cell.value:.2f} of the domain's own model"
+    # A vector alone says least where a sum does as well: it may be the domain's own model.
+    cell, down, across = next((b for b in best if {b[1], b[2]} != {"0", "1"}), best[0])
     return (
         f"{where(figure, 'task', 'metric_of')}best with {figure.row_name} {down} and "
-        f"{figure.column_name} {across} ({share})."
+        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
     )
 
 

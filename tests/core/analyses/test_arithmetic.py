@@ -393,6 +393,10 @@ def test_coefficients_of_the_pair_with_most_points_are_the_axes() -> None:
     assert grid.mark_name == "best"
     assert [c.value for row in grid.cells for c in row if c is not None and c.mark] == [0.9]
     assert of_grid(grid) == "t, acc: best with b 0.5 and c 1 (0.90 of the domain's own model)."
+    ties = {"base": 0.3, "b=1": 1.0, "c=1": 0.4, "b=1,c=0.5": 1.0}
+    catalogue = _catalogue(*ties)
+    grid = figure(view, default_choice(view, catalogue), _rows(ties), catalogue, spec)  # type: ignore[arg-type]
+    assert "b 1 and c 0.5" in of_grid(grid), "a sum that does as well says more"
     empty = mark_best(figure(view, default_choice(view, catalogue), [], catalogue, spec))  # type: ignore[arg-type]
     assert of_grid(empty) == ""
 

@@ -120,6 +120,9 @@ def _workstation(
             "The workstation needs a terminal on both ends, one that can move its cursor.",
             hint="Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",
         )
+    from app.environment import quicken
+
+    quicken()
     from app.tui.app import run as open_workstation
 
     open_workstation(db)

@@ -56,8 +56,8 @@ class Pair:
     difference: Difference | None
     depths: tuple[int, int] = (0, 0)
     by_depth: bool = False
-    asked: tuple[str, ...] = ()
-    """The keys of the studies in which this was asked differently."""
+    unlike: str = ""
+    """What else than tuning the two may differ by: what their studies asked differently."""
 
     @property
     def told(self) -> str:
@@ -68,7 +68,7 @@ class Pair:
     def notes(self) -> tuple[str, ...]:
         """What else than tuning the two may differ by, what the difference leaves out, and how it
         matched layers."""
-        said = [f"the studies differ in {', '.join(self.asked)}"] if self.asked else []
+        said = [self.unlike] if self.unlike else []
         if self.difference is None:
             return tuple(said)
         said += self.difference.notes
@@ -112,7 +112,9 @@ def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[
     needs = {each.needs for each in involved}
 
     def asked(study: Study) -> dict[str, Any]:
-        parts: dict[str, Any] = {"run": study.run.model_dump(include={"dtype", "seed"})}
+        parts: dict[str, Any] = {}
+        if needs - {"weights"}:
+            parts["run"] = study.run.model_dump(include={"dtype", "seed", "attention"})
         if "probe" in needs:
             parts["probe"] = study.probe.model_dump() if study.probe else {}
         if "tasks" in needs:
@@ -165,9 +167,9 @@ def pair(
         part = drawn(db, first, analysis, view, choice, united, also=second).figure
         same = shared(part, *figures)
     found = difference(*figures, depths if by_depth else None, same)
-    studies = runs.study_of(db, first), runs.study_of(db, second)
-    unlike = asked_differently(*studies, analysis)
-    return Pair(choice, united, figures, found, depths, by_depth, unlike)
+    return Pair(
+        choice, united, figures, found, depths, by_depth, _unlike(db, first, second, analysis)
+    )
 
 
 def pairs(
@@ -209,6 +211,15 @@ def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
         "notes": list(made.notes),
         "differences": rows,
     }
+
+
+def _unlike(db: Database, first: str, second: str, analysis: Analysis) -> str:
+    try:
+        studies = runs.study_of(db, first), runs.study_of(db, second)
+    except RunError:  # of another version: what was found is there all the same
+        return "what one of the studies asked for can't be read any more"
+    keys = asked_differently(*studies, analysis)
+    return f"the studies differ in {', '.join(keys)}" if keys else ""
 
 
 def _ranges(db: Database, first: str, second: str, analysis: Analysis) -> Ranges:

@@ -50,6 +50,12 @@ def tune() -> None:
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 
+def quicken() -> None:
+    """Have Textual paint up to 120 times a second, which counts only before it is imported: a 60th
+    of a second, its default, is felt at each key. What the user has set stays."""
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+
+
 def child_environment() -> dict[str, str]:
     """Ours for a `python -P -m app...`, with the way to a checkout that is not installed.
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.environment import child_environment
+from app.environment import child_environment, quicken
 from core.errors import StudyError
 
 HOST = "127.0.0.1"
@@ -41,6 +41,7 @@ def serve(db_url: str | None, port: int) -> None:
             f"Port {port} can't be had: {error}.", hint="Name another one with --port."
         ) from None
     os.environ.update(child_environment())
+    quicken()
     server.serve()
 
 

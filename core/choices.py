@@ -267,7 +267,7 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
-    if selector in ("task", "metric_of") and view.place is None:  # which lacks one for some of it
+    if selector in ("task", "metric_of") and view.place is None:  # which may show little of it
         own = _fitting(view, selector, choice, catalogue)
         others = ("task", "model", "reference", "setting")  # of any metric
         places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}

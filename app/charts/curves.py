@@ -20,6 +20,7 @@ from app.charts.scales import tick_labels
 from core.pictures.figures import Cell, Lines, Panel, Series
 
 BASE = "base"
+"""What the series of the base is called."""
 
 GAP = 2
 SIDE_BY_SIDE = 100

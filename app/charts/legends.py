@@ -41,8 +41,9 @@ def series_legend(
 ) -> list[Line]:
     """Sign, name and (where given) value of every series, in columns, in as few rows as fit."""
     own = places_of(figure)
+    said = [f" {value}" for value in values]
     entries = [
-        _entry(own[series.name], series, width, palette, values[at : at + 1], at == chosen)
+        _entry(own[series.name], series, width, palette, "".join(said[at : at + 1]), at == chosen)
         for at, series in enumerate(series_of(figure))
     ]
     for across in range(max(1, len(entries)), 0, -1):
@@ -109,18 +110,17 @@ def _entry(
     series: Series,
     width: int,
     palette: Palette,
-    value: Sequence[str],
+    value: str,
     chosen: bool,
 ) -> Line:
     style = palette.line(index, series.faint)
     name = fitted(series.name, min(cell_len(series.name), LONGEST_NAME, width - 4))
     if series.control:
         name += " (control)"
-    said = "".join(f" {value}" for value in value)
     strong = style + Style(bold=True, underline=chosen)
     return [
         Segment(sign(index, series) + " ", style),
         Segment(name, strong),
-        Segment(said, Style(color=palette.text, bold=chosen)),
+        Segment(value, Style(color=palette.text, bold=chosen)),
         Segment("  "),
     ]

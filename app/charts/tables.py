@@ -35,7 +35,7 @@ def natural_widths(table: Table) -> tuple[int, ...]:
 
 def squeezed(table: Table, widths: Sequence[int], width: int) -> tuple[int, ...]:
     """Those widths with the widest columns of text narrowed until all fit, if they can; those that
-    tell the rows apart come last."""
+    stay in sight come last."""
     fitting = list(widths)
     texts = [j for j in range(len(fitting)) if _texts(table, j)]
     for able in ([j for j in texts if j >= table.keys], texts):

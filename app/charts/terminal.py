@@ -101,7 +101,7 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
     if not figure.rows:
         return [[Segment(EMPTY)]]
     dim = Style(color=palette.dim)
-    notes = [figure.note] if figure.note else []
+    notes = textwrap.wrap(plain(figure.note), width)
     room = max(1, height - 2 - len(notes))
     if len(figure.rows) > room:
         room = max(1, room - 1)
@@ -110,8 +110,7 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
     widths = tables.squeezed(part, tables.natural_widths(part), width)
     painter = tables.Painter(part, widths, palette)
     lines = [painter.heading(), *(painter.line(i) for i in range(len(part.rows)))]
-    said = [part for note in notes for part in textwrap.wrap(plain(note), width)]
-    return [*lines, *([Segment(fitted(part, width).rstrip(), dim)] for part in said)]
+    return [*lines, *([Segment(fitted(note, width).rstrip(), dim)] for note in notes)]
 
 
 def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:

@@ -134,7 +134,8 @@ def _compared(db: Any, request: Request) -> Shown:
         return Shown(analysis, view, made.choice, made.figures[request.side], "")
     if made.difference is None:
         raise RunError("There is no difference of these two figures.", hint="Take A or B.")
-    return Shown(analysis, view, made.choice, made.difference.figure, made.told)
+    said = " ".join(filter(None, (made.told, *(f"Note: {note}." for note in made.notes))))
+    return Shown(analysis, view, made.choice, made.difference.figure, said)
 
 
 def _wanted(request: Request) -> tuple[Analysis, View, Choice]:

@@ -19,8 +19,3 @@ theme.py     the colours
 screens/     runs, one run, two compared, building and starting a study, help, a question
 widgets/     one figure for each kind of view, and the lines around them
 """
-
-import os
-
-# Textual paints at most this often: up to a 60th of a second, its default, is felt at each key.
-os.environ.setdefault("TEXTUAL_FPS", "120")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from app.charts.scales import SPREADS, exact, within_chance
+from app.charts.scales import SIGNIFICANT, SPREADS, exact
 from app.text import plain
 from core.pictures.figures import Cell
 
@@ -51,9 +51,9 @@ def yardsticks(cell: Cell | None) -> list[str]:
     if cell.chance is not None:
         spread = f" ± {format(cell.chance_sd, '.2g')}" if cell.chance_sd is not None else ""
         said.append(f"chance {exact(cell.chance)}{spread}")
-    near = " (within chance)" if cell.shown is not None and within_chance(cell) else ""
     score = z_score(cell)
     if cell.q is not None:  # what decides, where it was tested among others
+        near = " (within chance)" if cell.q >= SIGNIFICANT else ""
         said.append(f"q {format(cell.q, '.2g')}{near}")
     elif score is not None:
         near = " (within chance)" if abs(score) < SPREADS else ""

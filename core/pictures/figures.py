@@ -193,9 +193,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A figure of rows of text and numbers. `keys` is how many of the first columns say what a row
-    is about, `note` what all of it has in common, `chosen` where the user's selectors stand, by
-    coordinate."""
+    """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
+    whatever has to give way, `note` what all of it has in common, `chosen` where the user's
+    selectors stand, by coordinate."""
 
     title: str
     columns: tuple[Column, ...]

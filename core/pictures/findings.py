@@ -26,7 +26,8 @@ def of_sizes(figure: Figure) -> str:
         if not series.control
     }
     known = {place: mean for place, mean in means.items() if mean is not None}
-    if not known and any(panel.series for panel in figure.panels):
+    drawn = [series for panel in figure.panels for series in panel.series]
+    if drawn and all(series.control for series in drawn):
         return "There are only controls here."
     if not any(known.values()):
         return "No tuned model changed the layers' weights."
@@ -117,7 +118,7 @@ def of_attention_against_mlp(figure: Figure) -> str:
     kind = "keep to" if means[high] > 0 else "avoid"
     more = "more" if means[high] > 0 else "less"
     said = f"of {high} {kind} the base's directions {more} than those of {low}"
-    if not apart:
+    if not apart and all(_meet(*cells.values()) for cells in pairs):
         said = f"of {high} and {low} can't be told apart in this"
     return (
         f"Updates {said} ({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % "
@@ -250,7 +251,7 @@ def where(figure: Lines | Grid, *coordinates: str) -> str:
 
 
 def _score(attribution: object) -> str:
-    """What a neuron was ranked by where it was by how much it matters."""
+    """How much a neuron matters, where that was scored."""
     return f", its attribution is {attribution:.3g}" if isinstance(attribution, float) else ""
 
 
@@ -303,6 +304,12 @@ def _place(figure: Grid) -> str:
 
 def _value(cell: Cell | None) -> float:
     return cell.value if cell is not None and cell.value is not None else math.nan
+
+
+def _meet(one: Cell | None, other: Cell | None) -> bool:
+    """Have two cells of one model intervals that meet?"""
+    known = [c for c in (one, other) if c is not None and c.low is not None and c.high is not None]
+    return len(known) == 2 and not (_apart(*known) or _apart(*known[::-1]))
 
 
 def _apart(higher: Cell | None, lower: Cell | None) -> bool:

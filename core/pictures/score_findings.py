@@ -27,17 +27,21 @@ def of_points(figure: Figure) -> str:
     assert isinstance(figure, Table)
     names = [column.name for column in figure.columns]
     rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
-    shares = [(row["normalised"], row["gap"] == WITHIN) for row in rows if not _is_own(row)]
+    shares = [(row["normalised"], row["gap"] == WITHIN) for row in rows if not _is_tuned(row)]
     known = [share for share, within in shares if isinstance(share, float) and not within]
     silent = sum(isinstance(share, float) and within for share, within in shares)
     said = []
     if known:
         kept = sum(share >= 1 for share in known)
         said.append(
-            f"{kept} of {len(known)} scores reach that of the domain's own model, itself left out."
+            f"{kept} of {len(known)} scores reach that of the domain's own model, tuned models "
+            "left out."
         )
     if silent:
-        said.append(f"Another {silent} say little: there it is within chance of the base.")
+        others = "others say" if known else "scores say"
+        said.append(
+            f"{silent} {others} little: the domain's own model is within chance of the base there."
+        )
     return " ".join(said)
 
 
@@ -170,10 +174,10 @@ def of_grid(figure: Figure) -> str:
     )
 
 
-def _is_own(row: Mapping[str, object]) -> bool:
-    """Is a point the domain's own model itself? One vector as it is, that regains exactly all."""
-    alone = str(row["coefficients"]).endswith("=1") and "," not in str(row["coefficients"])
-    return alone and row["normalised"] == 1 and row["parts"] == ALL
+def _is_tuned(row: Mapping[str, object]) -> bool:
+    """Is a point a tuned model as it is, of which one is the domain's own? One whole vector."""
+    point = str(row["coefficients"])
+    return point.endswith("=1") and not {",", ":"} & set(point) and row["parts"] == ALL
 
 
 def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:

@@ -47,7 +47,7 @@ def neurons(asked: Tabulation) -> Table:
         for _, layer, neuron, cells, driver, driven in shown
     )
     return Table(
-        title=f"Neurons {ORDERED[order]} · {model}",
+        title=f"Neurons {ORDERED.get(order, order)} · {model}",
         columns=(
             Column(name="layer", align="right"),
             Column(name="neuron", align="right"),

@@ -529,6 +529,14 @@ def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
     assert tables.squeezed(table(), natural, 10) == (6, 6, tables.NARROWEST)
 
 
+def test_a_table_keeps_to_its_height_whatever_its_note() -> None:
+    long = replace(table(), note="said of all of it, in many words " * 5)
+    for width in (30, 80):
+        drawn = draw(long, "table", width=width, height=20, colour=False).splitlines()
+        assert len(drawn) == 20, "its title among them"
+        assert drawn[-1].endswith("words")
+
+
 def test_what_tells_rows_apart_gives_way_last() -> None:
     names = tuple(Column(name=name) for name in ("coefficients", "task"))
     figure = Table(title="", columns=names, rows=(("medical=0.5,maths=1", "some_long_task_name"),))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.comparing import (
     alone,
@@ -27,6 +28,7 @@ from core.pictures.pairing import places
 from core.study import Probe
 from storage.database import Database, open_database
 from storage.runs import catalogue, claim, create_run, find_run, finish
+from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.families import write_family
@@ -95,6 +97,16 @@ def test_what_the_studies_ask_differently_is_noted() -> None:
         "evaluation": (), "edit_distance": of_probe,
     }  # fmt: skip
     assert asked_differently(one, one, registry.get("alignment")) == ()
+    run = one.run.model_copy(update={"seed": 7, "attention": "eager"})
+    other = one.model_copy(update={"run": run})
+    found = {
+        name: asked_differently(one, other, registry.get(name))
+        for name in ("alignment", "activation", "evaluation")
+    }
+    assert found == {
+        "alignment": (), "activation": ("run.attention", "run.seed"),
+        "evaluation": ("run.attention", "run.seed"),
+    }, "weights are measured without either"  # fmt: skip
 
 
 def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> None:
@@ -105,9 +117,16 @@ def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> 
         run_id = create_run(db, asked, WEIGHTS)
         fill(db, run_id, claim(db, run_id))
         ids.append(run_id)
-    for view, made in pairs(db, ids[0], ids[1], registry.get("alignment")):
-        if made.difference is not None:
-            assert "the studies differ in analyses.alignment.rank" in made.notes, view.key
+
+    def noted() -> set[tuple[str, ...]]:
+        made = [made for _, made in pairs(db, ids[0], ids[1], registry.get("alignment"))]
+        return {tuple(each.notes) for each in made}
+
+    assert noted() == {("the studies differ in analyses.alignment.rank",)}
+    with db.writing() as connection:
+        asked = study("two").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
+        connection.execute(update(RunRow).where(RunRow.id == ids[1]).values(study=asked))
+    assert noted() == {("what one of the studies asked for can't be read any more",)}
 
 
 def test_values_come_from_their_own_run(both: tuple[Database, str, str]) -> None:

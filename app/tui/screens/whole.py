@@ -21,7 +21,7 @@ class WholeScreen(Screen[Result]):
     """One that others of its kind are laid upon."""
 
     VEILED: ClassVar[bool] = False
-    """Does the screen before stay on the terminal until `unveil` is called, SOON at most?"""
+    """Does the screen before stay on the terminal until `unveil` is called, or SOON has passed?"""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,8 +45,9 @@ class WholeScreen(Screen[Result]):
     @property
     def is_current(self) -> bool:
         """Can it be seen, be it behind a question?"""
-        upon = self.app.screen is not self and not self.app.screen.is_modal
-        return super().is_current and not self._veiled and not upon
+        if self._veiled or not super().is_current:
+            return False
+        return self.app.screen is self or self.app.screen.is_modal
 
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False

@@ -1,4 +1,4 @@
-"""One-row bars of text: the title with progress, the tabs, and the keys at the bottom.
+"""Rows of text: the title with progress, the tabs, the keys at the bottom, what is read out.
 
 What stands in them is made by functions from widths and words; the widgets only show it.
 """
@@ -84,10 +84,8 @@ class Row(Steady):
     }
     """
 
-    def __init__(
-        self, make: Callable[[int], Content], *, id: str | None = None, classes: str = ""
-    ) -> None:
-        super().__init__(id=id, classes=classes, markup=False)
+    def __init__(self, make: Callable[[int], Content], *, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
         self._make = make
         self._made = 0, Content("")
         """The width that words were made for, and the words."""

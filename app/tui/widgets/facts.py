@@ -59,7 +59,8 @@ class Facts(VerticalScroll, can_focus=True):
         origin = list(_flat(background.provenance))
         if origin:
             parts.append(_section("Where it comes from", origin))
-        self.query_one("#facts", Static).update(Content("\n\n").join(parts))
+        for words in self.query("#facts").results(Static):  # none before it is on the screen
+            words.update(Content("\n\n").join(parts))
 
     def key_j(self) -> None:
         """Scroll on."""

@@ -84,6 +84,8 @@ class Pane(Vertical, Steady):
         self.figure: FigureView = WIDGETS[view.kind]()
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
+        self._stood: tuple[int, int] | None = None
+        """Where the cursor was the last time."""
         self._held: Pointed = {}
         self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool] = {}, False
@@ -97,10 +99,10 @@ class Pane(Vertical, Steady):
         return path_of(self.analysis, self.view)
 
     def stand(self) -> Stand:
-        """Where it stands, for the next time."""
+        """Where it stands, for the next time; what was not drawn yet stands where it did."""
         choice = asdict(self.choice) if self.choice is not None else {}
         shown = self.drawn is not None and self.figure.spot() is not None
-        return Stand(choice=choice, cursor=self.figure.cursor if shown else None)
+        return Stand(choice=choice, cursor=self.figure.cursor if shown else self._stood)
 
     def restore(self, stand: Stand | None) -> None:
         """Open where it stood the last time, as far as that still exists."""
@@ -109,6 +111,7 @@ class Pane(Vertical, Steady):
         if stand is None or choice is None or choice.measure not in known:
             return
         self.choice = choice
+        self._stood = stand.cursor
         self.figure.open_at(stand.cursor)
 
     def pointed(self) -> Pointed:

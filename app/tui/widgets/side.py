@@ -71,12 +71,14 @@ class Side(Pane):
         self.post_message(self.Followed(self))
 
     def _finding(self, drawn: Drawn) -> str:
-        """What differs most, and what the difference leaves out; sides say nothing of their own."""
-        if self.pair is None or self.number < THIRD:
+        """What differs most, and what the difference leaves out; of sides only what else than
+        tuning they may differ by."""
+        if self.pair is None:
             return ""
-        notes = "; ".join(self.pair.notes)
+        apart = self.number == THIRD
+        notes = "; ".join(self.pair.notes) if apart else self.pair.unlike
         said = f"{notes[:1].upper()}{notes[1:]}." if notes else ""
-        return f"{self.pair.told} {said}".strip()
+        return f"{self.pair.told if apart else ''} {said}".strip()
 
     def _selected(self, width: int) -> Content:
         name = (*NAMES, DIFFERENCE)[self.number]

@@ -1,7 +1,7 @@
 """A table with a cursor on a row and a column. The drawing is app.charts.tables'; this scrolls it.
 
-The first column, which says what a row is, stays where it is while the others pass. Only the rows
-on the screen are drawn, however many there are.
+The first columns, which say what a row is, stay where they are while the others pass. Only the
+rows on the screen are drawn, however many there are.
 """
 
 from __future__ import annotations

@@ -52,6 +52,23 @@ async def test_the_next_start_goes_on_where_the_last_one_ended(filled: Database)
         assert "layer 2  module k" in readout(screen)
 
 
+async def test_what_was_not_looked_at_again_stands_where_it_did(filled: Database) -> None:
+    """The pictures of the tab after this one are made beforehand, and not drawn."""
+    kept = await leave(filled, "3", "right", "down", "down", "2")
+    assert kept.place is not None
+    path = next(path for path in kept.place.stands if path.startswith("alignment"))
+    assert kept.place.stands[path].cursor == (2, 1)
+    app = app_of(filled)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        assert screen.tab == 1
+        await until(pilot, lambda: screen._pictures[2].find(path))
+        await pilot.press("q")
+    again = recall(app.remembered).place
+    assert again is not None
+    assert again.stands[path].cursor == (2, 1)
+
+
 async def test_going_back_and_in_again_stays_where_it_was(filled: Database) -> None:
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:

@@ -202,14 +202,16 @@ def test_tables_say_what_stands_out_in_them() -> None:
         ("coefficients", "parts", "normalised", "gap"), ("a=1,b=1", "all", 1.0, "beyond chance"),
         ("a=0.5", "all", 0.5, None), ("a=0.5", "all", None, None),
         ("a=1", "all", 1.0, "beyond chance"), ("a=1", "mlp", 0.7, "beyond chance"),
+        ("removal:a=1", "all", 1.0, None),
     )  # fmt: skip
     assert score_findings.of_points(points) == (
-        "1 of 3 scores reach that of the domain's own model, itself left out."
+        "2 of 4 scores reach that of the domain's own model, tuned models left out."
     )
     alike = tuple(("a=0.5", "all", share, "within chance") for share in (1.1, 0.9))
     said = score_findings.of_points(replace(points, rows=(*points.rows, *alike)))
-    assert said.startswith("1 of 3 scores")
-    assert "Another 2 say little" in said, "base and own model are alike there"
+    assert said.startswith("2 of 4 scores")
+    assert "2 others say little" in said, "base and own model are alike there"
+    assert score_findings.of_points(replace(points, rows=alike)).startswith("2 scores say little")
     for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
         assert empty(_listing(("layer", "normalised", "gap"))) == ""
 
@@ -227,6 +229,9 @@ def test_controls_are_not_mistaken_for_models_that_did_not_change() -> None:
         panels=(Panel(title="mlp", series=(series,)),),
     )
     assert findings.of_sizes(curves) == "There are only controls here."
+    unknown = Series(name="b", xs=(0,), cells=(_cell(None),))
+    both_kinds = replace(curves, panels=(Panel(title="mlp", series=(series, unknown)),))
+    assert findings.of_sizes(both_kinds) == "No tuned model changed the layers' weights."
     names = ("a", "b")
     cosines = _grid(names, names, (None, both[0]), (both[0], None), controls=frozenset({"b"}))
     assert findings.of_cosines(cosines) == findings.CONTROLS
@@ -236,6 +241,16 @@ def test_what_can_not_be_told_apart_is_not_called_more() -> None:
     figure = _grid(("a",), SIDES, (_cell(0.4, 0.0, 0.8), _cell(0.1, 0.0, 0.6)))
     said = findings.of_attention_against_mlp(figure)
     assert said.startswith("Updates of attention and mlp can't be told apart")
+    bare = _grid(("a",), SIDES, (_cell(0.9), _cell(0.1)))
+    assert "more than" in findings.of_attention_against_mlp(bare), "nothing is known of it"
+    against = (
+        (_cell(0.4, 0.3, 0.5), _cell(0.6, 0.55, 0.7)),
+        (_cell(0.9, 0.3, 1.5), _cell(0.1, 0, 1)),
+    )
+    mixed = _grid(("a", "b"), SIDES, *against)
+    assert "can't be told" not in findings.of_attention_against_mlp(mixed), (
+        "they are, the other way"
+    )
 
 
 def test_cosines_say_of_which_weights_they_are() -> None:

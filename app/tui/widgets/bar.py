@@ -106,7 +106,9 @@ class Row(Steady):
         has no width: it makes them when it shows."""
         width = self.size.width
         if not width:
-            self._made = 0, Content("")
+            if self._made[0]:
+                self._made = 0, Content("")
+                self.refresh()  # else it would show as it was painted the last time
         else:
             old, self._made = self._made, (width, self._make(width))
             if old[0] == width and not old[1].is_same(self._made[1]):

@@ -17,7 +17,7 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.workload import INTERMEDIATE, best, family
 
 DOCUMENTS, TOKENS, VOCABULARY = 8, 128, 8192
-TURNS = 4
+TURNS = 8
 FLIPPED = (0.02, 0.04, 0.07, 0.1)
 LAYERS = 28
 

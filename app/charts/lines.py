@@ -12,8 +12,6 @@ from rich.style import Style
 
 from app.text import plain
 
-EMPTY = "No values to show."
-
 Line = list[Segment]
 Cells = list[tuple[str, Style | None]]
 """A row cell by cell: one narrow character each, with its style."""

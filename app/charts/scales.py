@@ -10,6 +10,8 @@ from app.charts.palette import STEPS
 from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Table
 
 UNDEFINED = "·"
+EMPTY = "No values to show."
+"""Stands where a figure would."""
 WITHIN = "~"
 """Follows a number that chance alone could have given."""
 

@@ -34,17 +34,31 @@ def natural_widths(table: Table) -> tuple[int, ...]:
 
 
 def squeezed(table: Table, widths: Sequence[int], width: int) -> tuple[int, ...]:
-    """Those widths with the widest columns of text narrowed until all fit, if they can; those that
-    stay in sight come last."""
+    """Those widths with the widest columns of text narrowed until all fit, if they can. Those that
+    stay in sight come last, and where that is in vain no further than half of the room: they tell
+    the rows apart."""
+    texts = [j for j in range(len(widths)) if _texts(table, j)]
+    without = _narrowed(widths, [j for j in texts if j >= table.keys], width)
+    of_all = _narrowed(without, texts, width)
+    if _across(of_all) <= width:
+        return of_all
+    half = max(NARROWEST, width // 2 - GAP)
+    return tuple(min(own, half) if j in texts else own for j, own in enumerate(without))
+
+
+def _narrowed(widths: Sequence[int], able: Sequence[int], width: int) -> tuple[int, ...]:
+    """The widths with those of some columns taken down as far as it needs and they go."""
     fitting = list(widths)
-    texts = [j for j in range(len(fitting)) if _texts(table, j)]
-    for able in ([j for j in texts if j >= table.keys], texts):
-        while sum(fitting) + GAP * (len(fitting) - 1) > width:
-            widest = max(able, key=lambda j: fitting[j], default=-1)
-            if widest < 0 or fitting[widest] <= NARROWEST:
-                break
-            fitting[widest] -= 1
+    while _across(fitting) > width:
+        widest = max(able, key=lambda j: fitting[j], default=-1)
+        if widest < 0 or fitting[widest] <= NARROWEST:
+            break
+        fitting[widest] -= 1
     return tuple(fitting)
+
+
+def _across(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from rich.style import Style
 
 from app.charts import bars, curves, grids, scatters, tables
 from app.charts.legends import grid_notes, scale_legend, series_legend
-from app.charts.lines import EMPTY, Line, fitted, padded, text_of
+from app.charts.lines import Line, fitted, padded, text_of
 from app.charts.palette import Palette, on
-from app.charts.scales import UNDEFINED, has_undefined, scale_of
+from app.charts.scales import EMPTY, UNDEFINED, has_undefined, scale_of
 from app.text import plain
 from core.pictures.figures import Figure, Grid, Lines, Scatter, Table
 from core.views import Kind

@@ -16,8 +16,8 @@ from core.pictures.figures import Column, Table, Text
 from core.views import Tabulation
 
 NEURON_ORDERS = ("switched on most", "switched off most", "used most", "matters most")
-ORDERED = {**{order: order for order in NEURON_ORDERS}, "matters most": "that matter most"}
-"""The orders as a title says them."""
+ORDERED = {"matters most": "that matter most"}
+"""The orders that a title says in words of its own."""
 MOST_NEURONS = 500
 """Rows of the table of neurons: those that come first in the order."""
 

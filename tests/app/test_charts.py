@@ -543,6 +543,11 @@ def test_what_tells_rows_apart_gives_way_last() -> None:
     natural = tables.natural_widths(figure)
     assert tables.squeezed(figure, natural, 34) == (natural[0], 34 - tables.GAP - natural[0])
     assert tables.squeezed(figure, natural, 25) == (13, tables.NARROWEST)
+    row = ("medical=0.5,maths=1", *("some_long_task_name",) * 4)
+    many = Table(title="", columns=(names[0], *(Column(name=n) for n in "abcd")), rows=(row,))
+    natural, rest = tables.natural_widths(many), (tables.NARROWEST,) * 4
+    assert tables.squeezed(many, natural, 44) == (19, *rest), "cut in vain it tells nothing apart"
+    assert tables.squeezed(many, natural, 30) == (13, *rest), "but others have room beside it"
 
 
 def test_a_long_table_is_measured_and_drawn_row_by_row() -> None:

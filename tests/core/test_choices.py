@@ -228,6 +228,24 @@ def test_a_task_is_begun_with_that_has_most_to_show() -> None:
     assert default_choice(view, ranges).task == "second"
 
 
+def test_a_score_is_begun_with_that_most_tasks_have() -> None:
+    view = View(
+        key="difference", kind="heatmap", title="", caption="", measures=("difference",),
+        rows="model", columns="task", selectors=("metric_of",), finding=str,
+    )  # fmt: skip
+    pairs = [("acc", "a"), ("bits", "b"), ("bits", "c"), ("f1", "d")]
+    ranges = Catalogue(
+        models=("medical",),
+        tasks=("a", "b", "c", "d"),
+        metrics_of=("acc", "bits", "f1"),
+        metrics=("difference",),
+        combinations=frozenset(
+            Combination("difference", "medical", "", task, "", of) for of, task in pairs
+        ),
+    )
+    assert default_choice(view, ranges).metric_of == "bits"
+
+
 def test_a_module_that_is_measured_over_all_layers_only_gives_way_to_one_of_the_layer() -> None:
     view = View(
         key="pairs", kind="matrix", title="", caption="", finding=str, measures=("cosine",),

@@ -11,8 +11,8 @@ from textual.geometry import Region
 
 from app.charts import curves
 from app.charts.legends import series_legend, series_of
-from app.charts.lines import EMPTY, Line, differences, replaced
-from app.charts.scales import UNDEFINED, formatter, shown
+from app.charts.lines import Line, differences, replaced
+from app.charts.scales import EMPTY, UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
 from core.pictures.figures import Cell, Figure, Lines, Series

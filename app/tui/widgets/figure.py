@@ -18,8 +18,9 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from app.charts.lines import EMPTY, Line
+from app.charts.lines import Line
 from app.charts.palette import Palette, on
+from app.charts.scales import EMPTY
 from app.tui.keys import bindings
 from app.tui.readout import Spot
 from app.tui.widgets.steady import Steady

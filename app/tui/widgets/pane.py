@@ -13,7 +13,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
-from app.charts.lines import EMPTY, fitted
+from app.charts.lines import fitted
+from app.charts.scales import EMPTY
 from app.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering

@@ -13,7 +13,8 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.charts import tables
-from app.charts.lines import EMPTY, Line, fitted
+from app.charts.lines import Line, fitted
+from app.charts.scales import EMPTY
 from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place

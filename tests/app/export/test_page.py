@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from app.export.page import bars, curves, grids, scatters
 from app.export.page.document import _page
 from app.export.page.figure import section
 from app.export.page.markup import Markup, escaped, tag
+from app.export.sentences import on_chance
 from app.figures import Shown, analyses_of, shown, shown_together
 from core import registry
 from core.pictures.figures import Column, Figure, Point, Table
@@ -123,6 +125,18 @@ def test_every_figure_has_finding_chance_and_method(page: Page, drawn: list[Show
     assert "Chance alone would give 0, give or take" in page.text
     assert "No chance level is known for this measure." in page.text
     assert "control (control)" in page.text
+
+
+def test_what_was_tested_among_others_is_within_chance_by_its_corrected_p() -> None:
+    """Far from chance by its spread, and yet not beyond it."""
+    tests = tuple(figures.cell(9.0, chance=1.0, chance_sd=1.0, q=q) for q in (0.2, 0.01))
+    figure = replace(figures.heatmap(1), rows=("0",), columns=("q", "k"), cells=(tests,))
+    analysis = registry.get("ablation")
+    drops = Shown(analysis, analysis.views[0], Choice(measure="drop_percent"), figure, "")
+    assert "1 of 2 values lie within chance: corrected for" in on_chance([drops])
+    alone = tuple(replace(cell, q=None) for cell in tests)
+    bare = replace(drops, figure=replace(figure, cells=(alone,)))
+    assert "0 of 2 values lie within two standard deviations" in on_chance([bare])
 
 
 def test_what_a_pointer_reads_is_what_was_measured(page: Page, drawn: list[Shown]) -> None:

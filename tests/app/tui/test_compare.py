@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -24,7 +26,8 @@ from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
 from core.pictures.pairing import places
 from storage.database import Database, open_database
-from storage.runs import create_run
+from storage.runs import create_run, list_runs
+from storage.schema import RunRow
 from tests import pretend
 from tests.app.test_comparing import keep, other_rows
 from tests.app.tui.conftest import HOSTILE, study
@@ -224,6 +227,28 @@ async def test_one_measurement_of_both_says_so(both: Database) -> None:
         await until(pilot, lambda: "B − A +0 (the same measurement)" in readout(apart))
         assert "chance" not in readout(apart)
         assert "places are the same measurements." in words(app)
+
+
+async def test_what_the_studies_asked_stands_on_both_sides_and_in_the_file(
+    both: Database, tmp_path: Path
+) -> None:
+    second = next(run for run in list_runs(both) if run.name == "second")
+    with both.writing() as connection:  # as a version would leave it that had another parameter
+        asked = study("second").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
+        connection.execute(update(RunRow).where(RunRow.id == second.id).values(study=asked))
+    app = TauscopeApp(both.url)
+    async with app.run_test(size=LARGE) as pilot:
+        screen = await compared(pilot, app)
+        await until(pilot, lambda: words(app).count("What one of the studies asked for") == 2)
+        ids, pane = screen.ids, screen.pane
+        assert pane is not None
+        assert pane.choice is not None
+    wanted = Request(
+        db=both.url, run=ids[0], against=ids[1], side=2, format="txt", folder=str(tmp_path),
+        analysis=pane.analysis.name, view=pane.view.key, choice=asdict(pane.choice),
+    )  # fmt: skip
+    text = " ".join(serve(wanted).read_text().split())
+    assert "Note: what one of the studies asked for" in text
 
 
 async def test_help_and_the_way_back(both: Database) -> None:

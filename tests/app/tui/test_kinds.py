@@ -260,6 +260,15 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
             assert name in heading
             assert f"0.{at:02d}" in first
             assert {word for word in heading.split() if word[0] == "c"} <= set(names), "whole ones"
+        both = tuple((row, 100 + row, *cells) for row, (_, *cells) in enumerate(rows))
+        keyed = (Column(name="layer"), Column(name="neuron"), *columns[1:])
+        view.show(Table(title="t", columns=keyed, rows=both, keys=2))
+        await pilot.press(*["right"] * 13)
+        await until(pilot, lambda: "column-11" in visible(app)[place.y])
+        assert visible(app)[place.y].split()[:2] == ["layer", "neuron"], "what tells rows apart"
+        assert visible(app)[place.y + 1].split()[:2] == ["0", "100"]
+        view.show(Table(title="t", columns=columns, rows=rows))
+        await until(pilot, lambda: "recipe 2" in words(app))
         x = visible(app)[place.y].index("column-11") + 6
         await pilot.click(offset=(x, place.y + 2))
         await until(pilot, lambda: view.cursor == (1, 12))

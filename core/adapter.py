@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.architecture import stores_transposed
 from core.checkpoint import (
     Checkpoint,
     TensorInfo,
@@ -63,6 +62,10 @@ class Adapter:
         own = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self.replaced.items()}
         self.tensors: Mapping[str, TensorInfo] = {**over.tensors, **own}
         self.bytes_read = 0
+
+    def is_transposed(self, name: str) -> bool:
+        """See `Checkpoint.is_transposed`."""
+        return self.over.is_transposed(name)
 
     @property
     def base_name(self) -> str:
@@ -134,7 +137,7 @@ def _updates(
             if other is None:
                 raise CheckpointError(f"{folder}: {name} has no matching lora_B.")
             scale = _scale(settings, factor[1], tensor)
-            turned = bool(factor[2]) or stores_transposed(over.config, target)
+            turned = bool(factor[2]) or over.is_transposed(target)
             updates[target] = _low_rank(folder, target, tensor, other, scale, turned, over)
     return updates, replaced
 

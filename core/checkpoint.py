@@ -83,8 +83,17 @@ class Checkpoint(Protocol):
         good until they are used again.
         """
 
+    def is_transposed(self, name: str) -> bool:
+        """Does the model keep this linear map as [d_in, d_out]? Files alone do not say so."""
+
     def fingerprint(self) -> str:
         """sha256 that identifies the weights and the configuration by their content."""
+
+
+def whole(checkpoint: Checkpoint, name: str) -> Tensor:
+    """A tensor of a checkpoint in its shape, as `read` gives its rows."""
+    info = checkpoint.tensors[name]
+    return checkpoint.read(name, 0, info.rows).reshape(info.shape)
 
 
 def locate(where: str, revision: str | None = None) -> Path:
@@ -219,6 +228,9 @@ class _Safetensors:
         with self._lock:
             self.bytes_read += done
 
+    def is_transposed(self, name: str) -> bool:
+        return False
+
     def fingerprint(self) -> str:
         return _fingerprint(self)
 
@@ -246,6 +258,9 @@ class _Pickled:
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]
+
+    def is_transposed(self, name: str) -> bool:
+        return False
 
     def fingerprint(self) -> str:
         return _fingerprint(self)

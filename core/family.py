@@ -6,21 +6,25 @@ against the base. Reads headers and fingerprints only; the weights are read in `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from core import architecture, checkpoint
+from core import checkpoint
 from core.adapter import Adapter, is_adapter
-from core.architecture import Anatomy, Piece
 from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, FamilyError
 from core.headers import ADAPTER, read_json
 from core.measurement import content_key
+from core.models import anatomy as anatomies
+from core.models import matching
+from core.models import outline as outlines
+from core.models.anatomy import Anatomy
+from core.models.parameters import Parameters
+from core.models.pieces import Cut, Piece, pieces_of
 from core.study import Model, Models
 
 _MEANINGFUL = (
@@ -28,7 +32,8 @@ _MEANINGFUL = (
     "tie_word_embeddings", "hidden_act", "activation_function", "rms_norm_eps", "layer_norm_eps",
     "num_attention_heads", "num_key_value_heads", "sliding_window", "max_position_embeddings",
 )  # fmt: skip
-_PREFIX = re.compile(r"^(?:(?:model|transformer|language_model|gpt_neox|decoder)\.)+")
+_NEW_MODULES = ("mixer", "latent", "other")
+"""Modules that units of earlier versions did not count: they are part of a unit's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,16 @@ class Family:
                 "layer": layer,
                 # Which rows of a changed vocabulary are compared depends on the whole family.
                 "rows": None if isinstance(layer, int) else sorted(self.common_rows.items()),
+                **({"modules": found} if (found := self._new_modules(layer)) else {}),
                 **more,
             }
         )
+
+    def _new_modules(self, layer: int | str | None) -> dict[str, int]:
+        """How many pieces of a slice (of all, for "all") are in modules that are new."""
+        own = [p for p in self.anatomy.pieces if layer in ("all", p.layer)]
+        counts = {m: sum(p.module == m for p in own) for m in _NEW_MODULES}
+        return {module: count for module, count in counts.items() if count}
 
     def parent(self, name: str) -> str | None:
         """The tuned model that `name` was tuned from; None when that is the base."""
@@ -104,30 +116,46 @@ def open_family(models: Models) -> Family:
     Raises CheckpointError for a model that can't be read and FamilyError for models that can't be
     held against each other, naming the tensors.
     """
-    base_folder, base_checkpoint = _open(models.base, None)
-    anatomy = _anatomy(base_checkpoint)
-    anatomy = _untied_if_needed(anatomy, base_checkpoint)
-    base = Member(
-        "base", models.base.path, base_folder, base_checkpoint, base_checkpoint.fingerprint(),
-        None, False, {p.tensor: p.tensor for p in anatomy.pieces},
-    )  # fmt: skip
-    warnings = [("base", note) for note in anatomy.warnings]
-    tuned: dict[str, Member] = {}
-    common: dict[str, int] = {}
+    trusted = models.trust_remote_code
+    base_folder, opened = _open(models.base, None, trusted)
+    anatomy = anatomy_of(opened)
+    warnings = [("base", note) for note in (*anatomy.warnings, *_notes(opened))]
+    over: dict[str, Checkpoint] = {"base": opened}
+    folders: dict[str, Path] = {}
     for name in _parents_first(models.tuned):
         model = models.tuned[name]
-        over = tuned.get(model.parent or "base", base)
-        folder, opened = _open(model, over.checkpoint)
-        matched = _match(name, anatomy, base_checkpoint, opened)
-        for tensor, rows in matched.common.items():
+        folders[name], over[name] = _open(model, over[model.parent or "base"], trusted)
+        warnings += [(name, note) for note in _notes(over[name])]
+    names = _base_names(opened, [over[name] for name in models.tuned])
+    anatomy = _with_heads(anatomy, opened, names)
+    shapes = {ours: opened.tensors[own].shape for ours, own in names.items()}
+    matches = {
+        name: matching.match(
+            name, anatomy.pieces, shapes, over[name], _aliases(over[name]),
+            is_classifier=_is_classifier(over[name]),
+        )
+        for name in models.tuned
+    }  # fmt: skip
+    absent = {tensor for match in matches.values() for tensor in match.absent}
+    anatomy = replace(
+        anatomy, pieces=tuple(p for p in anatomy.pieces if p.tensor not in absent)
+    )
+    base = Member(
+        "base", models.base.path, base_folder, opened, opened.fingerprint(), None, False, names,
+    )  # fmt: skip
+    tuned: dict[str, Member] = {}
+    common: dict[str, int] = {}
+    for name, model in models.tuned.items():
+        for tensor, rows in matches[name].common.items():
             common[tensor] = min(rows, common.get(tensor, rows))
         tuned[name] = Member(
-            name, model.path, folder, opened, opened.fingerprint(), model.parent,
-            model.role == "control", matched.names,
+            name, model.path, folders[name], over[name], over[name].fingerprint(), model.parent,
+            model.role == "control", matches[name].names,
         )  # fmt: skip
-        warnings += [(name, note) for note in matched.notes]
-        warnings += [(name, note) for note in _doubts(base, tuned[name], over)]
-    tuned = {name: tuned[name] for name in models.tuned}
+        warnings += [(name, note) for note in matches[name].notes]
+    for name, member in tuned.items():
+        parent = tuned.get(member.parent or "base", base)
+        warnings += [(name, note) for note in _doubts(base, member, parent)]
     warnings += [
         ("base", f"{tensor}: of every model only the {rows} rows that all have are compared.")
         for tensor, rows in common.items()
@@ -136,10 +164,10 @@ def open_family(models: Models) -> Family:
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
 
-def _open(model: Model, over: Checkpoint | None) -> tuple[Path, Checkpoint]:
+def _open(model: Model, over: Checkpoint | None, trusted: bool) -> tuple[Path, Checkpoint]:
     folder = checkpoint.locate(model.path, model.revision)
     if not is_adapter(folder):
-        return folder, checkpoint.open_directory(folder)
+        return folder, _parameters(folder, trusted)
     if over is None:
         named = str(read_json(folder / ADAPTER).get(
             "base_model_name_or_path") or "")  # fmt: skip
@@ -147,18 +175,101 @@ def _open(model: Model, over: Checkpoint | None) -> tuple[Path, Checkpoint]:
             raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
         if checkpoint.locate(named) == folder:
             raise CheckpointError(f"{folder} is an adapter that names itself as its base model.")
-        _, over = _open(Model(path=named), None)
+        _, over = _open(Model(path=named), None, trusted)
     return folder, Adapter(folder, over)
 
 
-def _anatomy(opened: Checkpoint) -> Anatomy:
+def _parameters(folder: Path, trusted: bool) -> Parameters:
+    """The checkpoint in a folder, seen through its model's parameters."""
+    stored = checkpoint.open_directory(folder)
+    held = sum(info.dtype is not None for info in stored.tensors.values())
+    made = outlines.outline(folder, stored.config, layers=held, trust_remote_code=trusted)
+    return Parameters(stored, made)
+
+
+def _below(opened: Checkpoint) -> Parameters:
+    """The whole model below any adapters."""
+    while isinstance(opened, Adapter):
+        opened = opened.over
+    assert isinstance(opened, Parameters)
+    return opened
+
+
+def _aliases(opened: Checkpoint) -> dict[str, str]:
+    """Tied parameters that no file of a model holds on their own."""
+    return {a: s for a, s in _below(opened).aliases.items() if a not in opened.tensors}
+
+
+def _is_classifier(opened: Checkpoint) -> bool:
+    made = _below(opened).outline
+    return made is not None and made.is_classifier
+
+
+def anatomy_of(opened: Checkpoint) -> Anatomy:
+    """A model's own anatomy, by the names that its parameters have in memory."""
+    below = _below(opened)
+    aliases = _aliases(opened)
+    # A tied parameter is a place in the model, but no weights of its own.
+    tied = {a: opened.tensors[source].shape for a, source in aliases.items() if source in
+            opened.tensors}  # fmt: skip
+    found = _read(opened, below, tied | _shapes(opened))
+    return replace(found, pieces=tuple(p for p in found.pieces if p.tensor not in tied))
+
+
+def _read(opened: Checkpoint, below: Parameters, shapes: dict[str, tuple[int, ...]]) -> Anatomy:
+    kind = str(opened.config.get("model_type") or "")
     try:
-        return architecture.describe(opened.config, _shapes(opened))
+        if below.outline is not None:
+            return anatomies.read(below.outline.name, shapes, below.outline.body, kind)
+        return anatomies.read("read by names", shapes, anatomies.guessed(opened.config, shapes), kind)
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
             f"{opened.where}: config.json has values of the wrong kind.",
             hint="Compare it with the one that the model was published with.",
         ) from None
+
+
+def _notes(opened: Checkpoint) -> list[str]:
+    """What is doubtful about one model by itself."""
+    below, notes = _below(opened), []
+    if below.outline is None:
+        kind = opened.config.get("model_type")
+        notes.append(f"is of a type that transformers does not know ({kind}): read by its names.")
+    if below.untied:
+        notes.append(
+            f"stores {', '.join(below.untied)} apart, though its configuration ties it: both are "
+            "compared."
+        )
+    if below.extra:
+        listed = ", ".join(sorted(below.extra)[:3]) + (" …" if len(below.extra) > 3 else "")
+        notes.append(f"holds {len(below.extra)} tensors outside of its model's class: {listed}.")
+    if below.missing and below.outline is not None:
+        held = {**opened.tensors, **below.stored.tensors}
+        absent = [name for name in below.missing if name not in held]
+        wanted = [n for n in absent if n.startswith(below.outline.body.layers)]
+        if wanted:
+            raise CheckpointError(
+                f"{opened.where} lacks {len(wanted)} weights: {', '.join(wanted[:3])}.",
+            )
+    return notes
+
+
+def _base_names(base: Checkpoint, tuned: Iterable[Checkpoint]) -> dict[str, str]:
+    """The base's parameters by name; tied ones too where a tuned model has them apart."""
+    names = {name: name for name, info in base.tensors.items() if info.dtype is not None}
+    own = {matching.bare(name) for each in tuned for name in each.tensors}
+    apart = {t: s for t, s in _aliases(base).items() if matching.bare(t) in own and s in names}
+    return names | apart
+
+
+def _with_heads(anatomy: Anatomy, base: Checkpoint, names: Mapping[str, str]) -> Anatomy:
+    """The anatomy with the tied parameters that a tuned model has apart."""
+    more = []
+    for tensor, own in names.items():
+        if tensor != own:
+            shape = base.tensors[own].shape
+            more += pieces_of(tensor, shape, None, Cut(("unembedding",)))
+    return replace(anatomy, pieces=(*anatomy.pieces, *more))
 
 
 def _parents_first(tuned: Mapping[str, Model]) -> Iterable[str]:
@@ -172,92 +283,6 @@ def _parents_first(tuned: Mapping[str, Model]) -> Iterable[str]:
 
 def _shapes(opened: Checkpoint) -> dict[str, tuple[int, ...]]:
     return {n: i.shape for n, i in opened.tensors.items() if i.dtype is not None}
-
-
-def _untied_if_needed(anatomy: Anatomy, opened: Checkpoint) -> Anatomy:
-    """Drop a stored copy of the embedding that a tied model does not use as its output head."""
-    if not anatomy.tied:
-        return anatomy
-    kept = tuple(p for p in anatomy.pieces if p.module != "unembedding" or "project" in p.tensor)
-    return Anatomy(
-        anatomy.architecture, kept, anatomy.layers, anatomy.heads, True, anatomy.warnings,
-        anatomy.unread,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Match:
-    names: dict[str, str]
-    common: dict[str, int]
-    notes: list[str]
-
-
-def _match(name: str, anatomy: Anatomy, base: Checkpoint, tuned: Checkpoint) -> _Match:
-    """Match a tuned model's tensors to the base's by name, whatever prefix they carry."""
-    bare = {_PREFIX.sub("", t): t for t, i in tuned.tensors.items() if i.dtype is not None}
-    found = _Match({}, {}, [])
-    missing, misshapen = [], []
-    for piece in anatomy.pieces:
-        there = bare.get(_PREFIX.sub("", piece.tensor))
-        if there is None and piece.module == "unembedding":
-            there = _embedding(bare)
-            found.notes.append("ties its output head to its embedding, the base does not.")
-        if there is None:
-            missing.append(piece.tensor)
-            continue
-        found.names[piece.tensor] = there
-        ours, theirs = base.tensors[piece.tensor].shape, tuned.tensors[there].shape
-        if ours == theirs:
-            continue
-        if piece.module in ("embedding", "unembedding") and ours[1:] == theirs[1:]:
-            found.common[piece.tensor] = min(ours[0], theirs[0])
-            found.notes.append(
-                f"{piece.tensor} has {theirs[0]} rows, the base {ours[0]}: the common "
-                f"{min(ours[0], theirs[0])} are compared, "
-                f"{abs(theirs[0] - ours[0])} are left out."
-            )
-        else:
-            misshapen.append(f"{piece.tensor} is {list(theirs)}, in the base {list(ours)}")
-    _refuse(name, missing, misshapen)
-    known = {_PREFIX.sub("", p.tensor) for p in anatomy.pieces} | {
-        _PREFIX.sub("", t) for t in anatomy.unread
-    }
-    extra = [
-        t
-        for b, t in bare.items()
-        if b not in known and not architecture.is_ignored(anatomy.architecture, t)
-    ]
-    if anatomy.tied:
-        heads = [t for t in extra if t.endswith(("lm_head.weight", "embed_out.weight"))]
-        extra = [t for t in extra if t not in heads]
-        if heads and not tuned.config.get("tie_word_embeddings"):
-            found.notes.append("has an output head of its own, which the base ties: not compared.")
-    if extra:
-        found.notes.append(
-            f"has {len(extra)} tensors that the base lacks, not compared: "
-            f"{', '.join(sorted(extra)[:3])}{' …' if len(extra) > 3 else ''}."
-        )
-    return _Match(found.names, found.common, list(dict.fromkeys(found.notes)))
-
-
-def _embedding(bare: Mapping[str, str]) -> str | None:
-    return next((bare[n] for n in ("embed_tokens.weight", "wte.weight", "embed_in.weight")
-                 if n in bare), None)  # fmt: skip
-
-
-def _refuse(name: str, missing: list[str], misshapen: list[str]) -> None:
-    wrong_base = "Is this the base that the model was tuned from?"
-    if misshapen:
-        raise FamilyError(
-            f"'{name}' doesn't fit the base in {len(misshapen)} tensors: "
-            f"{'; '.join(misshapen[:3])}.",
-            hint=wrong_base,
-        )
-    if missing:
-        raise FamilyError(
-            f"'{name}' lacks {len(missing)} tensors of the base: {', '.join(missing[:3])}.",
-            hint=wrong_base,
-        )
 
 
 def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:

@@ -9,19 +9,18 @@ knows no analysis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from core import architecture
 from core.errors import FamilyError
+from core.models.roles import Outlet
+from core.models.sight import ExpertSight, GateSight
 
-ACTIVATIONS = ("act_fn", "activation_fn", "act")
+ACTIVATIONS = ("act_fn", "activation_fn", "activation_func", "act", "activation")
 """What transformers calls the activation function of an MLP."""
 
 
@@ -46,23 +45,25 @@ Tap = Callable[[int, Part], Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Dense:
-    """A down projection of its own with the activation that feeds it."""
+class _Inputs:
+    """A module whose inputs are neurons or heads: a projection, or a stack of `experts`.
+
+    `host`: the module whose forward pass calls it. `activation`: the module that computes the
+    gate, where there is one.
+    """
 
     start: int
     width: int
-    down: nn.Module
-    activation: nn.Module | None
+    module: nn.Module
+    host: nn.Module
+    experts: int = 0
+    gated: bool = False
+    activation: nn.Module | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class _Experts:
-    """A stack of experts [experts, d, 2 · width] that one module computes."""
-
-    start: int
-    count: int
-    width: int
-    module: Any
+    @property
+    def count(self) -> int:
+        """All its neurons."""
+        return self.width * max(1, self.experts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,17 @@ class Layer:
     number: int
     width: int
     module: nn.Module
-    parts: tuple[_Dense | _Experts, ...]
+    parts: tuple[_Inputs, ...]
     group: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Neurons:
-    """Where a loaded model has its neurons."""
+    """Where a loaded model has its neurons. `unseen`: layers whose gate did not show itself in a
+    forward pass, where the product stood in for it."""
 
     layers: tuple[Layer, ...]
+    unseen: set[int] = field(default_factory=set, compare=False)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -92,44 +95,42 @@ class Neurons:
         return tuple(layer.width for layer in self.layers)
 
 
-def locate(model: nn.Module, architecture_name: str, layers: int) -> Neurons:
-    """The neurons of a model of this architecture and so many layers. Raises FamilyError when one
-    of them has none.
+def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
+    """The neurons of a model with these outlets. A layer without an MLP has none.
 
     An expert's neurons stand after those of the expert before; a shared expert's come last.
     """
-    modules = dict(model.named_modules())
-    found: dict[int, list[_Dense | _Experts]] = {}
-    holders: dict[int, nn.Module] = {}
-    for name, module in modules.items():
-        place = architecture.output_at(architecture_name, name)
-        if place is None or place.module == "o":
+    found: dict[int, list[tuple[Outlet, _Inputs]]] = {}
+    own = _unwrapped(model)
+    for outlet in outlets:
+        if outlet.role == "o":
             continue
-        experts = isinstance(getattr(module, "down_proj", None), nn.Parameter)
-        if place.stacked != experts:
-            continue
-        parts = found.setdefault(place.layer, [])
-        holders[place.layer] = modules[place.layer_name]
-        if experts:
-            parts.append(_experts(module))
-        else:
-            parts.append(_dense(module, modules, name, gated=place.module == "down"))
-    for number in range(layers):
-        if number not in found:
-            raise FamilyError(f"No MLP can be recognised in layer {number} of the loaded model.")
-    return Neurons(tuple(_layer(n, holders[n], found[n]) for n in sorted(found)))
+        module = _submodule(own, outlet)
+        host = module
+        if not hasattr(module, "down_proj"):
+            host = own.get_submodule(outlet.module.rpartition(".")[0])
+        children = host.named_children() if outlet.gated and not outlet.experts else ()
+        activation = next((c for n, c in children if n in ACTIVATIONS), None)
+        inputs = _Inputs(0, outlet.width, module, host, outlet.experts, outlet.gated, activation)
+        found.setdefault(outlet.layer, []).append((outlet, inputs))
+    return Neurons(
+        tuple(
+            _layer(number, own.get_submodule(parts[0][0].holder), [p for _, p in parts])
+            for number, parts in sorted(found.items())
+        )
+    )
 
 
-def locate_heads(model: nn.Module, architecture_name: str, width: int) -> Neurons:
-    """The attention heads of a model, `width` inputs each, in the place of neurons."""
-    modules = dict(model.named_modules())
-    found = []
-    for name, module in modules.items():
-        place = architecture.output_at(architecture_name, name)
-        if place is not None and place.module == "o":
-            part = _Dense(0, _inputs(module), module, None)
-            holder = modules[place.layer_name]
-            found.append(Layer(place.layer, part.width // width, holder, (part,), width))
+def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
+    """The attention heads of a model, each as wide as its inputs, in the place of neurons."""
+    own, found = _unwrapped(model), []
+    for outlet in outlets:
+        if outlet.role == "o" and outlet.layer not in {layer.number for layer in found}:
+            module = _submodule(own, outlet)
+            count = _inputs(module) // outlet.width
+            holder = own.get_submodule(outlet.holder)
+            part = _Inputs(0, count * outlet.width, module, holder)
+            found.append(Layer(outlet.layer, count, holder, (part,), outlet.width))
     return Neurons(tuple(sorted(found, key=lambda layer: layer.number)))
 
 
@@ -144,10 +145,8 @@ def tapping(
     with ExitStack() as attached:
         for layer in neurons.layers:
             for part in layer.parts:
-                if isinstance(part, _Experts):
-                    attached.enter_context(_tapped_experts(layer.number, part, taps))
-                else:
-                    attached.enter_context(_tapped_dense(layer.number, part, taps))
+                tapped = _tapped_experts if part.experts else _tapped_dense
+                attached.enter_context(tapped(neurons, layer.number, part, taps))
             if after is not None:
                 attached.callback(_told(layer, after).remove)
         yield
@@ -160,22 +159,32 @@ def _told(layer: Layer, after: Callable[[int], None]) -> Any:
     return layer.module.register_forward_hook(ended)
 
 
-def _layer(number: int, module: nn.Module, parts: list[_Dense | _Experts]) -> Layer:
+def _unwrapped(model: Any) -> Any:
+    """The model below an adapter that PEFT lays over it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _submodule(model: Any, outlet: Outlet) -> Any:
+    try:
+        module: Any = model.get_submodule(outlet.module)
+    except AttributeError:
+        raise FamilyError(
+            f"The loaded model has no module {outlet.module}, where its files have one.",
+            hint="Something has put a module of another kind in the place of the model's own.",
+        ) from None
+    while outlet.experts and hasattr(module, "base_layer"):  # PEFT wraps what it adapts
+        module = module.base_layer
+    return module
+
+
+def _layer(number: int, module: nn.Module, parts: Sequence[_Inputs]) -> Layer:
     """The parts one after the other: routed experts first, as they lie on disk."""
-    placed: list[_Dense | _Experts] = []
+    placed: list[_Inputs] = []
     start = 0
-    for part in sorted(parts, key=lambda p: isinstance(p, _Dense)):
+    for part in sorted(parts, key=lambda p: not p.experts):
         placed.append(replace(part, start=start))
-        start += part.width * (part.count if isinstance(part, _Experts) else 1)
+        start += part.count
     return Layer(number, start, module, tuple(placed))
-
-
-def _dense(down: nn.Module, modules: dict[str, nn.Module], name: str, *, gated: bool) -> _Dense:
-    parent = modules[name.rpartition(".")[0]]
-    activation = next((c for n, c in parent.named_children() if n in ACTIVATIONS), None)
-    if gated and activation is None:
-        raise FamilyError(f"The activation function of {name} can't be found.")
-    return _Dense(0, _inputs(down), down, activation if gated else None)
 
 
 def _inputs(down: nn.Module) -> int:
@@ -184,73 +193,95 @@ def _inputs(down: nn.Module) -> int:
     return int(own.in_features) if hasattr(own, "in_features") else int(own.weight.shape[0])
 
 
-def _experts(module: Any) -> _Experts:
-    count, _, width = module.down_proj.shape
-    return _Experts(0, int(count), int(width), module)
-
-
 @contextmanager
-def _tapped_dense(layer: int, part: _Dense, taps: tuple[Tap, ...]) -> Iterator[None]:
-    gate: list[Tensor] = []
+def _tapped_dense(
+    neurons: Neurons, layer: int, part: _Inputs, taps: tuple[Tap, ...]
+) -> Iterator[None]:
+    gates: list[Tensor] = []
+    sight = GateSight() if part.gated and part.activation is None else None
 
     def activated(module: nn.Module, given: Any, result: Tensor) -> None:
-        gate[:] = [result]
+        gates[:] = [result]
 
     def entering(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         product: Tensor = given[0]
         flat = product.reshape(-1, product.shape[-1])
-        if part.activation is not None and not gate:
-            raise FamilyError(
-                f"The activation function of layer {layer} is computed out of sight.",
-                hint="Something has put a fused MLP in the place of the model's own.",
-            )
-        own = gate.pop().reshape(flat.shape) if gate else flat
+        gate = gates.pop() if gates else None
+        if sight is not None:
+            gate = sight.gate(product)
+            sight.forget()
+        if part.gated and (gate is None or gate.shape != product.shape):
+            neurons.unseen.add(layer)
+            gate = None
+        own = flat if gate is None else gate.reshape(flat.shape)
         changed = _passed(layer, Part(part.start, flat, own), taps)
         return None if changed is None else (changed.reshape(product.shape), *given[1:])
 
-    handles = [part.down.register_forward_pre_hook(entering)]
-    if part.activation is not None:
-        handles.append(part.activation.register_forward_hook(activated))
-    try:
+    with ExitStack() as handles:
+        handles.callback(part.module.register_forward_pre_hook(entering).remove)
+        if part.activation is not None:
+            handles.callback(part.activation.register_forward_hook(activated).remove)
+        if sight is not None:
+            handles.enter_context(_within(part.host, lambda: sight))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
-def _tapped_experts(layer: int, part: _Experts, taps: tuple[Tap, ...]) -> Iterator[None]:
-    """Compute the experts one by one here, since the module does so out of sight."""
-    module = part.module
+def _tapped_experts(
+    neurons: Neurons, layer: int, part: _Inputs, taps: tuple[Tap, ...]
+) -> Iterator[None]:
+    """Watch the host's own forward pass, which computes all experts within one call."""
+
+    def seen(expert: int, product: Tensor, gate: Tensor | None, tokens: Tensor | None) -> Any:
+        if gate is None and part.gated:
+            neurons.unseen.add(layer)
+        start = part.start + expert * part.width
+        shown = Part(start, product, product if gate is None else gate, tokens)
+        return _passed(layer, shown, taps)
+
+    def watching() -> ExpertSight:
+        own: Any = part.module  # offloaded weights are here only while the module is called
+        return ExpertSight(own.down_proj if hasattr(own, "down_proj") else own.weight, seen)
+
+    with _within(part.host, watching), _one_by_one(part.host):
+        yield
+
+
+@contextmanager
+def _within(module: Any, watching: Callable[[], GateSight]) -> Iterator[None]:
+    """Let a module's own forward pass run under a sight."""
     # accelerate puts its own forward before the module's and keeps that one under this name.
     name = "_old_forward" if hasattr(module, "_old_forward") else "forward"
-    own = vars(module).get(name)
+    before, own = vars(module).get(name), getattr(module, name)
 
-    def forward(hidden: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
-        result = torch.zeros_like(hidden)
-        for expert in torch.unique(top_k_index).tolist():
-            if expert >= part.count:
-                continue
-            tokens, choice = torch.where(top_k_index == expert)
-            raw = functional.linear(hidden[tokens], module.gate_up_proj[expert])
-            gate, up = raw.chunk(2, dim=-1)
-            gate = module.act_fn(gate)
-            seen = Part(part.start + expert * part.width, gate * up, gate, tokens)
-            changed = _passed(layer, seen, taps)
-            product = seen.product if changed is None else changed
-            out = functional.linear(product, module.down_proj[expert])
-            out = out * top_k_weights[tokens, choice, None]
-            result.index_add_(0, tokens, out.to(result.dtype))
-        return result
+    def forward(*given: Any, **named: Any) -> Any:
+        with watching():
+            return own(*given, **named)
 
     setattr(module, name, forward)
     try:
         yield
     finally:
-        if own is None:
+        if before is None:
             delattr(module, name)
         else:
-            setattr(module, name, own)
+            setattr(module, name, before)
+
+
+@contextmanager
+def _one_by_one(module: Any) -> Iterator[None]:
+    """Let a stack compute its experts one after the other, not by one grouped kernel."""
+    config = getattr(module, "config", None)
+    key = "_experts_implementation_internal"
+    before = getattr(config, key, None)
+    if before is None:
+        yield
+        return
+    setattr(config, key, "eager")
+    try:
+        yield
+    finally:
+        setattr(config, key, before)
 
 
 def _passed(layer: int, part: Part, taps: tuple[Tap, ...]) -> Tensor | None:

@@ -88,7 +88,7 @@ def loaded(
         model: Any = None
         try:
             with _explained(member):
-                model = _made(member.name, root, run, folder, trust_remote_code)
+                model = _made(member, root, run, folder, trust_remote_code)
                 for adapter in adapters:
                     apart = adapter == adapters[-1] and not merged
                     model = _adapted(model, adapter, run, folder, apart=apart)
@@ -125,16 +125,6 @@ def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -
             held[devices[max(within, key=len)]] += nbytes
     modules = Placement(devices).by_device()
     return tuple(Place(device, tuple(modules[device]), size) for device, size in held.items())
-
-
-def weights(member: Member, run: Run, *, trust_remote_code: bool = False) -> dict[str, Tensor]:
-    """A member's parameters by the names that they have in memory, on the CPU, tied ones once.
-
-    Adapters are merged. Raises CheckpointError as `loaded` does.
-    """
-    here = run.model_copy(update={"device": "cpu", "max_memory": None})
-    with loaded(member, here, trust_remote_code=trust_remote_code, merged=True) as model:
-        return {name: p.detach() for name, p in model.module.named_parameters()}
 
 
 def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -189,7 +179,7 @@ def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:
 
 def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
     """The model as transformers makes it, of tensors that hold nothing."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(
         root, trust_remote_code=trust_remote_code, local_files_only=True
@@ -198,10 +188,10 @@ def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> A
     own = getattr(config, "dtype", None) or next(stored, torch.float32)
     dtype = own if run.dtype == "auto" else getattr(torch, run.dtype)
     given = {} if run.attention == "auto" else {"attn_implementation": run.attention}
+    made = _class_of(member)
+    maker = made._from_config if hasattr(made, "_from_config") else made.from_config
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(
-            config, dtype=dtype, trust_remote_code=trust_remote_code, **given
-        )
+        return maker(config, dtype=dtype, **given)
 
 
 def _device_map(model: Any, run: Run) -> dict[str, str]:
@@ -237,15 +227,25 @@ def _max_memory(run: Run) -> dict[int | str, str] | None:
     return {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}
 
 
-def _made(name: str, root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
-    from transformers import AutoModelForCausalLM
+def _class_of(member: Member) -> Any:
+    """The class that the member's parameters were read by; the auto class for an unknown one."""
+    import transformers
 
+    checkpoint = member.checkpoint
+    while isinstance(checkpoint, Adapter):
+        checkpoint = checkpoint.over
+    outline = getattr(checkpoint, "outline", None)
+    return transformers.AutoModelForCausalLM if outline is None else type(outline.module)
+
+
+def _made(member: Member, root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
+    name = member.name
     given: dict[str, Any] = {}
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     if run.attention != "auto":
         given["attn_implementation"] = run.attention
-    model, report = AutoModelForCausalLM.from_pretrained(
+    model, report = _class_of(member).from_pretrained(
         root,
         dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
         device_map={"": run.device} if _fixed(run) else "auto",

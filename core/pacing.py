@@ -164,7 +164,7 @@ def piece_bytes(member: Any, family: Any, piece: Any) -> int:
     info = member.checkpoint.tensors[member.names[piece.tensor]]
     common = family.common_rows.get(piece.tensor)
     rows = sum(stop - start for start, stop in piece.rows) if common is None else common
-    columns = info.columns if piece.columns is None else piece.columns[1] - piece.columns[0]
+    columns = info.columns if piece.columns is None else len(range(*piece.columns))
     return int(rows * columns * info.dtype.itemsize)
 
 

@@ -140,12 +140,13 @@ class _Work:
     def _visit(self, name: str) -> None:
         """Load a model and compute all units that are ready for it, and those that they open."""
         from core import hooks, loading
+        from core.family import anatomy_of
         from core.session import Session
 
         self._say(f"loading {name}")
         trusted, subject = self.study.models.trust_remote_code, self.subject
         started = time.monotonic()
-        member, anatomy = subject.models[name], subject.family.anatomy
+        member = subject.models[name]
         base = name == "base"  # what vectors are added to must be plain weights
         with loading.loaded(
             member, self.study.run, trust_remote_code=trusted, merged=base
@@ -155,7 +156,7 @@ class _Work:
             self.placements[name] = model.placement.by_device()
             self.sink.describe({"placement": self.placements})
             session = Session(
-                subject, model, hooks.locate(model.module, anatomy.architecture, anatomy.layers),
+                subject, model, hooks.locate(model.module, anatomy_of(member.checkpoint).outlets),
                 self._pause, self._say, lambda words: self.sink.warn(name, words), self.sink.load,
             )  # fmt: skip
             while ready := self._ready(name):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from core.architecture import Piece, describe
+from core.family import anatomy_of
 from core.hooks import Neurons, locate_heads
 from core.loading import LoadedModel
 from core.measurement import UnitResult
+from core.models.pieces import Piece
 from core.subject import Subject
 
 if TYPE_CHECKING:
@@ -44,14 +45,13 @@ class Session:
     @cached_property
     def heads(self) -> Neurons:
         """The attention heads, to be treated like neurons."""
-        anatomy = self.subject.family.anatomy
-        return locate_heads(self.model.module, anatomy.architecture, anatomy.heads.width)
+        member = self.subject.models[self.model.name]
+        return locate_heads(self.model.module, anatomy_of(member.checkpoint).outlets)
 
-    @cached_property
+    @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The model's parameters in the common vocabulary, by the names they have in memory."""
-        shapes = {n: tuple(p.shape) for n, p in self.model.module.named_parameters()}
-        return describe(self.subject.family.base.checkpoint.config, shapes).pieces
+        """The base's parameters in the common vocabulary, by the names they have in memory."""
+        return self.subject.family.anatomy.pieces
 
     @cached_property
     def evaluator(self) -> Evaluator:

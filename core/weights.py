@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
 from typing import Protocol
 
 import torch
@@ -21,12 +20,12 @@ from torch import Tensor
 
 from core import linalg
 from core.adapter import Adapter
-from core.architecture import Heads, Piece
 from core.errors import CheckpointError
 from core.family import Family, Member
 from core.measurement import Unit, UnitResult
 from core.moments import Columns, Moments, accumulate
-from core.naming import ATTENTION, GROUP_OF, MLP
+from core.models.pieces import Piece
+from core.naming import GROUP_OF, ORDER
 
 STREAMED = ("embedding", "unembedding")
 """Modules too large to be held whole: read by blocks of rows."""
@@ -50,7 +49,6 @@ class MatrixView:
     """One base matrix W [d_out, d_in] with its singular basis, computed when first asked for."""
 
     piece: Piece
-    heads: Heads
     matrix: Tensor
     _bases: dict[tuple[float, int | None, bool], linalg.Basis] = field(default_factory=dict)
 
@@ -59,8 +57,9 @@ class MatrixView:
         return self.piece.shape[0], self.piece.shape[1]
 
     @property
-    def is_attention(self) -> bool:
-        return GROUP_OF.get(self.piece.module) == "attention"
+    def has_heads(self) -> bool:
+        """Do its rows (the columns of o) belong to attention heads?"""
+        return self.piece.heads > 0
 
     def basis(self, energy: float, rank: int | None, *, by_head: bool = False) -> linalg.Basis:
         """The basis of W as a batch of one, or of its heads' blocks as a batch [heads]."""
@@ -72,7 +71,7 @@ class MatrixView:
 
     def by_head(self, matrix: Tensor) -> Tensor:
         """The heads' blocks of a matrix of this shape: rows of q, k, v; columns of o."""
-        count = self.heads.count(self.piece.module)
+        count = self.piece.heads
         rows, columns = matrix.shape
         if self.piece.module == "o":
             return matrix.reshape(rows, count, columns // count).transpose(0, 1).contiguous()
@@ -142,34 +141,43 @@ def read_slice(
     members = [family.tuned[name] for name in family.tuned if name in wanted]
     store = _Store(family, members, family.pieces(layer))
     with ThreadPoolExecutor(_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for module, pieces in _modules(family.pieces(layer)):
+        found: dict[str, list[tuple[Piece, Moments]]] = {}
+        for piece in _ordered(family.pieces(layer)):
+            module = piece.module
             seeing = [r for r in readers if r.updates_of and r.wants_updates(module)]
-            found = []
-            for piece in pieces:
-                shown = seeing if piece.is_matrix and module not in STREAMED else []
-                store.hold(piece, whole=bool(shown))
-                found.append((piece, _moments(family, store, members, piece, pool)))
-                if shown:
-                    _show(family, store, piece, shown, device, pause)
-                store.drop(piece)
-                pause()
-            total = Moments.zero(_rows(family, members))
-            for _, moments in found:
-                total += moments
-            for reader in readers:
-                reader.see_module(ModuleMoments(layer, module, total, tuple(found)))
+            shown = seeing if piece.is_matrix and module not in STREAMED else []
+            store.hold(piece, whole=bool(shown))
+            moments = _moments(family, store, members, piece, pool)
+            found.setdefault(module, []).append((piece, moments))
+            if shown:
+                _show(family, store, piece, shown, device, pause)
+            store.drop(piece)
+            pause()
+    for module in sorted(found, key=ORDER.index):
+        total = Moments.zero(_rows(family, members))
+        for _, moments in found[module]:
+            total += moments
+        for reader in readers:
+            reader.see_module(ModuleMoments(layer, module, total, tuple(found[module])))
 
 
 def _threads() -> int:
     return max(1, min(8, os.cpu_count() or 1))
 
 
-def _modules(pieces: Iterable[Piece]) -> Iterator[tuple[str, list[Piece]]]:
-    """Pieces by module; modules that are cut from one stored tensor follow one another."""
-    order = (*ATTENTION, *MLP, "router", "norm", "embedding", "unembedding")
-    ordered = sorted(pieces, key=lambda p: (order.index(p.module), p.expert or 0, p.tensor))
-    for module, found in groupby(ordered, key=lambda p: p.module):
-        yield module, list(found)
+def _ordered(pieces: Iterable[Piece]) -> list[Piece]:
+    """Pieces by module; all that lie in the same rows of a parameter follow one another."""
+    first: dict[tuple[str, int | None], int] = {}
+    for piece in pieces:
+        place = ORDER.index(piece.module)
+        region = piece.tensor, piece.expert
+        first[region] = min(place, first.get(region, place))
+
+    def order(piece: Piece) -> tuple[int, int, str, int]:
+        region = piece.tensor, piece.expert
+        return first[region], piece.expert or 0, piece.tensor, ORDER.index(piece.module)
+
+    return sorted(pieces, key=order)
 
 
 def _rows(family: Family, members: Sequence[Member]) -> tuple[str, ...]:
@@ -192,20 +200,31 @@ class _Held:
     until: Piece
 
 
+def _spans(pieces: Iterable[Piece]) -> dict[tuple[str, int | None], tuple[int, int]]:
+    """The rows that the pieces of a parameter (of one of its experts) lie in, first to last."""
+    found: dict[tuple[str, int | None], tuple[int, int]] = {}
+    for piece in pieces:
+        region = piece.tensor, piece.expert
+        start, stop = found.get(region, (piece.rows[0][0], 0))
+        found[region] = min(start, piece.rows[0][0]), max(stop, piece.rows[-1][1])
+    return found
+
+
 class _Store:
     """Reads rows of the members' tensors, from memory where they are held."""
 
     def __init__(self, family: Family, members: Sequence[Member], pieces: Sequence[Piece]) -> None:
         self.family = family
         self.members = [family.base, *members]
-        self._last = {piece.tensor: piece for _, found in _modules(pieces) for piece in found}
+        self._last = {(p.tensor, p.expert): p for p in _ordered(pieces)}
+        self._spans = _spans(pieces)
         self._held: dict[tuple[str, str], _Held] = {}
 
     def hold(self, piece: Piece, *, whole: bool) -> None:
         """Read what is needed more than once, once, for every member that stores it itself.
 
         A piece in one run of rows is needed again if it is shown as a `whole`; one that is
-        interleaved with others brings the stored tensor in, until the last of them is done.
+        interleaved with others brings in all rows that they share, until the last is done.
         """
         interleaved = piece.columns is not None or len(piece.rows) > 1
         if not whole and not interleaved:
@@ -215,7 +234,8 @@ class _Store:
             if isinstance(member.checkpoint, Adapter) or (member.name, name) in self._held:
                 continue
             if interleaved:
-                span, until = (0, member.checkpoint.tensors[name].rows), self._last[piece.tensor]
+                region = piece.tensor, piece.expert
+                span, until = self._spans[region], self._last[region]
             else:
                 span, until = piece.rows[0], piece
             rows = member.checkpoint.read(name, *span)
@@ -269,7 +289,6 @@ def _moments(
     pool: ThreadPoolExecutor,
 ) -> Moments:
     rows = _common(family, piece)
-    columns = piece.columns or (0, family.base.checkpoint.tensors[piece.tensor].columns)
     names = [m.name for m in members]
     relative = [
         (1 + names.index(n), 1 + names.index(p))
@@ -281,7 +300,7 @@ def _moments(
         store.columns(family.base, piece),
         [store.columns(m, piece) for m in members],
         rows,
-        columns[1] - columns[0],
+        piece.width,
         pool,
         _threads(),
         relative,
@@ -316,7 +335,7 @@ def _show(
 ) -> None:
     """Show one matrix's update, model by model, to the readers that want it."""
     base = store.matrix(store.columns(family.base, piece), piece, device)
-    view = MatrixView(piece, family.anatomy.heads, base)
+    view = MatrixView(piece, base)
     for name, member in family.tuned.items():
         seeing = [r for r in readers if name in r.updates_of]
         if seeing:

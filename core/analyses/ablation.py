@@ -75,7 +75,11 @@ class AblationParameters(Parameters):
 
 def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
     """Scores of neurons by source and task, scores of models left whole, a unit for each selection
-    that is silenced, and one that corrects for their number."""
+    that is silenced, and one that corrects for their number; none where there is nothing to
+    silence."""
+    outlets = subject.family.anatomy.outlets
+    if not any((outlet.role == "o") == parameters.heads for outlet in outlets):
+        return []
     scored: dict[tuple[str, str], Unit] = {}
     whole: dict[tuple[str, str], Unit] = {}
     silenced = []

@@ -54,7 +54,9 @@ class ActivationParameters(Parameters):
 
 def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
     """For each model a unit of forward passes, and one of backward passes where scores or the
-    criterion `attribution` are wanted."""
+    criterion `attribution` are wanted; none where no layer has neurons."""
+    if not subject.family.anatomy.neuron_layers:
+        return []
     p = parameters
     forward = tuple(c for c in p.criteria if c != "attribution")
     backward = tuple(c for c in p.criteria if c == "attribution")
@@ -109,6 +111,12 @@ def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> 
         pause=_telling(unit, session),
         on_halved=session.halved,
     )
+    if "gate" in criteria and session.neurons.unseen:
+        layers = len(session.neurons.unseen)
+        session.warn(
+            f"computes its gate out of sight in {layers} of its layers: a neuron counts as "
+            "activated there when its product is above 0."
+        )
     result = _result(unit, counter, session, criteria)
     result.artifacts.append(_documents(unit, session))
     return result

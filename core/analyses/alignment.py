@@ -91,8 +91,11 @@ class _Reader:
         rows = self._rows[update.model]
         rows += [replace(row, expert=piece.expert, **at) for row in found[0]]
         name = piece.module if piece.expert is None else f"{piece.module}.{piece.expert}"
-        self._arrays[update.model] |= {f"{name}.{k}": v for k, v in curves.items()}
-        if p.heads and matrix.is_attention:
+        arrays = self._arrays[update.model]
+        while any(f"{name}.{k}" in arrays for k in curves):
+            name += "~"  # a further matrix of the same module
+        arrays |= {f"{name}.{k}": v for k, v in curves.items()}
+        if p.heads and matrix.has_heads:
             from core import linalg
 
             blocks = linalg.working(matrix.by_head(update.delta))
@@ -103,7 +106,7 @@ class _Reader:
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:
-            rows = self._rows[unit.model]
+            rows = overlap.one_each(self._rows[unit.model])
             matrices = [row for row in rows if row.head is None]
             of_experts = [row for row in matrices if row.expert is not None]
             means = [

@@ -172,20 +172,20 @@ def compute(
     units: Sequence[Unit], parameters: ArithmeticParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """Point after point in the loaded base, whose weights come back bit for bit."""
-    from core import loading
-    from core.vectors.sweep import Sweep
+    from core.checkpoint import whole
+    from core.vectors.sweep import Sweep, untied
 
     subject = session.subject
     known = tuple(subject.family.tuned)
     points = {u.key: arithmetic.parse(u.setting, known) for u in units}
-    trusted = subject.study.models.trust_remote_code
     vectors = {}
     for name in dict.fromkeys(v for point in points.values() for v in point.vectors):
-        session.say(f"loading the weights of {name}")
+        session.say(f"reading the weights of {name}")
         session.pause()
         member = subject.models[name]
-        vectors[name] = loading.weights(member, subject.study.run, trust_remote_code=trusted)
-    with Sweep(session.model.module, vectors, session.pieces) as sweep:
+        vectors[name] = {n: whole(member.checkpoint, own) for n, own in member.names.items()}
+    module, pieces = session.model.module, session.pieces
+    with untied(module, pieces), Sweep(module, vectors, pieces) as sweep:
         for unit in units:
             session.say(unit.label)
             restriction = arithmetic.restrict(unit.options["restriction"])

@@ -35,7 +35,10 @@ class EditDistanceParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: EditDistanceParameters) -> list[Unit]:
-    """A unit for each tuned model and layer, and one over all layers of a model."""
+    """A unit for each tuned model and layer, and one over all layers of a model;
+    none where no layer has neurons."""
+    if not subject.family.anatomy.neuron_layers:
+        return []
     sources: dict[str, list[str]] = {}
     for unit in subject.planned[ACTIVATION]:
         if unit.options["patterns"]:
@@ -45,7 +48,7 @@ def plan(subject: Subject, parameters: EditDistanceParameters) -> list[Unit]:
         required = (*sources[BASE], *sources[model])
         layers = [
             _unit(model, layer, required, parameters)
-            for layer in range(subject.family.anatomy.layers)
+            for layer in subject.family.anatomy.neuron_layers
         ]
         units += [*layers, _unit(model, None, tuple(u.key for u in layers), parameters)]
     return units

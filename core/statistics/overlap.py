@@ -8,7 +8,8 @@ carrying a row's own coordinates into its mean. Imports torch only when it compu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +77,23 @@ def means(
             if row.metric != "rank_k":
                 found.setdefault((place, row.metric), []).append(row)
     return [_mean(place, metric, own) for (place, metric), own in found.items()]
+
+
+def one_each(rows: Sequence[Measurement]) -> list[Measurement]:
+    """The rows with each module, expert and head measured once.
+
+    Several matrices of one module (both projections of a latent query, say) become their plain
+    mean, as `means` gives it, without a rank.
+    """
+    places: dict[tuple[str, int | None, int | None], list[Measurement]] = {}
+    for row in rows:
+        places.setdefault((row.module, row.expert, row.head), []).append(row)
+    found: list[Measurement] = []
+    for (module, expert, head), own in places.items():
+        if sum(row.metric == "rank_k" for row in own) > 1:
+            own = [replace(row, expert=expert, head=head) for row in means(own, lambda r: (module,))]
+        found += own
+    return found
 
 
 def _undefined(k: int) -> list[Measurement]:

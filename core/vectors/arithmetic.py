@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, cast
 
-from core.architecture import Piece
 from core.errors import StudyError, did_you_mean
+from core.models.pieces import Piece
 from core.naming import GROUP_OF
 
 Method = Literal["plain", "removal", "transfer", "ties", "dare", "dare_ties"]

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.architecture import Piece
 from core.checkpoint import TensorInfo
 from core.errors import RunError
+from core.models.pieces import Piece
 from core.moments import BLOCK
 from core.vectors.arithmetic import Point
 
@@ -208,12 +208,16 @@ def cut(
     of: dict[str, list[Piece]] = {}
     for piece in pieces:
         of.setdefault(piece.tensor, []).append(piece)
+    used: set[str] = set()
     for tensor, found in of.items():
         info = base[tensor]
         step = max(1, size // max(info.columns, 1))
         rows = {v: infos[tensor].rows for v, infos in tuned.items() if tensor in tensors}
         ends = sorted({info.rows, *(n for n in rows.values() if n < info.rows)})
         for first, last, stream in _streams(found, info):
+            # Several tensors of one module draw apart.
+            stream = f"{stream}.{tensor}" if stream in used else stream
+            used.add(stream)
             for start, stop in _runs(first, last, step, ends):
                 yield Block(
                     tensor, start, stop, info.columns,
@@ -243,10 +247,16 @@ def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, i
     if all(p.expert is None for p in pieces):
         yield 0, info.rows, f"{pieces[0].layer}.{pieces[0].module}.{kind}"
         return
+    experts: dict[int | None, list[Piece]] = {}
     for piece in pieces:
-        (span,) = piece.rows
-        kind = "bias" if len(piece.shape) == 1 and kind == "bias" else "weight"
-        yield *span, f"{piece.layer}.{piece.module}.{piece.expert}.{kind}"
+        experts.setdefault(piece.expert, []).append(piece)
+    for expert, own in experts.items():
+        apart = len({p.rows for p in own}) == len(own) and all(len(p.rows) == 1 for p in own)
+        for piece in own if apart else own[:1]:
+            # Modules that share their rows share a stream.
+            span = piece.rows[0] if apart else (own[0].rows[0][0], own[-1].rows[-1][1])
+            kind = "bias" if len(piece.shape) == 1 else "weight"
+            yield *span, f"{piece.layer}.{piece.module}.{expert}.{kind}"
 
 
 def threshold(

@@ -36,6 +36,7 @@ from core.vectors.combination import (
 )
 from core.vectors.folder import appearing
 from core.vectors.shards import ShardWriter
+from core.vectors.target import Sink, Target
 
 SHARD_BYTES = 5 * 10**9
 RECIPE = "merge.json"
@@ -77,10 +78,11 @@ def merge(
     model can't be read.
     """
     source = _Disk(family)
-    tensors = _written(family, dtype)
+    target = Target.of(family, dtype)
+    tensors = target.tensors
     total = sum(info.nbytes for info in tensors.values())
     tuned = {name: source.infos(name) for name in point.vectors}
-    base = family.base.checkpoint.tensors
+    base = source.base_infos()
     chosen = restriction.tensors(family.anatomy.pieces)
     blocks = list(cut(family.anatomy.pieces, base, tuned, chosen))
     with appearing(folder) as partial:
@@ -93,18 +95,18 @@ def merge(
         combination = Combination(point, thresholds)
         done, rounding = 0, Rounding()
         with ShardWriter(partial, tensors, shard_bytes) as writer:
-            for tensor, found in _by_tensor(family, tensors, blocks):
+            for tensor, found in _by_tensor(target, base, blocks):
                 if progress is not None:
                     progress(done, total, tensor)
-                rounding += _combine(combination, found, source, writer, tensors[tensor])
-                done += tensors[tensor].nbytes
+                rounding += _combine(combination, found, source, target.sink(tensor, writer))
+                done = target.written
         if progress is not None:
             progress(total, total, "")
         _accompany(family, partial)
         recipe = _recipe(family, point, restriction, tensors, rounding.share)
         (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
         # Last, for without it no one takes a folder for a model.
-        config = json.dumps(_config(family, tensors), indent=2) + "\n"
+        config = json.dumps(_config(family, target), indent=2) + "\n"
         (partial / "config.json").write_text(config, encoding="utf-8")
     return Merged(folder, total, rounding.share)
 
@@ -115,13 +117,19 @@ class _Disk:
     def __init__(self, family: Family) -> None:
         self._family = family
 
+    def base_infos(self) -> dict[str, TensorInfo]:
+        """The base's tensors by the names of its parameters."""
+        member = self._family.base
+        return {name: member.checkpoint.tensors[own] for name, own in member.names.items()}
+
     def infos(self, vector: str) -> dict[str, TensorInfo]:
         """A tuned model's tensors under the base's names."""
         member = self._family.tuned[vector]
         return {ours: member.checkpoint.tensors[name] for ours, name in member.names.items()}
 
     def base(self, block: Block, space: Workspace) -> Tensor:
-        return self._read(self._family.base, block.tensor, block, space)
+        base = self._family.base
+        return self._read(base, base.names[block.tensor], block, space)
 
     def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
         member = self._family.tuned[vector]
@@ -135,48 +143,31 @@ class _Disk:
 
 
 def _combine(
-    combination: Combination,
-    blocks: Sequence[Block],
-    source: _Disk,
-    writer: ShardWriter,
-    info: TensorInfo,
+    combination: Combination, blocks: Sequence[Block], source: _Disk, sink: Sink
 ) -> Rounding:
-    """Compute a tensor's blocks and write them where they belong."""
+    """Compute a parameter's blocks and write them where they belong."""
 
     def write(share: Sequence[Block]) -> Rounding:
         space, found = Workspace(), Rounding()
         for block in share:
-            assert info.dtype is not None
-            size = (block.stop - block.start) * info.columns
-            out = space.numbers("out", size, info.dtype)
+            size = (block.stop - block.start) * block.columns
+            out = space.numbers("out", size, sink.dtype)
             found += combination.write(block, source, out, space)
-            writer.write(block.tensor, block.start, out)
+            sink.write(block.start, out.view(-1, block.columns))
         return found
 
-    return sum(spread(write, blocks, thread_count()), Rounding())
-
-
-def _written(family: Family, dtype: torch.dtype | None) -> dict[str, TensorInfo]:
-    """The merged model's tensors, in the base's order.
-
-    A tied base's stored copy of its head is left out: beside a changed embedding it would be a
-    head of its own. So are buffers, which models make themselves.
-    """
-    kept = {p.tensor for p in family.anatomy.pieces} | set(family.anatomy.unread)
-    return {
-        name: TensorInfo(dtype or info.dtype, info.shape)
-        for name, info in family.base.checkpoint.tensors.items()
-        if name in kept and info.dtype is not None
-    }
+    rounding = sum(spread(write, blocks, thread_count()), Rounding())
+    sink.close()
+    return rounding
 
 
 def _by_tensor(
-    family: Family, tensors: Mapping[str, TensorInfo], blocks: Sequence[Block]
+    target: Target, base: Mapping[str, TensorInfo], blocks: Sequence[Block]
 ) -> Iterator[tuple[str, list[Block]]]:
-    """Blocks of the tensors that are written; those in no piece are taken from the base whole."""
+    """Blocks of the parameters that are written; those in no piece are the base's own."""
     cut_up = {tensor: list(found) for tensor, found in groupby(blocks, key=lambda b: b.tensor)}
-    for name, info in tensors.items():
-        yield name, cut_up.get(name) or _as_it_is(name, info)
+    for name in target.parameters:
+        yield name, cut_up.get(name) or _as_it_is(name, base[name])
 
 
 def _as_it_is(name: str, info: TensorInfo) -> list[Block]:
@@ -213,8 +204,10 @@ def _accompany(family: Family, folder: Path) -> None:
                     shutil.copyfile(file, folder / file.name)
 
 
-def _config(family: Family, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
-    """The base's configuration, speaking of the dtype that most weights are stored in."""
+def _config(family: Family, target: Target) -> dict[str, Any]:
+    """The base's configuration, speaking of the dtype that most weights are stored in, and of an
+    output head of its own where one is written beside a base that ties it."""
+    tensors = target.tensors
     config = {k: v for k, v in family.base.checkpoint.config.items() if k != "_name_or_path"}
     sizes: Counter[torch.dtype | None] = Counter()
     for info in tensors.values():
@@ -226,7 +219,12 @@ def _config(family: Family, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
             k: stored if k in ("dtype", "torch_dtype") else v for k, v in inner.items()
         }
     keys = [key for key in ("dtype", "torch_dtype") if key in config] or ["torch_dtype"]
-    return config | dict.fromkeys(keys, stored)
+    config |= dict.fromkeys(keys, stored)
+    if target.unties:
+        config["tie_word_embeddings"] = False
+        if isinstance(inner, Mapping) and "tie_word_embeddings" in inner:
+            config["text_config"]["tie_word_embeddings"] = False
+    return config
 
 
 def _recipe(

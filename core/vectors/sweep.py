@@ -8,17 +8,18 @@ Knows no library of models: a `torch.nn.Module` and mappings of tensors are all 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from core.architecture import Piece
 from core.checkpoint import TensorInfo
 from core.errors import FamilyError, RunError
+from core.models.pieces import Piece
 from core.moments import BLOCK
 from core.vectors.arithmetic import EVERYTHING, Point, Restriction
 from core.vectors.combination import (
@@ -42,8 +43,9 @@ class Sweep:
     `model` holds the base. `vectors` gives the weights of each tuned model under the names of the
     base's parameters, on any device, as stored; they are read and never written. Of an embedding
     the rows that both have are combined and the others stay the base's. `pieces` are the base's
-    parameters in the common vocabulary (`core.architecture.describe`); parameters that are in
-    none of them stay as they are. Nothing else may change the weights meanwhile.
+    parameters in the common vocabulary; parameters that are in none of them stay as they are, and
+    pieces that the live model has no parameter for are left out. Nothing else may change the
+    weights meanwhile.
     """
 
     def __init__(
@@ -52,9 +54,9 @@ class Sweep:
         vectors: Mapping[str, Mapping[str, Tensor]],
         pieces: Sequence[Piece],
     ) -> None:
-        named = dict(model.named_parameters())
+        named = _tensors(model)
         self._model = model
-        self._pieces = pieces
+        self._pieces = pieces = [piece for piece in pieces if piece.tensor in named]
         live = {p.tensor: named[p.tensor].detach() for p in pieces}
         _refuse_misfits(pieces, live, vectors)
         self._infos = _infos(live, live)
@@ -130,12 +132,40 @@ class Sweep:
         return {v: self._thresholds[v, point.density, restriction] for v, _ in point.terms}
 
 
+@contextmanager
+def untied(model: nn.Module, pieces: Sequence[Piece]) -> Iterator[None]:
+    """Give each of these tensors that shares another's numbers a copy of its own meanwhile."""
+    named = _tensors(model)
+    apart: list[tuple[nn.Module, str, nn.Parameter]] = []
+    for tensor in dict.fromkeys(p.tensor for p in pieces if p.tensor not in named):
+        owner, _, leaf = tensor.rpartition(".")
+        module = dict(model.named_modules()).get(owner)
+        shared = getattr(module, leaf, None)
+        if module is not None and isinstance(shared, nn.Parameter):
+            apart.append((module, leaf, shared))
+            setattr(module, leaf, nn.Parameter(shared.detach().clone(), requires_grad=False))
+    try:
+        yield
+    finally:
+        for module, leaf, shared in apart:
+            setattr(module, leaf, shared)
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved floating-point buffers by name, tied ones once."""
+    parameters: dict[str, Tensor] = dict(model.named_parameters())
+    saved = model.state_dict().keys()
+    buffers = {n: b for n, b in model.named_buffers() if n in saved and b.is_floating_point()}
+    return parameters | buffers
+
+
 def hash_parameters(model: nn.Module) -> str:
-    """sha256 over the names and all bytes of a model's parameters, tied ones once.
+    """sha256 over the names and all bytes of a model's parameters and saved buffers, tied ones
+    once.
 
     It is the hash of the parameters' own hashes, which threads take side by side.
     """
-    named = sorted(model.named_parameters())
+    named = sorted(_tensors(model).items())
     with ThreadPoolExecutor(thread_count()) as pool:
         digests = pool.map(lambda item: _hash(item[1].detach()), named)
         whole = "".join(f"{n} {d}\n" for (n, _), d in zip(named, digests, strict=True))

@@ -1,0 +1,91 @@
+"""A model's parameters in the common vocabulary, with the places where its neurons and heads are.
+
+Owns the reading of models whose class is unknown: their layers are found by their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import FamilyError
+from core.models import roles
+from core.models.pieces import Piece
+from core.models.roles import Body, Outlet
+
+NOTABLE = 0.05
+"""A warning names a larger share of the layers' parameters that have no finer role."""
+
+_LAYER = re.compile(r"^(.*?(?:layers|h|blocks|block|layer))\.(\d+)\.")
+_HEADS = ("num_attention_heads", "n_head", "num_heads")
+_KEY_VALUE = ("num_key_value_heads", "num_kv_heads")
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """A model's parameters as pieces. `layers`: the number of decoder layers; `outlets`: the
+    modules that take in neurons or heads; `warnings`: doubts about the reading."""
+
+    architecture: str
+    pieces: tuple[Piece, ...]
+    layers: int
+    outlets: tuple[Outlet, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def neuron_layers(self) -> tuple[int, ...]:
+        """The layers that have an MLP, and so neurons."""
+        return tuple(sorted({o.layer for o in self.outlets if o.role != "o"}))
+
+
+def read(name: str, shapes: roles.Shapes, body: Body, kind: str = "") -> Anatomy:
+    """The anatomy of a model of these parameters. Raises FamilyError when it has no layers."""
+    found = roles.read(shapes, body)
+    if not any(piece.layer is not None for piece in found.pieces):
+        raise FamilyError(f"{kind or name} has no layers that can be recognised.")
+    doubts = _doubts(found.pieces)
+    if not any(outlet.role != "o" for outlet in found.outlets):
+        doubts.append("has no MLP in any layer: there are no neurons to measure or ablate.")
+    return Anatomy(name, found.pieces, body.count, found.outlets, tuple(doubts))
+
+
+def guessed(config: Mapping[str, Any], shapes: roles.Shapes) -> Body:
+    """Where the decoder of an unknown class lies, by the names of its parameters."""
+    lists: Counter[str] = Counter()
+    last: dict[str, int] = {}
+    for name in shapes:
+        inside = _LAYER.match(name)
+        if inside:
+            lists[inside[1]] += 1
+            last[inside[1]] = max(last.get(inside[1], 0), int(inside[2]))
+    layers = lists.most_common(1)[0][0] if lists else "layers"
+    inner = config.get("text_config")
+    text = inner if isinstance(inner, Mapping) else config
+    stated = text.get("num_hidden_layers")
+    count = last.get(layers, -1) + 1
+    return Body(
+        layers=layers,
+        count=min(count, stated) if isinstance(stated, int) and stated > 0 else count,
+        inside=layers.rpartition(".")[0] + "." if "." in layers else "",
+        query=_number(text, _HEADS),
+        key_value=_number(text, _KEY_VALUE),
+    )
+
+
+def _number(settings: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    return next((v for k in keys if type(v := settings.get(k)) is int and v > 0), 0)
+
+
+def _doubts(pieces: tuple[Piece, ...]) -> list[str]:
+    inside = [piece for piece in pieces if piece.layer is not None]
+    total = sum(piece.size for piece in inside)
+    unnamed = sum(piece.size for piece in inside if piece.module == "other")
+    if unnamed <= NOTABLE * total:
+        return []
+    return [
+        f"{unnamed / total:.0%} of the layers' parameters are neither attention nor MLP by their "
+        "names: they are counted as 'other'."
+    ]

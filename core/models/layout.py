@@ -1,0 +1,299 @@
+"""From the tensors in a model's files to the parameters of its class.
+
+Owns how stored names become names in memory: transformers' own conversion mapping decides, its
+operations are followed on mosaics instead of numbers. Two layouts of one model so give the same
+parameters. Reads no file.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import FamilyError
+from core.models import mosaic
+from core.models.mosaic import Mosaic
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.|base_model\.model\.)+|(?<=\.)_orig_mod\.")
+"""Names that training tools put before a model's own."""
+
+_BUFFERS = re.compile(
+    r"rotary_emb\.(?:\w+_)?inv_freq$|(?:^|\.)attn\.(?:masked_)?bias$"
+    r"|attention\.(?:masked_)?bias$|position_ids$"
+)
+"""Tensors that older models save and every model makes itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the files of a model hold, in the words of its class.
+
+    `parameters` by name in memory; `extra`: stored tensors that the class has no parameter for, by
+    their own names; `missing`: parameters that no file holds; `ignored`: buffers.
+    """
+
+    parameters: Mapping[str, Mosaic]
+    extra: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def by_names(stored: Shapes) -> Layout:
+    """The layout of a model whose class is unknown: every tensor is a parameter of its own name."""
+    kept = {_bare(name): name for name in stored if not _BUFFERS.search(name)}
+    return Layout(
+        {bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()},
+        ignored=tuple(name for name in stored if _BUFFERS.search(name)),
+    )
+
+
+def of_class(module: Any, stored: Shapes) -> Layout:
+    """The layout of a model of this class (on the meta device) in files with these tensors.
+
+    Raises FamilyError when an operation of the mapping is not known here, or does not fit.
+    """
+    known = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    groups, extra, ignored = _grouped(module, stored, known)
+    parameters: dict[str, Mosaic] = {}
+    for target, group in groups.items():
+        parameters |= _converted(module, target, group, stored, known)
+    missing = tuple(name for name in known if name not in parameters)
+    return Layout(parameters, tuple(extra), missing, tuple(ignored))
+
+
+@dataclass(slots=True)
+class _Group:
+    """Stored tensors that become one or several parameters together."""
+
+    converter: Any = None
+    sources: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _bare(name: str) -> str:
+    return _WRAPPERS.sub("", name)
+
+
+def _grouped(
+    module: Any, stored: Shapes, known: Shapes
+) -> tuple[dict[str, _Group], list[str], list[str]]:
+    """Stored names by the first parameter that they become, and the names that become none."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import (
+        WeightConverter,
+        WeightRenaming,
+        dot_natural_key,
+        rename_source_key,
+    )
+
+    mapping = get_model_conversion_mapping(module)
+    renamings = [entry for entry in mapping if isinstance(entry, WeightRenaming)]
+    converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
+    by_pattern = {p: c for c in converters for p in c.source_patterns}
+    prefix = module.base_model_prefix
+    groups: dict[str, _Group] = {}
+    extra, ignored = [], []
+    for name in sorted(stored, key=dot_natural_key):
+        bare = _bare(name)
+        target, pattern = rename_source_key(bare, renamings, converters, prefix, known)
+        if target not in known and bare in known:
+            target, pattern = bare, None
+        if target not in known:
+            target, pattern = _by_suffix(bare, known), None
+        if target is None:
+            (ignored if _BUFFERS.search(name) else extra).append(name)
+            continue
+        group = groups.setdefault(target, _Group())
+        if pattern is not None:
+            group.converter = group.converter or copy.deepcopy(by_pattern[pattern])
+        group.sources.setdefault(pattern or name, []).append(name)
+    return groups, extra, ignored
+
+
+def _by_suffix(name: str, known: Shapes) -> str | None:
+    """The one parameter that has this name but for a prefix of the text model."""
+    ends = re.sub(r"^(?:(?:model|language_model|transformer)\.)+", "", name)
+    found = [k for k in known if k == ends or k.endswith(f"language_model.{ends}")]
+    if not found:
+        found = [k for k in known if re.fullmatch(rf"(?:model|transformer)\.{re.escape(ends)}", k)]
+    return found[0] if len(found) == 1 and "." in ends else None
+
+
+def _converted(
+    module: Any, target: str, group: _Group, stored: Shapes, known: Shapes
+) -> dict[str, Mosaic]:
+    parts = {
+        pattern: [mosaic.whole(name, stored[name]) for name in names]
+        for pattern, names in group.sources.items()
+    }
+    if group.converter is None:
+        (one,) = parts.values()
+        return {target: one[-1]}
+    made: dict[str, Any] = parts
+    for operation in group.converter.operations:
+        follow = _FOLLOWED.get(type(operation).__name__)
+        if follow is None:
+            raise FamilyError(
+                f"Parameter {target}: the operation {type(operation).__name__}, by which "
+                f"transformers converts {module.config.model_type} checkpoints, is not known.",
+                hint="Load the model with transformers and save it again with save_pretrained.",
+            )
+        step = _Step(operation, group.converter, target, module, known)
+        try:
+            made = follow(step, made)
+        except (ValueError, IndexError) as error:
+            raise FamilyError(
+                f"Parameter {target} can't be put together from the files: {error}."
+            ) from None
+    full = target.replace("*.", "0.")
+    found = {}
+    for key, value in made.items():
+        one = value[0] if isinstance(value, list) else value
+        before, inside, after = next(
+            (full.partition(k) for k in made if k in full), ("", "", "")
+        )
+        found[before + key + after if inside else key] = one
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    operation: Any
+    converter: Any
+    target: str
+    module: Any
+    known: Shapes
+
+    def named(self, pattern: str) -> str:
+        """The key of a single result: the target where the converter has one."""
+        targets, sources = self.converter.target_patterns, self.converter.source_patterns
+        return targets[0] if len(targets) == 1 and len(sources) == 1 else pattern
+
+    def setting(self, name: str) -> int:
+        return int(getattr(self.module.config.get_text_config(), name))
+
+
+Parts = dict[str, Any]
+
+
+def _one(value: Any) -> Mosaic:
+    found: Mosaic = value[0] if isinstance(value, list) else value
+    return found
+
+
+def _chunk(step: _Step, parts: Parts) -> Parts:
+    (value,) = parts.values()
+    targets, count = step.converter.target_patterns, len(step.converter.target_patterns)
+    attribute = step.operation.num_shards_attribute
+    if attribute is not None:
+        count = step.setting(attribute)
+        targets = [targets[0].replace("*", str(i)) for i in range(count)]
+    whole, axis = _one(value), step.operation.dim
+    size = -(-whole.shape[axis] // count)
+    sizes = [min(size, whole.shape[axis] - i * size) for i in range(count)]
+    return dict(zip(targets, mosaic.cut(whole, sizes, axis), strict=True))
+
+
+def _split(step: _Step, parts: Parts) -> Parts:
+    (value,) = parts.values()
+    targets, axis = step.converter.target_patterns, step.operation.dim
+    names = [step.target.replace(targets[0], target) for target in targets]
+    sizes = [step.known[name][axis] for name in names]
+    return dict(zip(targets, mosaic.cut(_one(value), sizes, axis), strict=True))
+
+
+def _concatenate(step: _Step, parts: Parts) -> Parts:
+    found: list[Mosaic] = []
+    for pattern in step.converter.source_patterns:
+        value = parts.get(pattern)
+        if value is not None:
+            found += value if isinstance(value, list) else [value]
+    return {step.converter.target_patterns[0]: mosaic.joined(found, step.operation.dim)}
+
+
+def _merge(step: _Step, parts: Parts) -> Parts:
+    axis, single = step.operation.dim, len(parts) == 1
+    return {
+        (step.converter.target_patterns[0] if single else pattern): mosaic.stacked(values, axis)
+        for pattern, values in parts.items()
+    }
+
+
+def _transpose(step: _Step, parts: Parts) -> Parts:
+    ((pattern, value),) = parts.items()
+    one, operation = _one(value), step.operation
+    key = step.named(pattern) if len(step.converter.target_patterns) == 1 else pattern
+    if operation.check_dims and one.shape == step.known.get(step.target):
+        return {key: one}
+    return {key: mosaic.transposed(one, operation.dim0, operation.dim1)}
+
+
+def _interleave(step: _Step, parts: Parts) -> Parts:
+    ((pattern, value),) = parts.items()
+    one, axis = _one(value), step.operation.dim
+    count = one.shape[axis]
+    shape = (2, count // 2) if step.operation.inverse else (count // 2, 2)
+    order = [i * shape[1] + j for j in range(shape[1]) for i in range(shape[0])]
+    last = step.converter.operations[-1] is step.operation
+    key = step.converter.target_patterns[0] if last else pattern
+    return {key: mosaic.reordered(one, axis, order)}
+
+
+def _permute(step: _Step, parts: Parts) -> Parts:
+    operation, config = step.operation, step.module.config
+    if operation.subconfig_key is not None:
+        config = getattr(config, operation.subconfig_key, config)
+    heads = getattr(config, "num_attention_heads", 1)
+    found = {}
+    for pattern, value in parts.items():
+        one, names = _one(value), operation.permute_layer_names
+        if names is None or any(name in pattern for name in names):
+            half = one.shape[0] // heads // 2
+            a, b = (2, half) if operation.inverse else (half, 2)
+            order = [
+                head * a * b + i * b + j for head in range(heads) for j in range(b) for i in range(a)
+            ]
+            one = mosaic.reordered(one, 0, order)
+        found[step.named(pattern)] = one
+    return found
+
+
+def _flatten(step: _Step, parts: Parts) -> Parts:
+    ((pattern, value),) = parts.items()
+    one = _one(value)
+    if len(one.shape) == 5 and one.is_whole:
+        rows = one.shape[0]
+        size = one.shape[1] * one.shape[2] * one.shape[3] * one.shape[4]
+        one = mosaic.reshaped(one.tiles[0].source, one.shape, (rows, size))
+    return {step.named(pattern): one}
+
+
+def _fuse_and_split(step: _Step, parts: Parts) -> Parts:
+    """Experts of text and of vision in one list: each half is a stack of its own."""
+    targets: Sequence[str] = step.converter.target_patterns
+    stacks: dict[str, list[Mosaic]] = {target: [] for target in targets}
+    for pattern in step.converter.source_patterns:
+        values = parts[pattern]
+        size = -(-len(values) // len(targets))
+        for i, target in enumerate(targets):
+            own = values[i * size : (i + 1) * size]
+            stacks[target].append(mosaic.stacked(own, step.operation.stack_dim))
+    return {t: mosaic.joined(found, step.operation.concat_dim) for t, found in stacks.items()}
+
+
+_FOLLOWED: Mapping[str, Callable[[_Step, Parts], Parts]] = {
+    "Chunk": _chunk,
+    "Split": _split,
+    "Concatenate": _concatenate,
+    "MergeModulelist": _merge,
+    "Transpose": _transpose,
+    "Interleave": _interleave,
+    "PermuteForRope": _permute,
+    "Conv3dToLinear": _flatten,
+    "ErnieFuseAndSplitTextVisionExperts": _fuse_and_split,
+}
+"""transformers' operations by name, as rearrangements of mosaics."""

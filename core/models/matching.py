@@ -1,0 +1,143 @@
+"""Which parameter of a tuned model stands for which of the base, and what stands for none.
+
+Owns the differences that are borne: prefixes, changed vocabularies, output heads that one model
+ties and the other does not, parts that one model lacks. Other differences are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.checkpoint import Checkpoint
+from core.errors import FamilyError
+from core.models.pieces import Piece
+
+_PREFIX = re.compile(r"^(?:(?:model|transformer|language_model|gpt_neox|decoder)\.)+")
+_BY_TOKEN = ("embedding", "unembedding")
+
+
+@dataclass(slots=True)
+class Match:
+    """`names` maps the base's parameters to the tuned model's; `common`: rows that both have of a
+    changed vocabulary; `absent`: parameters of the base that the tuned model lacks without harm."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    common: dict[str, int] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+
+def bare(name: str) -> str:
+    """A parameter's name without the prefixes that wrappers of one model differ in."""
+    return _PREFIX.sub("", name)
+
+
+def match(
+    name: str,
+    pieces: Sequence[Piece],
+    base: Mapping[str, tuple[int, ...]],
+    tuned: Checkpoint,
+    aliases: Mapping[str, str],
+    *,
+    is_classifier: bool = False,
+) -> Match:
+    """Match the tuned model called `name` to the base's parameters (shapes by name).
+
+    `aliases`: tied parameters of the tuned model by the one that holds their numbers. Raises
+    FamilyError naming the tensors that are missing or of another shape.
+    """
+    there = _names(tuned, aliases)
+    found = Match()
+    missing: dict[str, Piece] = {}
+    misshapen: list[str] = []
+    for piece in pieces:
+        own = there.get(bare(piece.tensor))
+        if own is None:
+            missing[piece.tensor] = piece
+            continue
+        found.names[piece.tensor] = own
+        ours, theirs = base[piece.tensor], tuned.tensors[own].shape
+        if ours == theirs:
+            continue
+        if piece.module in _BY_TOKEN and ours[1:] == theirs[1:]:
+            found.common[piece.tensor] = min(ours[0], theirs[0])
+        else:
+            misshapen.append(f"{piece.tensor} is {list(theirs)}, in the base {list(ours)}")
+    _refuse(name, _borne(found, missing, is_classifier=is_classifier), misshapen)
+    _note(found, base, tuned, aliases)
+    return found
+
+
+def _names(tuned: Checkpoint, aliases: Mapping[str, str]) -> dict[str, str]:
+    found = {bare(n): n for n, info in tuned.tensors.items() if info.dtype is not None}
+    return {**{bare(target): source for target, source in aliases.items()}, **found}
+
+
+def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -> list[str]:
+    """Note the missing parameters that take nothing from the comparison; return the others.
+
+    Parts outside of the decoder (towers, extra layers) may be missing, and so may the output head
+    of a classifier.
+    """
+    refused = []
+    parts: list[str] = []
+    for tensor, piece in missing.items():
+        if piece.module == "unembedding" and is_classifier:
+            found.absent.add(tensor)
+            found.notes.append("is a classifier without an output head: heads are not compared.")
+        elif piece.module == "other" and piece.layer is None:
+            found.absent.add(tensor)
+            parts.append(tensor)
+        else:
+            refused.append(tensor)
+    if parts:
+        found.notes.append(
+            f"lacks {len(parts)} tensors of the base outside of its decoder, which are compared "
+            f"in no model: {_listed(parts)}."
+        )
+    return refused
+
+
+def _note(
+    found: Match,
+    base: Mapping[str, tuple[int, ...]],
+    tuned: Checkpoint,
+    aliases: Mapping[str, str],
+) -> None:
+    tied = {source for source in aliases.values()}
+    for ours, own in found.names.items():
+        if own in tied and bare(ours) != bare(own):
+            found.notes.append("ties its output head to its embedding, the base does not.")
+    for tensor, rows in found.common.items():
+        theirs = tuned.tensors[found.names[tensor]].shape[0]
+        found.notes.append(
+            f"{tensor} has {theirs} rows, the base {base[tensor][0]}: the common {rows} are "
+            f"compared, {abs(theirs - base[tensor][0])} are left out."
+        )
+    used = set(found.names.values())
+    extra = [n for n, info in tuned.tensors.items() if info.dtype is not None and n not in used]
+    if extra:
+        found.notes.append(
+            f"has {len(extra)} tensors that the base lacks, not compared: {_listed(extra)}."
+        )
+    found.notes[:] = dict.fromkeys(found.notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (" …" if len(names) > 3 else "")
+
+
+def _refuse(name: str, missing: Sequence[str], misshapen: Sequence[str]) -> None:
+    if misshapen:
+        raise FamilyError(
+            f"'{name}' doesn't fit the base in {len(misshapen)} tensors: "
+            f"{'; '.join(misshapen[:3])}.",
+            hint="A tuning vector needs tensors of one shape in both models.",
+        )
+    if missing:
+        raise FamilyError(
+            f"'{name}' lacks {len(missing)} tensors of the base: {', '.join(missing[:3])}.",
+            hint="A tuning vector needs every tensor of the base's decoder in the tuned model.",
+        )

@@ -1,0 +1,278 @@
+"""A model as transformers would make it, without its weights: names, shapes, modules and ties.
+
+Owns the choice of the model's class, which models are refused by their kind, and the facts about
+modules that names do not show. Builds on the meta device, so that nothing is allocated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.errors import FamilyError
+from core.models.roles import Body, Trait
+
+_PLACES = ("layers", "h", "blocks", "block", "layer")
+_CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswering$|RewardModel$")
+_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_QUERY = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+_KEY_VALUE = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A model of tensors that hold nothing.
+
+    `name`: its class. `module`: the model on the meta device. `body`: where its decoder lies.
+    `ties`: parameters that the configuration ties to another one.
+    """
+
+    name: str
+    module: Any
+    body: Body
+    ties: Mapping[str, str]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every parameter and saved buffer by its name in memory."""
+        return {name: tuple(t.shape) for name, t in self.module.state_dict().items()}
+
+    @property
+    def is_classifier(self) -> bool:
+        """Does it end in a head that classifies, instead of one that gives logits over tokens?"""
+        return bool(_CLASSIFIERS.search(self.name))
+
+
+def outline(
+    folder: Path, config: Mapping[str, Any], *, layers: int, trust_remote_code: bool = False
+) -> Outline | None:
+    """The outline of the model in a folder; None where transformers does not know its type.
+
+    `layers` is the number of tensors stored: a configuration of more layers is refused before it
+    is built. Raises FamilyError for a model that is no decoder, and for a configuration that
+    transformers can't build a model of.
+    """
+    _refuse_many_layers(config, layers)
+    settings = _settings(folder, config, trust_remote_code)
+    if settings is None:
+        return None
+    made = _class_of(settings, config, trust_remote_code)
+    if made is None:
+        return None
+    try:
+        with torch.device("meta"), _without_initialisation():
+            module = made(settings)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise FamilyError(
+            f"{folder / 'config.json'}: transformers can't build a {made.__name__} of it: {reason}",
+        ) from None
+    ties = dict(getattr(module, "all_tied_weights_keys", None) or {})
+    return Outline(made.__name__, module, _body(module, settings), ties)
+
+
+@contextlib.contextmanager
+def _without_initialisation() -> Iterator[None]:
+    from transformers.initialization import no_init_weights
+
+    with no_init_weights():
+        yield
+
+
+def _refuse_many_layers(config: Mapping[str, Any], tensors: int) -> None:
+    inner = config.get("text_config")
+    for part in (config, inner if isinstance(inner, Mapping) else {}):
+        for key in _COUNTS:
+            stated = part.get(key)
+            if isinstance(stated, int) and stated > max(tensors, 1):
+                raise FamilyError(
+                    f"config.json states {key} = {stated}, but the files hold {tensors} tensors.",
+                    hint="Compare config.json with the one that the model was published with.",
+                )
+
+
+def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> Any:
+    """The configuration as transformers reads it; None for a type that it does not know."""
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    kind = str(config.get("model_type") or "")
+    remote = "AutoConfig" in (config.get("auto_map") or {}) and trust_remote_code
+    if kind not in CONFIG_MAPPING and not remote:
+        return None
+    try:
+        return AutoConfig.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise FamilyError(
+            f"{folder / 'config.json'}: transformers can't read it: {reason}"
+        ) from None
+
+
+def _class_of(settings: Any, config: Mapping[str, Any], trust_remote_code: bool) -> Any:
+    """The class of `architectures[0]`, else the one that the auto classes choose."""
+    import transformers
+    from transformers.models.auto import modeling_auto as auto
+
+    if trust_remote_code and "AutoModelForCausalLM" in (config.get("auto_map") or {}):
+        return _remote_class(settings, config)
+    mappings = [
+        getattr(auto, name)
+        for name in (
+            "MODEL_FOR_CAUSAL_LM_MAPPING", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING",
+            "MODEL_FOR_MULTIMODAL_LM_MAPPING",
+        )
+        if hasattr(auto, name)
+    ]  # fmt: skip
+    known = [mapping[type(settings)] for mapping in mappings if type(settings) in mapping]
+    stated = settings.architectures[0] if settings.architectures else ""
+    own = getattr(transformers, stated, None) if isinstance(stated, str) else None
+    if not (isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)):
+        own = None
+    _refuse_other_kinds(settings, own, known)
+    return own or known[0]
+
+
+def _remote_class(settings: Any, config: Mapping[str, Any]) -> Any:
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    return get_class_from_dynamic_module(
+        config["auto_map"]["AutoModelForCausalLM"], settings._name_or_path, local_files_only=True
+    )
+
+
+def _refuse_other_kinds(settings: Any, own: Any, known: list[Any]) -> None:
+    from transformers.models.auto import modeling_auto as auto
+
+    kind, words = settings.model_type, "tauscope compares causal language models."
+    name = own.__name__ if own is not None else kind
+    if getattr(settings, "is_encoder_decoder", False):
+        raise FamilyError(f"{name} is an encoder-decoder model; {words}")
+    masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING
+    if not known or (masked and not getattr(settings, "is_decoder", True)):
+        what = "an encoder" if masked else "no causal language model"
+        raise FamilyError(f"{name} is {what}; {words}")
+
+
+def _body(module: Any, settings: Any) -> Body:
+    """Where the decoder's layers, embeddings and head are in a model."""
+    text = settings.get_text_config()
+    decoder = _decoder(module)
+    names = {id(part): name for name, part in module.named_modules()}
+    inside = names.get(id(decoder), "")
+    count = _stated(text, _COUNTS)
+    layers, found = _layers(decoder, inside, count)
+    embeddings = [_name(names, module, "get_input_embeddings")]
+    heads = [_name(names, module, "get_output_embeddings")]
+    return Body(
+        layers=layers,
+        count=min(count, found) if count and found > count else found,
+        inside=f"{inside}." if inside else "",
+        embeddings=tuple(filter(None, embeddings)),
+        heads=tuple(h for h in heads if h and h not in embeddings),
+        query=_stated(text, _QUERY),
+        key_value=_stated(text, _KEY_VALUE),
+        traits=dict(_traits(module, layers)),
+    )
+
+
+def _decoder(module: Any) -> Any:
+    """The text model: the one that transformers names, where it holds a list of layers."""
+    candidates = [lambda: module.get_decoder(), lambda: module.base_model]
+    for candidate in candidates:
+        with contextlib.suppress(Exception):
+            found = candidate()
+            if any(isinstance(part, nn.ModuleList) for part in found.modules()):
+                return found
+    return module
+
+
+def _name(names: Mapping[int, str], module: Any, ask: str) -> str:
+    with contextlib.suppress(Exception):
+        return names.get(id(getattr(module, ask)()), "")
+    return ""
+
+
+def _layers(decoder: Any, inside: str, count: int) -> tuple[str, int]:
+    """The name of the list of decoder layers, and its length."""
+    lists = [
+        (name, len(part)) for name, part in decoder.named_modules()
+        if isinstance(part, nn.ModuleList) and len(part)
+    ]  # fmt: skip
+    prefix = f"{inside}." if inside else ""
+    for fits in (
+        lambda name, size: name.rsplit(".", 1)[-1] in _PLACES and size == count,
+        lambda name, size: size == count,
+        lambda name, size: name.rsplit(".", 1)[-1] in _PLACES,
+        lambda name, size: "." not in name,
+    ):
+        found = [(name, size) for name, size in lists if fits(name, size)]
+        if found:
+            name, size = min(found, key=lambda item: (item[0].count("."), -item[1]))
+            return f"{prefix}{name}", size
+    return f"{prefix}layers", 0
+
+
+def _stated(settings: Any, keys: tuple[str, ...]) -> int:
+    """The first of these settings that is a number; 0 where each layer has its own."""
+    for key in keys:
+        with contextlib.suppress(Exception):
+            value = getattr(settings, key)
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
+    return 0
+
+
+def _traits(module: Any, layers: str) -> Iterator[tuple[str, Trait]]:
+    for name, part in module.named_modules():
+        if name.startswith(layers):
+            yield name, _trait(part)
+
+
+def _trait(part: Any) -> Trait:
+    kind = type(part).__name__
+    own = dict(part.named_parameters(recurse=False))
+    stacks = [p for p in own.values() if p.dim() == 3]
+    children = {n: c for n, c in part.named_children()}
+    return Trait(
+        kind=kind,
+        storage="transposed" if _is_transposed(part, kind, own) else "plain",
+        interleaved=getattr(part, "is_concatenated", True) is False,
+        is_experts=bool(stacks) and bool({"down_proj", "up_proj", "weight"} & set(own))
+        and "Conv" not in kind,
+        heads=_stated(part, (*_QUERY, "num_query_heads")),
+        key_value=_key_value(part),
+        is_recurrent="A_log" in own or isinstance(children.get("conv1d"), nn.Conv1d),
+    )  # fmt: skip
+
+
+def _key_value(part: Any) -> int:
+    if getattr(part, "multi_query", None) is True and not getattr(
+        part, "new_decoder_architecture", False
+    ):
+        return 1
+    return _stated(part, (*_KEY_VALUE, "num_key_value_heads"))
+
+
+def _is_transposed(part: Any, kind: str, own: Mapping[str, Any]) -> bool:
+    """Does the module keep its matrices as [d_in, d_out]?"""
+    if kind == "Conv1D":  # transformers' own, a linear map with its weight turned
+        return True
+    stated = getattr(part, "is_transposed", None)
+    if stated is not None:
+        return bool(stated)
+    fused, down = own.get("gate_up_proj"), own.get("down_proj")
+    if fused is None or down is None or fused.dim() != 3 or down.dim() != 3:
+        return False
+    hidden = _stated(part, ("hidden_size", "hidden_dim"))
+    plain = fused.shape[2] == down.shape[1] and fused.shape[1] == 2 * down.shape[2]
+    turned = fused.shape[1] == down.shape[2] and fused.shape[2] == 2 * down.shape[1]
+    return turned and (not plain or fused.shape[1] == hidden)

@@ -1,0 +1,203 @@
+"""A checkpoint seen through the parameters that its model has in memory.
+
+Owns which parameters a folder gives, which of them share one tensor, and their reading by rows,
+whatever the layout of the files. Knows no layers and no roles.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.checkpoint import Checkpoint, TensorInfo
+from core.errors import CheckpointError
+from core.models import layout, mosaic
+from core.models.layout import Layout
+from core.models.mosaic import Mosaic, Run
+from core.models.outline import Outline
+
+_BLOCK = 1 << 22
+"""Elements that are compared at a time where two stored tensors may be one."""
+
+
+class Parameters:
+    """A checkpoint whose tensors are a model's parameters, by their names in memory.
+
+    `extra`: stored tensors that the model's class has no parameter for, which keep their own
+    names; `missing`: parameters that no file holds; `aliases`: tied parameters, by the one that
+    holds their numbers; `untied`: parameters that the configuration ties and the files do not.
+    """
+
+    def __init__(self, stored: Checkpoint, outline: Outline | None) -> None:
+        self.stored = stored
+        self.outline = outline
+        shapes = {n: i.shape for n, i in stored.tensors.items() if i.dtype is not None}
+        found = layout.by_names(shapes) if outline is None else layout.of_class(
+            outline.module, shapes)  # fmt: skip
+        self.mosaics: dict[str, Mosaic] = {
+            **found.parameters,
+            **{name: mosaic.whole(name, shapes[name]) for name in found.extra},
+        }
+        self.extra = found.extra
+        self.aliases, self.untied = _tied(outline, found, self.mosaics, stored)
+        for name in self.aliases:
+            self.mosaics.pop(name, None)
+        self.missing = tuple(n for n in found.missing if n not in self.aliases)
+        _refuse_misshapen(stored.where, outline, self.mosaics)
+        self.tensors: Mapping[str, TensorInfo] = {
+            name: TensorInfo(_dtype(made, stored), made.shape)
+            for name, made in self.mosaics.items()
+        }
+        self._runs = {name: made.runs() for name, made in self.mosaics.items()}
+        self._gathered: dict[str, Tensor] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def where(self) -> str:
+        return self.stored.where
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.stored.config
+
+    @property
+    def bytes_read(self) -> int:
+        return self.stored.bytes_read
+
+    def fingerprint(self) -> str:
+        """See `Checkpoint.fingerprint`: that of the files."""
+        return self.stored.fingerprint()
+
+    def is_transposed(self, name: str) -> bool:
+        """See `Checkpoint.is_transposed`."""
+        if self.outline is None:
+            return False
+        return self.outline.body.trait(name.rpartition(".")[0]).storage == "transposed"
+
+    def runs(self, name: str) -> tuple[Run, ...] | None:
+        """A parameter's rows as runs of stored rows; None where its rows are put together."""
+        return self._runs[name]
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows start:stop of a parameter, [rows, columns], in the dtype of the files."""
+        runs = self._runs[name]
+        info = self.tensors[name]
+        if runs is None:
+            return self._whole(name).reshape(info.rows, info.columns)[start:stop]
+        parts = list(rows_within(runs, start, stop))
+        if len(parts) == 1:
+            rows = self._read(parts[0], into)
+            return rows if rows.dtype == info.dtype else rows.to(info.dtype)
+        return torch.cat([self._read(part, None).to(info.dtype) for part in parts])
+
+    def _read(self, run: Run, into: Tensor | None) -> Tensor:
+        return self.stored.read(run.source, run.at, run.at + run.count, into)
+
+    def _whole(self, name: str) -> Tensor:
+        """A parameter that is put together from its elements; the last one is cached."""
+        with self._lock:
+            if name not in self._gathered:
+                self._gathered.clear()
+                made = self.mosaics[name].gather(self._stored_whole)
+                self._gathered[name] = made.to(self.tensors[name].dtype)
+            return self._gathered[name]
+
+    def _stored_whole(self, source: str) -> Tensor:
+        info = self.stored.tensors[source]
+        return self.stored.read(source, 0, info.rows)
+
+
+def rows_within(runs: tuple[Run, ...], start: int, stop: int) -> Iterator[Run]:
+    """The parts of runs that hold the rows start:stop, in order."""
+    at = max(0, bisect.bisect_right(runs, start, key=lambda run: run.start) - 1)
+    for run in runs[at:]:
+        first, last = max(start, run.start), min(stop, run.start + run.count)
+        if run.start >= stop:
+            return
+        if first < last:
+            yield Run(first, last - first, run.source, run.at + first - run.start)
+
+
+def _dtype(made: Mosaic, stored: Checkpoint) -> torch.dtype:
+    """The widest dtype among a parameter's stored tensors."""
+    found = [d for source in made.sources if (d := stored.tensors[source].dtype) is not None]
+    return max(found, key=lambda dtype: (dtype.itemsize, dtype == torch.float32))
+
+
+def _refuse_misshapen(
+    where: str, outline: Outline | None, mosaics: Mapping[str, Mosaic]
+) -> None:
+    """Raise CheckpointError where the files contradict the configuration. The number of rows of
+    an embedding is what the files say: models are resized without their configuration."""
+    if outline is None:
+        return
+    by_token = {f"{m}.weight" for m in (*outline.body.embeddings, *outline.body.heads)}
+    by_token |= {f"{m}.bias" for m in outline.body.heads}
+    stated = outline.shapes
+    wrong = [
+        f"{name} is {list(made.shape)}, by config.json {list(stated[name])}"
+        for name, made in mosaics.items()
+        if name in stated and made.shape != stated[name]
+        and not (name in by_token and made.shape[1:] == stated[name][1:])
+    ]  # fmt: skip
+    if wrong:
+        raise CheckpointError(
+            f"{where}: {len(wrong)} tensors do not have the shapes that config.json gives: "
+            f"{'; '.join(wrong[:3])}.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    target: str
+    source: str
+
+
+def _tied(
+    outline: Outline | None, found: Layout, mosaics: Mapping[str, Mosaic], stored: Checkpoint
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Tied parameters by the one that holds their numbers, and those that the files untie.
+
+    As transformers ties when it loads: where both are stored they are one only if they are equal,
+    where the source is missing the target takes its place.
+    """
+    aliases: dict[str, str] = {}
+    untied: list[str] = []
+    for pair in _pairs(outline, found):
+        target, source = pair.target, pair.source
+        if target in mosaics and source in mosaics:
+            if _equal(mosaics[target], mosaics[source], stored):
+                aliases[target] = source
+            else:
+                untied.append(target)
+        elif source in mosaics:
+            aliases[target] = source
+        elif target in mosaics:
+            aliases[source] = target
+    return aliases, tuple(untied)
+
+
+def _pairs(outline: Outline | None, found: Layout) -> Iterator[_Pair]:
+    if outline is not None:
+        yield from (_Pair(target, source) for target, source in outline.ties.items())
+
+
+def _equal(a: Mosaic, b: Mosaic, stored: Checkpoint) -> bool:
+    """Do two parameters hold the same numbers? Read by blocks, up to the first difference."""
+    if a.shape != b.shape or not (a.is_whole and b.is_whole):
+        return False
+    first, second = a.sources[0], b.sources[0]
+    info = stored.tensors[first]
+    step = max(1, _BLOCK // max(1, info.columns))
+    for start in range(0, info.rows, step):
+        stop = min(start + step, info.rows)
+        ours, theirs = (stored.read(name, start, stop) for name in (first, second))
+        if not torch.equal(ours, theirs):
+            return False
+    return True

@@ -1,0 +1,475 @@
+"""Which parameter is which module of which layer: read from names, shapes and the module tree.
+
+Owns the words by which models call their projections. One reading serves every architecture: the
+leaf of a name says the projection, the modules around it say attention, MLP, mixer or router, and
+facts about the modules (`Trait`) say what names alone cannot. A parameter that nothing explains is
+`other`; nothing is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from core.models.pieces import Cut, MisfitError, Piece, Storage, pieces_of
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trait:
+    """What a module of the layers is, besides its name.
+
+    `kind`: its class. `storage`, `interleaved`: how its matrices lie. `is_experts`: it holds a
+    stack of experts. `heads`, `key_value`: the attention heads that it states, 0 where it states
+    none. `is_recurrent`: a state space, a convolution or linear attention.
+    """
+
+    kind: str = ""
+    storage: Storage = "plain"
+    interleaved: bool = False
+    is_experts: bool = False
+    heads: int = 0
+    key_value: int = 0
+    is_recurrent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """Where a decoder lies in a model.
+
+    `layers`: the name of the list of layers; `count`: how many of them are decoder layers;
+    `inside`: the prefix of the text model's own parameters; `embeddings`, `heads`: the modules
+    that embed tokens and that give logits. `query`, `key_value`: attention heads as the
+    configuration states them, 0 for unknown. `traits`: by a module's full name.
+    """
+
+    layers: str
+    count: int
+    inside: str = ""
+    embeddings: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    query: int = 0
+    key_value: int = 0
+    traits: Mapping[str, Trait] = field(default_factory=dict)
+
+    def trait(self, module: str) -> Trait:
+        return self.traits.get(module, _NO_TRAIT)
+
+
+_NO_TRAIT = Trait()
+
+
+def _words(**given: str) -> dict[str, str]:
+    return {word: module for module, words in given.items() for word in words.split()}
+
+
+_ATTENTION = _words(
+    q="q_proj q wq Wq query query_proj project_q q_a_proj q_b_proj q_gate_proj to_q",
+    k="k_proj k wk Wk key key_proj project_k to_k",
+    v="v_proj v wv Wv value value_proj project_v v_proj_current v_proj_delayed to_v",
+    o="o_proj out_proj o wo Wo dense c_proj attention_out o_a_proj o_b_proj to_out",
+    latent="kv_a_proj_with_mqa kv_a_proj kv_b_proj kv_proj",
+)
+_PARTIAL = re.compile(r"_a_proj$|_delayed$|_current$|^q_gate_proj$")
+"""Projections whose rows are no heads of their own."""
+
+_FUSED = ("qkv_proj", "query_key_value", "c_attn", "Wqkv", "qkv", "W_pack")
+
+_MLP = _words(
+    gate="gate_proj w1 w_0 proj_up_gate",
+    up="up_proj w3 w_1 proj_up",
+    down="down_proj w2 Wo w_out proj_down output_linear",
+    fc_in="fc_in fc1 c_fc dense_h_to_4h intermediate key",
+    fc_out="fc_out fc2 c_proj dense_4h_to_h output value",
+    fused="gate_up_proj input_linear Wi",
+)
+_EMBEDDINGS = _words(
+    embedding="embed_tokens wte wpe embed_in word_embeddings embed_positions tok_embeddings "
+    "position_embeddings token_type_embeddings embeddings project_in",
+    unembedding="lm_head embed_out output_projection project_out",
+)
+_SUFFIX = re.compile(r"[._](weight|bias)$")
+_NORM = re.compile(r"norm|^ln_|^ln\d|_ln$|layernorm", re.IGNORECASE)
+_RECURRENT = re.compile(
+    r"mamba|linear_attn|^conv$|^rg_lru$|mlstm|^ssm|short_conv|time_mix|delta_net", re.IGNORECASE
+)
+_RECURRENT_KIND = re.compile(
+    r"Mamba|Lightning|DeltaNet|DeltaAttention|mLSTMLayer|ShortConv|RecurrentBlock|RwkvSelfAttention"
+    r"|LinearAttention$"
+)
+_MLP_KIND = re.compile(r"MLP|Mlp|MoE$|Moe$|MoeBlock|Experts|FeedForward|FFN")
+_ROUTER = re.compile(r"router|^gate$|^wg$|shared_expert_gate|moe_statics|expert_bias")
+_MLP_PART = re.compile(
+    r"mlp|ffn|feed_?forward|moe|expert|^fc\d|intermediate|^output$|dense_h|channel_mix",
+    re.IGNORECASE,
+)
+_ATTENTION_PART = re.compile(r"att(n|ention)?$|^att|_att_|crossatt", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"indexer|compressor|adapter|laurel|altup|per_layer|hyper_connection|_hc$|residual|lora"
+)
+"""Parts of a layer that are neither its attention nor its MLP."""
+
+_CROSS = re.compile(r"cross_?att|encoder_attn|encoder_decoder")
+
+_HEADWISE = re.compile(r"NeoX|Bloom|Persimmon|Fuyu")
+"""Attention that fuses q, k and v head by head; others put the three one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A module whose input is neurons (`down`, `fc_out`) or attention heads (`o`).
+
+    `module`: its full name; `holder`: the layer's. `width`: its neurons (of one expert where it is
+    a stack), or the inputs of one head; `experts`: how many matrices it stacks, 0 for none;
+    `gated`: a gate feeds it.
+    """
+
+    module: str
+    holder: str
+    layer: int
+    role: str
+    width: int
+    experts: int = 0
+    gated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A model's parameters as pieces, and the outlets of its neurons and heads."""
+
+    pieces: tuple[Piece, ...]
+    outlets: tuple[Outlet, ...]
+
+
+def read(shapes: Shapes, body: Body) -> Reading:
+    """Every parameter by name and shape as pieces; parameters that do not fit become `other`."""
+    layers = _by_layer(shapes, body)
+    pieces: list[Piece] = []
+    outlets: list[Outlet] = []
+    seen: dict[str, list[Piece]] = {}
+    for layer, names in layers.items():
+        reader = _Layer(layer, f"{body.layers}.{layer}", names, body)
+        for name in names:
+            seen[name] = reader.pieces(name)
+        outlets += reader.outlets(seen)
+    for name, shape in shapes.items():
+        if name not in seen:
+            seen[name] = pieces_of(name, shape, None, Cut((_outside(name, body),)))
+        pieces += seen[name]
+    return Reading(tuple(pieces), tuple(outlets))
+
+
+def _by_layer(shapes: Shapes, body: Body) -> dict[int, dict[str, tuple[int, ...]]]:
+    found: dict[int, dict[str, tuple[int, ...]]] = {}
+    pattern = re.compile(rf"{re.escape(body.layers)}\.(\d+)\.")
+    for name, shape in shapes.items():
+        inside = pattern.match(name)
+        if inside and int(inside[1]) < body.count:
+            found.setdefault(int(inside[1]), {})[name] = shape
+    return dict(sorted(found.items()))
+
+
+def _outside(name: str, body: Body) -> str:
+    """The module of a parameter outside of the layers."""
+    owner = _SUFFIX.sub("", name)
+    if owner in body.heads:
+        return "unembedding"
+    if owner in body.embeddings:
+        return "embedding"
+    leaf = owner.rsplit(".", 1)[-1]
+    inside = name.startswith(body.inside) and not name.startswith(f"{body.layers}.")
+    if not inside:
+        known = _EMBEDDINGS.get(leaf) if "." not in owner else None
+        return known if known == "unembedding" else "other"
+    if leaf in _EMBEDDINGS:
+        return _EMBEDDINGS[leaf]
+    return "norm" if _is_norm(owner, body) else "other"
+
+
+def _is_norm(module: str, body: Body) -> bool:
+    leaf = module.rsplit(".", 1)[-1]
+    return bool(_NORM.search(leaf)) or "Norm" in body.trait(module).kind
+
+
+class _Layer:
+    """One layer's parameters, read together: whether a gate stands beside decides for the rest."""
+
+    def __init__(self, number: int, prefix: str, shapes: Shapes, body: Body) -> None:
+        self.number = number
+        self.prefix = prefix
+        self.shapes = shapes
+        self.body = body
+        self._modules: dict[str, dict[str, str]] = {}
+        for name in shapes:
+            owner, leaf = self._split(name)
+            self._modules.setdefault(owner, {})[leaf] = name
+        self._has_self = any(
+            self._block(path) == "attention" and not _CROSS.search(path)
+            for path, leaf in map(self._split, shapes) if _ATTENTION.get(leaf) == "o"
+        )  # fmt: skip
+        self._stack = max((s[0] for n, s in shapes.items() if self._is_stack(n)), default=0)
+
+    def pieces(self, name: str) -> list[Piece]:
+        """The pieces of one parameter of this layer."""
+        shape = self.shapes[name]
+        try:
+            return pieces_of(name, shape, self.number, self._cut(name, shape))
+        except MisfitError:
+            return pieces_of(name, shape, self.number, Cut(("other",)))
+
+    def outlets(self, pieces: Mapping[str, list[Piece]]) -> Iterator[Outlet]:
+        """The modules that take in neurons or heads, as their pieces say."""
+        own = [p for name in self.shapes for p in pieces[name] if p.is_matrix]
+        for name in self.shapes:
+            mine = [p for p in pieces[name] if p.is_matrix]
+            if not mine or mine[0].module not in ("o", "down", "fc_out"):
+                continue
+            first = mine[0]
+            path, leaf = self._split(name)
+            stacked = self._is_stack(name)
+            module = ".".join(filter(None, (self.prefix, path, *(() if stacked else (leaf,)))))
+            module = module if not stacked or self._owns(name) else f"{module}.{leaf}"
+            if first.module == "o":
+                if first.heads and first.shape[1] % first.heads == 0:
+                    width = first.shape[1] // first.heads
+                    yield Outlet(module, self.prefix, self.number, "o", width)
+                continue
+            beside = {p.module for p in own if self._split(p.tensor)[0] in (path, f"{path}.w_in")}
+            beside |= {
+                p.module for p in own
+                if stacked and self._split(p.tensor)[0].rpartition(".")[0] == path.rpartition(".")[0]
+            }  # fmt: skip
+            yield Outlet(
+                module, self.prefix, self.number, first.module, first.shape[1],
+                len(mine) if stacked else 0, "gate" in beside,
+            )  # fmt: skip
+
+    def _owns(self, name: str) -> bool:
+        """Is the stack a parameter of the module itself, not the weight of a module in it?"""
+        return not name.endswith(".weight")
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """A parameter's module within the layer, and its projection: `mlp`, `down_proj`.
+
+        A wrapper around a projection (`q_proj.linear.weight`) is looked through.
+        """
+        path = name.removeprefix(f"{self.prefix}.")
+        path = _SUFFIX.sub("", path)
+        owner, _, leaf = path.rpartition(".")
+        if leaf == "linear" and owner:
+            owner, _, leaf = owner.rpartition(".")
+        if leaf == "dense" and owner.rsplit(".", 1)[-1] in ("intermediate", "output"):
+            outer, _, leaf = owner.rpartition(".")
+            return (outer, "dense") if "attention" in outer else (outer, leaf)
+        return owner, leaf
+
+    def _trait(self, path: str) -> Trait:
+        return self.body.trait(f"{self.prefix}.{path}" if path else self.prefix)
+
+    def _is_stack(self, name: str) -> bool:
+        owner, leaf = self._split(name)
+        kind = self._trait(owner)
+        inner = self._trait(f"{owner}.{leaf}" if owner else leaf)
+        matrices = len(self.shapes[name]) == 3
+        return (kind.is_experts or inner.is_experts or (matrices and leaf in _MLP)) and (
+            matrices or name.endswith("_bias")
+        )
+
+    def _block(self, path: str) -> str:
+        """What part of a layer a module belongs to."""
+        parts = [part for part in path.split(".") if part]
+        if any(_ASIDE.search(part) or _NORM.search(part) for part in parts):
+            return "other"
+        for depth in range(len(parts), 0, -1):  # the layer itself says nothing
+            trait = self._trait(".".join(parts[:depth]))
+            if trait.is_recurrent or _RECURRENT_KIND.search(trait.kind):
+                return "mixer"
+        if any(_RECURRENT.search(part) for part in parts):
+            return "mixer"
+        if any(_ATTENTION_PART.search(part) for part in parts):
+            return "attention"
+        if _MLP_KIND.search(self._trait(path).kind if path else ""):
+            return "mlp"
+        if any(_MLP_PART.search(part) for part in parts):
+            return "mlp"
+        leaves = set(self._leaves(path))
+        if leaves & {w for w, m in _ATTENTION.items() if m in ("q", "latent")} or leaves & {*_FUSED}:
+            return "attention"
+        if leaves & {w for w, m in _MLP.items() if m in ("down", "fc_out", "fc_in")}:
+            return "mlp"
+        return "other"
+
+    def _leaves(self, path: str) -> Iterator[str]:
+        for owner, leaf in map(self._split, self.shapes):
+            if owner in (path, f"{path}.w_in"):
+                yield leaf
+
+    def _cut(self, name: str, shape: tuple[int, ...]) -> Cut:
+        path, leaf = self._split(name)
+        full = ".".join(filter(None, (self.prefix, path, leaf)))
+        if _is_norm(full, self.body) or _NORM.search(path.rsplit(".", 1)[-1]):
+            return Cut(("norm",))
+        block = self._block(path)
+        if block == "attention" and _CROSS.search(path) and self._has_self:
+            return Cut(("other",))
+        if block == "mlp" or (block == "other" and not path):
+            return self._mlp_cut(name, path, leaf, shape)
+        if block == "mixer":
+            return Cut(("mixer",))
+        if block == "attention":
+            return self._attention_cut(path, leaf, shape)
+        return Cut(("other",))
+
+    def _attention_cut(self, path: str, leaf: str, shape: tuple[int, ...]) -> Cut:
+        trait = self._trait(f"{path}.{leaf}" if path else leaf)
+        storage: Storage = "transposed" if trait.storage == "transposed" else "plain"
+        if leaf in _FUSED and len(shape) <= 2:
+            return self._fused(path, storage, shape)
+        module = _ATTENTION.get(leaf)
+        if module is None or len(shape) > 2:
+            return Cut(("other",))
+        heads = 0 if _PARTIAL.search(leaf) else self._heads(path, module, shape, storage)
+        return Cut((module,), storage=storage, heads={module: heads})
+
+    def _stated(self, path: str) -> tuple[int, int]:
+        """Query heads and key-value heads of the attention at a path, 0 for unknown."""
+        parts = path.split(".")
+        for depth in range(len(parts), 0, -1):
+            trait = self._trait(".".join(parts[:depth]))
+            if trait.heads:
+                return trait.heads, trait.key_value or self.body.key_value or trait.heads
+        return self.body.query, self.body.key_value or self.body.query
+
+    def _heads(self, path: str, module: str, shape: tuple[int, ...], storage: Storage) -> int:
+        """How many heads a projection's rows (the columns of o) are; 0 where they do not divide."""
+        query, key_value = self._stated(path)
+        count = {"q": query, "o": query, "k": key_value, "v": key_value}.get(module, 0)
+        if module in ("k", "v"):
+            count = self._key_value(path, count, query)
+        inputs = module == "o"
+        extent = shape[-1] if inputs != (storage == "transposed") and len(shape) > 1 else shape[0]
+        return count if count and extent % count == 0 else 0
+
+    def _key_value(self, path: str, stated: int, query: int) -> int:
+        """Key-value heads as the shapes of q and k have them, where they contradict the statement."""
+        rows: dict[str, int] = {}
+        for name, shape in self.shapes.items():
+            owner, leaf = self._split(name)
+            if owner == path and leaf in _ATTENTION and len(shape) == 2:
+                rows.setdefault(_ATTENTION[leaf], shape[1] if leaf == "o" else shape[0])
+        outputs = next((s[1] for n, s in self.shapes.items() if len(s) == 2
+                        and self._split(n)[0] == path
+                        and _ATTENTION.get(self._split(n)[1]) == "o"), 0)  # fmt: skip
+        if not query or outputs % query or "v" not in rows:
+            return stated
+        width = outputs // query
+        return rows["v"] // width if width and rows["v"] % width == 0 else stated
+
+    def _fused(self, path: str, storage: Storage, shape: tuple[int, ...]) -> Cut:
+        """q, k and v in one tensor: where each lies depends on the attention's own code."""
+        trait = self._trait(path)
+        query, key_value = self._stated(path)
+        total = shape[-1] if storage == "transposed" else shape[0]
+        order, runs, repeats = ("q", "k", "v"), (query, key_value, key_value), 1
+        if "CodeGen" in trait.kind:  # four blocks of q, v and k
+            order, runs, repeats = ("q", "v", "k"), (query // 4,) * 3, 4
+        elif query == key_value and _HEADWISE.search(trait.kind):
+            runs, repeats = (1, 1, 1), query
+        elif "Falcon" in trait.kind or "GPTBigCode" in trait.kind:
+            grouped = "Falcon" in trait.kind and key_value > 1
+            if query == key_value or grouped:
+                runs, repeats = (query // key_value, 1, 1), key_value
+        width, rest = divmod(total, max(1, sum(runs) * repeats))
+        if rest or not query:
+            raise MisfitError("heads do not divide the rows")
+        heads = {"q": query, "k": key_value, "v": key_value}
+        return Cut(order, tuple(n * width for n in runs), repeats, storage, heads=heads)
+
+    def _mlp_cut(self, name: str, path: str, leaf: str, shape: tuple[int, ...]) -> Cut:
+        parts = [*path.split("."), leaf]
+        projection = _MLP.get(leaf.removesuffix("_proj_bias") + "_proj" if leaf.endswith(
+            "_proj_bias") else leaf)  # fmt: skip
+        kind = self._trait(path).kind + self._trait(f"{path}.{leaf}").kind
+        if projection is None or any(_ROUTER.search(part) for part in parts[:-1]) or "Router" in kind:
+            is_router = "Router" in kind or any(_ROUTER.search(part) for part in parts)
+            numbered = projection is None and leaf.isdigit()
+            if numbered and not is_router:
+                projection = self._by_shape(path, shape)
+            else:
+                return Cut(("router" if is_router else "other",))
+        if projection is None:
+            return Cut(("other",))
+        expert = self._expert(path)
+        if self._is_stack(name):
+            trait = self._trait(path)
+            storage: Storage = "stack transposed" if trait.storage != "plain" else "stack"
+            return Cut(
+                self._named(projection, path, shape), storage=storage, expert=expert,
+                interleaved=trait.interleaved,
+            )  # fmt: skip
+        storage = self._trait(f"{path}.{leaf}" if path else leaf).storage
+        if len(shape) > 2:
+            return Cut(("other",))
+        return Cut(self._named(projection, path, shape), storage=storage, expert=expert)
+
+    def _by_shape(self, path: str, shape: tuple[int, ...]) -> str | None:
+        """Numbered projections of a sequence: the one that widens is the first."""
+        if len(shape) != 2:
+            return None
+        return "fc_in" if shape[0] > shape[1] else "fc_out"
+
+    def _named(self, projection: str, path: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """gate, up and down where there is a gate beside; fc_in and fc_out where there is none."""
+        beside = {_MLP.get(leaf, "") for leaf in self._leaves(path)}
+        beside |= {_MLP.get(leaf.removesuffix("_bias"), "") for leaf in self._leaves(path)}
+        fused = "fused" in beside or self._widens_twice(path)
+        if projection == "fused" or (projection == "fc_in" and fused):
+            return ("gate", "up")
+        gated = fused or "gate" in beside
+        if projection in ("up", "fc_in"):
+            return ("up" if gated else "fc_in",)
+        if projection in ("down", "fc_out"):
+            return ("down" if gated else "fc_out",)
+        return (projection,)
+
+    def _widens_twice(self, path: str) -> bool:
+        """Does the first projection give twice the rows that the second takes: a gate and more?"""
+        widths: dict[str, int] = {}
+        for name, shape in self.shapes.items():
+            owner, leaf = self._split(name)
+            if owner == path and len(shape) == 2 and leaf in ("fc1", "fc2"):
+                widths[leaf] = shape[0] if leaf == "fc1" else shape[1]
+        return len(widths) == 2 and widths["fc1"] == 2 * widths["fc2"]
+
+    def _expert(self, path: str) -> int | None:
+        """The number of the expert at a path; an MLP that all tokens pass stands after the routed
+        experts of its layer."""
+        numbered = re.search(r"experts\.(\d+)(?:\.|$)", path)
+        if numbered:
+            return int(numbered[1])
+        if not self._routed or self._is_stacked(path):
+            return None
+        return self._routed + self._always.index(path) if path in self._always else None
+
+    @cached_property
+    def _always(self) -> list[str]:
+        """The MLPs of this layer that are no routed experts."""
+        found: dict[str, None] = {}
+        for name in self.shapes:
+            path, leaf = self._split(name)
+            inside = re.search(r"experts\.\d+(?:\.|$)", path) or self._is_stack(name)
+            if leaf in _MLP and not inside and self._block(path) == "mlp":
+                found[path] = None
+        return list(found)
+
+    def _is_stacked(self, path: str) -> bool:
+        return self._trait(path).is_experts
+
+    @cached_property
+    def _routed(self) -> int:
+        """The number of routed experts in this layer."""
+        numbers = [int(m[1]) for n in self.shapes if (m := re.search(r"\.experts\.(\d+)\.", n))]
+        return max([self._stack, *(n + 1 for n in numbers)])

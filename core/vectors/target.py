@@ -1,0 +1,124 @@
+"""Where a merged model's parameters are written: the tensors of the base's own layout.
+
+Owns the way back from parameters to stored tensors. Most are written by rows as they come; a
+parameter whose rows are put together from several stored tensors is held until it is whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.adapter import Adapter
+from core.checkpoint import Checkpoint, TensorInfo
+from core.family import Family
+from core.models import mosaic
+from core.models.mosaic import Mosaic
+from core.models.parameters import Parameters, rows_within
+from core.vectors.shards import ShardWriter
+
+
+@dataclass(slots=True)
+class Target:
+    """The stored tensors of a merged model, and the parameters that they hold.
+
+    `parameters`: by name, as mosaics of stored tensors; `tensors`: what is stored; `unties`: is a
+    head written that the base ties to its embedding?
+    """
+
+    parameters: Mapping[str, Mosaic]
+    tensors: Mapping[str, TensorInfo]
+    unties: bool = False
+    written: int = 0
+    _pending: dict[str, Tensor] = field(default_factory=dict)
+    _waiting: dict[str, set[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, family: Family, dtype: torch.dtype | None) -> Target:
+        """The base's own layout; a tensor that an adapter resized is stored as it is."""
+        base = family.base.checkpoint
+        below = _below(base)
+        parameters: dict[str, Mosaic] = {}
+        tensors: dict[str, TensorInfo] = {}
+        for name, own in family.base.names.items():
+            info = base.tensors[own]
+            made = below.mosaics.get(name)
+            if made is None or made.shape != info.shape:
+                source = made.sources[0] if made is not None and made.is_whole else name
+                made = mosaic.whole(source, info.shape)
+            parameters[name] = made
+            for source in made.sources:
+                stored = below.stored.tensors.get(source)
+                kept = stored if stored is not None and not made.is_whole else info
+                tensors[source] = TensorInfo(dtype or kept.dtype, kept.shape)
+        order = {name: at for at, name in enumerate(below.stored.tensors)}
+        ordered = dict(sorted(tensors.items(), key=lambda item: order.get(item[0], len(order))))
+        unties = any(name != own for name, own in family.base.names.items())
+        target = cls(parameters, ordered, unties)
+        for name, made in parameters.items():
+            if made.runs() is None:
+                for source in made.sources:
+                    target._waiting.setdefault(source, set()).add(name)
+        return target
+
+    def sink(self, name: str, writer: ShardWriter) -> Sink:
+        """Where the rows of a parameter go."""
+        return Sink(self, name, self.parameters[name], writer)
+
+
+class Sink:
+    """Takes a parameter's rows in any order; `close` when all are there. `dtype`: theirs."""
+
+    def __init__(self, target: Target, name: str, made: Mosaic, writer: ShardWriter) -> None:
+        self._target = target
+        self._name = name
+        self._mosaic = made
+        self._writer = writer
+        dtype = target.tensors[made.sources[0]].dtype
+        assert dtype is not None
+        self.dtype = dtype
+        self._runs = made.runs()
+        self._whole = None if self._runs is not None else torch.empty(made.shape, dtype=dtype)
+        self._lock = threading.Lock()
+
+    def write(self, start: int, rows: Tensor) -> None:
+        """Rows [count, columns] of the parameter from row `start` on."""
+        if self._whole is not None:
+            self._whole.view(-1, rows.shape[1])[start : start + len(rows)] = rows
+            return
+        assert self._runs is not None
+        for run in rows_within(self._runs, start, start + len(rows)):
+            part = rows[run.start - start : run.start - start + run.count]
+            dtype = self._target.tensors[run.source].dtype
+            assert dtype is not None
+            self._writer.write(run.source, run.at, part.to(dtype).contiguous())
+        with self._lock:
+            self._target.written += rows.numel() * rows.element_size()
+
+    def close(self) -> None:
+        """Write the stored tensors that are complete now."""
+        if self._whole is None:
+            return
+        target = self._target
+        for source in self._mosaic.sources:
+            info = target.tensors[source]
+            into: Any = target._pending.get(source)
+            if into is None:
+                into = target._pending[source] = torch.empty(info.shape, dtype=info.dtype)
+            self._mosaic.scatter(self._whole.to(info.dtype), source, into)
+            target._waiting[source].discard(self._name)
+            if not target._waiting[source]:
+                self._writer.write(source, 0, target._pending.pop(source))
+                target.written += info.nbytes
+
+
+def _below(opened: Checkpoint) -> Parameters:
+    while isinstance(opened, Adapter):
+        opened = opened.over
+    assert isinstance(opened, Parameters)
+    return opened

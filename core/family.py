@@ -21,6 +21,7 @@ from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, FamilyError
 from core.headers import ADAPTER, read_json
 from core.measurement import content_key
+from core.models.identity import Identities
 from core.study import Model, Models
 
 _MEANINGFUL = (
@@ -98,13 +99,15 @@ class Family:
         return None if parent == "base" else parent
 
 
-def open_family(models: Models) -> Family:
-    """Open and compare the models of a study.
+def open_family(models: Models, identities: Identities | None = None) -> Family:
+    """Open and compare the models of a study. `identities` remembers what identifies their files.
 
     Raises CheckpointError for a model that can't be read and FamilyError for models that can't be
     held against each other, naming the tensors.
     """
-    base_folder, base_checkpoint = _open(models.base, None)
+    identities = identities or Identities()
+    identities.model = "base"
+    base_folder, base_checkpoint = _open(models.base, None, identities)
     anatomy = _anatomy(base_checkpoint)
     anatomy = _untied_if_needed(anatomy, base_checkpoint)
     base = Member(
@@ -117,7 +120,8 @@ def open_family(models: Models) -> Family:
     for name in _parents_first(models.tuned):
         model = models.tuned[name]
         over = tuned.get(model.parent or "base", base)
-        folder, opened = _open(model, over.checkpoint)
+        identities.model = name
+        folder, opened = _open(model, over.checkpoint, identities)
         matched = _match(name, anatomy, base_checkpoint, opened)
         for tensor, rows in matched.common.items():
             common[tensor] = min(rows, common.get(tensor, rows))
@@ -136,10 +140,10 @@ def open_family(models: Models) -> Family:
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
 
-def _open(model: Model, over: Checkpoint | None) -> tuple[Path, Checkpoint]:
+def _open(model: Model, over: Checkpoint | None, identities: Identities) -> tuple[Path, Checkpoint]:
     folder = checkpoint.locate(model.path, model.revision)
     if not is_adapter(folder):
-        return folder, checkpoint.open_directory(folder)
+        return folder, checkpoint.open_directory(folder, identities)
     if over is None:
         named = str(read_json(folder / ADAPTER).get(
             "base_model_name_or_path") or "")  # fmt: skip
@@ -147,7 +151,7 @@ def _open(model: Model, over: Checkpoint | None) -> tuple[Path, Checkpoint]:
             raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
         if checkpoint.locate(named) == folder:
             raise CheckpointError(f"{folder} is an adapter that names itself as its base model.")
-        _, over = _open(Model(path=named), None)
+        _, over = _open(Model(path=named), None, identities)
     return folder, Adapter(folder, over)
 
 

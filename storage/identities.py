@@ -20,22 +20,23 @@ from storage.schema import IdentityRow
 
 
 class Remembered:
-    """The identities that a database holds, as `core.models.identity` asks for them."""
+    """The identities that a database holds, as `core.models.identity` asks for them.
+
+    A file is read again where the database can't be used: that is never an error here.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def recall(self, stamp: Stamp) -> str | None:
         """The identity of the file that has exactly this stamp; None where it is unknown."""
-        with self._db.reading() as connection:
-            wanted = select(IdentityRow.identity).where(*_same(stamp))
+        wanted = select(IdentityRow.identity).where(*_same(stamp))
+        with contextlib.suppress(StorageError), self._db.reading() as connection:
             return connection.scalar(wanted.where(IdentityRow.stamp == _text(stamp)))
+        return None
 
     def remember(self, stamp: Stamp, identity: str) -> None:
-        """Remember a file's identity, in place of an older one.
-
-        Where the database can't be written now, the file is read again at the next time.
-        """
+        """Remember a file's identity, in place of an older one."""
         told = {"stamp": _text(stamp), "identity": identity}
         put = sqlite.insert(IdentityRow).values(path=_path(stamp), device=str(stamp.device), **told)
         put = put.on_conflict_do_update(index_elements=["path", "device"], set_=told)

@@ -290,7 +290,8 @@ def _openings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Identities]]:
 
 
 def test_adapters_over_one_base_read_it_once(large: None, tmp_path: Path) -> None:
-    base = _model(tmp_path / "base", tiny_tensors())
+    """Also where its file is too young to be remembered."""
+    base = write_model(tmp_path / "base", tiny_config(), tiny_tensors())
     at = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
     for i, name in enumerate(("a", "b")):
         (tmp_path / name).mkdir()

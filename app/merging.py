@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.narration import Narrator
 from core.errors import StudyError, did_you_mean
 from core.study import Models, Study
+
+if TYPE_CHECKING:
+    from core.models.identity import IdentityMemory
 
 
 def name_point(
@@ -20,12 +24,21 @@ def name_point(
     return coefficients if method is None else f"{method}({given}):{coefficients}"
 
 
-def merge(study: Study, point: str, folder: Path, *, restrict: str, dtype: str | None) -> Path:
+def merge(
+    study: Study,
+    point: str,
+    folder: Path,
+    *,
+    restrict: str,
+    dtype: str | None,
+    memory: IdentityMemory | None = None,
+) -> Path:
     """Write a point of a study's models into a folder; the folder. Says on stderr what is doubtful.
 
-    Only the models that take part are opened.
+    Only the models that take part are opened. `memory` remembers what identifies their files.
     """
     from core.family import open_family
+    from core.models.identity import Identities
     from core.vectors import arithmetic
     from core.vectors.merging import DTYPES
     from core.vectors.merging import merge as write
@@ -36,7 +49,9 @@ def merge(study: Study, point: str, folder: Path, *, restrict: str, dtype: str |
         raise StudyError(f"There is no dtype '{dtype}' here.", hint=did_you_mean(dtype, DTYPES))
     with Narrator() as narrator:
         narrator.say(f"{study.name}: {wanted.setting}{f' in {chosen.text}' * bool(chosen.text)}")
-        family = open_family(_taking_part(study.models, wanted.vectors))
+        identities = Identities(say=lambda words: narrator.progress(0, 0, words))
+        identities.memory = memory or identities.memory
+        family = open_family(_taking_part(study.models, wanted.vectors), identities)
         for subject, message in family.warnings:
             narrator.warn(subject, message)
         merged = write(

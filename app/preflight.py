@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from app.narration import Narrator
 from app.printing import print_table, print_words
 from app.wording import count, size, span
 
@@ -25,12 +26,21 @@ MODELS = ("model", "parameters", "read", "loaded", "lies on")
 
 def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight:
     """What a run of the study will take, given what is in the database."""
+    from core.models.identity import Identities
     from core.preflight import look_ahead as foresee
     from storage import history
+    from storage.identities import Remembered
 
-    return foresee(
-        study, analyses, finished=partial(history.finished, db), pace=partial(history.pace, db)
-    )
+    with Narrator() as narrator:
+        return foresee(
+            study,
+            analyses,
+            finished=partial(history.finished, db),
+            pace=partial(history.pace, db),
+            identities=Identities(
+                memory=Remembered(db), say=lambda words: narrator.progress(0, 0, words)
+            ),
+        )
 
 
 def data(found: Preflight, skipped: dict[str, str]) -> dict[str, Any]:

@@ -7,14 +7,15 @@ Knows nothing of layers, modules or families.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,12 +24,14 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.headers import (
+    Stored,
     read_header,
     read_json,
     refuse_quantised,
     refuse_quantised_tensors,
     weight_files,
 )
+from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
 from core.places import expanded
 
 DTYPES = {
@@ -37,11 +40,12 @@ DTYPES = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
 }
-WHOLE_FINGERPRINT = 64 * 2**20
-"""Tensors of a checkpoint up to this many bytes in all are fingerprinted whole, larger ones by
-samples of every tensor."""
-
-SAMPLES, SAMPLE_BYTES = 16, 4096
+_NAMES = {
+    **{dtype: name for name, dtype in DTYPES.items()},
+    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16",
+    torch.int32: "I32", torch.int64: "I64", torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}  # fmt: skip
 _VOLATILE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
 
 
@@ -87,7 +91,7 @@ class Checkpoint(Protocol):
         """Does the model keep this linear map as [d_in, d_out]? Files alone do not say so."""
 
     def fingerprint(self) -> str:
-        """sha256 that identifies the weights and the configuration by their content."""
+        """64 hexadecimal digits that identify weights and configuration by their content."""
 
 
 def whole(checkpoint: Checkpoint, name: str) -> Tensor:
@@ -144,16 +148,17 @@ def _snapshot(repository: str, revision: str | None) -> Path:
     return folder
 
 
-def open_directory(folder: Path) -> Checkpoint:
+def open_directory(folder: Path, identities: Identities | None = None) -> Checkpoint:
     """The checkpoint in a directory that holds a model's own weights (no adapter).
 
-    Raises CheckpointError on missing, truncated, quantised or unreadable files.
+    `identities` remembers what identifies its files. Raises CheckpointError on missing, truncated,
+    quantised or unreadable files.
     """
     config = read_json(folder / "config.json")
     refuse_quantised(folder, config)
     form, files = weight_files(folder)
     kind = _Safetensors if form == "safetensors" else _Pickled
-    return kind(str(folder), config, files)
+    return kind(str(folder), config, files, identities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +172,51 @@ def _close(descriptors: Mapping[Path, int]) -> None:
         os.close(descriptor)
 
 
-class _Safetensors:
-    """One or more safetensors files, read by offset."""
+class _Files(ABC):
+    """What the readers of all forms share: where the files are, and what identifies them."""
 
-    def __init__(self, where: str, config: Mapping[str, Any], files: list[Path]) -> None:
+    def __init__(
+        self,
+        where: str,
+        config: Mapping[str, Any],
+        files: list[Path],
+        identities: Identities | None = None,
+    ) -> None:
         self.where = where
         self.config = config
         self.bytes_read = 0
+        self._identities = identities or Identities()
+        self._stamps = {file: stamp_of(file) for file in files}  # before any of them is opened
+        self._fingerprint = ""
+
+    def fingerprint(self) -> str:
+        """See `Checkpoint.fingerprint`. The files are read for it once at most."""
+        if not self._fingerprint:
+            quantised = bool(self.config.get("quantization_config"))
+            sources = [Source(f, stamp, self._contents(f)) for f, stamp in self._stamps.items()]
+            self._fingerprint = fingerprint(
+                stable_config(self.config), sources, self._identities, quantised=quantised
+            )
+        return self._fingerprint
+
+    @abstractmethod
+    def _contents(self, file: Path) -> list[Content]:
+        """The tensors of a file, in the order in which they lie there."""
+
+
+class _Safetensors(_Files):
+    """One or more safetensors files, read by offset."""
+
+    def __init__(
+        self,
+        where: str,
+        config: Mapping[str, Any],
+        files: list[Path],
+        identities: Identities | None = None,
+    ) -> None:
+        super().__init__(where, config, files, identities)
         self.tensors: Mapping[str, TensorInfo] = {}
+        self._held: dict[Path, Mapping[str, Stored]] = {}
         self._spans: dict[str, _Span] = {}
         self._open: dict[Path, int] = {}
         weakref.finalize(self, _close, self._open)
@@ -192,6 +234,21 @@ class _Safetensors:
                 raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
             tensors[name] = TensorInfo(DTYPES.get(stored.dtype), stored.shape)
             self._spans[name] = _Span(file, stored.start)
+        self._held[file] = held
+
+    def _contents(self, file: Path) -> list[Content]:
+        return [
+            Content(
+                name, stored.dtype, stored.shape, stored.stop - stored.start,
+                partial(self._part, file, stored.start),
+            )
+            for name, stored in self._held[file].items()
+        ]  # fmt: skip
+
+    def _part(self, file: Path, origin: int, start: int, stop: int, into: memoryview) -> memoryview:
+        part = into[: stop - start]
+        self._fill(file, origin + start, part)
+        return part
 
     def _descriptor(self, file: Path) -> int:
         with self._lock:
@@ -211,11 +268,12 @@ class _Safetensors:
         out = into[:nbytes].view(info.dtype).view(stop - start, info.columns)
         if out.numel():
             row = info.columns * info.dtype.itemsize
-            self._fill(span.file, span.offset + start * row, out)
+            self._fill(span.file, span.offset + start * row, _bytes(out))
+            with self._lock:
+                self.bytes_read += nbytes
         return out
 
-    def _fill(self, file: Path, offset: int, out: Tensor) -> None:
-        buffer = _bytes(out)
+    def _fill(self, file: Path, offset: int, buffer: memoryview) -> None:
         descriptor, done = self._descriptor(file), 0
         while done < len(buffer):
             try:
@@ -225,30 +283,31 @@ class _Safetensors:
             if not got:
                 raise CheckpointError(f"{file} became shorter while it was read.")
             done += got
-        with self._lock:
-            self.bytes_read += done
 
     def is_transposed(self, name: str) -> bool:
         return False
 
-    def fingerprint(self) -> str:
-        return _fingerprint(self)
 
-
-class _Pickled:
+class _Pickled(_Files):
     """`.bin` files, mapped into memory and unpickled as tensors only."""
 
-    def __init__(self, where: str, config: Mapping[str, Any], files: list[Path]) -> None:
-        self.where = where
-        self.config = config
-        self.bytes_read = 0
+    def __init__(
+        self,
+        where: str,
+        config: Mapping[str, Any],
+        files: list[Path],
+        identities: Identities | None = None,
+    ) -> None:
+        super().__init__(where, config, files, identities)
         self._stored: dict[str, Tensor] = {}
+        self._held: dict[Path, dict[str, Tensor]] = {}
         for file in files:
             found = load_tensors_only(file)
             twice = self._stored.keys() & found.keys()
             if twice:
                 raise CheckpointError(f"{where}: two shards hold the tensor {min(twice)}.")
             self._stored |= found
+            self._held[file] = found
         self.tensors: Mapping[str, TensorInfo] = {
             name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
             for name, t in self._stored.items()
@@ -259,11 +318,23 @@ class _Pickled:
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]
 
-    def is_transposed(self, name: str) -> bool:
-        return False
+    def _contents(self, file: Path) -> list[Content]:
+        held = self._held[file]
 
-    def fingerprint(self) -> str:
-        return _fingerprint(self)
+        @lru_cache(8)  # a tensor whose elements don't lie in order is copied; the threads share it
+        def laid(name: str) -> memoryview:
+            return _bytes(held[name].contiguous())
+
+        def part(name: str, start: int, stop: int, into: memoryview) -> memoryview:
+            return laid(name)[start:stop]
+
+        return [
+            Content(
+                name, _NAMES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape),
+                tensor.nbytes, partial(part, name),
+            )
+            for name, tensor in held.items()
+        ]  # fmt: skip
 
 
 def load_tensors_only(file: Path) -> dict[str, Tensor]:
@@ -281,7 +352,7 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
         ) from None
     plain = isinstance(stored, dict) and all(
         isinstance(name, str) and isinstance(t, Tensor) and t.layout == torch.strided
-        and t.device.type == "cpu"
+        and t.device.type == "cpu" and not t.is_quantized
         for name, t in stored.items()
     )  # fmt: skip
     if not plain:
@@ -295,33 +366,7 @@ def stable_config(config: Mapping[str, Any]) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-def _fingerprint(checkpoint: Checkpoint) -> str:
-    """See `Checkpoint.fingerprint`: independent of how the tensors are sharded.
-
-    Small checkpoints are hashed whole. Of larger ones every tensor is sampled at even distances
-    (a fine-tune changes tensors throughout), so that they need not be read twice.
-    """
-    digest = hashlib.sha256(stable_config(checkpoint.config).encode())
-    floating = {n: i for n, i in checkpoint.tensors.items() if i.dtype}
-    whole = sum(i.nbytes for i in floating.values()) <= WHOLE_FINGERPRINT
-    for name, info in sorted(floating.items()):
-        digest.update(f"{name} {info.dtype} {info.shape}".encode())
-        for start, stop in [(0, info.rows)] if whole else _sampled_rows(info):
-            part = checkpoint.read(name, start, stop).contiguous()
-            digest.update(_bytes(part))
-    checkpoint.bytes_read = 0
-    return digest.hexdigest()
-
-
 def _bytes(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor."""
     flat: Any = tensor.reshape(-1).view(torch.uint8).numpy()
     return memoryview(flat)
-
-
-def _sampled_rows(info: TensorInfo) -> list[tuple[int, int]]:
-    if info.rows <= SAMPLES or not info.nbytes:
-        return [(0, info.rows)]
-    count = min(info.rows, max(1, SAMPLE_BYTES * info.rows // info.nbytes))
-    starts = [round(i * (info.rows - count) / (SAMPLES - 1)) for i in range(SAMPLES)]
-    return [(max(start, 0), max(start, 0) + count) for start in starts]

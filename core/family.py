@@ -25,6 +25,7 @@ from core.models import outline as outlines
 from core.models.anatomy import Anatomy
 from core.models.parameters import Parameters
 from core.models.pieces import Cut, Piece, pieces_of
+from core.models.identity import Identities
 from core.study import Model, Models
 
 _MEANINGFUL = (
@@ -110,21 +111,22 @@ class Family:
         return None if parent == "base" else parent
 
 
-def open_family(models: Models) -> Family:
-    """Open and compare the models of a study.
+def open_family(models: Models, identities: Identities | None = None) -> Family:
+    """Open and compare the models of a study. `identities` remembers what identifies their files.
 
     Raises CheckpointError for a model that can't be read and FamilyError for models that can't be
     held against each other, naming the tensors.
     """
+    identities = identities or Identities()
     trusted = models.trust_remote_code
-    base_folder, opened = _open(models.base, None, trusted)
+    base_folder, opened = _open(models.base, None, trusted, identities)
     anatomy = anatomy_of(opened)
     warnings = [("base", note) for note in (*anatomy.warnings, *_notes(opened))]
     over: dict[str, Checkpoint] = {"base": opened}
     folders: dict[str, Path] = {}
     for name in _parents_first(models.tuned):
         model = models.tuned[name]
-        folders[name], over[name] = _open(model, over[model.parent or "base"], trusted)
+        folders[name], over[name] = _open(model, over[model.parent or "base"], trusted, identities)
         warnings += [(name, note) for note in _notes(over[name])]
     names = _base_names(opened, [over[name] for name in models.tuned])
     anatomy = _with_heads(anatomy, opened, names)
@@ -140,6 +142,7 @@ def open_family(models: Models) -> Family:
     anatomy = replace(
         anatomy, pieces=tuple(p for p in anatomy.pieces if p.tensor not in absent)
     )
+    identities.model = "base"
     base = Member(
         "base", models.base.path, base_folder, opened, opened.fingerprint(), None, False, names,
     )  # fmt: skip
@@ -148,6 +151,7 @@ def open_family(models: Models) -> Family:
     for name, model in models.tuned.items():
         for tensor, rows in matches[name].common.items():
             common[tensor] = min(rows, common.get(tensor, rows))
+        identities.model = name
         tuned[name] = Member(
             name, model.path, folders[name], over[name], over[name].fingerprint(), model.parent,
             model.role == "control", matches[name].names,
@@ -164,10 +168,12 @@ def open_family(models: Models) -> Family:
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
 
-def _open(model: Model, over: Checkpoint | None, trusted: bool) -> tuple[Path, Checkpoint]:
+def _open(
+    model: Model, over: Checkpoint | None, trusted: bool, identities: Identities
+) -> tuple[Path, Checkpoint]:
     folder = checkpoint.locate(model.path, model.revision)
     if not is_adapter(folder):
-        return folder, _parameters(folder, trusted)
+        return folder, _parameters(folder, trusted, identities)
     if over is None:
         named = str(read_json(folder / ADAPTER).get(
             "base_model_name_or_path") or "")  # fmt: skip
@@ -175,13 +181,13 @@ def _open(model: Model, over: Checkpoint | None, trusted: bool) -> tuple[Path, C
             raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
         if checkpoint.locate(named) == folder:
             raise CheckpointError(f"{folder} is an adapter that names itself as its base model.")
-        _, over = _open(Model(path=named), None, trusted)
+        _, over = _open(Model(path=named), None, trusted, identities)
     return folder, Adapter(folder, over)
 
 
-def _parameters(folder: Path, trusted: bool) -> Parameters:
+def _parameters(folder: Path, trusted: bool, identities: Identities) -> Parameters:
     """The checkpoint in a folder, seen through its model's parameters."""
-    stored = checkpoint.open_directory(folder)
+    stored = checkpoint.open_directory(folder, identities)
     held = sum(info.dtype is not None for info in stored.tensors.values())
     made = outlines.outline(folder, stored.config, layers=held, trust_remote_code=trusted)
     return Parameters(stored, made)

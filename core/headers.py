@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,10 +30,11 @@ _CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways to initialise that subtract something from the base's own weights, which are not saved."""
 
 Form = Literal["safetensors", "bin"]
-_FORMS: tuple[tuple[str, Form], ...] = (
-    ("model.safetensors", "safetensors"),
-    ("pytorch_model.bin", "bin"),
-)
+_INDEX = ".index.json"
+_WEIGHTS = (
+    "model.safetensors", f"model.safetensors{_INDEX}",
+    "pytorch_model.bin", f"pytorch_model.bin{_INDEX}",
+)  # fmt: skip
 
 
 class Stored(NamedTuple):
@@ -68,21 +69,43 @@ def read_json(path: Path) -> dict[str, Any]:
 def weight_files(folder: Path) -> tuple[Form, list[Path]]:
     """The files of a model's own weights (no adapter), and what they are.
 
-    Raises CheckpointError when there are none, or when an index and its shards don't match.
+    They are the files that transformers' from_pretrained reads: the file or index that the
+    configuration names as `transformers_weights`; else one whole file before an index of shards,
+    and safetensors before `.bin`. What is not chosen is not looked at, so that an old index does no
+    harm. Raises CheckpointError when there are none, or when an index and its shards don't match.
     """
     try:
-        present = {p.name for p in folder.iterdir()}
+        folder.stat()
+        name = _named(folder) or next((n for n in _WEIGHTS if (folder / n).is_file()), None)
     except OSError as error:
         raise CheckpointError(f"{folder} can't be read: {error.strerror}.") from None
-    for name, form in _FORMS:
-        if f"{name}.index.json" in present:
-            return form, _shards(folder, f"{name}.index.json")
-        if name in present:
-            return form, [folder / name]
-    raise CheckpointError(
-        f"{folder} holds no weights.",
-        hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
-    )
+    if name is None:
+        raise CheckpointError(
+            f"{folder} holds no weights.",
+            hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
+        )
+    form: Form = "safetensors" if ".safetensors" in name else "bin"
+    if name.endswith(_INDEX):
+        return form, _shards(folder, name)
+    return form, _present(folder, folder / "config.json", [name])
+
+
+def _named(folder: Path) -> str:
+    """The file of weights that the configuration names; nothing in most."""
+    try:
+        named = read_json(folder / "config.json").get("transformers_weights")
+    except CheckpointError:
+        return ""  # whoever reads the configuration itself says so
+    if named is None:
+        return ""
+    ends = (".safetensors", f".safetensors{_INDEX}")
+    if not isinstance(named, str) or Path(named).name != named or not named.endswith(ends):
+        raise CheckpointError(
+            f"{folder / 'config.json'} names as transformers_weights what is no safetensors file "
+            f"or index beside it: {named!r}.",
+            hint="Take the key out of config.json, or name the file of the weights.",
+        )
+    return named
 
 
 def _shards(folder: Path, index: str) -> list[Path]:
@@ -92,14 +115,18 @@ def _shards(folder: Path, index: str) -> list[Path]:
     names = {name if isinstance(name, str) else "" for name in weight_map.values()}
     if not all(name and Path(name).name == name for name in names):
         raise CheckpointError(f"{folder / index} names shards that are no files beside it.")
-    files = [folder / name for name in sorted(names)]
-    for file in files:
-        if not file.is_file():
+    return _present(folder, folder / index, sorted(names))
+
+
+def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
+    """The files of these names. Raises CheckpointError when one that `by` names is missing."""
+    for name in names:
+        if not (folder / name).is_file():
             raise CheckpointError(
-                f"{folder / index} names the shard {file.name}, which is missing.",
+                f"{by} names the file {name}, which is missing.",
                 hint="Download or copy the checkpoint again.",
             )
-    return files
+    return [folder / name for name in names]
 
 
 def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from core.models.identity import IdentityMemory
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -173,8 +175,8 @@ class Progress:
     rough: bool = False
 
 
-class ResultSink(Protocol):
-    """Where a run's results go. One sink belongs to one run."""
+class ResultSink(IdentityMemory, Protocol):
+    """Where a run's results go, and what identifies its files. One sink belongs to one run."""
 
     def finished(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` whose results need not be computed again for this run."""

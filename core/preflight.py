@@ -12,6 +12,7 @@ from typing import Any
 
 from core import registry, runner
 from core.measurement import Unit
+from core.models.identity import Identities
 from core.pacing import Pace, Pacing, parameters, piece_bytes, stored, weights_read
 from core.study import Study
 
@@ -88,16 +89,21 @@ class Preflight:
 
 
 def look_ahead(
-    study: Study, analyses: Sequence[str], *, finished: Finished, pace: Pace
+    study: Study,
+    analyses: Sequence[str],
+    *,
+    finished: Finished,
+    pace: Pace,
+    identities: Identities | None = None,
 ) -> Preflight:
-    """What a run of these analyses will take.
+    """What a run of these analyses will take. `identities` remembers what identifies the models.
 
     Raises what `runner.run` raises before it computes.
     """
     from core.subject import open_subject
 
     device = runner.device_of(study)
-    subject = open_subject(study, [registry.get(name).needs for name in analyses])
+    subject = open_subject(study, [registry.get(name).needs for name in analyses], identities)
     units = runner.planned_units(subject, analyses)
     done = finished([unit.key for unit in units])
     todo = [unit for unit in units if unit.key not in done]

@@ -15,6 +15,7 @@ from typing import Any
 from core import registry
 from core.errors import Cancelled, StudyError
 from core.measurement import Progress, ResultSink, Unit, UnitResult, ordered
+from core.models.identity import Identities
 from core.pacing import Pacing, parameters, stored
 from core.study import Study
 
@@ -30,7 +31,12 @@ def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
 
     device = device_of(study)
     sink.progress(Progress(0, 0, label="opening the models"))
-    subject = open_subject(study, [registry.get(name).needs for name in analyses])
+    identities = Identities(
+        memory=sink,
+        say=lambda words: sink.progress(Progress(0, 0, label=words)),
+        pause=lambda: _pause(sink),
+    )
+    subject = open_subject(study, [registry.get(name).needs for name in analyses], identities)
     sink.describe({**_describe(subject), "device": str(device), "seed": study.run.seed})
     for about, message in subject.notes:
         sink.warn(about, message)
@@ -197,8 +203,7 @@ class _Work:
         self._say(unit.label)
 
     def _pause(self) -> None:
-        if self.sink.cancelled():
-            raise Cancelled("The run was cancelled; what is finished is kept.")
+        _pause(self.sink)
 
     def _foresee(self) -> None:
         self.expected = time.time() + self.pacing.left
@@ -208,6 +213,11 @@ class _Work:
             len(self.done), len(self.units), self.reused, label, self.expected, self.pacing.rough
         )
         self.sink.progress(progress)
+
+
+def _pause(sink: ResultSink) -> None:
+    if sink.cancelled():
+        raise Cancelled("The run was cancelled; what is finished is kept.")
 
 
 def _plan(subject: Any, name: str) -> list[Unit]:

@@ -18,6 +18,7 @@ from core.checkpoint import locate
 from core.errors import CheckpointError, StudyError
 from core.family import Family, Member
 from core.measurement import Unit, content_key
+from core.models.identity import Identities
 from core.probe import ProbeSet
 from core.study import Evaluation, Study
 
@@ -91,17 +92,19 @@ class Subject:
         return partial(_encode, self.tokenizer())
 
 
-def open_subject(study: Study, needs: Sequence[str]) -> Subject:
+def open_subject(
+    study: Study, needs: Sequence[str], identities: Identities | None = None
+) -> Subject:
     """Open what analyses with these needs look at: texts and tasks only where a model is loaded.
 
-    Raises InputError, StudyError.
+    `identities` remembers what identifies the models' files. Raises InputError, StudyError.
     """
     if "probe" in needs and study.probe is None:
         raise StudyError(
             "The study has no [probe], the texts on which activations are measured.",
             hint="Give it a file, a built-in set or a task.",
         )
-    family = families.open_family(study.models)
+    family = families.open_family(study.models, identities)
     subject = Subject(study, family, notes=family.warnings)
     if set(needs) <= {"weights"}:
         return subject

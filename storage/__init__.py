@@ -5,6 +5,7 @@ results.py     measurements and artifacts of a run
 sink.py        where the engine puts a run's results
 history.py     what earlier runs tell of one to come
 summary.py     a run in short, and whether its worker lives
+identities.py  what identifies the files of models, remembered
 garbage.py     what no run refers to, and its end
 artifacts.py   arrays in files named by their content
 database.py    one open SQLite file, its transactions and its errors

@@ -1,4 +1,5 @@
-"""What no run refers to: units with their rows, files of arrays, logs. Owns their end.
+"""What no run refers to: units with their rows, files of arrays, logs. Owns their end, and that of
+what was remembered of files that are gone.
 
 Workers may write meanwhile, from other hosts too. So what goes is looked at again under the very
 lock that it goes under, and only a little goes at a time: no worker waits for long.
@@ -16,6 +17,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, delete, func, select
 
 from core.errors import StorageError
+from storage import identities
 from storage.database import Database
 from storage.runs import list_runs
 from storage.schema import ArtifactRow, RunRow, RunUnitRow, UnitRow
@@ -38,12 +40,14 @@ _Referred = Callable[[Connection, Sequence[str]], set[str]]
 class Collected:
     """What was freed, or would be. `notes` say what was left as it is, and why.
 
+    `identities`: files of models that are gone or have changed, and were remembered as they were.
     `database_bytes` is by how much the database's own file shrank; unknown before, so 0 then.
     """
 
     units: int
     files: int
     file_bytes: int
+    identities: int = 0
     database_bytes: int = 0
     notes: tuple[str, ...] = ()
 
@@ -55,6 +59,7 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
     """
     notes = []
     units = _collect_units(db, dry_run)
+    forgotten = _collect_identities(db, dry_run)
     sizes: list[int] = []
     namesake = _namesake(db.path)
     if namesake is None:
@@ -77,6 +82,7 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
         units=units,
         files=len(sizes),
         file_bytes=sum(sizes),
+        identities=forgotten,
         database_bytes=shrunk,
         notes=tuple(notes),
     )
@@ -94,6 +100,18 @@ def _collect_units(db: Database, dry_run: bool) -> int:
         with db.writing() as connection:
             wanted = delete(UnitRow).where(UnitRow.id.in_(chunk), _UNUSED)
             gone += connection.execute(wanted).rowcount
+    return gone
+
+
+def _collect_identities(db: Database, dry_run: bool) -> int:
+    """Forget the files of models that are gone or have changed; how many."""
+    found = identities.stale(db)
+    if dry_run:
+        return len(found)
+    gone = 0
+    for chunk in _in_turns(found, _FILES):
+        with db.writing() as connection:
+            gone += identities.forget(connection, chunk)
     return gone
 
 

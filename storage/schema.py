@@ -144,3 +144,15 @@ class WarningRow(Base):
     subject: Mapped[str]
     message: Mapped[str]
     created: Mapped[float]
+
+
+class IdentityRow(Base):
+    """What identifies the tensors of a file on disk, as long as the file has this stamp."""
+
+    __tablename__ = "identities"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    path: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(primary_key=True)
+    stamp: Mapped[str]
+    identity: Mapped[str]

@@ -22,10 +22,12 @@ from sqlalchemy.dialects import sqlite
 
 from core.errors import Cancelled, StorageError
 from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
+from core.models.identity import Stamp
 from storage import artifacts as files
 from storage import history
 from storage.artifacts import Stored
 from storage.database import Database
+from storage.identities import Remembered
 from storage.results import artifacts_of, read_rows, selected
 from storage.schema import (
     OVER_ALL,
@@ -72,6 +74,7 @@ class RunSink:
         self._attempt = attempt
         self._stop = stop or threading.Event()
         self._lock = threading.Lock()
+        self._identities = Remembered(db)
         self._pending: Progress | None = None
         self._said = self._looked = -math.inf
         with db.reading() as connection:
@@ -143,6 +146,14 @@ class RunSink:
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of like units, in any run of the database."""
         return history.pace(self._db, analysis, parameters, device)
+
+    def recall(self, stamp: Stamp) -> str | None:
+        """What identifies a file, from any run of the database."""
+        return self._identities.recall(stamp)
+
+    def remember(self, stamp: Stamp, identity: str) -> None:
+        """Remember what identifies a file, for all runs of the database."""
+        self._identities.remember(stamp, identity)
 
     def progress(self, progress: Progress) -> None:
         """Say how far the run has come: some times a second at most, the last one always."""

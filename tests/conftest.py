@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from core import registry
 from core.measurement import COORDINATES, Measurement, Progress, Unit, UnitResult
+from core.models.identity import Stamp
 
 # No test is timed: on a busy machine any of them may take long.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -36,6 +37,7 @@ class MemorySink:
         self.last = Progress(0, 0)
         self.said: list[Progress] = []
         self.paces: dict[str, float] = {}
+        self.identities: dict[Stamp, str] = {}
         self.stop_after = stop_after
 
     def finished(self, keys: Any) -> set[str]:
@@ -56,6 +58,12 @@ class MemorySink:
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         return self.paces.get(analysis)
+
+    def recall(self, stamp: Stamp) -> str | None:
+        return self.identities.get(stamp)
+
+    def remember(self, stamp: Stamp, identity: str) -> None:
+        self.identities[stamp] = identity
 
     def progress(self, progress: Progress) -> None:
         self.last = progress

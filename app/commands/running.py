@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.selection import Selection
     from core.demo.family import DemoFamily
     from core.measurement import Progress
+    from core.models.identity import IdentityMemory
     from core.study import Study
     from storage.database import Database
 
@@ -143,6 +144,7 @@ def demo(
 
 
 def merge(
+    context: typer.Context,
     study: StudyFile,
     coefficients: Annotated[
         str,
@@ -172,11 +174,25 @@ def merge(
 
     options = {"density": density, "seed": seed}
     point = merging.name_point(coefficients, method, options)
-    print(
-        plain(
-            str(merging.merge(read(ready.find(study)), point, to, restrict=restrict, dtype=dtype))
-        )
-    )
+    merged = merging.merge(
+        read(ready.find(study)), point, to,
+        restrict=restrict, dtype=dtype, memory=_memory(context),
+    )  # fmt: skip
+    print(plain(str(merged)))
+
+
+def _memory(context: typer.Context) -> IdentityMemory | None:
+    """What the program's database knows of files; None where there is none that can be used."""
+    from core.errors import StorageError
+    from storage.database import path_of
+    from storage.identities import Remembered
+
+    try:
+        if path_of(context.obj).is_file():
+            return Remembered(open_db(context, None, write=None))
+    except StorageError:
+        pass  # a merge needs no database
+    return None
 
 
 def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -534,6 +535,40 @@ def test_a_merge_is_written_and_its_folder_printed(
     assert (recipe["restriction"], recipe["dtypes"]) == ("mlp,0", ["bfloat16"])
     assert recipe["models"].keys() == {"base", "medical"}
     assert "was lost in rounding" in said.err
+
+
+def test_commands_remember_what_identifies_models(
+    tauscope: Any, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is read once to identify it, by whichever command is the first to open it."""
+    from core.models import identity
+
+    read, hashed = [], identity._hashed
+
+    def counted(contents: Any, pause: Any) -> Any:
+        read.append(contents)
+        return hashed(contents, pause)
+
+    monkeypatch.setattr(identity, "_hashed", counted)
+    monkeypatch.setattr(identity, "SMALL", 0)
+    for file in tmp_path.rglob("*.safetensors"):
+        os.utime(file, (1e9, 1e9))
+    point = ("--coefficients", "medical=1", "--to")
+    assert tauscope("merge", study, *point, tmp_path / "alone").code == 0
+    assert len(read) == 2
+    assert not (tmp_path / "db").exists(), "a merge makes no database"
+    read.clear()
+    told = tauscope("plan", study)
+    assert told.code == 0, told.err
+    assert "identifying " in told.err
+    assert len(read) == len({id(contents) for contents in read}) == 3
+    for command in (("plan", study), ("run", study), ("merge", study, *point, tmp_path / "x")):
+        told = tauscope(*command)
+        assert told.code == 0, told.err
+        assert "identifying" not in told.err
+    assert len(read) == 3
+    (tmp_path / "db" / "x.db").write_text("no database")
+    assert tauscope("merge", study, *point, tmp_path / "y").code == 0
 
 
 @pytest.mark.parametrize(

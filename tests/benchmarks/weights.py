@@ -23,6 +23,7 @@ def rows(folder: Path) -> Iterator[Row]:
     """Every row about weights, as it is measured."""
     folders = family(folder, tuned=4, layers=2)
     yield from _elementwise(folders)
+    yield _identification(folders[:1])
     yield _naive(folders[:2])
     yield _memory(folders[:2])
     yield from _alignment()
@@ -37,6 +38,23 @@ def _elementwise(folders: list[Path]) -> Iterator[Row]:
             f"elementwise pass, {name}, over a pure read", passed / read, "≤", limit,
             f"{passed:.2f} s against {read:.2f} s",
         )  # fmt: skip
+
+
+def _identification(folders: list[Path]) -> Row:
+    """What identifies a model by all of its content, which is made once for a file."""
+    read = best(lambda: _pure_read(folders), 5)
+    identified = best(lambda: _identify(folders), 5)
+    return Row(
+        "identification, over a pure read", identified / read, "≤", 2.0,
+        f"{identified:.2f} s against {read:.2f} s",
+    )  # fmt: skip
+
+
+def _identify(folders: list[Path]) -> None:
+    from core.checkpoint import open_directory
+
+    for folder in folders:
+        open_directory(folder).fingerprint()
 
 
 def _pure_read(folders: list[Path]) -> None:

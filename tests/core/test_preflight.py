@@ -168,8 +168,8 @@ def test_the_bytes_foreseen_are_those_read(
     opened = []
     original = family.open_family
 
-    def keep(models: study.Models) -> Any:
-        opened.append(original(models))
+    def keep(*given: Any) -> Any:
+        opened.append(original(*given))
         return opened[-1]
 
     monkeypatch.setattr(family, "open_family", keep)

@@ -105,8 +105,8 @@ def test_every_checkpoint_is_read_once(family: Any, monkeypatch: pytest.MonkeyPa
     opened = []
     original = module.open_family
 
-    def keep(models: study.Models) -> Any:
-        opened.append(original(models))
+    def keep(*given: Any) -> Any:
+        opened.append(original(*given))
         return opened[-1]
 
     monkeypatch.setattr(module, "open_family", keep)

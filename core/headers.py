@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from core.errors import CheckpointError
+from core.models import folders, pointers
 
-ADAPTER = "adapter_config.json"
+ADAPTER = folders.ADAPTER
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes of an element, for the dtypes that are weights to subtract."""
 
@@ -59,10 +60,23 @@ def read_json(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise CheckpointError(f"{path} can't be read: it is nested too deeply.") from None
     except (OSError, ValueError) as error:
+        pointers.refuse(path)
         raise CheckpointError(f"{path} can't be read: {error}.") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object.")
     return value
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """A model's config.json. Raises CheckpointError, which says what the folder holds instead."""
+    path = folder / "config.json"
+    if path.exists():
+        return read_json(path)
+    if not folders.holds_weights(folder):
+        raise folders.without_weights(folder)
+    raise CheckpointError(
+        f"{path} is missing.", hint="Copy it from the model that this one was tuned from."
+    )
 
 
 def weight_files(folder: Path) -> tuple[Form, list[Path]]:
@@ -78,11 +92,9 @@ def weight_files(folder: Path) -> tuple[Form, list[Path]]:
         if f"{name}.index.json" in present:
             return form, _shards(folder, f"{name}.index.json")
         if name in present:
+            pointers.refuse(folder / name)
             return form, [folder / name]
-    raise CheckpointError(
-        f"{folder} holds no weights.",
-        hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
-    )
+    raise folders.without_weights(folder)
 
 
 def _shards(folder: Path, index: str) -> list[Path]:
@@ -99,6 +111,7 @@ def _shards(folder: Path, index: str) -> list[Path]:
                 f"{folder / index} names the shard {file.name}, which is missing.",
                 hint="Download or copy the checkpoint again.",
             )
+        pointers.refuse(file)
     return files
 
 
@@ -111,6 +124,7 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
     damaged = CheckpointError(
         f"{file} is truncated or damaged.", hint="Download or copy the checkpoint again."
     )
+    pointers.refuse(file)
     try:
         size = file.stat().st_size
         if size < 10:  # what has no size, such as a pipe, is not even opened

@@ -79,6 +79,21 @@ def read_settings(folder: Path) -> dict[str, Any]:
     )
 
 
+def check(folder: Path) -> None:
+    """Raise CheckpointError when a folder plainly holds no model or adapter that can be opened: its
+    settings, its files or their headers are not what they should be. Takes milliseconds."""
+    if folders.is_adapter(folder):
+        read_json(folder / ADAPTER)
+        if not any((folder / name).is_file() for name in folders.FACTORS):
+            raise folders.without_factors(folder)
+        return
+    read_settings(folder)
+    form, files = weight_files(folder)
+    if form == "safetensors":
+        for file in files:
+            read_header(file)
+
+
 def weight_files(folder: Path) -> tuple[Form, list[Path]]:
     """The files of a model's own weights (no adapter), and what they are.
 

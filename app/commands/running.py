@@ -205,9 +205,10 @@ def _compute(
     if not detach:
         _work(db, study, analyses, fresh=fresh, told=True)
         return
-    from app.jobs import ready, start_detached
+    from app.jobs import check, ready, start_detached
     from app.narration import say
 
+    check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
     process = start_detached(db.url, run_id, now=now)
     say(
@@ -225,12 +226,14 @@ def _work(
     fresh: bool,
     told: bool = False,
 ) -> str:
-    """Compute a study in this process, telling of it; its id, `told` on stdout in any case."""
-    from app.jobs import ready
+    """Compute a study in this process, telling of it; its id, `told` on stdout as well, also of a
+    run that failed or was stopped, but not of one that left nothing behind."""
+    from app.jobs import check, ready
     from app.narration import Narrator, say
     from app.wording import outcome
     from app.worker import work
 
+    check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
     say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
     try:
@@ -241,12 +244,27 @@ def _work(
                 on_progress=lambda p: narrator.show(p.done, p.total, _time_left(p), p.label),
                 on_warning=narrator.warn,
                 on_stop=lambda: narrator.say("stopping; once more stops at once"),
+                keep=False,
             )
         say(f"run {run_id}: {outcome(done)}")
     finally:
-        if told:
+        if told and _remains(db, run_id):
             print(run_id)
     return run_id
+
+
+def _remains(db: Database, run_id: str) -> bool:
+    """Is the run there still? Where the database can't tell, it is taken to be."""
+    from core.errors import RunError, StorageError
+    from storage.runs import find_run
+
+    try:
+        find_run(db, run_id)
+    except RunError:
+        return False
+    except StorageError:
+        return True
+    return True
 
 
 def _time_left(progress: Progress) -> str:

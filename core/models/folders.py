@@ -19,7 +19,9 @@ ADAPTER = "adapter_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """The files that hold a model's own weights, or that an index of their shards is named after."""
 
-_FACTORS = ("adapter_model.safetensors", "adapter_model.bin")
+FACTORS = ("adapter_model.safetensors", "adapter_model.bin")
+"""The files that hold an adapter's weights."""
+
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)/")
 _TOKENISER = re.compile(
     r"tokenizer\.json|tokenizer\.model|tokenizer_config\.json|vocab\.(json|txt)|spiece\.model"
@@ -37,7 +39,7 @@ def without_weights(folder: Path) -> CheckpointError:
             f"{folder} is empty: it holds no weights.",
             hint="Name the folder that holds config.json and the weights.",
         )
-    if ADAPTER in names and not names & set(_FACTORS):
+    if ADAPTER in names and not names & set(FACTORS):
         return without_factors(folder)
     checkpoints = _checkpoints(names)
     if checkpoints:
@@ -56,7 +58,7 @@ def without_weights(folder: Path) -> CheckpointError:
 def without_factors(folder: Path) -> CheckpointError:
     """The error for a folder with an adapter's settings and none of its weights."""
     return CheckpointError(
-        f"{folder} holds {ADAPTER} but not the adapter's weights, {_FACTORS[0]}.",
+        f"{folder} holds {ADAPTER} but not the adapter's weights, {FACTORS[0]}.",
         hint="Save the adapter again with save_pretrained, or copy the missing file there.",
     )
 
@@ -77,7 +79,7 @@ def is_adapter(folder: Path) -> bool:
     As transformers has it: an adapter's weights come before a whole model's.
     """
     names = _listed(folder)
-    return ADAPTER in names and bool(names & set(_FACTORS) or not _has_weights(names))
+    return ADAPTER in names and bool(names & set(FACTORS) or not _has_weights(names))
 
 
 def is_tokeniser(file: Path) -> bool:
@@ -126,7 +128,7 @@ def _output(folder: Path, checkpoints: Sequence[str]) -> CheckpointError:
 
 def _is_model(folder: Path) -> bool:
     names = _listed(folder)
-    adapter = ADAPTER in names and bool(names & set(_FACTORS))
+    adapter = ADAPTER in names and bool(names & set(FACTORS))
     return adapter or ("config.json" in names and _has_weights(names))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,14 +98,25 @@ def inspect(
     tuned: Annotated[list[str], typer.Argument(metavar="TUNED...", help="Models tuned from it.")],
     detach: Detach = False,
     fresh: Fresh = False,
+    json: Json = False,
     db: Db = None,
 ) -> None:
-    """Hold models against their base by their weights alone, straight from disk."""
+    """Hold models against their base by their weights alone, straight from disk, and tell how far
+    they moved, where, in how many directions, which are new, and what chance would give. The last
+    line printed is the run's id."""
     from core import registry
     from core.intake import of_models
 
+    opened = open_db(context, db)
+
+    def tell(run_id: str, done: bool) -> None:
+        from app.inspection.telling import tell_of
+
+        tell_of(opened, run_id, done=done, json=json)
+
     weights = [name for name in registry.names() if registry.get(name).needs == "weights"]
-    _compute(open_db(context, db), of_models(base, tuned), weights, detach=detach, fresh=fresh)
+    study = of_models(base, tuned)
+    _compute(opened, study, weights, detach=detach, fresh=fresh, tell=tell)
 
 
 def demo(
@@ -192,6 +204,14 @@ def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
     return known, chosen
 
 
+Tell = Callable[[str, bool], None]
+"""Says on stdout which run it is, by its id, and more of it where it is done."""
+
+
+def _tell_id(run_id: str, done: bool) -> None:
+    print(run_id)
+
+
 def _compute(
     db: Database,
     study: Study,
@@ -200,10 +220,11 @@ def _compute(
     detach: bool,
     fresh: bool,
     now: bool = False,
+    tell: Tell = _tell_id,
 ) -> None:
-    """Run a study here or leave it to a worker; print the run's id last."""
+    """Run a study here or leave it to a worker; then tell of it on stdout."""
     if not detach:
-        _work(db, study, analyses, fresh=fresh, told=True)
+        _work(db, study, analyses, fresh=fresh, tell=tell)
         return
     from app.jobs import check, ready, start_detached
     from app.narration import say
@@ -215,7 +236,7 @@ def _compute(
         f"run {run_id} is left to process {process}: "
         "'tauscope watch' follows it, 'tauscope cancel' stops it"
     )
-    print(run_id)
+    tell(run_id, False)
 
 
 def _work(
@@ -224,10 +245,10 @@ def _work(
     analyses: tuple[str, ...] | list[str],
     *,
     fresh: bool,
-    told: bool = False,
+    tell: Tell | None = None,
 ) -> str:
-    """Compute a study in this process, telling of it; its id, `told` on stdout as well, also of a
-    run that failed or was stopped, but not of one that left nothing behind."""
+    """Compute a study in this process; its id. What is to `tell` of it is told of a run that failed
+    or was stopped as well, but not of one that left nothing behind."""
     from app.jobs import check, ready
     from app.narration import Narrator, say
     from app.wording import outcome
@@ -236,6 +257,7 @@ def _work(
     check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
     say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
+    finished = False
     try:
         with Narrator() as narrator:
             done = work(
@@ -247,9 +269,10 @@ def _work(
                 keep=False,
             )
         say(f"run {run_id}: {outcome(done)}")
+        finished = True
     finally:
-        if told and _remains(db, run_id):
-            print(run_id)
+        if tell is not None and (finished or _remains(db, run_id)):
+            tell(run_id, finished)
     return run_id
 
 

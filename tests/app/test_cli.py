@@ -148,7 +148,8 @@ def test_inspect_takes_bare_models(tauscope: Any, study: Path, tmp_path: Path) -
     said = tauscope("inspect", tmp_path / "base", tmp_path / "medical", tmp_path / "control")
     assert said.code == 0
     (run,) = json.loads(tauscope("runs", "--json").out)
-    assert run["id"] == said.out.strip()
+    assert run["id"] == said.out.splitlines()[-1]
+    assert run["name"] == "medical and control"
     assert run["models"] == ["medical", "control"]
 
 

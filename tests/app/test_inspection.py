@@ -201,6 +201,11 @@ def account(**changes: Any) -> Account:
     return Account(**(known | changes))
 
 
+NEITHER = (
+    "Attention neither keeps to the base's directions nor avoids them (+0.015, within chance)."
+)
+
+
 def test_nothing_measured_is_no_fault() -> None:
     for question in sentences.QUESTIONS:
         assert question.answer(account()).endswith(".")
@@ -213,11 +218,7 @@ def test_nothing_measured_is_no_fault() -> None:
     [
         (0.05, "Attention keeps to the base's directions (+0.050 beyond chance)."),
         (-0.05, "Attention avoids the base's directions (-0.050 beyond chance)."),
-        (
-            0.015,
-            "Attention neither keeps to the base's directions nor avoids them (+0.015, within "
-            + "chance).",
-        ),
+        (0.015, NEITHER),
     ],
 )
 def test_what_is_within_chance_is_no_finding(value: float, said: str) -> None:

@@ -58,6 +58,16 @@ SIGNS = (
         "Convert it to the Hugging Face format with the tools of Megatron.",
     ),
     _sign(
+        r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)",
+        "holds shards of weights ({found} …) but not their index.",
+        "Copy or download model.safetensors.index.json (pytorch_model.bin.index.json) as well.",
+    ),
+    _sign(
+        r"adapter_model\.(safetensors|bin)",
+        "holds an adapter's weights but not its settings, adapter_config.json.",
+        "Copy or download adapter_config.json as well.",
+    ),
+    _sign(
         r"consolidated\.(\d+\.pth|safetensors)",
         "holds the weights as the authors' own code names them ({found} …).",
         "Use the same model's release in the Hugging Face format: config.json and "
@@ -89,6 +99,11 @@ SIGNS = (
         r"trainer_state\.json|training_args\.bin|optimizer\.(pt|bin)",
         "holds the state of a training run ({found}) and no weights.",
         "Name one of the run's checkpoints, or save the model there with save_pretrained.",
+    ),
+    _sign(
+        r".*\.(safetensors|bin|pt)",
+        "holds {found} and no weights under a name that is read.",
+        "Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
     ),
 )
 """In the order in which they are looked for; the first one that fits is told."""

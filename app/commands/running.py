@@ -101,9 +101,12 @@ def inspect(
     json: Json = False,
     db: Db = None,
 ) -> None:
-    """Hold models against their base by their weights alone, straight from disk, and tell how far
-    they moved, where, in how many directions, which are new, and what chance would give. The last
-    line printed is the run's id."""
+    """Hold models against their base by their weights alone, straight from disk.
+
+    Tells of each how far it moved, where, in how many directions, whether these are new, and what
+    chance would give; then what is doubtful. The last line printed is the run's id, which --json
+    holds under "run".
+    """
     from core import registry
     from core.intake import of_models
 

@@ -33,7 +33,7 @@ def of_sizes(accounts: Sequence[Account]) -> Drawing:
         return _bars(accounts, lambda of: of.size, _spec("tuning_vectors", "relative_norm"))
     names = ("all", *GROUPS)
     return _table(
-        f"‖Δ‖/‖W‖; the share of ‖Δ‖² that is rounding; cosine of Δ with W ({_TOLD})",
+        f"‖Δ‖/‖W‖; rounding's share of ‖Δ‖²; cosine of Δ with W ({_TOLD})",
         (*names, "rounding", "cosine with W"),
         {
             of.model: (

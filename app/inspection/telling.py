@@ -51,9 +51,12 @@ def tell(found: Inspection) -> None:
                 said = question.answer(of)
                 _say(f"{of.model}: {said[:1].lower()}{said[1:]}" if several else said, columns)
         figure, kind = PICTURES[question.key](found.accounts)
-        height = _HIGH if kind == "curves" else 2 * WIDEST
+        if kind == "table":  # whose numbers a narrow terminal may fold, but nobody may cut
+            wide, high = WIDEST, 2 * WIDEST
+        else:
+            wide, high = columns, _HIGH
         if kind == "table" or any(cell.shown for cell in cells(figure)):
-            printing.print_chart(draw(figure, kind, width=columns, height=height, colour=colour))
+            printing.print_chart(draw(figure, kind, width=wide, height=high, colour=colour))
     if found.doubts:
         print()
         printing.print_words("What is doubtful?", columns, bold=colour)

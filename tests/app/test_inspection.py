@@ -130,6 +130,17 @@ def test_it_fits_a_terminal_and_ends_with_the_run(
         assert all(name[:10] in answer for name in names[1:])
 
 
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_no_number_of_a_table_is_cut(
+    tauscope: Any, family: Any, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = tauscope("inspect", *family("a", "b", "c", "d"))
+    tables = said.out[: said.out.index("How do they compare")]
+    assert "…" not in tables
+    assert tables.count("\na  ") == 4
+
+
 def test_a_model_that_is_the_base_is_said_to_be(tauscope: Any, family: Any) -> None:
     (base,) = family()
     said = tauscope("inspect", base, base)

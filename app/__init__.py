@@ -22,6 +22,7 @@ preflight.py    what a run will take, for people and as JSON
 selection.py    which analyses a study gets
 figures.py      the figures of a run under their first choices
 comparing.py    two runs held against each other
+inspection/     what a run over weights found, told at once
 printing.py     what goes to stdout
 narration.py    what goes to stderr
 doctor.py       what is found on this machine

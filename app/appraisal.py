@@ -20,8 +20,9 @@ from typing import Any, Literal
 from app.parentage import origin_of
 from core import headers
 from core.architecture import describe
-from core.errors import CheckpointError, FamilyError, TauscopeError
+from core.errors import FamilyError, TauscopeError
 from core.headers import Stored
+from core.models import folders
 from core.naming import KNOWN, Architecture
 
 Kind = Literal["model", "adapter"]
@@ -88,7 +89,7 @@ def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
     troubles: list[str] = []
     with _noting(troubles, folder):
         size = _size(folder, troubles)
-        adapter = not (folder / "config.json").exists()
+        adapter = folders.is_adapter(folder)
         found = _adapter(folder, troubles) if adapter else _model(folder, troubles)
         origin = origin_of(folder, {name, str(folder)}, adapter=adapter)
         return Entry(
@@ -194,7 +195,7 @@ def _adapter(folder: Path, troubles: list[str]) -> dict[str, Any]:
         if (folder / "adapter_model.safetensors").is_file():
             weights = _weigh(_held([folder / "adapter_model.safetensors"]), {})
         elif not (folder / "adapter_model.bin").is_file():
-            raise CheckpointError(f"{folder} holds no adapter_model.safetensors.")
+            raise folders.without_factors(folder)
     return {
         "parameters": weights.parameters,
         "dtype": weights.dtype,

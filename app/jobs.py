@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.environment import child_environment
-from core.errors import RunError
+from core import headers
+from core.errors import CheckpointError, RunError
+from core.places import expanded, looks_local
 from core.study import Study
 from storage import runs
 from storage.database import Database, open_database
@@ -35,6 +37,19 @@ def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = 
         return runs.create_run(db, study, analyses, fresh=fresh)
     runs.requeue(db, found.id)
     return found.id
+
+
+def check(study: Study) -> None:
+    """Raise CheckpointError when a local folder of a study's models plainly holds none.
+
+    For whoever starts a run and is still there to be told. Hub ids are left to the run itself.
+    """
+    for model in (study.models.base, *study.models.tuned.values()):
+        place = expanded(model.path)
+        if place.is_dir():
+            headers.check(place)
+        elif looks_local(model.path) and not place.exists():
+            raise CheckpointError(f"There is no directory {model.path}.")
 
 
 def start_detached(db_url: str, run_id: str, *, now: bool = False) -> int:

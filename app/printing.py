@@ -148,7 +148,7 @@ def print_run(
             nothing = False
             print()
             print_words(each.view.title, columns, bold=colour)
-            _print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
+            print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
             if each.finding:
                 print_words(each.finding, columns)
     if nothing:
@@ -185,7 +185,7 @@ def print_comparison(
             for name, figure in zip((*NAMES, ""), figures, strict=False):
                 if name:
                     print_words(name, columns, bold=colour)
-                _print_chart(draw(figure, view.kind, width=columns, height=20, colour=colour))
+                print_chart(draw(figure, view.kind, width=columns, height=20, colour=colour))
             for words in (made.told, *(f"Note: {note}." for note in made.notes)):
                 if words:
                     print_words(words, columns)
@@ -214,7 +214,7 @@ def print_words(words: str, columns: int | None = None, *, bold: bool = False) -
     print(f"\x1b[1m{text}\x1b[0m" if bold else text)
 
 
-def _print_chart(drawn: str) -> None:
+def print_chart(drawn: str) -> None:
     """A chart in the colours that this terminal has; charts are drawn in all of them."""
     if not colourful():
         print(drawn)

@@ -20,7 +20,14 @@ from types import FrameType
 
 from app.environment import environment, tune
 from app.jobs import log_of
-from core.errors import Cancelled, RunError, StorageError, TauscopeError
+from core.errors import (
+    Cancelled,
+    InputError,
+    RunError,
+    StorageError,
+    StudyError,
+    TauscopeError,
+)
 from core.measurement import Progress
 from storage import runs
 from storage.database import Database, open_database
@@ -39,12 +46,14 @@ def work(
     on_progress: Callable[[Progress], None] | None = None,
     on_warning: Callable[[str, str], None] | None = None,
     on_stop: Callable[[], None] | None = None,
+    keep: bool = True,
 ) -> RunSummary:
     """Take a queued run and compute it to its end; the run as it then is.
 
     Raises what ended it early, after recording it: Cancelled, a TauscopeError (RunError for what
     nobody expected; its traceback is in the log), or KeyboardInterrupt at the second ctrl+c.
-    `on_stop` is called when a signal asks for the run to stop.
+    `on_stop` is called when a signal asks for the run to stop. Without `keep`, a run that nobody
+    began before and whose inputs can't be opened is removed again: who waits for it is told why.
     """
     tune()
     attempt = runs.claim(db, run_id)
@@ -57,6 +66,9 @@ def work(
     except BaseException as error:
         reported = _reported(error, log_of(db, run_id))
         _record(db, run_id, attempt, sink, reported)
+        unopened = isinstance(reported, InputError | StudyError) and not sink.planned
+        if unopened and attempt == 1 and not keep:
+            _remove(db, run_id)
         if reported is error:
             raise
         raise reported from error
@@ -108,7 +120,8 @@ def _await_turn(db: Database, run_id: str) -> None:
 
 
 class _ListenedSink(RunSink):
-    """A sink that somebody in this process listens to as well."""
+    """A sink that somebody in this process listens to as well. `planned`: is it known what there
+    is to compute, so that all inputs were opened?"""
 
     def __init__(
         self,
@@ -123,8 +136,10 @@ class _ListenedSink(RunSink):
         self._on_progress = on_progress
         self._on_warning = on_warning
         self._warned: set[tuple[str, str]] = set()
+        self.planned = False
 
     def progress(self, progress: Progress) -> None:
+        self.planned |= progress.total > 0
         super().progress(progress)
         if self._on_progress:
             self._on_progress(progress)
@@ -174,6 +189,12 @@ def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseE
         else:
             hint = getattr(error, "hint", "")
             runs.finish(db, run_id, attempt, "failed", title=str(error), hint=hint)
+
+
+def _remove(db: Database, run_id: str) -> None:
+    """Remove a run of which there is nothing; it stays where somebody took it up meanwhile."""
+    with contextlib.suppress(StorageError, RunError):
+        runs.delete_run(db, run_id)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from core.checkpoint import (
 )
 from core.errors import CheckpointError
 from core.headers import ADAPTER, read_json, refuse_other_adapters
+from core.models import folders
 
 _HEADS = ("lm_head.weight", "embed_out.weight")
 
@@ -100,7 +101,7 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Does this directory hold an adapter and not a whole model?"""
-    return (folder / ADAPTER).is_file() and not (folder / "config.json").is_file()
+    return folders.is_adapter(folder)
 
 
 def _stored(folder: Path) -> dict[str, Tensor]:
@@ -114,7 +115,7 @@ def _stored(folder: Path) -> dict[str, Tensor]:
         }
     if (folder / "adapter_model.bin").is_file():
         return load_tensors_only(folder / "adapter_model.bin")
-    raise CheckpointError(f"{folder} holds no adapter_model.safetensors.")
+    raise folders.without_factors(folder)
 
 
 def _updates(

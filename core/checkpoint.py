@@ -26,11 +26,12 @@ from core.errors import CheckpointError
 from core.headers import (
     Stored,
     read_header,
-    read_json,
+    read_settings,
     refuse_quantised,
     refuse_quantised_tensors,
     weight_files,
 )
+from core.models import folders, pointers
 from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
 from core.places import expanded
 
@@ -109,10 +110,7 @@ def locate(where: str, revision: str | None = None) -> Path:
     if local.is_dir():
         return local
     if local.exists():
-        raise CheckpointError(
-            f"{where} is a file, not a model's directory.",
-            hint="Name the directory that holds config.json and the weights.",
-        )
+        raise folders.of_file(local)
     if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
         raise CheckpointError(f"There is no directory {where}.")
     return _snapshot(where, revision)
@@ -154,7 +152,7 @@ def open_directory(folder: Path, identities: Identities | None = None) -> Checkp
     `identities` remembers what identifies its files. Raises CheckpointError on missing, truncated,
     quantised or unreadable files.
     """
-    config = read_json(folder / "config.json")
+    config = read_settings(folder)
     refuse_quantised(folder, config)
     form, files = weight_files(folder)
     kind = _Safetensors if form == "safetensors" else _Pickled
@@ -344,6 +342,7 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
     except Exception as error:
+        pointers.refuse(file)
         reason = str(error).strip().split("\n")[0][:200]
         raise CheckpointError(
             f"{file} can't be read as plain tensors: {reason}",

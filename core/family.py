@@ -20,19 +20,14 @@ from core.errors import CheckpointError, FamilyError
 from core.headers import ADAPTER, read_json
 from core.measurement import content_key
 from core.models import anatomy as anatomies
-from core.models import matching
+from core.models import configs, matching, settings
 from core.models import outline as outlines
 from core.models.anatomy import Anatomy
+from core.models.identity import Identities
 from core.models.parameters import Parameters
 from core.models.pieces import Cut, Piece, pieces_of
-from core.models.identity import Identities
 from core.study import Model, Models
 
-_MEANINGFUL = (
-    "model_type", "rope_theta", "rope_scaling", "rope_parameters", "rotary_pct",
-    "tie_word_embeddings", "hidden_act", "activation_function", "rms_norm_eps", "layer_norm_eps",
-    "num_attention_heads", "num_key_value_heads", "sliding_window", "max_position_embeddings",
-)  # fmt: skip
 _NEW_MODULES = ("mixer", "latent", "other")
 """Modules that units of earlier versions did not count: they are part of a unit's key."""
 
@@ -294,11 +289,7 @@ def _shapes(opened: Checkpoint) -> dict[str, tuple[int, ...]]:
 def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:
     """What makes a comparison doubtful without making it impossible."""
     ours, theirs = base.checkpoint.config, tuned.checkpoint.config
-    notes = [
-        f"{key} is {_value(theirs, key)}, in the base {_value(ours, key)}."
-        for key in _MEANINGFUL
-        if _value(ours, key) != _value(theirs, key)
-    ]
+    notes = list(map(str, settings.differences(ours, theirs, configs.whole)))
     dtypes = [_dtypes(m.checkpoint) for m in (base, tuned)]
     if dtypes[0] != dtypes[1]:
         notes.append(f"is stored as {dtypes[1]}, the base as {dtypes[0]}.")
@@ -315,10 +306,6 @@ def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:
         if named and Path(named).name != Path(over.where).name:
             notes.append(f"is an adapter for '{named}', applied here to '{over.where}'.")
     return notes
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    return (config.get("text_config") or config).get(key, config.get(key))
 
 
 def _dtypes(opened: Checkpoint) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from core.errors import CheckpointError
+from core.models import folders, pointers
 
-ADAPTER = "adapter_config.json"
+ADAPTER = folders.ADAPTER
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes of an element, for the dtypes that are weights to subtract."""
 
@@ -60,10 +61,38 @@ def read_json(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise CheckpointError(f"{path} can't be read: it is nested too deeply.") from None
     except (OSError, ValueError) as error:
+        pointers.refuse(path)
         raise CheckpointError(f"{path} can't be read: {error}.") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object.")
     return value
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """A model's config.json. Raises CheckpointError, which says what the folder holds instead."""
+    path = folder / "config.json"
+    if path.exists():
+        return read_json(path)
+    if not folders.holds_weights(folder):
+        raise folders.without_weights(folder)
+    raise CheckpointError(
+        f"{path} is missing.", hint="Copy it from the model that this one was tuned from."
+    )
+
+
+def check(folder: Path) -> None:
+    """Raise CheckpointError when a folder plainly holds no model or adapter that can be opened: its
+    settings, its files or their headers are not what they should be. Takes milliseconds."""
+    if folders.is_adapter(folder):
+        read_json(folder / ADAPTER)
+        if not any((folder / name).is_file() for name in folders.FACTORS):
+            raise folders.without_factors(folder)
+        return
+    read_settings(folder)
+    form, files = weight_files(folder)
+    if form == "safetensors":
+        for file in files:
+            read_header(file)
 
 
 def weight_files(folder: Path) -> tuple[Form, list[Path]]:
@@ -80,10 +109,7 @@ def weight_files(folder: Path) -> tuple[Form, list[Path]]:
     except OSError as error:
         raise CheckpointError(f"{folder} can't be read: {error.strerror}.") from None
     if name is None:
-        raise CheckpointError(
-            f"{folder} holds no weights.",
-            hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
-        )
+        raise folders.without_weights(folder)
     form: Form = "safetensors" if ".safetensors" in name else "bin"
     if name.endswith(_INDEX):
         return form, _shards(folder, name)
@@ -126,6 +152,7 @@ def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
                 f"{by} names the file {name}, which is missing.",
                 hint="Download or copy the checkpoint again.",
             )
+        pointers.refuse(folder / name)
     return [folder / name for name in names]
 
 
@@ -138,6 +165,7 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
     damaged = CheckpointError(
         f"{file} is truncated or damaged.", hint="Download or copy the checkpoint again."
     )
+    pointers.refuse(file)
     try:
         size = file.stat().st_size
         if size < 10:  # what has no size, such as a pipe, is not even opened

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def faults(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def of_models(base: str, tuned: Iterable[str]) -> Study:
-    """A study of bare model paths or hub ids, each named after its last part."""
+    """A study of bare model paths or hub ids, each named after its last part, and it after them."""
     named: dict[str, Model] = {}
     for path in tuned:
         name = free_name(Path(path.rstrip("/")).name, named)
@@ -75,10 +75,15 @@ def of_models(base: str, tuned: Iterable[str]) -> Study:
     if not named:
         raise StudyError("Name at least one tuned model after the base.")
     base_model = Model(path=_absolute(base, Path.cwd()))
-    return Study(
-        name=Path(base_model.path).name or base,
-        models=Models(base=base_model, tuned=named),
-    )
+    return Study(name=_title(list(named)), models=Models(base=base_model, tuned=named))
+
+
+def _title(names: Sequence[str]) -> str:
+    """What a run of these tuned models is called: `medical`, `medical, maths and 2 more`."""
+    if len(names) > 3:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:

@@ -24,6 +24,8 @@ from core.adapter import Adapter
 from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, RunError
 from core.family import Member
+from core.models import pointers
+from core.models.folders import is_tokeniser
 from core.study import Run
 
 
@@ -137,6 +139,8 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
             )
         except Exception as error:
+            for file in filter(is_tokeniser, sorted(folder.glob("*"))):
+                pointers.refuse(file)
             raise CheckpointError(
                 f"{folder} holds no tokeniser that can be read: {_first_line(error)}",
                 hint="Name one with models.tokenizer, or copy the base's tokeniser files there.",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import run_command
 from core import intake, runner
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
@@ -107,3 +108,16 @@ def test_tuning_hardly_changes_how_many_neurons_are_active(patterns: MemorySink)
     base = patterns.value("activated_percent", model="base", layer=None).value
     for row in patterns.rows("activated_percent", layer=None):
         assert row.value == pytest.approx(base, abs=4)
+
+
+def test_inspect_tells_who_was_tuned_from_whom(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = STUDY.parent / "models"
+    names = ("base", "medical", "medical-qa", "maths")
+    asked = ["inspect", *(str(models / name) for name in names), "--db", str(tmp_path / "x.db")]
+    assert run_command(asked) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "medical: the alignment of" in said
+    assert "Nearest is medical-qa, cosine +0.9" in said
+    assert "medical: attention keeps to the base's directions" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,14 +99,28 @@ def inspect(
     tuned: Annotated[list[str], typer.Argument(metavar="TUNED...", help="Models tuned from it.")],
     detach: Detach = False,
     fresh: Fresh = False,
+    json: Json = False,
     db: Db = None,
 ) -> None:
-    """Hold models against their base by their weights alone, straight from disk."""
+    """Hold models against their base by their weights alone, straight from disk.
+
+    Tells of each how far it moved, where, in how many directions, whether these are new, and what
+    chance would give; then what is doubtful. The last line printed is the run's id, which --json
+    holds under "run".
+    """
     from core import registry
     from core.intake import of_models
 
+    opened = open_db(context, db)
+
+    def tell(run_id: str, done: bool) -> None:
+        from app.inspection.telling import tell_of
+
+        tell_of(opened, run_id, done=done, json=json)
+
     weights = [name for name in registry.names() if registry.get(name).needs == "weights"]
-    _compute(open_db(context, db), of_models(base, tuned), weights, detach=detach, fresh=fresh)
+    study = of_models(base, tuned)
+    _compute(opened, study, weights, detach=detach, fresh=fresh, tell=tell)
 
 
 def demo(
@@ -208,6 +223,14 @@ def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
     return known, chosen
 
 
+Tell = Callable[[str, bool], None]
+"""Says on stdout which run it is, by its id, and more of it where it is done."""
+
+
+def _tell_id(run_id: str, done: bool) -> None:
+    print(run_id)
+
+
 def _compute(
     db: Database,
     study: Study,
@@ -216,21 +239,23 @@ def _compute(
     detach: bool,
     fresh: bool,
     now: bool = False,
+    tell: Tell = _tell_id,
 ) -> None:
-    """Run a study here or leave it to a worker; print the run's id last."""
+    """Run a study here or leave it to a worker; then tell of it on stdout."""
     if not detach:
-        _work(db, study, analyses, fresh=fresh, told=True)
+        _work(db, study, analyses, fresh=fresh, tell=tell)
         return
-    from app.jobs import ready, start_detached
+    from app.jobs import check, ready, start_detached
     from app.narration import say
 
+    check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
     process = start_detached(db.url, run_id, now=now)
     say(
         f"run {run_id} is left to process {process}: "
         "'tauscope watch' follows it, 'tauscope cancel' stops it"
     )
-    print(run_id)
+    tell(run_id, False)
 
 
 def _work(
@@ -239,16 +264,19 @@ def _work(
     analyses: tuple[str, ...] | list[str],
     *,
     fresh: bool,
-    told: bool = False,
+    tell: Tell | None = None,
 ) -> str:
-    """Compute a study in this process, telling of it; its id, `told` on stdout in any case."""
-    from app.jobs import ready
+    """Compute a study in this process; its id. What is to `tell` of it is told of a run that failed
+    or was stopped as well, but not of one that left nothing behind."""
+    from app.jobs import check, ready
     from app.narration import Narrator, say
     from app.wording import outcome
     from app.worker import work
 
+    check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
     say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
+    finished = False
     try:
         with Narrator() as narrator:
             done = work(
@@ -257,12 +285,28 @@ def _work(
                 on_progress=lambda p: narrator.show(p.done, p.total, _time_left(p), p.label),
                 on_warning=narrator.warn,
                 on_stop=lambda: narrator.say("stopping; once more stops at once"),
+                keep=False,
             )
         say(f"run {run_id}: {outcome(done)}")
+        finished = True
     finally:
-        if told:
-            print(run_id)
+        if tell is not None and (finished or _remains(db, run_id)):
+            tell(run_id, finished)
     return run_id
+
+
+def _remains(db: Database, run_id: str) -> bool:
+    """Is the run there still? Where the database can't tell, it is taken to be."""
+    from core.errors import RunError, StorageError
+    from storage.runs import find_run
+
+    try:
+        find_run(db, run_id)
+    except RunError:
+        return False
+    except StorageError:
+        return True
+    return True
 
 
 def _time_left(progress: Progress) -> str:

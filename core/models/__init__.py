@@ -1,13 +1,24 @@
 """Models as they lie on disk and as transformers makes them. Nothing is imported here.
 
-identity.py      what identifies a model's weights: a hash of everything that its files hold
-outline.py       a model's class on the meta device: names, shapes, modules, ties
-layout.py        from stored names to parameters, by transformers' conversion mapping
-mosaic.py        a parameter as parts of stored tensors
-parameters.py    a checkpoint seen through the parameters of its class
-roles.py         which parameter is which module of which layer
-pieces.py        logical matrices, and how parameters are cut into them
-anatomy.py       a model in the common vocabulary
-matching.py      which parameter of a tuned model stands for which of the base
-sight.py         what an MLP computes within its own forward pass
+What a folder holds
+  folders.py       a folder without weights to read, and what to do about it
+  signs.py         names that tell of another library's files or of a distributed run's shards
+  pointers.py      Git LFS pointers in the place of files
+  identity.py      what identifies a model's weights: a hash of everything that its files hold
+  settings.py      the settings that change what weights compute, and where two models differ
+  configs.py       a configuration with all that transformers takes for granted in it
+  adapters/        PEFT adapters, kind by kind
+
+A model as its class makes it
+  outline.py       a model's class on the meta device: names, shapes, modules, ties
+  layout.py        from stored names to parameters, by transformers' conversion mapping
+  mosaic.py        a parameter as parts of stored tensors
+  parameters.py    a checkpoint seen through the parameters of its class
+  sight.py         what an MLP computes within its own forward pass
+
+A model in the common vocabulary
+  roles.py         which parameter is which module of which layer
+  pieces.py        logical matrices, and how parameters are cut into them
+  anatomy.py       a model's pieces, and the places of its neurons and heads
+  matching.py      which parameter of a tuned model stands for which of the base
 """

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -28,7 +30,7 @@ from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
 from storage.database import open_database
 from tests.app.families import write_family
-from tests.conftest import WEIGHTS
+from tests.conftest import WEIGHTS, tiny_config, tiny_tensors, write_model
 from tests.patience import eventually
 
 
@@ -147,7 +149,8 @@ def test_inspect_takes_bare_models(tauscope: Any, study: Path, tmp_path: Path) -
     said = tauscope("inspect", tmp_path / "base", tmp_path / "medical", tmp_path / "control")
     assert said.code == 0
     (run,) = json.loads(tauscope("runs", "--json").out)
-    assert run["id"] == said.out.strip()
+    assert run["id"] == said.out.splitlines()[-1]
+    assert run["name"] == "medical and control"
     assert run["models"] == ["medical", "control"]
 
 
@@ -208,7 +211,75 @@ def test_exit_codes_are_by_kind_of_error(
     assert said.code == code
     assert "error: " in said.err
     assert "Traceback" not in said.err
-    assert len(said.out.strip()) == 12
+    opened = code not in (2, 3)
+    assert len(said.out.strip()) == 12 * opened
+    assert len(json.loads(tauscope("runs", "--json").out or "[]")) == opened
+
+
+def _unlike(folder: Path) -> None:
+    """Make it a model of another shape: only the family as a whole shows that."""
+    write_model(folder, tiny_config(), {**tiny_tensors(), "model.norm.weight": torch.ones(3)})
+
+
+@pytest.mark.parametrize("detach", [(), ("--detach",)])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (shutil.rmtree, "There is no directory"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "damaged"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json can't be read"),
+        (_unlike, "doesn't fit the base"),
+    ],
+)
+def test_a_start_that_fails_leaves_no_run(
+    tauscope: Any, study: Path, tmp_path: Path, spoil: Any, words: str, detach: tuple[str, ...]
+) -> None:
+    spoil(tmp_path / "medical")
+    models = [tmp_path / name for name in ("base", "control", "medical")]
+    said = tauscope("inspect", *models, *detach)
+    if detach and spoil is _unlike:
+        # Only its worker finds out, and nobody is there to be told: the run shows it.
+        db = open_database()
+        run_id = said.out.strip()
+        assert eventually(lambda: runs.find_run(db, run_id).status == "failed")
+        assert words in runs.find_run(db, run_id).error_title
+        db.close()
+        return
+    assert said.code == 3
+    assert words in said.err
+    assert said.out == ""
+    assert json.loads(tauscope("runs", "--json").out) == []
+
+
+def test_a_run_that_had_begun_stays_when_its_inputs_are_gone(
+    tauscope: Any, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise Cancelled("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run", stop)
+        begun = tauscope("run", study).out.strip()
+    _unlike(tmp_path / "medical")
+    again = tauscope("run", study)
+    assert again.code == 3
+    assert again.out.strip() == begun
+    (run,) = json.loads(tauscope("runs", "--json").out)
+    assert (run["id"], run["status"]) == (begun, "failed")
+
+
+def test_a_run_that_fails_while_it_computes_stays(
+    tauscope: Any, study: Path, tmp_path: Path
+) -> None:
+    tensors = tiny_tensors()
+    tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = float("nan")
+    write_model(tmp_path / "medical", tiny_config(), tensors)
+    said = tauscope("run", study)
+    assert said.code == 3
+    (run,) = json.loads(tauscope("runs", "--json").out)
+    assert run["id"] == said.out.strip()
+    assert run["total"] > 0
 
 
 @pytest.mark.parametrize(
@@ -602,6 +673,6 @@ def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
     (tmp_path / "control" / "model.safetensors").unlink()
     said = tauscope("merge", study, "--coefficients", "medical=1", "--to", tmp_path / "m")
     assert said.code == 0
-    assert "warning: medical: rope_theta is 1000000.0, in the base None." in said.err
+    assert "warning: medical: rope_theta is 1000000.0, in the base 10000.0." in said.err
     said = tauscope("merge", study, "--coefficients", "control=1", "--to", tmp_path / "n")
     assert said.code == 3

@@ -144,6 +144,14 @@ def test_doubtful_inputs_are_said_to_be(tmp_path: Path) -> None:
     assert "hardly resembles the base" in said["unrelated"]
 
 
+def test_settings_in_the_form_of_a_newer_transformers_are_no_doubt(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors, rope_theta=5e5, torch_dtype="float32")
+    plain = {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}, "dtype": "float32"}
+    tuned = _write(tmp_path / "tuned", tuned_from(tensors, 1), **plain)
+    assert _run(base, tuned=tuned).warnings == []
+
+
 def test_rounding_is_estimated_and_a_dominated_change_is_marked(tmp_path: Path) -> None:
     """The stored update of a small change in bf16 is mostly rounding; of a large one hardly."""
     base = tiny_tensors(dtype=torch.bfloat16)

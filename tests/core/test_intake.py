@@ -144,5 +144,8 @@ def test_bare_models_are_named_after_their_paths(tmp_path: Path) -> None:
     hostile = "a/\x1b[31m[bold]evil"
     found = intake.of_models("org/base", ["org/one", "elsewhere/one", hostile, "x/base"])
     assert list(found.models.tuned) == ["one", "one-2", "31m-bold-evil", "base-tuned"]
+    assert found.name == "one, one-2 and 2 more"
+    for tuned, name in ((["a/x"], "x"), (["x", "y"], "x and y"), ("xyz", "x, y and z")):
+        assert intake.of_models("org/base", tuned).name == name
     with pytest.raises(StudyError):
         intake.of_models("org/base", [])

@@ -155,7 +155,7 @@ def test_files_beside_the_weights_are_the_base_s(tmp_path: Path) -> None:
     assert recipe["models"]["a"]["fingerprint"] == family.tuned["a"].fingerprint
     assert recipe["models"].keys() == {"base", "a"}
     assert recipe["rounding_loss"] == done.rounding_loss
-    assert ["a", "rope_theta is None, in the base 500000.0."] in recipe["warnings"]
+    assert ["a", "rope_theta is 10000.0, in the base 500000.0."] in recipe["warnings"]
 
 
 def test_a_base_of_bin_files_and_shards(tmp_path: Path) -> None:

@@ -1,0 +1,206 @@
+"""What a folder holds that holds no weights tauscope reads, and what to do about it, in words.
+
+Owns which names make an adapter, a tokeniser, a trainer's output, a folder of models; what else
+there may be is data in core.models.signs. Looks at names alone: opens no file, imports no torch,
+and does not decide which files are a model's weights (core.headers).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from core.errors import CheckpointError
+from core.models.signs import SIGNS
+
+ADAPTER = "adapter_config.json"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""The files that hold a model's own weights, or that an index of their shards is named after."""
+
+FACTORS = ("adapter_model.safetensors", "adapter_model.bin")
+"""The files that hold an adapter's weights."""
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)/")
+_TOKENISER = re.compile(
+    r"tokenizer\.json|tokenizer\.model|tokenizer_config\.json|vocab\.(json|txt)|spiece\.model"
+    r"|merges\.txt|special_tokens_map\.json"
+)
+_NAMED = 4  # names in one hint
+_SEARCHED = 200  # folders that are looked into for candidates
+
+
+def without_weights(folder: Path) -> CheckpointError:
+    """The error for a folder that holds no weights to read: what it holds, and what to do."""
+    names = _listed(folder)
+    if not names:
+        return CheckpointError(
+            f"{folder} is empty: it holds no weights.",
+            hint="Name the folder that holds config.json and the weights.",
+        )
+    if ADAPTER in names and not names & set(FACTORS):
+        return without_factors(folder)
+    checkpoints = _checkpoints(names)
+    if checkpoints:
+        return _output(folder, checkpoints)
+    if any(name.endswith(".gguf") for name in names):
+        return _gguf(folder, sorted(name for name in names if name.endswith(".gguf")))
+    for sign in SIGNS:
+        found = next((name for name in sorted(names) if sign.name.fullmatch(name)), None)
+        if found is not None:
+            at = {"folder": folder, "found": found.rstrip("/")}
+            title = f"{folder} {sign.title.format(**at)}"
+            return CheckpointError(title, hint=sign.hint.format(**at))
+    return _plain(folder, names)
+
+
+def without_factors(folder: Path) -> CheckpointError:
+    """The error for a folder with an adapter's settings and none of its weights."""
+    return CheckpointError(
+        f"{folder} holds {ADAPTER} but not the adapter's weights, {FACTORS[0]}.",
+        hint="Save the adapter again with save_pretrained, or copy the missing file there.",
+    )
+
+
+def of_file(file: Path) -> CheckpointError:
+    """The error for a file that stands where a model's folder is meant."""
+    if file.suffix == ".gguf" and not _reads_gguf():
+        return _gguf(file, [file.name])
+    hint = "Name the directory that holds config.json and the weights."
+    if (file.parent / "config.json").is_file():
+        hint = f"Name its directory, {file.parent}."
+    return CheckpointError(f"{file} is a file, not a model's directory.", hint=hint)
+
+
+def is_adapter(folder: Path) -> bool:
+    """Does this folder hold an adapter, whether or not a config.json lies beside it?
+
+    As transformers has it: an adapter's weights come before a whole model's.
+    """
+    names = _listed(folder)
+    return ADAPTER in names and bool(names & set(FACTORS) or not _has_weights(names))
+
+
+def is_tokeniser(file: Path) -> bool:
+    """Is this one of the files that a tokeniser is made of?"""
+    return bool(_TOKENISER.fullmatch(file.name))
+
+
+def holds_weights(folder: Path) -> bool:
+    """Are there files, or an index, that are named as a model's own weights are?"""
+    return _has_weights(_listed(folder))
+
+
+def _has_weights(names: Collection[str]) -> bool:
+    return any(name in names or f"{name}.index.json" in names for name in WEIGHTS)
+
+
+def _listed(folder: Path) -> set[str]:
+    """The names in a folder but for hidden ones; those of folders end in a slash."""
+    try:
+        return {
+            f"{each.name}/" if each.is_dir() else each.name
+            for each in folder.iterdir()
+            if not each.name.startswith(".")
+        }
+    except OSError:
+        return set()
+
+
+def _checkpoints(names: Collection[str]) -> list[str]:
+    """The checkpoints of a trainer among these names, the newest first."""
+    found = [(int(match[1]), name) for name in names if (match := _CHECKPOINT.fullmatch(name))]
+    return [name.rstrip("/") for _, name in sorted(found, reverse=True)]
+
+
+def _output(folder: Path, checkpoints: Sequence[str]) -> CheckpointError:
+    """The error for a trainer's output folder; that of its newest checkpoint where none is read."""
+    newest = next((name for name in checkpoints if _is_model(folder / name)), None)
+    if newest is None:
+        return without_weights(folder / checkpoints[0])
+    count = f"{len(checkpoints)} checkpoints" if len(checkpoints) > 1 else "one checkpoint"
+    return CheckpointError(
+        f"{folder} holds {count} of a training run and no weights of its own.",
+        hint=f"Name the newest, {folder / newest}.",
+    )
+
+
+def _is_model(folder: Path) -> bool:
+    names = _listed(folder)
+    adapter = ADAPTER in names and bool(names & set(FACTORS))
+    return adapter or ("config.json" in names and _has_weights(names))
+
+
+def _gguf(where: Path, files: Sequence[str]) -> CheckpointError:
+    """The error for GGUF files that are not read as they are named."""
+    if not _reads_gguf():
+        return CheckpointError(
+            f"{where} {'is' if where.suffix == '.gguf' else 'holds'} GGUF, which takes the "
+            "package 'gguf' to read.",
+            hint="Run 'pip install gguf'.",
+        )
+    one = where / files[0]
+    return CheckpointError(
+        f"{where} holds {_counted(files)}: {_few(files)}.",
+        hint=f"Name one of them, such as {one}." if len(files) > 1 else f"Name the file, {one}.",
+    )
+
+
+def _reads_gguf() -> bool:
+    return importlib.util.find_spec("gguf") is not None
+
+
+def _counted(files: Sequence[str]) -> str:
+    return "a GGUF file" if len(files) == 1 else f"{len(files)} GGUF files"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _plain(folder: Path, names: set[str]) -> CheckpointError:
+    """The error for a folder without any sign: candidates below it, or what it lacks."""
+    candidates = _candidates(folder, names)
+    if candidates:
+        which = "Name it:" if len(candidates) == 1 else "Name one of them:"
+        return CheckpointError(
+            f"{folder} holds no weights; {_models(len(candidates))} below it.",
+            hint=f"{which} {_few([str(path) for path in candidates])}.",
+        )
+    tokeniser = any(map(_TOKENISER.fullmatch, names))
+    held = [
+        words
+        for words, is_there in (
+            ("a model's settings", "config.json" in names), ("a tokeniser", tokeniser)
+        )
+        if is_there
+    ]  # fmt: skip
+    title = f"holds {' and '.join(held)} but no weights." if held else "holds no weights."
+    return CheckpointError(
+        f"{folder} {title}",
+        hint="Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
+    )
+
+
+def _models(count: int) -> str:
+    return "there is a model" if count == 1 else f"there are {count} models"
+
+
+def _candidates(folder: Path, names: set[str]) -> list[Path]:
+    """The models one or two folders below a folder; only so many folders are looked into."""
+    found: list[Path] = []
+    looked, level = 0, [folder / name for name in sorted(names) if name.endswith("/")]
+    for _ in range(2):
+        below: list[Path] = []
+        for each in level:
+            looked += 1
+            if looked > _SEARCHED:
+                return found
+            if _is_model(each):
+                found.append(each)
+            else:
+                below += [each / name for name in sorted(_listed(each)) if name.endswith("/")]
+        level = below
+    return found

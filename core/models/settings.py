@@ -1,0 +1,174 @@
+"""The settings of a model that change what its weights compute, in one form whatever wrote them.
+
+Owns which settings those are, by which names configurations know them, and where the rotary
+embedding's stand: `rope_theta` and `rope_scaling` (transformers 4) or `rope_parameters`
+(transformers 5). Pure functions of a config.json's data. Knows no default that a model's own class
+has: where a setting may be left out, `core.models.configs` fills it in. The dtype is none of them:
+the tensors say what they are stored as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+Config = Mapping[str, Any]
+
+WITHIN = ("text_config", "llm_config", "language_config")
+"""Where the settings of the language model stand in those of a model that sees or hears as well."""
+
+MEANINGFUL: Mapping[str, tuple[str, ...]] = {
+    "model_type": (),
+    "tie_word_embeddings": (),
+    "hidden_act": ("hidden_activation", "hidden_act", "activation_function"),
+    "rms_norm_eps": (),
+    "layer_norm_eps": (),
+    "layer_norm_epsilon": (),
+    "norm_epsilon": (),
+    "norm_eps": (),
+    "num_attention_heads": ("num_attention_heads", "n_head", "n_heads"),
+    "num_key_value_heads": (),
+    "head_dim": (),
+    "sliding_window": (),
+    "layer_types": (),
+    "max_position_embeddings": ("max_position_embeddings", "n_positions"),
+    "query_pre_attn_scalar": (),
+    "attn_logit_softcapping": (),
+    "final_logit_softcapping": (),
+    "attention_multiplier": (),
+    "embedding_multiplier": (),
+    "residual_multiplier": (),
+    "logits_scaling": ("logits_scaling", "logit_scale"),
+    "num_experts_per_tok": (),
+    "norm_topk_prob": (),
+    "routed_scaling_factor": (),
+}  # fmt: skip
+"""Settings by the name that a reader meets; the keys that may hold one, the first of them first."""
+
+_BASES = ("rope_theta", "rotary_emb_base")
+_SHARES = ("partial_rotary_factor", "rotary_pct")
+_LOCAL = "rope_local_base_freq"  # Gemma 3's base for its sliding layers
+_KINDS = {"su": "longrope", "mrope": "default"}
+"""Kinds of rotary scaling under a name of old. Multimodal ones are told by their sections."""
+_SCALED_FROM_LENGTH = ("llama3", "yarn", "longrope")
+_ONE_SIDED = frozenset({"layer_types", "max_position_embeddings"})
+"""Settings that follow from others where they are left out: told only where both state them."""
+
+
+class Difference(NamedTuple):
+    """A setting in which a tuned model differs from its base; None is one that is not stated."""
+
+    name: str
+    tuned: Any
+    base: Any
+
+    def __str__(self) -> str:
+        if isinstance(self.tuned, list | dict) or isinstance(self.base, list | dict):
+            return f"{self.name} is not the base's."
+        return f"{self.name} is {_said(self.tuned)}, in the base {_said(self.base)}."
+
+
+def differences(
+    base: Config, tuned: Config, read: Callable[[Config], Config | None] = lambda config: None
+) -> list[Difference]:
+    """The meaningful settings in which two configurations differ, in a fixed order.
+
+    `read` gives a configuration with all that it leaves out, or None where nobody knows that. It
+    is called only where the two seem to differ.
+    """
+    found = _between(settings(base), settings(tuned))
+    if found:
+        whole = read(base), read(tuned)
+        if whole[0] is not None and whole[1] is not None:
+            found = _between(settings(whole[0]), settings(whole[1]))
+    return [
+        each for each in found if each.name not in _ONE_SIDED or None not in (each.base, each.tuned)
+    ]
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """The meaningful settings that a configuration states, flat, by the names of MEANINGFUL.
+
+    Those of the rotary embedding are `rope_theta`, `rope_type` and `rope <parameter>`, with
+    ` (<kind of layer>)` after them where layers differ in them. What every model takes for granted
+    (a plain rotary embedding over whole heads) is left out.
+    """
+    own = language_of(config)
+    found: dict[str, Any] = {}
+    for name, keys in MEANINGFUL.items():
+        value = _first(own, keys or (name,))
+        found[name] = _first(config, keys or (name,)) if value is None else value
+    heads, width = found["num_attention_heads"], own.get("hidden_size")
+    if found["num_key_value_heads"] is None:
+        found["num_key_value_heads"] = heads
+    if found["head_dim"] is None and type(heads) is type(width) is int and heads:
+        found["head_dim"] = width // heads
+    if own.get("use_sliding_window") is False:
+        found["sliding_window"] = None
+    found |= _flat(_rope(own, found["max_position_embeddings"]))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def language_of(config: Config) -> Config:
+    """The settings of the language model within a configuration; mostly that itself."""
+    inner = _first(config, WITHIN)
+    return inner if isinstance(inner, Mapping) else config
+
+
+def _between(base: Config, tuned: Config) -> list[Difference]:
+    names = dict.fromkeys((*base, *tuned))
+    return [
+        Difference(name, tuned.get(name), base.get(name))
+        for name in names
+        if base.get(name) != tuned.get(name)
+    ]
+
+
+def _rope(config: Config, length: Any) -> dict[str, dict[str, Any]]:
+    """The parameters of the rotary embedding by kind of layer; one kind of no name for all."""
+    stated = _first(config, ("rope_parameters", "rope_scaling"))
+    stated = stated if isinstance(stated, Mapping) else {}
+    nested = {kind: own for kind, own in stated.items() if isinstance(own, Mapping)}
+    if not nested and config.get(_LOCAL) is not None:
+        nested = {"full_attention": stated, "sliding_attention": {"rope_theta": config[_LOCAL]}}
+    outer = {
+        "rope_theta": _first(config, _BASES),
+        "partial_rotary_factor": _first(config, _SHARES),
+        "original_max_position_embeddings": config.get("original_max_position_embeddings"),
+    }
+    kinds = {kind: _scaling(own, outer, length) for kind, own in (nested or {"": stated}).items()}
+    first, *others = kinds.values()
+    return {"": first} if all(other == first for other in others) else kinds
+
+
+def _scaling(stated: Config, outer: Config, length: Any) -> dict[str, Any]:
+    """One kind of layer's parameters, without those that say what goes without saying."""
+    kind = stated.get("rope_type") or stated.get("type") or "default"
+    kind = _KINDS.get(kind, kind) if isinstance(kind, str) else kind
+    found = {k: v for k, v in stated.items() if k not in ("type", "rope_type") and v is not None}
+    for key in ("rope_theta", "partial_rotary_factor"):
+        found.setdefault(key, outer[key])
+    if kind in _SCALED_FROM_LENGTH:
+        origin = outer["original_max_position_embeddings"]
+        found.setdefault("original_max_position_embeddings", origin or length)
+    if found["partial_rotary_factor"] == 1:
+        del found["partial_rotary_factor"]
+    return {"rope_type": None if kind == "default" else kind, **found}
+
+
+def _flat(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    found = {}
+    for kind, own in kinds.items():
+        for key, value in own.items():
+            name = key if key.startswith("rope_") else f"rope {key}"
+            found[f"{name} ({kind})" if kind else name] = value
+    return found
+
+
+def _first(config: Config, keys: tuple[str, ...]) -> Any:
+    """The first of these that is stated."""
+    return next((config[key] for key in keys if config.get(key) is not None), None)
+
+
+def _said(value: Any) -> str:
+    return "not stated" if value is None else str(value)

@@ -21,8 +21,9 @@ from core.errors import CheckpointError
 from core.headers import ADAPTER, read_header, read_json, refuse_other_adapters
 from core.headers import is_adapter as is_adapter
 from core.models.adapters import settings as known
+from core.models.adapters.names import bare
 from core.models.adapters.reading import Reader
-from core.models.adapters.ties import untied
+from core.models.adapters.ties import EMBEDDINGS, HEADS, untied
 from core.models.adapters.updates import Update
 
 
@@ -30,8 +31,8 @@ class Adapter:
     """An adapter over the checkpoint `over`. Tensors it doesn't touch are those of `over`.
 
     `updates` are added to a tensor, `replaced` stand in for one; a tensor may be both: PEFT saves
-    the embedding that it adapts. `notes` say what of the adapter's settings is not regarded.
-    `unties`: the output head is a tensor of its own, where the model under the adapter ties it.
+    the embedding that it adapts. `moved`: the adapter names some of them otherwise than `over`.
+    `notes` say what of the adapter's settings is not regarded.
     """
 
     def __init__(self, folder: Path, over: Checkpoint) -> None:
@@ -52,11 +53,12 @@ class Adapter:
             ) from error
         self.updates: Mapping[str, Update] = found.updates
         self.replaced: Mapping[str, Tensor] = found.replaced
+        self.moved = found.moved
         self.notes: tuple[str, ...] = known.notes(self.settings)
         own = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self.replaced.items()}
         own |= {n: over.tensors[source] for n, source in found.aliases.items()}
-        self.unties = bool(own.keys() - over.tensors.keys())
-        self.config: Mapping[str, Any] = untied(over.config) if self.unties else over.config
+        unties = bool(own.keys() - over.tensors.keys())  # the model under it has no such head
+        self.config: Mapping[str, Any] = untied(over.config) if unties else over.config
         self.tensors: Mapping[str, TensorInfo] = {**over.tensors, **own}
         self.bytes_read = 0
 
@@ -64,6 +66,27 @@ class Adapter:
     def base_name(self) -> str:
         """What the adapter says it was trained on."""
         return str(self.settings.get("base_model_name_or_path") or "")
+
+    @property
+    def remakes_base(self) -> bool:
+        """Does laying it over a model change the model's own weights, out of themselves?"""
+        return known.remakes_base(self.settings)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """The rows of the embedding that it brings; None where it brings none."""
+        names = [n for n in self.replaced if n.endswith(EMBEDDINGS)]
+        return len(self.replaced[min(names, key=len)]) if names else None
+
+    @property
+    def head(self) -> str | None:
+        """The output head, where it is a tensor of its own; None where it is the embedding."""
+        return next((name for name in self.tensors if bare(name) in HEADS), None)
+
+    def before(self, name: str) -> Tensor:
+        """A whole tensor without the updates."""
+        info = self.tensors[name]
+        return self._under(name, 0, info.rows).reshape(info.shape)
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows of the tuned tensor, float32 where the adapter updates it."""

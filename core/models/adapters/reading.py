@@ -21,6 +21,7 @@ from core.errors import CheckpointError
 from core.models.adapters import factors
 from core.models.adapters.layer import Layer, Workbench
 from core.models.adapters.names import Names, Target, without_wrappings
+from core.models.adapters.settings import remakes_base
 from core.models.adapters.ties import Tie
 from core.models.adapters.updates import Derived, LowRank, Stack, Tokens, Update, Vector
 
@@ -28,15 +29,12 @@ _TRANSPOSED_EXPERTS = frozenset({"gpt_oss", "openai_privacy_filter", "aria", "ar
 """Model types whose experts are applied as x · W: there PEFT takes [experts, d_in, d_out]."""
 
 _TOKENS = re.compile(r"(.*?)\.(?:token_adapter\.)?trainable_tokens_delta$")
-_SAVED = re.compile(r"\.(modules_to_save(\.default)?|base_layer)(?=\.)")
+_SAVED = re.compile(r"\.(modules_to_save(\.default)?|token_adapter|base_layer)(?=\.)")
 _PREFIXES = {
     "LORA": "lora_", "ADALORA": "lora_", "LOHA": "hada_", "VERA": "vera_lambda_",
     "LN_TUNING": "ln_tuning_",
 }  # fmt: skip
 """How the names of a kind's own tensors begin, where that isn't the kind's name."""
-
-_RESHAPED = ("pissa", "olora")
-"""Initialisations that change the base's weights by what can be made again out of them."""
 
 
 @dataclass(slots=True)
@@ -44,12 +42,14 @@ class Reading:
     """What an adapter does: `updates` are added to tensors, `replaced` stand in for them.
 
     `aliases`: tensors that the model under it has under another name, such as an output head that
-    is tied to the embedding there and is not any more.
+    is tied to the embedding there and is not any more. `moved`: the adapter names some tensors
+    otherwise than the model.
     """
 
     updates: dict[str, Update] = field(default_factory=dict)
     replaced: dict[str, Tensor] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    moved: bool = False
 
 
 class Reader:
@@ -81,7 +81,7 @@ class Reader:
         for name, tensor in saved.items():
             self._replace(name, tensor)
         if self.tie:
-            self._settle(self.tie, saved, modules)
+            self._settle(self.tie, [*saved], [*modules], [*tokens])
         for path, own in modules.items():
             self._adapt(path, own, modules)
         for path, values in tokens.items():
@@ -125,16 +125,18 @@ class Reader:
             raise self._unknown(name)
         else:
             info = self.over.tensors[target]
+            self.found.moved |= target != name
         vocabulary = len(info.shape) == 2 and tensor.shape[1:] == info.shape[1:]
         if tuple(tensor.shape) != info.shape and not vocabulary:
             raise self._misshapen(target, tuple(tensor.shape), info.shape)
         self.found.replaced[target] = tensor
 
-    def _settle(
-        self, tie: Tie, saved: Mapping[str, Tensor], modules: Mapping[str, Mapping[str, Tensor]]
-    ) -> None:
+    def _settle(self, tie: Tie, saved: list[str], modules: list[str], tokens: list[str]) -> None:
         """Is a tied output head still tied? Where it isn't, it becomes a tensor of its own."""
-        apart = tie.parts(self.settings, [*modules], [*saved], self.names)
+        apart = tie.parts(self.settings, modules, saved, self.names) or (
+            len({tuple(self._indices(path)) for path in tokens}) > 1
+            or (bool(tokens) and all(tie.is_head(f"{path}.weight") for path in tokens))
+        )
         replaced = self.found.replaced
         if apart:
             if tie.head not in replaced:
@@ -156,7 +158,8 @@ class Reader:
         elif self.kind == "LORA" and not self._is_whole(own):
             self._lora(path, own)
         elif self.kind == "ADALORA":
-            self._product(path, factors.adalora(self.settings, own))
+            held = {end: self._own(path, own, end) for end in ("lora_A", "lora_B", "lora_E")}
+            self._product(path, factors.adalora(self.settings, held))
         elif self.kind == "VERA":
             self._vera(path, own, modules)
         else:
@@ -164,8 +167,7 @@ class Reader:
 
     def _is_whole(self, own: Mapping[str, Tensor]) -> bool:
         """Does the update of a LoRA module depend on the weight that it updates?"""
-        initial = str(self.settings.get("init_lora_weights", "")).lower()
-        return initial in _RESHAPED or any("magnitude" in name for name in own)
+        return remakes_base(self.settings) or any("magnitude" in name for name in own)
 
     def _lora(self, path: str, own: Mapping[str, Tensor]) -> None:
         if self.settings.get("use_dora"):
@@ -186,7 +188,7 @@ class Reader:
 
     def _vera(self, path: str, own: Mapping[str, Tensor], modules: Mapping[str, Any]) -> None:
         target = self._target(f"{path}.weight")
-        rows = len(self._own(path, own, "vera_lambda_b"))
+        rows, _ = (len(self._own(path, own, f"vera_lambda_{end}")) for end in "bd")
         a, b = self._projections(modules)
         columns = self._across(target.name, rows)
         self._product(path, factors.vera(own, a, b, columns))
@@ -314,13 +316,9 @@ class Reader:
 
     def _tokens(self, path: str, values: Tensor) -> None:
         """Single rows of an embedding, by the token indices in the settings."""
-        given = self.settings.get("trainable_token_indices", self.settings.get("token_indices"))
-        if isinstance(given, Mapping):
-            ends = [k for k in given if path == k or path.endswith(f".{k}")]
-            given = given[ends[0]] if ends else None
         target = self._target(f"{path}.weight")
         info = self._info(target.name)
-        indices = torch.tensor(given if given is not None else [], dtype=torch.long)
+        indices = torch.tensor(self._indices(path), dtype=torch.long)
         if values.shape != (len(indices), info.columns) or bool((indices >= info.rows).any()):
             raise CheckpointError(
                 f"{self.folder}: the trained tokens of {path} are {list(values.shape)}, for "
@@ -329,6 +327,14 @@ class Reader:
             )
         base = _rows_of(self.under, target.name)
         self.found.updates[target.name] = Tokens(indices, values, base)
+
+    def _indices(self, path: str) -> list[int]:
+        """The token indices that the settings give for a module."""
+        given = self.settings.get("trainable_token_indices", self.settings.get("token_indices"))
+        if isinstance(given, Mapping):
+            ends = [key for key in given if path == key or path.endswith(f".{key}")]
+            given = given[ends[0]] if ends else None
+        return list(given or ())
 
     def _gather(self) -> None:
         """Parts of one tensor become one update."""
@@ -342,10 +348,13 @@ class Reader:
     def _target(self, name: str) -> Target:
         found = self.names.target(name)
         if found is None and self.tie and self.tie.is_head(name):
-            info = self._info(self.tie.head)
-            return Target(self.tie.head, 0, info.rows, info.columns)
+            apart = self.tie.head in {**self.found.replaced, **self.found.aliases}
+            name = self.tie.head if apart else self.tie.embedding
+            info = self._info(name)
+            return Target(name, 0, info.rows, info.columns)
         if found is None:
             raise self._unknown(name)
+        self.found.moved |= found.name != name
         if found.whole:
             info = self._info(found.name)
             return Target(found.name, 0, info.rows, info.columns)

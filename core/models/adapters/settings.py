@@ -30,6 +30,15 @@ _OF_LORA = frozenset({
 })  # fmt: skip
 
 
+_REMAKING = ("pissa", "olora")
+"""Initialisations of LoRA that subtract from the base's weights what can be made again of them."""
+
+
+def remakes_base(settings: Mapping[str, Any]) -> bool:
+    """Does an adapter start from weights that are made again out of the base's?"""
+    return str(settings.get("init_lora_weights", "")).lower() in _REMAKING
+
+
 def notes(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """One sentence for each key that is set to something and that nobody here knows."""
     if str(settings.get("peft_type")).upper() != "LORA":

@@ -14,8 +14,8 @@ from typing import Any
 from core.checkpoint import Checkpoint
 from core.models.adapters.names import Names, bare
 
-_HEADS = ("lm_head.weight", "embed_out.weight")
-_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+HEADS = ("lm_head.weight", "embed_out.weight")
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,16 @@ class Tie:
     @classmethod
     def of(cls, over: Checkpoint, names: Names) -> Tie | None:
         """The tie of the model under an adapter; None where the head is a tensor of its own."""
-        if not is_tied(over.config) or any(names.find(head) for head in _HEADS):
+        if not is_tied(over.config) or any(names.find(head) for head in HEADS):
             return None
-        found = [names.find(each) for each in _EMBEDDINGS]
+        found = [names.find(each) for each in EMBEDDINGS]
         embedding = next((name for name in found if name), None)
         if embedding is None:
             return None
-        return cls(embedding, _HEADS[embedding.endswith("embed_in.weight")])
+        return cls(embedding, HEADS[embedding.endswith("embed_in.weight")])
 
     def is_head(self, name: str) -> bool:
-        return bare(name) in _HEADS
+        return bare(name) in HEADS
 
     def trains(self, settings: Mapping[str, Any], name: str) -> bool:
         """Is the module of this tensor trained whole?"""

@@ -79,6 +79,11 @@ class Adapter:
         return len(self.replaced[min(names, key=len)]) if names else None
 
     @property
+    def changes_vocabulary(self) -> bool:
+        """Does it change the embedding or the output head?"""
+        return any(name.endswith((*EMBEDDINGS, *HEADS)) for name in {*self.updates, *self.replaced})
+
+    @property
     def head(self) -> str | None:
         """The output head, where it is a tensor of its own; None where it is the embedding."""
         return next((name for name in self.tensors if bare(name) in HEADS), None)

@@ -292,7 +292,10 @@ def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apa
         wrapped = PeftModel.from_pretrained(
             model, adapter.where, low_cpu_mem_usage=not adapter.remakes_base, **given
         )
-        return wrapped if apart else wrapped.merge_and_unload()
+        laid = wrapped if apart else wrapped.merge_and_unload()
+    if adapter.changes_vocabulary:
+        _tie_no_more(model)
+    return laid
 
 
 def _holds(model: Any, adapter: Adapter) -> bool:
@@ -339,8 +342,16 @@ def _fit(model: Any, adapter: Adapter, *, apart: bool) -> None:
     if head is not None and head not in adapter.over.tensors and not apart:
         module = model.get_output_embeddings()
         module.weight = nn.Parameter(adapter.before(head).to(module.weight), requires_grad=False)
-        model.config.get_text_config().tie_word_embeddings = False
-        model.config.tie_word_embeddings = False
+        _tie_no_more(model)
+
+
+def _tie_no_more(model: Any) -> None:
+    """Leave embedding and output head as they are now, tied or not, whoever asks to tie them anew.
+
+    The harness asks, and what peft has put in their places can't be tied, or must not be.
+    """
+    model.config.get_text_config().tie_word_embeddings = False
+    model.config.tie_word_embeddings = False
 
 
 def _described(name: str, model: Any) -> LoadedModel:

@@ -21,6 +21,7 @@ from core.errors import CheckpointError
 from core.headers import ADAPTER, read_header, read_json, refuse_other_adapters
 from core.headers import is_adapter as is_adapter
 from core.models.adapters import settings as known
+from core.models.adapters.ground import Ground
 from core.models.adapters.names import bare
 from core.models.adapters.reading import Reader
 from core.models.adapters.ties import EMBEDDINGS, HEADS, untied
@@ -42,8 +43,9 @@ class Adapter:
         refuse_other_adapters(folder, self.settings)
         stored = _stored(folder)
         try:
-            self._read = Reader(folder, self.settings, over, self._under)
-            found = self._read.read(stored)
+            ground = Ground(folder, self.settings, over, self._under)
+            self._found = ground.found
+            found = Reader(ground).read(stored)
         except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError,
                 re.error) as error:  # fmt: skip
             raise CheckpointError(
@@ -115,7 +117,7 @@ class Adapter:
 
     def _under(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows of a tensor before the updates: as replaced, else as the model under it has it."""
-        found = self._read.found
+        found = self._found
         if name in found.replaced:
             tensor = found.replaced[name]
             info = TensorInfo(tensor.dtype, tuple(tensor.shape))

@@ -54,18 +54,27 @@ class Tie:
         settings: Mapping[str, Any],
         modules: Sequence[str],
         saved: Sequence[str],
+        tokens: Mapping[str, tuple[int, ...]],
         names: Names,
     ) -> bool:
-        """Do head and embedding part ways?"""
+        """Do head and embedding part ways?
+
+        `modules` are adapted, `saved` are tensors brought whole, of `tokens` some rows are.
+        """
         if settings.get("ensure_weight_tying"):
             return False
-        adapted = {f"{path}.weight" for path in modules}
-        if any(self.is_head(name) for name in adapted):
+        adapted = [f"{path}.weight" for path in modules]
+        if any(self._is_either(name, names) for name in adapted):
             return True
-        if any(names.find(name) == self.embedding for name in adapted):
+        if tokens and all(self.is_head(f"{path}.weight") for path in tokens):
             return True
-        ours = [n for n in saved if self.is_head(n) or names.find(n) == self.embedding]
+        if len(set(tokens.values())) > 1:
+            return True
+        ours = [name for name in saved if self._is_either(name, names)]
         return any(self.trains(settings, name) for name in ours)
+
+    def _is_either(self, name: str, names: Names) -> bool:
+        return self.is_head(name) or names.find(name) == self.embedding
 
 
 def is_tied(config: Mapping[str, Any]) -> bool:

@@ -43,8 +43,7 @@ class Adapter:
         refuse_other_adapters(folder, self.settings)
         stored = _stored(folder)
         try:
-            ground = Ground(folder, self.settings, over, self._under)
-            self._found = ground.found
+            self._ground = ground = Ground(folder, self.settings, over, self._under)
             found = Reader(ground).read(stored)
         except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError,
                 re.error) as error:  # fmt: skip
@@ -101,6 +100,10 @@ class Adapter:
         update = self.updates.get(name)
         return stored if update is None else stored.float() + update.rows(start, stop)
 
+    def is_transposed(self, name: str) -> bool:
+        """See `Checkpoint.is_transposed`."""
+        return self._ground.turns(name)
+
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.over.fingerprint().encode())
         digest.update(stable_config(self.config).encode())
@@ -117,7 +120,7 @@ class Adapter:
 
     def _under(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows of a tensor before the updates: as replaced, else as the model under it has it."""
-        found = self._found
+        found = self._ground.found
         if name in found.replaced:
             tensor = found.replaced[name]
             info = TensorInfo(tensor.dtype, tuple(tensor.shape))

@@ -83,6 +83,9 @@ class Checkpoint(Protocol):
         good until they are used again.
         """
 
+    def is_transposed(self, name: str) -> bool:
+        """Does the model keep this linear map as [d_in, d_out]? Files alone do not say so."""
+
     def fingerprint(self) -> str:
         """sha256 that identifies the weights and the configuration by their content."""
 
@@ -219,6 +222,9 @@ class _Safetensors:
         with self._lock:
             self.bytes_read += done
 
+    def is_transposed(self, name: str) -> bool:
+        return False
+
     def fingerprint(self) -> str:
         return _fingerprint(self)
 
@@ -246,6 +252,9 @@ class _Pickled:
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]
+
+    def is_transposed(self, name: str) -> bool:
+        return False
 
     def fingerprint(self) -> str:
         return _fingerprint(self)

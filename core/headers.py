@@ -252,13 +252,13 @@ def _refuse_variants(folder: Path, settings: Mapping[str, Any], merge: str) -> N
         if settings.get(key):
             lost = "no one tuned" in reason
             raise CheckpointError(
-                f"{folder}: the adapter {reason} ('{key}' in {ADAPTER}).",
+                f"{folder} holds an adapter that {reason} ('{key}' in {ADAPTER}).",
                 hint="Compare its base model instead." if lost else merge,
             )
     initial = str(settings.get("init_lora_weights", "")).lower()
     if initial.startswith(_CHANGES_THE_BASE):
         raise CheckpointError(
-            f"{folder}: 'init_lora_weights' is {initial}, which changed the base's own weights "
+            f"{folder / ADAPTER}: 'init_lora_weights' is {initial}, which changed the base's own weights "
             "before training, and the changed weights are not in the folder.",
             hint="Save the adapter again with PEFT's path_initial_model_for_weight_conversion, "
             "which makes it a plain LoRA, or merge it where it was trained.",

@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import Tensor
 
-from core.architecture import stores_transposed
 from core.checkpoint import Checkpoint, TensorInfo
 from core.errors import CheckpointError
 from core.models.adapters.names import Names, Target, without_wrappings
@@ -85,7 +84,7 @@ class Ground:
 
     def turns(self, name: str) -> bool:
         """Is a matrix stored as [d_in, d_out]?"""
-        return stores_transposed(self.over.config, name)
+        return self.over.is_transposed(self.found.aliases.get(name, name))
 
     def turns_experts(self) -> bool:
         """Are stacks of experts stored as [experts, d_in, d_out]?"""

@@ -28,16 +28,19 @@ class Tie:
     @classmethod
     def of(cls, over: Checkpoint, names: Names) -> Tie | None:
         """The tie of the model under an adapter; None where the head is a tensor of its own."""
-        if not is_tied(over.config) or any(names.find(head) for head in HEADS):
+        aliases: Mapping[str, str] | None = getattr(over, "aliases", None)
+        if aliases is not None:  # the files were looked at
+            found = [(t, s) for t, s in aliases.items() if bare(t) in HEADS and s in over.tensors]
+            return cls(found[0][1], found[0][0]) if found else None
+        if not _is_tied(over.config) or any(names.find(head) for head in HEADS):
             return None
-        found = [names.find(each) for each in EMBEDDINGS]
-        embedding = next((name for name in found if name), None)
+        embedding = next((name for each in EMBEDDINGS if (name := names.find(each))), None)
         if embedding is None:
             return None
         return cls(embedding, HEADS[embedding.endswith("embed_in.weight")])
 
     def is_head(self, name: str) -> bool:
-        return bare(name) in HEADS
+        return bare(name) in (*HEADS, bare(self.head))
 
     def trains(self, settings: Mapping[str, Any], name: str) -> bool:
         """Is the module of this tensor trained whole?"""
@@ -77,7 +80,7 @@ class Tie:
         return self.is_head(name) or names.find(name) == self.embedding
 
 
-def is_tied(config: Mapping[str, Any]) -> bool:
+def _is_tied(config: Mapping[str, Any]) -> bool:
     """Does a configuration tie the output head to the embedding? So it is where none is said."""
     text = config.get("text_config") or {}
     return bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", True)))

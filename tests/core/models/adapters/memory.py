@@ -18,10 +18,14 @@ class InMemory:
         self._held = {n: p.detach() for n, p in model.named_parameters()}
         self.tensors = {n: TensorInfo(p.dtype, tuple(p.shape)) for n, p in self._held.items()}
         self.bytes_read = 0
+        self._model = model
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         info = self.tensors[name]
         return self._held[name].reshape(info.rows, info.columns)[start:stop]
+
+    def is_transposed(self, name: str) -> bool:
+        return type(self._model.get_submodule(name.rpartition(".")[0])).__name__ == "Conv1D"
 
     def fingerprint(self) -> str:
         return str(sum(float(t.double().sum()) for t in self._held.values()))

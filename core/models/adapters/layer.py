@@ -20,6 +20,9 @@ from torch import Tensor, nn
 ADDITIVE = frozenset({"LOHA", "LOKR"})
 """Kinds whose update is the same whatever the weight is: it is made over zeros."""
 
+_ALONE = threading.Lock()
+"""Warnings and random numbers belong to the process: one layer is merged at a time."""
+
 _SELECTING = (
     "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save",
     "trainable_token_indices", "target_parameters", "rank_pattern", "megatron_config",
@@ -62,10 +65,9 @@ class Layer:
     def _merged(self, weight: Tensor, bias: Tensor | None) -> Any:
         import peft
 
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        with _ALONE, torch.no_grad(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
-            root, module = self._tree(weight, bias)
-            model = peft.PeftModel(root, self._config(module))
+            model = peft.PeftModel(self._tree(weight, bias), self._config())
             given = {f"base_model.model.{self.path}.{k}": v for k, v in self.stored.items()}
             found = peft.set_peft_model_state_dict(model, {**given, **self.shared})
             self._refuse_leftovers(found)
@@ -73,7 +75,7 @@ class Layer:
             layer.merge()
         return layer.get_base_layer()
 
-    def _tree(self, weight: Tensor, bias: Tensor | None) -> tuple[nn.Module, nn.Module]:
+    def _tree(self, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """A model that holds this module alone, under its full name."""
         rows, columns = weight.shape
         leaf: nn.Module
@@ -90,9 +92,10 @@ class Layer:
             at.add_module(parent, child := nn.Module())
             at = child
         at.add_module(name, leaf)
-        return root, leaf
+        return root
 
-    def _config(self, module: nn.Module) -> Any:
+    def _config(self) -> Any:
+        """The settings, for this module alone."""
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
         kind: Any = PEFT_TYPE_TO_CONFIG_MAPPING[self.kind]

@@ -17,7 +17,7 @@ pacing.py        how long units take, foreseen and put right as they come
 preflight.py     what a run will take before it starts
 checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
 headers.py       what files say before a tensor is read (imports no torch)
-adapter.py       LoRA adapters laid over a checkpoint
+adapter.py       PEFT adapters laid over a checkpoint
 naming.py        what each architecture calls its tensors (data)
 architecture.py  tensors as pieces of one vocabulary; how fused ones are cut
 family.py        a base and its tuned models: identity, fingerprint, compatibility

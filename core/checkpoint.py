@@ -197,6 +197,10 @@ class _Files(ABC):
             )
         return self._fingerprint
 
+    def is_transposed(self, name: str) -> bool:
+        """See `Checkpoint.is_transposed`."""
+        return False
+
     @abstractmethod
     def _contents(self, file: Path) -> list[Content]:
         """The tensors of a file, in the order in which they lie there."""
@@ -281,9 +285,6 @@ class _Safetensors(_Files):
             if not got:
                 raise CheckpointError(f"{file} became shorter while it was read.")
             done += got
-
-    def is_transposed(self, name: str) -> bool:
-        return False
 
 
 class _Pickled(_Files):

@@ -14,13 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from core import checkpoint
-from core.adapter import Adapter, is_adapter
+from core.adapter import Adapter
 from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, FamilyError
 from core.headers import ADAPTER, read_json
 from core.measurement import content_key
 from core.models import anatomy as anatomies
-from core.models import configs, matching, settings
+from core.models import configs, folders, matching, settings
 from core.models import outline as outlines
 from core.models.anatomy import Anatomy
 from core.models.identity import Identities
@@ -118,10 +118,10 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
     anatomy = anatomy_of(opened)
     warnings = [("base", note) for note in (*anatomy.warnings, *_notes(opened))]
     over: dict[str, Checkpoint] = {"base": opened}
-    folders: dict[str, Path] = {}
+    places: dict[str, Path] = {}
     for name in _parents_first(models.tuned):
         model = models.tuned[name]
-        folders[name], over[name] = _open(model, over[model.parent or "base"], trusted, identities)
+        places[name], over[name] = _open(model, over[model.parent or "base"], trusted, identities)
         warnings += [(name, note) for note in _notes(over[name])]
     names = _base_names(opened, [over[name] for name in models.tuned])
     anatomy = _with_heads(anatomy, opened, names)
@@ -148,7 +148,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
             common[tensor] = min(rows, common.get(tensor, rows))
         identities.model = name
         tuned[name] = Member(
-            name, model.path, folders[name], over[name], over[name].fingerprint(), model.parent,
+            name, model.path, places[name], over[name], over[name].fingerprint(), model.parent,
             model.role == "control", matches[name].names,
         )  # fmt: skip
         warnings += [(name, note) for note in matches[name].notes]
@@ -167,7 +167,7 @@ def _open(
     model: Model, over: Checkpoint | None, trusted: bool, identities: Identities
 ) -> tuple[Path, Checkpoint]:
     folder = checkpoint.locate(model.path, model.revision)
-    if not is_adapter(folder):
+    if not folders.is_adapter(folder):
         return folder, _parameters(folder, trusted, identities)
     if over is None:
         named = str(read_json(folder / ADAPTER).get(
@@ -305,6 +305,7 @@ def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:
         named = tuned.checkpoint.base_name
         if named and Path(named).name != Path(over.where).name:
             notes.append(f"is an adapter for '{named}', applied here to '{over.where}'.")
+        notes += tuned.checkpoint.notes
     return notes
 
 

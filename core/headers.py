@@ -23,12 +23,51 @@ FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 LONGEST = 100_000_000
 """Bytes of JSON; the safetensors library refuses longer headers as well."""
 
-_UNPLAIN = (
-    "use_dora", "target_parameters", "trainable_token_indices", "arrow_config",
-    "layer_replication", "alora_invocation_tokens",
-)  # fmt: skip
-_CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
-"""Ways to initialise that subtract something from the base's own weights, which are not saved."""
+_FACTORS = frozenset({"LORA", "ADALORA", "VERA", "LN_TUNING", "TRAINABLE_TOKENS"})
+_BY_PEFT = frozenset({
+    "LOHA", "LOKR", "IA3", "OFT", "BOFT", "HRA", "FOURIERFT", "C3A", "ROAD", "SHIRA", "MISS",
+    "DELORA", "WAVEFT", "HIRA", "GRALORA", "VBLORA", "GLORA", "DEFT", "PEANUT", "OSF",
+    "SUPERTUNING",
+})  # fmt: skip
+"""Kinds of adapters that are read: out of their own tensors, and by PEFT's code for one layer."""
+
+_REASONS = {
+    **dict.fromkeys(
+        ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT",
+         "CARTRIDGE", "ADAPTION_PROMPT"),
+        "changes no weights: it adds prompt vectors",
+    ),
+    **dict.fromkeys(
+        ("XLORA", "POLY", "SHADOW", "LILY"),
+        "changes the weights anew for each input: there is no one tuned model",
+    ),
+    **dict.fromkeys(
+        ("RANDLORA", "PVERA", "TINYLORA", "UNILORA", "FROD"),
+        "shares what it adds among all of its layers, in a form that is not read",
+    ),
+}  # fmt: skip
+"""Why a kind of adapter can't be read, as the end of a sentence about it."""
+
+_TASKS = {
+    "SEQ_CLS": "adapts a classifier head", "TOKEN_CLS": "adapts a classifier head of tokens",
+    "QUESTION_ANS": "adapts a head that marks answers", "SEQ_2_SEQ_LM": "is for an encoder-decoder",
+}  # fmt: skip
+
+_VARIANTS = {
+    "layer_replication": "repeats layers of its base, which the base's weights do not show",
+    "alora_invocation_tokens": "applies only after certain tokens: there is no one tuned model",
+    "arrow_config": "chooses among adapters for each token: there is no one tuned model",
+    "monteclora_config": "draws its weights at random: there is no one tuned model",
+    "kasa_config": "changed the base's own weights, in a form that is not read",
+    "use_bdlora": "has factors in blocks, a form that is not read",
+    "use_qalora": "pools the inputs of quantised layers, a form that is not read",
+    "megatron_config": "was trained on Megatron's layers, a form that is not read",
+}
+"""Settings of LoRA that make it more than two factors, and what each means."""
+
+_CHANGES_THE_BASE = ("pissa_niter", "loftq", "corda", "lora_ga")
+"""Ways to initialise that subtract something from the base's own weights, which are not saved and
+can't be made again: drawn at random, or out of data. `pissa` and `olora` can."""
 
 Form = Literal["safetensors", "bin"]
 _INDEX = ".index.json"
@@ -228,18 +267,45 @@ def refuse_quantised_tensors(file: Path, held: Mapping[str, Stored]) -> None:
 
 
 def refuse_other_adapters(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise CheckpointError when an adapter's settings make it more than a plain LoRA."""
-    kind = str(settings.get("peft_type", "")).upper()
-    if kind != "LORA":
+    """Raise CheckpointError when an adapter is of a kind that can't be read, and say why."""
+    kind = str(settings.get("peft_type") or "").upper()
+    merge = "Merge it into its base model with PEFT and save that."
+    if kind in _REASONS:
+        lost = "no weights" in _REASONS[kind] or "no one tuned" in _REASONS[kind]
         raise CheckpointError(
-            f"{folder} holds an adapter of kind {kind or 'unknown'}; only LoRA is read.",
-            hint="Merge it into its base model with PEFT and save that.",
+            f"{folder} holds an adapter of kind {kind}, which {_REASONS[kind]}.",
+            hint="Compare its base model instead." if lost else merge,
         )
-    initial = str(settings.get("init_lora_weights", "")).lower()
-    unplain = [key for key in _UNPLAIN if settings.get(key)]
-    unplain += ["init_lora_weights"] * initial.startswith(_CHANGES_THE_BASE)
-    for key in unplain:
+    if kind not in _FACTORS | _BY_PEFT:
         raise CheckpointError(
-            f"{folder / ADAPTER} uses '{key}', which can't be read as a plain LoRA.",
-            hint="Merge it into its base model with PEFT and save that.",
+            f"{folder / ADAPTER}: 'peft_type' is {kind or 'missing'}, which is no kind of adapter "
+            "that is read.",
+            hint=merge,
+        )
+    task = str(settings.get("task_type") or "").upper()
+    if task in _TASKS:
+        raise CheckpointError(
+            f"{folder} {_TASKS[task]} ('task_type' is {task}); tauscope compares causal language "
+            "models.",
+            hint="Use an adapter that was trained for CAUSAL_LM.",
+        )
+    if kind == "LORA":
+        _refuse_variants(folder, settings, merge)
+
+
+def _refuse_variants(folder: Path, settings: Mapping[str, Any], merge: str) -> None:
+    for key, reason in _VARIANTS.items():
+        if settings.get(key):
+            lost = "no one tuned" in reason
+            raise CheckpointError(
+                f"{folder} holds an adapter that {reason} ('{key}' in {ADAPTER}).",
+                hint="Compare its base model instead." if lost else merge,
+            )
+    initial = str(settings.get("init_lora_weights", "")).lower()
+    if initial.startswith(_CHANGES_THE_BASE):
+        raise CheckpointError(
+            f"{folder / ADAPTER}: 'init_lora_weights' is {initial}, which changed the base's own "
+            "weights before training, and the changed weights are not in the folder.",
+            hint="Save the adapter again with PEFT's path_initial_model_for_weight_conversion, "
+            "which makes it a plain LoRA, or merge it where it was trained.",
         )

@@ -92,7 +92,7 @@ def loaded(
             with _explained(member):
                 model = _made(member, root, run, folder, trust_remote_code)
                 for adapter in adapters:
-                    apart = adapter == adapters[-1] and not merged
+                    apart = adapter is adapters[-1] and not merged
                     model = _adapted(model, adapter, run, folder, apart=apart)
             model.eval().requires_grad_(False)
             yield _described(member.name, model)
@@ -172,11 +172,11 @@ def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], N
         on_halved(size)
 
 
-def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Path]]:
+def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Adapter]]:
     """The directory of a whole model, and the adapters to lay over it, in that order."""
-    adapters: list[Path] = []
+    adapters: list[Adapter] = []
     while isinstance(checkpoint, Adapter):
-        adapters.insert(0, Path(checkpoint.where))
+        adapters.insert(0, checkpoint)
         checkpoint = checkpoint.over
     return Path(checkpoint.where), adapters
 
@@ -269,26 +269,93 @@ def _made(member: Member, root: Path, run: Run, offload_folder: str, trust_remot
     return model
 
 
-def _adapted(model: Any, adapter: Path, run: Run, offload_folder: str, *, apart: bool) -> Any:
+def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apart: bool) -> Any:
     """The model with an adapter over it, kept apart from its weights or merged into them."""
     from peft import PeftModel
 
     if "disk" in (getattr(model, "hf_device_map", None) or {}).values():
         # peft would write a copy of the whole checkpoint into the folder where the user stands.
         raise CheckpointError(
-            f"The adapter {adapter} can't be laid over a model that is partly on the disk.",
+            f"The adapter {adapter.where} can't be laid over a model that is partly on the disk.",
             hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
         )
+    if adapter.moved and _holds(model, adapter):
+        return _overwritten(model, adapter)
     given: dict[str, Any] = {"offload_folder": offload_folder}
     if _fixed(run):
         given["device_map"] = {"": run.device}
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
+    _fit(model, adapter, apart=apart)
     with warnings.catch_warnings():
         # Of what peft still asks of transformers: nobody but they can do anything about it.
         warnings.simplefilter("ignore", FutureWarning)
-        wrapped = PeftModel.from_pretrained(model, str(adapter), low_cpu_mem_usage=True, **given)
-        return wrapped if apart else wrapped.merge_and_unload()
+        warnings.filterwarnings("ignore", category=UserWarning, module="peft")
+        # peft goes on with an adapter that does nothing where names don't match.
+        warnings.filterwarnings("error", "Found missing adapter keys")
+        wrapped = PeftModel.from_pretrained(
+            model, adapter.where, low_cpu_mem_usage=not adapter.remakes_base, **given
+        )
+        laid = wrapped if apart else wrapped.merge_and_unload()
+    if adapter.changes_vocabulary:
+        _tie_no_more(model)
+    return laid
+
+
+def _holds(model: Any, adapter: Adapter) -> bool:
+    """Has the model in memory all that the adapter changes, under the names it is read by?"""
+    own = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {*adapter.updates, *adapter.replaced} <= own
+
+
+def _overwritten(model: Any, adapter: Adapter) -> Any:
+    """The model with the tuned tensors as they are read: peft would miss some of their names.
+
+    Raises CheckpointError where a tensor is neither on the CPU nor on an accelerator.
+    """
+    _fit(model, adapter, apart=False)
+    for name in {*adapter.updates, *adapter.replaced}:
+        parameter = model.get_parameter(name)
+        if parameter.is_meta:
+            raise CheckpointError(
+                f"The adapter {adapter.where} has other names than the model, and can't be laid "
+                "over one that is partly offloaded.",
+                hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
+            )
+        info = adapter.tensors[name]
+        parameter.data.copy_(adapter.read(name, 0, info.rows).reshape(info.shape))
+    return model
+
+
+def _fit(model: Any, adapter: Adapter, *, apart: bool) -> None:
+    """Make place for what the adapter brings: a vocabulary of another size, a head of its own.
+
+    Kept apart, an adapter changes the embedding and leaves a head that is tied to it as it was;
+    merging would change both.
+    """
+    rows, head = adapter.vocabulary, adapter.head
+    if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
+        if head is not None and adapter.tensors[head].rows != rows:
+            raise CheckpointError(
+                f"{adapter.where} brings an embedding of {rows} rows, but the output head has "
+                f"{adapter.tensors[head].rows}: the rows that training added to it were not saved.",
+                hint="Save the adapter again with the output head in modules_to_save. Its weights "
+                "alone can still be compared.",
+            )
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    if head is not None and head not in adapter.over.tensors and not apart:
+        module = model.get_output_embeddings()
+        module.weight = nn.Parameter(adapter.before(head).to(module.weight), requires_grad=False)
+        _tie_no_more(model)
+
+
+def _tie_no_more(model: Any) -> None:
+    """Leave embedding and output head as they are now, tied or not, whoever asks to tie them anew.
+
+    The harness asks, and what peft has put in their places can't be tied, or must not be.
+    """
+    model.config.get_text_config().tie_word_embeddings = False
+    model.config.tie_word_embeddings = False
 
 
 def _described(name: str, model: Any) -> LoadedModel:

@@ -223,10 +223,13 @@ def _is_of_weights(unit: Unit) -> bool:
 
 def _in_memory(member: Any, family: Any, piece: Any) -> bool:
     """Does a member give a piece without reading it: as an update of the base, or replaced?"""
-    adapter = member.checkpoint
-    return isinstance(adapter, Adapter) and (
-        adapter.over is family.base.checkpoint or member.names[piece.tensor] in adapter.replaced
-    )
+    adapter, name = member.checkpoint, member.names[piece.tensor]
+    if not isinstance(adapter, Adapter):
+        return False
+    update = adapter.updates.get(name)
+    if name in adapter.replaced:
+        return True
+    return adapter.over is family.base.checkpoint and not (update and update.reads_base)
 
 
 def _rough(

@@ -157,9 +157,12 @@ def test_an_adapter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"peft_type": "IA3"}, "It holds an adapter of kind IA3; only LoRA is read."),
-        ({"use_dora": True}, "adapter_config.json uses 'use_dora', which can't be read"),
-        ({"init_lora_weights": "pissa"}, "adapter_config.json uses 'init_lora_weights'"),
+        ({"peft_type": "P_TUNING"}, "It holds an adapter of kind P_TUNING, which changes no weig"),
+        ({"task_type": "SEQ_CLS"}, "It adapts a classifier head"),
+        (
+            {"init_lora_weights": "loftq"},
+            "adapter_config.json: 'init_lora_weights' is loftq, which changed",
+        ),
     ],
 )
 def test_adapters_that_are_not_read(settings: Any, said: str, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import transformers as hf
 
 from app.appraisal import appraise
 from core import checkpoint, headers
-from core.adapter import Adapter, is_adapter
+from core.adapter import Adapter
+from core.models.folders import is_adapter
 from core.errors import CheckpointError
 from core.loading import tokenizer
 from core.models import folders, pointers

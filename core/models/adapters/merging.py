@@ -1,0 +1,85 @@
+"""Updates that PEFT itself makes, one module at a time, when their rows are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointError
+from core.models.adapters.ground import Ground
+from core.models.adapters.layer import Layer, Workbench
+from core.models.adapters.updates import Derived
+
+_SCALE_BIASES = frozenset({"IA3", "GLORA", "ROAD", "OSF"})
+"""Kinds that change a module's bias along with its weight."""
+
+
+class Merging:
+    """Reads the modules of one adapter. `shared` is what they have in common, by full keys."""
+
+    def __init__(self, ground: Ground, shared: Mapping[str, Tensor]) -> None:
+        self._ground, self._shared = ground, shared
+        self._bench = Workbench()
+
+    def module(self, path: str, own: Mapping[str, Tensor]) -> None:
+        """Read a module. Whether PEFT can merge it shows when its rows are asked for."""
+        ground = self._ground
+        target = ground.target(f"{path}.weight")
+        if not target.whole or len(ground.info(target.name).shape) != 2:
+            raise CheckpointError(
+                f"{ground.folder}: an adapter of kind {ground.kind} over {target.name}, which is "
+                "no single matrix, is not read.",
+                hint="Merge it into its base model with PEFT and save that.",
+            )
+        bias = ground.names.find(f"{path}.bias")
+        layer = Layer(
+            ground.kind, ground.settings, ground.module(path), own, self._shared,
+            embedding="lora_embedding_A" in own,
+        )  # fmt: skip
+        sources = tuple(own[key] for key in sorted(own))
+        sources += tuple(self._shared[key] for key in sorted(self._shared))
+        made = self._maker(layer, target.name, bias)
+        ground.put(target.name, Derived(lambda: made()[0], sources, not layer.additive))
+        if bias is not None and ground.kind in _SCALE_BIASES:
+            rows = ground.info(bias).rows
+            ground.put(bias, Derived(lambda: _or_zeros(made()[1], rows), sources))
+
+    def _maker(
+        self, layer: Layer, name: str, bias: str | None
+    ) -> Callable[[], tuple[Tensor, Tensor | None]]:
+        """The updates of a module's weight and bias, made once until another module's are."""
+        turned = self._ground.turns(name) and not layer.embedding
+
+        def make() -> tuple[Tensor, Tensor | None]:
+            weight = self._zeros(name) if layer.additive else self._whole(name)
+            beside = None if bias is None else self._whole(bias).reshape(-1)
+            try:
+                found, also = layer.update(weight.T.contiguous() if turned else weight, beside)
+            except Exception as error:
+                raise self._unmerged(layer, error) from error
+            return (found.T if turned else found).contiguous(), also
+
+        return lambda: self._bench.made(layer.path, make)
+
+    def _whole(self, name: str) -> Tensor:
+        """A copy of a tensor before the updates, float32 [rows, columns]."""
+        return self._ground.under(name, 0, self._ground.info(name).rows).float().clone()
+
+    def _zeros(self, name: str) -> Tensor:
+        info = self._ground.info(name)
+        return torch.zeros(info.rows, info.columns)
+
+    def _unmerged(self, layer: Layer, error: Exception) -> CheckpointError:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return CheckpointError(
+            f"{self._ground.folder}: PEFT can't merge the {layer.kind} adapter of {layer.path}: "
+            f"{lines[-1].strip()[:200]}",
+            hint="Load it over its base with PEFT: what fails there is damaged, or of another "
+            "version of PEFT.",
+        )
+
+
+def _or_zeros(values: Tensor | None, rows: int) -> Tensor:
+    return torch.zeros(rows, 1) if values is None else values[:, None]

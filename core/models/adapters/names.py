@@ -1,0 +1,111 @@
+"""Which tensors of a model an adapter's keys mean, whatever prefixes either carries.
+
+PEFT names the modules of the model that was trained in memory. A model of another version of
+transformers, or the language model out of a larger one, has the same modules under other prefixes;
+experts that were matrices of their own may have become one stack. Knows no kinds of adapters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.checkpoint import TensorInfo
+
+_FRONT = frozenset(
+    {"base_model", "model", "language_model", "text_model", "transformer", "gpt_neox", "module"}
+)
+"""Containers of a whole language model: they come and go at the front of a name."""
+
+_WRAPPINGS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)")
+_RENAMED = ((".block_sparse_moe.", ".mlp."), (".mlp.", ".block_sparse_moe."))
+_EXPERT = re.compile(r"(.*\.experts)\.(\d+)\.(w1|w2|w3|gate_proj|up_proj|down_proj)\.weight$")
+_STACKED = {
+    "w1": ("gate_up_proj", 0), "gate_proj": ("gate_up_proj", 0),
+    "w3": ("gate_up_proj", 1), "up_proj": ("gate_up_proj", 1),
+    "w2": ("down_proj", None), "down_proj": ("down_proj", None),
+}  # fmt: skip
+"""Which stack an expert's matrix lies in, and in which half of its rows (None: it fills them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A tensor, or rows start:start + rows of it (all axes but the last together)."""
+
+    name: str
+    start: int
+    rows: int
+    columns: int
+    whole: bool = True
+
+
+class Names:
+    """The tensors of the model under an adapter, found by the names that the adapter uses."""
+
+    def __init__(self, tensors: Mapping[str, TensorInfo]) -> None:
+        self._tensors = tensors
+        self._bare: dict[str, list[str]] = {}
+        for name in tensors:
+            self._bare.setdefault(bare(name), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The tensor that a name means; None when there is none, or more than one."""
+        name = without_wrappings(name)
+        if name in self._tensors:
+            return name
+        for old, new in (("", ""), *_RENAMED):
+            found = self._bare.get(bare(name.replace(old, new) if old else name), ())
+            if len(found) == 1:
+                return found[0]
+        return None
+
+    def target(self, name: str) -> Target | None:
+        """Where the tensor of that name lies, an expert's matrix in the stack of all if need be."""
+        found = self.find(name)
+        if found is not None:
+            info = self._tensors[found]
+            return Target(found, 0, info.rows, info.columns)
+        return self._in_stack(name)
+
+    def parameters(self, module: str) -> list[str]:
+        """The parameters that a module holds itself, in the model's order."""
+        front = bare(f"{without_wrappings(module)}.")
+        swaps = [front, *(front.replace(old, new) for old, new in _RENAMED)]
+        for start in dict.fromkeys(swaps):
+            found = [
+                each for key, names in self._bare.items()
+                if key.startswith(start) and "." not in key[len(start):] for each in names
+            ]  # fmt: skip
+            if found:
+                return found
+        return []
+
+    def _in_stack(self, name: str) -> Target | None:
+        match = _EXPERT.match(without_wrappings(name))
+        if not match:
+            return None
+        stack, half = _STACKED[match[3]]
+        found = self.find(f"{match[1]}.{stack}")
+        if found is None or len(self._tensors[found].shape) != 3:
+            return None
+        info, expert = self._tensors[found], int(match[2])
+        experts, rows, _ = info.shape
+        if expert >= experts:
+            return None
+        height = rows if half is None else rows // 2
+        start = expert * rows + height * (half or 0)
+        return Target(found, start, height, info.columns, whole=False)
+
+
+def without_wrappings(name: str) -> str:
+    """A name without what compiling and sharding put into it."""
+    return _WRAPPINGS.sub("", name).removeprefix(".")
+
+
+def bare(name: str) -> str:
+    """A name without the containers of the language model at its front."""
+    parts = name.split(".")
+    while len(parts) > 1 and parts[0] in _FRONT:
+        del parts[0]
+    return ".".join(parts)

@@ -1,0 +1,390 @@
+"""Every kind of adapter, read tensor by tensor, against the model that PEFT itself merges."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+import transformers as hf
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING as PREFIXES
+from safetensors.torch import load_file, save_file
+
+from core.adapter import Adapter
+from core.models.folders import is_adapter
+from core.errors import CheckpointError
+from tests.core.models.adapters.memory import InMemory
+
+# What PEFT says of how it is used, and of what it uses itself.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2,
+    "pad_token_id": 0,
+}  # fmt: skip
+EXPERTS = {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 8}
+
+
+def llama(**given: Any) -> Any:
+    return hf.LlamaForCausalLM(
+        hf.LlamaConfig(**{"tie_word_embeddings": False, **SIZES, "attention_bias": True, **given})
+    )
+
+
+def gpt2() -> Any:
+    return hf.GPT2LMHeadModel(
+        hf.GPT2Config(vocab_size=40, n_embd=32, n_layer=2, n_head=4, n_positions=16,
+                      bos_token_id=1, eos_token_id=2)
+    )  # fmt: skip
+
+
+def gemma3() -> Any:
+    text = {**SIZES, "head_dim": 8}
+    vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "image_size": 28, "patch_size": 14}  # fmt: skip
+    return hf.Gemma3ForConditionalGeneration(
+        hf.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    )
+
+
+def gpt_oss() -> Any:
+    return hf.GptOssForCausalLM(
+        hf.GptOssConfig(**{**SIZES, "intermediate_size": 32}, num_local_experts=3, head_dim=8,
+                        num_experts_per_tok=2)
+    )  # fmt: skip
+
+
+BASES = {
+    "llama": llama, "gpt2": gpt2, "gemma3": gemma3, "gpt_oss": gpt_oss,
+    "tied": lambda: llama(tie_word_embeddings=True),
+    "mixtral": lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**SIZES, num_local_experts=3)),
+    "qwen3_moe": lambda: hf.Qwen3MoeForCausalLM(hf.Qwen3MoeConfig(**SIZES, **EXPERTS)),
+}  # fmt: skip
+LINEAR = ["q_proj", "v_proj", "down_proj"]
+EVERY_LINEAR: dict[str, dict[str, Any]] = {
+    "LOHA": {"r": 3}, "LOKR": {"r": 2}, "IA3": {"feedforward_modules": ["down_proj"]},
+    "OFT": {"oft_block_size": 4}, "BOFT": {"boft_block_size": 4}, "HRA": {"r": 4},
+    "FOURIERFT": {"n_frequency": 30}, "C3A": {"block_size": 8}, "ROAD": {"group_size": 16},
+    "SHIRA": {"r": 2}, "MISS": {"r": 8}, "DELORA": {}, "WAVEFT": {"n_frequency": 30},
+    "HIRA": {"r": 4}, "GRALORA": {"r": 8}, "VBLORA": {"num_vectors": 8, "vector_length": 8},
+    "GLORA": {"r": 4}, "DEFT": {"r": 4}, "PEANUT": {"r": 4}, "OSF": {}, "SUPERTUNING": {},
+    "VERA": {"r": 4}, "ADALORA": {"total_step": 10, "init_r": 4},
+}  # fmt: skip
+STACKS = ["experts.gate_up_proj", "experts.down_proj"]
+CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    **{k.lower(): ("llama", k, {"target_modules": LINEAR, **v}) for k, v in EVERY_LINEAR.items()},
+    "lora": ("llama", "LORA", {"target_modules": LINEAR}),
+    "patterns": ("llama", "LORA", {
+        "target_modules": LINEAR, "use_rslora": True, "rank_pattern": {"v_proj": 2},
+        "alpha_pattern": {"layers.1.self_attn.v_proj": 3},
+    }),
+    "lora bias": ("llama", "LORA", {"target_modules": ["q_proj"], "lora_bias": True}),
+    "all biases": ("llama", "LORA", {"target_modules": ["q_proj"], "bias": "all"}),
+    "its biases": ("llama", "LORA", {"target_modules": ["q_proj"], "bias": "lora_only"}),
+    "dora": ("llama", "LORA", {"target_modules": LINEAR, "use_dora": True}),
+    "dora embedding": ("llama", "LORA", {"target_modules": ["embed_tokens"], "use_dora": True}),
+    "embedding": ("llama", "LORA", {"target_modules": ["embed_tokens", "lm_head"]}),
+    "pissa": ("llama", "LORA", {"target_modules": LINEAR, "init_lora_weights": "pissa"}),
+    "olora": ("llama", "LORA", {"target_modules": LINEAR, "init_lora_weights": "olora"}),
+    "mica": ("llama", "LORA", {"target_modules": LINEAR, "init_lora_weights": "mica"}),
+    "saved": ("llama", "LORA", {
+        "target_modules": ["o_proj"], "modules_to_save": ["embed_tokens", "lm_head", "norm"],
+    }),
+    "token rows": ("llama", "LORA", {
+        "target_modules": ["o_proj"],
+        "trainable_token_indices": {"embed_tokens": [3, 7], "lm_head": [5]},
+    }),
+    "tokens": ("llama", "TRAINABLE_TOKENS", {
+        "target_modules": ["embed_tokens"], "token_indices": [1, 5, 9],
+    }),
+    "norms": ("llama", "LN_TUNING", {"target_modules": ["input_layernorm", "norm"]}),
+    "tied tokens": ("tied", "LORA", {
+        "target_modules": ["o_proj"], "trainable_token_indices": [3, 7],
+    }),
+    "tied head tokens": ("tied", "LORA", {
+        "target_modules": ["o_proj"], "trainable_token_indices": {
+            "embed_tokens": [3, 7], "lm_head": [3, 7]},
+    }),
+    "tied saved": ("tied", "LORA", {
+        "target_modules": ["o_proj"], "modules_to_save": ["embed_tokens", "lm_head"],
+    }),
+    "tied head": ("tied", "LORA", {"target_modules": ["o_proj"], "modules_to_save": ["lm_head"]}),
+    "tied embedding": ("tied", "LORA", {
+        "target_modules": ["o_proj"], "modules_to_save": ["embed_tokens"],
+    }),
+    "kept tie": ("tied", "LORA", {
+        "target_modules": ["o_proj"], "modules_to_save": ["embed_tokens"],
+        "ensure_weight_tying": True,
+    }),
+    "conv1d": ("gpt2", "LORA", {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+    "conv1d dora": ("gpt2", "LORA", {
+        "target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True, "use_dora": True,
+    }),
+    "conv1d ia3": ("gpt2", "IA3", {
+        "target_modules": ["c_attn", "mlp.c_proj"], "feedforward_modules": ["mlp.c_proj"],
+        "fan_in_fan_out": True,
+    }),
+    "conv1d vera": ("gpt2", "VERA", {
+        "target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True, "r": 4,
+        "save_projection": False,
+    }),
+    "experts": ("mixtral", "LORA", {
+        "target_modules": ["q_proj"], "target_parameters": STACKS, "rank_pattern": {
+            "experts.down_proj": 3}, "alpha_pattern": {"experts.down_proj": 5},
+    }),
+    "one stack": ("qwen3_moe", "LORA", {
+        "target_modules": ["q_proj"], "target_parameters": [*STACKS[:1], "mlp.gate.weight"],
+    }),
+    "turned experts": ("gpt_oss", "LORA", {
+        "target_modules": ["q_proj"], "target_parameters": STACKS,
+    }),
+    "vision-language": ("gemma3", "LORA", {
+        "target_modules": r".*language_model.*\.(q_proj|down_proj)", "modules_to_save": ["lm_head"],
+    }),
+}  # fmt: skip
+
+
+def noisy(module: Any, *parts: str) -> None:
+    """Move the parameters whose names have one of these parts."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if any(part in name for part in parts):
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+
+
+def trained(base: str, kind: str, settings: dict[str, Any], folder: Path) -> Any:
+    """The base; an adapter over it, moved by noise, is in the folder."""
+    torch.manual_seed(0)
+    plain = BASES[base]()
+    noisy(plain, "")
+    known = CONFIGS[kind].__dataclass_fields__
+    given = {"r": 4, **settings} if "r" in known and kind != "OFT" else settings
+    adapted = peft.get_peft_model(deepcopy(plain), CONFIGS[kind](**given))
+    adapted.requires_grad_(True)
+    noisy(adapted, PREFIXES[kind], "modules_to_save", "trainable_tokens", "q_proj.base_layer.bias")
+    adapted.save_pretrained(folder)
+    return plain
+
+
+def merged(plain: Any, folder: Path) -> dict[str, torch.Tensor]:
+    """What PEFT makes of base and adapter, by the names in memory."""
+    found = peft.PeftModel.from_pretrained(deepcopy(plain), folder).merge_and_unload()
+    tensors: dict[str, torch.Tensor] = found.state_dict()
+    return tensors
+
+
+def tensor(of: Any, name: str) -> torch.Tensor:
+    info = of.tensors[name]
+    return of.read(name, 0, info.rows).reshape(info.shape)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_tensor_is_that_of_the_merged_model(case: str, tmp_path: Path) -> None:
+    base, kind, settings = CASES[case]
+    plain = trained(base, kind, settings, tmp_path)
+    wanted, over = merged(plain, tmp_path), InMemory(plain)
+    adapter = Adapter(tmp_path, over)
+    changed = 0
+    for name, info in adapter.tensors.items():
+        found = tensor(adapter, name)
+        torch.testing.assert_close(found, wanted[name], rtol=1e-5, atol=1e-6)
+        changed += name not in over.tensors or not torch.equal(found, tensor(over, name))
+        part = adapter.read(name, info.rows // 3, info.rows)
+        torch.testing.assert_close(part, found.reshape(-1, info.columns)[info.rows // 3 :])
+    assert changed
+    for name in wanted.keys() - adapter.tensors.keys():
+        assert name == "lm_head.weight", "what is no tensor of its own is a tied head"
+        tied = next(n for n in wanted if n.endswith(("embed_tokens.weight", "wte.weight")))
+        torch.testing.assert_close(wanted[name], wanted[tied])
+
+
+@pytest.mark.parametrize("base", ["llama", "tied"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj"], "trainable_token_indices": [2, 41]},
+        {"target_modules": ["q_proj"]},
+    ],
+    ids=["saved", "adapted", "tokens", "resized alone"],
+)
+def test_a_vocabulary_that_grew(base: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Trained over a model with four tokens more than the one that it is laid over."""
+    torch.manual_seed(0)
+    plain = BASES[base]()
+    noisy(plain, "")
+    plain.save_pretrained(tmp_path / "base")
+    grown = type(plain).from_pretrained(tmp_path / "base")
+    grown.resize_token_embeddings(44, mean_resizing=False)
+    adapted = peft.get_peft_model(deepcopy(grown), peft.LoraConfig(r=4, **settings))
+    adapted.requires_grad_(True)
+    noisy(adapted, "lora_", "modules_to_save", "trainable_tokens")
+    adapted.save_pretrained(tmp_path / "adapter")
+    wanted = merged(grown, tmp_path / "adapter")
+    adapter = Adapter(tmp_path / "adapter", InMemory(plain))
+    assert adapter.vocabulary == 44
+    assert tensor(adapter, "model.embed_tokens.weight").shape == (44, 32)
+    for name in adapter.tensors:
+        if not (name == "lm_head.weight" and settings["target_modules"][-1] == "embed_tokens"):
+            torch.testing.assert_close(tensor(adapter, name), wanted[name], rtol=1e-5, atol=1e-6)
+
+
+def by_hand(folder: Path, settings: dict[str, Any], shapes: dict[str, tuple[int, int]]) -> None:
+    """A LoRA of rank 2 on matrices of these shapes, under names that PEFT would not give today."""
+    folder.mkdir()
+    peft.LoraConfig(r=2, lora_alpha=6, **settings).save_pretrained(folder)
+    torch.manual_seed(5)
+    stored = {}
+    for name, (rows, columns) in shapes.items():
+        stored[f"base_model.model.{name}.lora_A.weight"] = torch.randn(2, columns)
+        stored[f"base_model.model.{name}.lora_B.weight"] = torch.randn(rows, 2)
+    save_file(stored, folder / "adapter_model.safetensors")
+
+
+def test_experts_that_were_matrices_of_their_own(tmp_path: Path) -> None:
+    """An adapter of transformers 4, whose experts are one stack in transformers 5."""
+    torch.manual_seed(0)
+    plain = BASES["mixtral"]()
+    shapes: dict[str, tuple[int, int]] = {}
+    for layer in (0, 1):
+        moe = f"model.layers.{layer}.block_sparse_moe"
+        shapes[f"model.layers.{layer}.self_attn.q_proj"] = (32, 32)
+        shapes[f"{moe}.gate"] = (3, 32)
+        for expert in range(3):
+            for leaf in ("w1", "w3"):
+                shapes[f"{moe}.experts.{expert}.{leaf}"] = (48, 32)
+            shapes[f"{moe}.experts.{expert}.w2"] = (32, 48)
+    given = {"target_modules": ["q_proj", "gate", "w1", "w2", "w3"], "task_type": "CAUSAL_LM"}
+    by_hand(tmp_path / "adapter", given, shapes)
+    wanted = merged(plain, tmp_path / "adapter")
+    adapter = Adapter(tmp_path / "adapter", InMemory(plain))
+    for name in adapter.tensors:
+        torch.testing.assert_close(tensor(adapter, name), wanted[name], rtol=1e-5, atol=1e-5)
+    moe = "model.layers.1.mlp.experts.gate_up_proj"
+    assert adapter.updates[moe].rows(0, 288).norm() > 1
+
+
+@pytest.mark.parametrize(
+    "front", ["language_model.model", "model", "_orig_mod.model", "model.model"]
+)
+def test_a_language_model_under_another_prefix(front: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = BASES["gemma3"]()
+    names = {f"{front}.layers.{i}.self_attn.q_proj": (32, 32) for i in (0, 1)}
+    by_hand(tmp_path / "adapter", {"target_modules": ["q_proj"]}, names)
+    adapter = Adapter(tmp_path / "adapter", InMemory(plain))
+    name = "model.language_model.layers.1.self_attn.q_proj.weight"
+    assert adapter.updates.keys() == {name.replace("1", str(i)) for i in (0, 1)}
+    held = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    a, b = (
+        held[f"base_model.model.{front}.layers.1.self_attn.q_proj.lora_{x}.weight"] for x in "AB"
+    )
+    torch.testing.assert_close(adapter.updates[name].rows(4, 9), (3 * b @ a)[4:9])
+
+
+def test_a_fingerprint_covers_what_decides_the_numbers(tmp_path: Path) -> None:
+    plain = trained("llama", "LOHA", {"target_modules": ["q_proj"]}, tmp_path)
+    over = InMemory(plain)
+    first = Adapter(tmp_path, over).fingerprint()
+    assert first == Adapter(tmp_path, over).fingerprint()
+    settings = tmp_path / "adapter_config.json"
+    held = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**held, "base_model_name_or_path": "elsewhere"}))
+    assert first == Adapter(tmp_path, over).fingerprint(), "where the base was decides nothing"
+    settings.write_text(json.dumps({**held, "alpha": 3}))
+    assert first != Adapter(tmp_path, over).fingerprint()
+    settings.write_text(json.dumps(held))
+    weights = tmp_path / "adapter_model.safetensors"
+    stored = load_file(weights)
+    stored[min(stored)][0, 0] += 1
+    save_file(stored, weights)
+    assert first != Adapter(tmp_path, over).fingerprint()
+
+
+def test_rows_are_made_once_for_all_that_ask(tmp_path: Path) -> None:
+    """A module's update is made when its first rows are asked for, and by one thread alone."""
+    plain = trained("llama", "LOHA", {"target_modules": ["q_proj"]}, tmp_path)
+    adapter = Adapter(tmp_path, InMemory(plain))
+    names = [n for n in adapter.updates if n.endswith("q_proj.weight")]
+    whole = {n: adapter.updates[n].rows(0, 32) for n in names}
+    with ThreadPoolExecutor(4) as pool:
+        asked = [(n, a) for a in range(0, 32, 4) for n in names]
+        found = pool.map(lambda at: adapter.updates[at[0]].rows(at[1], at[1] + 4), asked)
+        for (name, start), rows in zip(asked, found, strict=True):
+            assert torch.equal(rows, whole[name][start : start + 4])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("LORA", {}, "but no lora_B.weight"),
+        ("LORA", {"target_parameters": ["experts.gate_up_proj"]}, "but no lora_B.weight"),
+        ("LOHA", {}, "PEFT can't merge the LOHA adapter of model.layers.0.self_attn.q_proj"),
+        ("ADALORA", {"total_step": 10}, "but no lora_B"),
+    ],
+)
+def test_factors_that_are_missing(
+    kind: str, given: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    plain = trained("llama", kind, {"target_modules": ["q_proj"], **given}, tmp_path)
+    weights = tmp_path / "adapter_model.safetensors"
+    stored = {n: t for n, t in load_file(weights).items() if "lora_B" not in n and "w2_a" not in n}
+    save_file(stored, weights)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    with pytest.raises(CheckpointError, match=words) as error:
+        Adapter(tmp_path, InMemory(plain)).read(name, 0, 3)
+    assert str(tmp_path) in error.value.title
+    assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"target_modules": ["q_proj"]},
+            "is 32 × 32, the tensor in the model under it .memory. 16 × 16",
+        ),
+        (
+            {"target_modules": ["o_proj"], "modules_to_save": ["norm"]},
+            "brings for model.layers.0.input_layernorm.weight is 32",
+        ),
+        ({"target_modules": ["o_proj"], "trainable_token_indices": [39]}, "trained tokens of"),
+    ],
+)
+def test_what_does_not_fit_is_said_by_its_sizes(
+    settings: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    trained("llama", "LORA", settings, tmp_path)
+    small = llama(vocab_size=20) if "tokens" in words else llama(hidden_size=16)
+    with pytest.raises(CheckpointError, match=words):
+        Adapter(tmp_path, InMemory(small))
+
+
+def test_a_setting_that_nobody_knows_is_noted(tmp_path: Path) -> None:
+    plain = trained("llama", "LORA", {"target_modules": ["q_proj"]}, tmp_path)
+    over, settings = InMemory(plain), tmp_path / "adapter_config.json"
+    assert Adapter(tmp_path, over).notes == ()
+    held = json.loads(settings.read_text())
+    settings.write_text(json.dumps({**held, "use_newest_trick": True, "use_older_trick": False}))
+    (note,) = Adapter(tmp_path, over).notes
+    assert "'use_newest_trick'" in note
+
+
+def test_a_trainer_s_folder_is_an_adapter_by_its_weights(tmp_path: Path) -> None:
+    plain = trained("llama", "LORA", {"target_modules": ["q_proj"]}, tmp_path)
+    (tmp_path / "config.json").write_text(plain.config.to_json_string())
+    assert is_adapter(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    assert not is_adapter(tmp_path)

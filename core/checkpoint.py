@@ -22,13 +22,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.headers import (
-    read_header,
-    read_json,
-    refuse_quantised,
-    refuse_quantised_tensors,
-    weight_files,
-)
+from core.headers import read_header, read_json, weight_files
 from core.places import expanded
 
 DTYPES = {
@@ -36,6 +30,17 @@ DTYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
+}
+_RAW = DTYPES | {
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
 }
 WHOLE_FINGERPRINT = 64 * 2**20
 """Tensors of a checkpoint up to this many bytes in all are fingerprinted whole, larger ones by
@@ -138,13 +143,15 @@ def _snapshot(repository: str, revision: str | None) -> Path:
 def open_directory(folder: Path) -> Checkpoint:
     """The checkpoint in a directory that holds a model's own weights (no adapter).
 
-    Raises CheckpointError on missing, truncated, quantised or unreadable files.
+    Quantised weights are dequantised as they are read. Raises CheckpointError on missing,
+    truncated or unreadable files, and on a quantised format that has no reader.
     """
+    from core.models.quantised import checkpoint as quantised  # which reads what is opened here
+
     config = read_json(folder / "config.json")
-    refuse_quantised(folder, config)
     form, files = weight_files(folder)
     kind = _Safetensors if form == "safetensors" else _Pickled
-    return kind(str(folder), config, files)
+    return quantised.opened(kind(str(folder), config, files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +173,28 @@ class _Safetensors:
         self.config = config
         self.bytes_read = 0
         self.tensors: Mapping[str, TensorInfo] = {}
+        self.raw_dtypes: Mapping[str, torch.dtype | None] = {}
         self._spans: dict[str, _Span] = {}
         self._open: dict[Path, int] = {}
         weakref.finalize(self, _close, self._open)
         self._lock = threading.Lock()
         tensors: dict[str, TensorInfo] = {}
+        dtypes: dict[str, torch.dtype | None] = {}
         for file in files:
-            self._take(file, tensors)
-        self.tensors = tensors
+            self._take(file, tensors, dtypes)
+        self.tensors, self.raw_dtypes = tensors, dtypes
 
-    def _take(self, file: Path, tensors: dict[str, TensorInfo]) -> None:
-        held = read_header(file)
-        refuse_quantised_tensors(file, held)
-        for name, stored in held.items():
+    def _take(
+        self,
+        file: Path,
+        tensors: dict[str, TensorInfo],
+        dtypes: dict[str, torch.dtype | None],
+    ) -> None:
+        for name, stored in read_header(file).items():
             if name in tensors:
                 raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
             tensors[name] = TensorInfo(DTYPES.get(stored.dtype), stored.shape)
+            dtypes[name] = _RAW.get(stored.dtype)
             self._spans[name] = _Span(file, stored.start)
 
     def _descriptor(self, file: Path) -> int:
@@ -194,14 +207,20 @@ class _Safetensors:
             return self._open[file]
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        info, span = self.tensors[name], self._spans[name]
-        assert info.dtype is not None
-        nbytes = (stop - start) * info.columns * info.dtype.itemsize
+        assert self.tensors[name].dtype is not None
+        return self.raw(name, start, stop, into)
+
+    def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows as `read` gives them, of any stored dtype that torch has."""
+        info, span, dtype = self.tensors[name], self._spans[name], self.raw_dtypes[name]
+        if dtype is None:
+            raise CheckpointError(f"{span.file}: the tensor {name} is of a dtype without a reader.")
+        nbytes = (stop - start) * info.columns * dtype.itemsize
         if into is None or into.numel() < nbytes:
             into = torch.empty(nbytes, dtype=torch.uint8)
-        out = into[:nbytes].view(info.dtype).view(stop - start, info.columns)
+        out = into[:nbytes].view(dtype).view(stop - start, info.columns)
         if out.numel():
-            row = info.columns * info.dtype.itemsize
+            row = info.columns * dtype.itemsize
             self._fill(span.file, span.offset + start * row, out)
         return out
 
@@ -241,8 +260,15 @@ class _Pickled:
             name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
             for name, t in self._stored.items()
         }
+        self.raw_dtypes: Mapping[str, torch.dtype | None] = {
+            name: t.dtype for name, t in self._stored.items()
+        }
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        return self.raw(name, start, stop)
+
+    def raw(self, name: str, start: int, stop: int) -> Tensor:
+        """Rows as `read` gives them, of any stored dtype."""
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]

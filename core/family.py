@@ -21,6 +21,7 @@ from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, FamilyError
 from core.headers import ADAPTER, read_json
 from core.measurement import content_key
+from core.models.quantised import checkpoint as quantised
 from core.study import Model, Models
 
 _MEANINGFUL = (
@@ -132,6 +133,7 @@ def open_family(models: Models) -> Family:
         ("base", f"{tensor}: of every model only the {rows} rows that all have are compared.")
         for tensor, rows in common.items()
     ]
+    warnings += _quantisation([base, *tuned.values()])
     warnings += _twins([base, *tuned.values()])
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
@@ -301,6 +303,22 @@ def _vocabulary(folder: Path) -> Any:
         return read_json(folder / "tokenizer.json").get("model", {}).get("vocab")
     except CheckpointError:
         return None
+
+
+def _quantisation(members: list[Member]) -> list[tuple[str, str]]:
+    """What is said of quantised folders, and of models that are quantised unlike their base."""
+    found = {m.name: quantised.below(m.checkpoint) for m in members}
+    notes = [(name, note) for name, of in found.items() if of for note in of.notes]
+    how = {name: of.method if of else "" for name, of in found.items()}
+    for name, method in how.items():
+        if method != how["base"]:
+            own, other = (
+                f"quantised ({m})" if m else "not quantised" for m in (method, how["base"])
+            )
+            notes.append(
+                (name, f"is {own}, the base {other}: part of its update is the error of that.")
+            )
+    return notes
 
 
 def _twins(members: list[Member]) -> list[tuple[str, str]]:

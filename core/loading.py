@@ -24,6 +24,7 @@ from core.adapter import Adapter
 from core.checkpoint import Checkpoint
 from core.errors import CheckpointError, RunError
 from core.family import Member
+from core.models.quantised.checkpoint import Dequantised, Lazy, below
 from core.study import Run
 
 
@@ -88,7 +89,8 @@ def loaded(
         model: Any = None
         try:
             with _explained(member):
-                model = _made(member.name, root, run, folder, trust_remote_code)
+                quantised = below(member.checkpoint)
+                model = _made(member.name, root, run, folder, trust_remote_code, quantised)
                 for adapter in adapters:
                     apart = adapter == adapters[-1] and not merged
                     model = _adapted(model, adapter, run, folder, apart=apart)
@@ -194,6 +196,7 @@ def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> A
     config = AutoConfig.from_pretrained(
         root, trust_remote_code=trust_remote_code, local_files_only=True
     )
+    _unquantise(config)
     stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
     own = getattr(config, "dtype", None) or next(stored, torch.float32)
     dtype = own if run.dtype == "auto" else getattr(torch, run.dtype)
@@ -237,16 +240,54 @@ def _max_memory(run: Run) -> dict[int | str, str] | None:
     return {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}
 
 
-def _made(name: str, root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
+def _unquantise(config: Any) -> None:
+    """Take what a configuration says of quantisation away."""
+    for part in (config, config.get_text_config()):
+        for key in ("quantization_config", "compression_config"):
+            if hasattr(part, key):
+                delattr(part, key)
+
+
+def _dequantised(
+    root: Path, quantised: Dequantised, trust_remote_code: bool
+) -> tuple[Any, dict[str, Any]]:
+    """The class of a quantised folder's model, and what makes transformers load it as the floats
+    that are compared."""
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    config = AutoConfig.from_pretrained(
+        root, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+    _unquantise(config)
+    with torch.device("meta"):  # the class alone loads numbers that are in no file
+        made = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    lazy = {n: Lazy(quantised, n) for n, i in quantised.tensors.items() if i.dtype is not None}
+    given = {"config": config, "state_dict": lazy}
+    if (root / "generation_config.json").is_file():
+        given["generation_config"] = GenerationConfig.from_pretrained(root)
+    return type(made), given
+
+
+def _made(
+    name: str,
+    root: Path,
+    run: Run,
+    offload_folder: str,
+    trust_remote_code: bool,
+    quantised: Dequantised | None,
+) -> Any:
     from transformers import AutoModelForCausalLM
 
+    kind: Any = AutoModelForCausalLM
     given: dict[str, Any] = {}
+    if quantised is not None:
+        kind, given = _dequantised(root, quantised, trust_remote_code)
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     if run.attention != "auto":
         given["attn_implementation"] = run.attention
-    model, report = AutoModelForCausalLM.from_pretrained(
-        root,
+    model, report = kind.from_pretrained(
+        None if quantised is not None else root,
         dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
         device_map={"": run.device} if _fixed(run) else "auto",
         offload_folder=offload_folder,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,32 @@ class Dequantised:
         if name not in self._energy:
             self._energy.setdefault(name, np.full(rows, np.nan))
         return self._energy[name]
+
+
+class Lazy:
+    """A tensor of a checkpoint that is read when it is indexed with `...`, in its shape."""
+
+    def __init__(self, opened: Checkpoint, name: str) -> None:
+        info = opened.tensors[name]
+        self.shape, self.dtype = torch.Size(info.shape), info.dtype
+        self._opened, self._name, self._rows = opened, name, info.rows
+
+    def __getitem__(self, index: EllipsisType) -> Tensor:
+        return self._opened.read(self._name, 0, self._rows).reshape(self.shape)
+
+    def is_floating_point(self) -> bool:
+        """True: only such tensors are offered."""
+        return self.dtype is not None
+
+
+def below(seen: Checkpoint) -> Dequantised | None:
+    """The quantised checkpoint under adapters and other views of it; None where there is none."""
+    while not isinstance(seen, Dequantised):
+        under = getattr(seen, "over", None) or getattr(seen, "stored", None)
+        if under is None:
+            return None
+        seen = under
+    return seen
 
 
 def opened(stored: Stored) -> Checkpoint:

@@ -23,6 +23,7 @@ from core.architecture import describe
 from core.errors import FamilyError, TauscopeError
 from core.headers import Stored
 from core.models import folders
+from core.models.quantised import formats
 from core.naming import KNOWN, Architecture
 
 Kind = Literal["model", "adapter"]
@@ -140,15 +141,14 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     with _noting(troubles, folder):
         config = headers.read_json(folder / "config.json")
-        headers.refuse_quantised(folder, config)
     weights = _Weights()
     with _noting(troubles, folder):
         form, files = headers.weight_files(folder)
         if form == "safetensors":
             held = _held(files)
             weights = _weigh(held, config)
-            headers.refuse_quantised_tensors(folder, held)
-            if config and not troubles:
+            headers.refuse_quantised(folder, config, held)
+            if config and not troubles and not formats.settings_of(config):
                 _understand(config, held)
         elif not _declared(config):
             raise _unknown(config)

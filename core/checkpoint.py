@@ -23,14 +23,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.headers import (
-    Stored,
-    read_header,
-    read_settings,
-    refuse_quantised,
-    refuse_quantised_tensors,
-    weight_files,
-)
+from core.headers import Stored, read_header, read_settings, weight_files
 from core.models import folders, pointers
 from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
 from core.places import expanded
@@ -41,12 +34,20 @@ DTYPES = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
 }
-_NAMES = {
-    **{dtype: name for name, dtype in DTYPES.items()},
-    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16",
-    torch.int32: "I32", torch.int64: "I64", torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-}  # fmt: skip
+RAW_DTYPES = DTYPES | {
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""Every dtype of a safetensors file that torch has."""
+
+_NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}
 _VOLATILE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
 
 
@@ -149,14 +150,16 @@ def _snapshot(repository: str, revision: str | None) -> Path:
 def open_directory(folder: Path, identities: Identities | None = None) -> Checkpoint:
     """The checkpoint in a directory that holds a model's own weights (no adapter).
 
-    `identities` remembers what identifies its files. Raises CheckpointError on missing, truncated,
-    quantised or unreadable files.
+    Quantised weights are dequantised as they are read. `identities` remembers what identifies the
+    files. Raises CheckpointError on missing, truncated or unreadable files, and on a quantised
+    format that has no reader.
     """
+    from core.models.quantised import checkpoint as quantised  # which reads what is opened here
+
     config = read_settings(folder)
-    refuse_quantised(folder, config)
     form, files = weight_files(folder)
     kind = _Safetensors if form == "safetensors" else _Pickled
-    return kind(str(folder), config, files, identities)
+    return quantised.opened(kind(str(folder), config, files, identities))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,24 +220,30 @@ class _Safetensors(_Files):
         identities: Identities | None = None,
     ) -> None:
         super().__init__(where, config, files, identities)
-        self.tensors: Mapping[str, TensorInfo] = {}
         self._held: dict[Path, Mapping[str, Stored]] = {}
         self._spans: dict[str, _Span] = {}
         self._open: dict[Path, int] = {}
         weakref.finalize(self, _close, self._open)
         self._lock = threading.Lock()
         tensors: dict[str, TensorInfo] = {}
+        dtypes: dict[str, torch.dtype | None] = {}
         for file in files:
-            self._take(file, tensors)
-        self.tensors = tensors
+            self._take(file, tensors, dtypes)
+        self.tensors: Mapping[str, TensorInfo] = tensors
+        self.raw_dtypes: Mapping[str, torch.dtype | None] = dtypes
 
-    def _take(self, file: Path, tensors: dict[str, TensorInfo]) -> None:
+    def _take(
+        self,
+        file: Path,
+        tensors: dict[str, TensorInfo],
+        dtypes: dict[str, torch.dtype | None],
+    ) -> None:
         held = read_header(file)
-        refuse_quantised_tensors(file, held)
         for name, stored in held.items():
             if name in tensors:
                 raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
             tensors[name] = TensorInfo(DTYPES.get(stored.dtype), stored.shape)
+            dtypes[name] = RAW_DTYPES.get(stored.dtype)
             self._spans[name] = _Span(file, stored.start)
         self._held[file] = held
 
@@ -262,14 +271,20 @@ class _Safetensors(_Files):
             return self._open[file]
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        info, span = self.tensors[name], self._spans[name]
-        assert info.dtype is not None
-        nbytes = (stop - start) * info.columns * info.dtype.itemsize
+        assert self.tensors[name].dtype is not None
+        return self.raw(name, start, stop, into)
+
+    def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows as `read` gives them, of any stored dtype that torch has."""
+        info, span, dtype = self.tensors[name], self._spans[name], self.raw_dtypes[name]
+        if dtype is None:
+            raise CheckpointError(f"{span.file}: the tensor {name} is of a dtype without a reader.")
+        nbytes = (stop - start) * info.columns * dtype.itemsize
         if into is None or into.numel() < nbytes:
             into = torch.empty(nbytes, dtype=torch.uint8)
-        out = into[:nbytes].view(info.dtype).view(stop - start, info.columns)
+        out = into[:nbytes].view(dtype).view(stop - start, info.columns)
         if out.numel():
-            row = info.columns * info.dtype.itemsize
+            row = info.columns * dtype.itemsize
             self._fill(span.file, span.offset + start * row, _bytes(out))
             with self._lock:
                 self.bytes_read += nbytes
@@ -311,8 +326,15 @@ class _Pickled(_Files):
             name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
             for name, t in self._stored.items()
         }
+        self.raw_dtypes: Mapping[str, torch.dtype | None] = {
+            name: t.dtype for name, t in self._stored.items()
+        }
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        return self.raw(name, start, stop)
+
+    def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows as `read` gives them, of any stored dtype."""
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]

@@ -26,6 +26,7 @@ from core.models.anatomy import Anatomy
 from core.models.identity import Identities
 from core.models.parameters import Parameters
 from core.models.pieces import Cut, Piece, pieces_of
+from core.models.quantised import checkpoint as quantised
 from core.study import Model, Models
 
 _NEW_MODULES = ("mixer", "latent", "other")
@@ -159,6 +160,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         ("base", f"{tensor}: of every model only the {rows} rows that all have are compared.")
         for tensor, rows in common.items()
     ]
+    warnings += _quantisation([base, *tuned.values()])
     warnings += _twins([base, *tuned.values()])
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
@@ -320,6 +322,22 @@ def _vocabulary(folder: Path) -> Any:
         return read_json(folder / "tokenizer.json").get("model", {}).get("vocab")
     except CheckpointError:
         return None
+
+
+def _quantisation(members: list[Member]) -> list[tuple[str, str]]:
+    """What is said of quantised folders, and of models that are quantised unlike their base."""
+    found = {m.name: quantised.below(m.checkpoint) for m in members}
+    notes = [(name, note) for name, of in found.items() if of for note in of.notes]
+    how = {name: of.method if of else "" for name, of in found.items()}
+    for name, method in how.items():
+        if method != how["base"]:
+            own, other = (
+                f"quantised ({m})" if m else "not quantised" for m in (method, how["base"])
+            )
+            notes.append(
+                (name, f"is {own}, the base {other}: part of its update is the error of that.")
+            )
+    return notes
 
 
 def _twins(members: list[Member]) -> list[tuple[str, str]]:

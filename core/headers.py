@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from core.errors import CheckpointError
 from core.models import folders, pointers
+from core.models.quantised import formats
 
 ADAPTER = folders.ADAPTER
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -246,24 +247,10 @@ def _stored(entry: Any, origin: int) -> Stored | None:
     return Stored(dtype, tuple(shape), origin + start, origin + stop)
 
 
-def refuse_quantised(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError when the configuration says that the weights are quantised."""
-    if config.get("quantization_config"):
-        raise CheckpointError(
-            f"{folder} is quantised: its stored numbers are no weights to subtract.",
-            hint="Use the unquantised checkpoint.",
-        )
-
-
-def refuse_quantised_tensors(file: Path, held: Mapping[str, Stored]) -> None:
-    """Raise CheckpointError when a file holds tensors of a quantised model."""
-    for name, tensor in held.items():
-        scaled = name.endswith((".qweight", ".weight_scale_inv", ".SCB"))
-        if scaled or tensor.dtype.startswith("F8"):
-            raise CheckpointError(
-                f"{file} is quantised (tensor {name}, {tensor.dtype}).",
-                hint="Use the unquantised checkpoint.",
-            )
+def refuse_quantised(folder: Path, config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
+    """Raise CheckpointError when a model's tensors are quantised in a way that has no reader."""
+    packed = formats.packed(n for n, tensor in held.items() if tensor.dtype not in FLOATS)
+    formats.refuse_unread(str(folder), config, packed)
 
 
 def refuse_other_adapters(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from core.errors import CheckpointError, RunError
 from core.family import Member
 from core.models import pointers
 from core.models.folders import is_tokeniser
+from core.models.quantised.checkpoint import Dequantised, Lazy, below
 from core.study import Run
 
 
@@ -188,6 +189,7 @@ def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> A
     config = AutoConfig.from_pretrained(
         root, trust_remote_code=trust_remote_code, local_files_only=True
     )
+    _unquantise(config)
     stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
     own = getattr(config, "dtype", None) or next(stored, torch.float32)
     dtype = own if run.dtype == "auto" else getattr(torch, run.dtype)
@@ -242,15 +244,42 @@ def _class_of(member: Member) -> Any:
     return transformers.AutoModelForCausalLM if outline is None else type(outline.module)
 
 
-def _made(member: Member, root: Path, run: Run, offload_folder: str, trust_remote_code: bool) -> Any:
-    name = member.name
+def _unquantise(config: Any) -> None:
+    """Take what a configuration says of quantisation away."""
+    for part in (config, config.get_text_config()):
+        for key in ("quantization_config", "compression_config"):
+            if hasattr(part, key):
+                delattr(part, key)
+
+
+def _dequantised(root: Path, quantised: Dequantised, trust_remote_code: bool) -> dict[str, Any]:
+    """What makes transformers load a quantised folder as the floats that are compared."""
+    from transformers import AutoConfig, GenerationConfig
+
+    config = AutoConfig.from_pretrained(
+        root, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+    _unquantise(config)
+    lazy = {n: Lazy(quantised, n) for n, i in quantised.tensors.items() if i.dtype is not None}
+    given = {"config": config, "state_dict": lazy}
+    if (root / "generation_config.json").is_file():
+        given["generation_config"] = GenerationConfig.from_pretrained(root)
+    return given
+
+
+def _made(
+    member: Member, root: Path, run: Run, offload_folder: str, trust_remote_code: bool
+) -> Any:
+    name, kind, quantised = member.name, _class_of(member), below(member.checkpoint)
     given: dict[str, Any] = {}
+    if quantised is not None:
+        given = _dequantised(root, quantised, trust_remote_code)
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     if run.attention != "auto":
         given["attn_implementation"] = run.attention
-    model, report = _class_of(member).from_pretrained(
-        root,
+    model, report = kind.from_pretrained(
+        None if quantised is not None else root,
         dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
         device_map={"": run.device} if _fixed(run) else "auto",
         offload_folder=offload_folder,

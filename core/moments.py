@@ -33,7 +33,8 @@ class Moments:
 
     `gram` [1+N, 1+N] float64: inner products. Per model: `changed` elements, `largest` |Δ|, and
     `rounding`, the energy Σ ulp(w)²/12 that rounding W's elements w to the model's dtype has (NaN
-    for adapters, which are not rounded).
+    for adapters, which are not rounded). Where the model or the base is quantised, the energy
+    Σ step²/12 of rounding to their grids is part of it, and all of `quantisation`.
     """
 
     models: tuple[str, ...]
@@ -42,6 +43,7 @@ class Moments:
     changed: NDArray[np.int64]
     largest: NDArray[np.float64]
     rounding: NDArray[np.float64]
+    quantisation: NDArray[np.float64]
 
     @classmethod
     def zero(cls, models: Sequence[str]) -> Moments:
@@ -49,7 +51,7 @@ class Moments:
         n = len(models)
         return cls(
             tuple(models), 0, np.zeros((n + 1, n + 1)), np.zeros(n, np.int64), np.zeros(n),
-            np.zeros(n),
+            np.zeros(n), np.zeros(n),
         )  # fmt: skip
 
     def __iadd__(self, other: Moments) -> Moments:
@@ -58,6 +60,7 @@ class Moments:
         self.changed += other.changed
         np.maximum(self.largest, other.largest, out=self.largest)
         self.rounding += other.rounding
+        self.quantisation += other.quantisation
         return self
 
     def row(self, model: str) -> int:
@@ -71,10 +74,14 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What one member gives of a tensor: weights as stored, or (an adapter) the update itself."""
+    """What one member gives of a tensor: weights as stored, or (an adapter) the update itself.
+
+    `quantisation` gives the energy that rounding rows start:stop to a quantised grid has.
+    """
 
     read: Callable[[int, int, Tensor | None], Tensor]
     is_update: bool = False
+    quantisation: Callable[[int, int], float] = lambda start, stop: 0.0
 
 
 def accumulate(
@@ -128,6 +135,10 @@ def _accumulate(
         octaves = _octaves(block[0], block[-1])
         for i, member in enumerate(tuned):
             _update(moments, i, block, member, member.read(start, stop, scratch), octaves)
+            if not member.is_update:
+                lost = base.quantisation(start, stop) + member.quantisation(start, stop)
+                moments.rounding[i] += lost
+                moments.quantisation[i] += lost
         for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
             torch.sub(block[child], block[parent], out=block[i])
         _products(moments.gram, block[:-1])

@@ -265,7 +265,10 @@ class _Store:
             and name not in adapter.replaced
         )
         if not direct:
-            return Columns(lambda a, b, into: self.read(member, piece.tensor, a, b, into)[:, span])
+            return Columns(
+                lambda a, b, into: self.read(member, piece.tensor, a, b, into)[:, span],
+                quantisation=_quantisation(member, piece),
+            )
         assert isinstance(adapter, Adapter)
         update = adapter.updates.get(name)
         if update is None:
@@ -279,6 +282,17 @@ class _Store:
         stored = spans[0] if len(spans) == 1 else torch.cat(spans)
         matrix = stored.to(device).float()
         return (matrix.mT if piece.transposed else matrix).contiguous()
+
+
+def _quantisation(member: Member, piece: Piece) -> Callable[[int, int], float]:
+    """The energy of quantisation in rows of a piece; of some columns, their share of the rows'."""
+    name = member.names[piece.tensor]
+    measured = getattr(member.checkpoint, "rounding", None)
+    if measured is None:
+        return lambda start, stop: 0.0
+    columns = member.checkpoint.tensors[name].columns
+    share = piece.width / columns
+    return lambda start, stop: (measured(name, start, stop) or 0.0) * share
 
 
 def _moments(

@@ -149,12 +149,14 @@ def _sums(moments: Moments, model: str) -> Sums:
         "changed": int(moments.changed[row - 1]),
         "largest": float(moments.largest[row - 1]),
         "rounding": None if math.isnan(rounding) else rounding,
+        "quantisation": float(moments.quantisation[row - 1]),
     }
 
 
 def _add(a: Sums, b: Sums) -> Sums:
     total: Sums = {k: a[k] + b[k] for k in ("size", "base2", "delta2", "dot", "changed")}
     total["largest"] = max(a["largest"], b["largest"])
+    total["quantisation"] = _quantisation(a) + _quantisation(b)
     either = None in (a["rounding"], b["rounding"])
     total["rounding"] = None if either else a["rounding"] + b["rounding"]
     return total
@@ -202,15 +204,26 @@ def _doubts(totals: dict[str, Sums]) -> list[str]:
     # Without the norms: their weights are near 1 in any model and would make all look alike.
     matrices = [totals[group] for group in ("attention", "mlp") if group in totals]
     notes = _strangeness(functools.reduce(_add, matrices)) if matrices else []
-    rounding = totals["all"]["rounding"]
+    rounding, quantisation = totals["all"]["rounding"], _quantisation(totals["all"])
     delta2 = totals["all"]["delta2"]
-    if rounding and delta2 and rounding >= ROUNDING_DOMINATED * delta2:
+    if quantisation and delta2:
+        share = min(quantisation / delta2, 1.0)
+        notes.append(
+            f"about {share:.2g} of ‖Δ‖² is the error of quantised weights (its own or the base's), "
+            "which tuning did not make."
+        )
+    if rounding and delta2 and rounding - quantisation >= ROUNDING_DOMINATED * delta2:
         changed = totals["all"]["changed"] / totals["all"]["size"]
         notes.append(
             "its tuning vector is dominated by rounding to the checkpoint's dtype "
             f"({changed:.0%} of the weights changed at all): read its directions with care."
         )
     return notes
+
+
+def _quantisation(of: Sums) -> float:
+    """The energy of quantisation in a sum; sums of earlier versions have none."""
+    return float(of.get("quantisation", 0.0))
 
 
 def _strangeness(own: Sums) -> list[str]:
@@ -284,8 +297,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="rounding_share",
             title="share of ‖Δ‖² that is rounding",
-            description="Estimated energy of rounding to the checkpoint's dtype; quoted below 0.1 "
-            "only, above it the change is dominated by rounding.",
+            description="Estimated energy of rounding to the checkpoint's dtype, and to the grid "
+            "of quantised weights; quoted below 0.1 only, above it the change is dominated by "
+            "rounding.",
             empty="dominated by rounding (above 0.1), nothing changed, or an adapter",
         ),
     ),

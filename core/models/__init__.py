@@ -7,6 +7,7 @@ What a folder holds
   identity.py      what identifies a model's weights: a hash of everything that its files hold
   settings.py      the settings that change what weights compute, and where two models differ
   configs.py       a configuration with all that transformers takes for granted in it
+  quantised/       quantised checkpoints as the floats that a model computes with
   adapters/        PEFT adapters, kind by kind
 
 A model as its class makes it

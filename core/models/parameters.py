@@ -96,6 +96,21 @@ class Parameters:
             return rows if rows.dtype == info.dtype else rows.to(info.dtype)
         return torch.cat([self._read(part, None).to(info.dtype) for part in parts])
 
+    def rounding(self, name: str, start: int, stop: int) -> float | None:
+        """The energy that quantisation's rounding has in these rows; None where nothing is
+        quantised. See `core.models.quantised.checkpoint.Dequantised.rounding`."""
+        measured = getattr(self.stored, "rounding", None)
+        if measured is None:
+            return None
+        runs = self._runs[name]
+        if runs is None:  # rows that are put together share alike in what their sources lose
+            made, rows = self.mosaics[name], self.tensors[name].rows
+            whole = [measured(s, 0, self.stored.tensors[s].rows) for s in made.sources]
+            return sum(found or 0.0 for found in whole) * (stop - start) / rows
+        parts = rows_within(runs, start, stop)
+        found = [measured(run.source, run.at, run.at + run.count) for run in parts]
+        return None if all(each is None for each in found) else sum(each or 0.0 for each in found)
+
     def _read(self, run: Run, into: Tensor | None) -> Tensor:
         return self.stored.read(run.source, run.at, run.at + run.count, into)
 

@@ -16,10 +16,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from core.checkpoint import DTYPES, TensorInfo
+from core.checkpoint import RAW_DTYPES, TensorInfo
 
 INDEX = "model.safetensors.index.json"
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}
 
 
 class ShardWriter:

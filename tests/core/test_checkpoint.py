@@ -92,9 +92,6 @@ def _damage(folder: Path, how: str) -> None:
         (folder / "config.json").unlink()
     elif how == "config":
         (folder / "config.json").write_text("[]")
-    elif how == "quantised":
-        config = tiny_config(quantization_config={"bits": 4})
-        (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +99,7 @@ def _damage(folder: Path, how: str) -> None:
     [
         ("truncated", "truncated"), ("header", "damaged"), ("not json", "damaged"),
         ("no weights", "no weights"), ("no config", "config.json is missing"),
-        ("config", "no JSON object"), ("quantised", "quantised"),
+        ("config", "no JSON object"),
     ],
 )  # fmt: skip
 def test_damage_is_one_clear_error(tmp_path: Path, how: str, words: str) -> None:

@@ -1,0 +1,15 @@
+"""Quantised checkpoints, read as the floating-point tensors that a model computes with.
+
+    checkpoint     a folder as a whole: which tensors it offers, rows on demand
+    formats        the formats by the name that config.json gives them, and refusals
+    parts          the stored tensors (packed numbers, scales) in their own dtypes
+    grids          codes to values, and the energy that rounding to a grid has
+    packing        small integers out of words and bytes
+    scaled         a code an element or a run of bits, row by row: FP8, int8, compressed-tensors
+    columns        packed by columns: GPTQ, AWQ
+    experts        gpt-oss: MXFP4 blocks, transposed
+    bitsandbytes   NF4 and FP4 in runs of elements, int8 by rows
+    gguf           GGUF files, by the package of that name
+
+Nothing is imported here.
+"""

@@ -1,0 +1,122 @@
+"""The formats of quantised checkpoints, by the name that config.json gives them.
+
+Owns which formats are read and which tensors are no weights but parts of one. Imports no torch
+until a folder is read, so that models can be listed where none of them is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from core.models.quantised.parts import Parts, Weight
+
+READERS = {
+    "fp8": "scaled:find",
+    "fbgemm_fp8": "scaled:find",
+    "modelopt": "scaled:find",
+    "compressed-tensors": "scaled:find",
+    "mxfp4": "experts:find",
+    "gptq": "columns:find_gptq",
+    "awq": "columns:find_awq",
+    "bitsandbytes": "bitsandbytes:find",
+}
+"""Module and function that find the weights of a format."""
+
+_EXTRAS = re.compile(
+    r"(^|[._])((input|activation|weight|output|kv|[qkv])_"
+    r"(scale(_inv|_2|_ub)?|zero_point|global_scale|shape|g_idx|format)|scales|g_idx|SCB)$"
+)
+_BUFFERS = re.compile(
+    r"(^|\.)(position_ids|num_batches_tracked|masked_bias|(attn|attention)\.bias)$"
+)
+_KEYS = ("quantization_config", "compression_config")
+_SHORTHAND = (("load_in_4bit", "bitsandbytes"), ("load_in_8bit", "bitsandbytes"))
+_TRANSPOSED = ("gpt2",)
+"""Types of models whose matrices are stored transposed, which packed formats undo differently."""
+
+
+def settings_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a configuration says of quantisation; empty where it says nothing."""
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, dict) else {}):
+        for key in _KEYS:
+            if isinstance(part.get(key), dict) and part[key]:
+                return part[key]  # type: ignore[no-any-return]
+    return {}
+
+
+def method_of(settings: Mapping[str, Any]) -> str:
+    """The name of a format; empty where the settings are."""
+    named = settings.get("quant_method")
+    if isinstance(named, str) and named:
+        return named
+    meant = next((method for key, method in _SHORTHAND if settings.get(key)), "unknown")
+    return meant if settings else ""
+
+
+def without_quantisation(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that says nothing of quantisation."""
+    left = {k: v for k, v in config.items() if k not in _KEYS}
+    text = left.get("text_config")
+    return {**left, "text_config": without_quantisation(text)} if isinstance(text, dict) else left
+
+
+def is_extra(name: str) -> bool:
+    """Does quantisation add a tensor of this name beside the weights? It is none of the model."""
+    return bool(_EXTRAS.search(name))
+
+
+def packed(not_floats: Iterable[str]) -> list[str]:
+    """Of the tensors that are not floats, those that no unquantised model has.
+
+    Where there are none, a configuration that speaks of quantisation is left over from training.
+    """
+    return [n for n in not_floats if not _BUFFERS.search(n) and not _EXTRAS.search(n)]
+
+
+def refuse_unread(where: str, config: Mapping[str, Any], packed: Sequence[str]) -> None:
+    """Raise CheckpointError when the weights are quantised in a way that has no reader.
+
+    `packed` are the tensors that no unquantised model has, if it is known which there are.
+    """
+    method = method_of(settings_of(config))
+    if packed and not method:
+        raise CheckpointError(
+            f"{where} is quantised (tensor {packed[0]}), but config.json doesn't say how.",
+            hint="Copy the config.json that it was published with, or use the unquantised "
+            "checkpoint.",
+        )
+    if packed and method not in READERS:
+        raise CheckpointError(
+            f"{where} is quantised with '{method}', which has no reader.",
+            hint="Use the unquantised checkpoint, or save a dequantised copy with the library "
+            f"that made it. Read are: {', '.join(READERS)}.",
+        )
+    if packed and config.get("model_type") in _TRANSPOSED:
+        raise CheckpointError(
+            f"{where} is a quantised model of type '{config['model_type']}', which has no reader.",
+            hint="Use the unquantised checkpoint.",
+        )
+
+
+def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+    """The quantised weights among stored tensors, by the names that they have in the model.
+
+    Raises CheckpointError, naming the tensor, when parts of one don't fit one another.
+    """
+    module, function = READERS[method_of(settings)].split(":")
+    reader = importlib.import_module(f"core.models.quantised.{module}")
+    try:
+        found: dict[str, Weight] = getattr(reader, function)(parts, settings)
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RuntimeError):
+        raise CheckpointError(
+            f"{parts.where}: the settings of quantisation or the scales can't be understood.",
+            hint="Compare config.json with the one that the model was published with.",
+        ) from None
+    return found

@@ -30,7 +30,7 @@ _SIZES: tuple[tuple[int, str], ...] = (
         dense_intermediate_size encoder_ffn_dim decoder_ffn_dim mlp_hidden_size
         shared_intermediate_size_mlp"""),
     (LAYERS, """
-        num_hidden_layers n_layer n_layers num_layers decoder_layers num_decoder_layers"""),
+        num_hidden_layers n_layer n_layers num_layers decoder_layers num_decoder_layers num_blocks"""),
     (2, """
         depth encoder_layers num_encoder_layers num_global_layers num_hidden_layers_vision
         num_key_value_heads num_kv_heads multi_query_group_num swa_num_key_value_heads
@@ -62,7 +62,7 @@ _SIZES: tuple[tuple[int, str], ...] = (
     (48, """
         shared_expert_intermediate_size moe_shared_expert_intermediate_size
         shared_intermediate_size shared_experts_intermediate_size"""),
-    (64, "attention_chunk_size adapter_in_dim moe_hidden_size"),
+    (64, "attention_chunk_size adapter_in_dim adapter_input_size moe_hidden_size"),
     (1, """
         n_shared_experts num_shared_experts moe_num_shared_experts first_k_dense_replace
         num_dense_layers moe_layer_start_index n_group topk_group num_expert_group zero_expert_num
@@ -237,6 +237,16 @@ _QWEN4 = {
     "indexer_compress_ratio": 4, "hc_count": 2, "hc_lowrank": 8,
     "layer_types": ["linear_attention", "indexed_attention"] * 2,
 }  # fmt: skip
+_DOTS3 = {
+    "head_dim": 32,
+    "per_layer_config": {
+        number: {
+            "num_attention_heads": 2, "num_key_value_heads": 2, "kv_lora_rank": 24,
+            "qk_nope_head_dim": 24,
+        }
+        for number in ("1", "3")
+    },
+}  # fmt: skip
 _SECTIONS = {"text_config": {"rope_parameters": {"mrope_section": [2, 3, 3]}}}
 """Sections of positions in time, height and width; they add up to half of a head."""
 _VISION_TOKENS = {"vision_start_token_id": 505, "vision_end_token_id": 506}
@@ -275,6 +285,8 @@ _CHANGES: dict[str, dict[str, Any]] = {
             "topk_group": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
         },
     },
+    "dots3_note": {"text_config": _DOTS3},
+    "dots3_note_text": _DOTS3,
     "emu3": {
         "vocabulary_map": {"<image>": 500}, "image_token_id": 500,
         "vq_config": {
@@ -324,6 +336,8 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "jamba": {"use_mamba_kernels": False},
     "janus": {"vq_config": _TINY_VQ},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "llama4": {"text_config": {"moe_layers": [1, 3]}},
+    "llama4_text": {"moe_layers": [1, 3]},
     "mamba2": {"num_heads": 8, "expand": 2},
     "ministral3": {"rope_parameters": _YARN},
     "mistral4": {"head_dim": 16, "rope_parameters": {**_YARN, "partial_rotary_factor": 0.5}},
@@ -339,9 +353,20 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 2, "rope_parameters": {"partial_rotary_factor": 0.5}},
     "paddleocr_vl": _SECTIONS,
     "phi4_multimodal": {"num_hidden_layers": 2},
+    "qwen2_5_omni": {
+        "token2wav_config": {"bigvgan_config": {"upsample_initial_channel": 64}},
+        "thinker_config": {**_SECTIONS, **_VISION_TOKENS},
+        "talker_config": {"rope_parameters": {"mrope_section": [2, 3, 3]}},
+    },
     "qwen2_5_omni_thinker": {**_SECTIONS, **_VISION_TOKENS},
     "qwen2_5_vl": _SECTIONS,
     "qwen2_vl": _SECTIONS,
+    "qwen3_omni_moe": {
+        "thinker_config": {**_SECTIONS, **_VISION_TOKENS},
+        "talker_config": {
+            "text_config": {"shared_expert_intermediate_size": 48}, "spatial_merge_size": 2,
+        },
+    },
     "qwen3_omni_moe_thinker": {**_SECTIONS, **_VISION_TOKENS},
     "qwen4_exp": {"text_config": _QWEN4},
     "qwen4_exp_text": _QWEN4,

@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ import torch
 from core import family as families
 from core import hooks, loading, runner
 from core.errors import TauscopeError
-from core.naming import ATTENTION
 from core.neurons.silencing import silenced
 from core.study import Study
 from core.subject import open_subject
@@ -98,7 +97,11 @@ def check_weights(family: Family, base: Any, tuned: Any, sink: MemorySink) -> st
     """Relative norm and n over all and by layer, and one output's alignment by head."""
     runner.run(study_of(family), sink, WEIGHTS)
     found = truth.sizes(truth.state(base), truth.state(tuned))
-    scope = _check_whole(sink, truth.scopes(base, found))
+    try:
+        where, _ = truth.layers(base)
+    except LookupError as error:
+        return f"{_check_whole(sink, truth.scopes(base, found, set()))}, {error}"
+    scope = _check_whole(sink, truth.scopes(base, found, truth.text_names(base, where)))
     _check_layers(sink, base, found)
     heads = _check_heads(sink, truth.outputs(base, tuned))
     return "; ".join(note for note in (scope, heads) if note)
@@ -171,6 +174,8 @@ def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> None:
         raise WrongError("the examination knows no down projection of this model")
     tokens = sum(len(document) for document in ids)
     for layer, activity in seen.items():
+        if not activity.seen:
+            continue  # a layer that looks at images alone computes nothing
         rows = sink.rows("activated_percent", model=name, layer=layer, setting="product")
         if len(rows) != 1:
             raise WrongError(f"layer {layer} has {len(rows)} rows of activated neurons")

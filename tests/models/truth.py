@@ -21,18 +21,25 @@ import transformers
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_OUTPUT = frozenset({"o_proj", "out_proj", "dense", "c_proj", "wo", "proj", "out"})
+_LISTS = frozenset({"layers", "h", "blocks", "layer", "block"})
+_TOWER = re.compile(r"vision|visual|audio|encoder|speech|image|tower|talker|code2wav|token2wav")
+_OUTPUT = frozenset({"o_proj", "out_proj", "dense", "c_proj", "wo", "Wo", "proj", "out"})
 _DOWN = frozenset({
-    "down_proj", "dense_4h_to_h", "fc2", "fc_out", "c_proj", "w2", "wo", "output_linear", "w2_weight",
-    "output_projection", "out_proj", "dense", "mlp_down", "lin2", "proj_2", "proj_out", "output",
-    "down", "ff_out", "wo_proj",
+    "down_proj", "dense_4h_to_h", "fc2", "fc_out", "c_proj", "w2", "wo", "output_linear", "w_out",
+    "down", "ff_out", "ffn.2", "mlp.Wo",
 })  # fmt: skip
+"""What down projections are called; with a dot where the module around it has to be named too."""
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _NO_MLP = re.compile(
     r"attn|attention|mixer\.(?!experts|shared|down)|mamba|conv|rnn|recurrent|temporal_block"
-    r"|norm|router|per_layer|laurel|adapter|lora",
+    r"|norm|router|per_layer|laurel|adapter|lora|(^|\.)gate\.",
     re.IGNORECASE,
 )
+_PRODUCTS = frozenset({
+    "linear", "matmul", "bmm", "addmm", "mm", "__matmul__", "_grouped_mm", "grouped_mm", "einsum",
+    "baddbmm",
+})  # fmt: skip
+"""The functions of torch by which an input meets a weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,12 @@ class Outputs:
 
 @dataclass(slots=True)
 class Activity:
-    """What goes into the down projections of one layer: `widths` by parameter, positive inputs."""
+    """What goes into the down projections of one layer: `widths` by parameter, how many inputs are
+    positive, and how often one was seen."""
 
     widths: dict[str, int] = field(default_factory=dict)
     positive: int = 0
+    seen: int = 0
 
     def percent(self, tokens: int) -> float:
         return 100 * self.positive / (tokens * sum(self.widths.values()))
@@ -84,19 +93,20 @@ def load(folder: Path) -> Any:
 
 def layers(model: Any) -> tuple[str, nn.ModuleList]:
     """The name and the list of the text part's layers. Raises LookupError when there is none."""
-    wanted = model.config.get_text_config(decoder=True).num_hidden_layers
+    config = model.config.get_text_config(decoder=True)
+    keys = ("num_hidden_layers", "num_layers", "num_blocks", "decoder_layers")
+    wanted = {getattr(config, key, None) for key in keys}
     found = [
         (name, module)
         for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == wanted and not _of_tower(name)
+        if isinstance(module, nn.ModuleList)
+        and len(module) in wanted
+        and name.rpartition(".")[2] in _LISTS
     ]
-    if not found:
-        raise LookupError(f"no list of {wanted} layers in {type(model).__name__}")
-    return min(found, key=lambda pair: pair[0].count("."))
-
-
-def _of_tower(name: str) -> bool:
-    return bool(re.search(r"vision|visual|audio|encoder|speech|image|tower", name))
+    text = [pair for pair in found if not _TOWER.search(pair[0])] or found
+    if not text:
+        raise LookupError(f"{type(model).__name__} has no list of its layers")
+    return min(text, key=lambda pair: pair[0].count("."))
 
 
 def state(model: Any) -> dict[str, Tensor]:
@@ -123,10 +133,10 @@ def total(parts: Iterable[Size]) -> Size:
     return sum(parts, Size())
 
 
-def scopes(model: Any, found: Mapping[str, Size]) -> dict[str, Size]:
-    """The sums over all tensors, and over those that a comparison may reasonably mean."""
+def scopes(model: Any, found: Mapping[str, Size], decoder: set[str]) -> dict[str, Size]:
+    """The sums over all tensors, and over those that a comparison may reasonably mean; `decoder`
+    names those of the text part."""
     parameters = {name for name, _ in model.named_parameters()}
-    decoder = text_names(model)
     chosen = {
         "all tensors": set(found),
         "without buffers": parameters,
@@ -139,9 +149,9 @@ def scopes(model: Any, found: Mapping[str, Size]) -> dict[str, Size]:
     }
 
 
-def text_names(model: Any) -> set[str]:
-    """The names of the tensors of the text part: its decoder, embedding and head."""
-    where, _ = layers(model)
+def text_names(model: Any, where: str) -> set[str]:
+    """The names of the tensors of the text part: its decoder with the layers that are at `where`,
+    its embedding and its head."""
     holder = where.rpartition(".")[0]
     outside = [
         name
@@ -156,21 +166,30 @@ def text_names(model: Any) -> set[str]:
 def outputs(base: Any, tuned: Any) -> Outputs | None:
     """The first attention output whose columns the configuration's heads divide."""
     where, blocks = layers(base)
-    config = base.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_attention_heads", None)
     for number, block in enumerate(blocks):
+        heads, width = _heads(base, number)
         for name, module in block.named_modules():
             leaf = name.rpartition(".")[2]
-            if leaf not in _OUTPUT or not _ATTENTION.search(name) or "linear" in name.lower():
-                continue
             weight = getattr(module, "weight", None)
-            if weight is None or weight.dim() != 2 or not isinstance(heads, int):
+            attends = leaf == "o_proj" or (leaf in _OUTPUT and _ATTENTION.search(name))
+            if not attends or "linear" in name.lower():
+                continue
+            if weight is None or weight.dim() != 2 or heads is None:
                 continue
             there = tuned.get_submodule(f"{where}.{number}.{name}").weight
             w, t = (_columns_are_inputs(module, x).double().numpy() for x in (weight, there))
-            if w.shape[1] % heads == 0 and w.shape[0] == config.hidden_size:
+            if w.shape[1] % heads == 0 and w.shape[0] == width:
                 return Outputs(number, heads, w, t - w)
     return None
+
+
+def _heads(model: Any, number: int) -> tuple[int | None, int | None]:
+    """The query heads of a layer and the width of the model, as the configuration has them."""
+    config = model.config.get_text_config(decoder=True)
+    own = getattr(config, "per_layer_config", None)
+    if own is not None:
+        config = own[number]
+    return getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
 
 
 def _columns_are_inputs(module: Any, weight: Tensor) -> Tensor:
@@ -193,15 +212,16 @@ def down_projections(model: Any) -> dict[int, dict[str, tuple[Tensor, int]]]:
 
 def _neurons(name: str, leaf: str, module: Any, parameter: Tensor) -> int:
     """The neurons of a down projection; 0 for any other parameter."""
-    path, _, own = name.rpartition(".")
-    stacked = parameter.dim() == 3
-    called = leaf if stacked else own
-    if called not in _DOWN or _NO_MLP.search(name) or (leaf != "weight" and not stacked):
+    path = (name if leaf == "weight" else f"{name}.{leaf}").split(".")
+    called = path[-1] in _DOWN or ".".join(path[-2:]) in _DOWN
+    if not called or _NO_MLP.search(name):
         return 0
-    if stacked:
+    if parameter.dim() == 3:
         return int(parameter.shape[0]) * _width_of_expert(module, parameter)
     if parameter.dim() != 2:
         return 0
+    if leaf != "weight":  # experts one below the other, each as [neurons, d]
+        return int(parameter.shape[0])
     return int(_columns_are_inputs(module, parameter).shape[1])
 
 
@@ -213,27 +233,29 @@ def _width_of_expert(module: Any, parameter: Tensor) -> int:
 
 
 class _Watch(TorchFunctionMode):
-    """Counts the positive inputs of the products that watched weights take part in."""
+    """Counts the positive inputs of the products that watched weights take part in.
 
-    def __init__(self, watched: Mapping[int, Activity]) -> None:
+    `layer` is the layer that computes: one weight may belong to several.
+    """
+
+    def __init__(self, watched: Mapping[tuple[int, int], Activity]) -> None:
         super().__init__()
         self._watched = watched
+        self.layer = -1
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in _PRODUCTS:
-            tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-            activity = next((self._watched[p] for t in tensors if (p := _storage(t)) in self._watched), None)
-            if activity is not None:
-                own = [t for t in tensors if _storage(t) not in self._watched and t.dim() >= 2]
-                activity.positive += int((own[0] > 0).sum())
+            self._see([a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)])
         return func(*args, **kwargs)
 
-
-_PRODUCTS = frozenset({
-    "linear", "matmul", "bmm", "addmm", "mm", "__matmul__", "_grouped_mm", "grouped_mm", "einsum",
-    "baddbmm",
-})  # fmt: skip
+    def _see(self, operands: list[Tensor]) -> None:
+        weights = [t for t in operands if (self.layer, _storage(t)) in self._watched]
+        if weights:
+            activity = self._watched[self.layer, _storage(weights[0])]
+            inputs = next(t for t in operands if t is not weights[0] and t.dim() >= 2)
+            activity.positive += int((inputs > 0).sum())
+            activity.seen += 1
 
 
 def _storage(tensor: Tensor) -> int:
@@ -244,14 +266,24 @@ def _storage(tensor: Tensor) -> int:
 def watching(model: Any) -> Iterator[dict[int, Activity]]:
     """What goes into the down projections of each layer while the block lasts."""
     found: dict[int, Activity] = {}
-    watched: dict[int, Activity] = {}
+    watched: dict[tuple[int, int], Activity] = {}
     for number, parameters in down_projections(model).items():
-        found[number] = Activity()
-        for name, (parameter, width) in parameters.items():
-            found[number].widths[name] = width
-            watched[_storage(parameter)] = found[number]
-    with _Watch(watched):
-        yield found
+        found[number] = Activity({name: width for name, (_, width) in parameters.items()})
+        for parameter, _ in parameters.values():
+            watched[number, _storage(parameter)] = found[number]
+    watch = _Watch(watched)
+
+    def entering(number: int) -> Any:
+        return lambda *_: setattr(watch, "layer", number)
+
+    _, blocks = layers(model)
+    handles = [b.register_forward_pre_hook(entering(number)) for number, b in enumerate(blocks)]
+    try:
+        with watch:
+            yield found
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def logits(model: Any, ids: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Examine tiny models of all types, or of those that are named, and say what tauscope makes of them.
+"""Examine tiny models of all types, or of those named: what does tauscope make of them?
 
     python -m tests.models [TYPE…] [--jobs N] [--write docs/models.md]
 

@@ -26,7 +26,7 @@ from core.subject import open_subject
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink
 from tests.core import oracle
-from tests.models import truth
+from tests.models import activity, truth
 from tests.models.families import Family
 from tests.models.isolation import one_line
 
@@ -36,6 +36,7 @@ PROBE = (
     "what the tuning wrote can be read from the weights alone",
 )
 WEIGHTS = ("tuning_vectors", "vector_cosine", "alignment")
+ALIGNMENT = ("write", "read", "two_sided", "gain", "diagonal_energy")
 GROUPS = ("all", "blocks", "attention", "mlp")
 
 
@@ -94,7 +95,7 @@ def _judged(check: Callable[[], str]) -> Verdict:
 
 
 def check_weights(family: Family, base: Any, tuned: Any, sink: MemorySink) -> str:
-    """Relative norm and n over all and by layer, and one output's alignment by head."""
+    """Relative norm and n over all and by layer; one output's alignment by head, one expert's."""
     runner.run(study_of(family), sink, WEIGHTS)
     found = truth.sizes(truth.state(base), truth.state(tuned))
     try:
@@ -104,6 +105,7 @@ def check_weights(family: Family, base: Any, tuned: Any, sink: MemorySink) -> st
     scope = _check_whole(sink, truth.scopes(base, found, truth.text_names(base, where)))
     _check_layers(sink, base, found)
     heads = _check_heads(sink, truth.outputs(base, tuned))
+    _check_expert(sink, truth.experts(base, tuned))
     return "; ".join(note for note in (scope, heads) if note)
 
 
@@ -146,10 +148,22 @@ def _check_heads(sink: MemorySink, outputs: truth.Outputs | None) -> str:
     for head in (0, outputs.heads - 1):
         columns = slice(head * width, (head + 1) * width)
         wanted = oracle.alignment(outputs.base[:, columns], outputs.delta[:, columns])
-        for metric in ("write", "read", "two_sided", "gain", "diagonal_energy"):
+        for metric in ALIGNMENT:
             row = sink.value(metric, layer=outputs.layer, module="o", head=head)
             _same(row.value, wanted[metric], 1e-6, f"{metric} of head {head}")
     return ""
+
+
+def _check_expert(sink: MemorySink, experts: truth.Experts | None) -> None:
+    if experts is None:
+        return
+    for module, (matrix, delta) in experts.matrices.items():
+        wanted = oracle.alignment(matrix, delta)
+        for metric in ALIGNMENT:
+            rows = sink.rows(metric, layer=experts.layer, module=module, expert=0, head=None)
+            if len(rows) != 1:
+                raise WrongError(f"{module} of expert 0 has {len(rows)} rows of {metric}")
+            _same(rows[0].value, wanted[metric], 1e-6, f"{metric} of {module} of expert 0")
 
 
 def check_study(family: Family, base: Any, tuned: Any) -> str:
@@ -167,19 +181,19 @@ def check_study(family: Family, base: Any, tuned: Any) -> str:
 
 
 def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> None:
-    with truth.watching(model) as seen:
+    with activity.watching(model) as seen:
         for document in ids:
-            truth.logits(model, document)
+            activity.logits(model, document)
     if not seen:
         raise WrongError("the examination knows no down projection of this model")
     tokens = sum(len(document) for document in ids)
-    for layer, activity in seen.items():
-        if not activity.seen:
+    for layer, own in seen.items():
+        if not own.seen:
             continue  # a layer that looks at images alone computes nothing
         rows = sink.rows("activated_percent", model=name, layer=layer, setting="product")
         if len(rows) != 1:
             raise WrongError(f"layer {layer} has {len(rows)} rows of activated neurons")
-        _same(rows[0].value, activity.percent(tokens), 5e-7, f"{name}, active in layer {layer}")
+        _same(rows[0].value, own.percent(tokens), 5e-7, f"{name}, active in layer {layer}")
 
 
 def _check_silence(subject: Any, study: Study, base: Any, document: Any) -> None:
@@ -188,11 +202,11 @@ def _check_silence(subject: Any, study: Study, base: Any, document: Any) -> None
         neurons = hooks.locate(model.module, anatomy.architecture, anatomy.layers)
         everything = [np.arange(width) for width in neurons.widths]
         with silenced(neurons, everything):
-            ours = truth.logits(model.module, document)
-    for parameters in truth.down_projections(base).values():
+            ours = activity.logits(model.module, document)
+    for parameters in activity.down_projections(base).values():
         for parameter, _ in parameters.values():
             parameter.zero_()
-    wanted = truth.logits(base, document)
+    wanted = activity.logits(base, document)
     worst = float((ours - wanted).abs().max() / wanted.abs().max().clamp(min=1))
     if worst > 1e-5:
         raise WrongError(f"with all neurons silenced, logits are off by {worst:.1e}")

@@ -49,7 +49,8 @@ class Family:
 
 def room() -> Path:
     """Where families are kept: $TAUSCOPE_MODELS, else a folder among the temporary files."""
-    return Path(os.environ.get("TAUSCOPE_MODELS") or Path(tempfile.gettempdir()) / "tauscope-models")
+    named = os.environ.get("TAUSCOPE_MODELS")
+    return Path(named) if named else Path(tempfile.gettempdir()) / "tauscope-models"
 
 
 def family(name: str, at: Path | None = None) -> Family:

@@ -94,7 +94,8 @@ def note(row: Row) -> str:
     said: dict[str, list[str]] = {}
     for title, verdict in zip(("weights", "study", "merge"), _verdicts(row), strict=True):
         if verdict.note:
-            said.setdefault(verdict.note, []).append(title)
+            words = verdict.note.replace(f"{families.room()}{os.sep}", "")
+            said.setdefault(words, []).append(title)
     return "; ".join(f"{', '.join(titles)}: {words}" for words, titles in said.items())
 
 

@@ -167,33 +167,46 @@ def _check_expert(sink: MemorySink, experts: truth.Experts | None) -> None:
 
 
 def check_study(family: Family, base: Any, tuned: Any) -> str:
-    """Activated share against what the model's own products take in; all neurons silenced."""
+    """Activated shares against the model's own products; all neurons silenced."""
     with tempfile.TemporaryDirectory() as room:
         study = _probed(family, Path(room))
         sink = MemorySink()
         runner.run(study, sink, ("activation", "edit_distance"))
         subject = open_subject(study, ("probe",))
         ids = subject.probed.ids
-        for name, model in (("base", base), ("tuned", tuned)):
-            _check_activity(sink, name, model, ids)
+        notes = [_check_activity(sink, n, m, ids) for n, m in (("base", base), ("tuned", tuned))]
         _check_silence(subject, study, base, ids[0])
-    return ""
+    return notes[0]
 
 
-def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> None:
+def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> str:
     with activity.watching(model) as seen:
         for document in ids:
             activity.logits(model, document)
     if not seen:
         raise WrongError("the examination knows no down projection of this model")
     tokens = sum(len(document) for document in ids)
+    unseen = []
     for layer, own in seen.items():
         if not own.seen:
             continue  # a layer that looks at images alone computes nothing
-        rows = sink.rows("activated_percent", model=name, layer=layer, setting="product")
-        if len(rows) != 1:
-            raise WrongError(f"layer {layer} has {len(rows)} rows of activated neurons")
-        _same(rows[0].value, own.percent(tokens), 5e-7, f"{name}, active in layer {layer}")
+        _same_share(sink, name, layer, "product", own.percent(tokens))
+        gated = own.gated_percent(tokens)
+        if gated is None:
+            continue
+        if sink.rows("activated_percent", model=name, layer=layer, setting=""):
+            _same_share(sink, name, layer, "", gated)
+        else:
+            unseen.append(layer)
+    return f"gates not seen in layers {unseen}" if unseen else ""
+
+
+def _same_share(sink: MemorySink, name: str, layer: int, setting: str, wanted: float) -> None:
+    rows = sink.rows("activated_percent", model=name, layer=layer, setting=setting)
+    criterion = setting or "gate"
+    if len(rows) != 1:
+        raise WrongError(f"layer {layer} has {len(rows)} rows of activated neurons ({criterion})")
+    _same(rows[0].value, wanted, 5e-7, f"{name}, active in layer {layer} ({criterion})")
 
 
 def _check_silence(subject: Any, study: Study, base: Any, document: Any) -> None:

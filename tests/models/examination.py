@@ -101,7 +101,8 @@ def check_weights(family: Family, base: Any, tuned: Any, sink: MemorySink) -> st
     try:
         where, _ = truth.layers(base)
     except LookupError as error:
-        return f"{_check_whole(sink, truth.scopes(base, found, set()))}, {error}"
+        scope = _check_whole(sink, truth.scopes(base, found, set()))
+        return "; ".join(note for note in (scope, str(error)) if note)
     scope = _check_whole(sink, truth.scopes(base, found, truth.text_names(base, where)))
     _check_layers(sink, base, found)
     heads = _check_heads(sink, truth.outputs(base, tuned))
@@ -167,15 +168,29 @@ def _check_expert(sink: MemorySink, experts: truth.Experts | None) -> None:
 
 
 def check_study(family: Family, base: Any, tuned: Any) -> str:
-    """Activated shares against the model's own products; all neurons silenced."""
+    """Activated shares against the model's own products; all neurons silenced.
+
+    Documents are looked at in batches, then, where that gives other numbers, one by one.
+    """
+    try:
+        return _check_study(family, base, tuned, batch_size=8)
+    except WrongError as error:
+        try:
+            note = _check_study(family, base, tuned, batch_size=1)
+        except WrongError:
+            raise error from None
+        return "; ".join(n for n in (note, f"right one by one, in batches {error}") if n)
+
+
+def _check_study(family: Family, base: Any, tuned: Any, *, batch_size: int) -> str:
     with tempfile.TemporaryDirectory() as room:
-        study = _probed(family, Path(room))
+        study = _probed(family, Path(room), batch_size)
         sink = MemorySink()
         runner.run(study, sink, ("activation", "edit_distance"))
         subject = open_subject(study, ("probe",))
         ids = subject.probed.ids
         notes = [_check_activity(sink, n, m, ids) for n, m in (("base", base), ("tuned", tuned))]
-        _check_silence(subject, study, base, ids[0])
+        _check_silence(subject, study, ids[0])
     return notes[0]
 
 
@@ -184,7 +199,7 @@ def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> str:
         for document in ids:
             activity.logits(model, document)
     if not seen:
-        raise WrongError("the examination knows no down projection of this model")
+        raise LookupError("the examination knows no down projection of this model")
     tokens = sum(len(document) for document in ids)
     unseen = []
     for layer, own in seen.items():
@@ -209,7 +224,8 @@ def _same_share(sink: MemorySink, name: str, layer: int, setting: str, wanted: f
     _same(rows[0].value, wanted, 5e-7, f"{name}, active in layer {layer} ({criterion})")
 
 
-def _check_silence(subject: Any, study: Study, base: Any, document: Any) -> None:
+def _check_silence(subject: Any, study: Study, document: Any) -> None:
+    base = truth.load(subject.family.base.folder)
     anatomy = subject.family.anatomy
     with loading.loaded(subject.family.base, study.run) as model:
         neurons = hooks.locate(model.module, anatomy.architecture, anatomy.layers)
@@ -267,13 +283,14 @@ def study_of(family: Family, **more: Any) -> Study:
     })  # fmt: skip
 
 
-def _probed(family: Family, room: Path) -> Study:
+def _probed(family: Family, room: Path, batch_size: int) -> Study:
     file = room / "probe.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in PROBE))
     return study_of(
         family,
         probe={"file": str(file)},
         analyses={"activation": {"criteria": ["gate", "product"], "scores": False}},
+        run={"device": "cpu", "dtype": "float32", "batch_size": batch_size},
     )
 
 

@@ -67,7 +67,10 @@ CHANGES: dict[str, dict[str, Any]] = {
             "topk_group": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
         },
     },
-    "dots3_note": {"text_config": _DOTS3},
+    "dots3_note": {
+        "text_config": _DOTS3, "vision_config": {"adapter_out_dim": 64},
+        "audio_config": {"adapter_output_size": 64},
+    },
     "dots3_note_text": _DOTS3,
     "emu3": {
         "vocabulary_map": {"<image>": 500}, "image_token_id": 500,
@@ -132,6 +135,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "nemo_speechlm": {
         "audio_config": {"diarization_config": {"head_config": {"audio_hidden_size": 64}}},
+        "word_timestamp_config": {"blank_token_id": 511},
     },
     "nemotron": {"num_key_value_heads": 2, "rope_parameters": {"partial_rotary_factor": 0.5}},
     "paddleocr_vl": _SECTIONS,
@@ -149,6 +153,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "talker_config": {
             "text_config": {"shared_expert_intermediate_size": 48}, "spatial_merge_size": 2,
         },
+        "code2wav_config": {"decoder_dim": 64, "codebook_size": 64},
     },
     "qwen3_omni_moe_thinker": {**_SECTIONS, **_VISION_TOKENS},
     "qwen4_exp": {"text_config": _QWEN4},

@@ -152,6 +152,8 @@ def outputs(base: Any, tuned: Any) -> Outputs | None:
     where, blocks = layers(base)
     for number, block in enumerate(blocks):
         heads, width = _heads(base, number)
+        if _mixes(base, number):
+            continue  # what takes the place of attention has heads of its own
         for name, module in block.named_modules():
             leaf = name.rpartition(".")[2]
             weight = getattr(module, "weight", None)
@@ -194,6 +196,14 @@ def _first_expert(module: Any) -> dict[str, Any]:
     else:
         gate, up = fused[0::2], fused[1::2]
     return {"gate": gate.numpy(), "up": up.numpy(), "down": down.numpy()}
+
+
+def _mixes(model: Any, number: int) -> bool:
+    """Is a layer's attention a linear one, a convolution or a state space, by the configuration?"""
+    config = model.config.get_text_config(decoder=True)
+    kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None)
+    named = isinstance(kinds, list) and number < len(kinds)
+    return named and bool(re.search("linear|conv|mamba|recurrent", str(kinds[number])))
 
 
 def _heads(model: Any, number: int) -> tuple[int | None, int | None]:

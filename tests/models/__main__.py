@@ -39,7 +39,7 @@ results against a computation in float64 on the weights as transformers loads th
   logits with all neurons silenced, which have to be those of zeroed down projections.
 - **merge**: the merged model at coefficient 1 equals the tuned model in every tensor, and at 0 the
   base.
-- **role**: the share of the compared parameters that have a finer role than `other`.
+- **role**: the share of the layers' parameters that have a finer role than `other`.
 
 A type with a note in the place of a verdict is refused or wrong, and the note says which.
 """

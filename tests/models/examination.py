@@ -37,7 +37,6 @@ PROBE = (
 )
 WEIGHTS = ("tuning_vectors", "vector_cosine", "alignment")
 ALIGNMENT = ("write", "read", "two_sided", "gain", "diagonal_energy")
-GROUPS = ("all", "blocks", "attention", "mlp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The verdicts on one family, and the share of its parameters that have a role."""
+    """The verdicts on one family, and the share of its layers' parameters that have a role."""
 
     name: str
     class_name: str = ""
@@ -263,14 +262,11 @@ def _check_equal(found: Any, wanted: Any, what: str) -> None:
 
 
 def share(sink: MemorySink) -> float | None:
-    """The share of the compared parameters that have a role finer than `other`."""
-    counts = {
-        row.module: row.n or 0
-        for row in sink.rows("relative_norm", layer=None)
-        if row.module not in GROUPS
-    }
-    whole = sum(counts.values())
-    return 1 - counts.get("other", 0) / whole if whole else None
+    """The share of the layers' parameters that have a role finer than `other`."""
+    rows = [row for row in sink.rows("relative_norm") if row.layer is not None]
+    whole = sum(row.n or 0 for row in rows if row.module == "blocks")
+    other = sum(row.n or 0 for row in rows if row.module == "other")
+    return 1 - other / whole if whole else None
 
 
 def study_of(family: Family, **more: Any) -> Study:

@@ -5,6 +5,7 @@ Owns how weights are drawn and perturbed. Reads nothing back.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 
 from tests.core.zoo import write_tokenizer
@@ -55,14 +57,23 @@ def room() -> Path:
 
 def family(name: str, at: Path | None = None) -> Family:
     """The family of an entry of `configs`, made unless it is there already."""
-    folder = (at or room()) / name
+    folder, recipe = (at or room()) / name, _recipe(name)
     notes = folder / NOTES
-    if not notes.is_file():
-        _make(name, folder)
-    return Family(folder=folder, **json.loads(notes.read_text()))
+    if not notes.is_file() or json.loads(notes.read_text())["recipe"] != recipe:
+        _make(name, folder, recipe)
+    found = json.loads(notes.read_text())
+    del found["recipe"]
+    return Family(folder=folder, **found)
 
 
-def _make(name: str, folder: Path) -> None:
+def _recipe(name: str) -> str:
+    """Identifies what a family is made of: an older one is made anew."""
+    entry = configs.entries()[name]
+    parts = [transformers.__version__, entry.model_type, dict(entry.changes), configs.SMALL]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _make(name: str, folder: Path, recipe: str) -> None:
     torch.manual_seed(0)
     config = configs.tiny(configs.entries()[name])
     cls = configs.model_class(config)
@@ -79,7 +90,7 @@ def _make(name: str, folder: Path) -> None:
         write_tokenizer(folder / part)
     found = Family(name, folder, cls.__name__, count, _why_mute(model))
     told = {key: value for key, value in asdict(found).items() if key != "folder"}
-    (folder / NOTES).write_text(json.dumps(told))
+    (folder / NOTES).write_text(json.dumps(told | {"recipe": recipe}))
 
 
 def randomise(model: Any, seed: int) -> None:

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A process a core, each with a thread; the tests of a file stay together and share what it builds.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test check bench pictures clean
+.PHONY: demo test check bench models pictures clean
 
 demo: $(STAMP)            ## the main job: build the demo family, analyse it, show and export the findings
 	$(BIN)/tauscope demo --out demo-results
@@ -23,6 +23,9 @@ check: $(STAMP)           ## style, types, import rules and the tests
 
 bench: $(STAMP)           ## speed and memory, as ratios inside one run; kept in docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --write docs/benchmarks.md
+
+models: $(STAMP)          ## every model type that transformers offers, examined; kept in docs/models.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.models --jobs 4 --write docs/models.md
 
 pictures: $(STAMP)        ## the pictures of the README, from the demo's own run
 	$(BIN)/python docs/pictures/make.py --to docs/pictures

@@ -1,0 +1,44 @@
+"""A sample of the model types that transformers offers; `make models` examines all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.models import configs, examination, families
+
+SAMPLE = (
+    "llama", "llama-tied", "gpt2", "phi3", "mixtral", "qwen2_moe", "gemma2", "gpt_neox", "opt",
+)  # fmt: skip
+"""Types that are unlike one another, each of which tauscope has to get right in every part."""
+
+# What transformers itself warns of is examined with as it is.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_weights_study_and_merge_are_right(name: str, room: Path) -> None:
+    row = examination.examine(families.family(name, room))
+    said = {part: getattr(row, part).note for part in ("weights", "study", "merge")}
+    assert row.weights.good, said
+    assert row.study.good, said
+    assert row.merge.good, said
+    assert row.share is not None
+    assert row.share > 0.95
+
+
+def test_every_type_that_generates_text_has_an_entry() -> None:
+    from transformers.models.auto import modeling_auto
+
+    offered = {
+        *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    }
+    assert {entry.model_type for entry in configs.entries().values()} >= offered
+    assert set(SAMPLE) <= set(configs.entries())

@@ -19,12 +19,11 @@ from typing import Any, Literal
 
 from app.parentage import origin_of
 from core import headers
-from core.architecture import describe
 from core.errors import FamilyError, TauscopeError
 from core.headers import Stored
-from core.models import folders
+from core.models import anatomy, folders
 from core.models.quantised import formats
-from core.naming import KNOWN, Architecture
+from core.naming import BUFFERS
 
 Kind = Literal["model", "adapter"]
 
@@ -150,8 +149,7 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
             headers.refuse_quantised(folder, config, held)
             if config and not troubles and not formats.settings_of(config):
                 _understand(config, held)
-        elif not _declared(config):
-            raise _unknown(config)
+        _refuse_other_kinds(config)
     inner = _inner(config)
     classes = config.get("architectures")
     first = classes[0] if isinstance(classes, list) and classes else ""
@@ -166,23 +164,27 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
 
 
 def _understand(config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
-    """Raise FamilyError when the tensors are in no known place, or deny their configuration.
+    """Raise FamilyError where no name of a tensor speaks of layers.
 
     One tensor of each name but for its numbers stands for all: layers and experts are named alike.
     """
     shapes = {_NUMBER.sub(".0.", name): tensor.shape for name, tensor in held.items()}
-    try:
-        describe(config, shapes)
-    except FamilyError:
-        if _declared(config):
-            raise
-        raise _unknown(config) from None
+    kind = _text(config, "model_type") or "This model"
+    anatomy.read("", shapes, anatomy.guessed(config, shapes), kind)
 
 
-def _unknown(config: Mapping[str, Any]) -> FamilyError:
-    kind = _text(config, "model_type")
-    known = f"Models of type '{kind}' are not known to tauscope."
-    return FamilyError(known if kind else "config.json names no type of model.")
+def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
+    """Raise FamilyError for encoders and encoder-decoders, as far as the settings tell."""
+    classes = config.get("architectures")
+    name = classes[0] if isinstance(classes, list) and classes else ""
+    kind = ""
+    if config.get("is_encoder_decoder") is True:
+        kind = "an encoder-decoder model"
+    elif isinstance(name, str) and name.endswith("ForMaskedLM"):
+        kind = "an encoder"
+    if kind:
+        shown = name if isinstance(name, str) and name else _text(config, "model_type")
+        raise FamilyError(f"{shown} is {kind}; tauscope compares causal language models.")
 
 
 def _adapter(folder: Path, troubles: list[str]) -> dict[str, Any]:
@@ -213,10 +215,9 @@ def _held(files: list[Path]) -> dict[str, Stored]:
 
 def _weigh(held: Mapping[str, Stored], config: Mapping[str, Any]) -> _Weights:
     """Parameters and dtypes. Buffers that checkpoints of old carry along are no parameters."""
-    ignored = re.compile("|".join(p for a in _declared(config) for p in a.ignored) or "$^")
     counts: Counter[str] = Counter()
     for name, tensor in held.items():
-        if not ignored.search(name):
+        if not BUFFERS.search(name):
             counts[tensor.dtype] += math.prod(tensor.shape)
     floating = {d: n for d, n in counts.items() if d.startswith(("F", "BF"))}
     quantised = config.get("quantization_config") or any(n.endswith(".qweight") for n in held)
@@ -224,11 +225,6 @@ def _weigh(held: Mapping[str, Stored], config: Mapping[str, Any]) -> _Weights:
     shown = counts if packed else floating or counts
     names = [_DTYPES.get(d, d.lower()[:20]) for d, _ in Counter(shown).most_common()]
     return _Weights(None if packed else sum(floating.values()), ", ".join(names) or "unknown")
-
-
-def _declared(config: Mapping[str, Any]) -> list[Architecture]:
-    types = {_text(config, "model_type"), _text(_inner(config), "model_type")}
-    return [a for a in KNOWN if types & set(a.model_types)]
 
 
 def _inner(config: Mapping[str, Any]) -> Mapping[str, Any]:

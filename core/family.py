@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from core import checkpoint
 from core.adapter import Adapter
 from core.checkpoint import Checkpoint
-from core.errors import CheckpointError, FamilyError
+from core.errors import CheckpointError
 from core.headers import ADAPTER, read_json
 from core.measurement import content_key
 from core.models import anatomy as anatomies
@@ -135,9 +135,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         for name in models.tuned
     }  # fmt: skip
     absent = {tensor for match in matches.values() for tensor in match.absent}
-    anatomy = replace(
-        anatomy, pieces=tuple(p for p in anatomy.pieces if p.tensor not in absent)
-    )
+    anatomy = replace(anatomy, pieces=tuple(p for p in anatomy.pieces if p.tensor not in absent))
     identities.model = "base"
     base = Member(
         "base", models.base.path, base_folder, opened, opened.fingerprint(), None, False, names,
@@ -224,7 +222,9 @@ def _read(opened: Checkpoint, below: Parameters, shapes: dict[str, tuple[int, ..
     try:
         if below.outline is not None:
             return anatomies.read(below.outline.name, shapes, below.outline.body, kind)
-        return anatomies.read("read by names", shapes, anatomies.guessed(opened.config, shapes), kind)
+        return anatomies.read(
+            "read by names", shapes, anatomies.guessed(opened.config, shapes), kind
+        )
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
             f"{opened.where}: config.json has values of the wrong kind.",

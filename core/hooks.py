@@ -123,7 +123,8 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 
 def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
     """The attention heads of a model, each as wide as its inputs, in the place of neurons."""
-    own, found = _unwrapped(model), []
+    own = _unwrapped(model)
+    found: list[Layer] = []
     for outlet in outlets:
         if outlet.role == "o" and outlet.layer not in {layer.number for layer in found}:
             module = _submodule(own, outlet)

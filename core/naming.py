@@ -1,9 +1,11 @@
-"""The common vocabulary: what the matrices of any decoder are called, and which group each is in.
+"""The common vocabulary: the names of any decoder's matrices, and the group that each is in.
 
 Owns names only. How a model's own tensors come to these names is `core.models.roles`.
 """
 
 from __future__ import annotations
+
+import re
 
 ATTENTION = ("q", "k", "v", "o", "mixer", "latent")
 """`mixer`: linear attention, convolutions and state spaces; `latent`: projections of multi-head
@@ -14,6 +16,12 @@ ORDER = (*ATTENTION, *MLP, "router", "norm", "other", "embedding", "unembedding"
 """Every module, in the order in which a slice of the weights is read."""
 
 GROUP_OF = {**dict.fromkeys(ATTENTION, "attention"), **dict.fromkeys(MLP, "mlp"), "router": "mlp"}
+
+BUFFERS = re.compile(
+    r"rotary_emb\.(?:\w+_)?inv_freq$|(?:^|\.)attn\.(?:masked_)?bias$"
+    r"|attention\.(?:masked_)?bias$|position_ids$"
+)
+"""Tensors that older models save and every model makes itself: no parameters."""
 
 
 def groups(module: str) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ from core.adapter import Adapter
 from core.errors import CheckpointError
 from core.family import Family, Member
 from core.measurement import Unit, UnitResult
-from core.moments import Columns, Moments, accumulate
 from core.models.pieces import Piece
-from core.naming import GROUP_OF, ORDER
+from core.moments import Columns, Moments, accumulate
+from core.naming import ORDER
 
 STREAMED = ("embedding", "unembedding")
 """Modules too large to be held whole: read by blocks of rows."""

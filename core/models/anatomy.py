@@ -85,7 +85,5 @@ def _doubts(pieces: tuple[Piece, ...]) -> list[str]:
     unnamed = sum(piece.size for piece in inside if piece.module == "other")
     if unnamed <= NOTABLE * total:
         return []
-    return [
-        f"{unnamed / total:.0%} of the layers' parameters are neither attention nor MLP by their "
-        "names: they are counted as 'other'."
-    ]
+    share = f"{unnamed / total:.0%} of the layers' parameters"
+    return [f"{share} are neither attention nor MLP by their names: they are counted as 'other'."]

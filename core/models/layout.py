@@ -16,17 +16,12 @@ from typing import Any
 from core.errors import FamilyError
 from core.models import mosaic
 from core.models.mosaic import Mosaic
+from core.naming import BUFFERS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 _WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.|base_model\.model\.)+|(?<=\.)_orig_mod\.")
 """Names that training tools put before a model's own."""
-
-_BUFFERS = re.compile(
-    r"rotary_emb\.(?:\w+_)?inv_freq$|(?:^|\.)attn\.(?:masked_)?bias$"
-    r"|attention\.(?:masked_)?bias$|position_ids$"
-)
-"""Tensors that older models save and every model makes itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +40,10 @@ class Layout:
 
 def by_names(stored: Shapes) -> Layout:
     """The layout of a model whose class is unknown: every tensor is a parameter of its own name."""
-    kept = {_bare(name): name for name in stored if not _BUFFERS.search(name)}
+    kept = {_bare(name): name for name in stored if not BUFFERS.search(name)}
     return Layout(
         {bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()},
-        ignored=tuple(name for name in stored if _BUFFERS.search(name)),
+        ignored=tuple(name for name in stored if BUFFERS.search(name)),
     )
 
 
@@ -96,7 +91,8 @@ def _grouped(
     by_pattern = {p: c for c in converters for p in c.source_patterns}
     prefix = module.base_model_prefix
     groups: dict[str, _Group] = {}
-    extra, ignored = [], []
+    extra: list[str] = []
+    ignored: list[str] = []
     for name in sorted(stored, key=dot_natural_key):
         bare = _bare(name)
         target, pattern = rename_source_key(bare, renamings, converters, prefix, known)
@@ -105,7 +101,7 @@ def _grouped(
         if target not in known:
             target, pattern = _by_suffix(bare, known), None
         if target is None:
-            (ignored if _BUFFERS.search(name) else extra).append(name)
+            (ignored if BUFFERS.search(name) else extra).append(name)
             continue
         group = groups.setdefault(target, _Group())
         if pattern is not None:
@@ -153,9 +149,7 @@ def _converted(
     found = {}
     for key, value in made.items():
         one = value[0] if isinstance(value, list) else value
-        before, inside, after = next(
-            (full.partition(k) for k in made if k in full), ("", "", "")
-        )
+        before, inside, after = next((full.partition(k) for k in made if k in full), ("", "", ""))
         found[before + key + after if inside else key] = one
     return found
 
@@ -255,7 +249,10 @@ def _permute(step: _Step, parts: Parts) -> Parts:
             half = one.shape[0] // heads // 2
             a, b = (2, half) if operation.inverse else (half, 2)
             order = [
-                head * a * b + i * b + j for head in range(heads) for j in range(b) for i in range(a)
+                head * a * b + i * b + j
+                for head in range(heads)
+                for j in range(b)
+                for i in range(a)
             ]
             one = mosaic.reordered(one, 0, order)
         found[step.named(pattern)] = one

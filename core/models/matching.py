@@ -106,7 +106,7 @@ def _note(
     tuned: Checkpoint,
     aliases: Mapping[str, str],
 ) -> None:
-    tied = {source for source in aliases.values()}
+    tied = set(aliases.values())
     for ours, own in found.names.items():
         if own in tied and bare(ours) != bare(own):
             found.notes.append("ties its output head to its embedding, the base does not.")

@@ -186,7 +186,7 @@ def _body(module: Any, settings: Any) -> Body:
 
 def _decoder(module: Any) -> Any:
     """The text model: the one that transformers names, where it holds a list of layers."""
-    candidates = [lambda: module.get_decoder(), lambda: module.base_model]
+    candidates: list[Any] = [lambda: module.get_decoder(), lambda: module.base_model]
     for candidate in candidates:
         with contextlib.suppress(Exception):
             found = candidate()
@@ -241,7 +241,7 @@ def _trait(part: Any) -> Trait:
     kind = type(part).__name__
     own = dict(part.named_parameters(recurse=False))
     stacks = [p for p in own.values() if p.dim() == 3]
-    children = {n: c for n, c in part.named_children()}
+    children = dict(part.named_children())
     return Trait(
         kind=kind,
         storage="transposed" if _is_transposed(part, kind, own) else "plain",

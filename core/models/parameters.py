@@ -36,6 +36,8 @@ class Parameters:
 
     def __init__(self, stored: Checkpoint, outline: Outline | None) -> None:
         self.stored = stored
+        self.where = stored.where
+        self.config: Mapping[str, Any] = stored.config
         self.outline = outline
         shapes = {n: i.shape for n, i in stored.tensors.items() if i.dtype is not None}
         found = layout.by_names(shapes) if outline is None else layout.of_class(
@@ -59,16 +61,13 @@ class Parameters:
         self._lock = threading.Lock()
 
     @property
-    def where(self) -> str:
-        return self.stored.where
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self.stored.config
-
-    @property
     def bytes_read(self) -> int:
+        """Bytes of stored tensors."""
         return self.stored.bytes_read
+
+    @bytes_read.setter
+    def bytes_read(self, count: int) -> None:
+        self.stored.bytes_read = count
 
     def fingerprint(self) -> str:
         """See `Checkpoint.fingerprint`: that of the files."""
@@ -145,9 +144,7 @@ def _dtype(made: Mosaic, stored: Checkpoint) -> torch.dtype:
     return max(found, key=lambda dtype: (dtype.itemsize, dtype == torch.float32))
 
 
-def _refuse_misshapen(
-    where: str, outline: Outline | None, mosaics: Mapping[str, Mosaic]
-) -> None:
+def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str, Mosaic]) -> None:
     """Raise CheckpointError where the files contradict the configuration. The number of rows of
     an embedding is what the files say: models are resized without their configuration."""
     if outline is None:

@@ -1,9 +1,8 @@
 """Which parameter is which module of which layer: read from names, shapes and the module tree.
 
-Owns the words by which models call their projections. One reading serves every architecture: the
-leaf of a name says the projection, the modules around it say attention, MLP, mixer or router, and
-facts about the modules (`Trait`) say what names alone cannot. A parameter that nothing explains is
-`other`; nothing is refused.
+One reading serves every architecture: the leaf of a name says the projection, the modules around
+it say attention, MLP, mixer or router (`core.models.words`), and facts about the modules (`Trait`)
+say what names alone cannot. A parameter that nothing explains is `other`; nothing is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from core.models import words
 from core.models.pieces import Cut, MisfitError, Piece, Storage, pieces_of
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -60,62 +60,6 @@ class Body:
 
 
 _NO_TRAIT = Trait()
-
-
-def _words(**given: str) -> dict[str, str]:
-    return {word: module for module, words in given.items() for word in words.split()}
-
-
-_ATTENTION = _words(
-    q="q_proj q wq Wq query query_proj project_q q_a_proj q_b_proj q_gate_proj to_q",
-    k="k_proj k wk Wk key key_proj project_k to_k",
-    v="v_proj v wv Wv value value_proj project_v v_proj_current v_proj_delayed to_v",
-    o="o_proj out_proj o wo Wo dense c_proj attention_out o_a_proj o_b_proj to_out",
-    latent="kv_a_proj_with_mqa kv_a_proj kv_b_proj kv_proj",
-)
-_PARTIAL = re.compile(r"_a_proj$|_delayed$|_current$|^q_gate_proj$")
-"""Projections whose rows are no heads of their own."""
-
-_FUSED = ("qkv_proj", "query_key_value", "c_attn", "Wqkv", "qkv", "W_pack")
-
-_MLP = _words(
-    gate="gate_proj w1 w_0 proj_up_gate",
-    up="up_proj w3 w_1 proj_up",
-    down="down_proj w2 Wo w_out proj_down output_linear",
-    fc_in="fc_in fc1 c_fc dense_h_to_4h intermediate key",
-    fc_out="fc_out fc2 c_proj dense_4h_to_h output value",
-    fused="gate_up_proj input_linear Wi",
-)
-_EMBEDDINGS = _words(
-    embedding="embed_tokens wte wpe embed_in word_embeddings embed_positions tok_embeddings "
-    "position_embeddings token_type_embeddings embeddings project_in",
-    unembedding="lm_head embed_out output_projection project_out",
-)
-_SUFFIX = re.compile(r"[._](weight|bias)$")
-_NORM = re.compile(r"norm|^ln_|^ln\d|_ln$|layernorm", re.IGNORECASE)
-_RECURRENT = re.compile(
-    r"mamba|linear_attn|^conv$|^rg_lru$|mlstm|^ssm|short_conv|time_mix|delta_net", re.IGNORECASE
-)
-_RECURRENT_KIND = re.compile(
-    r"Mamba|Lightning|DeltaNet|DeltaAttention|mLSTMLayer|ShortConv|RecurrentBlock|RwkvSelfAttention"
-    r"|LinearAttention$"
-)
-_MLP_KIND = re.compile(r"MLP|Mlp|MoE$|Moe$|MoeBlock|Experts|FeedForward|FFN")
-_ROUTER = re.compile(r"router|^gate$|^wg$|shared_expert_gate|moe_statics|expert_bias")
-_MLP_PART = re.compile(
-    r"mlp|ffn|feed_?forward|moe|expert|^fc\d|intermediate|^output$|dense_h|channel_mix",
-    re.IGNORECASE,
-)
-_ATTENTION_PART = re.compile(r"att(n|ention)?$|^att|_att_|crossatt", re.IGNORECASE)
-_ASIDE = re.compile(
-    r"indexer|compressor|adapter|laurel|altup|per_layer|hyper_connection|_hc$|residual|lora"
-)
-"""Parts of a layer that are neither its attention nor its MLP."""
-
-_CROSS = re.compile(r"cross_?att|encoder_attn|encoder_decoder")
-
-_HEADWISE = re.compile(r"NeoX|Bloom|Persimmon|Fuyu")
-"""Attention that fuses q, k and v head by head; others put the three one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +118,7 @@ def _by_layer(shapes: Shapes, body: Body) -> dict[int, dict[str, tuple[int, ...]
 
 def _outside(name: str, body: Body) -> str:
     """The module of a parameter outside of the layers."""
-    owner = _SUFFIX.sub("", name)
+    owner = words.SUFFIX.sub("", name)
     if owner in body.heads:
         return "unembedding"
     if owner in body.embeddings:
@@ -182,16 +126,20 @@ def _outside(name: str, body: Body) -> str:
     leaf = owner.rsplit(".", 1)[-1]
     inside = name.startswith(body.inside) and not name.startswith(f"{body.layers}.")
     if not inside:
-        known = _EMBEDDINGS.get(leaf) if "." not in owner else None
+        known = words.EMBEDDINGS.get(leaf) if "." not in owner else None
         return known if known == "unembedding" else "other"
-    if leaf in _EMBEDDINGS:
-        return _EMBEDDINGS[leaf]
+    if leaf in words.EMBEDDINGS:
+        return words.EMBEDDINGS[leaf]
     return "norm" if _is_norm(owner, body) else "other"
 
 
 def _is_norm(module: str, body: Body) -> bool:
     leaf = module.rsplit(".", 1)[-1]
-    return bool(_NORM.search(leaf)) or "Norm" in body.trait(module).kind
+    return bool(words.NORM.search(leaf)) or "Norm" in body.trait(module).kind
+
+
+def _parent(path: str) -> str:
+    return path.rpartition(".")[0]
 
 
 class _Layer:
@@ -207,8 +155,8 @@ class _Layer:
             owner, leaf = self._split(name)
             self._modules.setdefault(owner, {})[leaf] = name
         self._has_self = any(
-            self._block(path) == "attention" and not _CROSS.search(path)
-            for path, leaf in map(self._split, shapes) if _ATTENTION.get(leaf) == "o"
+            self._block(path) == "attention" and not words.CROSS.search(path)
+            for path, leaf in map(self._split, shapes) if words.ATTENTION.get(leaf) == "o"
         )  # fmt: skip
         self._stack = max((s[0] for n, s in shapes.items() if self._is_stack(n)), default=0)
 
@@ -240,7 +188,7 @@ class _Layer:
             beside = {p.module for p in own if self._split(p.tensor)[0] in (path, f"{path}.w_in")}
             beside |= {
                 p.module for p in own
-                if stacked and self._split(p.tensor)[0].rpartition(".")[0] == path.rpartition(".")[0]
+                if stacked and _parent(self._split(p.tensor)[0]) == _parent(path)
             }  # fmt: skip
             yield Outlet(
                 module, self.prefix, self.number, first.module, first.shape[1],
@@ -257,7 +205,7 @@ class _Layer:
         A wrapper around a projection (`q_proj.linear.weight`) is looked through.
         """
         path = name.removeprefix(f"{self.prefix}.")
-        path = _SUFFIX.sub("", path)
+        path = words.SUFFIX.sub("", path)
         owner, _, leaf = path.rpartition(".")
         if leaf == "linear" and owner:
             owner, _, leaf = owner.rpartition(".")
@@ -274,33 +222,31 @@ class _Layer:
         kind = self._trait(owner)
         inner = self._trait(f"{owner}.{leaf}" if owner else leaf)
         matrices = len(self.shapes[name]) == 3
-        return (kind.is_experts or inner.is_experts or (matrices and leaf in _MLP)) and (
+        return (kind.is_experts or inner.is_experts or (matrices and leaf in words.MLP)) and (
             matrices or name.endswith("_bias")
         )
 
     def _block(self, path: str) -> str:
         """What part of a layer a module belongs to."""
         parts = [part for part in path.split(".") if part]
-        if any(_ASIDE.search(part) or _NORM.search(part) for part in parts):
+        if any(words.ASIDE.search(part) or words.NORM.search(part) for part in parts):
             return "other"
         for depth in range(len(parts), 0, -1):  # the layer itself says nothing
             trait = self._trait(".".join(parts[:depth]))
-            if trait.is_recurrent or _RECURRENT_KIND.search(trait.kind):
+            if trait.is_recurrent or words.RECURRENT_KIND.search(trait.kind):
                 return "mixer"
-        if any(_RECURRENT.search(part) for part in parts):
+        if any(words.RECURRENT.search(part) for part in parts):
             return "mixer"
-        if any(_ATTENTION_PART.search(part) for part in parts):
+        if any(words.ATTENTION_PART.search(part) for part in parts):
             return "attention"
-        if _MLP_KIND.search(self._trait(path).kind if path else ""):
+        if words.MLP_KIND.search(self._trait(path).kind if path else ""):
             return "mlp"
-        if any(_MLP_PART.search(part) for part in parts):
+        if any(words.MLP_PART.search(part) for part in parts):
             return "mlp"
         leaves = set(self._leaves(path))
-        if leaves & {w for w, m in _ATTENTION.items() if m in ("q", "latent")} or leaves & {*_FUSED}:
+        if leaves & words.QUERIES:
             return "attention"
-        if leaves & {w for w, m in _MLP.items() if m in ("down", "fc_out", "fc_in")}:
-            return "mlp"
-        return "other"
+        return "mlp" if leaves & words.ENDS else "other"
 
     def _leaves(self, path: str) -> Iterator[str]:
         for owner, leaf in map(self._split, self.shapes):
@@ -310,10 +256,10 @@ class _Layer:
     def _cut(self, name: str, shape: tuple[int, ...]) -> Cut:
         path, leaf = self._split(name)
         full = ".".join(filter(None, (self.prefix, path, leaf)))
-        if _is_norm(full, self.body) or _NORM.search(path.rsplit(".", 1)[-1]):
+        if _is_norm(full, self.body) or words.NORM.search(path.rsplit(".", 1)[-1]):
             return Cut(("norm",))
         block = self._block(path)
-        if block == "attention" and _CROSS.search(path) and self._has_self:
+        if block == "attention" and words.CROSS.search(path) and self._has_self:
             return Cut(("other",))
         if block == "mlp" or (block == "other" and not path):
             return self._mlp_cut(name, path, leaf, shape)
@@ -326,12 +272,12 @@ class _Layer:
     def _attention_cut(self, path: str, leaf: str, shape: tuple[int, ...]) -> Cut:
         trait = self._trait(f"{path}.{leaf}" if path else leaf)
         storage: Storage = "transposed" if trait.storage == "transposed" else "plain"
-        if leaf in _FUSED and len(shape) <= 2:
+        if leaf in words.FUSED and len(shape) <= 2:
             return self._fused(path, storage, shape)
-        module = _ATTENTION.get(leaf)
+        module = words.ATTENTION.get(leaf)
         if module is None or len(shape) > 2:
             return Cut(("other",))
-        heads = 0 if _PARTIAL.search(leaf) else self._heads(path, module, shape, storage)
+        heads = 0 if words.PARTIAL.search(leaf) else self._heads(path, module, shape, storage)
         return Cut((module,), storage=storage, heads={module: heads})
 
     def _stated(self, path: str) -> tuple[int, int]:
@@ -354,15 +300,15 @@ class _Layer:
         return count if count and extent % count == 0 else 0
 
     def _key_value(self, path: str, stated: int, query: int) -> int:
-        """Key-value heads as the shapes of q and k have them, where they contradict the statement."""
+        """Key-value heads as the shapes have them, where those contradict the statement."""
         rows: dict[str, int] = {}
         for name, shape in self.shapes.items():
             owner, leaf = self._split(name)
-            if owner == path and leaf in _ATTENTION and len(shape) == 2:
-                rows.setdefault(_ATTENTION[leaf], shape[1] if leaf == "o" else shape[0])
+            if owner == path and leaf in words.ATTENTION and len(shape) == 2:
+                rows.setdefault(words.ATTENTION[leaf], shape[1] if leaf == "o" else shape[0])
         outputs = next((s[1] for n, s in self.shapes.items() if len(s) == 2
                         and self._split(n)[0] == path
-                        and _ATTENTION.get(self._split(n)[1]) == "o"), 0)  # fmt: skip
+                        and words.ATTENTION.get(self._split(n)[1]) == "o"), 0)  # fmt: skip
         if not query or outputs % query or "v" not in rows:
             return stated
         width = outputs // query
@@ -376,7 +322,7 @@ class _Layer:
         order, runs, repeats = ("q", "k", "v"), (query, key_value, key_value), 1
         if "CodeGen" in trait.kind:  # four blocks of q, v and k
             order, runs, repeats = ("q", "v", "k"), (query // 4,) * 3, 4
-        elif query == key_value and _HEADWISE.search(trait.kind):
+        elif query == key_value and words.HEADWISE.search(trait.kind):
             runs, repeats = (1, 1, 1), query
         elif "Falcon" in trait.kind or "GPTBigCode" in trait.kind:
             grouped = "Falcon" in trait.kind and key_value > 1
@@ -390,18 +336,12 @@ class _Layer:
 
     def _mlp_cut(self, name: str, path: str, leaf: str, shape: tuple[int, ...]) -> Cut:
         parts = [*path.split("."), leaf]
-        projection = _MLP.get(leaf.removesuffix("_proj_bias") + "_proj" if leaf.endswith(
-            "_proj_bias") else leaf)  # fmt: skip
         kind = self._trait(path).kind + self._trait(f"{path}.{leaf}").kind
-        if projection is None or any(_ROUTER.search(part) for part in parts[:-1]) or "Router" in kind:
-            is_router = "Router" in kind or any(_ROUTER.search(part) for part in parts)
-            numbered = projection is None and leaf.isdigit()
-            if numbered and not is_router:
-                projection = self._by_shape(path, shape)
-            else:
-                return Cut(("router" if is_router else "other",))
+        if "Router" in kind or any(words.ROUTER.search(part) for part in parts[:-1]):
+            return Cut(("router",))
+        projection = self._by_shape(shape) if leaf.isdigit() else words.MLP.get(leaf)
         if projection is None:
-            return Cut(("other",))
+            return Cut(("router" if words.ROUTER.search(leaf) else "other",))
         expert = self._expert(path)
         if self._is_stack(name):
             trait = self._trait(path)
@@ -415,7 +355,7 @@ class _Layer:
             return Cut(("other",))
         return Cut(self._named(projection, path, shape), storage=storage, expert=expert)
 
-    def _by_shape(self, path: str, shape: tuple[int, ...]) -> str | None:
+    def _by_shape(self, shape: tuple[int, ...]) -> str | None:
         """Numbered projections of a sequence: the one that widens is the first."""
         if len(shape) != 2:
             return None
@@ -423,8 +363,8 @@ class _Layer:
 
     def _named(self, projection: str, path: str, shape: tuple[int, ...]) -> tuple[str, ...]:
         """gate, up and down where there is a gate beside; fc_in and fc_out where there is none."""
-        beside = {_MLP.get(leaf, "") for leaf in self._leaves(path)}
-        beside |= {_MLP.get(leaf.removesuffix("_bias"), "") for leaf in self._leaves(path)}
+        beside = {words.MLP.get(leaf, "") for leaf in self._leaves(path)}
+        beside |= {words.MLP.get(leaf.removesuffix("_bias"), "") for leaf in self._leaves(path)}
         fused = "fused" in beside or self._widens_twice(path)
         if projection == "fused" or (projection == "fc_in" and fused):
             return ("gate", "up")
@@ -461,7 +401,7 @@ class _Layer:
         for name in self.shapes:
             path, leaf = self._split(name)
             inside = re.search(r"experts\.\d+(?:\.|$)", path) or self._is_stack(name)
-            if leaf in _MLP and not inside and self._block(path) == "mlp":
+            if leaf in words.MLP and not inside and self._block(path) == "mlp":
                 found[path] = None
         return list(found)
 

@@ -2,7 +2,7 @@
 
 Owns the recognition of three things among the torch functions that a module calls: the product
 with a stack of down projections, the activation that gates it, and the tokens that were routed to
-an expert. The module's own code computes everything, so that clamps, biases and layouts are its own.
+an expert. The module's own code computes everything: clamps, biases and layouts are its own.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ class GateSight(TorchFunctionMode):
         self._active: list[Tensor] = []
         self._factors: tuple[Tensor, tuple[Any, ...]] | None = None
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func in _ACTIVATIONS or (func in _CARRIED and self._is_active(args[0])):
             self._active = [*self._active[-3:], result]
@@ -78,9 +76,7 @@ class ExpertSight(GateSight):
         self._seen = seen
         self._gathered: tuple[Tensor, Tensor] | None = None
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _PRODUCTS and self._is_down(args):
             return func(self._replaced(args[0], args[1]), *args[1:], **(kwargs or {}))
         result = super().__torch_function__(func, types, args, kwargs)

@@ -89,11 +89,15 @@ def one_each(rows: Sequence[Measurement]) -> list[Measurement]:
     for row in rows:
         places.setdefault((row.module, row.expert, row.head), []).append(row)
     found: list[Measurement] = []
-    for (module, expert, head), own in places.items():
+    for (_, expert, head), own in places.items():
         if sum(row.metric == "rank_k" for row in own) > 1:
-            own = [replace(row, expert=expert, head=head) for row in means(own, lambda r: (module,))]
+            own = [replace(row, expert=expert, head=head) for row in means(own, _by_module)]
         found += own
     return found
+
+
+def _by_module(row: Measurement) -> tuple[str]:
+    return (row.module,)
 
 
 def _undefined(k: int) -> list[Measurement]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import transformers as hf
+from core.architecture import describe
 from huggingface_hub import scan_cache_dir
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from app.appraisal import Entry, appraise
 from app.parentage import origin_of
 from app.shelves import DEEPEST, Search
 from core import checkpoint
-from core.architecture import describe
 from core.errors import TauscopeError
 from tests.app.hub import (
     card,

@@ -14,9 +14,9 @@ from tests.benchmarks.workload import family
 
 def rows(folder: Path) -> Iterator[Row]:
     """The weights of a grid point with one vector, rounding loss included."""
+    from core.architecture import describe
     from transformers import AutoModelForCausalLM
 
-    from core.architecture import describe
     from core.vectors.arithmetic import make
     from core.vectors.sweep import Sweep
 

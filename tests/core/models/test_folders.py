@@ -13,10 +13,10 @@ import transformers as hf
 from app.appraisal import appraise
 from core import checkpoint, headers
 from core.adapter import Adapter
-from core.models.folders import is_adapter
 from core.errors import CheckpointError
 from core.loading import tokenizer
 from core.models import folders, pointers
+from core.models.folders import is_adapter
 from tests.app.hub import write_adapter
 from tests.conftest import tiny_config, tiny_tensors, write_model
 

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import pytest
+from core.architecture import Piece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.architecture import Piece
 from core.errors import StudyError
 from core.vectors.arithmetic import (
     BASE,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from core.architecture import Piece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.architecture import Piece
 from core.checkpoint import TensorInfo
 from core.errors import RunError
 from core.vectors import combination

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from core.architecture import Piece, describe
 from torch import nn
 
-from core.architecture import Piece, describe
 from core.errors import FamilyError, RunError, StudyError
 from core.vectors.arithmetic import BASE, GROUPS, Restriction, make, parse, restrict
 from core.vectors.sweep import Sweep, hash_parameters

@@ -17,8 +17,8 @@ from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING as PREFIXES
 from safetensors.torch import load_file, save_file
 
 from core.adapter import Adapter
-from core.models.folders import is_adapter
 from core.errors import CheckpointError
+from core.models.folders import is_adapter
 from tests.core.models.adapters.memory import InMemory
 
 # What PEFT says of how it is used, and of what it uses itself.

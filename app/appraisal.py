@@ -174,7 +174,13 @@ def _understand(config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
 
 
 def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
-    """Raise FamilyError for encoders and encoder-decoders, as far as the settings tell."""
+    """Raise FamilyError for encoders and encoder-decoders, as far as the settings tell, and
+    TypeError for settings of the wrong kind."""
+    if not _text(config, "model_type"):
+        raise FamilyError("config.json names no type of model.")
+    counts = [config.get(key) for key in ("num_attention_heads", "hidden_size")]
+    if any(isinstance(count, (str, dict)) for count in counts):
+        raise TypeError("a count that is no number")
     classes = config.get("architectures")
     name = classes[0] if isinstance(classes, list) and classes else ""
     kind = ""

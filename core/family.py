@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from torch import Tensor
 
 from core import checkpoint
 from core.adapter import Adapter
 from core.checkpoint import Checkpoint
 from core.errors import CheckpointError
-from core.headers import ADAPTER, read_json
+from core.headers import read_json
 from core.measurement import content_key
-from core.models import anatomy as anatomies
-from core.models import configs, folders, matching, settings
-from core.models import outline as outlines
+from core.models import configs, matching, settings
 from core.models.anatomy import Anatomy
 from core.models.identity import Identities
-from core.models.parameters import Parameters
+from core.models.opening import aliases_of, anatomy_of, doubts_about, is_classifier, open_model
 from core.models.pieces import Cut, Piece, pieces_of
 from core.models.quantised import checkpoint as quantised
 from core.study import Model, Models
@@ -45,6 +44,10 @@ class Member:
     parent: str | None
     control: bool
     names: Mapping[str, str] = field(repr=False)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every tensor by the base's name for it, whole and as stored, on the CPU."""
+        return {n: checkpoint.whole(self.checkpoint, own) for n, own in self.names.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +118,24 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
     """
     identities = identities or Identities()
     trusted = models.trust_remote_code
-    base_folder, opened = _open(models.base, None, trusted, identities)
+    base_folder, opened = open_model(models.base, None, trusted, identities)
     anatomy = anatomy_of(opened)
-    warnings = [("base", note) for note in (*anatomy.warnings, *_notes(opened))]
+    warnings = [("base", note) for note in (*anatomy.warnings, *doubts_about(opened))]
     over: dict[str, Checkpoint] = {"base": opened}
     places: dict[str, Path] = {}
     for name in _parents_first(models.tuned):
         model = models.tuned[name]
-        places[name], over[name] = _open(model, over[model.parent or "base"], trusted, identities)
-        warnings += [(name, note) for note in _notes(over[name])]
+        places[name], over[name] = open_model(
+            model, over[model.parent or "base"], trusted, identities
+        )
+        warnings += [(name, note) for note in doubts_about(over[name])]
     names = _base_names(opened, [over[name] for name in models.tuned])
     anatomy = _with_heads(anatomy, opened, names)
     shapes = {ours: opened.tensors[own].shape for ours, own in names.items()}
     matches = {
         name: matching.match(
-            name, anatomy.pieces, shapes, over[name], _aliases(over[name]),
-            is_classifier=_is_classifier(over[name]),
+            name, anatomy.pieces, shapes, over[name], aliases_of(over[name]),
+            is_classifier=is_classifier(over[name]),
         )
         for name in models.tuned
     }  # fmt: skip
@@ -163,105 +168,11 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
     return Family(base, tuned, anatomy, common, tuple(warnings))
 
 
-def _open(
-    model: Model, over: Checkpoint | None, trusted: bool, identities: Identities
-) -> tuple[Path, Checkpoint]:
-    folder = checkpoint.locate(model.path, model.revision)
-    if not folders.is_adapter(folder):
-        return folder, _parameters(folder, trusted, identities)
-    if over is None:
-        named = str(read_json(folder / ADAPTER).get(
-            "base_model_name_or_path") or "")  # fmt: skip
-        if not named:
-            raise CheckpointError(f"{folder} is an adapter that doesn't name its base model.")
-        if checkpoint.locate(named) == folder:
-            raise CheckpointError(f"{folder} is an adapter that names itself as its base model.")
-        _, over = _open(Model(path=named), None, trusted, identities)
-    return folder, Adapter(folder, over)
-
-
-def _parameters(folder: Path, trusted: bool, identities: Identities) -> Parameters:
-    """The checkpoint in a folder, seen through its model's parameters."""
-    stored = checkpoint.open_directory(folder, identities)
-    held = sum(info.dtype is not None for info in stored.tensors.values())
-    made = outlines.outline(folder, stored.config, layers=held, trust_remote_code=trusted)
-    return Parameters(stored, made)
-
-
-def _below(opened: Checkpoint) -> Parameters:
-    """The whole model below any adapters."""
-    while isinstance(opened, Adapter):
-        opened = opened.over
-    assert isinstance(opened, Parameters)
-    return opened
-
-
-def _aliases(opened: Checkpoint) -> dict[str, str]:
-    """Tied parameters that no file of a model holds on their own."""
-    return {a: s for a, s in _below(opened).aliases.items() if a not in opened.tensors}
-
-
-def _is_classifier(opened: Checkpoint) -> bool:
-    made = _below(opened).outline
-    return made is not None and made.is_classifier
-
-
-def anatomy_of(opened: Checkpoint) -> Anatomy:
-    """A model's own anatomy, by the names that its parameters have in memory."""
-    below = _below(opened)
-    aliases = _aliases(opened)
-    # A tied parameter is a place in the model, but no weights of its own.
-    tied = {a: opened.tensors[source].shape for a, source in aliases.items() if source in
-            opened.tensors}  # fmt: skip
-    found = _read(opened, below, tied | _shapes(opened))
-    return replace(found, pieces=tuple(p for p in found.pieces if p.tensor not in tied))
-
-
-def _read(opened: Checkpoint, below: Parameters, shapes: dict[str, tuple[int, ...]]) -> Anatomy:
-    kind = str(opened.config.get("model_type") or "")
-    try:
-        if below.outline is not None:
-            return anatomies.read(below.outline.name, shapes, below.outline.body, kind)
-        return anatomies.read(
-            "read by names", shapes, anatomies.guessed(opened.config, shapes), kind
-        )
-    except (TypeError, ValueError, AttributeError, ArithmeticError):
-        raise CheckpointError(
-            f"{opened.where}: config.json has values of the wrong kind.",
-            hint="Compare it with the one that the model was published with.",
-        ) from None
-
-
-def _notes(opened: Checkpoint) -> list[str]:
-    """What is doubtful about one model by itself."""
-    below, notes = _below(opened), []
-    if below.outline is None:
-        kind = opened.config.get("model_type")
-        notes.append(f"is of a type that transformers does not know ({kind}): read by its names.")
-    if below.untied:
-        notes.append(
-            f"stores {', '.join(below.untied)} apart, though its configuration ties it: both are "
-            "compared."
-        )
-    if below.extra:
-        listed = ", ".join(sorted(below.extra)[:3]) + (" …" if len(below.extra) > 3 else "")
-        notes.append(f"holds {len(below.extra)} tensors outside of its model's class: {listed}.")
-    if below.missing and below.outline is not None:
-        held = {**opened.tensors, **below.stored.tensors}
-        absent = [name for name in below.missing if name not in held]
-        wanted = [n for n in absent if n.startswith(below.outline.body.layers)]
-        if wanted:
-            raise CheckpointError(
-                f"{opened.where} lacks {len(wanted)} weights: {', '.join(wanted[:3])}.",
-            )
-    return notes
-
-
 def _base_names(base: Checkpoint, tuned: Iterable[Checkpoint]) -> dict[str, str]:
     """The base's parameters by name; tied ones too where a tuned model has them apart."""
     names = {name: name for name, info in base.tensors.items() if info.dtype is not None}
     own = {matching.bare(name) for each in tuned for name in each.tensors}
-    apart = {t: s for t, s in _aliases(base).items() if matching.bare(t) in own and s in names}
+    apart = {t: s for t, s in aliases_of(base).items() if matching.bare(t) in own and s in names}
     return names | apart
 
 
@@ -282,10 +193,6 @@ def _parents_first(tuned: Mapping[str, Model]) -> Iterable[str]:
             if model.parent in (None, "base") or model.parent in done:
                 done[name] = None
     return done
-
-
-def _shapes(opened: Checkpoint) -> dict[str, tuple[int, ...]]:
-    return {n: i.shape for n, i in opened.tensors.items() if i.dtype is not None}
 
 
 def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:

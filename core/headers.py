@@ -249,7 +249,8 @@ def _stored(entry: Any, origin: int) -> Stored | None:
 
 def refuse_quantised(folder: Path, config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
     """Raise CheckpointError when a model's tensors are quantised in a way that has no reader."""
-    packed = formats.packed(n for n, tensor in held.items() if tensor.dtype not in FLOATS)
+    not_floats = [n for n, tensor in held.items() if tensor.dtype not in FLOATS]
+    packed = formats.unexplained(config, not_floats)
     formats.refuse_unread(str(folder), config, packed)
 
 

@@ -146,7 +146,7 @@ class _Work:
     def _visit(self, name: str) -> None:
         """Load a model and compute all units that are ready for it, and those that they open."""
         from core import hooks, loading
-        from core.family import anatomy_of
+        from core.models.opening import anatomy_of
         from core.session import Session
 
         self._say(f"loading {name}")

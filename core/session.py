@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from core.family import anatomy_of
 from core.hooks import Neurons, locate_heads
 from core.loading import LoadedModel
 from core.measurement import UnitResult
+from core.models.opening import anatomy_of
 from core.models.pieces import Piece
 from core.subject import Subject
 

@@ -172,7 +172,6 @@ def compute(
     units: Sequence[Unit], parameters: ArithmeticParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """Point after point in the loaded base, whose weights come back bit for bit."""
-    from core.checkpoint import whole
     from core.vectors.sweep import Sweep, untied
 
     subject = session.subject
@@ -182,8 +181,7 @@ def compute(
     for name in dict.fromkeys(v for point in points.values() for v in point.vectors):
         session.say(f"reading the weights of {name}")
         session.pause()
-        member = subject.models[name]
-        vectors[name] = {n: whole(member.checkpoint, own) for n, own in member.names.items()}
+        vectors[name] = subject.models[name].weights()
     module, pieces = session.model.module, session.pieces
     with untied(module, pieces), Sweep(module, vectors, pieces) as sweep:
         for unit in units:

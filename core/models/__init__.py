@@ -14,6 +14,7 @@ A model as its class makes it
   outline.py       a model's class on the meta device: names, shapes, modules, ties
   layout.py        from stored names to parameters, by transformers' conversion mapping
   mosaic.py        a parameter as parts of stored tensors
+  opening.py       a folder as the parameters of its class, with adapters over it
   parameters.py    a checkpoint seen through the parameters of its class
   sight.py         what an MLP computes within its own forward pass
 

@@ -24,6 +24,8 @@ _CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswer
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _QUERY = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KEY_VALUE = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
+_FEW = 64
+"""So many layers are built without a doubt, however few tensors there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,17 @@ def outline(
         with torch.device("meta"), _without_initialisation():
             module = made(settings)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise FamilyError(
-            f"{folder / 'config.json'}: transformers can't build a {made.__name__} of it: {reason}",
+            f"{folder / 'config.json'}: transformers can't build a {made.__name__} of it: "
+            f"{_reason(error)}",
         ) from None
+    return of_module(module)
+
+
+def of_module(module: Any) -> Outline:
+    """The outline of a model of transformers, wherever its parameters are."""
     ties = dict(getattr(module, "all_tied_weights_keys", None) or {})
-    return Outline(made.__name__, module, _body(module, settings), ties)
+    return Outline(type(module).__name__, module, _body(module, module.config), ties)
 
 
 @contextlib.contextmanager
@@ -91,7 +98,7 @@ def _refuse_many_layers(config: Mapping[str, Any], tensors: int) -> None:
     for part in (config, inner if isinstance(inner, Mapping) else {}):
         for key in _COUNTS:
             stated = part.get(key)
-            if isinstance(stated, int) and stated > max(tensors, 1):
+            if isinstance(stated, int) and stated > max(tensors, _FEW):
                 raise FamilyError(
                     f"config.json states {key} = {stated}, but the files hold {tensors} tensors.",
                     hint="Compare config.json with the one that the model was published with.",
@@ -102,7 +109,9 @@ def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) 
     """The configuration as transformers reads it; None for a type that it does not know."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
-    kind = str(config.get("model_type") or "")
+    kind, inner = str(config.get("model_type") or ""), config.get("text_config") or {}
+    if not isinstance(inner, Mapping):
+        raise FamilyError(f"{folder / 'config.json'}: text_config is no JSON object.")
     remote = "AutoConfig" in (config.get("auto_map") or {}) and trust_remote_code
     if kind not in CONFIG_MAPPING and not remote:
         return None
@@ -111,10 +120,13 @@ def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) 
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise FamilyError(
-            f"{folder / 'config.json'}: transformers can't read it: {reason}"
+            f"{folder / 'config.json'}: transformers can't read it: {_reason(error)}"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _class_of(settings: Any, config: Mapping[str, Any], trust_remote_code: bool) -> Any:

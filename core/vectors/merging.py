@@ -100,6 +100,7 @@ def merge(
                     progress(done, total, tensor)
                 rounding += _combine(combination, found, source, target.sink(tensor, writer))
                 done = target.written
+            target.copy_tables(writer)
         if progress is not None:
             progress(total, total, "")
         _accompany(family, partial)

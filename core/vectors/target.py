@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.adapter import Adapter
-from core.checkpoint import Checkpoint, TensorInfo
+from core.checkpoint import TensorInfo
 from core.family import Family
-from core.models import mosaic
+from core.models import mosaic, opening
 from core.models.mosaic import Mosaic
-from core.models.parameters import Parameters, rows_within
+from core.models.parameters import rows_within
+from core.naming import BUFFERS
 from core.vectors.shards import ShardWriter
 
 
@@ -27,12 +27,15 @@ from core.vectors.shards import ShardWriter
 class Target:
     """The stored tensors of a merged model, and the parameters that they hold.
 
-    `parameters`: by name, as mosaics of stored tensors; `tensors`: what is stored; `unties`: is a
-    head written that the base ties to its embedding?
+    `parameters`: by name, as mosaics of stored tensors; `tensors`: all that is stored; `tables`:
+    the tensors of integers among them, which are the base's own in `files`; `unties`: is a head
+    written that the base ties to its embedding?
     """
 
     parameters: Mapping[str, Mosaic]
     tensors: Mapping[str, TensorInfo]
+    tables: tuple[str, ...]
+    files: Any
     unties: bool = False
     written: int = 0
     _pending: dict[str, Tensor] = field(default_factory=dict)
@@ -42,7 +45,7 @@ class Target:
     def of(cls, family: Family, dtype: torch.dtype | None) -> Target:
         """The base's own layout; a tensor that an adapter resized is stored as it is."""
         base = family.base.checkpoint
-        below = _below(base)
+        below = opening.below(base)
         parameters: dict[str, Mosaic] = {}
         tensors: dict[str, TensorInfo] = {}
         for name, own in family.base.names.items():
@@ -56,15 +59,29 @@ class Target:
                 stored = below.stored.tensors.get(source)
                 kept = stored if stored is not None and not made.is_whole else info
                 tensors[source] = TensorInfo(dtype or kept.dtype, kept.shape)
+        files: Any = getattr(below.stored, "stored", below.stored)  # below a quantised one its own
+        tables = [
+            name for name, info in below.stored.tensors.items()
+            if info.dtype is None and files.raw_dtypes[name] and not BUFFERS.search(name)
+        ]  # fmt: skip
+        for name in tables:
+            tensors[name] = TensorInfo(files.raw_dtypes[name], files.tensors[name].shape)
         order = {name: at for at, name in enumerate(below.stored.tensors)}
         ordered = dict(sorted(tensors.items(), key=lambda item: order.get(item[0], len(order))))
         unties = any(name != own for name, own in family.base.names.items())
-        target = cls(parameters, ordered, unties)
+        target = cls(parameters, ordered, tuple(tables), files, unties)
         for name, made in parameters.items():
             if made.runs() is None:
                 for source in made.sources:
                     target._waiting.setdefault(source, set()).add(name)
         return target
+
+    def copy_tables(self, writer: ShardWriter) -> None:
+        """Write the base's own tensors of integers."""
+        for name in self.tables:
+            rows = TensorInfo(None, self.tensors[name].shape).rows
+            writer.write(name, 0, self.files.raw(name, 0, rows).contiguous())
+            self.written += self.tensors[name].nbytes
 
     def sink(self, name: str, writer: ShardWriter) -> Sink:
         """Where the rows of a parameter go."""
@@ -115,10 +132,3 @@ class Sink:
             if not target._waiting[source]:
                 self._writer.write(source, 0, target._pending.pop(source))
                 target.written += info.nbytes
-
-
-def _below(opened: Checkpoint) -> Parameters:
-    while isinstance(opened, Adapter):
-        opened = opened.over
-    assert isinstance(opened, Parameters)
-    return opened

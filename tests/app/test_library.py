@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import transformers as hf
-from core.architecture import describe
 from huggingface_hub import scan_cache_dir
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,8 +17,9 @@ from app import library, lineage
 from app.appraisal import Entry, appraise
 from app.parentage import origin_of
 from app.shelves import DEEPEST, Search
-from core import checkpoint
 from core.errors import TauscopeError
+from core.family import open_family
+from core.study import Models
 from tests.app.hub import (
     card,
     shelve,
@@ -109,8 +109,10 @@ def test_bin_files_are_not_opened(tmp_path: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'echo no'\ntR.")
     found = only(folder)
     assert (found.parameters, found.dtype, found.trouble) == (None, "unknown", None)
-    (folder / "config.json").write_text(json.dumps(tiny_config(model_type="mamba")))
-    assert only(folder).trouble == "Models of type 'mamba' are not known to tauscope."
+    (folder / "config.json").write_text(json.dumps(tiny_config(architectures=["BertForMaskedLM"])))
+    assert only(folder).trouble == (
+        "BertForMaskedLM is an encoder; tauscope compares causal language models."
+    )
 
 
 @pytest.mark.parametrize(
@@ -504,12 +506,13 @@ def test_broken_files_are_said(file: str, content: bytes, said: str, tmp_path: P
     assert str(tmp_path) not in found.trouble
 
 
-@pytest.mark.parametrize("change", [{}, {"num_attention_heads": 3}, {"model_type": "bert"}])
+@pytest.mark.parametrize(
+    "change", [{}, {"architectures": ["BertForMaskedLM"], "model_type": "bert"}]
+)
 def test_what_it_calls_readable_the_engine_reads(change: dict[str, Any], tmp_path: Path) -> None:
     folder = write_model(tmp_path / "x", tiny_config(**change), tiny_tensors())
     try:
-        opened = checkpoint.open_directory(folder)
-        describe(opened.config, {name: info.shape for name, info in opened.tensors.items()})
+        open_family(Models(base=str(folder), tuned={"t": str(folder)}))
         readable = True
     except TauscopeError:
         readable = False

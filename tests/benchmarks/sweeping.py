@@ -10,11 +10,11 @@ import torch
 
 from tests.benchmarks.report import Row
 from tests.benchmarks.workload import family
+from tests.core import zoo
 
 
 def rows(folder: Path) -> Iterator[Row]:
     """The weights of a grid point with one vector, rounding loss included."""
-    from core.architecture import describe
     from transformers import AutoModelForCausalLM
 
     from core.vectors.arithmetic import make
@@ -25,7 +25,7 @@ def rows(folder: Path) -> Iterator[Row]:
         for f in family(folder, tuned=1, layers=2)
     )
     base, vector = ({n: p.detach() for n, p in m.named_parameters()} for m in (model, tuned))
-    pieces = describe(model.config.to_dict(), {n: tuple(t.shape) for n, t in base.items()}).pieces
+    pieces = zoo.anatomy_in(model).pieces
     size = sum(t.numel() for t in base.values())
     # Base and vector read and as much written: 8 bytes a parameter in bfloat16.
     read = [*base.values(), *vector.values()]

@@ -147,29 +147,28 @@ def test_experts_computed_one_by_one_equal_the_model_s_own_way(name: str) -> Non
         torch.testing.assert_close(_logits(model, batch), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_without_mlps_is_refused() -> None:
-    with pytest.raises(FamilyError, match="No MLP"):
-        hooks.locate(nn.Sequential(nn.Linear(2, 2)), "gated decoder", 2)
+def test_a_model_without_outlets_has_no_neurons() -> None:
+    assert hooks.locate(nn.Sequential(nn.Linear(2, 2)), ()).layers == ()
 
 
-def test_a_model_of_which_one_layer_is_not_understood_is_refused() -> None:
+def test_a_module_that_is_not_there_is_named() -> None:
     model = copy.deepcopy(zoo.alive("llama").module)
-    model.model.layers[0].mlp.odd = model.model.layers[0].mlp.down_proj
+    outlets = zoo.anatomy_in(model).outlets
     del model.model.layers[0].mlp.down_proj
-    with pytest.raises(FamilyError, match="layer 0"):
-        hooks.locate(model, "gated decoder", 2)
+    with pytest.raises(FamilyError, match=r"layers\.0\.mlp\.down_proj"):
+        hooks.locate(model, outlets)
 
 
-def test_an_activation_that_is_computed_out_of_sight_is_an_error() -> None:
-    """Else the products would be taken for it."""
+def test_a_gate_that_is_computed_out_of_sight_is_told() -> None:
+    """The product stands in for it, and the layer is noted."""
     model = copy.deepcopy(zoo.alive("llama").module)
     mlp = model.model.layers[1].mlp
     mlp.forward = lambda x: mlp.down_proj(
         nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x)
     )  # fmt: skip
-    neurons = hooks.locate(model, "gated decoder", 2)
-    with (
-        pytest.raises(FamilyError, match="layer 1"),
-        tapping(neurons, lambda layer, part: None),
-    ):
+    neurons = hooks.locate(model, zoo.anatomy_in(model).outlets)
+    same: dict[int, bool] = {}
+    with tapping(neurons, lambda n, part: same.__setitem__(n, part.gate is part.product)):
         model(input_ids=_batch().ids)
+    assert neurons.unseen == {1}
+    assert same == {0: False, 1: True}

@@ -268,19 +268,17 @@ def test_shapes_that_the_configuration_denies(broken: Path) -> None:
 
 
 def test_an_unknown_architecture(broken: Path) -> None:
-    member = _member(broken)
     _configure(broken, model_type="unheard-of")
-    assert "unheard-of" in _refused(member).title
+    assert "unheard-of" in _refused(_member(broken)).title
 
 
 def test_code_of_its_own_is_not_run_without_permission(broken: Path) -> None:
-    member = _member(broken)
     _configure(
         broken, model_type="own",
         auto_map={"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"},
     )  # fmt: skip
     (broken / "own.py").write_text("raise SystemExit('it ran')")
-    assert "models.trust_remote_code = true" in _refused(member).hint
+    assert "models.trust_remote_code = true" in _refused(_member(broken)).hint
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(
@@ -289,7 +287,7 @@ def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(
     def full(*given: Any, **named: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(hf.AutoModelForCausalLM, "from_pretrained", full)
+    monkeypatch.setattr(hf.LlamaForCausalLM, "from_pretrained", full)
     with (
         pytest.raises(RunError, match=r"not enough memory to load 'broken'") as raised,
         loading.loaded(_member(broken), Run(device="cpu")),

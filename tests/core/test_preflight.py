@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from core import family, intake, loading, preflight, registry, runner, study
 from core.errors import StudyError
 from core.evaluation import evaluator
+from core.family import Member
 from tests.conftest import MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core import harness_zoo
 
@@ -74,32 +75,26 @@ class _Watch:
         self.vectors: list[str] = []
         self.asked: Counter[tuple[str, int]] = Counter()
         self.placements: dict[str, Any] = {}
-        loaded, weights = loading.loaded, loading.weights
+        loaded, weights = loading.loaded, Member.weights
         evaluate = evaluator.Evaluator.evaluate
-        within: list[str] = []
 
         @contextmanager
         def watched(member: Any, *given: Any, **named: Any) -> Any:
-            if not within:
-                self.loaded.append(member.name)
+            self.loaded.append(member.name)
             with loaded(member, *given, **named) as model:
                 self.placements[member.name] = model.placement.by_device()
                 yield model
 
-        def vector(member: Any, *given: Any, **named: Any) -> Any:
+        def vector(member: Any) -> Any:
             self.vectors.append(member.name)
-            within.append(member.name)
-            try:
-                return weights(member, *given, **named)
-            finally:
-                within.pop()
+            return weights(member)
 
         def ask(own: Any, task: Any, items: Any = None) -> Any:
             self.asked[task.name, task.items if items is None else len(items)] += 1
             return evaluate(own, task, items)
 
         patch.setattr(loading, "loaded", watched)
-        patch.setattr(loading, "weights", vector)
+        patch.setattr(Member, "weights", vector)
         patch.setattr(evaluator.Evaluator, "evaluate", ask)
 
 

@@ -12,9 +12,11 @@ import transformers as hf
 from tokenizers import Tokenizer, processors
 from tokenizers.models import BPE
 
-from core.hooks import Neurons, locate
+from core.hooks import Neurons, locate, locate_heads
 from core.loading import LoadedModel, Placement
-from core.naming import KNOWN
+from core.models import anatomy
+from core.models.anatomy import Anatomy
+from core.models.outline import of_module
 from core.probe import ProbeSet
 
 _COMMON: dict[str, Any] = {
@@ -80,9 +82,22 @@ def alive(name: str, dtype: torch.dtype = torch.float32) -> LoadedModel:
 
 def found_in(model: LoadedModel) -> Neurons:
     """Where its neurons are."""
-    kind = model.config.model_type
-    architecture = next(a.name for a in KNOWN if kind in a.model_types)
-    return locate(model.module, architecture, 2)
+    return locate(model.module, anatomy_in(model.module).outlets)
+
+
+def heads_in(model: LoadedModel) -> Neurons:
+    """Where its attention heads are."""
+    return locate_heads(model.module, anatomy_in(model.module).outlets)
+
+
+def anatomy_in(module: Any) -> Anatomy:
+    """What a model's parameters are, tied ones once."""
+    own = module.get_base_model() if hasattr(module, "get_base_model") else module
+    outline = of_module(own)
+    shapes = {name: tuple(p.shape) for name, p in own.named_parameters()}
+    if own is not module:  # below an adapter
+        shapes = {n.replace(".base_layer", ""): s for n, s in shapes.items() if ".lora_" not in n}
+    return anatomy.read(outline.name, shapes, outline.body)
 
 
 def probe(*lengths: int, seed: int = 0, vocabulary: int = 40) -> ProbeSet:

@@ -129,7 +129,7 @@ def opened(stored: Stored) -> Checkpoint:
     """
     settings = formats.settings_of(stored.config)
     not_floats = [n for n, info in stored.tensors.items() if info.dtype is None]
-    packed = formats.packed(not_floats)
+    packed = formats.unexplained(stored.config, not_floats)
     formats.refuse_unread(stored.where, stored.config, packed)
     if not settings:
         return stored

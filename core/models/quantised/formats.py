@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import CheckpointError
+from core.naming import BUFFERS
 
 if TYPE_CHECKING:
     from core.models.quantised.parts import Parts, Weight
@@ -32,9 +33,7 @@ _EXTRAS = re.compile(
     r"(^|[._])((input|activation|weight|output|kv|[qkv])_"
     r"(scale(_inv|_2|_ub)?|zero_point|global_scale|shape|g_idx|format)|scales|g_idx|SCB)$"
 )
-_BUFFERS = re.compile(
-    r"(^|\.)(position_ids|num_batches_tracked|masked_bias|(attn|attention)\.bias)$"
-)
+_PACKED = re.compile(r"(^|[._])(weight|qweight|qzeros|weight_packed|blocks|absmax|quant_map)$")
 _KEYS = ("quantization_config", "compression_config")
 _SHORTHAND = (("load_in_4bit", "bitsandbytes"), ("load_in_8bit", "bitsandbytes"))
 _TRANSPOSED = ("gpt2",)
@@ -73,11 +72,20 @@ def is_extra(name: str) -> bool:
 
 
 def packed(not_floats: Iterable[str]) -> list[str]:
-    """Of the tensors that are not floats, those that no unquantised model has.
+    """The tensors among these that are weights by their names, though they are not floats.
 
-    Where there are none, a configuration that speaks of quantisation is left over from training.
+    Tables of integers belong to unquantised models too. Where no weight is packed, a configuration
+    that speaks of quantisation is left over from training.
     """
-    return [n for n in not_floats if not _BUFFERS.search(n) and not _EXTRAS.search(n)]
+    return [n for n in not_floats if _PACKED.search(n) and not _EXTRAS.search(n)]
+
+
+def unexplained(config: Mapping[str, Any], not_floats: Iterable[str]) -> list[str]:
+    """Tensors that are packed weights; of a format without a reader every table of integers."""
+    names = list(not_floats)
+    if method_of(settings_of(config)) in ("", *READERS):
+        return packed(names)
+    return [name for name in names if not BUFFERS.search(name)]
 
 
 def refuse_unread(where: str, config: Mapping[str, Any], packed: Sequence[str]) -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.hooks import Neurons, Part, locate_heads, tapping
-from core.naming import KNOWN
+from core.hooks import Part, tapping
 from core.neurons import silencing
 from core.neurons.silencing import silenced
 from tests.core import oracle, zoo
@@ -24,14 +23,6 @@ NONE = np.array([], dtype=np.int64)
 @pytest.fixture(params=sorted(zoo.CONFIGS))
 def model(request: Any) -> Any:
     return zoo.alive(request.param)
-
-
-def _heads(model: Any) -> Neurons:
-    kind = model.config.model_type
-    name = next(a.name for a in KNOWN if kind in a.model_types)
-    text = model.config
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return locate_heads(model.module, name, width)
 
 
 def _copied(model: Any) -> Any:
@@ -65,7 +56,7 @@ def test_all_neurons_of_a_layer_are_its_mlp_but_for_the_bias(model: Any, layer: 
 
 def test_none_changes_nothing_and_touches_nothing(model: Any) -> None:
     plain = _logits(model, _batch())
-    for own in (zoo.found_in(model), _heads(model)):
+    for own in (zoo.found_in(model), zoo.heads_in(model)):
         with silenced(own, [NONE, NONE]):
             assert _attached(model.module) == []
             assert torch.equal(_logits(model, _batch()), plain)
@@ -126,7 +117,7 @@ def test_the_mean_takes_the_place_of_what_is_silenced(
 
 @pytest.mark.parametrize("head", [0, 2])
 def test_a_head_is_its_columns_of_the_output_projection(model: Any, head: int) -> None:
-    heads = _heads(model)
+    heads = zoo.heads_in(model)
     assert heads.widths == (4, 4)
     with silenced(heads, [np.array([head]), NONE]):
         found = _logits(model, _batch())
@@ -144,7 +135,7 @@ def test_a_head_set_to_its_mean_is_set_over_its_whole_width(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = zoo.alive("llama")
-    heads, seen = _heads(model), []
+    heads, seen = zoo.heads_in(model), []
     means = [np.arange(32, dtype=np.float32) + 100 * layer for layer in LAYERS]
     _watch(monkeypatch, lambda n, part: seen.append((n, part.product)))
     with silenced(heads, [NONE, np.array([1, 3])], means):

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import pytest
-from core.architecture import Piece
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import StudyError
+from core.models.pieces import Piece
 from core.vectors.arithmetic import (
     BASE,
     EVERYTHING,

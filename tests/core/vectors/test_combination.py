@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from core.architecture import Piece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.checkpoint import TensorInfo
 from core.errors import RunError
+from core.models.pieces import Piece
 from core.vectors import combination
 from core.vectors.arithmetic import Point, parse
 from core.vectors.combination import Block, Combination, Rounding, Workspace, cut, threshold

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from core.architecture import Piece, describe
 from torch import nn
 
 from core.errors import FamilyError, RunError, StudyError
+from core.models.pieces import Piece
 from core.vectors.arithmetic import BASE, GROUPS, Restriction, make, parse, restrict
 from core.vectors.sweep import Sweep, hash_parameters
 from tests.core import oracle, zoo
@@ -36,8 +36,7 @@ def _family(name: str, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def _pieces(model: nn.Module) -> tuple[Piece, ...]:
-    shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
-    return describe(model.config.to_dict(), shapes).pieces  # type: ignore[union-attr, operator]
+    return zoo.anatomy_in(model).pieces
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:

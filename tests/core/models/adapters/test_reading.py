@@ -387,4 +387,4 @@ def test_a_trainer_s_folder_is_an_adapter_by_its_weights(tmp_path: Path) -> None
     (tmp_path / "config.json").write_text(plain.config.to_json_string())
     assert is_adapter(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text("{}")
-    assert not is_adapter(tmp_path)
+    assert is_adapter(tmp_path)  # as transformers has it: the adapter's weights come first

@@ -15,6 +15,8 @@ import transformers as hf
 from core import loading, runner
 from core.checkpoint import open_directory
 from core.family import Member, open_family
+from core.models.identity import Identities
+from core.models.opening import open_folder
 from core.models.quantised.checkpoint import below
 from core.study import Models, Run, Study
 from tests.conftest import MemorySink, Tensors, load_all, tuned_from, write_model
@@ -64,7 +66,8 @@ def _quantised(folder: Path, at: Path, form: Form) -> tuple[Path, Tensors, q.Flo
 
 
 def _member(folder: Path) -> Member:
-    return Member("one", str(folder), folder, open_directory(folder), "", None, False, {})
+    opened = open_folder(folder, False, Identities())
+    return Member("one", str(folder), folder, opened, "", None, False, {})
 
 
 @pytest.mark.parametrize("name", ["fp8 by blocks", "int4 with zero points", "gptq", "nf4 twice"])

@@ -200,18 +200,18 @@ def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> str:
     if not seen:
         raise LookupError("the examination knows no down projection of this model")
     tokens = sum(len(document) for document in ids)
+    # The product stands in for a gate that can't be seen, and a warning says so.
+    hidden = any(about == name and "out of sight" in words for about, words in sink.warnings)
     unseen = []
     for layer, own in seen.items():
         if not own.seen:
             continue  # a layer that looks at images alone computes nothing
         _same_share(sink, name, layer, "product", own.percent(tokens))
         gated = own.gated_percent(tokens)
-        if gated is None:
-            continue
-        if sink.rows("activated_percent", model=name, layer=layer, setting=""):
-            _same_share(sink, name, layer, "", gated)
-        else:
+        if hidden and gated is not None and gated != own.percent(tokens):
             unseen.append(layer)
+        elif gated is not None:
+            _same_share(sink, name, layer, "", gated)
     return f"gates not seen in layers {unseen}" if unseen else ""
 
 

@@ -21,7 +21,7 @@ from tests.models.truth import columns_are_inputs, is_transposed, layers
 
 _DOWN = frozenset({
     "down_proj", "dense_4h_to_h", "fc2", "fc_out", "c_proj", "w2", "wo", "output_linear", "w_out",
-    "down", "ff_out", "ffn.2", "mlp.Wo", "output.dense",
+    "down", "ff_out", "ffn.2", "mlp.Wo", "output.dense", "feed_forward.value", "proj_down",
 })  # fmt: skip
 """What down projections are called; with a dot where the module around it has to be named too."""
 _NO_MLP = re.compile(

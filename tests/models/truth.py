@@ -19,7 +19,7 @@ import transformers
 from torch import Tensor, nn
 
 _LISTS = frozenset({"layers", "h", "blocks", "layer", "block"})
-_TOWER = re.compile(r"vision|visual|audio|encoder|speech|image|tower|talker|code2wav|token2wav")
+_TOWER = re.compile(r"vision|visual|audio|speech|image|tower|talker|code2wav|token2wav")
 _OUTPUT = frozenset({"o_proj", "out_proj", "dense", "c_proj", "wo", "Wo", "proj", "out"})
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 
@@ -87,10 +87,14 @@ def layers(model: Any) -> tuple[str, nn.ModuleList]:
         and len(module) in wanted
         and name.rpartition(".")[2] in _LISTS
     ]
-    text = [pair for pair in found if not _TOWER.search(pair[0])] or found
-    if not text:
+    if not found:
         raise LookupError(f"{type(model).__name__} has no list of its layers")
-    return min(text, key=lambda pair: pair[0].count("."))
+
+    def distance(pair: tuple[str, nn.ModuleList]) -> tuple[bool, bool, int]:
+        name, _ = pair
+        return bool(_TOWER.search(name)), "encoder" in name, name.count(".")
+
+    return min(found, key=distance)
 
 
 def state(model: Any) -> dict[str, Tensor]:

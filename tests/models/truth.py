@@ -72,6 +72,9 @@ def load(folder: Path) -> Any:
     if missing:
         words = f"transformers finds no weights for {len(missing)} tensors: {missing[:3]}"
         raise LookupError(words)
+    for parameter in model.parameters():
+        # Gate and up may come as views of one tensor; each is to be told by where it is stored.
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     return model.eval().requires_grad_(False)
 
 
@@ -216,7 +219,9 @@ def _heads(model: Any, number: int) -> tuple[int | None, int | None]:
     own = getattr(config, "per_layer_config", None)
     if own is not None:
         config = own[number]
-    return getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
+    heads = getattr(config, "num_attention_heads", None)
+    by_layer = getattr(config, "num_attention_heads_per_layer", None)
+    return by_layer[number] if by_layer else heads, getattr(config, "hidden_size", None)
 
 
 def columns_are_inputs(module: Any, weight: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from tests.models.truth import columns_are_inputs, is_transposed, layers
 
 _DOWN = frozenset({
     "down_proj", "dense_4h_to_h", "fc2", "fc_out", "c_proj", "w2", "wo", "output_linear", "w_out",
-    "down", "ff_out", "ffn.2", "mlp.Wo", "output.dense",
+    "down", "ff_out", "ffn.2", "mlp.Wo", "output.dense", "feed_forward.value", "proj_down",
 })  # fmt: skip
 """What down projections are called; with a dot where the module around it has to be named too."""
 _NO_MLP = re.compile(
@@ -158,9 +158,10 @@ def _gate(model: Any, down: str) -> _Gate | None:
     config = model.config.get_text_config(decoder=True)
     named = (getattr(config, key, None) for key in ("hidden_act", "hidden_activation"))
     keeps = next((n for n in named if n is not None), "silu") in _KEEP_SIGNS
-    # A bias is added to the products of a stack of experts afterwards; some layers of Gemma 3n
-    # let the largest gates alone through.
-    if not keeps or getattr(module, "has_bias", False) or getattr(module, "activation_sparsity", 0):
+    # A bias is added to the products of a stack of experts afterwards, and what an adapter says in
+    # Zamba 2; some layers of Gemma 3n let the largest gates alone through.
+    further = ("has_bias", "activation_sparsity", "gate_up_proj_adapter_list")
+    if not keeps or any(getattr(module, what, False) for what in further):
         return None
     for called in _GATES.get(leaf, ()):
         found = getattr(module, called, None)

@@ -189,7 +189,8 @@ def _check_study(family: Family, base: Any, tuned: Any, *, batch_size: int) -> s
         subject = open_subject(study, ("probe",))
         ids = subject.probed.ids
         notes = [_check_activity(sink, n, m, ids) for n, m in (("base", base), ("tuned", tuned))]
-        _check_silence(subject, study, ids[0])
+        if activity.down_projections(base):
+            _check_silence(subject, study, ids[0])
     return notes[0]
 
 
@@ -198,20 +199,22 @@ def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> str:
         for document in ids:
             activity.logits(model, document)
     if not seen:
-        raise LookupError("the examination knows no down projection of this model")
+        if sink.rows("activated_percent", model=name):
+            raise LookupError("the examination knows no down projection of this model")
+        return "it has no neurons"
     tokens = sum(len(document) for document in ids)
+    # The product stands in for a gate that can't be seen, and a warning says so.
+    hidden = any(about == name and "out of sight" in words for about, words in sink.warnings)
     unseen = []
     for layer, own in seen.items():
         if not own.seen:
             continue  # a layer that looks at images alone computes nothing
         _same_share(sink, name, layer, "product", own.percent(tokens))
         gated = own.gated_percent(tokens)
-        if gated is None:
-            continue
-        if sink.rows("activated_percent", model=name, layer=layer, setting=""):
-            _same_share(sink, name, layer, "", gated)
-        else:
+        if hidden and gated is not None and gated != own.percent(tokens):
             unseen.append(layer)
+        elif gated is not None:
+            _same_share(sink, name, layer, "", gated)
     return f"gates not seen in layers {unseen}" if unseen else ""
 
 

@@ -121,6 +121,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "hunyuan_vl": {"text_config": {"rope_parameters": {"mrope_section": [2, 2, 2, 2]}}},
     "jamba": {"use_mamba_kernels": False},
     "janus": {"vq_config": _TINY_VQ},
+    "laguna": {"num_attention_heads_per_layer": [4, 8, 4, 8]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "llama4": {"text_config": {"moe_layers": [1, 3]}},
     "llama4_text": {"moe_layers": [1, 3]},

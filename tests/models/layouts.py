@@ -231,6 +231,7 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
     "experts transposed, llama4_text": _plain("llama4_text"),
     "heads by layer, gemma4_text": _plain("gemma4-experts"),
     "heads by layer, dots3_note_text": _plain("dots3_note_text"),
+    "heads by layer, laguna": _plain("laguna"),
     "prefix _orig_mod.": _prefixed("_orig_mod."),
     "prefix module.": _prefixed("module."),
     "prefix base_model.model.": _prefixed("base_model.model."),

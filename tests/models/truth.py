@@ -19,7 +19,7 @@ import transformers
 from torch import Tensor, nn
 
 _LISTS = frozenset({"layers", "h", "blocks", "layer", "block"})
-_TOWER = re.compile(r"vision|visual|audio|encoder|speech|image|tower|talker|code2wav|token2wav")
+_TOWER = re.compile(r"vision|visual|audio|speech|image|tower|talker|code2wav|token2wav")
 _OUTPUT = frozenset({"o_proj", "out_proj", "dense", "c_proj", "wo", "Wo", "proj", "out"})
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 
@@ -72,6 +72,9 @@ def load(folder: Path) -> Any:
     if missing:
         words = f"transformers finds no weights for {len(missing)} tensors: {missing[:3]}"
         raise LookupError(words)
+    for parameter in model.parameters():
+        # Gate and up may come as views of one tensor; each is to be told by where it is stored.
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     return model.eval().requires_grad_(False)
 
 
@@ -87,10 +90,14 @@ def layers(model: Any) -> tuple[str, nn.ModuleList]:
         and len(module) in wanted
         and name.rpartition(".")[2] in _LISTS
     ]
-    text = [pair for pair in found if not _TOWER.search(pair[0])] or found
-    if not text:
+    if not found:
         raise LookupError(f"{type(model).__name__} has no list of its layers")
-    return min(text, key=lambda pair: pair[0].count("."))
+
+    def distance(pair: tuple[str, nn.ModuleList]) -> tuple[bool, bool, int]:
+        name, _ = pair
+        return bool(_TOWER.search(name)), "encoder" in name, name.count(".")
+
+    return min(found, key=distance)
 
 
 def state(model: Any) -> dict[str, Tensor]:
@@ -212,7 +219,9 @@ def _heads(model: Any, number: int) -> tuple[int | None, int | None]:
     own = getattr(config, "per_layer_config", None)
     if own is not None:
         config = own[number]
-    return getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
+    heads = getattr(config, "num_attention_heads", None)
+    by_layer = getattr(config, "num_attention_heads_per_layer", None)
+    return by_layer[number] if by_layer else heads, getattr(config, "hidden_size", None)
 
 
 def columns_are_inputs(module: Any, weight: Tensor) -> Tensor:

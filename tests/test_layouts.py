@@ -17,16 +17,10 @@ from tests.models.examination import study_of
 from tests.models.families import Family
 from tests.models.layouts import LAYOUTS
 
-READ = (
-    "without model.", "behind language_model.", "gpt2 without transformer.",
-    "tied head stored, equal", "tying unsaid, two tensors", "tying unsaid, one tensor",
-)  # fmt: skip
-"""The layouts that tauscope reads."""
-
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_a_layout_changes_no_number_and_no_merged_tensor(name: str, tmp_path: Path) -> None:
     layout = LAYOUTS[name](tmp_path)
     study = study_of(Family("layout", layout.base.parent, "", 0))

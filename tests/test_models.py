@@ -10,6 +10,9 @@ from tests.models import configs, examination, families
 
 SAMPLE = (
     "llama", "llama-tied", "gpt2", "phi3", "mixtral", "qwen2_moe", "gemma2", "gpt_neox", "opt",
+    "qwen3_next", "gpt_oss", "deepseek_v3", "glm4_moe", "llama4", "gemma3n_text", "gemma4",
+    "gemma4-shared-kv", "lfm2", "falcon_h1", "nemotron_h-experts", "mamba2", "bloom", "falcon-old",
+    "qwen2_5_vl", "minimax", "mistral3-ministral3", "inkling_text", "kimi_linear", "bart",
 )  # fmt: skip
 """Types that are unlike one another, each of which tauscope has to get right in every part."""
 

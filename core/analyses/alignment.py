@@ -7,6 +7,7 @@ is core.statistics'. Imports torch only when it computes.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,7 @@ class _Reader:
         self.updates_of = tuple(u.model for u in units)
         self._rows: dict[str, list[Measurement]] = {u.model: [] for u in units}
         self._arrays: dict[str, dict[str, Any]] = {u.model: {} for u in units}
+        self._heads: Counter[tuple[str, str, int | None]] = Counter()
 
     def wants_updates(self, module: str) -> bool:
         return module in GROUP_OF
@@ -101,7 +103,10 @@ class _Reader:
             blocks = linalg.working(matrix.by_head(update.delta))
             own = matrix.basis(p.energy, p.rank, by_head=True)
             by_head, _ = self._measure(own, blocks, linalg.gram(blocks))
-            for head, measured in enumerate(by_head):
+            # A second attention of the layer counts its heads on.
+            first = self._heads[update.model, piece.module, piece.expert]
+            self._heads[update.model, piece.module, piece.expert] += len(by_head)
+            for head, measured in enumerate(by_head, first):
                 rows += [replace(row, head=head, **at) for row in measured]
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:

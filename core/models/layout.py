@@ -57,7 +57,8 @@ def of_class(module: Any, stored: Shapes) -> Layout:
     parameters: dict[str, Mosaic] = {}
     for target, group in groups.items():
         parameters |= _converted(module, target, group, stored, known)
-    missing = tuple(name for name in known if name not in parameters)
+    floats = {name for name, t in module.state_dict().items() if t.is_floating_point()}
+    missing = tuple(name for name in known if name in floats and name not in parameters)
     return Layout(parameters, tuple(extra), missing, tuple(ignored))
 
 

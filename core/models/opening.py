@@ -98,8 +98,7 @@ def doubts_about(opened: Checkpoint) -> list[str]:
         listed = ", ".join(sorted(model.extra)[:3]) + (" …" if len(model.extra) > 3 else "")
         notes.append(f"holds {len(model.extra)} tensors outside of its model's class: {listed}.")
     if model.missing and model.outline is not None:
-        held = {**opened.tensors, **model.stored.tensors}
-        absent = [name for name in model.missing if name not in held]
+        absent = [name for name in model.missing if name not in opened.tensors]
         wanted = [n for n in absent if n.startswith(model.outline.body.layers)]
         if wanted:
             raise CheckpointError(

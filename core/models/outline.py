@@ -22,6 +22,9 @@ from core.models.roles import Body, Trait
 _PLACES = ("layers", "h", "blocks", "block", "layer")
 _CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswering$|RewardModel$")
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_DECODERS = ("num_decoder_layers", "decoder_layers")
+"""The decoder's layers where another key counts those of the encoder that it was made with."""
+
 _QUERY = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KEY_VALUE = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 _FEW = 64
@@ -71,6 +74,11 @@ def outline(
     try:
         with torch.device("meta"), _without_initialisation():
             module = made(settings)
+    except ImportError as error:
+        raise FamilyError(
+            f"{made.__name__} needs a package: {_reason(error).split('. ')[0]}.",
+            hint="Install it in tauscope's environment.",
+        ) from None
     except Exception as error:
         raise FamilyError(
             f"{folder / 'config.json'}: transformers can't build a {made.__name__} of it: "
@@ -169,7 +177,7 @@ def _refuse_other_kinds(settings: Any, own: Any, known: list[Any]) -> None:
     if getattr(settings, "is_encoder_decoder", False):
         raise FamilyError(f"{name} is an encoder-decoder model; {words}")
     masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING
-    if not known or (masked and not getattr(settings, "is_decoder", True)):
+    if not known or "Diffusion" in name or (masked and not getattr(settings, "is_decoder", True)):
         what = "an encoder" if masked else "no causal language model"
         raise FamilyError(f"{name} is {what}; {words}")
 
@@ -180,7 +188,7 @@ def _body(module: Any, settings: Any) -> Body:
     decoder = _decoder(module)
     names = {id(part): name for name, part in module.named_modules()}
     inside = names.get(id(decoder), "")
-    count = _stated(text, _COUNTS)
+    count = _stated(text, (*_DECODERS, *_COUNTS))
     layers, found = _layers(decoder, inside, count)
     embeddings = [_name(names, module, "get_input_embeddings")]
     heads = [_name(names, module, "get_output_embeddings")]
@@ -198,7 +206,11 @@ def _body(module: Any, settings: Any) -> Body:
 
 def _decoder(module: Any) -> Any:
     """The text model: the one that transformers names, where it holds a list of layers."""
-    candidates: list[Any] = [lambda: module.get_decoder(), lambda: module.base_model]
+    candidates: list[Any] = [
+        lambda: module.thinker.get_decoder(),  # of models that speak as well
+        lambda: module.get_decoder(),
+        lambda: module.base_model,
+    ]
     for candidate in candidates:
         with contextlib.suppress(Exception):
             found = candidate()

@@ -59,7 +59,8 @@ class Cut:
 
     `runs` are the modules in order with their numbers of output rows; the whole order is repeated
     `repeats` times (once per head or per group of heads). `interleaved`: single rows of the modules
-    take turns. An empty `runs` is one module over all rows.
+    take turns. An empty `runs` is one module over all rows. `expert`: the number of the expert, of
+    a stack that of its first.
     """
 
     modules: tuple[str, ...]
@@ -101,13 +102,14 @@ def _stacked(whole: Piece, cut: Cut) -> list[Piece]:
     if len(whole.shape) not in (2, 3):
         raise MisfitError("a stack of matrices or of biases expected")
     found: list[Piece] = []
-    for expert in range(whole.shape[0]):
+    for at in range(whole.shape[0]):
+        expert = at + (cut.expert or 0)
         if len(whole.shape) == 2:
             one = replace(whole, expert=expert, shape=whole.shape[1:])
-            found += _by_columns(one, (expert, expert + 1), cut)
+            found += _by_columns(one, (at, at + 1), cut)
             continue
         height = whole.shape[1]
-        span = (expert * height, (expert + 1) * height)
+        span = (at * height, (at + 1) * height)
         one = replace(whole, expert=expert, shape=whole.shape[1:], rows=(span,))
         by = _by_columns if cut.storage == "stack transposed" else _by_rows
         found += by(one, span, cut)

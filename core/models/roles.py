@@ -158,7 +158,6 @@ class _Layer:
             self._block(path) == "attention" and not words.CROSS.search(path)
             for path, leaf in map(self._split, shapes) if words.ATTENTION.get(leaf) == "o"
         )  # fmt: skip
-        self._stack = max((s[0] for n, s in shapes.items() if self._is_stack(n)), default=0)
 
     def pieces(self, name: str) -> list[Piece]:
         """The pieces of one parameter of this layer."""
@@ -229,7 +228,7 @@ class _Layer:
     def _block(self, path: str) -> str:
         """What part of a layer a module belongs to."""
         parts = [part for part in path.split(".") if part]
-        if any(words.ASIDE.search(part) or words.NORM.search(part) for part in parts):
+        if any(words.is_aside(part) for part in parts):
             return "other"
         for depth in range(len(parts), 0, -1):  # the layer itself says nothing
             trait = self._trait(".".join(parts[:depth]))
@@ -339,6 +338,8 @@ class _Layer:
         kind = self._trait(path).kind + self._trait(f"{path}.{leaf}").kind
         if "Router" in kind or any(words.ROUTER.search(part) for part in parts[:-1]):
             return Cut(("router",))
+        if not self._is_stack(name) and not name.endswith((".weight", ".bias")):
+            return Cut(("other",))  # no matrix of its own: its module says how it is used
         projection = self._by_shape(shape) if leaf.isdigit() else words.MLP.get(leaf)
         if projection is None:
             return Cut(("router" if words.ROUTER.search(leaf) else "other",))
@@ -390,8 +391,11 @@ class _Layer:
         numbered = re.search(r"experts\.(\d+)(?:\.|$)", path)
         if numbered:
             return int(numbered[1])
-        if not self._routed or self._is_stacked(path):
+        if not self._routed:
             return None
+        if path in self._stack_sizes:
+            before = list(self._stack_sizes).index(path)
+            return sum(list(self._stack_sizes.values())[:before])
         return self._routed + self._always.index(path) if path in self._always else None
 
     @cached_property
@@ -405,11 +409,20 @@ class _Layer:
                 found[path] = None
         return list(found)
 
-    def _is_stacked(self, path: str) -> bool:
-        return self._trait(path).is_experts
+    @cached_property
+    def _stack_sizes(self) -> dict[str, int]:
+        """The stacks of experts by path: routed ones first, then those that all tokens pass and
+        those of other senses."""
+        sizes: dict[str, int] = {}
+        for name, shape in self.shapes.items():
+            path, _ = self._split(name)
+            if self._is_stack(name):
+                sizes[path] = max(sizes.get(path, 0), shape[0])
+        order = sorted(sizes, key=lambda path: ("shared" in path, "vision" in path))
+        return {path: sizes[path] for path in order}
 
     @cached_property
     def _routed(self) -> int:
-        """The number of routed experts in this layer."""
+        """The number of experts that have a number of their own in this layer."""
         numbers = [int(m[1]) for n in self.shapes if (m := re.search(r"\.experts\.(\d+)\.", n))]
-        return max([self._stack, *(n + 1 for n in numbers)])
+        return max([sum(self._stack_sizes.values()), *(n + 1 for n in numbers)])

@@ -8,6 +8,7 @@ an expert. The module's own code computes everything: clamps, biases and layouts
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,37 +35,62 @@ _CARRIED = {torch.square, torch.pow, torch.Tensor.square, torch.Tensor.pow, torc
 _GATHERED = {torch.index_select, torch.Tensor.index_select, torch.Tensor.__getitem__}
 
 
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What a tensor is: an activation (`is_active`) of what comes from `roots`, or a product with
+    the activation `gate`."""
+
+    is_active: bool = False
+    roots: tuple[Any, ...] = ()
+    gate: Tensor | None = None
+
+
 class GateSight(TorchFunctionMode):
-    """Remembers which activation a product of neurons was last multiplied with."""
+    """Remembers which activation a product of neurons was multiplied with."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._active: list[Tensor] = []
-        self._factors: tuple[Tensor, tuple[Any, ...]] | None = None
+        self._notes: list[tuple[Tensor, _Note]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func in _ACTIVATIONS or (func in _CARRIED and self._is_active(args[0])):
-            self._active = [*self._active[-3:], result]
-        elif func in _TIMES and isinstance(result, Tensor):
-            self._factors = result, args
-            if any(self._is_active(each) for each in args):
-                self._active = [*self._active[-3:], result]
+        if not isinstance(result, Tensor):
+            return result
+        if func in _ACTIVATIONS:
+            self._keep(result, _Note(True, (args[0], *self._note(args[0]).roots)))
+        elif func in _CARRIED and self._note(args[0]).is_active:
+            self._keep(result, self._note(args[0]))
+        elif func in _TIMES:
+            self._keep(result, self._times(args[0], args[1]))
         return result
 
     def gate(self, product: Tensor) -> Tensor | None:
-        """The factor of a product that an activation made; the product itself where it is one."""
-        if self._factors is None or self._factors[0] is not product:
-            return product if self._is_active(product) else None
-        active = [each for each in self._factors[1] if self._is_active(each)]
-        return active[0] if len(active) == 1 and active[0].shape == product.shape else None
+        """The activation that a product was multiplied with; the product itself where it is one."""
+        note = self._note(product)
+        if note.is_active:
+            return product
+        return note.gate if note.gate is not None and note.gate.shape == product.shape else None
 
     def forget(self) -> None:
         """Let go of all tensors."""
-        self._active, self._factors = [], None
+        self._notes = []
 
-    def _is_active(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and any(value is each for each in self._active)
+    def _times(self, first: Any, second: Any) -> _Note:
+        for own, other in ((first, second), (second, first)):
+            note = self._note(own)
+            if note.is_active and any(other is root for root in note.roots):
+                return _Note(True)  # x · σ(x) is an activation of its own
+            if note.is_active:
+                return _Note(gate=own)
+            if note.gate is not None:
+                return note  # a product that is scaled keeps its gate
+        return _Note(roots=(first, second))
+
+    def _note(self, value: Any) -> _Note:
+        return next((note for made, note in self._notes if made is value), _Note())
+
+    def _keep(self, made: Tensor, note: _Note) -> None:
+        self._notes = [*self._notes[-7:], (made, note)]
 
 
 class ExpertSight(GateSight):

@@ -51,7 +51,6 @@ RECURRENT = re.compile(
 )
 RECURRENT_KIND = re.compile(
     r"Mamba|Lightning|DeltaNet|DeltaAttention|mLSTMLayer|ShortConv|RecurrentBlock|RwkvSelfAttention"
-    r"|LinearAttention$"
 )
 MLP_KIND = re.compile(r"MLP|Mlp|MoE$|Moe$|MoeBlock|Experts|FeedForward|FFN")
 ROUTER = re.compile(r"router|^gate$|^wg$|shared_expert_gate|moe_statics|expert_bias")
@@ -69,3 +68,8 @@ CROSS = re.compile(r"cross_?att|encoder_attn|encoder_decoder")
 
 HEADWISE = re.compile(r"NeoX|Bloom|Persimmon|Fuyu")
 """Attention that fuses q, k and v head by head; others put the three one after the other."""
+
+
+def is_aside(part: str) -> bool:
+    """Is a part of a layer with this name neither its attention nor its MLP?"""
+    return bool(ASIDE.search(part) or (NORM.search(part) and part != "norm_attn_norm"))

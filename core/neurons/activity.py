@@ -85,6 +85,8 @@ class Counter:
 
     def tap(self, layer: int, part: Part) -> None:
         """Take in a part of a layer; see `core.hooks`."""
+        if self._batch is not None:
+            refuse_other_tokens(layer, part, self._batch)
         self._parts.append(part)
 
     def after(self, layer: int) -> None:
@@ -222,6 +224,16 @@ def refuse_unknown_ids(model: LoadedModel, probe: ProbeSet) -> None:
             f"'{model.name}' embeds {model.vocabulary} tokens, but the probe set has number "
             f"{largest}.",
             hint="Name a tokeniser that all models share with models.tokenizer.",
+        )
+
+
+def refuse_other_tokens(layer: int, part: Part, batch: Batch) -> None:
+    """Raise FamilyError when a layer computes its neurons elsewhere than at the batch's tokens."""
+    if part.tokens is None and len(part.product) != batch.ids.numel():
+        raise FamilyError(
+            f"Layer {layer} computes its neurons at {len(part.product)} places for "
+            f"{batch.ids.numel()} tokens: they can't be counted by token.",
+            hint="Leave activation, edit_distance and ablation out for this type of model.",
         )
 
 

@@ -23,7 +23,14 @@ from torch.utils import checkpoint
 
 from core.hooks import Layer, Neurons, Part, tapping
 from core.loading import LoadedModel, halving
-from core.neurons.activity import Counter, Rules, forward, refuse_nan, refuse_unknown_ids
+from core.neurons.activity import (
+    Counter,
+    Rules,
+    forward,
+    refuse_nan,
+    refuse_other_tokens,
+    refuse_unknown_ids,
+)
 from core.probe import Batch, ProbeSet
 
 Loss = Callable[[Tensor, Batch], Tensor]
@@ -133,6 +140,7 @@ def _one_batch(
         if backward:
             products[layer, part.start] = part.product.detach()
             return None
+        refuse_other_tokens(layer, part, batch)
         # The hook may not hold on to the part, or all layers' activations would be kept; and what
         # it is of must be what the model goes on with.
         own: Any = part.product.view_as(part.product)

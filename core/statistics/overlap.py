@@ -80,7 +80,7 @@ def means(
 
 
 def one_each(rows: Sequence[Measurement]) -> list[Measurement]:
-    """The rows with each module, expert and head measured once.
+    """The rows with each module and expert measured once, and all rows of heads.
 
     Several matrices of one module (both projections of a latent query, say) become their plain
     mean, as `means` gives it, without a rank.

@@ -20,6 +20,7 @@ import torch
 from core import family as families
 from core import hooks, loading, runner
 from core.errors import TauscopeError
+from core.models.opening import anatomy_of
 from core.neurons.silencing import silenced
 from core.study import Study
 from core.subject import open_subject
@@ -143,7 +144,7 @@ def _check_heads(sink: MemorySink, outputs: truth.Outputs | None) -> str:
     width = outputs.base.shape[1] // outputs.heads
     rows = sink.rows("write", layer=outputs.layer, module="o", expert=None)
     count = sum(row.head is not None for row in rows)
-    if count != outputs.heads:
+    if count == 0 or count % outputs.heads:  # a layer may have several attentions
         raise WrongError(f"o of layer {outputs.layer} has {count} heads, not {outputs.heads}")
     for head in (0, outputs.heads - 1):
         columns = slice(head * width, (head + 1) * width)
@@ -228,9 +229,9 @@ def _same_share(sink: MemorySink, name: str, layer: int, setting: str, wanted: f
 
 def _check_silence(subject: Any, study: Study, document: Any) -> None:
     base = truth.load(subject.family.base.folder)
-    anatomy = subject.family.anatomy
     with loading.loaded(subject.family.base, study.run) as model:
-        neurons = hooks.locate(model.module, anatomy.architecture, anatomy.layers)
+        outlets = anatomy_of(subject.family.base.checkpoint).outlets
+        neurons = hooks.locate(model.module, outlets)
         everything = [np.arange(width) for width in neurons.widths]
         with silenced(neurons, everything):
             ours = activity.logits(model.module, document)

@@ -33,7 +33,9 @@ _EXTRAS = re.compile(
     r"(^|[._])((input|activation|weight|output|kv|[qkv])_"
     r"(scale(_inv|_2|_ub)?|zero_point|global_scale|shape|g_idx|format)|scales|g_idx|SCB)$"
 )
-_PACKED = re.compile(r"(^|[._])(weight|qweight|qzeros|weight_packed|blocks|absmax|quant_map)$")
+_PACKED = re.compile(
+    r"(^|[._])(weight|qweight|qzeros|weight_packed|blocks|absmax|quant_map|(gate|up|down)_proj)$"
+)
 _KEYS = ("quantization_config", "compression_config")
 _SHORTHAND = (("load_in_4bit", "bitsandbytes"), ("load_in_8bit", "bitsandbytes"))
 _TRANSPOSED = ("gpt2",)

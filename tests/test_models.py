@@ -16,6 +16,10 @@ SAMPLE = (
 )  # fmt: skip
 """Types that are unlike one another, each of which tauscope has to get right in every part."""
 
+SCARCE = {"inkling_text": 0.75, "bart": 0.6}
+"""The share of the layers' parameters with a role where it is small: relative positions and the
+gates of attention in the one, attention to an encoder in the other have none."""
+
 # What transformers itself warns of is examined with as it is.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
@@ -33,7 +37,7 @@ def test_weights_study_and_merge_are_right(name: str, room: Path) -> None:
     assert row.study.good, said
     assert row.merge.good, said
     assert row.share is not None
-    assert row.share > 0.95
+    assert row.share > SCARCE.get(name, 0.95)
 
 
 def test_every_type_that_generates_text_has_an_entry() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.errors import FamilyError
-from core.models.roles import Outlet
+from core.models.layer import Outlet
 from core.models.sight import ExpertSight, GateSight
 
 ACTIVATIONS = ("act_fn", "activation_fn", "activation_func", "act", "activation")

@@ -63,7 +63,7 @@ class LoadedModel:
     @property
     def context(self) -> int | None:
         """The number of positions that the model has; None where it doesn't say."""
-        text = getattr(self.config, "text_config", None) or self.config
+        text = self.config.get_text_config()
         for key in ("max_position_embeddings", "n_positions"):
             if getattr(text, key, None):
                 return int(getattr(text, key))

@@ -19,7 +19,10 @@ A model as its class makes it
   sight.py         what an MLP computes within its own forward pass
 
 A model in the common vocabulary
+  body.py          where the decoder lies, and facts about its modules
   roles.py         which parameter is which module of which layer
+  layer.py         one layer, read as a whole
+  words.py         the words by which models call their projections
   pieces.py        logical matrices, and how parameters are cut into them
   anatomy.py       a model's pieces, and the places of its neurons and heads
   matching.py      which parameter of a tuned model stands for which of the base

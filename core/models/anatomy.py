@@ -13,8 +13,9 @@ from typing import Any
 
 from core.errors import FamilyError
 from core.models import roles
+from core.models.body import Body, Shapes
+from core.models.layer import Outlet
 from core.models.pieces import Piece
-from core.models.roles import Body, Outlet
 
 NOTABLE = 0.05
 """A warning names a larger share of the layers' parameters that have no finer role."""
@@ -41,7 +42,7 @@ class Anatomy:
         return tuple(sorted({o.layer for o in self.outlets if o.role != "o"}))
 
 
-def read(name: str, shapes: roles.Shapes, body: Body, kind: str = "") -> Anatomy:
+def read(name: str, shapes: Shapes, body: Body, kind: str = "") -> Anatomy:
     """The anatomy of a model of these parameters. Raises FamilyError when it has no layers."""
     found = roles.read(shapes, body)
     if not any(piece.layer is not None for piece in found.pieces):
@@ -52,7 +53,7 @@ def read(name: str, shapes: roles.Shapes, body: Body, kind: str = "") -> Anatomy
     return Anatomy(name, found.pieces, body.count, found.outlets, tuple(doubts))
 
 
-def guessed(config: Mapping[str, Any], shapes: roles.Shapes) -> Body:
+def guessed(config: Mapping[str, Any], shapes: Shapes) -> Body:
     """Where the decoder of an unknown class lies, by the names of its parameters."""
     lists: Counter[str] = Counter()
     last: dict[str, int] = {}

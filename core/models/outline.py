@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from core.errors import FamilyError
-from core.models.roles import Body, Trait
+from core.models.body import Body, Trait
 
 _PLACES = ("layers", "h", "blocks", "block", "layer")
 _CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswering$|RewardModel$")

@@ -19,12 +19,14 @@ ROOMS = (
     "core/analyses",
     "core/neurons",
     "core/evaluation",
+    "core/models",
     "core/vectors",
     "core/statistics",
     "core/pictures",
     "storage",
     "app",
     "app/commands",
+    "app/inspection",
 )
 
 

@@ -25,13 +25,18 @@ _AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A weight of GPTQ (`ordered` false) or AWQ. `behind`: what a stored zero point lacks."""
+    """A weight of GPTQ (`ordered` false) or AWQ.
+
+    `group`: inputs that share a scale where no `g_idx` tells. `behind`: what a stored zero point
+    lacks.
+    """
 
     parts: Parts
     module: str
     shape: tuple[int, int]
     stored: tuple[str, ...]
     bits: int
+    group: int
     ordered: bool
     behind: int
 
@@ -72,7 +77,7 @@ class Columns:
         inputs, groups = self.shape[1], self.parts.shape(f"{self.module}.scales")[0]
         index = f"{self.module}.g_idx"
         if index not in self.parts:
-            return torch.arange(inputs) // -(-inputs // groups)
+            return torch.arange(inputs) // self.group
         given = self.parts.whole(index).long()
         if given.shape != (inputs,) or int(given.min()) < 0 or int(given.max()) >= groups:
             raise self.parts.refuse(index, "it names groups that there are not.")
@@ -87,7 +92,7 @@ def find_gptq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
     bits = settings.get("bits")
     if type(bits) is not int or not 2 <= bits <= 8:
         raise parts.refuse("*.qweight", f"config.json gives the bits as {bits}.")
-    return _find(parts, bits, ordered=False, behind=1 if form == "gptq" else 0)
+    return _find(parts, settings, bits, ordered=False, behind=1 if form == "gptq" else 0)
 
 
 def find_awq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
@@ -96,10 +101,13 @@ def find_awq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
     bits = settings.get("bits") or settings.get("w_bit") or 4
     if version != "gemm" or bits != 4:
         raise parts.refuse("*.qweight", f"AWQ's version '{version}' of {bits} bits has no reader.")
-    return _find(parts, 4, ordered=True, behind=0)
+    return _find(parts, settings, 4, ordered=True, behind=0)
 
 
-def _find(parts: Parts, bits: int, *, ordered: bool, behind: int) -> dict[str, Weight]:
+def _find(
+    parts: Parts, settings: Mapping[str, Any], bits: int, *, ordered: bool, behind: int
+) -> dict[str, Weight]:
+    given = settings.get("group_size") or settings.get("q_group_size") or -1
     found: dict[str, Weight] = {}
     for name in parts.names:
         if not name.endswith(".qweight"):
@@ -110,11 +118,13 @@ def _find(parts: Parts, bits: int, *, ordered: bool, behind: int) -> dict[str, W
         inputs = stored[0] if ordered else stored[0] * 32 // bits
         across = words_needed(outputs, bits)
         packed = (inputs, across) if ordered else (words_needed(inputs, bits), outputs)
-        if stored != packed or zeros != (groups, across) or groups > inputs:
+        group = given if given > 0 else inputs
+        fits = groups == -(-inputs // group) or f"{module}.g_idx" in parts
+        if stored != packed or zeros != (groups, across) or not fits:
             raise parts.refuse(name, f"its shape {list(stored)} doesn't fit its scales.")
         own = (f"{module}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx"))
         found[f"{module}.weight"] = Columns(
-            parts, module, (outputs, inputs), tuple(n for n in own if n in parts), bits,
+            parts, module, (outputs, inputs), tuple(n for n in own if n in parts), bits, group,
             ordered, behind,
         )  # fmt: skip
     return found

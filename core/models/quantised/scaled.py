@@ -8,7 +8,7 @@ tensors say which it is: a scale stands for as many rows and columns as it takes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -151,15 +151,16 @@ def _bits(parts: Parts, name: str, shape: tuple[int, ...], settings: Mapping[str
     return fit[0]
 
 
-def _block(settings: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Rows and columns of a block, where config.json gives them."""
-    groups = (settings.get("config_groups") or {}).values()
+def _blocks(settings: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+    """Rows and columns of the blocks that config.json gives."""
+    groups = [g.get("weights") or {} for g in (settings.get("config_groups") or {}).values()]
     given = [settings.get("weight_block_size")]
-    given += [(g.get("weights") or {}).get("block_structure") for g in groups]
+    given += [g.get("block_structure") for g in groups] + [[1, g.get("group_size")] for g in groups]
     for block in given:
-        if isinstance(block, list) and len(block) == 2 and all(type(n) is int for n in block):
-            return block[0], block[1]
-    return None
+        if isinstance(block, list) and len(block) == 2:
+            tall, wide = block
+            if type(tall) is int and type(wide) is int and min(block) > 0:
+                yield tall, wide
 
 
 def _laid_out(
@@ -182,9 +183,12 @@ def _laid_out(
         full = (experts, 1, columns)  # of experts it stores one for each column, as a column
     each, (down, across) = math.prod(full[:-2]), full[-2:]
     tall, wide = -(-height // max(down, 1)), -(-columns // max(across, 1))
-    block = _block(settings)
-    if block is not None and (-(-height // block[0]), -(-columns // block[1])) == (down, across):
-        tall, wide = block
+    blocks = [
+        (a, b) for a, b in _blocks(settings)
+        if (-(-height // a), -(-columns // b)) == (down, across)
+    ]  # fmt: skip
+    if blocks:
+        tall, wide = blocks[0]
     elif not down or not across or height % down or (columns % across and order is None):
         raise parts.refuse(name, f"scales {list(stored)} don't divide its shape {list(shape)}.")
     if each not in (1, experts) or (each < experts and down > 1):

@@ -179,7 +179,9 @@ def nvfp4(weight: Floats) -> Made:
     return Made(stored, values, energy)
 
 
-def gptq(bits: int, group: int, *, version: int, shuffled: bool = False) -> Any:
+def gptq(
+    bits: int, group: int, *, version: int, shuffled: bool = False, indexed: bool = True
+) -> Any:
     """GPTQ: packed along the inputs; version 1 stores zero points less one."""
 
     def make(weight: Floats) -> Made:
@@ -190,8 +192,10 @@ def gptq(bits: int, group: int, *, version: int, shuffled: bool = False) -> Any:
         behind = (zero - 1) % 2**bits if version == 1 else zero
         stored = {
             "qweight": pack(numbers, bits).T.contiguous(), "scales": tensor(scale.T),
-            "qzeros": pack(behind.T, bits), "g_idx": tensor(index, torch.int32),
+            "qzeros": pack(behind.T, bits),
         }  # fmt: skip
+        if indexed:
+            stored["g_idx"] = tensor(index, torch.int32)
         return Made(stored, values, energy)
 
     return make

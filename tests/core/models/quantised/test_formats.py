@@ -61,6 +61,9 @@ FORMS = {
     "int4 out of order": Form(
         _compressed(num_bits=4), q.compressed(4, 8, symmetric=False, shuffled=True)
     ),
+    "int4, last group partial": Form(
+        _compressed(num_bits=4, group_size=24), q.compressed(4, 24, symmetric=False)
+    ),
     "int3 in groups": Form(_compressed(num_bits=3), q.compressed(3, 16, symmetric=False)),
     "int8 packed": Form(_compressed(num_bits=8), q.compressed(8, 16, symmetric=True)),
     "nvfp4": Form(_compressed(num_bits=4, type="float"), q.nvfp4),
@@ -74,7 +77,17 @@ FORMS = {
         {"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_v2"},
         q.gptq(4, 16, version=2),
     ),
-    "awq": Form({"quant_method": "awq", "bits": 4, "version": "gemm"}, q.awq),
+    "gptq, last group partial": Form(
+        {"quant_method": "gptq", "bits": 4, "group_size": 24},
+        q.gptq(4, 24, version=1, indexed=False),
+    ),
+    "gptq, one group": Form(
+        {"quant_method": "gptq", "bits": 4, "group_size": -1},
+        q.gptq(4, 99, version=1, indexed=False),
+    ),
+    "awq": Form(
+        {"quant_method": "awq", "bits": 4, "group_size": 8, "version": "gemm"}, q.awq
+    ),
     "nf4": Form({"load_in_4bit": True}, q.bnb4("nf4", q.float32(q.NF4), nested=False)),
     "nf4 twice": Form(
         {"quant_method": "bitsandbytes", "load_in_4bit": True},
@@ -261,6 +274,7 @@ def _without(stored: Tensors, ending: str) -> Tensors:
         ("int4 out of order", lambda s: s | {"weight_g_idx": torch.full((32,), 9)}, "groups"),
         ("gptq", lambda s: s | {"g_idx": torch.full((32,), 9)}, "groups"),
         ("gptq", lambda s: s | {"qzeros": torch.ones(1, 1).int()}, "doesn't fit"),
+        ("gptq", lambda s: _without(s, "g_idx"), "doesn't fit"),
         ("awq", lambda s: _without(s, "scales"), "scales is missing"),
         ("nf4", lambda s: s | {"weight.absmax": torch.ones(2)}, "don't make"),
         ("nf4", lambda s: _without(s, "__nf4") | {

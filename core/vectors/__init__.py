@@ -4,6 +4,7 @@ arithmetic.py   points as data: names, grids, restrictions
 combination.py  what a point does to weights, block by block
 sweep.py        points in a live model, from which the base comes back bit for bit
 merging.py      a point as a model's directory, streamed
+target.py       a merged model's tensors, in the base's own layout
 shards.py       safetensors shards written by rows
 folder.py       a folder that appears whole or not at all
 """

@@ -218,7 +218,13 @@ def test_exit_codes_are_by_kind_of_error(
 
 def _unlike(folder: Path) -> None:
     """Make it a model of another shape: only the family as a whole shows that."""
-    write_model(folder, tiny_config(), {**tiny_tensors(), "model.norm.weight": torch.ones(3)})
+    shapes = {"gate": (8, 16), "up": (8, 16), "down": (16, 8)}
+    narrow = {
+        f"model.layers.{layer}.mlp.{module}_proj.weight": torch.ones(shape)
+        for layer in (0, 1)
+        for module, shape in shapes.items()
+    }
+    write_model(folder, tiny_config(intermediate_size=8), {**tiny_tensors(), **narrow})
 
 
 @pytest.mark.parametrize("detach", [(), ("--detach",)])

@@ -135,6 +135,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
     matches = {
         name: matching.match(
             name, anatomy.pieces, shapes, over[name], aliases_of(over[name]),
+            base_ties=[ours for ours, own in names.items() if ours != own],
             is_classifier=is_classifier(over[name]),
         )
         for name in models.tuned

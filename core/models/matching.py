@@ -7,7 +7,7 @@ ties and the other does not, parts that one model lacks. Other differences are r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.checkpoint import Checkpoint
@@ -41,11 +41,13 @@ def match(
     tuned: Checkpoint,
     aliases: Mapping[str, str],
     *,
+    base_ties: Collection[str] = (),
     is_classifier: bool = False,
 ) -> Match:
     """Match the tuned model called `name` to the base's parameters (shapes by name).
 
-    `aliases`: tied parameters of the tuned model by the one that holds their numbers. Raises
+    `aliases`: tied parameters of the tuned model by the one that holds their numbers; `base_ties`:
+    parameters that the base ties and another model of the family has apart. Raises
     FamilyError naming the tensors that are missing or of another shape.
     """
     there = _names(tuned, aliases)
@@ -66,7 +68,7 @@ def match(
         else:
             misshapen.append(f"{piece.tensor} is {list(theirs)}, in the base {list(ours)}")
     _refuse(name, _borne(found, missing, is_classifier=is_classifier), misshapen)
-    _note(found, base, tuned, aliases)
+    _note(found, base, tuned, aliases, base_ties)
     return found
 
 
@@ -105,10 +107,16 @@ def _note(
     base: Mapping[str, tuple[int, ...]],
     tuned: Checkpoint,
     aliases: Mapping[str, str],
+    base_ties: Collection[str],
 ) -> None:
     tied = set(aliases.values())
     for ours, own in found.names.items():
-        if own in tied and bare(ours) != bare(own):
+        shares = own in tied and bare(ours) != bare(own)
+        if ours in base_ties and not shares:
+            found.notes.append(
+                "has an output head of its own, which the base ties: it is compared."
+            )
+        elif shares and ours not in base_ties:
             found.notes.append("ties its output head to its embedding, the base does not.")
     for tensor, rows in found.common.items():
         theirs = tuned.tensors[found.names[tensor]].shape[0]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 
 from core import runner, study
 from core.errors import CheckpointError, FamilyError
 from core.family import open_family
+from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink, Tensors, tiny_config, tiny_tensors, tuned_from, write_model
 
 
@@ -107,6 +109,29 @@ def test_tied_embeddings(tmp_path: Path) -> None:
     sink = _run(base, redundant=_write(tmp_path / "r", redundant, tie_word_embeddings=True))
     assert sink.rows("norm", module="unembedding") == []
     assert sink.warnings == []
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_head_of_its_own_over_a_tied_base_is_compared_and_merged(
+    tmp_path: Path, stated: bool
+) -> None:
+    """Whatever the configuration says: the files hold two tensors that differ."""
+    tied = {n: t for n, t in tiny_tensors().items() if n != "lm_head.weight"}
+    base = _write(tmp_path / "base", tied, tie_word_embeddings=True)
+    apart = tuned_from(tied, 1) | {"lm_head.weight": torch.randn(20, 16)}
+    tuned = _write(tmp_path / "tuned", apart, tie_word_embeddings=stated)
+    sink = _run(base, tuned=tuned)
+    update = apart["lm_head.weight"].double() - tied["model.embed_tokens.weight"].double()
+    found = sink.value("norm", layer=None, module="unembedding").value
+    assert found == pytest.approx(float(update.norm()), rel=1e-6)
+    family = open_family(_models(base, tuned=tuned))
+    merging.merge(family, arithmetic.make({"tuned": 1}, ["tuned"]), tmp_path / "merged")
+    merged, loaded = (
+        hf.AutoModelForCausalLM.from_pretrained(folder).state_dict()
+        for folder in (tmp_path / "merged", tuned)
+    )
+    assert all(torch.equal(merged[name], tensor) for name, tensor in loaded.items())
+    assert not torch.equal(merged["lm_head.weight"], merged["model.embed_tokens.weight"])
 
 
 def test_a_tied_model_of_an_untied_base(tmp_path: Path) -> None:

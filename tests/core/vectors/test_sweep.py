@@ -12,9 +12,9 @@ import transformers as hf
 from torch import nn
 
 from core.errors import FamilyError, RunError, StudyError
-from core.models.pieces import Piece
+from core.models.pieces import Cut, Piece, pieces_of
 from core.vectors.arithmetic import BASE, GROUPS, Restriction, make, parse, restrict
-from core.vectors.sweep import Sweep, hash_parameters
+from core.vectors.sweep import Sweep, hash_parameters, untied
 from tests.core import oracle, zoo
 
 KNOWN = ("a", "b")
@@ -37,6 +37,24 @@ def _family(name: str, dtype: torch.dtype = torch.float32) -> Any:
 
 def _pieces(model: nn.Module) -> tuple[Piece, ...]:
     return zoo.anatomy_in(model).pieces
+
+
+def test_tied_weights_come_apart_meanwhile() -> None:
+    """A vector with an output head of its own, over a base that ties it to its embedding."""
+    config = hf.LlamaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=1,
+        num_attention_heads=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    base = hf.LlamaForCausalLM(config).eval().requires_grad_(False)
+    before, head = hash_parameters(base), torch.randn(40, 16)
+    pieces = [*_pieces(base), *pieces_of("lm_head.weight", (40, 16), None, Cut(("unembedding",)))]
+    vector = {**_weights(base), "lm_head.weight": head}
+    with untied(base, pieces), Sweep(base, {"a": vector}, pieces) as sweep:
+        sweep.set(make({"a": 1}, KNOWN))
+        assert torch.equal(base.lm_head.weight, head)
+        assert torch.equal(base.model.embed_tokens.weight, vector["model.embed_tokens.weight"])
+    assert base.lm_head.weight is base.model.embed_tokens.weight
+    assert hash_parameters(base) == before
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:

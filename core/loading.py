@@ -8,7 +8,6 @@ analysis, and nothing of what a model is used for.
 from __future__ import annotations
 
 import gc
-import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from core.errors import CheckpointError, RunError
 from core.family import Member
 from core.models import pointers
 from core.models.folders import is_tokeniser
+from core.models.outline import quiet
 from core.models.quantised.checkpoint import Dequantised, Lazy, below
 from core.study import Run
 
@@ -86,7 +86,7 @@ def loaded(
     CheckpointError, naming the model, when transformers can't make it out of its files.
     """
     root, adapters = _chain(member.checkpoint)
-    with _quiet(), tempfile.TemporaryDirectory(prefix="tauscope-offload-") as spare:
+    with quiet(), tempfile.TemporaryDirectory(prefix="tauscope-offload-") as spare:
         folder = run.offload_folder or spare
         model: Any = None
         try:
@@ -118,7 +118,7 @@ def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -
     Adapters are left out of the account. Raises CheckpointError as `loaded` does.
     """
     root, _ = _chain(member.checkpoint)
-    with _quiet(), _explained(member):
+    with quiet(), _explained(member):
         model = _outline(root, member, run, trust_remote_code)
         devices = _device_map(model, run)
     held: dict[str, int] = dict.fromkeys(devices.values(), 0)
@@ -134,7 +134,7 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The tokeniser of a model's directory. Raises CheckpointError when there is none."""
     from transformers import AutoTokenizer
 
-    with _quiet():
+    with quiet():
         try:
             return AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
@@ -443,26 +443,6 @@ def _out_of_memory(error: Exception) -> bool:
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers without its bars and remarks, which would go to a screen that isn't its own."""
-    from transformers.utils import logging as said
-
-    level, bars = said.get_verbosity(), said.is_progress_bar_enabled()
-    accelerate = logging.getLogger("accelerate")
-    before = accelerate.level
-    said.set_verbosity_error()
-    said.disable_progress_bar()
-    accelerate.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        said.set_verbosity(level)
-        accelerate.setLevel(before)
-        if bars:
-            said.enable_progress_bar()
 
 
 def _free() -> None:

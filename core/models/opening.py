@@ -49,7 +49,7 @@ def open_folder(folder: Path, trusted: bool, identities: Identities) -> Paramete
     """The checkpoint in a folder, seen through its model's parameters."""
     stored = checkpoint.open_directory(folder, identities)
     held = sum(info.dtype is not None for info in stored.tensors.values())
-    made = outlines.outline(folder, stored.config, layers=held, trust_remote_code=trusted)
+    made = outlines.outline(folder, stored.config, tensors=held, trust_remote_code=trusted)
     return Parameters(stored, made)
 
 

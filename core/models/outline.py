@@ -7,6 +7,7 @@ modules that names do not show. Builds on the meta device, so that nothing is al
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,15 +57,15 @@ class Outline:
 
 
 def outline(
-    folder: Path, config: Mapping[str, Any], *, layers: int, trust_remote_code: bool = False
+    folder: Path, config: Mapping[str, Any], *, tensors: int, trust_remote_code: bool = False
 ) -> Outline | None:
     """The outline of the model in a folder; None where transformers does not know its type.
 
-    `layers` is the number of tensors stored: a configuration of more layers is refused before it
-    is built. Raises FamilyError for a model that is no decoder, and for a configuration that
+    `tensors`: the number of tensors stored. A configuration of more layers is refused before it is
+    built. Raises FamilyError for a model that is no decoder, and for a configuration that
     transformers can't build a model of.
     """
-    _refuse_many_layers(config, layers)
+    _refuse_many_layers(config, tensors)
     settings = _settings(folder, config, trust_remote_code)
     if settings is None:
         return None
@@ -72,7 +73,7 @@ def outline(
     if made is None:
         return None
     try:
-        with torch.device("meta"), _without_initialisation():
+        with quiet(), torch.device("meta"), _without_initialisation():
             module = made(settings)
     except ImportError as error:
         raise FamilyError(
@@ -91,6 +92,26 @@ def of_module(module: Any) -> Outline:
     """The outline of a model of transformers, wherever its parameters are."""
     ties = dict(getattr(module, "all_tied_weights_keys", None) or {})
     return Outline(type(module).__name__, module, _body(module, module.config), ties)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its bars and remarks, which would go to a screen that isn't its own."""
+    from transformers.utils import logging as remarks
+
+    level, bars = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
+    accelerate = logging.getLogger("accelerate")
+    before = accelerate.level
+    remarks.set_verbosity_error()
+    remarks.disable_progress_bar()
+    accelerate.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        remarks.set_verbosity(level)
+        accelerate.setLevel(before)
+        if bars:
+            remarks.enable_progress_bar()
 
 
 @contextlib.contextmanager
@@ -124,9 +145,10 @@ def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) 
     if kind not in CONFIG_MAPPING and not remote:
         return None
     try:
-        return AutoConfig.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
+        with quiet():
+            return AutoConfig.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
     except Exception as error:
         raise FamilyError(
             f"{folder / 'config.json'}: transformers can't read it: {_reason(error)}"

@@ -114,7 +114,7 @@ def _note(
         shares = own in tied and bare(ours) != bare(own)
         if ours in base_ties and not shares:
             found.notes.append(
-                "has an output head of its own, the base ties its: both are compared."
+                "has an output head apart from its embedding, the base has none."
             )
         elif shares and ours not in base_ties:
             found.notes.append("ties its output head to its embedding, the base does not.")

@@ -42,10 +42,6 @@ class Layer:
         self.prefix = prefix
         self.shapes = shapes
         self.body = body
-        self._modules: dict[str, dict[str, str]] = {}
-        for name in shapes:
-            owner, leaf = self._split(name)
-            self._modules.setdefault(owner, {})[leaf] = name
         self._has_self = any(
             self._block(path) == "attention" and not words.CROSS.search(path)
             for path, leaf in map(self._split, shapes) if words.ATTENTION.get(leaf) == "o"
@@ -77,10 +73,6 @@ class Layer:
                     yield Outlet(module, self.prefix, self.number, "o", width)
                 continue
             beside = {p.module for p in own if self._split(p.tensor)[0] in (path, f"{path}.w_in")}
-            beside |= {
-                p.module for p in own
-                if stacked and _parent(self._split(p.tensor)[0]) == _parent(path)
-            }  # fmt: skip
             yield Outlet(
                 module, self.prefix, self.number, first.module, first.shape[1],
                 len(mine) if stacked else 0, "gate" in beside,
@@ -323,7 +315,3 @@ class Layer:
 def is_norm(module: str, body: Body) -> bool:
     leaf = module.rsplit(".", 1)[-1]
     return bool(words.NORM.search(leaf)) or "Norm" in body.trait(module).kind
-
-
-def _parent(path: str) -> str:
-    return path.rpartition(".")[0]

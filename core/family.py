@@ -23,7 +23,14 @@ from core.measurement import content_key
 from core.models import configs, matching, settings
 from core.models.anatomy import Anatomy
 from core.models.identity import Identities
-from core.models.opening import aliases_of, anatomy_of, doubts_about, is_classifier, open_model
+from core.models.opening import (
+    aliases_of,
+    anatomy_of,
+    below,
+    doubts_about,
+    is_classifier,
+    open_model,
+)
 from core.models.pieces import Cut, Piece, pieces_of
 from core.models.quantised import checkpoint as quantised
 from core.study import Model, Models
@@ -34,7 +41,8 @@ _NEW_MODULES = ("mixer", "latent", "other")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One model of a family. `names` maps the base's tensor names to this model's."""
+    """One model of a family. `names` maps the base's tensor names to this model's; `lacks` are
+    tensors of the base that it has none of, in which its update is zero."""
 
     name: str
     where: str
@@ -44,6 +52,7 @@ class Member:
     parent: str | None
     control: bool
     names: Mapping[str, str] = field(repr=False)
+    lacks: frozenset[str] = frozenset()
 
     def weights(self) -> dict[str, Tensor]:
         """Every tensor by the base's name for it, whole and as stored, on the CPU."""
@@ -140,8 +149,10 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         )
         for name in models.tuned
     }  # fmt: skip
-    absent = {tensor for match in matches.values() for tensor in match.absent}
-    anatomy = replace(anatomy, pieces=tuple(p for p in anatomy.pieces if p.tensor not in absent))
+    for name, match in matches.items():
+        for tensor in match.absent:  # an update of zero
+            below(over[name]).borrow(tensor, opened, names[tensor])
+            match.names[tensor] = tensor
     identities.model = "base"
     base = Member(
         "base", models.base.path, base_folder, opened, opened.fingerprint(), None, False, names,
@@ -154,7 +165,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         identities.model = name
         tuned[name] = Member(
             name, model.path, places[name], over[name], over[name].fingerprint(), model.parent,
-            model.role == "control", matches[name].names,
+            model.role == "control", matches[name].names, frozenset(matches[name].absent),
         )  # fmt: skip
         warnings += [(name, note) for note in matches[name].notes]
     for name, member in tuned.items():

@@ -36,12 +36,28 @@ RELATIVE = "{model}|{parent}"
 
 @dataclass(frozen=True, slots=True)
 class ModuleMoments:
-    """A module of a layer: its moments, all in one, and those of each stored tensor's piece."""
+    """A module of a layer: its moments, all in one, and those of each stored tensor's piece.
+
+    `lacking`: pairs of a model and a tensor that it has none of.
+    """
 
     layer: int | None
     module: str
     total: Moments
     pieces: tuple[tuple[Piece, Moments], ...]
+    lacking: frozenset[tuple[str, str]] = frozenset()
+
+    def of(self, model: str) -> Moments | None:
+        """The moments over the tensors that a model has; None where it has none of the module."""
+        if not self.lacking:
+            return self.total
+        own = [m for piece, m in self.pieces if (model, piece.tensor) not in self.lacking]
+        if not own:
+            return None
+        total = Moments.zero(self.total.models)
+        for moments in own:
+            total += moments
+        return total
 
 
 @dataclass(slots=True)
@@ -140,6 +156,7 @@ def read_slice(
     wanted = {m for reader in readers for m in (*reader.moments_of, *reader.updates_of)}
     members = [family.tuned[name] for name in family.tuned if name in wanted]
     store = _Store(family, members, family.pieces(layer))
+    lacking = frozenset((m.name, tensor) for m in members for tensor in m.lacks)
     with ThreadPoolExecutor(_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         found: dict[str, list[tuple[Piece, Moments]]] = {}
         for piece in _ordered(family.pieces(layer)):
@@ -158,7 +175,7 @@ def read_slice(
         for _, moments in found[module]:
             total += moments
         for reader in readers:
-            reader.see_module(ModuleMoments(layer, module, total, tuple(found[module])))
+            reader.see_module(ModuleMoments(layer, module, total, tuple(found[module]), lacking))
 
 
 def _threads() -> int:

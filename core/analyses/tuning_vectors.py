@@ -77,7 +77,8 @@ class _Reader:
             yield unit, self._result(unit)
 
     def _result(self, unit: Unit) -> UnitResult:
-        sums = {m: _sums(seen.total, unit.model) for m, seen in self._modules.items()}
+        own = {name: seen.of(unit.model) for name, seen in self._modules.items()}
+        sums = {name: _sums(each, unit.model) for name, each in own.items() if each is not None}
         result = UnitResult(state=slice_state(unit.layer, sums))
         if unit.layer is not None:
             for module, total in of_layer(sums, _add).items():
@@ -123,6 +124,7 @@ class _Reader:
             (module, piece, _sums(moments, unit.model))
             for module, seen in self._modules.items()
             for piece, moments in seen.pieces
+            if (unit.model, piece.tensor) not in seen.lacking
         ]
         arrays = {
             "tensor": np.array([p.tensor for _, p, _ in pieces], dtype=np.str_),

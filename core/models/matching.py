@@ -88,7 +88,7 @@ def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -
     for tensor, piece in missing.items():
         if piece.module == "unembedding" and is_classifier:
             found.absent.add(tensor)
-            found.notes.append("is a classifier without an output head: heads are not compared.")
+            found.notes.append("is a classifier without an output head: its update there is zero.")
         elif piece.module == "other" and piece.layer is None:
             found.absent.add(tensor)
             parts.append(tensor)
@@ -96,8 +96,8 @@ def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -
             refused.append(tensor)
     if parts:
         found.notes.append(
-            f"lacks {len(parts)} tensors of the base outside of its decoder, which are compared "
-            f"in no model: {_listed(parts)}."
+            f"lacks {len(parts)} tensors of the base outside of its decoder: its update there is "
+            f"zero: {_listed(parts)}."
         )
     return refused
 
@@ -113,9 +113,7 @@ def _note(
     for ours, own in found.names.items():
         shares = own in tied and bare(ours) != bare(own)
         if ours in base_ties and not shares:
-            found.notes.append(
-                "has an output head apart from its embedding, the base has none."
-            )
+            found.notes.append("has an output head apart from its embedding, the base has none.")
         elif shares and ours not in base_ties:
             found.notes.append("ties its output head to its embedding, the base does not.")
     for tensor, rows in found.common.items():

@@ -65,7 +65,7 @@ def outline(
     built. Raises FamilyError for a model that is no decoder, and for a configuration that
     transformers can't build a model of.
     """
-    _refuse_many_layers(config, tensors)
+    _refuse_many_layers(folder, config, tensors)
     settings = _settings(folder, config, trust_remote_code)
     if settings is None:
         return None
@@ -122,14 +122,15 @@ def _without_initialisation() -> Iterator[None]:
         yield
 
 
-def _refuse_many_layers(config: Mapping[str, Any], tensors: int) -> None:
+def _refuse_many_layers(folder: Path, config: Mapping[str, Any], tensors: int) -> None:
     inner = config.get("text_config")
     for part in (config, inner if isinstance(inner, Mapping) else {}):
         for key in _COUNTS:
             stated = part.get(key)
             if isinstance(stated, int) and stated > max(tensors, _FEW):
                 raise FamilyError(
-                    f"config.json states {key} = {stated}, but the files hold {tensors} tensors.",
+                    f"{folder / 'config.json'} states {key} = {stated}, but the files hold "
+                    f"{tensors} tensors.",
                     hint="Compare config.json with the one that the model was published with.",
                 )
 

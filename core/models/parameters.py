@@ -58,6 +58,7 @@ class Parameters:
         }
         self._runs = {name: made.runs() for name, made in self.mosaics.items()}
         self._gathered: dict[str, Tensor] = {}
+        self._borrowed: dict[str, tuple[Checkpoint, str]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -73,6 +74,11 @@ class Parameters:
         """See `Checkpoint.fingerprint`: that of the files."""
         return self.stored.fingerprint()
 
+    def borrow(self, name: str, lender: Checkpoint, own: str) -> None:
+        """Take a tensor that this model lacks from another one, whose name for it is `own`."""
+        self._borrowed[name] = lender, own
+        self.tensors = {**self.tensors, name: lender.tensors[own]}
+
     def is_transposed(self, name: str) -> bool:
         """See `Checkpoint.is_transposed`."""
         if self.outline is None:
@@ -85,6 +91,9 @@ class Parameters:
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows start:stop of a parameter, [rows, columns], in the dtype of the files."""
+        if name in self._borrowed:
+            lender, own = self._borrowed[name]
+            return lender.read(own, start, stop, into)
         runs = self._runs[name]
         info = self.tensors[name]
         if runs is None:
@@ -99,7 +108,7 @@ class Parameters:
         """The energy that quantisation's rounding has in these rows; None where nothing is
         quantised. See `core.models.quantised.checkpoint.Dequantised.rounding`."""
         measured = getattr(self.stored, "rounding", None)
-        if measured is None:
+        if measured is None or name in self._borrowed:
             return None
         runs = self._runs[name]
         if runs is None:  # rows that are put together share alike in what their sources lose

@@ -134,6 +134,29 @@ def test_a_head_of_its_own_over_a_tied_base_is_compared_and_merged(
     assert not torch.equal(merged["lm_head.weight"], merged["model.embed_tokens.weight"])
 
 
+def test_a_classifier_lacks_a_head_without_taking_it_from_the_others(tmp_path: Path) -> None:
+    tensors = tiny_tensors()
+    base = _write(tmp_path / "base", tensors)
+    whole = tuned_from(tensors, 1)
+    headless = {n: t for n, t in tuned_from(tensors, 2).items() if n != "lm_head.weight"}
+    headless["score.weight"] = torch.randn(3, 16)
+    classifier = _write(
+        tmp_path / "classifier", headless, architectures=["LlamaForSequenceClassification"],
+        id2label={str(i): str(i) for i in range(3)},
+    )  # fmt: skip
+    sink = _run(base, whole=_write(tmp_path / "whole", whole), classifier=classifier)
+    head = (whole["lm_head.weight"] - tensors["lm_head.weight"]).double().norm()
+    found = sink.value("norm", model="whole", layer=None, module="unembedding").value
+    assert found == pytest.approx(float(head), rel=1e-6)
+    assert sink.rows("norm", model="classifier", module="unembedding") == []
+    shared = [n for n in tensors if n != "lm_head.weight"]
+    energy = sum(float((headless[n] - tensors[n]).double().square().sum()) for n in shared)
+    row = sink.value("norm", model="classifier", layer=None, module="all")
+    assert row.value == pytest.approx(energy**0.5, rel=1e-6)
+    assert row.n == sum(tensors[n].numel() for n in shared)
+    assert any("without an output head" in m for s, m in sink.warnings if s == "classifier")
+
+
 def test_a_tied_model_of_an_untied_base(tmp_path: Path) -> None:
     tensors = tiny_tensors()
     base = _write(tmp_path / "base", tensors)

@@ -203,6 +203,8 @@ def _check_activity(sink: MemorySink, name: str, model: Any, ids: Any) -> str:
         if sink.rows("activated_percent", model=name):
             raise LookupError("the examination knows no down projection of this model")
         return "it has no neurons"
+    if any("has no MLP" in words for _, words in sink.warnings):
+        raise LookupError("tauscope recognises no neurons in it, and a warning says so")
     tokens = sum(len(document) for document in ids)
     # The product stands in for a gate that can't be seen, and a warning says so.
     hidden = any(about == name and "out of sight" in words for about, words in sink.warnings)

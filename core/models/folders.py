@@ -7,7 +7,6 @@ and does not decide which files are a model's weights (core.headers).
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -65,7 +64,7 @@ def without_factors(folder: Path) -> CheckpointError:
 
 def of_file(file: Path) -> CheckpointError:
     """The error for a file that stands where a model's folder is meant."""
-    if file.suffix == ".gguf" and not _reads_gguf():
+    if file.suffix == ".gguf":
         return _gguf(file, [file.name])
     hint = "Name the directory that holds config.json and the weights."
     if (file.parent / "config.json").is_file():
@@ -133,22 +132,15 @@ def _is_model(folder: Path) -> bool:
 
 
 def _gguf(where: Path, files: Sequence[str]) -> CheckpointError:
-    """The error for GGUF files that are not read as they are named."""
-    if not _reads_gguf():
-        return CheckpointError(
-            f"{where} {'is' if where.suffix == '.gguf' else 'holds'} GGUF, which takes the "
-            "package 'gguf' to read.",
-            hint="Run 'pip install gguf'.",
-        )
-    one = where / files[0]
+    """The error for GGUF files, which have no reader here."""
+    kind = f"holds {_counted(files)}: {_few(files)}" if where.suffix != ".gguf" else "is GGUF"
+    folder, file = (where, files[0]) if where.suffix != ".gguf" else (where.parent, where.name)
     return CheckpointError(
-        f"{where} holds {_counted(files)}: {_few(files)}.",
-        hint=f"Name one of them, such as {one}." if len(files) > 1 else f"Name the file, {one}.",
+        f"{where} {kind}. This format is not read.",
+        hint="Convert it with transformers and the package 'gguf': "
+        f"AutoModelForCausalLM.from_pretrained('{folder}', gguf_file='{file}')"
+        ".save_pretrained(FOLDER), or name the model that it was quantised from.",
     )
-
-
-def _reads_gguf() -> bool:
-    return importlib.util.find_spec("gguf") is not None
 
 
 def _counted(files: Sequence[str]) -> str:

@@ -9,7 +9,6 @@
     columns        packed by columns: GPTQ, AWQ
     experts        gpt-oss: MXFP4 blocks, transposed
     bitsandbytes   NF4 and FP4 in runs of elements, int8 by rows
-    gguf           GGUF files, by the package of that name
 
 Nothing is imported here.
 """

@@ -141,20 +141,14 @@ def test_the_models_below_a_folder_are_offered(tmp_path: Path) -> None:
     )  # what lies deeper comes last
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_gguf_is_named(tmp_path: Path, installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = object() if installed else None
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+def test_gguf_is_named(tmp_path: Path) -> None:
     folder = made(tmp_path / "m", "q4.gguf", "q8.gguf", "config.json")
     said = folders.without_weights(folder)
-    if installed:
-        assert "2 GGUF files: q4.gguf, q8.gguf" in said.title
-        assert said.hint == f"Name one of them, such as {folder / 'q4.gguf'}."
-        return
-    assert "package 'gguf'" in said.title
-    assert said.hint == "Run 'pip install gguf'."
-    with pytest.raises(CheckpointError, match="package 'gguf'"):
-        checkpoint.locate(str(folder / "q4.gguf"))
+    assert "2 GGUF files: q4.gguf, q8.gguf. This format is not read." in said.title
+    assert f"from_pretrained('{folder}', gguf_file='q4.gguf')" in said.hint
+    with pytest.raises(CheckpointError, match=r"q8\.gguf is GGUF") as error:
+        checkpoint.locate(str(folder / "q8.gguf"))
+    assert "gguf_file='q8.gguf'" in error.value.hint
 
 
 def test_a_file_is_answered_with_its_folder(tmp_path: Path) -> None:

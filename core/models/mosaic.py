@@ -24,7 +24,7 @@ Index = Any
 class Tile:
     """Elements of one stored tensor and their places in a parameter.
 
-    `shape`: the stored tensor's own, or another one in the same order of elements. `take`:
+    `shape`: the stored tensor's own, or (`is_reshaped`) another one of the same elements. `take`:
     positions along each of its axes. `axes`: for each axis of the parameter the axis of the stored
     tensor that runs along it, None where the tile has one position. `put`: the positions there.
     """
@@ -34,6 +34,7 @@ class Tile:
     take: tuple[Index, ...]
     axes: tuple[int | None, ...]
     put: tuple[Index, ...]
+    is_reshaped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def reshaped(source: str, stored: Sequence[int], shape: Sequence[int]) -> Mosaic
     """A stored tensor with its elements in the same order under another shape."""
     assert math.prod(stored) == math.prod(shape)
     spans = tuple(range(n) for n in shape)
-    tile = Tile(source, tuple(shape), spans, tuple(range(len(shape))), spans)
+    axes = tuple(range(len(shape)))
+    tile = Tile(source, tuple(shape), spans, axes, spans, tuple(stored) != tuple(shape))
     return Mosaic(tuple(shape), (tile,))
 
 
@@ -207,9 +209,13 @@ def _with(items: tuple[Index, ...], at: int, item: Index) -> tuple[Index, ...]:
 
 def _is_identity(tile: Tile, shape: tuple[int, ...]) -> bool:
     full = tuple(range(n) for n in shape)
-    return tile.axes == tuple(range(len(shape))) and all(
-        isinstance(t, range) and isinstance(p, range) and t == f == p
-        for t, p, f in zip(tile.take, tile.put, full, strict=True)
+    return (
+        not tile.is_reshaped
+        and tile.axes == tuple(range(len(shape)))
+        and all(
+            isinstance(t, range) and isinstance(p, range) and t == f == p
+            for t, p, f in zip(tile.take, tile.put, full, strict=True)
+        )
     )
 
 
@@ -217,6 +223,8 @@ def _run(tile: Tile, shape: tuple[int, ...]) -> Run | None:
     """A tile as one run of rows: its own axes in their order, whole but for the first."""
     if not all(isinstance(i, range) and i.step == 1 for i in (*tile.take, *tile.put)):
         return None
+    if tile.is_reshaped:
+        return None  # rows of the one are no rows of the other
     if not shape:
         return Run(0, 1, tile.source, 0)
     own = [(axis, source) for axis, source in enumerate(tile.axes) if source is not None]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from torch import Tensor
 from core.checkpoint import Checkpoint, TensorInfo
 from core.errors import CheckpointError
 from core.models import layout, mosaic
-from core.models.layout import Layout
 from core.models.mosaic import Mosaic, Run
 from core.models.outline import Outline
 
@@ -47,7 +45,7 @@ class Parameters:
             **{name: mosaic.whole(name, shapes[name]) for name in found.extra},
         }
         self.extra = found.extra
-        self.aliases, self.untied = _tied(outline, found, self.mosaics, stored)
+        self.aliases, self.untied = _tied(outline, self.mosaics, stored)
         for name in self.aliases:
             self.mosaics.pop(name, None)
         self.missing = tuple(n for n in found.missing if n not in self.aliases)
@@ -84,10 +82,6 @@ class Parameters:
         if self.outline is None:
             return False
         return self.outline.body.trait(name.rpartition(".")[0]).storage == "transposed"
-
-    def runs(self, name: str) -> tuple[Run, ...] | None:
-        """A parameter's rows as runs of stored rows; None where its rows are put together."""
-        return self._runs[name]
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows start:stop of a parameter, [rows, columns], in the dtype of the files."""
@@ -174,14 +168,8 @@ def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    target: str
-    source: str
-
-
 def _tied(
-    outline: Outline | None, found: Layout, mosaics: Mapping[str, Mosaic], stored: Checkpoint
+    outline: Outline | None, mosaics: Mapping[str, Mosaic], stored: Checkpoint
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Tied parameters by the one that holds their numbers, and those that the files untie.
 
@@ -190,8 +178,7 @@ def _tied(
     """
     aliases: dict[str, str] = {}
     untied: list[str] = []
-    for pair in _pairs(outline, found):
-        target, source = pair.target, pair.source
+    for target, source in (outline.ties if outline is not None else {}).items():
         if target in mosaics and source in mosaics:
             if _equal(mosaics[target], mosaics[source], stored):
                 aliases[target] = source
@@ -202,11 +189,6 @@ def _tied(
         elif target in mosaics:
             aliases[source] = target
     return aliases, tuple(untied)
-
-
-def _pairs(outline: Outline | None, found: Layout) -> Iterator[_Pair]:
-    if outline is not None:
-        yield from (_Pair(target, source) for target, source in outline.ties.items())
 
 
 def _equal(a: Mosaic, b: Mosaic, stored: Checkpoint) -> bool:

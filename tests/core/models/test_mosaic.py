@@ -121,6 +121,18 @@ def test_experts_that_are_stored_one_by_one_are_read_by_rows() -> None:
     ]  # fmt: skip
 
 
+def test_a_kernel_is_flattened_without_taking_its_rows_for_those_of_the_matrix() -> None:
+    """[out, channels, time, height, width] as [out, everything else]: rows are not alike."""
+    stored = _stored([(2, 3, 1, 2, 2)])
+    made = mosaic.reshaped("t0", (2, 3, 1, 2, 2), (2, 12))
+    assert made.runs() is None
+    assert not made.is_whole
+    assert torch.equal(made.gather(stored.__getitem__), stored["t0"].reshape(2, 12))
+    into = torch.zeros(2, 3, 1, 2, 2, dtype=torch.int64)
+    made.scatter(stored["t0"].reshape(2, 12), "t0", into)
+    assert torch.equal(into, stored["t0"])
+
+
 def test_what_does_not_fit_is_refused() -> None:
     a, b = mosaic.whole("a", (2, 3)), mosaic.whole("b", (2, 4))
     with pytest.raises(ValueError, match="do not join"):

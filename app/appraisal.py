@@ -23,7 +23,7 @@ from core.errors import FamilyError, TauscopeError
 from core.headers import Stored
 from core.models import anatomy, folders
 from core.models.quantised import formats
-from core.naming import BUFFERS
+from core.naming import BUFFERS, family_name
 
 Kind = Literal["model", "adapter"]
 
@@ -189,7 +189,8 @@ def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
     elif isinstance(name, str) and name.endswith("ForMaskedLM"):
         kind = "an encoder"
     if kind:
-        shown = name if isinstance(name, str) and name else _text(config, "model_type")
+        shown = family_name(name) if isinstance(name, str) else ""
+        shown = shown or _text(config, "model_type")
         raise FamilyError(f"{shown} is {kind}; tauscope compares causal language models.")
 
 

@@ -24,6 +24,11 @@ BUFFERS = re.compile(
 """Tensors that older models save and every model makes itself: no parameters."""
 
 
+def family_name(model_class: str) -> str:
+    """The name that the classes of one architecture share: Bert of BertForMaskedLM."""
+    return re.sub(r"(LMHeadModel|For[A-Z]\w*|Model)$", "", model_class) or model_class
+
+
 def groups(module: str) -> tuple[str, ...]:
     """The groups within one layer that a module counts to."""
     inner = (GROUP_OF[module],) if module in GROUP_OF else ()

@@ -19,6 +19,7 @@ from torch import nn
 
 from core.errors import FamilyError
 from core.models.body import Body, Trait
+from core.naming import family_name
 
 _PLACES = ("layers", "h", "blocks", "block", "layer")
 _CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswering$|RewardModel$")
@@ -196,11 +197,15 @@ def _refuse_other_kinds(settings: Any, own: Any, known: list[Any]) -> None:
     from transformers.models.auto import modeling_auto as auto
 
     kind, words = settings.model_type, "tauscope compares causal language models."
-    name = own.__name__ if own is not None else kind
+    name = family_name(own.__name__) if own is not None else kind
     if getattr(settings, "is_encoder_decoder", False):
         raise FamilyError(f"{name} is an encoder-decoder model; {words}")
     masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING
-    if not known or "Diffusion" in name or (masked and not getattr(settings, "is_decoder", True)):
+    if (
+        not known
+        or "Diffusion" in str(own)
+        or (masked and not getattr(settings, "is_decoder", True))
+    ):
         what = "an encoder" if masked else "no causal language model"
         raise FamilyError(f"{name} is {what}; {words}")
 

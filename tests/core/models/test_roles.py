@@ -111,10 +111,10 @@ def _folder(at: Path, config: Any, **more: Any) -> tuple[Path, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [(hf.BertConfig(architectures=["BertForMaskedLM"]), "BertForMaskedLM is an encoder;"),
+    [(hf.BertConfig(architectures=["BertForMaskedLM"]), "Bert is an encoder;"),
      (hf.T5Config(architectures=["T5ForConditionalGeneration"]),
-      "T5ForConditionalGeneration is an encoder-decoder model;"),
-     (hf.ViTConfig(architectures=["ViTModel"]), "ViTModel is no causal language model;")],
+      "T5 is an encoder-decoder model;"),
+     (hf.ViTConfig(architectures=["ViTModel"]), "ViT is no causal language model;")],
 )  # fmt: skip
 def test_models_of_other_kinds_are_refused_by_their_kind(
     tmp_path: Path, config: Any, words: str

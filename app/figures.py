@@ -22,10 +22,11 @@ from core.choices import (
 from core.errors import StudyError
 from core.filters import ALL, Filter, Names
 from core.measurement import COORDINATES, Measurement
+from core.naming import ORDER
 from core.pictures.figures import Figure, Grid, Lines, Scatter
 from core.pictures.layout import figure
 from core.registry import Analysis
-from core.views import GROUPS, MODULES, Arrays, Catalogue, Choice, Kind, View
+from core.views import GROUPS, Arrays, Catalogue, Choice, Kind, View
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_MODULES = {name: place for place, name in enumerate(("", *MODULES, *GROUPS))}
+_MODULES = {name: place for place, name in enumerate(("", *ORDER, *GROUPS))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from core.filters import ALL, Filter
 from core.measurement import Measurement
+from core.naming import ORDER
 from core.pictures.figures import Figure, Lines, Table
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
 
 COORDINATES: tuple[Coordinate, ...] = (
     "model", "reference", "layer", "module", "task", "setting", "metric_of",
-)  # fmt: skip
-MODULES = (
-    "q", "k", "v", "o", "gate", "up", "fc_in", "down", "fc_out",
-    "router", "norm", "embedding", "unembedding",
 )  # fmt: skip
 GROUPS = ("attention", "mlp", "blocks", "all")
 
@@ -277,7 +274,7 @@ def natural(text: str) -> tuple[tuple[str, float], ...]:
 
 def by_name(modules: Iterable[str]) -> tuple[str, ...]:
     """Modules in their order in a layer, then groups; any others at the end."""
-    known = {name: at for at, name in enumerate((*MODULES, *GROUPS))}
+    known = {name: at for at, name in enumerate((*ORDER, *GROUPS))}
     return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))
 
 

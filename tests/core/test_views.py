@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core import registry
 from core.choices import chosen, default_choice, options, present, query, readings
 from core.measurement import Measurement, MetricSpec
+from core.naming import GROUP_OF, ORDER
 from core.pictures.figures import Column, Figure, Grid, Lines, Scatter, Table
 from core.pictures.layout import figure
 from core.views import COORDINATES, Catalogue, Choice, Combination, View, by_name, natural
@@ -274,3 +275,10 @@ def test_numbers_in_names_count_as_numbers() -> None:
 
 def test_modules_stand_before_groups() -> None:
     assert by_name({"all", "down", "q", "strange", "mlp"}) == ("q", "down", "mlp", "all", "strange")
+
+
+def test_every_module_has_its_place_before_the_groups() -> None:
+    assert set(GROUP_OF) < set(ORDER)
+    assert by_name(("mlp", "mixer", "other", "q", "down", "embedding")) == (
+        "q", "mixer", "down", "other", "embedding", "mlp",
+    )  # fmt: skip

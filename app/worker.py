@@ -192,7 +192,7 @@ def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseE
 
 
 def _remove(db: Database, run_id: str) -> None:
-    """Remove a run of which there is nothing; it stays where somebody took it up meanwhile."""
+    """Remove a run that has no results, unless another worker has resumed it."""
     with contextlib.suppress(StorageError, RunError):
         runs.delete_run(db, run_id)
 

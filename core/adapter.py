@@ -33,7 +33,7 @@ class Adapter:
 
     `updates` are added to a tensor, `replaced` stand in for one; a tensor may be both: PEFT saves
     the embedding that it adapts. `moved`: the adapter names some of them otherwise than `over`.
-    `notes` say what of the adapter's settings is not regarded.
+    `notes` name the settings of the adapter that are ignored.
     """
 
     def __init__(self, folder: Path, over: Checkpoint) -> None:

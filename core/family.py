@@ -244,7 +244,7 @@ def _vocabulary(folder: Path) -> Any:
 
 
 def _quantisation(members: list[Member]) -> list[tuple[str, str]]:
-    """What is said of quantised folders, and of models that are quantised unlike their base."""
+    """Notes on quantised folders, and on models that are quantised unlike their base."""
     found = {m.name: quantised.below(m.checkpoint) for m in members}
     notes = [(name, note) for name, of in found.items() if of for note in of.notes]
     how = {name: of.method if of else "" for name, of in found.items()}

@@ -266,8 +266,8 @@ def _work(
     fresh: bool,
     tell: Tell | None = None,
 ) -> str:
-    """Compute a study in this process; its id. What is to `tell` of it is told of a run that failed
-    or was stopped as well, but not of one that left nothing behind."""
+    """Compute a study in this process and return the run's id. `tell` is called with it at the end,
+    after a failure or a stop too, unless the start failed and left no run."""
     from app.jobs import check, ready
     from app.narration import Narrator, say
     from app.wording import outcome

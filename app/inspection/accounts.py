@@ -28,7 +28,7 @@ ByName = Mapping[str, Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One tuned model. What was not measured, or is undefined, is not in the mappings.
+    """One tuned model. The mappings leave out values that are undefined or were not measured.
 
     Sizes are relative norms ‖Δ‖/‖W‖: `size` by group and over `all` weights, `layers` by group
     (`blocks`: whole layers) and layer, `modules` by module over all layers. `ranks` are medians

@@ -1,6 +1,6 @@
 """An inspection on stdout, question by question, or as data for JSON.
 
-Owns the order of what is told and its width. What it says is made in the modules beside it.
+Owns the order and the width of the answer. The modules beside it make its sentences and charts.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ _FIELDS = ("value", "low", "high", "n", "chance", "chance_sd")
 
 
 def _cell(cell: Cell | None) -> dict[str, Any]:
-    """A value and what is needed to read it; the verdict is null where nothing gives one."""
+    """A value with its chance level and interval; the verdict is null without either."""
     if cell is None:
         return {}
     judged = cell.chance is not None and bool(cell.chance_sd or cell.low is not None)

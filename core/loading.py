@@ -26,7 +26,8 @@ from core.family import Member
 from core.models import pointers
 from core.models.folders import is_tokeniser
 from core.models.outline import quiet
-from core.models.quantised.checkpoint import Dequantised, Lazy, below
+from core.models.parameters import Parameters
+from core.models.quantised.checkpoint import Lazy, below
 from core.study import Run
 
 
@@ -252,15 +253,26 @@ def _unquantise(config: Any) -> None:
                 delattr(part, key)
 
 
-def _dequantised(root: Path, quantised: Dequantised, trust_remote_code: bool) -> dict[str, Any]:
-    """What makes transformers load a quantised folder as the floats that are compared."""
+def _read_by_us(member: Member) -> Checkpoint | None:
+    """The tensors that transformers must be handed, since it would read the files in another way
+    or not find its parameters in them; None where it reads the same by itself."""
+    opened = member.checkpoint
+    while isinstance(opened, Adapter):
+        opened = opened.over
+    if isinstance(opened, Parameters) and opened.is_renamed:
+        return opened
+    return below(opened)
+
+
+def _handed(root: Path, opened: Checkpoint, trust_remote_code: bool) -> dict[str, Any]:
+    """The settings by which transformers loads a folder from tensors that tauscope reads."""
     from transformers import AutoConfig, GenerationConfig
 
     config = AutoConfig.from_pretrained(
         root, trust_remote_code=trust_remote_code, local_files_only=True
     )
     _unquantise(config)
-    lazy = {n: Lazy(quantised, n) for n, i in quantised.tensors.items() if i.dtype is not None}
+    lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
     given = {"config": config, "state_dict": lazy}
     if (root / "generation_config.json").is_file():
         given["generation_config"] = GenerationConfig.from_pretrained(root)
@@ -270,16 +282,16 @@ def _dequantised(root: Path, quantised: Dequantised, trust_remote_code: bool) ->
 def _made(
     member: Member, root: Path, run: Run, offload_folder: str, trust_remote_code: bool
 ) -> Any:
-    name, kind, quantised = member.name, _class_of(member), below(member.checkpoint)
+    name, kind, opened = member.name, _class_of(member), _read_by_us(member)
     given: dict[str, Any] = {}
-    if quantised is not None:
-        given = _dequantised(root, quantised, trust_remote_code)
+    if opened is not None:
+        given = _handed(root, opened, trust_remote_code)
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     if run.attention != "auto":
         given["attn_implementation"] = run.attention
     model, report = kind.from_pretrained(
-        None if quantised is not None else root,
+        root if opened is None else None,
         dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
         device_map={"": run.device} if _fixed(run) else "auto",
         offload_folder=offload_folder,

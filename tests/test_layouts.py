@@ -1,15 +1,21 @@
-"""Weights in whatever layout are the same weights: their norm, their number, and what is merged."""
+"""Weights in whatever layout are the same weights: their norm, their number, what is merged, and
+what a forward pass computes with."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from core import family as families
 from core import runner
+from core.family import Member
+from core.loading import loaded
+from core.study import Run
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink, load_all
 from tests.models import truth
@@ -40,3 +46,28 @@ def test_a_layout_changes_no_number_and_no_merged_tensor(name: str, tmp_path: Pa
     merged = truth.load(folder).state_dict()
     merged |= {n: t for n, t in load_all(folder).items() if n not in merged}
     assert [n for n, t in shared.items() if not torch.equal(merged[n], t)] == []
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_weights_and_forward_passes_open_the_same_model(name: str, tmp_path: Path) -> None:
+    layout = LAYOUTS[name](tmp_path)
+    family = families.open_family(study_of(Family("layout", layout.base.parent, "", 0)).models)
+    _opens_one(family.base, layout.base_state)
+    for tuned in dict(family.tuned).values():
+        _opens_one(tuned, layout.tuned_state)
+
+
+def _opens_one(member: Member, true: Mapping[str, Tensor]) -> None:
+    """Hold what is streamed of a model, and what is loaded of it, against its true tensors."""
+    own = member.checkpoint
+    with loaded(member, Run(device="cpu")) as model:
+        in_memory = model.module.state_dict()
+    assert set(in_memory) & set(true)
+    for name, tensor in true.items():
+        if name in own.tensors:
+            info = own.tensors[name]
+            assert torch.equal(own.read(name, 0, info.rows).reshape(info.shape), tensor), name
+        else:  # of two names of one tensor, one is streamed
+            assert name in in_memory, name
+        # Tensors that the class has no parameter for are compared, and not computed with.
+        assert name not in in_memory or torch.equal(in_memory[name], tensor), name

@@ -29,13 +29,15 @@ class Layout:
     """What the files of a model hold, in the words of its class.
 
     `parameters` by name in memory; `extra`: stored tensors that the class has no parameter for, by
-    their own names; `missing`: parameters that no file holds; `ignored`: buffers.
+    their own names; `missing`: parameters that no file holds; `ignored`: buffers; `is_renamed`:
+    transformers itself would not find some parameters by the names that the files give them.
     """
 
     parameters: Mapping[str, Mosaic]
     extra: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    is_renamed: bool = False
 
 
 def by_names(stored: Shapes) -> Layout:
@@ -53,13 +55,13 @@ def of_class(module: Any, stored: Shapes) -> Layout:
     Raises FamilyError when an operation of the mapping is not known here, or does not fit.
     """
     known = {name: tuple(t.shape) for name, t in module.state_dict().items()}
-    groups, extra, ignored = _grouped(module, stored, known)
+    groups, extra, ignored, is_renamed = _grouped(module, stored, known)
     parameters: dict[str, Mosaic] = {}
     for target, group in groups.items():
         parameters |= _converted(module, target, group, stored, known)
     floats = {name for name, t in module.state_dict().items() if t.is_floating_point()}
     missing = tuple(name for name in known if name in floats and name not in parameters)
-    return Layout(parameters, tuple(extra), missing, tuple(ignored))
+    return Layout(parameters, tuple(extra), missing, tuple(ignored), is_renamed)
 
 
 @dataclass(slots=True)
@@ -76,8 +78,9 @@ def _bare(name: str) -> str:
 
 def _grouped(
     module: Any, stored: Shapes, known: Shapes
-) -> tuple[dict[str, _Group], list[str], list[str]]:
-    """Stored names by the first parameter that they become, and the names that become none."""
+) -> tuple[dict[str, _Group], list[str], list[str], bool]:
+    """Stored names by the first parameter that they become; the names that become none, floating
+    and buffers; and whether a name was read as transformers would not read it."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import (
         WeightConverter,
@@ -94,9 +97,11 @@ def _grouped(
     groups: dict[str, _Group] = {}
     extra: list[str] = []
     ignored: list[str] = []
+    is_renamed = False
     for name in sorted(stored, key=dot_natural_key):
         bare = _bare(name)
         target, pattern = rename_source_key(bare, renamings, converters, prefix, known)
+        as_transformers = target in known and bare == name
         if target not in known and bare in known:
             target, pattern = bare, None
         if target not in known:
@@ -104,11 +109,12 @@ def _grouped(
         if target is None:
             (ignored if BUFFERS.search(name) else extra).append(name)
             continue
+        is_renamed = is_renamed or not as_transformers
         group = groups.setdefault(target, _Group())
         if pattern is not None:
             group.converter = group.converter or copy.deepcopy(by_pattern[pattern])
         group.sources.setdefault(pattern or name, []).append(name)
-    return groups, extra, ignored
+    return groups, extra, ignored, is_renamed
 
 
 def _by_suffix(name: str, known: Shapes) -> str | None:

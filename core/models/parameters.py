@@ -29,7 +29,8 @@ class Parameters:
 
     `extra`: stored tensors that the model's class has no parameter for, which keep their own
     names; `missing`: parameters that no file holds; `aliases`: tied parameters, by the one that
-    holds their numbers; `untied`: parameters that the configuration ties and the files do not.
+    holds their numbers; `untied`: parameters that the configuration ties and the files do not;
+    `is_renamed`: see `core.models.layout.Layout`.
     """
 
     def __init__(self, stored: Checkpoint, outline: Outline | None) -> None:
@@ -44,7 +45,7 @@ class Parameters:
             **found.parameters,
             **{name: mosaic.whole(name, shapes[name]) for name in found.extra},
         }
-        self.extra = found.extra
+        self.extra, self.is_renamed = found.extra, found.is_renamed
         self.aliases, self.untied = _tied(outline, self.mosaics, stored)
         for name in self.aliases:
             self.mosaics.pop(name, None)

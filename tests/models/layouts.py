@@ -21,6 +21,7 @@ from tests.models import families, truth
 
 Tensors = dict[str, Tensor]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLED = "pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,47 @@ def _index_of_nothing(folder: Path) -> Layout:
     return _as_loaded(found)
 
 
+def _sharded(folder: Path) -> Layout:
+    """The tuned model in several files, as transformers cuts them."""
+    found = _family("llama", folder)
+    layout = _as_loaded(found)
+    model = truth.load(found.tuned)
+    (found.tuned / WEIGHTS).unlink()
+    model.save_pretrained(found.tuned, max_shard_size="20KB")
+    assert len(list(found.tuned.glob("model-*.safetensors"))) > 1
+    return layout
+
+
+def _pickled(*, shards: int) -> Callable[[Path], Layout]:
+    """The tuned model as torch saves it, in one file or in several with an index."""
+
+    def write(folder: Path) -> Layout:
+        found = _family("llama", folder)
+        layout = _as_loaded(found)
+        tensors = load_file(found.tuned / WEIGHTS)
+        (found.tuned / WEIGHTS).unlink()
+        if shards == 1:
+            torch.save(tensors, found.tuned / PICKLED)
+            return layout
+        names = sorted(tensors)
+        files = {name: f"pytorch_model-{i % shards + 1:05}.bin" for i, name in enumerate(names)}
+        for file in set(files.values()):
+            part = {name: tensors[name] for name in names if files[name] == file}
+            torch.save(part, found.tuned / file)
+        index = {"metadata": {"total_size": 0}, "weight_map": files}
+        (found.tuned / f"{PICKLED}.index.json").write_text(json.dumps(index))
+        return layout
+
+    return write
+
+
+def _older_pickle(folder: Path) -> Layout:
+    """The base's weights as torch saves them, left beside the tuned model's own."""
+    found = _family("llama", folder)
+    torch.save(load_file(found.base / WEIGHTS), found.tuned / PICKLED)
+    return _as_loaded(found)
+
+
 def _write_index(folder: Path, shard: str) -> None:
     names = load_file(folder / WEIGHTS)
     index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(names, shard)}
@@ -251,5 +293,9 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
     "classifier without a head": _classifier,
     "stale index, shards there": _stale_index,
     "stale index, shards gone": _index_of_nothing,
+    "several files": _sharded,
+    "one pickle": _pickled(shards=1),
+    "several pickles": _pickled(shards=3),
+    "an older pickle beside": _older_pickle,
 }
 """Every layout by its name: writes its folders into a folder of its own and says what they hold."""

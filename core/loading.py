@@ -25,6 +25,7 @@ from core.errors import CheckpointError, RunError
 from core.family import Member
 from core.models import pointers
 from core.models.folders import is_tokeniser
+from core.models.opening import is_classifier
 from core.models.outline import quiet
 from core.models.parameters import Parameters
 from core.models.quantised.checkpoint import Lazy, below
@@ -86,7 +87,7 @@ def loaded(
     An adapter is laid over its model without being merged, unless `merged` is asked for. Raises
     CheckpointError, naming the model, when transformers can't make it out of its files.
     """
-    root, adapters = _chain(member.checkpoint)
+    root, _, adapters = _chain(member.checkpoint)
     with quiet(), tempfile.TemporaryDirectory(prefix="tauscope-offload-") as spare:
         folder = run.offload_folder or spare
         model: Any = None
@@ -118,7 +119,7 @@ def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -
     Decided by the functions that decide it at loading, over a model that has shapes alone.
     Adapters are left out of the account. Raises CheckpointError as `loaded` does.
     """
-    root, _ = _chain(member.checkpoint)
+    root, _, _ = _chain(member.checkpoint)
     with quiet(), _explained(member):
         model = _outline(root, member, run, trust_remote_code)
         devices = _device_map(model, run)
@@ -174,13 +175,13 @@ def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], N
         on_halved(size)
 
 
-def _chain(checkpoint: Checkpoint) -> tuple[Path, list[Adapter]]:
-    """The directory of a whole model, and the adapters to lay over it, in that order."""
+def _chain(checkpoint: Checkpoint) -> tuple[Path, Checkpoint, list[Adapter]]:
+    """A whole model's directory and checkpoint, and the adapters to lay over it, in that order."""
     adapters: list[Adapter] = []
     while isinstance(checkpoint, Adapter):
         adapters.insert(0, checkpoint)
         checkpoint = checkpoint.over
-    return Path(checkpoint.where), adapters
+    return Path(checkpoint.where), checkpoint, adapters
 
 
 def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
@@ -235,14 +236,22 @@ def _max_memory(run: Run) -> dict[int | str, str] | None:
 
 
 def _class_of(member: Member) -> Any:
-    """The class that the member's parameters were read by; the auto class for an unknown one."""
+    """The class that the member's parameters were read by; the auto class for an unknown one. A
+    classifier is a language model with the base's output head."""
     import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING as CAUSAL
 
-    checkpoint = member.checkpoint
-    while isinstance(checkpoint, Adapter):
-        checkpoint = checkpoint.over
-    outline = getattr(checkpoint, "outline", None)
-    return transformers.AutoModelForCausalLM if outline is None else type(outline.module)
+    outline = getattr(_whole(member), "outline", None)
+    if outline is None:
+        return transformers.AutoModelForCausalLM
+    if outline.is_classifier:
+        return CAUSAL[type(outline.module.config)]
+    return type(outline.module)
+
+
+def _whole(member: Member) -> Checkpoint:
+    """A member's model below any adapters."""
+    return _chain(member.checkpoint)[1]
 
 
 def _unquantise(config: Any) -> None:
@@ -256,10 +265,8 @@ def _unquantise(config: Any) -> None:
 def _read_by_us(member: Member) -> Checkpoint | None:
     """The tensors that transformers must be handed, since it would read the files in another way
     or not find its parameters in them; None where it reads the same by itself."""
-    opened = member.checkpoint
-    while isinstance(opened, Adapter):
-        opened = opened.over
-    if isinstance(opened, Parameters) and opened.is_renamed:
+    opened = _whole(member)
+    if isinstance(opened, Parameters) and (opened.is_renamed or opened.borrows):
         return opened
     return below(opened)
 
@@ -272,6 +279,8 @@ def _handed(root: Path, opened: Checkpoint, trust_remote_code: bool) -> dict[str
         root, trust_remote_code=trust_remote_code, local_files_only=True
     )
     _unquantise(config)
+    if isinstance(opened, Parameters) and opened.borrows and is_classifier(opened):
+        _untie(config)  # the head that it borrows is not its embedding
     lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
     given = {"config": config, "state_dict": lazy}
     if (root / "generation_config.json").is_file():
@@ -395,8 +404,12 @@ def _tie_no_more(model: Any) -> None:
 
     The harness asks, and what peft has put in their places can't be tied, or must not be.
     """
-    model.config.get_text_config().tie_word_embeddings = False
-    model.config.tie_word_embeddings = False
+    _untie(model.config)
+
+
+def _untie(config: Any) -> None:
+    config.get_text_config().tie_word_embeddings = False
+    config.tie_word_embeddings = False
 
 
 def _described(name: str, model: Any) -> LoadedModel:

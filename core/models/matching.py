@@ -88,7 +88,10 @@ def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -
     for tensor, piece in missing.items():
         if piece.module == "unembedding" and is_classifier:
             found.absent.add(tensor)
-            found.notes.append("is a classifier without an output head: its update there is zero.")
+            found.notes.append(
+                "is a classifier without an output head: the base's stands in, its update there is "
+                "zero."
+            )
         elif piece.module == "other" and piece.layer is None:
             found.absent.add(tensor)
             parts.append(tensor)

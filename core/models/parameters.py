@@ -78,6 +78,11 @@ class Parameters:
         self._borrowed[name] = lender, own
         self.tensors = {**self.tensors, name: lender.tensors[own]}
 
+    @property
+    def borrows(self) -> bool:
+        """Are some of its tensors another model's?"""
+        return bool(self._borrowed)
+
     def is_transposed(self, name: str) -> bool:
         """See `Checkpoint.is_transposed`."""
         if self.outline is None:

@@ -18,16 +18,16 @@ from app.charts.lines import Cells, Line, fitted, joined
 from app.charts.names import CONTROL_WORDS, has_controls, is_control_row, row_names
 from app.charts.palette import Palette, luminance
 from app.charts.scales import (
+    NULL_MARK,
     UNDEFINED,
-    WITHIN,
     cells,
     formatter,
     scaled,
     shown,
     shows_interval,
-    within_chance,
 )
 from core.pictures.figures import Cell, Grid
+from core.pictures.significance import is_null, null_words
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20
@@ -87,10 +87,10 @@ class Painter:
         value = UNDEFINED if cell is not None and cell.shown is None else ""
         if cell is not None and cell.shown is not None:
             value = self.write(cell.shown)
-        near = cell is not None and within_chance(cell)
+        near = cell is not None and is_null(cell)
         faded = Style(color=self.palette.dim) if near and not chosen else strong
         line.append(Segment(" " + value.rjust(self._value), faded))
-        line.append(Segment(WITHIN if near else " ", faded))
+        line.append(Segment(NULL_MARK if near else " ", faded))
         line.append(Segment(self._ends(cell), Style(color=self.palette.dim)))
         return line
 
@@ -200,8 +200,9 @@ def notes(grid: Grid) -> list[str]:
     said = []
     if any(c.chance is not None and c.shown == c.value for c in found):
         said.append(f"{CHANCE} what chance alone gives")
-    if any(map(within_chance, found)):
-        said.append(f"{WITHIN} within it")
+    null = null_words(found, in_full=True)
+    if null:
+        said.append(f"{NULL_MARK} {null}")
     if any(map(shows_interval, found)):
         said.append("├─┤ 95 %")
     if has_controls(grid):

@@ -18,15 +18,15 @@ from app.charts.lines import Line, exactly, fitted
 from app.charts.names import column_names, corner, is_control_column, is_control_row, row_names
 from app.charts.palette import MARK, Palette, filled, hex_of, ink, rgb
 from app.charts.scales import (
+    NULL_MARK,
     UNDEFINED,
-    WITHIN,
     Scale,
     formatter,
     scale_of,
     shown,
-    within_chance,
 )
 from core.pictures.figures import Cell, Grid
+from core.pictures.significance import is_null
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
@@ -163,7 +163,7 @@ class Painter:
     def _fill(self, cell: Cell | None) -> Style:
         if cell is None or cell.shown is None or not self.colour:
             return Style(color=self.palette.dim if self.colour else None)
-        if within_chance(cell):
+        if is_null(cell):
             return Style(color=self.palette.dim)
         return filled(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
 
@@ -196,7 +196,7 @@ class Painter:
     def _under(self, mark: str, cell: Cell | None) -> Style:
         """The style of a mark on a cell; that of the cursor is strong on any of them."""
         fill = self._fill(cell)
-        if mark == WITHIN:
+        if mark == NULL_MARK:
             return fill
         return fill + Style(bold=True, color=None if fill.bgcolor else self.palette.text)
 
@@ -211,7 +211,7 @@ class Painter:
         return Style(color=colours[0], bgcolor=colours[1]), "▀"
 
     def _colour(self, cell: Cell | None) -> str | None:
-        if cell is None or cell.shown is None or within_chance(cell):
+        if cell is None or cell.shown is None or is_null(cell):
             return None
         return hex_of(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
 
@@ -249,14 +249,14 @@ def _halves_mark(top: Cell | None, bottom: Cell | None) -> tuple[str, Cell | Non
     for cell in (top, bottom):
         if cell is not None and cell.mark:
             return MARK, cell
-    if top is not None and bottom is not None and within_chance(top) and within_chance(bottom):
-        return WITHIN, top
+    if top is not None and bottom is not None and is_null(top) and is_null(bottom):
+        return NULL_MARK, top
     return "", None
 
 
 def _sign(cell: Cell) -> str:
     """The sign after a cell's number, or in its place."""
-    return MARK if cell.mark else WITHIN if within_chance(cell) else ""
+    return MARK if cell.mark else NULL_MARK if is_null(cell) else ""
 
 
 def _short(grid: Grid) -> Callable[[float], str]:

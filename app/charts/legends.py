@@ -13,16 +13,16 @@ from app.charts.lines import Line, fitted, length, padded
 from app.charts.names import CONTROL_WORDS, has_controls
 from app.charts.palette import MARK, STEPS, Palette, hex_of
 from app.charts.scales import (
+    NULL_MARK,
     UNDEFINED,
-    WITHIN,
     Scale,
     cells,
     formatter,
     has_undefined,
-    within_chance,
 )
 from app.text import plain
 from core.pictures.figures import Grid, Lines, Series
+from core.pictures.significance import null_words
 
 LONGEST_NAME = 28
 
@@ -66,8 +66,9 @@ def grid_notes(grid: Grid, *, dense: bool = False) -> list[str]:
     values = {cell.shown for cell in cells(grid)} - {None}
     if grid.signed and values == {0.0}:
         notes.append("every value is 0")
-    if any(within_chance(cell) for cell in cells(grid)):
-        notes.append("blank: within chance" if dense else f"dim {WITHIN} within chance")
+    null = null_words(cells(grid), in_full=True)
+    if null:
+        notes.append(f"blank: {null}" if dense else f"dim {NULL_MARK} {null}")
     if has_undefined(grid):
         notes.append(f"{UNDEFINED} undefined")
     if has_controls(grid):

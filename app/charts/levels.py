@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from app.charts.scales import SPREADS, scaled, shows_interval, shows_raw, ticks
+from app.charts.scales import scaled, shows_interval, shows_raw, ticks
 from core.pictures.figures import Cell, Figure, Panel
+from core.pictures.significance import SPREADS
 
 
 @dataclass(frozen=True, slots=True)

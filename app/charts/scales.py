@@ -12,14 +12,8 @@ from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Table
 UNDEFINED = "·"
 EMPTY = "No values to show."
 """Stands where a figure would."""
-WITHIN = "~"
-"""Follows a number that chance alone could have given."""
-
-SIGNIFICANT = 0.05
-"""The corrected p value below which a value counts as beyond chance."""
-
-SPREADS = 2
-"""How many standard deviations from chance a value must lie to count as beyond it."""
+NULL_MARK = "~"
+"""Follows a number that does not tell itself from chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +63,6 @@ def shown(figure: Figure) -> list[float]:
 def has_undefined(figure: Figure) -> bool:
     """Is any measured cell without a value?"""
     return any(cell.shown is None for cell in cells(figure))
-
-
-def within_chance(cell: Cell) -> bool:
-    """Is what the cell shows no further from chance than chance spreads?
-
-    Where it was tested among others, the corrected p value says so; where chance is a level without
-    a spread, whether the value's own interval holds that level. `chance`, its spread and the
-    interval are those of the raw value, whichever reading is shown. Where chance itself is shown
-    there is nothing to ask.
-    """
-    if cell.shown is None or cell.shown not in (cell.value, cell.excess):
-        return False
-    if cell.q is not None:
-        return cell.q >= SIGNIFICANT
-    if cell.value is None or cell.chance is None:
-        return False
-    if not cell.chance_sd:
-        if cell.low is None or cell.high is None:
-            return False
-        return cell.low <= cell.chance <= cell.high
-    return abs(cell.value - cell.chance) < SPREADS * cell.chance_sd
 
 
 def shows_raw(cell: Cell) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.charts.scales import cells, shows_raw, within_chance
+from app.charts.scales import cells, shows_raw
 from app.figures import Shown
 from core.pictures.figures import Cell, Table
+from core.pictures.significance import judge, null_words
 
 
 def on_chance(together: Sequence[Shown]) -> str:
@@ -26,12 +27,15 @@ def on_chance(together: Sequence[Shown]) -> str:
         told = "Shown is what lies beyond chance: 0 is what chance alone would give."
     else:
         return "Shown is what chance alone would give."
-    if any(cell.chance_sd or cell.q is not None for cell in known):
-        within = sum(map(within_chance, known))
-        how = "within two standard deviations of it"
-        if any(cell.q is not None for cell in known):
-            how = "within chance: corrected for the number of tests, their p is not below 0.05"
-        told += f" {within} of {len(known)} values lie {how}."
+    judged = [verdict for cell in known if (verdict := judge(cell)) is not None]
+    if judged:
+        null = sum(verdict.is_null for verdict in judged)
+        words = null_words(known, in_full=True)
+        told += (
+            f" {null} of {len(judged)} values do not differ from chance: {words}."
+            if null
+            else f" All {len(judged)} values differ from chance."
+        )
     return told
 
 

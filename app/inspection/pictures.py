@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from app.charts.scales import SPREADS, WITHIN, within_chance
+from app.charts.scales import NULL_MARK
 from app.inspection.accounts import GROUPS, Account, ByName
 from app.inspection.sentences import beyond_chance
 from core import registry
 from core.measurement import MetricSpec
 from core.pictures.figures import Cell, Column, Figure, Grid, Lines, Panel, Series, Table, Text
+from core.pictures.significance import SPREADS, WITHIN, is_null
 from core.views import Kind
 
 FEW = 3
@@ -22,7 +23,7 @@ FEW = 3
 _LEVELS = "▁▂▃▄▅▆▇█"
 _SPARK = 24  # characters of a curve within a table
 
-_TOLD = f"{WITHIN} within chance"
+_TOLD = f"{NULL_MARK} {WITHIN}"
 
 Drawing = tuple[Figure, Kind]
 
@@ -231,7 +232,7 @@ def _value(cell: Cell | None) -> float | None:
 
 
 def _written(cell: Cell | None, form: str) -> str | None:
-    """A number with the sign that chance alone could have given it."""
+    """A number, marked where it does not tell itself from chance."""
     if cell is None or cell.value is None:
         return None
-    return f"{cell.value:{form}}{WITHIN if within_chance(cell) else ' '}"
+    return f"{cell.value:{form}}{NULL_MARK if is_null(cell) else ' '}"

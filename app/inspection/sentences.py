@@ -1,7 +1,7 @@
 """The answers to the five questions on one tuned model, each in a plain sentence or two.
 
-Owns the wording. Whether a value lies within chance is decided in app.charts.scales; nothing is
-computed here.
+Owns the wording. core.pictures.significance decides whether a value tells itself from chance;
+nothing is computed here.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from app.charts.scales import SPREADS, within_chance
 from app.inspection.accounts import GROUPS, Account
 from core.pictures.figures import Cell
+from core.pictures.significance import BEYOND, SPREADS, is_null, null_words
 
 UNCHANGED = "Its weights are the base's."
 K = TypeVar("K", str, int)
@@ -144,7 +144,7 @@ QUESTIONS = (
 
 def beyond_chance(of: Account) -> int:
     """How many of its matrices are aligned otherwise than chance alone would have them."""
-    return sum(not within_chance(cell) for cell in of.of_matrices)
+    return sum(not is_null(cell) for cell in of.of_matrices)
 
 
 def _moved(of: Account) -> bool:
@@ -153,20 +153,20 @@ def _moved(of: Account) -> bool:
 
 def _keeping(cell: Cell, directions: str) -> str:
     number = f"{cell.value:+.3f}"
-    if within_chance(cell):
-        return f"neither keeps to {directions} nor avoids them ({number}, within chance)"
+    if is_null(cell):
+        return f"neither keeps to {directions} nor avoids them ({number}, {null_words([cell])})"
     kind = "keeps to" if (cell.value or 0) > 0 else "avoids"
-    return f"{kind} {directions} ({number} beyond chance)"
+    return f"{kind} {directions} ({number} {BEYOND})"
 
 
 def _percent(cell: Cell) -> str:
-    return f"{(cell.value or 0) * 100:+.2g}%{' (within chance)' if within_chance(cell) else ''}"
+    null = null_words([cell])
+    return f"{(cell.value or 0) * 100:+.2g}%{f' ({null})' if null else ''}"
 
 
 def _cosine(cell: Cell) -> str:
     reach = SPREADS * (cell.chance_sd or 0)
-    within = "within" if within_chance(cell) else "beyond"
-    return f"{cell.value:+.3f} ({within} chance, ±{reach:.1g})"
+    return f"{cell.value:+.3f} ({null_words([cell]) or BEYOND}, ±{reach:.1g})"
 
 
 def _number(cell: Cell) -> str:

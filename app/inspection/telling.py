@@ -11,12 +11,13 @@ from typing import Any
 
 from app import printing
 from app.charts import draw
-from app.charts.scales import cells, within_chance
+from app.charts.scales import cells
 from app.inspection.accounts import Account, ByName, Inspection, read
 from app.inspection.pictures import FEW, PICTURES
 from app.inspection.sentences import QUESTIONS, beyond_chance
 from app.text import plain
 from core.pictures.figures import Cell
+from core.pictures.significance import judge
 from storage.database import Database
 from storage.runs import find_run
 
@@ -123,10 +124,10 @@ def _cell(cell: Cell | None) -> dict[str, Any]:
     """A value with its chance level and interval; the verdict is null without either."""
     if cell is None:
         return {}
-    judged = cell.chance is not None and bool(cell.chance_sd or cell.low is not None)
+    verdict = judge(cell)
     return {
         **{name: getattr(cell, name) for name in _FIELDS},
-        "within_chance": within_chance(cell) if judged else None,
+        "within_chance": None if verdict is None else verdict.is_null,
     }
 
 

@@ -5,15 +5,16 @@ Functions over cells alone: no widget.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from app.charts.scales import SIGNIFICANT, SPREADS, exact
+from app.charts.scales import exact
 from app.text import plain
+from core.pictures import significance
 from core.pictures.figures import Cell
+from core.pictures.significance import z_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,14 @@ def yardsticks(cell: Cell | None) -> list[str]:
     if cell.chance is not None:
         spread = f" ± {format(cell.chance_sd, '.2g')}" if cell.chance_sd is not None else ""
         said.append(f"chance {exact(cell.chance)}{spread}")
-    score = z_score(cell)
-    if cell.q is not None:  # what decides, where it was tested among others
-        near = " (within chance)" if cell.q >= SIGNIFICANT else ""
-        said.append(f"q {format(cell.q, '.2g')}{near}")
+    score, null = z_score(cell), significance.null_words([cell])
+    verdict = f" ({null})" if null else ""
+    if cell.q is not None:
+        said.append(f"q {format(cell.q, '.2g')}{verdict}")
     elif score is not None:
-        near = " (within chance)" if abs(score) < SPREADS else ""
-        said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{near}")
+        said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
+    elif null:
+        said.append(null)
     if cell.excess is not None:
         said.append(f"excess {format(cell.excess, '+.6g')}")
     if cell.low is not None and cell.high is not None:
@@ -65,14 +67,6 @@ def yardsticks(cell: Cell | None) -> list[str]:
     if cell.n is not None:
         said.append(f"n {_grouped(cell.n, ',')}")
     return said
-
-
-def z_score(cell: Cell) -> float | None:
-    """How many standard deviations of chance the value lies from chance."""
-    if cell.value is None or cell.chance is None or not cell.chance_sd:
-        return None
-    score = (cell.value - cell.chance) / cell.chance_sd
-    return score if math.isfinite(score) else None
 
 
 def beside(spot: Spot) -> list[str]:

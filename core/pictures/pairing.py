@@ -13,13 +13,11 @@ from typing import Any, TypeVar
 
 from core.choices import measures
 from core.pictures.figures import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
+from core.pictures.significance import judge
 from core.views import COORDINATES, Catalogue, Combination, View
 
 NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
-SPREADS = 2
-"""How many standard deviations a difference must have to count as beyond its spread."""
-
 ONCE = "the same measurement"
 """What a difference between one measurement and itself is said to be."""
 
@@ -130,8 +128,8 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
     (Newcombe 1998, method 10; Zou and Donner 2008). It holds for independent estimates, which two
     runs over the same texts or models are only about, and only where raw values are shown.
 
-    Where both have a spread by chance, no difference is what is expected: 0, with the spread
-    √(sd² + sd²).
+    Where both have a spread by chance, or intervals, no difference is what is expected: 0, with the
+    spread √(sd² + sd²), or none.
 
     One measurement (`same`) differs from itself by 0, which nothing makes uncertain: without an
     interval and without a spread.
@@ -146,7 +144,7 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
     by_chance = first.shown == first.chance and second.shown == second.chance
     if first.chance_sd is not None and second.chance_sd is not None and not by_chance:
         spread = math.hypot(first.chance_sd, second.chance_sd)
-    chance = None if spread is None else 0.0
+    chance = None if spread is None and low is None else 0.0
     return Cell(apart, apart, chance, spread, low=low, high=high)
 
 
@@ -200,13 +198,8 @@ def beyond(cell: Cell) -> str:
         return "it is undefined"
     if cell.same:
         return ONCE
-    if cell.chance_sd:
-        scores = abs(cell.shown) / cell.chance_sd
-        return f"{'beyond' if scores >= SPREADS else 'within'} its spread by chance"
-    if cell.low is not None and cell.high is not None:
-        inside = cell.low <= 0 <= cell.high
-        return f"its 95 % interval {'holds' if inside else 'leaves out'} 0"
-    return "its spread is not known"
+    verdict = judge(cell)
+    return "its spread is not known" if verdict is None else verdict.words
 
 
 def merged(first: Sequence[Any], second: Sequence[Any]) -> tuple[Any, ...]:

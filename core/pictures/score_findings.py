@@ -10,15 +10,10 @@ from dataclasses import replace
 
 from core.pictures.figures import Figure, Grid, Scatter, Table
 from core.pictures.findings import average, numeric, where
-
-WITHIN = "within chance"
-"""What is said of a difference whose interval holds none."""
+from core.pictures.significance import SIGNIFICANT, UNTESTED, excludes, held, tested
 
 ALL = "all"
 """The parts of a point that is not restricted to some."""
-
-SIGNIFICANT = 0.05
-"""The corrected p value below which a drop counts as beyond its controls."""
 
 
 def of_points(figure: Figure) -> str:
@@ -27,7 +22,8 @@ def of_points(figure: Figure) -> str:
     assert isinstance(figure, Table)
     names = [column.name for column in figure.columns]
     rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
-    shares = [(row["normalised"], row["gap"] == WITHIN) for row in rows if not _is_tuned(row)]
+    little = held(1.0, 1.0, level=1.0).words
+    shares = [(row["normalised"], row["gap"] == little) for row in rows if not _is_tuned(row)]
     known = [share for share, within in shares if isinstance(share, float) and not within]
     silent = sum(isinstance(share, float) and within for share, within in shares)
     said = []
@@ -39,9 +35,7 @@ def of_points(figure: Figure) -> str:
         )
     if silent:
         others = "others say" if known else "scores say"
-        said.append(
-            f"{silent} {others} little: the domain's own model is within chance of the base there."
-        )
+        said.append(f"{silent} {others} little: the interval of the base's share includes 1 there.")
     return " ".join(said)
 
 
@@ -49,16 +43,17 @@ def of_scores(figure: Figure) -> str:
     """One plain sentence on the table of scores: where tuning changed them for certain."""
     assert isinstance(figure, Table)
     names = [column.name for column in figure.columns]
-    at = {name: names.index(name) for name in ("task", "metric", "model", "less base")}
-    known = [row for row in figure.rows if isinstance(row[at["less base"]], float)]
-    sure = [row for row in known if _apart_from_zero(row[at["less base"] + 1 :][:2])]
+    at = {name: names.index(name) for name in ("task", "metric", "model", "Δ vs base")}
+    known = [row for row in figure.rows if isinstance(row[at["Δ vs base"]], float)]
+    sure = [row for row in known if _has_interval_apart(row, at["Δ vs base"])]
     if not known:
         return ""
-    words = f"{len(sure)} of {len(known)} differences to the base have an interval without 0"
+    count = _count(len(sure), len(known), "differences")
+    words = f"The interval excludes 0 for {count} from the base"
     if sure:
-        most = max(sure, key=lambda row: abs(numeric(row[at["less base"]])))
+        most = max(sure, key=lambda row: abs(numeric(row[at["Δ vs base"]])))
         words += (
-            f", the largest {numeric(most[at['less base']]):+.3g} in {most[at['metric']]} "
+            f", the largest {numeric(most[at['Δ vs base']]):+.3g} in {most[at['metric']]} "
             f"({most[at['model']]}, {most[at['task']]})"
         )
     return f"{words}."
@@ -76,11 +71,11 @@ def of_differences(figure: Figure) -> str:
     if not cells:
         return ""
     most = max(cells, key=lambda found: abs(found[0].value or 0.0))
-    apart = sum(_apart_from_zero((cell.low, cell.high)) for cell, _, _ in cells)
+    apart = sum(excludes(cell.low, cell.high) for cell, _, _ in cells)
     return (
-        f"{figure.chosen.get('metric_of', '')}: {apart} of {len(cells)} differences to the base "
-        f"have an interval without 0; the largest is {most[1]}'s on {most[2]} "
-        f"({most[0].value:+.3g})."
+        f"{figure.chosen.get('metric_of', '')}: the interval excludes 0 for "
+        f"{_count(apart, len(cells), 'differences')} from the base; the largest is {most[1]}'s on "
+        f"{most[2]} ({most[0].value:+.3g})."
     )
 
 
@@ -92,27 +87,27 @@ def of_drops(figure: Figure) -> str:
     ]
     if not cells:
         return "No drop can be given here."
-    beyond = [cell for cell in cells if cell.q is not None and cell.q < SIGNIFICANT]
+    beyond = [cell for cell in cells if cell.q is not None and not tested(cell.q).is_null]
     drop, chance = average([c.value for c in cells]), average([c.chance for c in cells])
     random = "" if chance is None else f", random ones {_rounded(chance):+.3g} %"
     chosen = figure.chosen.get("setting", "them")
     source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
     return (
         f"{where(figure, 'task', 'metric_of')}silencing {chosen}{source} costs {drop:+.3g} % in "
-        f"the mean{random}; {len(beyond)} of {len(cells)} drops go beyond random ones."
+        f"the mean{random}; {_count(len(beyond), len(cells), 'drops')} exceed the random controls."
     )
 
 
 def of_drop_table(figure: Figure) -> str:
     """One plain sentence on all drops of a run."""
     assert isinstance(figure, Table)
-    verdicts = [row[-1] for row in figure.rows if row[-1] != "not tested"]
-    beyond = sum(verdict == "beyond its controls" for verdict in verdicts)
+    verdicts = [row[-1] for row in figure.rows if row[-1] != UNTESTED]
+    beyond = sum(verdict == SIGNIFICANT for verdict in verdicts)
     if not verdicts:
         return ""
     return (
-        f"{beyond} of {len(verdicts)} drops go beyond random neurons of the same layers, after "
-        "correction for their number."
+        f"{_count(beyond, len(verdicts), 'drops')} exceed the random controls, corrected for the "
+        "number of tests."
     )
 
 
@@ -136,8 +131,8 @@ def of_trade(figure: Figure) -> str:
         return ""
     best, (x, y) = max(known, key=lambda found: min(found[1]))
     return (
-        f"By the lesser of its two shares the best point is {best.name}: {x:.2f} of "
-        f"{figure.x_name} and {y:.2f} of {figure.y_name}, without intervals."
+        f"Best compromise: {best.name} keeps {x:.0%} of {figure.x_name} and {y:.0%} of "
+        f"{figure.y_name} (no interval)."
     )
 
 
@@ -180,15 +175,21 @@ def _is_tuned(row: Mapping[str, object]) -> bool:
     return point.endswith("=1") and not {",", ":"} & set(point) and row["parts"] == ALL
 
 
+def _has_interval_apart(row: Sequence[object], at: int) -> bool:
+    """Does the interval after the difference in this column exclude 0?"""
+    low, high = row[at + 1 : at + 3]
+    return excludes(low, high)
+
+
 def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
     return other != place and other[0] >= place[0] and other[1] >= place[1]
+
+
+def _count(some: int, of: int, things: str) -> str:
+    """How many of them, in words."""
+    return f"all {of} {things}" if some == of > 1 else f"{some} of {of} {things}"
 
 
 def _rounded(value: float) -> float:
     """Zero where nothing but the rounding of a sum is left."""
     return value if abs(value) > 1e-9 else 0.0
-
-
-def _apart_from_zero(bounds: Sequence[object]) -> bool:
-    low, high = bounds
-    return isinstance(low, float) and isinstance(high, float) and (low > 0 or high < 0)

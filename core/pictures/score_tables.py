@@ -12,8 +12,9 @@ from typing import Any
 
 from core.measurement import Measurement
 from core.neurons.ranking import is_selection
+from core.pictures import significance
 from core.pictures.figures import Column, Table, Text
-from core.pictures.score_findings import ALL, SIGNIFICANT, WITHIN
+from core.pictures.score_findings import ALL
 from core.views import Catalogue, Tabulation
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")
@@ -56,8 +57,8 @@ def scores(asked: Tabulation) -> Table:
             Column(name="task"),
             Column(name="metric"),
             Column(name="model"),
-            *_numbers("score", "95 % from", "to"),
-            *_numbers("less base", "from", "to", signed=True),
+            *_numbers("score", "CI low", "CI high"),
+            *_numbers("Δ vs base", "CI low", "CI high", signed=True),
             Column(name="p", align="right", form=".3g"),
             Column(name="n", align="right", form=",d"),
         ),
@@ -105,7 +106,7 @@ def drops(asked: Tabulation) -> Table:
             Column(name="selection"),
             Column(name="neurons", align="right", form=",d"),
             *_numbers("whole", "silenced"),
-            *_numbers("drop %", "from", "to", "random", signed=True),
+            *_numbers("drop %", "CI low", "CI high", "random", signed=True),
             *_numbers("± sd"),
             Column(name="q", align="right", form=".3g"),
             Column(name="verdict"),
@@ -155,14 +156,15 @@ def points(asked: Tabulation) -> Table:
             Column(name="parts"),
             Column(name="task"),
             Column(name="metric"),
-            *_numbers("score", "95 % from", "to", "normalised", "regained"),
+            *_numbers("score", "CI low", "CI high", "normalised", "regained"),
             Column(name="gap"),
             *_numbers("rounding loss"),
             Column(name="n", align="right", form=",d"),
         ),
         rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
         note="Normalised: over the domain's own model, 1 keeps all of it. Regained: 0 is the base, "
-        "1 the domain's own model. Gap: between those two; shares of one within chance say little.",
+        "1 the domain's own model. Gap: does the base's share differ from 1? Where its interval "
+        "includes 1, shares say little.",
     )
 
 
@@ -171,7 +173,7 @@ def _gap(base: Measurement) -> str:
     Nothing without an interval."""
     if base.low is None or base.high is None:
         return ""
-    return WITHIN if base.low <= 1 <= base.high else "beyond chance"
+    return significance.held(base.low, base.high, 1.0).words
 
 
 def is_domain(task: str) -> bool:
@@ -232,9 +234,7 @@ def pair_grid(catalogue: Catalogue) -> PairGrid:
 
 
 def _verdict(q: float | None) -> str:
-    if q is None:
-        return "not tested"
-    return "beyond its controls" if q < SIGNIFICANT else "within its controls"
+    return significance.UNTESTED if q is None else significance.tested(q).words
 
 
 def _by_place(rows: Iterable[Measurement]) -> dict[tuple[str, ...], Measurement]:

@@ -80,7 +80,7 @@ def spread(asked: Tabulation) -> Table:
             ]
             where = "all" if layer is None else str(layer)
             rows.append((where, mean.value, mean.low, mean.high, *quartiles, mean.n))
-    names = ("mean", "95 % from", "to", "lower quartile", "median", "upper quartile")
+    names = ("mean", "CI low", "CI high", "lower quartile", "median", "upper quartile")
     return Table(
         title=f"Spread over documents · {asked.choice.model}",
         columns=(

@@ -27,7 +27,6 @@ from app.charts.scales import (
     scale_of,
     tick_labels,
     ticks,
-    within_chance,
 )
 from core.pictures.figures import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 
@@ -251,29 +250,6 @@ def test_ramps_of_256_colours_name_only_colours_that_are_there() -> None:
     palette = on("dark", 256)
     for ramp in (palette.sequential, palette.diverging):
         assert {channel for colour in ramp for channel in colour} <= levels
-
-
-@pytest.mark.parametrize(
-    ("at", "near"),
-    [
-        (Cell(0.26, 0.26, 0.25, 0.01), True),
-        (Cell(0.28, 0.28, 0.25, 0.01), False),
-        (Cell(0.22, 0.22, 0.25, 0.01), False),
-        (Cell(0.01, 0.26, 0.25, 0.01, excess=0.01), True),
-        (Cell(0.01, 0.50, 0.25, 0.01, excess=0.01), False),  # a small excess, yet far out
-        (Cell(0.25, 0.26, 0.25, 0.01, excess=0.01), False),  # chance itself is shown
-        (Cell(0.26, 0.26, 0.25, None), False),
-        (Cell(0.26, 0.26, 0.25, 0.0), False),
-        (Cell(0.02, 0.02, 0.0, None, low=-0.1, high=0.1), True),
-        (Cell(0.20, 0.20, 0.0, None, low=0.1, high=0.3), False),
-        (Cell(0.02, 0.27, 0.25, None, excess=0.02, low=0.2, high=0.3), True),
-        (Cell(0.02, 0.02, 0.0, None, low=-0.1, high=0.1, q=0.01), False),  # tested among others
-        (Cell(0.26, 0.26), False),
-        (Cell(None, None, 0.25, 0.01), False),
-    ],
-)
-def test_chance_is_held_against_the_raw_value(at: Cell, near: bool) -> None:
-    assert within_chance(at) is near
 
 
 def chancy() -> Grid:

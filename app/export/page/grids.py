@@ -13,18 +13,18 @@ from app.charts.legends import grid_notes
 from app.charts.names import column_names, is_control_column, is_control_row, row_names
 from app.charts.palette import MARK, STEPS
 from app.charts.scales import (
+    NULL_MARK,
     UNDEFINED,
-    WITHIN,
     Scale,
     cells,
     formatter,
     shown,
-    within_chance,
 )
 from app.export.page import shapes
 from app.export.page.colours import step
 from app.export.page.markup import Markup
 from core.pictures.figures import Cell, Grid
+from core.pictures.significance import is_null
 
 ROW, LEAST_ROW = 24, 9
 MOST = 520
@@ -134,8 +134,8 @@ def _number(cell: Cell, size: Layout, x: float, y: float, number: str) -> Iterat
     if cell.shown is None:
         yield shapes.words(*middle, UNDEFINED, "quiet", "middle")
     elif size.numbers:
-        near = within_chance(cell)
-        text = shapes.number(number) + (WITHIN if near else "") + (MARK if cell.mark else "")
+        near = is_null(cell)
+        text = shapes.number(number) + (NULL_MARK if near else "") + (MARK if cell.mark else "")
         yield shapes.words(*middle, text, "digits quiet" if near else "digits", "middle")
     elif cell.mark:
         yield shapes.words(*middle, MARK, "digits", "middle")
@@ -143,7 +143,7 @@ def _number(cell: Cell, size: Layout, x: float, y: float, number: str) -> Iterat
 
 def _class(cell: Cell, scale: Scale) -> str:
     known = shapes.finite(cell)
-    if known is None or within_chance(cell):
+    if known is None or is_null(cell):
         return "blank"
     return step(scale.signed, scale.step(known))
 

@@ -15,6 +15,7 @@ from app.export.page.colours import series as series_class
 from app.export.page.markup import Markup, tag
 from app.text import plain
 from core.pictures.figures import Cell
+from core.pictures.significance import null_words
 
 CHARACTER = 6.9
 """About how wide a character of a chart's text is."""
@@ -142,7 +143,7 @@ def sample_of(index: int, control: bool) -> Markup:
 
 
 def said(places: Iterable[str], cell: Cell) -> str:
-    """All that is known of a cell: where it is, its value, chance, interval and count."""
+    """All that is known of a cell: where it is, its value, chance, interval, count and verdict."""
     facts = [f"{', '.join(places)}: {exact(cell.shown)}"]
     if cell.value is not None and cell.shown != cell.value:
         facts.append(f"raw {exact(cell.value)}")
@@ -153,6 +154,11 @@ def said(places: Iterable[str], cell: Cell) -> str:
         facts.append(f"95 % interval {cell.low:.4g} to {cell.high:.4g}")
     if cell.n is not None:
         facts.append(f"n {cell.n}")
+    if cell.q is not None:
+        facts.append(f"q {cell.q:.2g}")
+    null = null_words([cell])
+    if null:
+        facts.append(null)
     return "; ".join(facts)
 
 

@@ -17,15 +17,14 @@ from app.charts.legends import grid_notes
 from app.charts.names import column_names, is_control_column, is_control_row, row_names
 from app.charts.palette import MARK, RGB, centred, ink
 from app.charts.scales import (
+    NULL_MARK,
     UNDEFINED,
-    WITHIN,
     Scale,
     cells,
     formatter,
     shown,
     tick_labels,
     ticks,
-    within_chance,
 )
 from app.export.paper.sheet import (
     COLUMN,
@@ -44,6 +43,7 @@ from app.export.paper.sheet import (
     written,
 )
 from core.pictures.figures import Cell, Grid
+from core.pictures.significance import is_null
 
 ROW, LEAST_ROW = 0.2, 0.06
 """Inches: a row with room for its number, and one of many."""
@@ -169,7 +169,7 @@ def _numbers(figure: Grid, axes: Axes, scale: Scale, size: Layout) -> None:
             if cell.shown is not None and not size.digits:
                 words = MARK
             elif cell.shown is not None:
-                words = number(write(cell.shown)) + (WITHIN if within_chance(cell) else "")
+                words = number(write(cell.shown)) + (NULL_MARK if is_null(cell) else "")
                 words += MARK if cell.mark else ""
             if _coloured(cell) and cell.shown is not None:
                 shade = ink(ramp[scale.step(cell.shown)])
@@ -184,5 +184,5 @@ def _coloured(cell: Cell | None) -> bool:
         cell is not None
         and cell.shown is not None
         and math.isfinite(cell.shown)
-        and not within_chance(cell)
+        and not is_null(cell)
     )

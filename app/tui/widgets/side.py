@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.message import Message
 
-from app.charts.scales import exact, within_chance
+from app.charts.scales import exact
 from app.comparing import Pair
 from app.figures import Drawn
 from app.tui.readout import Spot, in_a_row
@@ -19,6 +19,7 @@ from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
 from core.pictures.figures import Cell, Figure, Scatter
 from core.pictures.pairing import DIFFERENCE, NAMES, beyond, places
+from core.pictures.significance import null_words
 from core.registry import Analysis
 from core.views import Choice, View
 
@@ -128,9 +129,10 @@ def _allowance(cell: Cell) -> str:
     """Its spread by chance, or its interval, both approximate; or that it needs neither."""
     if cell.same:
         return f" ({beyond(cell)})"
+    null = null_words([cell])
     if cell.chance_sd:
-        within = " (within chance)" if within_chance(cell) else ""
-        return f" ± {cell.chance_sd:.2g}{within}"
+        return f" ± {cell.chance_sd:.2g}{f' ({null})' if null else ''}"
     if cell.low is not None and cell.high is not None:
-        return f" (95 % ≈ {cell.low:+.3g} to {cell.high:+.3g})"
+        told = f", {null}" if null else ""
+        return f" (95 % ≈ {cell.low:+.3g} to {cell.high:+.3g}{told})"
     return ""

@@ -403,7 +403,7 @@ def test_coefficients_of_the_pair_with_most_points_are_the_axes() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "gap"),
-    [(0.9, 1.1, "within chance"), (0.5, 0.9, "beyond chance"), (None, None, None)],
+    [(0.9, 1.1, "interval includes 1"), (0.5, 0.9, "interval excludes 1"), (None, None, None)],
 )
 def test_the_table_of_points_says_where_base_and_own_model_are_alike(
     low: float | None, high: float | None, gap: str | None

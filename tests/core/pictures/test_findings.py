@@ -89,13 +89,14 @@ def _table(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
 
 
 def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
-    names = ("task", "metric", "model", "less base", "from", "to")
+    names = ("task", "metric", "model", "Δ vs base", "CI low", "CI high")
     figure = _table(
         names, ("t", "acc", "base", None, None, None), ("t", "acc", "a", 0.3, -0.1, 0.7),
         ("t", "acc", "b", -0.2, -0.3, -0.1), ("u", "bleu", "b", 9.0, None, None),
     )  # fmt: skip
     assert score_findings.of_scores(figure) == (
-        "1 of 3 differences to the base have an interval without 0, the largest -0.2 in acc (b, t)."
+        "The interval excludes 0 for 1 of 3 differences from the base, the largest -0.2 in acc "
+        "(b, t)."
     )
     assert score_findings.of_scores(_table(names)) == ""
 
@@ -105,8 +106,8 @@ def test_of_differences_names_the_furthest() -> None:
     figure = _grid(("a", "b"), ("t", "u"), (sure[0], None), (sure[1], _cell(None)))
     said = score_findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
     assert said == (
-        "acc: 1 of 2 differences to the base have an interval without 0; the largest is b's on t "
-        "(-0.4)."
+        "acc: the interval excludes 0 for 1 of 2 differences from the base; the largest is b's on "
+        "t (-0.4)."
     )
 
 
@@ -119,8 +120,8 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
         (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
     )  # fmt: skip
     assert score_findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
-        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops go beyond "
-        "random ones."
+        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops exceed "
+        "the random controls."
     )
     chosen = {"task": "t", "reference": "base", "metric_of": "acc", "setting": "top-1%"}
     said = score_findings.of_drops(replace(figure, chosen=chosen))
@@ -128,9 +129,9 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
 
 
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
-    verdicts = ("beyond its controls", "within its controls", "not tested")
+    verdicts = ("significant", "not significant", "not tested")
     said = score_findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
-    assert said.startswith("1 of 2 drops go beyond")
+    assert said.startswith("1 of 2 drops exceed")
 
 
 def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_share() -> None:
@@ -144,8 +145,7 @@ def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_sha
     marked = score_findings.mark_pareto(figure)
     assert [p.name for p in marked.points if p.mark] == ["x", "y", "w", "v"]
     assert score_findings.of_trade(marked) == (
-        "By the lesser of its two shares the best point is y: 0.80 of p and 0.70 of q, "
-        "without intervals."
+        "Best compromise: y keeps 80% of p and 70% of q (no interval)."
     )
 
 
@@ -199,15 +199,16 @@ def test_tables_say_what_stands_out_in_them() -> None:
     single = replace(spread, rows=tuple((*row[:-1], 1.0) for row in spread.rows))
     assert findings.of_activation_spread(single) == "", "a document has no spread"
     points = _listing(
-        ("coefficients", "parts", "normalised", "gap"), ("a=1,b=1", "all", 1.0, "beyond chance"),
+        ("coefficients", "parts", "normalised", "gap"),
+        ("a=1,b=1", "all", 1.0, "interval excludes 1"),
         ("a=0.5", "all", 0.5, None), ("a=0.5", "all", None, None),
-        ("a=1", "all", 1.0, "beyond chance"), ("a=1", "mlp", 0.7, "beyond chance"),
+        ("a=1", "all", 1.0, "interval excludes 1"), ("a=1", "mlp", 0.7, "interval excludes 1"),
         ("removal:a=1", "all", 1.0, None),
     )  # fmt: skip
     assert score_findings.of_points(points) == (
         "2 of 4 scores reach that of the domain's own model, tuned models left out."
     )
-    alike = tuple(("a=0.5", "all", share, "within chance") for share in (1.1, 0.9))
+    alike = tuple(("a=0.5", "all", share, "interval includes 1") for share in (1.1, 0.9))
     said = score_findings.of_points(replace(points, rows=(*points.rows, *alike)))
     assert said.startswith("2 of 4 scores")
     assert "2 others say little" in said, "base and own model are alike there"

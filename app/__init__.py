@@ -29,6 +29,7 @@ doctor.py       what is found on this machine
 config.py       the user's own settings
 environment.py  versions and settings of a run
 serving.py      the workstation in a browser: who may open it
+window.py       one window of it, which ends with the server
 workstation.py  the server of that, and its windows
 gauge.py        how busy this host and its GPUs are
 text.py         text from outside, made harmless

@@ -19,10 +19,6 @@ from app.environment import child_environment, quicken
 from core.errors import StudyError
 
 HOST = "127.0.0.1"
-COOKIE = "tauscope"
-
-PROGRAM = "import sys; from app.tui.app import run; run(sys.argv[1] or None)"
-
 Handler = Callable[[Any], Awaitable[Any]]
 
 
@@ -57,25 +53,27 @@ def make(db_url: str | None, port: int, token: str) -> Any:
             hint='Install it: uv tool install "tauscope[serve]", or pipx, or pip.',
         ) from None
     guarded: Any = web.middleware(guard(port, token, web.HTTPForbidden))
-    command = shlex.join([sys.executable, "-P", "-c", PROGRAM, db_url or ""])
+    window = [sys.executable, "-P", "-m", "app.window", str(os.getpid()), db_url or ""]
+    command = shlex.join(window)
     return Workstation(command, HOST, port, token, guarded)
 
 
 def guard(port: int, token: str, refusal: type[Exception]) -> Callable[[Any, Handler], Any]:
     """What lets a request through: it is for this very address, comes from no other site's page,
-    and brings the token, in the address at first and as a cookie from then on.
+    and has the token as the first part of its path.
 
-    Pages may ask nothing of other hosts: they would, for a font.
+    There is no cookie: a browser would bring it to every other port of the machine. Pages may ask
+    nothing of other hosts (they would, for a font), and stand in no frame.
     """
     own = f"{HOST}:{port}"
-    policy = f"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://{own}"
+    policy = (
+        "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+        f"connect-src 'self' ws://{own}; frame-ancestors 'none'"
+    )
 
     async def through(request: Any, handler: Handler) -> Any:
-        brought = request.query.get("token", "")
-        known = any(
-            hmac.compare_digest(each.encode(errors="replace"), token.encode())
-            for each in (brought, request.cookies.get(_cookie(port), ""))
-        )
+        brought = request.path.split("/")[1]
+        known = hmac.compare_digest(brought.encode(errors="replace"), token.encode())
         origin = request.headers.get("Origin", f"http://{own}")
         if request.host != own or origin != f"http://{own}" or not known:
             raise refusal(text="Open the address that 'tauscope serve' printed.")  # type: ignore[call-arg]
@@ -83,13 +81,8 @@ def guard(port: int, token: str, refusal: type[Exception]) -> Callable[[Any, Han
         if not response.prepared:  # a web socket is under way by then
             response.headers["Content-Security-Policy"] = policy
             response.headers["Referrer-Policy"] = "no-referrer"
-            if brought:
-                response.set_cookie(_cookie(port), token, httponly=True, samesite="Strict")
+            response.headers["X-Frame-Options"] = "DENY"
+            response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
     return through
-
-
-def _cookie(port: int) -> str:
-    """A browser keeps cookies by host, whatever the port."""
-    return f"{COOKIE}-{port}"

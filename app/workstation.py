@@ -18,6 +18,9 @@ from textual_serve.server import Server
 
 from app.narration import say
 
+SIZES = {"width": (80, 10, 1000), "height": (24, 4, 500)}
+"""Columns and rows of a window: the default, the least and the most. A page asks for any."""
+
 GRACE = 5
 """Seconds for windows to close in when the server ends."""
 
@@ -33,13 +36,14 @@ class Workstation(Server):
         self._windows: set[asyncio.Task[Any]] = set()
 
     async def _make_app(self) -> web.Application:
-        made = await super()._make_app()
-        made.middlewares.append(self._door)
-        return made
+        """Everything lies below the token, and nothing beside it."""
+        whole = web.Application(middlewares=[self._door])
+        whole.add_subapp(f"/{self._token}", await super()._make_app())
+        return whole
 
     async def on_startup(self, app: web.Application) -> None:
         """Say where it is, and nothing of the library's own."""
-        print(f"http://{self.host}:{self.port}/?token={self._token}", flush=True)
+        print(f"http://{self.host}:{self.port}/{self._token}/", flush=True)
         there = f"{getpass.getuser()}@{socket.gethostname()}"
         say(f"from another machine, first: ssh -L {self.port}:{self.host}:{self.port} {there}")
         say("whoever has this address can do what you can do here; ctrl+c ends it")
@@ -49,10 +53,22 @@ class Workstation(Server):
         window = asyncio.current_task()
         assert window is not None
         self._windows.add(window)
+        size = {name: _within(request.query.get(name), *SIZES[name]) for name in SIZES}
         try:
-            return await super().handle_websocket(request)
+            return await super().handle_websocket(
+                request.clone(rel_url=request.rel_url.update_query(size))
+            )
         finally:
             self._windows.discard(window)
+
+    async def _process_messages(self, websocket: Any, app_service: Any) -> None:
+        resize = app_service.set_terminal_size
+
+        async def clamped(width: Any, height: Any) -> None:
+            await resize(_within(width, *SIZES["width"]), _within(height, *SIZES["height"]))
+
+        app_service.set_terminal_size = clamped
+        await super()._process_messages(websocket, app_service)
 
     async def on_shutdown(self, app: web.Application) -> None:
         """Close the windows, which would be waited for, and see their processes end."""
@@ -66,3 +82,11 @@ class Workstation(Server):
 
     def initialize_logging(self) -> None:
         """No log: requests have the token in them."""
+
+
+def _within(asked: Any, default: int, least: int, most: int) -> int:
+    """A size as a number that a window may have; the default where it is no number."""
+    try:
+        return max(least, min(most, int(asked)))
+    except (TypeError, ValueError, OverflowError):
+        return default

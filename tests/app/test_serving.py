@@ -77,7 +77,7 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
     import aiohttp
 
     address, process = served
-    own, _, token = address.partition("/?token=")
+    own, _, token = address.rstrip("/").rpartition("/")
     host, _, port = own.rpartition(":")
     assert host == "http://127.0.0.1"
     assert len(token) >= 32
@@ -98,20 +98,25 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
                 return response
 
         assert (await asked(own)).status == 403
-        assert (await asked(f"{own}/?token=x")).status == 403
+        assert (await asked(f"{own}/?token={token}")).status == 403
+        assert (await asked(f"{own}/{token[:-1]}/")).status == 403
         assert (await asked(f"{own}/static/js/textual.js")).status == 403
         page = await asked(address)
         assert page.status == 200
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
         assert "//fonts" not in policy, "a page asks nothing of other hosts"
-        assert (await asked(f"{own}/static/js/textual.js")).status == 200, "by its cookie"
+        assert "frame-ancestors 'none'" in policy
+        assert page.headers["X-Frame-Options"] == "DENY"
+        assert (await asked(f"{address}static/js/textual.js")).status == 200
+        assert not list(jar), "a cookie would go to every port of the machine"
         assert (await asked(address, Host=f"evil.example:{port}")).status == 403
         assert (await asked(address, Origin="http://evil.example")).status == 403
         with pytest.raises(aiohttp.WSServerHandshakeError):
-            await browser.ws_connect(f"{own}/ws", origin="http://evil.example")
+            await browser.ws_connect(f"{address}ws", origin="http://evil.example")
 
-        async with browser.ws_connect(f"{own}/ws?width=80&height=24", origin=own) as terminal:
+        size = "width=99999999&height=24"
+        async with browser.ws_connect(f"{address}ws?{size}", origin=own) as terminal:
             shown = b""
             async with asyncio.timeout(PATIENCE):
                 while b"No runs yet" not in shown:
@@ -120,6 +125,7 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
                     shown += message.data if isinstance(message.data, bytes) else b""
             windows = process.children(recursive=True)
             assert windows
+            assert windows[-1].environ()["COLUMNS"] == "1000"
             process.send_signal(signal.SIGINT)
             async with asyncio.timeout(PATIENCE):
                 while not terminal.closed:
@@ -127,3 +133,36 @@ async def test_it_is_open_to_its_own_address_alone(served: tuple[str, psutil.Pro
     assert psutil.wait_procs([*windows, process], timeout=PATIENCE)[1] == [], (
         "no window outlives it"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [("120", 120), (0, 10), (-5, 10), (10**12, 1000), (None, 80), ("wide", 80), (float("inf"), 80)],
+)
+def test_a_window_has_a_size_within_bounds(asked: object, given: int) -> None:
+    workstation = pytest.importorskip("app.workstation")
+    assert workstation._within(asked, *workstation.SIZES["width"]) == given
+
+
+async def test_a_window_ends_with_a_server_that_was_killed(
+    served: tuple[str, psutil.Process],
+) -> None:
+    import aiohttp
+
+    address, process = served
+    own = address.rstrip("/").rpartition("/")[0]
+    async with aiohttp.ClientSession() as browser, asyncio.timeout(PATIENCE):
+        while True:  # the address is printed before the server listens
+            try:
+                terminal = await browser.ws_connect(f"{address}ws", origin=own)
+                break
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+        shown = b""
+        while b"No runs yet" not in shown:
+            message = await terminal.receive()
+            shown += message.data if isinstance(message.data, bytes) else b""
+        windows = process.children(recursive=True)
+        process.kill()
+        await terminal.close()
+    assert psutil.wait_procs(windows, timeout=PATIENCE)[1] == []

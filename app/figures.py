@@ -5,6 +5,7 @@ Owns the way from stored rows and arrays to a figure. Draws nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _MODULES = {name: place for place, name in enumerate(("", *ORDER, *GROUPS))}
+
+
+_UNNAMED = re.compile("[^A-Za-z0-9._-]")
+"""Characters that no name of a model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,13 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """What a file of this figure is called: no other of the run has that name."""
-        model = f"-{self.choice.model}" if "model" in self.view.selectors else ""
+        """What a file of this figure is called: no other of the run has that name.
+
+        A model that no study could have, in a row of somebody else's database, leads nowhere.
+        """
+        model = ""
+        if "model" in self.view.selectors:
+            model = f"-{_UNNAMED.sub('_', self.choice.model)[:100]}"
         return f"{self.analysis.name}-{self.view.key}{model}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 from core.errors import StorageError
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -30,12 +33,22 @@ class Stored:
     sha256: str
     bytes: int
 
+    def __post_init__(self) -> None:
+        """Raise StorageError for any path but that which the content names: rows of another's
+        database may lead anywhere."""
+        if not _DIGEST.fullmatch(self.sha256) or self.path != _path(self.sha256):
+            raise StorageError(
+                f"The database names the artifact {self.path[:200]!r}, which is no place within "
+                "its folder of artifacts.",
+                hint="Nothing was read or written there. Do not trust this database.",
+            )
+
 
 def write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Stored:
     """Put arrays into the file that their content names. The same arrays twice are kept once."""
     content = _packed(arrays)
     digest = hashlib.sha256(content).hexdigest()
-    stored = Stored(f"{digest[:2]}/{digest}.npz", digest, len(content))
+    stored = Stored(_path(digest), digest, len(content))
     place = folder / stored.path
     try:
         if not is_whole(folder, stored):
@@ -76,6 +89,10 @@ def read(folder: Path, stored: Stored) -> dict[str, NDArray[Any]]:
     """The arrays of a file. Raises StorageError where it is not what was written."""
     with np.load(io.BytesIO(content(folder, stored)), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _path(digest: str) -> str:
+    return f"{digest[:2]}/{digest}.npz"
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:

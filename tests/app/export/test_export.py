@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,12 @@ from pyarrow import parquet
 from app.export.folder import FORMATS, export
 from app.export.numbers import LISTED
 from app.export.report import escaped
-from app.figures import analyses_of, shown
+from app.figures import Shown, analyses_of, shown
 from core import registry
+from core.choices import Choice
 from core.errors import RunError, StorageError, StudyError
 from core.measurement import COLUMNS, COORDINATES, Unit, UnitResult
+from core.pictures.figures import Table
 from core.study import Study
 from storage import runs
 from storage.database import Database, open_database
@@ -227,3 +231,29 @@ def test_of_what_was_not_measured_nothing_is_found(tmp_path: Path) -> None:
     db.close()
     assert told
     assert not any(told)
+
+
+@pytest.mark.parametrize("path", ["../../../.bashrc", "/etc/passwd", "..", "aa/x.npz"])
+def test_a_path_of_the_database_leads_nowhere_else(path: str, tmp_path: Path, db: Database) -> None:
+    """A row of somebody else's database may name any file, to be replaced or to be read."""
+    home = tmp_path / "home"
+    home.mkdir()
+    copy = home / "x.db"
+    with sqlite3.connect(db.path) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+        target.execute("update artifacts set path = ?", (path,))
+    (home / ".bashrc").write_text("mine")
+    hostile = open_database(str(copy))
+    with closing(hostile), pytest.raises(StorageError, match="no place within its folder"):
+        export(hostile, "latest", home / "a" / "b" / "out", ["json"])
+    assert (home / ".bashrc").read_text() == "mine"
+    assert {f.name for f in home.rglob("*") if f.is_file() and "x.db" not in f.name} == {".bashrc"}
+
+
+def test_a_model_of_the_database_names_no_file_elsewhere(db: Database) -> None:
+    run = runs.find_run(db, "latest")
+    (alignment,) = (a for a in analyses_of(run) if a.name == "alignment")
+    view = next(v for v in alignment.views if "model" in v.selectors)
+    figure = Table(title="", columns=(), rows=())
+    hostile = Shown(alignment, view, Choice(measure="", model="x/../../..\\y\x1b"), figure, "")
+    assert hostile.name == f"alignment-{view.key}-x_.._.._.._y_"

@@ -13,5 +13,6 @@ clippings.py  the values of a figure, as CSV or Markdown
 single.py     one figure as a file, in a process of its own
 sentences.py  chance and method of a figure in words
 origin.py     where a run's numbers come from
+cells.py      cells of CSV that no spreadsheet obeys
 files.py      a file that is written whole or not at all
 """

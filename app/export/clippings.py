@@ -5,11 +5,11 @@ Numbers are written so that reading gives the same number again. Knows no clipbo
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.export.cells import Rows
 from app.export.report import escaped
 from core.pictures.figures import Cell, Figure, Grid, Lines, Scatter, Text
 
@@ -46,9 +46,9 @@ def clipping(figure: Figure) -> Clipping:
 def as_csv(clip: Clipping) -> str:
     """Comma-separated, with its head."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(clip.head)
-    rows.writerows(clip.rows)
+    rows = Rows(text)
+    rows.write(clip.head)
+    rows.write_all(clip.rows)
     return text.getvalue()
 
 

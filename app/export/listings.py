@@ -1,13 +1,13 @@
 """Tables that a view lists, whole, as CSV: a file each, and one of each model where there are more.
 
-Numbers are written so that reading gives the same number again, text as it is.
+Numbers are written so that reading gives the same number again, text as app.export.cells has it.
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from app.export.cells import Rows
 from app.export.files import written
 from app.figures import analyses_of, shown_together
 from core.pictures.figures import Table
@@ -35,6 +35,6 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 
 def _write(table: Table, path: Path) -> None:
     with written(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow([column.name for column in table.columns])
-        rows.writerows(table.rows)
+        rows = Rows(file)
+        rows.write([column.name for column in table.columns])
+        rows.write_all(table.rows)

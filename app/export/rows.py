@@ -5,9 +5,9 @@ Numbers are written so that reading gives the same number again; what does not a
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from app.export.cells import Rows
 from app.export.files import written
 from app.figures import analyses_of, in_order
 from core.measurement import COLUMNS, Measurement
@@ -21,17 +21,17 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     together = folder / "measurements.csv"
     files = [together]
     with written(together) as everything:
-        all_rows = csv.writer(everything, lineterminator="\n")
-        all_rows.writerow(COLUMNS)
+        all_rows = Rows(everything)
+        all_rows.write(COLUMNS)
         for analysis in analyses_of(run):
             found = runs.measurements(db, run.id, analysis.name)
             lines = [values(analysis.name, row) for row in in_order(found, analysis, run)]
             path = folder / f"{analysis.name}.csv"
             with written(path) as alone:
-                own_rows = csv.writer(alone, lineterminator="\n")
-                own_rows.writerow(COLUMNS)
-                own_rows.writerows(lines)
-            all_rows.writerows(lines)
+                own_rows = Rows(alone)
+                own_rows.write(COLUMNS)
+                own_rows.write_all(lines)
+            all_rows.write_all(lines)
             files.append(path)
     return files
 

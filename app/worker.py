@@ -15,7 +15,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 
 from app.environment import environment, tune
@@ -64,7 +63,7 @@ def work(
             _compute(db, run_id, sink)
             sink.beat()
     except BaseException as error:
-        reported = _reported(error, log_of(db, run_id))
+        reported = _reported(error, db, run_id)
         _record(db, run_id, attempt, sink, reported)
         unopened = isinstance(reported, InputError | StudyError) and not sink.planned
         if unopened and attempt == 1 and not keep:
@@ -161,21 +160,22 @@ def _compute(db: Database, run_id: str, sink: RunSink) -> None:
     runner.run(study, sink, runs.find_run(db, run_id).analyses)
 
 
-def _reported(error: BaseException, log: Path) -> BaseException:
+def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
     """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
     if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
         return error
     words = str(error) or "no message"
-    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, log))
+    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, db, run_id))
 
 
-def _kept(error: BaseException, log: Path) -> str:
-    text = "".join(traceback.format_exception(error))
+def _kept(error: BaseException, db: Database, run_id: str) -> str:
+    text, log = "".join(traceback.format_exception(error)), log_of(db, run_id)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        db.access.make_folder(log.parent)
+        db.access.make_file(log)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
-    except OSError:
+    except (OSError, StorageError):
         return "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
     return f"This is a fault of tauscope; {log} says where."
 

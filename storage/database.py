@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from core.errors import StorageError
 from core.places import expanded
 from storage import journal, upgrade
+from storage.access import Access
 from storage.journal import Journal
 
 VARIABLE = "TAUSCOPE_DB"
@@ -91,6 +92,17 @@ class Database:
     def url(self) -> str:
         """What `open_database` opens this file by."""
         return f"sqlite:///{self.path}"
+
+    @property
+    def access(self) -> Access:
+        """Who may read what lies beside the file. Raises StorageError where it is gone."""
+        try:
+            return Access.of(self.path)
+        except OSError as error:
+            raise StorageError(
+                f"The database {self.path} can't be used: {error.strerror}.",
+                hint="It may have been moved or deleted.",
+            ) from None
 
     def folder(self, kind: str) -> Path:
         """The folder beside the file for what is kept outside of it."""

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
+from core import partial
 from core.errors import StorageError
 from storage import identities
 from storage.database import Database
@@ -64,6 +65,7 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
     namesake = _namesake(db.path)
     if namesake is None:
         before = time.time() - age
+        sizes += _collect_parts(db.folder("artifacts"), dry_run)
         for kind, patterns, referred in _KINDS:
             sizes += _collect_files(db, db.folder(kind), patterns, referred, before, dry_run)
     else:
@@ -115,6 +117,16 @@ def _collect_identities(db: Database, dry_run: bool) -> int:
     return gone
 
 
+def _collect_parts(folder: Path, dry_run: bool) -> list[int]:
+    """Remove what killed workers left half-written; the size of each."""
+    sizes = []
+    for below in folder.glob("??"):
+        sizes += [_age_and_size(path)[1] for path in partial.left(below)]
+        if not dry_run:
+            partial.sweep(below)
+    return sizes
+
+
 def _collect_files(
     db: Database,
     folder: Path,
@@ -163,7 +175,7 @@ def _referred_logs(connection: Connection, names: Sequence[str]) -> set[str]:
 
 
 _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
-    ("artifacts", ("??/*.npz", "??/.part-*"), _referred_arrays),
+    ("artifacts", ("??/*.npz", "??/.part-*", f"??/.*{partial.MARK}*"), _referred_arrays),
     ("logs", ("*.log",), _referred_logs),
 )
 

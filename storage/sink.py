@@ -128,7 +128,7 @@ class RunSink:
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results in one transaction; those of a unit that exists are replaced."""
         folder = self._db.folder("artifacts")
-        stored = [(a, files.write(folder, a.arrays)) for a in result.artifacts]
+        stored = [(a, self._put(a)) for a in result.artifacts]
         with self._writing() as connection:
             unit_id = _put_unit(connection, unit, result.state, seconds)
             if result.measurements:
@@ -140,7 +140,7 @@ class RunSink:
                 # An old file with the same content may have been collected since it was found
                 # there. Files are collected under the lock that we hold now: this one stays.
                 if not files.is_whole(folder, file):
-                    files.write(folder, artifact.arrays)
+                    self._put(artifact)
             self._refer(connection, [unit_id])
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
@@ -205,6 +205,9 @@ class RunSink:
         if wished is None or wished:
             self._stop.set()
         return self._stop.is_set()
+
+    def _put(self, artifact: Artifact) -> Stored:
+        return files.write(self._db.folder("artifacts"), artifact.arrays, self._db.access)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -13,9 +13,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from app.export.clippings import Clipping
-from app.export.files import placed
 from app.figures import analyses_of, in_order
 from core.measurement import COLUMNS
+from core.partial import placed
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary

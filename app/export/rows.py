@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from app.export.files import written
 from app.figures import analyses_of, in_order
 from core.measurement import COLUMNS, Measurement
+from core.partial import written
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary

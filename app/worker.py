@@ -19,6 +19,7 @@ from types import FrameType
 
 from app.environment import environment, tune
 from app.jobs import log_of
+from app.narration import Patience
 from core.errors import (
     Cancelled,
     InputError,
@@ -30,10 +31,12 @@ from core.errors import (
 from core.measurement import Progress
 from storage import runs
 from storage.database import Database, open_database
+from storage.patience import PATIENCE
 from storage.runs import RunSummary
 from storage.sink import RunSink
 
 _BEAT = 2.0
+_HURRIED = 5.0  # seconds that a cancelled run waits for the database to say so
 _LOOK = 1.0  # seconds between two looks whether it is a run's turn
 _BORNE = 300.0  # seconds that a waiting run bears a database in which it can't look
 
@@ -61,7 +64,7 @@ def work(
     try:
         with _heartbeat(sink), _stopping_on_signals(stop, on_stop):
             _compute(db, run_id, sink)
-            sink.beat()
+            sink.beat(patience=PATIENCE)
     except BaseException as error:
         reported = _reported(error, db, run_id)
         _record(db, run_id, attempt, sink, reported)
@@ -84,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     _say(f"worker {os.getpid()} takes run {given.run}")
     try:
-        db = open_database(given.db, write=True)
+        db = open_database(given.db, write=True, waiting=Patience(_say))
         if not given.now:
             _await_turn(db, given.run)
         work(db, given.run, on_warning=_say_warning)
@@ -182,10 +185,11 @@ def _kept(error: BaseException, db: Database, run_id: str) -> str:
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:
     """Keep how the run ended, if the database lets us: what ended it may be the database."""
-    with contextlib.suppress(StorageError):
+    with contextlib.suppress(StorageError, Cancelled):
         sink.beat()
         if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
-            runs.finish(db, run_id, attempt, "cancelled")
+            # Whoever wants the end does not want to wait: without this it reads as interrupted.
+            runs.finish(db, run_id, attempt, "cancelled", patience=_HURRIED)
         else:
             hint = getattr(error, "hint", "")
             runs.finish(db, run_id, attempt, "failed", title=str(error), hint=hint)

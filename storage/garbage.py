@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, func, select
 from core import partial
 from core.errors import StorageError
 from storage import identities
+from storage.beats import SUFFIX
 from storage.database import Database
 from storage.runs import list_runs
 from storage.schema import ArtifactRow, RunRow, RunUnitRow, UnitRow
@@ -169,14 +170,16 @@ def _referred_arrays(connection: Connection, paths: Sequence[str]) -> set[str]:
 
 
 def _referred_logs(connection: Connection, names: Sequence[str]) -> set[str]:
-    """A log is named after its run."""
-    ids = [name.removesuffix(".log") for name in names]
-    return {f"{run}.log" for run in connection.scalars(select(RunRow.id).where(RunRow.id.in_(ids)))}
+    """A log is named after its run, and so is what shows that its worker lives."""
+    by_run = {name: Path(name).stem for name in names}
+    wanted = select(RunRow.id).where(RunRow.id.in_(set(by_run.values())))
+    known = set(connection.scalars(wanted))
+    return {name for name, run in by_run.items() if run in known}
 
 
 _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
     ("artifacts", ("??/*.npz", "??/.part-*", f"??/.*{partial.MARK}*"), _referred_arrays),
-    ("logs", ("*.log",), _referred_logs),
+    ("logs", ("*.log", f"*{SUFFIX}"), _referred_logs),
 )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, literal_co
 
 from core.errors import RunError, did_you_mean
 from core.study import Study
-from storage import beats
+from storage import beats, parts
 from storage.database import Database
 from storage.results import (
     StoredArtifact,
@@ -227,7 +227,7 @@ def finish(
 ) -> None:
     """End an attempt, unless another has taken the run over. `patience`: as of `Database`."""
     with db.writing(patience=patience) as connection:
-        connection.execute(
+        ended = connection.execute(
             update(RunRow)
             .where(RunRow.id == run_id, RunRow.attempt == attempt, RunRow.status == "running")
             .values(
@@ -240,6 +240,8 @@ def finish(
                 error_hint=hint,
             )
         )
+        if ended.rowcount and status == "done":
+            parts.forget(connection, run_id)  # its units may have come from another run
 
 
 _HINTS = {

@@ -21,10 +21,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
 from core.errors import BusyError, Cancelled, StorageError
-from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
+from core.measurement import Artifact, Measurement, Part, Progress, Unit, UnitResult
 from core.models.identity import Stamp
 from storage import artifacts as files
-from storage import beats, history
+from storage import beats, history, parts
 from storage.artifacts import Stored
 from storage.database import Database
 from storage.identities import Remembered
@@ -130,21 +130,27 @@ class RunSink:
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results in one transaction; those of a unit that exists are replaced."""
-        folder = self._db.folder("artifacts")
-        stored = [(a, self._put(a)) for a in result.artifacts]
+        stored = self._stored(result)
         with self._writing() as connection:
-            unit_id = _put_unit(connection, unit, result.state, seconds)
-            if result.measurements:
-                rows = [_row(unit_id, m) for m in result.measurements]
-                connection.execute(insert(MeasurementRow), rows)
-            if stored:
-                connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
-            for artifact, file in stored:
-                # An old file with the same content may have been collected since it was found
-                # there. Files are collected under the lock that we hold now: this one stays.
-                if not files.is_whole(folder, file):
-                    self._put(artifact)
-            self._refer(connection, [unit_id])
+            self._keep(connection, unit, result, stored, seconds)
+
+    def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
+        """Keep the results of a slice's units in one transaction, in which its parts go."""
+        stored = [self._stored(result) for _, result, _ in units]
+        with self._writing() as connection:
+            for (unit, result, seconds), files_of in zip(units, stored, strict=True):
+                self._keep(connection, unit, result, files_of, seconds)
+            parts.forget(connection, self._run)
+
+    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+        """What an attempt that was killed had found of a slice, and the seconds that it took."""
+        with self._reading() as connection:
+            return parts.get(connection, self._run, slice)
+
+    def lay_by(self, slice: str, found: Mapping[str, Part], seconds: float) -> None:
+        """Keep parts of a slice, in one transaction."""
+        with self._writing() as connection:
+            parts.put(connection, self._run, slice, found, seconds)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of like units, in any run of the database."""
@@ -222,6 +228,30 @@ class RunSink:
         if wished is None or wished:
             self._stop.set()
         return self._stop.is_set()
+
+    def _stored(self, result: UnitResult) -> list[tuple[Artifact, Stored]]:
+        return [(artifact, self._put(artifact)) for artifact in result.artifacts]
+
+    def _keep(
+        self,
+        connection: Connection,
+        unit: Unit,
+        result: UnitResult,
+        stored: Sequence[tuple[Artifact, Stored]],
+        seconds: float,
+    ) -> None:
+        unit_id = _put_unit(connection, unit, result.state, seconds)
+        if result.measurements:
+            rows = [_row(unit_id, m) for m in result.measurements]
+            connection.execute(insert(MeasurementRow), rows)
+        if stored:
+            connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
+        for artifact, file in stored:
+            # An old file with the same content may have been collected since it was found
+            # there. Files are collected under the lock that we hold now: this one stays.
+            if not files.is_whole(self._db.folder("artifacts"), file):
+                self._put(artifact)
+        self._refer(connection, [unit_id])
 
     def _put(self, artifact: Artifact) -> Stored:
         return files.write(self._db.folder("artifacts"), artifact.arrays, self._db.access)

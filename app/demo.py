@@ -14,6 +14,7 @@ import psutil
 
 from app.jobs import detach, tail
 from core.errors import RunError
+from core.partial import written
 from storage.database import Database
 from storage.summary import CLOCK
 
@@ -26,10 +27,13 @@ def start(db: Database) -> None:
         return
     log, mark = _log(db), _mark(db)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        db.access.make_folder(log.parent)
         log.unlink(missing_ok=True)  # what went wrong before is no trouble of this one
+        db.access.make_file(log)
         pid = detach(command(db.url), log)
-        mark.write_text(json.dumps([pid, psutil.Process(pid).create_time()]))
+        with written(mark, mode=0o600) as file:
+            json.dump([pid, psutil.Process(pid).create_time()], file)
+            db.access.grant(Path(file.name))
     except (OSError, psutil.Error) as error:
         raise RunError(f"The demo can't be started: {error}.") from error
 

@@ -6,7 +6,8 @@ Owns the way from stored rows and arrays to a figure. Draws nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,21 +23,21 @@ from core.choices import (
 )
 from core.errors import StudyError
 from core.filters import ALL, Filter, Names
-from core.measurement import COORDINATES, Measurement
 from core.naming import ORDER
 from core.pictures.figures import Figure, Grid, Lines, Scatter
 from core.pictures.layout import figure
 from core.registry import Analysis
 from core.views import GROUPS, Arrays, Catalogue, Choice, Kind, View
-from storage import runs
+from storage import listing, runs
 from storage.database import Database
+from storage.listing import Line, Order
 from storage.runs import RunSummary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_MODULES = {name: place for place, name in enumerate(("", *ORDER, *GROUPS))}
+_MODULES = ("", *ORDER, *GROUPS)
 
 
 _UNNAMED = re.compile("[^A-Za-z0-9._-]")
@@ -161,21 +162,17 @@ def shown_together(
             yield held
 
 
-def in_order(rows: Sequence[Measurement], analysis: Analysis, run: RunSummary) -> list[Measurement]:
-    """Rows in the order of every export: metrics as declared, models as in the study."""
-    metrics = {spec.name: place for place, spec in enumerate(analysis.metrics)}
-    models = {name: place for place, name in enumerate(("", "base", *run.models))}
-
-    def key(row: Measurement) -> tuple[object, ...]:
-        return (
-            metrics.get(row.metric, len(metrics)), row.metric, row.metric_of,
-            models.get(row.model, len(models)), models.get(row.reference, len(models)),
-            row.setting, _last(row.layer), _MODULES.get(row.module, len(_MODULES)),
-            _first(row.expert), _first(row.head),
-            *(getattr(row, name) for name in COORDINATES[1:] if name not in _NULLABLE),
-        )  # fmt: skip
-
-    return sorted(rows, key=key)
+def lines(
+    db: Database, run: RunSummary, analysis: Analysis
+) -> AbstractContextManager[Iterator[Line]]:
+    """The rows of an analysis in the order of every export: metrics as declared, models as in the
+    study. `storage.listing.lines` says more."""
+    order = Order(
+        metrics=[spec.name for spec in analysis.metrics],
+        models=["", "base", *run.models],
+        modules=_MODULES,
+    )
+    return listing.lines(db, run.id, analysis.name, order)
 
 
 def finding(view: View, made: Drawn) -> str:
@@ -241,14 +238,3 @@ def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Array
         return runs.arrays(db, wanted) if wanted is not None else None
 
     return read
-
-
-_NULLABLE = ("layer", "expert", "head")
-
-
-def _last(value: int | None) -> tuple[bool, int]:
-    return (value is None, value or 0)
-
-
-def _first(value: int | None) -> int:
-    return -1 if value is None else value

@@ -62,7 +62,8 @@ def start_detached(db_url: str, run_id: str, *, now: bool = False) -> int:
         runs.requeue(db, run_id)
         log = log_of(db, run_id)
         try:
-            log.parent.mkdir(parents=True, exist_ok=True)
+            db.access.make_folder(log.parent)
+            db.access.make_file(log)
             command = [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url]
             command += ["--now"] * now
             pid = detach(command, log)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -30,6 +31,22 @@ def say(words: str) -> None:
 def fits_a_bar() -> bool:
     """Is stderr a terminal that can redraw a line?"""
     return sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+
+
+class Patience:
+    """Says once, each time that the database is waited for, that it is."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._waited = 0.0
+
+    def __call__(self, seconds: float) -> None:
+        """Told of the seconds waited so far, again and again."""
+        if seconds >= _SELDOM and not 0 < self._waited <= seconds:
+            self._say("another process is writing to the database: waiting for it")
+            self._waited = seconds
+        if seconds < _SELDOM:
+            self._waited = 0.0
 
 
 class Narrator:

@@ -7,12 +7,15 @@ import math
 import os
 import shutil
 import sys
+import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app import wording
 from app.text import plain
+from core.errors import RunError
 from core.filters import ALL, FIELDS, Filter
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.runs import RunSummary
 
+_HELD = 1 << 23  # characters of rows that are laid aside in memory
+_PIECES = 1000  # rows that are written at once
 _WIDE = 100  # where nobody says how wide
 _ENDLESS = 100_000  # where each row is to be a line
 
@@ -191,21 +196,54 @@ def print_comparison(
                     print_words(words, columns)
 
 
-def measured(
+def print_measured(
     db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
-) -> list[dict[str, Any]]:
-    """The measurements of a run that a filter takes, each with its analysis, for JSON."""
-    from app.export.rows import values
-    from app.figures import in_order
-    from core.measurement import COLUMNS
-    from storage import runs
+) -> None:
+    """The measurements of a run that a filter takes, as `print_json` prints a list of objects.
 
-    return [
-        dict(zip(COLUMNS, values(analysis.name, row), strict=True))
-        for analysis in analyses
-        for row in in_order(runs.measurements(db, run.id, analysis.name), analysis, run)
-        if all(by.takes(field, getattr(row, field)) for field in FIELDS)
-    ]
+    They are laid aside before anything is printed: whoever reads may be slow, and with a rollback
+    journal nobody can write while rows are read. Raises RunError where there is no room for them.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=_HELD, mode="w+", encoding="ascii") as aside:
+        try:
+            pieces = _as_json(db, run, analyses, by)
+            while block := "".join(islice(pieces, _PIECES)):
+                aside.write(block)  # only after a `write` does it look at its size
+            aside.seek(0)
+        except OSError as error:
+            raise RunError(
+                f"The rows can't be laid aside in {tempfile.gettempdir()}: {error.strerror}.",
+                hint="Free some space there, or set TMPDIR to a folder that has some.",
+            ) from error
+        shutil.copyfileobj(aside, sys.stdout)
+
+
+def _as_json(
+    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter
+) -> Iterator[str]:
+    """A JSON list of measurements, piece by piece."""
+    from app.figures import lines
+    from core.measurement import COLUMNS
+
+    places = [(field, COLUMNS.index(field)) for field in FIELDS]
+    names = [f"    {json.dumps(name)}: " for name in COLUMNS]
+    before = "[\n"
+    for analysis in analyses:
+        with lines(db, run, analysis) as found:
+            for row in found:
+                line = (analysis.name, *row)
+                if all(by.takes(field, line[at]) for field, at in places):  # type: ignore[arg-type]
+                    told = ",\n".join(map(str.__add__, names, map(_told, line)))
+                    yield f"{before}  {{\n{told}\n  }}"
+                    before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _told(value: str | float | None) -> str:
+    """One value as `print_json` writes it; much faster, as it knows what it may be."""
+    if value is None or isinstance(value, float):
+        return "null" if value is None or not math.isfinite(value) else repr(value)
+    return json.dumps(value)
 
 
 def print_words(words: str, columns: int | None = None, *, bold: bool = False) -> None:

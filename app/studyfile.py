@@ -13,8 +13,8 @@ from typing import Any
 
 from app import building, fields, toml
 from app.building import Draft
-from app.export.files import written as replaced
 from core.errors import StudyError
+from core.partial import written as replaced
 from core.study import PLACES
 
 COMMENT = 41
@@ -64,7 +64,7 @@ def save(draft: Draft, file: Path) -> None:
         ) from None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(file) as into:
+        with replaced(file, durable=True) as into:
             into.write(text.decode())
     except (OSError, ValueError) as error:
         # Without the names that the system gives: they are those of a file for the time being.

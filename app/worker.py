@@ -15,11 +15,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 
 from app.environment import environment, tune
 from app.jobs import log_of
+from app.narration import Patience
 from core.errors import (
     Cancelled,
     InputError,
@@ -31,10 +31,12 @@ from core.errors import (
 from core.measurement import Progress
 from storage import runs
 from storage.database import Database, open_database
+from storage.patience import PATIENCE
 from storage.runs import RunSummary
 from storage.sink import RunSink
 
 _BEAT = 2.0
+_HURRIED = 5.0  # seconds that a cancelled run waits for the database to say so
 _LOOK = 1.0  # seconds between two looks whether it is a run's turn
 _BORNE = 300.0  # seconds that a waiting run bears a database in which it can't look
 
@@ -62,9 +64,9 @@ def work(
     try:
         with _heartbeat(sink), _stopping_on_signals(stop, on_stop):
             _compute(db, run_id, sink)
-            sink.beat()
+            sink.beat(patience=PATIENCE)
     except BaseException as error:
-        reported = _reported(error, log_of(db, run_id))
+        reported = _reported(error, db, run_id)
         _record(db, run_id, attempt, sink, reported)
         unopened = isinstance(reported, InputError | StudyError) and not sink.planned
         if unopened and attempt == 1 and not keep:
@@ -85,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     _say(f"worker {os.getpid()} takes run {given.run}")
     try:
-        db = open_database(given.db, write=True)
+        db = open_database(given.db, write=True, waiting=Patience(_say))
         if not given.now:
             _await_turn(db, given.run)
         work(db, given.run, on_warning=_say_warning)
@@ -161,31 +163,33 @@ def _compute(db: Database, run_id: str, sink: RunSink) -> None:
     runner.run(study, sink, runs.find_run(db, run_id).analyses)
 
 
-def _reported(error: BaseException, log: Path) -> BaseException:
+def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
     """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
     if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
         return error
     words = str(error) or "no message"
-    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, log))
+    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, db, run_id))
 
 
-def _kept(error: BaseException, log: Path) -> str:
-    text = "".join(traceback.format_exception(error))
+def _kept(error: BaseException, db: Database, run_id: str) -> str:
+    text, log = "".join(traceback.format_exception(error)), log_of(db, run_id)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        db.access.make_folder(log.parent)
+        db.access.make_file(log)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
-    except OSError:
+    except (OSError, StorageError):
         return "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
     return f"This is a fault of tauscope; {log} says where."
 
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:
     """Keep how the run ended, if the database lets us: what ended it may be the database."""
-    with contextlib.suppress(StorageError):
+    with contextlib.suppress(StorageError, Cancelled):
         sink.beat()
         if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
-            runs.finish(db, run_id, attempt, "cancelled")
+            # Whoever wants the end does not want to wait: without this it reads as interrupted.
+            runs.finish(db, run_id, attempt, "cancelled", patience=_HURRIED)
         else:
             hint = getattr(error, "hint", "")
             runs.finish(db, run_id, attempt, "failed", title=str(error), hint=hint)

@@ -8,6 +8,7 @@ TauscopeError
 │   ├── ProbeError          a probe set can't be read
 │   └── TaskError           an evaluation task can't be read
 ├── StorageError        the database or an artifact can't be used
+│   └── BusyError           another process has been writing to the database for too long
 ├── RunError            a run failed, or is not in a state for what was asked
 └── Cancelled           the user asked for it to stop
 """
@@ -56,6 +57,10 @@ class TaskError(InputError):
 
 class StorageError(TauscopeError):
     """The database or an artifact can't be used."""
+
+
+class BusyError(StorageError):
+    """Another process has been writing to the database for too long."""
 
 
 class RunError(TauscopeError):

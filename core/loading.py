@@ -8,7 +8,6 @@ analysis, and nothing of what a model is used for.
 from __future__ import annotations
 
 import gc
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from core.models.opening import is_classifier
 from core.models.outline import quiet
 from core.models.parameters import Parameters
 from core.models.quantised.checkpoint import Lazy, below
+from core.partial import scratch
 from core.study import Run
 
 
@@ -88,8 +88,8 @@ def loaded(
     CheckpointError, naming the model, when transformers can't make it out of its files.
     """
     root, _, adapters = _chain(member.checkpoint)
-    with quiet(), tempfile.TemporaryDirectory(prefix="tauscope-offload-") as spare:
-        folder = run.offload_folder or spare
+    with quiet(), scratch("offload") as spare:
+        folder = run.offload_folder or str(spare)
         model: Any = None
         try:
             with _explained(member):

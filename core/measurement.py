@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -159,6 +159,15 @@ class UnitResult:
         raise KeyError(name, layer)
 
 
+@dataclass(slots=True)
+class Part:
+    """What units of weights are made of: rows and named arrays that an analysis takes from one
+    matrix. Whoever made them knows what they are."""
+
+    rows: list[Measurement] = field(default_factory=list)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run has come: units done of all, reused ones among them, and what is in hand.
@@ -189,6 +198,17 @@ class ResultSink(IdentityMemory, Protocol):
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results, all or nothing, and make it part of the run."""
+
+    def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
+        """Keep the results of all units of a slice, which took so many seconds each, all or
+        nothing; the parts of the run are forgotten."""
+
+    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+        """The parts of a slice that earlier attempts at the run laid by, by the step that makes
+        each, and the seconds that they took together."""
+
+    def lay_by(self, slice: str, found: Mapping[str, Part], seconds: float) -> None:
+        """Keep parts of a slice, all or nothing, which took so many seconds together."""
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of an analysis's units on such a device, over a base of about this

@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.measurement import Part
+
 BLOCK = 1 << 19
 """Elements of one block: large enough to hide what a call costs, small enough to stay cached."""
 
@@ -62,6 +64,22 @@ class Moments:
         self.rounding += other.rounding
         self.quantisation += other.quantisation
         return self
+
+    @classmethod
+    def of_part(cls, models: Sequence[str], part: Part) -> Moments:
+        """What `as_part` was made of."""
+        arrays = dict(part.arrays)
+        return cls(tuple(models), size=int(arrays.pop("size")), **arrays)
+
+    def as_part(self) -> Part:
+        """The sums as arrays, without the models' names."""
+        return Part(
+            arrays={
+                "size": np.array(self.size), "gram": self.gram, "changed": self.changed,
+                "largest": self.largest, "rounding": self.rounding,
+                "quantisation": self.quantisation,
+            }
+        )  # fmt: skip
 
     def row(self, model: str) -> int:
         """The row of the Gram matrix that belongs to a model's update."""

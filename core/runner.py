@@ -17,6 +17,7 @@ from core.errors import Cancelled, StudyError
 from core.measurement import Progress, ResultSink, Unit, UnitResult, ordered
 from core.models.identity import Identities
 from core.pacing import Pacing, parameters, stored
+from core.parts import Parts
 from core.study import Study
 
 
@@ -114,16 +115,17 @@ class _Work:
             if not todo:
                 continue
             self._say(todo[0].label)
-            started = time.monotonic()
+            parts = Parts(self.sink, todo)
             readers = [
                 registry.get(name).compute(own, self.study.parameters(name))
                 for name, own in _by_analysis(todo)
             ]
-            read_slice(family, layer, readers, device=self.device, pause=self._pause)
-            seconds = (time.monotonic() - started) / len(todo)
-            for reader in readers:
-                for unit, result in reader.results():
-                    self._save(unit, result, seconds)
+            read_slice(family, layer, readers, device=self.device, pause=self._pause, parts=parts)
+            seconds = parts.seconds / len(todo)
+            found = [(u, result, seconds) for reader in readers for u, result in reader.results()]
+            self.sink.save_slice(found)
+            for unit, _, _ in found:
+                self._saved(unit, seconds)
 
     def compute_models(self) -> None:
         """Model after model, whatever is ready for it; reductions as soon as they can be made."""
@@ -197,6 +199,9 @@ class _Work:
     def _save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         self._pause()
         self.sink.save(unit, result, seconds)
+        self._saved(unit, seconds)
+
+    def _saved(self, unit: Unit, seconds: float) -> None:
         self.done.add(unit.key)
         self.pacing.took(unit, seconds)
         self._foresee()

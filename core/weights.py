@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Protocol
 
 import torch
@@ -22,10 +23,11 @@ from core import linalg
 from core.adapter import Adapter
 from core.errors import CheckpointError
 from core.family import Family, Member
-from core.measurement import Unit, UnitResult
+from core.measurement import Part, Unit, UnitResult
 from core.models.pieces import Piece
 from core.moments import Columns, Moments, accumulate
 from core.naming import ORDER
+from core.parts import Parts
 
 STREAMED = ("embedding", "unembedding")
 """Modules too large to be held whole: read by blocks of rows."""
@@ -122,6 +124,8 @@ class UpdateView:
 class Reader(Protocol):
     """What an analysis does with a slice; one for each analysis that has units in it."""
 
+    name: str
+    """Of its analysis."""
     moments_of: tuple[str, ...]
     """Models whose moments it wants."""
     updates_of: tuple[str, ...]
@@ -133,8 +137,12 @@ class Reader(Protocol):
     def see_module(self, module: ModuleMoments) -> None:
         """Called once for each module, after its matrices were shown."""
 
-    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
-        """Called for each matrix of a module and each model in `updates_of`."""
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
+        """All that it wants of one matrix's update, for each model in `updates_of`."""
+
+    def take(self, piece: Piece, model: str, part: Part) -> None:
+        """Called with what was measured of each matrix and model, now or before a kill, in the
+        order of the matrices."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         """The finished units, once the slice has been read."""
@@ -147,11 +155,12 @@ def read_slice(
     *,
     device: torch.device,
     pause: Callable[[], None],
+    parts: Parts,
 ) -> None:
     """Read one slice of the family once and show it to the readers.
 
-    `pause` is called between matrices and may raise. Raises CheckpointError on values that are
-    not finite.
+    What is among the `parts` is neither read nor measured again. `pause` is called between matrices
+    and may raise. Raises CheckpointError on values that are not finite.
     """
     wanted = {m for reader in readers for m in (*reader.moments_of, *reader.updates_of)}
     members = [family.tuned[name] for name in family.tuned if name in wanted]
@@ -163,11 +172,22 @@ def read_slice(
             module = piece.module
             seeing = [r for r in readers if r.updates_of and r.wants_updates(module)]
             shown = seeing if piece.is_matrix and module not in STREAMED else []
-            store.hold(piece, whole=bool(shown))
-            moments = _moments(family, store, members, piece, pool)
-            found.setdefault(module, []).append((piece, moments))
-            if shown:
-                _show(family, store, piece, shown, device, pause)
+            steps = _steps(family, piece, shown)
+            missing = [step for step in steps if parts.find(step.name) is None]
+            summed = parts.find(_summing(piece))
+            if missing or summed is None:
+                store.hold(piece, whole=bool(missing))
+            if summed is None:
+                summed = _moments(family, store, members, piece, pool).as_part()
+                parts.add(_summing(piece), summed)
+            rows = _rows(family, members)
+            found.setdefault(module, []).append((piece, Moments.of_part(rows, summed)))
+            if missing:
+                _measure(family, store, piece, missing, device, pause, parts)
+            for step in steps:
+                known = parts.find(step.name)
+                assert known is not None
+                step.reader.take(piece, step.model, known)
             store.drop(piece)
             pause()
     for module in sorted(found, key=ORDER.index):
@@ -356,26 +376,47 @@ def _common(family: Family, piece: Piece) -> Sequence[tuple[int, int]]:
     return piece.rows if common is None else ((0, common),)
 
 
-def _show(
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a reader measures of one matrix and model."""
+
+    name: str
+    reader: Reader
+    model: str
+
+
+def _steps(family: Family, piece: Piece, readers: Sequence[Reader]) -> list[_Step]:
+    return [
+        _Step(f"{reader.name} {model} {piece}", reader, model)
+        for model in family.tuned
+        for reader in readers
+        if model in reader.updates_of
+    ]
+
+
+def _summing(piece: Piece) -> str:
+    return f"moments {piece}"
+
+
+def _measure(
     family: Family,
     store: _Store,
     piece: Piece,
-    readers: Sequence[Reader],
+    steps: Sequence[_Step],
     device: torch.device,
     pause: Callable[[], None],
+    parts: Parts,
 ) -> None:
-    """Show one matrix's update, model by model, to the readers that want it."""
+    """Have the readers measure one matrix's update, model by model."""
     base = store.matrix(store.columns(family.base, piece), piece, device)
     view = MatrixView(piece, base)
-    for name, member in family.tuned.items():
-        seeing = [r for r in readers if name in r.updates_of]
-        if seeing:
-            given = store.columns(member, piece)
-            matrix = store.matrix(given, piece, device)
-            update = UpdateView(name, matrix if given.is_update else matrix - base)
-            for reader in seeing:
-                reader.see_update(view, update)
-            pause()
+    for model, own in groupby(steps, key=lambda step: step.model):
+        given = store.columns(family.tuned[model], piece)
+        matrix = store.matrix(given, piece, device)
+        update = UpdateView(model, matrix if given.is_update else matrix - base)
+        for step in own:
+            parts.add(step.name, step.reader.measure(view, update))
+        pause()
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import StorageError
+from core.partial import placed
+from storage.access import Access
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -44,7 +44,7 @@ class Stored:
             )
 
 
-def write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Stored:
+def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> Stored:
     """Put arrays into the file that their content names. The same arrays twice are kept once."""
     content = _packed(arrays)
     digest = hashlib.sha256(content).hexdigest()
@@ -52,8 +52,11 @@ def write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> Stored:
     place = folder / stored.path
     try:
         if not is_whole(folder, stored):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _put(place, content)
+            access.make_folder(folder)
+            access.make_folder(place.parent)
+            with placed(place, mode=0o600, durable=True) as part:
+                part.write_bytes(content)
+                access.grant(part)
     except OSError as error:
         raise StorageError(
             f"The artifact {place} can't be written: {error.strerror or error}.",
@@ -107,17 +110,3 @@ def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
             with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(arrays[name]), allow_pickle=False)
     return buffer.getvalue()
-
-
-def _put(place: Path, content: bytes) -> None:
-    number, name = tempfile.mkstemp(dir=place.parent, prefix=".part-")
-    part = Path(name)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(place)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from core.errors import StorageError
+from core.errors import BusyError, StorageError
 from core.places import expanded
 from storage import journal, upgrade
+from storage.access import Access
 from storage.journal import Journal
+from storage.patience import PATIENCE, TURN, Waiting, is_lock, patiently, say_nothing
 
 VARIABLE = "TAUSCOPE_DB"
 
@@ -26,13 +28,18 @@ _WORTHWHILE = 0.05  # the unused share of a file for which it is rewritten
 
 
 def open_database(
-    url: str | None = None, *, write: bool | None = None, patience: float = 10.0
+    url: str | None = None,
+    *,
+    write: bool | None = None,
+    patience: float = PATIENCE,
+    waiting: Waiting = say_nothing,
 ) -> Database:
     """Open a database, made or upgraded where that is needed and possible.
 
     `url` is a path or `sqlite:///path`; None is TAUSCOPE_DB, else a file in the user's data
     folder. `write` None settles for reading where the file can't be written. `patience` is how
-    many seconds to wait while another process writes.
+    many seconds to wait while another process writes, of which `waiting` is told. Raises
+    StorageError, BusyError where patience ends.
     """
     path = path_of(url)
     if os.path.isdir(path):  # noqa: PTH112 - one that may not be looked at is none
@@ -41,11 +48,11 @@ def open_database(
     there = os.path.exists(path)  # noqa: PTH110
     if write is False or (write is None and obstacle and there):
         with _explained(path):
-            return _opened_to_read(path, patience)
+            return patiently(lambda: _opened_to_read(path, patience, waiting), patience, waiting)
     if obstacle:
         raise StorageError(obstacle, hint="Name a file that you may write with --db.")
     with _explained(path):
-        return _opened_to_write(path, patience)
+        return patiently(lambda: _opened_to_write(path, patience, waiting), patience, waiting)
 
 
 def path_of(url: str | None) -> Path:
@@ -74,11 +81,14 @@ def path_of(url: str | None) -> Path:
 class Database:
     """An open database; safe to share between threads. `writable` False: it can only be read."""
 
-    def __init__(self, path: Path, journal: Journal, *, writable: bool, patience: float) -> None:
+    def __init__(
+        self, path: Path, journal: Journal, *, writable: bool, patience: float, waiting: Waiting
+    ) -> None:
         self.path = path
         self.journal = journal
         self.writable = writable
         self._patience = patience
+        self.waiting = waiting
         self._file = _identity(path)
         self._engine = create_engine(
             "sqlite://",
@@ -92,21 +102,43 @@ class Database:
         """What `open_database` opens this file by."""
         return f"sqlite:///{self.path}"
 
+    @property
+    def access(self) -> Access:
+        """Who may read what lies beside the file. Raises StorageError where it is gone."""
+        try:
+            return Access.of(self.path)
+        except OSError as error:
+            raise StorageError(
+                f"The database {self.path} can't be used: {error.strerror}.",
+                hint="It may have been moved or deleted.",
+            ) from None
+
     def folder(self, kind: str) -> Path:
         """The folder beside the file for what is kept outside of it."""
         return self.path.with_name(f"{self.path.stem}.{kind}")
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database throughout."""
+    def reading(self, *, waiting: Waiting | None = None) -> Iterator[Connection]:
+        """A transaction that sees one state of the database throughout.
+
+        `waiting` is told while another process keeps us from it. Raises StorageError.
+        """
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
+            own = _own(connection)
+            own.execute("BEGIN")
+            # Its state is that of the first look: with a rollback journal no writer bars it later.
+            self._patiently(lambda: own.execute("PRAGMA schema_version").fetchone(), None, waiting)
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that alone may write: all of it is kept, or nothing."""
+    def writing(
+        self, *, patience: float | None = None, waiting: Waiting | None = None
+    ) -> Iterator[Connection]:
+        """A transaction that alone may write: all of it is kept, or nothing.
+
+        `patience` and `waiting` stand in for the database's own. Raises StorageError.
+        """
         if not self.writable:
             raise StorageError(
                 f"{self.path} can only be read.",
@@ -115,9 +147,11 @@ class Database:
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
             # Taking the lock at once: a reader that turns writer later may find that it can't.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            own = _own(connection)
+            self._patiently(lambda: own.execute("BEGIN IMMEDIATE"), patience, waiting)
             yield connection
-            connection.commit()
+            # With a rollback journal, readers have to end first.
+            self._patiently(lambda: own.execute("COMMIT"), patience, waiting)
 
     def compact(self) -> int:
         """Hand unused space back to the file system, if it is worth it; the bytes handed back.
@@ -139,6 +173,12 @@ class Database:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             return (before - ask("page_count")) * ask("page_size")
 
+    def _patiently(
+        self, attempt: Callable[[], object], patience: float | None, waiting: Waiting | None
+    ) -> None:
+        patience = self._patience if patience is None else patience
+        patiently(attempt, patience, waiting or self.waiting)
+
     def _check_in_place(self) -> None:
         """Raise StorageError where another file has the name of ours: to go on would play the
         journal of the old one into the new."""
@@ -154,17 +194,22 @@ class Database:
         self._engine.dispose()
 
     def _connect(self) -> sqlite3.Connection:
+        return patiently(self._connected, self._patience, self.waiting)
+
+    def _connected(self) -> sqlite3.Connection:
         if self.writable:
-            connection = _connection(self.path, "rw", self._patience)
+            connection = _connection(self.path, "rw", min(self._patience, TURN))
             durable = "NORMAL" if self.journal.mode == "wal" else "FULL"
             connection.execute(f"PRAGMA synchronous = {durable}")
         else:
-            connection = _reader(self.path, self._patience)
+            connection = _reader(self.path, min(self._patience, TURN))
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
 
-def _opened_to_write(path: Path, patience: float) -> Database:
+def _opened_to_write(path: Path, patience: float, waiting: Waiting) -> Database:
+    """The file, made or upgraded. Waits for a TURN at most."""
+    turn = min(patience, TURN)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -172,17 +217,18 @@ def _opened_to_write(path: Path, patience: float) -> Database:
             f"The folder {path.parent} can't be made: {error.strerror}.",
             hint="Name a file that you may write with --db.",
         ) from None
-    with closing(_connection(path, "rwc", patience)) as connection:
+    with closing(_connection(path, "rwc", turn)) as connection:
         upgrade.check(connection, path)
-        chosen = journal.settle(connection, path, patience=patience)
+        chosen = journal.settle(connection, path, patience=turn)
         upgrade.upgrade(connection, path)
-    return Database(path, chosen, writable=True, patience=patience)
+    return Database(path, chosen, writable=True, patience=patience, waiting=waiting)
 
 
-def _opened_to_read(path: Path, patience: float) -> Database:
+def _opened_to_read(path: Path, patience: float, waiting: Waiting) -> Database:
+    """The file as it is. Waits for a TURN at most."""
     if not os.path.exists(path):  # noqa: PTH110
         raise StorageError(f"There is no database {path} yet.", hint="A first run makes it.")
-    with closing(_reader(path, patience)) as connection:
+    with closing(_reader(path, min(patience, TURN))) as connection:
         upgrade.check(connection, path)
         version = upgrade.version_of(connection)
         if version < upgrade.latest():
@@ -192,31 +238,38 @@ def _opened_to_read(path: Path, patience: float) -> Database:
                 hint="Let its owner open it once with this version, or copy it.",
             )
         chosen = journal.found(connection)
-    return Database(path, chosen, writable=False, patience=patience)
+    return Database(path, chosen, writable=False, patience=patience, waiting=waiting)
 
 
-def _connection(path: Path, mode: str, patience: float, more: str = "") -> sqlite3.Connection:
+def _own(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection: SQLAlchemy takes a failed attempt for the end of a transaction."""
+    own = connection.connection.dbapi_connection
+    assert isinstance(own, sqlite3.Connection)
+    return own
+
+
+def _connection(path: Path, mode: str, turn: float, more: str = "") -> sqlite3.Connection:
     """A connection that begins no transaction by itself. It never makes a file unless told to."""
     return sqlite3.connect(
         f"{path.as_uri()}?mode={mode}{more}",
         uri=True,
-        timeout=patience,
+        timeout=turn,
         isolation_level=None,
         check_same_thread=False,
     )
 
 
-def _reader(path: Path, patience: float) -> sqlite3.Connection:
+def _reader(path: Path, turn: float) -> sqlite3.Connection:
     """A connection that only reads, also from a folder where WAL's own files can't be made."""
-    connection = _connection(path, "ro", patience)
+    connection = _connection(path, "ro", turn)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         connection.close()
-        if path.with_name(f"{path.name}-wal").exists():
+        if is_lock(error) or path.with_name(f"{path.name}-wal").exists():
             raise
         # Nobody has it open: the file alone is the whole truth.
-        return _connection(path, "ro", patience, "&immutable=1")
+        return _connection(path, "ro", turn, "&immutable=1")
     return connection
 
 
@@ -259,4 +312,5 @@ def _explained(path: Path) -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error) as error:
         words = str(getattr(error, "orig", None) or error)
         hint = next((hint for sign, hint in _HINTS if sign in words), "")
-        raise StorageError(f"The database {path} can't be used: {words}.", hint=hint) from error
+        kind = BusyError if is_lock(error) else StorageError
+        raise kind(f"The database {path} can't be used: {words}.", hint=hint) from error

@@ -16,8 +16,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
+from core import partial
 from core.errors import StorageError
 from storage import identities
+from storage.beats import SUFFIX
 from storage.database import Database
 from storage.runs import list_runs
 from storage.schema import ArtifactRow, RunRow, RunUnitRow, UnitRow
@@ -64,6 +66,7 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
     namesake = _namesake(db.path)
     if namesake is None:
         before = time.time() - age
+        sizes += _collect_parts(db.folder("artifacts"), dry_run)
         for kind, patterns, referred in _KINDS:
             sizes += _collect_files(db, db.folder(kind), patterns, referred, before, dry_run)
     else:
@@ -115,6 +118,16 @@ def _collect_identities(db: Database, dry_run: bool) -> int:
     return gone
 
 
+def _collect_parts(folder: Path, dry_run: bool) -> list[int]:
+    """Remove what killed workers left half-written; the size of each."""
+    sizes = []
+    for below in folder.glob("??"):
+        sizes += [_age_and_size(path)[1] for path in partial.left(below)]
+        if not dry_run:
+            partial.sweep(below)
+    return sizes
+
+
 def _collect_files(
     db: Database,
     folder: Path,
@@ -157,14 +170,16 @@ def _referred_arrays(connection: Connection, paths: Sequence[str]) -> set[str]:
 
 
 def _referred_logs(connection: Connection, names: Sequence[str]) -> set[str]:
-    """A log is named after its run."""
-    ids = [name.removesuffix(".log") for name in names]
-    return {f"{run}.log" for run in connection.scalars(select(RunRow.id).where(RunRow.id.in_(ids)))}
+    """A log is named after its run, and so is what shows that its worker lives."""
+    by_run = {name: Path(name).stem for name in names}
+    wanted = select(RunRow.id).where(RunRow.id.in_(set(by_run.values())))
+    known = set(connection.scalars(wanted))
+    return {name for name, run in by_run.items() if run in known}
 
 
 _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
-    ("artifacts", ("??/*.npz", "??/.part-*"), _referred_arrays),
-    ("logs", ("*.log",), _referred_logs),
+    ("artifacts", ("??/*.npz", "??/.part-*", f"??/.*{partial.MARK}*"), _referred_arrays),
+    ("logs", ("*.log", f"*{SUFFIX}"), _referred_logs),
 )
 
 

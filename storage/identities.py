@@ -18,6 +18,8 @@ from core.models.identity import Stamp, stamp_of
 from storage.database import Database
 from storage.schema import IdentityRow
 
+_BRIEF = 2.0  # seconds that it is worth to wait for
+
 
 class Remembered:
     """The identities that a database holds, as `core.models.identity` asks for them.
@@ -40,7 +42,7 @@ class Remembered:
         told = {"stamp": _text(stamp), "identity": identity}
         put = sqlite.insert(IdentityRow).values(path=_path(stamp), device=str(stamp.device), **told)
         put = put.on_conflict_do_update(index_elements=["path", "device"], set_=told)
-        with contextlib.suppress(StorageError), self._db.writing() as connection:
+        with contextlib.suppress(StorageError), self._db.writing(patience=_BRIEF) as connection:
             connection.execute(put)
 
 

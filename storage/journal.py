@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from storage.patience import is_lock
+
 _NETWORK = (
     "nfs", "lustre", "gpfs", "beegfs", "cifs", "smb", "afs", "ceph", "gluster", "panfs", "pvfs",
     "orangefs", "9p", "ncpfs", "vboxsf", "prl_fs", "webdav", "davfs", "osxfuse", "macfuse",
@@ -40,7 +42,7 @@ def settle(connection: sqlite3.Connection, path: Path, *, patience: float) -> Jo
     try:
         mode = _ask(connection, "WAL", patience)
     except sqlite3.OperationalError as error:
-        if _is_lock(error):
+        if is_lock(error):
             raise
         return Journal(_ask(connection, "DELETE", patience), f"WAL is not possible here: {error}")
     if mode == "wal":
@@ -86,10 +88,6 @@ def _ask(connection: sqlite3.Connection, mode: str, patience: float) -> str:
         try:
             return str(connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0])
         except sqlite3.OperationalError as error:
-            if not _is_lock(error) or time.monotonic() > end:
+            if not is_lock(error) or time.monotonic() > end:
                 raise
             time.sleep(0.02)
-
-
-def _is_lock(error: sqlite3.OperationalError) -> bool:
-    return "locked" in str(error)

@@ -33,10 +33,11 @@ FIELDS = COLUMNS[1:]
 """The fields of a measurement: what all exports have, without the analysis."""
 
 _OVERALL = ("layer", "expert", "head")
-_SELECTED = tuple(
+SELECTED = tuple(
     func.nullif(column, OVER_ALL).label(column.key) if column.key in _OVERALL else column
     for column in (getattr(MeasurementRow, name) for name in FIELDS)
 )
+"""The columns of FIELDS as a question asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def measurements(
 
     `also`: those alone that are this other run's too, as both refer to the unit that holds them.
     """
-    wanted = _of_run(select(*_SELECTED), run_id, analysis)
+    wanted = of_run(select(*SELECTED), run_id, analysis)
     if also is not None:
         wanted = wanted.where(MeasurementRow.unit_id.in_(_units_of(also)))
     if query is not None:
@@ -82,11 +83,11 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     row = MeasurementRow
     columns = [getattr(row, name) for name in Combination._fields]
     # Unit by unit first: within one the rows lie in order, and few are left to be grouped.
-    each = _of_run(select(row.unit_id, *columns), run_id, analysis).where(*_PLAIN).distinct()
+    each = of_run(select(row.unit_id, *columns), run_id, analysis).where(*_PLAIN).distinct()
     by_unit = each.subquery()
     named = [by_unit.c[name] for name in Combination._fields]
     together = select(*named).group_by(*named).order_by(func.min(by_unit.c.unit_id), *named)
-    places = _of_run(select(row.layer, row.module), run_id, analysis).where(*_PLAIN).distinct()
+    places = of_run(select(row.layer, row.module), run_id, analysis).where(*_PLAIN).distinct()
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
         rows = connection.execute(together).all()
@@ -165,7 +166,18 @@ def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
 
 def selected(unit_key: str) -> Select[*tuple[Any, ...]]:
     """The question for all rows of one unit."""
-    return select(*_SELECTED).join(UnitRow).where(UnitRow.key == unit_key)
+    return select(*SELECTED).join(UnitRow).where(UnitRow.key == unit_key)
+
+
+def of_run(
+    wanted: Select[*tuple[Any, ...]], run_id: str, analysis: str
+) -> Select[*tuple[Any, ...]]:
+    """A question about measurements, narrowed to one analysis of a run."""
+    return (
+        wanted.join(RunUnitRow, RunUnitRow.unit_id == MeasurementRow.unit_id)
+        .join(UnitRow, UnitRow.id == MeasurementRow.unit_id)
+        .where(RunUnitRow.run_id == run_id, UnitRow.analysis == analysis)
+    )
 
 
 def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
@@ -212,16 +224,6 @@ def _known_first(known: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
     place = {name: at for at, name in enumerate(ordered(known))}
     values = [value for value in ordered(found) if value]
     return tuple(sorted(values, key=lambda value: place.get(value, len(place))))
-
-
-def _of_run(
-    wanted: Select[*tuple[Any, ...]], run_id: str, analysis: str
-) -> Select[*tuple[Any, ...]]:
-    return (
-        wanted.join(RunUnitRow, RunUnitRow.unit_id == MeasurementRow.unit_id)
-        .join(UnitRow, UnitRow.id == MeasurementRow.unit_id)
-        .where(RunUnitRow.run_id == run_id, UnitRow.analysis == analysis)
-    )
 
 
 def _units_of(run_id: str) -> Select[int]:

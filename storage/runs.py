@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, literal_column, select, update
 
 from core.errors import RunError, did_you_mean
 from core.study import Study
+from storage import beats, parts
 from storage.database import Database
 from storage.results import (
     StoredArtifact,
@@ -72,7 +73,7 @@ def unfinished_run(db: Database, study_key: str) -> RunSummary | None:
     """The newest run of this study if it isn't done; it may be running now."""
     with db.reading() as connection:
         row = connection.execute(_newest().where(RunRow.study_key == study_key).limit(1)).first()
-    found = summarise(row, _now()) if row is not None else None
+    found = _summary(db, row) if row is not None else None
     return found if found is not None and found.status != "done" else None
 
 
@@ -80,15 +81,14 @@ def list_runs(db: Database) -> list[RunSummary]:
     """All runs, newest first."""
     with db.reading() as connection:
         rows = connection.execute(_newest()).all()
-    now = _now()
-    return [summarise(row, now) for row in rows]
+    return [_summary(db, row) for row in rows]
 
 
 def find_run(db: Database, wanted: str) -> RunSummary:
     """The run that is meant by an id, a unique prefix of one, or `latest`: the one that was begun
     or resumed last. Raises RunError."""
     with db.reading() as connection:
-        return _find(connection, wanted)
+        return _find(db, connection, wanted)
 
 
 def study_of(db: Database, run_id: str) -> Study:
@@ -131,7 +131,7 @@ def warnings(db: Database, run_id: str) -> list[RunWarning]:
 def requeue(db: Database, run_id: str) -> None:
     """Make a run that ended early ready for a worker again. Raises RunError if it did not."""
     with db.writing() as connection:
-        run = _find(connection, run_id)
+        run = _find(db, connection, run_id)
         if not run.ended_early and run.status != "queued":
             raise _not_ready(run)
         _set(
@@ -143,7 +143,7 @@ def requeue(db: Database, run_id: str) -> None:
 def await_worker(db: Database, run_id: str, pid: int) -> None:
     """Note the process that is to take a queued run: should it die before, that shows."""
     with db.writing() as connection:
-        if _find(connection, run_id).status == "queued":
+        if _find(db, connection, run_id).status == "queued":
             _set(connection, run_id, host=socket.gethostname(), pid=pid, heartbeat=time.time())
 
 
@@ -172,7 +172,7 @@ def say_waiting(db: Database, run_id: str, label: str) -> None:
 def request_cancel(db: Database, run_id: str) -> None:
     """Ask a running worker to stop; a run that nobody works on is cancelled at once."""
     with db.writing() as connection:
-        run = _find(connection, run_id)
+        run = _find(db, connection, run_id)
         if run.status == "running":
             _set(connection, run.id, cancel_requested=True)
         elif run.status in ("queued", "interrupted"):
@@ -187,7 +187,7 @@ def delete_run(db: Database, run_id: str) -> None:
     Its units stay until they are collected: other runs may refer to them, later ones reuse them.
     """
     with db.writing() as connection:
-        run = _find(connection, run_id)
+        run = _find(db, connection, run_id)
         if run.status == "running":
             hint = f"Stop it first, with 'tauscope cancel {run.id}'."
             raise RunError(f"Run {run.id} is running right now.", hint=hint)
@@ -201,7 +201,7 @@ def claim(db: Database, run_id: str) -> int:
     """
     now = time.time()
     with db.writing() as connection:
-        run = _find(connection, run_id)
+        run = _find(db, connection, run_id)
         if run.status != "queued":
             raise _not_ready(run)
         connection.execute(delete(WarningRow).where(WarningRow.run_id == run.id))
@@ -216,11 +216,18 @@ def claim(db: Database, run_id: str) -> int:
 
 
 def finish(
-    db: Database, run_id: str, attempt: int, status: Status, *, title: str = "", hint: str = ""
+    db: Database,
+    run_id: str,
+    attempt: int,
+    status: Status,
+    *,
+    title: str = "",
+    hint: str = "",
+    patience: float | None = None,
 ) -> None:
-    """End an attempt, unless another has taken the run over."""
-    with db.writing() as connection:
-        connection.execute(
+    """End an attempt, unless another has taken the run over. `patience`: as of `Database`."""
+    with db.writing(patience=patience) as connection:
+        ended = connection.execute(
             update(RunRow)
             .where(RunRow.id == run_id, RunRow.attempt == attempt, RunRow.status == "running")
             .values(
@@ -233,6 +240,8 @@ def finish(
                 error_hint=hint,
             )
         )
+        if ended.rowcount and status == "done":
+            parts.forget(connection, run_id)  # its units may have come from another run
 
 
 _HINTS = {
@@ -255,7 +264,7 @@ def _not_ready(run: RunSummary) -> RunError:
     return RunError(title, hint=_HINTS.get(run.status, ""))
 
 
-def _find(connection: Connection, wanted: str) -> RunSummary:
+def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:
     if wanted == "latest":
         query = _newest(begun=True)
     else:
@@ -272,7 +281,7 @@ def _find(connection: Connection, wanted: str) -> RunSummary:
         raise RunError(
             f"More than one run begins with '{wanted}'.", hint=f"{', '.join(ids[:8])}{more}"
         )
-    return summarise(found[0], _now())
+    return _summary(db, found[0])
 
 
 def _newest(*, begun: bool = False) -> Select[*tuple[Any, ...]]:
@@ -295,5 +304,5 @@ def _set(connection: Connection, run_id: str, **values: Any) -> None:
     connection.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _summary(db: Database, row: Row[*tuple[Any, ...]]) -> RunSummary:
+    return summarise(row, datetime.now(UTC), lambda: beats.last(db, row.id))

@@ -156,3 +156,15 @@ class IdentityRow(Base):
     device: Mapped[str] = mapped_column(primary_key=True)
     stamp: Mapped[str]
     identity: Mapped[str]
+
+
+class PartRow(Base):
+    """What a run has found of a slice of the weights whose units aren't ready."""
+
+    __tablename__ = "parts"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    slice: Mapped[str] = mapped_column(primary_key=True)
+    step: Mapped[str] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
+    content: Mapped[bytes]

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
-from core.errors import Cancelled, StorageError
-from core.measurement import Artifact, Measurement, Progress, Unit, UnitResult
+from core.errors import BusyError, Cancelled, StorageError
+from core.measurement import Artifact, Measurement, Part, Progress, Unit, UnitResult
 from core.models.identity import Stamp
 from storage import artifacts as files
-from storage import history
+from storage import beats, history, parts
 from storage.artifacts import Stored
 from storage.database import Database
 from storage.identities import Remembered
+from storage.patience import say_nothing
 from storage.results import artifacts_of, read_rows, selected
 from storage.schema import (
     OVER_ALL,
@@ -39,6 +40,7 @@ from storage.schema import (
     WarningRow,
 )
 
+_BRIEF = 1.0  # seconds for which a heartbeat waits for the database
 _OFTEN = 0.25  # seconds between two writings of progress, and two looks for a wish to cancel
 _CHUNK = 5000  # keys in one question; SQLite takes some 32,000
 
@@ -76,6 +78,7 @@ class RunSink:
         self._lock = threading.Lock()
         self._identities = Remembered(db)
         self._pending: Progress | None = None
+        self._beats_beside = False
         self._said = self._looked = -math.inf
         with db.reading() as connection:
             self._fresh = bool(connection.scalar(select(RunRow.fresh).where(RunRow.id == run_id)))
@@ -106,7 +109,7 @@ class RunSink:
 
     def load(self, key: str) -> UnitResult:
         """The results of a finished unit; its arrays are read when they are looked at."""
-        with self._db.reading() as connection:
+        with self._reading() as connection:
             state = connection.execute(select(UnitRow.state).where(UnitRow.key == key)).first()
             if state is None:
                 raise StorageError(f"The unit {key} is not in {self._db.path}.")
@@ -127,21 +130,27 @@ class RunSink:
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Keep a unit's results in one transaction; those of a unit that exists are replaced."""
-        folder = self._db.folder("artifacts")
-        stored = [(a, files.write(folder, a.arrays)) for a in result.artifacts]
+        stored = self._stored(result)
         with self._writing() as connection:
-            unit_id = _put_unit(connection, unit, result.state, seconds)
-            if result.measurements:
-                rows = [_row(unit_id, m) for m in result.measurements]
-                connection.execute(insert(MeasurementRow), rows)
-            if stored:
-                connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
-            for artifact, file in stored:
-                # An old file with the same content may have been collected since it was found
-                # there. Files are collected under the lock that we hold now: this one stays.
-                if not files.is_whole(folder, file):
-                    files.write(folder, artifact.arrays)
-            self._refer(connection, [unit_id])
+            self._keep(connection, unit, result, stored, seconds)
+
+    def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
+        """Keep the results of a slice's units in one transaction, in which its parts go."""
+        stored = [self._stored(result) for _, result, _ in units]
+        with self._writing() as connection:
+            for (unit, result, seconds), files_of in zip(units, stored, strict=True):
+                self._keep(connection, unit, result, files_of, seconds)
+            parts.forget(connection, self._run)
+
+    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+        """What an attempt that was killed had found of a slice, and the seconds that it took."""
+        with self._reading() as connection:
+            return parts.get(connection, self._run, slice)
+
+    def lay_by(self, slice: str, found: Mapping[str, Part], seconds: float) -> None:
+        """Keep parts of a slice, in one transaction."""
+        with self._writing() as connection:
+            parts.put(connection, self._run, slice, found, seconds)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of like units, in any run of the database."""
@@ -164,10 +173,14 @@ class RunSink:
                 return
         self.beat()
 
-    def beat(self) -> None:
-        """Show that the worker lives, and what it last said of its progress."""
+    def beat(self, *, patience: float = _BRIEF) -> None:
+        """Show that the worker lives, and what it last said of its progress.
+
+        While another process writes to the database for longer than `patience`, the heart beats
+        beside it.
+        """
         with self._lock:
-            said, self._pending = self._pending, None
+            said = self._pending
             self._said = time.monotonic()
             values: dict[str, Any] = {"heartbeat": time.time()}
             if said is not None:
@@ -175,8 +188,18 @@ class RunSink:
                     "done": said.done, "total": said.total, "reused": said.reused,
                     "label": said.label, "expected": said.expected, "rough": said.rough,
                 }  # fmt: skip
-            with self._db.writing() as connection:
-                connection.execute(update(RunRow).where(*self._mine).values(**values))
+            waiting = self._wait if patience > _BRIEF else say_nothing
+            try:
+                with self._db.writing(patience=patience, waiting=waiting) as connection:
+                    connection.execute(update(RunRow).where(*self._mine).values(**values))
+            except BusyError:
+                beats.leave(self._db, self._run)
+                self._beats_beside = True
+                return
+            self._pending = None
+            if self._beats_beside:
+                beats.forget(self._db, self._run)
+                self._beats_beside = False
 
     def warn(self, subject: str, message: str) -> None:
         """Keep a warning with the run, once."""
@@ -188,7 +211,7 @@ class RunSink:
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
         """Add to what is kept of the run's origin; a name that is there already is replaced."""
-        with self._db.writing() as connection:
+        with self._db.writing(waiting=self._wait) as connection:
             known = connection.scalar(select(RunRow.provenance).where(*self._mine))
             merged = {**(known or {}), **provenance}
             connection.execute(update(RunRow).where(*self._mine).values(provenance=merged))
@@ -200,16 +223,52 @@ class RunSink:
         if time.monotonic() - self._looked < _OFTEN:
             return False
         self._looked = time.monotonic()
-        with self._db.reading() as connection:
+        with self._reading() as connection:
             wished = connection.scalar(select(RunRow.cancel_requested).where(*self._mine))
         if wished is None or wished:
             self._stop.set()
         return self._stop.is_set()
 
+    def _stored(self, result: UnitResult) -> list[tuple[Artifact, Stored]]:
+        return [(artifact, self._put(artifact)) for artifact in result.artifacts]
+
+    def _keep(
+        self,
+        connection: Connection,
+        unit: Unit,
+        result: UnitResult,
+        stored: Sequence[tuple[Artifact, Stored]],
+        seconds: float,
+    ) -> None:
+        unit_id = _put_unit(connection, unit, result.state, seconds)
+        if result.measurements:
+            rows = [_row(unit_id, m) for m in result.measurements]
+            connection.execute(insert(MeasurementRow), rows)
+        if stored:
+            connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
+        for artifact, file in stored:
+            # An old file with the same content may have been collected since it was found
+            # there. Files are collected under the lock that we hold now: this one stays.
+            if not files.is_whole(self._db.folder("artifacts"), file):
+                self._put(artifact)
+        self._refer(connection, [unit_id])
+
+    def _put(self, artifact: Artifact) -> Stored:
+        return files.write(self._db.folder("artifacts"), artifact.arrays, self._db.access)
+
+    def _wait(self, seconds: float) -> None:
+        """Called while the database is locked. Raises Cancelled where somebody wants the end."""
+        if self._stop.is_set():
+            raise Cancelled("The run was cancelled while it waited for the database.")
+        self._db.waiting(seconds)
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._db.reading(waiting=self._wait)
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """A transaction on the run. Raises Cancelled where it is no longer this attempt's."""
-        with self._db.writing() as connection:
+        with self._db.writing(waiting=self._wait) as connection:
             if connection.scalar(select(RunRow.id).where(*self._mine)) is None:
                 self._stop.set()
                 raise Cancelled(f"Run {self._run} was taken over by another worker, or deleted.")

@@ -7,6 +7,7 @@ longer beats, reads as interrupted.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -91,13 +92,14 @@ COLUMNS = (
 """What `summarise` needs of a run."""
 
 
-def summarise(row: Row[*tuple[Any, ...]], now: datetime) -> RunSummary:
-    """The summary of a row of COLUMNS."""
+def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], float]) -> RunSummary:
+    """The summary of a row of COLUMNS. `beside` gives the last beat that was left beside the
+    database; it is asked where that in the row is old."""
     tuned: dict[str, Any] = row.study["models"]["tuned"]
     return RunSummary(
         id=row.id,
         name=row.name,
-        status=_status(row, now.timestamp()),
+        status=_status(row, now.timestamp(), beside),
         analyses=tuple(row.analyses),
         models=tuple(tuned),
         controls=frozenset(name for name, model in tuned.items() if model["role"] == "control"),
@@ -121,10 +123,11 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime) -> RunSummary:
     )
 
 
-def _status(row: Row[*tuple[Any, ...]], now: float) -> Status:
+def _status(row: Row[*tuple[Any, ...]], now: float, beside: Callable[[], float]) -> Status:
     """A queued run with a process was given to a worker that has yet to take it."""
     status: Status = row.status
-    if status == "running" and now - (row.heartbeat or 0.0) > STALE:
+    silent = status == "running" and now - (row.heartbeat or 0.0) > STALE
+    if silent and now - beside() > STALE:
         return "interrupted"
     if status in ("running", "queued") and row.pid is not None and _is_dead(row):
         return "interrupted"

@@ -21,7 +21,7 @@ APPLICATION = 1952544115
 def upgrade(connection: sqlite3.Connection, path: Path) -> None:
     """Apply the steps that the file lacks. The connection must not begin transactions itself."""
     check(connection, path)
-    while True:
+    while version_of(connection) < latest():
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = version_of(connection)
@@ -34,8 +34,6 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        if version >= latest():
-            return
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core import registry
-from core.measurement import COORDINATES, Measurement, Progress, Unit, UnitResult
+from core.measurement import COORDINATES, Measurement, Part, Progress, Unit, UnitResult
 from core.models.identity import Stamp
 
 # No test is timed: on a busy machine any of them may take long.
@@ -38,6 +38,7 @@ class MemorySink:
         self.said: list[Progress] = []
         self.paces: dict[str, float] = {}
         self.identities: dict[Stamp, str] = {}
+        self.laid_by: dict[str, dict[str, Part]] = {}
         self.stop_after = stop_after
 
     def finished(self, keys: Any) -> set[str]:
@@ -55,6 +56,17 @@ class MemorySink:
         assert len(places) == len(set(places)), "two rows share all coordinates"
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
+
+    def save_slice(self, units: Any) -> None:
+        for unit, result, seconds in units:
+            self.save(unit, result, seconds)
+        self.laid_by.clear()
+
+    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+        return dict(self.laid_by.get(slice, {})), 0.0
+
+    def lay_by(self, slice: str, found: Any, seconds: float) -> None:
+        self.laid_by.setdefault(slice, {}).update(found)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         return self.paces.get(analysis)

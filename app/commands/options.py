@@ -41,9 +41,10 @@ RunId = Annotated[
 
 def open_db(context: typer.Context, url: str | None, *, write: bool | None = True) -> Database:
     """The database of the command, or of the program; closed when the command ends."""
+    from app.narration import Patience, say
     from storage.database import open_database
 
-    opened = open_database(url or context.obj, write=write)
+    opened = open_database(url or context.obj, write=write, waiting=Patience(say))
     context.call_on_close(opened.close)
     return opened
 

@@ -45,7 +45,7 @@ def show(
 ) -> None:
     """Show the figures and findings of a run, or of one of its analyses."""
     from app.figures import analyses_of, names_in
-    from app.printing import measured, print_json, print_run
+    from app.printing import print_measured, print_run
     from core.filters import FIELDS, of_terms
     from storage.runs import find_run
 
@@ -55,7 +55,7 @@ def show(
     terms = zip(FIELDS, (model, layers, module), strict=True)
     by = of_terms(terms, names_in(opened, found))
     if json:
-        print_json(measured(opened, found, analyses, by))
+        print_measured(opened, found, analyses, by)
     else:
         print_run(opened, found, analyses, by)
 

@@ -1,23 +1,25 @@
 """Measurements as Parquet: one table with the columns of the contract, each of its own type. And
 the values of one figure.
 
-What does not apply is null, in words and numbers alike. Each analysis is a row group of its own,
-so that no more than one is held in memory.
+What does not apply is null, in words and numbers alike. An analysis begins a row group of its own,
+and a group has so few rows that it can be held in memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from app.export.clippings import Clipping
-from app.export.files import placed
-from app.figures import analyses_of, in_order
+from app.figures import analyses_of, lines
 from core.measurement import COLUMNS
-from storage import runs
+from core.partial import placed
 from storage.database import Database
+from storage.listing import Line
 from storage.runs import RunSummary
 
 _INTEGERS = {"layer": pa.int32(), "expert": pa.int32(), "head": pa.int32(), "n": pa.int64()}
@@ -31,15 +33,23 @@ SCHEMA = pa.schema(
 )
 
 
+GROUP = 1 << 15
+"""The rows of a row group, at most."""
+
+
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
     """The file written."""
     path = folder / "measurements.parquet"
     with placed(path) as part, parquet.ParquetWriter(part, SCHEMA) as file:
         for analysis in analyses_of(run):
-            found = in_order(runs.measurements(db, run.id, analysis.name), analysis, run)
-            columns = {name: [_given(getattr(row, name)) for row in found] for name in COLUMNS[1:]}
-            columns["analysis"] = [analysis.name] * len(found)
-            file.write_table(pa.table(columns, schema=SCHEMA))
+            with lines(db, run, analysis) as found:
+                for group in _groups(found):
+                    columns = {
+                        name: [_given(line[place]) for line in group]
+                        for place, name in enumerate(COLUMNS[1:])
+                    }
+                    named = {"analysis": [analysis.name] * len(group), **columns}
+                    file.write_table(pa.table(named, schema=SCHEMA))
     return [path]
 
 
@@ -53,6 +63,14 @@ def write_clipping(clip: Clipping, path: Path) -> None:
         for column in columns
     ]
     parquet.write_table(pa.table(typed, names=list(clip.head)), path)
+
+
+def _groups(found: Iterator[Line]) -> Iterator[list[Line]]:
+    """So many rows at a time; none of an analysis that measured nothing are a group as well."""
+    group = list(islice(found, GROUP))
+    yield group
+    while group := list(islice(found, GROUP)):
+        yield group
 
 
 def _given(value: str | float | None) -> str | float | None:

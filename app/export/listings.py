@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.export.cells import Rows
-from app.export.files import written
 from app.figures import analyses_of, shown_together
+from core.partial import written
 from core.pictures.figures import Table
 from core.views import Kind
 from storage.database import Database

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import app
-from app.export.files import written
 from app.figures import analyses_of
+from core.partial import placed, written
 from core.registry import Analysis
 from core.study import Study
 from storage import artifacts, runs
@@ -69,6 +69,7 @@ def _copied(db: Database, stored: list[StoredArtifact], folder: Path) -> list[Pa
     for file in dict.fromkeys(artifact.stored for artifact in stored):
         copy = folder / "artifacts" / file.path
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(artifacts.content(db.folder("artifacts"), file))
+        with placed(copy) as part:
+            part.write_bytes(artifacts.content(db.folder("artifacts"), file))
         copies.append(copy)
     return copies

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from app.charts import draw
-from app.export.files import written
 from app.export.numbers import Entry, numbers
 from app.export.origin import facts
 from app.figures import Shown, analyses_of, shown
 from app.text import plain
+from core.partial import written
 from core.pictures.figures import Figure, Table
 from storage import runs
 from storage.database import Database

@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.export.cells import Rows
-from app.export.files import written
-from app.figures import analyses_of, in_order
-from core.measurement import COLUMNS, Measurement
-from storage import runs
+from app.figures import analyses_of, lines
+from core.measurement import COLUMNS
+from core.partial import written
 from storage.database import Database
 from storage.runs import RunSummary
 
@@ -24,18 +23,12 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
         all_rows = Rows(everything)
         all_rows.write(COLUMNS)
         for analysis in analyses_of(run):
-            found = runs.measurements(db, run.id, analysis.name)
-            lines = [values(analysis.name, row) for row in in_order(found, analysis, run)]
             path = folder / f"{analysis.name}.csv"
-            with written(path) as alone:
+            with written(path) as alone, lines(db, run, analysis) as found:
                 own_rows = Rows(alone)
                 own_rows.write(COLUMNS)
-                own_rows.write_all(lines)
-            all_rows.write_all(lines)
+                for line in found:
+                    own_rows.write((analysis.name, *line))
+                    all_rows.write((analysis.name, *line))
             files.append(path)
     return files
-
-
-def values(analysis: str, row: Measurement) -> list[str | int | float | None]:
-    """A measurement under COLUMNS."""
-    return [analysis, *(getattr(row, name) for name in COLUMNS[1:])]

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from app.environment import give_way
-from app.export.files import placed, written
 from app.figures import Shown
 from core.errors import RunError, TauscopeError
+from core.partial import placed, written
 from core.pictures.figures import Table
 from core.places import expanded
 from core.registry import Analysis

@@ -82,13 +82,13 @@ def recall(file: Path | None) -> Memory:
 
 def keep(memory: Memory, file: Path | None) -> None:
     """Write the file, whole or not at all."""
-    from app.export.files import written
+    from core.partial import written
 
     if file is None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with written(file) as text:
+        with written(file, mode=0o600) as text:
             text.write(memory.model_dump_json())
     except OSError:
         return  # a home without space is no reason to be stopped from leaving

@@ -12,10 +12,8 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -27,6 +25,7 @@ from app.charts.lines import fitted
 from app.environment import child_environment
 from app.text import plain
 from core.errors import RunError
+from core.partial import scratch
 
 UNKNOWN = "The preflight failed without a word."
 
@@ -36,8 +35,8 @@ async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
 
     Raises RunError with what that process said.
     """
-    with tempfile.TemporaryDirectory(prefix="tauscope-") as folder:
-        file = Path(folder) / "study.toml"
+    with scratch("outlook") as folder:
+        file = folder / "study.toml"
         studyfile.save(draft, file)
         only = building.only(draft)
         asked = ["--db", db_url, "plan", str(file), "--json"]

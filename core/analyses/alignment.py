@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
 from core.naming import GROUP_OF, groups
 from core.pictures import findings, spectra
 from core.registry import Analysis, Parameters
@@ -23,6 +23,7 @@ from core.totals import sliced
 from core.views import View
 
 if TYPE_CHECKING:
+    from core.models.pieces import Piece
     from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
 
@@ -64,6 +65,7 @@ def compute(units: Sequence[Unit], parameters: AlignmentParameters) -> _Reader:
 
 
 class _Reader:
+    name = NAME
     moments_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit], parameters: AlignmentParameters) -> None:
@@ -83,31 +85,37 @@ class _Reader:
     def see_module(self, module: ModuleMoments) -> None:
         """Nothing: alignment is of whole matrices."""
 
-    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
         p, piece = self.parameters, matrix.piece
         at: dict[str, Any] = {
             "model": update.model, "layer": piece.layer, "module": piece.module
         }  # fmt: skip
         basis = matrix.basis(p.energy, p.rank)
         found, curves = self._measure(basis, update.working, update.gram)
-        rows = self._rows[update.model]
-        rows += [replace(row, expert=piece.expert, **at) for row in found[0]]
-        name = piece.module if piece.expert is None else f"{piece.module}.{piece.expert}"
-        arrays = self._arrays[update.model]
-        while any(f"{name}.{k}" in arrays for k in curves):
-            name += "~"  # a further matrix of the same module
-        arrays |= {f"{name}.{k}": v for k, v in curves.items()}
+        rows = [replace(row, expert=piece.expert, **at) for row in found[0]]
         if p.heads and matrix.has_heads:
             from core import linalg
 
             blocks = linalg.working(matrix.by_head(update.delta))
             own = matrix.basis(p.energy, p.rank, by_head=True)
             by_head, _ = self._measure(own, blocks, linalg.gram(blocks))
-            # A second attention of the layer counts its heads on.
-            first = self._heads[update.model, piece.module, piece.expert]
-            self._heads[update.model, piece.module, piece.expert] += len(by_head)
-            for head, measured in enumerate(by_head, first):
+            for head, measured in enumerate(by_head):
                 rows += [replace(row, head=head, **at) for row in measured]
+        return Part(rows, curves)
+
+    def take(self, piece: Piece, model: str, part: Part) -> None:
+        name = piece.module if piece.expert is None else f"{piece.module}.{piece.expert}"
+        arrays = self._arrays[model]
+        while any(f"{name}.{k}" in arrays for k in part.arrays):
+            name += "~"  # a further matrix of the same module
+        arrays |= {f"{name}.{k}": v for k, v in part.arrays.items()}
+        # A second attention of the layer counts its heads on.
+        place = model, piece.module, piece.expert
+        first, heads = self._heads[place], {row.head for row in part.rows} - {None}
+        self._heads[place] += len(heads)
+        self._rows[model] += [
+            row if row.head is None else replace(row, head=first + row.head) for row in part.rows
+        ]
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
 from core.naming import GROUP_OF
 from core.pictures import findings, spectra
 from core.registry import Analysis, Parameters
@@ -22,6 +22,7 @@ from core.totals import Sums, of_layer, of_model, slice_state, sliced
 from core.views import View
 
 if TYPE_CHECKING:
+    from core.models.pieces import Piece
     from core.moments import Moments
     from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 NAME, VERSION = "tuning_vectors", 1
 ROUNDING_DOMINATED = 0.1
 """From this share of ‖Δ‖² on, the estimate of the rounding share is no longer quoted."""
+
+
+_SPECTRUM = "singular values"
 
 
 class TuningVectorParameters(Parameters):
@@ -55,12 +59,14 @@ def compute(units: Sequence[Unit], parameters: TuningVectorParameters) -> _Reade
 
 
 class _Reader:
+    name = NAME
+
     def __init__(self, units: Sequence[Unit], parameters: TuningVectorParameters) -> None:
         self.units = units
         self.moments_of = tuple(u.model for u in units)
         self.updates_of = self.moments_of if parameters.ranks else ()
         self._modules: dict[str, ModuleMoments] = {}
-        self._spectra: dict[tuple[str, str], list[tuple[tuple[int, int], Any]]] = {}
+        self._spectra: dict[tuple[str, str], list[Part]] = {}
 
     def wants_updates(self, module: str) -> bool:
         return module in GROUP_OF
@@ -68,9 +74,25 @@ class _Reader:
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
 
-    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
-        found = self._spectra.setdefault((update.model, matrix.piece.module), [])
-        found.append((matrix.shape, None if update.is_zero else update.spectrum))
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
+        spectrum = None if update.is_zero else update.spectrum
+        rows = [
+            Measurement(
+                metric=metric, chance=level, model=update.model, layer=matrix.piece.layer,
+                module=matrix.piece.module,
+                value=None if spectrum is None else float(getattr(spectrum, metric)()[0]),
+            )
+            for metric, level in (
+                ("stable_rank", chance.stable_rank(*matrix.shape)),
+                ("effective_rank", chance.effective_rank(*matrix.shape)),
+            )
+        ]  # fmt: skip
+        if spectrum is None:
+            return Part(rows)
+        return Part(rows, {_SPECTRUM: spectrum.energy[0].sqrt().float().cpu().numpy()})
+
+    def take(self, piece: Piece, model: str, part: Part) -> None:
+        self._spectra.setdefault((model, piece.module), []).append(part)
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:
@@ -93,30 +115,22 @@ class _Reader:
         return result
 
     def _ranks(self, unit: Unit) -> list[Measurement]:
-        rows = []
-        for (model, module), found in self._spectra.items():
-            if model != unit.model or len(found) != 1:
-                continue  # several experts: a rank belongs to one matrix
-            (d_out, d_in), spectrum = found[0]
-            at: dict[str, Any] = {"model": model, "layer": unit.layer, "module": module}
-            for metric, level in (
-                ("stable_rank", chance.stable_rank(d_out, d_in)),
-                ("effective_rank", chance.effective_rank(d_out, d_in)),
-            ):
-                value = float(getattr(spectrum, metric)()[0]) if spectrum is not None else None
-                rows.append(Measurement(metric=metric, value=value, chance=level, **at))
-        return rows
+        return [
+            row
+            for (model, _), found in self._spectra.items()
+            if model == unit.model and len(found) == 1  # else experts: a rank is of one matrix
+            for row in found[0].rows
+        ]
 
     def _spectrum_arrays(self, unit: Unit) -> dict[str, Any]:
         """Singular values of each matrix's update, by module (and expert's place)."""
         return {
-            module if len(found) == 1 else f"{module}.{i}": spectrum.energy[0]
-            .sqrt().float().cpu().numpy()
+            module if len(found) == 1 else f"{module}.{i}": part.arrays[_SPECTRUM]
             for (model, module), found in self._spectra.items()
             if model == unit.model
-            for i, (_, spectrum) in enumerate(found)
-            if spectrum is not None
-        }  # fmt: skip
+            for i, part in enumerate(found)
+            if _SPECTRUM in part.arrays
+        }
 
     def _tensors(self, unit: Unit) -> Artifact:
         """Each stored tensor's piece alone, where modules sum several."""

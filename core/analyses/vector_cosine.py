@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from core.measurement import Measurement, MetricSpec, Unit, UnitResult
+from core.measurement import Measurement, MetricSpec, Part, Unit, UnitResult
 from core.pictures import findings
 from core.registry import Analysis, Parameters
 from core.totals import Sums, of_layer, of_model, slice_state, sliced
@@ -20,6 +20,7 @@ from core.views import View
 
 if TYPE_CHECKING:
     from core.family import Family
+    from core.models.pieces import Piece
     from core.subject import Subject
     from core.weights import MatrixView, ModuleMoments, UpdateView
 
@@ -68,6 +69,7 @@ def compute(units: Sequence[Unit], parameters: CosineParameters) -> _Reader:
 
 
 class _Reader:
+    name = NAME
     updates_of: tuple[str, ...] = ()
 
     def __init__(self, units: Sequence[Unit]) -> None:
@@ -81,8 +83,12 @@ class _Reader:
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
 
-    def see_update(self, matrix: MatrixView, update: UpdateView) -> None:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
         """Never called: no update is asked for."""
+        raise NotImplementedError
+
+    def take(self, piece: Piece, model: str, part: Part) -> None:
+        """Never called, neither."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:

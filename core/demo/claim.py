@@ -1,27 +1,23 @@
 """Whose folder it is, and who may write in it now.
 
 Owns the marker that makes a folder the demo's, the lock between two builders, and the step from
-half-written to finished: everything is written beside its place and renamed into it. Deletes
-nothing but its own leftovers, and refuses a folder that holds anything else.
+half-written to finished. Refuses a folder that holds anything else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from core import partial
 from core.errors import FamilyError
 
 MARKER = "recipe.json"
 LOCK = ".build.lock"
-PARTIAL = ".partial-"
 FORMAT = "tauscope demo family"
 
 
@@ -65,40 +61,24 @@ def locked(folder: Path, *, waiting: Callable[[], None]) -> Iterator[bool]:
 @contextlib.contextmanager
 def folder_in_place(target: Path) -> Iterator[Path]:
     """A temporary sibling to write into, renamed to `target` when all went well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(target)
-    partial.mkdir()
     try:
-        yield partial
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with partial.appearing(target) as part:
+            yield part
+    except OSError as error:
         # Another builder without locks may have been faster; its files are the same.
-        with contextlib.suppress(FileExistsError):
-            _rename(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not target.is_dir():
+            raise _unusable(target, error) from error
 
 
 def write_text(target: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    partial = _partial(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        with partial.written(target) as file:
+            file.write(text)
     except OSError as error:
         raise _unusable(target, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a killed builder left half-written; only while the lock is held."""
-    for parent in (folder, folder / "models", folder / "probe", folder / "tasks"):
-        for path in parent.glob(f".*{PARTIAL}*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
 
 def _acquire(
@@ -113,15 +93,6 @@ def _acquire(
             time.sleep(0.5)
         except OSError:
             return False
-
-
-def _rename(partial: Path, target: Path) -> None:
-    try:
-        partial.rename(target)
-    except OSError as error:
-        if target.is_dir():
-            raise FileExistsError(str(target)) from error
-        raise _unusable(target, error) from error
 
 
 def _read(marker: Path) -> object:
@@ -147,11 +118,7 @@ def _compare(folder: Path, found: object, wanted: dict[str, Any]) -> None:
 
 
 def _ours(path: Path) -> bool:
-    return path.name == LOCK or (path.name.startswith(".") and PARTIAL in path.name)
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name}{PARTIAL}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    return path.name == LOCK or (path.name.startswith(".") and partial.MARK in path.name)
 
 
 def _unusable(path: Path, error: OSError) -> FamilyError:

@@ -62,12 +62,10 @@ def build(
     if finished is not None:
         return finished
     report = progress or _silent
-    with claim.locked(folder, waiting=lambda: report("waiting", 0, recipe.steps)) as alone:
+    with claim.locked(folder, waiting=lambda: report("waiting", 0, recipe.steps)):
         finished = _finished(folder, seed, recipe)
         if finished is not None:
             return finished
-        if alone:
-            claim.sweep(folder)
         return _Builder(folder, seed, recipe, report).build()
 
 

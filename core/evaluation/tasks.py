@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import inspect
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -20,6 +19,7 @@ from typing import Any
 from core.errors import TaskError
 from core.evaluation import harness
 from core.measurement import content_key
+from core.partial import scratch
 from core.places import below
 from core.study import Evaluation
 
@@ -321,10 +321,10 @@ def _read_files(name: str, file: Path, file_format: str, options: dict[str, Any]
     for key in ("data_files", "data_dir"):
         if key in options:
             options = {**options, key: _resolved(options[key], partial(_find, name, file))}
-    with tempfile.TemporaryDirectory(prefix="tauscope-") as cache_folder:
+    with scratch("task") as cache_folder:
         try:
             return datasets.load_dataset(
-                file_format, cache_dir=cache_folder, keep_in_memory=True, **options
+                file_format, cache_dir=str(cache_folder), keep_in_memory=True, **options
             )
         except Exception as error:
             cause = error.__cause__ or error

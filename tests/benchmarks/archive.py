@@ -227,7 +227,7 @@ def _keep_arrays(db: Database, connection: Connection, run_id: str) -> None:
     folder, draw = db.folder("artifacts"), np.random.default_rng(0)
     for analysis, artifact in _arrays(draw):
         unit = _keep(connection, run_id, analysis, {"model": artifact.model}, [])
-        stored = files.write(folder, artifact.arrays)
+        stored = files.write(folder, artifact.arrays, db.access)
         connection.execute(insert(ArtifactRow), [_file(unit, artifact, stored)])
 
 

@@ -78,6 +78,7 @@ def _pure_read(folders: list[Path]) -> None:
 class _MomentsOnly:
     """A reader that wants all moments and no update."""
 
+    name = "moments"
     updates_of: tuple[str, ...] = ()
 
     def __init__(self, models: tuple[str, ...]) -> None:
@@ -88,7 +89,9 @@ class _MomentsOnly:
 
     def see_module(self, module: Any) -> None: ...
 
-    def see_update(self, matrix: Any, update: Any) -> None: ...
+    def measure(self, matrix: Any, update: Any) -> Any: ...
+
+    def take(self, piece: Any, model: str, part: Any) -> None: ...
 
     def results(self) -> Iterator[Any]:
         return iter(())
@@ -98,13 +101,18 @@ def moments_pass(folders: list[Path]) -> None:
     """The program's own pass over a family, without spectra."""
     from core.family import open_family
     from core.intake import of_models
+    from core.parts import Parts
     from core.weights import read_slice
+    from tests.conftest import MemorySink
 
     study = of_models(str(folders[0]), [str(f) for f in folders[1:]])
     opened = open_family(study.models)
     for layer in opened.layers:
         reader = _MomentsOnly(tuple(opened.tuned))
-        read_slice(opened, layer, [reader], device=torch.device("cpu"), pause=lambda: None)
+        read_slice(
+            opened, layer, [reader], device=torch.device("cpu"), pause=lambda: None,
+            parts=Parts(MemorySink(), []),
+        )  # fmt: skip
 
 
 def _naive(folders: list[Path]) -> Row:

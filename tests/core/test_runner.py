@@ -79,7 +79,7 @@ def test_cancelled_and_resumed_equals_unbroken(family: Any, stop_after: int) -> 
     sink = MemorySink(stop_after=stop_after)
     with pytest.raises(Cancelled):
         runner.run(family(2), sink, ALL)
-    assert len(sink.saved) == stop_after
+    assert stop_after <= len(sink.saved) < len(unbroken.saved)
     sink.stop_after = None
     runner.run(family(2), sink, ALL)
     assert len(sink.saved) == len(set(sink.saved)) == len(unbroken.saved)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import app
 from app.charts.scales import cells
-from app.export.files import written
 from app.export.origin import facts
 from app.export.page import colours
 from app.export.page.figure import anchor, headline, section
 from app.export.page.markup import Markup, tag
 from app.figures import Shown, analyses_of, shown_together
+from core.partial import written
 from core.pictures.figures import Table
 from core.registry import Analysis
 from storage import runs

@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure as Sheet
 
 from app.charts.scales import scale_of
-from app.export.files import placed
 from app.export.paper import bars, curves, grids, scatters
 from app.export.paper.sheet import save, styled
 from app.figures import Shown, analyses_of, shown_together
+from core.partial import placed
 from core.pictures.figures import Grid, Lines, Scatter
 from core.views import Kind
 from storage.database import Database

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from core import partial
 from core.demo import claim, family
 from core.demo.corpora import DOMAINS
 from core.demo.recipe import FULL, TINY
@@ -42,7 +43,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if claim.PARTIAL in path.name]
+    return [path for path in folder.rglob("*") if partial.MARK in path.name]
 
 
 def test_models_load_and_tokeniser_is_lossless(built: family.DemoFamily) -> None:
@@ -148,11 +149,12 @@ def test_killed_build_leaves_nothing_that_hinders_the_next(
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
+        "from core import partial\n"
         "from core.demo import claim, family\n"
         "from core.demo.recipe import TINY\n"
         "write = claim.write_text\n"
         "def kill_inside(target, text):\n"
-        "    if claim.PARTIAL in str(target):\n"
+        "    if partial.MARK in str(target):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    write(target, text)\n"
         "claim.write_text = kill_inside\n"

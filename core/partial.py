@@ -1,0 +1,221 @@
+"""Files and folders that appear whole or not at all, and scratch folders that end with their user.
+
+Owns the names of what is half-written, the lock that shows that its writer lives, and the removal
+of what a killed writer left: at the next write into the same folder. Knows nothing of contents.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import socket
+import stat
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import psutil
+
+MARK = ".tauscope-"
+"""What is half-written is called `.NAME.tauscope-TOKEN-PID-HOST`."""
+
+DAY = 86400.0
+"""Seconds after which what another host left counts as left: locks may hold on one host only."""
+
+_LONGEST = 80  # bytes of the final name that are told in that of a part
+_NAMED = re.compile(rf"\..*{re.escape(MARK)}[0-9a-f]{{8}}-(?P<pid>\d+)-(?P<host>.+)", re.DOTALL)
+
+
+@contextlib.contextmanager
+def placed(path: Path, *, mode: int | None = None, durable: bool = False) -> Iterator[Path]:
+    """An empty file to write into, which takes its place when the block ends well.
+
+    `mode`: its permissions, by default those of the file that it replaces, else what the user's
+    umask leaves. `durable`: it is on the disk before it has its name. Raises OSError.
+    """
+    sweep(path.parent)
+    wanted = _mode_of(path) if mode is None else mode
+    with _claimed(path.parent, path.name, functools.partial(_new_file, mode=wanted)) as part:
+        yield part
+        if durable:
+            _flush(part)
+        part.replace(path)
+
+
+@contextlib.contextmanager
+def written(path: Path, *, mode: int | None = None, durable: bool = False) -> Iterator[TextIO]:
+    """A text file in UTF-8 that takes its place when the block ends well. Raises OSError."""
+    with (
+        placed(path, mode=mode, durable=durable) as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield file
+
+
+@contextlib.contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes its place when the block ends well.
+
+    The place must be free, or an empty folder. Raises OSError.
+    """
+    sweep(target.parent)
+    with _claimed(target.parent, target.name, _new_folder) as part:
+        yield part
+        part.rename(target)
+
+
+@contextlib.contextmanager
+def scratch(purpose: str) -> Iterator[Path]:
+    """A folder among the system's temporary ones, the user's alone, removed after the block."""
+    place = Path(tempfile.gettempdir())
+    sweep(place)
+    with _claimed(place, purpose, functools.partial(_new_folder, mode=0o700)) as folder:
+        yield folder
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes of this user left half-written in a folder."""
+    for path in _parts(folder):
+        with _judged(path) as abandoned:
+            if abandoned:
+                _remove(path)
+
+
+def left(folder: Path) -> list[Path]:
+    """What `sweep` would remove."""
+    found = []
+    for path in _parts(folder):
+        with _judged(path) as abandoned:
+            if abandoned:
+                found.append(path)
+    return found
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path, name: str, make: Callable[[Path], int | None]) -> Iterator[Path]:
+    """A new part, locked as long as its process lives, removed if it is still there after."""
+    part, lock = _made(folder, name, make)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        if lock is not None:
+            os.close(lock)
+
+
+def _made(folder: Path, name: str, make: Callable[[Path], int | None]) -> tuple[Path, int | None]:
+    while True:
+        token = f"{uuid.uuid4().hex[:8]}-{os.getpid()}-{_host()}"
+        part = folder / f".{_short(name)}{MARK}{token}"
+        lock = make(part)
+        if lock is None or (_lock(lock) is not False and part.exists()):
+            return part, lock
+        os.close(lock)  # another process swept it before it was locked
+        _remove(part)
+
+
+def _new_file(part: Path, mode: int | None) -> int:
+    # The kernel applies the umask: to ask for it would change it for other threads meanwhile.
+    made = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
+    if mode is not None:
+        part.chmod(mode)
+    return made
+
+
+def _new_folder(part: Path, mode: int = 0o777) -> int | None:
+    part.mkdir(mode)
+    return os.open(part, os.O_RDONLY) if os.name == "posix" else None
+
+
+def _mode_of(path: Path) -> int | None:
+    """The permissions of a file that is there already."""
+    try:
+        found = path.lstat().st_mode
+    except OSError:
+        return None
+    return stat.S_IMODE(found) & 0o777 if stat.S_ISREG(found) else None
+
+
+def _flush(part: Path) -> None:
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _parts(folder: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(folder) if MARK in entry.name]
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def _judged(path: Path) -> Iterator[bool]:
+    """Was it left by a dead writer? Its lock is held meanwhile, so that nobody takes it up."""
+    lock: int | None = None
+    try:
+        named, found = _NAMED.fullmatch(path.name), path.lstat()
+        if named is None or not _is_own(found):
+            yield False
+            return
+        lock = _opened(path, found.st_mode)
+        locked = None if lock is None else _lock(lock)
+    except OSError:
+        yield False
+        return
+    try:
+        if locked is False:
+            yield False
+        elif named["host"] != _host():
+            yield time.time() - found.st_mtime > DAY
+        else:
+            yield locked is True or not psutil.pid_exists(int(named["pid"]))
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or found.st_uid == os.getuid()
+
+
+def _opened(path: Path, mode: int) -> int | None:
+    """Opened to be locked; None for what can't be."""
+    if os.name != "posix" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return None
+    return os.open(path, (os.O_RDWR if stat.S_ISREG(mode) else os.O_RDONLY) | os.O_NOFOLLOW)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock it without waiting; False where another holds it, None where there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """So much of a name that a part of that name isn't too long for a file system."""
+    return name.encode("utf-8", "surrogateescape")[:_LONGEST].decode("utf-8", "ignore")
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())[:_LONGEST] or "host"

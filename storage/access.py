@@ -1,0 +1,74 @@
+"""Who may read what lies beside a database: those who may read the database, and nobody else.
+
+Owns the permissions of files and folders there. Where there are none (Windows), it changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_OWN, _GROUP = 0o600, 0o070
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The permissions of a file beside the database, and the group that they are meant for."""
+
+    mode: int
+    group: int
+
+    @classmethod
+    def of(cls, database: Path) -> Self:
+        """Those of a database's file. Raises OSError."""
+        found = database.stat()
+        return cls((found.st_mode & 0o666) | _OWN, found.st_gid)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder; take from one that is there what it grants too much. Raises OSError."""
+        try:
+            folder.mkdir(0o700)
+        except FileExistsError:
+            self._narrow(folder, _searchable(self.mode))
+        else:
+            self._grant(folder, _searchable(self.mode))
+
+    def make_file(self, file: Path) -> None:
+        """Make an empty file; take from one that is there what it grants too much.
+
+        Raises OSError.
+        """
+        try:
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            self._narrow(file, self.mode)
+        else:
+            self.grant(file)
+
+    def grant(self, file: Path) -> None:
+        """Give a new file, which is its owner's alone, these permissions. Raises OSError."""
+        self._grant(file, self.mode)
+
+    def _grant(self, path: Path, mode: int) -> None:
+        found = path.stat()
+        if hasattr(os, "chown") and found.st_gid != self.group:
+            try:
+                os.chown(path, -1, self.group)
+            except OSError:
+                mode &= ~_GROUP  # they would be another group's
+        path.chmod(mode | stat.S_IMODE(found.st_mode) & stat.S_ISGID)
+
+    def _narrow(self, path: Path, mode: int) -> None:
+        given = stat.S_IMODE(path.stat().st_mode)
+        if given & 0o777 & ~mode:
+            with contextlib.suppress(OSError):  # another user's: theirs to say
+                path.chmod(given & (mode | stat.S_ISGID))
+
+
+def _searchable(mode: int) -> int:
+    """The permissions of a folder whose files have this mode."""
+    return mode | (mode & 0o444) >> 2

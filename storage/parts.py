@@ -1,0 +1,82 @@
+"""Parts of slices as they lie in the database. Owns their form there, and when they are forgotten.
+
+A part that can't be read counts as none: it is made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import sqlite
+
+from core.measurement import Measurement, Part
+from storage.schema import PartRow
+
+_ROWS = "rows"  # beside the arrays, whose names have this sign before them:
+_ARRAY = "="
+
+
+def put(
+    connection: Connection, run_id: str, slice: str, parts: Mapping[str, Part], seconds: float
+) -> None:
+    """Keep parts that took so many seconds together."""
+    rows = [
+        {
+            "run_id": run_id, "slice": slice, "step": step,
+            "seconds": seconds / len(parts), "content": _packed(part),
+        }
+        for step, part in parts.items()
+    ]  # fmt: skip
+    if rows:
+        put = sqlite.insert(PartRow)
+        told = {name: getattr(put.excluded, name) for name in ("seconds", "content")}
+        key = ["run_id", "slice", "step"]
+        connection.execute(put.on_conflict_do_update(index_elements=key, set_=told), rows)
+
+
+def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, Part], float]:
+    """The parts of a slice by their steps, and the seconds that they took together."""
+    wanted = select(PartRow.step, PartRow.content, PartRow.seconds).where(
+        PartRow.run_id == run_id, PartRow.slice == slice
+    )
+    found, seconds = {}, 0.0
+    for step, content, took in connection.execute(wanted):
+        part = _unpacked(content)
+        if part is not None:
+            found[step] = part
+            seconds += took
+    return found, seconds
+
+
+def forget(connection: Connection, run_id: str) -> None:
+    """Remove all parts of a run."""
+    connection.execute(delete(PartRow).where(PartRow.run_id == run_id))
+
+
+def _packed(part: Part) -> bytes:
+    rows = [dataclasses.astuple(row) for row in part.rows]
+    text = json.dumps(rows, default=lambda number: number.item()).encode()
+    arrays = {f"{_ARRAY}{name}": array for name, array in part.arrays.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{_ROWS: np.frombuffer(text, np.uint8), **arrays})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _unpacked(content: Any) -> Part | None:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            rows = json.loads(file[_ROWS].tobytes())
+            arrays = {n.removeprefix(_ARRAY): file[n] for n in file.files if n != _ROWS}
+        return Part([Measurement(**dict(zip(_FIELDS, row, strict=True))) for row in rows], arrays)
+    except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Measurement))

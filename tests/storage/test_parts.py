@@ -1,0 +1,71 @@
+"""Parts of a slice in the database: as they were, of one run, and gone with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sqlalchemy import func, select, update
+
+from core.measurement import Measurement, Part
+from storage import runs
+from storage.database import Database
+from storage.schema import PartRow
+from storage.sink import RunSink
+from tests.storage.conftest import result, unit
+
+Begin = Callable[..., RunSink]
+PART = Part(
+    [Measurement(metric="write", value=1 / 3, model="ä", layer=0, head=3, n=np.int64(7))],
+    {"curve": np.arange(3, dtype=np.float32), "rows": np.array([np.nan]), "file": np.array(5)},
+)
+
+
+def _count(db: Database) -> int:
+    with db.reading() as connection:
+        return connection.scalar(select(func.count()).select_from(PartRow)) or 0
+
+
+def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
+    sink = begin()
+    sink.lay_by("a", {"q": PART}, 2.0)
+    sink.lay_by("a", {"k": Part()}, 0.5)
+    found, seconds = sink.parts("a")
+    assert seconds == 2.5
+    assert found.keys() == {"q", "k"}
+    assert found["q"].rows == PART.rows
+    for name, array in PART.arrays.items():
+        assert found["q"].arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(found["q"].arrays[name], array)
+    assert sink.parts("another") == ({}, 0.0)
+    assert begin().parts("a") == ({}, 0.0), "another run's"
+
+
+def test_parts_go_with_the_units_of_their_slice(db: Database, begin: Begin) -> None:
+    sink, other = begin(), begin()
+    sink.lay_by("a", {"q": PART}, 1.0)
+    other.lay_by("a", {"q": PART}, 1.0)
+    sink.save_slice([(unit("x"), result(), 1.0), (unit("y"), result(), 1.0)])
+    assert sink.finished(["x", "y"]) == {"x", "y"}
+    assert _count(db) == 1
+
+
+def test_parts_go_with_their_run(db: Database, begin: Begin) -> None:
+    for end in ("failed", "done"):
+        sink = begin()
+        sink.lay_by("a", {"q": PART}, 1.0)
+        run_id = runs.find_run(db, "latest").id
+        runs.finish(db, run_id, 1, end)  # type: ignore[arg-type]
+        assert _count(db) == (end == "failed"), "a run that failed goes on with them"
+        runs.delete_run(db, run_id)
+        assert _count(db) == 0
+
+
+def test_a_part_that_can_not_be_read_is_made_again(db: Database, begin: Begin) -> None:
+    sink = begin()
+    sink.lay_by("a", {"q": PART, "k": PART}, 1.0)
+    for content in (b"", b"PK\x03\x04 half", b"\x93NUMPY"):
+        with db.writing() as connection:
+            spoil = update(PartRow).where(PartRow.step == "k")
+            connection.execute(spoil.values(content=content))
+        assert sink.parts("a")[0].keys() == {"q"}

@@ -17,6 +17,8 @@ from core.errors import RunError
 from storage.database import Database
 from storage.summary import CLOCK
 
+BOOT = 2.0
+"""Seconds that the start of a process may be off by, counted from when its host booted."""
 INTERRUPTED = "The demo's training was interrupted; d goes on."
 
 
@@ -29,7 +31,7 @@ def start(db: Database) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)  # what went wrong before is no trouble of this one
         pid = detach(command(db.url), log)
-        mark.write_text(json.dumps([pid, psutil.Process(pid).create_time()]))
+        mark.write_text(json.dumps([pid, *_born(psutil.Process(pid))]))
     except (OSError, psutil.Error) as error:
         raise RunError(f"The demo can't be started: {error}.") from error
 
@@ -69,13 +71,21 @@ def command(url: str) -> list[str]:
 def _process(db: Database) -> psutil.Process | None:
     """The one that makes it, while it lives."""
     try:
-        pid, began = json.loads(_mark(db).read_text())
+        pid, *began = json.loads(_mark(db).read_text())
         process = psutil.Process(int(pid))
-        other = abs(process.create_time() - began) > CLOCK
-        gone = other or process.status() == psutil.STATUS_ZOMBIE
+        told = zip(began, _born(process), (CLOCK, BOOT), strict=False)
+        same = any(abs(then - now) <= slack for then, now, slack in told)
+        gone = not same or process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
     return None if gone else process
+
+
+def _born(process: psutil.Process) -> tuple[float, float]:
+    """When a process began: by the clock, and after its host booted. Where the clock is set, one
+    of both stays the same, which one depends on the system."""
+    began = process.create_time()
+    return began, began - psutil.boot_time()
 
 
 def _last(log: Path, begins: str = "") -> str:

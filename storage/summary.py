@@ -138,7 +138,7 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime) -> RunSummary:
     )
 
 
-def passed() -> ColumnElement[float]:
+def passed() -> ColumnElement[float | None]:
     """What `took` is now, in the words of the database: for whoever works on the run."""
     since = func.max(0.0, time.monotonic() - RunRow.ticked)
     return RunRow.took + since

@@ -18,7 +18,7 @@ from textual.screen import Screen
 from app import config as settings
 from app.config import Config
 from app.tui import theme
-from app.tui.collector import REST, Collector
+from app.tui.collector import BREATH, Collector, forget_widgets
 from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
@@ -79,6 +79,7 @@ class TauscopeApp(App[str | None]):
     ) -> None:
         """`remembered` is the file that says where the user was; None: nothing is kept."""
         super().__init__()
+        forget_widgets()
         self.config = config or Config()
         self.remembered = remembered
         self.memory = recall(remembered)
@@ -105,7 +106,7 @@ class TauscopeApp(App[str | None]):
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh())
         if not self.is_headless:
             self.collector.begin()
-            self.set_interval(REST / 4, self.collector.look)
+            self.set_interval(BREATH, self.collector.look)
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
             loop.add_signal_handler(signal.SIGTERM, self.action_leave)

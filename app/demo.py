@@ -18,6 +18,8 @@ from core.partial import written
 from storage.database import Database
 from storage.summary import CLOCK
 
+BOOT = 2.0
+"""Seconds that the start of a process may be off by, counted from when its host booted."""
 INTERRUPTED = "The demo's training was interrupted; d goes on."
 
 
@@ -32,7 +34,7 @@ def start(db: Database) -> None:
         db.access.make_file(log)
         pid = detach(command(db.url), log)
         with written(mark, mode=0o600) as file:
-            json.dump([pid, psutil.Process(pid).create_time()], file)
+            json.dump([pid, *_born(psutil.Process(pid))], file)
             db.access.grant(Path(file.name))
     except (OSError, psutil.Error) as error:
         raise RunError(f"The demo can't be started: {error}.") from error
@@ -73,13 +75,21 @@ def command(url: str) -> list[str]:
 def _process(db: Database) -> psutil.Process | None:
     """The one that makes it, while it lives."""
     try:
-        pid, began = json.loads(_mark(db).read_text())
+        pid, *began = json.loads(_mark(db).read_text())
         process = psutil.Process(int(pid))
-        other = abs(process.create_time() - began) > CLOCK
-        gone = other or process.status() == psutil.STATUS_ZOMBIE
+        told = zip(began, _born(process), (CLOCK, BOOT), strict=False)
+        same = any(abs(then - now) <= slack for then, now, slack in told)
+        gone = not same or process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
     return None if gone else process
+
+
+def _born(process: psutil.Process) -> tuple[float, float]:
+    """When a process began: by the clock, and after its host booted. Where the clock is set, one
+    of both stays the same, which one depends on the system."""
+    began = process.create_time()
+    return began, began - psutil.boot_time()
 
 
 def _last(log: Path, begins: str = "") -> str:

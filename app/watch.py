@@ -84,7 +84,7 @@ def _print(moments: Iterable[Moment]) -> RunSummary:
     before: RunSummary | None = None
     for moment in moments:
         # The heart beats on while nothing changes.
-        run = replace(moment.run, heartbeat=None)
+        run = replace(moment.run, heartbeat=None, took=None)
         if run != before or moment.warnings:
             print_json_line(_data(moment))
         before = run

@@ -161,10 +161,8 @@ def loads(reading: Reading) -> list[tuple[str, str]]:
 
 def lasted(run: RunSummary, now: datetime) -> str:
     """How long a run took, or has taken so far."""
-    if run.started is None:
-        return ""
-    end = run.finished or (now if run.status == "running" else run.heartbeat)
-    return span((end - run.started).total_seconds()) if end else ""
+    seconds = run.lasted(now)
+    return "" if seconds is None else span(seconds)
 
 
 def moment(when: datetime | None, now: datetime) -> str:

@@ -116,7 +116,8 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
 def edition(db: Database, run_id: str, analysis: str) -> tuple[object, ...]:
     """What is another as soon as the run has other results of the analysis, and quickly told."""
     unit = UnitRow
-    told = select(func.count(), func.sum(unit.id), func.max(unit.created))
+    # The sum of the times, since the newest may have the oldest: clocks are set.
+    told = select(func.count(), func.sum(unit.id), func.sum(unit.created))
     wanted = told.join(RunUnitRow, RunUnitRow.unit_id == unit.id).where(
         RunUnitRow.run_id == run_id, unit.analysis == analysis
     )

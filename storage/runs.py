@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from core.errors import RunError, did_you_mean
 from core.study import Study
@@ -32,7 +32,7 @@ from storage.results import (
     measurements,
 )
 from storage.schema import RunRow, WarningRow
-from storage.summary import COLUMNS, RunSummary, Status, summarise
+from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker", "before",
@@ -54,6 +54,7 @@ def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bo
     """A new queued run, by its id. `fresh`: it reuses no unit that another run finished."""
     run_id = secrets.token_hex(6)
     with db.writing() as connection:
+        place = _next(connection)
         connection.execute(
             insert(RunRow).values(
                 id=run_id,
@@ -64,6 +65,8 @@ def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bo
                 status="queued",
                 fresh=fresh,
                 created=time.time(),
+                made=place,
+                begun=place,
             )
         )
     return run_id
@@ -136,7 +139,8 @@ def requeue(db: Database, run_id: str) -> None:
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
-            started=None, finished=None, expected=None, label="", error_title="", error_hint="",
+            ticked=None, started=None, finished=None, took=None, expected=None, label="",
+            error_title="", error_hint="", begun=_next(connection),
         )  # fmt: skip
 
 
@@ -144,7 +148,10 @@ def await_worker(db: Database, run_id: str, pid: int) -> None:
     """Note the process that is to take a queued run: should it die before, that shows."""
     with db.writing() as connection:
         if _find(db, connection, run_id).status == "queued":
-            _set(connection, run_id, host=socket.gethostname(), pid=pid, heartbeat=time.time())
+            _set(
+                connection, run_id, host=socket.gethostname(), pid=pid, heartbeat=time.time(),
+                ticked=time.monotonic(), begun=_next(connection),
+            )  # fmt: skip
 
 
 def before(db: Database, run_id: str) -> RunSummary | None:
@@ -157,8 +164,8 @@ def before(db: Database, run_id: str) -> RunSummary | None:
     here = [run for run in found.values() if run.host == socket.gethostname()]
     given = [run for run in here if run.status == "queued" and run.pid is not None]
     running = [run for run in here if run.status == "running"]
-    earlier = [run for run in given if _given(run) < _given(own)]
-    return min(running or earlier, key=_given, default=None)
+    earlier = [run for run in given if own.pid is None or run.begun < own.begun]
+    return min(running or earlier, key=lambda run: run.begun, default=None)
 
 
 def say_waiting(db: Database, run_id: str, label: str) -> None:
@@ -207,7 +214,8 @@ def claim(db: Database, run_id: str) -> int:
         connection.execute(delete(WarningRow).where(WarningRow.run_id == run.id))
         _set(
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
-            heartbeat=now, finished=None, host=socket.gethostname(), pid=os.getpid(), label="",
+            heartbeat=now, ticked=time.monotonic(), finished=None, took=0.0,
+            host=socket.gethostname(), pid=os.getpid(), label="", begun=_next(connection),
             # the last attempt's say nothing of this one's pace
             done=0, total=0, reused=0, expected=None, rough=False,
         )  # fmt: skip
@@ -233,6 +241,7 @@ def finish(
             .values(
                 status=status,
                 finished=time.time(),
+                took=passed(),
                 label="",
                 expected=None,
                 rough=False,
@@ -253,11 +262,6 @@ _HINTS = {
 }
 
 
-def _given(run: RunSummary) -> tuple[datetime, str]:
-    """When a queued run was given to its worker; a run without one comes last."""
-    return run.heartbeat or datetime.max.replace(tzinfo=UTC), run.id
-
-
 def _not_ready(run: RunSummary) -> RunError:
     words = {"running": "is running right now", "done": "is finished"}
     title = f"Run {run.id} {words.get(run.status, f'is {run.status}')}."
@@ -271,7 +275,7 @@ def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:
         query = _newest().where(RunRow.id.startswith(wanted.lower(), autoescape=True))
     found = connection.execute(query.limit(9)).all()
     if not found or not wanted:
-        ids = connection.scalars(select(RunRow.id).order_by(RunRow.created.desc()).limit(200)).all()
+        ids = connection.scalars(select(RunRow.id).order_by(RunRow.made.desc()).limit(200)).all()
         hint = did_you_mean(wanted, ids) if len(ids) <= 8 else "'tauscope runs' lists them."
         title = "There are no runs yet." if not ids else f"There is no run '{wanted}'."
         raise RunError(title, hint=hint if ids else "'tauscope run STUDY.toml' makes one.")
@@ -285,11 +289,15 @@ def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:
 
 
 def _newest(*, begun: bool = False) -> Select[*tuple[Any, ...]]:
-    """The runs as they were made, or as they were `begun` the last time: the newest first. One
-    that waits for its worker began with the heartbeat that `await_worker` gave it."""
-    last = func.coalesce(RunRow.started, RunRow.heartbeat, RunRow.created)
-    when = last if begun else RunRow.created
-    return select(*COLUMNS).order_by(when.desc(), literal_column("runs.rowid").desc())
+    """The runs in the order in which they were made, or were `begun` the last time: the newest
+    first. Clocks have no say in it: they are set."""
+    return select(*COLUMNS).order_by((RunRow.begun if begun else RunRow.made).desc())
+
+
+def _next(connection: Connection) -> int:
+    """The next number of the order in which runs are made and begun."""
+    last = select(func.max(func.max(RunRow.made, RunRow.begun)))
+    return (connection.scalar(last) or 0) + 1
 
 
 def _column(db: Database, run_id: str, query: Select[*tuple[Any, ...]]) -> Any:

@@ -57,6 +57,10 @@ class RunRow(Base):
     attempt: Mapped[int] = mapped_column(server_default="0")
     expected: Mapped[float | None]
     rough: Mapped[bool] = mapped_column(server_default="0")
+    made: Mapped[int] = mapped_column(server_default="0")
+    begun: Mapped[int] = mapped_column(server_default="0")
+    ticked: Mapped[float | None]
+    took: Mapped[float | None]
 
 
 class UnitRow(Base):

@@ -39,6 +39,7 @@ from storage.schema import (
     UnitRow,
     WarningRow,
 )
+from storage.summary import passed
 
 _BRIEF = 1.0  # seconds for which a heartbeat waits for the database
 _OFTEN = 0.25  # seconds between two writings of progress, and two looks for a wish to cancel
@@ -79,6 +80,9 @@ class RunSink:
         self._identities = Remembered(db)
         self._pending: Progress | None = None
         self._beats_beside = False
+        self._expected: float | None = None
+        self._clock = 0.0
+        """What the clock said when it was `_expected`, at the start of the monotonic one."""
         self._said = self._looked = -math.inf
         with db.reading() as connection:
             self._fresh = bool(connection.scalar(select(RunRow.fresh).where(RunRow.id == run_id)))
@@ -168,6 +172,7 @@ class RunSink:
         """Say how far the run has come: some times a second at most, the last one always."""
         with self._lock:
             self._pending = progress
+            self._expected, self._clock = progress.expected, _clock()
             last = progress.total > 0 and progress.done >= progress.total
             if not last and time.monotonic() - self._said < _OFTEN:
                 return
@@ -182,11 +187,17 @@ class RunSink:
         with self._lock:
             said = self._pending
             self._said = time.monotonic()
-            values: dict[str, Any] = {"heartbeat": time.time()}
+            expected = self._expected
+            if expected is not None:  # the clock may have been set since that was said
+                expected += round(_clock() - self._clock)
+            values: dict[str, Any] = {
+                "heartbeat": time.time(), "ticked": time.monotonic(), "took": passed(),
+                "expected": expected,
+            }  # fmt: skip
             if said is not None:
                 values |= {
                     "done": said.done, "total": said.total, "reused": said.reused,
-                    "label": said.label, "expected": said.expected, "rough": said.rough,
+                    "label": said.label, "rough": said.rough,
                 }  # fmt: skip
             waiting = self._wait if patience > _BRIEF else say_nothing
             try:
@@ -282,6 +293,11 @@ class RunSink:
     @property
     def _mine(self) -> tuple[Any, Any]:
         return RunRow.id == self._run, RunRow.attempt == self._attempt
+
+
+def _clock() -> float:
+    """How far the time of day is ahead of the clock that nobody sets."""
+    return time.time() - time.monotonic()
 
 
 def _put_unit(connection: Connection, unit: Unit, state: Mapping[str, Any], seconds: float) -> int:

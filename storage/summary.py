@@ -7,13 +7,14 @@ longer beats, reads as interrupted.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import psutil
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from storage.schema import RunRow, WarningRow
 
@@ -23,13 +24,15 @@ STALE = 15.0
 """Seconds without a heartbeat after which a worker counts as dead."""
 
 CLOCK = 60.0
-"""Seconds that the start of a process may be off by when the clock is set."""
+"""Seconds that the start of a process may be told wrong by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """One run. `models` are the tuned ones in the study's order; times are in UTC. `expected` is
-    when its worker thinks that it will be done, by `rough` rates in part."""
+    when its worker thinks that it will be done, by `rough` rates in part. `begun` numbers runs in
+    the order in which they were begun or resumed; `took` are the seconds of its attempt up to its
+    last heartbeat, None where nobody counted them."""
 
     id: str
     name: str
@@ -54,19 +57,30 @@ class RunSummary:
     error_title: str
     error_hint: str
     warnings: int
+    begun: int
+    took: float | None
 
     @property
     def ended_early(self) -> bool:
         """Has it ended with work left, which a worker may take up again?"""
         return self.status in ("failed", "cancelled", "interrupted")
 
+    def lasted(self, now: datetime) -> float | None:
+        """The seconds that this attempt took, or has taken so far; None before it began. The clock
+        may have been set meanwhile where its worker counted them."""
+        running = self.status == "running"
+        if self.took is not None:
+            since = (now - self.heartbeat).total_seconds() if running and self.heartbeat else 0.0
+            return self.took + min(max(0.0, since), STALE)
+        end = self.finished or (now if running else self.heartbeat)
+        return (end - self.started).total_seconds() if self.started and end else None
+
     def throughput(self, now: datetime) -> float | None:
         """The units that this attempt computes in a second; None while unknown."""
-        computed = self.done - self.reused
-        if self.status != "running" or self.started is None or computed <= 0:
+        computed, passed = self.done - self.reused, self.lasted(now)
+        if self.status != "running" or computed <= 0 or not passed or passed < 0:
             return None
-        passed = (now - self.started).total_seconds()
-        return computed / passed if passed > 0 else None
+        return computed / passed
 
     def eta(self, now: datetime) -> float | None:
         """The seconds it will still take, as its worker sees it: less than none when it takes
@@ -87,7 +101,8 @@ COLUMNS = (
     RunRow.id, RunRow.name, RunRow.status, RunRow.analyses, RunRow.study, RunRow.fresh,
     RunRow.created, RunRow.started, RunRow.finished, RunRow.heartbeat, RunRow.host, RunRow.pid,
     RunRow.done, RunRow.total, RunRow.reused, RunRow.label, RunRow.expected, RunRow.rough,
-    RunRow.cancel_requested, RunRow.error_title, RunRow.error_hint, _WARNED,
+    RunRow.cancel_requested, RunRow.error_title, RunRow.error_hint, RunRow.begun, RunRow.ticked,
+    RunRow.took, _WARNED,
 )  # fmt: skip
 """What `summarise` needs of a run."""
 
@@ -120,28 +135,46 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], fl
         error_title=row.error_title,
         error_hint=row.error_hint,
         warnings=row.warnings,
+        begun=row.begun,
+        took=row.took,
     )
+
+
+def passed() -> ColumnElement[float | None]:
+    """What `took` is now, in the words of the database: for whoever works on the run."""
+    since = func.max(0.0, time.monotonic() - RunRow.ticked)
+    return RunRow.took + since
 
 
 def _status(row: Row[*tuple[Any, ...]], now: float, beside: Callable[[], float]) -> Status:
     """A queued run with a process was given to a worker that has yet to take it."""
     status: Status = row.status
-    silent = status == "running" and now - (row.heartbeat or 0.0) > STALE
-    if silent and now - beside() > STALE:
+    silent = _silent(row, now)
+    if status == "running" and silent > STALE and now - beside() > STALE:
         return "interrupted"
-    if status in ("running", "queued") and row.pid is not None and _is_dead(row):
+    if status in ("running", "queued") and row.pid is not None and _is_dead(row, silent):
         return "interrupted"
     return status
 
 
-def _is_dead(row: Row[*tuple[Any, ...]]) -> bool:
-    """Is the run's process certainly gone? Only its own host can say."""
+def _silent(row: Row[*tuple[Any, ...]], now: float) -> float:
+    """The seconds since its last heartbeat; less than none for one from the future."""
+    if row.ticked is not None and row.host == socket.gethostname():
+        since: float = time.monotonic() - row.ticked
+        if since >= 0:  # else the host was booted since
+            return since
+    return now - float(row.heartbeat or 0.0)
+
+
+def _is_dead(row: Row[*tuple[Any, ...]], silent: float) -> bool:
+    """Is the run's process certainly gone? Only its own host can say. One that is younger than the
+    heartbeat is another, which has its number."""
     if row.host != socket.gethostname():
         return False
     try:
         process = psutil.Process(row.pid)
-        born = process.create_time()
-        return process.status() == psutil.STATUS_ZOMBIE or born > row.heartbeat + CLOCK
+        age = time.time() - process.create_time()
+        return process.status() == psutil.STATUS_ZOMBIE or age + CLOCK < silent
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

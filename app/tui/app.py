@@ -18,7 +18,8 @@ from textual.screen import Screen
 from app import config as settings
 from app.config import Config
 from app.tui import theme
-from app.tui.collector import REST, Collector
+from app.tui.able import Able
+from app.tui.collector import BREATH, Collector, forget_widgets
 from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
@@ -62,10 +63,11 @@ class Palette(CommandPalette):
         return super().check_action(action, parameters)
 
 
-class TauscopeApp(App[str | None]):
+class TauscopeApp(App[str | None], Able):
     """The workstation. Its result is why it had to leave, or None; `trouble` has the error."""
 
     TITLE = "tauscope"
+    PLACE = "app"
     BINDINGS = bindings("app")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012
     CSS = """
@@ -79,6 +81,7 @@ class TauscopeApp(App[str | None]):
     ) -> None:
         """`remembered` is the file that says where the user was; None: nothing is kept."""
         super().__init__()
+        forget_widgets()
         self.config = config or Config()
         self.remembered = remembered
         self.memory = recall(remembered)
@@ -105,7 +108,7 @@ class TauscopeApp(App[str | None]):
         self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh())
         if not self.is_headless:
             self.collector.begin()
-            self.set_interval(REST / 4, self.collector.look)
+            self.set_interval(BREATH, self.collector.look)
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
             loop.add_signal_handler(signal.SIGTERM, self.action_leave)
@@ -137,8 +140,6 @@ class TauscopeApp(App[str | None]):
         from app.tui.screens.help import HelpScreen
 
         screen = self.screen
-        if screen.is_modal:
-            return
         topics: Sequence[Topic] = screen.topics() if isinstance(screen, Explained) else ()
         places: tuple[Where, ...] = (
             screen.places() if isinstance(screen, Explained) else ("runs", "app")
@@ -170,6 +171,12 @@ class TauscopeApp(App[str | None]):
             if isinstance(screen, Placed):
                 self.memory = screen.placed(self.memory)
         self.remember(self.memory)
+
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys that act everywhere need."""
+        if need == "a whole screen":
+            return not self.screen.is_modal
+        return super().has(need, parameters)
 
     async def action_quit(self) -> None:
         """Textual's own key for leaving."""

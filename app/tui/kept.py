@@ -19,6 +19,9 @@ class Kept:
         self._making = threading.RLock()
         self._answers: OrderedDict[Hashable, tuple[object, Any]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._answers)
+
     def get(self, key: Hashable, edition: object, make: Callable[[], Answer]) -> Answer:
         """The answer to `key`, made now unless it was made of the same edition before."""
         with self._making:

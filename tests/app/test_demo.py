@@ -100,6 +100,16 @@ def test_a_clock_that_was_set_makes_no_other_process_of_it(
     assert demo.stage(db) == said
 
 
+@pytest.mark.parametrize(("off", "said"), [(0, "starting"), (30, "")])
+def test_a_clock_that_was_set_by_an_hour_neither(db: Database, off: float, said: str) -> None:
+    own = psutil.Process()
+    mark = db.folder("logs") / "demo.json"
+    mark.parent.mkdir(parents=True)
+    booted = own.create_time() - psutil.boot_time() + off
+    mark.write_text(f"[{own.pid}, {own.create_time() + 3600}, {booted}]")
+    assert demo.stage(db) == said
+
+
 def test_a_program_that_is_not_there_is_one_clear_error(
     db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

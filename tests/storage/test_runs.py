@@ -98,7 +98,7 @@ def test_a_dead_process_of_this_host_reads_as_interrupted(db: Database, begin: B
 def test_a_process_born_after_the_last_heartbeat_is_another(db: Database, begin: Begin) -> None:
     begin()
     run = runs.find_run(db, "latest")
-    _set(db, run.id, status="queued", heartbeat=1_000_000.0)
+    _set(db, run.id, status="queued", heartbeat=1_000_000.0, ticked=None)
     assert runs.find_run(db, run.id).status == "interrupted"
 
 
@@ -195,7 +195,7 @@ def test_cancelling_asks_a_worker_and_settles_the_rest(db: Database, begin: Begi
     assert runs.find_run(db, run_id).cancel_requested
     sink._looked = -math.inf  # as if a while had passed
     assert sink.cancelled()
-    _set(db, run_id, heartbeat=0.0)
+    _set(db, run_id, heartbeat=0.0, ticked=None)
     runs.request_cancel(db, run_id)
     assert runs.find_run(db, run_id).status == "cancelled"
     with pytest.raises(RunError, match="not running"):
@@ -241,7 +241,7 @@ def test_a_queued_run_is_deleted_before_its_worker_comes(db: Database, study: St
 def test_a_worker_taken_for_dead_whose_run_was_deleted_stops(db: Database, begin: Begin) -> None:
     sink = begin()
     run_id = runs.find_run(db, "latest").id
-    _set(db, run_id, heartbeat=0.0)
+    _set(db, run_id, heartbeat=0.0, ticked=None)
     runs.delete_run(db, run_id)
     assert sink.cancelled()
     sink.progress(Progress(1, 2))
@@ -254,7 +254,7 @@ def test_a_worker_taken_for_dead_whose_run_was_deleted_stops(db: Database, begin
 def test_a_worker_that_lost_its_run_stops_and_stays_silent(db: Database, begin: Begin) -> None:
     ousted = begin()
     run_id = runs.find_run(db, "latest").id
-    _set(db, run_id, heartbeat=0.0)
+    _set(db, run_id, heartbeat=0.0, ticked=None)
     runs.requeue(db, run_id)
     heir = begin(run_id)
     assert ousted.cancelled()
@@ -281,9 +281,7 @@ def test_the_time_left_is_what_the_worker_expects(db: Database, begin: Begin) ->
     assert run.eta(run.started + timedelta(seconds=20)) == pytest.approx(100)
     assert run.eta(run.started + timedelta(seconds=130)) == pytest.approx(-10), "it is late"
     assert run.rough
-    assert run.throughput(run.started + timedelta(seconds=20)) == pytest.approx(0.5)
-    assert run.throughput(run.started) is None
-    assert run.throughput(run.started - timedelta(seconds=1)) is None, "the clock was set back"
+    assert run.throughput(run.started + timedelta(seconds=10)) == pytest.approx(1, rel=0.1)
     assert run.label == "layer 3"
     runs.finish(db, run.id, 1, "failed")
     ended = runs.find_run(db, run.id)
@@ -301,7 +299,7 @@ def test_a_new_attempt_expects_nothing_of_the_last_ones(
     if ended:
         runs.finish(db, run.id, 1, "failed")
     else:
-        _set(db, run.id, heartbeat=0.0)
+        _set(db, run.id, heartbeat=0.0, ticked=None)
     runs.requeue(db, run.id)
     assert runs.find_run(db, run.id).expected is None
     begin(run.id)

@@ -20,6 +20,7 @@ from app import building, studyfile
 from app.building import DOMAINS, TUNED, Draft
 from app.text import plain
 from app.tui import pages
+from app.tui.able import Able
 from app.tui.keys import Where, actions, bindings
 from app.tui.memory import Memory, Remembering, draft_of
 from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
@@ -47,9 +48,10 @@ TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 BACK = "Your draft is as you left it. N begins a new one."
 
 
-class BuilderScreen(LeavingScreen[str | None]):
+class BuilderScreen(LeavingScreen[str | None], Able):
     """Gives the id of the run that was started, or None. A draft that is left is kept."""
 
+    PLACE = "builder"
     BINDINGS = bindings("builder")
     DEFAULT_CSS = """
     BuilderScreen > #title { background: $panel; }
@@ -217,22 +219,26 @@ class BuilderScreen(LeavingScreen[str | None]):
 
     # Actions
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something."""
-        if not self.is_mounted:
-            return False
-        item = self.query_one(Form).current
-        if action == "add":
-            return self.step in (MODELS, TASKS)
-        if action == "drop":
-            return item is not None and item.key.startswith((f"{TUNED}.", f"{DOMAINS}."))
-        if action == "turn":
-            return item is not None and (bool(item.options) or item.kind == "switch")
-        if action == "next_tab":
-            return self.step != CHECK or self.query_one(Form).editing is not None
-        if action in ("write", "start", "look"):
-            return self.step == CHECK and not self.faults
-        return True
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys of the builder act on."""
+        form = self.query_one(Form)
+        item = form.current
+        match need:
+            case "a line":
+                return item is not None
+            case "options":
+                return item is not None and (bool(item.options) or item.kind == "switch")
+            case "a list":
+                return self.step in (MODELS, TASKS)
+            case "a part of a list":
+                return item is not None and item.key.startswith((f"{TUNED}.", f"{DOMAINS}."))
+            case "no faults":
+                return self.step == CHECK and not self.faults
+            case "a next step":
+                return self.step != CHECK or form.editing is not None
+            case "a draft":
+                return self.draft != Draft()
+        return super().has(need, parameters)
 
     async def action_enter(self) -> None:
         """Do what the selected line is for."""

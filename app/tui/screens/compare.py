@@ -292,21 +292,22 @@ class CompareScreen(TabbedScreen):
 
     # Keys
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something: keys that can't are not shown either."""
-        pane = self.pane if self.is_mounted else None
-        if action == "view":
-            here = self._here()
-            return here is not None and len(here[1]) > 1
-        if action == "difference":
-            return self.pair is not None and self.pair.difference is not None
-        if action == "side":
-            return pane is not None and not self.apart
-        if action == "export":
-            return pane is not None and pane.drawn is not None
-        if action == "depth":
-            return self.pair is not None and len(set(self.pair.depths)) > 1
-        return super().check_action(action, parameters)
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What else the keys of two runs act on."""
+        pane, pair = self.pane, self.pair
+        match need:
+            case "views":
+                here = self._here()
+                return here is not None and len(here[1]) > 1
+            case "a difference":
+                return pair is not None and pair.difference is not None
+            case "two sides":
+                return pane is not None and not self.apart
+            case "something to write":
+                return pane is not None and pane.drawn is not None
+            case "two depths":
+                return pair is not None and len(set(pair.depths)) > 1
+        return super().has(need, parameters)
 
     async def action_view(self) -> None:
         """Go to the next picture of this tab."""
@@ -361,7 +362,7 @@ class CompareScreen(TabbedScreen):
             return two_ends([(f" ! {self.trouble}", "bold $warning")], [], width)
         if self.shared is None:
             return two_ends([(" Reading…", "$muted")], [], width)
-        deep = self.by_depth and self.check_action("depth", ())
+        deep = self.by_depth and self.has("two depths", ())
         notes: list[Piece] = [(DEPTH, "bold $accent")] if deep else []
         taken = len(" compare") + (len(DEPTH) if deep else 0)
         room = max(4, (width - taken) // 2 - len("  A ") - len(" ") - ID)

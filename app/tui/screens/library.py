@@ -18,6 +18,7 @@ from textual.worker import get_current_worker
 
 from app import config, wording
 from app.text import plain
+from app.tui.able import Able
 from app.tui.holdings import Holdings, look, with_runs
 from app.tui.keys import Where, actions, bindings
 from app.tui.screens.help import Topic
@@ -63,9 +64,10 @@ _MARKS = f"Marks: {BASE} is to be the base of a new study, {TUNED} what is tuned
 ABOUT = Topic("Reading the tree", (_LINEAGE, _SIGNS, _MARKS))
 
 
-class LibraryScreen(LeavingScreen[None]):
+class LibraryScreen(LeavingScreen[None], Able):
     """Lists the models; begins studies with them, and leads to the runs that use them."""
 
+    PLACE = "library"
     BINDINGS = bindings("library")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
     DEFAULT_CSS = """
@@ -198,23 +200,24 @@ class LibraryScreen(LeavingScreen[None]):
 
     # Keys
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something: keys that can't are not shown either."""
-        if not self.is_mounted:
-            return True
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys of the library act on."""
         branch = self._list.current
-        if action == "detail":
-            beside = self.has_class("-wide") or self.has_class("-opened")
-            return branch is not None and not beside
-        if action == "mark":
-            return branch is not None and branch.entry is not None
-        if action == "study":
-            return bool(self.holdings.here(self._meant()))
-        if action == "runs":
-            return bool(self.holdings.runs_with(branch))
-        if action in {"filter", "copy"}:
-            return bool(self.holdings.branches)
-        return True
+        match need:
+            case "hidden facts":
+                beside = self.has_class("-wide") or self.has_class("-opened")
+                return branch is not None and not beside
+            case "a model here":
+                return branch is not None and branch.entry is not None
+            case "a model":
+                return branch is not None
+            case "models":
+                return bool(self.holdings.branches)
+            case "models for a study":
+                return bool(self.holdings.here(self._meant()))
+            case "its runs":
+                return bool(self.holdings.runs_with(branch))
+        return super().has(need, parameters)
 
     def action_move(self, by: int) -> None:
         """Select a model above or below."""
@@ -233,7 +236,7 @@ class LibraryScreen(LeavingScreen[None]):
 
     def action_detail(self) -> None:
         """Give the facts the whole screen, where they don't stand beside the tree."""
-        if self.check_action("detail", ()):
+        if self.has("hidden facts", ()):
             self.add_class("-opened")
             self.query_one("#keys", Row).renew()
 

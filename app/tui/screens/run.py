@@ -285,23 +285,24 @@ class RunScreen(TabbedScreen):
 
     # Keys
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something: keys that can't are not shown either."""
-        run, pane = self.run, self.pane if self.is_mounted else None
-        if action in {"next_tab", "previous_tab"} and self.is_mounted:
-            return not self.query_one(FilterLine).writing  # in which tab completes
-        if action == "filter":
-            return pane is not None
-        if action == "cancel":
-            return run is not None and run.status in wording.UNDER_WAY
-        if action == "resume":
-            return startable(run)
-        if action == "drill":
-            return self._behind() is not None if self.is_mounted else False
-        if action in {"view", "zoom"} and self.is_mounted:
-            several = len(self.panes()) > 1
-            return several and (action == "view" or self.has_class("-wide"))
-        return super().check_action(action, parameters)
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What else the keys of a run act on."""
+        match need:
+            case "tabs":
+                return not self.query_one(FilterLine).writing  # in which tab completes
+            case "a picture":
+                return self.pane is not None
+            case "something behind":
+                return self._behind() is not None
+            case "views":
+                return len(self.panes()) > 1
+            case "room beside":
+                return len(self.panes()) > 1 and self.has_class("-wide")
+            case "work under way":
+                return self.run is not None and self.run.status in wording.UNDER_WAY
+            case "a run to start":
+                return startable(self.run)
+        return super().has(need, parameters)
 
     async def action_tab(self, number: int) -> None:
         """Go to a tab by its number; before there are any, remember it."""

@@ -19,6 +19,7 @@ from textual.widgets import Input
 from app import wording
 from app.config import Config
 from app.text import plain
+from app.tui.able import Able
 from app.tui.keys import actions, bindings, relabelled
 from app.tui.memory import Memory
 from app.tui.screens.control import (
@@ -106,9 +107,10 @@ class Snapshot:
         return f"{self.error.title} {self.error.hint}".strip() if self.error else ""
 
 
-class RunsScreen(WholeScreen[None]):
+class RunsScreen(WholeScreen[None], Able):
     """Lists the runs; opens, starts, cancels, resumes and deletes them."""
 
+    PLACE = "runs"
     BINDINGS = bindings("runs")
     DEFAULT_CSS = """
     RunsScreen > #title { background: $panel; }
@@ -281,22 +283,26 @@ class RunsScreen(WholeScreen[None]):
     def on_input_submitted(self) -> None:
         self._close_filter()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something: keys that can't are not shown either."""
-        run = self.query_one(RunList).current if self.is_mounted else None
-        if action == "cancel":
-            return self._makes_demo or (run is not None and run.status in wording.UNDER_WAY)
-        if action == "resume":
-            return startable(run)
-        if action == "delete":
-            return run is not None and run.status != "running"
-        if action == "compare":
-            return self.is_mounted and self.query_one(RunList).compared is not None
-        if action == "demo":
-            return not (self._has_demo() or self._makes_demo)
-        if action in {"open", "filter", "mark", "jump"}:
-            return bool(self.snapshot and self.snapshot.runs)
-        return True
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys of the list act on."""
+        listing = self.query_one(RunList)
+        run = listing.current
+        match need:
+            case "a run":
+                return run is not None
+            case "runs":
+                return bool(self.snapshot and self.snapshot.runs)
+            case "work under way":
+                return self._makes_demo or (run is not None and run.status in wording.UNDER_WAY)
+            case "a run to start":
+                return startable(run)
+            case "a run at rest":
+                return run is not None and run.status != "running"
+            case "two runs":
+                return listing.compared is not None
+            case "no demo":
+                return not (self._has_demo() or self._makes_demo)
+        return super().has(need, parameters)
 
     @property
     def _makes_demo(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, cast
+from typing import cast
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -16,6 +16,7 @@ from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
 
+from app.tui.able import Able
 from app.tui.keys import Where, actions, relabelled
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
@@ -35,12 +36,10 @@ async def soon(workers: Iterable[Worker[None]]) -> None:
         await asyncio.sleep(SOON / 20)
 
 
-class TabbedScreen(LeavingScreen[None]):
+class TabbedScreen(LeavingScreen[None], Able):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
     VEILED = True
-    PLACE: ClassVar[Where]
-    """Where its own keys come from."""
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
@@ -132,16 +131,21 @@ class TabbedScreen(LeavingScreen[None]):
 
     # Keys
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what would do something: keys that can't are not shown either."""
-        pane = self.pane if self.is_mounted else None
-        if action == "clip":
-            return pane is not None and pane.drawn is not None
-        if action in {"measure", "reading"}:
-            return pane is not None and action in pane.offered()
-        if action == "select":
-            return pane is not None and (not parameters or str(parameters[0]) in pane.offered())
-        return True
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys of pictures act on. A selector is named by the first parameter."""
+        pane = self.pane
+        match need:
+            case "measures" | "readings":
+                return pane is not None and need.removesuffix("s") in pane.offered()
+            case "choices":
+                return pane is not None and (not parameters or parameters[0] in pane.offered())
+            case "values":
+                return pane is not None and pane.drawn is not None
+            case "titles":
+                return bool(self.titles())
+            case "tabs" | "something to write":
+                return True
+        return super().has(need, parameters)
 
     async def action_tab(self, number: int) -> None:
         """Go to a tab by its number."""
@@ -196,4 +200,6 @@ class TabbedScreen(LeavingScreen[None]):
 
     def action_pick(self, number: int) -> None:
         """Have keys act on a picture of this tab, by its place."""
-        self.pick(self.panes()[number])
+        panes = self.panes()
+        if number < len(panes):  # else it is gone by now
+            self.pick(panes[number])

@@ -21,6 +21,7 @@ from textual.strip import Strip
 from app.charts.lines import Line
 from app.charts.palette import Palette, on
 from app.charts.scales import EMPTY
+from app.tui.able import Able
 from app.tui.keys import bindings
 from app.tui.readout import Spot
 from app.tui.widgets.steady import Steady
@@ -36,9 +37,10 @@ COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""
 
 
-class FigureView(Steady, can_focus=True):
+class FigureView(Steady, Able, can_focus=True):
     """One figure with a cursor on it. Kinds override what is marked so."""
 
+    PLACE = "figure"
     BINDINGS = bindings("figure")
     DEFAULT_CSS = "FigureView { width: 1fr; height: 1fr; }"
     DENSE: ClassVar[bool] = False
@@ -237,12 +239,20 @@ class FigureView(Steady, can_focus=True):
 
     # Keys and mouse
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.DENSE if action == "dense" else True
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """What the keys of a figure act on."""
+        there = self._figure is not None and self.filled()
+        match need:
+            case "values":
+                return there
+            case "cells":
+                return there and self.DENSE
+        return super().has(need, parameters)
 
     def action_move(self, dx: int, dy: int) -> None:
         """One step."""
         if self._figure is not None and self.filled():
+            self._ready()
             self.by_hand = True
             self.cursor = self.clamped(self.moved(self.cursor, dx, dy))
 

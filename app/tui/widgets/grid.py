@@ -117,6 +117,7 @@ class GridView(FigureView):
 
     def action_dense(self) -> None:
         """Numbers, or the whole picture without them."""
+        self._ready()
         self._dense = not self.painter.layout.halves
         self._laid_out = None
         self.refresh()

@@ -56,8 +56,8 @@ def halt(db: Database, run_id: str) -> RunSummary:
         process.send_signal(signal.SIGSTOP)
         assert eventually(lambda: process.status() == psutil.STATUS_STOPPED)
         with suppress(StorageError), hasty.writing() as connection:
-            beat = update(RunRow).where(RunRow.id == run.id).values(heartbeat=time.time() + HOUR)
-            connection.execute(beat)
+            beat = {"heartbeat": time.time() + HOUR, "ticked": None}
+            connection.execute(update(RunRow).where(RunRow.id == run.id).values(**beat))
             return True
         go_on(run)
         return False

@@ -230,7 +230,15 @@ def _set(
         connection.execute(
             update(RunRow)
             .where(RunRow.id == run_id)
-            .values(**times, heartbeat=beats, host=host, pid=4711 if host else None, **values)
+            .values(
+                **times,
+                heartbeat=beats,
+                ticked=None,
+                took=None,
+                host=host,
+                pid=4711 if host else None,
+                **values,
+            )
         )
 
 

@@ -26,7 +26,7 @@ def running(filled: Database, monkeypatch: pytest.MonkeyPatch) -> RunSummary:
     assert run.started is not None
     later = run.started + timedelta(minutes=1)
     monkeypatch.setattr(wording, "now", lambda: later)
-    return replace(run, expected=later + timedelta(minutes=2))
+    return replace(run, expected=later + timedelta(minutes=2), heartbeat=later, took=60.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Whether a key can act: what each action of the registry needs, and a place that says whether it
+is there. The one way in which keys, the bottom line, help and the palette learn it.
+
+Refuses to know how a place finds out.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.dom import DOMNode
+
+from app.tui.keys import Where
+
+_OF_PICTURES = {
+    "measure": "measures", "reading": "readings", "select": "choices", "next_tab": "tabs",
+    "previous_tab": "tabs", "clip": "values", "export": "something to write", "jump": "titles",
+    "view": "views",
+}  # fmt: skip
+NEEDS: dict[Where, dict[str, str]] = {
+    "runs": {
+        "open": "a run", "mark": "a run", "filter": "runs", "jump": "runs",
+        "cancel": "work under way", "resume": "a run to start", "delete": "a run at rest",
+        "compare": "two runs", "demo": "no demo",
+    },
+    "library": {
+        "detail": "hidden facts", "mark": "a model here", "study": "models for a study",
+        "runs": "its runs", "filter": "models", "copy": "a model",
+    },
+    "run": {
+        **_OF_PICTURES, "drill": "something behind", "filter": "a picture",
+        "zoom": "room beside", "cancel": "work under way", "resume": "a run to start",
+    },
+    "compare": {
+        **_OF_PICTURES, "difference": "a difference", "side": "two sides", "depth": "two depths",
+    },
+    "builder": {
+        "enter": "a line", "turn": "options", "add": "a list", "drop": "a part of a list",
+        "start": "no faults", "write": "no faults", "look": "no faults", "next_tab": "a next step",
+        "anew": "a draft",
+    },
+    "figure": {
+        "move": "values", "ends": "values", "page": "values", "copy": "values", "dense": "cells",
+    },
+    "app": {"help": "a whole screen"},
+}  # fmt: skip
+"""What an action must find to do anything, by its place and its name; the others need nothing."""
+
+
+class Able(DOMNode):
+    """A place that has keys in the registry. A base to name last: Textual takes the style of the
+    first one."""
+
+    PLACE: ClassVar[Where]
+    """Where its own keys come from."""
+
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """Is that there? Knows every word that NEEDS has for its place; asked once mounted."""
+        raise NotImplementedError(f"{self.PLACE}: {need}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would do something: keys that can't are not shown either."""
+        need = NEEDS[self.PLACE].get(action)
+        if need is None:
+            return True
+        return bool(getattr(self, "is_mounted", False)) and self.has(need, parameters)

@@ -1,0 +1,76 @@
+"""What a workstation that stays open holds on to: nothing of the screens that were left."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import weakref
+from collections import Counter
+
+from textual._styles_cache import StylesCache
+from textual.color import Color
+from textual.strip import Strip
+from textual.style import Style
+
+from app.config import Config
+from app.tui.app import TauscopeApp
+from app.tui.screens.runs import RunsScreen
+from app.tui.source import FIGURES, RANGES
+from app.tui.widgets.figure import FigureView
+from storage.database import Database
+from tests.app.tui.rest import rest, until
+
+AWAY = ("enter 1 escape", "enter 2 escape", "space j equals_sign escape k space", "n escape",
+        "question_mark escape")  # fmt: skip
+"""Screens, each by the keys that go there and back."""
+PAINTED = (StylesCache, Strip)
+MANY = 200
+
+
+async def test_a_screen_that_was_left_is_gone(filled: Database) -> None:
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        await rest(app)  # what is made ready beforehand is left to itself by the collector
+        await pilot.press("down")
+        seen: list[weakref.ref[object]] = []
+        counts = []
+        for _ in range(3):
+            for keys in AWAY:
+                for key in keys.split():
+                    await pilot.press(key)
+                    if not isinstance(app.screen, RunsScreen):
+                        seen += map(weakref.ref, (app.screen, *app.screen.query(FigureView)))
+                assert isinstance(app.screen, RunsScreen), keys
+            gc.collect()
+            counts.append(Counter(type(o) for o in gc.get_objects() if type(o) in PAINTED))
+        assert len(seen) > 20
+        early = (ref() for ref in seen[: len(seen) // 2])
+        assert [thing for thing in early if thing is not None] == []
+        for kind in PAINTED:
+            assert counts[2][kind] <= 1.2 * counts[1][kind] + 10, kind
+        assert len(app.source._figures) <= FIGURES
+        assert len(app.source._ranges) <= RANGES
+    assert endless() == {}
+
+
+def endless() -> dict[str, int]:
+    """The caches of ours that have no limit, and have grown beyond what there is of anything."""
+    return {
+        f"{name}.{key}": value.cache_info().currsize
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in ("app", "core", "storage")
+        for key, value in vars(module).items()
+        if isinstance(value, functools._lru_cache_wrapper)
+        and value.cache_info().maxsize is None
+        and value.cache_info().currsize > MANY
+    }
+
+
+def test_styles_are_those_that_textual_gives() -> None:
+    base, own = Color(1, 2, 3), Color(40, 50, 60, 0.5)
+    found = StylesCache().get_inner_outer(base, own)
+    assert found == (Style(background=base + own), Style(background=base))
+    original = getattr(StylesCache.get_inner_outer, "__wrapped__", None)
+    assert original is None, "ours is in place"

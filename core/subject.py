@@ -31,7 +31,8 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A study's inputs. `planned` are the units of the analyses planned so far, by name."""
+    """A study's inputs. `planned` are the units of the analyses planned so far, by name; `written`
+    identifies the chat templates of models that were asked for."""
 
     study: Study
     family: Family
@@ -39,6 +40,7 @@ class Subject:
     tasks: tuple[Task, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> Mapping[str, Member]:
@@ -74,8 +76,7 @@ class Subject:
         and whatever else the result depends on (JSON)."""
         run = self.study.run
         if self.own_templates and more.keys() & {"task", "tasks"}:
-            told = [templates.fingerprint(self.tokenizer(model)) for model in models]
-            more = {**more, "templates": told}
+            more = {**more, "templates": [self._template(model) for model in models]}
         return content_key(
             {
                 "analysis": [analysis, version, parameters.model_dump(mode="json")],
@@ -100,6 +101,11 @@ class Subject:
         """Is each model asked as a chat, in its own template?"""
         asked = self.study.evaluation
         return asked is not None and asked.chat_template and self.study.models.template == "own"
+
+    def _template(self, model: str) -> str:
+        if model not in self.written:  # reading a tokeniser may take a second
+            self.written[model] = templates.fingerprint(self.tokenizer(model))
+        return self.written[model]
 
     def _own_tokenizer(self, model: str) -> Any:
         return _tokenizer(self.study, self.models[model].folder)

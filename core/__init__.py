@@ -27,6 +27,9 @@ totals.py        work by slices, and sums over modules, groups and layers
 linalg.py        subspaces, spectra and alignment
 loading.py       models made by transformers, placed by accelerate
 hooks.py         neurons and heads of a loaded model, seen and replaced
+encoding.py      texts as token ids, in one way for all
+templates.py     chat templates: whose is used, who has another one
+libraries.py     what libraries say meanwhile, in our words
 probe.py         probe sets: documents as token ids
 analyses/        one file each
 neurons/         who is active, who matters, what their loss costs

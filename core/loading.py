@@ -8,6 +8,7 @@ analysis, and nothing of what a model is used for.
 from __future__ import annotations
 
 import gc
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -340,16 +341,30 @@ def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apa
     with warnings.catch_warnings():
         # Of what peft still asks of transformers: nobody but they can do anything about it.
         warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module="peft")
+        warnings.filterwarnings("default", category=UserWarning, module="peft")
         # peft goes on with an adapter that does nothing where names don't match.
         warnings.filterwarnings("error", "Found missing adapter keys")
-        wrapped = PeftModel.from_pretrained(
-            model, adapter.where, low_cpu_mem_usage=not adapter.remakes_base, **given
-        )
+        try:
+            wrapped = PeftModel.from_pretrained(
+                model, adapter.where, low_cpu_mem_usage=not adapter.remakes_base, **given
+            )
+        except UserWarning as said:
+            raise _incomplete(adapter, str(said)) from said
         laid = wrapped if apart else wrapped.merge_and_unload()
     if adapter.changes_vocabulary:
         _tie_no_more(model)
     return laid
+
+
+def _incomplete(adapter: Adapter, said: str) -> CheckpointError:
+    """What peft says of an adapter's missing tensors in many lines."""
+    names = [name.removeprefix("base_model.model.") for name in re.findall(r"'([^']+)'", said)]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return CheckpointError(
+        f"The adapter {adapter.where} lacks tensors that its settings ask for: "
+        f"{', '.join(names[:3])}{more}.",
+        hint="Save it again with PEFT. Its weights alone can still be compared.",
+    )
 
 
 def _holds(model: Any, adapter: Adapter) -> bool:

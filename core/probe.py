@@ -33,12 +33,14 @@ class Batch:
     """Documents side by side, padded on the right.
 
     `documents` are their places in the probe set; `ids` [B, T] int64; `lengths` their tokens;
-    `scored` [B, T] bool: the tokens whose prediction counts where a loss is asked for.
+    `following` [B, T] int64: the token after each; `scored` [B, T] bool: the places at which the
+    prediction of the token after them counts, where a loss is asked for.
     """
 
     documents: tuple[int, ...]
     ids: Tensor
     lengths: tuple[int, ...]
+    following: Tensor
     scored: Tensor
 
     @property
@@ -52,13 +54,15 @@ class Batch:
 class ProbeSet:
     """Documents as token ids. `scored_from[i]` is the first token of document i that a loss counts.
 
-    `notes` say what was left out or cut.
+    `after[i]` is a last token of document i that is predicted and never shown; no `after` means
+    that there is none. `notes` say what was left out or cut.
     """
 
     texts: tuple[str, ...]
     ids: tuple[Ids, ...]
     scored_from: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    after: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -87,11 +91,14 @@ class ProbeSet:
     def _batch(self, chosen: Sequence[int]) -> Batch:
         lengths = tuple(len(self.ids[i]) for i in chosen)
         ids = torch.zeros(len(chosen), max(lengths), dtype=torch.int64)
-        scored = torch.zeros(ids.shape, dtype=torch.bool)
+        following, scored = torch.zeros_like(ids), torch.zeros(ids.shape, dtype=torch.bool)
         for row, i in enumerate(chosen):
-            ids[row, : lengths[row]] = torch.from_numpy(self.ids[i])
-            scored[row, max(1, self.scored_from[i]) : lengths[row]] = True
-        return Batch(tuple(chosen), ids, lengths, scored)
+            shown = torch.from_numpy(self.ids[i])
+            whole = torch.cat((shown, torch.tensor(self.after[i : i + 1], dtype=torch.int64)))
+            ids[row, : len(shown)] = shown
+            following[row, : len(whole) - 1] = whole[1:]
+            scored[row, max(1, self.scored_from[i]) - 1 : len(whole) - 1] = True
+        return Batch(tuple(chosen), ids, lengths, following, scored)
 
 
 def read(file: Path) -> list[str]:
@@ -159,25 +166,23 @@ def encoded(
     )
 
 
-def of_examples(pairs: Iterable[tuple[str, str]], encode: Encode, context: int | None) -> ProbeSet:
-    """Prompts with their right answers as documents, of which a loss counts the answers alone.
+def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int) -> ProbeSet:
+    """Prompts and their right answers as documents, of which a loss counts the answers alone.
 
-    What is too long for the model loses its beginning, or its end where all of it is answer.
-    Raises ProbeError when no answer has a token that can be predicted.
+    A model is shown what it is shown when the answer is scored: all but the last token, and of what
+    is longer than its context the last `context` tokens. Raises ProbeError when no answer has a
+    token that can be predicted.
     """
-    kept: list[tuple[str, Ids, int]] = []
+    kept: list[tuple[Ids, int, int]] = []
     for prompt, answer in pairs:
-        whole = np.asarray(encode(prompt + answer), dtype=np.int64)
-        start = _shared(whole, np.asarray(encode(prompt), dtype=np.int64)) if prompt else 1
-        over = max(0, len(whole) - (context or len(whole)))
-        cut = whole[over:] if prompt else whole[: len(whole) - over]
-        start = max(1, start - over) if prompt else 1
-        if start < len(cut):
-            kept.append((prompt + answer, cut, start))
+        whole = np.asarray([*prompt, *answer], dtype=np.int64)[-(context + 1) :]
+        start = max(1, len(whole) - len(answer))
+        if start < len(whole):
+            kept.append((whole[:-1], start, int(whole[-1])))
     if not kept:
         raise ProbeError("None of the items has an answer with a token to predict.")
-    texts, ids, starts = zip(*kept, strict=True)
-    return ProbeSet(tuple(texts), tuple(ids), tuple(starts))
+    ids, starts, last = zip(*kept, strict=True)
+    return ProbeSet(("",) * len(ids), tuple(ids), tuple(starts), after=tuple(last))
 
 
 def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
@@ -186,14 +191,6 @@ def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
         not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
         for text, ids in zip(probe.texts, probe.ids, strict=True)
     )
-
-
-def _shared(a: Ids, b: Ids) -> int:
-    """How many ids both begin with: a prompt's last one may be of a token that goes on into the
-    answer, or one that the tokeniser puts at the end of a text."""
-    common = min(len(a), len(b))
-    apart = np.flatnonzero(a[:common] != b[:common])
-    return int(apart[0]) if len(apart) else common
 
 
 def _text(line: str, where: str) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from core import registry
+from core import libraries, registry
 from core.errors import Cancelled, StudyError
 from core.measurement import Progress, ResultSink, Unit, UnitResult, ordered
 from core.models.identity import Identities
@@ -28,6 +29,11 @@ def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     the probe set can't be used, StudyError for an analysis that there is none of or a device that
     isn't there.
     """
+    with libraries.heard(partial(sink.warn, "libraries")):
+        _run(study, sink, analyses)
+
+
+def _run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
     from core.subject import open_subject
 
     device = device_of(study)
@@ -156,9 +162,10 @@ class _Work:
         started = time.monotonic()
         member = subject.models[name]
         base = name == "base"  # what vectors are added to must be plain weights
-        with loading.loaded(
-            member, self.study.run, trust_remote_code=trusted, merged=base
-        ) as model:
+        with (
+            libraries.heard(partial(self.sink.warn, name)),
+            loading.loaded(member, self.study.run, trust_remote_code=trusted, merged=base) as model,
+        ):
             self.pacing.loaded(name, time.monotonic() - started)
             self._foresee()
             self.placements[name] = model.placement.by_device()

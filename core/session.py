@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.hooks import Neurons, locate_heads
 from core.loading import LoadedModel
@@ -59,7 +59,12 @@ class Session:
         from core.evaluation.evaluator import Evaluator
 
         wanted = self.subject.study.run.batch_size
-        return Evaluator(self.model.module, self.subject.tokenizer(), batch_size=wanted)
+        return Evaluator(self.model.module, self.tokenizer, batch_size=wanted)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokeniser of the study's models, with the chat template that this one is asked in."""
+        return self.subject.tokenizer(self.model.name)
 
     def halved(self, size: int) -> None:
         """Keep a warning that memory forced a smaller batch."""

@@ -83,6 +83,10 @@ class Models(_Part):
         description="Hub id or folder of another tokeniser than the base's.",
         examples=["Qwen/Qwen2.5-7B"],
     )
+    template: Literal["base", "own"] = Field(
+        default="base",
+        description="Whose chat template is used: the base's for all, or each model's own.",
+    )
     trust_remote_code: bool = Field(
         default=False, description="Let Python code of the model's own run: only if you trust it."
     )
@@ -179,7 +183,8 @@ class Evaluation(_Part):
         examples=[5],
     )
     chat_template: bool = Field(
-        default=False, description="Put items into the template of the model's own chat."
+        default=False,
+        description="Put items into the template of a chat; models.template says whose.",
     )
     bootstrap: int = Field(default=1000, ge=1, description="Resamples behind each interval.")
 
@@ -269,4 +274,7 @@ class Study(_Part):
 
     def key(self, analyses: Iterable[str]) -> str:
         """Identifies the same study asked for the same analyses."""
-        return content_key({"study": self.model_dump(mode="json"), "only": sorted(analyses)})
+        told = self.model_dump(mode="json")
+        if self.models.template == "base":
+            del told["models"]["template"]  # studies had no such key once: they are the same still
+        return content_key({"study": told, "only": sorted(analyses)})

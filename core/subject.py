@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import encoding, libraries, templates
 from core import family as families
 from core import probe as probes
 from core.checkpoint import locate
@@ -30,7 +31,8 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A study's inputs. `planned` are the units of the analyses planned so far, by name."""
+    """A study's inputs. `planned` are the units of the analyses planned so far, by name; `written`
+    identifies the chat templates of models that were asked for."""
 
     study: Study
     family: Family
@@ -38,6 +40,7 @@ class Subject:
     tasks: tuple[Task, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> Mapping[str, Member]:
@@ -72,6 +75,8 @@ class Subject:
         """The content key of a unit that runs loaded models: their weights, how they are loaded,
         and whatever else the result depends on (JSON)."""
         run = self.study.run
+        if self.own_templates and more.keys() & {"task", "tasks"}:
+            more = {**more, "templates": [self._template(model) for model in models]}
         return content_key(
             {
                 "analysis": [analysis, version, parameters.model_dump(mode="json")],
@@ -83,13 +88,31 @@ class Subject:
             }
         )
 
-    def tokenizer(self) -> Any:
-        """The tokeniser of all models of the study."""
-        return _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
+    def tokenizer(self, model: str = BASE) -> Any:
+        """The tokeniser of all models of the study, with the chat template that this one is asked
+        in."""
+        shared = _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
+        return (
+            templates.with_own(shared, model, self._own_tokenizer) if self.own_templates else shared
+        )
+
+    @property
+    def own_templates(self) -> bool:
+        """Is each model asked as a chat, in its own template?"""
+        asked = self.study.evaluation
+        return asked is not None and asked.chat_template and self.study.models.template == "own"
+
+    def _template(self, model: str) -> str:
+        if model not in self.written:  # reading a tokeniser may take a second
+            self.written[model] = templates.fingerprint(self.tokenizer(model))
+        return self.written[model]
+
+    def _own_tokenizer(self, model: str) -> Any:
+        return _tokenizer(self.study, self.models[model].folder)
 
     def encoder(self) -> Callable[[str], Sequence[int]]:
         """What turns a text into token ids, for all models of the study."""
-        return partial(_encode, self.tokenizer())
+        return partial(encoding.ids, self.tokenizer())
 
 
 def open_subject(
@@ -112,10 +135,31 @@ def open_subject(
         probe, doubts = _probe(study, family)
         subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
     if "tasks" in needs and study.evaluation is not None:
+        from core.evaluation import fewshot
         from core.evaluation.tasks import open_tasks
 
-        subject = replace(subject, tasks=open_tasks(study.evaluation, seed=study.run.seed))
+        if study.evaluation.chat_template:
+            subject = replace(subject, notes=(*subject.notes, *_template_doubts(subject)))
+        said: list[tuple[str, str]] = []
+        with libraries.heard(lambda words: said.append(("evaluation", words))):
+            tasks = open_tasks(study.evaluation, seed=study.run.seed)
+        notes = (*subject.notes, *said, *fewshot.doubts(tasks))
+        subject = replace(subject, tasks=tasks, notes=notes)
     return subject
+
+
+def _template_doubts(subject: Subject) -> list[tuple[str, str]]:
+    """What is doubtful of the chat templates. Raises StudyError where one is missing."""
+    models, own = subject.study.models, subject.own_templates
+    for name in subject.models if own else ():
+        subject.tokenizer(name)
+    shared = _tokenizer(subject.study, _tokenizer_folder(subject.study, subject.family))
+    named = models.tokenizer
+    whose = named if named else f"the base ({subject.family.base.where})"
+    if not own:
+        templates.refuse_none(shared, whose)
+    others = (*((BASE,) if named else ()), *subject.family.tuned)
+    return templates.doubts(shared, whose, others, subject._own_tokenizer, own=own)
 
 
 def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]]]:
@@ -168,18 +212,13 @@ def _tokenizer_folder(study: Study, family: Family) -> Path:
 
 
 def _encoder(folder: Path, study: Study) -> Callable[[str], Sequence[int]]:
-    return partial(_encode, _tokenizer(study, folder))
+    return partial(encoding.ids, _tokenizer(study, folder))
 
 
 def _tokenizer(study: Study, folder: Path) -> Any:
     from core import loading
 
     return loading.tokenizer(folder, trust_remote_code=study.models.trust_remote_code)
-
-
-def _encode(tokenizer: Any, text: str) -> Sequence[int]:
-    ids: Sequence[int] = tokenizer(text, verbose=False)["input_ids"]
-    return ids
 
 
 def _context(config: Mapping[str, Any]) -> int | None:

@@ -191,7 +191,8 @@ def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
     yield _field(draft, "evaluation.include", label="own tasks")
     yield _field(draft, "evaluation.limit")
     yield from _more(draft, opened, "evaluation.reference", "evaluation.fewshot",
-                     "evaluation.chat_template", "evaluation.bootstrap")  # fmt: skip
+                     "evaluation.chat_template", "models.template",
+                     "evaluation.bootstrap")  # fmt: skip
 
 
 def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:

@@ -29,6 +29,10 @@ ACTIVATION, BASE, GENERAL = "activation", "base", "general"
 FIRST = "top-1%"
 """The selection with which the pictures open."""
 
+RUNNING = "loglikelihood_rolling"
+_NEW_IDS = {"ids": "as scored"}
+"""In the key of rankings whose items were once shown with other special tokens than in scoring."""
+
 FEWEST = 4
 """Items that a task must have for neurons to be chosen on some and scored on others."""
 
@@ -156,7 +160,7 @@ def _scored(subject: Subject, parameters: AblationParameters, source: str, task:
     by = [parameters.score, parameters.share, parameters.heads]
     key = subject.key(
         NAME, VERSION, Parameters(), [source], step="ranking", task=[task.name, task.fingerprint],
-        by=by,
+        by=by, **_NEW_IDS if task.chat_template or task.output_type == RUNNING else {},
     )  # fmt: skip
     return Unit(
         key=key, analysis=NAME, label=f"neurons of {source} ranked on {task.name}", model=source,

@@ -7,6 +7,7 @@ harness only when it computes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -139,8 +140,7 @@ def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> 
     known = {(u.model, u.task): u for u in subject.planned[EVALUATION] if u.loads}
     against = []
     for task in tasks:
-        domain = next((d for d in task.domains if subject.own(d)), None)
-        if domain is not None:
+        for domain in filter(subject.own, task.domains):
             pair = [known[m, task.name].key for m in (BASE, str(subject.own(domain)))]
             against.append([task.name, domain, *pair])
     required = dict.fromkeys(key for entry in against for key in entry[2:])
@@ -217,7 +217,8 @@ def _scored(
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """Normalised scores and the regained share, by task and domain."""
+    """Normalised scores and the regained share, by task and domain; a task of several domains has
+    a row against each one's own model."""
     from core.evaluation import scores
 
     own, known = required[0], dict(zip(unit.options["required"], required[1:], strict=True))
@@ -227,13 +228,15 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     }  # fmt: skip
     rows: list[Measurement] = []
     by_domain: dict[str, list[Measurement]] = {}
+    domains = Counter(task for task, *_ in unit.options["against"])
     for task, domain, base_key, tuned_key in unit.options["against"]:
+        at["task"] = f"{task}{score_tables.OF}{domain}" if domains[task] > 1 else task
         base, tuned = scores.kept(known[base_key]), scores.kept(known[tuned_key])
         made = scores.kept(own, task)
         found = [
             row
             for metric, kept in made.items()
-            for row in _against(base[metric], tuned[metric], kept, unit.options, task=task, **at)
+            for row in _against(base[metric], tuned[metric], kept, unit.options, **at)
         ]
         rows += found
         first = next(iter(made))
@@ -278,8 +281,8 @@ def _means(domain: str, rows: Sequence[Measurement], at: Mapping[str, Any]) -> l
         values = [row.value for row in rows if row.metric == metric]
         known = [value for value in values if value is not None]
         mean = sum(known) / len(known) if known and len(known) == len(values) else None
-        task = f"{score_tables.DOMAIN}{domain}"
-        found.append(Measurement(metric=metric, value=mean, n=len(values), task=task, **at))
+        place = {**at, "task": f"{score_tables.DOMAIN}{domain}"}
+        found.append(Measurement(metric=metric, value=mean, n=len(values), **place))
     return found
 
 

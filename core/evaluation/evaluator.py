@@ -14,9 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from core import libraries, probe
 from core.errors import TaskError, TauscopeError
 from core.evaluation import harness
+from core.evaluation.examples import Example
 from core.evaluation.tasks import Task, metric_name
+from core.probe import ProbeSet
 from core.statistics.comparison import Form, Items
 
 
@@ -49,6 +52,7 @@ class Evaluator:
         self, model: Any, tokenizer: Any, *, batch_size: int | Literal["auto"] = "auto"
     ) -> None:
         self._tokenizer = tokenizer
+        self._cut: set[str] = set()
         with harness.quiet():
             from core.evaluation.language_model import LanguageModel
         # Silenced anew: libraries that were just imported have set up their own loggers.
@@ -66,6 +70,7 @@ class Evaluator:
         chosen = None if items is None else _chosen(task, items)
         self._check_tokeniser(task)
         found = self._ask(task, chosen)
+        self._tell_cut(task, len(chosen) if chosen is not None else task.items)
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in found["samples"][task.name]:
             rows.setdefault(row["filter"], []).append(row)
@@ -74,11 +79,17 @@ class Evaluator:
         )
         return tuple(score for score in scores if score is not None)
 
+    def shown(self, examples: Iterable[Example]) -> ProbeSet:
+        """Items with their right answers as the token ids that they are scored on."""
+        pairs = [pair for example in examples for pair in self._model.shown(example)]
+        return probe.of_pairs(pairs, self._model.max_length)
+
     def _ask(self, task: Task, chosen: list[int] | None) -> Mapping[str, Any]:
         with harness.quiet(), harness.seeded(task.seed):
             from lm_eval import evaluator
 
             task.handle.set_fewshot_seed(seed=task.seed)
+            self._model.begin(task.name)
             try:
                 found: Mapping[str, Any] = evaluator.evaluate(
                     self._model,
@@ -97,6 +108,16 @@ class Evaluator:
                     f"The task '{task.name}' can't be evaluated: {error or type(error).__name__}"
                 ) from error
         return found
+
+    def _tell_cut(self, task: Task, asked: int) -> None:
+        """Tell of items that are longer than the model's context, once for each task."""
+        if self._model.cut and task.name not in self._cut:
+            self._cut.add(task.name)
+            libraries.tell(
+                f"{len(self._model.cut)} of {asked} items of the task '{task.name}' are longer "
+                f"than the model's context of {self._model.max_length} tokens: their prompts lose "
+                "their beginning."
+            )
 
     def _check_tokeniser(self, task: Task) -> None:
         own = self._tokenizer

@@ -6,20 +6,29 @@ Owns the choice of the right answer. Knows no model; a tokeniser only for its ch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
+from core import templates
 from core.errors import TaskError, TauscopeError
 from core.evaluation import harness
 from core.evaluation.tasks import Task, open_tasks
 from core.study import Evaluation
 
 
-class Example(NamedTuple):
-    """What a model is given, and what it should answer; a running text is all answer."""
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a model is given, and what it should answer; a running text is all answer.
+
+    `kind` says how it is scored: by the likelihood of the answer, by that of a running text, or by
+    what is generated after the prompt, under the settings `options`.
+    """
 
     context: str
     continuation: str
+    kind: Literal["answer", "text", "generated"] = "answer"
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> list[Example]:
@@ -64,7 +73,7 @@ def documents(name: str, *, include: str | None = None, limit: int | None = None
 
 def _requests(task: Task, chosen: list[int], tokenizer: Any) -> dict[int, list[Any]]:
     """What the harness would ask a model, by item."""
-    template = partial(_chat, tokenizer) if task.chat_template else None
+    template = partial(templates.chat, tokenizer) if task.chat_template else None
     task.handle.set_fewshot_seed(seed=task.seed)
     task.handle.build_all_requests(
         samples=chosen,
@@ -78,24 +87,13 @@ def _requests(task: Task, chosen: list[int], tokenizer: Any) -> dict[int, list[A
     return found
 
 
-def _chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-    return str(
-        tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
-    )
-
-
 def _gold(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
     write: Callable[..., Example] = _OF_TYPE.get(task.output_type, _of_likelihood)
     return write(task, document, requests)
 
 
 def _of_text(_: Task, __: Mapping[str, Any], requests: Sequence[Any]) -> Example:
-    return Example("", str(requests[0].args[0]))
+    return Example("", str(requests[0].args[0]), "text")
 
 
 def _of_choices(task: Task, document: Mapping[str, Any], requests: Sequence[Any]) -> Example:
@@ -129,7 +127,8 @@ def _of_generation(task: Task, document: Mapping[str, Any], requests: Sequence[A
     # A chat's template ends the prompt, unless the answer has been begun.
     begun = not task.chat_template or handle.config.gen_prefix
     delimiter = handle.config.target_delimiter if begun else ""
-    return Example(str(requests[0].args[0]), f"{delimiter}{target}")
+    prompt, options = requests[0].args
+    return Example(str(prompt), f"{delimiter}{target}", "generated", options)
 
 
 _OF_TYPE: Mapping[str, Callable[..., Example]] = {

@@ -7,8 +7,6 @@ model. The harness takes seconds to import, so it is imported when it is called.
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import random
 import socket
 import urllib.request
@@ -17,32 +15,22 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-_TALKERS = (
-    "lm_eval", "datasets", "evaluate", "transformers", "huggingface_hub", "accelerate", "absl",
-    "filelock", "httpx", "nltk",
-)  # fmt: skip
+from core import libraries
+
 _PATIENCE = 3.0
 """Seconds to wait for the hub before it counts as out of reach."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing is printed, logged, warned of or drawn by the harness and what it stands on.
+    """Nothing is printed, logged, warned of or drawn by the harness and what it stands on; whoever
+    listens to libraries is told what matters (`core.libraries`)."""
+    # Imported before the listening: importing sets up loggers.
+    import datasets
+    import lm_eval.api.task
 
-    stderr is left alone: progress of the run may be drawn there meanwhile.
-    """
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.ExitStack() as stack,
-    ):
-        warnings.simplefilter("ignore")
-        # Imported before the levels are set: importing sets some of them.
-        import datasets
-        import lm_eval.api.task
-
-        for name in _TALKERS:
-            stack.enter_context(_silent(logging.getLogger(name)))
+    with libraries.quiet(), contextlib.ExitStack() as stack:
+        warnings.simplefilter("default")
         # The harness has no switch for the bar that it draws while it builds requests.
         stack.enter_context(_changed(lm_eval.api.task, "tqdm", _without_bar))
         if not datasets.utils.are_progress_bars_disabled():
@@ -114,16 +102,6 @@ def _hub_answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """A model in memory as the harness's language model, with a batch that fits into memory.
 
-Owns how many rows go through the model at once. Knows no task. Imported when a model is evaluated:
+Owns how many rows go through the model at once, and what is cut where a context is too short; the
+ids are core.encoding's. Knows no task but its name. Imported when a model is evaluated:
 it is made of the harness's own class.
 """
 
@@ -13,8 +14,11 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 
-from core.errors import RunError
+from core import encoding, templates
+from core.errors import RunError, TaskError
+from core.evaluation.examples import Example
 
 Result = TypeVar("Result")
 
@@ -32,6 +36,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     `batch_size` rows at once, or with "auto" as many as keep the logits within a fixed number of
     bytes, which depends on the model and the longest row alone. Half as many whenever memory runs
     out. The tokeniser is copied, because the harness gives it a padding token.
+
+    `cut` are the items of the task in hand whose prompts lost their beginning, for want of context.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int | Literal["auto"]) -> None:
@@ -43,6 +49,50 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         else:
             self._most, self._tokens = int(batch_size), math.inf
         self._rows = self._most
+        self.begin("")
+
+    def begin(self, task: str) -> None:
+        """Hear of the task that is asked next: nothing of it is cut yet."""
+        self._task = task
+        self._items: list[int] = []
+        self.cut: set[int] = set()
+
+    def shown(self, example: Example) -> list[encoding.Pair]:
+        """The ids that an item with its right answer is scored on: prompt and answer, or the parts
+        of a running text. A prompt before generated text leaves room for it, as in scoring."""
+        if example.kind == "text":
+            return list(encoding.windows(self.tokenizer, example.continuation, self.max_length))
+        given = example.context, example.continuation
+        if example.kind == "answer":
+            return [encoding.pair(self.tokenizer, *given)]
+        room = self._room(example.options)
+        prompt, answer = encoding.continued(self.tokenizer, *given, room)
+        return [(prompt, answer[: self.max_length + 1 - len(prompt)])]
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **_: Any
+    ) -> list[int]:
+        return encoding.ids(self.tokenizer, string, special=add_special_tokens)
+
+    def tok_batch_encode(
+        self, strings: Sequence[str], left_truncate_len: int | None = None, **_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = [self.tok_encode(text)[-(left_truncate_len or 0) :] for text in strings]
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), int(self.tokenizer.pad_token_id))
+        mask = torch.zeros_like(ids)
+        for at, row in enumerate(rows):
+            ids[at, longest - len(row) :] = torch.tensor(row)
+            mask[at, longest - len(row) :] = 1
+        return ids, mask
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        return templates.chat(self.tokenizer, chat_history, add_generation_prompt)
+
+    def _encode_pair(self, context: str, continuation: str) -> encoding.Pair:
+        return encoding.pair(self.tokenizer, context, continuation)
 
     @property
     def device(self) -> torch.device:
@@ -54,26 +104,57 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         return self._rows
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        return super().loglikelihood(requests, disable_tqdm=True)
+        self._items = [request.doc_id for request in requests]
+        try:
+            return super().loglikelihood(requests, disable_tqdm=True)
+        finally:
+            self._items = []
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
         self._rows = self._most
         return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], **_: Any) -> Any:
-        longest = max((len(row[1]) + len(row[2]) for row in requests), default=1)
+        lengths = [len(row[1]) + len(row[2]) for row in requests]
+        longest = max(lengths, default=1)
+        self._refuse_long_answers(requests)
+        self.cut |= {
+            item for item, n in zip(self._items, lengths, strict=False) if n > self.max_length + 1
+        }
         compute = super()._loglikelihood_tokens
         return self._within_memory(longest, lambda: compute(requests, disable_tqdm=True))
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
         longest = 1
-        if self._tokens < math.inf:
-            longest = max((self._generated(*request.args) for request in requests), default=1)
+        for request in requests:
+            context, options = request.args
+            length, room = len(self.tok_encode(context)), self._room(options)
+            longest = max(longest, length + self.max_length - room)
+            if length > room:
+                self.cut.add(request.doc_id)
         compute = super().generate_until
         return self._within_memory(longest, lambda: compute(requests, disable_tqdm=True))
 
-    def _generated(self, context: str, options: Mapping[str, Any]) -> int:
-        return len(self.tok_encode(context)) + int(options.get("max_gen_toks", self.max_gen_toks))
+    def _room(self, options: Mapping[str, Any]) -> int:
+        """The tokens that a prompt may have before text that is generated under these settings."""
+        wanted = int(normalize_gen_kwargs(dict(options), self.max_gen_toks)["max_gen_toks"])
+        longest: int = self.max_length
+        if wanted >= longest:
+            raise TaskError(
+                f"The task '{self._task}' generates up to {wanted} tokens, but the model's context "
+                f"holds {longest}.",
+                hint="Lower max_gen_toks in the task file (generation_kwargs).",
+            )
+        return longest - wanted
+
+    def _refuse_long_answers(self, requests: Sequence[Any]) -> None:
+        longest = max((len(row[2]) for row in requests), default=0)
+        if longest > self.max_length:
+            raise TaskError(
+                f"An answer of the task '{self._task}' has {longest} tokens, but the model's "
+                f"context holds {self.max_length}.",
+                hint="Leave the task out, or take a model with a longer context.",
+            )
 
     def _within_memory(self, longest: int, compute: Callable[[], Result]) -> Result:
         """What `compute` gives, with half as many rows each time that memory runs out."""

@@ -16,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from core import libraries
 from core.errors import TaskError
 from core.evaluation import harness
 from core.measurement import content_key
@@ -77,7 +78,11 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
         opened = _open(names, evaluation.include)
         for domain, named in evaluation.tasks.items():
             for leaf, handle in (pair for name in named for pair in opened[name].items()):
-                leaves.setdefault(leaf, handle)
+                if _meaning(leaves.setdefault(leaf, handle)) != _meaning(handle):
+                    libraries.tell(
+                        f"the task '{leaf}' is named more than once, with different settings: "
+                        "those of the first are used."
+                    )
                 domains.setdefault(leaf, [])
                 if domain not in domains[leaf]:
                     domains[leaf].append(domain)
@@ -155,19 +160,23 @@ def _documents(handle: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def _fingerprint(handle: Any, items: int, settings: Mapping[str, Any]) -> str:
-    config = handle.config.to_dict(keep_callable=True)
-    meaning = {k: _plain(v) for k, v in config.items() if k not in _NOT_ITS_MEANING}
     examples = getattr(getattr(handle, "sampler", None), "df", ()) if settings["fewshot"] else ()
     documents = _documents(handle)
     return content_key(
         {
-            "task": meaning,
+            "task": _meaning(handle),
             "version": str(handle.VERSION),
             "settings": dict(settings),
             "documents": _hash(documents[i] for i in range(items)),
             "examples": _hash(examples),
         }
     )
+
+
+def _meaning(handle: Any) -> dict[str, Any]:
+    """What a task's configuration says of what is asked, as JSON."""
+    config = handle.config.to_dict(keep_callable=True)
+    return {k: _plain(v) for k, v in config.items() if k not in _NOT_ITS_MEANING}
 
 
 def _hash(documents: Iterable[Mapping[str, Any]]) -> str:

@@ -7,7 +7,6 @@ modules that names do not show. Builds on the meta device, so that nothing is al
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from core import libraries
 from core.errors import FamilyError
 from core.models.body import Body, Trait
 from core.naming import family_name
@@ -97,20 +97,18 @@ def of_module(module: Any) -> Outline:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """transformers without its bars and remarks, which would go to a screen that isn't its own."""
+    """transformers without its bars, and with its remarks for whoever listens to libraries: they
+    would go to a screen that isn't its own."""
     from transformers.utils import logging as remarks
 
     level, bars = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
-    accelerate = logging.getLogger("accelerate")
-    before = accelerate.level
-    remarks.set_verbosity_error()
+    remarks.set_verbosity_warning()
     remarks.disable_progress_bar()
-    accelerate.setLevel(logging.ERROR)
     try:
-        yield
+        with libraries.quiet(printed=False):
+            yield
     finally:
         remarks.set_verbosity(level)
-        accelerate.setLevel(before)
         if bars:
             remarks.enable_progress_bar()
 

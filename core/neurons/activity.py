@@ -218,7 +218,7 @@ def forward(model: LoadedModel, batch: Batch, **more: Any) -> Any:
 
 def refuse_unknown_ids(model: LoadedModel, probe: ProbeSet) -> None:
     """Raise FamilyError when a probe set has tokens that a model has no embedding for."""
-    largest = max(int(ids.max()) for ids in probe.ids)
+    largest = max(max(int(ids.max()) for ids in probe.ids), *probe.after, 0)
     if largest >= model.vocabulary:
         raise FamilyError(
             f"'{model.name}' embeds {model.vocabulary} tokens, but the probe set has number "

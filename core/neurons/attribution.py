@@ -102,9 +102,9 @@ def attribute(
 
 def text_loss(logits: Tensor, batch: Batch) -> Tensor:
     """The summed negative log-likelihood, in nats, of the scored tokens given those before."""
-    scored = batch.scored[:, 1:].to(logits.device)
-    wanted = batch.ids[:, 1:].to(logits.device)[scored]
-    return functional.cross_entropy(logits[:, :-1][scored].float(), wanted, reduction="sum")
+    scored = batch.scored.to(logits.device)
+    wanted = batch.following.to(logits.device)[scored]
+    return functional.cross_entropy(logits[scored].float(), wanted, reduction="sum")
 
 
 _Found = dict[str, Tensor]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import probe
 from core.evaluation import examples, scores
 from core.measurement import Artifact, Measurement, Unit, UnitResult
 from core.neurons import activity, attribution, drops, ranking, silencing
@@ -118,9 +117,8 @@ def score_silenced(
 
 
 def _examples(task: Task, items: Sequence[int], session: Session) -> ProbeSet:
-    subject = session.subject
-    found = examples.examples(task, items, tokenizer=subject.tokenizer())
-    return probe.of_examples(found, subject.encoder(), session.model.context)
+    found = examples.examples(task, items, tokenizer=session.tokenizer)
+    return session.evaluator.shown(found)
 
 
 def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Computes nothing that was not measured; draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ DROP_ORDERS = ("largest drop", "surest", "by model")
 POINT_ORDERS = ("by point", "by task", "largest share kept")
 DOMAIN = "domain:"
 """Stands before the name of a domain where a row is the mean over its tasks."""
+
+OF = "@"
+"""Stands between a task and a domain where several domains have the task: `task@domain`."""
 
 _BESIDE = ("difference", "p_value", "stderr")
 _WHERE = ("model", "reference", "task", "setting", "module")
@@ -118,7 +121,8 @@ def drops(asked: Tabulation) -> Table:
 
 
 def points(asked: Tabulation) -> Table:
-    """A line for each point, task and metric of task arithmetic."""
+    """A line for each point, task and metric of task arithmetic; a task that several domains have
+    takes a line for each of them."""
     shares = ("normalised", "regained", "rounding_loss")
     beside = {
         (r.metric, r.setting, r.module, r.task, r.metric_of): r
@@ -132,21 +136,19 @@ def points(asked: Tabulation) -> Table:
     }
     settings = {name: at for at, name in enumerate(asked.catalogue.settings)}
     lines: list[tuple[Any, tuple[Text, ...]]] = []
-    for row in asked.rows:
-        if row.metric in shares:
-            continue
-        place = row.setting, row.module, row.task, row.metric
+    for row, task in _with_domains(asked.rows, shares):
+        place = row.setting, row.module, task, row.metric
         kept, part = (beside.get((name, *place)) for name in ("normalised", "regained"))
         lost = beside.get(("rounding_loss", row.setting, row.module, "", ""))
         share = _value(kept)
         by = {
-            "by point": (settings.get(row.setting, 0), row.module, row.task, row.metric),
-            "by task": (row.task, row.metric, settings.get(row.setting, 0), row.module),
+            "by point": (settings.get(row.setting, 0), row.module, task, row.metric),
+            "by task": (task, row.metric, settings.get(row.setting, 0), row.module),
             "largest share kept": (share is None, -(share or 0.0)),
         }
         cells = (
-            row.setting, row.module or ALL, row.task, row.metric, row.value, row.low, row.high,
-            share, _value(part), gaps.get((row.task, row.metric)), _value(lost), row.n,
+            row.setting, row.module or ALL, task, row.metric, row.value, row.low, row.high,
+            share, _value(part), gaps.get((task, row.metric)), _value(lost), row.n,
         )  # fmt: skip
         lines.append((by.get(asked.choice.order, by["by point"]), cells))
     return Table(
@@ -166,6 +168,22 @@ def points(asked: Tabulation) -> Table:
         "1 the domain's own model. Gap: does the base's share differ from 1? Where its interval "
         "includes 1, shares say little.",
     )
+
+
+def _with_domains(
+    rows: Sequence[Measurement], shares: Collection[str]
+) -> Iterator[tuple[Measurement, str]]:
+    """Each score, with the tasks that its shares stand under: its own, or `task@domain`s."""
+    scores = [row for row in rows if row.metric not in shares]
+    known = {row.task for row in scores}
+    named: dict[str, dict[str, None]] = {}
+    for row in rows:
+        task = row.task.rpartition(OF)[0]
+        if row.metric in shares and row.task not in known and task in known:
+            named.setdefault(task, {})[row.task] = None
+    for row in scores:
+        for task in named.get(row.task, {row.task: None}):
+            yield row, task
 
 
 def _gap(base: Measurement) -> str:

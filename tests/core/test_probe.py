@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +142,8 @@ def test_batches_hold_every_document_once_the_longest_first(
         for row, (document, n) in enumerate(zip(batch.documents, batch.lengths, strict=True)):
             np.testing.assert_array_equal(batch.ids[row, :n], ids[document])
             assert batch.mask[row].sum() == n == batch.mask[row, :n].sum()
-            assert batch.scored[row].tolist() == [1 <= t < n for t in range(batch.ids.shape[1])]
+            np.testing.assert_array_equal(batch.following[row, : n - 1], ids[document][1:])
+            assert batch.scored[row].tolist() == [t < n - 1 for t in range(batch.ids.shape[1])]
 
 
 def test_another_tokeniser_is_held_against_the_documents_as_they_were_cut() -> None:
@@ -157,49 +157,28 @@ def test_another_tokeniser_is_held_against_the_documents_as_they_were_cut() -> N
     assert probe.split_otherwise(found, lambda text: list(map(ord, text.upper())), 3) == 3
 
 
-WORD_IDS = {"<s>": 1, "</s>": 2, "what": 3, " is": 4, " it": 5, " red": 6, " ": 7}
-
-
-def _worded(text: str) -> list[int]:
-    """Words with their leading space as one token each, a special token before and after."""
-    words = re.findall(r" ?[^ ]+| ", text)
-    return [1, *(WORD_IDS[word] for word in words), 2]
-
-
 @pytest.mark.parametrize(
-    ("prompt", "answer", "scored"),
+    ("prompt", "answer", "context", "shown", "scored"),
     [
-        ("what is it", " red", [6, 2]),
-        ("what is it ", "red", [6, 2]),  # the space before the answer is of its first token
-        ("what", " is it red", [4, 5, 6, 2]),
-        ("", "what is", [3, 4, 2]),
+        ([1, 3, 4], [5, 6], 9, [1, 3, 4, 5], [5, 6]),
+        ([1, 3, 4], [5, 6], 4, [1, 3, 4, 5], [5, 6]),
+        ([1, 3, 4], [5, 6], 3, [3, 4, 5], [5, 6]),
+        ([1], [3, 4, 5], 3, [1, 3, 4], [3, 4, 5]),
+        ([1, 2], [3, 4, 5], 2, [3, 4], [4, 5]),
+        ([], [3, 4], 9, [3], [4]),
     ],
 )
-def test_of_an_item_the_answer_alone_is_scored(prompt: str, answer: str, scored: list[int]) -> None:
-    found = probe.of_examples([(prompt, answer)], _worded, None)
-    (ids,), (start,) = found.ids, found.scored_from
-    assert ids.tolist() == _worded(prompt + answer)
-    assert ids[start:].tolist() == scored
+def test_of_an_item_all_but_the_last_token_is_shown_and_the_answer_is_scored(
+    prompt: list[int], answer: list[int], context: int, shown: list[int], scored: list[int]
+) -> None:
+    found = probe.of_pairs([(prompt, answer)], context)
     batch = next(found.batches(1))
-    assert batch.ids[batch.scored].tolist() == scored
-
-
-def test_what_is_too_long_loses_what_is_least_missed() -> None:
-    """Of a prompt the beginning, of a running text the end, of a long answer the beginning."""
-    for prompt, answer, ids, start in (
-        ("what is it", " red", [5, 6, 2], 1),
-        ("", "what is it red", [1, 3, 4], 1),
-        ("what", " is it red", [5, 6, 2], 1),
-    ):
-        found = probe.of_examples([(prompt, answer)], _worded, 3)
-        assert (found.ids[0].tolist(), found.scored_from) == (ids, (start,))
+    assert batch.ids[0].tolist() == shown
+    assert batch.following[batch.scored].tolist() == scored
 
 
 def test_items_without_an_answer_are_left_out_or_refused() -> None:
-    def plain(text: str) -> list[int]:
-        return _worded(text)[1:-1]
-
-    found = probe.of_examples([("what", ""), ("what", " is"), ("", "what")], plain, None)
-    assert found.texts == ("what is",)
+    found = probe.of_pairs([([1], []), ([1], [2]), ([], [3])], 9)
+    assert [ids.tolist() for ids in found.ids] == [[1]]
     with pytest.raises(ProbeError, match="None of the items"):
-        probe.of_examples([("what", "")], plain, None)
+        probe.of_pairs([([1], [])], 9)

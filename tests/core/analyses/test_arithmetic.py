@@ -185,6 +185,47 @@ def test_a_domain_s_share_is_the_mean_over_its_tasks(sink: MemorySink) -> None:
     assert not sink.rows("normalised", task="domain:general")
 
 
+def test_a_task_of_two_domains_is_held_against_the_own_model_of_each(
+    family_folders: Folders, task_folder: Path
+) -> None:
+    sink = MemorySink()
+    shared = {"medical": ["tiny_last_word"], "maths": ["tiny_last_word"], "g": ["tiny_choice"]}
+    asked = _study(
+        family_folders, task_folder, "medical", "maths", domains=shared,
+        arithmetic={"points": ["medical=1", "maths=1"]},
+    )  # fmt: skip
+    runner.run(asked, sink, BOTH)
+    scores = {name: _own(sink, name) for name in ("base", "medical", "maths")}
+    metric = "perplexity"
+    own = {name: found["tiny_last_word", metric] for name, found in scores.items()}
+    assert len(set(own.values())) == 3
+    for domain in ("medical", "maths"):
+        for point in ("base", "medical", "maths"):
+            setting = point if point == "base" else f"{point}=1"
+            at = {"setting": setting, "reference": "base"}
+            alone = {**at, "task": f"tiny_last_word@{domain}", "metric_of": metric}
+            kept, back = (sink.value(name, **alone) for name in ("normalised", "regained"))
+            assert kept.value == pytest.approx(own[domain] / own[point])
+            share = (own[point] - own["base"]) / (own[domain] - own["base"])
+            assert back.value == pytest.approx(share, abs=1e-9)
+            mean = sink.value("normalised", task=f"domain:{domain}", **at)
+            assert (mean.value, mean.n) == (kept.value, 1)
+    rows = [r for u, result in sink.units.values() if u.analysis == "arithmetic"
+            for r in result.measurements]  # fmt: skip
+    places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in rows]
+    assert len(places) == len(set(places))
+    view = next(v for v in registry.get("arithmetic").views if v.key == "table")
+    catalogue = Catalogue(settings=("base", "medical=1", "maths=1"))
+    choice = default_choice(view, catalogue)
+    table = points(Tabulation(choice=choice, catalogue=catalogue, rows=tuple(rows),
+                              arrays=no_arrays))  # fmt: skip
+    lines = [row for row in table.rows if row[3] == metric]
+    assert {(row[0], row[2]): row[7] for row in lines} == {
+        (s, f"tiny_last_word@{d}"): pytest.approx(own[d] / own[s.removesuffix("=1")])
+        for s in ("base", "medical=1", "maths=1") for d in ("medical", "maths")
+    }  # fmt: skip
+
+
 def test_a_restricted_point_has_the_vectors_of_those_parts_alone(
     sink: MemorySink, family_folders: Folders, task_folder: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ def test_every_kind_of_item_is_written_out(task_folder: Path) -> None:
     question = choice.document(4)["question"]
     expected = Example(question, " blue stone")
     assert examples(choice, [4]) == [expected]
-    assert examples(generation, [4]) == [expected]
+    assert examples(generation, [4]) == [replace(expected, kind="generated")]
     assert examples(last, [4]) == [expected]
-    assert examples(text, [4]) == [Example("", text.document(4)["text"])]
+    assert examples(text, [4]) == [Example("", text.document(4)["text"], "text")]
 
 
 def test_examples_come_in_the_order_asked_for(task_folder: Path) -> None:
@@ -48,7 +49,7 @@ def test_the_prompt_is_the_one_that_is_scored(task_folder: Path, loaded: tuple[A
         Evaluator(model, tokenizer).evaluate(task, [1, 5, 8])
         asked = [instance.args for instance in task.handle.instances]
         right = [asked[3 * row + index % 3] for row, index in enumerate((1, 5, 8))]
-        assert [tuple(example) for example in found] == right
+        assert [(example.context, example.continuation) for example in found] == right
         assert found[0].context.count("what is") == 1 + settings["fewshot"]
 
 

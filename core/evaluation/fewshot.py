@@ -1,0 +1,56 @@
+"""Few-shot examples that give an item's own answer away.
+
+Owns the count of items that stand among their own examples. Draws as the harness does; asks no
+model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from core.evaluation import harness
+from core.evaluation.tasks import Task
+
+LOOKED_AT = 200
+"""Items of a task that are looked at, at most: drawing examples takes time."""
+
+
+def doubts(tasks: Iterable[Task]) -> list[tuple[str, str]]:
+    """A warning for each task whose prompts hold the right answers of their own items."""
+    found = []
+    for task in tasks:
+        looked_at = min(task.items, LOOKED_AT)
+        shown = own_examples(task, looked_at)
+        if shown:
+            words = (
+                f"of {looked_at} items of the task '{task.name}', {shown} stand among their own "
+                f"{task.fewshot} examples, with the right answer: its scores are too high. Name "
+                "another split with fewshot_split in the task file, or set evaluation.fewshot = 0."
+            )
+            found.append(("evaluation", words))
+    return found
+
+
+def own_examples(task: Task, items: int) -> int:
+    """How many of the first `items` items the harness shows among their own examples. A running
+    text is shown without examples."""
+    handle = task.handle
+    sampler = getattr(handle, "sampler", None)
+    if not task.fewshot or sampler is None or task.output_type == "loglikelihood_rolling":
+        return 0
+    with harness.quiet():
+        handle.set_fewshot_seed(seed=task.seed)
+        try:
+            return sum(_drawn(handle, task, index) for index in range(items))
+        # Too few examples, or a sampler of the task's own, which fails in any way: the harness says
+        # so when it asks the task.
+        except Exception:
+            return 0
+
+
+def _drawn(handle: Any, task: Task, index: int) -> bool:
+    document = task.document(index)
+    leaves_out = handle.fewshot_cfg.split == handle.config.test_split
+    drawn = handle.sampler.sample(n=task.fewshot, eval_doc=document if leaves_out else None)
+    return any(each == document for each in drawn)

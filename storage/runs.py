@@ -313,4 +313,8 @@ def _set(connection: Connection, run_id: str, **values: Any) -> None:
 
 
 def _summary(db: Database, row: Row[*tuple[Any, ...]]) -> RunSummary:
-    return summarise(row, datetime.now(UTC), lambda: beats.last(db, row.id))
+    return summarise(row, _now(), lambda: beats.last(db, row.id))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

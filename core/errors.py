@@ -66,6 +66,18 @@ class Cancelled(TauscopeError):  # noqa: N818 - an outcome, not a fault
     """The user asked for it to stop."""
 
 
+def reason(error: BaseException, longest: int = 400) -> str:
+    """What an error of a library says, in one line; its type where it says nothing.
+
+    A key that is missing is named as one: KeyError says it alone.
+    """
+    words = " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        words = f"there is no {words}" if words else ""
+    words = words or type(error).__name__
+    return words if len(words) <= longest else f"{words[:longest]}…"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the nearest of the known words; all of them when none is near."""
     options = sorted(known)

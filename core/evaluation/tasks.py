@@ -7,6 +7,7 @@ runs them. A task file's `data_files` are relative to that file.
 from __future__ import annotations
 
 import difflib
+import glob
 import hashlib
 import inspect
 import json
@@ -17,7 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from core.errors import TaskError
+from core.errors import TaskError, reason
 from core.evaluation import harness
 from core.measurement import content_key
 from core.places import below
@@ -25,6 +26,9 @@ from core.study import Evaluation
 
 FILE_FORMATS = ("arrow", "csv", "json", "pandas", "parquet", "text", "xml")
 """What a task file calls its `dataset_path` when its data are local files."""
+
+_PATHS = ("data_files", "data_dir")
+"""The options of a data set that are places."""
 
 _NOT_ITS_MEANING = (
     "custom_dataset", "dataset_kwargs", "dataset_path", "metadata", "tag", "task_alias",
@@ -299,38 +303,68 @@ def _lies_in_files(entry: Any) -> bool:
 
 
 def _anchor(entry: Any) -> None:
-    """Let a task file's data be read by us: the harness looks for them where it was started."""
+    """Let a task file's data be read by us: the harness looks for them where it was started.
+
+    In a group's file they may be those of its members, or replace those of tasks.
+    """
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    if not _lies_in_files(entry):
+    members = entry.cfg and entry.kind.name == "GROUP" and _members(entry.cfg)
+    if not (_lies_in_files(entry) or members):
         return
     try:
         config = load_yaml(entry.yaml_path, resolve_func=True)
     except Exception:
         return  # Said when the task is asked for: it may not be one of the study's.
-    options = dict(config.pop("dataset_kwargs", None) or {})
-    read = partial(_read_files, entry.name, entry.yaml_path, config["dataset_path"], options)
-    config["custom_dataset"] = read
+    file = entry.yaml_path
+    for member in (config, *_members(config)):
+        _read_by_us(member, str(member.get("task") or entry.name), file)
     entry.cfg, entry.yaml_path = config, None
 
 
-def _read_files(name: str, file: Path, file_format: str, options: dict[str, Any], **_: Any) -> Any:
-    """The data set of a local task, held in memory: it must work where no cache can be written."""
+def _members(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tasks that a group's file itself describes or changes, in inner groups too."""
+    named = config.get("task")
+    found = [m for m in named if isinstance(m, dict)] if isinstance(named, list) else []
+    return found + [each for member in found for each in _members(member)]
+
+
+def _read_by_us(config: dict[str, Any], name: str, file: Path) -> None:
+    options = dict(config.get("dataset_kwargs") or {})
+    if config.get("dataset_path") in FILE_FORMATS and "://" not in str(options):
+        config.pop("dataset_kwargs", None)
+        read = partial(_read_files, name, file, config["dataset_path"], options)
+        config["custom_dataset"] = read
+    elif options:  # of a task in another file, which it is handed to
+        paths = {key: options[key] for key in _PATHS if key in options}
+        anchored = {
+            k: _resolved(v, lambda path: str(below(file.parent, path))) for k, v in paths.items()
+        }
+        config["dataset_kwargs"] = options | anchored
+
+
+def _read_files(
+    name: str, file: Path, file_format: str, own: Mapping[str, Any], **given: Any
+) -> Any:
+    """The data set of a local task, held in memory: it must work where no cache can be written.
+
+    What a group gives in the way of files stands for the task's own.
+    """
     import datasets
 
-    for key in ("data_files", "data_dir"):
+    options = {**own, **{key: given[key] for key in _PATHS if key in given}}
+    for key in _PATHS:
         if key in options:
-            options = {**options, key: _resolved(options[key], partial(_find, name, file))}
+            options[key] = _resolved(options[key], partial(_find, name, file))
     with tempfile.TemporaryDirectory(prefix="tauscope-") as cache_folder:
         try:
             return datasets.load_dataset(
                 file_format, cache_dir=cache_folder, keep_in_memory=True, **options
             )
         except Exception as error:
-            cause = error.__cause__ or error
             raise TaskError(
-                f"The data of the task '{name}' can't be read as {file_format}: {cause} "
-                f"(data_files of {file})."
+                f"The data of the task '{name}' can't be read as {file_format}: "
+                f"{reason(error.__cause__ or error)} (data_files of {file})."
             ) from error
 
 
@@ -344,16 +378,15 @@ def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
 
 
 def _find(name: str, file: Path, path: str) -> str:
+    """A file or pattern of a task as a pattern that is absolute: the reader of the data takes no
+    other, so that what stands for itself in the name of a file or folder is escaped."""
     where = below(file.parent, path)
-    pattern = any(sign in path for sign in "*?[")
-    if not where.exists() and not (pattern and _matches(file.parent, path)):
+    if where.exists():
+        return glob.escape(str(where))
+    pattern = str(below(Path(glob.escape(str(file.parent))), path))
+    if not glob.glob(pattern, recursive=True):  # noqa: PTH207 - of glob, which takes it absolute
         raise TaskError(
             f"The task '{name}' has no data: {where} does not exist.",
             hint=f"{file} names it; data_files are relative to the task file.",
         )
-    return str(where)
-
-
-def _matches(folder: Path, pattern: str) -> bool:
-    # An absolute pattern is left to the reader of the data.
-    return Path(pattern).is_absolute() or any(folder.glob(pattern))
+    return pattern

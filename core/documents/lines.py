@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from core.errors import ProbeError
+from core.sizes import size
 
 LONGEST = 1 << 26
 """Bytes of one line, or of a file that can't be read in parts."""
@@ -29,11 +30,11 @@ def numbered(file: Path, stream: IO[bytes]) -> Lines:
         where = f"{file}, line {number}"
         if len(raw) > LONGEST:
             raise ProbeError(
-                f"{where} is longer than {LONGEST >> 20} MiB.", hint="Cut it into documents."
+                f"{where} is longer than {size(LONGEST)}.", hint="Cut it into documents."
             )
         if taken > MOST:
             raise ProbeError(
-                f"{where}: {MOST >> 30} GiB hold less than the documents that are asked for.",
+                f"{where}: {size(MOST)} hold less than the documents that are asked for.",
                 hint="Lower probe.documents, or name a file with a part of these texts.",
             )
         yield number, decoded(raw, where, first=number == 1)

@@ -10,6 +10,7 @@ from typing import IO, Any
 from core.documents.fields import FIELD, READ, kind, lacking, text
 from core.documents.lines import LONGEST, Lines, decoded
 from core.errors import ProbeError
+from core.sizes import size
 
 
 def of_lines(file: Path, lines: Lines) -> Iterator[str]:
@@ -28,7 +29,7 @@ def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
     raw = stream.read(LONGEST + 1)
     if len(raw) > LONGEST:
         raise ProbeError(
-            f"{file} is one piece of JSON of more than {LONGEST >> 20} MiB, which can't be read "
+            f"{file} is one piece of JSON of more than {size(LONGEST)}, which can't be read "
             "in parts.",
             hint=f"Write it as JSON lines (.jsonl), an object with '{FIELD}' a line.",
         )

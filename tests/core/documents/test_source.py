@@ -177,7 +177,7 @@ def test_no_more_is_read_than_is_bearable(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(lines, "LONGEST", 1 << 20)
     monkeypatch.setattr(lines, "MOST", 1 << 21)
     line = gzip.compress(b"a" * (1 << 23))
-    assert "line 1 is longer than 1 MiB" in _refused(tmp_path, "x.txt.gz", line).title
+    assert "line 1 is longer than 1.0 MiB" in _refused(tmp_path, "x.txt.gz", line).title
     blank = gzip.compress(b" \n" * (1 << 21))
     assert "hold less than the documents" in _refused(tmp_path, "y.txt.gz", blank).title
 

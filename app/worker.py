@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from app import streams
 from app.environment import environment, tune
 from app.jobs import log_of
 from core.errors import (
@@ -259,4 +260,5 @@ def _now() -> str:
 
 
 if __name__ == "__main__":
+    sys.stdout = streams.forgiving(sys.stdout)
     sys.exit(main())

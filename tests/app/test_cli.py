@@ -545,6 +545,42 @@ def test_a_closed_pipe_ends_it_silently(study: Path, tmp_path: Path) -> None:
         assert shown.wait(timeout=60) == 1
 
 
+_MAIN = [sys.executable, "-c", "from app.cli import main; main()"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runs", "--json"]])
+@pytest.mark.parametrize("held", ["", "1"])
+def test_a_full_output_is_no_fault_of_the_program(
+    arguments: list[str], held: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "TAUSCOPE_DB": str(tmp_path / "x.db"), "PYTHONUNBUFFERED": held}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*_MAIN, *arguments], stdout=full, stderr=subprocess.PIPE, env=environment, text=True
+        )
+    assert done.stderr == "error: The output can't be written: No space left on device.\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_narration_that_can_t_be_written_ends_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        for arguments, code in ((["runs"], 0), (["show", "latest"], 1)):
+            open_database(f"{tmp_path}/x.db", write=True)
+            command = [*_MAIN, *arguments, "--db", f"{tmp_path}/x.db"]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full)
+            assert (done.returncode, done.stdout) == (code, b"")
+
+
+def test_closed_streams_are_borne(tmp_path: Path) -> None:
+    line = f'exec "{sys.executable}" -c "from app.cli import main; main()" runs --json'
+    for closed in (">&-", "<&- >&- 2>&-"):
+        command = f"{line} --db {tmp_path}/x.db {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)

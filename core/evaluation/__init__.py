@@ -1,6 +1,7 @@
 """Tasks, and what models score on them, by lm-evaluation-harness.
 
 tasks.py           found, read, identified
+items.py           what makes an item unfit to be asked
 examples.py        their items as texts with their right answers
 harness.py         the harness silenced, seeded, off the network
 language_model.py  a model in memory as the harness wants it (imports torch)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.errors import TaskError, TauscopeError
+from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import harness
 from core.evaluation.tasks import Task, metric_name
 from core.statistics.comparison import Form, Items
@@ -94,7 +94,7 @@ class Evaluator:
             # Tasks hold code and templates, and refuse models by assertions.
             except Exception as error:
                 raise TaskError(
-                    f"The task '{task.name}' can't be evaluated: {error or type(error).__name__}"
+                    f"The task '{task.name}' can't be evaluated: {reason(error)}"
                 ) from error
         return found
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TaskError, reason
-from core.evaluation import harness
+from core.evaluation import harness, items
 from core.measurement import content_key
 from core.places import below
 from core.study import Evaluation
@@ -71,7 +71,8 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     """Every task of a study once, in its order; groups and tags as the tasks they hold.
 
     Raises TaskError: no such task (with the nearest names), a task file or data that can't be
-    read, and tasks that can't be run here (images, code that a model wrote).
+    read, tasks that can't be run here (images, code that a model wrote), and items that can't be
+    asked as they are.
     """
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
@@ -85,9 +86,13 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
                 domains.setdefault(leaf, [])
                 if domain not in domains[leaf]:
                     domains[leaf].append(domain)
-        return tuple(
+        found = tuple(
             _task(handle, tuple(domains[leaf]), evaluation, seed) for leaf, handle in leaves.items()
         )
+        # Last: a task may draw at random while its items are written out.
+        for task in found:
+            items.refuse_unfit(task, _documents(task.handle))
+        return found
 
 
 def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: int) -> Task:
@@ -96,7 +101,7 @@ def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: i
     _set_fewshot(handle, evaluation.fewshot)
     fewshot = int(handle.config.num_fewshot)
     count = len(_documents(handle))
-    items = count if evaluation.limit is None else min(count, evaluation.limit)
+    number = count if evaluation.limit is None else min(count, evaluation.limit)
     settings = {
         "harness": harness.version(),
         "fewshot": fewshot,
@@ -108,12 +113,12 @@ def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: i
         domains=domains,
         output_type=str(handle.OUTPUT_TYPE),
         metrics=_metrics(handle),
-        items=items,
+        items=number,
         fewshot=fewshot,
         limit=evaluation.limit,
         chat_template=evaluation.chat_template,
         seed=seed,
-        fingerprint=_fingerprint(handle, items, settings),
+        fingerprint=_fingerprint(handle, number, settings),
         handle=handle,
     )
 
@@ -158,7 +163,7 @@ def _documents(handle: Any) -> Sequence[Mapping[str, Any]]:
 # --- identity ---------------------------------------------------------------------------------
 
 
-def _fingerprint(handle: Any, items: int, settings: Mapping[str, Any]) -> str:
+def _fingerprint(handle: Any, number: int, settings: Mapping[str, Any]) -> str:
     config = handle.config.to_dict(keep_callable=True)
     meaning = {k: _plain(v) for k, v in config.items() if k not in _NOT_ITS_MEANING}
     examples = getattr(getattr(handle, "sampler", None), "df", ()) if settings["fewshot"] else ()
@@ -168,7 +173,7 @@ def _fingerprint(handle: Any, items: int, settings: Mapping[str, Any]) -> str:
             "task": meaning,
             "version": str(handle.VERSION),
             "settings": dict(settings),
-            "documents": _hash(documents[i] for i in range(items)),
+            "documents": _hash(documents[i] for i in range(number)),
             "examples": _hash(examples),
         }
     )
@@ -251,14 +256,16 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
         ) from error
     except (OSError, EOFError) as error:
         raise TaskError(
-            f"The data of the task '{name}' can't be read: {error}",
-            hint="Without a network only what lies in the hub's cache can be used: "
-            "open the task once where there is one.",
+            f"The data of the task '{name}' can't be read: {reason(error)}",
+            hint="The hub was not asked, or did not answer: only what lies in its cache can be "
+            "used. Open the task once where it answers."
+            if harness.offline()
+            else "",
         ) from error
     # Task files hold code and templates, which fail in any way.
     except Exception as error:
         raise TaskError(
-            f"The task '{name}' can't be read: {type(error).__name__}: {error}"
+            f"The task '{name}' can't be read: {type(error).__name__}: {reason(error)}"
         ) from error
     return found
 

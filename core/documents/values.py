@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from core.documents.fields import FIELD, READ, kind, lacking, text
 from core.documents.lines import LONGEST, Lines, decoded
-from core.errors import ProbeError
+from core.errors import ProbeError, reason
 from core.sizes import size
 
 
@@ -75,4 +75,4 @@ def _parsed(given: str, where: str) -> Any:
     except RecursionError:
         raise ProbeError(f"{where} is nested too deeply.") from None
     except ValueError as error:  # a number of thousands of digits
-        raise ProbeError(f"{where} can't be read: {error}.") from None
+        raise ProbeError(f"{where} can't be read: {reason(error)}.") from None

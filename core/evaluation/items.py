@@ -32,7 +32,7 @@ def refuse_unfit(task: Task, documents: Sequence[Mapping[str, Any]]) -> None:
 def _refuse_few_examples(task: Task) -> None:
     """By the harness's own way of drawing, which takes one more where an item may be among them."""
     sampler = getattr(task.handle, "sampler", None)
-    if not task.fewshot or type(sampler).__name__ != "ContextSampler":
+    if sampler is None or not task.fewshot or type(sampler).__name__ != "ContextSampler":
         return
     there = len(sampler.fewshot_indices or sampler.df)
     config = task.handle.config

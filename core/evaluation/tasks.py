@@ -251,7 +251,7 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
         raise
     except ImportError as error:
         raise TaskError(
-            f"The task '{name}' needs a package that is not installed: {error}.",
+            f"The task '{name}' needs a package that is not installed: {reason(error)}.",
             hint="Some tasks of lm-eval have extras of their own, as in lm-eval[ifeval].",
         ) from error
     except (OSError, EOFError) as error:

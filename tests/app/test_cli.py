@@ -233,7 +233,7 @@ def _unlike(folder: Path) -> None:
     [
         (shutil.rmtree, "There is no directory"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "damaged"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "it has 5 bytes"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json can't be read"),
         (_unlike, "doesn't fit the base"),
     ],

@@ -18,7 +18,15 @@ from app import streams
 from app.commands import keeping, machine, reading, running
 from app.commands.options import Db
 from app.text import plain
-from core.errors import Cancelled, InputError, StorageError, StudyError, TauscopeError
+from core.errors import (
+    Cancelled,
+    InputError,
+    StorageError,
+    StudyError,
+    TauscopeError,
+    of_the_system,
+    reason,
+)
 
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (StudyError, 2),
@@ -95,8 +103,10 @@ def _show(error: BaseException) -> None:
         title, hint = error.format_message(), "'tauscope --help' lists the commands and options."
     elif isinstance(error, KeyboardInterrupt | typer.Abort):
         title, hint = "Interrupted.", ""
+    elif words := of_the_system(error):
+        title, hint = words, "TAUSCOPE_DEBUG=1 shows where it was met."
     else:
-        title = f"{type(error).__name__}: {error}"
+        title = f"{type(error).__name__}: {reason(error)}"
         hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
     print(f"error: {plain(title)}", file=sys.stderr)
     if hint:

@@ -28,6 +28,8 @@ from core.errors import (
     StorageError,
     StudyError,
     TauscopeError,
+    of_the_system,
+    reason,
 )
 from core.measurement import Progress
 from storage import runs
@@ -166,19 +168,22 @@ def _reported(error: BaseException, log: Path) -> BaseException:
     """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
     if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
         return error
-    words = str(error) or "no message"
-    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, log))
+    system = of_the_system(error)
+    words = system or f"{type(error).__name__}: {reason(error)}"
+    return RunError(
+        words, hint=_kept(error, log, "" if system else "This is a fault of tauscope; ")
+    )
 
 
-def _kept(error: BaseException, log: Path) -> str:
+def _kept(error: BaseException, log: Path, whose: str) -> str:
     text = "".join(traceback.format_exception(error))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
     except OSError:
-        return "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
-    return f"This is a fault of tauscope; {log} says where."
+        return f"{whose}TAUSCOPE_DEBUG=1 shows where."
+    return f"{whose}{log} says where."
 
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:

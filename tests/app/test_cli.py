@@ -718,3 +718,25 @@ def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
     assert "warning: medical: rope_theta is 1000000.0, in the base 10000.0." in said.err
     said = tauscope("merge", study, "--coefficients", "control=1", "--to", tmp_path / "n")
     assert said.code == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/x/y"), "/x/y: No space left on device."),
+        (PermissionError(13, "Permission denied"), "Permission denied."),
+        (MemoryError(), "There is not enough memory."),
+    ],
+)
+def test_what_the_system_refuses_is_no_fault_of_the_program(
+    error: Exception, said: str, tauscope: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("app.commands.reading.open_db", fail)
+    found = tauscope("runs")
+    assert (found.code, found.err.splitlines()[0]) == (1, f"error: {said}")
+    assert "fault of tauscope" not in found.err
+    monkeypatch.setattr("app.commands.reading.open_db", lambda *_, **__: {}["x"])
+    assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err

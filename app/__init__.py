@@ -25,6 +25,7 @@ comparing.py    two runs held against each other
 inspection/     what a run over weights found, told at once
 printing.py     what goes to stdout
 narration.py    what goes to stderr
+streams.py      both, where they are full or closed
 doctor.py       what is found on this machine
 config.py       the user's own settings
 environment.py  versions and settings of a run

@@ -14,10 +14,19 @@ from typing import Annotated, Any
 import typer
 
 import app
+from app import streams
 from app.commands import keeping, machine, reading, running
 from app.commands.options import Db
 from app.text import plain
-from core.errors import Cancelled, InputError, StorageError, StudyError, TauscopeError
+from core.errors import (
+    Cancelled,
+    InputError,
+    StorageError,
+    StudyError,
+    TauscopeError,
+    of_the_system,
+    reason,
+)
 
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (StudyError, 2),
@@ -52,10 +61,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """The entry point: every outcome as an exit code, every error as two lines."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # A model's name must not bring down a terminal without UTF-8.
-            stream.reconfigure(errors="backslashreplace")
+    streams.prepare()
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -67,15 +73,23 @@ def run_command(arguments: list[str]) -> int:
         if code == _exit_code(KeyboardInterrupt()):  # typer turns ctrl+c into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (Exception, KeyboardInterrupt) as error:
+        fault = streams.fault_of_stdout() if isinstance(error, OSError) else None
+        if fault is not None:
+            return _unheard(fault)
         if os.environ.get("TAUSCOPE_DEBUG") == "1":
             raise
         _show(error)
         return 2 if isinstance(error, _UsageError) else _exit_code(error)
+
+
+def _unheard(fault: OSError) -> int:
+    """Of output that could not be written, all of it or its end. Silent where whoever read it has
+    seen enough."""
+    streams.drop_stdout()
+    if not isinstance(fault, BrokenPipeError):
+        print(f"error: The output can't be written: {fault.strerror}.", file=sys.stderr)
+    return 1
 
 
 def _exit_code(error: BaseException) -> int:
@@ -89,8 +103,10 @@ def _show(error: BaseException) -> None:
         title, hint = error.format_message(), "'tauscope --help' lists the commands and options."
     elif isinstance(error, KeyboardInterrupt | typer.Abort):
         title, hint = "Interrupted.", ""
+    elif words := of_the_system(error):
+        title, hint = words, "TAUSCOPE_DEBUG=1 shows where it was met."
     else:
-        title = f"{type(error).__name__}: {error}"
+        title = f"{type(error).__name__}: {reason(error)}"
         hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
     print(f"error: {plain(title)}", file=sys.stderr)
     if hint:

@@ -6,7 +6,6 @@ ids there are.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from typing import Literal
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core import toml
 from core.errors import StudyError, did_you_mean
 
 
@@ -41,13 +41,9 @@ def read(file: Path | None = None) -> Config:
     """
     file = file or path()
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        data = toml.read(file, "The settings in")
+    except FileNotFoundError:
         return Config()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"The settings in {file} can't be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{file} is no valid TOML: {error}.") from None
     try:
         found = Config(**data)
     except ValidationError as error:

@@ -24,12 +24,12 @@ from storage.database import open_database, path_of
 
 _DEVICES = """
 import json, torch
-found = ["cpu"]
+found = [["cpu", "yes", 0]]
 for i in range(torch.cuda.device_count()):
     card = torch.cuda.get_device_properties(i)
-    found.append(f"cuda:{i} {card.name}, {card.total_memory / 2**30:.0f} GiB")
+    found.append([f"cuda:{i}", card.name, card.total_memory])
 if torch.backends.mps.is_available():
-    found.append("mps")
+    found.append(["mps", "yes", 0])
 print(json.dumps(found))
 """
 
@@ -66,8 +66,9 @@ def _devices() -> Answers:
             timeout=60,
             check=True,
         )
-        return {name.partition(" ")[0]: name.partition(" ")[2] or "yes"
-                for name in json.loads(asked.stdout.splitlines()[-1])}  # fmt: skip
+        found = json.loads(asked.stdout.splitlines()[-1])
+        return {name: f"{what}, {wording.size(memory)}" if memory else what
+                for name, what, memory in found}  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"torch": "gave no answer within a minute"}
     except subprocess.CalledProcessError as error:

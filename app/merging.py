@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.narration import Narrator
+from app.wording import size
 from core.errors import StudyError, did_you_mean
 from core.study import Models, Study
 
@@ -66,7 +67,7 @@ def merge(
         narrator.say(
             f"{merged.rounding_loss:.2%} of the combined vector was lost in rounding the weights"
         )
-    narrator.say(f"{merged.nbytes / 1e9:.3g} GB written; base's configuration and tokeniser")
+    narrator.say(f"{size(merged.nbytes)} written; base's configuration and tokeniser")
     return merged.folder
 
 

@@ -6,6 +6,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from core.sizes import size as size
+
 if TYPE_CHECKING:
     from app.appraisal import Entry
     from app.gauge import Reading
@@ -98,22 +100,13 @@ def span(seconds: float) -> str:
     return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def size(count: int) -> str:
-    """Bytes in the largest unit that leaves a number above 1: `512 B`, `1.5 GiB`."""
-    left = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if left < 1024:
-            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
-        left /= 1024
-    return f"{left:.1f} TiB"
-
-
 def count(number: int) -> str:
     """A number of things in the largest unit that leaves one above 1: `512`, `7.6 B`."""
     left = float(number)
     for unit in ("", " K", " M"):
-        if left < 1000:
-            return f"{left:.0f}" if not unit else f"{left:.1f}{unit}"
+        written = f"{left:.1f}" if unit else f"{left:.0f}"
+        if float(written) < 1000:
+            return f"{written}{unit}"
         left /= 1000
     return f"{left:.1f} B"
 
@@ -187,5 +180,7 @@ def bar(run: RunSummary, width: int) -> tuple[str, str]:
 
 
 def _of(used: int, total: int) -> str:
-    """A share of memory in GiB."""
+    """A share of memory, in GiB where both ends are some."""
+    if used < 2**30 / 10 or total < 2**30:
+        return f"{size(used)}/{size(total)}"
     return f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from app import streams
 from app.environment import environment, tune
 from app.jobs import log_of
 from app.narration import Patience
@@ -27,6 +28,8 @@ from core.errors import (
     StorageError,
     StudyError,
     TauscopeError,
+    of_the_system,
+    reason,
 )
 from core.measurement import Progress
 from storage import runs
@@ -167,11 +170,14 @@ def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
     """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
     if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
         return error
-    words = str(error) or "no message"
-    return RunError(f"{type(error).__name__}: {words}", hint=_kept(error, db, run_id))
+    system = of_the_system(error)
+    words = system or f"{type(error).__name__}: {reason(error)}"
+    return RunError(
+        words, hint=_kept(error, db, run_id, "" if system else "This is a fault of tauscope; ")
+    )
 
 
-def _kept(error: BaseException, db: Database, run_id: str) -> str:
+def _kept(error: BaseException, db: Database, run_id: str, whose: str) -> str:
     text, log = "".join(traceback.format_exception(error)), log_of(db, run_id)
     try:
         db.access.make_folder(log.parent)
@@ -179,8 +185,8 @@ def _kept(error: BaseException, db: Database, run_id: str) -> str:
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
     except (OSError, StorageError):
-        return "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
-    return f"This is a fault of tauscope; {log} says where."
+        return f"{whose}TAUSCOPE_DEBUG=1 shows where."
+    return f"{whose}{log} says where."
 
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:
@@ -263,4 +269,5 @@ def _now() -> str:
 
 
 if __name__ == "__main__":
+    sys.stdout = streams.forgiving(sys.stdout)
     sys.exit(main())

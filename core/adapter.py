@@ -50,7 +50,7 @@ class Adapter:
             raise CheckpointError(
                 f"{folder}: {ADAPTER} or the adapter's tensors can't be understood "
                 f"({type(error).__name__}: {_first_line(error)}).",
-                hint="Load it over its base with PEFT: where that fails too, it is damaged.",
+                hint="Merge it into its base with PEFT, and compare the merged model.",
             ) from error
         self.updates: Mapping[str, Update] = found.updates
         self.replaced: Mapping[str, Tensor] = found.replaced

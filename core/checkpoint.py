@@ -369,8 +369,8 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
         reason = str(error).strip().split("\n")[0][:200]
         raise CheckpointError(
             f"{file} can't be read as plain tensors: {reason}",
-            hint="It is damaged, of an old format, or holds more than tensors, which is not "
-            "unpickled. Convert it to safetensors.",
+            hint="Nothing but tensors is unpickled. Load it where it was made, and save it as "
+            "safetensors.",
         ) from None
     plain = isinstance(stored, dict) and all(
         isinstance(name, str) and isinstance(t, Tensor) and t.layout == torch.strided

@@ -16,7 +16,8 @@ TauscopeError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class TauscopeError(Exception):
@@ -69,6 +70,37 @@ class RunError(TauscopeError):
 
 class Cancelled(TauscopeError):  # noqa: N818 - an outcome, not a fault
     """The user asked for it to stop."""
+
+
+@contextmanager
+def item_of(name: str, place: int) -> Iterator[None]:
+    """What is wrong with the study in here is wrong with one item of a list: `points[3]: …`."""
+    try:
+        yield
+    except StudyError as error:
+        raise StudyError(f"{name}[{place}]: {error.title}", hint=error.hint) from None
+
+
+def reason(error: BaseException, longest: int = 400) -> str:
+    """What an error of a library says, in one line; its type where it says nothing.
+
+    A key that is missing is named as one: KeyError says it alone.
+    """
+    words = " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        words = f"there is no {words}" if words else ""
+    words = words or type(error).__name__
+    return words if len(words) <= longest else f"{words[:longest]}…"
+
+
+def of_the_system(error: BaseException) -> str:
+    """What the system refuses (a disk that is full, a file that can't be read, memory), in words
+    that name the file; nothing of any other error."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory."
+    if not isinstance(error, OSError) or not error.strerror:
+        return ""
+    return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, reason
 from core.models import folders, pointers
 from core.models.quantised import formats
 
@@ -102,7 +102,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} can't be read: it is nested too deeply.") from None
     except (OSError, ValueError) as error:
         pointers.refuse(path)
-        raise CheckpointError(f"{path} can't be read: {error}.") from None
+        raise CheckpointError(f"{path} can't be read: {reason(error)}.") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds no JSON object.")
     return value
@@ -190,7 +190,7 @@ def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{by} names the file {name}, which is missing.",
-                hint="Download or copy the checkpoint again.",
+                hint=f"Put it into {folder}, or save the checkpoint anew.",
             )
         pointers.refuse(folder / name)
     return [folder / name for name in names]
@@ -202,34 +202,42 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
     No tensor is read. Raises CheckpointError when the header is longer than `longest` bytes or
     contradicts itself or the file's size.
     """
-    damaged = CheckpointError(
-        f"{file} is truncated or damaged.", hint="Download or copy the checkpoint again."
-    )
     pointers.refuse(file)
     try:
         size = file.stat().st_size
         if size < 10:  # what has no size, such as a pipe, is not even opened
-            raise damaged
+            raise _unlike_its_header(file, f"it has {size} bytes")
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if not 2 <= length <= min(size - 8, longest):
-                raise damaged
+                most = f"{size} has the file" if length > size - 8 else f"{longest} are read"
+                raise _unlike_its_header(file, f"it gives its header {length} bytes, and {most}")
             header = json.loads(stream.read(length))
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
     except (ValueError, RecursionError):
-        raise damaged from None
+        raise _unlike_its_header(file, "its header is no JSON") from None
     if not isinstance(header, dict):
-        raise damaged
+        raise _unlike_its_header(file, "its header is no JSON object")
     entries = {n: _stored(e, 8 + length) for n, e in header.items() if n != "__metadata__"}
     held: dict[str, Stored] = {}
     end = 8 + length
     for name, entry in sorted(entries.items(), key=lambda e: e[1].start if e[1] else 0):
-        if entry is None or entry.start < end or entry.stop > size:
-            raise damaged
+        if entry is None or entry.start < end:
+            raise _unlike_its_header(file, f"its header contradicts itself at the tensor {name}")
+        if entry.stop > size:
+            found = f"the tensor {name} ends at byte {entry.stop}, and the file at {size}"
+            raise _unlike_its_header(file, found)
         end = entry.stop
         held[name] = entry
     return held
+
+
+def _unlike_its_header(file: Path, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"{file} is no whole safetensors file: {found}.",
+        hint="Compare its size with the one at its source, and copy it from there.",
+    )
 
 
 def _stored(entry: Any, origin: int) -> Stored | None:
@@ -282,11 +290,11 @@ def refuse_other_adapters(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _refuse_variants(folder: Path, settings: Mapping[str, Any], merge: str) -> None:
-    for key, reason in _VARIANTS.items():
+    for key, words in _VARIANTS.items():
         if settings.get(key):
-            lost = "no one tuned" in reason
+            lost = "no one tuned" in words
             raise CheckpointError(
-                f"{folder} holds an adapter that {reason} ('{key}' in {ADAPTER}).",
+                f"{folder} holds an adapter that {words} ('{key}' in {ADAPTER}).",
                 hint="Compare its base model instead." if lost else merge,
             )
     initial = str(settings.get("init_lora_weights", "")).lower()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from core import mistakes, registry
+from core import mistakes, registry, toml
 from core.errors import StudyError
 from core.places import below, looks_local
 from core.study import PLACES, Model, Models, Study
@@ -24,18 +23,13 @@ from core.study import PLACES, Model, Models, Study
 def read(path: Path) -> Study:
     """The study in a TOML file. Raises StudyError naming the file, the key and a near one."""
     try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
+        data = toml.read(path, "The study file")
     except FileNotFoundError:
         raise StudyError(f"There is no study file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"The study file {path} can't be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path} is no valid TOML: {error}.") from None
     try:
         return parsed(data, path.resolve().parent)
     except StudyError as error:
-        raise StudyError(f"{path}: {error.title}") from None
+        raise StudyError(f"{path}: {error.title}", hint=error.hint) from None
 
 
 def parsed(data: Mapping[str, Any], folder: Path) -> Study:

@@ -315,7 +315,8 @@ def _made(
         # transformers would go on with random numbers in their place.
         raise CheckpointError(
             f"'{name}' ({root}) lacks {len(missing)} weights: {', '.join(missing[:3])}.",
-            hint="Download or copy the checkpoint again.",
+            hint="Compare its files with those at its source. The weights that it has can still "
+            "be compared alone.",
         )
     return model
 
@@ -467,8 +468,9 @@ def _explained(member: Member) -> Iterator[None]:
             ) from error
         if "trust_remote_code" in str(error):
             hint = "It brings code of its own: models.trust_remote_code = true lets it run."
-        elif "mismatch" in str(error) or "size" in words:
-            hint = "config.json and the weights don't belong together."
+        elif "mismatched_sizes" in str(error):
+            words = "transformers finds tensors of other sizes than config.json gives them."
+            hint = "Compare config.json with the one at the model's source."
         raise CheckpointError(
             f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
         ) from error

@@ -48,7 +48,7 @@ def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "
     """The first thing that is wrong, by its key; the nearest valid key where one is unknown."""
     # A misspelt key is also a missing one: the former says what to do.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = prefix + _key(first["loc"])
+    where = prefix + _item(first["loc"])
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], fields)
         return f"unknown key '{where}'. {did_you_mean(str(first['loc'][-1]), known)}"
@@ -83,6 +83,12 @@ def _shown(value: object) -> str:
 def _key(location: tuple[str | int, ...]) -> str:
     """A place in a study as its file would name it; that a name is meant goes without saying."""
     return ".".join(str(part) for part in location if part != "[key]")
+
+
+def _item(location: tuple[str | int, ...]) -> str:
+    """The same with the items of lists as they are counted in programs: `points[3]`."""
+    parts = (f"[{each}]" if isinstance(each, int) else f".{each}" for each in location)
+    return "".join(part for part in parts if part != ".[key]").lstrip(".")
 
 
 def _keys_at(location: tuple[str | int, ...], fields: Mapping[str, Any]) -> list[str]:

@@ -1,13 +1,12 @@
 """Probe sets: documents as token ids, the same for every model of a family, in padded batches.
 
-Owns the reading of documents and how they are cut, sorted and padded. Loads no tokeniser and no
-model: it is handed what turns a text into ids.
+Owns how documents are cut, sorted and padded; core.documents reads them from files. Loads no
+tokeniser and no model: it is handed what turns a text into ids.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.documents import source
 from core.errors import ProbeError, did_you_mean
 
 Ids = NDArray[np.int64]
@@ -101,36 +101,13 @@ class ProbeSet:
         return Batch(tuple(chosen), ids, lengths, following, scored)
 
 
-def read(file: Path) -> list[str]:
-    """The documents of a file: .jsonl with a `text` in every line, else a document a line.
-
-    Raises ProbeError that names the file and the line.
-    """
-    try:
-        # Not splitlines, which cuts at characters that a text may hold, such as U+2028.
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise ProbeError(f"There is no probe file {file}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProbeError(f"The probe file {file} can't be read: {error}.") from None
-    if file.suffix == ".jsonl":
-        texts = [
-            _text(line, f"{file}, line {n}") for n, line in enumerate(lines, 1) if line.strip()
-        ]
-    else:
-        texts = [line for line in lines if line.strip()]
-    if not texts:
-        raise ProbeError(f"The probe file {file} holds no documents.")
-    return texts
-
-
 def builtin(name: str) -> list[str]:
     """The documents of a set that ships with the program. Raises ProbeError with a near name."""
     if name not in BUILTIN:
         raise ProbeError(
             f"There is no built-in probe set '{name}'.", hint=did_you_mean(name, BUILTIN)
         )
-    return read(Path(str(files("core.probes") / f"{name}.jsonl")))
+    return source.read(Path(str(files("core.probes") / f"{name}.jsonl")))
 
 
 def encoded(
@@ -138,23 +115,30 @@ def encoded(
 ) -> ProbeSet:
     """The first documents as token ids, cut to `max_tokens` and to the context of the models.
 
-    A document without tokens is left out, with a note. Raises ProbeError when none is left.
+    A document without a text or without tokens is left out; a note says so, and how many say the
+    same as an earlier one. Raises ProbeError when none is left.
     """
     limit = min(max_tokens, context or max_tokens)
     kept: list[tuple[str, Ids]] = []
     empty = cut = 0
     for text in texts[:documents]:
-        ids = np.asarray(encode(text), dtype=np.int64)
+        ids = np.asarray(encode(text) if text.strip() else (), dtype=np.int64)
         cut += len(ids) > limit
         if len(ids):
             kept.append((text, ids[:limit]))
         else:
             empty += 1
     if not kept:
-        raise ProbeError("No document of the probe set has any tokens.")
+        raise ProbeError(
+            f"No document of the probe set has any tokens: all {empty} are empty.",
+            hint="Name other texts under [probe].",
+        )
     notes = []
     if empty:
         notes.append(f"{empty} documents have no tokens and are left out.")
+    again = len(kept) - len({text for text, _ in kept})
+    if again:
+        notes.append(f"{again} of {len(kept)} documents repeat an earlier one; each counts.")
     if context is not None and context < max_tokens and cut:
         notes.append(
             f"probe.max_tokens is {max_tokens}, but the context of the models holds {context}."
@@ -191,13 +175,3 @@ def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
         not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
         for text, ids in zip(probe.texts, probe.ids, strict=True)
     )
-
-
-def _text(line: str, where: str) -> str:
-    try:
-        text = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError):
-        text = None
-    if not isinstance(text, str):
-        raise ProbeError(f"{where} is no JSON object with a 'text'.")
-    return text

@@ -130,7 +130,7 @@ class Probe(_Part):
 
     file: str | None = Field(
         default=None,
-        description='.jsonl with "text" in each line, or .txt, a text a line.',
+        description='.jsonl, .json, .csv, .parquet with "text"; .txt, a text a line.',
         examples=["abstracts.jsonl"],
     )
     builtin: Literal["code", "general", "maths", "medical"] | None = Field(

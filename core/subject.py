@@ -16,6 +16,7 @@ from core import encoding, libraries, templates
 from core import family as families
 from core import probe as probes
 from core.checkpoint import locate
+from core.documents import source
 from core.errors import CheckpointError, StudyError
 from core.family import Family, Member
 from core.measurement import Unit, content_key
@@ -199,7 +200,7 @@ def _texts(study: Study) -> list[str]:
     if wanted.builtin is not None:
         return probes.builtin(wanted.builtin)
     if wanted.file is not None:
-        return probes.read(Path(wanted.file))
+        return source.read(Path(wanted.file), wanted.documents)
     from core.evaluation import examples
 
     assert wanted.task is not None

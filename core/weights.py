@@ -367,7 +367,7 @@ def _refuse_non_finite(family: Family, name: str, piece: Piece) -> None:
     raise CheckpointError(
         f"'{name}' ({member.where}): tensor {member.names[piece.tensor]} holds values that are "
         "not finite.",
-        hint="The checkpoint is damaged or its training diverged; leave the model out.",
+        hint="Leave the model out, or take another checkpoint of it.",
     )
 
 

@@ -294,13 +294,13 @@ def _obstacle(path: Path) -> str:
 
 
 _HINTS = (
-    ("locked", "Another process has been writing to it for long. Try again in a moment."),
+    ("locked", "Another process holds it. Try again in a moment."),
     ("disk is full", "Free some space; what was finished before is kept."),
-    ("disk I/O", "The disk is full, or it or the network file system failed. See to that first."),
-    ("readonly", "Its permissions, or those of its -wal and -shm, may have changed meanwhile."),
-    ("unable to open", "It may have been moved or deleted, or its folder can't be written."),
+    ("disk I/O", "See to its disk and file system first: is there space, and does it answer?"),
+    ("readonly", "See to its permissions, those of its -wal and -shm, and of their folder."),
+    ("unable to open", "See whether it is there still, and whether its folder can be written."),
     ("not a database", "Name another file with --db."),
-    ("malformed", "The file is damaged. Restore a copy, or name another file with --db."),
+    ("malformed", "Restore a copy, or name another file with --db."),
 )
 
 

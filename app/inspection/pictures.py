@@ -175,8 +175,9 @@ def _sparks(accounts: Sequence[Account], spec: MetricSpec) -> Drawing:
     rows: dict[str, tuple[Text, ...]] = {}
     for of in accounts:
         found, curve = of.layers["blocks"], curves[of.model]
-        most = max(found, key=lambda at: found[at].value or 0, default=None)
-        least = min(found, key=lambda at: found[at].value or 0, default=None)
+        changed = found if any(curve) else {}  # of nothing but zeros, no layer has the most
+        most = max(changed, key=lambda at: found[at].value or 0, default=None)
+        least = min(changed, key=lambda at: found[at].value or 0, default=None)
         rows[of.model] = (
             spark(curve, top),
             *_placed(most, found),

@@ -52,19 +52,13 @@ def where(of: Account) -> str:
     if len(of.layers["blocks"]) == 1:
         told = "There is one layer"
     elif len(layers) > 1:
-        most, least = _ends(layers)
-        told = (
-            f"Most in layer {most} ({_number(layers[most])}), least in layer {least} "
-            f"({_number(layers[least])})"
-        )
+        told = _most_and_least(layers, "layer ").capitalize()
+        still = len(of.layers["blocks"]) - len(layers)
+        told += f"; {still} of {len(of.layers['blocks'])} layers unchanged" if still else ""
     modules = {name: cell for name, cell in of.modules.items() if cell.value}
     if len(modules) < 2:
         return f"{told}{f'; of the matrices only {next(iter(modules))}' if modules else ''}."
-    first, last = _ends(modules)
-    return (
-        f"{told}; of the matrices most in {first} ({_number(modules[first])}), least in {last} "
-        f"({_number(modules[last])})."
-    )
+    return f"{told}; of the matrices {_most_and_least(modules)}."
 
 
 def how_many(of: Account) -> str:
@@ -177,6 +171,16 @@ def _ends(cells: Mapping[K, Cell]) -> tuple[K, K]:
     """Where the values are largest and smallest."""
     ordered = sorted(cells, key=lambda name: cells[name].value or 0)
     return ordered[-1], ordered[0]
+
+
+def _most_and_least(cells: Mapping[K, Cell], kind: str = "") -> str:
+    most, least = _ends(cells)
+    if cells[most].value == cells[least].value:
+        return f"the same in all {len(cells)} that changed ({_number(cells[most])})"
+    return (
+        f"most in {kind}{most} ({_number(cells[most])}), least in {kind}{least} "
+        f"({_number(cells[least])})"
+    )
 
 
 def _listed(parts: Iterable[str]) -> str:

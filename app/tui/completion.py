@@ -84,7 +84,7 @@ def _offered(path: Path, stem: str, suffixes: Sequence[str]) -> bool:
     hidden = path.name.startswith(".") and not stem.startswith(".")
     # A name that acts on the terminal would do so from the line where it is typed.
     harmless = plain(path.name) == path.name
-    return harmless and not hidden and (path.suffix in suffixes or path.is_dir())
+    return harmless and not hidden and (path.suffix.lower() in suffixes or path.is_dir())
 
 
 def _written(path: Path, typed: str) -> str:

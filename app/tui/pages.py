@@ -16,6 +16,7 @@ from app.building import DOMAINS, TUNED, Draft
 from app.tui import completion
 from app.tui.completion import Complete
 from core import registry
+from core.documents.source import SUFFIXES
 
 STEPS = ("Models", "Probe", "Tasks", "Analyses", "Placement", "Check")
 MODELS, PROBE, TASKS, ANALYSES, PLACEMENT, CHECK = range(6)
@@ -86,7 +87,7 @@ def completer(key: str, draft: Draft) -> Complete | None:
     if key == "file":
         return completion.files(".toml")
     if key == "probe.file":
-        return completion.files(".jsonl", ".txt")
+        return completion.files(*SUFFIXES)
     if key in ("evaluation.include", "run.offload_folder"):
         return completion.files()
     if key == "probe.task" or (key.startswith(DOMAINS) and name == "tasks"):

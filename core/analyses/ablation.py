@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from core.errors import StudyError
+from core.errors import StudyError, item_of
 from core.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
 from core.neurons import ranking
 from core.pictures import score_findings, score_tables
@@ -69,9 +69,10 @@ class AblationParameters(Parameters):
     @field_validator("selections")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
+        for place, name in enumerate(value):
             try:
-                ranking.parse(name)
+                with item_of("selections", place):
+                    ranking.parse(name)
             except StudyError as error:
                 raise ValueError(f"{error.title} {error.hint}") from None
         return ordered(value)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from core.errors import StudyError
+from core.errors import StudyError, item_of
 from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.pictures import score_findings, score_tables
 from core.registry import Analysis, Parameters, Workload
@@ -57,10 +57,14 @@ class ArithmeticParameters(Parameters):
     @field_validator("restrict")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return tuple(arithmetic.restrict(text).text for text in value)
-        except StudyError as error:
-            raise ValueError(f"{error.title} {error.hint}") from None
+        found = []
+        for place, text in enumerate(value):
+            try:
+                with item_of("restrict", place):
+                    found.append(arithmetic.restrict(text).text)
+            except StudyError as error:
+                raise ValueError(f"{error.title} {error.hint}") from None
+        return tuple(found)
 
 
 def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:

@@ -2,6 +2,7 @@
 
 tasks.py           found, read, identified
 fewshot.py         examples that give an answer away
+items.py           what makes an item unfit to be asked
 examples.py        their items as texts with their right answers
 harness.py         the harness silenced, seeded, off the network
 language_model.py  a model in memory as the harness wants it (imports torch)

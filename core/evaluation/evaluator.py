@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from core import libraries, probe
-from core.errors import TaskError, TauscopeError
+from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import harness
 from core.evaluation.examples import Example
 from core.evaluation.tasks import Task, metric_name
@@ -105,7 +105,7 @@ class Evaluator:
             # Tasks hold code and templates, and refuse models by assertions.
             except Exception as error:
                 raise TaskError(
-                    f"The task '{task.name}' can't be evaluated: {error or type(error).__name__}"
+                    f"The task '{task.name}' can't be evaluated: {reason(error)}"
                 ) from error
         return found
 

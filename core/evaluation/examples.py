@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from core import templates
-from core.errors import TaskError, TauscopeError
+from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import harness
 from core.evaluation.tasks import Task, open_tasks
 from core.study import Evaluation
@@ -52,7 +52,7 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
         # Tasks hold code and templates, which fail in any way.
         except Exception as error:
             raise TaskError(
-                f"The items of the task '{task.name}' can't be written out: {error!r}"
+                f"The items of the task '{task.name}' can't be written out: {reason(error)}"
             ) from error
     return [found[index] for index in asked]
 

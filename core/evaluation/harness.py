@@ -60,6 +60,13 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(legacy)
 
 
+def offline() -> bool:
+    """Is nothing asked of the hub at this moment, be it by a setting or since it did not answer?"""
+    import datasets
+
+    return bool(datasets.config.HF_HUB_OFFLINE)
+
+
 @contextlib.contextmanager
 def reading(*, local: bool) -> Iterator[None]:
     """Data sets may be read. `local`: all of them are files, and nothing is asked of the network.

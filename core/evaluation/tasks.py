@@ -7,6 +7,7 @@ runs them. A task file's `data_files` are relative to that file.
 from __future__ import annotations
 
 import difflib
+import glob
 import hashlib
 import inspect
 import json
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from core import libraries
-from core.errors import TaskError
-from core.evaluation import harness
+from core.errors import TaskError, reason
+from core.evaluation import harness, items
 from core.measurement import content_key
 from core.partial import scratch
 from core.places import below
@@ -26,6 +27,9 @@ from core.study import Evaluation
 
 FILE_FORMATS = ("arrow", "csv", "json", "pandas", "parquet", "text", "xml")
 """What a task file calls its `dataset_path` when its data are local files."""
+
+_PATHS = ("data_files", "data_dir")
+"""The options of a data set that are places."""
 
 _NOT_ITS_MEANING = (
     "custom_dataset", "dataset_kwargs", "dataset_path", "metadata", "tag", "task_alias",
@@ -68,7 +72,8 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     """Every task of a study once, in its order; groups and tags as the tasks they hold.
 
     Raises TaskError: no such task (with the nearest names), a task file or data that can't be
-    read, and tasks that can't be run here (images, code that a model wrote).
+    read, tasks that can't be run here (images, code that a model wrote), and items that can't be
+    asked as they are.
     """
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
@@ -86,9 +91,13 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
                 domains.setdefault(leaf, [])
                 if domain not in domains[leaf]:
                     domains[leaf].append(domain)
-        return tuple(
+        found = tuple(
             _task(handle, tuple(domains[leaf]), evaluation, seed) for leaf, handle in leaves.items()
         )
+        # Last: a task may draw at random while its items are written out.
+        for task in found:
+            items.refuse_unfit(task, _documents(task.handle))
+        return found
 
 
 def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: int) -> Task:
@@ -97,7 +106,7 @@ def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: i
     _set_fewshot(handle, evaluation.fewshot)
     fewshot = int(handle.config.num_fewshot)
     count = len(_documents(handle))
-    items = count if evaluation.limit is None else min(count, evaluation.limit)
+    number = count if evaluation.limit is None else min(count, evaluation.limit)
     settings = {
         "harness": harness.version(),
         "fewshot": fewshot,
@@ -109,12 +118,12 @@ def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: i
         domains=domains,
         output_type=str(handle.OUTPUT_TYPE),
         metrics=_metrics(handle),
-        items=items,
+        items=number,
         fewshot=fewshot,
         limit=evaluation.limit,
         chat_template=evaluation.chat_template,
         seed=seed,
-        fingerprint=_fingerprint(handle, items, settings),
+        fingerprint=_fingerprint(handle, number, settings),
         handle=handle,
     )
 
@@ -159,7 +168,7 @@ def _documents(handle: Any) -> Sequence[Mapping[str, Any]]:
 # --- identity ---------------------------------------------------------------------------------
 
 
-def _fingerprint(handle: Any, items: int, settings: Mapping[str, Any]) -> str:
+def _fingerprint(handle: Any, number: int, settings: Mapping[str, Any]) -> str:
     examples = getattr(getattr(handle, "sampler", None), "df", ()) if settings["fewshot"] else ()
     documents = _documents(handle)
     return content_key(
@@ -167,7 +176,7 @@ def _fingerprint(handle: Any, items: int, settings: Mapping[str, Any]) -> str:
             "task": _meaning(handle),
             "version": str(handle.VERSION),
             "settings": dict(settings),
-            "documents": _hash(documents[i] for i in range(items)),
+            "documents": _hash(documents[i] for i in range(number)),
             "examples": _hash(examples),
         }
     )
@@ -251,19 +260,21 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
         raise
     except ImportError as error:
         raise TaskError(
-            f"The task '{name}' needs a package that is not installed: {error}.",
+            f"The task '{name}' needs a package that is not installed: {reason(error)}.",
             hint="Some tasks of lm-eval have extras of their own, as in lm-eval[ifeval].",
         ) from error
     except (OSError, EOFError) as error:
         raise TaskError(
-            f"The data of the task '{name}' can't be read: {error}",
-            hint="Without a network only what lies in the hub's cache can be used: "
-            "open the task once where there is one.",
+            f"The data of the task '{name}' can't be read: {reason(error)}",
+            hint="The hub was not asked, or did not answer: only what lies in its cache can be "
+            "used. Open the task once where it answers."
+            if harness.offline()
+            else "",
         ) from error
     # Task files hold code and templates, which fail in any way.
     except Exception as error:
         raise TaskError(
-            f"The task '{name}' can't be read: {type(error).__name__}: {error}"
+            f"The task '{name}' can't be read: {type(error).__name__}: {reason(error)}"
         ) from error
     return found
 
@@ -308,38 +319,68 @@ def _lies_in_files(entry: Any) -> bool:
 
 
 def _anchor(entry: Any) -> None:
-    """Let a task file's data be read by us: the harness looks for them where it was started."""
+    """Let a task file's data be read by us: the harness looks for them where it was started.
+
+    In a group's file they may be those of its members, or replace those of tasks.
+    """
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    if not _lies_in_files(entry):
+    members = entry.cfg and entry.kind.name == "GROUP" and _members(entry.cfg)
+    if not (_lies_in_files(entry) or members):
         return
     try:
         config = load_yaml(entry.yaml_path, resolve_func=True)
     except Exception:
         return  # Said when the task is asked for: it may not be one of the study's.
-    options = dict(config.pop("dataset_kwargs", None) or {})
-    read = partial(_read_files, entry.name, entry.yaml_path, config["dataset_path"], options)
-    config["custom_dataset"] = read
+    file = entry.yaml_path
+    for member in (config, *_members(config)):
+        _read_by_us(member, str(member.get("task") or entry.name), file)
     entry.cfg, entry.yaml_path = config, None
 
 
-def _read_files(name: str, file: Path, file_format: str, options: dict[str, Any], **_: Any) -> Any:
-    """The data set of a local task, held in memory: it must work where no cache can be written."""
+def _members(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tasks that a group's file itself describes or changes, in inner groups too."""
+    named = config.get("task")
+    found = [m for m in named if isinstance(m, dict)] if isinstance(named, list) else []
+    return found + [each for member in found for each in _members(member)]
+
+
+def _read_by_us(config: dict[str, Any], name: str, file: Path) -> None:
+    options = dict(config.get("dataset_kwargs") or {})
+    if config.get("dataset_path") in FILE_FORMATS and "://" not in str(options):
+        config.pop("dataset_kwargs", None)
+        read = partial(_read_files, name, file, config["dataset_path"], options)
+        config["custom_dataset"] = read
+    elif options:  # of a task in another file, which it is handed to
+        paths = {key: options[key] for key in _PATHS if key in options}
+        anchored = {
+            k: _resolved(v, lambda path: str(below(file.parent, path))) for k, v in paths.items()
+        }
+        config["dataset_kwargs"] = options | anchored
+
+
+def _read_files(
+    name: str, file: Path, file_format: str, own: Mapping[str, Any], **given: Any
+) -> Any:
+    """The data set of a local task, held in memory: it must work where no cache can be written.
+
+    What a group gives in the way of files stands for the task's own.
+    """
     import datasets
 
-    for key in ("data_files", "data_dir"):
+    options = {**own, **{key: given[key] for key in _PATHS if key in given}}
+    for key in _PATHS:
         if key in options:
-            options = {**options, key: _resolved(options[key], partial(_find, name, file))}
+            options[key] = _resolved(options[key], partial(_find, name, file))
     with scratch("task") as cache_folder:
         try:
             return datasets.load_dataset(
                 file_format, cache_dir=str(cache_folder), keep_in_memory=True, **options
             )
         except Exception as error:
-            cause = error.__cause__ or error
             raise TaskError(
-                f"The data of the task '{name}' can't be read as {file_format}: {cause} "
-                f"(data_files of {file})."
+                f"The data of the task '{name}' can't be read as {file_format}: "
+                f"{reason(error.__cause__ or error)} (data_files of {file})."
             ) from error
 
 
@@ -353,16 +394,15 @@ def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
 
 
 def _find(name: str, file: Path, path: str) -> str:
+    """A file or pattern of a task as a pattern that is absolute: the reader of the data takes no
+    other, so that what stands for itself in the name of a file or folder is escaped."""
     where = below(file.parent, path)
-    pattern = any(sign in path for sign in "*?[")
-    if not where.exists() and not (pattern and _matches(file.parent, path)):
+    if where.exists():
+        return glob.escape(str(where))
+    pattern = str(below(Path(glob.escape(str(file.parent))), path))
+    if not glob.glob(pattern, recursive=True):  # noqa: PTH207 - of glob, which takes it absolute
         raise TaskError(
             f"The task '{name}' has no data: {where} does not exist.",
             hint=f"{file} names it; data_files are relative to the task file.",
         )
-    return str(where)
-
-
-def _matches(folder: Path, pattern: str) -> bool:
-    # An absolute pattern is left to the reader of the data.
-    return Path(pattern).is_absolute() or any(folder.glob(pattern))
+    return pattern

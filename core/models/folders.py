@@ -34,10 +34,7 @@ def without_weights(folder: Path) -> CheckpointError:
     """The error for a folder that holds no weights to read: what it holds, and what to do."""
     names = _listed(folder)
     if not names:
-        return CheckpointError(
-            f"{folder} is empty: it holds no weights.",
-            hint="Name the folder that holds config.json and the weights.",
-        )
+        return _bare(folder)
     if ADAPTER in names and not names & set(FACTORS):
         return without_factors(folder)
     checkpoints = _checkpoints(names)
@@ -52,6 +49,17 @@ def without_weights(folder: Path) -> CheckpointError:
             title = f"{folder} {sign.title.format(**at)}"
             return CheckpointError(title, hint=sign.hint.format(**at))
     return _plain(folder, names)
+
+
+def _bare(folder: Path) -> CheckpointError:
+    """The error for a folder in which no name can be seen."""
+    try:
+        state = "is empty but for hidden files" if any(folder.iterdir()) else "is empty"
+    except OSError as error:
+        return CheckpointError(f"{folder} can't be read: {error.strerror}.")
+    return CheckpointError(
+        f"{folder} {state}.", hint="Name the folder that holds config.json and the weights."
+    )
 
 
 def without_factors(folder: Path) -> CheckpointError:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import FamilyError
+from core.errors import FamilyError, reason
 from core.models import mosaic
 from core.models.mosaic import Mosaic
 from core.naming import BUFFERS
@@ -150,7 +150,7 @@ def _converted(
             made = follow(step, made)
         except (ValueError, IndexError) as error:
             raise FamilyError(
-                f"Parameter {target} can't be put together from the files: {error}."
+                f"Parameter {target} can't be put together from the files: {reason(error)}."
             ) from None
     full = target.replace("*.", "0.")
     found = {}

@@ -34,12 +34,13 @@ def of_sizes(figure: Figure) -> str:
     by_model: dict[str, float] = {}
     for (_, model), mean in known.items():
         by_model[model] = by_model.get(model, 0) + mean
-    most = max(by_model, key=lambda model: by_model[model])
+    most = [model for model, moved in by_model.items() if moved == max(by_model.values())]
     panels = {p: average([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
     stronger = max(panels, key=lambda panel: panels[panel])
     numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
-    moved = f"In its layers {most} moved {'furthest ' if len(by_model) > 1 else ''}from the base"
-    if len(panels) < 2:
+    whose, furthest = "its" if len(most) == 1 else "their", "furthest " * (len(by_model) > 1)
+    moved = f"In {whose} layers {' and '.join(most)} moved {furthest}from the base"
+    if len(panels) < 2 or len(set(panels.values())) == 1:
         return f"{moved} (mean of all models: {numbers})."
     others = " and ".join(panel for panel in panels if panel != stronger)
     return f"{moved}; {stronger} changed more for its size than {others} (mean {numbers})."
@@ -51,11 +52,16 @@ def of_largest(figure: Figure) -> str:
     values = _of_modules(figure, lambda cell: cell.value)
     if not values:
         return ""
-    most, least = max(values), min(values)
-    return (
-        f"{figure.chosen['model']}: of the matrices, largest in {most[2]} of layer {most[1]} "
-        f"({most[0]:.3g}), smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
-    )
+    model, most, least = figure.chosen["model"], max(values), min(values)
+    zeros = sum(value == 0 for value, _, _ in values)
+    if zeros == len(values):
+        return f"{model}: its matrices are unchanged: they are the base's."
+    words = f"{model}: of the matrices, largest in {most[2]} of layer {most[1]} ({most[0]:.3g})"
+    if least[0] == most[0]:
+        return f"{model}: {most[0]:.3g} in each of its matrices."
+    if zeros and least[0] == 0:
+        return f"{words}; {zeros} of {len(values)} are unchanged."
+    return f"{words}, smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
 
 
 def of_cosines(figure: Figure) -> str:
@@ -76,7 +82,9 @@ def of_cosines(figure: Figure) -> str:
         return "There are no two tuning vectors to compare."
     most, least = max(pairs), min(pairs)
     text = f"{_place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
-    if most != least:
+    if len(pairs) > 1 and most[0] == least[0]:
+        text = f"{_place(figure)}all {len(pairs)} pairs share as much (cosine {most[0]:+.2f})"
+    elif most != least:
         text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
     return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
 
@@ -118,7 +126,8 @@ def of_attention_against_mlp(figure: Figure) -> str:
     kind = "keep to" if means[high] > 0 else "avoid"
     more = "more" if means[high] > 0 else "less"
     said = f"of {high} {kind} the base's directions {more} than those of {low}"
-    if not apart and all(_meet(*cells.values()) for cells in pairs):
+    alike = not apart and all(_meet(*cells.values()) for cells in pairs)
+    if alike or means[high] == means[low]:
         said = f"of {high} and {low} can't be told apart in this"
     return (
         f"Updates {said} ({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % "
@@ -150,6 +159,9 @@ def of_neurons(figure: Figure) -> str:
         return ""
     names = [column.name for column in figure.columns]
     first = dict(zip(names, figure.rows[0], strict=True))
+    change = names.index("change")
+    if all(row[change] == 0 for row in figure.rows):
+        return f"{figure.title}: the rates of these neurons are unchanged."
     return (
         f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
         f"changed by {numeric(first['change']):+.3f}{_score(first['attribution'])}."
@@ -181,6 +193,8 @@ def of_activation(figure: Figure) -> str:
     if not gaps:
         return ""
     most = max(gaps, key=lambda gap: abs(gap[0]))
+    if most[0] == 0:
+        return f"{where(figure, 'setting')}Tuned models activate as many neurons as the base."
     mean = average([abs(gap) for gap, _, _ in gaps])
     level = average([cell.value for cell in base.values()])
     return (
@@ -203,8 +217,12 @@ def of_distances(figure: Figure) -> str:
         return ""
     least, most = min(means, key=lambda m: means[m]), max(means, key=lambda m: means[m])
     words = f"{where(figure, 'setting')}{least} keeps most of the base's patterns "
+    if means[most] == 0:
+        words = f"{where(figure, 'setting')}The base's patterns are unchanged "
+    elif len(means) > 1 and means[least] == means[most]:
+        words = f"{where(figure, 'setting')}All models keep as much of the base's patterns "
     words += f"(mean ratio {means[least]:.2f})"
-    if least != most:
+    if means[least] != means[most]:
         words += f", {most} least ({means[most]:.2f})"
     return f"{words}; 0 is the same neurons, 1 as far apart as unlike documents."
 
@@ -263,6 +281,8 @@ def _of_spread(figure: Figure, half: str) -> str:
     if not known or all(numeric(r["documents"]) < 2 for r in known):
         return ""
     wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
+    if numeric(wide["upper quartile"]) == numeric(wide["lower quartile"]):
+        return f"{figure.chosen['model']}: half of the documents are alike in every layer."
     ends = (f"{numeric(wide[name]):.4g}" for name in ("lower quartile", "upper quartile"))
     return (
         f"{figure.chosen['model']}: documents differ most in layer {wide['layer']}, where "

@@ -72,6 +72,9 @@ def of_differences(figure: Figure) -> str:
         return ""
     most = max(cells, key=lambda found: abs(found[0].value or 0.0))
     apart = sum(excludes(cell.low, cell.high) for cell, _, _ in cells)
+    if not most[0].value:
+        alike = "the score is" if len(cells) == 1 else f"all {len(cells)} scores are"
+        return f"{figure.chosen.get('metric_of', '')}: {alike} the base's."
     return (
         f"{figure.chosen.get('metric_of', '')}: the interval excludes 0 for "
         f"{_count(apart, len(cells), 'differences')} from the base; the largest is {most[1]}'s on "
@@ -161,6 +164,12 @@ def of_grid(figure: Figure) -> str:
     ]
     if not best:
         return ""
+    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
+    if len(best) == len(known) > 1:
+        return (
+            f"{where(figure, 'task', 'metric_of')}all {len(known)} points score alike "
+            f"({known[0]:.2f} of the domain's own model)."
+        )
     # A vector alone says least where a sum does as well: it may be the domain's own model.
     cell, down, across = next((b for b in best if {b[1], b[2]} != {"0", "1"}), best[0])
     return (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, cast
 
-from core.errors import StudyError, did_you_mean
+from core.errors import StudyError, did_you_mean, item_of
 from core.models.pieces import Piece
 from core.naming import GROUP_OF
 
@@ -230,7 +230,9 @@ def grid(
     found += lines(vectors, (-value for value in negation), known)
     whole = list(removal)
     found += [make({v: value}, known, "removal") for v in vectors for value in whole]
-    found += [parse(text, known) for text in points]
+    for place, text in enumerate(points):
+        with item_of("points", place):
+            found.append(parse(text, known))
     return distinct(found)
 
 

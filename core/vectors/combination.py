@@ -189,7 +189,8 @@ class Combination:
         return RunError(
             f"{self.point.setting}: tensor {block.tensor} gets values that are not finite in "
             f"{stored}.",
-            hint="A model is damaged, a coefficient too large, or the range of float16 too small.",
+            hint=f"{stored} ends at {torch.finfo(dtype).max:.3g}: lower the coefficients, or store "
+            "the weights in a wider dtype.",
         )
 
 

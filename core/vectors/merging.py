@@ -23,6 +23,7 @@ from core.checkpoint import Checkpoint, TensorInfo
 from core.errors import RunError
 from core.family import Family, Member
 from core.moments import BLOCK
+from core.sizes import size
 from core.vectors.arithmetic import EVERYTHING, Point, Restriction
 from core.vectors.combination import (
     Block,
@@ -183,8 +184,8 @@ def _refuse_small_disk(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise RunError(
-            f"The merged model takes {wanted / 1e9:.1f} GB, but {folder.parent} has only "
-            f"{free / 1e9:.1f} GB free.",
+            f"The merged model takes {size(wanted)}, but {folder.parent} has only "
+            f"{size(free)} free.",
             hint="Free some, name a folder on another disk, or store it as bfloat16.",
         )
 

@@ -233,7 +233,7 @@ def _unlike(folder: Path) -> None:
     [
         (shutil.rmtree, "There is no directory"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "damaged"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "it has 5 bytes"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json can't be read"),
         (_unlike, "doesn't fit the base"),
     ],
@@ -545,6 +545,42 @@ def test_a_closed_pipe_ends_it_silently(study: Path, tmp_path: Path) -> None:
         assert shown.wait(timeout=60) == 1
 
 
+_MAIN = [sys.executable, "-c", "from app.cli import main; main()"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["runs", "--json"]])
+@pytest.mark.parametrize("held", ["", "1"])
+def test_a_full_output_is_no_fault_of_the_program(
+    arguments: list[str], held: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "TAUSCOPE_DB": str(tmp_path / "x.db"), "PYTHONUNBUFFERED": held}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*_MAIN, *arguments], stdout=full, stderr=subprocess.PIPE, env=environment, text=True
+        )
+    assert done.stderr == "error: The output can't be written: No space left on device.\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_narration_that_can_t_be_written_ends_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        for arguments, code in ((["runs"], 0), (["show", "latest"], 1)):
+            open_database(f"{tmp_path}/x.db", write=True)
+            command = [*_MAIN, *arguments, "--db", f"{tmp_path}/x.db"]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full)
+            assert (done.returncode, done.stdout) == (code, b"")
+
+
+def test_closed_streams_are_borne(tmp_path: Path) -> None:
+    line = f'exec "{sys.executable}" -c "from app.cli import main; main()" runs --json'
+    for closed in (">&-", "<&- >&- 2>&-"):
+        command = f"{line} --db {tmp_path}/x.db {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
@@ -682,3 +718,25 @@ def test_a_merge_says_what_is_doubtful_and_opens_only_what_takes_part(
     assert "warning: medical: rope_theta is 1000000.0, in the base 10000.0." in said.err
     said = tauscope("merge", study, "--coefficients", "control=1", "--to", tmp_path / "n")
     assert said.code == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/x/y"), "/x/y: No space left on device."),
+        (PermissionError(13, "Permission denied"), "Permission denied."),
+        (MemoryError(), "There is not enough memory."),
+    ],
+)
+def test_what_the_system_refuses_is_no_fault_of_the_program(
+    error: Exception, said: str, tauscope: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("app.commands.reading.open_db", fail)
+    found = tauscope("runs")
+    assert (found.code, found.err.splitlines()[0]) == (1, f"error: {said}")
+    assert "fault of tauscope" not in found.err
+    monkeypatch.setattr("app.commands.reading.open_db", lambda *_, **__: {}["x"])
+    assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err

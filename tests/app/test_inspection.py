@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -243,6 +244,22 @@ def test_one_layer_and_one_matrix() -> None:
     assert sentences.where(one) == "There is one layer; of the matrices only q."
     two = account(layers={"attention": {}, "mlp": {}, "blocks": {0: cell(0.0), 1: cell(0.1)}})
     assert sentences.where(two) == "Only layer 1 changed."
+
+
+def test_of_equals_none_is_most_and_what_did_not_change_is_said() -> None:
+    blocks = {0: cell(0.0), 1: cell(0.1), 2: cell(0.1)}
+    same = account(
+        layers={"attention": {}, "mlp": {}, "blocks": blocks},
+        modules={"q": cell(0.1), "v": cell(0.2), "up": cell(0.0)},
+    )
+    assert sentences.where(same) == (
+        "The same in all 2 that changed (0.1); 1 of 3 layers unchanged; of the matrices most in v "
+        "(0.2), least in q (0.1)."
+    )
+    still = account(layers={"attention": {}, "mlp": {}, "blocks": {0: cell(0.0), 1: cell(0.0)}})
+    found = [pictures.PICTURES["where"]([replace(still, model=str(i)) for i in range(8)])]
+    tables = [drawn for drawn, form in found if form == "table"]
+    assert [row[2:] for table in tables for row in table.rows] == [(None,) * 4] * 8
 
 
 @given(st.lists(st.floats(0, 1), max_size=200))

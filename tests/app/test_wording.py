@@ -63,6 +63,7 @@ def test_the_time_left_says_when_it_is_rough_or_over(
         (0, "0 B"),
         (1023, "1023 B"),
         (1024, "1.0 KiB"),
+        (2**20 - 1, "1.0 MiB"),
         (1536 * 1024, "1.5 MiB"),
         (80 * 2**30, "80.0 GiB"),
         (3 * 2**40, "3.0 TiB"),
@@ -102,3 +103,13 @@ def test_each_part_of_a_load_has_its_name() -> None:
         ("GPU 0", "41 % busy, 30.0/80 GiB, NVIDIA H100"),
         ("GPU 1", "10.0/40 GiB, NVIDIA A100"),
     ]
+
+
+def test_little_memory_is_not_rounded_to_none() -> None:
+    small = replace(HOST, used=30 * 2**20, total=500 * 2**20, cards=())
+    assert wording.load(small) == "mem 30.0 MiB/500.0 MiB"
+    assert wording.load(replace(HOST, used=30 * 2**20, cards=())) == "mem 30.0 MiB/24.0 GiB"
+
+
+def test_counts_are_in_powers_of_1000() -> None:
+    assert [wording.count(n) for n in (999, 999_999, 7_600_000_000)] == ["999", "1.0 M", "7.6 B"]

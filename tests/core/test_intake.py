@@ -9,6 +9,7 @@ import pytest
 from core import intake
 from core.errors import StudyError
 from core.study import Study
+from core.vectors import arithmetic
 
 WHOLE = """
 name = "domains"
@@ -117,6 +118,25 @@ def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, 
         _read(tmp_path, WHOLE.replace(old, new, 1))
     assert "study.toml" in error.value.title
     assert words in error.value.title
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('points = ["one=1", 3]', "analyses.arithmetic.points[1]: must be a text, not 3"),
+        ('coefficients = [0.5, "x"]', "analyses.arithmetic.coefficients[1]: must be a number"),
+        ('restrict = ["mlp", "x"]', "restrict[1]: 'x' is nothing to restrict"),
+    ],
+)
+def test_an_item_of_a_list_is_named(given: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    models = 'name = "x"\n[models]\nbase = "a/b"\n[models.tuned]\none = "a/one"\n3 = "a/three"\n'
+    file.write_text(f"{models}[analyses.arithmetic]\n{given}\n")
+    with pytest.raises(StudyError) as raised:
+        intake.read(file)
+    assert said in raised.value.title
+    with pytest.raises(StudyError, match=r"points\[2\]: 'nonsense'"):
+        arithmetic.grid(("one",), (), ["one=1", "one=0.5", "nonsense"], known=("one",))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -264,7 +264,9 @@ def test_a_checkpoint_that_lacks_a_tensor(broken: Path) -> None:
 def test_shapes_that_the_configuration_denies(broken: Path) -> None:
     member = _member(broken)
     _configure(broken, intermediate_size=64)
-    assert "don't belong together" in _refused(member).hint
+    refused = _refused(member)
+    assert "tensors of other sizes than config.json gives" in refused.title
+    assert refused.hint == "Compare config.json with the one at the model's source."
 
 
 def test_an_unknown_architecture(broken: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import probe
+from core.documents import source
 from core.errors import ProbeError
 from core.probe import ProbeSet
 from core.study import Probe
@@ -19,7 +20,7 @@ from core.study import Probe
 def _lines(tmp_path: Path, name: str, content: str) -> list[str]:
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
-    return probe.read(file)
+    return source.read(file)
 
 
 def _encoded(*texts: str, **changes: int | None) -> ProbeSet:
@@ -68,12 +69,12 @@ def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> No
 
 def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match=r"no probe file .*nothing\.txt"):
-        probe.read(tmp_path / "nothing.txt")
+        source.read(tmp_path / "nothing.txt")
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ProbeError, match=r"x\.txt can't be read"):
-        probe.read(tmp_path / "x.txt")
+        source.read(tmp_path / "x.txt")
     with pytest.raises(ProbeError, match="can't be read"):
-        probe.read(tmp_path)
+        source.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", probe.BUILTIN)
@@ -93,8 +94,18 @@ def test_a_document_without_tokens_is_left_out_and_said() -> None:
     assert found.texts == ("ab", "c")
     assert found.tokens == 3
     assert "1 documents have no tokens" in found.notes[0]
-    with pytest.raises(ProbeError, match="No document"):
+    blank = _encoded("ab", " \n ")
+    assert blank.texts == ("ab",)
+    assert "1 documents have no tokens" in blank.notes[0]
+    with pytest.raises(ProbeError, match=r"No document .* all 2 are empty"):
         _encoded("", "")
+
+
+def test_a_document_that_comes_again_counts_and_is_said() -> None:
+    found = _encoded("ab", "c", "ab", "ab")
+    assert found.tokens == 7
+    assert found.notes == ("2 of 4 documents repeat an earlier one; each counts.",)
+    assert not _encoded("ab", "abc").notes
 
 
 def test_documents_are_cut_to_the_tokens_asked_for_or_to_the_context() -> None:

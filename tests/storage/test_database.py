@@ -140,7 +140,7 @@ def test_a_damaged_file_is_an_error_with_a_hint(db: Database, study: Study) -> N
     db.path.write_bytes(whole)
     with pytest.raises(StorageError, match="malformed") as caught:
         runs.list_runs(db)
-    assert "damaged" in caught.value.hint
+    assert "Restore a copy" in caught.value.hint
 
 
 def test_what_can_only_be_read_is_read(db: Database, study: Study) -> None:

@@ -116,7 +116,7 @@ class Ground:
         if name not in own:
             raise CheckpointError(
                 f"{self.folder}: {path} has {', '.join(sorted(own))}, but no {name}.",
-                hint="The adapter's file is not whole: copy or save it again.",
+                hint="Copy the adapter's file from its source, or save the adapter anew.",
             )
         return own[name]
 

@@ -76,8 +76,7 @@ class Merging:
         return CheckpointError(
             f"{self._ground.folder}: PEFT can't merge the {layer.kind} adapter of {layer.path}: "
             f"{lines[-1].strip()[:200]}",
-            hint="Load it over its base with PEFT: what fails there is damaged, or of another "
-            "version of PEFT.",
+            hint="Merge it with the version of PEFT that saved it, and compare the merged model.",
         )
 
 

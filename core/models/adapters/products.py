@@ -86,8 +86,8 @@ class Products:
             raise CheckpointError(
                 f"{ground.folder}: the adapter has {len(depths)} pairs of factors for {module}, "
                 f"and 'target_parameters' names {len(adapted)} of its parameters.",
-                hint="adapter_config.json and the factors don't belong together, or the model "
-                "under the adapter has other parameters there.",
+                hint="Compare 'target_parameters' in adapter_config.json with the names in the "
+                "adapter's file and in the model under it.",
             )
         name = adapted[len(adapted) - 1 - path.count(".base_layer")]
         ground.found.moved |= name != f"{module}.{_leaf(name)}"

@@ -67,7 +67,8 @@ class Parts:
         if name not in self:
             raise CheckpointError(
                 f"{self.where}: the tensor {name} is missing, which its weight needs.",
-                hint="Download or copy the checkpoint again.",
+                hint="Copy the file that holds it from the model's source, or use the unquantised "
+                "checkpoint.",
             )
         return self._stored.tensors[name].shape
 

@@ -15,9 +15,9 @@ from rapidfuzz.distance import Levenshtein
 from safetensors.torch import save_file
 
 from core import runner, study
+from core.documents.source import read
 from core.errors import Cancelled
 from core.measurement import Progress
-from core.probe import read
 from tests.conftest import MemorySink, load_all
 from tests.core import oracle, zoo
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,54 @@ def test_data_files_are_relative_to_the_task_file(
     assert task.items == ITEMS
     assert task.document(1)["answer"] == 1
     assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize("data_files", ["items.jsonl", "'it*.jsonl'", "[items.jsonl]"])
+@pytest.mark.parametrize("name", ["a [x] b", "[ab]*?", "{a}"])
+def test_a_folder_may_be_called_like_a_pattern(
+    data_files: str, name: str, folder: Path, tmp_path: Path
+) -> None:
+    text = harness_zoo.CHOICE.replace("{test: items.jsonl, train: items.jsonl}", data_files)
+    (folder / "choice.yaml").write_text(text.replace("_split: test", "_split: train"))
+    called = tmp_path / name / "tasks"
+    called.parent.mkdir()
+    folder.rename(called)
+    assert _one(called).items == ITEMS
+
+
+GROUP = """\
+group: tiny_group
+task:
+  - task: tiny_choice
+    dataset_kwargs: {data_files: {test: fewer.jsonl, train: fewer.jsonl}}
+  - group: tiny_inner
+    task:
+      - task: tiny_inline
+        dataset_path: json
+        dataset_kwargs: {data_files: {test: fewer.jsonl}}
+        test_split: test
+        output_type: loglikelihood_rolling
+        doc_to_text: ""
+        doc_to_target: "{{question}}"
+        metric_list: [{metric: bits_per_byte}]
+        metadata: {version: 1.0}
+"""
+
+
+def test_the_data_that_a_group_names_are_relative_to_its_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deeper = folder / "deeper [1]"
+    deeper.mkdir()
+    (deeper / "group.yaml").write_text(GROUP)
+    lines = (folder / "items.jsonl").read_text().splitlines(keepends=True)
+    (deeper / "fewer.jsonl").write_text("".join(lines[:5]))
+    monkeypatch.chdir(tmp_path)
+    evaluation = Evaluation(tasks={"a": ("tiny_group",)}, include=str(folder))
+    found = open_tasks(evaluation, seed=0)
+    assert [task.items for task in found] == [5, 5]
+    assert found[1].document(4) == json.loads(lines[4])
+    assert _one(folder).items == ITEMS
 
 
 def test_a_limit_and_few_shots(task_folder: Path) -> None:

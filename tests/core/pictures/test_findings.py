@@ -84,6 +84,75 @@ def test_the_largest_and_the_smallest_are_single_modules() -> None:
     )
 
 
+def _curves(*series: Series) -> Lines:
+    return Lines(
+        title="", measure="", unit="", x_label="layer", panels=(Panel("attention", series),)
+    )
+
+
+def _of(name: str, *values: float) -> Series:
+    return Series(name, tuple(range(len(values))), tuple(map(_cell, values)))
+
+
+def test_nothing_is_largest_where_nothing_changed() -> None:
+    """The first of equal values is no finding: a change of zero is none."""
+    chosen = {"model": "medical"}
+    still = replace(_grid(("0", "1"), ("v", "q"), *[(_cell(0.0),) * 2] * 2), chosen=chosen)
+    assert findings.of_largest(still) == (
+        "medical: its matrices are unchanged: they are the base's."
+    )
+    some = _grid(("0", "1"), ("v", "q"), (_cell(0.0), _cell(0.3)), (_cell(0.0), _cell(0.2)))
+    assert findings.of_largest(replace(some, chosen=chosen)) == (
+        "medical: of the matrices, largest in q of layer 0 (0.3); 2 of 4 are unchanged."
+    )
+    even = replace(_grid(("0",), ("v", "q"), (_cell(0.3), _cell(0.3))), chosen=chosen)
+    assert findings.of_largest(even) == "medical: 0.3 in each of its matrices."
+
+
+def test_no_model_comes_first_of_equals() -> None:
+    same = _of("a", 0.2, 0.4), _of("b", 0.4, 0.2), _of("c", 0.1, 0.1)
+    assert findings.of_sizes(_curves(*same)).startswith("In their layers a and b moved furthest")
+    alone = findings.of_sizes(_curves(_of("a", 0.2), _of("b", 0.0)))
+    assert alone.startswith("In its layers a moved furthest")
+    pairs = _grid(
+        ("a", "b", "c"), ("a", "b", "c"),
+        (None, _cell(1.0), _cell(1.0)), (None, None, _cell(1.0)), (None, None, None),
+    )  # fmt: skip
+    assert findings.of_cosines(pairs).startswith("all 3 pairs share as much (cosine +1.00);")
+    level = _grid(("a",), SIDES, (_cell(0.2), _cell(0.2)))
+    assert "can't be told apart" in findings.of_attention_against_mlp(level)
+
+
+def test_patterns_and_rates_that_did_not_change_are_said_to_be_so() -> None:
+    base = _of("base", 40.0, 50.0)
+    assert findings.of_activation(_curves(base, replace(base, name="a"))) == (
+        "Tuned models activate as many neurons as the base."
+    )
+    kept = findings.of_distances(_curves(_of("a", 0.0, 0.0), _of("b", 0.0)))
+    assert kept.startswith("The base's patterns are unchanged (mean ratio 0.00);")
+    even = findings.of_distances(_curves(_of("a", 0.5), _of("b", 0.5)))
+    assert even.startswith("All models keep as much of the base's patterns (mean ratio 0.50);")
+    names = ("neuron", "layer", "change", "attribution")
+    neurons = replace(_table(names, (0, 0, 0.0, None), (1, 0, 0.0, None)), title="Neurons of a")
+    assert findings.of_neurons(neurons) == (
+        "Neurons of a: the rates of these neurons are unchanged."
+    )
+    spread = ("layer", "documents", "lower quartile", "upper quartile")
+    level = replace(_table(spread, ("0", 9.0, 0.5, 0.5)), chosen={"model": "a"})
+    assert findings.of_activation_spread(level) == (
+        "a: half of the documents are alike in every layer."
+    )
+
+
+def test_scores_that_did_not_change_have_no_largest() -> None:
+    same = replace(_grid(("a",), ("t", "u"), (_cell(0.0),) * 2), chosen={"metric_of": "acc"})
+    assert score_findings.of_differences(same) == "acc: all 2 scores are the base's."
+    level = score_findings.mark_best(_grid(("0", "1"), ("0", "1"), *[(_cell(0.5),) * 2] * 2))
+    assert score_findings.of_grid(level) == (
+        "all 4 points score alike (0.50 of the domain's own model)."
+    )
+
+
 def _table(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
     return Table(title="", columns=tuple(Column(name=n) for n in names), rows=rows)  # type: ignore[arg-type]
 

@@ -305,7 +305,7 @@ def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt):
         _merge(family, "a=1", tmp_path / "m", progress=stop)
     monkeypatch.setattr(merging.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
-    with pytest.raises(RunError, match="GB free"):
+    with pytest.raises(RunError, match=r"takes \d+\.\d KiB, but .* has only 100 B free"):
         _merge(family, "a=1", tmp_path / "m")
     assert _entries(tmp_path) == before
 

@@ -1,0 +1,52 @@
+"""The text of a document in a value, and the errors where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from core.errors import ProbeError
+
+FIELD = "text"
+"""The field or column that holds a document."""
+
+READ = (
+    f"Read are JSON lines (.jsonl, .ndjson) and JSON (.json) with a field '{FIELD}', tables with a "
+    f"column '{FIELD}' (.csv, .tsv, .parquet) and texts, one a line (.txt); all but Parquet also "
+    "as .gz."
+)
+"""What can be a probe file."""
+
+_MOST_NAMES = 12
+_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number",
+          float: "a number", bytes: "bytes", type(None): "null"}  # fmt: skip
+
+
+def text(fields: Mapping[str, Any], where: str) -> str:
+    """The text of an object or a row. Raises ProbeError naming the place and the fields found."""
+    if FIELD not in fields:
+        lacking(where, "fields", fields)
+    found = fields[FIELD]
+    if not isinstance(found, str):
+        raise ProbeError(f"{where}: '{FIELD}' is {kind(found)}, not a text.")
+    try:
+        found.encode()
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(found[error.start]):04X}"
+        raise ProbeError(f"{where}: '{FIELD}' holds {half}, half of a character.") from None
+    return found
+
+
+def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
+    """Raise the ProbeError for fields or columns of which none is `text`."""
+    first, *more = [*names][: _MOST_NAMES + 1] or ["none"]
+    listed = ", ".join([first, *more[: _MOST_NAMES - 1], *["…"] * (len(more) >= _MOST_NAMES)])
+    raise ProbeError(
+        f"{where} has no '{FIELD}'; its {what}: {listed}.",
+        hint=f"Call the one that holds the documents '{FIELD}'.",
+    )
+
+
+def kind(value: Any) -> str:
+    """What a value of JSON or of a table is, in words."""
+    return _KINDS.get(type(value), f"of type {type(value).__name__}")

@@ -20,17 +20,20 @@ LONGEST = 5.0
 
 
 class Parts:
-    """The parts of one slice, by the step that makes each. `seconds`: what the work on the slice
-    took, in attempts that were killed as well."""
+    """The parts of the slice that a run is at, by the step that makes each."""
 
-    def __init__(self, sink: ResultSink, units: Sequence[Unit]) -> None:
-        # Of other units' slices a part may be of other models.
-        self._slice = content_key({"units": sorted(unit.key for unit in units)})
+    def __init__(self, sink: ResultSink) -> None:
         self._sink = sink
-        self._known, self._before = sink.parts(self._slice)
+        self._took = 0.0
+        self.begin(())
+
+    def begin(self, units: Sequence[Unit]) -> None:
+        """Go on to the slice of these units, of which an earlier attempt may have left parts."""
+        # A part of other units' slice may be of other models.
+        self._slice = content_key({"units": sorted(unit.key for unit in units)})
+        self._known, self._before = self._sink.parts(self._slice) if units else ({}, 0.0)
         self._new: dict[str, Part] = {}
         self._began = self._laid = time.monotonic()
-        self._took = 0.0
 
     def find(self, step: str) -> Part | None:
         """A part that is known already."""
@@ -48,4 +51,5 @@ class Parts:
 
     @property
     def seconds(self) -> float:
+        """What the work on the slice took, in attempts that were killed as well."""
         return self._before + time.monotonic() - self._began

@@ -112,7 +112,7 @@ class _Work:
         """One pass over the weights on disk, slice by slice, for all units that come of it."""
         from core.weights import read_slice
 
-        family = self.subject.family
+        family, parts = self.subject.family, Parts(self.sink)
         for layer in family.layers:
             todo = [
                 u for u in self._missing()
@@ -121,7 +121,7 @@ class _Work:
             if not todo:
                 continue
             self._say(todo[0].label)
-            parts = Parts(self.sink, todo)
+            parts.begin(todo)
             readers = [
                 registry.get(name).compute(own, self.study.parameters(name))
                 for name, own in _by_analysis(todo)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -23,44 +22,41 @@ from core.measurement import COORDINATES
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import PartRow
-from storage.sink import RunSink
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS
+from tests.killing import die
 
 _WORKER = """
 import os, signal, sys
 from tests.app.test_resumed import watched
 from app.worker import main
-watched(sys.argv[1], sys.argv[2], int(sys.argv[3]), setattr)
-sys.exit(main(sys.argv[4:]))
+watched(sys.argv[1], int(sys.argv[2]), setattr)
+sys.exit(main(sys.argv[3:]))
 """
 
 
-def watched(log: str, place: str, times: int, change: Any) -> None:
+def watched(log: str, times: int, change: Any) -> None:
     """Have every matrix that is measured told of in a file, all parts laid by at once, and the
-    process killed when a place is left for that many times."""
+    process killed when that many were measured (0: never)."""
     left = [times]
 
-    def watch(kind: Any, name: str) -> None:
-        done = getattr(kind, name)
+    def watch(kind: Any) -> None:
+        measure = kind.measure
 
-        def found(self: Any, *given: Any) -> Any:
-            made = done(self, *given)
-            if name == "measure":
-                with Path(log).open("a") as file:
-                    print(self.name, given[1].model, given[0].piece, file=file)
-            if name == place:
-                left[0] -= 1
-                if not left[0]:
-                    os.kill(os.getpid(), signal.SIGKILL)
+        def measured(self: Any, matrix: Any, update: Any) -> Any:
+            made = measure(self, matrix, update)
+            with Path(log).open("a") as file:
+                print(self.name, update.model, matrix.piece, file=file)
+            left[0] -= 1
+            if not left[0]:
+                die()
             return made
 
-        change(kind, name, found)
+        change(kind, "measure", measured)
 
     change(parts, "SHARE", 0.0)
     for kind in (alignment._Reader, tuning_vectors._Reader):
-        watch(kind, "measure")
-    watch(RunSink, "_keep")
+        watch(kind)
 
 
 @pytest.fixture
@@ -70,8 +66,8 @@ def db(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def _killed(db: Database, run_id: str, log: Path, place: str, times: int) -> bool:
-    command = [sys.executable, "-c", _WORKER, str(log), place, str(times), run_id, "--db", db.url]
+def _killed(db: Database, run_id: str, log: Path, times: int) -> bool:
+    command = [sys.executable, "-c", _WORKER, str(log), str(times), run_id, "--db", db.url]
     return subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
@@ -90,14 +86,12 @@ def test_a_kill_loses_what_one_unit_takes(
 ) -> None:
     study = read(write_family(tmp_path))
     run_id, log = runs.create_run(db, study, WEIGHTS), tmp_path / "measured"
-    # In the middle of a layer, which has 28 such steps; and when the first unit of it was saved.
-    for place, times in (("measure", 20), ("_keep", 1)):
-        assert _killed(db, run_id, log, place, times)
-        assert runs.find_run(db, run_id).status == "interrupted"
-        runs.requeue(db, run_id)
+    assert _killed(db, run_id, log, 20)  # in the middle of a layer, which has 28 such steps
+    assert runs.find_run(db, run_id).status == "interrupted"
+    runs.requeue(db, run_id)
     with db.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(PartRow)) > 0
-    watched(str(log), "", 0, monkeypatch.setattr)
+    watched(str(log), 0, monkeypatch.setattr)
     worker.work(db, run_id)
     monkeypatch.undo()
     measured = Counter(log.read_text().splitlines())

@@ -111,7 +111,7 @@ def moments_pass(folders: list[Path]) -> None:
         reader = _MomentsOnly(tuple(opened.tuned))
         read_slice(
             opened, layer, [reader], device=torch.device("cpu"), pause=lambda: None,
-            parts=Parts(MemorySink(), []),
+            parts=Parts(MemorySink()),
         )  # fmt: skip
 
 

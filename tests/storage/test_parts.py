@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import pytest
 from sqlalchemy import func, select, update
 
 from core.measurement import Measurement, Part
 from storage import runs
-from storage.database import Database
+from storage.database import Database, open_database
 from storage.schema import PartRow
 from storage.sink import RunSink
+from tests.killing import die, killed
 from tests.storage.conftest import result, unit
 
 Begin = Callable[..., RunSink]
@@ -48,6 +52,33 @@ def test_parts_go_with_the_units_of_their_slice(db: Database, begin: Begin) -> N
     sink.save_slice([(unit("x"), result(), 1.0), (unit("y"), result(), 1.0)])
     assert sink.finished(["x", "y"]) == {"x", "y"}
     assert _count(db) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are forked")
+def test_a_kill_while_a_slice_is_saved_keeps_its_parts(db: Database, begin: Begin) -> None:
+    begin().lay_by("a", {"q": PART}, 1.0)
+    run_id = runs.find_run(db, "latest").id
+
+    def save() -> None:
+        sink = RunSink(open_database(db.url), run_id, 1)
+        keep, kept = sink._keep, []
+
+        def keep_and_die(*given: Any) -> None:
+            keep(*given)
+            kept.append(given)
+            if len(kept) == 2:
+                die()
+
+        sink._keep = keep_and_die  # type: ignore[method-assign]
+        sink.save_slice([(unit(key), result(), 1.0) for key in "xyz"])
+
+    assert killed(save)
+    assert _count(db) == 1
+    sink = RunSink(db, run_id, 1)
+    assert sink.finished("xyz") == set()
+    sink.save_slice([(unit(key), result(), 1.0) for key in "xyz"])
+    assert sink.finished("xyz") == {"x", "y", "z"}
+    assert _count(db) == 0
 
 
 def test_parts_go_with_their_run(db: Database, begin: Begin) -> None:

@@ -2,6 +2,7 @@
 
 app.py       the application: opening, themes, the palette of commands
 keys.py      every action, once: feeds key bindings, the bottom line, the help and the palette
+able.py      what each action needs to act, and the place that says whether it is there
 feed.py      what the screen of a run reads, and when
 source.py    what screens ask of the database
 kept.py      answers that were made before

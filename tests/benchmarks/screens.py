@@ -28,7 +28,7 @@ TIMES = 2
 
 def rows(folder: Path) -> Iterator[Row]:
     """Opening, every screen, keys beside a job and an export, bytes, and the commands."""
-    from tests.benchmarks import answers
+    from tests.benchmarks import answers, soak
 
     place = folder / "archive"
     place.mkdir(exist_ok=True)
@@ -44,6 +44,7 @@ def rows(folder: Path) -> Iterator[Row]:
     for size in SIZES:
         yield from _screens(made, environment, size)
     yield from answers.rows(made, environment)
+    yield from soak.rows(made, environment)
     yield from _commands(made, environment)
 
 

@@ -1,0 +1,212 @@
+"""Every key on every screen, in every state that a run and its database may be in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+import storage.database
+from app.config import Config
+from app.tui.able import NEEDS
+from app.tui.app import TauscopeApp
+from app.tui.keys import ACTIONS
+from core.measurement import Measurement, Unit, UnitResult
+from core.study import Study
+from storage.database import Database
+from storage.runs import claim, create_run, finish
+from storage.schema import RunRow
+from storage.sink import RunSink
+from tests import pretend
+from tests.app.tui.conftest import rows, study
+from tests.app.tui.pressing import FEW, harmless, listed, open_run, press_pictures, press_through
+from tests.conftest import WEIGHTS
+from tests.pretend import register
+
+SMALL, TINY, LARGE = (80, 24), (20, 6), (160, 45)
+SCREENS = ("", "down enter", "space down equals_sign", "L", "n")
+"""Every screen, by the keys that lead there."""
+DIALOGS = (
+    "slash", "D", "apostrophe", "L slash", "n enter", "n 4", "n 6", "o", "question_mark", "colon",
+    "enter slash", "enter X", "enter Y", "enter apostrophe",
+)  # fmt: skip
+"""What lies over a screen, or is typed into."""
+
+
+def queued(db: Database) -> None:
+    create_run(db, study(), WEIGHTS)
+
+
+def just_started(db: Database) -> None:
+    claim(db, create_run(db, study(), WEIGHTS))
+
+
+def failed(db: Database) -> None:
+    run_id = create_run(db, study(), WEIGHTS)
+    finish(db, run_id, claim(db, run_id), "failed", title="No space", hint="Free some.")
+
+
+def cancelled(db: Database) -> None:
+    run_id = create_run(db, study(), WEIGHTS)
+    finish(db, run_id, claim(db, run_id), "cancelled")
+
+
+def one_model(db: Database) -> None:
+    models = {"base": "/models/base", "tuned": {"medical": "/models/medical"}}
+    asked = Study.model_validate({"name": "alone", "models": models})
+    run_id = create_run(db, asked, WEIGHTS)
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    for name in ("tuning_vectors", "alignment"):
+        own = [row for row in rows(name) if row.model == "medical"]
+        sink.save(Unit(key=name, analysis=name, label=name), UnitResult(own), 1.0)
+    finish(db, run_id, attempt, "done")
+
+
+def one_analysis(db: Database) -> None:
+    run_id = create_run(db, study(), ("vector_cosine",))
+    attempt = claim(db, run_id)
+    unit = Unit(key="k", analysis="vector_cosine", label="k")
+    RunSink(db, run_id, attempt).save(unit, UnitResult(rows("vector_cosine")), 1.0)
+    finish(db, run_id, attempt, "done")
+
+
+def no_base_scores(db: Database) -> None:
+    """Scores of tuned models, what differs, and a plane without its origin."""
+    names = ("evaluation", "ablation", "arithmetic", pretend.NAME)
+    run_id = create_run(db, study(), names)
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    at = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
+    found = {
+        "evaluation": [Measurement(metric="acc", value=0.2, model="medical", **at)],
+        "ablation": [
+            Measurement(metric="ablated_score", metric_of="acc", value=0.1, model="medical",
+                        reference="medical", setting="top-1%", **at)
+        ],
+        "arithmetic": [
+            Measurement(metric="acc", value=0.2, reference="base", setting="medical=1", **at)
+        ],
+        pretend.NAME: [replace(r, model="medical") for r in pretend.rows() if r.model == "medical"],
+    }  # fmt: skip
+    for name, scores in found.items():
+        sink.save(Unit(key=name, analysis=name, label=name), UnitResult(scores), 1.0)
+    finish(db, run_id, attempt, "done")
+
+
+STATES: tuple[Callable[[Database], None], ...] = (
+    queued, just_started, failed, cancelled, one_model, one_analysis, no_base_scores,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    harmless(monkeypatch)
+    register(monkeypatch)
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+async def test_the_pictures_of_a_run(db: Database, state: Callable[[Database], None]) -> None:
+    state(db)
+    app = TauscopeApp(db.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await open_run(pilot, app)
+        await press_pictures(pilot, app)
+
+
+@pytest.mark.parametrize("state", [failed, no_base_scores], ids=lambda state: state.__name__)
+async def test_a_tiny_terminal(db: Database, state: Callable[[Database], None]) -> None:
+    state(db)
+    app = TauscopeApp(db.url, Config())
+    async with app.run_test(size=TINY) as pilot:
+        await open_run(pilot, app)
+        await press_pictures(pilot, app)
+        for route in ("", "n", "L", "question_mark", "colon"):
+            await press_through(pilot, app, route, FEW)
+
+
+async def test_two_runs(filled: Database) -> None:
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=LARGE) as pilot:
+        await open_run(pilot, app, *["space", "down", "equals_sign"])
+        await press_pictures(pilot, app)
+
+
+@pytest.mark.parametrize("route", SCREENS)
+async def test_every_key(filled: Database, route: str) -> None:
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await listed(pilot, app)
+        await press_through(pilot, app, route)
+
+
+async def test_dialogs(filled: Database) -> None:
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await listed(pilot, app)
+        for route in DIALOGS:
+            await press_through(pilot, app, route, FEW)
+
+
+async def test_an_empty_database(db: Database) -> None:
+    app = TauscopeApp(db.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await listed(pilot, app)
+        for route in ("", "n", "L"):
+            await press_through(pilot, app, route, FEW)
+
+
+def deleted(db: Database) -> None:
+    """Another process deletes all runs."""
+    with db.writing() as connection:
+        connection.execute(delete(RunRow))
+
+
+def removed(db: Database) -> None:
+    """Somebody removes the file."""
+    for file in db.path.parent.glob(f"{db.path.name}*"):
+        file.unlink()
+
+
+def replaced(db: Database) -> None:
+    """Something else has its name."""
+    removed(db)
+    db.path.write_bytes(b"no database at all")
+
+
+@pytest.mark.parametrize("happens", [deleted, removed, replaced], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("keys", ["enter", "space down equals_sign"], ids=["one", "two"])
+async def test_meanwhile(filled: Database, happens: Callable[[Database], None], keys: str) -> None:
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await open_run(pilot, app, *keys.split())
+        happens(filled)
+        await press_pictures(pilot, app)
+        for route in ("", "D y", "r", "space down equals_sign"):
+            await press_through(pilot, app, route, FEW)
+
+
+async def test_a_locked_database(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = storage.database.open_database
+    monkeypatch.setattr("storage.database.open_database", partial(opened, patience=0.1))
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await open_run(pilot, app)
+        with closing(sqlite3.connect(filled.path)) as other:
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            await press_pictures(pilot, app)
+            for route in ("", "D y", "r", "c y", "space down equals_sign"):
+                await press_through(pilot, app, route, FEW)
+
+
+def test_every_need_is_of_an_action() -> None:
+    known = {(action.where, action.name.partition("(")[0]) for action in ACTIONS}
+    assert {(where, name) for where, needs in NEEDS.items() for name in needs} <= known

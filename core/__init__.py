@@ -3,7 +3,9 @@
 errors.py        the exception tree
 study.py         a study as frozen data
 intake.py        studies out of files, data and names of models
+toml.py          its file as data
 mistakes.py      what is wrong with such data, in words
+sizes.py         amounts of memory and disk in words
 places.py        files and folders as people write them
 measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)
@@ -38,5 +40,6 @@ vectors/         task arithmetic
 statistics/      intervals, tests, chance
 pictures/        figures as data
 demo/            the embedded demo family
+documents/       how files of documents are read
 probes/          the texts of the built-in probe sets
 """

@@ -25,7 +25,9 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextlib.contextmanager
-def stopping_on_signals(stop: threading.Event, on_stop: Callable[[], None] | None) -> Iterator[None]:
+def stopping_on_signals(
+    stop: threading.Event, on_stop: Callable[[], None] | None
+) -> Iterator[None]:
     """Set `stop` at the first signal and call `on_stop`; raise KeyboardInterrupt at the second.
 
     GRACE seconds after the second signal, the process ends wherever it is. Does nothing outside of

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from core.errors import StorageError
 from core.places import expanded
-from storage import journal, upgrade
+from storage import journal, rows, upgrade
 from storage.journal import Journal
 
 VARIABLE = "TAUSCOPE_DB"
@@ -83,6 +83,7 @@ class Database:
         self._engine = create_engine(
             "sqlite://",
             creator=self._connect,
+            json_deserializer=rows.read_json,
             # A file that is only read may change its journal under us: look afresh each time.
             poolclass=QueuePool if writable else NullPool,
         )
@@ -197,13 +198,15 @@ def _opened_to_read(path: Path, patience: float) -> Database:
 
 def _connection(path: Path, mode: str, patience: float, more: str = "") -> sqlite3.Connection:
     """A connection that begins no transaction by itself. It never makes a file unless told to."""
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}{more}",
         uri=True,
         timeout=patience,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = rows.read_text
+    return connection
 
 
 def _reader(path: Path, patience: float) -> sqlite3.Connection:
@@ -240,6 +243,7 @@ def _obstacle(path: Path) -> str:
     return "" if os.access(folder, os.W_OK) else f"The folder {folder} can't be written."
 
 
+_DAMAGED = "Restore a copy, or name another file with --db."
 _HINTS = (
     ("locked", "Another process has been writing to it for long. Try again in a moment."),
     ("disk is full", "Free some space; what was finished before is kept."),
@@ -247,7 +251,7 @@ _HINTS = (
     ("readonly", "Its permissions, or those of its -wal and -shm, may have changed meanwhile."),
     ("unable to open", "It may have been moved or deleted, or its folder can't be written."),
     ("not a database", "Name another file with --db."),
-    ("malformed", "The file is damaged. Restore a copy, or name another file with --db."),
+    ("malformed", f"The file is damaged. {_DAMAGED}"),
 )
 
 
@@ -260,3 +264,5 @@ def _explained(path: Path) -> Iterator[None]:
         words = str(getattr(error, "orig", None) or error)
         hint = next((hint for sign, hint in _HINTS if sign in words), "")
         raise StorageError(f"The database {path} can't be used: {words}.", hint=hint) from error
+    except rows.MisfitError as error:
+        raise StorageError(f"The database {path} is damaged: {error}.", hint=_DAMAGED) from None

@@ -14,6 +14,7 @@ from typing import Literal
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core import regular
 from core.errors import StudyError, did_you_mean
 
 
@@ -41,12 +42,12 @@ def read(file: Path | None = None) -> Config:
     """
     file = file or path()
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = tomllib.loads(regular.content(file).decode())
     except (FileNotFoundError, NotADirectoryError):
         return Config()
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"The settings in {file} can't be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"{file} is no valid TOML: {error}.") from None
     try:
         found = Config(**data)

@@ -108,6 +108,7 @@ def locate(where: str, revision: str | None = None) -> Path:
     Raises CheckpointError when there is neither, or the hub can't be asked.
     """
     local = expanded(where)
+    folders.refuse_pipes(local)
     if local.is_dir():
         return local
     if local.exists():

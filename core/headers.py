@@ -224,11 +224,13 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
     entries = {n: _stored(e, 8 + length) for n, e in header.items() if n != "__metadata__"}
     held: dict[str, Stored] = {}
     end = 8 + length
-    for name, entry in sorted(entries.items(), key=lambda e: e[1].start if e[1] else 0):
-        if entry is None or entry.start < end or entry.stop > size:
+    for name, entry in sorted(entries.items(), key=lambda e: e[1][2:] if e[1] else ()):
+        if entry is None or entry.start != end:
             raise damaged
         end = entry.stop
         held[name] = entry
+    if end != size:  # as the safetensors library has it: without gaps, up to the end
+        raise damaged
     return held
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core import mistakes, registry
+from core import mistakes, registry, regular
 from core.errors import StudyError
 from core.places import below, looks_local
 from core.study import PLACES, Model, Models, Study
@@ -24,14 +24,15 @@ from core.study import PLACES, Model, Models, Study
 def read(path: Path) -> Study:
     """The study in a TOML file. Raises StudyError naming the file, the key and a near one."""
     try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
+        data = tomllib.loads(regular.content(path).decode())
     except FileNotFoundError:
         raise StudyError(f"There is no study file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"The study file {path} can't be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of a number with thousands of digits
         raise StudyError(f"{path} is no valid TOML: {error}.") from None
+    except RecursionError:
+        raise StudyError(f"{path} is no valid TOML: it is nested too deeply.") from None
     try:
         return parsed(data, path.resolve().parent)
     except StudyError as error:

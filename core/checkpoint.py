@@ -26,7 +26,7 @@ from core.errors import CheckpointError
 from core.headers import Stored, read_header, read_settings, weight_files
 from core.models import folders, pointers
 from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
-from core.places import expanded
+from core.places import expanded, is_folder, is_there
 
 DTYPES = {
     "F64": torch.float64,
@@ -109,9 +109,9 @@ def locate(where: str, revision: str | None = None) -> Path:
     """
     local = expanded(where)
     folders.refuse_pipes(local)
-    if local.is_dir():
+    if is_folder(local):
         return local
-    if local.exists():
+    if is_there(local):
         raise folders.of_file(local)
     if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
         raise CheckpointError(f"There is no directory {where}.")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core import family as families
 from core import probe as probes
 from core.checkpoint import locate
-from core.errors import CheckpointError, StudyError
+from core.errors import CheckpointError, StudyError, TaskError, TauscopeError
 from core.family import Family, Member
 from core.measurement import Unit, content_key
 from core.models.identity import Identities
@@ -112,10 +112,23 @@ def open_subject(
         probe, doubts = _probe(study, family)
         subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
     if "tasks" in needs and study.evaluation is not None:
-        from core.evaluation.tasks import open_tasks
-
-        subject = replace(subject, tasks=open_tasks(study.evaluation, seed=study.run.seed))
+        subject = replace(subject, tasks=_tasks(study.evaluation, study.run.seed))
     return subject
+
+
+def _tasks(evaluation: Evaluation, seed: int) -> tuple[Task, ...]:
+    from core.evaluation.tasks import open_tasks
+
+    try:
+        return open_tasks(evaluation, seed=seed)
+    except TauscopeError:
+        raise
+    except Exception as error:  # the harness does not say how it refuses a task file
+        named = ", ".join(name for names in evaluation.tasks.values() for name in names)
+        raise TaskError(
+            f"A task of the study ({named}) can't be read: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}",
+        ) from error
 
 
 def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]]]:

@@ -68,6 +68,8 @@ def path_of(url: str | None) -> Path:
         raise StorageError(
             "A database in memory can't be shared with a worker.", hint="Give the path of a file."
         )
+    if "\x00" in name:
+        raise StorageError("The name of the database holds a null character.")
     return expanded(name).absolute()
 
 

@@ -1,0 +1,59 @@
+"""Paths that no text, no file system or no system call can hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app import jobs, ready
+from app.figures import file_name
+from core import checkpoint, intake
+from core.errors import CheckpointError, StorageError, StudyError
+from storage.database import path_of
+
+ODD = os.fsdecode(b"m\xffd")
+LONG = [f"{'n' * 300}", f"a/{'n' * 300}", f"./{'n' * 5000}", f"/{'n/' * 3000}", "a\x00b", "/a\x00b"]
+
+
+def test_a_folder_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ODD).mkdir()
+    with pytest.raises(StudyError, match="holds bytes that are no text") as caught:
+        intake.of_models(str(tmp_path), [str(tmp_path / ODD)])
+    assert "Rename" in caught.value.hint
+    study = tmp_path / ODD / "x.toml"
+    study.write_text('name = "a"\n[models]\nbase = "./b"\ntuned = { t = "./t" }\n')
+    with pytest.raises(StudyError, match="holds bytes that are no text"):
+        intake.read(study)
+
+
+@pytest.mark.parametrize("path", LONG, ids=range(len(LONG)))
+def test_a_path_that_there_can_be_none_of_is_one_clear_error(path: str) -> None:
+    with pytest.raises(CheckpointError):
+        checkpoint.locate(path)
+    with pytest.raises(StudyError, match="There is no study file"):
+        ready.find(Path(path))
+    study = intake.of_models("base", ["tuned"])
+    models = study.models.model_copy(
+        update={"base": study.models.base.model_copy(update={"path": path})}
+    )
+    if path.startswith((".", "/")):
+        with pytest.raises(CheckpointError, match="There is no directory"):
+            jobs.check(study.model_copy(update={"models": models}))
+
+
+def test_a_database_of_no_possible_name() -> None:
+    with pytest.raises(StorageError, match="null character"):
+        path_of("a\x00b")
+
+
+def test_files_of_figures_have_names_that_are_short_and_stay_in_their_folder() -> None:
+    assert file_name("alignment-write-math-s1@500"[:-4]) == "alignment-write-math-s1"
+    names = ["x" * 300, "x" * 301, "../../x", "a/b", "a\\b", "a\x00b", "é", ODD, "a b", "a_b"]
+    found = [file_name(name) for name in names]
+    assert len(set(found)) == len(names)
+    assert all(
+        len(name) < 200 and name.isascii() and not set(name) & set("/\\\x00") for name in found
+    )
+    assert file_name("a_b") == "a_b"

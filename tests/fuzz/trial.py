@@ -34,9 +34,9 @@ def attempt(valid: Path, kind: str, number: int, right: float) -> tuple[str, lis
         for command in case.commands:
             code, out, err = _ended(command)
             codes.append(code)
-            wrong = _wrong(code, err) or (_other_value(case, out, right) if code == 0 else "")
-            if wrong:
-                return f"{' '.join(command)}\n{wrong}".replace(str(folder), ""), codes
+            fault = wrong(code, err) or (_other_value(case, out, right) if code == 0 else "")
+            if fault:
+                return f"{' '.join(command)}\n{fault}".replace(str(folder), ""), codes
         return "", codes
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -57,7 +57,7 @@ def _ended(command: tuple[str, ...]) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def _wrong(code: int, err: str) -> str:
+def wrong(code: int, err: str) -> str:
     """What is wrong with an exit code and what was said on stderr."""
     if code not in CODES or any(fault in err for fault in _FAULTS):
         return f"exit code {code}\n{err[-6000:]}"
@@ -86,8 +86,8 @@ def main() -> None:
     valid, right = Path(sys.argv[1]), float(sys.argv[2])
     for line in sys.stdin:
         kind, number = line.split()
-        wrong, codes = attempt(valid, kind, int(number), right)
-        answers.write(json.dumps([wrong, codes]) + "\n")
+        fault, codes = attempt(valid, kind, int(number), right)
+        answers.write(json.dumps([fault, codes]) + "\n")
         answers.flush()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from app import jobs, ready
 from app.figures import file_name
-from core import checkpoint, intake
+from core import checkpoint, headers, intake
 from core.errors import CheckpointError, StorageError, StudyError
 from storage.database import path_of
 
@@ -41,6 +42,15 @@ def test_a_path_that_there_can_be_none_of_is_one_clear_error(path: str) -> None:
     if path.startswith((".", "/")):
         with pytest.raises(CheckpointError, match="There is no directory"):
             jobs.check(study.model_copy(update={"models": models}))
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "../x", "a\x00b", "", "\ud800"])
+def test_a_shard_of_no_possible_name_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    index = json.dumps({"weight_map": {"a": name}})
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match=r"index\.json names"):
+        headers.check(tmp_path)
 
 
 def test_a_database_of_no_possible_name() -> None:

@@ -145,6 +145,12 @@ def _snapshot(repository: str, revision: str | None) -> Path:
             hint="Check the name and your access to it; offline, only cached models can be used "
             "(HF_HUB_OFFLINE, HF_HOME).",
         ) from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"'{repository}' can't be had from the hub: the answer is none of a hub's "
+            f"({type(error).__name__}: {str(error)[:100]}).",
+            hint="Open the hub in a browser here: a network may put a page of its own before it.",
+        ) from None
     return folder
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from app.figures import file_name
 from core import checkpoint, headers, intake
 from core.errors import CheckpointError, StorageError, StudyError
 from storage.database import path_of
+from tests.patience import PATIENCE
 
 ODD = os.fsdecode(b"m\xffd")
 LONG = [f"{'n' * 300}", f"a/{'n' * 300}", f"./{'n' * 5000}", f"/{'n/' * 3000}", "a\x00b", "/a\x00b"]
@@ -67,3 +72,45 @@ def test_files_of_figures_have_names_that_are_short_and_stay_in_their_folder() -
         len(name) < 200 and name.isascii() and not set(name) & set("/\\\x00") for name in found
     )
     assert file_name("a_b") == "a_b"
+
+
+_PORTAL = b"<!DOCTYPE html><html><body>Sign in to use the Wi-Fi</body></html>"
+
+
+class _Portal(BaseHTTPRequestHandler):
+    """Answers everything with its page, as the network of a hotel does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(_PORTAL)))
+        self.end_headers()
+        self.wfile.write(_PORTAL)
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+_ASKED = """
+from core import checkpoint
+from core.errors import CheckpointError
+try:
+    checkpoint.locate("some/model")
+except CheckpointError as error:
+    print(error.title)
+"""
+
+
+def test_a_page_instead_of_the_hubs_answer_is_one_clear_error(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Portal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            **os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path),
+        }  # fmt: skip
+        asked = subprocess.run(
+            [sys.executable, "-c", _ASKED], env=environment, capture_output=True, text=True,
+            timeout=PATIENCE, check=True,
+        )  # fmt: skip
+        server.shutdown()
+    assert "'some/model' can't be had from the hub: the answer is none of a hub's" in asked.stdout

@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SEED ?= 0
+CASES ?= 100
 STAMP := $(VENV)/.installed
 # A process a core, each with a thread; the tests of a file stay together and share what it builds.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test check bench models pictures clean
+.PHONY: demo test check bench models fuzz pictures clean
 
 demo: $(STAMP)            ## the main job: build the demo family, analyse it, show and export the findings
 	$(BIN)/tauscope demo --out demo-results
@@ -26,6 +28,9 @@ bench: $(STAMP)           ## speed and memory, as ratios inside one run; kept in
 
 models: $(STAMP)          ## every model type that transformers offers, examined; kept in docs/models.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.models --jobs 4 --write docs/models.md
+
+fuzz: $(STAMP)            ## broken and hostile input, CASES of each kind from SEED on
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --cases $(CASES)
 
 pictures: $(STAMP)        ## the pictures of the README, from the demo's own run
 	$(BIN)/python docs/pictures/make.py --to docs/pictures

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, get_args
 
 from core import registry
@@ -37,11 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_LONGEST = 150
+"""Characters of a file's name, to which an ending is added and a file for the time being."""
+
 _MODULES = ("", *ORDER, *GROUPS)
-
-
-_UNNAMED = re.compile("[^A-Za-z0-9._-]")
-"""Characters that no name of a model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,18 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """What a file of this figure is called: no other of the run has that name.
+        """What a file of this figure is called: no other of the run has that name."""
+        model = f"-{self.choice.model}" if "model" in self.view.selectors else ""
+        return file_name(f"{self.analysis.name}-{self.view.key}{model}")
 
-        A model that no study could have, in a row of somebody else's database, leads nowhere.
-        """
-        model = ""
-        if "model" in self.view.selectors:
-            model = f"-{_UNNAMED.sub('_', self.choice.model)[:100]}"
-        return f"{self.analysis.name}-{self.view.key}{model}"
+
+def file_name(name: str) -> str:
+    """A name as a file may have it: names of models in a database may be of any length, and hold
+    anything. What is altered for that ends in a part of its hash."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_LONGEST]
+    if plain == name:
+        return name
+    return f"{plain}-{sha256(name.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from app.environment import child_environment
 from core import headers
 from core.errors import CheckpointError, RunError
-from core.places import expanded, looks_local
+from core.places import expanded, is_folder, is_there, looks_local
 from core.study import Study
 from storage import runs
 from storage.database import Database, open_database
@@ -46,9 +46,9 @@ def check(study: Study) -> None:
     """
     for model in (study.models.base, *study.models.tuned.values()):
         place = expanded(model.path)
-        if place.is_dir():
+        if is_folder(place):
             headers.check(place)
-        elif looks_local(model.path) and not place.exists():
+        elif looks_local(model.path) and not is_there(place):
             raise CheckpointError(f"There is no directory {model.path}.")
 
 

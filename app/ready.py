@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.errors import StudyError
+from core.places import is_there
 
 _FOLDER = Path(__file__).parent / "studies"
 
@@ -19,7 +20,7 @@ def find(wanted: Path) -> Path:
 
     Raises StudyError, naming the ready ones, when it is neither.
     """
-    if wanted.exists():
+    if is_there(wanted):
         return wanted
     if str(wanted) in names():
         return _FOLDER / f"{wanted}.toml"

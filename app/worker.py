@@ -1,7 +1,7 @@
 """One run in its own process: `work` in the foreground, `python -P -m app.worker` detached.
 
-Owns the worker's life: its claim on the run, its heartbeat, its signals, and how it ended. Shows
-nothing; whoever calls `work` may listen.
+Owns the worker's life: its claim on the run, its heartbeat, and how it ended. Shows nothing;
+whoever calls `work` may listen.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 from app import streams
 from app.environment import environment, tune
 from app.jobs import log_of
 from app.narration import Patience
+from app.stopping import STOPPED, stopping_on_signals
 from core.errors import (
     Cancelled,
     InputError,
@@ -56,7 +55,7 @@ def work(
     """Take a queued run and compute it to its end; the run as it then is.
 
     Raises what ended it early, after recording it: Cancelled, a TauscopeError (RunError for what
-    nobody expected; its traceback is in the log), or KeyboardInterrupt at the second ctrl+c.
+    nobody expected; its traceback is in the log), or KeyboardInterrupt at the second signal.
     `on_stop` is called when a signal asks for the run to stop. Without `keep`, a run that nobody
     began before and whose inputs can't be opened is removed again: who waits for it is told why.
     """
@@ -65,7 +64,7 @@ def work(
     stop = threading.Event()
     sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
     try:
-        with _heartbeat(sink), _stopping_on_signals(stop, on_stop):
+        with _heartbeat(sink), stopping_on_signals(stop, on_stop):
             _compute(db, run_id, sink)
             sink.beat(patience=PATIENCE)
     except BaseException as error:
@@ -97,6 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TauscopeError as error:
         _say(f"{type(error).__name__}: {error.title} {error.hint}")
         return 1
+    except KeyboardInterrupt:
+        _say("stopped at once")
+        return STOPPED
     _say("done")
     return 0
 
@@ -224,36 +226,6 @@ def _heartbeat(sink: RunSink) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(
-    stop: threading.Event, on_stop: Callable[[], None] | None
-) -> Iterator[None]:
-    """The first signal asks for the run to stop, a second ctrl+c stops it where it is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
-            return
-        stop.set()
-        if on_stop:
-            on_stop()
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    numbers = [getattr(signal, name) for name in names]
-    # What was ignored on purpose, as by nohup, stays so.
-    heard = [n for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
-    before = {number: signal.signal(number, ask) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(words: str) -> None:

@@ -134,7 +134,13 @@ def _stored(folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         read_header(file)  # says in our own words what is damaged
-        found: dict[str, Tensor] = load_file(file)
+        try:
+            found: dict[str, Tensor] = load_file(file)
+        except Exception as error:  # its own class, of no module that is meant for others
+            raise CheckpointError(
+                f"{file} can't be read: {_first_line(error)}.",
+                hint="Download or copy the adapter again.",
+            ) from None
         return found
     if (folder / "adapter_model.bin").is_file():
         return load_tensors_only(folder / "adapter_model.bin")

@@ -26,7 +26,7 @@ from core.errors import CheckpointError
 from core.headers import Stored, read_header, read_settings, weight_files
 from core.models import folders, pointers
 from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
-from core.places import expanded
+from core.places import expanded, is_folder, is_there
 
 DTYPES = {
     "F64": torch.float64,
@@ -108,9 +108,10 @@ def locate(where: str, revision: str | None = None) -> Path:
     Raises CheckpointError when there is neither, or the hub can't be asked.
     """
     local = expanded(where)
-    if local.is_dir():
+    folders.refuse_pipes(local)
+    if is_folder(local):
         return local
-    if local.exists():
+    if is_there(local):
         raise folders.of_file(local)
     if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
         raise CheckpointError(f"There is no directory {where}.")
@@ -143,6 +144,12 @@ def _snapshot(repository: str, revision: str | None) -> Path:
             f"'{repository}' is no local directory and can't be had from the hub: {reason}",
             hint="Check the name and your access to it; offline, only cached models can be used "
             "(HF_HUB_OFFLINE, HF_HOME).",
+        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"'{repository}' can't be had from the hub: the answer is none of a hub's "
+            f"({type(error).__name__}: {str(error)[:100]}).",
+            hint="Open the hub in a browser here: a network may put a page of its own before it.",
         ) from None
     return folder
 

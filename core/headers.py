@@ -165,7 +165,7 @@ def _named(folder: Path) -> str:
     if named is None:
         return ""
     ends = (".safetensors", f".safetensors{_INDEX}")
-    if not isinstance(named, str) or Path(named).name != named or not named.endswith(ends):
+    if not isinstance(named, str) or not _is_name(named) or not named.endswith(ends):
         raise CheckpointError(
             f"{folder / 'config.json'} names as transformers_weights what is no safetensors file "
             f"or index beside it: {named!r}.",
@@ -179,9 +179,14 @@ def _shards(folder: Path, index: str) -> list[Path]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{folder / index} has no weight_map.")
     names = {name if isinstance(name, str) else "" for name in weight_map.values()}
-    if not all(name and Path(name).name == name for name in names):
+    if not all(map(_is_name, names)):
         raise CheckpointError(f"{folder / index} names shards that are no files beside it.")
     return _present(folder, folder / index, sorted(names))
+
+
+def _is_name(name: str) -> bool:
+    """Can this be the name of a file beside the one that names it?"""
+    return bool(name) and Path(name).name == name and len(name.encode(errors="replace")) <= 255
 
 
 def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
@@ -222,14 +227,16 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
     entries = {n: _stored(e, 8 + length) for n, e in header.items() if n != "__metadata__"}
     held: dict[str, Stored] = {}
     end = 8 + length
-    for name, entry in sorted(entries.items(), key=lambda e: e[1].start if e[1] else 0):
-        if entry is None or entry.start < end:
+    for name, entry in sorted(entries.items(), key=lambda e: e[1][2:] if e[1] else ()):
+        if entry is None or entry.start != end:
             raise _unlike_its_header(file, f"its header contradicts itself at the tensor {name}")
         if entry.stop > size:
             found = f"the tensor {name} ends at byte {entry.stop}, and the file at {size}"
             raise _unlike_its_header(file, found)
         end = entry.stop
         held[name] = entry
+    if end != size:  # as the safetensors library has it: without gaps, up to the end
+        raise _unlike_its_header(file, f"its tensors end at byte {end}, and the file at {size}")
     return held
 
 

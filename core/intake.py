@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from core import mistakes, registry, toml
 from core.errors import StudyError
-from core.places import below, looks_local
+from core.places import below, is_there, looks_local
 from core.study import PLACES, Model, Models, Study
 
 
@@ -104,8 +104,9 @@ def _with_absolute_paths(study: Study, folder: Path) -> Study:
     for name, key in PLACES:
         part = getattr(study, name)
         if part is not None and getattr(part, key):
-            place = below(folder, getattr(part, key))
-            update[name] = part.model_copy(update={key: str(place)})
+            place = str(below(folder, getattr(part, key)))
+            _refuse_undecodable(place)
+            update[name] = part.model_copy(update={key: place})
     return study.model_copy(update=update)
 
 
@@ -116,6 +117,17 @@ def _anchored(model: Model, folder: Path) -> Model:
 def _absolute(path: str, folder: Path) -> str:
     """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
     local = below(folder, path)
-    # Of os.path, which takes a name that is too long for one of nothing.
-    there = os.path.exists(local)  # noqa: PTH110
-    return os.path.realpath(local) if there or looks_local(path) else path
+    found = os.path.realpath(local) if is_there(local) or looks_local(path) else path
+    _refuse_undecodable(found)
+    return found
+
+
+def _refuse_undecodable(path: str) -> None:
+    """Raise StudyError for a path that no study file and no database can hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StudyError(
+            f"The path {path} holds bytes that are no text.",
+            hint="Rename the file or folder, or link to it by another name.",
+        ) from None

@@ -139,9 +139,11 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
 
     with quiet():
         try:
-            return AutoTokenizer.from_pretrained(
+            found = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
             )
+            found("a text")  # whose settings are looked at only now
+            return found
         except Exception as error:
             for file in filter(is_tokeniser, sorted(folder.glob("*"))):
                 pointers.refuse(file)

@@ -34,6 +34,7 @@ _WORDS = {
     "bool_parsing": "must be true or false, not {input}",
     "bool_type": "must be true or false, not {input}",
     "string_type": "must be a text, not {input}",
+    "string_unicode": "holds bytes that are no text",
     "string_too_short": "is needed",
     "too_short": "needs {min_length} or more",
     "literal_error": "must be {expected}, not {input}",

@@ -14,6 +14,16 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def is_folder(path: Path) -> bool:
+    """Is there a folder? A path that no file system could hold is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - pathlib raises for a name that is too long
+
+
+def is_there(path: Path) -> bool:
+    """Is there anything? See `is_folder`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def looks_local(path: str) -> bool:
     """Is this a folder rather than a hub id, whether or not it is there?"""
     return path.startswith((".", "/", "~")) or path.count("/") > 1

@@ -17,7 +17,7 @@ from core import family as families
 from core import probe as probes
 from core.checkpoint import locate
 from core.documents import source
-from core.errors import CheckpointError, StudyError
+from core.errors import CheckpointError, StudyError, TaskError, TauscopeError
 from core.family import Family, Member
 from core.measurement import Unit, content_key
 from core.models.identity import Identities
@@ -137,16 +137,30 @@ def open_subject(
         subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
     if "tasks" in needs and study.evaluation is not None:
         from core.evaluation import fewshot
-        from core.evaluation.tasks import open_tasks
 
         if study.evaluation.chat_template:
             subject = replace(subject, notes=(*subject.notes, *_template_doubts(subject)))
         said: list[tuple[str, str]] = []
         with libraries.heard(lambda words: said.append(("evaluation", words))):
-            tasks = open_tasks(study.evaluation, seed=study.run.seed)
+            tasks = _tasks(study.evaluation, study.run.seed)
         notes = (*subject.notes, *said, *fewshot.doubts(tasks))
         subject = replace(subject, tasks=tasks, notes=notes)
     return subject
+
+
+def _tasks(evaluation: Evaluation, seed: int) -> tuple[Task, ...]:
+    from core.evaluation.tasks import open_tasks
+
+    try:
+        return open_tasks(evaluation, seed=seed)
+    except TauscopeError:
+        raise
+    except Exception as error:  # the harness does not say how it refuses a task file
+        named = ", ".join(name for names in evaluation.tasks.values() for name in names)
+        raise TaskError(
+            f"A task of the study ({named}) can't be read: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}",
+        ) from error
 
 
 def _template_doubts(subject: Subject) -> list[tuple[str, str]]:

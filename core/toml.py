@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from core import regular
 from core.errors import StudyError
 
 _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -18,7 +19,7 @@ def read(file: Path, called: str) -> dict[str, Any]:
     Raises FileNotFoundError where there is no file, StudyError for one that can't be read.
     """
     try:
-        raw = file.read_bytes()
+        raw = regular.content(file)
         text = raw.decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(str(file)) from None
@@ -28,7 +29,7 @@ def read(file: Path, called: str) -> dict[str, Any]:
         raise _no_utf8(raw, error, f"{called} {file}") from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of a number with thousands of digits
         raise StudyError(f"{file} is no valid TOML: {error}.", hint=_advice(text, error)) from None
     except RecursionError:
         raise StudyError(f"{file} is no valid TOML: it is nested too deeply.") from None
@@ -41,7 +42,7 @@ def _no_utf8(raw: bytes, error: UnicodeDecodeError, name: str) -> StudyError:
     return StudyError(f"{name} can't be read: {why}.", hint="Save it as UTF-8.")
 
 
-def _advice(text: str, error: tomllib.TOMLDecodeError) -> str:
+def _advice(text: str, error: ValueError) -> str:
     """How a path of Windows is written, where the line that is wrong has one between double
     quotes; else nothing."""
     place = re.search(r"at line (\d+)", str(error))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,10 @@ from core.partial import placed
 from storage.access import Access
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+
+_AGAIN = "Compute it anew with 'tauscope run STUDY.toml --fresh'."
+_LARGEST = 4 << 30
+"""Bytes of the arrays of one artifact. A file of some kilobytes can claim to hold any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +82,66 @@ def is_whole(folder: Path, stored: Stored) -> bool:
 def content(folder: Path, stored: Stored) -> bytes:
     """A file, after seeing that it is what was written. Raises StorageError."""
     place = folder / stored.path
-    again = "Compute them anew with 'tauscope run STUDY.toml --fresh'."
+    altered = StorageError(f"The artifact {place} was altered since it was written.", hint=_AGAIN)
     try:
-        found = place.read_bytes()
+        found = place.stat()
+        # A pipe or a device would never end.
+        if not stat.S_ISREG(found.st_mode) or found.st_size != stored.bytes:
+            raise altered
+        read = place.read_bytes()
     except FileNotFoundError:
-        raise StorageError(f"The artifact {place} is missing.", hint=again) from None
+        raise StorageError(f"The artifact {place} is missing.", hint=_AGAIN) from None
     except OSError as error:
         raise StorageError(f"The artifact {place} can't be read: {error.strerror}.") from error
-    if hashlib.sha256(found).hexdigest() != stored.sha256:
-        raise StorageError(f"The artifact {place} was altered since it was written.", hint=again)
-    return found
+    except ValueError:  # a null character
+        raise StorageError(f"The artifact {place} is none.", hint=_AGAIN) from None
+    if hashlib.sha256(read).hexdigest() != stored.sha256:
+        raise altered
+    return read
 
 
-def read(folder: Path, stored: Stored) -> dict[str, NDArray[Any]]:
-    """The arrays of a file. Raises StorageError where it is not what was written."""
-    with np.load(io.BytesIO(content(folder, stored)), allow_pickle=False) as arrays:
-        return dict(arrays)
+def read(folder: Path, stored: Stored) -> Arrays:
+    """The arrays of a file. Raises StorageError where it is not what was written, or was written
+    by another program."""
+    place = str(folder / stored.path)
+    packed = io.BytesIO(content(folder, stored))
+    try:
+        with zipfile.ZipFile(packed) as entries:
+            size = sum(entry.file_size for entry in entries.infolist())
+        if size > _LARGEST:
+            raise ValueError(f"its arrays take {size / 1e9:.0f} GB")
+        with np.load(packed, allow_pickle=False) as arrays:
+            found = dict(arrays)
+        if not all(isinstance(array, np.ndarray) for array in found.values()):
+            raise ValueError("an entry is no array")
+        return Arrays(place, found)
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        RecursionError,
+        SyntaxError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StorageError(
+            f"The artifact {place} holds no arrays that can be read: {reason}.", hint=_AGAIN
+        ) from None
+
+
+class Arrays(dict[str, NDArray[Any]]):
+    """The arrays of a file by name. Raises StorageError for one that is not there."""
+
+    def __init__(self, place: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self._place = place
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise StorageError(f"The artifact {self._place} lacks the array '{name}'.", hint=_AGAIN)
 
 
 def _path(digest: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from core.errors import BusyError, StorageError
 from core.places import expanded
-from storage import journal, upgrade
+from storage import journal, rows, upgrade
 from storage.access import Access
 from storage.journal import Journal
 from storage.patience import PATIENCE, TURN, Waiting, is_lock, patiently, say_nothing
@@ -75,6 +75,8 @@ def path_of(url: str | None) -> Path:
         raise StorageError(
             "A database in memory can't be shared with a worker.", hint="Give the path of a file."
         )
+    if "\x00" in name:
+        raise StorageError("The name of the database holds a null character.")
     return expanded(name).absolute()
 
 
@@ -93,6 +95,7 @@ class Database:
         self._engine = create_engine(
             "sqlite://",
             creator=self._connect,
+            json_deserializer=rows.read_json,
             # A file that is only read may change its journal under us: look afresh each time.
             poolclass=QueuePool if writable else NullPool,
         )
@@ -250,13 +253,15 @@ def _own(connection: Connection) -> sqlite3.Connection:
 
 def _connection(path: Path, mode: str, turn: float, more: str = "") -> sqlite3.Connection:
     """A connection that begins no transaction by itself. It never makes a file unless told to."""
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}{more}",
         uri=True,
         timeout=turn,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = rows.read_text
+    return connection
 
 
 def _reader(path: Path, turn: float) -> sqlite3.Connection:
@@ -293,6 +298,7 @@ def _obstacle(path: Path) -> str:
     return "" if os.access(folder, os.W_OK) else f"The folder {folder} can't be written."
 
 
+_DAMAGED = "Restore a copy, or name another file with --db."
 _HINTS = (
     ("locked", "Another process holds it. Try again in a moment."),
     ("disk is full", "Free some space; what was finished before is kept."),
@@ -300,7 +306,7 @@ _HINTS = (
     ("readonly", "See to its permissions, those of its -wal and -shm, and of their folder."),
     ("unable to open", "See whether it is there still, and whether its folder can be written."),
     ("not a database", "Name another file with --db."),
-    ("malformed", "Restore a copy, or name another file with --db."),
+    ("malformed", f"The file is damaged. {_DAMAGED}"),
 )
 
 

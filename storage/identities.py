@@ -16,6 +16,7 @@ from sqlalchemy.dialects import sqlite
 from core.errors import CheckpointError, StorageError
 from core.models.identity import Stamp, stamp_of
 from storage.database import Database
+from storage.rows import checked
 from storage.schema import IdentityRow
 
 _BRIEF = 2.0  # seconds that it is worth to wait for
@@ -50,13 +51,9 @@ def stale(db: Database) -> list[Stamp]:
     """The stamps of remembered files that are gone or have changed, or that lie on another host:
     nobody can tell here what became of these, and to read one again is all that it costs."""
     with db.reading() as connection:
-        known = [
-            Stamp(path, int(device), *map(int, stamp.split()))
-            for path, device, stamp in connection.execute(
-                select(IdentityRow.path, IdentityRow.device, IdentityRow.stamp)
-            )
-        ]
-    return [stamp for stamp in known if not _is_current(stamp)]
+        columns = IdentityRow.path, IdentityRow.device, IdentityRow.stamp
+        known = [_stamp(*row) for row in checked(connection.execute(select(*columns)), columns)]
+    return [stamp for stamp in known if stamp is not None and not _is_current(stamp)]
 
 
 def forget(connection: Connection, stamps: Sequence[Stamp]) -> int:
@@ -67,6 +64,15 @@ def forget(connection: Connection, stamps: Sequence[Stamp]) -> int:
         ).rowcount
         for stamp in stamps
     )
+
+
+def _stamp(path: str, device: str, text: str) -> Stamp | None:
+    """The stamp in a row; None for one that no file can have, which is never asked for."""
+    try:
+        inode, size, modified, changed = map(int, text.split())
+        return Stamp(path, int(device), inode, size, modified, changed)
+    except ValueError:
+        return None
 
 
 def _is_current(stamp: Stamp) -> bool:

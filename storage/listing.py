@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from core.measurement import COORDINATES
 from storage.database import Database
 from storage.results import SELECTED, of_run
+from storage.rows import checked
 from storage.schema import OVER_ALL, MeasurementRow
 
 Line = tuple[str | int | float | None, ...]
@@ -46,7 +47,7 @@ def lines(db: Database, run_id: str, analysis: str, order: Order) -> Iterator[It
     with db.reading() as connection:
         found = connection.execution_options(yield_per=_AT_ONCE).execute(wanted)
         try:
-            yield map(tuple, found)
+            yield map(tuple, checked(found, SELECTED))
         finally:
             found.close()
 

@@ -27,6 +27,7 @@ from core.views import (
 from storage import artifacts as files
 from storage.artifacts import Stored
 from storage.database import Database
+from storage.rows import checked, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
 
 FIELDS = COLUMNS[1:]
@@ -34,7 +35,9 @@ FIELDS = COLUMNS[1:]
 
 _OVERALL = ("layer", "expert", "head")
 SELECTED = tuple(
-    func.nullif(column, OVER_ALL).label(column.key) if column.key in _OVERALL else column
+    func.nullif(column, OVER_ALL, type_=column.type).label(column.key)
+    if column.key in _OVERALL
+    else column
     for column in (getattr(MeasurementRow, name) for name in FIELDS)
 )
 """The columns of FIELDS as a question asks for them."""
@@ -90,10 +93,11 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     places = of_run(select(row.layer, row.module), run_id, analysis).where(*_PLAIN).distinct()
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
-        rows = connection.execute(together).all()
-        found = connection.execute(places).all()
+        rows = list(checked(connection.execute(together), columns))
+        found = list(checked(connection.execute(places), (row.layer, row.module)))
     combinations = [Combination(*values) for values in rows]
-    tuned: dict[str, Any] = study["models"]["tuned"] if study else {}
+    tuned = models_in(study)
+    tuned.pop("base", None)
     models = ("base", *tuned)
     layers = {layer for layer, _ in found}
     measured = {at.model for at in combinations}
@@ -140,7 +144,7 @@ def artifacts(
     if also is not None:
         wanted = wanted.where(row.unit_id.in_(_units_of(also)))
     with db.reading() as connection:
-        return [_artifact(found) for found in connection.execute(wanted)]
+        return [_artifact(found) for found in checked(connection.execute(wanted), _OF_ARTIFACTS)]
 
 
 def arrays(db: Database, artifact: StoredArtifact) -> dict[str, NDArray[Any]]:
@@ -162,7 +166,8 @@ def durations(db: Database, run_id: str) -> dict[str, float]:
 
 def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
     """The artifacts of one unit."""
-    return [_artifact(f) for f in connection.execute(_ARTIFACTS.where(UnitRow.key == unit_key))]
+    found = connection.execute(_ARTIFACTS.where(UnitRow.key == unit_key))
+    return [_artifact(each) for each in checked(found, _OF_ARTIFACTS)]
 
 
 def selected(unit_key: str) -> Select[*tuple[Any, ...]]:
@@ -183,13 +188,15 @@ def of_run(
 
 def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
     """Measurements out of rows of FIELDS."""
-    return [Measurement(**dict(zip(FIELDS, row, strict=True))) for row in rows]
+    found = checked(rows, SELECTED)
+    return [Measurement(**dict(zip(FIELDS, row, strict=True))) for row in found]
 
 
-_ARTIFACTS = select(
+_OF_ARTIFACTS = (
     UnitRow.analysis, ArtifactRow.name, ArtifactRow.model, ArtifactRow.reference,
     ArtifactRow.layer, ArtifactRow.task, ArtifactRow.path, ArtifactRow.sha256, ArtifactRow.bytes,
-).join(UnitRow, UnitRow.id == ArtifactRow.unit_id)  # fmt: skip
+)  # fmt: skip
+_ARTIFACTS = select(*_OF_ARTIFACTS).join(UnitRow, UnitRow.id == ArtifactRow.unit_id)
 _PLAIN = (
     MeasurementRow.head == OVER_ALL,
     MeasurementRow.expert == OVER_ALL,
@@ -216,8 +223,11 @@ def _stored(value: Value) -> str | int:
 
 def _tasks(study: dict[str, Any] | None) -> list[str]:
     """The tasks that a study names, by domain, and after them the domains."""
-    domains: dict[str, list[str]] = ((study or {}).get("evaluation") or {}).get("tasks", {})
-    return [*(task for tasks in domains.values() for task in tasks), *domains]
+    try:
+        domains: dict[str, list[str]] = ((study or {}).get("evaluation") or {}).get("tasks", {})
+        return [*(task for tasks in domains.values() for task in tasks if task), *domains]
+    except (AttributeError, TypeError):
+        return []  # a damaged study, which names none
 
 
 def _known_first(known: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from storage.results import (
     edition,
     measurements,
 )
+from storage.rows import checked, models_in, shortened
 from storage.schema import RunRow, WarningRow
 from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 
@@ -112,23 +113,23 @@ def models_of_runs(db: Database) -> dict[str, tuple[str, ...]]:
     with db.reading() as connection:
         rows = connection.execute(select(RunRow.id, RunRow.study)).all()
     return {
-        run_id: tuple(
-            m["path"] for m in (study["models"]["base"], *study["models"]["tuned"].values())
-        )
+        run_id: tuple(model["path"] for model in models_in(study).values())
         for run_id, study in rows
     }
 
 
 def provenance(db: Database, run_id: str) -> dict[str, Any]:
     """Where the results come from: environment, device, versions, fingerprints."""
-    return dict(_column(db, run_id, select(RunRow.provenance)))
+    found = _column(db, run_id, select(RunRow.provenance))
+    return found if isinstance(found, dict) else {}
 
 
 def warnings(db: Database, run_id: str) -> list[RunWarning]:
     """What the run was warned of, in order."""
-    query = select(WarningRow.subject, WarningRow.message).where(WarningRow.run_id == run_id)
+    query = select(*_WARNED).where(WarningRow.run_id == run_id)
     with db.reading() as connection:
-        return [RunWarning(*row) for row in connection.execute(query.order_by(WarningRow.id))]
+        found = connection.execute(query.order_by(WarningRow.id))
+        return [RunWarning(*row) for row in checked(found, _WARNED)]
 
 
 def requeue(db: Database, run_id: str) -> None:
@@ -245,14 +246,15 @@ def finish(
                 label="",
                 expected=None,
                 rough=False,
-                error_title=title,
-                error_hint=hint,
+                error_title=shortened(title),
+                error_hint=shortened(hint),
             )
         )
         if ended.rowcount and status == "done":
             parts.forget(connection, run_id)  # its units may have come from another run
 
 
+_WARNED = (WarningRow.subject, WarningRow.message)
 _HINTS = {
     "running": "Follow it with 'tauscope watch', or stop it with 'tauscope cancel'.",
     "done": "Nothing is left to compute; --fresh computes all of it anew.",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, Float, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from storage.rows import SafeText
 
 OVER_ALL = -1
 """What stands in layer, expert and head of a measurement over all of them: NULLs are never equal,
@@ -20,7 +22,7 @@ class Base(DeclarativeBase):
     """What all tables share: which column type a Python type becomes."""
 
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as it stands
-        str: Text,
+        str: SafeText,
         float: Float,
         dict[str, Any]: JSON,
         list[str]: JSON,

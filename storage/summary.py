@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, get_args
 
 import psutil
 from sqlalchemy import ColumnElement, Row, func, select
 
+from storage.rows import misfits, models_in
 from storage.schema import RunRow, WarningRow
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -106,15 +108,36 @@ COLUMNS = (
 )  # fmt: skip
 """What `summarise` needs of a run."""
 
+_REMOVE = "'tauscope delete' removes it; its study file starts it anew."
+_TIMES = ("created", "started", "finished", "heartbeat", "expected")
+_COUNTS = ("done", "total", "reused")
+_LAST = datetime.max.replace(tzinfo=UTC).timestamp()
+_MOST = 2**31 - 1
+_NOBODY = -1
+"""Stands for the process of a row that can be none's."""
+
+_DEFAULTS: Mapping[str, Any] = {
+    "name": "", "status": "failed", "analyses": [], "fresh": False, "created": 0.0, "host": "",
+    "done": 0, "total": 0, "reused": 0, "label": "", "rough": False, "cancel_requested": False,
+    "error_title": "", "error_hint": "",
+}  # fmt: skip
+"""What is shown of a run in the place of a value that is damaged, but for None."""
+
 
 def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], float]) -> RunSummary:
     """The summary of a row of COLUMNS. `beside` gives the last beat that was left beside the
-    database; it is asked where that in the row is old."""
-    tuned: dict[str, Any] = row.study["models"]["tuned"]
+    database; it is asked where that in the row is old.
+
+    A row that is damaged reads as a run that failed, so that it stands in no other's way and can be
+    removed.
+    """
+    row, damage = _mended(row)
+    tuned = models_in(row.study)
+    tuned.pop("base", None)
     return RunSummary(
         id=row.id,
         name=row.name,
-        status=_status(row, now.timestamp(), beside),
+        status="failed" if damage else _status(row, now.timestamp(), beside),
         analyses=tuple(row.analyses),
         models=tuple(tuned),
         controls=frozenset(name for name, model in tuned.items() if model["role"] == "control"),
@@ -132,8 +155,8 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], fl
         expected=_moment_or_none(row.expected),
         rough=row.rough,
         cancel_requested=row.cancel_requested,
-        error_title=row.error_title,
-        error_hint=row.error_hint,
+        error_title=damage or row.error_title,
+        error_hint=_REMOVE if damage else row.error_hint,
         warnings=row.warnings,
         begun=row.begun,
         took=row.took,
@@ -146,7 +169,31 @@ def passed() -> ColumnElement[float | None]:
     return RunRow.took + since
 
 
-def _status(row: Row[*tuple[Any, ...]], now: float, beside: Callable[[], float]) -> Status:
+def _mended(row: Row[*tuple[Any, ...]]) -> tuple[Any, str]:
+    """The row with the default for each value that can't be one of its column, and words for it."""
+    values = dict(row._mapping)
+    wrong = [name for name in misfits(row, COLUMNS) if name != "pid"]
+    wrong += [name for name in _COUNTS if name not in wrong and not 0 <= values[name] <= _MOST]
+    wrong += [name for name in _TIMES if name not in wrong and not _is_time(values[name])]
+    if "status" not in wrong and values["status"] not in get_args(Status):
+        wrong.append("status")
+    if "analyses" not in wrong and not all(isinstance(name, str) for name in values["analyses"]):
+        wrong.append("analyses")
+    if not models_in(values["study"]):
+        wrong.append("study")
+    if not isinstance(values["pid"], int) or not 0 < values["pid"] <= _MOST:
+        values["pid"] = None if values["pid"] is None else _NOBODY
+    for name in wrong:
+        values[name] = _DEFAULTS.get(name)
+    told = ", ".join(dict.fromkeys(wrong))
+    return SimpleNamespace(**values), f"The row of this run is damaged: {told}." if told else ""
+
+
+def _is_time(value: float | None) -> bool:
+    return value is None or 0 <= value < _LAST
+
+
+def _status(row: Any, now: float, beside: Callable[[], float]) -> Status:
     """A queued run with a process was given to a worker that has yet to take it."""
     status: Status = row.status
     silent = _silent(row, now)
@@ -157,7 +204,7 @@ def _status(row: Row[*tuple[Any, ...]], now: float, beside: Callable[[], float])
     return status
 
 
-def _silent(row: Row[*tuple[Any, ...]], now: float) -> float:
+def _silent(row: Any, now: float) -> float:
     """The seconds since its last heartbeat; less than none for one from the future."""
     if row.ticked is not None and row.host == socket.gethostname():
         since: float = time.monotonic() - row.ticked
@@ -166,11 +213,13 @@ def _silent(row: Row[*tuple[Any, ...]], now: float) -> float:
     return now - float(row.heartbeat or 0.0)
 
 
-def _is_dead(row: Row[*tuple[Any, ...]], silent: float) -> bool:
+def _is_dead(row: Any, silent: float) -> bool:
     """Is the run's process certainly gone? Only its own host can say. One that is younger than the
     heartbeat is another, which has its number."""
     if row.host != socket.gethostname():
         return False
+    if row.pid == _NOBODY:
+        return True
     try:
         process = psutil.Process(row.pid)
         age = time.time() - process.create_time()

@@ -51,6 +51,11 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         raise StorageError(
             f"{path} is a database of another program.", hint="Name another file with --db."
         )
+    if version < 0 or (version == 0 and tables):
+        raise StorageError(
+            f"{path} is damaged: the version of its schema is {version}.",
+            hint="Restore a copy, or name another file with --db.",
+        )
     if version > latest():
         raise StorageError(
             f"{path} was written by a newer tauscope: its schema is version {version}, "

@@ -17,7 +17,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from core import libraries
+from core import libraries, regular
 from core.errors import TaskError, reason
 from core.evaluation import harness, items
 from core.measurement import content_key
@@ -75,6 +75,7 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     read, tasks that can't be run here (images, code that a model wrote), and items that can't be
     asked as they are.
     """
+    _refuse_pipes(evaluation.include)
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
     domains: dict[str, list[str]] = {}
@@ -232,6 +233,12 @@ def _open(names: Sequence[str], include: str | None) -> dict[str, dict[str, Any]
         raise _no_such_task(unknown[0], index, include)
     with harness.reading(local=local):
         return {name: _load(manager, name) for name in names}
+
+
+def _refuse_pipes(include: str | None) -> None:
+    """Raise TaskError where the harness would open what never ends."""
+    for path in regular.pipes(Path(include).rglob("*") if include else iter(())):
+        raise TaskError(f"{path} is a pipe or a device, not a file (evaluation.include).")
 
 
 def _leaves(index: Mapping[str, Any], name: str, above: frozenset[str] = frozenset()) -> set[str]:

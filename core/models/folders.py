@@ -7,10 +7,12 @@ and does not decide which files are a model's weights (core.headers).
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from core import regular
 from core.errors import CheckpointError
 from core.models.signs import SIGNS
 
@@ -78,6 +80,16 @@ def of_file(file: Path) -> CheckpointError:
     if (file.parent / "config.json").is_file():
         hint = f"Name its directory, {file.parent}."
     return CheckpointError(f"{file} is a file, not a model's directory.", hint=hint)
+
+
+def refuse_pipes(folder: Path) -> None:
+    """Raise CheckpointError where something in a folder is neither a file nor a folder: one of the
+    libraries that read a model may open it, and wait for ever."""
+    with contextlib.suppress(OSError, ValueError):
+        for path in regular.pipes(folder.iterdir()):
+            raise CheckpointError(
+                f"{path} is a pipe or a device, not a file.", hint="Take it out of the folder."
+            )
 
 
 def is_adapter(folder: Path) -> bool:

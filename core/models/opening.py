@@ -20,6 +20,7 @@ from core.models import outline as outlines
 from core.models.anatomy import Anatomy
 from core.models.identity import Identities
 from core.models.parameters import Parameters
+from core.models.plausibility import holding
 from core.study import Model
 
 
@@ -48,8 +49,8 @@ def open_model(
 def open_folder(folder: Path, trusted: bool, identities: Identities) -> Parameters:
     """The checkpoint in a folder, seen through its model's parameters."""
     stored = checkpoint.open_directory(folder, identities)
-    held = sum(info.dtype is not None for info in stored.tensors.values())
-    made = outlines.outline(folder, stored.config, tensors=held, trust_remote_code=trusted)
+    held = holding({name: info.shape for name, info in stored.tensors.items()})
+    made = outlines.outline(folder, stored.config, held=held, trust_remote_code=trusted)
     return Parameters(stored, made)
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from core import libraries
 from core.errors import FamilyError
 from core.models.body import Body, Trait
+from core.models.plausibility import Holding, limited, refuse_implausible
 from core.naming import family_name
 
 _PLACES = ("layers", "h", "blocks", "block", "layer")
@@ -29,8 +30,6 @@ _DECODERS = ("num_decoder_layers", "decoder_layers")
 
 _QUERY = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KEY_VALUE = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
-_FEW = 64
-"""So many layers are built without a doubt, however few tensors there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +57,15 @@ class Outline:
 
 
 def outline(
-    folder: Path, config: Mapping[str, Any], *, tensors: int, trust_remote_code: bool = False
+    folder: Path, config: Mapping[str, Any], *, held: Holding, trust_remote_code: bool = False
 ) -> Outline | None:
     """The outline of the model in a folder; None where transformers does not know its type.
 
-    `tensors`: the number of tensors stored. A configuration of more layers is refused before it is
-    built. Raises FamilyError for a model that is no decoder, and for a configuration that
-    transformers can't build a model of.
+    `held`: what the files hold. A configuration of far more is refused before it is built. Raises
+    FamilyError for that, for a model that is no decoder, and for a configuration that transformers
+    can't build a model of.
     """
-    _refuse_many_layers(folder, config, tensors)
+    refuse_implausible(folder, config, held)
     settings = _settings(folder, config, trust_remote_code)
     if settings is None:
         return None
@@ -74,8 +73,10 @@ def outline(
     if made is None:
         return None
     try:
-        with quiet(), torch.device("meta"), _without_initialisation():
+        with quiet(), torch.device("meta"), _without_initialisation(), limited(folder, held):
             module = made(settings)
+    except FamilyError:
+        raise
     except ImportError as error:
         raise FamilyError(
             f"{made.__name__} needs a package: {_reason(error).split('. ')[0]}.",
@@ -119,19 +120,6 @@ def _without_initialisation() -> Iterator[None]:
 
     with no_init_weights():
         yield
-
-
-def _refuse_many_layers(folder: Path, config: Mapping[str, Any], tensors: int) -> None:
-    inner = config.get("text_config")
-    for part in (config, inner if isinstance(inner, Mapping) else {}):
-        for key in _COUNTS:
-            stated = part.get(key)
-            if isinstance(stated, int) and stated > max(tensors, _FEW):
-                raise FamilyError(
-                    f"{folder / 'config.json'} states {key} = {stated}, but the files hold "
-                    f"{tensors} tensors.",
-                    hint="Compare config.json with the one that the model was published with.",
-                )
 
 
 def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> Any:

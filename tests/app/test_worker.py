@@ -163,11 +163,12 @@ def test_a_signal_cancels_politely(db: Database, work: Any, number: int) -> None
     assert signal.getsignal(number) is before
 
 
-def test_a_second_interrupt_stops_at_once(db: Database, work: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_stops_at_once(db: Database, work: Any, number: int) -> None:
     def stubborn(*_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(60)
 
     with pytest.raises(KeyboardInterrupt):

@@ -329,7 +329,14 @@ def test_head_counts_are_those_of_the_configuration(tmp_path: Path) -> None:
      ({"num_key_value_heads": 3}, r"k_proj.weight is \[8, 16\], by config.json \[12, 16\]"),
      ({"num_attention_heads": "x"}, "num_attention_heads"),
      ({"hidden_size": [4]}, "hidden_size"), ({"text_config": "x"}, "text_config"),
-     ({"num_hidden_layers": 10_000_000}, "num_hidden_layers = 10000000")],
+     ({"num_hidden_layers": 10_000_000}, "num_hidden_layers = 10000000"),
+     ({"num_hidden_layers": 0}, "num_hidden_layers = 0.*21 tensors"),
+     ({"num_hidden_layers": -1}, "num_hidden_layers = -1"), ({"vocab_size": 0}, "vocab_size = 0"),
+     ({"vocab_size": 10**12}, "vocab_size = 1000000000000.*axes of up to 24"),
+     ({"hidden_size": 10_000_000}, "hidden_size = 10000000"),
+     ({"intermediate_size": 10**30}, "intermediate_size = a number of 31 digits"),
+     ({"num_labels": 10**12}, "num_labels = 1000000000000"),
+     ({"vision_config": {"depth": 10**7}}, "vision_config.depth = 10000000")],
 )  # fmt: skip
 def test_configurations_that_the_shapes_deny(
     tmp_path: Path, changes: dict[str, Any], words: str

@@ -1,0 +1,95 @@
+"""One case: its commands in this process, and what is wrong with how they ended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+
+from tests.fuzz import ground
+from tests.fuzz.kinds import KINDS, Case
+
+CODES = (0, 1, 2, 3, 4)
+_FAULTS = ("Traceback", "fault of tauscope", "Exception ignored")
+
+
+def attempt(valid: Path, kind: str, number: int, right: float) -> tuple[str, list[int]]:
+    """What is wrong with a case, nothing where all is right; and the exit codes.
+
+    `valid` is the folder of valid input, `right` the relative norm of its update.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="fuzz-", dir=valid.parent))
+    try:
+        folder = ground.copied(valid, scratch / "case")
+        os.environ["TAUSCOPE_DB"] = str(folder / "new.db")
+        case = KINDS[kind](folder, Random(f"{kind} {number}"))
+        codes = []
+        for command in case.commands:
+            code, out, err = _ended(command)
+            codes.append(code)
+            fault = wrong(code, err) or (_other_value(case, out, right) if code == 0 else "")
+            if fault:
+                return f"{' '.join(command)}\n{fault}".replace(str(folder), ""), codes
+        return "", codes
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _ended(command: tuple[str, ...]) -> tuple[int, str, str]:
+    from app.cli import run_command
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = run_command(list(command))
+        except BaseException as error:
+            import traceback
+
+            code = -1
+            err.write(f"Traceback: {''.join(traceback.format_exception(error))[-3000:]}")
+    return code, out.getvalue(), err.getvalue()
+
+
+def wrong(code: int, err: str) -> str:
+    """What is wrong with an exit code and what was said on stderr."""
+    if code not in CODES or any(fault in err for fault in _FAULTS):
+        return f"exit code {code}\n{err[-6000:]}"
+    told = [line for line in err.splitlines() if line.startswith("error: ")]
+    if len(told) != (code != 0):
+        return f"exit code {code} with {len(told)} errors\n{err[-3000:]}"
+    if any(len(line) > 2000 for line in told):
+        return f"an error of {max(map(len, told))} characters: {told[0][:300]}"
+    return ""
+
+
+def _other_value(case: Case, out: str, right: float) -> str:
+    if not case.keeps:
+        return ""
+    told = json.loads(out)["models"][0]["how_far"]["relative_norm"]["all"]["value"]
+    return "" if math.isclose(told, right, rel_tol=1e-5) else f"relative norm {told} for {right}"
+
+
+def main() -> None:
+    """Answer cases from stdin, a line each, on stdout."""
+    from core.evaluation import tasks
+
+    tasks._standard = dict  # the harness's own tasks, whose 14,000 files take seconds to read
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    valid, right = Path(sys.argv[1]), float(sys.argv[2])
+    for line in sys.stdin:
+        kind, number = line.split()
+        fault, codes = attempt(valid, kind, int(number), right)
+        answers.write(json.dumps([fault, codes]) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

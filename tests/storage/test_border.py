@@ -1,0 +1,196 @@
+"""Databases and artifacts that somebody damaged, or made by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import RunError, StorageError
+from core.measurement import Measurement
+from core.study import Study
+from storage import artifacts, garbage, runs
+from storage.artifacts import Stored
+from storage.database import Database, open_database
+from storage.rows import LONGEST
+from storage.sink import RunSink
+from tests.storage.conftest import result, unit
+
+Begin = Callable[..., RunSink]
+
+
+def _alter(db: Database, statement: str, *values: Any) -> None:
+    with closing(sqlite3.connect(db.path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("created", "yesterday"), ("created", b"\x00"), ("created", 9e300), ("started", -1e18),
+     ("heartbeat", "x"), ("done", "many"), ("total", -3), ("reused", 2**62), ("status", "odd"),
+     ("name", b"\xff"), ("study", "{"), ("study", "[" * 10**5), ("study", '{"models": 3}'),
+     ("study", '{"models": {"base": {}, "tuned": []}}'), ("analyses", "[1]"), ("analyses", "x"),
+     ("host", b"x"), ("label", b"x"), ("error_title", b"x"), ("expected", float("inf"))],
+)  # fmt: skip
+def test_a_damaged_row_reads_as_failed_and_can_be_removed(
+    db: Database, study: Study, column: str, value: Any
+) -> None:
+    runs.create_run(db, study, ["alignment"])
+    bad = runs.create_run(db, study, ["alignment"])
+    _alter(db, f"UPDATE runs SET {column} = ? WHERE id = ?", value, bad)
+    listed = {run.id: run for run in runs.list_runs(db)}
+    assert len(listed) == 2
+    assert listed[bad].status == "failed"
+    assert column in listed[bad].error_title
+    assert runs.find_run(db, bad) == listed[bad]
+    assert set(runs.models_of_runs(db)) == set(listed)
+    if column == "study":
+        with pytest.raises(RunError, match="can't be read"):
+            runs.study_of(db, bad)
+        runs.catalogue(db, bad, "alignment")
+    runs.delete_run(db, bad)
+    assert len(runs.list_runs(db)) == 1
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**40, "x", b"x", 1.5])
+def test_a_process_that_there_can_be_none_of_is_dead(
+    db: Database, begin: Begin, pid: object
+) -> None:
+    begin()
+    _alter(db, "UPDATE runs SET pid = ?", pid)
+    assert runs.find_run(db, "latest").status == "interrupted"
+    _alter(db, "UPDATE runs SET status = 'queued', heartbeat = NULL")
+    assert runs.find_run(db, "latest").status == "interrupted"
+    _alter(db, "UPDATE runs SET status = 'done'")
+    assert runs.find_run(db, "latest").status == "done"
+
+
+def test_a_process_of_another_user_is_alive(db: Database, begin: Begin) -> None:
+    begin()
+    _alter(db, "UPDATE runs SET pid = 1")
+    assert runs.find_run(db, "latest").status == "running"
+
+
+@pytest.mark.parametrize("version", [-1, -(2**31), 0])
+def test_a_version_that_no_schema_has_is_refused(db: Database, version: int) -> None:
+    _alter(db, f"PRAGMA user_version = {version}")
+    for write in (True, False, None):
+        with pytest.raises(StorageError, match=f"damaged: the version of its schema is {version}"):
+            open_database(str(db.path), write=write)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("value", "high"), ("value", b"x"), ("layer", "x"), ("model", b"x"), ("n", "many"),
+     ("low", b""), ("head", 1.5)],
+)  # fmt: skip
+def test_a_mistyped_measurement_is_one_clear_error(
+    db: Database, begin: Begin, column: str, value: Any
+) -> None:
+    sink = begin()
+    sink.save(unit("k"), result(*(Measurement(metric="m", value=1.0, layer=i) for i in (0, 1))), 1)
+    run = runs.find_run(db, "latest").id
+    _alter(db, f"UPDATE measurements SET {column} = ? WHERE layer = 1", value)
+    with pytest.raises(StorageError, match=f"is damaged: it holds .* as {column} of a row"):
+        runs.measurements(db, run, "alignment")
+
+
+def test_bytes_that_are_no_text_are_shown(db: Database, study: Study) -> None:
+    run = runs.create_run(db, study, ["alignment"])
+    _alter(db, "UPDATE runs SET label = CAST(X'61FF62' AS TEXT)")
+    assert runs.find_run(db, run).label == "a\\xffb"
+
+
+@pytest.mark.parametrize(
+    ("reason", "stored"),
+    [("no \udcff text", "no \\udcff text"), ("a\x00b", "a\\x00b"),
+     ("é漢\U0001f600", "é漢\U0001f600"),
+     ("x" * 10**7, "x" * LONGEST + " …")],
+    ids=["surrogate", "null", "unicode", "long"],
+)  # fmt: skip
+def test_the_reason_of_a_failure_is_stored_whatever_is_in_it(
+    db: Database, study: Study, reason: str, stored: str
+) -> None:
+    run = runs.create_run(db, study, ["alignment"])
+    attempt = runs.claim(db, run)
+    RunSink(db, run, attempt).warn(reason[:1000], reason[:1000])
+    runs.finish(db, run, attempt, "failed", title=reason, hint=reason)
+    found = runs.find_run(db, run)
+    assert (found.error_title, found.error_hint) == (stored, stored)
+    assert len(runs.warnings(db, run)) == 1
+
+
+def test_a_damaged_identity_is_forgotten(db: Database) -> None:
+    for stamp in ("", "1 2", "a b c d"):
+        _alter(db, "INSERT INTO identities VALUES (?, 'x', ?, 'y')", f"p{stamp}", stamp)
+    assert garbage.collect(db).identities == 0
+
+
+def _placed(folder: Path, content: bytes) -> Stored:
+    (folder / "x.npz").write_bytes(content)
+    return Stored("x.npz", hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _zipped(entry: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as packed:
+        packed.writestr("a.npy", entry)
+    return buffer.getvalue()
+
+
+def _array(shape: str, kind: str = "<f4") -> bytes:
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+def _pickled() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.array([{"x": 1}], dtype=object))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x" * 100, b"PK\x03\x04", _zipped(b""), _zipped(b"x" * 50), _zipped(_array("(3,)")),
+     _zipped(_array("(10**15,)")), _zipped(_array("(1000000000000000,)")),
+     _zipped(_array("(-1,)")), _zipped(_array("(3,)", "|O")), _zipped(_array("(3,)", "zz")),
+     _pickled(), _zipped(_array("(3,)"))[:-30]],
+)  # fmt: skip
+def test_an_artifact_that_is_none_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(StorageError, match=r"x\.npz holds no arrays that can be read"):
+        artifacts.read(tmp_path, _placed(tmp_path, content))
+
+
+def test_an_artifact_that_claims_to_be_huge_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "_LARGEST", 10_000)
+    with pytest.raises(StorageError, match="its arrays take"):
+        artifacts.read(tmp_path, _placed(tmp_path, _zipped(bytes(20_000))))
+
+
+def test_what_is_no_file_is_no_artifact(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "zero", "folder", "loop", "a\x00b", "n" * 300):
+        with pytest.raises(StorageError, match="artifact"):
+            artifacts.read(tmp_path, Stored(name, "", 0))
+
+
+def test_an_array_that_is_not_there_is_named(tmp_path: Path) -> None:
+    stored = artifacts.write(tmp_path, {"a": np.zeros(3)})
+    read = artifacts.read(tmp_path, stored)
+    assert read["a"].tolist() == [0, 0, 0]
+    with pytest.raises(StorageError, match="lacks the array 'b'"):
+        read["b"]

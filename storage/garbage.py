@@ -184,10 +184,10 @@ _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
 
 
 def _age_and_size(path: Path) -> tuple[float, int]:
-    """When the file was written, and its bytes; one that is gone is as good as new."""
+    """When the file was written, and its bytes; one that can't be looked at is as good as new."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return time.time(), 0
     return found.st_mtime, found.st_size
 

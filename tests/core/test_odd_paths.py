@@ -87,6 +87,8 @@ class _Portal(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(_PORTAL)
 
+    do_HEAD = do_GET  # noqa: N815 - as the library calls it
+
     def log_message(self, *arguments: object) -> None:
         """Nothing."""
 

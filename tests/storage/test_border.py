@@ -194,3 +194,10 @@ def test_an_array_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert read["a"].tolist() == [0, 0, 0]
     with pytest.raises(StorageError, match="lacks the array 'b'"):
         read["b"]
+
+
+def test_a_loop_among_the_artifacts_is_left_alone(db: Database) -> None:
+    folder = db.folder("artifacts") / "aa"
+    folder.mkdir(parents=True)
+    (folder / "x.npz").symlink_to("x.npz")
+    assert garbage.collect(db).files == 0

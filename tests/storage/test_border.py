@@ -19,6 +19,7 @@ from core.errors import RunError, StorageError
 from core.measurement import Measurement
 from core.study import Study
 from storage import artifacts, garbage, runs
+from storage.access import Access
 from storage.artifacts import Stored
 from storage.database import Database, open_database
 from storage.rows import LONGEST
@@ -136,8 +137,12 @@ def test_a_damaged_identity_is_forgotten(db: Database) -> None:
 
 
 def _placed(folder: Path, content: bytes) -> Stored:
-    (folder / "x.npz").write_bytes(content)
-    return Stored("x.npz", hashlib.sha256(content).hexdigest(), len(content))
+    digest = hashlib.sha256(content).hexdigest()
+    stored = Stored(f"{digest[:2]}/{digest}.npz", digest, len(content))
+    place = folder / stored.path
+    place.parent.mkdir()
+    place.write_bytes(content)
+    return stored
 
 
 def _zipped(entry: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -166,7 +171,7 @@ def _pickled() -> bytes:
      _pickled(), _zipped(_array("(3,)"))[:-30]],
 )  # fmt: skip
 def test_an_artifact_that_is_none_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(StorageError, match=r"x\.npz holds no arrays that can be read"):
+    with pytest.raises(StorageError, match=r"\.npz holds no arrays that can be read"):
         artifacts.read(tmp_path, _placed(tmp_path, content))
 
 
@@ -179,17 +184,28 @@ def test_an_artifact_that_claims_to_be_huge_is_not_unpacked(
 
 
 def test_what_is_no_file_is_no_artifact(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "zero").symlink_to("/dev/zero")
-    (tmp_path / "loop").symlink_to("loop")
-    (tmp_path / "folder").mkdir()
-    for name in ("pipe", "zero", "folder", "loop", "a\x00b", "n" * 300):
+    stored = Stored(f"aa/aa{'0' * 62}.npz", f"aa{'0' * 62}", 0)
+    place = tmp_path / stored.path
+    place.parent.mkdir()
+    makers: list[Callable[[], None]] = [
+        lambda: os.mkfifo(place), lambda: place.symlink_to("/dev/zero"),
+        lambda: place.symlink_to(place.name), place.mkdir,
+    ]  # fmt: skip
+    for make in makers:
+        make()
         with pytest.raises(StorageError, match="artifact"):
-            artifacts.read(tmp_path, Stored(name, "", 0))
+            artifacts.read(tmp_path, stored)
+        place.rmdir() if place.is_dir() else place.unlink()
+
+
+@pytest.mark.parametrize("path", ["pipe", "a\x00b", "n" * 300, "../x.npz", "/etc/passwd"])
+def test_a_path_that_no_content_names_is_refused(path: str) -> None:
+    with pytest.raises(StorageError, match="no place within its folder"):
+        Stored(path, "0" * 64, 0)
 
 
 def test_an_array_that_is_not_there_is_named(tmp_path: Path) -> None:
-    stored = artifacts.write(tmp_path, {"a": np.zeros(3)})
+    stored = artifacts.write(tmp_path, {"a": np.zeros(3)}, Access.of(tmp_path))
     read = artifacts.read(tmp_path, stored)
     assert read["a"].tolist() == [0, 0, 0]
     with pytest.raises(StorageError, match="lacks the array 'b'"):

@@ -29,6 +29,7 @@ from core.errors import (
     TauscopeError,
 )
 from core.measurement import Progress
+from core.trust import Trust, granted
 from storage import runs
 from storage.database import Database, open_database
 from storage.runs import RunSummary
@@ -47,6 +48,7 @@ def work(
     on_warning: Callable[[str, str], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     keep: bool = True,
+    trust: Trust = Trust(),
 ) -> RunSummary:
     """Take a queued run and compute it to its end; the run as it then is.
 
@@ -54,6 +56,7 @@ def work(
     nobody expected; its traceback is in the log), or KeyboardInterrupt at the second ctrl+c.
     `on_stop` is called when a signal asks for the run to stop. Without `keep`, a run that nobody
     began before and whose inputs can't be opened is removed again: who waits for it is told why.
+    `trust`: whose code may run; the database is not asked.
     """
     tune()
     attempt = runs.claim(db, run_id)
@@ -61,7 +64,7 @@ def work(
     sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
     try:
         with _heartbeat(sink), _stopping_on_signals(stop, on_stop):
-            _compute(db, run_id, sink)
+            _compute(db, run_id, sink, trust)
             sink.beat()
     except BaseException as error:
         reported = _reported(error, log_of(db, run_id))
@@ -81,14 +84,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -P -m app.worker")
     parser.add_argument("run")
     parser.add_argument("--db", required=True)
-    parser.add_argument("--now", action="store_true")
+    for flag in ("--now", "--trust-models", "--trust-tasks"):
+        parser.add_argument(flag, action="store_true")
     given = parser.parse_args(arguments)
     _say(f"worker {os.getpid()} takes run {given.run}")
     try:
         db = open_database(given.db, write=True)
         if not given.now:
             _await_turn(db, given.run)
-        work(db, given.run, on_warning=_say_warning)
+        trust = Trust(models=given.trust_models, tasks=given.trust_tasks)
+        work(db, given.run, on_warning=_say_warning, trust=trust)
     except TauscopeError as error:
         _say(f"{type(error).__name__}: {error.title} {error.hint}")
         return 1
@@ -151,13 +156,13 @@ class _ListenedSink(RunSink):
             self._on_warning(subject, message)
 
 
-def _compute(db: Database, run_id: str, sink: RunSink) -> None:
+def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
     from core import runner
 
     if sink.cancelled():
         raise Cancelled("The run was cancelled before it began.")
     sink.describe({"environment": environment()})
-    study = runs.study_of(db, run_id)
+    study = granted(runs.study_of(db, run_id), trust)
     runner.run(study, sink, runs.find_run(db, run_id).analyses)
 
 

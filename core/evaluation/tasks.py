@@ -17,8 +17,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from jinja2.exceptions import SecurityError
+
 from core.errors import TaskError
-from core.evaluation import harness
+from core.evaluation import harness, sandbox
 from core.measurement import content_key
 from core.places import below
 from core.study import Evaluation
@@ -67,14 +69,15 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     """Every task of a study once, in its order; groups and tags as the tasks they hold.
 
     Raises TaskError: no such task (with the nearest names), a task file or data that can't be
-    read, and tasks that can't be run here (images, code that a model wrote).
+    read, tasks that can't be run here (images, code that a model wrote), and code of a task file
+    that the study doesn't trust.
     """
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
     domains: dict[str, list[str]] = {}
     # Seeded, because tasks may shuffle or draw their documents when they are read.
     with harness.quiet(), harness.seeded(seed):
-        opened = _open(names, evaluation.include)
+        opened = _open(names, evaluation.include, trusted=evaluation.trust_task_code)
         for domain, named in evaluation.tasks.items():
             for leaf, handle in (pair for name in named for pair in opened[name].items()):
                 leaves.setdefault(leaf, handle)
@@ -194,18 +197,23 @@ def _plain(value: Any) -> Any:
 # --- finding ----------------------------------------------------------------------------------
 
 
-def _open(names: Sequence[str], include: str | None) -> dict[str, dict[str, Any]]:
+def _open(
+    names: Sequence[str], include: str | None, *, trusted: bool
+) -> dict[str, dict[str, Any]]:
     """The harness's task objects of every name: one, or those of a group or tag."""
     from lm_eval.tasks import TaskManager
+
+    from core.evaluation.taskfiles import Factory
+
+    sandbox.enter()
 
     if include is not None and not Path(include).is_dir():
         raise TaskError(f"There is no folder of task files {include} (evaluation.include).")
     manager = TaskManager(include_path=include, include_defaults=False)
+    manager._factory = Factory(trusted=trusted, anchor=_anchor)
     index = manager.task_index
     leaves = {leaf for name in names for leaf in _leaves(index, name)}
-    local = all(leaf in index and _lies_in_files(index[leaf]) for leaf in leaves)
-    for entry in index.values():
-        _anchor(entry)
+    local = all(leaf in index and _lies_in_files(index[leaf].cfg or {}) for leaf in leaves)
     if not leaves <= set(index):
         for name, entry in _standard().items():
             index.setdefault(name, entry)
@@ -240,6 +248,10 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
         found: dict[str, Any] = manager.load([name])["tasks"]
     except TaskError:
         raise
+    except SecurityError as error:
+        raise TaskError(
+            f"A template of the task '{name}' tries what no template may: {error}"
+        ) from error
     except ImportError as error:
         raise TaskError(
             f"The task '{name}' needs a package that is not installed: {error}.",
@@ -291,27 +303,20 @@ def _fault(file: Path) -> str:
 # --- local data files -------------------------------------------------------------------------
 
 
-def _lies_in_files(entry: Any) -> bool:
+def _lies_in_files(config: Mapping[str, Any]) -> bool:
     """Are a task's data files of this machine?"""
-    config = entry.cfg or {}
-    is_files = entry.kind.name == "TASK" and config.get("dataset_path") in FILE_FORMATS
+    is_files = config.get("dataset_path") in FILE_FORMATS and "class" not in config
     return is_files and "://" not in str(config.get("dataset_kwargs"))
 
 
-def _anchor(entry: Any) -> None:
+def _anchor(config: dict[str, Any], file: Path) -> None:
     """Let a task file's data be read by us: the harness looks for them where it was started."""
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    if not _lies_in_files(entry):
+    if not isinstance(config.get("task"), str) or not _lies_in_files(config):
         return
-    try:
-        config = load_yaml(entry.yaml_path, resolve_func=True)
-    except Exception:
-        return  # Said when the task is asked for: it may not be one of the study's.
     options = dict(config.pop("dataset_kwargs", None) or {})
-    read = partial(_read_files, entry.name, entry.yaml_path, config["dataset_path"], options)
-    config["custom_dataset"] = read
-    entry.cfg, entry.yaml_path = config, None
+    config["custom_dataset"] = partial(
+        _read_files, config["task"], file, config["dataset_path"], options
+    )
 
 
 def _read_files(name: str, file: Path, file_format: str, options: dict[str, Any], **_: Any) -> Any:

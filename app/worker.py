@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -161,7 +162,8 @@ def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
 
     if sink.cancelled():
         raise Cancelled("The run was cancelled before it began.")
-    sink.describe({"environment": environment()})
+    said = {"trust": asdict(trust)} if trust != Trust() else {}
+    sink.describe({"environment": environment(), **said})
     study = granted(runs.study_of(db, run_id), trust)
     runner.run(study, sink, runs.find_run(db, run_id).analyses)
 

@@ -206,7 +206,6 @@ def _open(
     from core.evaluation.taskfiles import Factory
 
     sandbox.enter()
-
     if include is not None and not Path(include).is_dir():
         raise TaskError(f"There is no folder of task files {include} (evaluation.include).")
     manager = TaskManager(include_path=include, include_defaults=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_trace(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+def no_trace(tmp_path: Path) -> Iterator[None]:
     """Nothing that a test didn't trust has run."""
     yield
-    trusted = request.node.get_closest_marker("filterwarnings") is not None
-    assert trusted or not (tmp_path / "trace").exists()
+    assert not (tmp_path / "trace").exists()
 
 
 def _open(folder: Path, *names: str, trusted: bool = False) -> tuple[Task, ...]:
@@ -44,8 +44,8 @@ def _open(folder: Path, *names: str, trusted: bool = False) -> tuple[Task, ...]:
 
 
 def _changed(text: str, key: str, line: str) -> str:
-    kept = [one for one in text.splitlines() if not one.startswith(f"{key}:")]
-    return "\n".join([*kept, line, ""])
+    """A task file with another line for a key, whose own may go on over further lines."""
+    return re.sub(rf"^{key}:.*\n(?:[ -].*\n)*", "", text, flags=re.MULTILINE) + line + "\n"
 
 
 def test_a_function_of_a_task_that_is_not_named_is_not_imported(folder: Path) -> None:
@@ -104,6 +104,7 @@ def test_a_group_and_a_tag_are_no_way_around(folder: Path) -> None:
             _open(folder, name)
 
 
+@pytest.mark.usefixtures("no_standard_tasks")
 @pytest.mark.parametrize(
     "member",
     [
@@ -216,13 +217,13 @@ def test_templates_see_plain_values_alone() -> None:
         utils.apply_template("{{ where.touch() }}", doc)
 
 
+@pytest.mark.usefixtures("no_standard_tasks")
 def test_python_objects_are_no_yaml(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import yaml
     from lm_eval.tasks import _yaml_loader
 
-    monkeypatch.setattr("core.evaluation.tasks._standard", dict)
     monkeypatch.setattr(_yaml_loader, "_Base", yaml.UnsafeLoader)
     line = f"description: !!python/object/apply:os.mknod ['{tmp_path / 'trace'}']"
     (folder / "choice.yaml").write_text(_changed(CHOICE, "description", line))

@@ -17,7 +17,7 @@ from core import headers
 from core.errors import CheckpointError, RunError
 from core.places import expanded, looks_local
 from core.study import Study
-from core.trust import Trust
+from core.trust import NOBODY, Trust
 from storage import runs
 from storage.database import Database, open_database
 from storage.runs import RunSummary
@@ -53,9 +53,7 @@ def check(study: Study) -> None:
             raise CheckpointError(f"There is no directory {model.path}.")
 
 
-def start_detached(
-    db_url: str, run_id: str, *, now: bool = False, trust: Trust = Trust()
-) -> int:
+def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust = NOBODY) -> int:
     """Start a worker for a queued run, or for one that ended early; its process id.
 
     It waits until the runs that were started before it on this host have ended, unless `now`.

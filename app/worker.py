@@ -30,7 +30,7 @@ from core.errors import (
     TauscopeError,
 )
 from core.measurement import Progress
-from core.trust import Trust, granted
+from core.trust import NOBODY, Trust, granted
 from storage import runs
 from storage.database import Database, open_database
 from storage.runs import RunSummary
@@ -49,7 +49,7 @@ def work(
     on_warning: Callable[[str, str], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     keep: bool = True,
-    trust: Trust = Trust(),
+    trust: Trust = NOBODY,
 ) -> RunSummary:
     """Take a queued run and compute it to its end; the run as it then is.
 
@@ -162,7 +162,7 @@ def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
 
     if sink.cancelled():
         raise Cancelled("The run was cancelled before it began.")
-    said = {"trust": asdict(trust)} if trust != Trust() else {}
+    said = {"trust": asdict(trust)} if trust != NOBODY else {}
     sink.describe({"environment": environment(), **said})
     study = granted(runs.study_of(db, run_id), trust)
     runner.run(study, sink, runs.find_run(db, run_id).analyses)

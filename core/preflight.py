@@ -15,7 +15,7 @@ from core.measurement import Unit
 from core.models.identity import Identities
 from core.pacing import Pace, Pacing, parameters, piece_bytes, stored, weights_read
 from core.study import Study
-from core.trust import Trust
+from core.trust import NOBODY, Trust
 
 Finished = Callable[[Collection[str]], set[str]]
 """Those of these units' keys whose results are there already."""
@@ -77,7 +77,7 @@ class Preflight:
     needed: Mapping[str, int]
     loading_seconds: float
     notes: tuple[tuple[str, str], ...]
-    trust: Trust = Trust()
+    trust: Trust = NOBODY
 
     @property
     def seconds(self) -> float:

@@ -161,9 +161,7 @@ def _texts(study: Study) -> list[str]:
     assert wanted.task is not None
     include = study.evaluation.include if study.evaluation else None
     trusted = study.evaluation is not None and study.evaluation.trust_task_code
-    return examples.documents(
-        wanted.task, include=include, limit=wanted.documents, trusted=trusted
-    )
+    return examples.documents(wanted.task, include=include, limit=wanted.documents, trusted=trusted)
 
 
 def _tokenizer_folder(study: Study, family: Family) -> Path:

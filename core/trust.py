@@ -21,6 +21,9 @@ class Trust:
     tasks: bool = False
 
 
+NOBODY = Trust()
+
+
 def of(study: Study) -> Trust:
     """What a study says. Meant for one that its user passed, not for one out of a database."""
     tasks = study.evaluation is not None and study.evaluation.trust_task_code

@@ -1,6 +1,8 @@
 """Tasks, and what models score on them, by lm-evaluation-harness.
 
 tasks.py           found, read, identified
+taskfiles.py       task files, and their code refused unless it is trusted
+sandbox.py         templates and files read without running code
 examples.py        their items as texts with their right answers
 harness.py         the harness silenced, seeded, off the network
 language_model.py  a model in memory as the harness wants it (imports torch)

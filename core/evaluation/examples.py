@@ -53,7 +53,8 @@ def documents(
 ) -> list[str]:
     """The items of a task as whole texts, without few-shot examples; `limit` at most.
 
-    Those of a group come task after task. `trusted`: code of task files may run. Raises TaskError as `open_tasks` does.
+    Those of a group come task after task. `trusted`: code of task files may run. Raises
+    TaskError as `open_tasks` does.
     """
     evaluation = Evaluation(
         tasks={"probe": (name,)}, include=include, limit=limit, fewshot=0, trust_task_code=trusted

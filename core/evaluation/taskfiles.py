@@ -131,8 +131,9 @@ def _code(config: Mapping[str, Any]) -> Iterator[str]:
     if data.endswith(".py") or data in _RUNNERS:
         yield f"dataset_path: {data}"
     for part, keys in _OPTIONS.items():
-        given = config.get(part)
-        for key in sorted(keys & set(given)) if isinstance(given, dict) else ():
+        options = config.get(part)
+        given = options if isinstance(options, dict) else {}
+        for key in sorted(keys & set(given)):
             if given[key]:
                 yield f"{part}.{key}: {given[key]}"
     for address in _texts(config.get("dataset_kwargs")):

@@ -197,9 +197,7 @@ def _plain(value: Any) -> Any:
 # --- finding ----------------------------------------------------------------------------------
 
 
-def _open(
-    names: Sequence[str], include: str | None, *, trusted: bool
-) -> dict[str, dict[str, Any]]:
+def _open(names: Sequence[str], include: str | None, *, trusted: bool) -> dict[str, dict[str, Any]]:
     """The harness's task objects of every name: one, or those of a group or tag."""
     from lm_eval.tasks import TaskManager
 

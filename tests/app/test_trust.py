@@ -61,7 +61,8 @@ def test_a_worker_obeys_its_command_line_and_no_database(
 ) -> None:
     run_id = runs.create_run(db, STUDY, ["alignment"])
     with db.writing() as connection:  # somebody else's database, or an older one
-        connection.execute(update(RunRow).where(RunRow.id == run_id).values(study=DATA))
+        trusting = STUDY.model_dump(mode="json")
+        connection.execute(update(RunRow).where(RunRow.id == run_id).values(study=trusting))
     assert worker.main([run_id, "--db", db.url, *flags]) == 0
     (study,) = computed
     assert study.models.trust_remote_code is ("--trust-models" in flags)

@@ -17,6 +17,7 @@ from core import headers
 from core.errors import CheckpointError, RunError
 from core.places import expanded, is_folder, is_there, looks_local
 from core.study import Study
+from core.trust import NOBODY, Trust
 from storage import runs
 from storage.database import Database, open_database
 from storage.runs import RunSummary
@@ -52,10 +53,11 @@ def check(study: Study) -> None:
             raise CheckpointError(f"There is no directory {model.path}.")
 
 
-def start_detached(db_url: str, run_id: str, *, now: bool = False) -> int:
+def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust = NOBODY) -> int:
     """Start a worker for a queued run, or for one that ended early; its process id.
 
     It waits until the runs that were started before it on this host have ended, unless `now`.
+    `trust`: whose code it may run, which no database says.
     """
     db = open_database(db_url, write=True)
     try:
@@ -66,6 +68,7 @@ def start_detached(db_url: str, run_id: str, *, now: bool = False) -> int:
             db.access.make_file(log)
             command = [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url]
             command += ["--now"] * now
+            command += ["--trust-models"] * trust.models + ["--trust-tasks"] * trust.tasks
             pid = detach(command, log)
         except OSError as error:
             raise RunError(f"A worker can't be started: {error}.") from error

@@ -62,6 +62,7 @@ def print_preflight(found: Mapping[str, Any]) -> None:
     print()
     for line in totals(found):
         print_words(line)
+    print_words(code(found["trust"]))
     for about, note in found["notes"]:
         print_words(f"warning: {about}: {note}")
 
@@ -106,6 +107,16 @@ def totals(found: Mapping[str, Any]) -> list[str]:
         f"At most at once: {held} of weights; activations come on top." if held else "",
     ]
     return [line for line in lines if line]
+
+
+def code(trust: Mapping[str, bool]) -> str:
+    """Whose code will run besides that of the program and of its libraries, in a sentence."""
+    said = [
+        "models (models.trust_remote_code)" if trust["models"] else "",
+        "task files (evaluation.trust_task_code)" if trust["tasks"] else "",
+    ]
+    whose = " and of ".join(filter(None, said))
+    return f"Code of {whose} will run." if whose else "No code of models or task files will run."
 
 
 def _asks(share: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from app import streams
 from app.environment import environment, tune
@@ -31,6 +32,7 @@ from core.errors import (
     reason,
 )
 from core.measurement import Progress
+from core.trust import NOBODY, Trust, granted
 from storage import runs
 from storage.database import Database, open_database
 from storage.patience import PATIENCE
@@ -51,6 +53,7 @@ def work(
     on_warning: Callable[[str, str], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     keep: bool = True,
+    trust: Trust = NOBODY,
 ) -> RunSummary:
     """Take a queued run and compute it to its end; the run as it then is.
 
@@ -58,6 +61,7 @@ def work(
     nobody expected; its traceback is in the log), or KeyboardInterrupt at the second signal.
     `on_stop` is called when a signal asks for the run to stop. Without `keep`, a run that nobody
     began before and whose inputs can't be opened is removed again: who waits for it is told why.
+    `trust`: whose code may run; the database is not asked.
     """
     tune()
     attempt = runs.claim(db, run_id)
@@ -65,7 +69,7 @@ def work(
     sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
     try:
         with _heartbeat(sink), stopping_on_signals(stop, on_stop):
-            _compute(db, run_id, sink)
+            _compute(db, run_id, sink, trust)
             sink.beat(patience=PATIENCE)
     except BaseException as error:
         reported = _reported(error, db, run_id)
@@ -85,14 +89,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -P -m app.worker")
     parser.add_argument("run")
     parser.add_argument("--db", required=True)
-    parser.add_argument("--now", action="store_true")
+    for flag in ("--now", "--trust-models", "--trust-tasks"):
+        parser.add_argument(flag, action="store_true")
     given = parser.parse_args(arguments)
     _say(f"worker {os.getpid()} takes run {given.run}")
     try:
         db = open_database(given.db, write=True, waiting=Patience(_say))
         if not given.now:
             _await_turn(db, given.run)
-        work(db, given.run, on_warning=_say_warning)
+        trust = Trust(models=given.trust_models, tasks=given.trust_tasks)
+        work(db, given.run, on_warning=_say_warning, trust=trust)
     except TauscopeError as error:
         _say(f"{type(error).__name__}: {error.title} {error.hint}")
         return 1
@@ -158,13 +164,14 @@ class _ListenedSink(RunSink):
             self._on_warning(subject, message)
 
 
-def _compute(db: Database, run_id: str, sink: RunSink) -> None:
+def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
     from core import runner
 
     if sink.cancelled():
         raise Cancelled("The run was cancelled before it began.")
-    sink.describe({"environment": environment()})
-    study = runs.study_of(db, run_id)
+    said = {"trust": asdict(trust)} if trust != NOBODY else {}
+    sink.describe({"environment": environment(), **said})
+    study = granted(runs.study_of(db, run_id), trust)
     runner.run(study, sink, runs.find_run(db, run_id).analyses)
 
 

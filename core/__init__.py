@@ -2,6 +2,7 @@
 
 errors.py        the exception tree
 study.py         a study as frozen data
+trust.py         whose code may run: said at a start, never stored
 intake.py        studies out of files, data and names of models
 toml.py          its file as data
 mistakes.py      what is wrong with such data, in words

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core import registry, runner
+from core import registry, runner, trust
 from core.measurement import Unit
 from core.models.identity import Identities
 from core.pacing import Pace, Pacing, parameters, piece_bytes, stored, weights_read
 from core.study import Study
+from core.trust import NOBODY, Trust
 
 Finished = Callable[[Collection[str]], set[str]]
 """Those of these units' keys whose results are there already."""
@@ -76,6 +77,7 @@ class Preflight:
     needed: Mapping[str, int]
     loading_seconds: float
     notes: tuple[tuple[str, str], ...]
+    trust: Trust = NOBODY
 
     @property
     def seconds(self) -> float:
@@ -123,6 +125,7 @@ def look_ahead(
         needed=_needed(subject.family, models, read),
         loading_seconds=pacing.loading + pacing.vectors(m.model for m in models if m.as_vector),
         notes=tuple(subject.notes),
+        trust=trust.of(study),
     )
 
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from core import mistakes, registry
+from core import mistakes, registry, trust
 from core.errors import did_you_mean
 from core.measurement import content_key
 
@@ -165,6 +165,9 @@ class Evaluation(_Part):
         description="Folder of your own task files, besides the harness's.",
         examples=["tasks"],
     )
+    trust_task_code: bool = Field(
+        default=False, description="Let code of your own task files run: only if you trust it."
+    )
     limit: int | None = Field(
         default=None,
         ge=1,
@@ -273,8 +276,11 @@ class Study(_Part):
         return frozenset(n for n, m in self.models.tuned.items() if m.role == "control")
 
     def key(self, analyses: Iterable[str]) -> str:
-        """Identifies the same study asked for the same analyses."""
-        told = self.model_dump(mode="json")
+        """Identifies the same study asked for the same analyses, whosever code it trusts."""
+        told = trust.granted(self, trust.NOBODY).model_dump(mode="json")
+        # Studies had no such keys once: they are the same still.
         if self.models.template == "base":
-            del told["models"]["template"]  # studies had no such key once: they are the same still
+            del told["models"]["template"]
+        if told["evaluation"] is not None:
+            del told["evaluation"]["trust_task_code"]
         return content_key({"study": told, "only": sorted(analyses)})

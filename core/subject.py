@@ -219,7 +219,8 @@ def _texts(study: Study) -> list[str]:
 
     assert wanted.task is not None
     include = study.evaluation.include if study.evaluation else None
-    return examples.documents(wanted.task, include=include, limit=wanted.documents)
+    trusted = study.evaluation is not None and study.evaluation.trust_task_code
+    return examples.documents(wanted.task, include=include, limit=wanted.documents, trusted=trusted)
 
 
 def _tokenizer_folder(study: Study, family: Family) -> Path:

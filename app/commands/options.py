@@ -30,6 +30,9 @@ Now = Annotated[
     bool,
     typer.Option("--now", help="With --detach: beside the runs under way here, not after them."),
 ]
+TrustTasks = Annotated[
+    bool, typer.Option("--trust-task-code", help="Let code of the study's own task files run.")
+]
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY.toml", help="A study file, or a ready study's name.")
 ]

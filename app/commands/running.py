@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.options import Db, Detach, Fresh, Json, Now, Only, StudyFile, confirm, open_db
+from app.commands.options import (
+    Db,
+    Detach,
+    Fresh,
+    Json,
+    Now,
+    Only,
+    StudyFile,
+    TrustTasks,
+    confirm,
+    open_db,
+)
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -28,10 +39,11 @@ def run(
     detach: Detach = False,
     now: Now = False,
     fresh: Fresh = False,
+    trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
     """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
-    known, chosen = _chosen(study, only)
+    known, chosen = _chosen(study, only, trust_task_code)
     _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now)
 
 
@@ -40,13 +52,14 @@ def plan(
     study: StudyFile,
     only: Only = None,
     json: Json = False,
+    trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
     """Say what a study will take before it starts: units, reading, memory, time."""
     from app.preflight import data, look_ahead, print_preflight
     from app.printing import print_json
 
-    known, chosen = _chosen(study, only)
+    known, chosen = _chosen(study, only, trust_task_code)
     ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
     found = data(ahead, chosen.skipped)
     if json:
@@ -210,13 +223,15 @@ def _memory(context: typer.Context) -> IdentityMemory | None:
     return None
 
 
-def _chosen(study: Path, only: str | None) -> tuple[Study, Selection]:
+def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, Selection]:
     """A study and which of its analyses are meant; says which are left out."""
     from app import ready
     from app.selection import select
     from core.intake import read
+    from core.trust import with_task_code
 
     known = read(ready.find(study))
+    known = with_task_code(known) if trusts_tasks else known
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     chosen = select(known, names)
     _say_skipped(chosen.skipped)
@@ -247,10 +262,11 @@ def _compute(
         return
     from app.jobs import check, ready, start_detached
     from app.narration import say
+    from core import trust
 
     check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
-    process = start_detached(db.url, run_id, now=now)
+    process = start_detached(db.url, run_id, now=now, trust=trust.of(study))
     say(
         f"run {run_id} is left to process {process}: "
         "'tauscope watch' follows it, 'tauscope cancel' stops it"
@@ -272,6 +288,7 @@ def _work(
     from app.narration import Narrator, say
     from app.wording import outcome
     from app.worker import work
+    from core import trust
 
     check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
@@ -286,6 +303,7 @@ def _work(
                 on_warning=narrator.warn,
                 on_stop=lambda: narrator.say("stopping; once more stops at once"),
                 keep=False,
+                trust=trust.of(study),
             )
         say(f"run {run_id}: {outcome(done)}")
         finished = True

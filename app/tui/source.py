@@ -251,7 +251,10 @@ class Source:
         delete_run(self.database, run_id)
 
     def resume(self, run_id: str, *, now: bool) -> int:
-        """Start a worker on a run that ended early, or on one that waits; `now`: out of turn."""
+        """Start a worker on a run that ended early, or on one that waits; `now`: out of turn.
+
+        Code of models and task files does not run: a database can't vouch for it.
+        """
         from app.jobs import start_detached
 
         return start_detached(self.database.url, run_id, now=now)
@@ -264,7 +267,7 @@ class Source:
         from app import ready as shelf
         from app.jobs import ready, start_detached
         from app.selection import select
-        from core import intake
+        from core import intake, trust
         from storage.runs import unfinished_run
 
         wanted = intake.read(shelf.find(path))
@@ -273,7 +276,7 @@ class Source:
         if found is not None and found.status == "running":
             return found.id
         run_id = ready(self.database, wanted, analyses)
-        start_detached(self.database.url, run_id)
+        start_detached(self.database.url, run_id, trust=trust.of(wanted))
         return run_id
 
     def _views(self, run_id: str, analysis: Analysis) -> tuple[View, ...]:

@@ -3,6 +3,8 @@
 tasks.py           found, read, identified
 fewshot.py         examples that give an answer away
 items.py           what makes an item unfit to be asked
+taskfiles.py       task files, and their code refused unless it is trusted
+sandbox.py         templates and files read without running code
 examples.py        their items as texts with their right answers
 harness.py         the harness silenced, seeded, off the network
 language_model.py  a model in memory as the harness wants it (imports torch)

@@ -57,12 +57,17 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
     return [found[index] for index in asked]
 
 
-def documents(name: str, *, include: str | None = None, limit: int | None = None) -> list[str]:
+def documents(
+    name: str, *, include: str | None = None, limit: int | None = None, trusted: bool = False
+) -> list[str]:
     """The items of a task as whole texts, without few-shot examples; `limit` at most.
 
-    Those of a group come task after task. Raises TaskError as `open_tasks` does.
+    Those of a group come task after task. `trusted`: code of task files may run. Raises
+    TaskError as `open_tasks` does.
     """
-    evaluation = Evaluation(tasks={"probe": (name,)}, include=include, limit=limit, fewshot=0)
+    evaluation = Evaluation(
+        tasks={"probe": (name,)}, include=include, limit=limit, fewshot=0, trust_task_code=trusted
+    )
     texts = (
         example.context + example.continuation
         for task in open_tasks(evaluation, seed=0)

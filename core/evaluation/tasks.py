@@ -17,9 +17,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from jinja2.exceptions import SecurityError
+
 from core import libraries, regular
 from core.errors import TaskError, reason
-from core.evaluation import harness, items
+from core.evaluation import harness, items, sandbox
 from core.measurement import content_key
 from core.partial import scratch
 from core.places import below
@@ -72,8 +74,8 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     """Every task of a study once, in its order; groups and tags as the tasks they hold.
 
     Raises TaskError: no such task (with the nearest names), a task file or data that can't be
-    read, tasks that can't be run here (images, code that a model wrote), and items that can't be
-    asked as they are.
+    read, tasks that can't be run here (images, code that a model wrote), code of a task file that
+    the study doesn't trust, and items that can't be asked as they are.
     """
     _refuse_pipes(evaluation.include)
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
@@ -81,7 +83,7 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
     domains: dict[str, list[str]] = {}
     # Seeded, because tasks may shuffle or draw their documents when they are read.
     with harness.quiet(), harness.seeded(seed):
-        opened = _open(names, evaluation.include)
+        opened = _open(names, evaluation.include, trusted=evaluation.trust_task_code)
         for domain, named in evaluation.tasks.items():
             for leaf, handle in (pair for name in named for pair in opened[name].items()):
                 if _meaning(leaves.setdefault(leaf, handle)) != _meaning(handle):
@@ -213,18 +215,20 @@ def _plain(value: Any) -> Any:
 # --- finding ----------------------------------------------------------------------------------
 
 
-def _open(names: Sequence[str], include: str | None) -> dict[str, dict[str, Any]]:
+def _open(names: Sequence[str], include: str | None, *, trusted: bool) -> dict[str, dict[str, Any]]:
     """The harness's task objects of every name: one, or those of a group or tag."""
     from lm_eval.tasks import TaskManager
 
+    from core.evaluation.taskfiles import Factory
+
+    sandbox.enter()
     if include is not None and not Path(include).is_dir():
         raise TaskError(f"There is no folder of task files {include} (evaluation.include).")
     manager = TaskManager(include_path=include, include_defaults=False)
+    manager._factory = Factory(trusted=trusted, anchor=_anchor)
     index = manager.task_index
     leaves = {leaf for name in names for leaf in _leaves(index, name)}
-    local = all(leaf in index and _lies_in_files(index[leaf]) for leaf in leaves)
-    for entry in index.values():
-        _anchor(entry)
+    local = all(leaf in index and _lies_in_files(index[leaf].cfg or {}) for leaf in leaves)
     if not leaves <= set(index):
         for name, entry in _standard().items():
             index.setdefault(name, entry)
@@ -265,6 +269,10 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
         found: dict[str, Any] = manager.load([name])["tasks"]
     except TaskError:
         raise
+    except SecurityError as error:
+        raise TaskError(
+            f"A template of the task '{name}' tries what no template may: {error}"
+        ) from error
     except ImportError as error:
         raise TaskError(
             f"The task '{name}' needs a package that is not installed: {reason(error)}.",
@@ -318,41 +326,26 @@ def _fault(file: Path) -> str:
 # --- local data files -------------------------------------------------------------------------
 
 
-def _lies_in_files(entry: Any) -> bool:
+def _lies_in_files(config: Mapping[str, Any]) -> bool:
     """Are a task's data files of this machine?"""
-    config = entry.cfg or {}
-    is_files = entry.kind.name == "TASK" and config.get("dataset_path") in FILE_FORMATS
+    is_files = config.get("dataset_path") in FILE_FORMATS and "class" not in config
     return is_files and "://" not in str(config.get("dataset_kwargs"))
 
 
-def _anchor(entry: Any) -> None:
-    """Let a task file's data be read by us: the harness looks for them where it was started.
+def _anchor(config: dict[str, Any], file: Path) -> None:
+    """Let the data of a task be read by us: the harness looks for them where it was started.
 
-    In a group's file they may be those of its members, or replace those of tasks.
+    `config`: that of a task, or what a group's file says of its members.
     """
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    members = entry.cfg and entry.kind.name == "GROUP" and _members(entry.cfg)
-    if not (_lies_in_files(entry) or members):
-        return
-    try:
-        config = load_yaml(entry.yaml_path, resolve_func=True)
-    except Exception:
-        return  # Said when the task is asked for: it may not be one of the study's.
-    file = entry.yaml_path
-    for member in (config, *_members(config)):
-        _read_by_us(member, str(member.get("task") or entry.name), file)
-    entry.cfg, entry.yaml_path = config, None
-
-
-def _members(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tasks that a group's file itself describes or changes, in inner groups too."""
-    named = config.get("task")
-    found = [m for m in named if isinstance(m, dict)] if isinstance(named, list) else []
-    return found + [each for member in found for each in _members(member)]
+    if _lies_in_files(config) or "dataset_path" not in config:
+        named = config.get("task")
+        _read_by_us(config, named if isinstance(named, str) else file.stem, file)
 
 
 def _read_by_us(config: dict[str, Any], name: str, file: Path) -> None:
+    if isinstance(config.get("custom_dataset"), partial):  # a group's, which stands for the task's
+        config.pop("dataset_kwargs", None)
+        return
     options = dict(config.get("dataset_kwargs") or {})
     if config.get("dataset_path") in FILE_FORMATS and "://" not in str(options):
         config.pop("dataset_kwargs", None)

@@ -39,6 +39,7 @@ RAW: dict[str, st.SearchStrategy[Any]] = {
     "evaluation.limit": COUNTS,
     "evaluation.fewshot": COUNTS,
     "evaluation.chat_template": st.booleans(),
+    "evaluation.trust_task_code": st.booleans(),
     "run.device": st.sampled_from(["auto", "cpu", "cuda:3"]),
     "run.dtype": st.sampled_from(["auto", "bfloat16"]),
     "run.max_memory": st.dictionaries(WORDS, WORDS, min_size=1, max_size=3),

@@ -288,7 +288,7 @@ def test_a_task_of_its_own_making(loaded: Loaded, task_folder: Path, tmp_path: P
         "  - {metric: parts, aggregation: !function mine.flat, higher_is_better: true}\n"
         "  - {metric: worst, aggregation: median, higher_is_better: false}\n"
     )
-    (task,) = _open(folder, "tiny_mine")
+    (task,) = _open(folder, "tiny_mine", trust_task_code=True)
     found = _scores(Evaluator(*loaded), task)
     assert found["parts"].value == pytest.approx(6 / 9)
     assert found["parts"].items.value() == pytest.approx(6 / 9)  # type: ignore[union-attr]

@@ -15,8 +15,8 @@ def expanded(path: str | Path) -> Path:
 
 
 def looks_local(path: str) -> bool:
-    """Is this a folder rather than a hub id, whether or not it is there?"""
-    return path.startswith((".", "/", "~")) or path.count("/") > 1
+    """Is this a folder or a GGUF file rather than a hub id, whether or not it is there?"""
+    return path.startswith((".", "/", "~")) or path.count("/") > 1 or path.endswith(".gguf")
 
 
 def below(folder: Path, path: str) -> Path:

@@ -60,7 +60,8 @@ class Outline:
 def outline(
     folder: Path, config: Mapping[str, Any], *, tensors: int, trust_remote_code: bool = False
 ) -> Outline | None:
-    """The outline of the model in a folder; None where transformers does not know its type.
+    """The outline of the model in a folder or a GGUF file; None where transformers does not know
+    its type.
 
     `tensors`: the number of tensors stored. A configuration of more layers is refused before it is
     built. Raises FamilyError for a model that is no decoder, and for a configuration that
@@ -83,7 +84,7 @@ def outline(
         ) from None
     except Exception as error:
         raise FamilyError(
-            f"{folder / 'config.json'}: transformers can't build a {made.__name__} of it: "
+            f"{_source(folder)}: transformers can't build a {made.__name__} of it: "
             f"{_reason(error)}",
         ) from None
     return of_module(module)
@@ -130,7 +131,7 @@ def _refuse_many_layers(folder: Path, config: Mapping[str, Any], tensors: int) -
             stated = part.get(key)
             if isinstance(stated, int) and stated > max(tensors, _FEW):
                 raise FamilyError(
-                    f"{folder / 'config.json'} states {key} = {stated}, but the files hold "
+                    f"{_source(folder)} states {key} = {stated}, but the files hold "
                     f"{tensors} tensors.",
                     hint="Compare config.json with the one that the model was published with.",
                 )
@@ -142,19 +143,26 @@ def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) 
 
     kind, inner = str(config.get("model_type") or ""), config.get("text_config") or {}
     if not isinstance(inner, Mapping):
-        raise FamilyError(f"{folder / 'config.json'}: text_config is no JSON object.")
+        raise FamilyError(f"{_source(folder)}: text_config is no JSON object.")
     remote = "AutoConfig" in (config.get("auto_map") or {}) and trust_remote_code
     if kind not in CONFIG_MAPPING and not remote:
         return None
     try:
         with quiet():
+            if folder.is_file():  # GGUF: it states the configuration itself
+                return CONFIG_MAPPING[kind].from_dict(dict(config))
             return AutoConfig.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
             )
     except Exception as error:
         raise FamilyError(
-            f"{folder / 'config.json'}: transformers can't read it: {_reason(error)}"
+            f"{_source(folder)}: transformers can't read it: {_reason(error)}"
         ) from None
+
+
+def _source(folder: Path) -> Path:
+    """Where a model's configuration stands."""
+    return folder if folder.is_file() else folder / "config.json"
 
 
 def _reason(error: Exception) -> str:

@@ -67,7 +67,14 @@ def recipes(
     chosen = _by_operations if header.architecture in _operations() else _by_processor
     try:
         made = chosen(file, header, outline.module)
-    except (NotImplementedError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
         raise _unknown(file, header, " ".join(str(error).split())[:200]) from None
     used = {source for recipe in made.values() for source in recipe.sources}
     rest = (name for name in header.tensors if name not in used)

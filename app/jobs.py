@@ -15,6 +15,7 @@ from pathlib import Path
 from app.environment import child_environment
 from core import headers
 from core.errors import CheckpointError, RunError
+from core.models import folders
 from core.places import expanded, is_folder, is_there, looks_local
 from core.study import Study
 from core.trust import NOBODY, Trust
@@ -41,16 +42,17 @@ def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = 
 
 
 def check(study: Study) -> None:
-    """Raise CheckpointError when a local folder of a study's models plainly holds none.
+    """Raise CheckpointError when a local folder or file of a study's models plainly holds none.
 
     For whoever starts a run and is still there to be told. Hub ids are left to the run itself.
     """
     for model in (study.models.base, *study.models.tuned.values()):
         place = expanded(model.path)
-        if is_folder(place):
+        if is_folder(place) or folders.is_gguf(place):
             headers.check(place)
         elif looks_local(model.path) and not is_there(place):
-            raise CheckpointError(f"There is no directory {model.path}.")
+            kind = "file" if place.suffix == folders.GGUF else "directory"
+            raise CheckpointError(f"There is no {kind} {model.path}.")
 
 
 def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust = NOBODY) -> int:

@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -103,16 +103,21 @@ def whole(checkpoint: Checkpoint, name: str) -> Tensor:
 
 
 def locate(where: str, revision: str | None = None) -> Path:
-    """The directory of a model: a local one, or the cached snapshot of a hub id.
+    """The directory of a model: a local one, or the cached snapshot of a hub id. A GGUF file, and a
+    directory that holds one and no other weights, is the file.
 
     Raises CheckpointError when there is neither, or the hub can't be asked.
     """
     local = expanded(where)
     folders.refuse_pipes(local)
     if is_folder(local):
+        return folders.gguf_in(local) or local
+    if folders.is_gguf(local):
         return local
     if is_there(local):
         raise folders.of_file(local)
+    if local.suffix == folders.GGUF:
+        raise CheckpointError(f"There is no file {where}.")
     if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
         raise CheckpointError(f"There is no directory {where}.")
     return _snapshot(where, revision)
@@ -167,6 +172,18 @@ def open_directory(folder: Path, identities: Identities | None = None) -> Checkp
     form, files = weight_files(folder)
     kind = _Safetensors if form == "safetensors" else _Pickled
     return quantised.opened(kind(str(folder), config, files, identities))
+
+
+def open_tensors(
+    where: str,
+    settings: Mapping[str, Any],
+    file: Path,
+    held: Mapping[str, Stored],
+    identities: Identities | None = None,
+) -> _Safetensors:
+    """The tensors that lie at the places `held` of a file of another format, read as they are.
+    `settings` enter into their fingerprint."""
+    return _Safetensors(where, settings, [file], identities, lambda _: held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +242,10 @@ class _Safetensors(_Files):
         config: Mapping[str, Any],
         files: list[Path],
         identities: Identities | None = None,
+        header: Callable[[Path], Mapping[str, Stored]] = read_header,
     ) -> None:
         super().__init__(where, config, files, identities)
+        self._header = header
         self._held: dict[Path, Mapping[str, Stored]] = {}
         self._spans: dict[str, _Span] = {}
         self._open: dict[Path, int] = {}
@@ -245,7 +264,7 @@ class _Safetensors(_Files):
         tensors: dict[str, TensorInfo],
         dtypes: dict[str, torch.dtype | None],
     ) -> None:
-        held = read_header(file)
+        held = self._header(file)
         for name, stored in held.items():
             if name in tensors:
                 raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")

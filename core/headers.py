@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from core.errors import CheckpointError, reason
 from core.models import folders, pointers
+from core.models.gguf import header as gguf
 from core.models.quantised import formats
 
 ADAPTER = folders.ADAPTER
@@ -121,8 +122,14 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def check(folder: Path) -> None:
-    """Raise CheckpointError when a folder plainly holds no model or adapter that can be opened: its
-    settings, its files or their headers are not what they should be. Takes milliseconds."""
+    """Raise CheckpointError when a folder (or a GGUF file) plainly holds no model or adapter that
+    can be opened: its settings, its files or their headers are not what they should be. Takes
+    milliseconds."""
+    whole = folder if folders.is_gguf(folder) else folders.gguf_in(folder)
+    if whole is not None:
+        gguf.read(whole)
+        gguf.require_package(whole)
+        return
     if folders.is_adapter(folder):
         read_json(folder / ADAPTER)
         if not any((folder / name).is_file() for name in folders.FACTORS):

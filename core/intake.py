@@ -61,10 +61,11 @@ def faults(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def of_models(base: str, tuned: Iterable[str]) -> Study:
-    """A study of bare model paths or hub ids, each named after its last part, and it after them."""
+    """A study of bare model paths or hub ids, each named after its last part (a GGUF file without
+    its suffix), and it after them."""
     named: dict[str, Model] = {}
     for path in tuned:
-        name = free_name(Path(path.rstrip("/")).name, named)
+        name = free_name(Path(path.rstrip("/")).name.removesuffix(".gguf"), named)
         named[name] = Model(path=_absolute(path, Path.cwd()))
     if not named:
         raise StudyError("Name at least one tuned model after the base.")

@@ -134,13 +134,21 @@ def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -
 
 
 def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """The tokeniser of a model's directory. Raises CheckpointError when there is none."""
+    """The tokeniser of a model's directory, or of a GGUF file: the one beside it, else its own.
+
+    Raises CheckpointError when there is none.
+    """
     from transformers import AutoTokenizer
 
+    given, where = {}, folder
+    if folder.is_file():
+        where = folder.parent
+        if not any(map(is_tokeniser, where.glob("*"))):
+            given = {"gguf_file": folder.name}
     with quiet():
         try:
             found = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=trust_remote_code, local_files_only=True
+                where, trust_remote_code=trust_remote_code, local_files_only=True, **given
             )
             found("a text")  # whose settings are looked at only now
             return found
@@ -187,13 +195,20 @@ def _chain(checkpoint: Checkpoint) -> tuple[Path, Checkpoint, list[Adapter]]:
     return Path(checkpoint.where), checkpoint, adapters
 
 
-def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
-    """The model as transformers makes it, of tensors that hold nothing."""
+def _config(root: Path, opened: Checkpoint, trust_remote_code: bool) -> Any:
+    """The configuration as transformers has it: a folder's, or the one that a GGUF file states."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(
+    if root.is_file():
+        return AutoConfig.for_model(**opened.config)
+    return AutoConfig.from_pretrained(
         root, trust_remote_code=trust_remote_code, local_files_only=True
     )
+
+
+def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
+    """The model as transformers makes it, of tensors that hold nothing."""
+    config = _config(root, _whole(member), trust_remote_code)
     _unquantise(config)
     stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
     own = getattr(config, "dtype", None) or next(stored, torch.float32)
@@ -274,17 +289,20 @@ def _read_by_us(member: Member) -> Checkpoint | None:
     return below(opened)
 
 
-def _handed(root: Path, opened: Checkpoint, trust_remote_code: bool) -> dict[str, Any]:
+def _handed(
+    root: Path, whole: Checkpoint, opened: Checkpoint, trust_remote_code: bool
+) -> dict[str, Any]:
     """The settings by which transformers loads a folder from tensors that tauscope reads."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
-    config = AutoConfig.from_pretrained(
-        root, trust_remote_code=trust_remote_code, local_files_only=True
-    )
+    config = _config(root, opened, trust_remote_code)
     _unquantise(config)
     if isinstance(opened, Parameters) and opened.borrows and is_classifier(opened):
         _untie(config)  # the head that it borrows is not its embedding
     lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
+    # What is tied is found under its own name too where a part of the model waits on the disk.
+    tied = getattr(whole, "aliases", {}).items()
+    lazy |= {name: lazy[source] for name, source in tied if source in lazy and name not in lazy}
     given = {"config": config, "state_dict": lazy}
     if (root / "generation_config.json").is_file():
         given["generation_config"] = GenerationConfig.from_pretrained(root)
@@ -297,7 +315,7 @@ def _made(
     name, kind, opened = member.name, _class_of(member), _read_by_us(member)
     given: dict[str, Any] = {}
     if opened is not None:
-        given = _handed(root, opened, trust_remote_code)
+        given = _handed(root, _whole(member), opened, trust_remote_code)
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     if run.attention != "auto":

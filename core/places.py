@@ -25,8 +25,8 @@ def is_there(path: Path) -> bool:
 
 
 def looks_local(path: str) -> bool:
-    """Is this a folder rather than a hub id, whether or not it is there?"""
-    return path.startswith((".", "/", "~")) or path.count("/") > 1
+    """Is this a folder or a GGUF file rather than a hub id, whether or not it is there?"""
+    return path.startswith((".", "/", "~")) or path.count("/") > 1 or path.endswith(".gguf")
 
 
 def below(folder: Path, path: str) -> Path:

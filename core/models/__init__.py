@@ -8,6 +8,7 @@ What a folder holds
   settings.py      the settings that change what weights compute, and where two models differ
   configs.py       a configuration with all that transformers takes for granted in it
   quantised/       quantised checkpoints as the floats that a model computes with
+  gguf/            GGUF files as the parameters that transformers makes of them
   adapters/        PEFT adapters, kind by kind
 
 A model as its class makes it

@@ -20,6 +20,9 @@ ADAPTER = "adapter_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """The files that hold a model's own weights, or that an index of their shards is named after."""
 
+GGUF = ".gguf"
+"""What the names of files that hold a whole model in that format end in."""
+
 FACTORS = ("adapter_model.safetensors", "adapter_model.bin")
 """The files that hold an adapter's weights."""
 
@@ -42,8 +45,6 @@ def without_weights(folder: Path) -> CheckpointError:
     checkpoints = _checkpoints(names)
     if checkpoints:
         return _output(folder, checkpoints)
-    if any(name.endswith(".gguf") for name in names):
-        return _gguf(folder, sorted(name for name in names if name.endswith(".gguf")))
     for sign in SIGNS:
         found = next((name for name in sorted(names) if sign.name.fullmatch(name)), None)
         if found is not None:
@@ -74,8 +75,6 @@ def without_factors(folder: Path) -> CheckpointError:
 
 def of_file(file: Path) -> CheckpointError:
     """The error for a file that stands where a model's folder is meant."""
-    if file.suffix == ".gguf":
-        return _gguf(file, [file.name])
     hint = "Name the directory that holds config.json and the weights."
     if (file.parent / "config.json").is_file():
         hint = f"Name its directory, {file.parent}."
@@ -99,6 +98,25 @@ def is_adapter(folder: Path) -> bool:
     """
     names = _listed(folder)
     return ADAPTER in names and bool(names & set(FACTORS) or not _has_weights(names))
+
+
+def is_gguf(place: Path) -> bool:
+    """Is this a file of the format GGUF, by its name?"""
+    return place.suffix == GGUF and place.is_file()
+
+
+def gguf_in(folder: Path) -> Path | None:
+    """The GGUF file that is the model in a folder; None where it holds none, or other weights.
+
+    Raises CheckpointError where there are several.
+    """
+    names = _listed(folder)
+    files = sorted(name for name in names if name.endswith(GGUF))
+    if not files or _has_weights(names) or is_adapter(folder):
+        return None
+    if len(files) > 1:
+        raise _several(folder, files)
+    return folder / files[0]
 
 
 def is_tokeniser(file: Path) -> bool:
@@ -151,20 +169,12 @@ def _is_model(folder: Path) -> bool:
     return adapter or ("config.json" in names and _has_weights(names))
 
 
-def _gguf(where: Path, files: Sequence[str]) -> CheckpointError:
-    """The error for GGUF files, which have no reader here."""
-    kind = f"holds {_counted(files)}: {_few(files)}" if where.suffix != ".gguf" else "is GGUF"
-    folder, file = (where, files[0]) if where.suffix != ".gguf" else (where.parent, where.name)
+def _several(folder: Path, files: Sequence[str]) -> CheckpointError:
+    """The error for a folder with several GGUF files: mostly one model in several types."""
     return CheckpointError(
-        f"{where} {kind}. This format is not read.",
-        hint="Convert it with transformers and the package 'gguf': "
-        f"AutoModelForCausalLM.from_pretrained('{folder}', gguf_file='{file}')"
-        ".save_pretrained(FOLDER), or name the model that it was quantised from.",
+        f"{folder} holds {len(files)} GGUF files: {_few(files)}.",
+        hint=f"Name one of them, {folder / files[0]}.",
     )
-
-
-def _counted(files: Sequence[str]) -> str:
-    return "a GGUF file" if len(files) == 1 else f"{len(files)} GGUF files"
 
 
 def _few(names: Sequence[str]) -> str:

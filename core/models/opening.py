@@ -18,6 +18,7 @@ from core.models import anatomy as anatomies
 from core.models import folders
 from core.models import outline as outlines
 from core.models.anatomy import Anatomy
+from core.models.gguf import checkpoint as gguf
 from core.models.identity import Identities
 from core.models.parameters import Parameters
 from core.models.plausibility import holding
@@ -47,7 +48,9 @@ def open_model(
 
 
 def open_folder(folder: Path, trusted: bool, identities: Identities) -> Parameters:
-    """The checkpoint in a folder, seen through its model's parameters."""
+    """The checkpoint in a folder or a GGUF file, seen through its model's parameters."""
+    if folders.is_gguf(folder):
+        return Parameters(*gguf.opened(folder, identities))
     stored = checkpoint.open_directory(folder, identities)
     held = holding({name: info.shape for name, info in stored.tensors.items()})
     made = outlines.outline(folder, stored.config, held=held, trust_remote_code=trusted)

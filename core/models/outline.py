@@ -59,7 +59,8 @@ class Outline:
 def outline(
     folder: Path, config: Mapping[str, Any], *, held: Holding, trust_remote_code: bool = False
 ) -> Outline | None:
-    """The outline of the model in a folder; None where transformers does not know its type.
+    """The outline of the model in a folder or a GGUF file; None where transformers does not know
+    its type.
 
     `held`: what the files hold. A configuration of far more is refused before it is built. Raises
     FamilyError for that, for a model that is no decoder, and for a configuration that transformers
@@ -84,7 +85,7 @@ def outline(
         ) from None
     except Exception as error:
         raise FamilyError(
-            f"{folder / 'config.json'}: transformers can't build a {made.__name__} of it: "
+            f"{_source(folder)}: transformers can't build a {made.__name__} of it: "
             f"{_reason(error)}",
         ) from None
     return of_module(module)
@@ -128,19 +129,26 @@ def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) 
 
     kind, inner = str(config.get("model_type") or ""), config.get("text_config") or {}
     if not isinstance(inner, Mapping):
-        raise FamilyError(f"{folder / 'config.json'}: text_config is no JSON object.")
+        raise FamilyError(f"{_source(folder)}: text_config is no JSON object.")
     remote = "AutoConfig" in (config.get("auto_map") or {}) and trust_remote_code
     if kind not in CONFIG_MAPPING and not remote:
         return None
     try:
         with quiet():
+            if folder.is_file():  # GGUF: it states the configuration itself
+                return CONFIG_MAPPING[kind].from_dict(dict(config))
             return AutoConfig.from_pretrained(
                 folder, trust_remote_code=trust_remote_code, local_files_only=True
             )
     except Exception as error:
         raise FamilyError(
-            f"{folder / 'config.json'}: transformers can't read it: {_reason(error)}"
+            f"{_source(folder)}: transformers can't read it: {_reason(error)}"
         ) from None
+
+
+def _source(folder: Path) -> Path:
+    """Where a model's configuration stands."""
+    return folder if folder.is_file() else folder / "config.json"
 
 
 def _reason(error: Exception) -> str:

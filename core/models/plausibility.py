@@ -50,7 +50,7 @@ _MANY = 150_000
 _DEPTH = 4
 """Levels of nested configurations that are looked into."""
 
-_HINT = "Compare config.json with the one that the model was published with."
+_HINT = "Compare it with the one that the model was published with."
 
 
 class Holding(NamedTuple):
@@ -99,8 +99,9 @@ def limited(folder: Path, held: Holding) -> Iterator[None]:
 
 
 def _error(folder: Path, stated: str, held: Holding, hint: str) -> FamilyError:
+    source = folder if folder.is_file() else folder / "config.json"
     return FamilyError(
-        f"{folder / 'config.json'} states {stated}, but the files hold {held.tensors:,} tensors "
+        f"{source} states {stated}, but the files hold {held.tensors:,} tensors "
         f"with axes of up to {held.longest:,}.",
         hint=hint,
     )

@@ -6,6 +6,7 @@ rows, and never holds a tensor, let alone a model.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections import Counter
@@ -18,9 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core import loading
 from core.adapter import Adapter
 from core.checkpoint import Checkpoint, TensorInfo
-from core.errors import RunError
+from core.errors import CheckpointError, RunError
 from core.family import Family, Member
 from core.moments import BLOCK
 from core.sizes import size
@@ -200,6 +202,10 @@ def _folders(checkpoint: Checkpoint) -> Iterator[Path]:
 def _accompany(family: Family, folder: Path) -> None:
     """Copy the base's tokeniser, generation settings and own code."""
     for at in _folders(family.base.checkpoint):
+        if at.is_file():  # GGUF, which may hold a tokeniser
+            with contextlib.suppress(CheckpointError):
+                loading.tokenizer(at).save_pretrained(folder)
+            continue
         for pattern in _COMPANIONS:
             for file in sorted(at.glob(pattern)):
                 if file.is_file():

@@ -42,7 +42,7 @@ class Dequantised:
             f"config.json calls it quantised ('{method}'), but its weights are plain floats: "
             "they are read as they are."
         )
-        self.notes = () if weights else (leftover,)
+        self.notes: tuple[str, ...] = () if weights else (leftover,)
         self._weights = weights
         self._energy: dict[str, NDArray[np.float64]] = {}
         self.tensors: Mapping[str, TensorInfo] = _offered(stored, weights, _dtype(self.config))

@@ -15,7 +15,7 @@ from core import checkpoint, headers
 from core.adapter import Adapter
 from core.errors import CheckpointError
 from core.loading import tokenizer
-from core.models import folders, pointers
+from core.models import pointers
 from core.models.folders import is_adapter
 from tests.app.hub import write_adapter
 from tests.conftest import tiny_config, tiny_tensors, write_model
@@ -141,14 +141,32 @@ def test_the_models_below_a_folder_are_offered(tmp_path: Path) -> None:
     )  # what lies deeper comes last
 
 
-def test_gguf_is_named(tmp_path: Path) -> None:
+def test_several_gguf_files_are_named(tmp_path: Path) -> None:
     folder = made(tmp_path / "m", "q4.gguf", "q8.gguf", "config.json")
-    said = folders.without_weights(folder)
-    assert "2 GGUF files: q4.gguf, q8.gguf. This format is not read." in said.title
-    assert f"from_pretrained('{folder}', gguf_file='q4.gguf')" in said.hint
-    with pytest.raises(CheckpointError, match=r"q8\.gguf is GGUF") as error:
-        checkpoint.locate(str(folder / "q8.gguf"))
-    assert "gguf_file='q8.gguf'" in error.value.hint
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.locate(str(folder))
+    assert error.value.title == f"{folder} holds 2 GGUF files: q4.gguf, q8.gguf."
+    assert error.value.hint == f"Name one of them, {folder / 'q4.gguf'}."
+    assert checkpoint.locate(str(folder / "q8.gguf")) == folder / "q8.gguf"
+
+
+def test_a_folder_with_one_gguf_file_is_that_file(tmp_path: Path) -> None:
+    folder = made(tmp_path / "m", "q4.gguf", "config.json", "tokenizer.json")
+    assert checkpoint.locate(str(folder)) == folder / "q4.gguf"
+
+
+def test_other_weights_come_before_gguf(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", tiny_config(), tiny_tensors())
+    made(folder, "q4.gguf", "q8.gguf")
+    assert checkpoint.locate(str(folder)) == folder
+    adapter = write_adapter(tmp_path / "a", "base")
+    made(adapter, "q4.gguf")
+    assert checkpoint.locate(str(adapter)) == adapter
+
+
+def test_a_gguf_file_that_is_not_there_is_no_hub_id() -> None:
+    with pytest.raises(CheckpointError, match=r"There is no file nowhere/x\.gguf"):
+        checkpoint.locate("nowhere/x.gguf")
 
 
 def test_a_file_is_answered_with_its_folder(tmp_path: Path) -> None:

@@ -1,0 +1,256 @@
+"""Which tensors of a GGUF file make a parameter of the model, and how.
+
+Owns the way back from llama.cpp's names and layouts: the names are transformers' own, and what
+transformers' processors and operations do to the numbers is followed by their class names, on
+recipes instead of numbers. What transformers gets wrong for an architecture is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointError
+from core.models.gguf.header import PLAIN, Header
+from core.models.gguf.rows import Recipe
+from core.models.outline import Outline
+
+_EXPERTS = re.compile(r"(?P<stack>.*\.ffn_(?P<which>gate|up|down)_exps)\.weight")
+_TURNED = ("attn_qkv.weight", "ffn_down.weight", "ffn_up.weight", "attn_output.weight")
+_UNREAD = re.compile(r"^rope_(freqs|factors_\w+)\.|\.attn_rot_embd\.")
+"""Tensors of the rotary embedding, which are no parameters."""
+
+_REASONS: Mapping[str, str] = {
+    "gpt-oss": "leaves out the experts' gates and biases",
+    "deci": "has no model of that type",
+    "gemma4": "does not read the sizes of its heads and layers",
+}
+"""What transformers does wrong with an architecture, as the end of a sentence about it."""
+
+
+def refuse_misread(file: Path, header: Header) -> None:
+    """Raise CheckpointError for a model that transformers reads wrongly, or not at all."""
+    kind, why = header.architecture, _REASONS.get(header.architecture, "")
+    if kind == "llama" and header.of_model("expert_count"):
+        kind, why = "llama with experts (Mixtral)", "knows only llama without experts"
+    if kind == "falcon" and header.of_model("attention.head_count_kv") != 1:
+        kind, why = "falcon with several key-value heads", "does not undo their order"
+    if why:
+        raise CheckpointError(
+            f"{file} is GGUF of architecture {kind}, which is not read: transformers {why}.",
+            hint="Name the model that it was converted from.",
+        )
+    count = header.fields.get("split.count")
+    if (isinstance(count, int) and count > 1) or re.search(r"-\d+-of-\d+\.gguf$", file.name):
+        raise CheckpointError(
+            f"{file} is one part of a GGUF model that was split, which transformers does not read.",
+            hint="Join the parts: llama-gguf-split --merge FIRST-PART WHOLE.gguf.",
+        )
+    for name, tensor in header.tensors.items():
+        if len(tensor.shape) == 1 and tensor.kind not in PLAIN:
+            raise CheckpointError(f"{file}: the tensor {name} is a vector stored as {tensor.kind}.")
+
+
+def recipes(
+    file: Path, header: Header, outline: Outline
+) -> tuple[dict[str, Recipe], tuple[str, ...]]:
+    """The recipe of each parameter by its name in memory, and the tensors that belong to none.
+
+    Raises CheckpointError where transformers has no way back for the architecture, or has one
+    that is not known here.
+    """
+    chosen = _by_operations if header.architecture in _operations() else _by_processor
+    try:
+        made = chosen(file, header, outline.module)
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
+        raise _unknown(file, header, " ".join(str(error).split())[:200]) from None
+    used = {source for recipe in made.values() for source in recipe.sources}
+    rest = (name for name in header.tensors if name not in used)
+    return made, tuple(name for name in rest if not _UNREAD.search(name))
+
+
+def _unknown(file: Path, header: Header, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{file} is GGUF of architecture '{header.architecture}', which can't be read: {why}",
+        hint="Name the model that it was converted from.",
+    )
+
+
+def _operations() -> Mapping[str, Any]:
+    """Architectures that transformers converts by operations; none in its earlier versions."""
+    try:
+        from transformers.integrations.gguf import GGUF_ARCHS
+    except ImportError:
+        return {}
+    found: Mapping[str, Any] = GGUF_ARCHS
+    return found
+
+
+def _by_processor(file: Path, header: Header, module: Any) -> dict[str, Recipe]:
+    from transformers import modeling_gguf_pytorch_utils as theirs
+
+    processor = theirs.TENSOR_PROCESSORS.get(header.architecture, theirs.TensorProcessor)
+    follow = _FOLLOWED.get(processor.__name__)
+    if follow is None:
+        raise ValueError(f"its {processor.__name__} is not known here.")
+    settings = module.config
+    mapping = theirs.get_gguf_hf_weights_map(module, processor(config=settings.to_dict()))
+    made: dict[str, Recipe] = {}
+    for name, tensor in header.tensors.items():
+        stack = _EXPERTS.fullmatch(name)
+        if stack and stack["stack"] in mapping:
+            target = mapping[stack["stack"]]
+            made[target] = _experts(made.get(target), name, stack["which"], tensor.shape)
+        elif name in mapping:
+            made[mapping[name]] = follow(name, Recipe((name,), tensor.shape), settings)
+    return made
+
+
+def _experts(before: Recipe | None, name: str, which: str, shape: tuple[int, ...]) -> Recipe:
+    """The stack of the down projections, or those of gate and up in each expert, gate first."""
+    if which == "down":
+        return Recipe((name,), shape)
+    whole = (shape[0], 2 * shape[1], *shape[2:])
+    other = before.sources if before else ()
+    return Recipe((name, *other) if which == "gate" else (*other, name), whole)
+
+
+def _as_stored(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    return recipe
+
+
+def _llama(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    heads, key_value = settings.num_attention_heads, settings.num_key_value_heads
+    if None in (heads, key_value) or not re.search(r"\.attn_[qk]\.", name):
+        return recipe
+    return _with_order(recipe, heads if ".attn_q." in name else key_value, 2)
+
+
+def _bloom(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    """Stored are all of q, k and v, one after another; Bloom has them head by head."""
+    if "attn_qkv" not in name:
+        return recipe
+    rows, heads = recipe.shape[0], settings.n_head
+    order = torch.arange(rows).reshape(3, heads, -1).transpose(0, 1).reshape(-1)
+    return Recipe(recipe.sources, recipe.shape, order)
+
+
+def _with_order(recipe: Recipe, heads: int, pairs: int) -> Recipe:
+    """Rows of a head that lie in pairs, as the two halves that rotary embeddings turn together."""
+    order = torch.arange(recipe.shape[0]).reshape(heads, -1, pairs).transpose(1, 2).reshape(-1)
+    return Recipe(recipe.sources, recipe.shape, order)
+
+
+def _gpt2(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    if not any(part in name for part in _TURNED):
+        return recipe
+    return Recipe(recipe.sources, recipe.shape[::-1], turned=True)
+
+
+def _mamba(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    if "ssm_conv1d.weight" in name:
+        return Recipe(recipe.sources, _unsqueezed(recipe.shape, 1))
+    change = "log of the negative" if "ssm_a" in name else ""
+    return Recipe(recipe.sources, recipe.shape, change=change)
+
+
+def _norms(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    """Norms are stored with the 1 that these models add to their weights."""
+    change = "less one" if "norm.weight" in name else ""
+    return Recipe(recipe.sources, recipe.shape, change=change)
+
+
+def _qwen_moe(name: str, recipe: Recipe, settings: Any) -> Recipe:
+    if "ffn_gate_inp_shexp" in name and len(recipe.shape) == 1:
+        return Recipe(recipe.sources, _unsqueezed(recipe.shape, 0))
+    return recipe
+
+
+_FOLLOWED: Mapping[str, Callable[[str, Recipe, Any], Recipe]] = {
+    "TensorProcessor": _as_stored,
+    "LlamaTensorProcessor": _llama,
+    "Qwen2MoeTensorProcessor": _qwen_moe,
+    "MiniMaxM2TensorProcessor": _as_stored,
+    "BloomTensorProcessor": _bloom,
+    "GPT2TensorProcessor": _gpt2,
+    "MambaTensorProcessor": _mamba,
+    "NemotronTensorProcessor": _norms,
+    "Gemma2TensorProcessor": _norms,
+}
+"""transformers' processors by name, as changes of recipes."""
+
+
+def _by_operations(file: Path, header: Header, module: Any) -> dict[str, Recipe]:
+    from transformers.core_model_loading import (
+        WeightConverter,
+        WeightRenaming,
+        rename_source_key,
+    )
+
+    mapping = _operations()[header.architecture](module.config)
+    renamings = [entry for entry in mapping if isinstance(entry, WeightRenaming)]
+    converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
+    by_pattern = {p: c for c in converters for p in c.source_patterns}
+    known = module.state_dict()
+    groups: dict[str, dict[str, str]] = {}
+    for name in header.tensors:
+        target, pattern = rename_source_key(name, renamings, converters)
+        if target in known:
+            groups.setdefault(target, {})[pattern or ""] = name
+    made: dict[str, Recipe] = {}
+    for target, group in groups.items():
+        converter = by_pattern.get(next(iter(group)))
+        sources = tuple(group[p] for p in (converter.source_patterns if converter else group))
+        recipe = Recipe(sources, header.tensors[sources[0]].shape)
+        for operation in converter.operations if converter else ():
+            recipe = _operated(operation, recipe)
+        made[target] = recipe
+    return made
+
+
+def _operated(operation: Any, recipe: Recipe) -> Recipe:
+    """One of transformers' operations, as a change of a recipe."""
+    kind = type(operation).__name__
+    given: dict[str, Any] = {
+        "order": recipe.order, "columns": recipe.columns, "change": recipe.change
+    }  # fmt: skip
+    shape = recipe.shape
+    if kind == "SubtractOne" and operation.offset == 1:
+        given["change"] = "less one"
+    elif kind == "LogNegate":
+        given["change"] = "log of the negative"
+    elif kind in ("PermuteRows", "TiledToGroupedRows"):
+        given["order"] = _permuted(operation, shape[0])
+    elif kind in ("PermuteInputFeatures", "TiledToGroupedInputs"):
+        given["columns"] = operation.permutation
+    elif kind == "Unsqueeze":
+        if operation.expected_ndim is None or len(shape) < operation.expected_ndim:
+            shape = _unsqueezed(shape, operation.dim)
+    elif kind == "ConcatenateRows" and operation.dim == 1 and len(shape) == 3:
+        shape = (shape[0], len(recipe.sources) * shape[1], shape[2])
+    else:
+        raise ValueError(f"the operation {kind} is not known here.")
+    return Recipe(recipe.sources, shape, **given)
+
+
+def _permuted(operation: Any, rows: int) -> Tensor:
+    order = torch.arange(rows)
+    at = int(operation.offset)
+    order[at:] = order[at:][operation.permutation]
+    return order
+
+
+def _unsqueezed(shape: tuple[int, ...], at: int) -> tuple[int, ...]:
+    return (*shape[:at], 1, *shape[at:])

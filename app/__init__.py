@@ -3,6 +3,7 @@
 cli.py          the command line: which commands there are, and exit codes
 commands/       the commands and their options
 worker.py       one run in its own process
+stopping.py     how signals stop a run
 jobs.py         detached workers: ready, start
 demo.py         the demo in a process of its own
 building.py     a study in the making, and what it means

@@ -7,6 +7,8 @@ intake.py        studies out of files, data and names of models
 toml.py          its file as data
 mistakes.py      what is wrong with such data, in words
 sizes.py         amounts of memory and disk in words
+regular.py       files that can be read to an end, and what stands in their places
+partial.py       files and folders that are written whole or not at all
 places.py        files and folders as people write them
 measurement.py   Measurement, Artifact, Unit and the ResultSink protocol
 registry.py      which analyses exist, their metrics and parameters (imports no torch)
@@ -22,9 +24,9 @@ checkpoint.py    tensors streamed out of safetensors shards, .bin files and adap
 headers.py       what files say before a tensor is read (imports no torch)
 adapter.py       PEFT adapters laid over a checkpoint
 naming.py        what each architecture calls its tensors (data)
-architecture.py  tensors as pieces of one vocabulary; how fused ones are cut
 family.py        a base and its tuned models: identity, fingerprint, compatibility
 weights.py       one pass over a family's weights, shared by the analyses
+parts.py         what an analysis takes of one matrix and model
 moments.py       the elementwise sums of that pass
 totals.py        work by slices, and sums over modules, groups and layers
 linalg.py        subspaces, spectra and alignment
@@ -40,6 +42,7 @@ evaluation/      tasks and scores
 vectors/         task arithmetic
 statistics/      intervals, tests, chance
 pictures/        figures as data
+models/          models on disk and as transformers makes them
 demo/            the embedded demo family
 documents/       how files of documents are read
 probes/          the texts of the built-in probe sets

@@ -139,7 +139,7 @@ def _stored(folder: Path) -> dict[str, Tensor]:
         except Exception as error:  # its own class, of no module that is meant for others
             raise CheckpointError(
                 f"{file} can't be read: {_first_line(error)}.",
-                hint="Download or copy the adapter again.",
+                hint="Compare its size with the one at its source, and copy it from there.",
             ) from None
         return found
     if (folder / "adapter_model.bin").is_file():

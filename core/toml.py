@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core import regular
-from core.errors import StudyError
+from core.errors import StudyError, reason
 
 _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
@@ -30,7 +30,9 @@ def read(file: Path, called: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # also of a number with thousands of digits
-        raise StudyError(f"{file} is no valid TOML: {error}.", hint=_advice(text, error)) from None
+        raise StudyError(
+            f"{file} is no valid TOML: {reason(error)}.", hint=_advice(text, error)
+        ) from None
     except RecursionError:
         raise StudyError(f"{file} is no valid TOML: it is nested too deeply.") from None
 

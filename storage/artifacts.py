@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core import sizes
 from core.errors import StorageError
 from core.partial import placed
 from storage.access import Access
@@ -109,7 +110,7 @@ def read(folder: Path, stored: Stored) -> Arrays:
         with zipfile.ZipFile(packed) as entries:
             size = sum(entry.file_size for entry in entries.infolist())
         if size > _LARGEST:
-            raise ValueError(f"its arrays take {size / 1e9:.0f} GB")
+            raise ValueError(f"its arrays take {sizes.size(size)}")
         with np.load(packed, allow_pickle=False) as arrays:
             found = dict(arrays)
         if not all(isinstance(array, np.ndarray) for array in found.values()):

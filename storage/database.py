@@ -113,7 +113,7 @@ class Database:
         except OSError as error:
             raise StorageError(
                 f"The database {self.path} can't be used: {error.strerror}.",
-                hint="It may have been moved or deleted.",
+                hint="See whether it was moved or deleted.",
             ) from None
 
     def folder(self, kind: str) -> Path:
@@ -306,7 +306,7 @@ _HINTS = (
     ("readonly", "See to its permissions, those of its -wal and -shm, and of their folder."),
     ("unable to open", "See whether it is there still, and whether its folder can be written."),
     ("not a database", "Name another file with --db."),
-    ("malformed", f"The file is damaged. {_DAMAGED}"),
+    ("malformed", _DAMAGED),
 )
 
 
@@ -321,4 +321,4 @@ def _explained(path: Path) -> Iterator[None]:
         kind = BusyError if is_lock(error) else StorageError
         raise kind(f"The database {path} can't be used: {words}.", hint=hint) from error
     except rows.MisfitError as error:
-        raise StorageError(f"The database {path} is damaged: {error}.", hint=_DAMAGED) from None
+        raise StorageError(f"The database {path} can't be read: {error}.", hint=_DAMAGED) from None

@@ -53,7 +53,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version < 0 or (version == 0 and tables):
         raise StorageError(
-            f"{path} is damaged: the version of its schema is {version}.",
+            f"{path} can't be used: the version of its schema is {version}.",
             hint="Restore a copy, or name another file with --db.",
         )
     if version > latest():

@@ -13,6 +13,7 @@ What a folder holds
 
 A model as its class makes it
   outline.py       a model's class on the meta device: names, shapes, modules, ties
+  plausibility.py  a configuration against what the files hold
   layout.py        from stored names to parameters, by transformers' conversion mapping
   mosaic.py        a parameter as parts of stored tensors
   opening.py       a folder as the parameters of its class, with adapters over it

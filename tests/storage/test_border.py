@@ -101,7 +101,7 @@ def test_a_mistyped_measurement_is_one_clear_error(
     sink.save(unit("k"), result(*(Measurement(metric="m", value=1.0, layer=i) for i in (0, 1))), 1)
     run = runs.find_run(db, "latest").id
     _alter(db, f"UPDATE measurements SET {column} = ? WHERE layer = 1", value)
-    with pytest.raises(StorageError, match=f"is damaged: it holds .* as {column} of a row"):
+    with pytest.raises(StorageError, match=f"can't be read: it holds .* as {column} of a row"):
         runs.measurements(db, run, "alignment")
 
 

@@ -137,7 +137,7 @@ class _Reader:
     def _damaged(self, why: str) -> CheckpointError:
         return CheckpointError(
             f"{self._file} is truncated or damaged: {why}.",
-            hint="Download or copy the file again.",
+            hint="Compare its size with the one at its source, and copy it from there.",
         )
 
     def _bytes(self, count: int) -> bytes:

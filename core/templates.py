@@ -50,12 +50,10 @@ def refuse_none(tokenizer: Any, name: str, *, own: bool = False) -> None:
     that of the model `name` for itself."""
     if tokenizer.chat_template:
         return
-    other = 'models.template = "base"'
-    if not own:
-        other = 'models.template = "own", where every model has one'
+    first = 'Set models.template = "base", and name' if own else "Name"
     raise StudyError(
         f"evaluation.chat_template: the tokeniser of {name} has no chat template.",
-        hint=f"Name a tokeniser that has one with models.tokenizer, or set {other}, or set "
+        hint=f"{first} a tokeniser that has one with models.tokenizer, or set "
         "evaluation.chat_template = false.",
     )
 

@@ -43,7 +43,12 @@ class Stored:
     def __post_init__(self) -> None:
         """Raise StorageError for any path but that which the content names: rows of another's
         database may lead anywhere."""
-        if not _DIGEST.fullmatch(self.sha256) or self.path != _path(self.sha256):
+        if not _DIGEST.fullmatch(self.sha256):
+            raise StorageError(
+                f"The database has {self.sha256[:200]!r} as the hash of an artifact.",
+                hint="It is no SHA-256: restore a copy of the database.",
+            )
+        if self.path != _path(self.sha256):
             raise StorageError(
                 f"The database names the artifact {self.path[:200]!r}, which is no place within "
                 "its folder of artifacts.",

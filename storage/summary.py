@@ -181,6 +181,8 @@ def _mended(row: Row[*tuple[Any, ...]]) -> tuple[Any, str]:
         wrong.append("analyses")
     if not models_in(values["study"]):
         wrong.append("study")
+    if "took" not in wrong and not _is_time(values["took"]):
+        wrong.append("took")
     if not isinstance(values["pid"], int) or not 0 < values["pid"] <= _MOST:
         values["pid"] = None if values["pid"] is None else _NOBODY
     for name in wrong:

@@ -191,11 +191,9 @@ def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
     )
     yield _field(draft, "evaluation.include", label="own tasks")
     yield _field(draft, "evaluation.limit")
-    if building.value(draft, "evaluation.include"):
-        yield _field(draft, "evaluation.trust_task_code")
     yield from _more(draft, opened, "evaluation.reference", "evaluation.fewshot",
                      "evaluation.chat_template", "models.template",
-                     "evaluation.bootstrap")  # fmt: skip
+                     "evaluation.bootstrap", "evaluation.trust_task_code")  # fmt: skip
 
 
 def _analyses(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:

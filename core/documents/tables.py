@@ -22,7 +22,7 @@ def delimiter(head: str) -> str | None:
     if len(head) > _LONGEST_HEAD:
         return None
     for sign in (",", "\t", ";", "|"):
-        if FIELD in next(csv.reader([head], delimiter=sign), ()):
+        if sign in head and FIELD in next(csv.reader([head], delimiter=sign), ()):
             return sign
     return None
 
@@ -37,6 +37,11 @@ def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
         lacking(f"{file}, line {rows.line_num},", "columns", names)
     column = names.index(FIELD)
     while (row := _row(file, rows)) is not None:
+        if len(row) > len(names):
+            raise ProbeError(
+                f"{file}, line {rows.line_num} has {len(row)} columns, its head {len(names)}.",
+                hint="Put a text that holds the delimiter between double quotes.",
+            )
         if len(row) > column:
             yield row[column]
         elif row:

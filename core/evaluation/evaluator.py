@@ -13,6 +13,7 @@ from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
+from jinja2.exceptions import SecurityError
 
 from core import libraries, probe
 from core.errors import TaskError, TauscopeError, reason
@@ -102,6 +103,11 @@ class Evaluator:
                 )
             except TauscopeError:
                 raise
+            except SecurityError as error:
+                raise TaskError(
+                    f"A template of the task '{task.name}', or the chat template that it is asked "
+                    f"in, tries what no template may: {reason(error)}"
+                ) from error
             # Tasks hold code and templates, and refuse models by assertions.
             except Exception as error:
                 raise TaskError(

@@ -34,7 +34,7 @@ def of_points(figure: Figure) -> str:
             "left out."
         )
     if silent:
-        others = "others say" if known else "scores say"
+        others = "further scores say" if known else "scores say"
         said.append(f"{silent} {others} little: the interval of the base's share includes 1 there.")
     return " ".join(said)
 

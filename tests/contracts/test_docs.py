@@ -14,6 +14,8 @@ from app.tui.keys import ACTIONS
 from core import registry
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
 def _text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 

@@ -37,7 +37,8 @@ def _alter(db: Database, statement: str, *values: Any) -> None:
 @pytest.mark.parametrize(
     ("column", "value"),
     [("created", "yesterday"), ("created", b"\x00"), ("created", 9e300), ("started", -1e18),
-     ("heartbeat", "x"), ("done", "many"), ("total", -3), ("reused", 2**62), ("status", "odd"),
+     ("heartbeat", "x"), ("took", float("inf")), ("took", -1.0),
+     ("done", "many"), ("total", -3), ("reused", 2**62), ("status", "odd"),
      ("name", b"\xff"), ("study", "{"), ("study", "[" * 10**5), ("study", '{"models": 3}'),
      ("study", '{"models": {"base": {}, "tuned": []}}'), ("analyses", "[1]"), ("analyses", "x"),
      ("host", b"x"), ("label", b"x"), ("error_title", b"x"), ("expected", float("inf"))],
@@ -85,7 +86,7 @@ def test_a_process_of_another_user_is_alive(db: Database, begin: Begin) -> None:
 def test_a_version_that_no_schema_has_is_refused(db: Database, version: int) -> None:
     _alter(db, f"PRAGMA user_version = {version}")
     for write in (True, False, None):
-        with pytest.raises(StorageError, match=f"damaged: the version of its schema is {version}"):
+        with pytest.raises(StorageError, match=f"the version of its schema is {version}"):
             open_database(str(db.path), write=write)
 
 
@@ -217,3 +218,9 @@ def test_a_loop_among_the_artifacts_is_left_alone(db: Database) -> None:
     folder.mkdir(parents=True)
     (folder / "x.npz").symlink_to("x.npz")
     assert garbage.collect(db).files == 0
+
+
+@pytest.mark.parametrize("digest", ["", "zz", "A" * 64])
+def test_a_hash_that_is_none_is_said(digest: str) -> None:
+    with pytest.raises(StorageError, match="as the hash of an artifact"):
+        Stored("aa/x.npz", digest, 0)

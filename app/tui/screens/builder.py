@@ -445,7 +445,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         if self.draft == Draft():
             state = []
         elif wrong:
-            state = [(f"{wrong} to mend ", "$warning")]
+            state = [(f"{wrong} {'problem' if wrong == 1 else 'problems'} ", "$warning")]
         elif self._refused:
             state = [("✗ would fail ", "$error")]
         elif self._passed:

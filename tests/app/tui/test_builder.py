@@ -196,7 +196,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         )
         at = next(y for y, row in enumerate(visible(app)) if "▌" in row)
         assert "letters," in visible(app)[at + 1], "below the line that is typed"
-        assert "1 to mend" in visible(app)[0]
+        assert "1 problem" in visible(app)[0]
         assert "1 Models !" in visible(app)[1]
         assert_inside(screen)
         await press(pilot, "backspace")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from app.figures import analyses_of, drawn, shown
 from app.tui.app import TauscopeApp
@@ -227,6 +228,7 @@ async def test_lines_without_a_point_are_no_figure(pretended: Database) -> None:
     app = TauscopeApp(pretended.url)
     async with app.run_test(size=SMALL) as pilot:
         view = CurvesView()
+        await app.push_screen(Screen())  # keys that a figure can't answer go to its screen
         await app.screen.mount(view)
         series = (Series("σ / σ₁", (), ()),)
         panel = Panel(title="", series=series)

@@ -31,6 +31,7 @@ from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
 from core.errors import StorageError
 from core.measurement import Progress
+from core.trust import NOBODY, Trust
 from core.views import Query
 from storage.database import Database
 from storage.runs import (
@@ -439,7 +440,8 @@ async def test_a_good_study_file_starts_a_worker(
     started: list[str] = []
     enough = threading.Event()
 
-    def start(url: str, run_id: str) -> int:
+    def start(url: str, run_id: str, *, trust: Trust) -> int:
+        assert trust == NOBODY
         started.append(run_id)
         enough.wait(60)
         return 1

@@ -186,3 +186,17 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.jsonl")
     with pytest.raises(ProbeError, match="a pipe or a device"):
         source.read(tmp_path / "x.jsonl")
+
+
+def test_the_only_column_of_a_table_with_tabs_keeps_its_commas(tmp_path: Path) -> None:
+    file = tmp_path / "x.tsv"
+    file.write_text("text\nbonjour, monde\n")
+    assert list(source.read(file)) == ["bonjour, monde"]
+
+
+def test_a_row_of_more_columns_than_the_head_is_refused(tmp_path: Path) -> None:
+    """The rest of the text would be lost."""
+    file = tmp_path / "x.csv"
+    file.write_text("text\nhello, world\n")
+    with pytest.raises(ProbeError, match="line 2 has 2 columns, its head 1"):
+        list(source.read(file))

@@ -280,7 +280,7 @@ def test_tables_say_what_stands_out_in_them() -> None:
     alike = tuple(("a=0.5", "all", share, "interval includes 1") for share in (1.1, 0.9))
     said = score_findings.of_points(replace(points, rows=(*points.rows, *alike)))
     assert said.startswith("2 of 4 scores")
-    assert "2 others say little" in said, "base and own model are alike there"
+    assert "2 further scores say little" in said, "base and own model are alike there"
     assert score_findings.of_points(replace(points, rows=alike)).startswith("2 scores say little")
     for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
         assert empty(_listing(("layer", "normalised", "gap"))) == ""

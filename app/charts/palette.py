@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from rich.style import Style
 
@@ -132,7 +132,7 @@ def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
     return tuple(entries)
 
 
-@cache
+@lru_cache(1024)
 def ink(background: RGB) -> str:
     """Black or white: whichever is read better on this colour."""
     if background == _BROWN:
@@ -147,7 +147,7 @@ def luminance(colour: RGB) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@cache
+@lru_cache(1024)
 def filled(background: RGB) -> Style:
     """Text on a cell of this colour."""
     return Style(color=ink(background), bgcolor=hex_of(background))

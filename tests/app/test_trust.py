@@ -118,14 +118,14 @@ def test_code_of_a_task_runs_by_the_flag_alone(tauscope: Any, tmp_path: Path) ->
     assert "No code of models or task files" in tauscope("plan", study, "--only", "alignment").out
 
 
-def test_the_builder_asks_for_trust_where_there_is_a_folder() -> None:
+def test_the_builder_asks_for_trust_among_what_is_folded_away() -> None:
     key = "evaluation.trust_task_code"
     draft = building.with_domain(building.begun("base", ["medical"]))
 
-    def shown() -> set[str]:
-        return {item.key for item in pages.items(pages.TASKS, draft, {}, ())}
+    def shown(opened: tuple[str, ...]) -> set[str]:
+        return {item.key for item in pages.items(pages.TASKS, draft, {}, opened)}
 
-    assert key not in shown()
+    assert key not in shown(())
+    assert key in shown(("more",))
     draft = building.changed(draft, "evaluation.include", "tasks")
-    assert key in shown()
     assert building.data(building.changed(draft, key, "yes"))["evaluation"]["trust_task_code"]

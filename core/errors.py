@@ -74,7 +74,7 @@ class Cancelled(TauscopeError):  # noqa: N818 - an outcome, not a fault
 
 @contextmanager
 def item_of(name: str, place: int) -> Iterator[None]:
-    """What is wrong with the study in here is wrong with one item of a list: `points[3]: …`."""
+    """Errors of the study that are raised in here name one item of a list: `points[3]: …`."""
     try:
         yield
     except StudyError as error:

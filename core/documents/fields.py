@@ -38,7 +38,7 @@ def text(fields: Mapping[str, Any], where: str) -> str:
 
 
 def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
-    """Raise the ProbeError for fields or columns of which none is `text`."""
+    """Raise the ProbeError for fields or columns without a `text`."""
     first, *more = [*names][: _MOST_NAMES + 1] or ["none"]
     listed = ", ".join([first, *more[: _MOST_NAMES - 1], *["…"] * (len(more) >= _MOST_NAMES)])
     raise ProbeError(

@@ -28,7 +28,7 @@ def delimiter(head: str) -> str | None:
 
 
 def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
-    """The texts of a table in lines, the first of which names the columns. Raises ProbeError."""
+    """The texts of a table in lines. Its first line names the columns. Raises ProbeError."""
     rows = csv.reader((line for _, line in lines), delimiter=sign, strict=True)
     names = _row(file, rows) or []
     while not names:

@@ -1,4 +1,4 @@
-"""Tasks built from their files, without the code of those that nobody trusts.
+"""Tasks built from their files. Code of a file runs only where the user trusts it.
 
 Owns what in a task file is code, whose file it is, and the refusal. The harness's own files are a
 part of the library. Knows no study; tasks.py says which tasks are opened.

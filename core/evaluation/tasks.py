@@ -186,7 +186,7 @@ def _fingerprint(handle: Any, number: int, settings: Mapping[str, Any]) -> str:
 
 
 def _meaning(handle: Any) -> dict[str, Any]:
-    """What a task's configuration says of what is asked, as JSON."""
+    """The part of a task's configuration that decides its questions, as JSON."""
     config = handle.config.to_dict(keep_callable=True)
     return {k: _plain(v) for k, v in config.items() if k not in _NOT_ITS_MEANING}
 

@@ -195,13 +195,16 @@ async def test_meanwhile(filled: Database, happens: Callable[[Database], None], 
 
 async def test_a_locked_database(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = storage.database.open_database
-    monkeypatch.setattr("storage.database.open_database", partial(opened, patience=0.1))
+    for door in ("storage.database.open_database", "app.jobs.open_database"):
+        monkeypatch.setattr(door, partial(opened, patience=0.1))
     app = TauscopeApp(filled.url, Config())
     async with app.run_test(size=SMALL) as pilot:
         await open_run(pilot, app)
         with closing(sqlite3.connect(filled.path)) as other:
             other.execute("BEGIN IMMEDIATE")
-            await press_pictures(pilot, app)  # other keys may write, which waits for the lock
+            await press_pictures(pilot, app)
+            for route in ("", "D y", "c y"):
+                await press_through(pilot, app, route, FEW)
 
 
 def test_every_need_is_of_an_action() -> None:

@@ -49,7 +49,7 @@ def _refuse_few_examples(task: Task) -> None:
 
 
 def _fields(handle: Any, writer: str) -> frozenset[str]:
-    """The fields of a document that a template of the task uses; none for a value of another kind."""
+    """The fields of a document that a template uses; none for a value of another kind."""
     from jinja2 import Environment, TemplateError, meta
 
     template = getattr(getattr(handle, "config", None), writer, None)

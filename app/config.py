@@ -13,8 +13,8 @@ from typing import Literal
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core import toml
 from core.errors import StudyError, did_you_mean
+from core.files import toml
 
 
 class Config(BaseModel):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.study import Study
+    from core.study.study import Study
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from core import sizes
 from core.errors import StorageError
-from core.partial import placed
+from core.files.partial import placed
 from storage.access import Access
 
 _DIGEST = re.compile("[0-9a-f]{64}")

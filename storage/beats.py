@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from core.errors import StorageError
-from core.partial import written
+from core.files.partial import written
 from storage.database import Database
 
 SUFFIX = ".beat"

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from core.errors import BusyError, StorageError
-from core.places import expanded
+from core.study.places import expanded
 from storage import journal, rows, upgrade
 from storage.access import Access
 from storage.journal import Journal

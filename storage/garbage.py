@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
-from core import partial
 from core.errors import StorageError
+from core.files import partial
 from storage import identities
 from storage.beats import SUFFIX
 from storage.database import Database

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from core.measurement import COORDINATES
+from core.engine.measurement import COORDINATES
 from storage.database import Database
 from storage.results import SELECTED, of_run
 from storage.rows import checked

@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import sqlite
 
-from core.measurement import Measurement, Part
+from core.engine.measurement import Measurement, Part
 from storage.schema import PartRow
 
 _ROWS = "rows"  # beside the arrays, whose names have this sign before them:

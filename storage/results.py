@@ -12,8 +12,8 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from core.measurement import COLUMNS, Measurement, ordered
-from core.views import (
+from core.engine.measurement import COLUMNS, Measurement, ordered
+from core.figures.views import (
     COORDINATES,
     Catalogue,
     Combination,

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from core.errors import RunError, did_you_mean
-from core.study import Study
+from core.study.study import Study
 from core.trust import NOBODY, granted
 from storage import beats, parts
 from storage.database import Database

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
+from core.engine.measurement import Artifact, Measurement, Part, Progress, Unit, UnitResult
 from core.errors import BusyError, Cancelled, StorageError
-from core.measurement import Artifact, Measurement, Part, Progress, Unit, UnitResult
 from core.models.identity import Stamp
 from storage import artifacts as files
 from storage import beats, history, parts

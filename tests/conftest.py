@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import registry
-from core.measurement import COORDINATES, Measurement, Part, Progress, Unit, UnitResult
+from core.engine import registry
+from core.engine.measurement import COORDINATES, Measurement, Part, Progress, Unit, UnitResult
 from core.models.identity import Stamp
 
 # No test is timed: on a busy machine any of them may take long.

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import registry
-from core.measurement import Artifact, Measurement, MetricSpec, UnitResult
-from core.pictures.figures import Column, Grid, Scatter, Table
-from core.registry import Analysis, Parameters
-from core.views import Tabulation, View
+from core.engine import registry
+from core.engine.measurement import Artifact, Measurement, MetricSpec, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.figures.figure import Column, Grid, Scatter, Table
+from core.figures.views import Tabulation, View
 
 NAME = "pretend"
 TUNED = ("instruct", "medical", "maths")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import family as families
-from core import runner
-from core.family import Member
-from core.loading import loaded
-from core.study import Run
+from core.engine import runner
+from core.models import family as families
+from core.models.family import Member
+from core.models.loading import loaded
+from core.study.study import Run
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink, load_all
 from tests.models import truth

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import run_command
-from core import intake, runner
+from app.cli.main import run_command
+from core.engine import runner
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
 from core.statistics import comparison
+from core.study import intake
 from tests.conftest import WEIGHTS, MemorySink
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "real" / "study.toml"

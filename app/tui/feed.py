@@ -14,16 +14,16 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker
 
-from app import wording
+from app.results import wording
 from app.tui.source import Background, Contents, Source
 from core.errors import TauscopeError
-from core.filters import ALL, Filter, Names
+from core.figures.filters import ALL, Filter, Names
 
 if TYPE_CHECKING:
-    from app.figures import Drawn
+    from app.results.figures import Drawn
     from app.tui.widgets.pane import Pane
-    from core.registry import Analysis
-    from core.views import Choice
+    from core.engine.registry import Analysis
+    from core.figures.views import Choice
     from storage.runs import RunSummary
 
 POLL = 0.25

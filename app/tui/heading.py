@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 from textual.content import Content
 
-from app.charts.lines import fitted
+from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import lineage
-from app.appraisal import Entry
-from app.lineage import Branch
+from app.library import lineage
+from app.library.appraisal import Entry
+from app.library.lineage import Branch
 from app.tui.source import Source
 from core.errors import TauscopeError
 
@@ -73,8 +73,8 @@ class Holdings:
 
 def look(source: Source, folders: Sequence[str]) -> Iterator[Holdings]:
     """Look for models: what was found so far, now and then, and all of it in the end. Blocks."""
-    from app.library import appraised
-    from app.shelves import Search
+    from app.library.catalogue import appraised
+    from app.library.shelves import Search
 
     search, told = Search(), time.monotonic()
     found: list[Entry] = []

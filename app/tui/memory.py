@@ -82,7 +82,7 @@ def recall(file: Path | None) -> Memory:
 
 def keep(memory: Memory, file: Path | None) -> None:
     """Write the file, whole or not at all."""
-    from core.partial import written
+    from core.files.partial import written
 
     if file is None:
         return
@@ -96,7 +96,7 @@ def keep(memory: Memory, file: Path | None) -> None:
 
 def draft_of(memory: Memory) -> Any:
     """The `Draft` of a study that was left, or None where there is none that can be understood."""
-    from app.building import Draft
+    from app.drafts.building import Draft
 
     try:
         return Draft.model_validate(memory.draft) if memory.draft else None
@@ -117,6 +117,6 @@ def _choices() -> Any:
     """What reads the fields of a `Choice`: made once, which takes longer than to read them."""
     from pydantic import TypeAdapter
 
-    from core.views import Choice
+    from core.figures.views import Choice
 
     return TypeAdapter(Choice)

@@ -1,6 +1,6 @@
 """What a study will take, asked of `tauscope plan` in a process of its own, and shown.
 
-Owns that process and how its answer is laid out; the words are app.preflight's. The engine is
+Owns that process and how its answer is laid out; the words are app.jobs.preflight's. The engine is
 never imported here: it would hold the screen up for seconds.
 """
 
@@ -19,13 +19,14 @@ from typing import Any
 from rich.cells import cell_len
 from textual.content import Content
 
-from app import building, preflight, studyfile
-from app.building import Draft
-from app.charts.lines import fitted
-from app.environment import child_environment
+from app.drafts import building, studyfile
+from app.drafts.building import Draft
+from app.jobs import preflight
+from app.jobs.environment import child_environment
+from app.render.terminal.lines import fitted
 from app.text import plain
 from core.errors import RunError
-from core.partial import scratch
+from core.files.partial import scratch
 
 UNKNOWN = "The preflight failed without a word."
 
@@ -42,7 +43,7 @@ async def foresee(draft: Draft, db_url: str) -> dict[str, Any]:
         asked = ["--db", db_url, "plan", str(file), "--json"]
         asked += ["--only", ",".join(only)] if only else []
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "app.cli", *asked,
+            sys.executable, "-P", "-m", "app.cli.main", *asked,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE, env=child_environment(), start_new_session=True,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The pages of the builder as data: what stands on each, and what may be done to it there.
 
-Functions of a draft; no widget. What a field is called, means and may hold comes from app.fields.
+Functions of a draft; no widget. Names, meanings and values of fields come from app.drafts.fields.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app import building, fields
-from app.building import DOMAINS, TUNED, Draft
+from app.drafts import building, fields
+from app.drafts.building import DOMAINS, TUNED, Draft
 from app.tui import completion
 from app.tui.completion import Complete
-from core import registry
-from core.documents.source import SUFFIXES
+from core.engine import registry
+from core.texts.documents.source import SUFFIXES
 
 STEPS = ("Models", "Probe", "Tasks", "Analyses", "Placement", "Check")
 MODELS, PROBE, TASKS, ANALYSES, PLACEMENT, CHECK = range(6)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from app.charts.scales import exact
+from app.render.terminal.scales import exact
 from app.text import plain
-from core.pictures import significance
-from core.pictures.figures import Cell
-from core.pictures.significance import z_score
+from core.figures import significance
+from core.figures.figure import Cell
+from core.figures.significance import z_score
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from app.tui.kept import Kept
 
 if TYPE_CHECKING:
-    from app.comparing import Pair
-    from app.figures import Drawn
-    from core.filters import Filter, Names
-    from core.registry import Analysis
-    from core.views import Catalogue, Choice, View
+    from app.results.comparing import Pair
+    from app.results.figures import Drawn
+    from core.engine.registry import Analysis
+    from core.figures.filters import Filter, Names
+    from core.figures.views import Catalogue, Choice, View
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
 
@@ -84,7 +84,7 @@ class Source:
         import numpy.ma  # noqa: F401  what the figures of spectra lead to
         import plotext  # noqa: F401
 
-        import app.charts.canvas
+        import app.render.terminal.canvas
         import app.tui.screens.builder
         import app.tui.screens.compare
         import app.tui.screens.help
@@ -93,7 +93,7 @@ class Source:
         import app.tui.screens.pick
         import app.tui.screens.run
         import app.tui.screens.start  # noqa: F401
-        from core import registry
+        from core.engine import registry
 
         for name in registry.names():
             registry.get(name)
@@ -107,25 +107,25 @@ class Source:
 
     def demo(self) -> str:
         """What the making of the demo is at; nothing unless it is under way."""
-        from app import demo
+        from app.jobs import demo
 
         return demo.stage(self.database)
 
     def start_demo(self) -> None:
         """Make the demo's models and its run, in a process of its own."""
-        from app import demo
+        from app.jobs import demo
 
         demo.start(self.database)
 
     def cancel_demo(self) -> None:
         """Stop the making of the demo."""
-        from app import demo
+        from app.jobs import demo
 
         demo.cancel(self.database)
 
     def demo_trouble(self) -> str:
         """Why the demo ended before its run was done, unless it was cancelled."""
-        from app import demo
+        from app.jobs import demo
 
         return demo.trouble(self.database)
 
@@ -149,7 +149,7 @@ class Source:
 
     def background(self, run_id: str) -> Background:
         """What is known of a run besides its results."""
-        from app.jobs import last_words
+        from app.jobs.launcher import last_words
         from storage.runs import find_run, provenance, warnings
 
         return Background(
@@ -160,14 +160,14 @@ class Source:
 
     def contents(self, run: RunSummary) -> Contents:
         """The run's analyses, and the pictures of each that have something to show in it."""
-        from app.figures import analyses_of
+        from app.results.figures import analyses_of
 
         return tuple((each, self._views(run.id, each)) for each in analyses_of(run))
 
     def names(self, run_id: str, analyses: Iterable[Analysis]) -> Names:
         """What there is to filter by in these analyses, which are then ready to be gone to: to ask
         what they range over is half of the time of a large run's tab."""
-        from core.choices import names_of
+        from core.figures.choices import names_of
 
         return names_of([self._catalogue(run_id, analysis.name) for analysis in analyses])
 
@@ -175,7 +175,7 @@ class Source:
         self, run_id: str, analysis: Analysis, view: View, choice: Choice | None, by: Filter
     ) -> Drawn:
         """The figure of a view under a choice (None: the one it opens with) and a filter."""
-        from app.figures import drawn
+        from app.results.figures import drawn
 
         def make() -> Drawn:
             ranges = self._catalogue(run_id, analysis.name)
@@ -189,7 +189,7 @@ class Source:
 
     def read_ahead(self, run: RunSummary, count: int) -> None:
         """Have at hand what the screen of a run begins with: this many pictures."""
-        from core.filters import ALL
+        from core.figures.filters import ALL
 
         for analysis, views in self.contents(run)[:1]:
             for view in views[:count]:
@@ -202,7 +202,7 @@ class Source:
 
     def shared(self, first: str, second: str) -> Shared:
         """Two runs, and what can be shown of both. Raises StudyError if they share nothing."""
-        from app.comparing import alone, analyses_of_both, views_of_both
+        from app.results.comparing import alone, analyses_of_both, views_of_both
 
         runs = self.run(first), self.run(second)
         found: list[tuple[Analysis, tuple[View, ...]]] = []
@@ -223,7 +223,7 @@ class Source:
         by_depth: bool,
     ) -> Pair:
         """A view of two runs under a choice (None: the one it opens with)."""
-        from app.comparing import pair
+        from app.results.comparing import pair
 
         def make() -> Pair:
             return pair(
@@ -255,7 +255,7 @@ class Source:
 
         Code of models and task files does not run: a database can't vouch for it.
         """
-        from app.jobs import start_detached
+        from app.jobs.launcher import start_detached
 
         return start_detached(self.database.url, run_id, now=now)
 
@@ -264,10 +264,11 @@ class Source:
 
         It is the unfinished run of the same study where there is one. `only`: these analyses alone.
         """
-        from app import ready as shelf
-        from app.jobs import ready, start_detached
-        from app.selection import select
-        from core import intake, trust
+        from app.drafts import ready as shelf
+        from app.jobs.launcher import ready, start_detached
+        from app.jobs.selection import select
+        from core import trust
+        from core.study import intake
         from storage.runs import unfinished_run
 
         wanted = intake.read(shelf.find(path))
@@ -280,7 +281,7 @@ class Source:
         return run_id
 
     def _views(self, run_id: str, analysis: Analysis) -> tuple[View, ...]:
-        from core.choices import present
+        from core.figures.choices import present
 
         if not any(view.optional for view in analysis.views):
             return analysis.views  # whatever was measured

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from textual.content import Content
 
-from app import wording
+from app.results import wording
 from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 
 if TYPE_CHECKING:
-    from core.filters import Filtered
+    from core.figures.filters import Filtered
     from storage.runs import RunSummary
 
 NAME = 24

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from core.choices import chosen, measures, options, readings, settled
-from core.measurement import MetricSpec
-from core.views import Catalogue, Choice, Selector, View
+from core.engine.measurement import MetricSpec
+from core.figures.choices import chosen, measures, options, readings, settled
+from core.figures.views import Catalogue, Choice, Selector, View
 
 Value = TypeVar("Value")
 Metric = Callable[[str], MetricSpec]

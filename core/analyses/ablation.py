@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
+from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
-from core.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
+from core.figures import score_findings, score_tables
+from core.figures.views import View
 from core.neurons import ranking
-from core.pictures import score_findings, score_tables
-from core.registry import Analysis, Parameters, Workload
-from core.views import View
 
 if TYPE_CHECKING:
+    from core.engine.session import Session
+    from core.engine.subject import Subject
     from core.evaluation.tasks import Task
-    from core.session import Session
-    from core.subject import Subject
 
 NAME, VERSION = "ablation", 2
 ACTIVATION, BASE, GENERAL = "activation", "base", "general"

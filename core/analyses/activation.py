@@ -12,16 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from core.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult, ordered, quartiles
-from core.pictures import findings, tables
-from core.registry import Analysis, Parameters, Workload
+from core.engine.measurement import (
+    Artifact,
+    Measurement,
+    MetricSpec,
+    Unit,
+    UnitResult,
+    ordered,
+    quartiles,
+)
+from core.engine.registry import Analysis, Parameters, Workload
+from core.figures import findings, tables
+from core.figures.views import View
 from core.statistics import intervals
-from core.views import View
 
 if TYPE_CHECKING:
+    from core.engine.session import Session
+    from core.engine.subject import Subject
     from core.neurons.activity import Counter, LayerActivity, Rules
-    from core.session import Session
-    from core.subject import Subject
 
 NAME, VERSION = "activation", 1
 Criterion = Literal["gate", "product", "magnitude", "attribution"]

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
-from core.naming import GROUP_OF, groups
-from core.pictures import findings, spectra
-from core.registry import Analysis, Parameters
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.figures import findings, spectra
+from core.figures.views import View
+from core.models.naming import GROUP_OF, groups
 from core.statistics import overlap
-from core.totals import sliced
-from core.views import View
+from core.weights.totals import sliced
 
 if TYPE_CHECKING:
+    from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.subject import Subject
-    from core.weights import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
 
 NAME, VERSION = "alignment", 1
 
@@ -94,7 +94,7 @@ class _Reader:
         found, curves = self._measure(basis, update.working, update.gram)
         rows = [replace(row, expert=piece.expert, **at) for row in found[0]]
         if p.heads and matrix.has_heads:
-            from core import linalg
+            from core.weights import linalg
 
             blocks = linalg.working(matrix.by_head(update.delta))
             own = matrix.basis(p.energy, p.rank, by_head=True)

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
-from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.pictures import score_findings, score_tables
-from core.registry import Analysis, Parameters, Workload
+from core.figures import score_findings, score_tables
+from core.figures.views import View
 from core.vectors import arithmetic
 from core.vectors.arithmetic import Point, Restriction
-from core.views import View
 
 if TYPE_CHECKING:
+    from core.engine.session import Session
+    from core.engine.subject import Subject
     from core.evaluation.scores import Kept
     from core.evaluation.tasks import Task
-    from core.session import Session
-    from core.subject import Subject
     from core.vectors.sweep import Sweep
 
 NAME, VERSION = "arithmetic", 1

@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key, quartiles
-from core.pictures import findings, tables
-from core.registry import Analysis, Parameters
+from core.engine.measurement import (
+    Measurement,
+    MetricSpec,
+    Unit,
+    UnitResult,
+    content_key,
+    quartiles,
+)
+from core.engine.registry import Analysis, Parameters
+from core.figures import findings, tables
+from core.figures.views import View
 from core.statistics import intervals
-from core.views import View
 
 if TYPE_CHECKING:
+    from core.engine.subject import Subject
     from core.neurons.distances import Bits
-    from core.subject import Subject
 
 NAME, VERSION = "edit_distance", 1
 ACTIVATION = "activation"

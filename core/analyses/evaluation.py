@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
-from core.pictures import score_findings, score_tables
-from core.registry import Analysis, Parameters, Workload
-from core.views import View
+from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
+from core.engine.registry import Analysis, Parameters, Workload
+from core.figures import score_findings, score_tables
+from core.figures.views import View
 
 if TYPE_CHECKING:
+    from core.engine.session import Session
+    from core.engine.subject import Subject
     from core.evaluation.scores import Kept
-    from core.session import Session
-    from core.subject import Subject
 
 NAME, VERSION = "evaluation", 1
 BASE = "base"

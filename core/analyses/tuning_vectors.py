@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from core.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
-from core.naming import GROUP_OF
-from core.pictures import findings, spectra
-from core.registry import Analysis, Parameters
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.figures import findings, spectra
+from core.figures.views import View
+from core.models.naming import GROUP_OF
 from core.statistics import chance
-from core.totals import Sums, of_layer, of_model, slice_state, sliced
-from core.views import View
+from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
+    from core.engine.subject import Subject
     from core.models.pieces import Piece
-    from core.moments import Moments
-    from core.subject import Subject
-    from core.weights import MatrixView, ModuleMoments, UpdateView
+    from core.weights.moments import Moments
+    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
 
 NAME, VERSION = "tuning_vectors", 1
 ROUNDING_DOMINATED = 0.1

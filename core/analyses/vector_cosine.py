@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from core.measurement import Measurement, MetricSpec, Part, Unit, UnitResult
-from core.pictures import findings
-from core.registry import Analysis, Parameters
-from core.totals import Sums, of_layer, of_model, slice_state, sliced
-from core.views import View
+from core.engine.measurement import Measurement, MetricSpec, Part, Unit, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.figures import findings
+from core.figures.views import View
+from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
-    from core.family import Family
+    from core.engine.subject import Subject
+    from core.models.family import Family
     from core.models.pieces import Piece
-    from core.subject import Subject
-    from core.weights import MatrixView, ModuleMoments, UpdateView
+    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
 
 NAME, VERSION = "vector_cosine", 1
 VS_PARENT = "vs-parent"

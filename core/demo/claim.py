@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core import partial
 from core.errors import FamilyError
+from core.files import partial
 
 MARKER = "recipe.json"
 LOCK = ".build.lock"

@@ -15,13 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from jinja2.exceptions import SecurityError
 
-from core import libraries, probe
+from core import libraries
 from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import harness
 from core.evaluation.examples import Example
 from core.evaluation.tasks import Task, metric_name
-from core.probe import ProbeSet
 from core.statistics.comparison import Form, Items
+from core.texts import probe
+from core.texts.probe import ProbeSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from core import templates
 from core.errors import TaskError, TauscopeError, reason
 from core.evaluation import harness
 from core.evaluation.tasks import Task, open_tasks
-from core.study import Evaluation
+from core.study.study import Evaluation
+from core.texts import templates
 
 
 @dataclass(frozen=True, slots=True)

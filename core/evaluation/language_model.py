@@ -1,7 +1,7 @@
 """A model in memory as the harness's language model, with a batch that fits into memory.
 
 Owns how many rows go through the model at once, and what is cut where a context is too short; the
-ids are core.encoding's. Knows no task but its name. Imported when a model is evaluated:
+ids are core.texts.encoding's. Knows no task but its name. Imported when a model is evaluated:
 it is made of the harness's own class.
 """
 
@@ -16,9 +16,9 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from core import encoding, templates
 from core.errors import RunError, TaskError
 from core.evaluation.examples import Example
+from core.texts import encoding, templates
 
 Result = TypeVar("Result")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from core.measurement import Artifact, Measurement, UnitResult
+from core.engine.measurement import Artifact, Measurement, UnitResult
 from core.statistics import comparison
 from core.statistics.comparison import Form, Items
 

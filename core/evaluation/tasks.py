@@ -19,13 +19,14 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError
 
-from core import libraries, regular
+from core import libraries
+from core.engine.measurement import content_key
 from core.errors import TaskError, reason
 from core.evaluation import harness, items, sandbox
-from core.measurement import content_key
-from core.partial import scratch
-from core.places import below
-from core.study import Evaluation
+from core.files import regular
+from core.files.partial import scratch
+from core.study.places import below
+from core.study.study import Evaluation
 
 FILE_FORMATS = ("arrow", "csv", "json", "pandas", "parquet", "text", "xml")
 """What a task file calls its `dataset_path` when its data are local files."""

@@ -1,6 +1,9 @@
 """Models as they lie on disk and as transformers makes them. Nothing is imported here.
 
 What a folder holds
+  headers.py       what files say before a tensor is read
+  checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
+  family.py        a base and its tuned models: identity, compatibility
   folders.py       a folder without weights to read, and what to do about it
   signs.py         names that tell of another library's files or of a distributed run's shards
   pointers.py      Git LFS pointers in the place of files
@@ -20,7 +23,12 @@ A model as its class makes it
   parameters.py    a checkpoint seen through the parameters of its class
   sight.py         what an MLP computes within its own forward pass
 
+A model in memory
+  loading.py       models made by transformers, placed by accelerate
+  hooks.py         neurons and heads of a loaded model, seen and replaced
+
 A model in the common vocabulary
+  naming.py        the common names of matrices, and the group that each is in
   body.py          where the decoder lies, and facts about its modules
   roles.py         which parameter is which module of which layer
   layer.py         one layer, read as a whole

@@ -2,7 +2,7 @@
 
 Owns which names make an adapter, a tokeniser, a trainer's output, a folder of models; what else
 there may be is data in core.models.signs. Looks at names alone: opens no file, imports no torch,
-and does not decide which files are a model's weights (core.headers).
+and does not decide which files are a model's weights (core.models.headers).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from core import regular
 from core.errors import CheckpointError
+from core.files import regular
 from core.models.signs import SIGNS
 
 ADAPTER = "adapter_config.json"

@@ -16,7 +16,7 @@ from typing import Any
 from core.errors import FamilyError, reason
 from core.models import mosaic
 from core.models.mosaic import Mosaic
-from core.naming import BUFFERS
+from core.models.naming import BUFFERS
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from core.checkpoint import Checkpoint
 from core.errors import FamilyError
+from core.models.checkpoint import Checkpoint
 from core.models.pieces import Piece
 
 _PREFIX = re.compile(r"^(?:(?:model|transformer|language_model|gpt_neox|decoder)\.)+")

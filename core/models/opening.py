@@ -9,20 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from core import checkpoint
-from core.adapter import Adapter
-from core.checkpoint import Checkpoint
 from core.errors import CheckpointError
-from core.headers import ADAPTER, read_json
 from core.models import anatomy as anatomies
-from core.models import folders
+from core.models import checkpoint, folders
 from core.models import outline as outlines
+from core.models.adapters.checkpoint import Adapter
 from core.models.anatomy import Anatomy
+from core.models.checkpoint import Checkpoint
 from core.models.gguf import checkpoint as gguf
+from core.models.headers import ADAPTER, read_json
 from core.models.identity import Identities
 from core.models.parameters import Parameters
 from core.models.plausibility import holding
-from core.study import Model
+from core.study.study import Model
 
 
 def open_model(

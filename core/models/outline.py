@@ -19,8 +19,8 @@ from torch import nn
 from core import libraries
 from core.errors import FamilyError
 from core.models.body import Body, Trait
+from core.models.naming import family_name
 from core.models.plausibility import Holding, limited, refuse_implausible
-from core.naming import family_name
 
 _PLACES = ("layers", "h", "blocks", "block", "layer")
 _CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswering$|RewardModel$")

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.checkpoint import Checkpoint, TensorInfo
 from core.errors import CheckpointError
 from core.models import layout, mosaic
+from core.models.checkpoint import Checkpoint, TensorInfo
 from core.models.mosaic import Mosaic, Run
 from core.models.outline import Outline
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import FamilyError, RunError
-from core.hooks import Neurons, Part, tapping
-from core.loading import LoadedModel, halving
-from core.probe import Batch, ProbeSet
+from core.models.hooks import Neurons, Part, tapping
+from core.models.loading import LoadedModel, halving
+from core.texts.probe import Batch, ProbeSet
 
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
 
@@ -84,7 +84,7 @@ class Counter:
         self._pending.clear()
 
     def tap(self, layer: int, part: Part) -> None:
-        """Take in a part of a layer; see `core.hooks`."""
+        """Take in a part of a layer; see `core.models.hooks`."""
         if self._batch is not None:
             refuse_other_tokens(layer, part, self._batch)
         self._parts.append(part)

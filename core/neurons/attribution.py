@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import checkpoint
 
-from core.hooks import Layer, Neurons, Part, tapping
-from core.loading import LoadedModel, halving
+from core.models.hooks import Layer, Neurons, Part, tapping
+from core.models.loading import LoadedModel, halving
 from core.neurons.activity import (
     Counter,
     Rules,
@@ -31,7 +31,7 @@ from core.neurons.activity import (
     refuse_other_tokens,
     refuse_unknown_ids,
 )
-from core.probe import Batch, ProbeSet
+from core.texts.probe import Batch, ProbeSet
 
 Loss = Callable[[Tensor, Batch], Tensor]
 """From logits [B, T, vocabulary] and the batch to a scalar, a sum over the documents."""

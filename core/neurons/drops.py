@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from core.engine.measurement import Measurement
 from core.evaluation.scores import Kept
-from core.measurement import Measurement
 from core.statistics import comparison
 from core.statistics.comparison import Estimate
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.hooks import Neurons, Part, tapping
+from core.models.hooks import Neurons, Part, tapping
 from core.neurons.ranking import Chosen
 
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
 from core.evaluation import examples, scores
-from core.measurement import Artifact, Measurement, Unit, UnitResult
 from core.neurons import activity, attribution, drops, ranking, silencing
 
 if TYPE_CHECKING:
+    from core.engine.session import Session
     from core.evaluation.scores import Kept
     from core.evaluation.tasks import Task
-    from core.hooks import Neurons
-    from core.probe import ProbeSet
-    from core.session import Session
+    from core.models.hooks import Neurons
+    from core.texts.probe import ProbeSet
 
 
 def rank(

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.measurement import Measurement
+from core.engine.measurement import Measurement
 from core.statistics import chance, intervals
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.linalg import Alignment, Basis
+    from core.weights.linalg import Alignment, Basis
 
 SHARES = ("two_sided", "write", "read")
 MEASURES = (
@@ -40,7 +40,7 @@ def measure(
     directions those count as intruders that no |cosine| of `match` or more ties to the base's. The
     curves are singular values and shares of energy, float32 [k], the shape int64 [2].
     """
-    from core import linalg
+    from core.weights import linalg
 
     shape = (int(update.shape[-2]), int(update.shape[-1]))
     if not basis.kmax or not bool(update.any()):

@@ -15,8 +15,8 @@ from itertools import product
 from typing import Literal, cast
 
 from core.errors import StudyError, did_you_mean, item_of
+from core.models.naming import GROUP_OF
 from core.models.pieces import Piece
-from core.naming import GROUP_OF
 
 Method = Literal["plain", "removal", "transfer", "ties", "dare", "dare_ties"]
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.checkpoint import TensorInfo
 from core.errors import RunError
+from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.moments import BLOCK
 from core.vectors.arithmetic import Point
+from core.weights.moments import BLOCK
 
 _HALF = 16  # bits of a float32 that each of the two passes of a threshold counts by
 

@@ -1,6 +1,6 @@
 """A model's folder that appears whole or not at all.
 
-Owns which places are taken, and the errors. How it appears is core.partial's business.
+Owns which places are taken, and the errors. How it appears is core.files.partial's business.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from core import partial
 from core.errors import RunError, StudyError
-from core.places import expanded
+from core.files import partial
+from core.study.places import expanded
 
 
 @contextlib.contextmanager

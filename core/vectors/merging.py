@@ -19,12 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core import loading
-from core.adapter import Adapter
-from core.checkpoint import Checkpoint, TensorInfo
 from core.errors import CheckpointError, RunError
-from core.family import Family, Member
-from core.moments import BLOCK
+from core.models import loading
+from core.models.adapters.checkpoint import Adapter
+from core.models.checkpoint import Checkpoint, TensorInfo
+from core.models.family import Family, Member
 from core.sizes import size
 from core.vectors.arithmetic import EVERYTHING, Point, Restriction
 from core.vectors.combination import (
@@ -40,6 +39,7 @@ from core.vectors.combination import (
 from core.vectors.folder import appearing
 from core.vectors.shards import ShardWriter
 from core.vectors.target import Sink, Target
+from core.weights.moments import BLOCK
 
 SHARD_BYTES = 5 * 10**9
 RECIPE = "merge.json"

@@ -16,7 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from core.checkpoint import RAW_DTYPES, TensorInfo
+from core.models.checkpoint import RAW_DTYPES, TensorInfo
 
 INDEX = "model.safetensors.index.json"
 _NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}

@@ -17,10 +17,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from core.checkpoint import TensorInfo
 from core.errors import FamilyError, RunError
+from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.moments import BLOCK
 from core.vectors.arithmetic import EVERYTHING, Point, Restriction
 from core.vectors.combination import (
     Block,
@@ -32,6 +31,7 @@ from core.vectors.combination import (
     thread_count,
     threshold,
 )
+from core.weights.moments import BLOCK
 
 _ACCELERATED = 1 << 24  # elements of a block on a GPU, where it is calls that cost
 _HASHED = 1 << 26  # bytes brought to the CPU at a time

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.checkpoint import TensorInfo
-from core.family import Family
 from core.models import mosaic, opening
+from core.models.checkpoint import TensorInfo
+from core.models.family import Family
 from core.models.mosaic import Mosaic
+from core.models.naming import BUFFERS
 from core.models.parameters import rows_within
-from core.naming import BUFFERS
 from core.vectors.shards import ShardWriter
 
 

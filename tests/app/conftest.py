@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.cli import run_command
+from app.cli.main import run_command
 
 
 class Said(NamedTuple):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app import config
+from app.cli.doctor import examine
 from app.config import Config
-from app.doctor import examine
 from core.errors import StudyError
 
 
@@ -79,7 +79,7 @@ def test_keys_are_for_actions_that_there_are(keys: dict[str, str], said: str) ->
 
 
 def test_doctor_names_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.doctor._devices", dict)
+    monkeypatch.setattr("app.cli.doctor._devices", dict)
     assert examine(str(file.parent / "none.db"))["settings"] == {
         "file": str(file),
         "state": "not made yet",

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app import worker
-from app.narration import Patience
-from core import runner
+from app.cli.narration import Patience
+from app.jobs import worker
+from core.engine import runner
+from core.engine.measurement import Measurement, Progress, ResultSink, Unit, UnitResult
 from core.errors import BusyError, Cancelled, RunError
-from core.measurement import Measurement, Progress, ResultSink, Unit, UnitResult
-from core.study import Study
+from core.study.study import Study
 from storage import beats, journal, patience, runs, sink
 from storage.database import Database, open_database
 from storage.schema import RunRow

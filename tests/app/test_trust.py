@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app import building, jobs, worker
+from app.drafts import building
+from app.jobs import launcher, worker
 from app.tui import pages
-from core import runner, trust
-from core.measurement import content_key
-from core.study import Study
+from core import trust
+from core.engine import runner
+from core.engine.measurement import content_key
+from core.study.study import Study
 from core.trust import Trust
 from storage import runs
 from storage.database import Database, open_database
@@ -74,10 +76,10 @@ def test_a_detached_worker_is_told_whom_to_trust(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[list[str]] = []
-    monkeypatch.setattr(jobs, "detach", lambda command, _: said.append(command) or os.getpid())
+    monkeypatch.setattr(launcher, "detach", lambda command, _: said.append(command) or os.getpid())
     run_id = runs.create_run(db, STUDY, ["alignment"])
-    jobs.start_detached(db.url, run_id, trust=BOTH)
-    jobs.start_detached(db.url, run_id)
+    launcher.start_detached(db.url, run_id, trust=BOTH)
+    launcher.start_detached(db.url, run_id)
     assert [[word for word in command if "trust" in word] for command in said] == [
         ["--trust-models", "--trust-tasks"],
         [],

@@ -10,6 +10,6 @@ screens.py    how soon the workstation, each of its screens, and the commands ar
 answers.py    keys answered beside a job and an export, and bytes sent to the terminal
 """
 
-from app.environment import tune
+from app.jobs.environment import tune
 
 tune()  # as the worker does, before numpy and torch are imported

@@ -31,7 +31,7 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 def _passes(folder: Path) -> Iterator[Row]:
-    from core import hooks, loading
+    from core.models import hooks, loading
     from core.neurons import activity, attribution
 
     probe = probe_set(DOCUMENTS)
@@ -69,7 +69,7 @@ def _passes(folder: Path) -> Iterator[Row]:
 
 def probe_set(documents: int) -> Any:
     """Documents of random tokens."""
-    from core.probe import ProbeSet
+    from core.texts.probe import ProbeSet
 
     rng = np.random.default_rng(0)
     ids = tuple(rng.integers(0, VOCABULARY, TOKENS) for _ in range(documents))
@@ -78,9 +78,9 @@ def probe_set(documents: int) -> Any:
 
 def opened(folder: Path, loading: Any) -> Any:
     """A model in memory for the time of a block."""
-    from core.family import open_family
-    from core.intake import of_models
-    from core.study import Run
+    from core.models.family import open_family
+    from core.study.intake import of_models
+    from core.study.study import Run
 
     models = of_models(str(folder), [str(folder)]).models
     return loading.loaded(open_family(models).base, Run(device="cpu"))
@@ -136,9 +136,9 @@ _PAIR = """
 import transformers
 from core import intake, runner, study
 from tests.conftest import MemorySink
-from core.subject import Subject, open_subject
-import core.subject
-core.subject._probe = lambda *given: (activations.probe_set(12), [])
+from core.engine.subject import Subject, open_subject
+import core.engine.subject
+core.engine.subject._probe = lambda *given: (activations.probe_set(12), [])
 models = intake.of_models(str(folders[0]), [str(folders[1])]).models
 runner.run(
     study.Study(

@@ -31,7 +31,7 @@ which then lies on top, KB a second beside a job."""
 
 _JOB = """
 import sys, time
-from core.measurement import Progress
+from core.engine.measurement import Progress
 from storage.database import open_database
 from storage.runs import claim, create_run, study_of
 from storage.schema import RunUnitRow

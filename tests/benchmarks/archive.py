@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, insert, select, update
 
-from core import registry
-from core.measurement import Artifact, Measurement
-from core.study import Study
-from core.views import GROUPS
+from core.engine import registry
+from core.engine.measurement import Artifact, Measurement
+from core.figures.views import GROUPS
+from core.study.study import Study
 from storage import artifacts as files
 from storage.database import Database, open_database
 from storage.runs import create_run

@@ -51,7 +51,7 @@ def _asked(model: Any, tokenizer: Any, folder: Path) -> Any:
     from core.evaluation import scores
     from core.evaluation.evaluator import Evaluator
     from core.evaluation.tasks import open_tasks
-    from core.study import Evaluation
+    from core.study.study import Evaluation
 
     evaluation = Evaluation(tasks={"all": ("benchmark_choice",)}, include=str(folder))
     (task,) = open_tasks(evaluation, seed=0)
@@ -69,7 +69,7 @@ def _bare(model: Any, tokenizer: Any, folder: Path) -> Any:
     from lm_eval.models.huggingface import HFLM
 
     from core.evaluation.tasks import open_tasks
-    from core.study import Evaluation
+    from core.study.study import Evaluation
 
     evaluation = Evaluation(tasks={"all": ("benchmark_choice",)}, include=str(folder))
     (task,) = open_tasks(evaluation, seed=0)

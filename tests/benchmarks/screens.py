@@ -74,7 +74,7 @@ def opened(
 
 def program(*arguments: str) -> list[str]:
     """The command line, as its console script starts it."""
-    return [sys.executable, "-c", "from app.cli import main; main()", *arguments]
+    return [sys.executable, "-c", "from app.cli.main import main; main()", *arguments]
 
 
 def start(made: Archive, environment: Mapping[str, str]) -> tuple[float, float]:

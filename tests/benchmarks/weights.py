@@ -51,7 +51,7 @@ def _identification(folders: list[Path]) -> Row:
 
 
 def _identify(folders: list[Path]) -> None:
-    from core.checkpoint import open_directory
+    from core.models.checkpoint import open_directory
 
     for folder in folders:
         open_directory(folder).fingerprint()
@@ -59,7 +59,7 @@ def _identify(folders: list[Path]) -> None:
 
 def _pure_read(folders: list[Path]) -> None:
     """Every tensor through reused buffers, on as many threads, and nothing else."""
-    from core.checkpoint import open_directory
+    from core.models.checkpoint import open_directory
 
     opened = [open_directory(folder) for folder in folders]
     buffers = [torch.empty(1 << 20, dtype=torch.uint8) for _ in range(THREADS)]
@@ -99,10 +99,10 @@ class _MomentsOnly:
 
 def moments_pass(folders: list[Path]) -> None:
     """The program's own pass over a family, without spectra."""
-    from core.family import open_family
-    from core.intake import of_models
-    from core.parts import Parts
-    from core.weights import read_slice
+    from core.models.family import open_family
+    from core.study.intake import of_models
+    from core.weights.parts import Parts
+    from core.weights.stream import read_slice
     from tests.conftest import MemorySink
 
     study = of_models(str(folders[0]), [str(f) for f in folders[1:]])
@@ -142,7 +142,7 @@ def _memory(folders: list[Path]) -> Row:
     """Peak memory of a pass above an interpreter that has imported the same, in a process."""
     script = (
         "import re, sys; from pathlib import Path\n"
-        "import core.family, core.weights, core.intake\n"
+        "import core.models.family, core.weights.stream, core.study.intake\n"
         "from tests.benchmarks import weights\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', status())[1])\n"
@@ -187,9 +187,9 @@ def _alignment() -> Iterator[Row]:
 
 def _measure(W: torch.Tensor, D: torch.Tensor) -> Any:
     """All measures of one matrix, the basis of W included."""
-    from core import linalg
     from core.analyses.alignment import AlignmentParameters
     from core.statistics import overlap
+    from core.weights import linalg
 
     p = AlignmentParameters()
     basis = linalg.decompose(linalg.working(W[None]), energy=p.energy, rank=p.rank)
@@ -220,9 +220,9 @@ def _error(
 
 def _around(folders: list[Path], scratch: Path) -> Row:
     """What the runner, the storage and the fingerprints add to reading and computing."""
-    from core import runner
-    from core import weights as module
-    from core.intake import of_models
+    from core.engine import runner
+    from core.study.intake import of_models
+    from core.weights import stream as module
     from storage.database import open_database
     from storage.runs import claim, create_run
     from storage.sink import RunSink

@@ -11,7 +11,7 @@ import pytest
 
 import app
 from app.tui.keys import ACTIONS
-from core import registry
+from core.engine import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,7 @@ def test_the_method_names_every_metric_and_parameter(analysis: str) -> None:
 
 
 def test_the_readme_names_every_command(readme: str) -> None:
-    from app.cli import cli
+    from app.cli.main import cli
 
     names = [
         command.name or (command.callback.__name__ if command.callback else "")

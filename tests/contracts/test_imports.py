@@ -18,15 +18,15 @@ print("heavy:", *sorted(heavy))
 """
 
 HELP = """
-import app.cli
-assert app.cli.run_command(["--help"]) == 0
+import app.cli.main
+assert app.cli.main.run_command(["--help"]) == 0
 """
 
 HELP_OF_COMMANDS = """
-import app.cli
-for command in app.cli.cli.registered_commands:
+import app.cli.main
+for command in app.cli.main.cli.registered_commands:
     name = command.name or command.callback.__name__
-    assert app.cli.run_command([name, "--help"]) == 0, name
+    assert app.cli.main.run_command([name, "--help"]) == 0, name
 """
 
 WORKSTATION = """
@@ -34,12 +34,12 @@ import app.tui.app
 """
 
 LIBRARY = """
-from app import library
-library.scan([])
+from app.library import catalogue
+catalogue.scan([])
 """
 
 REGISTRY = """
-from core import registry
+from core.engine import registry
 for name in registry.names():
     found = registry.get(name)
     assert found.name == name and found.metrics and found.views and found.parameters()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from core.demo import checkpoints, tokeniser
 from core.demo.recipe import Architecture
-from core.study import Evaluation, Study
+from core.study.study import Evaluation, Study
 
 WORDS = (
     "the", "red", "blue", "green", "house", "river", "stone", "is", "was", "near", "far", "and",

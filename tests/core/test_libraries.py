@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import libraries, runner
+from core import libraries
+from core.engine import runner
 from core.errors import StudyError
 from core.evaluation import fewshot
 from core.evaluation.evaluator import Evaluator
@@ -255,7 +256,7 @@ def test_a_model_without_a_template_is_named(
 
 
 def test_the_keys_of_studies_without_the_new_setting_stay() -> None:
-    from core.measurement import content_key
+    from core.engine.measurement import content_key
 
     asked = harness_zoo.study_of(Path("/b"), {"m": Path("/m")}, Path("/t"))
     told = asked.model_dump(mode="json")
@@ -274,9 +275,9 @@ def test_an_adapter_that_lacks_tensors_is_named_in_one_line(
     from safetensors.torch import load_file, save_file
     from transformers import AutoModelForCausalLM
 
-    from core import loading
     from core.errors import CheckpointError
-    from core.family import open_family
+    from core.models import loading
+    from core.models.family import open_family
 
     folder = tmp_path / "lora"
     with warnings.catch_warnings(), torch.random.fork_rng():

@@ -12,12 +12,12 @@ import transformers as hf
 from tokenizers import Tokenizer, processors
 from tokenizers.models import BPE
 
-from core.hooks import Neurons, locate, locate_heads
-from core.loading import LoadedModel, Placement
 from core.models import anatomy
 from core.models.anatomy import Anatomy
+from core.models.hooks import Neurons, locate, locate_heads
+from core.models.loading import LoadedModel, Placement
 from core.models.outline import of_module
-from core.probe import ProbeSet
+from core.texts.probe import ProbeSet
 
 _COMMON: dict[str, Any] = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -72,7 +72,7 @@ def build(name: str, folder: Path, *, models: int = 1, dtype: torch.dtype = torc
 
 @cache
 def alive(name: str, dtype: torch.dtype = torch.float32) -> LoadedModel:
-    """A random model in memory, as `core.loading` hands one out. Shared: leave it as it was."""
+    """A random model in memory, as `core.models.loading` makes one. Shared: leave it as it was."""
     torch.manual_seed(3)
     module = hf.AutoModelForCausalLM.from_config(CONFIGS[name](), experts_implementation="eager")
     _randomise(module, 0.3)

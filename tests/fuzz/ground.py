@@ -47,7 +47,7 @@ DATABASE = "done.db"
 
 def write(folder: Path) -> Path:
     """The folder of valid input: models, adapter, texts, tasks, study, a run over the weights."""
-    from app.cli import run_command
+    from app.cli.main import run_command
 
     base = harness_zoo.write_language_model(folder / "base")
     tuned = harness_zoo.write_tuned(base, folder / "tuned", seed=1)

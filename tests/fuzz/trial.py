@@ -43,7 +43,7 @@ def attempt(valid: Path, kind: str, number: int, right: float) -> tuple[str, lis
 
 
 def _ended(command: tuple[str, ...]) -> tuple[int, str, str]:
-    from app.cli import run_command
+    from app.cli.main import run_command
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import family as families
-from core import hooks, loading, runner
+from core.engine import runner
+from core.engine.subject import open_subject
 from core.errors import TauscopeError
+from core.models import family as families
+from core.models import hooks, loading
 from core.models.opening import anatomy_of
 from core.neurons.silencing import silenced
-from core.study import Study
-from core.subject import open_subject
+from core.study.study import Study
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink
 from tests.core import oracle

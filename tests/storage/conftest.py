@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.measurement import Measurement, Unit, UnitResult
-from core.study import Study
+from core.engine.measurement import Measurement, Unit, UnitResult
+from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink

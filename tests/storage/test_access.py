@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.measurement import Artifact, UnitResult
+from core.engine.measurement import Artifact, UnitResult
 from storage.access import Access
 from storage.database import Database
 from storage.sink import RunSink

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.engine.measurement import Measurement
 from core.errors import RunError, StorageError
-from core.measurement import Measurement
-from core.study import Study
+from core.study.study import Study
 from storage import artifacts, garbage, runs
 from storage.access import Access
 from storage.artifacts import Stored

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from sqlalchemy import update
 
-from core.measurement import Progress
-from core.study import Study
+from core.engine.measurement import Progress
+from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import RunRow

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import inspect
 
 from core.errors import StorageError
-from core.study import Study
-from core.views import Query
+from core.figures.views import Query
+from core.study.study import Study
 from storage import journal, runs, upgrade
 from storage.database import Database, open_database, path_of
 from storage.schema import Base

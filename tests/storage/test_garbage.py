@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from core.engine.measurement import Artifact, Measurement, UnitResult
 from core.errors import StorageError
-from core.measurement import Artifact, Measurement, UnitResult
-from core.study import Study
+from core.study.study import Study
 from storage import artifacts, garbage, runs
 from storage.database import Database, open_database
 from storage.garbage import HOUR, collect

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from core import intake, runner
-from core.checkpoint import open_directory
+from core.engine import runner
 from core.models import identity
+from core.models.checkpoint import open_directory
 from core.models.identity import Identities, Stamp, stamp_of
+from core.study import intake
 from storage.database import Database, open_database
 from storage.garbage import collect
 from storage.identities import Remembered

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.engine.measurement import Artifact, Measurement, UnitResult
 from core.errors import RunError
-from core.measurement import Artifact, Measurement, UnitResult
 from storage import garbage, runs, upgrade
 from storage.database import Database, open_database
 from storage.sink import RunSink

@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from core.measurement import COLUMNS, Measurement, UnitResult
+from core.engine.measurement import COLUMNS, Measurement, UnitResult
 from storage import runs
 from storage.database import Database
 from storage.listing import Order, lines

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
-from core.measurement import Measurement, Part
+from core.engine.measurement import Measurement, Part
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import PartRow

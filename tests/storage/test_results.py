@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.measurement import COORDINATES, Artifact, Measurement, UnitResult
-from core.study import Study
-from core.views import Combination, Query, Value, Wanted
+from core.engine.measurement import COORDINATES, Artifact, Measurement, UnitResult
+from core.figures.views import Combination, Query, Value, Wanted
+from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink

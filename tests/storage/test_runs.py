@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from core.engine.measurement import Progress
 from core.errors import Cancelled, RunError
-from core.measurement import Progress
-from core.study import Study
+from core.study.study import Study
 from storage import runs
 from storage.database import Database
 from storage.schema import RunRow

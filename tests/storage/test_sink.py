@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from core.engine.measurement import Artifact, Measurement, Progress, UnitResult
 from core.errors import Cancelled, StorageError
-from core.measurement import Artifact, Measurement, Progress, UnitResult
 from storage import artifacts as files
 from storage import runs
 from storage.database import Database
@@ -255,7 +255,7 @@ def test_objects_are_never_pickled(db: Database, begin: Begin) -> None:
 
 _WRITE_FOR_EVER = """
 import itertools, sys
-from core.measurement import Measurement, UnitResult
+from core.engine.measurement import Measurement, UnitResult
 from storage.database import open_database
 from storage.sink import RunSink
 from tests.storage.conftest import unit

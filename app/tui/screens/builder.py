@@ -1,7 +1,7 @@
 """Building a study step by step: what is typed, the file that comes of it, and what it will take.
 
 Owns the draft while it is on the screen. What stands on a page is app.tui.pages', what a draft
-means app.building's, what it will take is asked of another process.
+means app.drafts.building's, what it will take is asked of another process.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from app import building, studyfile
-from app.building import DOMAINS, TUNED, Draft
+from app.drafts import building, studyfile
+from app.drafts.building import DOMAINS, TUNED, Draft
 from app.text import plain
 from app.tui import pages
 from app.tui.able import Able
@@ -36,7 +36,7 @@ from app.tui.widgets.outlook import Outlook
 from app.tui.widgets.study_text import StudyText
 
 if TYPE_CHECKING:
-    from app.library import Entry
+    from app.library.catalogue import Entry
 
 TYPING = (
     "Enter begins to type, and ends it; tab completes. Escape ends it too: what was typed stays.",
@@ -120,10 +120,10 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         self.app.push_screen(ConfirmScreen(question), answered)
 
     def _scan(self) -> None:
-        from app import library
+        from app.library import catalogue
 
         folders = getattr(getattr(self.app, "config", None), "folders", ())
-        entries = library.scan([Path(folder) for folder in folders])
+        entries = catalogue.scan([Path(folder) for folder in folders])
         self.app.call_from_thread(self._scanned, entries)
 
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
@@ -210,7 +210,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     def _related(self) -> str:
         """How many models of this machine say that they were made from the base."""
-        from app.library import children
+        from app.library.catalogue import children
 
         base = building.value(self.draft, "models.base.path")
         near = children(self.entries or (), base) if base else ()

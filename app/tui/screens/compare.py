@@ -16,9 +16,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import Worker
 
-from app import wording
-from app.charts.lines import fitted
-from app.comparing import CAPTION, Pair
+from app.render.terminal.lines import fitted
+from app.results import wording
+from app.results.comparing import CAPTION, Pair
 from app.text import plain
 from app.tui.keys import bindings
 from app.tui.screens.help import Topic
@@ -29,10 +29,10 @@ from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
 from app.tui.widgets.steady import Beside
+from core.engine.registry import Analysis
 from core.errors import TauscopeError
-from core.pictures.pairing import NAMES
-from core.registry import Analysis
-from core.views import Choice, View
+from core.figures.pairing import NAMES
+from core.figures.views import Choice, View
 
 POLL = 1.0
 TOGETHER = 150

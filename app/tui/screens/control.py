@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
-from app.charts.lines import fitted
+from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.source import Source
 

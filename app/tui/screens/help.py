@@ -18,8 +18,8 @@ from app.tui.keys import Where, actions
 from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
-    from core.measurement import MetricSpec
-    from core.views import View
+    from core.engine.measurement import MetricSpec
+    from core.figures.views import View
 
 HEADINGS: dict[Where, str] = {
     "runs": "Runs",

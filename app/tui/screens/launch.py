@@ -9,15 +9,15 @@ from typing import Any
 
 from textual.screen import Screen
 
-from app import building, studyfile
-from app.building import Draft
+from app.drafts import building, studyfile
+from app.drafts.building import Draft
 from app.text import plain
 from app.tui import pages
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.control import busy
 from app.tui.source import Source
 from core.errors import TauscopeError
-from core.places import expanded
+from core.study.places import expanded
 
 
 def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> None:

@@ -16,7 +16,8 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from app import config, wording
+from app import config
+from app.results import wording
 from app.text import plain
 from app.tui.able import Able
 from app.tui.holdings import Holdings, look, with_runs
@@ -362,7 +363,7 @@ class LibraryScreen(LeavingScreen[None], Able):
         return keys_line(offered, width)
 
     def _empty(self) -> str:
-        from app.shelves import DEEPEST, cache_folder
+        from app.library.shelves import DEEPEST, cache_folder
 
         places = [
             f"    {_harmless(cache_folder())}  the Hugging Face cache (HF_HUB_CACHE, HF_HOME)"

@@ -12,14 +12,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from app import wording
-from app.charts.lines import exactly, fitted
+from app.render.terminal.lines import exactly, fitted
+from app.results import wording
 from app.text import plain
 from app.tui.completion import Completed, files
 from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
-    from app.library import Entry
+    from app.library.catalogue import Entry
 
 LOOKING = "Looking for models on this machine…"
 NONE = "No models are in the usual places. Type a hub id or the path of a folder."
@@ -30,7 +30,7 @@ FACTS = 28
 def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | Entry, ...]:
     """What may be chosen after this was typed: the models that contain it, those made from the
     base first, and the words themselves; before those models where they look like a place."""
-    from app.library import children
+    from app.library.catalogue import children
 
     word = typed.strip().casefold()
     near = children(entries, base) if base else ()

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.worker import Worker
 
-from app import wording
-from app.gauge import Gauge
+from app.jobs.gauge import Gauge
+from app.results import wording
 from app.tui import standing
 from app.tui.feed import POLL, Feed
 from app.tui.keys import bindings
@@ -27,9 +27,9 @@ from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
+from core.engine.registry import Analysis
 from core.errors import TauscopeError
-from core.filters import ALL, Filter, Names, read
-from core.registry import Analysis
+from core.figures.filters import ALL, Filter, Names, read
 from storage.runs import RunSummary
 
 SHARED = ("model", "layer")

@@ -16,8 +16,8 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input
 
-from app import wording
 from app.config import Config
+from app.results import wording
 from app.text import plain
 from app.tui.able import Able
 from app.tui.keys import actions, bindings, relabelled

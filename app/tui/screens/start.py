@@ -12,14 +12,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from app import ready
+from app.drafts import ready
 from app.text import plain
 from app.tui.completion import Completed, matches
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
 from app.tui.source import Source
 from core.errors import TauscopeError
-from core.places import expanded
+from core.study.places import expanded
 
 MOST = 6
 """Files offered below the input."""

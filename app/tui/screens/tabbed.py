@@ -23,7 +23,7 @@ from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.pane import Pane
-from core.views import COORDINATES, Selector
+from core.figures.views import COORDINATES, Selector
 
 SELECTORS = (*COORDINATES, "against")
 

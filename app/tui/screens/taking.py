@@ -17,7 +17,7 @@ from app.text import plain
 from app.tui.memory import Remembering
 from app.tui.screens.pick import Offer, PickScreen
 from app.tui.source import Source
-from core.places import expanded
+from core.study.places import expanded
 
 if TYPE_CHECKING:
     from app.tui.widgets.pane import Pane
@@ -92,8 +92,8 @@ def _write(screen: Screen[None], source: Source, wanted: dict[str, Any]) -> None
     import subprocess
     import threading
 
-    from app.environment import child_environment
-    from app.export.single import Request
+    from app.jobs.environment import child_environment
+    from app.render.data.single import Request
 
     app = screen.app
 

@@ -12,7 +12,7 @@ from textual import events
 from textual.content import Content
 from textual.style import Style
 
-from app.charts.lines import exactly
+from app.render.terminal.lines import exactly
 from app.text import plain
 from app.tui.keys import Action
 from app.tui.widgets.steady import Steady

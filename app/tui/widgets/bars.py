@@ -1,4 +1,4 @@
-"""Bars with a cursor. The drawing is app.charts.bars'; this scrolls it."""
+"""Bars with a cursor. The drawing is app.render.terminal.bars'; this scrolls it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 
-from app.charts import bars
-from app.charts.lines import Line
-from app.charts.names import is_control_row
+from app.render.terminal import bars
+from app.render.terminal.lines import Line
+from app.render.terminal.names import is_control_row
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.pictures.figures import Grid
+from core.figures.figure import Grid
 
 
 class BarsView(FigureView):

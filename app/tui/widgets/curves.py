@@ -9,13 +9,13 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 
-from app.charts import curves
-from app.charts.legends import series_legend, series_of
-from app.charts.lines import Line, differences, replaced
-from app.charts.scales import EMPTY, UNDEFINED, formatter, shown
+from app.render.terminal import curves
+from app.render.terminal.legends import series_legend, series_of
+from app.render.terminal.lines import Line, differences, replaced
+from app.render.terminal.scales import EMPTY, UNDEFINED, formatter, shown
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.pictures.figures import Cell, Figure, Lines, Series
+from core.figures.figure import Cell, Figure, Lines, Series
 
 
 class CurvesView(FigureView):

@@ -11,11 +11,11 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from app import wording
+from app.results import wording
 from app.text import short
 
 if TYPE_CHECKING:
-    from app.gauge import Reading
+    from app.jobs.gauge import Reading
     from app.tui.source import Background
     from storage.runs import RunSummary, RunWarning
 

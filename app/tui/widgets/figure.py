@@ -18,14 +18,14 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from app.charts.lines import Line
-from app.charts.palette import Palette, on
-from app.charts.scales import EMPTY
+from app.render.terminal.lines import Line
+from app.render.terminal.palette import Palette, on
+from app.render.terminal.scales import EMPTY
 from app.tui.able import Able
 from app.tui.keys import bindings
 from app.tui.readout import Spot
 from app.tui.widgets.steady import Steady
-from core.pictures.figures import Figure
+from core.figures.figure import Figure
 
 Place = tuple[int, int]
 Names = dict[int | str, str]

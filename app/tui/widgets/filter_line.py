@@ -1,6 +1,6 @@
 """The line in which the filter of a run is written, and below it what may be written or is wrong.
 
-Every line that makes sense acts at once. Knows the language of `core.filters`, and no figure.
+Every valid line acts at once. Knows the language of `core.figures.filters`, and no figure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from textual.widgets import Input
 
 from app.tui.widgets.bar import Row, two_ends
 from core.errors import TauscopeError
-from core.filters import ALL, Filter, Names, completed, ended, offered, read
+from core.figures.filters import ALL, Filter, Names, completed, ended, offered, read
 
 EXAMPLE = "model:medical layer:10-20 module:q,k"
 

@@ -7,7 +7,7 @@ import textwrap
 from textual.content import Content
 from textual.geometry import Size
 
-from app.charts.lines import fitted
+from app.render.terminal.lines import fitted
 from app.tui.widgets.steady import Steady
 
 

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from app.charts.lines import exactly, fitted
+from app.render.terminal.lines import exactly, fitted
 from app.text import plain
 from app.tui.completion import Complete, Completed
 from app.tui.pages import Item

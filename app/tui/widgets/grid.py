@@ -1,4 +1,4 @@
-"""A matrix or a heat map with a cursor. The drawing is app.charts.grids'; this scrolls it."""
+"""A matrix or a heat map with a cursor. app.render.terminal.grids draws; this scrolls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 
-from app.charts import grids
-from app.charts.legends import grid_notes, scale_legend
-from app.charts.lines import Line, length
+from app.render.terminal import grids
+from app.render.terminal.legends import grid_notes, scale_legend
+from app.render.terminal.lines import Line, length
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.pictures.figures import Grid
+from core.figures.figure import Grid
 
 FOLDED = 1.35
 """How many times too long a grid must be before it is first shown without numbers."""

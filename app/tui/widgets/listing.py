@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from app.charts.lines import Line
+from app.render.terminal.lines import Line
 
 Colours = dict[str, str]
 _NAMES = ("muted", "line", "accent", "success", "warning", "error", "foreground")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from app import wording
-from app.appraisal import Entry
-from app.charts.lines import fitted
-from app.lineage import Branch
+from app.library.appraisal import Entry
+from app.library.lineage import Branch
+from app.render.terminal.lines import fitted
+from app.results import wording
 from app.text import short
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The library as a tree of lineage: a line a model, drawn to the width there is.
 
-`row` and `guides` are functions; what is shown of a model is known by app.wording.
+`row` and `guides` are functions; what is shown of a model is known by app.results.wording.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.reactive import reactive
 
-from app import wording
-from app.appraisal import Entry
-from app.charts.lines import Line, exactly
-from app.lineage import Branch
+from app.library.appraisal import Entry
+from app.library.lineage import Branch
+from app.render.terminal.lines import Line, exactly
+from app.results import wording
 from app.text import plain
 from app.tui.widgets.listing import Colours, Listing
 

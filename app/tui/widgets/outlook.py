@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from app.building import Draft
+from app.drafts.building import Draft
 from app.text import plain
 from app.tui import outlook
 from app.tui.source import Source

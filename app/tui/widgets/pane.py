@@ -13,9 +13,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 
-from app.charts.lines import fitted
-from app.charts.scales import EMPTY
-from app.figures import Drawn, finding
+from app.render.terminal.lines import fitted
+from app.render.terminal.scales import EMPTY
+from app.results.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
 from app.tui.heading import heading
@@ -30,12 +30,12 @@ from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.steady import Steady
 from app.tui.widgets.table import TableView
-from core.choices import chosen, options
-from core.filters import Filter
-from core.measurement import MetricSpec
-from core.pictures.figures import Figure, Lines, Table
-from core.registry import Analysis
-from core.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
+from core.engine.measurement import MetricSpec
+from core.engine.registry import Analysis
+from core.figures.choices import chosen, options
+from core.figures.figure import Figure, Lines, Table
+from core.figures.filters import Filter
+from core.figures.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
@@ -280,7 +280,7 @@ class Pane(Vertical, Steady):
 
     def clip(self, what: str) -> None:
         """Copy the value in words, its row, or all values as `csv` or `md`."""
-        from app.export.clippings import as_csv, as_markdown, clipping
+        from app.render.data.clippings import as_csv, as_markdown, clipping
 
         if self.drawn is None or self.figure.spot() is None:
             return

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from app.tui.memory import Place
 from app.tui.widgets.pane import Pane, path_of
 from app.tui.widgets.steady import Beside
-from core.registry import Analysis
-from core.views import View
+from core.engine.registry import Analysis
+from core.figures.views import View
 
 ROOMY = 75
 """Cells across that a picture should have before another stands beside it."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from app import wording
-from app.charts.lines import fitted
+from app.render.terminal.lines import fitted
+from app.results import wording
 from app.text import plain
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.reactive import reactive
 
-from app import wording
-from app.charts.lines import Line, exactly, fitted
+from app.render.terminal.lines import Line, exactly, fitted
+from app.results import wording
 from app.tui.widgets.listing import Colours, Listing
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 
-from app.charts import scatters
-from app.charts.lines import Line, replaced
-from app.charts.scales import exact
+from app.render.terminal import scatters
+from app.render.terminal.lines import Line, replaced
+from app.render.terminal.scales import exact
 from app.tui.readout import Spot, yardsticks
 from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.pictures.figures import Cell, Point, Scatter
+from core.figures.figure import Cell, Point, Scatter
 
 
 class ScatterView(FigureView):

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.message import Message
 
-from app.charts.scales import exact
-from app.comparing import Pair
-from app.figures import Drawn
+from app.render.terminal.scales import exact
+from app.results.comparing import Pair
+from app.results.figures import Drawn
 from app.tui.readout import Spot, in_a_row
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
-from core.pictures.figures import Cell, Figure, Scatter
-from core.pictures.pairing import DIFFERENCE, NAMES, beyond, places
-from core.pictures.significance import null_words
-from core.registry import Analysis
-from core.views import Choice, View
+from core.engine.registry import Analysis
+from core.figures.figure import Cell, Figure, Scatter
+from core.figures.pairing import DIFFERENCE, NAMES, beyond, places
+from core.figures.significance import null_words
+from core.figures.views import Choice, View
 
 THIRD = len(NAMES)
 """The number of the pane that shows the difference."""
@@ -111,7 +111,7 @@ def _held(spot: Spot, pair: Pair) -> Iterator[str]:
 
 
 def _places(spot: Spot, pair: Pair) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where a cursor stands, as `core.pictures.pairing` names places; a point has two values."""
+    """Where a cursor stands, as `core.figures.pairing` names places; a point has two values."""
     values = tuple(value for _, value in spot.coordinates)
     figure = pair.figures[0]
     if isinstance(figure, Scatter):

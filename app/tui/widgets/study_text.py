@@ -9,7 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from app.studyfile import COMMENT
+from app.drafts.studyfile import COMMENT
 from app.text import plain
 
 

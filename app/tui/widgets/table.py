@@ -1,4 +1,4 @@
-"""A table with a cursor on a row and a column. The drawing is app.charts.tables'; this scrolls it.
+"""A table with a cursor on a row and a column. app.render.terminal.tables draws it.
 
 The first columns, which say what a row is, stay where they are while the others pass. Only the
 rows on the screen are drawn, however many there are.
@@ -12,13 +12,13 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 
-from app.charts import tables
-from app.charts.lines import Line, fitted
-from app.charts.scales import EMPTY
+from app.render.terminal import tables
+from app.render.terminal.lines import Line, fitted
+from app.render.terminal.scales import EMPTY
 from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import FigureView, Names, Place
-from core.pictures.figures import Figure, Table
+from core.figures.figure import Figure, Table
 
 
 class TableView(FigureView):

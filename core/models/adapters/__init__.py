@@ -1,5 +1,6 @@
 """What PEFT adapters do to the tensors of a model, by name and by rows.
 
+checkpoint.py an adapter laid over a checkpoint
 settings.py  what the settings say that decides no number, and what of them is not known
 names.py     which tensors an adapter's keys mean
 ties.py      an output head that is tied to the embedding, and whether an adapter unties it

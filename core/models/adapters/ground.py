@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import Tensor
 
-from core.checkpoint import Checkpoint, TensorInfo
 from core.errors import CheckpointError
 from core.models.adapters.names import Names, Target, without_wrappings
 from core.models.adapters.ties import Tie
 from core.models.adapters.updates import LowRank, Stack, Update
+from core.models.checkpoint import Checkpoint, TensorInfo
 
 _TRANSPOSED_EXPERTS = frozenset({"gpt_oss", "openai_privacy_filter", "aria", "aria_text"})
 """Model types whose experts are applied as x · W: there PEFT takes [experts, d_in, d_out]."""

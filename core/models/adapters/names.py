@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.checkpoint import TensorInfo
+from core.models.checkpoint import TensorInfo
 
 _FRONT = frozenset(
     {"base_model", "model", "language_model", "text_model", "transformer", "gpt_neox", "module"}

@@ -1,7 +1,8 @@
 """Forms of an update of one tensor: each gives rows of tuned − base.
 
-Knows no kinds of adapters and no names. A tensor's rows are those of `core.checkpoint.TensorInfo`:
-all axes but the last together, a vector as rows of one element.
+Knows no kinds of adapters and no names. A tensor's rows are those of
+`core.models.checkpoint.TensorInfo`: all axes but the last together, a vector as rows of one
+element.
 """
 
 from __future__ import annotations

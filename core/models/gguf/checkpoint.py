@@ -13,15 +13,15 @@ from typing import Any
 
 from torch import Tensor
 
-from core import checkpoint
-from core.checkpoint import TensorInfo
 from core.errors import CheckpointError
-from core.headers import Stored
+from core.models import checkpoint
 from core.models import outline as outlines
+from core.models.checkpoint import TensorInfo
 from core.models.gguf import header as heads
 from core.models.gguf import names, rows, settings, steps
 from core.models.gguf.header import PLAIN, TYPES, Header
 from core.models.gguf.rows import Blocks, Made, Recipe
+from core.models.headers import Stored
 from core.models.identity import Identities
 from core.models.outline import Outline
 from core.models.plausibility import holding

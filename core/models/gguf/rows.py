@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.checkpoint import DTYPES
+from core.models.checkpoint import DTYPES
 from core.models.gguf import steps
 from core.models.gguf.header import PLAIN, TYPES, Header
 from core.models.quantised.grids import Rows

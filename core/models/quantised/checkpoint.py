@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.checkpoint import DTYPES, Checkpoint, TensorInfo
 from core.errors import CheckpointError
+from core.models.checkpoint import DTYPES, Checkpoint, TensorInfo
 from core.models.quantised import formats
 from core.models.quantised.parts import Parts, Stored, Weight
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import CheckpointError
-from core.naming import BUFFERS
+from core.models.naming import BUFFERS
 
 if TYPE_CHECKING:
     from core.models.quantised.parts import Parts, Weight

@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from core.checkpoint import Checkpoint
 from core.errors import CheckpointError
+from core.models.checkpoint import Checkpoint
 from core.models.quantised.grids import Rows
 
 CACHED = 12

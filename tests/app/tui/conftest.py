@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from textual._context import active_app
 
-from core import registry
-from core.measurement import Measurement, Progress, Unit, UnitResult
-from core.study import Study
-from core.views import GROUPS
+from core.engine import registry
+from core.engine.measurement import Measurement, Progress, Unit, UnitResult
+from core.figures.views import GROUPS
+from core.study.study import Study
 from storage.database import Database, open_database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
@@ -49,7 +49,7 @@ def _at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process that measures the host, but where a test is about it."""
-    monkeypatch.setattr("app.gauge.Gauge.start", lambda self: None)
+    monkeypatch.setattr("app.jobs.gauge.Gauge.start", lambda self: None)
 
 
 def study(name: str = "domains") -> Study:

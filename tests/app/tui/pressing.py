@@ -67,8 +67,8 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     async def unforeseen(*_: object) -> dict[str, object]:
         raise StudyError("Nobody looks.")
 
-    monkeypatch.setattr("app.jobs.detach", lambda *_: os.getpid())
-    monkeypatch.setattr("app.demo.detach", lambda *_: os.getpid())
+    monkeypatch.setattr("app.jobs.launcher.detach", lambda *_: os.getpid())
+    monkeypatch.setattr("app.jobs.demo.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.tui.screens.taking._write", lambda *_: None)
     monkeypatch.setattr("app.tui.outlook.foresee", unforeseen)
     monkeypatch.setattr(TauscopeApp, "action_suspend_process", lambda self: None)

@@ -17,14 +17,14 @@ from sqlalchemy import update
 from textual.pilot import Pilot
 
 from app.tui.app import TauscopeApp
-from core.measurement import Artifact, Unit, UnitResult
+from core.engine.measurement import Artifact, Unit, UnitResult
 from storage.database import Database, open_database
 from storage.runs import claim, create_run, finish
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.hub import card, shelve, write_folder
-from tests.app.test_comparing import other_rows
+from tests.app.results.test_comparing import other_rows
 from tests.app.tui.conftest import MODELS, fill, study
 from tests.app.tui.rest import until
 from tests.app.tui.test_screens import words
@@ -104,7 +104,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend.register(monkeypatch)
     monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda self: None)
     monkeypatch.setattr("app.tui.screens.taking.FOLDER", "/home/me/tauscope-exports")
-    monkeypatch.setattr("app.wording.now", lambda: NOW)
+    monkeypatch.setattr("app.results.wording.now", lambda: NOW)
     monkeypatch.setattr("storage.runs._now", lambda: NOW)
     numbers = iter(range(1, 99))
     monkeypatch.setattr("secrets.token_hex", lambda size: f"{next(numbers):02x}" * size)

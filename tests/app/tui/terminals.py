@@ -20,7 +20,7 @@ import pytest
 from tests.patience import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = "import sys; from app.cli import main; main()"
+PROGRAM = "import sys; from app.cli.main import main; main()"
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 

@@ -12,9 +12,10 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from app import building, preflight, studyfile
-from app.appraisal import Entry
-from app.building import DOMAINS, TUNED, Draft
+from app.drafts import building, studyfile
+from app.drafts.building import DOMAINS, TUNED, Draft
+from app.jobs import preflight
+from app.library.appraisal import Entry
 from app.tui import outlook, pages
 from app.tui.app import TauscopeApp
 from app.tui.completion import tasks
@@ -28,8 +29,8 @@ from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
 from app.tui.widgets.form import Form, line
-from core import intake
 from core.errors import RunError
+from core.study import intake
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.families import write_family
@@ -62,7 +63,7 @@ def entry(name: str, *parents: str) -> Entry:
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models that are on no machine, a preflight that asks nobody, and a folder of the test's."""
     found = (entry("aaa/other"), entry(BASE), entry(CHAT, BASE), entry(MEDICAL, CHAT))
-    monkeypatch.setattr("app.library.scan", lambda folders: found)
+    monkeypatch.setattr("app.library.catalogue.scan", lambda folders: found)
 
     async def foresee(draft: Draft, url: str) -> dict[str, Any]:
         return FOUND
@@ -124,7 +125,7 @@ async def test_a_study_is_built_by_keys_and_started(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr(
-        "app.jobs.start_detached", lambda url, run_id, **_: started.append(run_id) or 1
+        "app.jobs.launcher.start_detached", lambda url, run_id, **_: started.append(run_id) or 1
     )
     app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
     async with app.run_test(size=size) as pilot:
@@ -360,7 +361,7 @@ async def test_what_the_preflight_refuses_is_not_ready_and_not_lost(
         return FOUND
 
     monkeypatch.setattr(outlook, "foresee", foresee)
-    monkeypatch.setattr("app.jobs.start_detached", lambda url, run_id, **_: 1)
+    monkeypatch.setattr("app.jobs.launcher.start_detached", lambda url, run_id, **_: 1)
     app = TauscopeApp(db.url, remembered=tmp_path / "state.json")
     async with app.run_test(size=size) as pilot:
         screen = await family(pilot, app)

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from app.config import Config
-from app.export.single import Request, serve
+from app.render.data.single import Request, serve
 from app.tui.app import TauscopeApp
 from app.tui.keys import rebind
 from app.tui.screens.compare import CompareScreen
@@ -24,12 +24,12 @@ from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
-from core.pictures.pairing import places
+from core.figures.pairing import places
 from storage.database import Database, open_database
 from storage.runs import create_run, list_runs
 from storage.schema import RunRow
 from tests import pretend
-from tests.app.test_comparing import keep, other_rows
+from tests.app.results.test_comparing import keep, other_rows
 from tests.app.tui.conftest import HOSTILE, study
 from tests.app.tui.test_screens import LARGE, SMALL, assert_inside, until, visible, words
 

@@ -8,7 +8,7 @@ import pytest
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from core.measurement import Artifact, Unit, UnitResult
+from core.engine.measurement import Artifact, Unit, UnitResult
 from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink

@@ -9,21 +9,21 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from app.export.single import Request, serve
-from app.figures import names_in
+from app.render.data.single import Request, serve
+from app.results.figures import names_in
 from app.tui import standing
 from app.tui.app import TauscopeApp
 from app.tui.memory import recall
 from app.tui.screens.run import RunScreen
 from app.tui.screens.taking import _shown
 from app.tui.widgets.filter_line import FilterLine
-from core.filters import Filter
-from core.pictures.figures import Grid, Lines
-from core.views import GROUPS, Choice
+from core.figures.figure import Grid, Lines
+from core.figures.filters import Filter
+from core.figures.views import GROUPS, Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests import pretend
-from tests.app.test_comparing import keep
+from tests.app.results.test_comparing import keep
 from tests.app.tui.conftest import LAYERS, MODELS, MODULES
 from tests.app.tui.test_memory import app_of
 from tests.app.tui.test_screens import (

@@ -8,15 +8,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from app.figures import analyses_of, drawn, shown
+from app.results.figures import analyses_of, drawn, shown
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.table import TableView
-from core.choices import default_choice
-from core.measurement import Unit, UnitResult
-from core.pictures.figures import Column, Lines, Panel, Scatter, Series, Table
+from core.engine.measurement import Unit, UnitResult
+from core.figures.choices import default_choice
+from core.figures.figure import Column, Lines, Panel, Scatter, Series, Table
 from storage.database import Database
 from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink

@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from app.appraisal import Entry
 from app.config import Config
-from app.lineage import Branch
+from app.library.appraisal import Entry
+from app.library.lineage import Branch
 from app.tui.app import TauscopeApp
 from app.tui.screens.builder import BuilderScreen
 from app.tui.screens.library import LibraryScreen
@@ -33,7 +33,7 @@ from app.tui.widgets.model_list import (
     narrowed,
     shortened,
 )
-from core.study import Study
+from core.study.study import Study
 from storage.database import Database
 from storage.runs import create_run
 from tests.app.hub import card, shelve, write_adapter, write_folder

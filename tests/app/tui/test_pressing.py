@@ -17,8 +17,8 @@ from app.config import Config
 from app.tui.able import NEEDS
 from app.tui.app import TauscopeApp
 from app.tui.keys import ACTIONS
-from core.measurement import Measurement, Unit, UnitResult
-from core.study import Study
+from core.engine.measurement import Measurement, Unit, UnitResult
+from core.study.study import Study
 from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.schema import RunRow
@@ -195,7 +195,7 @@ async def test_meanwhile(filled: Database, happens: Callable[[Database], None], 
 
 async def test_a_locked_database(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = storage.database.open_database
-    for door in ("storage.database.open_database", "app.jobs.open_database"):
+    for door in ("storage.database.open_database", "app.jobs.launcher.open_database"):
         monkeypatch.setattr(door, partial(opened, patience=0.1))
     app = TauscopeApp(filled.url, Config())
     async with app.run_test(size=SMALL) as pilot:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from app.tui.readout import Spot, copied, in_a_row, value_of, yardsticks, z_score
-from core.pictures.figures import Cell
+from core.figures.figure import Cell
 
 WHERE = (("model", "medical"), ("layer", "3"))
 

@@ -15,9 +15,9 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
-from app.cli import run_command
-from app.gauge import Card, Gauge, Reading
-from app.jobs import log_of
+from app.cli.main import run_command
+from app.jobs.gauge import Card, Gauge, Reading
+from app.jobs.launcher import log_of
 from app.text import plain
 from app.tui.app import Palette, TauscopeApp
 from app.tui.keys import Where, actions
@@ -29,10 +29,10 @@ from app.tui.widgets.bar import Row
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
+from core.engine.measurement import Progress
 from core.errors import StorageError
-from core.measurement import Progress
+from core.figures.views import Query
 from core.trust import NOBODY, Trust
-from core.views import Query
 from storage.database import Database
 from storage.runs import (
     claim,
@@ -446,7 +446,7 @@ async def test_a_good_study_file_starts_a_worker(
         enough.wait(60)
         return 1
 
-    monkeypatch.setattr("app.jobs.start_detached", start)
+    monkeypatch.setattr("app.jobs.launcher.start_detached", start)
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
@@ -526,7 +526,8 @@ async def test_a_run_that_waits_is_started_out_of_turn(
 ) -> None:
     started: list[tuple[str, bool]] = []
     monkeypatch.setattr(
-        "app.jobs.start_detached", lambda url, run_id, *, now: started.append((run_id, now)) or 1
+        "app.jobs.launcher.start_detached",
+        lambda url, run_id, *, now: started.append((run_id, now)) or 1,
     )
     waiting = create_run(filled, study("waiting-one"), WEIGHTS)
     say_waiting(filled, waiting, "after running-one")
@@ -551,7 +552,7 @@ async def test_a_run_that_ended_early_is_resumed(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr(
-        "app.jobs.start_detached", lambda url, run_id, **_: started.append(run_id) or 1
+        "app.jobs.launcher.start_detached", lambda url, run_id, **_: started.append(run_id) or 1
     )
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
@@ -586,7 +587,7 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
 
 
 async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
-    from core.measurement import Progress
+    from core.engine.measurement import Progress
     from storage.sink import RunSink
 
     run_id = create_run(db, study(), WEIGHTS)
@@ -883,9 +884,9 @@ async def test_a_key_makes_the_demo_and_says_how_far_it_is(
     def start(database: Database) -> None:
         stages["started"], stages["stage"] = database.url, "7 % training base"
 
-    monkeypatch.setattr("app.demo.start", start)
-    monkeypatch.setattr("app.demo.stage", lambda _: stages["stage"])
-    monkeypatch.setattr("app.demo.trouble", lambda _: stages["trouble"])
+    monkeypatch.setattr("app.jobs.demo.start", start)
+    monkeypatch.setattr("app.jobs.demo.stage", lambda _: stages["stage"])
+    monkeypatch.setattr("app.jobs.demo.trouble", lambda _: stages["trouble"])
     app = TauscopeApp(db.url)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "d demo" in words(app))
@@ -902,9 +903,9 @@ async def test_the_making_of_the_demo_is_cancelled_once_confirmed(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = ["7 % training base"]
-    monkeypatch.setattr("app.demo.stage", lambda _: stages[-1])
-    monkeypatch.setattr("app.demo.trouble", lambda _: "")
-    monkeypatch.setattr("app.demo.cancel", lambda _: stages.append(""))
+    monkeypatch.setattr("app.jobs.demo.stage", lambda _: stages[-1])
+    monkeypatch.setattr("app.jobs.demo.trouble", lambda _: "")
+    monkeypatch.setattr("app.jobs.demo.cancel", lambda _: stages.append(""))
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "7 % training base" in words(app))
@@ -920,7 +921,7 @@ async def test_where_there_are_runs_the_demo_is_made_after_a_question(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("app.demo.start", lambda db: started.append(db.url))
+    monkeypatch.setattr("app.jobs.demo.start", lambda db: started.append(db.url))
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))

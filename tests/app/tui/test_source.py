@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app import comparing, figures
+from app.results import comparing, figures
 from app.tui.source import Source
-from core.filters import ALL, Filter
-from core.measurement import Measurement, Unit, UnitResult
+from core.engine.measurement import Measurement, Unit, UnitResult
+from core.figures.filters import ALL, Filter
 from storage import runs
 from storage.database import Database
 from storage.sink import RunSink

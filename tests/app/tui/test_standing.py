@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from sqlalchemy import update
 
-from app import wording
+from app.results import wording
 from app.tui.standing import title
 from storage.database import Database
 from storage.runs import RunSummary, list_runs

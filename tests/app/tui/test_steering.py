@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.tui import steering
-from core.choices import settled
-from core.measurement import MetricSpec
-from core.views import Catalogue, Choice, View
+from core.engine.measurement import MetricSpec
+from core.figures.choices import settled
+from core.figures.views import Catalogue, Choice, View
 
 RANGES = Catalogue(models=("a", "b"), layers=(0, 1), modules=("q", "mlp", "all"))
 HEAT = View(

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from app import wording
-from app.jobs import ready, start_detached
-from core.intake import read
-from core.measurement import Progress
+from app.jobs.launcher import ready, start_detached
+from app.results import wording
+from core.engine.measurement import Progress
+from core.study.intake import read
 from storage.database import Database
 from storage.runs import RunSummary, claim, create_run, find_run, finish
 from storage.schema import RunRow

@@ -11,12 +11,12 @@ import pytest
 from pyarrow import parquet
 from textual.widgets import Input
 
-from app.export.clippings import Clipping, as_csv, as_markdown, clipping
-from app.export.single import Request, serve
+from app.render.data.clippings import Clipping, as_csv, as_markdown, clipping
+from app.render.data.single import Request, serve
 from app.tui.app import TauscopeApp
 from app.tui.screens.pick import PickScreen
-from core.pictures.figures import Cell, Grid
-from core.views import Choice
+from core.figures.figure import Cell, Grid
+from core.figures.views import Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.tui.conftest import HOSTILE

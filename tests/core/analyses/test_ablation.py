@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from core import intake, registry, runner
+from core.engine import registry, runner
+from core.engine.measurement import COORDINATES, Measurement, Unit
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
-from core.measurement import COORDINATES, Measurement, Unit
 from core.neurons import ranking, silencing
 from core.statistics import comparison
-from core.study import Study
+from core.study import intake
+from core.study.study import Study
 from tests.conftest import MemorySink
 from tests.core import harness_zoo
 from tests.core.harness_zoo import WORDS
@@ -234,7 +235,7 @@ def test_a_cancelled_run_goes_on(family_folders: Folders, task_folder: Path) -> 
 
 def _keys(folders: Folders, tasks: Path, **ablation: Any) -> dict[str, set[str]]:
     """The keys of the planned units, by step."""
-    from core.subject import open_subject
+    from core.engine.subject import open_subject
 
     asked = _study(folders, tasks, "medical", ablation=ablation)
     subject = open_subject(asked, ["tasks"])

@@ -14,10 +14,11 @@ import transformers as hf
 from rapidfuzz.distance import Levenshtein
 from safetensors.torch import save_file
 
-from core import runner, study
-from core.documents.source import read
+from core.engine import runner
+from core.engine.measurement import Progress
 from core.errors import Cancelled
-from core.measurement import Progress
+from core.study import study
+from core.texts.documents.source import read
 from tests.conftest import MemorySink, load_all
 from tests.core import oracle, zoo
 

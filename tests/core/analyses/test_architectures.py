@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import intake, runner
+from core.engine import runner
+from core.study import intake
 from tests.conftest import MemorySink
 from tests.core import oracle, zoo
 

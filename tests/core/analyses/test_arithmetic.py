@@ -11,19 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core import registry, runner
-from core.choices import default_choice, present
+from core.engine import registry, runner
+from core.engine.measurement import COORDINATES, Measurement
 from core.errors import Cancelled, StudyError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
-from core.measurement import COORDINATES, Measurement
-from core.pictures.layout import figure, no_arrays
-from core.pictures.score_findings import mark_best, of_grid
-from core.pictures.score_tables import pair_grid, points
-from core.study import Study
+from core.figures.choices import default_choice, present
+from core.figures.layout import figure, no_arrays
+from core.figures.score_findings import mark_best, of_grid
+from core.figures.score_tables import pair_grid, points
+from core.figures.views import Catalogue, Combination, Tabulation
+from core.study.study import Study
 from core.vectors import sweep as sweeps
 from core.vectors.sweep import hash_parameters
-from core.views import Catalogue, Combination, Tabulation
 from tests.conftest import MemorySink
 from tests.core import harness_zoo, zoo
 
@@ -276,7 +276,7 @@ def test_each_domain_s_model_alone_and_in_pairs_by_default(
     family_folders: Folders, task_folder: Path
 ) -> None:
     from core.analyses.arithmetic import points_of
-    from core.subject import open_subject
+    from core.engine.subject import open_subject
 
     asked = harness_zoo.study_of(
         family_folders["base"],

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from core import registry, runner
+from core.engine import registry, runner
 from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.tasks import open_tasks
 from core.statistics import comparison
-from core.study import Study
+from core.study.study import Study
 from tests.conftest import MemorySink
 from tests.core import harness_zoo
 

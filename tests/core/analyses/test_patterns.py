@@ -10,9 +10,10 @@ import pytest
 import torch
 import transformers as hf
 
-from core import registry, runner, study
+from core.engine import registry, runner
 from core.errors import Cancelled
 from core.neurons.activity import unpacked
+from core.study import study
 from tests.conftest import MemorySink, load_all
 from tests.core import zoo
 
@@ -154,8 +155,8 @@ def test_a_run_goes_on_and_another_model_costs_its_own_work_alone(folder: Path) 
 
 
 def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) -> None:
-    from core.pictures.tables import neurons
-    from core.views import Catalogue, Choice, Tabulation
+    from core.figures.tables import neurons
+    from core.figures.views import Catalogue, Choice, Tabulation
 
     sink = MemorySink()
     runner.run(_study(folder, TUNED), sink, ["activation"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core import registry
-from core.measurement import Unit, UnitResult
-from core.totals import slice_state
+from core.engine import registry
+from core.engine.measurement import Unit, UnitResult
+from core.weights.totals import slice_state
 
 WHOLE = Unit(key="k", analysis="tuning_vectors", label="whole", model="medical")
 CHANGED = {

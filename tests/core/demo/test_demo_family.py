@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from core import partial
 from core.demo import claim, family
 from core.demo.corpora import DOMAINS
 from core.demo.recipe import FULL, TINY
 from core.errors import FamilyError
+from core.files import partial
 
 MODELS = ("base", *DOMAINS)
 
@@ -149,7 +149,7 @@ def test_killed_build_leaves_nothing_that_hinders_the_next(
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from core import partial\n"
+        "from core.files import partial\n"
         "from core.demo import claim, family\n"
         "from core.demo.recipe import TINY\n"
         "write = claim.write_text\n"

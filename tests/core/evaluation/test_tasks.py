@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import TaskError
 from core.evaluation.tasks import Task, open_tasks
-from core.study import Evaluation
+from core.study.study import Evaluation
 from tests.core import harness_zoo
 from tests.core.harness_zoo import ALL, ITEMS, evaluation, write_lines
 
@@ -328,7 +328,7 @@ def test_a_hub_out_of_reach_is_asked_once(
 
 def test_no_home_folder_is_needed(task_folder: Path) -> None:
     script = (
-        "from core.study import Evaluation; from core.evaluation.tasks import open_tasks\n"
+        "from core.study.study import Evaluation; from core.evaluation.tasks import open_tasks\n"
         f"asked = Evaluation(tasks={{'x': ('tiny_text',)}}, include={str(task_folder)!r})\n"
         "print(open_tasks(asked, seed=0)[0].items)"
     )

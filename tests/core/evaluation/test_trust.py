@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import TaskError
 from core.evaluation.tasks import Task, open_tasks
-from core.study import Evaluation
+from core.study.study import Evaluation
 from tests.core import harness_zoo
 from tests.core.harness_zoo import CHOICE, GENERATION, ITEMS
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 import transformers as hf
 
-from app.appraisal import appraise
-from core import checkpoint, headers
-from core.adapter import Adapter
+from app.library.appraisal import appraise
 from core.errors import CheckpointError
-from core.loading import tokenizer
-from core.models import pointers
+from core.models import checkpoint, headers, pointers
+from core.models.adapters.checkpoint import Adapter
 from core.models.folders import is_adapter
+from core.models.loading import tokenizer
 from tests.app.hub import write_adapter
 from tests.conftest import tiny_config, tiny_tensors, write_model
 

@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from core import checkpoint, intake, runner
-from core.checkpoint import open_directory, stable_config
+from core.engine import runner
 from core.errors import Cancelled, CheckpointError
-from core.family import open_family
-from core.models import identity
+from core.models import checkpoint, identity
+from core.models.checkpoint import open_directory, stable_config
+from core.models.family import open_family
 from core.models.identity import Content, Identities, Stamp, stamp_of
+from core.study import intake
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
 
 Tensors = dict[str, torch.Tensor]
@@ -285,7 +286,7 @@ def _openings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Identities]]:
         opened.append((open_family(models, identities), identities))
         return opened[-1][0]
 
-    monkeypatch.setattr("core.family.open_family", keep)
+    monkeypatch.setattr("core.models.family.open_family", keep)
     return opened
 
 

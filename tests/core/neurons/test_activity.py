@@ -12,7 +12,7 @@ from core.errors import RunError
 from core.neurons import activity
 from core.neurons.activity import DRIVERS, Counter, LayerActivity, Rules, observe, unpacked
 from tests.core import oracle, zoo
-from tests.core.test_hooks import _attached
+from tests.core.models.test_hooks import _attached
 
 LENGTHS = (9, 5, 1, 7, 12, 2)
 ALL: tuple[Any, ...] = ("gate", "product", "magnitude")

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from core.hooks import Part, tapping
+from core.models.hooks import Part, tapping
 from core.neurons import attribution
 from core.neurons.activity import Rules, unpacked
 from core.neurons.attribution import LayerScores, Scores, attribute, text_loss
 from tests.core import oracle, zoo
-from tests.core.test_hooks import _attached
+from tests.core.models.test_hooks import _attached
 
 LENGTHS = (9, 5, 1, 7, 12)
 LAYERS = range(2)

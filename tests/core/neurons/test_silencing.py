@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.hooks import Part, tapping
+from core.models.hooks import Part, tapping
 from core.neurons import silencing
 from core.neurons.silencing import silenced
 from tests.core import oracle, zoo
-from tests.core.test_hooks import _attached, _batch, _logits
+from tests.core.models.test_hooks import _attached, _batch, _logits
 
 LAYERS = range(2)
 NONE = np.array([], dtype=np.int64)

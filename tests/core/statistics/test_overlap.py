@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from core import linalg, registry
-from core.measurement import Measurement
+from core.engine import registry
+from core.engine.measurement import Measurement
 from core.statistics import overlap
+from core.weights import linalg
 
 
 def _measured(W: torch.Tensor, D: torch.Tensor) -> list[list[Measurement]]:

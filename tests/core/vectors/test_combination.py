@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.checkpoint import TensorInfo
 from core.errors import RunError
+from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
 from core.vectors import combination
 from core.vectors.arithmetic import Point, parse

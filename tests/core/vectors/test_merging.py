@@ -16,10 +16,10 @@ import pytest
 import torch
 import transformers as hf
 
-from core import study
-from core.checkpoint import open_directory
 from core.errors import CheckpointError, RunError, StudyError
-from core.family import Family, open_family
+from core.models.checkpoint import open_directory
+from core.models.family import Family, open_family
+from core.study import study
 from core.vectors import merging
 from core.vectors.arithmetic import BASE, parse, restrict
 from core.vectors.merging import Merged, merge
@@ -322,7 +322,7 @@ import os, signal, sys
 from pathlib import Path
 from core import intake
 from core.vectors.arithmetic import parse
-from core.family import open_family
+from core.models.family import open_family
 from core.vectors.merging import merge
 base, tuned, to, at = sys.argv[1:]
 def progress(done, total, tensor):

@@ -236,8 +236,8 @@ def test_models_that_do_not_fit_are_named() -> None:
 )
 def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Path) -> None:
     """Also where experts are stacked in memory and single on disk."""
-    from core import intake, study
-    from core.family import open_family
+    from core.models.family import open_family
+    from core.study import intake, study
     from core.vectors.merging import merge
 
     zoo.build(name, tmp_path, models=2, dtype=torch.bfloat16)

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from core.checkpoint import TensorInfo
+from core.models.checkpoint import TensorInfo
 
 
 class InMemory:
-    """See `core.checkpoint.Checkpoint`."""
+    """See `core.models.checkpoint.Checkpoint`."""
 
     def __init__(self, model: Any) -> None:
         self.where = "memory"

@@ -10,11 +10,11 @@ import peft
 import pytest
 import torch
 
-from core.adapter import Adapter
 from core.errors import CheckpointError
-from core.family import Member
-from core.loading import loaded
-from core.study import Run
+from core.models.adapters.checkpoint import Adapter
+from core.models.family import Member
+from core.models.loading import loaded
+from core.study.study import Run
 from tests.core.models.adapters.memory import InMemory
 from tests.core.models.adapters.test_reading import BASES, CASES, by_hand, noisy, tensor, trained
 

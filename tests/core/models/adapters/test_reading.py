@@ -16,8 +16,8 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING as PREFIXES
 from safetensors.torch import load_file, save_file
 
-from core.adapter import Adapter
 from core.errors import CheckpointError
+from core.models.adapters.checkpoint import Adapter
 from core.models.folders import is_adapter
 from tests.core.models.adapters.memory import InMemory
 

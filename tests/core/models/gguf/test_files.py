@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from core import headers
 from core.errors import CheckpointError, TauscopeError
+from core.models import headers
 from core.models.gguf import header
 from core.models.gguf import names as naming
 from core.models.identity import Identities

@@ -12,11 +12,12 @@ import transformers as hf
 from gguf import GGMLQuantizationType, GGUFReader
 from gguf.quants import dequantize
 
-from core import loading, runner
-from core.family import Family, Member, open_family
+from core.engine import runner
+from core.models import loading
+from core.models.family import Family, Member, open_family
 from core.models.identity import Identities
 from core.models.opening import open_folder
-from core.study import Models, Run, Study
+from core.study.study import Models, Run, Study
 from core.vectors.arithmetic import parse
 from core.vectors.merging import merge
 from tests.conftest import MemorySink, load_all

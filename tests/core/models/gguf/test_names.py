@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import loading
-from core.family import Member
+from core.models import loading
+from core.models.family import Member
 from core.models.identity import Identities
 from core.models.opening import doubts_about, open_folder
-from core.study import Run
+from core.study.study import Run
 from tests.core.models.gguf import zoo
 from tests.core.models.gguf.writer import as_type, write
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoint import open_directory
 from core.errors import CheckpointError
+from core.models.checkpoint import open_directory
 from core.models.quantised.checkpoint import Dequantised
 from tests.conftest import Tensors, write_model
 from tests.core.models.quantised import quantisers as q

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoint import open_directory
+from core.models.checkpoint import open_directory
 from tests.conftest import Tensors, write_model
 from tests.core.models.quantised import quantisers as q
 from tests.core.models.quantised.test_formats import FORMS

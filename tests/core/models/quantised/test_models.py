@@ -12,13 +12,14 @@ import pytest
 import torch
 import transformers as hf
 
-from core import loading, runner
-from core.checkpoint import open_directory
-from core.family import Member, open_family
+from core.engine import runner
+from core.models import loading
+from core.models.checkpoint import open_directory
+from core.models.family import Member, open_family
 from core.models.identity import Identities
 from core.models.opening import open_folder
 from core.models.quantised.checkpoint import below
-from core.study import Models, Run, Study
+from core.study.study import Models, Run, Study
 from tests.conftest import MemorySink, Tensors, load_all, tuned_from, write_model
 from tests.core.models.quantised import quantisers as q
 from tests.core.models.quantised.test_formats import FORMS, Form

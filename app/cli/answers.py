@@ -1,0 +1,99 @@
+"""A draft from the options of a command: the builder without a screen. Writes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+
+from app.drafts import building, fields
+from app.drafts.building import DOMAINS, TUNED, Draft
+from core.engine import registry
+from core.errors import StudyError, did_you_mean
+from core.study.places import expanded, looks_local
+
+_BY_OPTION = ("models.base.path", "probe.builtin", "probe.file", "probe.task")
+
+
+def draft(
+    base: str,
+    tuned: Iterable[str],
+    *,
+    probe: str = "",
+    tasks: Iterable[str] = (),
+    settings: Iterable[str] = (),
+    only: str = "",
+) -> Draft:
+    """The draft of these answers, which means a study.
+
+    `tuned` are `path` or `name=path`; `probe` a built-in set, `task:name` or a file; `tasks`
+    `domain=a,b`; `settings` `key=value` with the key of a study file; `only` names of analyses.
+    Raises StudyError for what means nothing, and for what makes no study.
+    """
+    made = building.changed(Draft(), "models.base.path", base)
+    for given in tuned:
+        made = _with_model(made, given)
+    made = _with_probe(made, probe)
+    for given in tasks:
+        domain, words = _pair(given, "--task")
+        made = building.with_domain(made)
+        at = f"{DOMAINS}.{len(made.domains) - 1}"
+        made = building.changed(building.changed(made, f"{at}.name", domain), f"{at}.tasks", words)
+    for given in settings:
+        key, words = _pair(given, "--set")
+        made = building.changed(made, _known(key), words)
+    return building.checked(made.model_copy(update={"without": _left_out(only)}))
+
+
+def absent(draft: Draft) -> list[str]:
+    """What the draft names in the way of a place on this machine, and is not there."""
+    paths = [draft.values.get(key, "") for key in ("models.base.path", "models.tokenizer")]
+    paths += [model["path"] for model in draft.tuned]
+    places = [path for path in paths if looks_local(path)]
+    places += [draft.values.get("probe.file", "") if draft.probe == "file" else ""]
+    places += [draft.values.get("evaluation.include", "")]
+    # Of os.path, which takes a name that is too long for one of nothing.
+    return [p for p in places if p and not os.path.exists(expanded(p))]  # noqa: PTH110
+
+
+def _with_model(made: Draft, given: str) -> Draft:
+    name, sign, path = given.partition("=")
+    named = bool(sign) and "/" not in name
+    made = building.with_model(made, path if named else given)
+    at = f"{TUNED}.{len(made.tuned) - 1}.name"
+    return building.changed(made, at, name) if named else made
+
+
+def _with_probe(made: Draft, probe: str) -> Draft:
+    if probe in building.BUILTIN or not probe:
+        return building.changed(made, "probe", probe)
+    kind, words = ("task", probe[5:]) if probe.startswith("task:") else ("file", probe)
+    near = difflib.get_close_matches(probe, building.BUILTIN, n=1)
+    if near and not os.path.exists(expanded(probe)):  # noqa: PTH110
+        raise StudyError(
+            f"There are no built-in texts '{probe}', and no such file.",
+            hint=did_you_mean(probe, building.BUILTIN),
+        )
+    return building.changed(building.changed(made, "probe", kind), f"probe.{kind}", words)
+
+
+def _pair(given: str, option: str) -> tuple[str, str]:
+    name, sign, words = given.partition("=")
+    if not (sign and name.strip()):
+        raise StudyError(f"{option} takes NAME=VALUE, not '{given}'.")
+    return name.strip(), words.strip()
+
+
+def _known(key: str) -> str:
+    known = [each for each in fields.settable() if each not in _BY_OPTION]
+    if key not in known:
+        raise StudyError(f"A study has no key '{key}' to be set.", hint=did_you_mean(key, known))
+    return key
+
+
+def _left_out(only: str) -> tuple[str, ...]:
+    wanted, known = fields.parts(only), registry.names()
+    for name in wanted:
+        if name not in known:
+            raise StudyError(f"There is no analysis '{name}'.", hint=did_you_mean(name, known))
+    return tuple(name for name in known if wanted and name not in wanted)

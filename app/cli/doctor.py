@@ -1,0 +1,157 @@
+"""What `tauscope doctor` finds out: versions, devices, the terminal, settings, database, caches.
+
+Each answer is found by itself: one that fails says so and keeps no other back. Torch is asked in
+a process of its own, which may fail or hang without us.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from app import config
+from app.jobs.environment import offline, versions
+from app.library.shelves import cache_folder
+from app.results import wording
+from core.errors import TauscopeError
+from storage.database import open_database, path_of
+
+_DEVICES = """
+import json, torch
+found = [["cpu", "yes", 0]]
+for i in range(torch.cuda.device_count()):
+    card = torch.cuda.get_device_properties(i)
+    found.append([f"cuda:{i}", card.name, card.total_memory])
+if torch.backends.mps.is_available():
+    found.append(["mps", "yes", 0])
+print(json.dumps(found))
+"""
+
+Answers = dict[str, str]
+
+
+def examine(url: str | None) -> dict[str, Answers]:
+    """Answers by topic, in order."""
+    topics: dict[str, Callable[[], Answers]] = {
+        "versions": lambda: {"python": platform.python_version(), **versions()},
+        "devices": _devices,
+        "terminal": _terminal,
+        "settings": _settings,
+        "database": lambda: _database(url),
+        "models": _models,
+    }
+    return {topic: _answered(ask) for topic, ask in topics.items()}
+
+
+def _answered(ask: Callable[[], Answers]) -> Answers:
+    """The answers of a topic; where the system refuses to give them, that."""
+    try:
+        return ask()
+    except (OSError, ValueError) as error:
+        return {"state": f"can't be found out: {getattr(error, 'strerror', None) or error}"}
+
+
+def _devices() -> Answers:
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-P", "-c", _DEVICES],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        found = json.loads(asked.stdout.splitlines()[-1])
+        return {name: f"{what}, {wording.size(memory)}" if memory else what
+                for name, what, memory in found}  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"torch": "gave no answer within a minute"}
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "").strip().splitlines()[-1:]
+        return {"torch": f"failed: {''.join(last)}"}
+    except (OSError, ValueError, IndexError) as error:
+        return {"torch": f"failed: {error}"}
+
+
+def _terminal() -> Answers:
+    size = shutil.get_terminal_size()
+    encoding = sys.stdout.encoding or locale.getpreferredencoding()
+    return {
+        "stdout": "a terminal" if sys.stdout.isatty() else "not a terminal",
+        "TERM": os.environ.get("TERM", "not set"),
+        "colours": _colours(),
+        "size": f"{size.columns} x {size.lines}",
+        "encoding": encoding
+        + ("" if "utf" in encoding.lower() else ": charts need UTF-8, set LANG=C.UTF-8"),
+        "inside": ", ".join(n.lower() for n in ("TMUX", "STY") if n in os.environ) or "nothing",
+    }
+
+
+def _colours() -> str:
+    """By the signs that the screens go by as well."""
+    if os.environ.get("NO_COLOR"):
+        return "none (NO_COLOR)"
+    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return "16 million"
+    term = os.environ.get("TERM", "")
+    if term in ("", "dumb"):
+        return "none"
+    return "256 (COLORTERM=truecolor gives more, if yours can)" if "256" in term else "16"
+
+
+def _settings() -> Answers:
+    """The user's own file, whether or not there is one, and what is wrong with it."""
+    file = config.path()
+    try:
+        config.read(file)
+    except TauscopeError as error:
+        return {"file": str(file), "state": f"can't be used: {error.title} {error.hint}".strip()}
+    return {"file": str(file), "state": "readable" if file.exists() else "not made yet"}
+
+
+def _database(url: str | None) -> Answers:
+    """Looks only: a database that is not there is not made."""
+    try:
+        path = path_of(url)
+        if not path.exists():
+            return {"path": str(path), "state": "not made yet"}
+        db = open_database(url)
+        try:
+            with db.reading() as connection:
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+                count = connection.exec_driver_sql("SELECT count(*) FROM runs").scalar()
+        finally:
+            db.close()
+    except TauscopeError as error:
+        return {"state": f"can't be used: {error.title} {error.hint}"}
+    return {
+        "path": str(path),
+        "state": "readable and writable" if db.writable else "read-only",
+        "journal": str(db.journal),
+        "schema": str(version),
+        "runs": str(count),
+        "size": wording.size(path.stat().st_size),
+        "artifacts": wording.size(_sum_of(db.folder("artifacts"))),
+    }
+
+
+def _models() -> Answers:
+    cache = cache_folder()
+    switches = ", ".join(f"{name}={value}" for name, value in offline().items())
+    free = ""
+    if cache.exists():
+        free = f", {wording.size(shutil.disk_usage(cache).free)} free"
+    return {
+        "cache": f"{cache} ({'there' if cache.exists() else 'not made yet'}{free})",
+        "offline": switches or "no",
+    }
+
+
+def _sum_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.npz"))

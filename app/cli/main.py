@@ -1,0 +1,148 @@
+"""The command line: which commands there are, their exit codes, and how an error looks.
+
+Imports neither torch nor textual nor sqlalchemy at start: each command of `app.cli` fetches
+what it needs, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+import app
+from app.cli import keeping, machine, reading, running
+from app.cli.options import Db
+from app.jobs import streams
+from app.text import plain
+from core.errors import (
+    Cancelled,
+    InputError,
+    StorageError,
+    StudyError,
+    TauscopeError,
+    of_the_system,
+    reason,
+)
+
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (StudyError, 2),
+    (InputError, 3),
+    (StorageError, 4),
+    (Cancelled, 130),
+    (KeyboardInterrupt, 130),
+    (typer.Abort, 130),
+)
+"""The exit code of an error: that of the first class it belongs to, else 1."""
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+cli = typer.Typer(
+    name="tauscope",
+    help="See what fine-tuning did to a language model. Without a command: the workstation.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+COMMANDS: tuple[Callable[..., None], ...] = (
+    running.run, running.plan, running.new, running.inspect, running.demo, reading.runs,
+    reading.show, reading.compare, reading.export, running.merge, keeping.cancel, keeping.watch,
+    keeping.delete, keeping.gc, machine.models, machine.doctor, machine.serve,
+)  # fmt: skip
+"""In the order of the help."""
+for command in COMMANDS:
+    cli.command()(command)
+
+
+def main() -> None:
+    """The entry point: every outcome as an exit code, every error as two lines."""
+    streams.prepare()
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Do what the arguments say; the exit code."""
+    try:
+        code = cli(arguments, prog_name="tauscope", standalone_mode=False)
+        sys.stdout.flush()
+        if code == _exit_code(KeyboardInterrupt()):  # typer turns ctrl+c into this
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except (Exception, KeyboardInterrupt) as error:
+        fault = streams.fault_of_stdout() if isinstance(error, OSError) else None
+        if fault is not None:
+            return _unheard(fault)
+        if os.environ.get("TAUSCOPE_DEBUG") == "1":
+            raise
+        _show(error)
+        return 2 if isinstance(error, _UsageError) else _exit_code(error)
+
+
+def _unheard(fault: OSError) -> int:
+    """Of output that could not be written, all of it or its end. Silent where whoever read it has
+    seen enough."""
+    streams.drop_stdout()
+    if not isinstance(fault, BrokenPipeError):
+        print(f"error: The output can't be written: {fault.strerror}.", file=sys.stderr)
+    return 1
+
+
+def _exit_code(error: BaseException) -> int:
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def _show(error: BaseException) -> None:
+    if isinstance(error, TauscopeError):
+        title, hint = error.title, error.hint
+    elif isinstance(error, _UsageError):
+        title, hint = error.format_message(), "'tauscope --help' lists the commands and options."
+    elif isinstance(error, KeyboardInterrupt | typer.Abort):
+        title, hint = "Interrupted.", ""
+    elif words := of_the_system(error):
+        title, hint = words, "TAUSCOPE_DEBUG=1 shows where it was met."
+    else:
+        title = f"{type(error).__name__}: {reason(error)}"
+        hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
+    print(f"error: {plain(title)}", file=sys.stderr)
+    if hint:
+        print(f"  {plain(hint)}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tauscope {app.__version__}")
+        raise typer.Exit
+
+
+@cli.callback(invoke_without_command=True)
+def _workstation(
+    context: typer.Context,
+    db: Db = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    context.obj = db
+    if context.invoked_subcommand is not None:
+        return
+    usable = sys.stdin.isatty() and sys.stdout.isatty()
+    if not usable or os.environ.get("TERM") == "dumb":
+        raise StudyError(
+            "The workstation needs a terminal on both ends, one that can move its cursor.",
+            hint="Without one: tauscope demo, run, inspect, runs, watch, show, export, doctor ...",
+        )
+    from app.jobs.environment import quicken
+
+    quicken()
+    from app.tui.app import run as open_workstation
+
+    open_workstation(db)
+
+
+if __name__ == "__main__":
+    main()

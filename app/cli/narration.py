@@ -1,0 +1,141 @@
+"""What a command says on stderr while it works: a bar on a terminal, a line now and then in a log.
+
+Owns stderr. Data goes to stdout, and is not its business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from app.results.wording import left
+from app.text import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+_SELDOM = 2.0  # seconds between two lines of progress in a log
+_BAR = 20
+_TAKEN = _BAR + 3  # columns of the bar and the gaps
+
+
+def say(words: str) -> None:
+    """One line on stderr."""
+    print(plain(words), file=sys.stderr, flush=True)
+
+
+def fits_a_bar() -> bool:
+    """Is stderr a terminal that can redraw a line?"""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+
+
+class Patience:
+    """Says once, each time that the database is waited for, that it is."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._waited = 0.0
+
+    def __call__(self, seconds: float) -> None:
+        """Told of the seconds waited so far, again and again."""
+        if seconds >= _SELDOM and not 0 < self._waited <= seconds:
+            self._say("another process is writing to the database: waiting for it")
+            self._waited = seconds
+        if seconds < _SELDOM:
+            self._waited = 0.0
+
+
+class Narrator:
+    """Tells of one piece of work, from `with` to its end."""
+
+    def __init__(self) -> None:
+        self._bar = _bar() if fits_a_bar() else None
+        self._started = self._said = time.monotonic()
+        self._last = ""
+        self._told: tuple[int, int, str] | None = None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif kind is None and self._last:
+            say(self._last)
+
+    def say(self, words: str) -> None:
+        """One line above the bar."""
+        if self._bar is None:
+            say(words)
+        else:
+            self._bar.console.print(plain(words), markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, subject: str, message: str) -> None:
+        """A warning, as the engine gives it."""
+        self.say(f"warning: {subject}: {message}" if subject else f"warning: {message}")
+
+    def progress(self, done: int, total: int, label: str) -> None:
+        """How far work in this process is, of which every part takes about as long."""
+        seconds = None
+        if 0 < done < total:
+            seconds = (time.monotonic() - self._started) / done * (total - done)
+        self.show(done, total, left(seconds), label)
+
+    def show(self, done: int, total: int, time_left: str, label: str) -> None:
+        """How far it is, with words on what is left, and what is in hand."""
+        if self._bar is None:
+            self._line(done, total, time_left, label)
+            return
+        (task,) = self._bar.task_ids
+        told = "  ".join(part for part in (_share(done, total), time_left) if part)
+        room = self._bar.console.width - _TAKEN - len(told)
+        self._bar.update(
+            task, completed=done, total=total or None, told=told, label=_short(plain(label), room)
+        )
+
+    def _line(self, done: int, total: int, time_left: str, label: str) -> None:
+        if (done, total, label) == self._told:
+            return
+        share = _share(done, total) or "..."
+        self._last = "  ".join(part for part in (share, time_left, label) if part)
+        if time.monotonic() - self._said >= _SELDOM:
+            self._said = time.monotonic()
+            self._told = (done, total, label)
+            say(self._last)
+            self._last = ""
+
+
+def _bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        BarColumn(bar_width=_BAR),
+        TextColumn("{task.fields[told]}", markup=False),
+        TextColumn("{task.fields[label]}", markup=False),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+    )
+    bar.add_task("", total=None, told="", label="")
+    return bar
+
+
+def _share(done: int, total: int) -> str:
+    """How much is done, 100 % only at the end; nothing while the whole is unknown."""
+    return f"{done * 100 // total:3d} % {done}/{total}" if total else ""
+
+
+def _short(text: str, width: int) -> str:
+    """What fits into a width."""
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"

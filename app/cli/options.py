@@ -1,0 +1,61 @@
+"""What commands share: options and arguments, the database that they open, a question."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.text import plain
+from core.errors import Cancelled, StudyError
+
+if TYPE_CHECKING:
+    from storage.database import Database
+
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db", metavar="URL", help="The database: a path or sqlite:///path.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Lines = Annotated[bool, typer.Option("--json", help="Print a line of JSON at every change.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute all anew.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Leave it to a worker that outlives the terminal.")
+]
+Now = Annotated[
+    bool,
+    typer.Option("--now", help="With --detach: beside the runs under way here, not after them."),
+]
+TrustTasks = Annotated[
+    bool, typer.Option("--trust-task-code", help="Let code of the study's own task files run.")
+]
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="STUDY.toml", help="A study file, or a ready study's name.")
+]
+Only = Annotated[str | None, typer.Option("--only", metavar="A,B", help="These analyses alone.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, a unique prefix of one, or 'latest'.")
+]
+
+
+def open_db(context: typer.Context, url: str | None, *, write: bool | None = True) -> Database:
+    """The database of the command, or of the program; closed when the command ends."""
+    from app.cli.narration import Patience, say
+    from storage.database import open_database
+
+    opened = open_database(url or context.obj, write=write, waiting=Patience(say))
+    context.call_on_close(opened.close)
+    return opened
+
+
+def confirm(question: str) -> None:
+    """Go on only with a yes. Raises StudyError where nobody can be asked, Cancelled after a no."""
+    if not sys.stdin.isatty():
+        raise StudyError("There is no terminal to ask on.", hint="Say --yes if you mean it.")
+    print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        raise Cancelled("Nothing was done.")

@@ -1,0 +1,271 @@
+"""What the commands print on stdout: tables, charts, JSON. Owns widths and colours there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from app.results import wording
+from app.text import plain
+from core.errors import RunError
+from core.figures.filters import ALL, FIELDS, Filter
+
+if TYPE_CHECKING:
+    from app.library.lineage import Branch
+    from core.engine.registry import Analysis
+    from storage.database import Database
+    from storage.runs import RunSummary
+
+_HELD = 1 << 23  # characters of rows that are laid aside in memory
+_PIECES = 1000  # rows that are written at once
+_WIDE = 100  # where nobody says how wide
+_ENDLESS = 100_000  # where each row is to be a line
+
+
+def width() -> int:
+    """The columns to print in."""
+    return shutil.get_terminal_size((_WIDE, 24)).columns
+
+
+def colourful() -> bool:
+    """May stdout be coloured?"""
+    usable = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return usable and not os.environ.get("NO_COLOR")
+
+
+def print_json(data: Any) -> None:
+    """Data as JSON; what JSON has no word for, an infinite number, is null."""
+    print(json.dumps(_finite(data), indent=2))
+
+
+def print_json_line(data: Any) -> None:
+    """The same in one line, for a reader who waits for it."""
+    print(json.dumps(_finite(data)), flush=True)
+
+
+def print_learnt(measured: Mapping[str, Any]) -> None:
+    """What the demo family's models learnt, on held-out texts and questions of their domain."""
+    print("The demo family: each model on its own domain, held out, before and after its tuning")
+    print_table(
+        ("model", "loss, base", "tuned", "accuracy, base", "tuned", "by chance"),
+        [
+            (
+                name,
+                *(f"{found['held_out_loss'][who]:.2f}" for who in ("base", "tuned")),
+                *(f"{found['accuracy'][who]:.0%}" for who in ("base", "tuned")),
+                "25%",
+            )
+            for name, found in measured["learnt"].items()
+        ],
+    )
+    print()
+
+
+def print_table(
+    head: Sequence[str], lines: Iterable[Sequence[str]], *, one_line: bool = False
+) -> None:
+    """A table that folds long text rather than cutting it, unless each row is to be `one_line`:
+    then a terminal's edge cuts it. Elsewhere rows are whole lines, for others to read."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(head)
+    )
+    for name in head:
+        # Ids and the like are copied from here, so they stay in one piece.
+        table.add_column(name, overflow="fold", no_wrap=name in ("id", "status", "done"))
+    for line in lines:
+        table.add_row(*(Text(plain(words)) for words in line))
+    on_screen = sys.stdout.isatty()
+    folds = not one_line and (on_screen or "COLUMNS" in os.environ)
+    console = Console(
+        width=width() if folds else _ENDLESS, no_color=not colourful(), highlight=False
+    )
+    with console.capture() as captured:
+        console.print(table)
+    edge = Console(width=width(), no_color=not colourful(), highlight=False)
+    for line in map(str.rstrip, captured.get().splitlines()):
+        if one_line and on_screen:
+            edge.print(Text.from_ansi(line), no_wrap=True, overflow="ellipsis")
+        else:
+            print(line)
+
+
+def print_runs(found: Sequence[RunSummary]) -> None:
+    """The list of runs, newest first."""
+    now = wording.now()
+    print_table(
+        ("id", "study", "status", "done", "models", "created", "took"),
+        [
+            (
+                run.id, run.name, run.status, wording.percent(run), ", ".join(run.models),
+                wording.moment(run.created, now), wording.lasted(run, now),
+            )
+            for run in found
+        ],
+    )  # fmt: skip
+
+
+def print_models(branches: Sequence[Branch]) -> None:
+    """The tree of lineage, a line a model; why one can't be read, last."""
+    print_table(
+        ("model", "kind", "size", "parameters", "dtype", "architecture", "trouble"),
+        [
+            (
+                "  " * branch.depth + wording.model_name(branch.name),
+                *(wording.model_facts(branch.entry) if branch.entry else [""] * 5),
+                (branch.entry.trouble or "") if branch.entry else "not on this machine",
+            )
+            for branch in branches
+        ],
+        one_line=True,
+    )
+
+
+def print_run(
+    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
+) -> None:
+    """Every figure of a run, of what a filter takes, each with its finding; then its warnings."""
+    from app.render.terminal.chart import draw
+    from app.results.figures import shown
+    from storage import runs
+
+    columns, colour = width(), colourful()
+    state = f"{run.status}, {run.done} of {run.total} units"
+    print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
+    if run.error_title:
+        print_words(f"error: {run.error_title} {run.error_hint}", columns)
+    nothing = bool(by)
+    if by:
+        print_words(f"only {by}", columns)
+    for analysis in analyses:
+        for each in shown(db, run, analysis, by=by):
+            nothing = False
+            print()
+            print_words(each.view.title, columns, bold=colour)
+            print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
+            if each.finding:
+                print_words(each.finding, columns)
+    if nothing:
+        print_words("Nothing of it passes the filter.", columns)
+    for warning in runs.warnings(db, run.id):
+        print()
+        print_words(f"warning: {warning.subject}: {warning.message}", columns)
+
+
+def print_comparison(
+    db: Database,
+    first: RunSummary,
+    second: RunSummary,
+    analyses: Sequence[Analysis],
+    *,
+    by_depth: bool = False,
+) -> None:
+    """The figures of two runs under one another with the same axes, and their difference."""
+    from app.render.terminal.chart import draw
+    from app.results.comparing import CAPTION, pairs
+    from core.figures.pairing import NAMES
+
+    columns, colour = width(), colourful()
+    for name, run in zip(NAMES, (first, second), strict=True):
+        print_words(f"{name}  {run.name} · run {run.id} · {run.status}", columns, bold=colour)
+    print_words(CAPTION, columns)
+    for analysis in analyses:
+        for view, made in pairs(db, first.id, second.id, analysis, by_depth=by_depth):
+            print()
+            print_words(view.title, columns, bold=colour)
+            figures = [*made.figures]
+            if made.difference is not None:
+                figures.append(made.difference.figure)
+            for name, figure in zip((*NAMES, ""), figures, strict=False):
+                if name:
+                    print_words(name, columns, bold=colour)
+                print_chart(draw(figure, view.kind, width=columns, height=20, colour=colour))
+            for words in (made.told, *(f"Note: {note}." for note in made.notes)):
+                if words:
+                    print_words(words, columns)
+
+
+def print_measured(
+    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
+) -> None:
+    """The measurements of a run that a filter takes, as `print_json` prints a list of objects.
+
+    They are laid aside before anything is printed: whoever reads may be slow, and with a rollback
+    journal nobody can write while rows are read. Raises RunError where there is no room for them.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=_HELD, mode="w+", encoding="ascii") as aside:
+        try:
+            pieces = _as_json(db, run, analyses, by)
+            while block := "".join(islice(pieces, _PIECES)):
+                aside.write(block)  # only after a `write` does it look at its size
+            aside.seek(0)
+        except OSError as error:
+            raise RunError(
+                f"The rows can't be laid aside in {tempfile.gettempdir()}: {error.strerror}.",
+                hint="Free some space there, or set TMPDIR to a folder that has some.",
+            ) from error
+        shutil.copyfileobj(aside, sys.stdout)
+
+
+def _as_json(
+    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter
+) -> Iterator[str]:
+    """A JSON list of measurements, piece by piece."""
+    from app.results.figures import lines
+    from core.engine.measurement import COLUMNS
+
+    places = [(field, COLUMNS.index(field)) for field in FIELDS]
+    names = [f"    {json.dumps(name)}: " for name in COLUMNS]
+    before = "[\n"
+    for analysis in analyses:
+        with lines(db, run, analysis) as found:
+            for row in found:
+                line = (analysis.name, *row)
+                if all(by.takes(field, line[at]) for field, at in places):  # type: ignore[arg-type]
+                    told = ",\n".join(map(str.__add__, names, map(_told, line)))
+                    yield f"{before}  {{\n{told}\n  }}"
+                    before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _told(value: str | float | None) -> str:
+    """One value as `print_json` writes it; much faster, as it knows what it may be."""
+    if value is None or isinstance(value, float):
+        return "null" if value is None or not math.isfinite(value) else repr(value)
+    return json.dumps(value)
+
+
+def print_words(words: str, columns: int | None = None, *, bold: bool = False) -> None:
+    """A sentence, folded to the terminal."""
+    text = textwrap.fill(plain(words), columns or width(), break_on_hyphens=False)
+    print(f"\x1b[1m{text}\x1b[0m" if bold else text)
+
+
+def print_chart(drawn: str) -> None:
+    """A chart in the colours that this terminal has; charts are drawn in all of them."""
+    if not colourful():
+        print(drawn)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text.from_ansi(drawn), soft_wrap=True)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data

@@ -1,0 +1,120 @@
+"""What shows results: the list of runs, one run, two compared, all of one as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.options import Db, Json, RunId, open_db
+from app.text import plain
+
+
+def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
+    """List the runs, newest first."""
+    from app.cli.narration import say
+    from app.cli.printing import print_json, print_runs
+    from app.render.data.record import summary_data
+    from storage.runs import list_runs
+
+    found = list_runs(open_db(context, db, write=None))
+    if json:
+        print_json([summary_data(each) for each in found])
+    elif found:
+        print_runs(found)
+    else:
+        say("There are no runs yet: 'tauscope demo' or 'tauscope run STUDY.toml' makes one.")
+
+
+def show(
+    context: typer.Context,
+    run: RunId,
+    analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="A,B", help="These models alone, or parts of names.")
+    ] = "",
+    layers: Annotated[
+        str, typer.Option("--layers", metavar="10-20", help="These layers alone.")
+    ] = "",
+    module: Annotated[
+        str, typer.Option("--module", metavar="Q,K", help="These modules and groups alone.")
+    ] = "",
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Show the figures and findings of a run, or of one of its analyses."""
+    from app.cli.printing import print_measured, print_run
+    from app.results.figures import analyses_of, names_in
+    from core.figures.filters import FIELDS, of_terms
+    from storage.runs import find_run
+
+    opened = open_db(context, db, write=None)
+    found = find_run(opened, run)
+    analyses = analyses_of(found, analysis)
+    terms = zip(FIELDS, (model, layers, module), strict=True)
+    by = of_terms(terms, names_in(opened, found))
+    if json:
+        print_measured(opened, found, analyses, by)
+    else:
+        print_run(opened, found, analyses, by)
+
+
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A: an id, a prefix, or 'latest'.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="B, which A is subtracted from.")],
+    analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
+    by_depth: Annotated[
+        bool,
+        typer.Option("--by-depth", help="Match layers by relative depth, not by number."),
+    ] = False,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Hold two runs against each other: figures with the same axes, and their differences."""
+    from app.cli.printing import print_comparison, print_json
+    from app.results.comparing import analyses_of_both, compared, pairs
+    from storage.runs import find_run
+
+    opened = open_db(context, db, write=None)
+    one, other = find_run(opened, first), find_run(opened, second)
+    analyses = analyses_of_both(one, other, analysis)
+    if not json:
+        print_comparison(opened, one, other, analyses, by_depth=by_depth)
+        return
+    views = [
+        compared(each, view, made)
+        for each in analyses
+        for view, made in pairs(opened, one.id, other.id, each, by_depth=by_depth)
+    ]
+    print_json({"A": one.id, "B": other.id, "views": views})
+
+
+def export(
+    context: typer.Context,
+    run: RunId,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write.")],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="A,B",
+            help="Of csv, json, parquet, md, html, svg and png; all of them if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Write everything of a run into a folder."""
+    from app.render.data.folder import export as export_run
+    from storage.runs import find_run
+
+    opened = open_db(context, db, write=None)
+    formats = None
+    if format is not None:
+        formats = [name.strip() for name in format.split(",") if name.strip()]
+    files = export_run(opened, find_run(opened, run).id, to, formats)
+    for path in files:
+        if path.parent == to:
+            print(plain(str(path)))

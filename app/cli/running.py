@@ -1,0 +1,359 @@
+"""What computes, and what comes before it: a study, models by their weights, the demo, a merge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.options import (
+    Db,
+    Detach,
+    Fresh,
+    Json,
+    Now,
+    Only,
+    StudyFile,
+    TrustTasks,
+    confirm,
+    open_db,
+)
+from app.text import plain
+
+if TYPE_CHECKING:
+    from app.jobs.selection import Selection
+    from core.demo.family import DemoFamily
+    from core.engine.measurement import Progress
+    from core.models.identity import IdentityMemory
+    from core.study.study import Study
+    from storage.database import Database
+
+
+def run(
+    context: typer.Context,
+    study: StudyFile,
+    only: Only = None,
+    detach: Detach = False,
+    now: Now = False,
+    fresh: Fresh = False,
+    trust_task_code: TrustTasks = False,
+    db: Db = None,
+) -> None:
+    """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
+    known, chosen = _chosen(study, only, trust_task_code)
+    _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now)
+
+
+def plan(
+    context: typer.Context,
+    study: StudyFile,
+    only: Only = None,
+    json: Json = False,
+    trust_task_code: TrustTasks = False,
+    db: Db = None,
+) -> None:
+    """Say what a study will take before it starts: units, reading, memory, time."""
+    from app.cli.printing import print_json
+    from app.jobs.preflight import data, look_ahead, print_preflight
+
+    known, chosen = _chosen(study, only, trust_task_code)
+    ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
+    found = data(ahead, chosen.skipped)
+    if json:
+        print_json(found)
+    else:
+        print_preflight(found)
+
+
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
+    base: Annotated[str, typer.Option("--base", metavar="MODEL", help="A folder or a hub id.")],
+    tuned: Annotated[
+        list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="May be given again.")
+    ],
+    probe: Annotated[
+        str, typer.Option("--probe", metavar="TEXTS", help="A built-in set, a file or task:NAME.")
+    ] = "",
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="DOMAIN=A,B", help="A domain's tasks; again for others."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as run.dtype."),
+    ] = None,
+    only: Only = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over a file.")] = False,
+) -> None:
+    """Write a study file, with hints at all that it may say. Its path is printed."""
+    from app.cli import answers
+    from app.cli.narration import say
+    from app.drafts import studyfile
+
+    draft = answers.draft(
+        base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
+    )
+    for place in answers.absent(draft):
+        say(f"warning: there is nothing at {place}")
+    if str(file) == "-":
+        print(studyfile.written(draft), end="")
+        return
+    if file.exists() and not yes:
+        confirm(f"{file} is there already. Write over it?")
+    studyfile.save(draft, file)
+    print(plain(str(file)))
+
+
+def inspect(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A folder or a hub id.")],
+    tuned: Annotated[list[str], typer.Argument(metavar="TUNED...", help="Models tuned from it.")],
+    detach: Detach = False,
+    fresh: Fresh = False,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Hold models against their base by their weights alone, straight from disk.
+
+    Tells of each how far it moved, where, in how many directions, whether these are new, and what
+    chance would give; then what is doubtful. The last line printed is the run's id, which --json
+    holds under "run".
+    """
+    from core.engine import registry
+    from core.study.intake import of_models
+
+    opened = open_db(context, db)
+
+    def tell(run_id: str, done: bool) -> None:
+        from app.results.inspection.telling import tell_of
+
+        tell_of(opened, run_id, done=done, json=json)
+
+    weights = [name for name in registry.names() if registry.get(name).needs == "weights"]
+    study = of_models(base, tuned)
+    _compute(opened, study, weights, detach=detach, fresh=fresh, tell=tell)
+
+
+def demo(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Export the run there.")
+    ] = None,
+    family_dir: Annotated[
+        Path | None,
+        typer.Option("--family-dir", metavar="DIR", help="Where the small models are made."),
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Make a family of small models once, run its whole study, and show what it finds."""
+    from app.cli.narration import say
+    from app.cli.printing import print_learnt, print_run
+    from app.jobs import selection
+    from app.render.data.folder import export as export_run
+    from app.results.figures import analyses_of
+    from core.study.intake import read
+    from storage import runs
+
+    opened = open_db(context, db)
+    family = _family(family_dir)
+    study = read(family.study)
+    chosen = selection.select(study)
+    _say_skipped(chosen.skipped)
+    run_id = _work(opened, study, chosen.analyses, fresh=False)
+    found = runs.find_run(opened, run_id)
+    print_learnt(family.measured)
+    print_run(opened, found, analyses_of(found))
+    if out is not None:
+        files = export_run(opened, run_id, out)
+        say(f"{len(files)} files in {out}")
+    say("'tauscope' opens the workstation on it.")
+
+
+def merge(
+    context: typer.Context,
+    study: StudyFile,
+    coefficients: Annotated[
+        str,
+        typer.Option("--coefficients", metavar="A=0.7,B=-0.4", help="How much of each vector."),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the model.")],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="NAME", help="ties, dare or dare_ties, not a plain sum."),
+    ] = None,
+    density: Annotated[
+        float | None, typer.Option("--density", help="The share of each vector they keep.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of dare's choice.")] = None,
+    restrict: Annotated[
+        str,
+        typer.Option("--restrict", metavar="PARTS", help="attention, mlp, layers like 0-3,7."),
+    ] = "",
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16."),
+    ] = None,
+) -> None:
+    """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
+    from app.drafts import ready
+    from app.results import merging
+    from core.study.intake import read
+
+    options = {"density": density, "seed": seed}
+    point = merging.name_point(coefficients, method, options)
+    merged = merging.merge(
+        read(ready.find(study)), point, to,
+        restrict=restrict, dtype=dtype, memory=_memory(context),
+    )  # fmt: skip
+    print(plain(str(merged)))
+
+
+def _memory(context: typer.Context) -> IdentityMemory | None:
+    """What the program's database knows of files; None where there is none that can be used."""
+    from core.errors import StorageError
+    from storage.database import path_of
+    from storage.identities import Remembered
+
+    try:
+        if path_of(context.obj).is_file():
+            return Remembered(open_db(context, None, write=None))
+    except StorageError:
+        pass  # a merge needs no database
+    return None
+
+
+def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, Selection]:
+    """A study and which of its analyses are meant; says which are left out."""
+    from app.drafts import ready
+    from app.jobs.selection import select
+    from core.study.intake import read
+    from core.trust import with_task_code
+
+    known = read(ready.find(study))
+    known = with_task_code(known) if trusts_tasks else known
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    chosen = select(known, names)
+    _say_skipped(chosen.skipped)
+    return known, chosen
+
+
+Tell = Callable[[str, bool], None]
+"""Says on stdout which run it is, by its id, and more of it where it is done."""
+
+
+def _tell_id(run_id: str, done: bool) -> None:
+    print(run_id)
+
+
+def _compute(
+    db: Database,
+    study: Study,
+    analyses: tuple[str, ...] | list[str],
+    *,
+    detach: bool,
+    fresh: bool,
+    now: bool = False,
+    tell: Tell = _tell_id,
+) -> None:
+    """Run a study here or leave it to a worker; then tell of it on stdout."""
+    if not detach:
+        _work(db, study, analyses, fresh=fresh, tell=tell)
+        return
+    from app.cli.narration import say
+    from app.jobs.launcher import check, ready, start_detached
+    from core import trust
+
+    check(study)
+    run_id = ready(db, study, analyses, fresh=fresh)
+    process = start_detached(db.url, run_id, now=now, trust=trust.of(study))
+    say(
+        f"run {run_id} is left to process {process}: "
+        "'tauscope watch' follows it, 'tauscope cancel' stops it"
+    )
+    tell(run_id, False)
+
+
+def _work(
+    db: Database,
+    study: Study,
+    analyses: tuple[str, ...] | list[str],
+    *,
+    fresh: bool,
+    tell: Tell | None = None,
+) -> str:
+    """Compute a study in this process and return the run's id. `tell` is called with it at the end,
+    after a failure or a stop too, unless the start failed and left no run."""
+    from app.cli.narration import Narrator, say
+    from app.jobs.launcher import check, ready
+    from app.jobs.worker import work
+    from app.results.wording import outcome
+    from core import trust
+
+    check(study)
+    run_id = ready(db, study, analyses, fresh=fresh)
+    say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
+    finished = False
+    try:
+        with Narrator() as narrator:
+            done = work(
+                db,
+                run_id,
+                on_progress=lambda p: narrator.show(p.done, p.total, _time_left(p), p.label),
+                on_warning=narrator.warn,
+                on_stop=lambda: narrator.say("stopping; once more stops at once"),
+                keep=False,
+                trust=trust.of(study),
+            )
+        say(f"run {run_id}: {outcome(done)}")
+        finished = True
+    finally:
+        if tell is not None and (finished or _remains(db, run_id)):
+            tell(run_id, finished)
+    return run_id
+
+
+def _remains(db: Database, run_id: str) -> bool:
+    """Is the run there still? Where the database can't tell, it is taken to be."""
+    from core.errors import RunError, StorageError
+    from storage.runs import find_run
+
+    try:
+        find_run(db, run_id)
+    except RunError:
+        return False
+    except StorageError:
+        return True
+    return True
+
+
+def _time_left(progress: Progress) -> str:
+    from app.results.wording import left
+
+    expected = progress.expected
+    return left(None if expected is None else expected - time.time(), rough=progress.rough)
+
+
+def _say_skipped(skipped: dict[str, str]) -> None:
+    from app.cli.narration import say
+
+    for reason in dict.fromkeys(skipped.values()):
+        names = [name for name, why in skipped.items() if why == reason]
+        say(f"skipped: {', '.join(names)} ({reason})")
+
+
+def _family(folder: Path | None) -> DemoFamily:
+    """The demo family, made now if it is not there."""
+    from app.cli.narration import Narrator
+    from core.demo.family import build
+
+    if folder is None:
+        from platformdirs import user_cache_path
+
+        folder = user_cache_path("tauscope", appauthor=False) / "demo"
+    with Narrator() as narrator:
+        return build(
+            folder, progress=lambda stage, done, total: narrator.progress(done, total, stage)
+        )

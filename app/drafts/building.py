@@ -1,0 +1,295 @@
+"""A study in the making: everything typed so far, right or wrong, and the study that it means.
+
+Owns the draft, its changes and its faults. It has no rules of its own: core.study.study says what a
+study may hold, app.drafts.fields which fields there are, app.drafts.studyfile how a file looks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from app.drafts import fields
+from core.engine import registry
+from core.errors import StudyError
+from core.study import intake
+from core.study.study import Study
+
+BUILTIN = fields.field("probe.builtin").options
+SOURCES = ("", *BUILTIN, "file", "task")
+"""What `probe` of a draft may say: no texts, the name of a built-in set, or which field tells."""
+
+TUNED, DOMAINS = "models.tuned", "evaluation.tasks"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Draft(_Part):
+    """All that was typed. `values`: by the key of a study file; `tuned`: of each model its name and
+    the fields of [models.tuned]; `domains`: of each its name and its tasks; `probe`: one of
+    SOURCES; `without`: analyses that are not wanted."""
+
+    values: dict[str, str] = {}
+    tuned: tuple[dict[str, str], ...] = ()
+    domains: tuple[dict[str, str], ...] = ()
+    probe: str = ""
+    without: tuple[str, ...] = ()
+
+
+def begun(base: str | None = None, tuned: Iterable[str] = ()) -> Draft:
+    """A draft of these models, each named after what it adds to the base's name."""
+    draft = Draft()
+    if base:
+        draft = changed(draft, "models.base.path", base)
+    for path in tuned:
+        draft = with_model(draft, path)
+    return draft
+
+
+def value(draft: Draft, key: str) -> str:
+    """What was typed into the field of this key; models and domains are addressed by number."""
+    place = _place(key)
+    if place is None:
+        return draft.probe if key == "probe" else draft.values.get(key, "")
+    rows, at, name = place
+    return _rows(draft, rows)[at].get(name, "")
+
+
+def changed(draft: Draft, key: str, words: str) -> Draft:
+    """The draft with this typed into that field. Who is named as a parent stays it by a new name.
+
+    A base that is chosen gives the study its name, unless it has one of its own.
+    """
+    place = _place(key)
+    if place is not None:
+        rows, at, name = place
+        new = list(_rows(draft, rows))
+        before = new[at].get("name", "")
+        new[at] = {**new[at], name: words}
+        if rows == TUNED and name == "name" and before:
+            new = [{**m, "parent": words} if m.get("parent") == before else m for m in new]
+        return _with_rows(draft, rows, new)
+    if key == "probe":
+        return draft.model_copy(update={"probe": words})
+    values = {**draft.values, key: words}
+    named = draft.values.get("name", "")
+    if key == "models.base.path" and named in ("", called(draft.values.get(key, ""))):
+        values["name"] = called(words)
+    return draft.model_copy(update={"values": values})
+
+
+def with_model(draft: Draft, path: str, parents: Iterable[str] = ()) -> Draft:
+    """The draft with one more tuned model. Of its parents, one that is in the study is said."""
+    taken = [model["name"] for model in draft.tuned]
+    model = {"name": suggested(path, value(draft, "models.base.path"), taken), "path": path}
+    more = draft.model_copy(update={"tuned": (*draft.tuned, model)})
+    return related(more, {path: tuple(parents)})
+
+
+def related(draft: Draft, parents: Mapping[str, Sequence[str]]) -> Draft:
+    """The draft with the parent said of each of these models, where it is in the study too and
+    nothing else is said."""
+    known = {row["path"]: row["name"] for row in draft.tuned}
+    tuned = []
+    for row in draft.tuned:
+        named = (known[each] for each in parents.get(row["path"], ()) if each in known)
+        parent = row.get("parent") or next((name for name in named if name != row["name"]), "")
+        tuned.append({**row, "parent": parent} if parent else row)
+    return draft.model_copy(update={"tuned": tuple(tuned)})
+
+
+def with_domain(draft: Draft) -> Draft:
+    """The draft with one more domain: the first model that has none, or a general one."""
+    taken = {domain["name"] for domain in draft.domains}
+    free = [m["name"] for m in draft.tuned if m["name"] not in taken and m.get("role") != "control"]
+    name = next(iter([*free, *({"general"} - taken)]), "")
+    return draft.model_copy(update={"domains": (*draft.domains, {"name": name, "tasks": ""})})
+
+
+def without(draft: Draft, key: str) -> Draft:
+    """The draft without the model or domain that this key, or a field of which, stands for."""
+    place = _place(key)
+    if place is None:
+        return draft
+    rows, at, _ = place
+    gone = _rows(draft, rows)[at].get("name")
+    left = [row for i, row in enumerate(_rows(draft, rows)) if i != at]
+    if rows == TUNED:
+        left = [{**row, "parent": ""} if row.get("parent") == gone else row for row in left]
+    return _with_rows(draft, rows, left)
+
+
+def toggled(draft: Draft, analysis: str) -> Draft:
+    """The draft with an analysis that it was without, or without one that it had."""
+    wanted = analysis in draft.without
+    others = tuple(name for name in draft.without if name != analysis)
+    return draft.model_copy(update={"without": others if wanted else (*others, analysis)})
+
+
+def only(draft: Draft) -> tuple[str, ...]:
+    """The analyses to be asked for by name; none where all that are possible are wanted."""
+    if not set(draft.without) & set(possible(draft)):
+        return ()
+    return tuple(name for name in possible(draft) if name not in draft.without)
+
+
+def possible(draft: Draft) -> tuple[str, ...]:
+    """The analyses whose needs the draft meets, in their order."""
+    met = {"weights": True, "probe": bool(draft.probe), "tasks": bool(draft.domains)}
+    return tuple(name for name in registry.names() if met[registry.get(name).needs])
+
+
+def data(draft: Draft) -> dict[str, Any]:
+    """What the draft says, as its study file will hold it: nothing that is the default anyway."""
+    found: dict[str, Any] = fields.given("", {"name": draft.values.get("name", "")})
+    base = fields.given("models.base", _of(draft.values, "models.base"))
+    found["models"] = {
+        "base": _short(base) if base else "",
+        "tuned": {m["name"]: _short(fields.given(TUNED, m)) for m in draft.tuned},
+        **fields.given("models", _of(draft.values, "models")),
+    }
+    if draft.probe:
+        found["probe"] = {**_source(draft), **fields.given("probe", _asked(draft))}
+    if draft.domains:
+        found["evaluation"] = {
+            **fields.given("evaluation", _of(draft.values, "evaluation")),
+            "tasks": {d["name"]: fields.parts(d["tasks"]) for d in draft.domains},
+        }
+    asked = {
+        name: fields.given(f"analyses.{name}", _of(draft.values, f"analyses.{name}"))
+        for name in registry.names()
+    }
+    found["analyses"] = {name: parameters for name, parameters in asked.items() if parameters}
+    found["run"] = fields.given("run", _of(draft.values, "run"))
+    return {key: part for key, part in found.items() if part or key not in ("analyses", "run")}
+
+
+def checked(draft: Draft) -> Draft:
+    """The same draft. Raises StudyError naming the key of the first thing that is wrong."""
+    for key, words in faults(draft).items():
+        raise StudyError(f"{_named(draft, key)}: {words}")
+    return draft
+
+
+def meant(draft: Draft, folder: Path) -> Study:
+    """The study of a draft whose file lies in `folder`. Raises StudyError naming the key."""
+    checked(draft)
+    return intake.parsed(data(draft), folder)
+
+
+def faults(draft: Draft) -> dict[str, str]:
+    """All that is wrong with a draft, by the keys of `value`; by a part's, where no field is to
+    blame alone."""
+    found = {_numbered(draft, key): words for key, words in intake.faults(data(draft)).items()}
+    for key in found.keys() & {"name", "models.base.path"}:
+        found[key] = found[key] if value(draft, key) else "is needed"
+    if not value(draft, "models.base.path"):
+        found.pop("name", None)  # it will be called like its base
+    if found.pop(TUNED, "") and not draft.tuned:  # else one without a name: see below
+        found[TUNED] = "at least one is needed"
+    if "probe" in found:
+        found[f"probe.{draft.probe}"] = "is needed"
+        del found["probe"]
+    if "" in found:  # between parts that are far apart: it begins with the key
+        key, _, words = found.pop("").partition(": ")
+        found[key] = words
+    for rows, what in ((TUNED, "model"), (DOMAINS, "domain")):
+        names = [row["name"] for row in _rows(draft, rows)]
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                found[f"{rows}.{at}.name"] = f"another {what} is called that"
+            elif not name:
+                found[f"{rows}.{at}.name"] = "needs a name"
+    for at, domain in enumerate(draft.domains):
+        if not fields.parts(domain["tasks"]):
+            found.setdefault(f"{DOMAINS}.{at}.tasks", "needs at least one task")
+    return found
+
+
+def suggested(path: str, base: str, taken: Iterable[str]) -> str:
+    """A name for a tuned model: what its own adds to the base's, in small letters.
+
+    `Qwen/Qwen2.5-7B-Instruct` of `Qwen/Qwen2.5-7B` is `instruct`.
+    """
+    said, known = called(path), {part.casefold() for part in _words(called(base))}
+    added = [part for part in _words(said) if part.casefold() not in known]
+    return intake.free_name(("-".join(added) or said).lower(), set(taken))
+
+
+def called(path: str) -> str:
+    """The last part of a hub id or path; of a snapshot in a cache, that of its repository."""
+    cached = re.search(r"models--([^/]+)/snapshots/", path)
+    return (cached[1].split("--")[-1] if cached else path.rstrip("/").rpartition("/")[2]) or path
+
+
+def _words(name: str) -> list[str]:
+    return [part for part in re.split(r"[-_\s]+", name) if part]
+
+
+def _short(model: dict[str, Any]) -> Any:
+    """A model of which only the path is said, as that path."""
+    return model["path"] if model.keys() == {"path"} else model
+
+
+def _source(draft: Draft) -> dict[str, str]:
+    if draft.probe in BUILTIN:
+        return {"builtin": draft.probe}
+    typed = draft.values.get(f"probe.{draft.probe}", "")
+    return {draft.probe: typed} if typed else {}
+
+
+def _asked(draft: Draft) -> dict[str, str]:
+    """What is said of the probe besides its source: what belongs to another is not meant."""
+    return {
+        k: v for k, v in _of(draft.values, "probe").items() if k not in ("file", "builtin", "task")
+    }
+
+
+def _of(values: Mapping[str, str], section: str) -> dict[str, str]:
+    keys = {key: key.rpartition(".") for key in values}
+    return {name: values[key] for key, (part, _, name) in keys.items() if part == section}
+
+
+def _place(key: str) -> tuple[str, int, str] | None:
+    """Which rows a key points into, which of them, and which of its fields."""
+    found = re.fullmatch(rf"({re.escape(TUNED)}|{re.escape(DOMAINS)})\.(\d+)(?:\.(\w+))?", key)
+    return (found[1], int(found[2]), found[3] or "") if found else None
+
+
+def _rows(draft: Draft, rows: str) -> tuple[dict[str, str], ...]:
+    return draft.tuned if rows == TUNED else draft.domains
+
+
+def _with_rows(draft: Draft, rows: str, new: Iterable[dict[str, str]]) -> Draft:
+    return draft.model_copy(update={"tuned" if rows == TUNED else "domains": tuple(new)})
+
+
+def _named(draft: Draft, key: str) -> str:
+    """A key of the draft as one of the file: by name, where the draft has a number."""
+    place = _place(key)
+    if place is None:
+        return key
+    rows, at, field = place
+    name = _rows(draft, rows)[at]["name"]
+    whole = rows == DOMAINS or field == "name"  # the name itself is the key in the file
+    return ".".join(part for part in (rows, name, "" if whole else field) if part)
+
+
+def _numbered(draft: Draft, key: str) -> str:
+    """A key of the file as one of the draft: by number, where the file has a name."""
+    for rows, plain in ((TUNED, "name"), (DOMAINS, "tasks")):
+        named = sorted(enumerate(_rows(draft, rows)), key=lambda row: -len(row[1]["name"]))
+        for number, row in named:
+            prefix = f"{rows}.{row['name']}"
+            if key == prefix:
+                return f"{rows}.{number}.{plain}"
+            if key.startswith(f"{prefix}."):
+                rest = key.removeprefix(f"{prefix}.")
+                return f"{rows}.{number}.{rest if rows == TUNED else plain}"
+    return key

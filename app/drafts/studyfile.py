@@ -1,0 +1,199 @@
+"""A draft as the text of a study file that a person would be glad to edit, and as a file.
+
+Owns order, comments and alignment. What is said is the draft's; what a field means is said where it
+is declared. What was not asked for stands there too, commented out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.drafts import building, fields, toml
+from app.drafts.building import Draft
+from core.errors import StudyError
+from core.files.partial import written as replaced
+from core.study.study import PLACES
+
+COMMENT = 41
+"""The column at which comments begin, where what they are about leaves room."""
+
+HINTS: dict[str, dict[str, str]] = {
+    "another": {"path": "runs/another", "revision": "main", "parent": "base"},
+    "retrained": {"path": "runs/control", "role": "control"},
+}
+"""What more can be said of a tuned model."""
+
+WIDEST = 20
+"""Names are padded to the same width up to this many columns."""
+
+
+def written(draft: Draft) -> str:
+    """The text of the study file: what differs from the defaults, and hints at the rest.
+
+    Reads back as the very study that the draft means. What is typed wrongly stands there as it was
+    typed.
+    """
+    data = building.data(draft)
+    blocks = [
+        [*_head(building.only(draft)), f"name = {toml.value(data.get('name', ''))}"],
+        ["[models]", *_base(data["models"]), *_section("models", data["models"])],
+        list(_tuned(data["models"]["tuned"])),
+        list(_probe(data.get("probe"))),
+        *_evaluation(data.get("evaluation")),
+        *_analyses(data.get("analyses", {}), building.possible(draft)),
+        list(_optional("run", data.get("run"), "where and how precisely it is computed")),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def save(draft: Draft, file: Path) -> None:
+    """Write the study file, whole or not at all; folders that it needs are made.
+
+    Raises StudyError where the draft means no study, and where the file can't be written.
+    """
+    here = building.checked(settled(draft, file.parent))
+    try:
+        text = written(here).encode()
+    except UnicodeEncodeError:
+        raise StudyError(
+            "A name or path holds bytes that are no text, which a study file can't hold.",
+            hint="Rename the file or folder, or link to it by another name.",
+        ) from None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(file, durable=True) as into:
+            into.write(text.decode())
+    except (OSError, ValueError) as error:
+        # Without the names that the system gives: they are those of a file for the time being.
+        why = getattr(error, "strerror", None) or error
+        raise StudyError(f"{file} can't be written: {why}.") from None
+
+
+def settled(draft: Draft, folder: Path) -> Draft:
+    """The draft for a file in `folder`: what lies below the current directory is found from there.
+
+    Paths in a study file are relative to it, those that are typed to where one stands.
+    """
+    here = Path.cwd()
+    if folder.resolve() == here:
+        return draft
+    values = {k: _moved(v, here) if k in _PLACES else v for k, v in draft.values.items()}
+    tuned = tuple(
+        {k: _moved(v, here) if k == "path" else v for k, v in model.items()}
+        for model in draft.tuned
+    )
+    return draft.model_copy(update={"values": values, "tuned": tuned})
+
+
+_PLACES = ("models.base.path", "models.tokenizer", *(".".join(place) for place in PLACES))
+
+
+def _moved(path: str, here: Path) -> str:
+    there = os.path.join(here, path)  # noqa: PTH118 - of os.path, which takes any name for a path
+    return there if path and not path.startswith("~") and os.path.exists(there) else path  # noqa: PTH110
+
+
+def _head(only: Iterable[str]) -> Iterator[str]:
+    some = ",".join(only)
+    yield "# What it will take:  tauscope plan FILE"
+    yield f"# To start it:        tauscope run FILE{f' --only {some}' if some else ''}"
+    if not some:
+        yield "# Some of it alone:   tauscope run FILE --only alignment,activation"
+
+
+def _base(models: Mapping[str, Any]) -> Iterator[str]:
+    help = fields.field("models.base.path").help
+    yield _line(f"base = {toml.value(models['base'])}", _begun(help))
+
+
+def _tuned(tuned: Mapping[str, Any]) -> Iterator[str]:
+    yield _line("[models.tuned]", "a name of yours = where it lies")
+    yield from _aligned({name: toml.value(model) for name, model in tuned.items()})
+    said = {key for model in tuned.values() if isinstance(model, dict) for key in model}
+    for name, hint in HINTS.items():
+        if name not in tuned and not said & hint.keys() - {"path"}:
+            yield f"# {name} = {toml.value(hint)}"
+
+
+def _probe(probe: Mapping[str, Any] | None) -> Iterator[str]:
+    """The section, with every source that it might have; all commented out where it is not asked
+    for."""
+    given, off = probe or {}, "" if probe is not None else "# "
+    yield _line(f"{off}[probe]", "texts on which neurons are watched, one of:")
+    for name in ("builtin", "file", "task"):
+        help = f"  {_begun(fields.field(f'probe.{name}').help)}"
+        if name == "builtin":
+            help = f"  {', '.join(building.BUILTIN)}: they come with it"
+        yield _setting("probe", name, given, help)
+    for name in ("documents", "max_tokens", "token"):
+        yield _setting("probe", name, given)
+
+
+def _evaluation(evaluation: Mapping[str, Any] | None) -> Iterator[list[str]]:
+    given, off = evaluation or {}, "" if evaluation is not None else "# "
+    yield list(_optional("evaluation", evaluation, "", skip=("tasks",)))
+    head = _line(f"{off}[evaluation.tasks]", "domain = tasks; one called like a model is its own")
+    tasks = {name: toml.value(each) for name, each in given.get("tasks", {}).items()}
+    hint = ['# medical = ["medqa_4options", "pubmedqa"]', '# general = ["hellaswag"]']
+    yield [head, *(_aligned(tasks) if tasks else hint)]
+
+
+def _analyses(asked: Mapping[str, Any], possible: Iterable[str]) -> Iterator[list[str]]:
+    for name, given in asked.items():
+        section = f"analyses.{name}"
+        yield [f"[{section}]", *_section(section, given)]
+    if not asked and "alignment" in possible:
+        yield [
+            _line("# [analyses.alignment]", "parameters of an analysis, if not the defaults"),
+            _setting("analyses.alignment", "energy", {}),
+        ]
+
+
+def _optional(
+    section: str, given: Mapping[str, Any] | None, about: str, skip: Iterable[str] = ()
+) -> Iterator[str]:
+    """A section with all that it may hold; nothing of it holds where it is not asked for."""
+    off = "" if given is not None else "# "
+    yield _line(f"{off}[{section}]", about)
+    for name in fields.names(section):
+        if name not in skip:
+            yield _setting(section, name, given or {})
+
+
+def _section(section: str, given: Mapping[str, Any]) -> Iterator[str]:
+    """What is asked for in a section, and nothing else of it."""
+    for name in fields.names(section):
+        if name in given and f"{section}.{name}" not in fields.SECTIONS:
+            yield _setting(section, name, given)
+
+
+def _setting(section: str, name: str, given: Mapping[str, Any], help: str = "") -> str:
+    """A line of a section, commented out where it says what holds anyway."""
+    value = given[name] if name in given else fields.example(section, name)
+    line = f"{name} = {toml.value(value)}"
+    about = help or _begun(fields.field(f"{section}.{name}").help)
+    return _line(line if name in given else f"# {line}", about)
+
+
+def _aligned(entries: Mapping[str, str]) -> Iterator[str]:
+    names = {name: toml.key(name) for name in entries}
+    width = max((len(key) for key in names.values() if len(key) <= WIDEST), default=0)
+    for name, value in entries.items():
+        yield f"{names[name]:{width}} = {value}"
+
+
+def _line(line: str, about: str) -> str:
+    return (
+        f"{line:{COMMENT}}# {about}"
+        if about and len(line) < COMMENT
+        else (f"# {about}\n{line}" if about else line)
+    )
+
+
+def _begun(help: str) -> str:
+    """What is said of a field, in the way of a comment."""
+    words = help.rstrip(".")
+    return words if words[:2].isupper() else words[:1].lower() + words[1:]

@@ -1,0 +1,147 @@
+"""How busy this host and its GPUs are, measured in a process of its own.
+
+`python -P -m app.jobs.gauge` prints a reading as a line of JSON every two seconds, and ends when
+its stdin closes; Gauge is the other end. So a driver that hangs holds nothing up. GPUs are read
+through NVML, where its package (the extra `gpu`) and a driver are there. Shows nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from app.jobs.environment import child_environment
+
+_PAUSE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU: bytes of its memory, and the percentage of the time that it computes, if known."""
+
+    name: str
+    used: int
+    total: int
+    busy: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A host at one moment: bytes of its memory, and its GPUs."""
+
+    used: int
+    total: int
+    cards: tuple[Card, ...] = ()
+
+
+class Gauge:
+    """A measuring process while it is wanted; what it last said is `reading`."""
+
+    def __init__(self) -> None:
+        self.reading: Reading | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Measure from now on, if nobody does yet."""
+        if self._process is not None:
+            return
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "app.jobs.gauge"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # keys that stop what is in the terminal are not for it
+                env=child_environment(),
+            )
+        except OSError:
+            return
+        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Measure no more."""
+        process, self._process, self.reading = self._process, None, None
+        if process is not None:
+            process.kill()
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        """Take over each reading, to the end of the process."""
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                reading = parse(line)
+                if self._process is process and reading is not None:
+                    self.reading = reading
+        if self._process is process:
+            self.reading = None
+
+
+def parse(line: str | bytes) -> Reading | None:
+    """The reading in a line; None when there is none in it."""
+    try:
+        data = json.loads(line)
+        return Reading(data["used"], data["total"], tuple(Card(**card) for card in data["cards"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def measure(nvml: Any = None) -> Reading:
+    """How things are now. `nvml` is the module pynvml, once it is initialised."""
+    memory = psutil.virtual_memory()
+    count = nvml.nvmlDeviceGetCount() if nvml is not None else 0
+    found = [_card(nvml, place) for place in range(count)]
+    cards = tuple(card for card in found if card is not None)
+    return Reading(memory.total - memory.available, memory.total, cards)
+
+
+def main() -> None:
+    """Print readings until stdin closes, as it does when the parent is gone."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    nvml = _open_nvml()
+    while True:
+        print(json.dumps(asdict(measure(nvml))), flush=True)
+        time.sleep(_PAUSE)
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    # At once, even from within a driver that hangs.
+    os._exit(0)
+
+
+def _open_nvml() -> Any:
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def _card(nvml: Any, place: int) -> Card | None:
+    try:
+        card = nvml.nvmlDeviceGetHandleByIndex(place)
+        memory, name = nvml.nvmlDeviceGetMemoryInfo(card), nvml.nvmlDeviceGetName(card)
+    except nvml.NVMLError:
+        return None
+    try:
+        busy = nvml.nvmlDeviceGetUtilizationRates(card).gpu
+    except nvml.NVMLError:  # a card that is cut into several (MIG) doesn't say
+        busy = None
+    return Card(name, memory.used, memory.total, busy)
+
+
+if __name__ == "__main__":
+    main()

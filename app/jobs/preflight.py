@@ -1,0 +1,156 @@
+"""What a run will take, as JSON and in words for people. core.engine.preflight counts.
+
+Owns the words, which are made of the JSON: whoever shows them elsewhere only lays them out anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from app.cli.narration import Narrator
+from app.cli.printing import print_table, print_words
+from app.results.wording import count, size, span
+
+if TYPE_CHECKING:
+    from core.engine.preflight import Preflight
+    from core.study.study import Study
+    from storage.database import Database
+
+SHARES = ("analysis", "units", "finished", "time", "asks")
+MODELS = ("model", "parameters", "read", "loaded", "lies on")
+"""The heads of the tables."""
+
+
+def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight:
+    """What a run of the study will take, given what is in the database."""
+    from core.engine.preflight import look_ahead as foresee
+    from core.models.identity import Identities
+    from storage import history
+    from storage.identities import Remembered
+
+    with Narrator() as narrator:
+        return foresee(
+            study,
+            analyses,
+            finished=partial(history.finished, db),
+            pace=partial(history.pace, db),
+            identities=Identities(
+                memory=Remembered(db), say=lambda words: narrator.progress(0, 0, words)
+            ),
+        )
+
+
+def data(found: Preflight, skipped: dict[str, str]) -> dict[str, Any]:
+    """A preflight as JSON, with its totals and the analyses that are left out."""
+    return {**asdict(found), "seconds": found.seconds, "rough": found.rough, "skipped": skipped}
+
+
+def print_preflight(found: Mapping[str, Any]) -> None:
+    """The tables for people, of a preflight as JSON."""
+    print_words(f"{found['study']}, on {found['device']}")
+    print()
+    print_table(SHARES, shares(found))
+    print()
+    print_table(MODELS, models(found))
+    questions = _questions(found["shares"])
+    if questions:
+        print()
+        print_table(("task", "asked", "items in all"), questions)
+    print()
+    for line in totals(found):
+        print_words(line)
+    print_words(code(found["trust"]))
+    for about, note in found["notes"]:
+        print_words(f"warning: {about}: {note}")
+
+
+def shares(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each analysis, under SHARES. A time that is guessed by rough rates has a `~`."""
+    return [
+        (
+            share["analysis"], str(share["units"]), str(share["finished"] or ""),
+            f"{'' if share['measured'] else '~'}{span(share['seconds'])}", _asks(share),
+        )
+        for share in found["shares"]
+    ]  # fmt: skip
+
+
+def models(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each model, under MODELS."""
+    return [
+        (
+            model["model"], count(model["parameters"]),
+            size(model["read"]) if model["read"] else "", _loaded(model), _places(model),
+        )
+        for model in found["models"]
+    ]  # fmt: skip
+
+
+def totals(found: Mapping[str, Any]) -> list[str]:
+    """What it takes in all, in sentences, the time first; that nothing is left, alone."""
+    left = sum(share["units"] - share["finished"] for share in found["shares"])
+    if not left:
+        return ["Nothing is left to compute: every unit is in the database."]
+    basis = (
+        "guessed by rough rates (~); it may be several times off." if found["rough"]
+        else "by finished units of this size on such a device; loading is guessed."
+    )  # fmt: skip
+    read = sum(model["read"] for model in found["models"])
+    loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in found["models"])
+    held = ", ".join(f"{device} {size(nbytes)}" for device, nbytes in found["needed"].items())
+    lines = [
+        f"About {span(found['seconds'])} for {left} units, {basis}",
+        f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
+        f"At most at once: {held} of weights; activations come on top." if held else "",
+    ]
+    return [line for line in lines if line]
+
+
+def code(trust: Mapping[str, bool]) -> str:
+    """Whose code will run besides that of the program and of its libraries, in a sentence."""
+    said = [
+        "models (models.trust_remote_code)" if trust["models"] else "",
+        "task files (evaluation.trust_task_code)" if trust["tasks"] else "",
+    ]
+    whose = " and of ".join(filter(None, said))
+    return f"Code of {whose} will run." if whose else "No code of models or task files will run."
+
+
+def _asks(share: Mapping[str, Any]) -> str:
+    items = sum(times * items for _, times, items in share["asked"])
+    asks = [
+        f"{count(items)} items" if items else "",
+        f"{count(share['ranked'])} items ranked" if share["ranked"] else "",
+        f"{count(share['forward'])} tokens" if share["forward"] else "",
+        f"{count(share['backward'])} tokens with gradients" if share["backward"] else "",
+    ]
+    return ", ".join(filter(None, asks))
+
+
+def _loaded(model: Mapping[str, Any]) -> str:
+    loaded = [
+        f"{model['loads']} ×" if model["loads"] else "",
+        "as a vector" if model["as_vector"] else "",
+    ]
+    return ", ".join(filter(None, loaded))
+
+
+def _places(model: Mapping[str, Any]) -> str:
+    places = []
+    for device, modules, nbytes in model["places"]:
+        parts = f" in {len(modules)} modules" if len(modules) > 1 else ""
+        places.append(f"{device}: {size(nbytes)}{parts}")
+    return "; ".join(places)
+
+
+def _questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    times: dict[str, int] = {}
+    items: dict[str, int] = {}
+    for share in shares:
+        for task, often, many in share["asked"]:
+            times[task] = times.get(task, 0) + often
+            items[task] = items.get(task, 0) + often * many
+    return [(task, f"{times[task]} ×", count(items[task])) for task in times]

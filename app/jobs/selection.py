@@ -1,0 +1,52 @@
+"""Which analyses of a study a run computes, and why it leaves others out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.engine import registry
+from core.errors import StudyError, did_you_mean
+from core.study.study import Study
+
+_MISSING = {"probe": "the study has no [probe]", "tasks": "the study has no [evaluation]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The analyses to run, in their order, and the reason for each that is left out."""
+
+    analyses: tuple[str, ...]
+    skipped: dict[str, str]
+
+
+def select(study: Study, only: Iterable[str] = ()) -> Selection:
+    """Those of `only`, or all, that this version has and whose needs the study meets.
+
+    Raises StudyError for a name that means nothing, and when nothing is left.
+    """
+    wanted = tuple(only)
+    known = registry.names()
+    for name in wanted:
+        if name not in known:
+            raise StudyError(f"There is no analysis '{name}'.", hint=did_you_mean(name, known))
+    skipped: dict[str, str] = {}
+    chosen = []
+    for name in known:
+        if wanted and name not in wanted:
+            continue
+        reason = _obstacle(study, name)
+        if reason:
+            skipped[name] = reason
+        else:
+            chosen.append(name)
+    if not chosen:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        raise StudyError("There is nothing to run.", hint=reasons)
+    return Selection(tuple(chosen), skipped)
+
+
+def _obstacle(study: Study, name: str) -> str:
+    needs = registry.get(name).needs
+    given = {"weights": True, "probe": study.probe, "tasks": study.evaluation}
+    return "" if given[needs] else _MISSING[needs]

@@ -1,0 +1,245 @@
+"""One run in its own process: `work` in the foreground, `python -P -m app.worker` detached.
+
+Owns the worker's life: its claim on the run, its heartbeat, and how it ended. Shows nothing;
+whoever calls `work` may listen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from app.cli.narration import Patience
+from app.jobs.environment import environment, tune
+from app.jobs.launcher import log_of
+from app.jobs.stopping import STOPPED, stopping_on_signals
+from core.engine.measurement import Progress
+from core.errors import (
+    Cancelled,
+    InputError,
+    RunError,
+    StorageError,
+    StudyError,
+    TauscopeError,
+    of_the_system,
+    reason,
+)
+from core.trust import NOBODY, Trust, granted
+from storage import runs
+from storage.database import Database, open_database
+from storage.patience import PATIENCE
+from storage.runs import RunSummary
+from storage.sink import RunSink
+
+_BEAT = 2.0
+_HURRIED = 5.0  # seconds that a cancelled run waits for the database to say so
+_LOOK = 1.0  # seconds between two looks whether it is a run's turn
+_BORNE = 300.0  # seconds that a waiting run bears a database in which it can't look
+
+
+def work(
+    db: Database,
+    run_id: str,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_warning: Callable[[str, str], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
+    keep: bool = True,
+    trust: Trust = NOBODY,
+) -> RunSummary:
+    """Take a queued run and compute it to its end; the run as it then is.
+
+    Raises what ended it early, after recording it: Cancelled, a TauscopeError (RunError for what
+    nobody expected; its traceback is in the log), or KeyboardInterrupt at the second signal.
+    `on_stop` is called when a signal asks for the run to stop. Without `keep`, a run that nobody
+    began before and whose inputs can't be opened is removed again: who waits for it is told why.
+    `trust`: whose code may run; the database is not asked.
+    """
+    tune()
+    attempt = runs.claim(db, run_id)
+    stop = threading.Event()
+    sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
+    try:
+        with _heartbeat(sink), stopping_on_signals(stop, on_stop):
+            _compute(db, run_id, sink, trust)
+            sink.beat(patience=PATIENCE)
+    except BaseException as error:
+        reported = _reported(error, db, run_id)
+        _record(db, run_id, attempt, sink, reported)
+        unopened = isinstance(reported, InputError | StudyError) and not sink.planned
+        if unopened and attempt == 1 and not keep:
+            _remove(db, run_id)
+        if reported is error:
+            raise
+        raise reported from error
+    runs.finish(db, run_id, attempt, "done")
+    return runs.find_run(db, run_id)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The detached form. What it prints goes to the log."""
+    parser = argparse.ArgumentParser(prog="python -P -m app.worker")
+    parser.add_argument("run")
+    parser.add_argument("--db", required=True)
+    for flag in ("--now", "--trust-models", "--trust-tasks"):
+        parser.add_argument(flag, action="store_true")
+    given = parser.parse_args(arguments)
+    _say(f"worker {os.getpid()} takes run {given.run}")
+    try:
+        db = open_database(given.db, write=True, waiting=Patience(_say))
+        if not given.now:
+            _await_turn(db, given.run)
+        trust = Trust(models=given.trust_models, tasks=given.trust_tasks)
+        work(db, given.run, on_warning=_say_warning, trust=trust)
+    except TauscopeError as error:
+        _say(f"{type(error).__name__}: {error.title} {error.hint}")
+        return 1
+    except KeyboardInterrupt:
+        _say("stopped at once")
+        return STOPPED
+    _say("done")
+    return 0
+
+
+def _await_turn(db: Database, run_id: str) -> None:
+    """Wait until no run that was started before is under way here. A run that is cancelled
+    meanwhile, or started by another worker, is not waited for: nobody can claim it.
+
+    A night's queue survives a database that is locked for a while; raises StorageError for longer.
+    """
+    told, looked = "", time.monotonic()
+    while True:
+        try:
+            found = runs.before(db, run_id)
+            if found is None:
+                return
+            if found.id != told:
+                runs.say_waiting(db, run_id, f"after {found.name} ({found.id})")
+                _say(f"waits for run {found.id}")
+                told = found.id
+            looked = time.monotonic()
+        except StorageError:
+            if time.monotonic() - looked > _BORNE:
+                raise
+        time.sleep(_LOOK)
+
+
+class _ListenedSink(RunSink):
+    """A sink that somebody in this process listens to as well. `planned`: is it known what there
+    is to compute, so that all inputs were opened?"""
+
+    def __init__(
+        self,
+        db: Database,
+        run_id: str,
+        attempt: int,
+        stop: threading.Event,
+        on_progress: Callable[[Progress], None] | None,
+        on_warning: Callable[[str, str], None] | None,
+    ) -> None:
+        super().__init__(db, run_id, attempt, stop=stop)
+        self._on_progress = on_progress
+        self._on_warning = on_warning
+        self._warned: set[tuple[str, str]] = set()
+        self.planned = False
+
+    def progress(self, progress: Progress) -> None:
+        self.planned |= progress.total > 0
+        super().progress(progress)
+        if self._on_progress:
+            self._on_progress(progress)
+
+    def warn(self, subject: str, message: str) -> None:
+        super().warn(subject, message)
+        if self._on_warning and (subject, message) not in self._warned:
+            self._warned.add((subject, message))
+            self._on_warning(subject, message)
+
+
+def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
+    from core.engine import runner
+
+    if sink.cancelled():
+        raise Cancelled("The run was cancelled before it began.")
+    said = {"trust": asdict(trust)} if trust != NOBODY else {}
+    sink.describe({"environment": environment(), **said})
+    study = granted(runs.study_of(db, run_id), trust)
+    runner.run(study, sink, runs.find_run(db, run_id).analyses)
+
+
+def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
+    """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
+    if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
+        return error
+    system = of_the_system(error)
+    words = system or f"{type(error).__name__}: {reason(error)}"
+    return RunError(
+        words, hint=_kept(error, db, run_id, "" if system else "This is a fault of tauscope; ")
+    )
+
+
+def _kept(error: BaseException, db: Database, run_id: str, whose: str) -> str:
+    text, log = "".join(traceback.format_exception(error)), log_of(db, run_id)
+    try:
+        db.access.make_folder(log.parent)
+        db.access.make_file(log)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{_now()} {text}")
+    except (OSError, StorageError):
+        return f"{whose}TAUSCOPE_DEBUG=1 shows where."
+    return f"{whose}{log} says where."
+
+
+def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:
+    """Keep how the run ended, if the database lets us: what ended it may be the database."""
+    with contextlib.suppress(StorageError, Cancelled):
+        sink.beat()
+        if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
+            # Whoever wants the end does not want to wait: without this it reads as interrupted.
+            runs.finish(db, run_id, attempt, "cancelled", patience=_HURRIED)
+        else:
+            hint = getattr(error, "hint", "")
+            runs.finish(db, run_id, attempt, "failed", title=str(error), hint=hint)
+
+
+def _remove(db: Database, run_id: str) -> None:
+    """Remove a run that has no results, unless another worker has resumed it."""
+    with contextlib.suppress(StorageError, RunError):
+        runs.delete_run(db, run_id)
+
+
+@contextlib.contextmanager
+def _heartbeat(sink: RunSink) -> Iterator[None]:
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(_BEAT):
+            # A database that is locked for long is for the computing thread to complain of.
+            with contextlib.suppress(StorageError):
+                sink.beat()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _say(words: str) -> None:
+    print(f"{_now()} {words}", flush=True)
+
+
+def _say_warning(subject: str, message: str) -> None:
+    _say(f"warning: {subject}: {message}")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,155 @@
+"""Where models lie: the Hugging Face cache, and the folders that the user names.
+
+Owns the search, which is bounded, follows no loop, and says once what it can't read. Reads no
+model's files: see app.library.appraisal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.library.appraisal import holds_model
+from core.study.places import expanded
+
+DEEPEST = 4
+"""Folders below one that the user names."""
+
+MOST = 20_000
+"""Folders that one search looks into."""
+
+_REPOSITORY = "models--"
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A folder that holds a model, or a repository in a cache whose download is not finished.
+
+    `name` is what a study file says for it; `revisions` are the snapshots that a cache holds of
+    it, the one that is meant first.
+    """
+
+    folder: Path
+    name: str
+    revisions: tuple[str, ...] = ()
+    unfinished: bool = False
+
+
+@dataclass(slots=True)
+class Search:
+    """One search. `notes` are what could not be looked into, each said once."""
+
+    notes: list[str] = field(default_factory=list)
+    _seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def shelves(self, folders: Sequence[Path]) -> Iterator[Shelf]:
+        """All folders with models: those of the cache, then those below these folders."""
+        cache = cache_folder()
+        if self._is_there(cache) and self._is_new(cache):
+            for repository in _folders(self._entries(cache)):
+                if repository.name.startswith(_REPOSITORY):
+                    yield from self._snapshots(repository, in_hub_cache=True)
+        for folder in folders:
+            yield from self._below(folder.absolute(), DEEPEST)
+
+    def _below(self, folder: Path, depth: int) -> Iterator[Shelf]:
+        if not self._is_new(folder):
+            return
+        entries = self._entries(folder)
+        if holds_model({each.name for each in entries}):
+            yield Shelf(folder, str(folder))
+        if not depth:
+            return
+        for below in _folders(entries):
+            if below.name.startswith(_REPOSITORY):
+                yield from self._snapshots(below, in_hub_cache=False)
+            elif not below.name.startswith((".", "datasets--", "spaces--")):
+                yield from self._below(below, depth - 1)
+
+    def _snapshots(self, repository: Path, *, in_hub_cache: bool) -> Iterator[Shelf]:
+        """The snapshot of a repository that is meant by its name: `main`, else the newest."""
+        if not self._is_new(repository):
+            return
+        snapshots = {each.name: each for each in _folders(self._entries(repository / "snapshots"))}
+        main = _ref(repository / "refs" / "main")
+        order = sorted(snapshots, key=lambda n: (n != main, -_changed(snapshots[n]), n))
+        held = [n for n in order if holds_model({e.name for e in self._entries(snapshots[n])})]
+        hub_id = repository.name.removeprefix(_REPOSITORY).replace("--", "/")
+        if held:
+            chosen = snapshots[held[0]]
+            yield Shelf(chosen, hub_id if in_hub_cache else str(chosen), tuple(held))
+        elif any(e.name.endswith(".incomplete") for e in self._entries(repository / "blobs")):
+            yield Shelf(repository, hub_id, unfinished=True)
+
+    def _is_there(self, folder: Path) -> bool:
+        """A cache that nobody made yet is nothing to speak of."""
+        try:
+            return folder.is_dir()
+        except OSError as error:
+            self._note(folder, error)
+            return False
+
+    def _is_new(self, folder: Path) -> bool:
+        """Was it not looked into yet, and is there room for one more?"""
+        try:
+            found = folder.stat()
+        except OSError as error:
+            self._note(folder, error)
+            return False
+        key = found.st_dev, found.st_ino
+        if key in self._seen:
+            return False
+        if len(self._seen) == MOST:
+            self.notes.append(f"More than {MOST:,} folders: some are left out, {folder} first.")
+        self._seen.add(key)
+        return len(self._seen) <= MOST
+
+    def _note(self, folder: Path, error: OSError) -> None:
+        words = f"{folder} can't be read: {error.strerror}."
+        if words not in self.notes:
+            self.notes.append(words)
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as found:
+                return list(found)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._note(folder, error)
+            return []
+
+
+def cache_folder() -> Path:
+    """The Hugging Face cache, whether or not it is there: HF_HUB_CACHE, HF_HOME, or the usual."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return expanded(HF_HUB_CACHE)
+
+
+def _folders(entries: Iterable[os.DirEntry[str]]) -> list[Path]:
+    """The folders among what a folder holds, by name."""
+    return sorted(Path(each.path) for each in entries if _is_folder(each))
+
+
+def _ref(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -1,0 +1,77 @@
+"""Measurements as Parquet: one table with the columns of the contract, each of its own type. And
+the values of one figure.
+
+What does not apply is null, in words and numbers alike. An analysis begins a row group of its own,
+and a group has so few rows that it can be held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from app.render.data.clippings import Clipping
+from app.results.figures import analyses_of, lines
+from core.engine.measurement import COLUMNS
+from core.files.partial import placed
+from storage.database import Database
+from storage.listing import Line
+from storage.runs import RunSummary
+
+_INTEGERS = {"layer": pa.int32(), "expert": pa.int32(), "head": pa.int32(), "n": pa.int64()}
+_NUMBERS = frozenset({"value", "low", "high", "chance", "chance_sd"})
+
+SCHEMA = pa.schema(
+    [
+        (name, _INTEGERS.get(name, pa.float64() if name in _NUMBERS else pa.string()))
+        for name in COLUMNS
+    ]
+)
+
+
+GROUP = 1 << 15
+"""The rows of a row group, at most."""
+
+
+def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    """The file written."""
+    path = folder / "measurements.parquet"
+    with placed(path) as part, parquet.ParquetWriter(part, SCHEMA) as file:
+        for analysis in analyses_of(run):
+            with lines(db, run, analysis) as found:
+                for group in _groups(found):
+                    columns = {
+                        name: [_given(line[place]) for line in group]
+                        for place, name in enumerate(COLUMNS[1:])
+                    }
+                    named = {"analysis": [analysis.name] * len(group), **columns}
+                    file.write_table(pa.table(named, schema=SCHEMA))
+    return [path]
+
+
+def write_clipping(clip: Clipping, path: Path) -> None:
+    """The values of one figure as a table; a column that holds words holds nothing else."""
+    columns = [list(column) for column in zip(*clip.rows, strict=True)] or [[] for _ in clip.head]
+    typed = [
+        pa.array([None if v is None else str(v) for v in column], pa.string())
+        if any(isinstance(v, str) for v in column)
+        else pa.array(column)
+        for column in columns
+    ]
+    parquet.write_table(pa.table(typed, names=list(clip.head)), path)
+
+
+def _groups(found: Iterator[Line]) -> Iterator[list[Line]]:
+    """So many rows at a time; none of an analysis that measured nothing are a group as well."""
+    group = list(islice(found, GROUP))
+    yield group
+    while group := list(islice(found, GROUP)):
+        yield group
+
+
+def _given(value: str | float | None) -> str | float | None:
+    return None if value == "" else value

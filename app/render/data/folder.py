@@ -1,0 +1,96 @@
+"""A whole run into a folder: which files each format is, and one error when it can't be written.
+
+What a format needs is imported when that format is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.errors import RunError, StudyError, did_you_mean
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+
+Writer = Callable[[Database, RunSummary, Path], list[Path]]
+
+
+def export(
+    db: Database, run_id: str, folder: Path, formats: Sequence[str] | None = None
+) -> list[Path]:
+    """Write a run into a folder, made if need be; the files. `run.json` is always among them.
+
+    Without `formats` it is all of them. Raises StudyError for a format that there is none of,
+    RunError when the folder can't be written.
+    """
+    wanted = FORMATS if formats is None else formats
+    for name in wanted:
+        if name not in _WRITERS:
+            raise StudyError(f"There is no format '{name}'.", hint=did_you_mean(name, FORMATS))
+    run = runs.find_run(db, run_id)
+    files: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in dict.fromkeys(("json", *wanted)):
+            files += _WRITERS[name](db, run, folder)
+    except OSError as error:
+        raise RunError(
+            f"The export to {folder} failed: {error.strerror or error}.",
+            hint="Name a folder that you may write, with space for it.",
+        ) from error
+    return files
+
+
+def _json(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.data.record import write
+
+    return write(db, run, folder)
+
+
+def _csv(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.data import listings, rows
+
+    return [*rows.write(db, run, folder), *listings.write(db, run, folder)]
+
+
+def _parquet(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.data.columnar import write
+
+    return write(db, run, folder)
+
+
+def _markdown(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.data.report import write
+
+    return write(db, run, folder)
+
+
+def _html(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.html.document import write
+
+    return write(db, run, folder)
+
+
+def _svg(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.print.plates import write
+
+    return write(db, run, folder, "svg")
+
+
+def _png(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    from app.render.print.plates import write
+
+    return write(db, run, folder, "png")
+
+
+_WRITERS: dict[str, Writer] = {
+    "json": _json,
+    "csv": _csv,
+    "parquet": _parquet,
+    "md": _markdown,
+    "html": _html,
+    "svg": _svg,
+    "png": _png,
+}
+FORMATS = tuple(_WRITERS)

@@ -1,0 +1,40 @@
+"""Tables that a view lists, whole, as CSV: a file each, and one of each model where there are more.
+
+Numbers are written so that reading gives the same number again, text by app.render.data.cells.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.render.data.cells import Rows
+from app.results.figures import analyses_of, shown_together
+from core.figures.figure import Table
+from core.figures.views import Kind
+from core.files.partial import written
+from storage.database import Database
+from storage.runs import RunSummary
+
+FOLDER = "tables"
+KINDS: tuple[Kind, ...] = ("table",)
+
+
+def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    """The files written, in a folder of their own if there are any."""
+    files = []
+    for analysis in analyses_of(run):
+        for together in shown_together(db, run, analysis, KINDS):
+            for each in together:
+                (folder / FOLDER).mkdir(exist_ok=True)
+                path = folder / FOLDER / f"{each.name}.csv"
+                assert isinstance(each.figure, Table)
+                _write(each.figure, path)
+                files.append(path)
+    return files
+
+
+def _write(table: Table, path: Path) -> None:
+    with written(path) as file:
+        rows = Rows(file)
+        rows.write([column.name for column in table.columns])
+        rows.write_all(table.rows)

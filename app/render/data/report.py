@@ -1,0 +1,111 @@
+"""A run as one Markdown document: findings first, then each figure with its numbers and chance.
+
+Owns the order and the escaping: no text from outside can become markup or HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from app.render.data.numbers import Entry, numbers
+from app.render.data.origin import facts
+from app.render.terminal.chart import draw
+from app.results.figures import Shown, analyses_of, shown
+from app.text import plain
+from core.figures.figure import Figure, Table
+from core.files.partial import written
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+
+_MARKS = re.compile(r"[\\`*_\[\]|~$]|^\s*(?:[#+=-](?=[\s#=-]|$)|\d+(?=[.)]\s))")
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    """The file written."""
+    path = folder / "report.md"
+    figures = [each for analysis in analyses_of(run) for each in shown(db, run, analysis)]
+    with written(path) as file:
+        for block in _blocks(db, run, figures):
+            file.write(f"{block}\n\n")
+    return [path]
+
+
+def escaped(text: str) -> str:
+    """Text from outside as Markdown that shows it as it is."""
+    return _MARKS.sub(_escape, plain(text).translate(_HTML))
+
+
+def _escape(found: re.Match[str]) -> str:
+    """A mark that means something anywhere, or what would begin a heading or a list."""
+    mark = found.group().lstrip()
+    return f"{mark[:-1]}&#{ord(mark[-1])};" if mark[-1].isdigit() else f"\\{mark}"
+
+
+def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator[str]:
+    yield f"# {escaped(run.name)}"
+    yield f"Run `{run.id}`, {run.status}: {run.done} of {run.total} units."
+    if run.error_title:
+        yield f"**Error:** {escaped(run.error_title)} {escaped(run.error_hint)}"
+    yield "## Findings"
+    yield "\n".join(
+        f"- **{escaped(f.heading)}.** {escaped(f.finding)}" for f in figures if f.finding
+    )
+    warnings = runs.warnings(db, run.id)
+    if warnings:
+        yield "## Warnings"
+        yield "\n".join(f"- **{escaped(w.subject)}** {escaped(w.message)}" for w in warnings)
+    titled = ""
+    for each in figures:
+        if each.analysis.title != titled:
+            titled = each.analysis.title
+            yield f"## {escaped(titled)}"
+        yield from _figure(each)
+    yield "## Origin"
+    yield _table(["", ""], facts(db, run))
+
+
+def _figure(each: Shown) -> Iterator[str]:
+    yield f"### {escaped(each.view.title)}"
+    yield escaped(each.view.caption)
+    if not isinstance(each.figure, Table):  # which is a table already
+        yield _fenced(draw(each.figure, each.view.kind, width=100, height=24, colour=False))
+    if each.finding:
+        yield escaped(each.finding)
+    yield from _tables(each.figure)
+    if isinstance(each.figure, Table):
+        return
+    spec = each.analysis.metric(each.figure.measure)
+    unit = f" ({escaped(spec.unit)})" if spec.unit else ""
+    yield f"`{spec.name}`{unit}: {escaped(spec.description)}"
+
+
+def _tables(figure: Figure) -> Iterator[str]:
+    for each in numbers(figure):
+        if each.title:
+            yield f"**{escaped(each.title)}**"
+        rows = [[name, *map(_words, entries)] for name, entries in each.rows]
+        yield _table(each.head, rows)
+        if each.note:
+            yield escaped(each.note)
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in head[1:])]
+    rows = [[escaped(word) for word in head], rule]
+    rows += [[escaped(words) for words in line] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _words(entry: Entry) -> str:
+    value, beside = entry
+    return f"{value} ({beside})" if beside else value
+
+
+def _fenced(text: str) -> str:
+    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"

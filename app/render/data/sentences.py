@@ -1,0 +1,69 @@
+"""What a reader must know of a figure beside its finding, in plain sentences: chance and method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.render.terminal.scales import cells, shows_raw
+from app.results.figures import Shown
+from core.figures.figure import Cell, Table
+from core.figures.significance import judge, null_words
+
+
+def on_chance(together: Sequence[Shown]) -> str:
+    """What chance alone would give in figures that are read together, and how much lies there.
+
+    Nothing of a table, whose columns say so themselves.
+    """
+    if isinstance(together[0].figure, Table):
+        return ""
+    found = [c for each in together for c in cells(each.figure) if c.shown is not None]
+    known = [cell for cell in found if cell.chance is not None]
+    if not known:
+        return "No chance level is known for this measure."
+    if all(map(shows_raw, known)):
+        told = _levels(known)
+    elif all(cell.shown == cell.excess for cell in known):
+        told = "Shown is what lies beyond chance: 0 is what chance alone would give."
+    else:
+        return "Shown is what chance alone would give."
+    judged = [verdict for cell in known if (verdict := judge(cell)) is not None]
+    if judged:
+        null = sum(verdict.is_null for verdict in judged)
+        words = null_words(known, in_full=True)
+        told += (
+            f" {null} of {len(judged)} values do not differ from chance: {words}."
+            if null
+            else f" All {len(judged)} values differ from chance."
+        )
+    return told
+
+
+def on_method(together: Sequence[Shown]) -> str:
+    """What the measure is, as its analysis declares it; nothing of what is made of arrays or has
+    many, as tables do."""
+    first = together[0]
+    if first.view.tabulate is not None:
+        return ""
+    measure = first.choice.measure
+    names = [measure]
+    if first.choice.reading == "excess":
+        names.append((first.view.excess or {})[measure])
+    told = []
+    for name in names:
+        spec = first.analysis.metric(name)
+        unit = f" ({spec.unit})" if spec.unit else ""
+        told.append(f"{spec.title[:1].upper()}{spec.title[1:]}{unit}: {spec.description}")
+    return " ".join(told)
+
+
+def _levels(known: Sequence[Cell]) -> str:
+    levels = [cell.chance for cell in known if cell.chance is not None]
+    spreads = [cell.chance_sd for cell in known if cell.chance_sd]
+    spread = f", give or take {max(spreads):.2g} (one standard deviation)" if spreads else ""
+    if spreads and max(spreads) > 1.1 * min(spreads):
+        spread = f", give or take {min(spreads):.2g} to {max(spreads):.2g} (one standard deviation)"
+    low, high = min(levels), max(levels)
+    if high - low <= 1e-9 * max(1.0, abs(high)):
+        return f"Chance alone would give {low:.3g}{spread}."
+    return f"Chance alone would give {low:.3g} to {high:.3g}, by place{spread}."

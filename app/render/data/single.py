@@ -1,0 +1,207 @@
+"""One figure as a file, or a whole run, in a process of its own: drawing would hold up a screen.
+
+Run as `python -m app.render.data.single` with a request as JSON; prints what was written, or why
+nothing was.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.jobs.environment import give_way
+from app.results.figures import Shown
+from core.engine.registry import Analysis
+from core.errors import RunError, TauscopeError
+from core.figures.figure import Table
+from core.figures.views import Choice, View
+from core.files.partial import placed, written
+from core.study.places import expanded
+
+WHOLE = "run"
+"""In the place of a format: everything of the run, in all of them."""
+WIDTH, HEIGHT = 100, 30
+"""Cells of a figure as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is wanted: `format` is svg, png, txt, csv, md, parquet or WHOLE, `choice` a Choice's
+    fields, `filter` the line of a filter. `rows` are those wanted of a table: texts by columns'
+    names. Where the run is held `against` another, it is figure `side` of both: the one's, the
+    other's, or their difference, which is made `by_depth` or by number of layers."""
+
+    db: str
+    run: str
+    format: str
+    folder: str
+    analysis: str = ""
+    view: str = ""
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    filter: str = ""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    against: str = ""
+    side: int = 0
+    by_depth: bool = False
+
+    def command(self) -> list[str]:
+        """What starts the process that serves it."""
+        return [sys.executable, "-P", "-m", "app.render.data.single", json.dumps(asdict(self))]
+
+
+def serve(request: Request) -> Path:
+    """Write what is wanted; the file, or the folder of the run. Raises TauscopeError."""
+    from storage.database import open_database
+
+    folder = expanded(request.folder)
+    db = open_database(request.db)
+    try:
+        if request.format == WHOLE:
+            from app.render.data.folder import export
+
+            export(db, request.run, folder / request.run)
+            return folder / request.run
+        with _reported(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            return _figure(db, request, folder)
+    finally:
+        db.close()
+
+
+def main(argument: str) -> int:
+    """Serve the request in the argument; 0, or 1 with the reason on stderr.
+
+    Drawing can wait, the screen from which it was asked for can't.
+    """
+    give_way()
+    try:
+        print(serve(Request(**json.loads(argument))))
+    except TauscopeError as error:
+        print(f"{error.title} {error.hint}".strip(), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _figure(db: Any, request: Request, folder: Path) -> Path:
+    shown = _compared(db, request) if request.against else _alone(db, request)
+    choice = shown.choice
+    parts = [shown.name, choice.measure, choice.reading]
+    parts += [str(getattr(choice, s)) for s in shown.view.selectors if s != "model"]
+    parts += [request.filter, *(f"{name}-{text}" for name, text in request.rows.items())]
+    name = "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in p) for p in parts if p)
+    # Files of several runs lie in one folder: the ids keep each from another's.
+    whose = [request.run]
+    if request.against:
+        whose += [request.against, ("a", "b", "difference")[request.side]]
+    path = folder / f"{name[:150]}-{'-'.join(whose)}.{request.format}"
+    if request.format in ("svg", "png"):
+        _draw(shown, path, request.format)
+    elif request.format == "parquet":
+        _columns(shown, path)
+    else:
+        with written(path) as file:
+            file.write(_text(db, request, shown))
+    return path
+
+
+def _alone(db: Any, request: Request) -> Shown:
+    from app.results.figures import drawn, finding, names_in
+    from core.figures.filters import read
+    from storage.runs import find_run
+
+    analysis, view, choice = _wanted(request)
+    run = find_run(db, request.run)
+    by = read(request.filter, names_in(db, run))
+    made = drawn(db, run.id, analysis, view, choice, by=by)
+    figure = made.figure
+    if isinstance(figure, Table):
+        figure = figure.narrowed(request.rows)
+    return Shown(analysis, view, made.choice, figure, finding(view, made))
+
+
+def _compared(db: Any, request: Request) -> Shown:
+    from app.results.comparing import pair
+
+    analysis, view, choice = _wanted(request)
+    made = pair(db, request.run, request.against, analysis, view, choice, by_depth=request.by_depth)
+    if request.side < len(made.figures):
+        return Shown(analysis, view, made.choice, made.figures[request.side], "")
+    if made.difference is None:
+        raise RunError("There is no difference of these two figures.", hint="Take A or B.")
+    said = " ".join(filter(None, (made.told, *(f"Note: {note}." for note in made.notes))))
+    return Shown(analysis, view, made.choice, made.difference.figure, said)
+
+
+def _wanted(request: Request) -> tuple[Analysis, View, Choice]:
+    from core.engine import registry
+
+    analysis = registry.get(request.analysis)
+    view = next(v for v in analysis.views if v.key == request.view)
+    return analysis, view, Choice(**request.choice)
+
+
+def _draw(shown: Shown, path: Path, kind: str) -> None:
+    from app.render.print.plates import draw
+    from app.render.print.sheet import save, styled
+
+    with placed(path) as part, styled():
+        save(draw(shown, [shown]), part, kind)
+
+
+def _columns(shown: Shown, path: Path) -> None:
+    from app.render.data import columnar
+    from app.render.data.clippings import clipping
+
+    with placed(path) as part:
+        columnar.write_clipping(clipping(shown.figure), part)
+
+
+def _text(db: Any, request: Request, shown: Shown) -> str:
+    from app.render.data.clippings import as_csv, as_markdown, clipping
+
+    if request.format == "csv":
+        return as_csv(clipping(shown.figure))
+    if request.format == "md":
+        return as_markdown(clipping(shown.figure))
+    return _explained(db, request, shown)
+
+
+def _explained(db: Any, request: Request, shown: Shown) -> str:
+    """The figure in characters, between what it is of and what must be known of it."""
+    from app.render.data import sentences
+    from app.render.terminal import chart
+    from app.text import plain
+    from storage.runs import find_run
+
+    runs = [find_run(db, each) for each in (request.run, request.against) if each]
+    of = " against ".join(f"{run.name} · run {run.id}" for run in runs)
+    if request.against:
+        of = f"{('A of', 'B of', 'B − A:')[request.side]} {of}"
+    text = chart.draw(shown.figure, shown.view.kind, width=WIDTH, height=HEIGHT, colour=False)
+    only = [f"only {request.filter}"] if request.filter else []
+    held = [] if request.against else [sentences.on_chance([shown])]
+    below = [shown.finding, *held, sentences.on_method([shown])]
+    folded = [textwrap.fill(plain(words), WIDTH) for words in below if words]
+    head = [textwrap.fill(plain(words), WIDTH) for words in (of, *only, shown.heading)]
+    return "\n".join([*head, "", text.rstrip(), "", *folded, ""])
+
+
+@contextmanager
+def _reported(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"The export to {folder} failed: {error.strerror or error}.",
+            hint="Name a folder that you may write, with space for it.",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

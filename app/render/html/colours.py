@@ -1,0 +1,56 @@
+"""The colours of the page as CSS, for light and dark screens; paper is always light.
+
+Owns the names of their classes: `s0`, `s1`, ... for series, `sc` for controls, `q0` ... for the
+steps of a sequential scale, `d0` ... for those of a diverging one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.render.terminal.palette import RGB, centred, hex_of, ink, on
+
+_GROUND = {
+    "light": {
+        "ground": "#ffffff", "raised": "#f6f7f9", "text": "#1f2328", "quiet": "#59636e",
+        "line": "#d1d9e0", "band": "#e3e7ec", "accent": "#0550ae", "doubt": "#9a6700",
+    },
+    "dark": {
+        "ground": "#15181d", "raised": "#1d2127", "text": "#e3e7ec", "quiet": "#9aa4b0",
+        "line": "#363d47", "band": "#2e353f", "accent": "#6cb6ff", "doubt": "#e0af68",
+    },
+}  # fmt: skip
+_CONTROLS = {"light": "#7d848d", "dark": "#8b949e"}
+
+
+def style() -> str:
+    """All of it: the light theme, and the dark one for screens that prefer it."""
+    dark = "\n".join(_theme("dark"))
+    sequential = "\n".join(_ramp("q", on("light").sequential))
+    light = "\n".join(_theme("light"))
+    return f"{sequential}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+
+
+def series(index: int, control: bool) -> str:
+    """The class of a series."""
+    return "sc" if control else f"s{index % len(on('light').series)}"
+
+
+def step(signed: bool, index: int) -> str:
+    """The class of a cell."""
+    return f"{'d' if signed else 'q'}{index}"
+
+
+def _theme(name: str) -> Iterator[str]:
+    yield ":root{" + ";".join(f"--{key}:{value}" for key, value in _GROUND[name].items()) + "}"
+    for index, colour in enumerate(on(name).series):
+        yield f".s{index}{{color:{colour}}}"
+    yield f".sc{{color:{_CONTROLS[name]}}}"
+    yield from _ramp("d", centred(name))
+
+
+def _ramp(letter: str, ramp: tuple[RGB, ...]) -> Iterator[str]:
+    """Fills, and the ink of a number that follows a cell of that fill."""
+    for index, colour in enumerate(ramp):
+        yield f".{letter}{index}{{fill:{hex_of(colour)}}}"
+        yield f".{letter}{index}+text{{fill:{ink(colour)}}}"

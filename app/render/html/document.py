@@ -1,0 +1,145 @@
+"""The whole page: what stands on it, and in which order.
+
+Owns the outline. It asks for nothing from outside, and its policy forbids that to a browser too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import app
+from app.render.data.origin import facts
+from app.render.html import colours
+from app.render.html.figure import anchor, headline, section
+from app.render.html.markup import Markup, tag
+from app.render.terminal.scales import cells
+from app.results.figures import Shown, analyses_of, shown_together
+from core.engine.registry import Analysis
+from core.figures.figure import Table
+from core.files.partial import written
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+
+_HEAD = Markup(
+    '<meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    '<meta name="color-scheme" content="light dark">\n'
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+)
+
+_CHANCE = (
+    "Where a chance level is known it stands beside the figure, because many of these measures are "
+    "far from zero for an update of random directions. A value within two standard deviations of "
+    "chance, or not beyond it once corrected for the number of tests, has no colour and is "
+    "followed by ~. "
+)
+_CONTROLS = "Controls are grey, and their names in brackets. "
+_READING = (
+    "Whiskers and shaded bands around a line are 95 % intervals. Rest the pointer on a mark to "
+    "read its exact value; the numbers behind each figure fold out below it."
+)
+
+Part = tuple[Analysis, list[tuple[Shown, ...]]]
+
+
+def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
+    """The file written."""
+    path = folder / "report.html"
+    parts = [(each, list(shown_together(db, run, each))) for each in analyses_of(run)]
+    with written(path) as file:
+        file.write("<!doctype html>\n")
+        file.write(_page(run.name, _body(db, run, [part for part in parts if part[1]])))
+    return [path]
+
+
+def _page(title: str, body: Iterator[Markup]) -> Markup:
+    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    sheet = tag("style", Markup(f"\n{colours.style()}\n{style}"))
+    head = tag("head", _HEAD, tag("title", f"{title} · tauscope"), Markup("\n"), sheet)
+    return tag("html", head, Markup("\n"), tag("body", *body), Markup("\n"), lang="en")
+
+
+def _body(db: Database, run: RunSummary, parts: Sequence[Part]) -> Iterator[Markup]:
+    warnings = runs.warnings(db, run.id)
+    yield tag("header", *_heading(db, run))
+    yield tag("nav", *_contents(parts, bool(warnings)), aria_label="Contents")
+    inside = [_findings(run, parts)]
+    inside += [_analysis(run, analysis, views) for analysis, views in parts]
+    if warnings:
+        told = [tag("li", tag("b", w.subject), " ", w.message, dir="auto") for w in warnings]
+        heading = tag("h2", "Warnings")
+        inside.append(tag("section", heading, tag("ul", *told, class_="doubts"), id="warnings"))
+    inside.append(_origin(db, run))
+    yield tag("main", *inside)
+    yield tag("footer", f"Written by tauscope {app.__version__}.")
+
+
+def _heading(db: Database, run: RunSummary) -> Iterator[Markup]:
+    models = runs.study_of(db, run.id).models
+    yield tag("h1", run.name, dir="auto")
+    names = [f"({name})" if name in run.controls else name for name in run.models]
+    yield tag(
+        "p", "What fine-tuning did to ", tag("b", str(models.base.path)), ", seen in ",
+        ", ".join(names), ".", class_="lede",
+    )  # fmt: skip
+    state = f"Run {run.id}, {run.status}: {run.done} of {run.total} units. "
+    yield tag("p", state, run.created.strftime("%d %B %Y."), class_="quiet")
+    if run.error_title:
+        yield tag("p", tag("b", "Error: "), f"{run.error_title} {run.error_hint}", class_="doubt")
+
+
+def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
+    entries = [tag("li", _link("findings", "Findings"))]
+    for analysis, views in parts:
+        inner = [tag("li", _link(anchor(v[0]), v[0].view.title)) for v in views]
+        entries.append(tag("li", _link(analysis.name, analysis.title), tag("ul", *inner)))
+    if warned:
+        entries.append(tag("li", _link("warnings", "Warnings")))
+    entries.append(tag("li", _link("origin", "Origin")))
+    yield tag("ul", *entries)
+
+
+def _findings(run: RunSummary, parts: Sequence[Part]) -> Markup:
+    told = [
+        tag("li", _link(anchor(shown), shown.heading), " ", tag("span", shown.finding))
+        for _, views in parts
+        for shown in map(headline, views)
+        if shown.finding
+    ]
+    return tag(
+        "section",
+        tag("h2", "Findings"),
+        tag("ul", *told, class_="findings"),
+        tag("p", _reading(run, parts), class_="quiet"),
+        id="findings",
+    )
+
+
+def _reading(run: RunSummary, parts: Sequence[Part]) -> str:
+    """How the figures are to be read, as far as there are such in this run."""
+    found = (shown.figure for _, views in parts for view in views for shown in view)
+    drawn = (cell for figure in found if not isinstance(figure, Table) for cell in cells(figure))
+    chance = _CHANCE if any(cell.chance is not None for cell in drawn) else ""
+    return f"{chance}{_CONTROLS if run.controls else ''}{_READING}"
+
+
+def _analysis(run: RunSummary, analysis: Analysis, views: Sequence[tuple[Shown, ...]]) -> Markup:
+    inside = [section(view, run.controls) for view in views]
+    return tag("section", tag("h2", analysis.title), *inside, id=analysis.name)
+
+
+def _origin(db: Database, run: RunSummary) -> Markup:
+    rows = [
+        tag("tr", tag("th", name, scope="row"), tag("td", words, dir="auto"))
+        for name, words in facts(db, run)
+    ]
+    table = tag("div", tag("table", tag("tbody", *rows), class_="origin"), class_="scroll")
+    return tag("section", tag("h2", "Origin"), table, id="origin")
+
+
+def _link(target: str, words: str) -> Markup:
+    return tag("a", words, href=f"#{target}")

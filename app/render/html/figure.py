@@ -1,0 +1,102 @@
+"""One view on the page: finding, charts side by side, chance and method in words, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from app.render.data.numbers import Numbers, numbers
+from app.render.data.sentences import on_chance, on_method
+from app.render.html import bars, curves, grids, scatters
+from app.render.html.markup import Markup, joined, tag
+from app.render.terminal.scales import scale_of
+from app.results.figures import Shown
+from core.figures.figure import Grid, Lines, Scatter, Table
+
+
+def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
+    """The figures of one view, which are read side by side and share one scale."""
+    first = together[0]
+    charts = [_figure(each, together, controls) for each in together]
+    facts = (("Shown", first.view.caption), ("Chance", on_chance(together)),
+             ("Method", on_method(together)))  # fmt: skip
+    kind = " listing" if isinstance(first.figure, Table) else ""
+    if len(together) == 1 and not _is_wide(first):
+        kind = " beside"
+    return tag(
+        "section",
+        tag("h3", first.view.title),
+        tag("div", *charts, class_="together"),
+        tag("dl", *(_fact(name, words) for name, words in facts), class_="notes"),
+        id=anchor(first),
+        class_=f"view{kind}",
+    )
+
+
+def anchor(shown: Shown) -> str:
+    """Where on the page a view stands."""
+    return f"{shown.analysis.name}-{shown.view.key}"
+
+
+def headline(together: Sequence[Shown]) -> Shown:
+    """The figure that stands for all of them: that which the view opens with."""
+    return next((each for each in together if each.opening), together[0])
+
+
+def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -> Markup:
+    inside = []
+    if "model" in shown.view.selectors:
+        name = shown.choice.model
+        inside.append(tag("h4", tag("bdi", name), " (control)" if name in controls else ""))
+    if shown.finding:
+        inside.append(tag("figcaption", shown.finding, class_="finding"))
+    tables = [_table(each) for each in numbers(shown.figure)]
+    if isinstance(shown.figure, Table):
+        inside += tables
+    else:
+        inside.append(tag("div", *_charts(shown, together), class_="chart"))
+        inside.append(tag("details", tag("summary", "Numbers"), *tables))
+    return tag("figure", *inside)
+
+
+def _is_wide(shown: Shown) -> bool:
+    """Does the figure take the page's width, and leave no room for words beside it?"""
+    return shown.view.kind in ("curves", "table")
+
+
+def _charts(shown: Shown, together: Sequence[Shown]) -> Iterator[Markup]:
+    figure = shown.figure
+    if isinstance(figure, Lines):
+        yield from curves.draw(figure)
+    elif isinstance(figure, Scatter):
+        yield from scatters.draw(figure)
+    elif isinstance(figure, Grid) and shown.view.kind == "bars":
+        yield from bars.draw(figure)
+    elif isinstance(figure, Grid):
+        others = [each.figure for each in together if isinstance(each.figure, Grid)]
+        yield from grids.draw(figure, scale_of(figure, *others))
+
+
+def _table(found: Numbers) -> Markup:
+    kinds = ["words" if at in found.texts else None for at in range(len(found.head))]
+    named = zip(found.head, kinds, strict=True)
+    head = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in named))
+    rows = [
+        tag(
+            "tr",
+            tag("th", name, scope="row", class_=kinds[0]),
+            *(_entry(*entry, kind) for entry, kind in zip(entries, kinds[1:], strict=True)),
+        )
+        for name, entries in found.rows
+    ]
+    caption = [tag("caption", found.title)] if found.title else []
+    table = tag("table", *caption, tag("thead", head), tag("tbody", *rows))
+    note = [tag("p", found.note, class_="quiet")] if found.note else []
+    return tag("div", table, *note, class_="scroll", style=f"--columns: {len(found.head)}")
+
+
+def _entry(value: str, beside: str, kind: str | None) -> Markup:
+    return tag("td", value, *([tag("small", beside)] if beside else []), class_=kind)
+
+
+def _fact(name: str, words: str) -> Markup:
+    return joined([tag("dt", name), tag("dd", words)]) if words else Markup()

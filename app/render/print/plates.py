@@ -1,0 +1,49 @@
+"""The figures of a run as files for papers: which there are, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure as Sheet
+
+from app.render.print import bars, curves, grids, scatters
+from app.render.print.sheet import save, styled
+from app.render.terminal.scales import scale_of
+from app.results.figures import Shown, analyses_of, shown_together
+from core.figures.figure import Grid, Lines, Scatter
+from core.figures.views import Kind
+from core.files.partial import placed
+from storage.database import Database
+from storage.runs import RunSummary
+
+FOLDER = "figures"
+DRAWN: tuple[Kind, ...] = ("curves", "matrix", "heatmap", "bars", "scatter")
+
+
+def write(db: Database, run: RunSummary, folder: Path, kind: str) -> list[Path]:
+    """Every figure as `svg` or as `png` of 300 dots an inch; the files written."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    files = []
+    for analysis in analyses_of(run):
+        for together in shown_together(db, run, analysis, DRAWN):
+            for each in together:
+                path = folder / FOLDER / f"{each.name}.{kind}"
+                with placed(path) as part, styled():
+                    save(draw(each, together), part, kind)
+                files.append(path)
+    return files
+
+
+def draw(shown: Shown, together: Sequence[Shown]) -> Sheet:
+    """A figure, on one scale with those that are read beside it."""
+    figure = shown.figure
+    if isinstance(figure, Lines):
+        return curves.draw(figure)
+    if isinstance(figure, Scatter):
+        return scatters.draw(figure)
+    assert isinstance(figure, Grid)
+    if shown.view.kind == "bars":
+        return bars.draw(figure)
+    grids_ = [each.figure for each in together if isinstance(each.figure, Grid)]
+    return grids.draw(figure, scale_of(figure, *grids_))

@@ -1,0 +1,19 @@
+"""Charts made of characters: one public door, `chart.draw`, and the pieces that screens share.
+
+chart.py      a whole figure as text, for `tauscope show` and the report
+curves.py     lines by layer, in panels
+axes.py       the frame of a panel: ranges, ticks, which cell shows which value
+grids.py      matrices and heat maps
+bars.py       groups of horizontal bars
+scatters.py   points in a plane
+tables.py     rows of text and numbers
+legends.py    which sign and colour is which series, and what a colour is worth
+names.py      how rows and columns are called, controls among them
+labels.py     names beside points
+levels.py     intervals and chance beside the values
+scales.py     ranges, ticks, and numbers as short text
+palette.py    colours that colour-blind eyes can tell apart
+canvas.py     strokes into braille: the only module that knows plotext
+
+Nothing here knows Textual. plotext is imported when the first curve is drawn.
+"""

@@ -1,0 +1,142 @@
+"""Tables of text and numbers, row by row. Owns how wide columns are and what gives way.
+
+Every text is made harmless before it is measured or shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+
+from app.render.terminal.lines import Line, exactly
+from app.render.terminal.palette import Palette
+from app.text import plain
+from core.figures.figure import Column, Table, Text
+
+WIDEST = 48
+"""Cells of a column of text, however long its texts."""
+NARROWEST = 10
+GAP = 2
+
+
+def natural_widths(table: Table) -> tuple[int, ...]:
+    """What each column takes: all of its numbers and its name, and its texts up to WIDEST."""
+    return tuple(
+        max(cell_len(plain(column.name)), _widest(column, [row[j] for row in table.rows]))
+        for j, column in enumerate(table.columns)
+    )
+
+
+def squeezed(table: Table, widths: Sequence[int], width: int) -> tuple[int, ...]:
+    """Those widths with the widest columns of text narrowed until all fit, if they can. Those that
+    stay in sight come last, and where that is in vain no further than half of the room: they tell
+    the rows apart."""
+    texts = [j for j in range(len(widths)) if _texts(table, j)]
+    without = _narrowed(widths, [j for j in texts if j >= table.keys], width)
+    of_all = _narrowed(without, texts, width)
+    if _across(of_all) <= width:
+        return of_all
+    half = max(NARROWEST, width // 2 - GAP)
+    return tuple(min(own, half) if j in texts else own for j, own in enumerate(without))
+
+
+def _narrowed(widths: Sequence[int], able: Sequence[int], width: int) -> tuple[int, ...]:
+    """The widths with those of some columns taken down as far as it needs and they go."""
+    fitting = list(widths)
+    while _across(fitting) > width:
+        widest = max(able, key=lambda j: fitting[j], default=-1)
+        if widest < 0 or fitting[widest] <= NARROWEST:
+            break
+        fitting[widest] -= 1
+    return tuple(fitting)
+
+
+def _across(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Draws a table with columns of these widths; a row of text a row."""
+
+    table: Table
+    widths: tuple[int, ...]
+    palette: Palette
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The cell at which each column begins, and the one after the last."""
+        starts = [0]
+        for width in self.widths:
+            starts.append(starts[-1] + width + GAP)
+        return tuple(starts)
+
+    @property
+    def width(self) -> int:
+        """Cells across."""
+        return self.starts[-1] - GAP
+
+    def heading(self, chosen: int = -1) -> Line:
+        """The names of the columns, that of the chosen one stronger."""
+        names = [plain(column.name) for column in self.table.columns]
+        styles = [
+            Style(color=self.palette.accent if j == chosen else self.palette.dim, bold=True)
+            for j in range(len(names))
+        ]
+        return self._line(names, styles)
+
+    def line(self, i: int, chosen: int = -1) -> Line:
+        """Row number i; with the cursor in one of its columns all of it stands out."""
+        row = self.table.rows[i]
+        texts = [harmless(c, v) for c, v in zip(self.table.columns, row, strict=True)]
+        if chosen < 0:
+            return self._line(texts, [Style(color=self.palette.text)] * len(texts))
+        strong = Style(color=self.palette.accent, bold=True)
+        styles = [strong + Style(reverse=j == chosen) for j in range(len(texts))]
+        return self._line(texts, styles)
+
+    def column_at(self, x: int) -> int:
+        """The column that shows the cell x, or the one next to it."""
+        passed = sum(start <= x for start in self.starts[:-1])
+        return max(0, passed - 1)
+
+    def _line(self, texts: list[str], styles: list[Style]) -> Line:
+        line: Line = []
+        columns = zip(texts, styles, self.widths, self.table.columns, strict=True)
+        for text, style, width, column in columns:
+            if line:
+                line.append(Segment(" " * GAP))
+            line.append(Segment(exactly(text, width, column.align), style))
+        return line
+
+
+def harmless(column: Column, value: Text) -> str:
+    """A value as it is written, with nothing in it that a terminal would obey."""
+    return plain(column.written(value))
+
+
+def _widest(column: Column, values: Sequence[Text]) -> int:
+    """The cells that the values of a column take. Looks at few of them where few can be longest."""
+    texts = {value for value in values if isinstance(value, str)}
+    numbers = {value for value in values if isinstance(value, int | float)}
+    if column.form[-1:] in _REGULAR and all(map(math.isfinite, numbers)):
+        numbers = {min(numbers), max(numbers)} if numbers else numbers
+    size = max((len(column.written(number)) for number in numbers), default=0)
+    if any(len(text) >= WIDEST for text in texts):
+        return max(size, WIDEST)
+    return max([size, *(min(WIDEST, cell_len(harmless(column, text))) for text in texts)])
+
+
+_REGULAR = ("f", "d", "%")
+"""Formats in which no number is longer than both the least and the greatest."""
+
+
+def _texts(table: Table, j: int) -> bool:
+    """Is it a column of text? Numbers are never cut."""
+    return any(isinstance(row[j], str) for row in table.rows)

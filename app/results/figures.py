@@ -1,0 +1,244 @@
+"""The figures of a run under a choice, for screens, prints and reports alike.
+
+Owns the way from stored rows and arrays to a figure. Draws nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, get_args
+
+from core.engine import registry
+from core.engine.registry import Analysis
+from core.errors import StudyError
+from core.figures.choices import (
+    default_choice,
+    names_of,
+    narrowed,
+    options,
+    present,
+    query,
+    settled,
+)
+from core.figures.figure import Figure, Grid, Lines, Scatter
+from core.figures.filters import ALL, Filter, Names
+from core.figures.layout import figure
+from core.figures.views import GROUPS, Arrays, Catalogue, Choice, Kind, View
+from core.models.naming import ORDER
+from storage import listing, runs
+from storage.database import Database
+from storage.listing import Line, Order
+from storage.runs import RunSummary
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_LONGEST = 150
+"""Characters of a file's name, to which an ending is added and a file for the time being."""
+
+_MODULES = ("", *ORDER, *GROUPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A view's figure under a choice, with what it ranges over, and the names that there were to
+    filter by."""
+
+    choice: Choice
+    catalogue: Catalogue
+    figure: Figure
+    names: Names = field(default_factory=Names)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A view's figure under a choice, and what it says in one sentence, if that can be told.
+
+    `opening`: is it the choice that the view opens with, which stands for all others?
+    """
+
+    analysis: Analysis
+    view: View
+    choice: Choice
+    figure: Figure
+    finding: str
+    opening: bool = True
+
+    @property
+    def heading(self) -> str:
+        """What it is called among all of a run, where two analyses may have views of one title."""
+        return f"{self.analysis.title}: {self.view.title}"
+
+    @property
+    def name(self) -> str:
+        """What a file of this figure is called: no other of the run has that name."""
+        model = f"-{self.choice.model}" if "model" in self.view.selectors else ""
+        return file_name(f"{self.analysis.name}-{self.view.key}{model}")
+
+
+def file_name(name: str) -> str:
+    """A name as a file may have it: names of models in a database may be of any length, and hold
+    anything. What is altered for that ends in a part of its hash."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_LONGEST]
+    if plain == name:
+        return name
+    return f"{plain}-{sha256(name.encode(errors='backslashreplace')).hexdigest()[:8]}"
+
+
+def analyses_of(run: RunSummary, only: str | None = None) -> tuple[Analysis, ...]:
+    """The declarations of a run's analyses, or of the one that is asked for.
+
+    Raises StudyError when there is none of that name, or the run has not computed it.
+    """
+    if only is not None:
+        analysis = registry.get(only)
+        if only not in run.analyses:
+            hint = f"It has {', '.join(run.analyses)}."
+            raise StudyError(f"Run {run.id} does not have the analysis '{only}'.", hint=hint)
+        return (analysis,)
+    return tuple(registry.get(name) for name in registry.names() if name in run.analyses)
+
+
+def drawn(
+    db: Database,
+    run_id: str,
+    analysis: Analysis,
+    view: View,
+    choice: Choice | None = None,
+    ranges: Catalogue | None = None,
+    *,
+    by: Filter = ALL,
+    also: str | None = None,
+) -> Drawn:
+    """The figure of a view under a choice (none: the one it opens with), which settles first on
+    values that there are: those of the run, or of what else it is to be laid out by, as far as
+    the filter takes them. `also`: only of results that this other run refers to as well."""
+    if ranges is None:
+        ranges = runs.catalogue(db, run_id, analysis.name)
+    made = _drawn(db, run_id, analysis, view, choice, narrowed(ranges, by), also)
+    return replace(made, names=names_of([ranges]))
+
+
+def shown(
+    db: Database, run: RunSummary, analysis: Analysis, *, by: Filter = ALL
+) -> Iterator[Shown]:
+    """Every view of an analysis, under its default choice; those of which a filter leaves
+    nothing are left out."""
+    ranges = runs.catalogue(db, run.id, analysis.name)
+    for view in present(analysis.views, ranges):
+        made = _drawn(db, run.id, analysis, view, None, narrowed(ranges, by))
+        if not by or _holds(made.figure):
+            yield _told(analysis, view, made)
+
+
+def names_in(db: Database, run: RunSummary) -> Names:
+    """What there is in a run to filter by, in all of its analyses."""
+    return names_of(runs.catalogue(db, run.id, name) for name in run.analyses)
+
+
+def shown_together(
+    db: Database, run: RunSummary, analysis: Analysis, kinds: Collection[Kind] = KINDS
+) -> Iterator[tuple[Shown, ...]]:
+    """Every view of an analysis, of these kinds, as the figures that are read side by side.
+
+    That is one of each model where a view shows one model at a time, else the view's one figure;
+    those in which nothing was measured are left out.
+    """
+    ranges = runs.catalogue(db, run.id, analysis.name)
+    for view in present(analysis.views, ranges):
+        if view.kind not in kinds:
+            continue
+        first = default_choice(view, ranges)
+        models = [first.model]
+        if "model" in view.selectors:
+            models = [str(m) for m in options(view, "model", first, ranges)]
+        found = [
+            _told(analysis, view, _drawn(db, run.id, analysis, view, choice, ranges))
+            for choice in (replace(first, model=model) for model in models)
+        ]
+        held = tuple(each for each in found if _holds(each.figure))
+        if held:
+            yield held
+
+
+def lines(
+    db: Database, run: RunSummary, analysis: Analysis
+) -> AbstractContextManager[Iterator[Line]]:
+    """The rows of an analysis in the order of every export: metrics as declared, models as in the
+    study. `storage.listing.lines` says more."""
+    order = Order(
+        metrics=[spec.name for spec in analysis.metrics],
+        models=["", "base", *run.models],
+        modules=_MODULES,
+    )
+    return listing.lines(db, run.id, analysis.name, order)
+
+
+def finding(view: View, made: Drawn) -> str:
+    """The view's sentence, which is made for the measure and reading that it opens with; nothing
+    of a figure that holds nothing, least of all that nothing changed, or is not complete yet."""
+    if not made.catalogue.metrics or not _holds(made.figure):
+        return ""
+    opens_with = default_choice(view, made.catalogue).measure, view.reading
+    if (made.choice.measure, made.choice.reading) != opens_with:
+        return ""
+    try:
+        return view.finding(made.figure)
+    except (ValueError, ZeroDivisionError, LookupError, TypeError):
+        return ""
+
+
+def _told(analysis: Analysis, view: View, made: Drawn) -> Shown:
+    opening = made.choice == default_choice(view, made.catalogue)
+    return Shown(analysis, view, made.choice, made.figure, finding(view, made), opening)
+
+
+def _holds(figure: Figure) -> bool:
+    """Is there anything in it?"""
+    if isinstance(figure, Lines):
+        return any(panel.series for panel in figure.panels)
+    if isinstance(figure, Grid):
+        return any(cell is not None for row in figure.cells for cell in row)
+    return bool(figure.points if isinstance(figure, Scatter) else figure.rows)
+
+
+def _drawn(
+    db: Database,
+    run_id: str,
+    analysis: Analysis,
+    view: View,
+    choice: Choice | None,
+    ranges: Catalogue,
+    also: str | None = None,
+) -> Drawn:
+    if choice is None:
+        choice = default_choice(view, ranges)
+    else:
+        choice = settled(view, choice, ranges)
+    wanted = query(view, choice, ranges)
+    rows = runs.measurements(db, run_id, analysis.name, wanted, also=also)
+    spec = analysis.metric(choice.measure)
+    arrays = _arrays(db, run_id, analysis.name, also)
+    return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec, arrays))
+
+
+def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:
+    """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
+    known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
+
+    def read(
+        name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
+    ) -> Mapping[str, NDArray[Any]] | None:
+        if not known:
+            for found in runs.artifacts(db, run_id, analysis, also=also):
+                at = (found.name, found.model, found.reference, found.layer, found.task)
+                known[at] = found
+        wanted = known.get((name, model, reference, layer, task))
+        return runs.arrays(db, wanted) if wanted is not None else None
+
+    return read

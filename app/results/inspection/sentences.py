@@ -1,0 +1,188 @@
+"""The answers to the five questions on one tuned model, each in a plain sentence or two.
+
+Owns the wording. core.figures.significance decides whether a value tells itself from chance;
+nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from app.results.inspection.accounts import GROUPS, Account
+from core.figures.figure import Cell
+from core.figures.significance import BEYOND, SPREADS, is_null, null_words
+
+UNCHANGED = "Its weights are the base's."
+K = TypeVar("K", str, int)
+
+_NOTABLE = 0.01
+"""From this share of ‖Δ‖² on, rounding is spoken of."""
+
+
+class Question(NamedTuple):
+    """A question, the name of its answer as data, and what answers it of one model. `of_several`:
+    the question where it is another one for several models."""
+
+    title: str
+    key: str
+    answer: Callable[[Account], str]
+    of_several: str = ""
+
+
+def how_far(of: Account) -> str:
+    """How far it moved, in units of the base's norm, attention against MLP."""
+    if not _moved(of):
+        return UNCHANGED
+    parts = _listed(f"{group} {_number(of.size[group])}" for group in GROUPS if group in of.size)
+    told = f"Moved by {_number(of.size['all'])} of the base's norm{f': {parts}' if parts else ''}."
+    if of.dominated:
+        return f"{told} A tenth of it or more is rounding to the stored dtype."
+    if of.rounding is not None and (of.rounding.value or 0) >= _NOTABLE:
+        return f"{told} Rounding to the stored dtype is {of.rounding.value:.0%} of ‖Δ‖²."
+    return told
+
+
+def where(of: Account) -> str:
+    """In which layer and in which kind of matrix it moved most and least."""
+    layers = {at: cell for at, cell in of.layers["blocks"].items() if cell.value}
+    if not layers:
+        return "No layer changed."
+    told = f"Only layer {next(iter(layers))} changed"
+    if len(of.layers["blocks"]) == 1:
+        told = "There is one layer"
+    elif len(layers) > 1:
+        told = _most_and_least(layers, "layer ").capitalize()
+        still = len(of.layers["blocks"]) - len(layers)
+        told += f"; {still} of {len(of.layers['blocks'])} layers unchanged" if still else ""
+    modules = {name: cell for name, cell in of.modules.items() if cell.value}
+    if len(modules) < 2:
+        return f"{told}{f'; of the matrices only {next(iter(modules))}' if modules else ''}."
+    return f"{told}; of the matrices {_most_and_least(modules)}."
+
+
+def how_many(of: Account) -> str:
+    """In how many directions the change of a matrix lies, beside a random change of its shape."""
+    told = []
+    for metric, found in of.ranks.items():
+        parts = _listed(
+            f"{cell.value:.3g} in {group} ({cell.chance:.3g} by chance)"
+            for group, cell in found.items()
+        )
+        if parts:
+            told.append(f"{metric.replace('_', ' ')} {parts}")
+    if not told:
+        return "There are no ranks: no matrix that stands alone changed, or none were asked for."
+    return f"Median {'; '.join(told)}."
+
+
+def new_or_amplified(of: Account) -> str:
+    """Whether the change keeps to the base's directions, what it does to them, what is new."""
+    if not of.excess:
+        return "No change can be held against the base's directions."
+    names = ["the base's directions", *["them"] * len(of.excess)]
+    told = _listed(
+        f"{group} {_keeping(cell, name)}"
+        for (group, cell), name in zip(of.excess.items(), names, strict=False)
+    )
+    told = f"{told[:1].upper()}{told[1:]}."
+    gains = _listed(f"{group} {_percent(cell)}" for group, cell in of.gain.items())
+    if gains:
+        told += f" Gain along them: {gains}."
+    new = of.intruders.get("blocks")
+    if new is not None and of.leading is not None:
+        told += (
+            f" Of the {of.leading} leading directions {new.value:.2g} are intruders, in the mean "
+            "of the matrices."
+        )
+    return told
+
+
+def against_chance(of: Account) -> str:
+    """How many matrices are aligned beyond chance, the turn to the base, the other models."""
+    told = []
+    if of.of_matrices:
+        matrices = "matrix" if len(of.of_matrices) == 1 else "matrices"
+        told.append(
+            f"The alignment of {beyond_chance(of)} of {len(of.of_matrices)} {matrices} lies "
+            "beyond chance."
+        )
+    turn = of.turn.get("blocks")
+    if turn is not None:
+        told.append(f"Cosine of Δ with the base's layers {_cosine(turn)}.")
+    if len(of.cosines) == 1:
+        ((other, cell),) = of.cosines.items()
+        told.append(f"With {other}: cosine {_cosine(cell)}.")
+    elif of.cosines:
+        most, least = _ends(of.cosines)
+        told.append(
+            f"Nearest is {most}, cosine {_cosine(of.cosines[most])}; furthest {least}, "
+            f"{_cosine(of.cosines[least])}."
+        )
+    return " ".join(told) or "Nothing changed that could be compared."
+
+
+QUESTIONS = (
+    Question("How far?", "how_far", how_far),
+    Question("Where?", "where", where),
+    Question("In how many directions?", "directions", how_many),
+    Question("New directions, or the base's own amplified?", "new_or_amplified", new_or_amplified),
+    Question(
+        "How does it compare with chance?",
+        "comparison",
+        against_chance,
+        of_several="How do they compare with chance, and with one another?",
+    ),
+)
+
+
+def beyond_chance(of: Account) -> int:
+    """How many of its matrices are aligned otherwise than chance alone would have them."""
+    return sum(not is_null(cell) for cell in of.of_matrices)
+
+
+def _moved(of: Account) -> bool:
+    return bool("all" in of.size and of.size["all"].value)
+
+
+def _keeping(cell: Cell, directions: str) -> str:
+    number = f"{cell.value:+.3f}"
+    if is_null(cell):
+        return f"neither keeps to {directions} nor avoids them ({number}, {null_words([cell])})"
+    kind = "keeps to" if (cell.value or 0) > 0 else "avoids"
+    return f"{kind} {directions} ({number} {BEYOND})"
+
+
+def _percent(cell: Cell) -> str:
+    null = null_words([cell])
+    return f"{(cell.value or 0) * 100:+.2g}%{f' ({null})' if null else ''}"
+
+
+def _cosine(cell: Cell) -> str:
+    reach = SPREADS * (cell.chance_sd or 0)
+    return f"{cell.value:+.3f} ({null_words([cell]) or BEYOND}, ±{reach:.1g})"
+
+
+def _number(cell: Cell) -> str:
+    return f"{cell.value:.3g}"
+
+
+def _ends(cells: Mapping[K, Cell]) -> tuple[K, K]:
+    """Where the values are largest and smallest."""
+    ordered = sorted(cells, key=lambda name: cells[name].value or 0)
+    return ordered[-1], ordered[0]
+
+
+def _most_and_least(cells: Mapping[K, Cell], kind: str = "") -> str:
+    most, least = _ends(cells)
+    if cells[most].value == cells[least].value:
+        return f"the same in all {len(cells)} that changed ({_number(cells[most])})"
+    return (
+        f"most in {kind}{most} ({_number(cells[most])}), least in {kind}{least} "
+        f"({_number(cells[least])})"
+    )
+
+
+def _listed(parts: Iterable[str]) -> str:
+    *others, last = [*parts] or [""]
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,136 @@
+"""An inspection on stdout, question by question, or as data for JSON.
+
+Owns the order and the width of the answer. The modules beside it make its sentences and charts.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from app.cli import printing
+from app.render.terminal.chart import draw
+from app.render.terminal.scales import cells
+from app.results.inspection.accounts import Account, ByName, Inspection, read
+from app.results.inspection.pictures import FEW, PICTURES
+from app.results.inspection.sentences import QUESTIONS, beyond_chance
+from app.text import plain
+from core.figures.figure import Cell
+from core.figures.significance import judge
+from storage.database import Database
+from storage.runs import find_run
+
+WIDEST = 80
+"""Columns; a wider terminal is left as it is."""
+_HIGH = 13  # rows of a picture of curves
+
+
+def tell_of(db: Database, run_id: str, *, done: bool, json: bool = False) -> None:
+    """What a run found where it is `done`, and the run's id: the last line, or within the JSON."""
+    found = read(db, find_run(db, run_id)) if done else None
+    if json:
+        printing.print_json({"run": run_id} if found is None else data(found))
+        return
+    if found is not None:
+        tell(found)
+    print(run_id)
+
+
+def tell(found: Inspection) -> None:
+    """Five answers for each model and a picture for each question; then what is doubtful."""
+    columns, colour = min(printing.width(), WIDEST), printing.colourful()
+    names = ", ".join(of.model for of in found.accounts)
+    printing.print_words(f"{names} against {Path(found.base).name}", columns, bold=colour)
+    for question in QUESTIONS:
+        print()
+        several = len(found.accounts) > 1
+        title = question.of_several if several and question.of_several else question.title
+        printing.print_words(title, columns, bold=colour)
+        if len(found.accounts) <= FEW:
+            for of in found.accounts:
+                said = question.answer(of)
+                _say(f"{of.model}: {said[:1].lower()}{said[1:]}" if several else said, columns)
+        figure, kind = PICTURES[question.key](found.accounts)
+        if kind == "table":  # whose numbers a narrow terminal may fold, but nobody may cut
+            wide, high = WIDEST, 2 * WIDEST
+        else:
+            wide, high = columns, _HIGH
+        if kind == "table" or any(cell.shown for cell in cells(figure)):
+            printing.print_chart(draw(figure, kind, width=wide, height=high, colour=colour))
+    if found.doubts:
+        print()
+        printing.print_words("What is doubtful?", columns, bold=colour)
+    for subjects, message in found.doubts:
+        about = ", ".join(filter(None, subjects))
+        _say(f"{about}: {message}" if about else message, columns)
+    print()
+
+
+def data(found: Inspection) -> dict[str, Any]:
+    """The same as data: every value with its interval, its chance and the verdict on it."""
+    return {
+        "run": found.run,
+        "base": found.base,
+        "models": [
+            {"model": of.model, "path": found.places[of.model], **_answers(of)}
+            for of in found.accounts
+        ],
+        "warnings": [
+            {"about": list(subjects), "message": message} for subjects, message in found.doubts
+        ],
+    }
+
+
+def _answers(of: Account) -> dict[str, Any]:
+    return {
+        "how_far": {
+            "relative_norm": _by_name(of.size),
+            "changed_share": _cell(of.changed),
+            "rounding_share": _cell(of.rounding),
+            "rounding_dominated": of.dominated,
+        },
+        "where": {
+            "by_layer": {
+                name: [{"layer": at, **_cell(cell)} for at, cell in found.items()]
+                for name, found in of.layers.items()
+            },
+            "by_module": _by_name(of.modules),
+        },
+        "directions": {metric: _by_name(found) for metric, found in of.ranks.items()},
+        "new_or_amplified": {
+            "two_sided_excess": _by_name(of.excess),
+            "gain": _by_name(of.gain),
+            "intruders": _by_name(of.intruders),
+            "intruders_of": of.leading,
+        },
+        "comparison": {
+            "matrices": len(of.of_matrices),
+            "matrices_beyond_chance": beyond_chance(of),
+            "base_cosine": _by_name(of.turn),
+            "cosine": _by_name(of.cosines),
+        },
+    }
+
+
+def _by_name(cells: ByName) -> dict[str, Any]:
+    return {name: _cell(cell) for name, cell in cells.items()}
+
+
+_FIELDS = ("value", "low", "high", "n", "chance", "chance_sd")
+
+
+def _cell(cell: Cell | None) -> dict[str, Any]:
+    """A value with its chance level and interval; the verdict is null without either."""
+    if cell is None:
+        return {}
+    verdict = judge(cell)
+    return {
+        **{name: getattr(cell, name) for name in _FIELDS},
+        "within_chance": None if verdict is None else verdict.is_null,
+    }
+
+
+def _say(words: str, columns: int) -> None:
+    """A sentence, folded, with what follows set in."""
+    print(textwrap.fill(plain(words), columns, subsequent_indent="  ", break_on_hyphens=False))

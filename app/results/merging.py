@@ -1,0 +1,83 @@
+"""`tauscope merge`: from what was asked for to a folder, telling of it. Computes nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.cli.narration import Narrator
+from app.results.wording import size
+from core.errors import StudyError, did_you_mean
+from core.study.study import Models, Study
+
+if TYPE_CHECKING:
+    from core.models.identity import IdentityMemory
+
+
+def name_point(
+    coefficients: str, method: str | None, options: Mapping[str, float | int | None]
+) -> str:
+    """The text of a point (see `core.vectors.arithmetic.parse`) for a command's options."""
+    given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
+    if given and method is None:
+        raise StudyError("--density and --seed need --method.", hint="For example: --method ties.")
+    return coefficients if method is None else f"{method}({given}):{coefficients}"
+
+
+def merge(
+    study: Study,
+    point: str,
+    folder: Path,
+    *,
+    restrict: str,
+    dtype: str | None,
+    memory: IdentityMemory | None = None,
+) -> Path:
+    """Write a point of a study's models into a folder; the folder. Says on stderr what is doubtful.
+
+    Only the models that take part are opened. `memory` remembers what identifies their files.
+    """
+    from core.models.family import open_family
+    from core.models.identity import Identities
+    from core.vectors import arithmetic
+    from core.vectors.merging import DTYPES
+    from core.vectors.merging import merge as write
+
+    wanted = arithmetic.parse(point, tuple(study.models.tuned))
+    chosen = arithmetic.restrict(restrict)
+    if dtype is not None and dtype not in DTYPES:
+        raise StudyError(f"There is no dtype '{dtype}' here.", hint=did_you_mean(dtype, DTYPES))
+    with Narrator() as narrator:
+        narrator.say(f"{study.name}: {wanted.setting}{f' in {chosen.text}' * bool(chosen.text)}")
+        identities = Identities(say=lambda words: narrator.progress(0, 0, words))
+        identities.memory = memory or identities.memory
+        family = open_family(_taking_part(study.models, wanted.vectors), identities)
+        for subject, message in family.warnings:
+            narrator.warn(subject, message)
+        merged = write(
+            family, wanted, folder,
+            restriction=chosen,
+            dtype=DTYPES[dtype] if dtype else None,
+            progress=lambda done, total, tensor: narrator.progress(
+                -(-done >> 20), -(-total >> 20), tensor
+            ),
+        )  # fmt: skip
+    if merged.rounding_loss is not None:
+        narrator.say(
+            f"{merged.rounding_loss:.2%} of the combined vector was lost in rounding the weights"
+        )
+    narrator.say(f"{size(merged.nbytes)} written; base's configuration and tokeniser")
+    return merged.folder
+
+
+def _taking_part(models: Models, vectors: tuple[str, ...]) -> Models:
+    """The base with the models of a point and those that they were tuned from."""
+    wanted = set(vectors) or set(list(models.tuned)[:1])
+    for name in list(wanted):
+        parent = models.tuned[name].parent
+        while parent not in (None, "base"):
+            wanted.add(str(parent))
+            parent = models.tuned[str(parent)].parent
+    kept = {name: model for name, model in models.tuned.items() if name in wanted}
+    return models.model_copy(update={"tuned": kept})

@@ -1,0 +1,186 @@
+"""States, times, sizes and progress in words. Functions over a run's summary: no widget."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from core.sizes import size as size
+
+if TYPE_CHECKING:
+    from app.jobs.gauge import Reading
+    from app.library.appraisal import Entry
+    from storage.runs import RunSummary
+
+SIGNS = {
+    "queued": "○",
+    "running": "►",
+    "done": "✓",
+    "failed": "✗",
+    "cancelled": "■",
+    "interrupted": "!",
+}
+TONES = {
+    "queued": "muted",
+    "running": "accent",
+    "done": "success",
+    "failed": "error",
+    "cancelled": "muted",
+    "interrupted": "warning",
+}
+_LATE = 2.0  # seconds over the time expected that say nothing yet
+UNDER_WAY = frozenset({"queued", "running"})
+
+
+def percent(run: RunSummary) -> str:
+    """How much is done, as a whole percentage that is 100 only at the end."""
+    if not run.total:
+        return ""
+    share = run.done / run.total
+    return f"{min(99, int(share * 100)) if run.done < run.total else 100} %"
+
+
+def remaining(run: RunSummary, now: datetime) -> str:
+    """The time a running run still takes, or nothing."""
+    return left(run.eta(now), rough=run.rough)
+
+
+def left(seconds: float | None, *, rough: bool = False) -> str:
+    """The time that something still takes: `ETA 4 min`, `ETA ~4 min` by rough rates; or nothing."""
+    if seconds is None:
+        return ""
+    if seconds < -_LATE:
+        return "ETA passed"
+    return f"ETA {'~' if rough else ''}{span(seconds)}"
+
+
+def pace(run: RunSummary, now: datetime) -> str:
+    """How fast a running run computes: `12 units/min`, or `41 s/unit`; or nothing."""
+    throughput = run.throughput(now)
+    if throughput is None:
+        return ""
+    a_minute = throughput * 60
+    if a_minute < 1.5:
+        return f"{span(1 / throughput)}/unit"
+    return f"{a_minute:.0f} units/min"
+
+
+def in_hand(run: RunSummary) -> str:
+    """What a run is at, or what it waits for."""
+    if run.status == "queued":
+        return run.label or "waiting for a worker"
+    if run.status != "running":
+        return ""
+    return "stopping" if run.cancel_requested else run.label
+
+
+def outcome(run: RunSummary) -> str:
+    """What a finished run came to."""
+    return f"{run.total} units, {run.reused} of them reused"
+
+
+def trouble(run: RunSummary) -> tuple[str, str]:
+    """Why a run ended early, if something went wrong, and what to do about that."""
+    if run.status == "interrupted":
+        where = f"process {run.pid} on {run.host}" if run.host else "its process is not known"
+        return f"Its worker ({where}) ended without a word.", ""
+    return run.error_title, run.error_hint
+
+
+def span(seconds: float) -> str:
+    """A length of time to two units at most: `41 s`, `12 min`, `3 h 05`, `2 d 4 h`."""
+    whole = max(0, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def count(number: int) -> str:
+    """A number of things in the largest unit that leaves one above 1: `512`, `7.6 B`."""
+    left = float(number)
+    for unit in ("", " K", " M"):
+        written = f"{left:.1f}" if unit else f"{left:.0f}"
+        if float(written) < 1000:
+            return f"{written}{unit}"
+        left /= 1000
+    return f"{left:.1f} B"
+
+
+def model_name(name: str) -> str:
+    """A model's name, with `~` for the home that a path begins with."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - a path that no home is known for stays whole
+    return f"~{name[len(home) :]}" if name.startswith(home + os.sep) else name
+
+
+def model_facts(entry: Entry) -> tuple[str, str, str, str, str]:
+    """Kind, size, parameters, dtype and architecture of a model; empty where unknown."""
+    return (
+        entry.kind,
+        size(entry.size) if entry.size is not None else "",
+        count(entry.parameters) if entry.parameters is not None else "",
+        entry.dtype,
+        entry.architecture,
+    )
+
+
+def load(reading: Reading | None) -> str:
+    """How busy the host is, in short; several GPUs together."""
+    if reading is None:
+        return ""
+    words = [f"mem {_of(reading.used, reading.total)}"]
+    cards = reading.cards
+    if cards:
+        words.append("GPU" if len(cards) == 1 else f"{len(cards)} GPUs")
+        known = [card.busy for card in cards if card.busy is not None]
+        if known:
+            words[-1] += f" {sum(known) / len(known):.0f} %"
+        words[-1] += f" {_of(sum(c.used for c in cards), sum(c.total for c in cards))}"
+    return "  ".join(words)
+
+
+def loads(reading: Reading) -> list[tuple[str, str]]:
+    """How busy the host is, each part by its name."""
+    parts = [("memory", _of(reading.used, reading.total))]
+    for place, card in enumerate(reading.cards):
+        busy = "" if card.busy is None else f"{card.busy} % busy, "
+        parts.append((f"GPU {place}", f"{busy}{_of(card.used, card.total)}, {card.name}"))
+    return parts
+
+
+def lasted(run: RunSummary, now: datetime) -> str:
+    """How long a run took, or has taken so far."""
+    seconds = run.lasted(now)
+    return "" if seconds is None else span(seconds)
+
+
+def moment(when: datetime | None, now: datetime) -> str:
+    """Local time of today, or the day."""
+    if when is None:
+        return ""
+    local, today = when.astimezone(), now.astimezone()
+    if local.date() == today.date():
+        return local.strftime("%H:%M")
+    return local.strftime("%d %b" if local.year == today.year else "%Y-%m-%d")
+
+
+def now() -> datetime:
+    """The time now, with its zone."""
+    return datetime.now(UTC)
+
+
+def bar(run: RunSummary, width: int) -> tuple[str, str]:
+    """The done and the open part of a progress bar."""
+    done = round(width * run.done / run.total) if run.total else 0
+    return "━" * done, "─" * (width - done)
+
+
+def _of(used: int, total: int) -> str:
+    """A share of memory, in GiB where both ends are some."""
+    if used < 2**30 / 10 or total < 2**30:
+        return f"{size(used)}/{size(total)}"
+    return f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"

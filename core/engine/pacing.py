@@ -1,0 +1,261 @@
+"""How long the units of a run take: rough rates, put right by what such units took.
+
+Owns the rough rates, and the order in which a run will load its models. Units are very uneven: a
+slice of weights takes a second where a task takes a minute. So each is given the seconds that its
+work would take at the rough rates, and these are scaled, analysis by analysis, to what the
+finished ones took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.engine import registry
+from core.engine.measurement import Unit
+from core.models.adapters.checkpoint import Adapter
+
+Pace = Callable[[str, int, str], float | None]
+"""The mean seconds of finished units: by analysis, parameters of the base, and device."""
+
+TOKENS_AN_ITEM = 500
+"""Tokens that an item of a task costs in the rough estimate: its choices or its answer together."""
+
+SECONDS_AN_ITEM = 0.015
+"""What an item of a task costs however small the model: the harness's own work on it."""
+
+BACKWARD = 3
+"""A forward and a backward pass cost this many forward passes."""
+
+LEAST = 1e-3
+"""Seconds that any unit is thought to take: those that only reduce others' results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rough speeds of a kind of device, to be right within a factor of a few.
+
+    `sums` and `bases`: bytes a second of the pass over the weights, for sums over elements and for
+    singular bases; `loading`: bytes a second into memory; `flops`: of a forward pass; `token`:
+    seconds that a token of the probe set costs however small the model.
+    """
+
+    sums: float
+    bases: float
+    loading: float
+    flops: float
+    token: float
+
+
+CPU = Rates(sums=1e9, bases=3e7, loading=1e9, flops=2e11, token=3e-5)
+ACCELERATOR = Rates(sums=3e9, bases=5e8, loading=1e9, flops=1e14, token=1e-6)
+
+
+@dataclass(slots=True)
+class _Share:
+    """An analysis: its units, in number and in rough seconds; those left; those that were timed."""
+
+    units: int = 0
+    weight: float = 0.0
+    left: float = 0.0
+    timed: float = 0.0
+    seconds: float = 0.0
+    usual: float | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return self.usual is not None or self.timed > 0
+
+    @property
+    def scale(self) -> float:
+        """Real seconds for a rough one. What was usual before counts as one unit of today."""
+        if not self.is_known:
+            return 1.0
+        if self.usual is None:
+            return self.seconds / self.timed
+        return (self.seconds + self.usual) / (self.timed + self.weight / self.units)
+
+
+class Pacing:
+    """What is left of a run, in seconds; told of each unit and each model as they come.
+
+    `work`: what each unit asks of a loaded model. `loads`: the models that are still to be loaded.
+    """
+
+    def __init__(
+        self, subject: Any, units: Sequence[Unit], done: Collection[str], device: Any, pace: Pace
+    ) -> None:
+        self._rates = CPU if device.type == "cpu" else ACCELERATOR
+        self._stored = {name: stored(member) for name, member in subject.models.items()}
+        size = parameters(subject.family.base)
+        self.work = {unit.key: _workload(unit, subject) for unit in units}
+        self.loads = visits(units, done, tuple(subject.models))
+        self._weights = _rough(subject.family, units, self.work, size, self._rates)
+        self._shares: dict[str, _Share] = {}
+        for unit in units:
+            share = self._shares.setdefault(unit.analysis, _Share())
+            share.units += 1
+            share.weight += self._weights[unit.key]
+            if unit.key not in done:
+                share.left += self._weights[unit.key]
+        for name, share in self._shares.items():
+            share.usual = pace(name, size, str(device)) if share.left else None
+        self._loaded, self._loading = 0, 0.0
+
+    def took(self, unit: Unit, seconds: float) -> None:
+        """A unit was computed."""
+        share, weight = self._shares[unit.analysis], self._weights[unit.key]
+        share.left = max(0.0, share.left - weight)
+        share.timed += weight
+        share.seconds += seconds
+
+    def loaded(self, model: str, seconds: float) -> None:
+        """A model was loaded."""
+        if model in self.loads:
+            self.loads.remove(model)
+        self._loaded += self._stored[model]
+        self._loading += seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds that all of it will still take."""
+        return self.loading + sum(self.of(name) for name in self._shares)
+
+    @property
+    def rough(self) -> bool:
+        """Does it rest on rough rates alone for any analysis of which something is left?"""
+        return any(share.left and not share.is_known for share in self._shares.values())
+
+    @property
+    def loading(self) -> float:
+        """The seconds that loading the models will still take."""
+        a_byte = 1 / self._rates.loading
+        if self._loaded:
+            a_byte = self._loading / self._loaded
+        return a_byte * sum(self._stored[name] for name in self.loads)
+
+    def of(self, analysis: str) -> float:
+        """The seconds that the units of an analysis will still take."""
+        share = self._shares[analysis]
+        return share.scale * share.left
+
+    def is_known(self, analysis: str) -> bool:
+        """Has any unit of an analysis been timed, in this run or before it?"""
+        return self._shares[analysis].is_known
+
+    def vectors(self, models: Iterable[str]) -> float:
+        """The rough seconds of loading these models' weights to be added to others."""
+        return sum(self._stored[name] for name in models) / self._rates.loading
+
+
+def parameters(member: Any) -> int:
+    """The parameters that a model stores."""
+    return sum(info.rows * info.columns for info in _tensors(member))
+
+
+def stored(member: Any) -> int:
+    """The bytes that a model stores."""
+    return sum(info.nbytes for info in _tensors(member))
+
+
+def piece_bytes(member: Any, family: Any, piece: Any) -> int:
+    """The bytes of a piece as a member stores it; of a changed vocabulary the common rows."""
+    info = member.checkpoint.tensors[member.names[piece.tensor]]
+    common = family.common_rows.get(piece.tensor)
+    rows = sum(stop - start for start, stop in piece.rows) if common is None else common
+    columns = info.columns if piece.columns is None else len(range(*piece.columns))
+    return int(rows * columns * info.dtype.itemsize)
+
+
+def weights_read(family: Any, todo: Iterable[Unit]) -> dict[str, int]:
+    """The bytes of each model that one pass over the weights reads for these units.
+
+    In a slice the base is read whatever is wanted, and each tuned model that any unit is of. What
+    an adapter adds is in memory from its opening.
+    """
+    wanted: dict[int | None, set[str]] = {}
+    for unit in todo:
+        if _is_of_weights(unit):
+            wanted.setdefault(unit.layer, {"base"}).update((unit.model, *unit.reads))
+    members = {"base": family.base, **family.tuned}
+    found = dict.fromkeys(members, 0)
+    for layer, names in wanted.items():
+        for piece in family.pieces(layer):
+            for name in names & set(members):
+                if not _in_memory(members[name], family, piece):
+                    found[name] += piece_bytes(members[name], family, piece)
+    return found
+
+
+def visits(units: Sequence[Unit], done: Collection[str], models: Sequence[str]) -> list[str]:
+    """The models that the runner will load, in its order: one may come again when what it was
+    waiting for takes another model."""
+    known, found = set(done), []
+
+    def is_open(unit: Unit, loads: str) -> bool:
+        return unit.loads == loads and unit.key not in known and known.issuperset(unit.requires)
+
+    def settle(loads: str) -> None:
+        while ready := [unit.key for unit in units if is_open(unit, loads)]:
+            known.update(ready)
+
+    settle("")
+    while (model := next((m for m in models if any(is_open(u, m) for u in units)), "")) != "":
+        found.append(model)
+        settle(model)
+        settle("")
+    return found
+
+
+def _tensors(member: Any) -> list[Any]:
+    return [info for info in member.checkpoint.tensors.values() if info.dtype is not None]
+
+
+def _workload(unit: Unit, subject: Any) -> registry.Workload:
+    given = subject.study.parameters(unit.analysis)
+    return registry.get(unit.analysis).workload(unit, given, subject)
+
+
+def _is_of_weights(unit: Unit) -> bool:
+    return not unit.requires and not unit.loads
+
+
+def _in_memory(member: Any, family: Any, piece: Any) -> bool:
+    """Does a member give a piece without reading it: as an update of the base, or replaced?"""
+    adapter, name = member.checkpoint, member.names[piece.tensor]
+    if not isinstance(adapter, Adapter):
+        return False
+    update = adapter.updates.get(name)
+    if name in adapter.replaced:
+        return True
+    return adapter.over is family.base.checkpoint and not (update and update.reads_base)
+
+
+def _rough(
+    family: Any,
+    units: Sequence[Unit],
+    work: Mapping[str, registry.Workload],
+    size: int,
+    rates: Rates,
+) -> dict[str, float]:
+    """The seconds of each unit at the rough rates. An analysis's units of one slice of the weights
+    share what reading the slice takes."""
+    slices: dict[tuple[str, int | None], list[Unit]] = {}
+    for unit in units:
+        if _is_of_weights(unit):
+            slices.setdefault((unit.analysis, unit.layer), []).append(unit)
+    found = {unit.key: max(LEAST, _asking(work[unit.key], size, rates)) for unit in units}
+    for (analysis, _), own in slices.items():
+        rate = rates.bases if analysis == "alignment" else rates.sums
+        seconds = sum(weights_read(family, own).values()) / rate / len(own)
+        found |= {unit.key: max(LEAST, seconds) for unit in own}
+    return found
+
+
+def _asking(work: registry.Workload, size: int, rates: Rates) -> float:
+    """The rough seconds of what a unit asks of a loaded model of that many parameters."""
+    passed = work.forward + BACKWARD * work.backward
+    answered = sum(items for _, items in work.asked) + (1 + BACKWARD) * work.ranked
+    flops = 2.0 * size * (passed + TOKENS_AN_ITEM * answered)
+    return flops / rates.flops + rates.token * passed + SECONDS_AN_ITEM * answered

@@ -1,0 +1,71 @@
+"""A loaded model in the hands of the analyses: what they may use, and their way back to the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from core.engine.measurement import UnitResult
+from core.engine.subject import Subject
+from core.models.hooks import Neurons, locate_heads
+from core.models.loading import LoadedModel
+from core.models.opening import anatomy_of
+from core.models.pieces import Piece
+
+if TYPE_CHECKING:
+    from core.evaluation.evaluator import Evaluator
+
+
+@dataclass(eq=False)
+class Session:
+    """One model in memory and the study that it is of.
+
+    `pause` may raise Cancelled; `say` tells what is in hand; `warn` keeps a warning about the
+    model; `load` gives the results of a finished unit.
+    """
+
+    subject: Subject
+    model: LoadedModel
+    neurons: Neurons
+    pause: Callable[[], None]
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+    load: Callable[[str], UnitResult]
+
+    @property
+    def batch_size(self) -> int:
+        """Documents at once, as the study has it or as suits the device."""
+        wanted = self.subject.study.run.batch_size
+        if isinstance(wanted, int):
+            return wanted
+        return 8 if self.model.device.type == "cpu" else 32
+
+    @cached_property
+    def heads(self) -> Neurons:
+        """The attention heads, to be treated like neurons."""
+        member = self.subject.models[self.model.name]
+        return locate_heads(self.model.module, anatomy_of(member.checkpoint).outlets)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The base's parameters in the common vocabulary, by the names they have in memory."""
+        return self.subject.family.anatomy.pieces
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """The harness around the model, made once for all its tasks."""
+        from core.evaluation.evaluator import Evaluator
+
+        wanted = self.subject.study.run.batch_size
+        return Evaluator(self.model.module, self.tokenizer, batch_size=wanted)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokeniser of the study's models, with the chat template that this one is asked in."""
+        return self.subject.tokenizer(self.model.name)
+
+    def halved(self, size: int) -> None:
+        """Keep a warning that memory forced a smaller batch."""
+        self.warn(f"memory ran out with more than {size} documents at once: went on with {size}.")

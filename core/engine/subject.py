@@ -1,0 +1,244 @@
+"""What a study is about, opened: its family, and the texts and tasks that its analyses look at.
+
+Owns the order in which a study's inputs are opened, and what is doubtful about them together.
+Analyses plan their units over it. Computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import libraries
+from core.engine.measurement import Unit, content_key
+from core.errors import CheckpointError, StudyError, TaskError, TauscopeError
+from core.models import family as families
+from core.models.checkpoint import locate
+from core.models.family import Family, Member
+from core.models.identity import Identities
+from core.study.study import Evaluation, Study
+from core.texts import encoding, templates
+from core.texts import probe as probes
+from core.texts.documents import source
+from core.texts.probe import ProbeSet
+
+if TYPE_CHECKING:
+    from core.evaluation.tasks import Task
+
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A study's inputs. `planned` are the units of the analyses planned so far, by name; `written`
+    identifies the chat templates of models that were asked for."""
+
+    study: Study
+    family: Family
+    probe: ProbeSet | None = None
+    tasks: tuple[Task, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    planned: dict[str, list[Unit]] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Mapping[str, Member]:
+        """The base and the tuned models, in the study's order."""
+        return {BASE: self.family.base, **self.family.tuned}
+
+    @property
+    def probed(self) -> ProbeSet:
+        """The probe set, for analyses that need one."""
+        assert self.probe is not None
+        return self.probe
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How tasks are asked, for analyses that need them."""
+        assert self.study.evaluation is not None
+        return self.study.evaluation
+
+    def meets(self, needs: str) -> bool:
+        """Has the study what an analysis with this need looks at?"""
+        return {"weights": True, "probe": self.probe is not None, "tasks": bool(self.tasks)}[needs]
+
+    def own(self, domain: str) -> str | None:
+        """The tuned model that a domain's scores are held against: the one that the study names
+        as its reference, else the one that is called like it."""
+        name = self.evaluation.reference.get(domain, domain)
+        return name if name in self.family.tuned else None
+
+    def key(
+        self, analysis: str, version: int, parameters: Any, models: Sequence[str], **more: Any
+    ) -> str:
+        """The content key of a unit that runs loaded models: their weights, how they are loaded,
+        and whatever else the result depends on (JSON)."""
+        run = self.study.run
+        if self.own_templates and more.keys() & {"task", "tasks"}:
+            more = {**more, "templates": [self._template(model) for model in models]}
+        return content_key(
+            {
+                "analysis": [analysis, version, parameters.model_dump(mode="json")],
+                "models": [[model, self.models[model].fingerprint] for model in models],
+                "dtype": run.dtype,
+                "attention": run.attention,
+                "seed": run.seed,
+                **more,
+            }
+        )
+
+    def tokenizer(self, model: str = BASE) -> Any:
+        """The tokeniser of all models of the study, with the chat template that this one is asked
+        in."""
+        shared = _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
+        return (
+            templates.with_own(shared, model, self._own_tokenizer) if self.own_templates else shared
+        )
+
+    @property
+    def own_templates(self) -> bool:
+        """Is each model asked as a chat, in its own template?"""
+        asked = self.study.evaluation
+        return asked is not None and asked.chat_template and self.study.models.template == "own"
+
+    def _template(self, model: str) -> str:
+        if model not in self.written:  # reading a tokeniser may take a second
+            self.written[model] = templates.fingerprint(self.tokenizer(model))
+        return self.written[model]
+
+    def _own_tokenizer(self, model: str) -> Any:
+        return _tokenizer(self.study, self.models[model].folder)
+
+    def encoder(self) -> Callable[[str], Sequence[int]]:
+        """What turns a text into token ids, for all models of the study."""
+        return partial(encoding.ids, self.tokenizer())
+
+
+def open_subject(
+    study: Study, needs: Sequence[str], identities: Identities | None = None
+) -> Subject:
+    """Open what analyses with these needs look at: texts and tasks only where a model is loaded.
+
+    `identities` remembers what identifies the models' files. Raises InputError, StudyError.
+    """
+    if "probe" in needs and study.probe is None:
+        raise StudyError(
+            "The study has no [probe], the texts on which activations are measured.",
+            hint="Give it a file, a built-in set or a task.",
+        )
+    family = families.open_family(study.models, identities)
+    subject = Subject(study, family, notes=family.warnings)
+    if set(needs) <= {"weights"}:
+        return subject
+    if study.probe is not None:
+        probe, doubts = _probe(study, family)
+        subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
+    if "tasks" in needs and study.evaluation is not None:
+        from core.evaluation import fewshot
+
+        if study.evaluation.chat_template:
+            subject = replace(subject, notes=(*subject.notes, *_template_doubts(subject)))
+        said: list[tuple[str, str]] = []
+        with libraries.heard(lambda words: said.append(("evaluation", words))):
+            tasks = _tasks(study.evaluation, study.run.seed)
+        notes = (*subject.notes, *said, *fewshot.doubts(tasks))
+        subject = replace(subject, tasks=tasks, notes=notes)
+    return subject
+
+
+def _tasks(evaluation: Evaluation, seed: int) -> tuple[Task, ...]:
+    from core.evaluation.tasks import open_tasks
+
+    try:
+        return open_tasks(evaluation, seed=seed)
+    except TauscopeError:
+        raise
+    except Exception as error:  # the harness does not say how it refuses a task file
+        named = ", ".join(name for names in evaluation.tasks.values() for name in names)
+        raise TaskError(
+            f"A task of the study ({named}) can't be read: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}",
+        ) from error
+
+
+def _template_doubts(subject: Subject) -> list[tuple[str, str]]:
+    """What is doubtful of the chat templates. Raises StudyError where one is missing."""
+    models, own = subject.study.models, subject.own_templates
+    for name in subject.models if own else ():
+        subject.tokenizer(name)
+    shared = _tokenizer(subject.study, _tokenizer_folder(subject.study, subject.family))
+    named = models.tokenizer
+    whose = named if named else f"the base ({subject.family.base.where})"
+    if not own:
+        templates.refuse_none(shared, whose)
+    others = (*((BASE,) if named else ()), *subject.family.tuned)
+    return templates.doubts(shared, whose, others, subject._own_tokenizer, own=own)
+
+
+def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]]]:
+    wanted = study.probe
+    assert wanted is not None
+    encode = _encoder(_tokenizer_folder(study, family), study)
+    members = (family.base, *family.tuned.values())
+    contexts = [c for m in members if (c := _context(m.checkpoint.config)) is not None]
+    context = min(contexts, default=None)
+    texts = _texts(study)
+    found = probes.encoded(
+        texts,
+        encode,
+        documents=wanted.documents,
+        max_tokens=wanted.max_tokens,
+        context=context,
+    )
+    doubts = [("probe", note) for note in found.notes]
+    if len(texts) < wanted.documents and "documents" in wanted.model_fields_set:
+        words = f"holds {len(texts)} documents, {wanted.documents} were asked for."
+        doubts.append(("probe", words))
+    for name, member in family.tuned.items():
+        try:
+            own = _encoder(member.folder, study)
+        except CheckpointError:
+            continue  # it brings none of its own: nothing differs
+        other = probes.split_otherwise(found, own, min([wanted.max_tokens, *contexts]))
+        if other:
+            words = f"its tokeniser splits {other} of {len(found.ids)} probe documents otherwise"
+            doubts.append((name, f"{words}; it is shown the token ids of the base's."))
+    return found, doubts
+
+
+def _texts(study: Study) -> list[str]:
+    wanted = study.probe
+    assert wanted is not None
+    if wanted.builtin is not None:
+        return probes.builtin(wanted.builtin)
+    if wanted.file is not None:
+        return source.read(Path(wanted.file), wanted.documents)
+    from core.evaluation import examples
+
+    assert wanted.task is not None
+    include = study.evaluation.include if study.evaluation else None
+    trusted = study.evaluation is not None and study.evaluation.trust_task_code
+    return examples.documents(wanted.task, include=include, limit=wanted.documents, trusted=trusted)
+
+
+def _tokenizer_folder(study: Study, family: Family) -> Path:
+    return locate(study.models.tokenizer) if study.models.tokenizer else family.base.folder
+
+
+def _encoder(folder: Path, study: Study) -> Callable[[str], Sequence[int]]:
+    return partial(encoding.ids, _tokenizer(study, folder))
+
+
+def _tokenizer(study: Study, folder: Path) -> Any:
+    from core.models import loading
+
+    return loading.tokenizer(folder, trust_remote_code=study.models.trust_remote_code)
+
+
+def _context(config: Mapping[str, Any]) -> int | None:
+    text = config.get("text_config") or config
+    found = text.get("max_position_embeddings") or text.get("n_positions")
+    return int(found) if found else None

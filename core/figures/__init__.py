@@ -1,0 +1,15 @@
+"""Figures as data, from measurements to what is drawn elsewhere.
+
+views.py           figures as declarations: curves, matrices, heat maps, bars, scatters, tables
+choices.py         what may be stepped through in a view, and what it asks for
+filters.py         the models, layers and modules that a reader wants to see
+figure.py          what a figure is: lines, a grid, a scatter, a table
+layout.py          a view under a choice, laid out
+tables.py          rows of neurons, documents and matrices
+score_tables.py    rows of scores, drops and points of task arithmetic
+spectra.py         curves over rank behind one value
+findings.py        a figure in one plain sentence
+score_findings.py  figures of scores, drops and points in one plain sentence
+significance.py    whether a value differs from chance
+pairing.py         two figures of one view: common axes, difference
+"""

@@ -1,0 +1,276 @@
+"""From what was measured to a choice that exists: what may be stepped through, and what to ask for.
+
+Functions over views, choices and catalogues. Refuses to know of databases, terminals and files.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from core.engine.measurement import Measurement, MetricSpec
+from core.figures.filters import Filter, Filtered, Names
+from core.figures.views import (
+    COORDINATES,
+    GROUPS,
+    Catalogue,
+    Choice,
+    Combination,
+    Coordinate,
+    Query,
+    Reading,
+    Selector,
+    Value,
+    View,
+    Wanted,
+    absence,
+    by_name,
+)
+
+
+def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
+    """What a filter leaves of a catalogue; all that views make of it then keeps to the filter.
+
+    Other models that a value is compared with stay known where no view lays them out.
+    """
+    if not by:
+        return catalogue
+    return replace(
+        catalogue,
+        models=tuple(v for v in catalogue.models if by.takes("model", v)),
+        references=tuple(v for v in catalogue.references if by.takes("model", v)),
+        layers=tuple(v for v in catalogue.layers if by.takes("layer", v)),
+        modules=tuple(v for v in catalogue.modules if by.takes("module", v)),
+        combinations=frozenset(c for c in catalogue.combinations if by.takes("model", c.model)),
+        overall=catalogue.overall and not by.narrows("layer"),
+        filter=by,
+    )
+
+
+def names_of(catalogues: Iterable[Catalogue]) -> Names:
+    """What these catalogues give a filter to choose among."""
+    found = Names()
+    for each in catalogues:
+        found |= Names(models=each.models, layers=each.layers, modules=each.modules)
+    return replace(found, modules=by_name(found.modules))
+
+
+def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
+    """The views that have something to show: optional ones only where that was measured."""
+    return tuple(view for view in views if not view.optional or _shows(view, catalogue))
+
+
+def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
+    """The metrics that the view switches between."""
+    if view.measures:
+        return view.measures
+    found = {c.metric for c in _concerning(view, catalogue.combinations)}
+    return tuple(m for m in catalogue.metrics if m in found or not catalogue.combinations)
+
+
+def default_choice(view: View, catalogue: Catalogue) -> Choice:
+    """The choice with which a view opens."""
+    opens: dict[str, Any] = {k: v for k, v in view.opens.items() if k in view.steppers}
+    order = view.orders[0] if view.orders else ""
+    first = next(iter(measures(view, catalogue)), "")
+    choice = Choice(measure=first, reading=view.reading, order=order, **opens)
+    return settled(view, choice, catalogue)
+
+
+def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
+    """The choice with values that exist and go together, once it is known which do."""
+    offered = measures(view, catalogue)
+    if offered and choice.measure not in offered:
+        choice = replace(choice, measure=offered[0])
+    for selector in view.steppers:
+        values = options(view, selector, choice, catalogue)
+        if values and getattr(choice, selector) not in values:
+            choice = chosen(choice, selector, _nearest(view, selector, values, choice, catalogue))
+    return choice
+
+
+def options(
+    view: View, selector: Selector, choice: Choice, catalogue: Catalogue
+) -> tuple[Value, ...]:
+    """The values that a selector steps through, in order. For layers, None is "all".
+
+    Only those that go with the measure and with what is chosen before them; all of them where
+    none does, as long as a run has measured nothing.
+    """
+    coordinate = view.across if selector == "against" else selector
+    takes = view.only.get(coordinate, lambda value: True)
+    values = [v for v in _steps(coordinate, catalogue) if v is None or takes(v)]
+    if coordinate in Combination._fields:
+        fitting = {getattr(c, coordinate) for c in _fitting(view, selector, choice, catalogue)}
+        values = [v for v in values if v in fitting] or values
+    if coordinate == "module" and "layer" in view.steppers[: view.steppers.index(selector)]:
+        here = {module for layer, module in catalogue.places if layer == choice.layer}
+        values = [v for v in values if v in here] or values
+    if selector == "against":
+        values = [v for v in values if v != getattr(choice, coordinate)]
+    return tuple(values)
+
+
+def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Reading, ...]:
+    """The readings that the chosen measure has, in the order of the key that switches them."""
+    if view.tabulate is not None:
+        return ("raw",)
+    if choice.measure in (view.excess or {}):
+        return ("raw", "chance", "excess")
+    chance = spec is not None and spec.has_chance and not view.with_chance
+    return ("raw", "chance") if chance else ("raw",)
+
+
+def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
+    """The measurements that the view needs under this choice."""
+    beside = [(named or {}).get(choice.measure) for named in (view.excess, view.tested)]
+    metrics: tuple[str, ...] = (choice.measure, *(name for name in beside if name))
+    if view.kind == "table":
+        metrics = measures(view, catalogue)
+    wanted: dict[str, Any] = {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
+    return Query(metrics=metrics, **wanted)
+
+
+def panels_of(view: View, catalogue: Catalogue) -> tuple[str, ...]:
+    """The panels of curves, or the columns of bars, that a view names and the filter takes."""
+    field = _FILTERED.get(_panelled(view))
+    if field is None:
+        return view.panels
+    return tuple(value for value in view.panels if catalogue.filter.takes(field, value))
+
+
+def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
+    """The choice with another value of one selector."""
+    changed: dict[str, Any] = {selector: value}
+    return replace(choice, **changed)
+
+
+_FILTERED: Mapping[Coordinate, Filtered] = {
+    "model": "model", "reference": "model", "layer": "layer", "module": "module",
+}  # fmt: skip
+_COMBINED: tuple[Coordinate, ...] = tuple(c for c in COORDINATES if c in Combination._fields)
+
+
+def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
+    """What a figure takes of a coordinate: what the view asks for, less what the filter hides."""
+    asked = _asked(view, coordinate, choice, catalogue)
+    field = _FILTERED.get(coordinate)
+    if coordinate == "reference" and coordinate not in (*view.steppers, *view.laid_out):
+        field = None  # the other side of what is shown, and no row or column itself
+    if field is None or asked == "absent" or not catalogue.filter.narrows(field):
+        return asked
+    if isinstance(asked, tuple):
+        return tuple(value for value in asked if catalogue.filter.takes(field, value))
+    kept = catalogue.values(coordinate)
+    return kept if asked == "present" else (absence(coordinate), *kept)
+
+
+def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
+    if coordinate in view.fixed:
+        return (view.fixed[coordinate],)
+    if coordinate in view.steppers:
+        own = (getattr(choice, coordinate),)
+        both = view.kind == "scatter" and coordinate == view.across
+        return (*own, choice.against) if both else own
+    if coordinate == _panelled(view) and view.panels:
+        return view.panels
+    if coordinate in view.only:
+        return tuple(v for v in catalogue.values(coordinate) if view.only[coordinate](v))
+    if coordinate in view.free:
+        return "any"
+    return "present" if coordinate in view.laid_out else "absent"
+
+
+def _panelled(view: View) -> Coordinate:
+    """The coordinate that `panels` are values of."""
+    return view.panel_by if view.kind == "curves" else view.axes[1]
+
+
+def _shows(view: View, catalogue: Catalogue) -> bool:
+    """Was something measured that the view has a place for?"""
+    own = list(_concerning(view, catalogue.combinations))
+    if view.place is None:
+        return bool(own)
+    placing = view.place(catalogue)
+    return any(placing(Measurement(value=None, **at._asdict())) is not None for at in own)
+
+
+def _concerning(view: View, found: Iterable[Combination]) -> Iterator[Combination]:
+    """Those of which the view would show what was measured there, under some choice."""
+    tests = [(at, test) for at in _COMBINED if (test := _test(view, at)) is not None]
+    for each in found:
+        if view.measures and each.metric not in view.measures:
+            continue
+        if all(test(getattr(each, coordinate)) for coordinate, test in tests):
+            yield each
+
+
+def _test(view: View, coordinate: Coordinate) -> Callable[[str], bool] | None:
+    """What a view asks of a coordinate's values; None where it takes all."""
+    if coordinate in view.fixed:
+        return partial(operator.eq, view.fixed[coordinate])
+    if coordinate in view.only:
+        asked = view.only[coordinate]
+        return lambda value: bool(value) and asked(value)
+    if coordinate in view.free:
+        return None
+    return bool if coordinate in (*view.steppers, *view.laid_out) else operator.not_
+
+
+def _fitting(
+    view: View, selector: Selector, choice: Choice, catalogue: Catalogue
+) -> Iterator[Combination]:
+    """The combinations that go with the measure and the selectors before this one."""
+    before = view.steppers[: view.steppers.index(selector)]
+    across = view.across if selector == "against" else ""
+    chosen: dict[str, Value] = {
+        c: getattr(choice, c) for c in _COMBINED if c in before and c != across
+    }
+    if view.kind != "table":
+        chosen["metric"] = choice.measure
+    own = (
+        at
+        for at in catalogue.combinations
+        if all(getattr(at, c) == value for c, value in chosen.items())
+    )
+    return _concerning(view, own)
+
+
+def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
+    """The values of a coordinate in the order of the key that steps through them."""
+    if coordinate == "layer":
+        return (*((None,) if catalogue.overall else ()), *catalogue.layers)
+    if coordinate == "module":  # from the whole to its parts
+        whole = [group for group in reversed(GROUPS) if group in catalogue.modules]
+        return (*whole, *(m for m in by_name(catalogue.modules) if m not in GROUPS))
+    return catalogue.values(coordinate)
+
+
+def _nearest(
+    view: View,
+    selector: Selector,
+    values: tuple[Value, ...],
+    choice: Choice,
+    catalogue: Catalogue,
+) -> Value:
+    """What takes the place of a value that there is not: of a layer the nearest one, else where
+    the selector begins, models with a tuned one that is no control, tasks and scores with the first
+    of those of which there is most to see."""
+    layers = [v for v in values if isinstance(v, int)]
+    if selector == "layer" and choice.layer is not None and layers:
+        wanted = choice.layer
+        return min(layers, key=lambda layer: abs(layer - wanted))
+    if selector == "model":
+        passed = {"base", *catalogue.controls}
+        return next((v for v in values if v not in passed), values[0])
+    if selector in ("task", "metric_of") and view.place is None:  # which may show little of it
+        own = _fitting(view, selector, choice, catalogue)
+        others = ("task", "model", "reference", "setting")  # of any metric
+        places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}
+        measured = Counter(value for value, *_ in places)
+        return max(values, key=lambda value: measured[str(value)])
+    return values[0]

@@ -1,0 +1,237 @@
+"""Figures as data: what was laid out to be seen, never how it is drawn.
+
+A figure is `Lines`, a `Grid`, a `Scatter` or a `Table`. Screens and exporters draw each, one way a
+kind. Refuses to know what was measured and who asked: `core.figures.layout` makes figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Text = str | int | float | None
+"""What stands in a table: None is an empty field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One measured value as a figure shows it. `shown` is what the chosen reading draws.
+
+    `q` is the p value of being no different from chance, corrected for all that was tested with
+    it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
+    both of its values are one measurement.
+    """
+
+    shown: float | None
+    value: float | None
+    chance: float | None = None
+    chance_sd: float | None = None
+    excess: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    q: float | None = None
+    mark: bool = False
+    same: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A line: its x values and cells, in order.
+
+    `control`: a model in the role of a control, drawn as the null band. `companion`: no model's
+    own values but what they are to be held against; drawn faint like a control.
+    """
+
+    name: str
+    xs: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    control: bool = False
+    companion: bool = False
+
+    @property
+    def faint(self) -> bool:
+        """Is it drawn beneath the others and without a colour of its own?"""
+        return self.control or self.companion
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One chart of a `Lines` figure. A lone panel may have no title."""
+
+    title: str
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """A figure of curves: panels side by side with shared axes.
+
+    `x_names` are the names of x = 0, 1, 2, ... where x counts names instead of layers. `chosen`
+    is where the user's selectors stand, by coordinate. `beside` is a figure to be held against
+    this one: the axes of this one are made to hold its values too.
+    """
+
+    title: str
+    measure: str
+    unit: str
+    x_label: str
+    panels: tuple[Panel, ...]
+    x_names: tuple[str, ...] = ()
+    series_name: str = "model"
+    panel_name: str = "module"
+    signed: bool = False
+    empty: str = ""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    beside: Lines | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A figure of rows and columns: a matrix, a heat map, or groups of bars.
+
+    `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
+    undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `row_name` says
+    in words what the rows are, `row_of` the coordinate that they are values of where that is
+    another word; columns likewise. `controls` are the models in the role of a control; `chosen` is
+    where the user's selectors stand, by coordinate. `beside`: see `Lines`.
+    """
+
+    title: str
+    measure: str
+    unit: str
+    row_name: str
+    column_name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[Cell | None, ...], ...]
+    row_of: str = ""
+    column_of: str = ""
+    signed: bool = False
+    empty: str = ""
+    controls: frozenset[str] = frozenset()
+    mark_name: str = ""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    beside: Grid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a `Scatter`: the same measure twice. A point with an undefined value is listed,
+    never drawn."""
+
+    name: str
+    group: str
+    x: Cell
+    y: Cell
+
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """Where it lies, if both values are defined."""
+        x, y = self.x.shown, self.y.shown
+        if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
+            return None
+        return x, y
+
+    @property
+    def mark(self) -> bool:
+        """Is it set apart?"""
+        return self.x.mark or self.y.mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scatter:
+    """A figure of points: a measure at `x_name` against the same measure at `y_name`.
+
+    `across` is the coordinate that these two are values of, `point_name` says in words what a
+    point is. `x_guides` and `y_guides` are values at which a line is drawn across the picture.
+    `beside`: see `Lines`.
+    """
+
+    title: str
+    measure: str
+    unit: str
+    across: str
+    x_name: str
+    y_name: str
+    point_name: str
+    points: tuple[Point, ...]
+    x_guides: tuple[float, ...] = ()
+    y_guides: tuple[float, ...] = ()
+    signed: bool = False
+    empty: str = ""
+    mark_name: str = ""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    beside: Scatter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """How one column of a table is read and written.
+
+    `form` is the format of its numbers (".3f", ",d"); `signed` writes the sign of positive ones
+    too. `outside`: its text is somebody else's (a token, a prompt), so that spaces at its ends
+    count and are made visible.
+    """
+
+    name: str
+    align: Literal["left", "right"] = "left"
+    form: str = ""
+    signed: bool = False
+    outside: bool = False
+
+    def written(self, value: Text) -> str:
+        """A value of this column as text: not made harmless yet, and of any length."""
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            return _with_ends(value) if self.outside else value
+        return format(value, ("+" if self.signed else "") + self.form)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
+    whatever has to give way, `note` what all of it has in common, `chosen` where the user's
+    selectors stand, by coordinate."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Text, ...], ...]
+    keys: int = 1
+    note: str = ""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
+        """The rows that hold these texts in the columns of these names, as far as it has those;
+        none where it has none."""
+        columns = [column.name for column in self.columns]
+        wanted = [(columns.index(name), text) for name, text in names.items() if name in columns]
+        return tuple(
+            i
+            for i, row in enumerate(self.rows)
+            if wanted and all(str(row[j]) == text for j, text in wanted)
+        )
+
+    def narrowed(self, names: Mapping[str, str]) -> Table:
+        """Only the matching rows, with a note of what they have in common; all where none does."""
+        rows = tuple(self.rows[i] for i in self.matching(names))
+        if not rows:
+            return self
+        columns = {column.name for column in self.columns}
+        shared = ", ".join(f"{name} {text}" for name, text in names.items() if name in columns)
+        return replace(self, rows=rows, note=f"Only {shared}. {self.note}".strip())
+
+
+Figure = Lines | Grid | Scatter | Table
+
+
+def _with_ends(text: str) -> str:
+    """The text with the spaces at its ends as visible signs."""
+    inner = text.strip(" ")
+    if not inner:
+        return "␣" * len(text)
+    left = len(text) - len(text.lstrip(" "))
+    return "␣" * left + inner + "␣" * (len(text) - left - len(inner))

@@ -1,0 +1,339 @@
+"""Figures in one plain sentence each, as they are under the choice that a view opens with.
+
+Owns the wording of what was found. Reads figures alone: no measurement, no database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from core.figures.figure import Cell, Figure, Grid, Lines, Table
+from core.figures.spectra import BASE_MATRIX
+from core.models.naming import GROUP_OF
+
+CONTROLS = "At most one of these models is no control: there is nothing to hold against it."
+"""Said where models are held against one another and controls are left out."""
+
+
+def of_sizes(figure: Figure) -> str:
+    """One plain sentence on the curves of relative norm."""
+    assert isinstance(figure, Lines)
+    means = {
+        (panel.title, series.name): average([c.value for c in series.cells])
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control
+    }
+    known = {place: mean for place, mean in means.items() if mean is not None}
+    drawn = [series for panel in figure.panels for series in panel.series]
+    if drawn and all(series.control for series in drawn):
+        return "There are only controls here."
+    if not any(known.values()):
+        return "No tuned model changed the layers' weights."
+    by_model: dict[str, float] = {}
+    for (_, model), mean in known.items():
+        by_model[model] = by_model.get(model, 0) + mean
+    most = [model for model, moved in by_model.items() if moved == max(by_model.values())]
+    panels = {p: average([v for (q, _), v in known.items() if q == p]) or 0 for p, _ in known}
+    stronger = max(panels, key=lambda panel: panels[panel])
+    numbers = ", ".join(f"{panel} {value:.3g}" for panel, value in panels.items())
+    whose, furthest = "its" if len(most) == 1 else "their", "furthest " * (len(by_model) > 1)
+    moved = f"In {whose} layers {' and '.join(most)} moved {furthest}from the base"
+    if len(panels) < 2 or len(set(panels.values())) == 1:
+        return f"{moved} (mean of all models: {numbers})."
+    others = " and ".join(panel for panel in panels if panel != stronger)
+    return f"{moved}; {stronger} changed more for its size than {others} (mean {numbers})."
+
+
+def of_largest(figure: Figure) -> str:
+    """Where one model's measure is largest and where it is smallest, among single modules."""
+    assert isinstance(figure, Grid)
+    values = _of_modules(figure, lambda cell: cell.value)
+    if not values:
+        return ""
+    model, most, least = figure.chosen["model"], max(values), min(values)
+    zeros = sum(value == 0 for value, _, _ in values)
+    if zeros == len(values):
+        return f"{model}: its matrices are unchanged: they are the base's."
+    words = f"{model}: of the matrices, largest in {most[2]} of layer {most[1]} ({most[0]:.3g})"
+    if least[0] == most[0]:
+        return f"{model}: {most[0]:.3g} in each of its matrices."
+    if zeros and least[0] == 0:
+        return f"{words}; {zeros} of {len(values)} are unchanged."
+    return f"{words}, smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
+
+
+def of_cosines(figure: Figure) -> str:
+    """One plain sentence on the matrix of cosines."""
+    assert isinstance(figure, Grid)
+    pairs = [
+        (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
+        for i, row in enumerate(figure.cells)
+        for j, cell in enumerate(row)
+        if j > i
+        and cell is not None
+        and cell.value is not None
+        and not {figure.rows[i], figure.columns[j]} & figure.controls
+    ]
+    if not pairs and len(set(figure.rows) - figure.controls) < 2 <= len(figure.rows):
+        return CONTROLS
+    if not pairs:
+        return "There are no two tuning vectors to compare."
+    most, least = max(pairs), min(pairs)
+    text = f"{_place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
+    if len(pairs) > 1 and most[0] == least[0]:
+        text = f"{_place(figure)}all {len(pairs)} pairs share as much (cosine {most[0]:+.2f})"
+    elif most != least:
+        text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
+    return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
+
+
+def of_alignment(figure: Figure) -> str:
+    """One plain sentence on the heat map of one model."""
+    assert isinstance(figure, Grid)
+    values = _of_modules(figure, lambda cell: cell.excess)
+    if not any(column in GROUP_OF for column in figure.columns):
+        return ""
+    if not values:
+        return "No update can be held against the base's directions here."
+    most, least = max(values), min(values)
+    return (
+        f"{figure.chosen['model']} keeps most to the base's directions in {most[2]} of layer "
+        f"{most[1]} ({most[0]:+.2f} beyond chance), least in {least[2]} of layer {least[1]} "
+        f"({least[0]:+.2f})."
+    )
+
+
+def of_attention_against_mlp(figure: Figure) -> str:
+    """One plain sentence on attention against MLP, made of the excess over chance."""
+    assert isinstance(figure, Grid)
+    pairs = [
+        cells
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        if model not in figure.controls and all(c is not None and c.value is not None for c in row)
+        for cells in [dict(zip(figure.columns, row, strict=True))]
+    ]
+    if len(figure.columns) < 2:
+        return ""
+    if not set(figure.rows) - figure.controls:
+        return "There are only controls here."
+    if not pairs:
+        return "Attention and MLP can't be compared: one of them did not change."
+    means = {c: sum(_value(cells[c]) for cells in pairs) / len(pairs) for c in figure.columns}
+    high, low = sorted(means, key=lambda column: -means[column])
+    apart = sum(_apart(cells[high], cells[low]) for cells in pairs)
+    kind = "keep to" if means[high] > 0 else "avoid"
+    more = "more" if means[high] > 0 else "less"
+    said = f"of {high} {kind} the base's directions {more} than those of {low}"
+    alike = not apart and all(_meet(*cells.values()) for cells in pairs)
+    if alike or means[high] == means[low]:
+        said = f"of {high} and {low} can't be told apart in this"
+    return (
+        f"Updates {said} ({means[high]:+.3f} against {means[low]:+.3f} beyond chance; 95 % "
+        f"intervals apart for {apart} of {counted(len(pairs), 'model')})."
+    )
+
+
+def of_spectrum(figure: Figure) -> str:
+    """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
+    assert isinstance(figure, Lines)
+    held = [(p, s) for p in figure.panels for s in p.series if s.name == "energy held"]
+    at = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
+    if not held:
+        return f"{at}: there is nothing to see; it is zero, or was not measured."
+    panel, own = held[0]
+    whose = "base" if panel.title == BASE_MATRIX else f"tuning vector of {figure.chosen['model']}"
+    half = next(x for x, c in zip(own.xs, own.cells, strict=True) if (c.value or 0.0) >= 0.5)
+    first = "direction" if half == 1 else f"{half}"
+    return (
+        f"{whose}, {at}: half of the energy lies in the first {first} of "
+        f"{own.xs[-1]}{'' if half == 1 else ' directions'}."
+    )
+
+
+def of_neurons(figure: Figure) -> str:
+    """One plain sentence on the table of neurons: the one that comes first."""
+    assert isinstance(figure, Table)
+    if not figure.rows:
+        return ""
+    names = [column.name for column in figure.columns]
+    first = dict(zip(names, figure.rows[0], strict=True))
+    change = names.index("change")
+    if all(row[change] == 0 for row in figure.rows):
+        return f"{figure.title}: the rates of these neurons are unchanged."
+    return (
+        f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
+        f"changed by {numeric(first['change']):+.3f}{_score(first['attribution'])}."
+    )
+
+
+def of_activation_spread(figure: Figure) -> str:
+    """How documents spread: the layer in which they activate the most unlike shares of neurons."""
+    return _of_spread(figure, "half of them activate {} to {} % of its neurons")
+
+
+def of_distance_spread(figure: Figure) -> str:
+    """How documents spread: the layer in which their patterns lie at the most unlike distances."""
+    return _of_spread(figure, "in half of them {} to {} of its neurons differ from the base's")
+
+
+def of_activation(figure: Figure) -> str:
+    """One plain sentence on the curves of activated neurons."""
+    assert isinstance(figure, Lines)
+    base, tuned = _base_and_tuned(figure)
+    if base is None or not tuned:
+        return ""
+    gaps = [
+        (cell.value - own.value, name, x)
+        for name, cells in tuned.items()
+        for x, cell in cells.items()
+        if (own := base.get(x)) is not None and own.value is not None and cell.value is not None
+    ]
+    if not gaps:
+        return ""
+    most = max(gaps, key=lambda gap: abs(gap[0]))
+    if most[0] == 0:
+        return f"{where(figure, 'setting')}Tuned models activate as many neurons as the base."
+    mean = average([abs(gap) for gap, _, _ in gaps])
+    level = average([cell.value for cell in base.values()])
+    return (
+        f"{where(figure, 'setting')}The base activates {level:.1f} % of its neurons at a token; "
+        f"tuned models differ from it by {mean:.1f} points in the mean of a layer, at most by "
+        f"{most[0]:+.1f} ({most[1]}, layer {most[2]})."
+    )
+
+
+def of_distances(figure: Figure) -> str:
+    """One plain sentence on the curves of distance over baseline."""
+    assert isinstance(figure, Lines)
+    means = {
+        series.name: mean
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control and (mean := average([c.value for c in series.cells])) is not None
+    }
+    if not means:
+        return ""
+    least, most = min(means, key=lambda m: means[m]), max(means, key=lambda m: means[m])
+    words = f"{where(figure, 'setting')}{least} keeps most of the base's patterns "
+    if means[most] == 0:
+        words = f"{where(figure, 'setting')}The base's patterns are unchanged "
+    elif len(means) > 1 and means[least] == means[most]:
+        words = f"{where(figure, 'setting')}All models keep as much of the base's patterns "
+    words += f"(mean ratio {means[least]:.2f})"
+    if means[least] != means[most]:
+        words += f", {most} least ({means[most]:.2f})"
+    return f"{words}; 0 is the same neurons, 1 as far apart as unlike documents."
+
+
+def of_baseline(figure: Figure) -> str:
+    """One plain sentence on one model's distances against those of independent patterns."""
+    assert isinstance(figure, Lines)
+    lines = [series for panel in figure.panels for series in panel.series]
+    observed = next((s for s in lines if not s.companion), None)
+    if observed is None:
+        return ""
+    known = [c for c in observed.cells if c.value is not None and c.chance is not None]
+    below = [c for c in known if c.high is not None and c.high < (c.chance or 0)]
+    mean, chance = average([c.value for c in known]), average([c.chance for c in known])
+    if mean is None or chance is None:
+        return ""
+    return (
+        f"{figure.chosen['model']}: {mean:.3f} of the neurons differ in the mean of a layer, "
+        f"{chance:.3f} would by chance; below it in {len(below)} of {counted(len(known), 'layer')}."
+    )
+
+
+def average(values: Sequence[float | None]) -> float | None:
+    """The mean of what is known; None where nothing is."""
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where there is one."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def numeric(value: object) -> float:
+    """A number of a table; what is none compares with nothing."""
+    return value if isinstance(value, float) else math.nan
+
+
+def where(figure: Lines | Grid, *coordinates: str) -> str:
+    """What is chosen of these coordinates, as the beginning of a sentence."""
+    chosen = (figure.chosen.get(coordinate, "") for coordinate in coordinates)
+    said = ", ".join(filter(None, chosen))
+    return f"{said}: " if said else ""
+
+
+def _score(attribution: object) -> str:
+    """How much a neuron matters, where that was scored."""
+    return f", its attribution is {attribution:.3g}" if isinstance(attribution, float) else ""
+
+
+def _of_spread(figure: Figure, half: str) -> str:
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
+    known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
+    if not known or all(numeric(r["documents"]) < 2 for r in known):
+        return ""
+    wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
+    if numeric(wide["upper quartile"]) == numeric(wide["lower quartile"]):
+        return f"{figure.chosen['model']}: half of the documents are alike in every layer."
+    ends = (f"{numeric(wide[name]):.4g}" for name in ("lower quartile", "upper quartile"))
+    return (
+        f"{figure.chosen['model']}: documents differ most in layer {wide['layer']}, where "
+        f"{half.format(*ends)}."
+    )
+
+
+def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:
+    """The base's cells by layer, and those of each tuned model that is no control."""
+    lines = {
+        series.name: dict(zip(series.xs, series.cells, strict=True))
+        for panel in figure.panels
+        for series in panel.series
+        if not series.control
+    }
+    return lines.pop("base", None), lines
+
+
+def _of_modules(
+    figure: Grid, number: Callable[[Cell], float | None]
+) -> list[tuple[float, str, str]]:
+    """The known numbers of a heat map with their layer and module; groups are left out."""
+    return [
+        (known, layer, module)
+        for layer, row in zip(figure.rows, figure.cells, strict=True)
+        for module, cell in zip(figure.columns, row, strict=True)
+        if module in GROUP_OF and cell is not None and (known := number(cell)) is not None
+    ]
+
+
+def _place(figure: Grid) -> str:
+    """The layer and the module of a matrix of models, as the beginning of a sentence."""
+    layer, module = (figure.chosen.get(name, "all") for name in ("layer", "module"))
+    if (layer, module) == ("all", "all"):
+        return "Of all weights together, " if figure.chosen else ""
+    layers = "all layers" if layer == "all" else f"layer {layer}"
+    return f"In {'all modules' if module == 'all' else module} of {layers}, "
+
+
+def _value(cell: Cell | None) -> float:
+    return cell.value if cell is not None and cell.value is not None else math.nan
+
+
+def _meet(one: Cell | None, other: Cell | None) -> bool:
+    """Have two cells of one model intervals that meet?"""
+    known = [c for c in (one, other) if c is not None and c.low is not None and c.high is not None]
+    return len(known) == 2 and not (_apart(*known) or _apart(*known[::-1]))
+
+
+def _apart(higher: Cell | None, lower: Cell | None) -> bool:
+    """Do the intervals of two cells of one model not meet?"""
+    if higher is None or lower is None or higher.low is None or lower.high is None:
+        return False
+    return higher.low > lower.high

@@ -1,0 +1,204 @@
+"""Figures of scores, drops and points in one plain sentence each, and what is marked in them.
+
+Owns the wording of what was found there. Reads figures alone: no measurement, no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from core.figures.figure import Figure, Grid, Scatter, Table
+from core.figures.findings import average, numeric, where
+from core.figures.significance import SIGNIFICANT, UNTESTED, excludes, held, tested
+
+ALL = "all"
+"""The parts of a point that is not restricted to some."""
+
+
+def of_points(figure: Figure) -> str:
+    """One plain sentence on the table of points: how many of them keep all of a task
+    that tells the domain's own model from the base."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
+    little = held(1.0, 1.0, level=1.0).words
+    shares = [(row["normalised"], row["gap"] == little) for row in rows if not _is_tuned(row)]
+    known = [share for share, within in shares if isinstance(share, float) and not within]
+    silent = sum(isinstance(share, float) and within for share, within in shares)
+    said = []
+    if known:
+        kept = sum(share >= 1 for share in known)
+        said.append(
+            f"{kept} of {len(known)} scores reach that of the domain's own model, tuned models "
+            "left out."
+        )
+    if silent:
+        others = "further scores say" if known else "scores say"
+        said.append(f"{silent} {others} little: the interval of the base's share includes 1 there.")
+    return " ".join(said)
+
+
+def of_scores(figure: Figure) -> str:
+    """One plain sentence on the table of scores: where tuning changed them for certain."""
+    assert isinstance(figure, Table)
+    names = [column.name for column in figure.columns]
+    at = {name: names.index(name) for name in ("task", "metric", "model", "Δ vs base")}
+    known = [row for row in figure.rows if isinstance(row[at["Δ vs base"]], float)]
+    sure = [row for row in known if _has_interval_apart(row, at["Δ vs base"])]
+    if not known:
+        return ""
+    count = _count(len(sure), len(known), "differences")
+    words = f"The interval excludes 0 for {count} from the base"
+    if sure:
+        most = max(sure, key=lambda row: abs(numeric(row[at["Δ vs base"]])))
+        words += (
+            f", the largest {numeric(most[at['Δ vs base']]):+.3g} in {most[at['metric']]} "
+            f"({most[at['model']]}, {most[at['task']]})"
+        )
+    return f"{words}."
+
+
+def of_differences(figure: Figure) -> str:
+    """One plain sentence on the heat map of differences to the base."""
+    assert isinstance(figure, Grid)
+    cells = [
+        (cell, model, task)
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        for task, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.value is not None
+    ]
+    if not cells:
+        return ""
+    most = max(cells, key=lambda found: abs(found[0].value or 0.0))
+    apart = sum(excludes(cell.low, cell.high) for cell, _, _ in cells)
+    if not most[0].value:
+        alike = "the score is" if len(cells) == 1 else f"all {len(cells)} scores are"
+        return f"{figure.chosen.get('metric_of', '')}: {alike} the base's."
+    return (
+        f"{figure.chosen.get('metric_of', '')}: the interval excludes 0 for "
+        f"{_count(apart, len(cells), 'differences')} from the base; the largest is {most[1]}'s on "
+        f"{most[2]} ({most[0].value:+.3g})."
+    )
+
+
+def of_drops(figure: Figure) -> str:
+    """One plain sentence on a heat map of drops: how many beat their random controls."""
+    assert isinstance(figure, Grid)
+    cells = [
+        cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
+    ]
+    if not cells:
+        return "No drop can be given here."
+    beyond = [cell for cell in cells if cell.q is not None and not tested(cell.q).is_null]
+    drop, chance = average([c.value for c in cells]), average([c.chance for c in cells])
+    random = "" if chance is None else f", random ones {_rounded(chance):+.3g} %"
+    chosen = figure.chosen.get("setting", "them")
+    source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
+    return (
+        f"{where(figure, 'task', 'metric_of')}silencing {chosen}{source} costs {drop:+.3g} % in "
+        f"the mean{random}; {_count(len(beyond), len(cells), 'drops')} exceed the random controls."
+    )
+
+
+def of_drop_table(figure: Figure) -> str:
+    """One plain sentence on all drops of a run."""
+    assert isinstance(figure, Table)
+    verdicts = [row[-1] for row in figure.rows if row[-1] != UNTESTED]
+    beyond = sum(verdict == SIGNIFICANT for verdict in verdicts)
+    if not verdicts:
+        return ""
+    return (
+        f"{_count(beyond, len(verdicts), 'drops')} exceed the random controls, corrected for the "
+        "number of tests."
+    )
+
+
+def mark_pareto(figure: Scatter) -> Scatter:
+    """The figure with its Pareto front marked: the points that no other one beats in both."""
+    known = [p.place for p in figure.points if p.place is not None]
+    points = tuple(
+        replace(p, x=replace(p.x, mark=True), y=replace(p.y, mark=True))
+        if p.place is not None and not any(_beats(other, p.place) for other in known)
+        else p
+        for p in figure.points
+    )
+    return replace(figure, points=points)
+
+
+def of_trade(figure: Figure) -> str:
+    """One plain sentence on what the points keep of two domains: the best by the lesser of both."""
+    assert isinstance(figure, Scatter)
+    known = [(point, place) for point in figure.points if (place := point.place) is not None]
+    if not known:
+        return ""
+    best, (x, y) = max(known, key=lambda found: min(found[1]))
+    return (
+        f"Best compromise: {best.name} keeps {x:.0%} of {figure.x_name} and {y:.0%} of "
+        f"{figure.y_name} (no interval)."
+    )
+
+
+def mark_best(figure: Grid) -> Grid:
+    """The figure with its highest value marked."""
+    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
+    best = max(known, default=None)
+    cells = tuple(
+        tuple(
+            cell if cell is None or best is None else replace(cell, mark=cell.value == best)
+            for cell in row
+        )
+        for row in figure.cells
+    )
+    return replace(figure, cells=cells)
+
+
+def of_grid(figure: Figure) -> str:
+    """One plain sentence on a grid of coefficients: where its best value lies."""
+    assert isinstance(figure, Grid)
+    best = [
+        (cell, down, across)
+        for down, row in zip(figure.rows, figure.cells, strict=True)
+        for across, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.mark
+    ]
+    if not best:
+        return ""
+    known = [c.value for row in figure.cells for c in row if c is not None and c.value is not None]
+    if len(best) == len(known) > 1:
+        return (
+            f"{where(figure, 'task', 'metric_of')}all {len(known)} points score alike "
+            f"({known[0]:.2f} of the domain's own model)."
+        )
+    # A vector alone says least where a sum does as well: it may be the domain's own model.
+    cell, down, across = next((b for b in best if {b[1], b[2]} != {"0", "1"}), best[0])
+    return (
+        f"{where(figure, 'task', 'metric_of')}best with {figure.row_name} {down} and "
+        f"{figure.column_name} {across} ({cell.value:.2f} of the domain's own model)."
+    )
+
+
+def _is_tuned(row: Mapping[str, object]) -> bool:
+    """Is a point a tuned model as it is, of which one is the domain's own? One whole vector."""
+    point = str(row["coefficients"])
+    return point.endswith("=1") and not {",", ":"} & set(point) and row["parts"] == ALL
+
+
+def _has_interval_apart(row: Sequence[object], at: int) -> bool:
+    """Does the interval after the difference in this column exclude 0?"""
+    low, high = row[at + 1 : at + 3]
+    return excludes(low, high)
+
+
+def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
+    return other != place and other[0] >= place[0] and other[1] >= place[1]
+
+
+def _count(some: int, of: int, things: str) -> str:
+    """How many of them, in words."""
+    return f"all {of} {things}" if some == of > 1 else f"{some} of {of} {things}"
+
+
+def _rounded(value: float) -> float:
+    """Zero where nothing but the rounding of a sum is left."""
+    return value if abs(value) > 1e-9 else 0.0

@@ -1,0 +1,267 @@
+"""The tables of scores, of drops and of points of task arithmetic, out of a run's measurements.
+
+Owns their columns, rows and orders, and how a point's name is read for figures and placed in them.
+Computes nothing that was not measured; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.engine.measurement import Measurement
+from core.figures import significance
+from core.figures.figure import Column, Table, Text
+from core.figures.score_findings import ALL
+from core.figures.views import Catalogue, Tabulation
+from core.neurons.ranking import is_selection
+
+SCORE_ORDERS = ("by task", "by model", "largest difference")
+DROP_ORDERS = ("largest drop", "surest", "by model")
+POINT_ORDERS = ("by point", "by task", "largest share kept")
+DOMAIN = "domain:"
+"""Stands before the name of a domain where a row is the mean over its tasks."""
+
+OF = "@"
+"""Stands between a task and a domain where several domains have the task: `task@domain`."""
+
+_BESIDE = ("difference", "p_value", "stderr")
+_WHERE = ("model", "reference", "task", "setting", "module")
+
+
+def scores(asked: Tabulation) -> Table:
+    """A line for each model, task and metric: the score, and its difference to the base."""
+    beside = _by_place(r for r in asked.rows if r.metric in _BESIDE)
+    models = {name: at for at, name in enumerate(asked.catalogue.models)}
+    tasks = {name: at for at, name in enumerate(asked.catalogue.tasks)}
+    lines: list[tuple[Any, tuple[Text, ...]]] = []
+    for row in asked.rows:
+        if row.metric in _BESIDE or not row.task:
+            continue
+        place = row.task, row.metric
+        apart = beside.get(("difference", row.model, *place))
+        p = beside.get(("p_value", row.model, *place))
+        gap = 0.0 if apart is None or apart.value is None else abs(apart.value)
+        by = {
+            "by task": (tasks.get(row.task, 0), row.metric, models.get(row.model, 0)),
+            "by model": (models.get(row.model, 0), tasks.get(row.task, 0), row.metric),
+            "largest difference": (-gap, tasks.get(row.task, 0), row.metric),
+        }
+        cells = (
+            row.task, row.metric, row.model, row.value, row.low, row.high,
+            *((apart.value, apart.low, apart.high) if apart else (None, None, None)),
+            p.value if p else None, row.n,
+        )  # fmt: skip
+        lines.append((by.get(asked.choice.order, by["by task"]), cells))
+    return Table(
+        title=f"Scores {asked.choice.order}",
+        columns=(
+            Column(name="task"),
+            Column(name="metric"),
+            Column(name="model"),
+            *_numbers("score", "CI low", "CI high"),
+            *_numbers("Δ vs base", "CI low", "CI high", signed=True),
+            Column(name="p", align="right", form=".3g"),
+            Column(name="n", align="right", form=",d"),
+        ),
+        rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
+        note="Intervals are bootstraps over items, differences over the same items; p: McNemar.",
+    )
+
+
+def drops(asked: Tabulation) -> Table:
+    """A line for each selection that was silenced, with its random controls."""
+    found: dict[tuple[Any, ...], dict[str, Measurement]] = {}
+    counts: dict[tuple[Any, ...], float | None] = {}
+    for row in asked.rows:
+        place = tuple(getattr(row, name) for name in _WHERE)
+        if row.metric == "neurons":
+            counts[place] = row.value
+        elif is_selection(row.setting):
+            found.setdefault((*place, row.metric_of), {})[row.metric] = row
+    models = {name: at for at, name in enumerate(asked.catalogue.models)}
+    lines: list[tuple[Any, tuple[Text, ...]]] = []
+    for (model, source, task, setting, module, metric), own in found.items():
+        drop, q = own.get("drop_percent"), own.get("q_value")
+        if drop is None:
+            continue
+        count = counts.get((model, source, task, setting, module))
+        by = {
+            "largest drop": (drop.value is None, -(drop.value or 0.0)),
+            "surest": (1.0 if q is None or q.value is None else q.value, -(drop.value or 0.0)),
+            "by model": (models.get(model, 0), task, metric, setting),
+        }
+        cells = (
+            model, source, task, metric, setting, None if count is None else int(count),
+            _value(own.get("score")), _value(own.get("ablated_score")), drop.value, drop.low,
+            drop.high, drop.chance, drop.chance_sd, _value(q),
+            _verdict(_value(q)),
+        )  # fmt: skip
+        lines.append((by.get(asked.choice.order, by["largest drop"]), cells))
+    return Table(
+        title=f"Drops · {asked.choice.order}",
+        columns=(
+            Column(name="silenced in"),
+            Column(name="neurons of"),
+            Column(name="task"),
+            Column(name="metric"),
+            Column(name="selection"),
+            Column(name="neurons", align="right", form=",d"),
+            *_numbers("whole", "silenced"),
+            *_numbers("drop %", "CI low", "CI high", "random", signed=True),
+            *_numbers("± sd"),
+            Column(name="q", align="right", form=".3g"),
+            Column(name="verdict"),
+        ),
+        rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
+        note="A drop is always a loss of ability. q: against random neurons of the same layers, "
+        "corrected for the number of tests.",
+    )
+
+
+def points(asked: Tabulation) -> Table:
+    """A line for each point, task and metric of task arithmetic; a task that several domains have
+    takes a line for each of them."""
+    shares = ("normalised", "regained", "rounding_loss")
+    beside = {
+        (r.metric, r.setting, r.module, r.task, r.metric_of): r
+        for r in asked.rows
+        if r.metric in shares
+    }
+    gaps = {
+        (r.task, r.metric_of): gap
+        for r in asked.rows
+        if r.metric == "normalised" and r.setting == "base" and (gap := _gap(r))
+    }
+    settings = {name: at for at, name in enumerate(asked.catalogue.settings)}
+    lines: list[tuple[Any, tuple[Text, ...]]] = []
+    for row, task in _with_domains(asked.rows, shares):
+        place = row.setting, row.module, task, row.metric
+        kept, part = (beside.get((name, *place)) for name in ("normalised", "regained"))
+        lost = beside.get(("rounding_loss", row.setting, row.module, "", ""))
+        share = _value(kept)
+        by = {
+            "by point": (settings.get(row.setting, 0), row.module, task, row.metric),
+            "by task": (task, row.metric, settings.get(row.setting, 0), row.module),
+            "largest share kept": (share is None, -(share or 0.0)),
+        }
+        cells = (
+            row.setting, row.module or ALL, task, row.metric, row.value, row.low, row.high,
+            share, _value(part), gaps.get((task, row.metric)), _value(lost), row.n,
+        )  # fmt: skip
+        lines.append((by.get(asked.choice.order, by["by point"]), cells))
+    return Table(
+        title=f"Points {asked.choice.order}",
+        columns=(
+            Column(name="coefficients"),
+            Column(name="parts"),
+            Column(name="task"),
+            Column(name="metric"),
+            *_numbers("score", "CI low", "CI high", "normalised", "regained"),
+            Column(name="gap"),
+            *_numbers("rounding loss"),
+            Column(name="n", align="right", form=",d"),
+        ),
+        rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
+        note="Normalised: over the domain's own model, 1 keeps all of it. Regained: 0 is the base, "
+        "1 the domain's own model. Gap: does the base's share differ from 1? Where its interval "
+        "includes 1, shares say little.",
+    )
+
+
+def _with_domains(
+    rows: Sequence[Measurement], shares: Collection[str]
+) -> Iterator[tuple[Measurement, str]]:
+    """Each score, with the tasks that its shares stand under: its own, or `task@domain`s."""
+    scores = [row for row in rows if row.metric not in shares]
+    known = {row.task for row in scores}
+    named: dict[str, dict[str, None]] = {}
+    for row in rows:
+        task = row.task.rpartition(OF)[0]
+        if row.metric in shares and row.task not in known and task in known:
+            named.setdefault(task, {})[row.task] = None
+    for row in scores:
+        for task in named.get(row.task, {row.task: None}):
+            yield row, task
+
+
+def _gap(base: Measurement) -> str:
+    """Is the domain's own model apart from the base, by the interval of what the base keeps?
+    Nothing without an interval."""
+    if base.low is None or base.high is None:
+        return ""
+    return significance.held(base.low, base.high, 1.0).words
+
+
+def is_domain(task: str) -> bool:
+    """Is this row the mean over a domain's tasks?"""
+    return task.startswith(DOMAIN)
+
+
+def kind_of_point(setting: str) -> str:
+    """What kind of model a point is, by its name."""
+    if setting == "base":
+        return "base"
+    method, _, rest = setting.rpartition(":")
+    if method:
+        return method.partition("(")[0]
+    values = [float(term.partition("=")[2]) for term in rest.split(",")]
+    if len(values) > 1:
+        return "sum"
+    return "negation" if values[0] < 0 else "one vector"
+
+
+def coefficients(setting: str) -> dict[str, float] | None:
+    """The coefficients of a plain point; None for any other."""
+    if setting == "base":
+        return {}
+    if ":" in setting:
+        return None
+    terms = (term.partition("=") for term in setting.split(","))
+    return {name: float(value) for name, _, value in terms}
+
+
+def is_plain(setting: str) -> bool:
+    """Is a point nothing but base plus vectors?"""
+    return coefficients(setting) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PairGrid:
+    """Points of two vectors by their coefficients: (of the first, of the second), 0 where a point
+    leaves one out. Points of other vectors have no place, nor have any without a pair."""
+
+    names: tuple[str, str]
+
+    def __call__(self, row: Measurement) -> tuple[float, float] | None:
+        found = coefficients(row.setting)
+        if found is None or not self.names[0] or not found.keys() <= set(self.names):
+            return None
+        return found.get(self.names[0], 0.0), found.get(self.names[1], 0.0)
+
+
+def pair_grid(catalogue: Catalogue) -> PairGrid:
+    """The grid of the pair of vectors that most points lie on; of equal ones the first."""
+    points = [found for name in catalogue.settings if (found := coefficients(name)) is not None]
+    pairs = dict.fromkeys(tuple(found) for found in points if len(found) == 2)
+    if not pairs:
+        return PairGrid(("", ""))
+    first, second = max(pairs, key=lambda pair: sum(f.keys() <= set(pair) for f in points))
+    return PairGrid((first, second))
+
+
+def _verdict(q: float | None) -> str:
+    return significance.UNTESTED if q is None else significance.tested(q).words
+
+
+def _by_place(rows: Iterable[Measurement]) -> dict[tuple[str, ...], Measurement]:
+    return {(r.metric, r.model, r.task, r.metric_of): r for r in rows}
+
+
+def _value(row: Measurement | None) -> float | None:
+    return None if row is None else row.value
+
+
+def _numbers(*names: str, signed: bool = False) -> tuple[Column, ...]:
+    return tuple(Column(name=n, align="right", form=".4g", signed=signed) for n in names)

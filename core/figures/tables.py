@@ -1,0 +1,157 @@
+"""The tables that analyses show, made of a run's measurements and arrays.
+
+Owns which columns and rows a table has. Computes nothing that was not measured but differences and
+orders; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.figures.figure import Column, Table, Text
+from core.figures.views import Tabulation
+
+NEURON_ORDERS = ("switched on most", "switched off most", "used most", "matters most")
+ORDERED = {"matters most": "that matter most"}
+"""The orders that a title says in words of its own."""
+MOST_NEURONS = 500
+"""Rows of the table of neurons: those that come first in the order."""
+
+_BASE = "base"
+
+
+def neurons(asked: Tabulation) -> Table:
+    """The neurons of one layer (or of all) that come first in the chosen order.
+
+    Their rate in every model, and the document that drives each most in the chosen one.
+    """
+    model, order = asked.choice.model, asked.choice.order
+    layers = asked.catalogue.layers if asked.choice.layer is None else (asked.choice.layer,)
+    found = [each for layer in layers for each in _top(asked, model, layer, order)]
+    found.sort(key=lambda each: -each[0])
+    shown = found[:MOST_NEURONS]
+    others = [m for m in asked.catalogue.models if m not in (model, _BASE)]
+    rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in {r[1] for r in shown}}
+    documents = asked.arrays("documents", model=model)
+    count = _counted(len(shown), _count(asked, layers))
+    rows = tuple(
+        (
+            *cells,
+            *(_at(rates[m, layer], neuron) for m in others),
+            _document(documents, driver, driven),
+        )
+        for _, layer, neuron, cells, driver, driven in shown
+    )
+    return Table(
+        title=f"Neurons {ORDERED.get(order, order)} · {model}",
+        columns=(
+            Column(name="layer", align="right"),
+            Column(name="neuron", align="right"),
+            Column(name="change", align="right", form=".3f", signed=True),
+            Column(name="attribution", align="right", form=".3g"),
+            Column(name="rate in base", align="right", form=".3f"),
+            Column(name=f"in {model}", align="right", form=".3f"),
+            *(Column(name=f"in {m}", align="right", form=".3f") for m in others),
+            Column(name="fires most in", outside=True),
+        ),
+        rows=rows,
+        keys=2,
+        note=f"Rates are shares of tokens. {count}",
+    )
+
+
+def spread(asked: Tabulation) -> Table:
+    """How the documents of a probe set spread about the mean, layer by layer."""
+    found: dict[int | None, dict[str, Any]] = {}
+    for row in asked.rows:
+        found.setdefault(row.layer, {})[row.metric_of and row.metric] = row
+    rows = []
+    for layer in sorted(found, key=lambda at: (at is None, at or 0)):
+        own = found[layer]
+        if "" in own:
+            mean = own[""]
+            quartiles = [
+                own[name].value if name in own else None
+                for name in ("lower_quartile", "median", "upper_quartile")
+            ]
+            where = "all" if layer is None else str(layer)
+            rows.append((where, mean.value, mean.low, mean.high, *quartiles, mean.n))
+    names = ("mean", "CI low", "CI high", "lower quartile", "median", "upper quartile")
+    return Table(
+        title=f"Spread over documents · {asked.choice.model}",
+        columns=(
+            Column(name="layer", align="right"),
+            *(Column(name=name, align="right", form=".4g") for name in names),
+            Column(name="documents", align="right", form=",d"),
+        ),
+        rows=tuple(rows),
+        note="The interval is of the mean; the quartiles are of single documents.",
+        chosen={"model": asked.choice.model},
+    )
+
+
+_Found = tuple[float, int, int, tuple[Text, ...], int, float]
+
+
+def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
+    """The first neurons of a layer: what they are sorted by, and what is known of them."""
+    own = asked.arrays("neurons", model=model, layer=layer)
+    if own is None:
+        return []
+    rate = own["rate"]
+    base = _rates(asked, _BASE, layer)
+    change = rate - base if base is not None else np.zeros_like(rate)
+    scores = asked.arrays("scores", model=model, layer=layer)
+    attribution = None if scores is None else scores["attribution"]
+    keys: dict[str, Any] = {
+        "switched on most": change,
+        "switched off most": -change,
+        "used most": rate,
+        "matters most": attribution if attribution is not None else np.zeros_like(rate),
+    }
+    key: NDArray[np.float32] = keys.get(order, change)
+    count = min(MOST_NEURONS, len(key))
+    first = np.argpartition(-key, count - 1)[:count]
+    return [
+        (
+            float(key[j]),
+            layer,
+            int(j),
+            (
+                layer, int(j), float(change[j]), _at(attribution, j), _at(base, j), float(rate[j])
+            ),
+            int(own["drivers"][0, j]),
+            float(own["driven"][0, j]),
+        )
+        for j in first
+    ]  # fmt: skip
+
+
+def _rates(asked: Tabulation, model: str, layer: int) -> Any:
+    found = asked.arrays("neurons", model=model, layer=layer)
+    return None if found is None else found["rate"]
+
+
+def _count(asked: Tabulation, layers: Sequence[int]) -> int:
+    return sum(len(r) for at in layers if (r := _rates(asked, asked.choice.model, at)) is not None)
+
+
+def _counted(shown: int, all_of_them: int) -> str:
+    """How many there are in the table, of how many."""
+    if shown < all_of_them:
+        return f"The table holds the first {shown} of {all_of_them:,} neurons."
+    return f"The table holds all {shown} neurons." if shown != 1 else "There is one neuron."
+
+
+def _at(values: Any, j: int) -> float | None:
+    return None if values is None else float(values[j])
+
+
+def _document(documents: Mapping[str, NDArray[Any]] | None, number: int, rate: float) -> str:
+    if documents is None or number < 0:
+        return ""
+    return f"{rate:.0%} of {number}: {documents['beginning'][number]}"

@@ -1,0 +1,290 @@
+"""Pictures as declarations: which measurements a figure shows, and what the user may step through.
+
+An analysis declares its views. `core.figures.choices.query` says which measurements a view needs
+under a choice; `core.figures.layout` makes the figure of them. Knows no database, terminal or file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from core.engine.measurement import Measurement
+from core.figures.figure import Figure, Lines, Table
+from core.figures.filters import ALL, Filter
+from core.models.naming import ORDER
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Reading = Literal["raw", "chance", "excess"]
+Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table"]
+Coordinate = Literal["model", "reference", "layer", "module", "task", "setting", "metric_of"]
+Selector = Literal[Coordinate, "against"]
+"""What the user steps through: a coordinate, or the other value that a scatter is drawn against."""
+
+Value = str | int | None
+Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
+
+COORDINATES: tuple[Coordinate, ...] = (
+    "model", "reference", "layer", "module", "task", "setting", "metric_of",
+)  # fmt: skip
+GROUPS = ("attention", "mlp", "blocks", "all")
+
+_AXES: dict[str, tuple[Coordinate, Coordinate]] = {
+    "matrix": ("model", "reference"),
+    "heatmap": ("layer", "module"),
+    "bars": ("model", "module"),
+}
+
+
+class Placing(Protocol):
+    """Rows and columns that are no coordinates but are read out of measurements."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the rows and what the columns are, in words."""
+
+    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
+        """The row and the column of a measurement; None for one that has no place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A declared picture.
+
+    curves:  a line each value of `series` over `x`, in a panel for each of `panels` (values of
+             `panel_by`; none: one panel). `with_chance` adds to each line its chance level, as a
+             faint line that `chance_name` names
+    matrix:  models × models; `rows` and `columns` say by which coordinates
+    heatmap: `rows` × `columns`, or where the placing puts a measurement that `place` makes of the
+             catalogue. Of `points` it takes all values then
+    bars:    a bar each value of `columns` (or of `panels`) in a group each value of `rows`
+    scatter: a point each value of `points`: the measure at one value of `across` against that at
+             another, both steppable. `group` tells kinds of points apart by their names
+    table:   whatever `tabulate` makes of measurements and arrays, in one of `orders`
+
+    Curves too may be made by `tabulate`, where their values are in arrays. `drill` is the view that
+    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
+
+    `measures` are the metrics the user may switch between, first = default; none: whatever the
+    run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
+    to the metric that holds its corrected p value. `finding`
+    turns the figure under the default choice into one plain sentence. `marks` sets cells apart,
+    for what `mark_name` says.
+
+    `selectors` are the coordinates the user steps through one value at a time, the later ones
+    among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
+    the value of a coordinate once and for all. Of `free` coordinates any value is taken, or none.
+    A coordinate that no field mentions must be absent. `only` narrows a coordinate to the values
+    for which it is true. An `optional` view exists only where something was measured for it.
+    `names` says coordinates in words where others are better.
+    """
+
+    key: str
+    kind: Kind
+    title: str
+    caption: str
+    finding: Callable[[Any], str]
+    measures: tuple[str, ...] = ()
+    excess: Mapping[str, str] | None = None
+    tested: Mapping[str, str] | None = None
+    reading: Reading = "raw"
+    selectors: tuple[Coordinate, ...] = ()
+    opens: Mapping[Coordinate, Value] = field(default_factory=dict)
+    fixed: Mapping[Coordinate, Value] = field(default_factory=dict)
+    free: tuple[Coordinate, ...] = ()
+    only: Mapping[Coordinate, Callable[[Any], bool]] = field(default_factory=dict)
+    optional: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+    rows: Coordinate | None = None
+    columns: Coordinate | None = None
+    place: Callable[[Catalogue], Placing] | None = None
+    x: Coordinate = "layer"
+    series: Coordinate = "model"
+    panel_by: Coordinate = "module"
+    panels: tuple[str, ...] = ()
+    with_chance: bool = False
+    chance_name: str = "chance"
+    points: Coordinate = "setting"
+    across: Coordinate = "task"
+    group: Callable[[str], str] | None = None
+    x_guides: tuple[float, ...] = ()
+    y_guides: tuple[float, ...] = ()
+    marks: Callable[[Any], Figure] | None = None
+    mark_name: str = ""
+    tabulate: Callable[[Tabulation], Table | Lines] | None = None
+    orders: tuple[str, ...] = ()
+    drill: str = ""
+
+    @property
+    def axes(self) -> tuple[Coordinate, Coordinate]:
+        """The coordinates of the rows and of the columns of a grid."""
+        rows, columns = _AXES.get(self.kind, ("model", "module"))
+        return self.rows or rows, self.columns or columns
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        """The coordinates whose values stand side by side in the figure."""
+        if self.kind == "curves":
+            return (self.x, self.series, *((self.panel_by,) if self.panels else ()))
+        if self.kind == "scatter":
+            return self.points, self.across
+        if self.kind == "table":
+            return ()
+        return (self.points,) if self.place else self.axes
+
+    @property
+    def steppers(self) -> tuple[Selector, ...]:
+        """What the user steps through, in the order in which choices hang on one another."""
+        if self.kind != "scatter":
+            return self.selectors
+        own = (self.across,) if self.across not in self.selectors else ()
+        return (*self.selectors, *own, "against")
+
+    def word(self, coordinate: str) -> str:
+        """What a coordinate is called for people."""
+        return self.names.get(coordinate) or _WORDS.get(coordinate, coordinate)
+
+
+class Combination(NamedTuple):
+    """Which values of the coordinates but layer and module were measured together."""
+
+    metric: str
+    model: str = ""
+    reference: str = ""
+    task: str = ""
+    setting: str = ""
+    metric_of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """What a run's measurements of an analysis range over, each in its order.
+
+    `models` are those of the study, the base before them where it was measured; all others are
+    the values that occur. `overall`: are there rows over all layers? `controls` are the models in
+    the role of a control. `places` are the layers (None: over all) and modules measured together.
+    No `combinations`, or no `places`, means that everything may go with everything.
+    `filter` is what it was narrowed by.
+    """
+
+    models: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    modules: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    metrics_of: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    overall: bool = True
+    controls: frozenset[str] = frozenset()
+    combinations: frozenset[Combination] = frozenset()
+    places: frozenset[tuple[int | None, str]] = frozenset()
+    filter: Filter = ALL
+
+    def values(self, coordinate: Coordinate) -> tuple[Any, ...]:
+        """The values of a coordinate, in order; absence is none of them."""
+        found: tuple[Any, ...] = getattr(self, _PLURALS[coordinate])
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the user has selected in a view. `layer` None is "over all layers".
+
+    `against` is the value of a scatter's other axis, `order` how a table is sorted.
+    """
+
+    measure: str
+    reading: Reading = "raw"
+    model: str = ""
+    reference: str = ""
+    layer: int | None = None
+    module: str = ""
+    task: str = ""
+    setting: str = ""
+    metric_of: str = ""
+    against: Value = ""
+    order: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which measurements a figure needs; rows of single heads and experts never.
+
+    Of each coordinate: anything, any value but absence ("" or None), absence, or one of these.
+    """
+
+    metrics: tuple[str, ...]
+    model: Wanted = "any"
+    reference: Wanted = "any"
+    layer: Wanted = "any"
+    module: Wanted = "any"
+    task: Wanted = "any"
+    setting: Wanted = "any"
+    metric_of: Wanted = "any"
+
+    def matches(self, row: Measurement) -> bool:
+        """Is this row one of those asked for?"""
+        if row.head is not None or row.expert is not None or row.metric not in self.metrics:
+            return False
+        return all(_fits(getattr(row, c), getattr(self, c), absence(c)) for c in COORDINATES)
+
+
+class Arrays(Protocol):
+    """A run's arrays of the view's analysis, read when asked for; None where there are none."""
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        model: str = "",
+        reference: str = "",
+        layer: int | None = None,
+        task: str = "",
+    ) -> Mapping[str, NDArray[Any]] | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tabulation:
+    """What `tabulate` has to go on: the choice, the rows that its query asked for, and arrays."""
+
+    choice: Choice
+    catalogue: Catalogue
+    rows: tuple[Measurement, ...]
+    arrays: Arrays
+
+
+def absence(coordinate: Coordinate) -> Value:
+    """What stands in a coordinate that does not apply."""
+    return None if coordinate == "layer" else ""
+
+
+def natural(text: str) -> tuple[tuple[str, float], ...]:
+    """A key that sorts the numbers in texts as numbers."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return tuple(
+        (word, float(number)) for word, number in zip(parts[::2], [*parts[1::2], "0"], strict=True)
+    )
+
+
+def by_name(modules: Iterable[str]) -> tuple[str, ...]:
+    """Modules in their order in a layer, then groups; any others at the end."""
+    known = {name: at for at, name in enumerate((*ORDER, *GROUPS))}
+    return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))
+
+
+_WORDS = {"metric_of": "metric"}
+_PLURALS: dict[Coordinate, str] = {
+    "model": "models", "reference": "references", "layer": "layers", "module": "modules",
+    "task": "tasks", "setting": "settings", "metric_of": "metrics_of",
+}  # fmt: skip
+
+
+def _fits(value: Value, wanted: Wanted, missing: Value) -> bool:
+    if isinstance(wanted, tuple):
+        return value in wanted
+    return wanted == "any" or (value == missing) == (wanted == "absent")

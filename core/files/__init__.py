@@ -1,0 +1,6 @@
+"""Files: read to an end, written whole or not at all. Knows no study and no model.
+
+regular.py  regular files, and how a pipe or a device is refused
+partial.py  files and folders that appear whole or not at all
+toml.py     TOML files as data
+"""

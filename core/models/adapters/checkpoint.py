@@ -1,0 +1,158 @@
+"""PEFT adapters as checkpoints laid over another one; the tuned model is never materialised.
+
+Owns an adapter's files and the tuned model that they make of the checkpoint under them, tensor by
+tensor and by rows. What each kind of adapter does to a tensor is in `core.models.adapters`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointError
+from core.models import folders
+from core.models.adapters import settings as known
+from core.models.adapters.ground import Ground
+from core.models.adapters.names import bare
+from core.models.adapters.reading import Reader
+from core.models.adapters.ties import EMBEDDINGS, HEADS, untied
+from core.models.adapters.updates import Update
+from core.models.checkpoint import Checkpoint, TensorInfo, load_tensors_only, stable_config
+from core.models.headers import ADAPTER, read_header, read_json, refuse_other_adapters
+
+
+class Adapter:
+    """An adapter over the checkpoint `over`. Tensors it doesn't touch are those of `over`.
+
+    `updates` are added to a tensor, `replaced` stand in for one; a tensor may be both: PEFT saves
+    the embedding that it adapts. `moved`: the adapter names some of them otherwise than `over`.
+    `notes` name the settings of the adapter that are ignored.
+    """
+
+    def __init__(self, folder: Path, over: Checkpoint) -> None:
+        self.where = str(folder)
+        self.over = over
+        self.settings = read_json(folder / ADAPTER)
+        refuse_other_adapters(folder, self.settings)
+        stored = _stored(folder)
+        try:
+            self._ground = ground = Ground(folder, self.settings, over, self._under)
+            found = Reader(ground).read(stored)
+        except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError,
+                re.error) as error:  # fmt: skip
+            raise CheckpointError(
+                f"{folder}: {ADAPTER} or the adapter's tensors can't be understood "
+                f"({type(error).__name__}: {_first_line(error)}).",
+                hint="Merge it into its base with PEFT, and compare the merged model.",
+            ) from error
+        self.updates: Mapping[str, Update] = found.updates
+        self.replaced: Mapping[str, Tensor] = found.replaced
+        self.moved = found.moved
+        self.notes: tuple[str, ...] = known.notes(self.settings)
+        own = {n: TensorInfo(t.dtype, tuple(t.shape)) for n, t in self.replaced.items()}
+        own |= {n: over.tensors[source] for n, source in found.aliases.items()}
+        unties = bool(own.keys() - over.tensors.keys())  # the model under it has no such head
+        self.config: Mapping[str, Any] = untied(over.config) if unties else over.config
+        self.tensors: Mapping[str, TensorInfo] = {**over.tensors, **own}
+        self.bytes_read = 0
+
+    @property
+    def base_name(self) -> str:
+        """What the adapter says it was trained on."""
+        return str(self.settings.get("base_model_name_or_path") or "")
+
+    @property
+    def remakes_base(self) -> bool:
+        """Does laying it over a model change the model's own weights, out of themselves?"""
+        return known.remakes_base(self.settings)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """The rows of the embedding that it brings; None where it brings none."""
+        names = [n for n in self.replaced if n.endswith(EMBEDDINGS)]
+        return len(self.replaced[min(names, key=len)]) if names else None
+
+    @property
+    def changes_vocabulary(self) -> bool:
+        """Does it change the embedding or the output head?"""
+        return any(name.endswith((*EMBEDDINGS, *HEADS)) for name in {*self.updates, *self.replaced})
+
+    @property
+    def head(self) -> str | None:
+        """The output head, where it is a tensor of its own; None where it is the embedding."""
+        return next((name for name in self.tensors if bare(name) in HEADS), None)
+
+    def before(self, name: str) -> Tensor:
+        """A whole tensor without the updates."""
+        info = self.tensors[name]
+        return self._under(name, 0, info.rows).reshape(info.shape)
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows of the tuned tensor, float32 where the adapter updates it."""
+        stored = self._under(name, start, stop, into)
+        update = self.updates.get(name)
+        return stored if update is None else stored.float() + update.rows(start, stop)
+
+    def is_transposed(self, name: str) -> bool:
+        """See `Checkpoint.is_transposed`."""
+        return self._ground.turns(name)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(self.over.fingerprint().encode())
+        digest.update(stable_config(self.config).encode())
+        for name, update in sorted(self.updates.items()):
+            digest.update(name.encode())
+            for tensor in update.contents():
+                _count_in(digest, tensor)
+        for name, tensor in sorted(self.replaced.items()):
+            digest.update(name.encode())
+            _count_in(digest, tensor)
+        if any(update.reads_settings for update in self.updates.values()):
+            digest.update(json.dumps(known.deciding(self.settings), sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def _under(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows of a tensor before the updates: as replaced, else as the model under it has it."""
+        found = self._ground.found
+        if name in found.replaced:
+            tensor = found.replaced[name]
+            info = TensorInfo(tensor.dtype, tuple(tensor.shape))
+            return tensor.reshape(info.rows, info.columns)[start:stop]
+        return self.over.read(found.aliases.get(name, name), start, stop, into)
+
+
+def _stored(folder: Path) -> dict[str, Tensor]:
+    file = folder / "adapter_model.safetensors"
+    if file.is_file():
+        from safetensors.torch import load_file
+
+        read_header(file)  # says in our own words what is damaged
+        try:
+            found: dict[str, Tensor] = load_file(file)
+        except Exception as error:  # its own class, of no module that is meant for others
+            raise CheckpointError(
+                f"{file} can't be read: {_first_line(error)}.",
+                hint="Compare its size with the one at its source, and copy it from there.",
+            ) from None
+        return found
+    if (folder / "adapter_model.bin").is_file():
+        return load_tensors_only(folder / "adapter_model.bin")
+    raise folders.without_factors(folder)
+
+
+def _count_in(digest: Any, tensor: Tensor) -> None:
+    digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    digest.update(flat.numpy().tobytes())
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else "no more is known"

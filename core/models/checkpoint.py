@@ -1,0 +1,420 @@
+"""Checkpoints as streams: tensors read by name and by rows, never a whole model.
+
+Owns the reading of safetensors shards, `.bin` files (without unpickling anything but tensors) and
+PEFT LoRA adapters laid over another checkpoint, from a local directory or the Hugging Face cache.
+Knows nothing of layers, modules or families.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointError
+from core.models import folders, pointers
+from core.models.headers import Stored, read_header, read_settings, weight_files
+from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
+from core.study.places import expanded, is_folder, is_there
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+RAW_DTYPES = DTYPES | {
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""Every dtype of a safetensors file that torch has."""
+
+_NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}
+_VOLATILE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A stored tensor's dtype (None: not floating point) and shape.
+
+    It is read by rows: all axes but the last together. A vector has rows of one element.
+    """
+
+    dtype: torch.dtype | None
+    shape: tuple[int, ...]
+
+    @property
+    def columns(self) -> int:
+        return self.shape[-1] if len(self.shape) > 1 else 1
+
+    @property
+    def rows(self) -> int:
+        return math.prod(self.shape[:-1] if len(self.shape) > 1 else self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows * self.columns * (self.dtype.itemsize if self.dtype else 0)
+
+
+class Checkpoint(Protocol):
+    """A model on disk. Reading is safe from several threads."""
+
+    where: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo]
+    bytes_read: int
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows start:stop of a tensor, [rows, columns] (see TensorInfo), as stored.
+
+        `into` is bytes (uint8, contiguous) that may be used to hold them: the result is then only
+        good until they are used again.
+        """
+
+    def is_transposed(self, name: str) -> bool:
+        """Does the model keep this linear map as [d_in, d_out]? Files alone do not say so."""
+
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that identify weights and configuration by their content."""
+
+
+def whole(checkpoint: Checkpoint, name: str) -> Tensor:
+    """A tensor of a checkpoint in its shape, as `read` gives its rows."""
+    info = checkpoint.tensors[name]
+    return checkpoint.read(name, 0, info.rows).reshape(info.shape)
+
+
+def locate(where: str, revision: str | None = None) -> Path:
+    """The directory of a model: a local one, or the cached snapshot of a hub id. A GGUF file, and a
+    directory that holds one and no other weights, is the file.
+
+    Raises CheckpointError when there is neither, or the hub can't be asked.
+    """
+    local = expanded(where)
+    folders.refuse_pipes(local)
+    if is_folder(local):
+        return folders.gguf_in(local) or local
+    if folders.is_gguf(local):
+        return local
+    if is_there(local):
+        raise folders.of_file(local)
+    if local.suffix == folders.GGUF:
+        raise CheckpointError(f"There is no file {where}.")
+    if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
+        raise CheckpointError(f"There is no directory {where}.")
+    return _snapshot(where, revision)
+
+
+def _snapshot(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    small = ["*.json", "*.model", "*.txt"]
+    extra = ["consolidated*", "original/*", "*/*"]
+    try:
+        for weights in ("*.safetensors", "*.bin"):
+            folder = Path(
+                snapshot_download(
+                    repository,
+                    revision=revision,
+                    allow_patterns=[*small, weights],
+                    ignore_patterns=extra,
+                )
+            )
+            if any(folder.glob(weights)):
+                break
+    except HFValidationError:
+        raise CheckpointError(f"'{repository}' is neither a directory nor a hub id.") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"'{repository}' is no local directory and can't be had from the hub: {reason}",
+            hint="Check the name and your access to it; offline, only cached models can be used "
+            "(HF_HUB_OFFLINE, HF_HOME).",
+        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"'{repository}' can't be had from the hub: the answer is none of a hub's "
+            f"({type(error).__name__}: {str(error)[:100]}).",
+            hint="Open the hub in a browser here: a network may put a page of its own before it.",
+        ) from None
+    return folder
+
+
+def open_directory(folder: Path, identities: Identities | None = None) -> Checkpoint:
+    """The checkpoint in a directory that holds a model's own weights (no adapter).
+
+    Quantised weights are dequantised as they are read. `identities` remembers what identifies the
+    files. Raises CheckpointError on missing, truncated or unreadable files, and on a quantised
+    format that has no reader.
+    """
+    from core.models.quantised import checkpoint as quantised  # which reads what is opened here
+
+    config = read_settings(folder)
+    form, files = weight_files(folder)
+    kind = _Safetensors if form == "safetensors" else _Pickled
+    return quantised.opened(kind(str(folder), config, files, identities))
+
+
+def open_tensors(
+    where: str,
+    settings: Mapping[str, Any],
+    file: Path,
+    held: Mapping[str, Stored],
+    identities: Identities | None = None,
+) -> _Safetensors:
+    """The tensors that lie at the places `held` of a file of another format, read as they are.
+    `settings` enter into their fingerprint."""
+    return _Safetensors(where, settings, [file], identities, lambda _: held)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    file: Path
+    offset: int
+
+
+def _close(descriptors: Mapping[Path, int]) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
+
+
+class _Files(ABC):
+    """What the readers of all forms share: where the files are, and what identifies them."""
+
+    def __init__(
+        self,
+        where: str,
+        config: Mapping[str, Any],
+        files: list[Path],
+        identities: Identities | None = None,
+    ) -> None:
+        self.where = where
+        self.config = config
+        self.bytes_read = 0
+        self._identities = identities or Identities()
+        self._stamps = {file: stamp_of(file) for file in files}  # before any of them is opened
+        self._fingerprint = ""
+
+    def fingerprint(self) -> str:
+        """See `Checkpoint.fingerprint`. The files are read for it once at most."""
+        if not self._fingerprint:
+            quantised = bool(self.config.get("quantization_config"))
+            sources = [Source(f, stamp, self._contents(f)) for f, stamp in self._stamps.items()]
+            self._fingerprint = fingerprint(
+                stable_config(self.config), sources, self._identities, quantised=quantised
+            )
+        return self._fingerprint
+
+    def is_transposed(self, name: str) -> bool:
+        """See `Checkpoint.is_transposed`."""
+        return False
+
+    @abstractmethod
+    def _contents(self, file: Path) -> list[Content]:
+        """The tensors of a file, in the order in which they lie there."""
+
+
+class _Safetensors(_Files):
+    """One or more safetensors files, read by offset."""
+
+    def __init__(
+        self,
+        where: str,
+        config: Mapping[str, Any],
+        files: list[Path],
+        identities: Identities | None = None,
+        header: Callable[[Path], Mapping[str, Stored]] = read_header,
+    ) -> None:
+        super().__init__(where, config, files, identities)
+        self._header = header
+        self._held: dict[Path, Mapping[str, Stored]] = {}
+        self._spans: dict[str, _Span] = {}
+        self._open: dict[Path, int] = {}
+        weakref.finalize(self, _close, self._open)
+        self._lock = threading.Lock()
+        tensors: dict[str, TensorInfo] = {}
+        dtypes: dict[str, torch.dtype | None] = {}
+        for file in files:
+            self._take(file, tensors, dtypes)
+        self.tensors: Mapping[str, TensorInfo] = tensors
+        self.raw_dtypes: Mapping[str, torch.dtype | None] = dtypes
+
+    def _take(
+        self,
+        file: Path,
+        tensors: dict[str, TensorInfo],
+        dtypes: dict[str, torch.dtype | None],
+    ) -> None:
+        held = self._header(file)
+        for name, stored in held.items():
+            if name in tensors:
+                raise CheckpointError(f"{self.where}: two shards hold the tensor {name}.")
+            tensors[name] = TensorInfo(DTYPES.get(stored.dtype), stored.shape)
+            dtypes[name] = RAW_DTYPES.get(stored.dtype)
+            self._spans[name] = _Span(file, stored.start)
+        self._held[file] = held
+
+    def _contents(self, file: Path) -> list[Content]:
+        return [
+            Content(
+                name, stored.dtype, stored.shape, stored.stop - stored.start,
+                partial(self._part, file, stored.start),
+            )
+            for name, stored in self._held[file].items()
+        ]  # fmt: skip
+
+    def _part(self, file: Path, origin: int, start: int, stop: int, into: memoryview) -> memoryview:
+        part = into[: stop - start]
+        self._fill(file, origin + start, part)
+        return part
+
+    def _descriptor(self, file: Path) -> int:
+        with self._lock:
+            if file not in self._open:
+                try:
+                    self._open[file] = os.open(file, os.O_RDONLY)
+                except OSError as error:
+                    raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+            return self._open[file]
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        assert self.tensors[name].dtype is not None
+        return self.raw(name, start, stop, into)
+
+    def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows as `read` gives them, of any stored dtype that torch has."""
+        info, span, dtype = self.tensors[name], self._spans[name], self.raw_dtypes[name]
+        if dtype is None:
+            raise CheckpointError(f"{span.file}: the tensor {name} is of a dtype without a reader.")
+        nbytes = (stop - start) * info.columns * dtype.itemsize
+        if into is None or into.numel() < nbytes:
+            into = torch.empty(nbytes, dtype=torch.uint8)
+        out = into[:nbytes].view(dtype).view(stop - start, info.columns)
+        if out.numel():
+            row = info.columns * dtype.itemsize
+            self._fill(span.file, span.offset + start * row, _bytes(out))
+            with self._lock:
+                self.bytes_read += nbytes
+        return out
+
+    def _fill(self, file: Path, offset: int, buffer: memoryview) -> None:
+        descriptor, done = self._descriptor(file), 0
+        while done < len(buffer):
+            try:
+                got = os.preadv(descriptor, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+            if not got:
+                raise CheckpointError(f"{file} became shorter while it was read.")
+            done += got
+
+
+class _Pickled(_Files):
+    """`.bin` files, mapped into memory and unpickled as tensors only."""
+
+    def __init__(
+        self,
+        where: str,
+        config: Mapping[str, Any],
+        files: list[Path],
+        identities: Identities | None = None,
+    ) -> None:
+        super().__init__(where, config, files, identities)
+        self._stored: dict[str, Tensor] = {}
+        self._held: dict[Path, dict[str, Tensor]] = {}
+        for file in files:
+            found = load_tensors_only(file)
+            twice = self._stored.keys() & found.keys()
+            if twice:
+                raise CheckpointError(f"{where}: two shards hold the tensor {min(twice)}.")
+            self._stored |= found
+            self._held[file] = found
+        self.tensors: Mapping[str, TensorInfo] = {
+            name: TensorInfo(t.dtype if t.dtype in DTYPES.values() else None, tuple(t.shape))
+            for name, t in self._stored.items()
+        }
+        self.raw_dtypes: Mapping[str, torch.dtype | None] = {
+            name: t.dtype for name, t in self._stored.items()
+        }
+
+    def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        return self.raw(name, start, stop)
+
+    def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
+        """Rows as `read` gives them, of any stored dtype."""
+        info, stored = self.tensors[name], self._stored[name]
+        self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
+        return stored.reshape(info.rows, info.columns)[start:stop]
+
+    def _contents(self, file: Path) -> list[Content]:
+        held = self._held[file]
+
+        @lru_cache(8)  # a tensor whose elements don't lie in order is copied; the threads share it
+        def laid(name: str) -> memoryview:
+            return _bytes(held[name].contiguous())
+
+        def part(name: str, start: int, stop: int, into: memoryview) -> memoryview:
+            return laid(name)[start:stop]
+
+        return [
+            Content(
+                name, _NAMES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape),
+                tensor.nbytes, partial(part, name),
+            )
+            for name, tensor in held.items()
+        ]  # fmt: skip
+
+
+def load_tensors_only(file: Path) -> dict[str, Tensor]:
+    """The tensors of a `.bin` file. Raises CheckpointError when it holds anything else."""
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as error:
+        raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
+    except Exception as error:
+        pointers.refuse(file)
+        reason = str(error).strip().split("\n")[0][:200]
+        raise CheckpointError(
+            f"{file} can't be read as plain tensors: {reason}",
+            hint="Nothing but tensors is unpickled. Load it where it was made, and save it as "
+            "safetensors.",
+        ) from None
+    plain = isinstance(stored, dict) and all(
+        isinstance(name, str) and isinstance(t, Tensor) and t.layout == torch.strided
+        and t.device.type == "cpu" and not t.is_quantized
+        for name, t in stored.items()
+    )  # fmt: skip
+    if not plain:
+        raise CheckpointError(f"{file} is no flat collection of plain, named tensors.")
+    return {name: t.detach() for name, t in stored.items()}
+
+
+def stable_config(config: Mapping[str, Any]) -> str:
+    """The configuration as canonical JSON, without what changes and means nothing."""
+    kept = {k: v for k, v in config.items() if k not in _VOLATILE}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor."""
+    flat: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(flat)

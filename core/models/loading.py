@@ -1,0 +1,514 @@
+"""Models in memory: made by transformers, placed by accelerate, one at a time.
+
+Owns every import of transformers and accelerate in the engine: where a model's layers go, in which
+dtype, adapters laid over it, its tokeniser, and what is done when memory runs out. Knows no
+analysis, and nothing of what a model is used for.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.errors import CheckpointError, RunError
+from core.files.partial import scratch
+from core.models import pointers
+from core.models.adapters.checkpoint import Adapter
+from core.models.checkpoint import Checkpoint
+from core.models.family import Member
+from core.models.folders import is_tokeniser
+from core.models.opening import is_classifier
+from core.models.outline import quiet
+from core.models.parameters import Parameters
+from core.models.quantised.checkpoint import Lazy, below
+from core.study.study import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where accelerate put a model: each module that it placed, and the device."""
+
+    modules: Mapping[str, str]
+
+    @property
+    def offloaded(self) -> bool:
+        """Does any part of it wait on the disk, or on the CPU for an accelerator?"""
+        devices = set(self.modules.values())
+        return "disk" in devices or ("cpu" in devices and len(devices) > 1)
+
+    def by_device(self) -> dict[str, list[str]]:
+        """The modules of each device."""
+        found: dict[str, list[str]] = {}
+        for module, device in self.modules.items():
+            found.setdefault(device, []).append(module or "the whole model")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model that is ready for a forward pass. `device` is where inputs go."""
+
+    name: str
+    module: nn.Module
+    device: torch.device
+    placement: Placement
+    config: Any
+
+    @property
+    def context(self) -> int | None:
+        """The number of positions that the model has; None where it doesn't say."""
+        text = self.config.get_text_config()
+        for key in ("max_position_embeddings", "n_positions"):
+            if getattr(text, key, None):
+                return int(getattr(text, key))
+        return None
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of rows of the embedding: token ids must be below."""
+        embedding: Any = self.module.get_input_embeddings()  # type: ignore[operator]
+        return int(embedding.weight.shape[0])
+
+
+@contextmanager
+def loaded(
+    member: Member, run: Run, *, trust_remote_code: bool = False, merged: bool = False
+) -> Iterator[LoadedModel]:
+    """A member of a family in memory, in evaluation mode and with frozen weights.
+
+    An adapter is laid over its model without being merged, unless `merged` is asked for. Raises
+    CheckpointError, naming the model, when transformers can't make it out of its files.
+    """
+    root, _, adapters = _chain(member.checkpoint)
+    with quiet(), scratch("offload") as spare:
+        folder = run.offload_folder or str(spare)
+        model: Any = None
+        try:
+            with _explained(member):
+                model = _made(member, root, run, folder, trust_remote_code)
+                for adapter in adapters:
+                    apart = adapter is adapters[-1] and not merged
+                    model = _adapted(model, adapter, run, folder, apart=apart)
+            model.eval().requires_grad_(False)
+            yield _described(member.name, model)
+        finally:
+            del model
+            _free()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a device is to hold of a model: modules, and the bytes of their parameters."""
+
+    device: str
+    modules: tuple[str, ...]
+    nbytes: int
+
+
+def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -> tuple[Place, ...]:
+    """Where a member's layers would go if it were loaded now, without reading its weights.
+
+    Decided by the functions that decide it at loading, over a model that has shapes alone.
+    Adapters are left out of the account. Raises CheckpointError as `loaded` does.
+    """
+    root, _, _ = _chain(member.checkpoint)
+    with quiet(), _explained(member):
+        model = _outline(root, member, run, trust_remote_code)
+        devices = _device_map(model, run)
+    held: dict[str, int] = dict.fromkeys(devices.values(), 0)
+    for name, nbytes in _sizes(model).items():
+        within = [m for m in devices if not m or name == m or name.startswith(f"{m}.")]
+        if within:
+            held[devices[max(within, key=len)]] += nbytes
+    modules = Placement(devices).by_device()
+    return tuple(Place(device, tuple(modules[device]), size) for device, size in held.items())
+
+
+def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The tokeniser of a model's directory, or of a GGUF file: the one beside it, else its own.
+
+    Raises CheckpointError when there is none.
+    """
+    from transformers import AutoTokenizer
+
+    given, where = {}, folder
+    if folder.is_file():
+        where = folder.parent
+        if not any(map(is_tokeniser, where.glob("*"))):
+            given = {"gguf_file": folder.name}
+    with quiet():
+        try:
+            found = AutoTokenizer.from_pretrained(
+                where, trust_remote_code=trust_remote_code, local_files_only=True, **given
+            )
+            found("a text")  # whose settings are looked at only now
+            return found
+        except Exception as error:
+            for file in filter(is_tokeniser, sorted(folder.glob("*"))):
+                pointers.refuse(file)
+            raise CheckpointError(
+                f"{folder} holds no tokeniser that can be read: {_first_line(error)}",
+                hint="Name one with models.tokenizer, or copy the base's tokeniser files there.",
+            ) from None
+
+
+def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], None]) -> None:
+    """Do `work(size)`; where memory runs out, say so and do it again with half the size.
+
+    `work` must go on from where it was. Raises RunError when a single one doesn't fit.
+    """
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    while True:
+        try:
+            return work(size)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            if size == 1:
+                raise RunError(
+                    "There is not enough memory for a single document.",
+                    hint="Lower probe.max_tokens, or let more of the model go elsewhere "
+                    "(run.max_memory).",
+                ) from error
+        # Only now does nothing hold on to what the attempt had in memory.
+        _free()
+        size //= 2
+        on_halved(size)
+
+
+def _chain(checkpoint: Checkpoint) -> tuple[Path, Checkpoint, list[Adapter]]:
+    """A whole model's directory and checkpoint, and the adapters to lay over it, in that order."""
+    adapters: list[Adapter] = []
+    while isinstance(checkpoint, Adapter):
+        adapters.insert(0, checkpoint)
+        checkpoint = checkpoint.over
+    return Path(checkpoint.where), checkpoint, adapters
+
+
+def _config(root: Path, opened: Checkpoint, trust_remote_code: bool) -> Any:
+    """The configuration as transformers has it: a folder's, or the one that a GGUF file states."""
+    from transformers import AutoConfig
+
+    if root.is_file():
+        return AutoConfig.for_model(**opened.config)
+    return AutoConfig.from_pretrained(
+        root, trust_remote_code=trust_remote_code, local_files_only=True
+    )
+
+
+def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
+    """The model as transformers makes it, of tensors that hold nothing."""
+    config = _config(root, _whole(member), trust_remote_code)
+    _unquantise(config)
+    stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
+    own = getattr(config, "dtype", None) or next(stored, torch.float32)
+    dtype = own if run.dtype == "auto" else getattr(torch, run.dtype)
+    given = {} if run.attention == "auto" else {"attn_implementation": run.attention}
+    made = _class_of(member)
+    maker = made._from_config if hasattr(made, "_from_config") else made.from_config
+    with torch.device("meta"):
+        return maker(config, dtype=dtype, **given)
+
+
+def _device_map(model: Any, run: Run) -> dict[str, str]:
+    from transformers.integrations.accelerate import get_balanced_memory, infer_auto_device_map
+
+    if _fixed(run):
+        return {"": run.device}
+    kept_whole = model._no_split_modules
+    memory = get_balanced_memory(
+        model, max_memory=_max_memory(run), no_split_module_classes=kept_whole
+    )
+    found = infer_auto_device_map(model, max_memory=memory, no_split_module_classes=kept_whole)
+    return {module: _word(device) for module, device in found.items()}
+
+
+def _sizes(model: Any) -> dict[str, int]:
+    """The bytes of each parameter, tied ones once."""
+    tied = getattr(model, "all_tied_weights_keys", {})
+    return {
+        name: p.numel() * p.element_size() for name, p in model.named_parameters()
+        if name not in tied
+    }  # fmt: skip
+
+
+def _fixed(run: Run) -> bool:
+    """Does the study name the one device of its models?"""
+    return run.device != "auto" and run.max_memory is None
+
+
+def _max_memory(run: Run) -> dict[int | str, str] | None:
+    if run.max_memory is None:
+        return None
+    return {int(k) if k.isdigit() else k: v for k, v in run.max_memory.items()}
+
+
+def _class_of(member: Member) -> Any:
+    """The class that the member's parameters were read by; the auto class for an unknown one. A
+    classifier is a language model with the base's output head."""
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING as CAUSAL
+
+    outline = getattr(_whole(member), "outline", None)
+    if outline is None:
+        return transformers.AutoModelForCausalLM
+    if outline.is_classifier:
+        return CAUSAL[type(outline.module.config)]
+    return type(outline.module)
+
+
+def _whole(member: Member) -> Checkpoint:
+    """A member's model below any adapters."""
+    return _chain(member.checkpoint)[1]
+
+
+def _unquantise(config: Any) -> None:
+    """Take what a configuration says of quantisation away."""
+    for part in (config, config.get_text_config()):
+        for key in ("quantization_config", "compression_config"):
+            if hasattr(part, key):
+                delattr(part, key)
+
+
+def _read_by_us(member: Member) -> Checkpoint | None:
+    """The tensors that transformers must be handed, since it would read the files in another way
+    or not find its parameters in them; None where it reads the same by itself."""
+    opened = _whole(member)
+    if isinstance(opened, Parameters) and (opened.is_renamed or opened.borrows):
+        return opened
+    return below(opened)
+
+
+def _handed(
+    root: Path, whole: Checkpoint, opened: Checkpoint, trust_remote_code: bool
+) -> dict[str, Any]:
+    """The settings by which transformers loads a folder from tensors that tauscope reads."""
+    from transformers import GenerationConfig
+
+    config = _config(root, opened, trust_remote_code)
+    _unquantise(config)
+    if isinstance(opened, Parameters) and opened.borrows and is_classifier(opened):
+        _untie(config)  # the head that it borrows is not its embedding
+    lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
+    # What is tied is found under its own name too where a part of the model waits on the disk.
+    tied = getattr(whole, "aliases", {}).items()
+    lazy |= {name: lazy[source] for name, source in tied if source in lazy and name not in lazy}
+    given = {"config": config, "state_dict": lazy}
+    if (root / "generation_config.json").is_file():
+        given["generation_config"] = GenerationConfig.from_pretrained(root)
+    return given
+
+
+def _made(
+    member: Member, root: Path, run: Run, offload_folder: str, trust_remote_code: bool
+) -> Any:
+    name, kind, opened = member.name, _class_of(member), _read_by_us(member)
+    given: dict[str, Any] = {}
+    if opened is not None:
+        given = _handed(root, _whole(member), opened, trust_remote_code)
+    if run.max_memory is not None:
+        given["max_memory"] = _max_memory(run)
+    if run.attention != "auto":
+        given["attn_implementation"] = run.attention
+    model, report = kind.from_pretrained(
+        root if opened is None else None,
+        dtype="auto" if run.dtype == "auto" else getattr(torch, run.dtype),
+        device_map={"": run.device} if _fixed(run) else "auto",
+        offload_folder=offload_folder,
+        trust_remote_code=trust_remote_code,
+        local_files_only=True,
+        output_loading_info=True,
+        **given,
+    )
+    missing = sorted(report.get("missing_keys", ()))
+    if missing:
+        # transformers would go on with random numbers in their place.
+        raise CheckpointError(
+            f"'{name}' ({root}) lacks {len(missing)} weights: {', '.join(missing[:3])}.",
+            hint="Compare its files with those at its source. The weights that it has can still "
+            "be compared alone.",
+        )
+    return model
+
+
+def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apart: bool) -> Any:
+    """The model with an adapter over it, kept apart from its weights or merged into them."""
+    from peft import PeftModel
+
+    if "disk" in (getattr(model, "hf_device_map", None) or {}).values():
+        # peft would write a copy of the whole checkpoint into the folder where the user stands.
+        raise CheckpointError(
+            f"The adapter {adapter.where} can't be laid over a model that is partly on the disk.",
+            hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
+        )
+    if adapter.moved and _holds(model, adapter):
+        return _overwritten(model, adapter)
+    given: dict[str, Any] = {"offload_folder": offload_folder}
+    if _fixed(run):
+        given["device_map"] = {"": run.device}
+    if run.max_memory is not None:
+        given["max_memory"] = _max_memory(run)
+    _fit(model, adapter, apart=apart)
+    with warnings.catch_warnings():
+        # Of what peft still asks of transformers: nobody but they can do anything about it.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("default", category=UserWarning, module="peft")
+        # peft goes on with an adapter that does nothing where names don't match.
+        warnings.filterwarnings("error", "Found missing adapter keys")
+        try:
+            wrapped = PeftModel.from_pretrained(
+                model, adapter.where, low_cpu_mem_usage=not adapter.remakes_base, **given
+            )
+        except UserWarning as said:
+            raise _incomplete(adapter, str(said)) from said
+        laid = wrapped if apart else wrapped.merge_and_unload()
+    if adapter.changes_vocabulary:
+        _tie_no_more(model)
+    return laid
+
+
+def _incomplete(adapter: Adapter, said: str) -> CheckpointError:
+    """What peft says of an adapter's missing tensors in many lines."""
+    names = [name.removeprefix("base_model.model.") for name in re.findall(r"'([^']+)'", said)]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return CheckpointError(
+        f"The adapter {adapter.where} lacks tensors that its settings ask for: "
+        f"{', '.join(names[:3])}{more}.",
+        hint="Save it again with PEFT. Its weights alone can still be compared.",
+    )
+
+
+def _holds(model: Any, adapter: Adapter) -> bool:
+    """Has the model in memory all that the adapter changes, under the names it is read by?"""
+    own = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {*adapter.updates, *adapter.replaced} <= own
+
+
+def _overwritten(model: Any, adapter: Adapter) -> Any:
+    """The model with the tuned tensors as they are read: peft would miss some of their names.
+
+    Raises CheckpointError where a tensor is neither on the CPU nor on an accelerator.
+    """
+    _fit(model, adapter, apart=False)
+    for name in {*adapter.updates, *adapter.replaced}:
+        parameter = model.get_parameter(name)
+        if parameter.is_meta:
+            raise CheckpointError(
+                f"The adapter {adapter.where} has other names than the model, and can't be laid "
+                "over one that is partly offloaded.",
+                hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
+            )
+        info = adapter.tensors[name]
+        parameter.data.copy_(adapter.read(name, 0, info.rows).reshape(info.shape))
+    return model
+
+
+def _fit(model: Any, adapter: Adapter, *, apart: bool) -> None:
+    """Make place for what the adapter brings: a vocabulary of another size, a head of its own.
+
+    Kept apart, an adapter changes the embedding and leaves a head that is tied to it as it was;
+    merging would change both.
+    """
+    rows, head = adapter.vocabulary, adapter.head
+    if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
+        if head is not None and adapter.tensors[head].rows != rows:
+            raise CheckpointError(
+                f"{adapter.where} brings an embedding of {rows} rows, but the output head has "
+                f"{adapter.tensors[head].rows}: the rows that training added to it were not saved.",
+                hint="Save the adapter again with the output head in modules_to_save. Its weights "
+                "alone can still be compared.",
+            )
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    if head is not None and head not in adapter.over.tensors and not apart:
+        module = model.get_output_embeddings()
+        module.weight = nn.Parameter(adapter.before(head).to(module.weight), requires_grad=False)
+        _tie_no_more(model)
+
+
+def _tie_no_more(model: Any) -> None:
+    """Leave embedding and output head as they are now, tied or not, whoever asks to tie them anew.
+
+    The harness asks, and what peft has put in their places can't be tied, or must not be.
+    """
+    _untie(model.config)
+
+
+def _untie(config: Any) -> None:
+    config.get_text_config().tie_word_embeddings = False
+    config.tie_word_embeddings = False
+
+
+def _described(name: str, model: Any) -> LoadedModel:
+    devices = getattr(model, "hf_device_map", None) or {"": str(_home(model))}
+    embedding = model.get_input_embeddings()
+    hook = getattr(embedding, "_hf_hook", None)
+    first = getattr(hook, "execution_device", None)
+    device = torch.device(first) if first is not None else embedding.weight.device
+    placed = {module: _word(where) for module, where in devices.items()}
+    return LoadedModel(name, model, device, Placement(placed), model.config)
+
+
+def _home(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _word(device: Any) -> str:
+    return f"cuda:{device}" if isinstance(device, int) else str(device)
+
+
+@contextmanager
+def _explained(member: Member) -> Iterator[None]:
+    """The one place where a fault of transformers becomes an error that says what to do."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except ImportError as error:
+        raise CheckpointError(
+            f"'{member.name}' ({member.where}) needs a package: {_first_line(error)}",
+            hint="Install it in tauscope's environment.",
+        ) from error
+    except Exception as error:
+        words, hint = _first_line(error), "Its weights alone can still be compared."
+        if _out_of_memory(error):
+            raise RunError(
+                f"There is not enough memory to load '{member.name}': {words}",
+                hint="Let parts of it go to the CPU or the disk (run.max_memory, "
+                "run.offload_folder), or load it in another dtype.",
+            ) from error
+        if "trust_remote_code" in str(error):
+            hint = "It brings code of its own: models.trust_remote_code = true lets it run."
+        elif "mismatched_sizes" in str(error):
+            words = "transformers finds tensors of other sizes than config.json gives them."
+            hint = "Compare config.json with the one at the model's source."
+        raise CheckpointError(
+            f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint
+        ) from error
+
+
+def _out_of_memory(error: Exception) -> bool:
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _free() -> None:
+    from accelerate.utils.memory import clear_device_cache
+
+    gc.collect()
+    clear_device_cache()

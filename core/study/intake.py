@@ -1,0 +1,136 @@
+"""How a study comes in: out of a TOML file, as the data of one, or as bare names of models.
+
+Owns what a mistake in it is called, by its file and key, and what relative paths are relative to:
+the file. What a study may hold is core.study.study's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.engine import registry
+from core.errors import StudyError
+from core.files import toml
+from core.study import mistakes
+from core.study.places import below, is_there, looks_local
+from core.study.study import PLACES, Model, Models, Study
+
+
+def read(path: Path) -> Study:
+    """The study in a TOML file. Raises StudyError naming the file, the key and a near one."""
+    try:
+        data = toml.read(path, "The study file")
+    except FileNotFoundError:
+        raise StudyError(f"There is no study file {path}.") from None
+    try:
+        return parsed(data, path.resolve().parent)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error.title}", hint=error.hint) from None
+
+
+def parsed(data: Mapping[str, Any], folder: Path) -> Study:
+    """The study in the data of a file that lies in `folder`. Raises StudyError naming the key."""
+    try:
+        study = Study.model_validate(data)
+    except ValidationError as error:
+        raise StudyError(mistakes.explained(error, Study.model_fields)) from None
+    return _with_absolute_paths(study, folder)
+
+
+def faults(data: Mapping[str, Any]) -> dict[str, str]:
+    """All that is wrong with the data of a study file: what it is, by its key (`probe.limit`).
+
+    What is wrong between several keys stands at the part that they are in.
+    """
+    found: dict[str, str] = {}
+    for analysis, given in data.get("analyses", {}).items():
+        if analysis in registry.names():
+            try:
+                registry.get(analysis).parameters.model_validate(given)
+            except ValidationError as error:
+                found |= mistakes.by_key(error, f"analyses.{analysis}.")
+    try:
+        Study.model_validate({**data, "analyses": {}} if found else data)
+    except ValidationError as error:
+        found |= mistakes.by_key(error)
+    return found
+
+
+def of_models(base: str, tuned: Iterable[str]) -> Study:
+    """A study of bare model paths or hub ids, each named after its last part (a GGUF file without
+    its suffix), and it after them."""
+    named: dict[str, Model] = {}
+    for path in tuned:
+        name = free_name(Path(path.rstrip("/")).name.removesuffix(".gguf"), named)
+        named[name] = Model(path=_absolute(path, Path.cwd()))
+    if not named:
+        raise StudyError("Name at least one tuned model after the base.")
+    base_model = Model(path=_absolute(base, Path.cwd()))
+    return Study(name=_title(list(named)), models=Models(base=base_model, tuned=named))
+
+
+def _title(names: Sequence[str]) -> str:
+    """What a run of these tuned models is called: `medical`, `medical, maths and 2 more`."""
+    if len(names) > 3:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name for a tuned model, as near to the wanted one as the rules and the others allow."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-") or "tuned"
+    stem = stem if stem != "base" else "base-tuned"
+    name, count = stem, 2
+    while name in taken:
+        name, count = f"{stem}-{count}", count + 1
+    return name
+
+
+def _with_absolute_paths(study: Study, folder: Path) -> Study:
+    tokenizer = study.models.tokenizer
+    update: dict[str, Any] = {
+        "models": study.models.model_copy(
+            update={
+                "base": _anchored(study.models.base, folder),
+                "tuned": {n: _anchored(m, folder) for n, m in study.models.tuned.items()},
+                "tokenizer": _absolute(tokenizer, folder) if tokenizer else tokenizer,
+            }
+        )
+    }
+    for name, key in PLACES:
+        part = getattr(study, name)
+        if part is not None and getattr(part, key):
+            place = str(below(folder, getattr(part, key)))
+            _refuse_undecodable(place)
+            update[name] = part.model_copy(update={key: place})
+    return study.model_copy(update=update)
+
+
+def _anchored(model: Model, folder: Path) -> Model:
+    return model.model_copy(update={"path": _absolute(model.path, folder)})
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
+    local = below(folder, path)
+    found = os.path.realpath(local) if is_there(local) or looks_local(path) else path
+    _refuse_undecodable(found)
+    return found
+
+
+def _refuse_undecodable(path: str) -> None:
+    """Raise StudyError for a path that no study file and no database can hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StudyError(
+            f"The path {path} holds bytes that are no text.",
+            hint="Rename the file or folder, or link to it by another name.",
+        ) from None

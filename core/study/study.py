@@ -1,0 +1,288 @@
+"""A study as frozen data: what to compare, on what, and how. Reads no file; loads no model.
+
+Owns the declarations, by which unknown keys and wrong values are refused. The description of a
+field is what every form, prompt and comment about it says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from core import trust
+from core.engine import registry
+from core.engine.measurement import content_key
+from core.errors import did_you_mean
+from core.study import mistakes
+
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+PLACES = (("probe", "file"), ("evaluation", "include"), ("run", "offload_folder"))
+"""Parts and keys of a study that name a file or a folder, besides models and tokeniser."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _allowed(name: str) -> str:
+    if not NAME.fullmatch(name) or name == "base":
+        raise ValueError(
+            f"a tuned model can't be called '{name}': names are made of letters, digits, "
+            "'.', '_' and '-', and 'base' is reserved"
+        )
+    return name
+
+
+class Model(_Part):
+    """One model: where it is, which revision of it, what it was tuned from, and its role."""
+
+    path: str = Field(
+        min_length=1,
+        description="Hub id, folder of a model, or folder of a PEFT adapter.",
+        examples=["Qwen/Qwen2.5-7B"],
+    )
+    revision: str | None = Field(
+        default=None,
+        description="Branch, tag or commit on the hub; the main branch if not given.",
+        examples=["main"],
+    )
+    parent: str | None = Field(
+        default=None, description="The model of this study that it was tuned from, if not the base."
+    )
+    role: Literal["tuned", "control"] = Field(
+        default="tuned", description="A control is drawn as what tuning on nothing new looks like."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _no_nul(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("no path holds a NUL character")
+        return value
+
+
+class Models(_Part):
+    """The base and the models tuned from it, by name."""
+
+    base: Model = Field(description="The model that the others were tuned from.")
+    tuned: dict[Annotated[str, AfterValidator(_allowed)], Model] = Field(
+        min_length=1, description="The models tuned from it, each under a name of yours."
+    )
+    tokenizer: str | None = Field(
+        default=None,
+        description="Hub id or folder of another tokeniser than the base's.",
+        examples=["Qwen/Qwen2.5-7B"],
+    )
+    template: Literal["base", "own"] = Field(
+        default="base",
+        description="Whose chat template is used: the base's for all, or each model's own.",
+    )
+    trust_remote_code: bool = Field(
+        default=False, description="Let Python code of the model's own run: only if you trust it."
+    )
+
+    @field_validator("base", mode="before")
+    @classmethod
+    def _base_from_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("tuned", mode="before")
+    @classmethod
+    def _tuned_from_paths(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {k: {"path": v} if isinstance(v, str) else v for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _known_parents(self) -> Models:
+        for name, model in self.tuned.items():
+            _check_parent(name, model, self.tuned)
+        return self
+
+
+def _check_parent(name: str, model: Model, tuned: Mapping[str, Model]) -> None:
+    """Parents exist and no chain of them comes back to where it began."""
+    seen, parent = {name}, model.parent
+    while parent not in (None, "base"):
+        if parent not in tuned:
+            raise ValueError(
+                f"parent '{parent}' of '{name}' is no model of this study. "
+                + did_you_mean(str(parent), [*tuned, "base"])
+            )
+        if parent in seen:
+            raise ValueError(f"the parents of '{name}' come back to '{parent}'")
+        seen.add(parent)
+        parent = tuned[parent].parent
+
+
+class Probe(_Part):
+    """The texts on which activations are measured: a file's, a built-in set's, or a task's."""
+
+    file: str | None = Field(
+        default=None,
+        description='.jsonl, .json, .csv, .parquet with "text"; .txt, a text a line.',
+        examples=["abstracts.jsonl"],
+    )
+    builtin: Literal["code", "general", "maths", "medical"] | None = Field(
+        default=None,
+        description="A set of texts that comes with the program.",
+        examples=["medical"],
+    )
+    task: str | None = Field(
+        default=None, description="The items of a task, written out.", examples=["pubmedqa"]
+    )
+    documents: int = Field(default=500, ge=1, description="How many of the texts, at most.")
+    max_tokens: int = Field(default=1024, ge=1, description="Each text is cut to that many tokens.")
+    token: Literal["mean", "last"] = Field(
+        default="mean", description="What stands for a text: the mean over tokens, or the last."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Probe:
+        if sum(source is not None for source in (self.file, self.builtin, self.task)) != 1:
+            raise ValueError("needs one of 'file', 'builtin' and 'task'")
+        return self
+
+
+class Evaluation(_Part):
+    """Tasks by domain, and how they are run."""
+
+    tasks: dict[str, tuple[str, ...]] = Field(
+        description="Tasks of lm-evaluation-harness by domain; one named as a model is its own."
+    )
+    include: str | None = Field(
+        default=None,
+        description="Folder of your own task files, besides the harness's.",
+        examples=["tasks"],
+    )
+    trust_task_code: bool = Field(
+        default=False, description="Let code of your own task files run: only if you trust it."
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Items of each task; all of them if not given.",
+        examples=[200],
+    )
+    reference: dict[str, str] = Field(
+        default={},
+        description="Domain = its tuned model, where their names differ.",
+        examples=[{"general": "instruct"}],
+    )
+    fewshot: int | None = Field(
+        default=None,
+        ge=0,
+        description="Examples before each item; the task's own if not given.",
+        examples=[5],
+    )
+    chat_template: bool = Field(
+        default=False,
+        description="Put items into the template of a chat; models.template says whose.",
+    )
+    bootstrap: int = Field(default=1000, ge=1, description="Resamples behind each interval.")
+
+
+class Run(_Part):
+    """Where and in what precision it is computed."""
+
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1 or mps; auto: over all GPUs."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        default="auto", description="Precision of the models that run; auto: as on disk."
+    )
+    max_memory: dict[str, str] | None = Field(
+        default=None,
+        description="The most on each device, such as 0=60GiB, cpu=100GiB.",
+        examples=[{"0": "60GiB", "cpu": "100GiB"}],
+    )
+    offload_folder: str | None = Field(
+        default=None,
+        description="Folder on a fast disk for layers that fit nowhere else.",
+        examples=["offload"],
+    )
+    batch_size: int | Literal["auto"] = Field(
+        default="auto", description="Texts at once; halved by itself where memory runs out."
+    )
+    attention: str = Field(
+        default="auto", description="How attention is computed, such as sdpa or eager."
+    )
+    seed: int = Field(default=0, description="Of every random draw.")
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+            raise ValueError("must be auto, cpu, cuda, cuda:<number> or mps")
+        return value
+
+
+class Study(_Part):
+    """A whole study. `analyses` maps an analysis to the parameters given for it."""
+
+    name: str = Field(min_length=1, description="What its runs are called.")
+    models: Models
+    probe: Probe | None = None
+    evaluation: Evaluation | None = None
+    analyses: dict[str, dict[str, Any]] = {}
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _known_analyses(self) -> Study:
+        known = registry.names()
+        for name in self.analyses:
+            if name not in known:
+                raise ValueError(f"analyses.{name}: no such analysis. {did_you_mean(name, known)}")
+        for name in self.analyses:
+            self.parameters(name)
+        return self
+
+    @model_validator(mode="after")
+    def _known_references(self) -> Study:
+        if self.evaluation is not None:
+            for domain, model in self.evaluation.reference.items():
+                for name, known, what in (
+                    (domain, self.evaluation.tasks, "domain of evaluation.tasks"),
+                    (model, self.models.tuned, "tuned model of this study"),
+                ):
+                    if name not in known:
+                        raise ValueError(
+                            f"evaluation.reference: '{name}' is no {what}. "
+                            + did_you_mean(name, known)
+                        )
+        return self
+
+    def parameters(self, analysis: str) -> registry.Parameters:
+        """The parameters of an analysis: those given here, defaults for the rest."""
+        try:
+            return registry.get(analysis).parameters(**self.analyses.get(analysis, {}))
+        except ValidationError as error:
+            known = registry.get(analysis).parameters.model_fields
+            words = mistakes.explained(error, known, prefix=f"analyses.{analysis}.")
+            raise ValueError(words) from None
+
+    def controls(self) -> frozenset[str]:
+        """The names of the models in the role of a control."""
+        return frozenset(n for n, m in self.models.tuned.items() if m.role == "control")
+
+    def key(self, analyses: Iterable[str]) -> str:
+        """Identifies the same study asked for the same analyses, whosever code it trusts."""
+        told = trust.granted(self, trust.NOBODY).model_dump(mode="json")
+        # Studies had no such keys once: they are the same still.
+        if self.models.template == "base":
+            del told["models"]["template"]
+        if told["evaluation"] is not None:
+            del told["evaluation"]["trust_task_code"]
+        return content_key({"study": told, "only": sorted(analyses)})

@@ -1,0 +1,84 @@
+"""Documents in the column `text` of a table: CSV with any usual delimiter, and Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import ProbeError
+from core.texts.documents.fields import FIELD, lacking, text
+from core.texts.documents.lines import LONGEST, Lines
+
+_LONGEST_HEAD = 1 << 16
+_AT_ONCE = 64
+"""Rows of Parquet that are decoded together."""
+
+
+def delimiter(head: str) -> str | None:
+    """The sign at which a line falls into names of columns, one of them `text`; None where there
+    is no such sign."""
+    if len(head) > _LONGEST_HEAD:
+        return None
+    for sign in (",", "\t", ";", "|"):
+        if sign in head and FIELD in next(csv.reader([head], delimiter=sign), ()):
+            return sign
+    return None
+
+
+def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
+    """The texts of a table in lines. Its first line names the columns. Raises ProbeError."""
+    rows = csv.reader((line for _, line in lines), delimiter=sign, strict=True)
+    names = _row(file, rows) or []
+    while not names:
+        names = _row(file, rows) or [""]
+    if FIELD not in names:
+        lacking(f"{file}, line {rows.line_num},", "columns", names)
+    column = names.index(FIELD)
+    while (row := _row(file, rows)) is not None:
+        if len(row) > len(names):
+            raise ProbeError(
+                f"{file}, line {rows.line_num} has {len(row)} columns, its head {len(names)}.",
+                hint="Put a text that holds the delimiter between double quotes.",
+            )
+        if len(row) > column:
+            yield row[column]
+        elif row:
+            raise ProbeError(
+                f"{file}, line {rows.line_num} ends before its '{FIELD}': {len(row)} of "
+                f"{len(names)} columns."
+            )
+
+
+def _row(file: Path, rows: Any) -> list[str] | None:
+    """The next row; empty for an empty line, None at the end."""
+    # The longest field that csv takes holds for the whole process: only while it reads a row.
+    before = csv.field_size_limit(LONGEST)
+    try:
+        found: list[str] | None = next(rows, None)
+    except csv.Error as error:
+        raise ProbeError(f"{file}, line {rows.line_num} is no row of a table: {error}.") from None
+    finally:
+        csv.field_size_limit(before)
+    return found
+
+
+def of_parquet(file: Path) -> Iterator[str]:
+    """The texts of a Parquet file, some rows at a time. Raises ProbeError naming the row."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(file) as opened:
+            names = opened.schema_arrow.names
+            if FIELD not in names:
+                lacking(str(file), "columns", names)
+            place = 0
+            for batch in opened.iter_batches(batch_size=_AT_ONCE, columns=[FIELD]):
+                for value in batch.column(0).to_pylist():
+                    yield text({FIELD: value}, f"{file}, row {place} (from 0)")
+                    place += 1
+    except pa.ArrowException as error:
+        why = str(error).strip().splitlines()[0]
+        raise ProbeError(f"The probe file {file} can't be read as Parquet: {why}") from None

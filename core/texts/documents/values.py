@@ -1,0 +1,78 @@
+"""Documents in JSON: an object a line, or a whole file that is a list or holds one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from core.errors import ProbeError, reason
+from core.sizes import size
+from core.texts.documents.fields import FIELD, READ, kind, lacking, text
+from core.texts.documents.lines import LONGEST, Lines, decoded
+
+
+def of_lines(file: Path, lines: Lines) -> Iterator[str]:
+    """The text of every object, one a line. Raises ProbeError naming the line."""
+    for number, line in lines:
+        if line.strip():
+            where = f"{file}, line {number}"
+            value = _parsed(line, where)
+            if not isinstance(value, dict):
+                raise ProbeError(f"{where} is {kind(value)}, no JSON object with a '{FIELD}'.")
+            yield text(value, where)
+
+
+def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
+    """The texts of a list of texts or objects. Raises ProbeError naming the line or the item."""
+    raw = stream.read(LONGEST + 1)
+    if len(raw) > LONGEST:
+        raise ProbeError(
+            f"{file} is one piece of JSON of more than {size(LONGEST)}, which can't be read "
+            "in parts.",
+            hint=f"Write it as JSON lines (.jsonl), an object with '{FIELD}' a line.",
+        )
+    lines = raw.splitlines(keepends=True)
+    named = (decoded(line, f"{file}, line {n}", first=n == 1) for n, line in enumerate(lines, 1))
+    for place, item in enumerate(_items(str(file), _parsed("".join(named), str(file)))):
+        where = f"{file}, item {place} (from 0)"
+        if isinstance(item, str):
+            item = {FIELD: item}
+        if not isinstance(item, dict):
+            raise ProbeError(f"{where} is {kind(item)}, neither a text nor an object.")
+        yield text(item, where)
+
+
+def _items(where: str, whole: Any) -> list[Any]:
+    """The list that the file is, or that its object holds: under `text`, else the only one."""
+    if isinstance(whole, list):
+        return whole
+    if not isinstance(whole, dict):
+        raise ProbeError(f"{where} is {kind(whole)}, neither a list nor an object.", hint=READ)
+    lists = {name: value for name, value in whole.items() if isinstance(value, list)}
+    if not lists:
+        if FIELD not in whole:
+            lacking(where, "fields", whole)
+        return [whole]
+    if FIELD not in lists and len(lists) > 1:
+        raise ProbeError(
+            f"{where} is an object with {len(lists)} lists, of which none is called '{FIELD}': "
+            f"{', '.join(list(lists)[:12])}.",
+            hint=f"Write a list of texts, or of objects with '{FIELD}'.",
+        )
+    return list(lists[FIELD] if FIELD in lists else next(iter(lists.values())))
+
+
+def _parsed(given: str, where: str) -> Any:
+    try:
+        return json.loads(given)
+    except json.JSONDecodeError as error:
+        at = f", line {error.lineno}" if "\n" in given.strip() else ""
+        raise ProbeError(
+            f"{where}{at} is no JSON object with a '{FIELD}': {error.msg} at place {error.colno}."
+        ) from None
+    except RecursionError:
+        raise ProbeError(f"{where} is nested too deeply.") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise ProbeError(f"{where} can't be read: {reason(error)}.") from None

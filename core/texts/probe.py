@@ -1,0 +1,177 @@
+"""Probe sets: documents as token ids, the same for every model of a family, in padded batches.
+
+Owns how documents are cut, sorted and padded; core.texts.documents reads them from files. Loads no
+tokeniser and no model: it is handed what turns a text into ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import ProbeError, did_you_mean
+from core.texts.documents import source
+
+Ids = NDArray[np.int64]
+Encode = Callable[[str], Sequence[int]]
+"""From a text to its token ids, with the special tokens that the tokeniser puts around a text."""
+
+BUILTIN = ("code", "general", "maths", "medical")
+"""The sets that ship with the program, in `core/texts/builtin`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents side by side, padded on the right.
+
+    `documents` are their places in the probe set; `ids` [B, T] int64; `lengths` their tokens;
+    `following` [B, T] int64: the token after each; `scored` [B, T] bool: the places at which the
+    prediction of the token after them counts, where a loss is asked for.
+    """
+
+    documents: tuple[int, ...]
+    ids: Tensor
+    lengths: tuple[int, ...]
+    following: Tensor
+    scored: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, T] int64: 1 for a token, 0 for padding."""
+        lengths = torch.tensor(self.lengths)[:, None]
+        return (torch.arange(self.ids.shape[1])[None, :] < lengths).long()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSet:
+    """Documents as token ids. `scored_from[i]` is the first token of document i that a loss counts.
+
+    `after[i]` is a last token of document i that is predicted and never shown; no `after` means
+    that there is none. `notes` say what was left out or cut.
+    """
+
+    texts: tuple[str, ...]
+    ids: tuple[Ids, ...]
+    scored_from: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+    after: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of all documents."""
+        return sum(len(ids) for ids in self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what the models get to see."""
+        digest = hashlib.sha256()
+        for ids, start in zip(self.ids, self.scored_from, strict=True):
+            digest.update(f"{len(ids)} {start} ".encode() + ids.tobytes())
+        return digest.hexdigest()
+
+    def order(self) -> list[int]:
+        """The documents, longest first: little padding, and the largest batch shows at once
+        whether memory suffices."""
+        return sorted(range(len(self.ids)), key=lambda i: (-len(self.ids[i]), i))
+
+    def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
+        """The documents in batches of at most `size`, but for the first `skip` of the order."""
+        order = self.order()[skip:]
+        for start in range(0, len(order), size):
+            yield self._batch(order[start : start + size])
+
+    def _batch(self, chosen: Sequence[int]) -> Batch:
+        lengths = tuple(len(self.ids[i]) for i in chosen)
+        ids = torch.zeros(len(chosen), max(lengths), dtype=torch.int64)
+        following, scored = torch.zeros_like(ids), torch.zeros(ids.shape, dtype=torch.bool)
+        for row, i in enumerate(chosen):
+            shown = torch.from_numpy(self.ids[i])
+            whole = torch.cat((shown, torch.tensor(self.after[i : i + 1], dtype=torch.int64)))
+            ids[row, : len(shown)] = shown
+            following[row, : len(whole) - 1] = whole[1:]
+            scored[row, max(1, self.scored_from[i]) - 1 : len(whole) - 1] = True
+        return Batch(tuple(chosen), ids, lengths, following, scored)
+
+
+def builtin(name: str) -> list[str]:
+    """The documents of a set that ships with the program. Raises ProbeError with a near name."""
+    if name not in BUILTIN:
+        raise ProbeError(
+            f"There is no built-in probe set '{name}'.", hint=did_you_mean(name, BUILTIN)
+        )
+    return source.read(Path(str(files("core.texts.builtin") / f"{name}.jsonl")))
+
+
+def encoded(
+    texts: Sequence[str], encode: Encode, *, documents: int, max_tokens: int, context: int | None
+) -> ProbeSet:
+    """The first documents as token ids, cut to `max_tokens` and to the context of the models.
+
+    A document without a text or without tokens is left out; a note says so, and how many say the
+    same as an earlier one. Raises ProbeError when none is left.
+    """
+    limit = min(max_tokens, context or max_tokens)
+    kept: list[tuple[str, Ids]] = []
+    empty = cut = 0
+    for text in texts[:documents]:
+        ids = np.asarray(encode(text) if text.strip() else (), dtype=np.int64)
+        cut += len(ids) > limit
+        if len(ids):
+            kept.append((text, ids[:limit]))
+        else:
+            empty += 1
+    if not kept:
+        raise ProbeError(
+            f"No document of the probe set has any tokens: all {empty} are empty.",
+            hint="Name other texts under [probe].",
+        )
+    notes = []
+    if empty:
+        notes.append(f"{empty} documents have no tokens and are left out.")
+    again = len(kept) - len({text for text, _ in kept})
+    if again:
+        notes.append(f"{again} of {len(kept)} documents repeat an earlier one; each counts.")
+    if context is not None and context < max_tokens and cut:
+        notes.append(
+            f"probe.max_tokens is {max_tokens}, but the context of the models holds {context}."
+        )
+    if cut:
+        notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
+    return ProbeSet(
+        tuple(t for t, _ in kept), tuple(i for _, i in kept), (1,) * len(kept), tuple(notes)
+    )
+
+
+def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int) -> ProbeSet:
+    """Prompts and their right answers as documents, of which a loss counts the answers alone.
+
+    A model is shown what it is shown when the answer is scored: all but the last token, and of what
+    is longer than its context the last `context` tokens. Raises ProbeError when no answer has a
+    token that can be predicted.
+    """
+    kept: list[tuple[Ids, int, int]] = []
+    for prompt, answer in pairs:
+        whole = np.asarray([*prompt, *answer], dtype=np.int64)[-(context + 1) :]
+        start = max(1, len(whole) - len(answer))
+        if start < len(whole):
+            kept.append((whole[:-1], start, int(whole[-1])))
+    if not kept:
+        raise ProbeError("None of the items has an answer with a token to predict.")
+    ids, starts, last = zip(*kept, strict=True)
+    return ProbeSet(("",) * len(ids), tuple(ids), tuple(starts), after=tuple(last))
+
+
+def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
+    """How many documents another tokeniser would split into other tokens, up to `limit` of them."""
+    return sum(
+        not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
+        for text, ids in zip(probe.texts, probe.ids, strict=True)
+    )

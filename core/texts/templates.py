@@ -1,0 +1,145 @@
+"""Chat templates of a study's models: whose is used, who has another one, and who has none.
+
+Owns the comparison of templates, and the tokenisers that write in them. Knows no task and no
+harness. transformers renders a template in Jinja's sandbox.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core import libraries
+from core.errors import CheckpointError, StudyError
+from core.texts import encoding
+
+_TURNS = (("user", "What is this?"), ("assistant", "A stone."), ("user", "And that?"))
+_CONVERSATIONS = (_TURNS, (("system", "Answer briefly."), *_TURNS))
+"""Short conversations by which templates of different wording are told apart."""
+
+Open = Callable[[str], Any]
+"""From a model's name to its own tokeniser; CheckpointError where it brings none."""
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """sha256 of a tokeniser's chat template; empty where it has none."""
+    template = tokenizer.chat_template
+    return hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else ""
+
+
+def with_own(shared: Any, name: str, open_own: Open) -> Any:
+    """The study's tokeniser, writing in this model's own chat template.
+
+    A model without a tokeniser of its own, such as an adapter, keeps the study's template. Raises
+    StudyError where the model's tokeniser has no template.
+    """
+    try:
+        own = open_own(name)
+    except CheckpointError:
+        own = shared
+    refuse_none(own, name, own=True)
+    made = copy.deepcopy(shared)
+    made.chat_template = own.chat_template
+    return made
+
+
+def refuse_none(tokenizer: Any, name: str, *, own: bool = False) -> None:
+    """Raise StudyError where a tokeniser has no chat template: that of all models, or with `own`
+    that of the model `name` for itself."""
+    if tokenizer.chat_template:
+        return
+    first = 'Set models.template = "base", and name' if own else "Name"
+    raise StudyError(
+        f"evaluation.chat_template: the tokeniser of {name} has no chat template.",
+        hint=f"{first} a tokeniser that has one with models.tokenizer, or set "
+        "evaluation.chat_template = false.",
+    )
+
+
+def chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+    """Messages in a tokeniser's chat template. Without the prompt for an answer, the last message
+    is left open. A template that refuses a system prompt gets none, and that is told."""
+    from jinja2 import TemplateError
+
+    def written(given: list[dict[str, str]]) -> str:
+        return str(
+            tokenizer.apply_chat_template(
+                given, tokenize=False, add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+        )  # fmt: skip
+
+    try:
+        return written(messages)
+    except TemplateError:
+        bare = [message for message in messages if message["role"] != "system"]
+        if len(bare) == len(messages):
+            raise
+    found = written(bare)
+    libraries.tell(
+        "its chat template takes no system prompt: items are asked without the task's description."
+    )
+    return found
+
+
+def doubts(
+    shared: Any, whose: str, names: tuple[str, ...], open_own: Open, *, own: bool
+) -> list[tuple[str, str]]:
+    """Whose template is used, and of each model how its own one differs from that.
+
+    `own`: each is asked in its own; then a template whose words the study's tokeniser splits
+    otherwise than the model's own is told.
+    """
+    told = [("evaluation", _whose(whose, own=own))]
+    for name in names:
+        try:
+            theirs = open_own(name)
+        except CheckpointError:
+            continue  # it brings none of its own: nothing differs
+        if own:
+            differ = _splits_otherwise(shared, theirs)
+            words = "the study's tokeniser splits its chat template into other tokens than its own"
+        else:
+            differ = bool(theirs.chat_template) and _differs(shared, theirs)
+            words = (
+                f"has another chat template than {whose}, in which it is asked; "
+                'models.template = "own" asks each model in its own'
+            )
+        if differ:
+            told.append((name, f"{words}."))
+    return told
+
+
+def _whose(whose: str, *, own: bool) -> str:
+    if own:
+        return "each model is asked as a chat in its own template (models.template)."
+    return f"every model is asked as a chat in the template of {whose} (models.template)."
+
+
+def _differs(first: Any, second: Any) -> bool:
+    """Do two templates of different wording write the same conversations in different ways?"""
+    if fingerprint(first) == fingerprint(second):
+        return False
+    return any(_written(first, c) != _written(second, c) for c in _CONVERSATIONS)
+
+
+def _splits_otherwise(shared: Any, own: Any) -> bool:
+    words = _written(own, _TURNS)
+    if words is None:
+        return False
+    return encoding.ids(shared, words) != encoding.ids(own, words)
+
+
+def _written(tokenizer: Any, turns: tuple[tuple[str, str], ...]) -> str | None:
+    """A conversation in a tokeniser's template; None where that refuses it."""
+    messages: list[Mapping[str, str]] = [{"role": r, "content": words} for r, words in turns]
+    try:
+        return str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+    # A template is a program, which fails in any way.
+    except Exception:
+        return None

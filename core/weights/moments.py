@@ -1,0 +1,206 @@
+"""One elementwise pass over a tensor of a whole family: all inner products, maxima and counts.
+
+For every row set [W, Δ1 … ΔN] it accumulates the Gram matrix, from which all norms and cosines
+follow. Subtraction and products are in float32 inside blocks, sums across blocks in float64: on
+large tensors a float32 sum, or ‖Δ‖² out of ‖a‖² + ‖b‖² − 2ab, is off by up to a few per cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.engine.measurement import Part
+
+BLOCK = 1 << 19
+"""Elements of one block: large enough to hide what a call costs, small enough to stay cached."""
+
+_EXPONENT = np.int32(0x7F800000)
+_ROUNDING = {  # (ulp of 1)² / 12
+    torch.bfloat16: 2.0**-14 / 12,
+    torch.float16: 2.0**-20 / 12,
+    torch.float32: 2.0**-46 / 12,
+}
+
+
+@dataclass(slots=True)
+class Moments:
+    """Sums over `size` elements of W (row 0) and of the updates Δ of `models` (rows 1…).
+
+    `gram` [1+N, 1+N] float64: inner products. Per model: `changed` elements, `largest` |Δ|, and
+    `rounding`, the energy Σ ulp(w)²/12 that rounding W's elements w to the model's dtype has (NaN
+    for adapters, which are not rounded). Where the model or the base is quantised, the energy
+    Σ step²/12 of rounding to their grids is part of it, and all of `quantisation`.
+    """
+
+    models: tuple[str, ...]
+    size: int
+    gram: NDArray[np.float64]
+    changed: NDArray[np.int64]
+    largest: NDArray[np.float64]
+    rounding: NDArray[np.float64]
+    quantisation: NDArray[np.float64]
+
+    @classmethod
+    def zero(cls, models: Sequence[str]) -> Moments:
+        """No elements at all."""
+        n = len(models)
+        return cls(
+            tuple(models), 0, np.zeros((n + 1, n + 1)), np.zeros(n, np.int64), np.zeros(n),
+            np.zeros(n), np.zeros(n),
+        )  # fmt: skip
+
+    def __iadd__(self, other: Moments) -> Moments:
+        self.size += other.size
+        self.gram += other.gram
+        self.changed += other.changed
+        np.maximum(self.largest, other.largest, out=self.largest)
+        self.rounding += other.rounding
+        self.quantisation += other.quantisation
+        return self
+
+    @classmethod
+    def of_part(cls, models: Sequence[str], part: Part) -> Moments:
+        """What `as_part` was made of."""
+        arrays = dict(part.arrays)
+        return cls(tuple(models), size=int(arrays.pop("size")), **arrays)
+
+    def as_part(self) -> Part:
+        """The sums as arrays, without the models' names."""
+        return Part(
+            arrays={
+                "size": np.array(self.size), "gram": self.gram, "changed": self.changed,
+                "largest": self.largest, "rounding": self.rounding,
+                "quantisation": self.quantisation,
+            }
+        )  # fmt: skip
+
+    def row(self, model: str) -> int:
+        """The row of the Gram matrix that belongs to a model's update."""
+        return 1 + self.models.index(model)
+
+    def finite(self, row: int) -> bool:
+        """Were all of a row's elements finite?"""
+        return bool(np.isfinite(self.gram[row, row]))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What one member gives of a tensor: weights as stored, or (an adapter) the update itself.
+
+    `quantisation` gives the energy that rounding rows start:stop to a quantised grid has.
+    """
+
+    read: Callable[[int, int, Tensor | None], Tensor]
+    is_update: bool = False
+    quantisation: Callable[[int, int], float] = lambda start, stop: 0.0
+
+
+def accumulate(
+    models: Sequence[str],
+    base: Columns,
+    tuned: Sequence[Columns],
+    rows: Sequence[tuple[int, int]],
+    width: int,
+    pool: ThreadPoolExecutor,
+    threads: int,
+    relative: Sequence[tuple[int, int]] = (),
+) -> Moments:
+    """The moments of the given row ranges of a tensor with `width` elements a row.
+
+    `models` names the rows of `tuned` and then those of `relative`: a pair (i, p) adds the row
+    Δi − Δp, the vector of a model from its own parent.
+    """
+    step = max(1, BLOCK // max(width, 1))
+    chunks = [
+        (first, min(first + step, stop))
+        for start, stop in rows
+        for first in range(start, stop, step)
+    ]
+    parts = [chunks[i::threads] for i in range(min(threads, len(chunks)))]
+    total = Moments.zero(models)
+    for found in pool.map(lambda part: _accumulate(models, base, tuned, relative, part), parts):
+        total += found
+    return total
+
+
+def _accumulate(
+    models: Sequence[str],
+    base: Columns,
+    tuned: Sequence[Columns],
+    relative: Sequence[tuple[int, int]],
+    chunks: list[tuple[int, int]],
+) -> Moments:
+    moments = Moments.zero(models)
+    longest = max(stop - start for start, stop in chunks)
+    scratch = torch.empty(0, dtype=torch.uint8)
+    buffer = torch.empty(0)
+    for start, stop in chunks:
+        stored = base.read(start, stop, scratch)
+        size = stored.numel()
+        if buffer.numel() < (2 + len(models)) * size:
+            width = size // (stop - start)
+            buffer = torch.empty((2 + len(models)) * width * longest)
+            scratch = torch.empty(8 * width * longest, dtype=torch.uint8)
+        block = buffer[: (2 + len(models)) * size].view(2 + len(models), size)
+        block[0].view(stored.shape).copy_(stored)
+        octaves = _octaves(block[0], block[-1])
+        for i, member in enumerate(tuned):
+            _update(moments, i, block, member, member.read(start, stop, scratch), octaves)
+            if not member.is_update:
+                lost = base.quantisation(start, stop) + member.quantisation(start, stop)
+                moments.rounding[i] += lost
+                moments.quantisation[i] += lost
+        for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
+            torch.sub(block[child], block[parent], out=block[i])
+        _products(moments.gram, block[:-1])
+        moments.size += size
+    return moments
+
+
+def _products(gram: NDArray[np.float64], rows: Tensor) -> None:
+    """Add the rows' inner products. One by one: that is faster than a matrix product of so few
+    rows, and a pair's product does not depend on which other models share the pass."""
+    for i, a in enumerate(rows):
+        for j in range(i, len(rows)):
+            product = float(torch.dot(a, rows[j]))
+            gram[i, j] += product
+            if i != j:
+                gram[j, i] += product
+
+
+def _update(
+    moments: Moments, i: int, block: Tensor, member: Columns, stored: Tensor, octaves: float
+) -> None:
+    """Fill row 1 + i of a block with the member's update and count what is counted in it.
+
+    The block's last row is scratch.
+    """
+    delta = block[1 + i]
+    delta.view(stored.shape).copy_(stored)
+    if member.is_update:
+        moments.rounding[i] = np.nan
+    else:
+        moments.rounding[i] += octaves * _ROUNDING.get(stored.dtype, 0.0)
+        delta.sub_(block[0])
+    changes: NDArray[np.float32] = delta.numpy()
+    moments.largest[i] = max(moments.largest[i], -changes.min(), changes.max())
+    differs = block[-1].view(torch.uint8).numpy()[: changes.size].view(np.bool_)
+    np.not_equal(changes, 0, out=differs)
+    moments.changed[i] += np.count_nonzero(differs)
+
+
+def _octaves(weights: Tensor, scratch: Tensor) -> float:
+    """Σ of squares of the power of two at or below each |w|: what the exponent's bits alone are.
+
+    Times the squared ulp of 1 in a dtype, that is Σ ulp(w)².
+    """
+    powers = scratch.view(torch.int32).numpy()
+    np.bitwise_and(weights.view(torch.int32).numpy(), _EXPONENT, out=powers)
+    return float(torch.dot(scratch, scratch))

@@ -1,0 +1,80 @@
+"""Measurements as JSON: the same as if they were printed whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from app.cli import printing
+from app.results.figures import analyses_of
+from core.engine.measurement import COLUMNS, Measurement, Unit, UnitResult
+from core.errors import RunError
+from core.figures.filters import Filter
+from core.study.study import Study
+from storage import runs
+from storage.database import Database, open_database
+from storage.sink import RunSink
+
+NAMES = ("medical", 'a"b\\c', "ü\n")
+STUDY = Study.model_validate({"name": "s", "models": {"base": "b", "tuned": {"medical": "m"}}})
+ROWS = [
+    Measurement(
+        metric="write", value=value, model=name, layer=layer, module="q", low=-1e-300, n=n,
+        chance=1 / 3,
+    )
+    for name, value, layer, n in zip(
+        NAMES, (0.1, math.inf, None), (0, 1, None), (2**60, None, 0), strict=True
+    )
+]  # fmt: skip
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(str(tmp_path / "x.db"))
+    run_id = runs.create_run(opened, STUDY, ["alignment"])
+    sink = RunSink(opened, run_id, runs.claim(opened, run_id))
+    sink.save(Unit(key="k", analysis="alignment", label=""), UnitResult(list(ROWS)), 1.0)
+    yield opened
+    opened.close()
+
+
+def _printed(db: Database, capsys: pytest.CaptureFixture[str], by: Filter) -> str:
+    run = runs.find_run(db, "latest")
+    printing.print_measured(db, run, analyses_of(run), by)
+    return capsys.readouterr().out
+
+
+def test_it_is_the_list_that_json_writes(
+    db: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "_HELD", 10)  # so that it goes through the disk
+    wanted = [{"analysis": "alignment", **asdict(row)} for row in ROWS]
+    wanted = [{name: line[name] for name in COLUMNS} for line in wanted]
+    wanted[1]["value"] = None  # JSON has no word for an infinite number
+    wanted[1:] = sorted(wanted[1:], key=lambda line: str(line["model"]))
+    assert _printed(db, capsys, Filter()) == json.dumps(wanted, indent=2) + "\n"
+
+
+def test_what_a_filter_leaves_out_is_not_printed(
+    db: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads(_printed(db, capsys, Filter(models=("medical",))))
+    assert [line["model"] for line in found] == ["medical"]
+    assert _printed(db, capsys, Filter(models=("nobody",))) == "[]\n"
+
+
+def test_no_room_to_lay_them_aside_is_told(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Iterator[str]:
+        raise OSError(28, "No space left on device")
+        yield ""
+
+    monkeypatch.setattr(printing, "_as_json", full)
+    run = runs.find_run(db, "latest")
+    with pytest.raises(RunError, match="No space left") as caught:
+        printing.print_measured(db, run, analyses_of(run))
+    assert "TMPDIR" in caught.value.hint

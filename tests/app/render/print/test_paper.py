@@ -1,0 +1,247 @@
+"""Figures for papers show what was measured, the same on every machine, whatever the names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure as Sheet
+from PIL import Image
+
+from app.render.data.folder import export
+from app.render.print import bars, curves, grids, scatters
+from app.render.print.sheet import COLUMN, DPI, PAGE, save, styled, written
+from app.render.terminal.scales import scale_of
+from app.results.figures import analyses_of, shown_together
+from core.figures.figure import Figure, Series
+from storage import runs
+from storage.database import Database
+from tests.app.render import figures
+
+KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Sheet]]] = {
+    "curves": (figures.lines, curves.draw),
+    "matrix": (figures.matrix, lambda figure: grids.draw(figure, scale_of(figure))),
+    "heatmap": (figures.heatmap, lambda figure: grids.draw(figure, scale_of(figure))),
+    "bars": (figures.bars, bars.draw),
+    "scatter": (figures.scatter, scatters.draw),
+}
+"""Of each kind: what makes a figure, and what draws it."""
+
+
+def _drawn(figure: Figure, kind: str) -> Sheet:
+    with styled():
+        drawn = KINDS[kind][1](figure)
+        drawn.canvas.draw()
+    return drawn
+
+
+def _texts(drawn: Sheet) -> list[str]:
+    found = drawn.findobj(matplotlib.text.Text)
+    return [text.get_text() for text in found if text.get_visible()]
+
+
+def test_curves_pass_through_the_values() -> None:
+    drawn = _drawn(figures.lines(), "curves")
+    first, second = drawn.axes
+    known = {tuple(np.nan_to_num(line.get_ydata(), nan=-1)) for line in first.get_lines()}
+    assert known >= {(0.5, -1, 0.75), (1.5, -1, 1.75), (0.2, 0.25, 0.21), (0.1, 0.3)}
+    assert first.get_ylim() == second.get_ylim()
+    assert first.get_title(loc="left") == "attention"
+    assert first.get_ylabel() == "write alignment"
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == ["retrained (control)", "medical", "maths", "chance ± 2 sd"]
+    band = first.collections[0].get_paths()[0].vertices
+    assert {round(y, 9) for _, y in band} == {0.08, 0.12, 0.24, 0.36}
+
+
+def test_names_stand_below_curves_of_names() -> None:
+    drawn = _drawn(
+        replace(
+            figures.lines(),
+            x_names=("top-1%", "top-5%", "all"),
+            panels=(replace(figures.lines().panels[0], title=""),),
+        ),
+        "curves",
+    )
+    labels = [label.get_text() for label in drawn.axes[0].get_xticklabels()]
+    assert labels == ["top-1%", "top-5%", "all"]
+    assert drawn.get_figwidth() == COLUMN
+
+
+def test_chance_is_drawn_once() -> None:
+    panel = figures.lines().panels[1]
+    companion = Series("independent", (0, 2), (figures.cell(0.1), figures.cell(0.3)), False, True)
+    with_it = replace(panel, series=(*panel.series, companion))
+    drawn = _drawn(replace(figures.lines(), panels=(with_it,)), "curves")
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == ["medical", "maths", "independent"]
+    lines = drawn.axes[0].get_lines()
+    assert [list(line.get_ydata()) for line in lines].count([0.1, 0.3]) == 1
+
+
+def test_what_is_set_apart_has_a_star() -> None:
+    grid = figures.heatmap(3)
+    marked = replace(grid.cells[0][0], mark=True)
+    first = (marked, *grid.cells[0][1:])
+    starred = replace(grid, cells=(first, *grid.cells[1:]), mark_name="best of all")
+    texts = _texts(_drawn(starred, "heatmap"))
+    assert "0.000★" in texts
+    assert "module\n★ best of all" in texts
+
+
+def test_a_signed_matrix_has_its_zero_in_the_middle() -> None:
+    grid = figures.matrix()
+    drawn = _drawn(grid, "matrix")
+    (mesh,) = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    assert mesh.norm.vmin == -mesh.norm.vmax
+    values = mesh.get_array()
+    for i, row in enumerate(grid.cells):
+        for j, cell in enumerate(row):
+            # Nothing, undefined, or within chance: no colour.
+            blank = cell is None or cell.shown is None or abs(cell.shown) < 0.02
+            assert values.mask[i, j] == blank
+            if not blank:
+                assert cell is not None
+                assert values[i, j] == cell.shown
+    texts = _texts(drawn)
+    assert "−0.333" in texts
+    assert "+0.015~" in texts
+    assert "(retrained)" in texts
+    middle = grids.colours(True)[len(grids.colours(True)) // 2]
+    assert min(middle) > 240
+
+
+def test_a_tall_heat_map_keeps_to_the_page() -> None:
+    few, many = _drawn(figures.heatmap(4), "heatmap"), _drawn(figures.heatmap(126), "heatmap")
+    assert "0.100" in _texts(few)
+    assert "0.100" not in _texts(many)
+    assert many.get_figheight() <= 8.5
+    labels = [label.get_text() for label in many.axes[0].get_yticklabels()]
+    assert labels[0] == "0"
+    assert len(labels) < 80
+
+
+def test_bars_reach_to_their_values_and_intervals() -> None:
+    drawn = _drawn(figures.bars(), "bars")
+    axes = drawn.axes[0]
+    widths = [round(p.get_width(), 9) for p in axes.patches if p.get_height() < 0.39]
+    assert sorted(widths) == [-0.2, 0.1, 0.2]
+    ends = {tuple(line.get_xdata()) for line in axes.get_lines()}
+    assert (0.05, 0.4) in ends
+    assert (0.01, 0.01) in ends
+    bands = {(round(p.get_x(), 9), round(p.get_width(), 9)) for p in axes.patches}
+    assert (-0.03, 0.08) in bands
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == [
+        "attention", "mlp", "95 % interval", "chance", "chance ± 2 sd", "(name) a control",
+    ]  # fmt: skip
+    fills = {p.get_hatch() for p in axes.patches if p.get_height() < 0.39}
+    assert len(fills) == 2
+
+
+def test_points_lie_where_their_values_are() -> None:
+    drawn = _drawn(figures.scatter(), "scatter")
+    axes = drawn.axes[0]
+    places = {
+        (line.get_xdata()[0], line.get_ydata()[0])
+        for line in axes.get_lines()
+        if line.get_marker() in ("o", "s")
+    }
+    assert places == {(0.1, 0.2), (0.5, 0.4), (0.9, 0.3)}
+    assert len([line for line in axes.get_lines() if line.get_marker() == "*"]) == 1
+    guides = [line.get_xdata() for line in axes.get_lines() if line.get_linestyle() == ":"]
+    assert [1.0, 1.0] in [list(xs) for xs in guides]
+    assert axes.get_xlim()[0] <= 0.1
+    assert axes.get_xlim()[1] >= 1.0
+    texts = _texts(drawn)
+    assert {"medical", "maths", "best", "merged", "base", "a", "b", "c"} <= set(texts)
+    assert "lost" not in texts
+    assert "chance" in texts
+
+
+@pytest.mark.parametrize("kind", ["curves", "matrix", "bars", "scatter"])
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_names_are_drawn_as_they_are(kind: str, form: str, tmp_path: Path) -> None:
+    make, draw = KINDS[kind]
+    with styled():
+        drawn = draw(make(figures.ODD_NAMES))
+        save(drawn, tmp_path / f"x.{form}", form)
+    texts = _texts(drawn)
+    assert r"$\frac$" in texts
+    assert "_low" in texts
+    assert r"\u6a21\u578b" in texts
+    assert "<script>x</script>&\\x1b[1m" in texts
+    assert any(text.startswith("longlong") and text.endswith("…") for text in texts)
+
+
+def test_what_the_font_lacks_is_an_escape() -> None:
+    assert written("‖Δ‖ ± σ₁²") == "‖Δ‖ ± σ₁²"
+    assert written("模") == "\\u6a21"
+    assert written("🦙") == "\\U0001f999"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sheet_fits_a_column_or_a_page(kind: str, tmp_path: Path) -> None:
+    make, draw = KINDS[kind]
+    with styled():
+        save(draw(make()), tmp_path / "x.png", "png")
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size[0] in (round(COLUMN * DPI), round(PAGE * DPI))
+        assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_figure_is_too_empty_to_draw(kind: str) -> None:
+    _drawn(figures.emptied(KINDS[kind][0]()), kind)
+
+
+def test_every_figure_of_a_run_is_a_file(db: Database, tmp_path: Path) -> None:
+    files = export(db, "latest", tmp_path, ["svg", "png"])
+    run = runs.find_run(db, "latest")
+    names = {
+        each.name
+        for analysis in analyses_of(run)
+        for together in shown_together(db, run, analysis)
+        for each in together
+    }
+    assert "alignment-heat-control" in names
+    drawn = {f"figures/{name}.{form}" for name in names for form in ("svg", "png")}
+    assert {str(f.relative_to(tmp_path)) for f in files if "figures" in f.parts} == drawn
+    for path in (tmp_path / "figures").glob("*.svg"):
+        text = path.read_text()
+        assert ElementTree.fromstring(text).tag.endswith("svg")
+        assert "dc:date" not in text
+
+
+def test_neither_pyplot_nor_settings_are_touched() -> None:
+    script = """
+import sys, matplotlib
+matplotlib.rcParams["font.size"] = 33
+matplotlib.rcParams["lines.linewidth"] = 9
+def settings():
+    # Asking for the backend would choose one, and import pyplot.
+    return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+before = settings()
+from app.render.print import curves
+from app.render.print.sheet import save, styled
+from tests.app.render.figures import lines
+with styled():
+    drawn = curves.draw(lines())
+    save(drawn, sys.argv[1], "svg")
+assert settings() == before
+assert drawn.axes[0].title.get_fontsize() < 10
+print("matplotlib.pyplot" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "/dev/null"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "False\n", done.stderr

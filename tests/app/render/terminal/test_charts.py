@@ -1,0 +1,610 @@
+"""Charts in the terminal: every value is there, none is too wide, signs stay legible."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.color import Color
+from rich.segment import Segment
+from rich.text import Text
+
+from app.render.terminal import bars as bar_charts
+from app.render.terminal import curves, grids, scatters, tables
+from app.render.terminal.chart import draw
+from app.render.terminal.legends import grid_notes, series_legend, series_of
+from app.render.terminal.lines import differences
+from app.render.terminal.palette import STEPS, luminance, on
+from app.render.terminal.scales import Scale, formatter, scale_of, tick_labels, ticks
+from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+
+MODELS = ("instruct", "medical", "maths", "retrained")
+
+
+def cell(value: float | None, chance: float | None = None) -> Cell:
+    return Cell(value, value, chance, 0.01 if chance is not None else None, n=1000)
+
+
+def lines(layers: int = 12, panels: tuple[str, ...] = ("attention", "mlp")) -> Lines:
+    def series(name: str, k: int) -> Series:
+        cells = tuple(cell(0.01 * (k + 1) + 0.001 * layer) for layer in range(layers))
+        return Series(name, tuple(range(layers)), cells, name == "retrained")
+
+    return Lines(
+        title="relative norm",
+        measure="relative_norm",
+        unit="",
+        x_label="layer",
+        panels=tuple(
+            Panel(title, tuple(series(name, k) for k, name in enumerate(MODELS)))
+            for title in panels
+        ),
+    )
+
+
+def grid(
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    cells: tuple[tuple[Cell | None, ...], ...],
+    *,
+    signed: bool = True,
+) -> Grid:
+    return Grid(
+        title="cosine",
+        measure="cosine",
+        unit="",
+        row_name="model",
+        column_name="model" if rows == columns else "module",
+        rows=rows,
+        columns=columns,
+        cells=cells,
+        signed=signed,
+        empty="nothing changed there",
+    )
+
+
+def matrix(names: tuple[str, ...] = MODELS) -> Grid:
+    values = tuple(
+        tuple(None if i == j else cell((i - j) / 10) for j in range(len(names)))
+        for i in range(len(names))
+    )
+    return grid(names, names, values)
+
+
+def bars() -> Grid:
+    values = tuple((cell(0.1 * i, 0.25), cell(-0.05 * i, 0.0)) for i in range(1, 5))
+    return grid(MODELS, ("attention", "mlp"), values)
+
+
+def plain_lines(text: str) -> list[str]:
+    return Text.from_ansi(text).plain.split("\n")
+
+
+def test_a_matrix_shows_every_number_with_its_sign() -> None:
+    text = draw(matrix(), "matrix", width=80, height=24, colour=False)
+    for value in ("+0.100", "-0.100", "+0.200", "-0.300"):
+        assert value in text
+    for name in MODELS:
+        assert text.count(name) >= 2, "as a row and as a column"
+
+
+def test_bars_print_their_values_and_the_level_of_chance() -> None:
+    text = draw(bars(), "bars", width=80, height=24, colour=False)
+    for value in ("+0.100", "+0.400", "-0.050", "-0.200"):
+        assert value in text
+    assert "what chance alone gives" in text
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    text = draw(bars(), "bars", width=80, height=24, colour=False)
+    lengths = [line.count("█") for line in text.split("\n") if "attention" in line]
+    assert lengths == sorted(lengths)
+    assert lengths[3] == pytest.approx(4 * lengths[0], abs=4)
+
+
+def test_curves_have_axes_a_legend_and_their_panels() -> None:
+    text = draw(lines(), "curves", width=80, height=24, colour=False)
+    for word in ("attention", "mlp", "layer", "retrained (control)", *MODELS):
+        assert word in text
+    signs = [curves.sign(i, s) for i, s in enumerate(series_of(lines()))]
+    assert len(set(signs)) == len(MODELS), "series can be told apart without colour"
+    assert all(text.count(sign) > 2 for sign in signs)
+
+
+def test_panels_stand_side_by_side_where_there_is_room() -> None:
+    assert curves.across(2, 120, 24) == 2
+    assert curves.across(2, 90, 40) == 1
+    assert curves.across(2, 78, 14) == 2, "rather narrow than three rows high"
+
+
+def test_a_point_is_drawn_in_the_cell_that_its_frame_names() -> None:
+    figure = lines(layers=6, panels=("attention",))
+    drawn = curves.picture(figure, width=70, height=20, palette=on("dark"))
+    frame = drawn.frames[0]
+    rows = ["".join(segment.text for segment in line) for line in drawn.lines]
+    first = figure.panels[0].series[0]
+    for x, at in zip(first.xs, first.cells, strict=True):
+        assert at.shown is not None
+        assert rows[frame.row(at.shown)][frame.column(x)] == curves.sign(0, first)
+
+
+def test_undefined_values_break_the_line_and_are_explained() -> None:
+    gap = Series("medical", (0, 1, 2, 3), (cell(1.0), cell(None), cell(1.0), cell(2.0)))
+    figure = Lines(
+        title="t", measure="m", unit="", x_label="layer", panels=(Panel("all", (gap,)),),
+        empty="nothing changed there",
+    )  # fmt: skip
+    text = draw(figure, "curves", width=60, height=14, colour=False)
+    assert "undefined: nothing changed there" in text
+    holed = grid(("0",), ("q", "k"), ((cell(None), cell(0.5)),))
+    text = draw(holed, "heatmap", width=60, height=14, colour=False)
+    assert "·" in text.split("\n")[2]
+    assert "nothing changed there" in text
+
+
+@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("width", [24, 40, 61, 80, 132, 200])
+@pytest.mark.parametrize(
+    ("figure", "kind"),
+    [
+        (lines(), "curves"),
+        (matrix(), "matrix"),
+        (matrix(tuple(f"a-very-long-name-of-a-model-{i}" for i in range(14))), "matrix"),
+        (bars(), "bars"),
+    ],
+)
+def test_nothing_is_wider_than_allowed(
+    figure: Lines | Grid, kind: str, width: int, colour: bool
+) -> None:
+    text = draw(figure, kind, width=width, height=24, colour=colour)
+    assert max(cell_len(line) for line in plain_lines(text)) <= width
+
+
+def test_without_colour_there_is_no_escape_sequence() -> None:
+    for figure, kind in ((lines(), "curves"), (matrix(), "heatmap"), (bars(), "bars")):
+        assert "\x1b" not in draw(figure, kind, width=80, height=24, colour=False)
+        assert "\x1b[" in draw(figure, kind, width=80, height=24, colour=True)
+
+
+def test_hostile_names_stay_text() -> None:
+    names = ("[bold]x[/]", "\x1b[31mred\x1b]52;c;aGk=\x07", "\u202eright", "宽" * 50)
+    text = draw(matrix(names), "matrix", width=80, height=24, colour=True)
+    inside = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "\x1b" not in inside
+    assert "\x07" not in inside
+    assert "\u202e" not in inside
+    assert "[bold]x[/]" in inside
+    assert max(cell_len(line) for line in plain_lines(text)) <= 80
+
+
+def test_empty_figures_say_so() -> None:
+    nothing = Lines(title="t", measure="m", unit="", x_label="layer", panels=())
+    assert "No values to show" in draw(nothing, "curves", width=80, height=20, colour=False)
+    assert "No values to show" in draw(grid((), (), ()), "bars", width=80, height=20, colour=False)
+
+
+def test_threads_draw_the_same_as_one_alone() -> None:
+    alone = draw(lines(), "curves", width=80, height=24, colour=True)
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(
+            lambda _: draw(lines(), "curves", width=80, height=24, colour=True), range(60)
+        )
+        assert set(together) == {alone}
+
+
+@pytest.mark.parametrize("background", ["dark", "light"])
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
+def test_ramps_grow_lighter_all_the_way(background: str, colours: int) -> None:
+    palette = on(background, colours)
+    for ramp in (palette.sequential, palette.diverging):
+        assert len(ramp) == STEPS
+        levels = [luminance(colour) for colour in ramp]
+        assert all(b >= a - 1e-3 for a, b in pairwise(levels))
+        assert levels[-1] - levels[0] > 0.4
+
+
+def test_a_signed_scale_lies_about_zero() -> None:
+    scale = scale_of(matrix())
+    assert (scale.low, scale.high) == (-0.3, 0.3)
+    assert scale.step(0.0) == STEPS // 2
+    assert Scale(1.0, 1.0, False).step(1.0) == STEPS // 2
+
+
+@settings(max_examples=200)
+@given(
+    low=st.floats(-1e6, 1e6),
+    span=st.floats(1e-6, 1e6),
+    most=st.integers(2, 12),
+)
+def test_ticks_cover_the_range_and_differ(low: float, span: float, most: int) -> None:
+    marks = ticks(low, low + span, most)
+    assert marks[0] <= low + 1e-6 * span + 1e-9 * abs(low)
+    assert marks[-1] >= low + span - 1e-6 * span - 1e-9 * abs(low)
+    assert len(marks) <= most + 2
+    if span > 1e-4 * abs(low):
+        labels = tick_labels(marks)
+        assert len(set(labels)) == len(labels)
+
+
+def test_numbers_of_one_figure_share_a_form() -> None:
+    write = formatter([0.5, 0.25], signed=True)
+    assert (write(0.5), write(-0.25)) == ("+0.500", "-0.250")
+    assert formatter([1e-5])(1e-5) == "1.0e-5"
+    assert formatter([12345.6])(12345.6) == "12346"
+
+
+def test_ramps_of_256_colours_name_only_colours_that_are_there() -> None:
+    levels = {0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF}
+    palette = on("dark", 256)
+    for ramp in (palette.sequential, palette.diverging):
+        assert {channel for colour in ramp for channel in colour} <= levels
+
+
+def chancy() -> Grid:
+    """One cell within chance, one beyond it, one undefined."""
+    cells = ((cell(0.255, 0.25), cell(0.9, 0.25), cell(None)),)
+    return grid(("0",), ("q", "k", "v"), cells, signed=False)
+
+
+def test_what_lies_within_chance_is_marked_without_colour_too() -> None:
+    text = draw(chancy(), "heatmap", width=80, height=24, colour=False)
+    assert "0.255~" in text
+    assert "0.900~" not in text
+    assert "~ within chance" in text
+    assert "~" not in draw(matrix(), "matrix", width=80, height=24, colour=False)
+
+
+def test_what_lies_within_chance_has_no_colour_of_the_ramp() -> None:
+    figure = chancy()
+    layout = grids.layout(figure, 80, 10)
+    painted = grids.Painter(figure, layout, on("dark")).line(layout.tall // 2)
+    near, far = painted[1], painted[2]
+    assert near.style is not None
+    assert near.style.bgcolor is None
+    assert far.style is not None
+    assert far.style.bgcolor is not None
+    dense = replace(layout, halves=True, numbers=False)
+    row = grids.Painter(figure, dense, on("dark")).line(0)
+    assert row[1].style is not None
+    assert row[1].style.bgcolor is None
+    assert grid_notes(figure, dense=True)[0] == "blank: within chance"
+
+
+def test_a_scale_of_nothing_but_zeros_says_so() -> None:
+    figure = replace(matrix(), signed=True)
+    zeros = replace(
+        figure, cells=tuple(tuple(c and Cell(0.0, 0.0) for c in row) for row in figure.cells)
+    )
+    assert "every value is 0" in draw(zeros, "matrix", width=80, height=24, colour=False)
+    assert "every value is 0" not in draw(figure, "matrix", width=80, height=24, colour=False)
+
+
+def test_controls_are_set_in_brackets() -> None:
+    controlled = replace(matrix(), controls=frozenset({"retrained"}))
+    for kind, figure in (
+        ("matrix", controlled),
+        ("bars", replace(bars(), controls=frozenset({"retrained"}))),
+    ):
+        text = draw(figure, kind, width=90, height=24, colour=False)
+        assert "(retrained)" in text
+        assert "(medical)" not in text
+        assert "a control" in text
+        coloured = draw(figure, kind, width=90, height=24, colour=True)
+        names = [s for s in Text.from_ansi(coloured).split("\n") if "(retrained)" in s.plain]
+        dim = Color.parse(on("dark").dim).get_truecolor()
+        shades = {
+            span.style.color.triplet
+            for row in names
+            for span in row.spans
+            if "retrained" in row.plain[span.start : span.end]
+        }
+        assert shades == {dim}
+
+
+def test_a_module_that_is_called_like_a_control_is_none() -> None:
+    figure = replace(chancy(), row_name="layer", controls=frozenset({"q", "0"}))
+    text = draw(figure, "heatmap", width=80, height=24, colour=False)
+    assert "(" not in text.split("within chance")[0]
+
+
+def test_bars_draw_their_intervals() -> None:
+    values = ((Cell(0.5, 0.5, low=0.4, high=0.7), Cell(-0.5, -0.5, low=-0.6, high=-0.4)),)
+    figure = grid(("medical",), ("attention", "mlp"), values)
+    text = draw(figure, "bars", width=80, height=24, colour=False).split("\n")
+    up, down = (next(t for t in text if name in t) for name in ("attention", "mlp"))
+    assert up.index("├") < up.rindex("█") < up.index("┤")
+    assert down.index("├") < down.index("┤") < down.index("│")
+    assert "├─┤ 95 %" in text[-1]
+    assert "+0.400 to +0.700" in draw(figure, "bars", width=120, height=24, colour=False)
+    painter = bar_charts.Painter(figure, 80, on("dark"))
+    inside = next(segment for segment in painter.line(0) if "├" in segment.text)
+    assert inside.style is not None
+    assert inside.style.bgcolor is not None, "the bar shows behind its interval"
+
+
+def test_an_excess_has_no_interval_of_the_raw_value() -> None:
+    values = ((Cell(0.1, 0.5, 0.4, 0.01, excess=0.1, low=0.4, high=0.7),),)
+    text = draw(grid(("m",), ("mlp",), values), "bars", width=120, height=24, colour=False)
+    assert "├" not in text
+    assert "0.700" not in text
+
+
+def test_rows_grow_where_there_is_room() -> None:
+    figure = grid(
+        tuple(map(str, range(4))), ("q", "k"), tuple((cell(0.1 * i), cell(0.2)) for i in range(4))
+    )
+    assert grids.layout(figure, 90, 40).tall == 5
+    assert grids.layout(figure, 90, 12).tall == 3
+    assert grids.layout(figure, 90, 3).tall == 1
+    for height in (3, 8, 12, 40):
+        assert grids.layout(figure, 90, height).rows(figure) <= max(4, height)
+
+
+def test_the_chosen_series_lies_on_top_with_all_its_signs() -> None:
+    def same(name: str) -> Series:
+        return Series(name, tuple(range(20)), tuple(cell(0.5) for _ in range(20)))
+
+    panel = Panel("all", tuple(same(name) for name in MODELS[:3]))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(panel,))
+    palette = on("dark")
+    drawn = curves.picture(figure, width=90, height=12, palette=palette, chosen="medical")
+    text = "\n".join("".join(s.text for s in line) for line in drawn.lines)
+    assert text.count("■") == 20
+    assert "●" not in text
+    styles = {s.style.color.name for line in drawn.lines for s in line if s.text.strip() == "■"}
+    assert styles == {palette.series[1]}
+    apart = curves.picture(figure, width=90, height=12, palette=palette)
+    text = "\n".join("".join(s.text for s in line) for line in apart.lines)
+    assert all(text.count(sign) > 1 for sign in "●■▲"), "those on one point take turns"
+
+
+def test_series_look_the_same_in_all_panels() -> None:
+    whole = Panel("attention", tuple(Series(n, (0, 1), (cell(0.1), cell(0.2))) for n in MODELS))
+    part = Panel("mlp", whole.series[2:3])
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(whole, part))
+    drawn = curves.picture(figure, width=120, height=14, palette=on("dark"))
+    rows = ["".join(s.text for s in line) for line in drawn.lines]
+    right = "".join(row[drawn.frames[1].left :] for row in rows)
+    assert "▲" in right
+    assert "●" not in right
+
+
+def test_a_model_looks_the_same_beside_the_base_and_without_it() -> None:
+    def figure(*names: str) -> Lines:
+        series = tuple(Series(name, (0, 1), (cell(0.1), cell(0.2))) for name in names)
+        return Lines(
+            title="", measure="", unit="", x_label="layer", panels=(Panel("", series),)
+        )  # fmt: skip
+
+    alone = curves.places_of(figure("maths", "code"))
+    beside = curves.places_of(figure("base", "maths", "code"))
+    assert beside == {**alone, "base": 2}
+    drawn = draw(figure("base", "maths"), "curves", width=60, height=12, colour=False)
+    assert drawn.splitlines()[1].split() == ["■", "base", "●", "maths"], "in the figure's order"
+
+
+def test_many_series_stand_in_columns() -> None:
+    names = ("control", "medical", "medical-qa", "maths", "instruct", "code", "law", "finance")
+    panel = Panel("all", tuple(Series(name, (0,), (cell(0.1),)) for name in names))
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(panel,))
+    rows = series_legend(figure, 80, on("dark"), ["0.100"] * len(names), 2)
+    text = ["".join(s.text for s in row) for row in rows]
+    assert len(text) == 2
+    assert max(cell_len(row.rstrip()) for row in text) <= 80
+    assert all(any(name in row for row in text) for name in names)
+    starts = [[i for i, c in enumerate(row) if c in "●■▲◆○□△◇"] for row in text]
+    assert set(starts[1]) <= set(starts[0])
+
+
+def test_the_differences_of_two_rows_are_where_they_differ() -> None:
+    style, other = on("dark").line(0, False), on("dark").line(1, False)
+    before = [Segment("abc", style), Segment("def", style)]
+    assert list(differences(before, [Segment("abcdef", style)])) == []
+    assert list(differences(before, [Segment("abXdef", style)])) == [(2, 3)]
+    assert list(differences(before, [Segment("abcd", style), Segment("ef", other)])) == [(4, 6)]
+    wide = [Segment("宽a", style)]
+    assert list(differences(wide, [Segment("宽b", style)])) == [(2, 3)]
+
+
+@given(st.text("ab", min_size=60, max_size=60), st.text("ab", min_size=60, max_size=60))
+def test_all_cells_that_differ_are_in_differences_that_lie_apart(one: str, other: str) -> None:
+    found = list(differences([Segment(one)], [Segment(other)]))
+    inside = {i for start, end in found for i in range(start, end)}
+    apart = {i for i in range(60) if one[i] != other[i]}
+    assert apart <= inside
+    assert all({start, end - 1} <= apart for start, end in found), "none is longer than it must"
+    assert all(end < start for (_, end), (start, _) in pairwise(found))
+
+
+def scatter(count: int = 9, **changed: Any) -> Scatter:
+    points = tuple(
+        Point(f"maths={i}", "even" if i % 2 == 0 else "odd", cell(0.1 * i), cell(1 - 0.1 * i))
+        for i in range(count)
+    )
+    made = Scatter(
+        title="normalised accuracy", measure="normalised", unit="", across="task", x_name="medqa",
+        y_name="gsm8k", point_name="coefficients", points=points, x_guides=(0.5,),
+        mark_name="on the front",
+    )  # fmt: skip
+    return replace(made, **changed)
+
+
+def table(count: int = 30) -> Table:
+    return Table(
+        title="Neurons",
+        columns=(
+            Column(name="neuron", align="right", form=",d"),
+            Column(name="score", align="right", form=".3f", signed=True),
+            Column(name="where it is active", outside=True),
+        ),
+        rows=tuple((1000 + i, i / 7, f" word {'long ' * 30}{i}") for i in range(count)),
+        note="means over all documents",
+    )
+
+
+def test_a_point_is_drawn_where_its_values_are() -> None:
+    figure = scatter()
+    drawn = scatters.picture(figure, width=70, height=20, palette=on("dark"))
+    rows = ["".join(segment.text for segment in line) for line in drawn.lines]
+    for i, point in enumerate(figure.points):
+        x, y = point.x.shown, point.y.shown
+        assert x is not None
+        assert y is not None
+        assert rows[drawn.frame.row(y)][drawn.frame.column(x)] == "●■"[i % 2]
+    assert sum(row.count("┊") for row in rows) >= drawn.frame.height - len(figure.points)
+
+
+def test_points_name_their_axes_groups_and_marks() -> None:
+    marked = scatter()
+    best = replace(marked.points[3], x=replace(marked.points[3].x, mark=True))
+    lost = replace(marked.points[4], x=cell(None))
+    marked = replace(marked, points=(*marked.points[:3], best, lost))
+    text = draw(marked, "scatter", width=80, height=24, colour=False)
+    for word in ("↑ gsm8k", "medqa →", "● even", "■ odd", "★ on the front", "1 undefined"):
+        assert word in text
+    assert text.count("★") == 2, "the point and the legend"
+    assert len(text.split("\n")) <= 24
+
+
+def test_a_point_alone_has_axes_too() -> None:
+    for width in (24, 80):
+        text = draw(scatter(1), "scatter", width=width, height=12, colour=False)
+        assert "●" in text
+    assert "No values to show" in draw(scatter(0), "scatter", width=80, height=24, colour=False)
+
+
+def test_a_table_prints_the_rows_that_fit() -> None:
+    text = draw(table(), "table", width=80, height=20, colour=False).split("\n")
+    assert len(text) == 20
+    assert text[1].split() == ["neuron", "score", "where", "it", "is", "active"]
+    assert text[2].startswith(" 1,000  +0.000  ␣word long")
+    assert text[-2] == "… and 14 more"
+    assert text[-1] == "means over all documents"
+    assert len(text[2:-2]) == 16
+    whole = draw(table(5), "table", width=80, height=20, colour=False)
+    assert "more" not in whole
+    assert "No values to show" in draw(table(0), "table", width=80, height=20, colour=False)
+
+
+def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
+    natural = tables.natural_widths(table())
+    assert natural == (6, 6, tables.WIDEST)
+    assert tables.squeezed(table(), natural, 40) == (6, 6, 24)
+    assert tables.squeezed(table(), natural, 10) == (6, 6, tables.NARROWEST)
+
+
+def test_a_table_keeps_to_its_height_whatever_its_note() -> None:
+    long = replace(table(), note="said of all of it, in many words " * 5)
+    for width in (30, 80):
+        drawn = draw(long, "table", width=width, height=20, colour=False).splitlines()
+        assert len(drawn) == 20, "its title among them"
+        assert drawn[-1].endswith("words")
+
+
+def test_what_tells_rows_apart_gives_way_last() -> None:
+    names = tuple(Column(name=name) for name in ("coefficients", "task"))
+    figure = Table(title="", columns=names, rows=(("medical=0.5,maths=1", "some_long_task_name"),))
+    natural = tables.natural_widths(figure)
+    assert tables.squeezed(figure, natural, 34) == (natural[0], 34 - tables.GAP - natural[0])
+    assert tables.squeezed(figure, natural, 25) == (13, tables.NARROWEST)
+    row = ("medical=0.5,maths=1", *("some_long_task_name",) * 4)
+    many = Table(title="", columns=(names[0], *(Column(name=n) for n in "abcd")), rows=(row,))
+    natural, rest = tables.natural_widths(many), (tables.NARROWEST,) * 4
+    assert tables.squeezed(many, natural, 44) == (19, *rest), "cut in vain it tells nothing apart"
+    assert tables.squeezed(many, natural, 30) == (13, *rest), "but others have room beside it"
+
+
+def test_a_long_table_is_measured_and_drawn_row_by_row() -> None:
+    figure = table(20_000)
+    painter = tables.Painter(figure, tables.natural_widths(figure), on("dark"))
+    row = "".join(segment.text for segment in painter.line(19_999))
+    assert row.startswith("20,999  +2857.000")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("width", [24, 40, 80, 200])
+@pytest.mark.parametrize(("figure", "kind"), [(scatter(), "scatter"), (table(), "table")])
+def test_points_and_tables_are_not_too_wide(
+    figure: Scatter | Table, kind: str, width: int, colour: bool
+) -> None:
+    text = draw(figure, kind, width=width, height=24, colour=colour)
+    assert max(cell_len(line) for line in plain_lines(text)) <= width
+    assert ("\x1b[" in text) == colour
+
+
+def test_hostile_names_stay_text_in_points_and_tables() -> None:
+    evil = "\x1b[31mred\x1b]52;c;aGk=\x07 \u202e宽" * 5
+    point = Point(evil, evil, replace(cell(0.5), mark=True), cell(0.5))
+    figure = replace(scatter(), points=(point,), x_name=evil, y_name=evil, mark_name=evil)
+    columns = (Column(name=evil), Column(name=evil, outside=True))
+    rows = Table(title=evil, columns=columns, rows=((evil, evil),), note=evil)
+    for made, kind in ((figure, "scatter"), (rows, "table")):
+        text = draw(made, kind, width=60, height=20, colour=False)
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+        assert max(cell_len(line) for line in text.split("\n")) <= 60
+
+
+def test_marked_cells_are_signed_and_explained() -> None:
+    figure = replace(
+        grid(("0", "1"), ("0.5", "1"), ((cell(0.1), replace(cell(0.9), mark=True)),) * 2),
+        mark_name="best", row_name="medical", column_name="maths",
+    )  # fmt: skip
+    text = draw(figure, "heatmap", width=80, height=20, colour=False)
+    assert "+0.900★" in text
+    assert "★ best" in text
+    assert "medical ↓ maths →" in text, "bare numbers don't say what they are"
+    assert "★" not in draw(chancy(), "heatmap", width=80, height=20, colour=False)
+    dense = replace(grids.layout(figure, 60, 10), halves=True, numbers=False)
+    row = grids.Painter(figure, dense, on("dark")).line(0)
+    assert "★" in "".join(segment.text for segment in row)
+
+
+def test_rows_of_another_coordinate_may_be_controls() -> None:
+    figure = replace(
+        matrix(), row_name="neurons from", row_of="reference", controls=frozenset({"retrained"})
+    )
+    assert draw(figure, "heatmap", width=90, height=24, colour=False).count("(retrained)") == 2
+
+
+def test_names_stand_below_curves_where_x_counts_names() -> None:
+    names = ("top-1%", "top-5%", "all-active")
+    line = Series("medical", (0, 1, 2), (cell(1.0), cell(2.0), cell(3.0)))
+    figure = Lines(
+        title="t", measure="m", unit="", x_label="setting", x_names=names,
+        panels=(Panel("", (line,)),),
+    )  # fmt: skip
+    last = draw(figure, "curves", width=70, height=14, colour=False).split("\n")[-1]
+    assert last.split() == ["setting", *names]
+
+
+def test_a_companion_is_faint_and_no_control() -> None:
+    own = Series("medical", (0, 1), (cell(0.1), cell(0.2)))
+    level = Series("independent", (0, 1), (cell(0.5), cell(0.5)), companion=True)
+    figure = Lines(
+        title="t", measure="m", unit="", x_label="layer", panels=(Panel("", (level, own)),)
+    )
+    text = draw(figure, "curves", width=70, height=14, colour=False)
+    assert "· independent" in text
+    assert "control" not in text
+
+
+@given(
+    numbers=st.lists(st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9) | st.none(), max_size=20),
+    form=st.sampled_from([".3f", ".0%", "", "g", ".2e"]),
+    signed=st.booleans(),
+)
+def test_no_number_is_wider_than_its_column(
+    numbers: list[int | float | None], form: str, signed: bool
+) -> None:
+    column = Column(name="x", form=form, signed=signed)
+    (width,) = tables.natural_widths(
+        Table(title="t", columns=(column,), rows=tuple((number,) for number in numbers))
+    )
+    assert width == max([1, *(len(column.written(number)) for number in numbers)])

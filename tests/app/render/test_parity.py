@@ -1,0 +1,80 @@
+"""Every painter tells the same cells from chance: terminal, readout, page, paper and sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from app.render.data.sentences import on_chance
+from app.render.html import grids as page_grids
+from app.render.html.shapes import said
+from app.render.print import grids as paper_grids
+from app.render.terminal import chart
+from app.render.terminal.scales import NULL_MARK, scale_of
+from app.results.figures import Shown
+from app.tui.readout import yardsticks
+from core.engine import registry
+from core.figures.choices import Choice
+from core.figures.figure import Cell
+from core.figures.significance import judge, null_words
+from tests.app.render import figures
+
+TAGS = re.compile(r"<[^>]+>")
+
+KINDS = {
+    "within chance": figures.cell(0.26, chance=0.25, chance_sd=0.01),
+    "beyond chance": figures.cell(0.28, chance=0.25, chance_sd=0.01),
+    "excess within": Cell(0.01, 0.26, 0.25, 0.01, excess=0.01),
+    "not significant": figures.cell(8.5, chance=2.2, chance_sd=1.8, q=0.096),
+    "significant": figures.cell(9.5, chance=2.2, chance_sd=1.8, q=0.01),
+    "significant within the spread": figures.cell(3.0, chance=2.2, chance_sd=1.8, q=0.01),
+    "interval includes": figures.cell(0.02, chance=0.0, low=-0.1, high=0.1),
+    "interval excludes": figures.cell(0.2, chance=0.0, low=0.1, high=0.3),
+    "nothing to judge by": figures.cell(0.2),
+    "chance is shown": Cell(0.25, 0.26, 0.25, 0.01),
+    "undefined": figures.cell(None, chance=0.25, chance_sd=0.01),
+}
+
+
+def verdicts(cell: Cell) -> dict[str, bool]:
+    """By painter: does it say that the cell does not differ from chance?"""
+    alone = replace(
+        figures.matrix(), rows=("a",), columns=("b",), cells=((cell,),), controls=frozenset()
+    )
+    scale = scale_of(alone)
+    analysis = registry.get("ablation")
+    shown = Shown(analysis, analysis.views[0], Choice(measure="drop_percent"), alone, "")
+    drawn = {
+        kind: chart.draw(alone, kind, width=80, height=24, colour=False)
+        for kind in ("heatmap", "bars")
+    }
+    page = TAGS.sub("", "".join(page_grids.draw(alone, scale)))
+    paper = paper_grids.draw(alone, scale)
+    words = null_words([cell])
+    return {
+        **{kind: NULL_MARK in text for kind, text in drawn.items()},
+        **{f"legend of {kind}": bool(words) and words in text for kind, text in drawn.items()},
+        "readout": bool(words) and any(words in fact for fact in yardsticks(cell)),
+        "page": NULL_MARK in page,
+        "hover": bool(words) and said(["a"], cell).endswith(words),
+        "paper": any(NULL_MARK in str(text) for text in _texts(paper)),
+        "sentence": on_chance([shown]).count("1 of 1 values do not differ from chance") == 1,
+    }
+
+
+def _texts(drawn: Figure) -> Iterator[str]:
+    yield from (text.get_text() for text in drawn.findobj(Text))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_painters_agree_on_a_cell(name: str) -> None:
+    cell = KINDS[name]
+    verdict = judge(cell)
+    expected = verdict is not None and verdict.is_null
+    found = verdicts(cell)
+    assert found == dict.fromkeys(found, expected)

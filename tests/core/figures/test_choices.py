@@ -1,0 +1,260 @@
+"""A filter on a catalogue: whatever is laid out from it is what is left of the whole figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.engine import registry
+from core.engine.measurement import Measurement
+from core.engine.registry import Analysis
+from core.figures.choices import chosen, default_choice, names_of, narrowed, options, query, settled
+from core.figures.figure import Figure, Grid, Lines
+from core.figures.filters import ALL, Filter
+from core.figures.layout import figure
+from core.figures.views import GROUPS, Catalogue, Choice, Combination, View
+from tests import pretend
+from tests.core.figures.test_views import RANGES as PRETEND
+from tests.core.figures.test_views import ROWS, arrays
+
+MODELS = ("instruct", "medical", "maths", "retrained")
+LAYERS = (0, 1, 2, 3)
+MODULES = ("q", "k", "down", *GROUPS)
+FILTERED = {"model": "model", "reference": "model", "layer": "layer", "module": "module"}
+
+
+def of_weights(analysis: Analysis) -> list[Measurement]:
+    """A number at every place of an analysis of weights, no two alike."""
+    pairs = [(m, r) for m in MODELS for r in MODELS if m != r]
+    if analysis.name != "vector_cosine":
+        pairs = [(m, "") for m in MODELS]
+    return [
+        Measurement(
+            metric=spec.name, value=value / 7, model=model, reference=reference, layer=layer,
+            module=module, chance=0.1 if spec.has_chance else None,
+        )
+        for value, (spec, (model, reference), layer, module) in enumerate(
+            (s, p, at, m)
+            for s in analysis.metrics for p in pairs for at in (None, *LAYERS) for m in MODULES
+        )
+    ]  # fmt: skip
+
+
+def ranges_of(rows: list[Measurement]) -> Catalogue:
+    return Catalogue(
+        models=MODELS, references=MODELS, layers=LAYERS, modules=MODULES,
+        metrics=tuple({row.metric: 0 for row in rows}), controls=frozenset({"retrained"}),
+        combinations=frozenset(
+            Combination(*(getattr(row, name) for name in Combination._fields)) for row in rows
+        ),
+    )  # fmt: skip
+
+
+def cases() -> list[tuple[Analysis, View, list[Measurement], Catalogue]]:
+    found = [(pretend.ANALYSIS, v, ROWS, PRETEND) for v in pretend.VIEWS if v.kind != "table"]
+    for name in ("tuning_vectors", "vector_cosine", "alignment"):
+        analysis = registry.get(name)
+        rows = of_weights(analysis)
+        found += [(analysis, v, rows, ranges_of(rows)) for v in analysis.views if not v.tabulate]
+    return found
+
+
+CASES = cases()
+by_filters = st.builds(
+    Filter,
+    models=st.lists(st.sampled_from(("base", *MODELS)), unique=True, max_size=3).map(tuple),
+    layers=st.lists(st.tuples(st.integers(0, 3), st.integers(2, 6)), max_size=2).map(tuple),
+    modules=st.lists(st.sampled_from(MODULES), unique=True, max_size=4).map(tuple),
+)
+
+
+def left(made: Figure, view: View, by: Filter) -> Figure:
+    """What is left of a whole figure when all that a filter hides is taken out by hand."""
+
+    def seen(coordinate: str, value: Any) -> bool:
+        field = FILTERED.get(coordinate)
+        wanted = {"model": by.models, "module": by.modules}.get(field or "", ())
+        if field == "layer" and by.layers:
+            return any(low <= int(value) <= high for low, high in by.layers)
+        return not wanted or value in wanted
+
+    if isinstance(made, Lines):
+        panels = []
+        for panel in made.panels:
+            series = []
+            for each in panel.series:
+                points = [p for p in zip(each.xs, each.cells, strict=True) if seen(view.x, p[0])]
+                owner = made.chosen.get("model", each.name)
+                if points and seen(view.series, owner):
+                    xs, cells = zip(*points, strict=True)
+                    series.append(replace(each, xs=xs, cells=cells))
+            if not panel.title or seen(view.panel_by, panel.title):
+                panels.append(replace(panel, series=tuple(series)))
+        return replace(made, panels=tuple(panels))
+    if isinstance(made, Grid):
+        rows = [i for i, name in enumerate(made.rows) if seen(made.row_of, name)]
+        columns = [j for j, name in enumerate(made.columns) if seen(made.column_of, name)]
+        if view.kind != "matrix":  # which has all models, measured or not
+            rows = [i for i in rows if any(made.cells[i][j] for j in columns)]
+            named = view.panels
+            columns = [j for j in columns if named or any(made.cells[i][j] for i in rows)]
+        return replace(
+            made,
+            rows=tuple(made.rows[i] for i in rows),
+            columns=tuple(made.columns[j] for j in columns),
+            cells=tuple(tuple(made.cells[i][j] for j in columns) for i in rows),
+        )
+    return made
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[1].key}")
+@settings(max_examples=40)
+@given(by=by_filters)
+def test_filtering_then_laying_out_is_laying_out_then_dropping(case: Any, by: Filter) -> None:
+    analysis, view, rows, ranges = case
+    few = narrowed(ranges, by)
+    choice = default_choice(view, few)
+    if hidden(choice, view, by):
+        return  # nothing that the view steps through is left: it shows nothing
+    spec = analysis.metric(choice.measure)
+    made = figure(view, choice, rows, few, spec, arrays)
+    assert made == left(figure(view, choice, rows, ranges, spec, arrays), view, by)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[1].key}")
+@settings(max_examples=40)
+@given(by=by_filters)
+def test_nothing_that_is_hidden_is_asked_for(case: Any, by: Filter) -> None:
+    _, view, rows, ranges = case
+    few = narrowed(ranges, by)
+    choice = default_choice(view, few)
+    asked = query(view, choice, few)
+    laid_out = {*view.laid_out, *view.steppers}
+    for row in rows:
+        if asked.matches(row):
+            assert by.takes("model", row.model)
+            assert by.takes("layer", row.layer)
+            assert by.takes("module", row.module)
+            assert "reference" not in laid_out or by.takes("model", row.reference)
+    for selector in set(view.steppers) & FILTERED.keys():
+        for value in options(view, selector, choice, few):
+            assert by.takes(FILTERED[selector], value)  # type: ignore[arg-type]
+
+
+def hidden(choice: Choice, view: View, by: Filter) -> bool:
+    return any(
+        not by.takes(FILTERED[s], getattr(choice, s))  # type: ignore[arg-type]
+        for s in view.steppers
+        if s in FILTERED
+    )
+
+
+def test_without_a_filter_nothing_changes() -> None:
+    assert narrowed(PRETEND, ALL) is PRETEND
+
+
+def test_a_layer_that_is_hidden_gives_way_to_the_nearest() -> None:
+    view = next(v for v in registry.get("tuning_vectors").views if v.key == "spectrum")
+    rows = of_weights(registry.get("tuning_vectors"))
+    few = narrowed(ranges_of(rows), Filter(layers=((2, 3),)))
+    assert default_choice(view, few).layer == 2
+    assert options(view, "layer", default_choice(view, few), few) == (2, 3)
+
+
+def test_the_base_that_all_is_held_against_stays() -> None:
+    view = pretend.view("distance")
+    few = narrowed(PRETEND, Filter(models=("maths",)))
+    choice = default_choice(view, few)
+    assert choice.model == "maths"
+    own = [row for row in ROWS if query(view, choice, few).matches(row)]
+    assert {(row.model, row.reference) for row in own} == {("maths", "base")}
+
+
+def test_a_table_of_many_models_keeps_the_rows_of_some() -> None:
+    view = next(v for v in registry.get("evaluation").views if v.key == "table")
+    rows = [
+        Measurement(metric=metric, value=1.0, model=model, reference=reference, task="t",
+                    metric_of="acc" if reference else "")
+        for model in ("base", "medical", "maths")
+        for metric, reference in (("acc", ""), ("difference", "base"))
+    ]  # fmt: skip
+    ranges = Catalogue(
+        models=("base", "medical", "maths"), references=("base",), tasks=("t",),
+        metrics=("acc", "difference"), metrics_of=("acc",),
+        combinations=frozenset(
+            Combination(*(getattr(row, name) for name in Combination._fields)) for row in rows
+        ),
+    )  # fmt: skip
+    few = narrowed(ranges, Filter(models=("maths",)))
+    asked = query(view, default_choice(view, few), few)
+    assert {(r.metric, r.model, r.reference) for r in rows if asked.matches(r)} == {
+        ("acc", "maths", ""), ("difference", "maths", "base")
+    }  # fmt: skip
+
+
+def test_names_are_those_of_all_catalogues_once() -> None:
+    found = names_of([Catalogue(models=("a", "b"), layers=(1, 3), modules=("mlp", "q")),
+                      Catalogue(models=("b", "c"), layers=(0, 1), modules=("k",))])  # fmt: skip
+    assert found.models == ("a", "b", "c")
+    assert found.layers == (0, 1, 3)
+    assert found.modules == ("q", "k", "mlp")
+
+
+def test_a_task_is_begun_with_that_has_most_to_show() -> None:
+    view = View(
+        key="sources", kind="matrix", title="", caption="", measures=("drop",), rows="reference",
+        columns="model", selectors=("task",), finding=str,
+    )  # fmt: skip
+    pairs = [("first", "base"), ("second", "base"), ("second", "medical"), ("third", "base")]
+    ranges = Catalogue(
+        models=("base", "medical"),
+        references=("base", "medical"),
+        tasks=("first", "second", "third"),
+        metrics=("drop",),
+        combinations=frozenset(Combination("drop", m, "base", task) for task, m in pairs),
+    )
+    assert default_choice(view, ranges).task == "second"
+
+
+def test_a_score_is_begun_with_that_most_tasks_have() -> None:
+    view = View(
+        key="difference", kind="heatmap", title="", caption="", measures=("difference",),
+        rows="model", columns="task", selectors=("metric_of",), finding=str,
+    )  # fmt: skip
+    pairs = [("acc", "a"), ("bits", "b"), ("bits", "c"), ("f1", "d")]
+    ranges = Catalogue(
+        models=("medical",),
+        tasks=("a", "b", "c", "d"),
+        metrics_of=("acc", "bits", "f1"),
+        metrics=("difference",),
+        combinations=frozenset(
+            Combination("difference", "medical", "", task, "", of) for of, task in pairs
+        ),
+    )
+    assert default_choice(view, ranges).metric_of == "bits"
+
+
+def test_a_module_that_is_measured_over_all_layers_only_gives_way_to_one_of_the_layer() -> None:
+    view = View(
+        key="pairs", kind="matrix", title="", caption="", finding=str, measures=("cosine",),
+        selectors=("layer", "module"), opens={"module": "all"},
+    )  # fmt: skip
+    ranges = Catalogue(
+        models=("a", "b"), metrics=("cosine",), layers=(0, 1), modules=("q", "blocks", "all"),
+        combinations=frozenset({Combination("cosine", "a", "b")}),
+        places=frozenset({(None, "all"), (0, "blocks"), (0, "q"), (1, "blocks"), (1, "q")}),
+    )  # fmt: skip
+    opening = default_choice(view, ranges)
+    assert (opening.layer, opening.module) == (None, "all")
+    assert options(view, "module", opening, ranges) == ("all",)
+    there = settled(view, chosen(opening, "layer", 1), ranges)
+    assert (there.layer, there.module) == (1, "blocks")
+    assert options(view, "module", there, ranges) == ("blocks", "q")
+    only = narrowed(ranges, Filter(layers=((1, 1),)))
+    assert options(view, "layer", opening, only) == (1,), "over all layers it would be unfiltered"
+    filtered = default_choice(view, only)
+    assert (filtered.layer, filtered.module) == (1, "blocks")

@@ -1,0 +1,335 @@
+"""A sentence says what its figure shows, also where values or intervals are missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.figures import findings, score_findings
+from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+
+
+def _cell(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+    return Cell(value, value, 0.0, 0.01, value, low, high)
+
+
+def _grid(
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    *cells: tuple[Cell | None, ...],
+    controls: frozenset[str] = frozenset(),
+) -> Grid:
+    return Grid(
+        title="", measure="", unit="", row_name="model", column_name="module", rows=rows,
+        columns=columns, cells=cells, controls=controls,
+    )  # fmt: skip
+
+
+SIDES = ("attention", "mlp")
+
+
+def test_intervals_are_compared_within_one_model() -> None:
+    """a's attention lacks an interval; b's must not stand in for it."""
+    figure = _grid(
+        ("a", "b"), SIDES,
+        (_cell(0.4), _cell(0.1, 0.0, 0.2)),
+        (_cell(0.6, 0.3, 0.9), _cell(0.6, 0.25, 0.95)),
+    )  # fmt: skip
+    assert "apart for 0 of 2 models" in findings.of_attention_against_mlp(figure)
+
+
+def test_both_sides_avoiding_is_called_avoiding() -> None:
+    figure = _grid(("a",), SIDES, (_cell(-0.1, -0.12, -0.08), _cell(-0.3, -0.32, -0.28)))
+    said = findings.of_attention_against_mlp(figure)
+    assert said.startswith(
+        "Updates of attention avoid the base's directions less than those of mlp"
+    )
+    assert "apart for 1 of 1" in said
+
+
+def test_controls_are_no_findings() -> None:
+    figure = _grid(
+        ("a", "null"), SIDES, (_cell(0.2), _cell(0.1)), (_cell(9.0), _cell(-9.0)),
+        controls=frozenset({"null"}),
+    )  # fmt: skip
+    assert "of 1 model)" in findings.of_attention_against_mlp(figure)
+    matrix = _grid(
+        ("a", "b", "null"), ("a", "b", "null"),
+        (None, _cell(0.2), _cell(0.9)), (_cell(0.2), None, _cell(0.9)), (None, None, None),
+        controls=frozenset({"null"}),
+    )  # fmt: skip
+    assert findings.of_cosines(matrix).startswith("a and b share the most (cosine +0.20);")
+
+
+def test_nothing_changed_is_said() -> None:
+    lines = Series("same", (0, 1), (_cell(0.0), _cell(0.0)))
+    figure = Lines(
+        title="", measure="", unit="", x_label="layer",
+        panels=(Panel("attention", (lines,)), Panel("mlp", (lines,))),
+    )  # fmt: skip
+    assert findings.of_sizes(figure) == "No tuned model changed the layers' weights."
+    empty = _grid(("a",), SIDES, (_cell(None), _cell(None)))
+    assert "can't be compared" in findings.of_attention_against_mlp(empty)
+    assert "No update" in findings.of_alignment(_grid(("0",), ("q",), (_cell(None),)))
+    assert findings.of_largest(_grid(("0",), ("q",), (None,))) == ""
+
+
+def test_the_largest_and_the_smallest_are_single_modules() -> None:
+    figure = _grid(
+        ("0", "1"), ("q", "mlp", "up"),
+        (_cell(0.5), _cell(9.0), _cell(0.2)), (_cell(0.1), _cell(0.0), _cell(0.3)),
+    )  # fmt: skip
+    figure = replace(figure, chosen={"model": "medical"})
+    assert findings.of_largest(figure) == (
+        "medical: of the matrices, largest in q of layer 0 (0.5), smallest in q of layer 1 (0.1)."
+    )
+
+
+def _curves(*series: Series) -> Lines:
+    return Lines(
+        title="", measure="", unit="", x_label="layer", panels=(Panel("attention", series),)
+    )
+
+
+def _of(name: str, *values: float) -> Series:
+    return Series(name, tuple(range(len(values))), tuple(map(_cell, values)))
+
+
+def test_nothing_is_largest_where_nothing_changed() -> None:
+    """The first of equal values is no finding: a change of zero is none."""
+    chosen = {"model": "medical"}
+    still = replace(_grid(("0", "1"), ("v", "q"), *[(_cell(0.0),) * 2] * 2), chosen=chosen)
+    assert findings.of_largest(still) == (
+        "medical: its matrices are unchanged: they are the base's."
+    )
+    some = _grid(("0", "1"), ("v", "q"), (_cell(0.0), _cell(0.3)), (_cell(0.0), _cell(0.2)))
+    assert findings.of_largest(replace(some, chosen=chosen)) == (
+        "medical: of the matrices, largest in q of layer 0 (0.3); 2 of 4 are unchanged."
+    )
+    even = replace(_grid(("0",), ("v", "q"), (_cell(0.3), _cell(0.3))), chosen=chosen)
+    assert findings.of_largest(even) == "medical: 0.3 in each of its matrices."
+
+
+def test_no_model_comes_first_of_equals() -> None:
+    same = _of("a", 0.2, 0.4), _of("b", 0.4, 0.2), _of("c", 0.1, 0.1)
+    assert findings.of_sizes(_curves(*same)).startswith("In their layers a and b moved furthest")
+    alone = findings.of_sizes(_curves(_of("a", 0.2), _of("b", 0.0)))
+    assert alone.startswith("In its layers a moved furthest")
+    pairs = _grid(
+        ("a", "b", "c"), ("a", "b", "c"),
+        (None, _cell(1.0), _cell(1.0)), (None, None, _cell(1.0)), (None, None, None),
+    )  # fmt: skip
+    assert findings.of_cosines(pairs).startswith("all 3 pairs share as much (cosine +1.00);")
+    level = _grid(("a",), SIDES, (_cell(0.2), _cell(0.2)))
+    assert "can't be told apart" in findings.of_attention_against_mlp(level)
+
+
+def test_patterns_and_rates_that_did_not_change_are_said_to_be_so() -> None:
+    base = _of("base", 40.0, 50.0)
+    assert findings.of_activation(_curves(base, replace(base, name="a"))) == (
+        "Tuned models activate as many neurons as the base."
+    )
+    kept = findings.of_distances(_curves(_of("a", 0.0, 0.0), _of("b", 0.0)))
+    assert kept.startswith("The base's patterns are unchanged (mean ratio 0.00);")
+    even = findings.of_distances(_curves(_of("a", 0.5), _of("b", 0.5)))
+    assert even.startswith("All models keep as much of the base's patterns (mean ratio 0.50);")
+    names = ("neuron", "layer", "change", "attribution")
+    neurons = replace(_table(names, (0, 0, 0.0, None), (1, 0, 0.0, None)), title="Neurons of a")
+    assert findings.of_neurons(neurons) == (
+        "Neurons of a: the rates of these neurons are unchanged."
+    )
+    spread = ("layer", "documents", "lower quartile", "upper quartile")
+    level = replace(_table(spread, ("0", 9.0, 0.5, 0.5)), chosen={"model": "a"})
+    assert findings.of_activation_spread(level) == (
+        "a: half of the documents are alike in every layer."
+    )
+
+
+def test_scores_that_did_not_change_have_no_largest() -> None:
+    same = replace(_grid(("a",), ("t", "u"), (_cell(0.0),) * 2), chosen={"metric_of": "acc"})
+    assert score_findings.of_differences(same) == "acc: all 2 scores are the base's."
+    level = score_findings.mark_best(_grid(("0", "1"), ("0", "1"), *[(_cell(0.5),) * 2] * 2))
+    assert score_findings.of_grid(level) == (
+        "all 4 points score alike (0.50 of the domain's own model)."
+    )
+
+
+def _table(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
+    return Table(title="", columns=tuple(Column(name=n) for n in names), rows=rows)  # type: ignore[arg-type]
+
+
+def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
+    names = ("task", "metric", "model", "Δ vs base", "CI low", "CI high")
+    figure = _table(
+        names, ("t", "acc", "base", None, None, None), ("t", "acc", "a", 0.3, -0.1, 0.7),
+        ("t", "acc", "b", -0.2, -0.3, -0.1), ("u", "bleu", "b", 9.0, None, None),
+    )  # fmt: skip
+    assert score_findings.of_scores(figure) == (
+        "The interval excludes 0 for 1 of 3 differences from the base, the largest -0.2 in acc "
+        "(b, t)."
+    )
+    assert score_findings.of_scores(_table(names)) == ""
+
+
+def test_of_differences_names_the_furthest() -> None:
+    sure = _cell(0.1, 0.05, 0.15), _cell(-0.4, -0.9, 0.1)
+    figure = _grid(("a", "b"), ("t", "u"), (sure[0], None), (sure[1], _cell(None)))
+    said = score_findings.of_differences(replace(figure, chosen={"metric_of": "acc"}))
+    assert said == (
+        "acc: the interval excludes 0 for 1 of 2 differences from the base; the largest is b's on "
+        "t (-0.4)."
+    )
+
+
+def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
+    def drop(value: float, chance: float, q: float | None) -> Cell:
+        return Cell(value, value, chance, q=q)
+
+    figure = _grid(
+        ("a",), ("t", "u", "v", "w"),
+        (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
+    )  # fmt: skip
+    assert score_findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
+        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops exceed "
+        "the random controls."
+    )
+    chosen = {"task": "t", "reference": "base", "metric_of": "acc", "setting": "top-1%"}
+    said = score_findings.of_drops(replace(figure, chosen=chosen))
+    assert said.startswith("t, acc: silencing top-1% of base costs +30 %")
+
+
+def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
+    verdicts = ("significant", "not significant", "not tested")
+    said = score_findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
+    assert said.startswith("1 of 2 drops exceed")
+
+
+def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_share() -> None:
+    places = {"x": (1.0, 0.2), "y": (0.8, 0.7), "z": (0.8, 0.6), "w": (0.2, 1.0), "v": (0.8, 0.7)}
+    points = tuple(Point(n, "", _cell(a), _cell(b)) for n, (a, b) in places.items())
+    undefined = Point("u", "", _cell(None), _cell(9.0))
+    figure = Scatter(
+        title="", measure="", unit="", across="task", x_name="p", y_name="q", point_name="",
+        points=(*points, undefined),
+    )  # fmt: skip
+    marked = score_findings.mark_pareto(figure)
+    assert [p.name for p in marked.points if p.mark] == ["x", "y", "w", "v"]
+    assert score_findings.of_trade(marked) == (
+        "Best compromise: y keeps 80% of p and 70% of q (no interval)."
+    )
+
+
+def _spectrum(*held: float) -> Lines:
+    cells = tuple(Cell(value, value) for value in held)
+    series = (Series("energy held", tuple(range(1, len(held) + 1)), cells),) if held else ()
+    chosen = {"model": "medical", "layer": "3", "module": "q"}
+    return Lines(
+        title="", measure="share", unit="", x_label="rank", panels=(Panel("", series),),
+        chosen=chosen,
+    )  # fmt: skip
+
+
+def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
+    words = findings.of_spectrum(_spectrum(0.3, 0.6, 0.9, 1.0))
+    assert words == (
+        "tuning vector of medical, q of layer 3: half of the energy lies in the first 2 of 4 "
+        "directions."
+    )
+    base = _spectrum(0.3, 0.6, 0.9, 1.0)
+    base = replace(base, panels=(replace(base.panels[0], title="base matrix"),))
+    assert findings.of_spectrum(base).startswith("base, q of layer 3: half"), "the same for all"
+    assert findings.of_spectrum(_spectrum(0.6, 1.0)).endswith("lies in the first direction of 2.")
+    assert "nothing to see" in findings.of_spectrum(_spectrum())
+
+
+def _listing(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
+    columns = tuple(Column(name=name) for name in names)
+    return Table(title="Neurons", columns=columns, rows=rows)  # type: ignore[arg-type]
+
+
+def test_tables_say_what_stands_out_in_them() -> None:
+    names = ("layer", "neuron", "change", "attribution")
+    neurons = _listing(names, (2, 7, 0.25, None), (0, 1, 0.1, 8.0))
+    assert findings.of_neurons(neurons).endswith("neuron 7 of layer 2 comes first; its rate "
+                                                 "changed by +0.250.")  # fmt: skip
+    ranked = replace(neurons, rows=neurons.rows[::-1])
+    assert findings.of_neurons(ranked).endswith("changed by +0.100, its attribution is 8.")
+    spread = _listing(
+        ("layer", "lower quartile", "upper quartile", "documents"), ("0", 1.0, 2.0, 9.0),
+        ("1", 1.0, 4.0, 9.0), ("all", 0.0, 9.0, 9.0),
+    )  # fmt: skip
+    spread = replace(spread, chosen={"model": "medical"})
+    assert findings.of_activation_spread(spread) == (
+        "medical: documents differ most in layer 1, where half of them activate 1 to 4 % of its "
+        "neurons."
+    )
+    assert findings.of_distance_spread(spread).endswith(
+        "in half of them 1 to 4 of its neurons differ from the base's."
+    )
+    single = replace(spread, rows=tuple((*row[:-1], 1.0) for row in spread.rows))
+    assert findings.of_activation_spread(single) == "", "a document has no spread"
+    points = _listing(
+        ("coefficients", "parts", "normalised", "gap"),
+        ("a=1,b=1", "all", 1.0, "interval excludes 1"),
+        ("a=0.5", "all", 0.5, None), ("a=0.5", "all", None, None),
+        ("a=1", "all", 1.0, "interval excludes 1"), ("a=1", "mlp", 0.7, "interval excludes 1"),
+        ("removal:a=1", "all", 1.0, None),
+    )  # fmt: skip
+    assert score_findings.of_points(points) == (
+        "2 of 4 scores reach that of the domain's own model, tuned models left out."
+    )
+    alike = tuple(("a=0.5", "all", share, "interval includes 1") for share in (1.1, 0.9))
+    said = score_findings.of_points(replace(points, rows=(*points.rows, *alike)))
+    assert said.startswith("2 of 4 scores")
+    assert "2 further scores say little" in said, "base and own model are alike there"
+    assert score_findings.of_points(replace(points, rows=alike)).startswith("2 scores say little")
+    for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
+        assert empty(_listing(("layer", "normalised", "gap"))) == ""
+
+
+def test_controls_are_not_mistaken_for_models_that_did_not_change() -> None:
+    both = (_cell(0.4, 0.3, 0.5), _cell(0.1, 0.0, 0.2))
+    figure = _grid(("a",), SIDES, both, controls=frozenset({"a"}))
+    assert findings.of_attention_against_mlp(figure) == "There are only controls here."
+    series = Series(name="a", xs=(0, 1), cells=both, control=True)
+    curves = Lines(
+        title="",
+        measure="",
+        unit="",
+        x_label="layer",
+        panels=(Panel(title="mlp", series=(series,)),),
+    )
+    assert findings.of_sizes(curves) == "There are only controls here."
+    unknown = Series(name="b", xs=(0,), cells=(_cell(None),))
+    both_kinds = replace(curves, panels=(Panel(title="mlp", series=(series, unknown)),))
+    assert findings.of_sizes(both_kinds) == "No tuned model changed the layers' weights."
+    names = ("a", "b")
+    cosines = _grid(names, names, (None, both[0]), (both[0], None), controls=frozenset({"b"}))
+    assert findings.of_cosines(cosines) == findings.CONTROLS
+
+
+def test_what_can_not_be_told_apart_is_not_called_more() -> None:
+    figure = _grid(("a",), SIDES, (_cell(0.4, 0.0, 0.8), _cell(0.1, 0.0, 0.6)))
+    said = findings.of_attention_against_mlp(figure)
+    assert said.startswith("Updates of attention and mlp can't be told apart")
+    bare = _grid(("a",), SIDES, (_cell(0.9), _cell(0.1)))
+    assert "more than" in findings.of_attention_against_mlp(bare), "nothing is known of it"
+    against = (
+        (_cell(0.4, 0.3, 0.5), _cell(0.6, 0.55, 0.7)),
+        (_cell(0.9, 0.3, 1.5), _cell(0.1, 0, 1)),
+    )
+    mixed = _grid(("a", "b"), SIDES, *against)
+    assert "can't be told" not in findings.of_attention_against_mlp(mixed), (
+        "they are, the other way"
+    )
+
+
+def test_cosines_say_of_which_weights_they_are() -> None:
+    cells = ((None, _cell(0.2)), (_cell(0.2), None))
+    figure = _grid(("a", "b"), ("a", "b"), *cells)
+    for layer, module, said in (
+        ("all", "all", "Of all weights together, a and b"),
+        ("3", "all", "In all modules of layer 3, a and b"),
+        ("all", "q", "In q of all layers, a and b"),
+    ):
+        chosen = {"layer": layer, "module": module}
+        assert findings.of_cosines(replace(figure, chosen=chosen)).startswith(said)

@@ -1,0 +1,327 @@
+"""Two figures of one view: common ranges, the same places, and the second minus the first."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from app.render.terminal.axes import x_range, y_range
+from app.render.terminal.palette import on
+from app.render.terminal.scales import scale_of
+from app.render.terminal.scatters import picture
+from core.figures.choices import default_choice, options
+from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+from core.figures.pairing import (
+    aligned,
+    beyond,
+    common,
+    difference,
+    merged,
+    minus,
+    places,
+    shared,
+    told,
+)
+from core.figures.views import Catalogue, Combination
+from tests import pretend
+
+ORDER = "abcdefghij"
+
+
+def cell(value: float | None, **more: float) -> Cell:
+    return Cell(value, value, **more)
+
+
+def grid(rows: str, columns: str, seed: int, reach: float = 1.0) -> Grid:
+    random_ = random.Random(seed)
+    cells = tuple(tuple(cell(random_.uniform(0, reach)) for _ in columns) for _ in rows)
+    return Grid(
+        title="T", measure="m", unit="", row_name="model", column_name="module",
+        rows=tuple(rows), columns=tuple(columns), cells=cells,
+    )  # fmt: skip
+
+
+def lines(values: dict[str, dict[str, list[float]]]) -> Lines:
+    panels = tuple(
+        Panel(title, tuple(
+            Series(name, tuple(range(len(ys))), tuple(map(cell, ys))) for name, ys in own.items()
+        ))
+        for title, own in values.items()
+    )  # fmt: skip
+    return Lines(title="T", measure="m", unit="", x_label="layer", panels=panels)
+
+
+def scatter(points: dict[str, tuple[float, float]]) -> Scatter:
+    return Scatter(
+        title="T", measure="m", unit="", across="task", x_name="one", y_name="two",
+        point_name="setting",
+        points=tuple(Point(name, "", cell(x), cell(y)) for name, (x, y) in points.items()),
+    )  # fmt: skip
+
+
+def test_a_grid_is_subtracted_place_by_place() -> None:
+    first, second = grid("acd", "qv", 1), grid("abd", "qvo", 2, reach=3)
+    own, other = aligned(first, second)
+    assert isinstance(own, Grid)
+    assert isinstance(other, Grid)
+    assert own.rows == other.rows == tuple("acbd")
+    assert own.columns == other.columns == tuple("qvo")
+    assert scale_of(own) == scale_of(other)
+    found = difference(own, other)
+    assert found is not None
+    assert isinstance(found.figure, Grid)
+    assert found.figure.signed
+    want = {
+        (r, c): second.cells["abd".index(r)]["qvo".index(c)].value
+        - first.cells["acd".index(r)]["qv".index(c)].value
+        for r in "ad" for c in "qv"
+    }  # fmt: skip
+    assert {at: c.value for at, c in places(found.figure).items()} == pytest.approx(want)
+    assert found.notes == (
+        "only A has model c", "only B has model b", "only B has module o",
+    )  # fmt: skip
+
+
+def test_curves_share_axes_and_signs_and_are_subtracted() -> None:
+    first = lines({"x": {"a": [1, 2, 3], "c": [1, 1, 1]}, "y": {"a": [0, 0, 1]}})
+    second = lines({"x": {"b": [9, 9, 9, 9], "c": [2, 4, 8, 9]}, "y": {"c": [5, 5, 5, 5]}})
+    own, other = aligned(first, second)
+    assert isinstance(own, Lines)
+    assert isinstance(other, Lines)
+    assert x_range(own) == x_range(other) == (0, 3)
+    assert y_range(own, 12) == y_range(other, 12)
+    assert y_range(own, 12)[-1] >= 9
+    assert [[s.name for s in p.series] for p in own.panels] == [["a", "b", "c"]] * 2
+    assert [[s.name for s in p.series] for p in other.panels] == [["a", "b", "c"]] * 2
+    found = difference(own, other)
+    assert found is not None
+    got = {at: c.value for at, c in places(found.figure).items()}
+    assert got == {("c", "0", "x"): 1, ("c", "1", "x"): 3, ("c", "2", "x"): 7}
+    assert "only A has model a" in found.notes
+    assert "only B has layer 3" in found.notes
+    assert told(found, own, other) == (
+        "Largest difference: +7 at c, layer 2, x (1 in A, 8 in B); its spread is not known."
+    )
+
+
+def test_names_below_curves_are_united() -> None:
+    first = replace(lines({"": {"a": [1, 2]}}), x_names=("q", "o"))
+    second = replace(lines({"": {"a": [5, 7]}}), x_names=("o", "up"))
+    own, other = aligned(first, second)
+    assert isinstance(own, Lines)
+    assert isinstance(other, Lines)
+    assert own.x_names == other.x_names == ("q", "o", "up")
+    found = difference(own, other)
+    assert found is not None
+    assert {at: c.value for at, c in places(found.figure).items()} == {("a", "o"): 3}
+
+
+def test_points_share_axes_and_move() -> None:
+    first = scatter({"a": (0, 0), "b": (1, 2)})
+    second = scatter({"b": (1.5, -7), "c": (30, 4)})
+    own, other = aligned(first, second)
+    assert isinstance(own, Scatter)
+    assert isinstance(other, Scatter)
+    frames = [picture(f, width=60, height=20, palette=on("dark")).frame for f in (own, other)]
+    assert frames[0] == frames[1]
+    found = difference(own, other)
+    assert found is not None
+    got = {at: c.value for at, c in places(found.figure).items()}
+    assert got == {("b", "one"): 0.5, ("b", "two"): -9}
+    assert found.notes == ("only A has setting a", "only B has setting c")
+
+
+def test_tables_stay_as_they_are() -> None:
+    first = Table(title="T", columns=(Column(name="c"),), rows=(("x",),))
+    second = replace(first, rows=(("y",), ("z",)))
+    assert aligned(first, second) == (first, second)
+    assert difference(first, second) is None
+    with pytest.raises(TypeError):
+        aligned(first, grid("a", "q", 0))
+
+
+def test_layers_go_by_number_unless_by_depth() -> None:
+    first = lines({"": {"a": [0, 10, 20]}})
+    second = lines({"": {"a": [1, 2, 4, 8, 16]}})
+    by_number, by_depth = difference(first, second), difference(first, second, (3, 5))
+    assert by_number is not None
+    assert by_depth is not None
+    assert [c.value for c in places(by_number.figure).values()] == [1, -8, -16]
+    assert [c.value for c in places(by_depth.figure).values()] == [1 - 0, 4 - 10, 16 - 20]
+    assert by_number.notes == ("only B has layer 3, 4",)
+    assert by_depth.notes == ()
+
+
+def test_rows_of_layers_go_by_depth() -> None:
+    first = replace(grid("01", "q", 1), row_name="layer", row_of="layer")
+    second = replace(grid("0123", "q", 2), row_name="layer", row_of="layer")
+    found = difference(first, second, (2, 4))
+    assert found is not None
+    want = [second.cells[j][0].value - first.cells[i][0].value for i, j in ((0, 0), (1, 3))]
+    assert [c.value for c in places(found.figure).values()] == pytest.approx(want)
+
+
+def test_the_interval_is_that_of_newcombe() -> None:
+    """His example: 56 of 70 against 48 of 80, method 10: 0.2000, 0.0524 to 0.3339."""
+
+    def share(hits: int, n: int) -> Cell:
+        ends = stats.binomtest(hits, n).proportion_ci(method="wilson")
+        return cell(hits / n, low=ends.low, high=ends.high)
+
+    found = minus(share(56, 70), share(48, 80))
+    assert found.value == pytest.approx(0.2)
+    assert found.low == pytest.approx(0.0524, abs=5e-5)
+    assert found.high == pytest.approx(0.3339, abs=5e-5)
+    assert beyond(found) == "interval excludes 0"
+
+
+numbers = st.floats(-1e6, 1e6)  # never at the level of chance, which says that chance is shown
+measured = st.builds(
+    lambda v, a, b: cell(v, low=v - a, high=v + b, chance=2e6, chance_sd=a),
+    numbers, st.floats(0, 1e6), st.floats(0, 1e6),
+)  # fmt: skip
+
+
+@given(measured, measured)
+def test_the_other_way_round_everything_has_the_other_sign(a: Cell, b: Cell) -> None:
+    one, other = minus(b, a), minus(a, b)
+    assert one.value == -(other.value or 0.0)
+    assert one.low == -(other.high or 0.0)
+    assert one.high == -(other.low or 0.0)
+    assert one.low <= one.value <= one.high
+    assert one.chance == other.chance == 0
+    assert one.chance_sd == other.chance_sd
+
+
+def test_spreads_by_chance_add_in_quadrature() -> None:
+    found = minus(cell(0.95, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
+    assert (found.chance, found.chance_sd) == (0, pytest.approx(0.05))
+    assert beyond(found) == "beyond chance"
+    near = minus(cell(0.85, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
+    assert beyond(near) == "within chance"
+
+
+def test_what_is_no_raw_value_has_no_interval() -> None:
+    raw = Cell(0.4, 0.9, 0.5, 0.01, 0.4, 0.8, 1.0)
+    found = minus(raw, replace(raw, shown=0.3, excess=0.3))
+    assert (found.low, found.high) == (None, None)
+    assert found.shown == pytest.approx(0.1)
+    level = replace(raw, shown=0.5)
+    assert minus(level, level).chance_sd is None
+
+
+@given(measured)
+def test_a_measurement_differs_from_itself_by_nothing_at_all(a: Cell) -> None:
+    assert minus(a, a, same=True) == Cell(0.0, 0.0, same=True)
+    assert beyond(minus(a, a, same=True)) == "the same measurement"
+    assert minus(a, a).chance_sd is not None, "of two measurements, however equal, it is not known"
+    assert minus(Cell(None, None), Cell(None, None), same=True) == Cell(None, None)
+
+
+def test_only_equal_values_of_a_part_are_the_same() -> None:
+    first, second = grid("ab", "qv", 1), grid("ab", "qv", 2)
+    second = replace(second, cells=(first.cells[0], second.cells[1]))
+    part = replace(first, rows=("a", "c"))
+    assert shared(part, first, second) == {("a", "q"), ("a", "v")}
+    assert shared(first, first, second) == {("a", "q"), ("a", "v")}, "never what differs"
+
+
+def test_the_same_measurements_are_counted() -> None:
+    near = {"low": 0.0, "high": 2.0, "chance": 0.5, "chance_sd": 0.2}
+    first = lines({"x": {"a": [1, 1]}, "y": {"a": [1, 1]}})
+    first = replace(first, panels=tuple(
+        replace(p, series=(replace(p.series[0], cells=(cell(1, **near), cell(1, **near))),))
+        for p in first.panels
+    ))  # fmt: skip
+    found = difference(first, first, same={("a", "1", "x")})
+    assert found is not None
+    apart = places(found.figure)
+    assert [at for at, c in apart.items() if c.same] == [("a", "1", "x")]
+    assert [at for at, c in apart.items() if c.chance_sd is None and c.low is None] == [
+        ("a", "1", "x")
+    ]
+    assert told(found, first, first) == (
+        "Nothing differs at the 4 places that both have."
+        " At 1 of the 4 places it is the same measurement."
+    )
+    everywhere = difference(first, first, same=set(apart))
+    assert everywhere is not None
+    assert told(everywhere, first, first) == "All 4 places are the same measurements."
+
+
+def test_the_values_of_points_and_grids_may_be_the_same_too() -> None:
+    points = scatter({"a": (0, 1), "b": (1, 2)})
+    moved = difference(points, points, same={("a", "two")})
+    assert moved is not None
+    assert [at for at, c in places(moved.figure).items() if c.same] == [("a", "two")]
+    squares, other = grid("ab", "qv", 1), grid("ab", "qv", 2)
+    other = replace(other, cells=(squares.cells[0], other.cells[1]))
+    found = difference(squares, other, same={("a", "q"), ("a", "v")})
+    assert found is not None
+    assert [at for at, c in places(found.figure).items() if c.same] == [("a", "q"), ("a", "v")]
+    assert told(found, squares, other).endswith(
+        "its spread is not known. At 2 of the 4 places it is the same measurement."
+    )
+
+
+def test_undefined_values_have_an_undefined_difference() -> None:
+    assert minus(cell(None), cell(1.0)).shown is None
+    empty = difference(grid("a", "q", 1), grid("b", "q", 1))
+    assert empty is not None
+    assert told(empty, grid("a", "q", 1), grid("b", "q", 1)) == "No place has a value in both."
+    same = difference(grid("ab", "q", 1), grid("ab", "q", 1))
+    assert same is not None
+    said = told(same, grid("ab", "q", 1), grid("ab", "q", 1))
+    assert said == "Nothing differs at the 2 places that both have."
+
+
+@given(st.sets(st.sampled_from(ORDER)), st.sets(st.sampled_from(ORDER)))
+def test_two_orders_become_one_that_keeps_both(a: set[str], b: set[str]) -> None:
+    first, second = sorted(a), sorted(b)
+    found = merged(first, second)
+    assert sorted(found) == sorted(a | b)
+    for order in (first, second):
+        assert [value for value in found if value in order] == order
+
+
+def test_numbers_merge_by_size() -> None:
+    assert merged(("0", "0.5", "1"), ("0", "0.75", "10")) == ("0", "0.5", "0.75", "1", "10")
+    assert merged(("0", "1", "all"), ("0", "1", "2", "all")) == ("0", "1", "2", "all")
+
+
+def catalogue(tasks: tuple[str, ...], models: tuple[str, ...], layers: int) -> Catalogue:
+    return Catalogue(
+        models=models, references=("base", *models), layers=tuple(range(layers)), tasks=tasks,
+        settings=("top-5%",), metrics_of=("acc",), metrics=("drop",),
+        combinations=frozenset(
+            Combination("drop", model, "base", task, "top-5%", "acc")
+            for model in models for task in tasks
+        ),
+    )  # fmt: skip
+
+
+def test_steps_are_those_that_both_runs_have() -> None:
+    view = pretend.view("drop")
+    first = catalogue(("medqa", "gsm8k"), ("medical", "code"), 4)
+    second = catalogue(("gsm8k", "mmlu"), ("medical", "maths"), 6)
+    ranges = common(view, first, second)
+    assert ranges is not None
+    assert options(view, "task", default_choice(view, ranges), ranges) == ("gsm8k",)
+    assert set(ranges.models) == {"medical", "code", "maths"}
+    assert ranges.layers == tuple(range(6))
+    assert common(view, first, catalogue(("mmlu",), ("medical",), 4)) is None
+    layered = replace(view, selectors=(*view.selectors, "layer"))
+    cut = common(layered, first, second)
+    assert cut is not None
+    assert cut.layers == tuple(range(4))
+
+
+@given(numbers, numbers)
+def test_a_difference_is_what_was_subtracted(a: float, b: float) -> None:
+    assert math.isclose(minus(cell(b), cell(a)).shown or 0.0, b - a, abs_tol=0)

@@ -1,0 +1,47 @@
+"""Words about wrong values: each type of error that a study can meet has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from core.analyses.alignment import AlignmentParameters
+from core.study import mistakes, study
+
+
+def said(part: Any, data: dict[str, Any]) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        part.model_validate(data)
+    return [mistakes.words(fault) for fault in caught.value.errors()]
+
+
+@pytest.mark.parametrize(
+    ("part", "data", "wanted"),
+    [
+        (study.Probe, {"file": "x", "documents": "abc"}, "must be a whole number, not 'abc'"),
+        (study.Probe, {"file": "x", "documents": 1.5}, "must be a whole number, not 1.5"),
+        (study.Probe, {"file": "x", "documents": -5}, "must be 1 or more"),
+        (study.Probe, {"file": "x", "token": "end"}, "must be 'mean' or 'last', not 'end'"),
+        (study.Probe, {"file": 3}, "must be a text, not 3"),
+        (study.Probe, {"file": ["x"]}, "must be a text, not several values"),
+        (study.Model, {}, "is needed"),
+        (study.Model, {"path": ""}, "is needed"),
+        (study.Model, {"path": "\0"}, "no path holds a NUL character"),
+        (study.Models, {"base": "x", "tuned": {}}, "needs 1 or more"),
+        (study.Evaluation, {"tasks": {"a": "x"}}, "must be a list"),
+        (study.Evaluation, {"tasks": 3}, "must be names with values, such as a = 1"),
+        (study.Evaluation, {"tasks": {}, "chat_template": "x"}, "must be true or false, not 'x'"),
+        (AlignmentParameters, {"energy": 2}, "must be 1 or less"),
+        (AlignmentParameters, {"energy": 0}, "must be more than 0"),
+        (AlignmentParameters, {"energy": "x"}, "must be a number, not 'x'"),
+    ],
+)
+def test_words(part: Any, data: dict[str, Any], wanted: str) -> None:
+    assert said(part, data) == [wanted]
+
+
+def test_a_long_value_is_cut() -> None:
+    (words,) = said(study.Probe, {"file": "x", "documents": "9" * 30 + "x" * 500})
+    assert len(words) < 90

@@ -1,0 +1,48 @@
+"""A study: what is refused as one, what it says of its parts, and what it is known by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from core.study.study import Study
+
+
+def _study(tuned: dict[str, Any] | None = None, **more: Any) -> Study:
+    models = {"base": "b", "tuned": tuned or {"one": "1"}}
+    return Study.model_validate({"name": "x", "models": models, **more})
+
+
+def test_a_path_with_a_nul_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no path holds a NUL"):
+        _study({"one": "org\0one"})
+
+
+def test_parents_must_not_form_a_circle() -> None:
+    with pytest.raises(ValidationError, match="come back"):
+        _study({"one": {"path": "1", "parent": "two"}, "two": {"path": "2", "parent": "one"}})
+
+
+def test_controls_are_told_apart_and_parameters_filled_up() -> None:
+    found = _study(
+        {"one": "1", "retrained": {"path": "2", "role": "control"}},
+        analyses={"alignment": {"energy": 0.8}},
+    )
+    assert found.controls() == {"retrained"}
+    assert found.parameters("alignment").model_dump()["energy"] == 0.8
+    assert found.parameters("alignment").model_dump()["rank"] is None
+    assert found.parameters("tuning_vectors").model_dump() == {"ranks": True}
+
+
+def test_a_mistake_in_parameters_is_called_by_its_whole_key() -> None:
+    with pytest.raises(ValidationError, match=r"unknown key 'analyses.alignment.energi'.*'energy'"):
+        _study(analyses={"alignment": {"energi": 0.8}})
+
+
+def test_the_key_is_that_of_content() -> None:
+    one = _study(analyses={"alignment": {"energy": 0.8}})
+    assert one.key(["alignment", "vector_cosine"]) == one.key(["vector_cosine", "alignment"])
+    assert one.key(["alignment"]) != one.key(["vector_cosine"])
+    assert one.key([]) != _study(analyses={"alignment": {"energy": 0.7}}).key([])

@@ -1,0 +1,202 @@
+"""A file of documents is read by its content; what is not read is refused by its name."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from core.errors import ProbeError
+from core.texts.documents import lines, source
+
+JSON = ("x.jsonl", "X.JSONL", "x.ndjson", "x.json")
+TEXTS = ["one", "two, with a comma", 'three "quoted"', "four\nin two lines", "fünf\u2028sechs"]
+
+
+def _objects() -> list[dict[str, object]]:
+    return [{"id": n, "text": text, "more": {"a": [n]}} for n, text in enumerate(TEXTS)]
+
+
+def _json_lines() -> str:
+    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in _objects())
+
+
+def _table(delimiter: str) -> str:
+    into = io.StringIO()
+    rows = csv.writer(into, delimiter=delimiter)
+    rows.writerow(["id", "text"])
+    rows.writerows(enumerate(TEXTS))
+    return into.getvalue()
+
+
+CONTENTS: dict[str, Callable[[], str]] = {
+    "JSON lines": _json_lines,
+    "texts": lambda: json.dumps(TEXTS),
+    "objects": lambda: json.dumps(_objects()),
+    "objects over lines": lambda: json.dumps(_objects(), indent=2),
+    "a list of an object": lambda: json.dumps({"version": 1, "data": _objects()}, indent=1),
+    "a column of an object": lambda: json.dumps({"text": TEXTS, "id": [1, 2, 3, 4, 5]}, indent=1),
+    "commas": lambda: _table(","),
+    "tabs": lambda: _table("\t"),
+    "semicolons": lambda: _table(";"),
+    "bars": lambda: _table("|"),
+}
+
+
+def _read(folder: Path, name: str, content: str | bytes) -> list[str]:
+    file = folder / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return source.read(file)
+
+
+def _refused(folder: Path, name: str, content: str | bytes) -> ProbeError:
+    with pytest.raises(ProbeError) as raised:
+        _read(folder, name, content)
+    assert name in raised.value.title
+    return raised.value
+
+
+@pytest.mark.parametrize("name", [*JSON, "x.csv", "x.txt", "x"])
+@pytest.mark.parametrize("content", CONTENTS)
+def test_the_content_says_what_a_file_is(tmp_path: Path, name: str, content: str) -> None:
+    if name in JSON and content in [*CONTENTS][6:]:
+        return  # of a name that promises JSON, what is no JSON is an error: see below
+    raw = CONTENTS[content]().encode()
+    assert _read(tmp_path, name, raw) == TEXTS
+    assert _read(tmp_path, name, b"\xef\xbb\xbf" + raw) == TEXTS
+    assert _read(tmp_path, f"{name}.gz", gzip.compress(raw)) == TEXTS
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), "dictionary"])
+def test_parquet_is_read_under_any_name(tmp_path: Path, kind: object) -> None:
+    texts = pa.array(TEXTS)
+    column = texts.dictionary_encode() if kind == "dictionary" else texts.cast(kind)
+    for name in ("x.parquet", "x.jsonl"):
+        parquet.write_table(pa.table({"id": [1, 2, 3, 4, 5], "text": column}), tmp_path / name)
+        assert source.read(tmp_path / name) == TEXTS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1] Smith et al.", '["Hello," she said.', "{curly, said he}", '{"a": 1} is an object', "[]x",
+     "text", "this, too, is a text", '"quoted"', "12"],
+)  # fmt: skip
+def test_prose_that_looks_like_a_format_stays_prose(tmp_path: Path, text: str) -> None:
+    assert _read(tmp_path, "x.txt", f"{text}\nnext\n") == [text, "next"]
+
+
+def test_only_the_documents_that_are_wanted_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text('{"text": "a"}\n{"text": "b"}\nno json\n')
+    assert source.read(file, 2) == ["a", "b"]
+    rows = pa.table({"text": ["a"] * 200 + [None]})
+    parquet.write_table(rows, tmp_path / "x.parquet")
+    assert source.read(tmp_path / "x.parquet", 3) == ["a"] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.jsonl", '{"text": "a"}\n{"body": "b", "id": 2}\n',
+         "line 2 has no 'text'; its fields: body, id."),
+        ("x.jsonl", '{"messages": []}', "no 'text'; its fields: messages."),
+        ("x.jsonl", '{"text": "a"}\n{}\n', "line 2 has no 'text'; its fields: none."),
+        ("x.jsonl", '{"text": "a"}\n{"text": null}\n', "line 2: 'text' is null, not a text."),
+        ("x.jsonl", '{"text": "a"}\n{"text": "b"\n', "line 2 is no JSON object"),
+        ("x.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', "line 2: 'text' holds U+D83D, half"),
+        ("x.jsonl", "a text\n", "line 1 is no JSON object"),
+        ("x.jsonl", "[1, 2]\n", "line 1 is a list, no JSON object"),
+        ("x.jsonl", '{"text": ' + "[" * 100_000, "line 1 is nested too deeply"),
+        ("x.jsonl", '{"text": "a"}\n{"text": ' + "1" * 5000 + "}", "line 2 can't be read"),
+        ("x.json", '["a", {"text": "b"}, 3]', "item 2 (from 0) is a number"),
+        ("x.json", '["a", {"body": "b"}]', "item 1 (from 0) has no 'text'; its fields: body."),
+        ("x.json", '{"a": [], "b": []}', "2 lists, of which none is called 'text': a, b."),
+        ("x.json", '{"a": 1}', "x.json has no 'text'; its fields: a."),
+        ("x.json", '[\n"a",\n}', "line 3 is no JSON"),
+        ("x.json", "3", "is a number, neither a list nor an object"),
+        ("x.csv", "id,body\n1,a\n", "line 1, has no 'text'; its columns: id, body."),
+        ("x.csv", "id,text\n1,a\n2\n", "line 3 ends before its 'text': 1 of 2 columns."),
+        ("x.csv", 'id,text\n1,"a\n', "is no row of a table"),
+        ("x.txt", b"a\nb\xe9\n", "line 2 is no UTF-8: byte 0xe9 at place 2"),
+        ("x.json", b'[\n"a",\n"\xe9"]', "line 3 is no UTF-8"),
+        ("x.txt", b"\xff\xfea\0", "it is UTF-16"),
+        ("x.txt", b"\xfe\xff\0a", "it is UTF-16"),
+        ("x.txt", b"a\0b\0", "holds NUL bytes"),
+        ("x.docx", b"PK\x03\x04", "zip"),
+        ("x.jsonl.zst", b"\x28\xb5\x2f\xfd", "zstd"),
+        ("x.pdf", b"%PDF-1.7", "PDF"),
+        ("x.md", "# Title\n", "its kind is not known (.md)"),
+        ("x", "a text\n", "its kind is not known (a name without a suffix)"),
+        ("x.parquet", b"PAR1 and no more", "Parquet"),
+        ("x.gz", gzip.compress(gzip.compress(b"a")), "packed twice"),
+        ("x.txt.gz", gzip.compress(b"a" * 99)[:-9], "can't be read"),
+        ("x.csv", "id,text\n", "holds no documents"),
+        ("x.json", "[]", "holds no documents"),
+        ("x.json", "", "holds no documents"),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_is_named(
+    tmp_path: Path, name: str, content: str | bytes, words: str
+) -> None:
+    assert words in _refused(tmp_path, name, content).title
+
+
+def test_what_is_not_read_says_what_is(tmp_path: Path) -> None:
+    for name, content in [("x.md", b"a"), ("x.pdf", b"%PDF"), ("x.txt", b"a\0")]:
+        hint = _refused(tmp_path, name, content).hint
+        assert all(suffix in hint for suffix in source.SUFFIXES)
+    assert "iconv" in _refused(tmp_path, "x.txt", b"\xff\xfea\0").hint
+    assert "'text'" in _refused(tmp_path, "x.jsonl", '{"body": "a"}').hint
+
+
+def test_a_column_without_a_text_names_the_row(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"text": ["a", None]}), tmp_path / "x.parquet")
+    with pytest.raises(ProbeError, match=r"x\.parquet, row 1 \(from 0\): 'text' is null"):
+        source.read(tmp_path / "x.parquet")
+    parquet.write_table(pa.table({"body": ["a"]}), tmp_path / "y.parquet")
+    with pytest.raises(ProbeError, match=r"y\.parquet has no 'text'; its columns: body"):
+        source.read(tmp_path / "y.parquet")
+
+
+def test_a_field_of_a_table_may_be_long(tmp_path: Path) -> None:
+    long = "word " * 100_000
+    before = csv.field_size_limit()
+    assert _read(tmp_path, "x.csv", f"id,text\n1,{long}\n") == [long]
+    assert csv.field_size_limit() == before
+
+
+def test_no_more_is_read_than_is_bearable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LONGEST", 1 << 20)
+    monkeypatch.setattr(lines, "MOST", 1 << 21)
+    line = gzip.compress(b"a" * (1 << 23))
+    assert "line 1 is longer than 1.0 MiB" in _refused(tmp_path, "x.txt.gz", line).title
+    blank = gzip.compress(b" \n" * (1 << 21))
+    assert "hold less than the documents" in _refused(tmp_path, "y.txt.gz", blank).title
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jsonl")
+    with pytest.raises(ProbeError, match="a pipe or a device"):
+        source.read(tmp_path / "x.jsonl")
+
+
+def test_the_only_column_of_a_table_with_tabs_keeps_its_commas(tmp_path: Path) -> None:
+    file = tmp_path / "x.tsv"
+    file.write_text("text\nbonjour, monde\n")
+    assert list(source.read(file)) == ["bonjour, monde"]
+
+
+def test_a_row_of_more_columns_than_the_head_is_refused(tmp_path: Path) -> None:
+    """The rest of the text would be lost."""
+    file = tmp_path / "x.csv"
+    file.write_text("text\nhello, world\n")
+    with pytest.raises(ProbeError, match="line 2 has 2 columns, its head 1"):
+        list(source.read(file))

@@ -6,6 +6,7 @@ able.py      what each action needs to act, and the place that says whether it i
 feed.py      what the screen of a run reads, and when
 source.py    what screens ask of the database
 kept.py      answers that were made before
+warmup.py    imports of the screens that may be opened next
 collector.py when garbage is collected
 holdings.py  what the library's screen knows
 steering.py  from one choice to the next: measures, readings, models, layers, modules

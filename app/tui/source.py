@@ -76,29 +76,6 @@ class Source:
                 self._database = open_database(self.url)
             return self._database
 
-    def prepare(self) -> None:
-        """Import what the other screens need, while the first one is looked at; have the collector
-        of garbage leave all of that alone, over which it would halt the screen for 60 ms."""
-        import gc
-
-        import numpy.ma  # noqa: F401  what the figures of spectra lead to
-        import plotext  # noqa: F401
-
-        import app.render.terminal.canvas
-        import app.tui.screens.builder
-        import app.tui.screens.compare
-        import app.tui.screens.help
-        import app.tui.screens.jump
-        import app.tui.screens.library
-        import app.tui.screens.pick
-        import app.tui.screens.run
-        import app.tui.screens.start  # noqa: F401
-        from core.engine import registry
-
-        for name in registry.names():
-            registry.get(name)
-        gc.freeze()
-
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, newest first."""
         from storage.runs import list_runs

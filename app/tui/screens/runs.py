@@ -33,6 +33,7 @@ from app.tui.screens.control import (
 )
 from app.tui.screens.whole import WholeScreen
 from app.tui.source import Source
+from app.tui.warmup import warm_up
 from app.tui.widgets.bar import Row, keys_line, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail
 from app.tui.widgets.run_list import RunList
@@ -203,7 +204,7 @@ class RunsScreen(WholeScreen[None], Able):
         if old is None:
             self.query_one(RunList).select(self._before.selected)
             self.app.post_message(Begun())
-            self.run_worker(self.source.prepare, thread=True, group="prepare", exit_on_error=False)
+            self.run_worker(warm_up, thread=True, group="warm-up", exit_on_error=False)
 
     def _ask_why(self) -> None:
         """The demo is no longer made: say so if something went wrong."""

@@ -61,9 +61,9 @@ def test_no_screen_imports_a_model_library() -> None:
         "import app.tui.app\n"
         f"light = [m for m in (*{HEAVY}, 'sqlalchemy', 'plotext', 'numpy') if m in sys.modules]\n"
         "assert not light, light\n"
-        "import app.tui.screens.run, app.tui.screens.start, app.render.terminal.canvas\n"
-        "from core.engine import registry\n"
-        "[registry.get(name) for name in registry.names()]\n"
+        "from app.tui.warmup import MODULES, warm_up\n"
+        "warm_up()\n"
+        "assert set(MODULES) <= set(sys.modules)\n"
         f"heavy = [m for m in {HEAVY} if m in sys.modules]\n"
         "assert not heavy, heavy\n"
     )

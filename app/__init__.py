@@ -4,10 +4,11 @@ config.py  the user's own settings
 text.py    text from outside, made harmless
 worker.py  the module that `python -P -m app.worker` starts; the code is in jobs/
 cli/       the command line
+console/   streams and progress of a command
 jobs/      runs and the processes that compute them
 drafts/    a study in the making
 library/   the models on this machine
-results/   the figures of a run, comparisons, merges
+results/   the figures of a run, comparisons of two
 render/    figures and runs as text, pages, prints and data
 tui/       the workstation
 web/       the workstation in a browser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from app.jobs import streams
+from app.console import streams
 from app.jobs.worker import main
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ keeping.py    watch, cancel, delete, gc
 machine.py    models, doctor, serve
 answers.py    a draft from the options of a command
 doctor.py     versions, devices, terminal, settings and database of this machine
+merging.py    from the options of `tauscope merge` to a folder
+inspection/   the findings of a run over weights, told at once
+watch.py      following a run until it ends
 printing.py   tables, charts and JSON on stdout
-narration.py  progress on stderr
 """

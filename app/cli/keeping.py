@@ -11,7 +11,7 @@ from app.cli.options import Db, Json, Lines, RunId, confirm, open_db
 
 def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
     """Ask a run to stop. What is finished is kept."""
-    from app.cli.narration import say
+    from app.console.narration import say
     from storage.runs import find_run, request_cancel
 
     opened = open_db(context, db)
@@ -23,7 +23,7 @@ def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
 
 def watch(context: typer.Context, run: RunId, json: Lines = False, db: Db = None) -> None:
     """Follow a run until it ends, from any terminal or host. Ctrl+c leaves it running."""
-    from app.jobs.watch import watch as follow
+    from app.cli.watch import watch as follow
     from storage.runs import find_run
 
     opened = open_db(context, db, write=None)
@@ -37,7 +37,7 @@ def delete(
     db: Db = None,
 ) -> None:
     """Remove a run. What other runs use of it stays; 'tauscope gc' frees the rest."""
-    from app.cli.narration import say
+    from app.console.narration import say
     from storage.runs import delete_run, find_run
 
     opened = open_db(context, db)
@@ -57,8 +57,8 @@ def gc(
     """Free what no run refers to. Files that are younger than an hour stay."""
     from dataclasses import asdict
 
-    from app.cli.narration import say
     from app.cli.printing import print_json
+    from app.console.narration import say
     from app.results.wording import size
     from storage.garbage import collect
 

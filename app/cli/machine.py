@@ -19,8 +19,8 @@ def models(
 ) -> None:
     """List the models on this machine, families together: of the Hugging Face cache and folders."""
     from app import config
-    from app.cli.narration import say
     from app.cli.printing import print_json, print_models
+    from app.console.narration import say
     from app.library import catalogue
     from app.library.shelves import Search
 

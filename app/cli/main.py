@@ -16,7 +16,7 @@ import typer
 import app
 from app.cli import keeping, machine, reading, running
 from app.cli.options import Db
-from app.jobs import streams
+from app.console import streams
 from app.text import plain
 from core.errors import (
     Cancelled,

@@ -44,7 +44,7 @@ RunId = Annotated[
 
 def open_db(context: typer.Context, url: str | None, *, write: bool | None = True) -> Database:
     """The database of the command, or of the program; closed when the command ends."""
-    from app.cli.narration import Patience, say
+    from app.console.narration import Patience, say
     from storage.database import open_database
 
     opened = open_database(url or context.obj, write=write, waiting=Patience(say))

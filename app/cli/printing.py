@@ -218,6 +218,27 @@ def print_measured(
         shutil.copyfileobj(aside, sys.stdout)
 
 
+def print_preflight(found: Mapping[str, Any]) -> None:
+    """The tables of a preflight that is given as JSON."""
+    from app.jobs import preflight
+
+    print_words(f"{found['study']}, on {found['device']}")
+    print()
+    print_table(preflight.SHARES, preflight.shares(found))
+    print()
+    print_table(preflight.MODELS, preflight.models(found))
+    asked = preflight.questions(found["shares"])
+    if asked:
+        print()
+        print_table(("task", "asked", "items in all"), asked)
+    print()
+    for line in preflight.totals(found):
+        print_words(line)
+    print_words(preflight.code(found["trust"]))
+    for about, note in found["notes"]:
+        print_words(f"warning: {about}: {note}")
+
+
 def _as_json(
     db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter
 ) -> Iterator[str]:

@@ -13,8 +13,8 @@ from app.text import plain
 
 def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
     """List the runs, newest first."""
-    from app.cli.narration import say
     from app.cli.printing import print_json, print_runs
+    from app.console.narration import say
     from app.render.data.record import summary_data
     from storage.runs import list_runs
 

@@ -56,8 +56,8 @@ def plan(
     db: Db = None,
 ) -> None:
     """Say what a study will take before it starts: units, reading, memory, time."""
-    from app.cli.printing import print_json
-    from app.jobs.preflight import data, look_ahead, print_preflight
+    from app.cli.printing import print_json, print_preflight
+    from app.jobs.preflight import data, look_ahead
 
     known, chosen = _chosen(study, only, trust_task_code)
     ahead = look_ahead(open_db(context, db, write=None), known, chosen.analyses)
@@ -90,7 +90,7 @@ def new(
 ) -> None:
     """Write a study file, with hints at all that it may say. Its path is printed."""
     from app.cli import answers
-    from app.cli.narration import say
+    from app.console.narration import say
     from app.drafts import studyfile
 
     draft = answers.draft(
@@ -128,7 +128,7 @@ def inspect(
     opened = open_db(context, db)
 
     def tell(run_id: str, done: bool) -> None:
-        from app.results.inspection.telling import tell_of
+        from app.cli.inspection.telling import tell_of
 
         tell_of(opened, run_id, done=done, json=json)
 
@@ -149,8 +149,8 @@ def demo(
     db: Db = None,
 ) -> None:
     """Make a family of small models once, run its whole study, and show what it finds."""
-    from app.cli.narration import say
     from app.cli.printing import print_learnt, print_run
+    from app.console.narration import say
     from app.jobs import selection
     from app.render.data.folder import export as export_run
     from app.results.figures import analyses_of
@@ -198,8 +198,8 @@ def merge(
     ] = None,
 ) -> None:
     """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
+    from app.cli import merging
     from app.drafts import ready
-    from app.results import merging
     from core.study.intake import read
 
     options = {"density": density, "seed": seed}
@@ -262,7 +262,7 @@ def _compute(
     if not detach:
         _work(db, study, analyses, fresh=fresh, tell=tell)
         return
-    from app.cli.narration import say
+    from app.console.narration import say
     from app.jobs.launcher import check, ready, start_detached
     from core import trust
 
@@ -286,7 +286,7 @@ def _work(
 ) -> str:
     """Compute a study in this process and return the run's id. `tell` is called with it at the end,
     after a failure or a stop too, unless the start failed and left no run."""
-    from app.cli.narration import Narrator, say
+    from app.console.narration import Narrator, say
     from app.jobs.launcher import check, ready
     from app.jobs.worker import work
     from app.results.wording import outcome
@@ -337,7 +337,7 @@ def _time_left(progress: Progress) -> str:
 
 
 def _say_skipped(skipped: dict[str, str]) -> None:
-    from app.cli.narration import say
+    from app.console.narration import say
 
     for reason in dict.fromkeys(skipped.values()):
         names = [name for name, why in skipped.items() if why == reason]
@@ -346,7 +346,7 @@ def _say_skipped(skipped: dict[str, str]) -> None:
 
 def _family(folder: Path | None) -> DemoFamily:
     """The demo family, made now if it is not there."""
-    from app.cli.narration import Narrator
+    from app.console.narration import Narrator
     from core.demo.family import build
 
     if folder is None:

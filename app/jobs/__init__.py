@@ -4,8 +4,6 @@ launcher.py     detached workers: prepared and started
 worker.py       one run in its own process
 selection.py    the analyses of a study that a run computes
 stopping.py     how signals stop a run
-streams.py      stdout and stderr where they are full or closed
-watch.py        following a run until it ends
 demo.py         the demo in a process of its own
 preflight.py    the cost of a run, for people and as JSON
 environment.py  versions and settings of a run

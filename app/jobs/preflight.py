@@ -1,6 +1,6 @@
-"""What a run will take, as JSON and in words for people. core.engine.preflight counts.
+"""The cost of a run before it starts, as JSON and in words. core.engine.preflight counts.
 
-Owns the words, which are made of the JSON: whoever shows them elsewhere only lays them out anew.
+Owns the words, made from the JSON: screens and commands only lay them out.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from app.cli.narration import Narrator
-from app.cli.printing import print_table, print_words
+from app.console.narration import Narrator
 from app.results.wording import count, size, span
 
 if TYPE_CHECKING:
@@ -48,25 +47,6 @@ def data(found: Preflight, skipped: dict[str, str]) -> dict[str, Any]:
     return {**asdict(found), "seconds": found.seconds, "rough": found.rough, "skipped": skipped}
 
 
-def print_preflight(found: Mapping[str, Any]) -> None:
-    """The tables for people, of a preflight as JSON."""
-    print_words(f"{found['study']}, on {found['device']}")
-    print()
-    print_table(SHARES, shares(found))
-    print()
-    print_table(MODELS, models(found))
-    questions = _questions(found["shares"])
-    if questions:
-        print()
-        print_table(("task", "asked", "items in all"), questions)
-    print()
-    for line in totals(found):
-        print_words(line)
-    print_words(code(found["trust"]))
-    for about, note in found["notes"]:
-        print_words(f"warning: {about}: {note}")
-
-
 def shares(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row for each analysis, under SHARES. A time that is guessed by rough rates has a `~`."""
     return [
@@ -87,6 +67,17 @@ def models(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
         )
         for model in found["models"]
     ]  # fmt: skip
+
+
+def questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row for each task: its name, how often it is asked, and items in all."""
+    times: dict[str, int] = {}
+    items: dict[str, int] = {}
+    for share in shares:
+        for task, often, many in share["asked"]:
+            times[task] = times.get(task, 0) + often
+            items[task] = items.get(task, 0) + often * many
+    return [(task, f"{times[task]} ×", count(items[task])) for task in times]
 
 
 def totals(found: Mapping[str, Any]) -> list[str]:
@@ -144,13 +135,3 @@ def _places(model: Mapping[str, Any]) -> str:
         parts = f" in {len(modules)} modules" if len(modules) > 1 else ""
         places.append(f"{device}: {size(nbytes)}{parts}")
     return "; ".join(places)
-
-
-def _questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    times: dict[str, int] = {}
-    items: dict[str, int] = {}
-    for share in shares:
-        for task, often, many in share["asked"]:
-            times[task] = times.get(task, 0) + often
-            items[task] = items.get(task, 0) + often * many
-    return [(task, f"{times[task]} ×", count(items[task])) for task in times]

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from app.cli.narration import Patience
+from app.console.narration import Patience
 from app.jobs.environment import environment, tune
 from app.jobs.launcher import log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals

@@ -16,7 +16,7 @@ import psutil
 from aiohttp import web
 from textual_serve.server import Server
 
-from app.cli.narration import say
+from app.console.narration import say
 
 SIZES = {"width": (80, 10, 1000), "height": (24, 4, 500)}
 """Columns and rows of a window: the default, the least and the most. A page asks for any."""

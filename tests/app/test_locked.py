@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.cli.narration import Patience
+from app.console.narration import Patience
 from app.jobs import worker
 from core.engine import runner
 from core.engine.measurement import Measurement, Progress, ResultSink, Unit, UnitResult

@@ -123,7 +123,7 @@ def _distances() -> Row:
 
 
 _ONE = """
-from core import hooks, loading
+from core.models import hooks, loading
 from core.neurons import attribution
 probe = activations.probe_set(4)
 with activations.opened(folders[0], loading) as model:
@@ -134,7 +134,8 @@ with activations.opened(folders[0], loading) as model:
 """
 _PAIR = """
 import transformers
-from core import intake, runner, study
+from core.engine import runner
+from core.study import intake, study
 from tests.conftest import MemorySink
 from core.engine.subject import Subject, open_subject
 import core.engine.subject

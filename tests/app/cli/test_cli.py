@@ -19,10 +19,10 @@ from rich.cells import cell_len
 from rich.text import Text
 
 import app
-from app.cli import narration
 from app.cli.main import run_command
-from app.cli.narration import Narrator
 from app.cli.printing import print_models
+from app.console import narration
+from app.console.narration import Narrator
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
 from core.engine import registry, runner

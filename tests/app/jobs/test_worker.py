@@ -199,7 +199,7 @@ def test_a_busy_worker_keeps_beating(
 
 _SLOW = """
 import sys, time
-from core import runner
+from core.engine import runner
 from core.engine.measurement import Measurement, Progress, Unit, UnitResult
 from core.errors import Cancelled
 

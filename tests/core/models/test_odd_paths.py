@@ -96,7 +96,7 @@ class _Portal(BaseHTTPRequestHandler):
 
 
 _ASKED = """
-from core import checkpoint
+from core.models import checkpoint
 from core.errors import CheckpointError
 try:
     checkpoint.locate("some/model")

@@ -320,7 +320,7 @@ def test_a_folder_that_can_not_be_written_is_one_error(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from core import intake
+from core.study import intake
 from core.vectors.arithmetic import parse
 from core.models.family import open_family
 from core.vectors.merging import merge

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from app.results.inspection.accounts import GROUPS, Account
+from app.cli.inspection.accounts import GROUPS, Account
 from core.figures.figure import Cell
 from core.figures.significance import BEYOND, SPREADS, is_null, null_words
 

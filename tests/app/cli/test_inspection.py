@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from app.results.inspection import pictures, sentences
-from app.results.inspection.accounts import Account
+from app.cli.inspection import pictures, sentences
+from app.cli.inspection.accounts import Account
 from core.engine import runner
 from core.errors import RunError
 from core.figures.figure import Cell

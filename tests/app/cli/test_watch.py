@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.jobs import watch
+from app.cli import watch
 from app.jobs.launcher import last_words, log_of
 from app.results import wording
 from core.engine.measurement import Progress

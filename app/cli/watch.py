@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from app.cli.narration import Narrator, say
 from app.cli.printing import print_json_line
+from app.console.narration import Narrator, say
 from app.jobs.launcher import last_words
 from app.render.data.record import summary_data
 from app.results import wording

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from app.cli.inspection.accounts import GROUPS, Account, ByName
+from app.cli.inspection.sentences import beyond_chance
 from app.render.terminal.scales import NULL_MARK
-from app.results.inspection.accounts import GROUPS, Account, ByName
-from app.results.inspection.sentences import beyond_chance
 from core.engine import registry
 from core.engine.measurement import MetricSpec
 from core.figures.figure import Cell, Column, Figure, Grid, Lines, Panel, Series, Table, Text

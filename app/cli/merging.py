@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli.narration import Narrator
+from app.console.narration import Narrator
 from app.results.wording import size
 from core.errors import StudyError, did_you_mean
 from core.study.study import Models, Study

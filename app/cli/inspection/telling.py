@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import printing
+from app.cli.inspection.accounts import Account, ByName, Inspection, read
+from app.cli.inspection.pictures import FEW, PICTURES
+from app.cli.inspection.sentences import QUESTIONS, beyond_chance
 from app.render.terminal.chart import draw
 from app.render.terminal.scales import cells
-from app.results.inspection.accounts import Account, ByName, Inspection, read
-from app.results.inspection.pictures import FEW, PICTURES
-from app.results.inspection.sentences import QUESTIONS, beyond_chance
 from app.text import plain
 from core.figures.figure import Cell
 from core.figures.significance import judge

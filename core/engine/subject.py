@@ -33,8 +33,11 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A study's inputs. `planned` are the units of the analyses planned so far, by name; `written`
-    identifies the chat templates of models that were asked for."""
+    """A study's inputs.
+
+    `planned` are the units of the analyses planned so far, by name. `written` caches fingerprints
+    of chat templates by model, `encoders` the fingerprint of the tokeniser that the study names.
+    """
 
     study: Study
     family: Family
@@ -43,6 +46,7 @@ class Subject:
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
+    encoders: dict[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> Mapping[str, Member]:
@@ -77,8 +81,11 @@ class Subject:
         """The content key of a unit that runs loaded models: their weights, how they are loaded,
         and whatever else the result depends on (JSON)."""
         run = self.study.run
-        if self.own_templates and more.keys() & {"task", "tasks"}:
-            more = {**more, "templates": [self._template(model) for model in models]}
+        if more.keys() & {"task", "tasks"}:  # a probe's fingerprint is of token ids
+            if self.own_templates:
+                more = {**more, "templates": [self._template(model) for model in models]}
+            if other := self._other_tokenizer():
+                more = {**more, "tokenizer": other}
         return content_key(
             {
                 "analysis": [analysis, version, parameters.model_dump(mode="json")],
@@ -103,6 +110,18 @@ class Subject:
         """Is each model asked as a chat, in its own template?"""
         asked = self.study.evaluation
         return asked is not None and asked.chat_template and self.study.models.template == "own"
+
+    def _other_tokenizer(self) -> str:
+        """The fingerprint of the study's tokeniser, unless it does the same as the base's."""
+        named = self.study.models.tokenizer
+        if named and named not in self.encoders:
+            found = encoding.fingerprint(self.tokenizer())
+            try:
+                same = encoding.fingerprint(self._own_tokenizer(BASE)) == found
+            except CheckpointError:
+                same = False  # the base brings none
+            self.encoders[named] = "" if same else found
+        return self.encoders[named] if named else ""
 
     def _template(self, model: str) -> str:
         if model not in self.written:  # reading a tokeniser may take a second

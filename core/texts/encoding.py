@@ -8,6 +8,8 @@ model (its class HFLM). Loads no tokeniser: it is handed one of transformers. Kn
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +28,18 @@ def ids(tokenizer: Any, text: str, *, special: bool | None = None) -> list[int]:
     given = {} if special is None else {"add_special_tokens": special}
     found: list[int] = tokenizer(text, verbose=False, **given)["input_ids"]
     return list(found)
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """sha256 of everything by which a tokeniser turns texts and chats into ids."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        rules: Any = [type(tokenizer).__name__, tokenizer.get_vocab()]
+    else:
+        rules = backend.to_str()
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    whole = [rules, special, tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def prefix(tokenizer: Any) -> int | None:

@@ -30,8 +30,9 @@ def stopping_on_signals(
 ) -> Iterator[None]:
     """Set `stop` at the first signal and call `on_stop`; raise KeyboardInterrupt at the second.
 
-    GRACE seconds after the second signal, the process ends wherever it is. Does nothing outside of
-    the main thread, which alone can hear signals.
+    GRACE seconds after the second signal, the process ends wherever it is. A signal that arrives
+    after a stopped run, and would kill the process, leaves it GRACE seconds to end by itself. Does
+    nothing outside of the main thread, which alone can hear signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -53,7 +54,15 @@ def stopping_on_signals(
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                ends = stop.is_set() and handler == signal.SIG_DFL
+                signal.signal(number, _end_soon if ends else handler)
+
+
+def _end_soon(number: int, frame: FrameType | None) -> None:
+    """End the process, whose run was stopped, GRACE seconds from now if it is still there."""
+    timer = threading.Timer(GRACE, os._exit, [STOPPED])
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager

@@ -63,3 +63,22 @@ def test_a_second_signal_ends_a_run_that_is_deaf(code: str) -> None:
             process.wait(timeout=0.5)  # the first one only asks
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == STOPPED
+
+
+_STOPPED_RUN = f"""{_WORK}
+    import os, signal
+    os.kill(os.getpid(), signal.SIGTERM)
+import sys, time
+print("in hand", flush=True)
+"""
+
+
+@pytest.mark.parametrize("rest", ["time.sleep(0.3)", "time.sleep(1000)"], ids=["ends", "hangs"])
+def test_a_signal_after_a_stopped_run_does_not_change_its_exit_code(rest: str) -> None:
+    code = f"{_STOPPED_RUN}{rest}\nsys.exit({STOPPED})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert [process.stdout.readline() for _ in range(2)] == ["asked\n", "in hand\n"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == STOPPED

@@ -33,7 +33,7 @@ _LARGEST = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredFile:
     """Where arrays were put, relative to the folder of artifacts, and what identifies them."""
 
     path: str
@@ -56,11 +56,11 @@ class Stored:
             )
 
 
-def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> Stored:
+def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> StoredFile:
     """Put arrays into the file that their content names. The same arrays twice are kept once."""
     content = _packed(arrays)
     digest = hashlib.sha256(content).hexdigest()
-    stored = Stored(_path(digest), digest, len(content))
+    stored = StoredFile(_path(digest), digest, len(content))
     place = folder / stored.path
     try:
         if not is_whole(folder, stored):
@@ -77,7 +77,7 @@ def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> S
     return stored
 
 
-def is_whole(folder: Path, stored: Stored) -> bool:
+def is_whole(folder: Path, stored: StoredFile) -> bool:
     """Is the file there? One of another size is what a crash of the machine left."""
     try:
         return (folder / stored.path).stat().st_size == stored.bytes
@@ -85,7 +85,7 @@ def is_whole(folder: Path, stored: Stored) -> bool:
         return False
 
 
-def content(folder: Path, stored: Stored) -> bytes:
+def content(folder: Path, stored: StoredFile) -> bytes:
     """A file, after seeing that it is what was written. Raises StorageError."""
     place = folder / stored.path
     altered = StorageError(f"The artifact {place} was altered since it was written.", hint=_AGAIN)
@@ -106,7 +106,7 @@ def content(folder: Path, stored: Stored) -> bytes:
     return read
 
 
-def read(folder: Path, stored: Stored) -> Arrays:
+def read(folder: Path, stored: StoredFile) -> Arrays:
     """The arrays of a file. Raises StorageError where it is not what was written, or was written
     by another program."""
     place = str(folder / stored.path)

@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import sqlite
 
-from core.engine.measurement import Measurement, Part
+from core.engine.measurement import Measurement, UnitPart
 from storage.schema import PartRow
 
 _ROWS = "rows"  # beside the arrays, whose names have this sign before them:
@@ -24,7 +24,7 @@ _ARRAY = "="
 
 
 def put(
-    connection: Connection, run_id: str, slice: str, parts: Mapping[str, Part], seconds: float
+    connection: Connection, run_id: str, slice: str, parts: Mapping[str, UnitPart], seconds: float
 ) -> None:
     """Keep parts that took so many seconds together."""
     rows = [
@@ -41,7 +41,7 @@ def put(
         connection.execute(put.on_conflict_do_update(index_elements=key, set_=told), rows)
 
 
-def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, Part], float]:
+def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, UnitPart], float]:
     """The parts of a slice by their steps, and the seconds that they took together."""
     wanted = select(PartRow.step, PartRow.content, PartRow.seconds).where(
         PartRow.run_id == run_id, PartRow.slice == slice
@@ -60,7 +60,7 @@ def forget(connection: Connection, run_id: str) -> None:
     connection.execute(delete(PartRow).where(PartRow.run_id == run_id))
 
 
-def _packed(part: Part) -> bytes:
+def _packed(part: UnitPart) -> bytes:
     rows = [dataclasses.astuple(row) for row in part.rows]
     text = json.dumps(rows, default=lambda number: number.item()).encode()
     arrays = {f"{_ARRAY}{name}": array for name, array in part.arrays.items()}
@@ -69,12 +69,14 @@ def _packed(part: Part) -> bytes:
     return buffer.getvalue()
 
 
-def _unpacked(content: Any) -> Part | None:
+def _unpacked(content: Any) -> UnitPart | None:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             rows = json.loads(file[_ROWS].tobytes())
             arrays = {n.removeprefix(_ARRAY): file[n] for n in file.files if n != _ROWS}
-        return Part([Measurement(**dict(zip(_FIELDS, row, strict=True))) for row in rows], arrays)
+        return UnitPart(
+            [Measurement(**dict(zip(_FIELDS, row, strict=True))) for row in rows], arrays
+        )
     except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -25,7 +25,7 @@ from core.figures.views import (
     natural,
 )
 from storage import artifacts as files
-from storage.artifacts import Stored
+from storage.artifacts import StoredFile
 from storage.database import Database
 from storage.rows import checked, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
@@ -53,7 +53,7 @@ class StoredArtifact:
     reference: str
     layer: int | None
     task: str
-    stored: Stored
+    stored: StoredFile
 
 
 def measurements(
@@ -249,5 +249,5 @@ def _artifact(row: Row[*tuple[Any, ...]]) -> StoredArtifact:
         reference=row.reference,
         layer=row.layer,
         task=row.task,
-        stored=Stored(row.path, row.sha256, row.bytes),
+        stored=StoredFile(row.path, row.sha256, row.bytes),
     )

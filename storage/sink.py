@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
-from core.engine.measurement import Artifact, Measurement, Part, Progress, Unit, UnitResult
+from core.engine.measurement import Artifact, Measurement, Progress, Unit, UnitPart, UnitResult
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
 from storage import artifacts as files
 from storage import beats, history, parts
-from storage.artifacts import Stored
+from storage.artifacts import StoredFile
 from storage.database import Database
 from storage.identities import Remembered
 from storage.patience import say_nothing
@@ -50,7 +50,7 @@ _CHUNK = 5000  # keys in one question; SQLite takes some 32,000
 class _Arrays(Mapping[str, NDArray[Any]]):
     """The arrays of a file, read at the first look."""
 
-    def __init__(self, folder: Path, stored: Stored) -> None:
+    def __init__(self, folder: Path, stored: StoredFile) -> None:
         self._folder, self._stored = folder, stored
 
     @cached_property
@@ -149,12 +149,12 @@ class RunSink:
                 self._keep(connection, unit, result, files_of, seconds)
             parts.forget(connection, self._run)
 
-    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+    def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         """What an attempt that was killed had found of a slice, and the seconds that it took."""
         with self._reading() as connection:
             return parts.get(connection, self._run, slice)
 
-    def lay_by(self, slice: str, found: Mapping[str, Part], seconds: float) -> None:
+    def lay_by(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
         """Keep parts of a slice, in one transaction."""
         with self._writing() as connection:
             parts.put(connection, self._run, slice, found, seconds)
@@ -243,7 +243,7 @@ class RunSink:
             self._stop.set()
         return self._stop.is_set()
 
-    def _stored(self, result: UnitResult) -> list[tuple[Artifact, Stored]]:
+    def _stored(self, result: UnitResult) -> list[tuple[Artifact, StoredFile]]:
         return [(artifact, self._put(artifact)) for artifact in result.artifacts]
 
     def _keep(
@@ -251,7 +251,7 @@ class RunSink:
         connection: Connection,
         unit: Unit,
         result: UnitResult,
-        stored: Sequence[tuple[Artifact, Stored]],
+        stored: Sequence[tuple[Artifact, StoredFile]],
         seconds: float,
     ) -> None:
         unit_id = _put_unit(connection, unit, result.state, seconds)
@@ -267,7 +267,7 @@ class RunSink:
                 self._put(artifact)
         self._refer(connection, [unit_id])
 
-    def _put(self, artifact: Artifact) -> Stored:
+    def _put(self, artifact: Artifact) -> StoredFile:
         return files.write(self._db.folder("artifacts"), artifact.arrays, self._db.access)
 
     def _wait(self, seconds: float) -> None:
@@ -345,7 +345,7 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def _file(unit_id: int, artifact: Artifact, stored: Stored) -> dict[str, Any]:
+def _file(unit_id: int, artifact: Artifact, stored: StoredFile) -> dict[str, Any]:
     return {
         "unit_id": unit_id,
         "name": artifact.name,

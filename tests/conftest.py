@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.engine import registry
-from core.engine.measurement import COORDINATES, Measurement, Part, Progress, Unit, UnitResult
+from core.engine.measurement import COORDINATES, Measurement, Progress, Unit, UnitPart, UnitResult
 from core.models.identity import Stamp
 
 # No test is timed: on a busy machine any of them may take long.
@@ -38,7 +38,7 @@ class MemorySink:
         self.said: list[Progress] = []
         self.paces: dict[str, float] = {}
         self.identities: dict[Stamp, str] = {}
-        self.laid_by: dict[str, dict[str, Part]] = {}
+        self.laid_by: dict[str, dict[str, UnitPart]] = {}
         self.stop_after = stop_after
 
     def finished(self, keys: Any) -> set[str]:
@@ -62,7 +62,7 @@ class MemorySink:
             self.save(unit, result, seconds)
         self.laid_by.clear()
 
-    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+    def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         return dict(self.laid_by.get(slice, {})), 0.0
 
     def lay_by(self, slice: str, found: Any, seconds: float) -> None:

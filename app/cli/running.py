@@ -24,7 +24,7 @@ from app.cli.options import (
 from app.text import plain
 
 if TYPE_CHECKING:
-    from app.jobs.selection import Selection
+    from app.jobs.selection import AnalysisSelection
     from core.demo.family import DemoFamily
     from core.engine.measurement import Progress
     from core.models.identity import IdentityMemory
@@ -225,7 +225,7 @@ def _memory(context: typer.Context) -> IdentityMemory | None:
     return None
 
 
-def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, Selection]:
+def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, AnalysisSelection]:
     """A study and which of its analyses are meant; says which are left out."""
     from app.drafts import ready
     from app.jobs.selection import select

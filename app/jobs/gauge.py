@@ -34,7 +34,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Usage:
     """A host at one moment: bytes of its memory, and its GPUs."""
 
     used: int
@@ -46,7 +46,7 @@ class Gauge:
     """A measuring process while it is wanted; what it last said is `reading`."""
 
     def __init__(self) -> None:
-        self.reading: Reading | None = None
+        self.reading: Usage | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -84,22 +84,22 @@ class Gauge:
             self.reading = None
 
 
-def parse(line: str | bytes) -> Reading | None:
+def parse(line: str | bytes) -> Usage | None:
     """The reading in a line; None when there is none in it."""
     try:
         data = json.loads(line)
-        return Reading(data["used"], data["total"], tuple(Card(**card) for card in data["cards"]))
+        return Usage(data["used"], data["total"], tuple(Card(**card) for card in data["cards"]))
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def measure(nvml: Any = None) -> Reading:
+def measure(nvml: Any = None) -> Usage:
     """How things are now. `nvml` is the module pynvml, once it is initialised."""
     memory = psutil.virtual_memory()
     count = nvml.nvmlDeviceGetCount() if nvml is not None else 0
     found = [_card(nvml, place) for place in range(count)]
     cards = tuple(card for card in found if card is not None)
-    return Reading(memory.total - memory.available, memory.total, cards)
+    return Usage(memory.total - memory.available, memory.total, cards)
 
 
 def main() -> None:

@@ -13,14 +13,14 @@ _MISSING = {"probe": "the study has no [probe]", "tasks": "the study has no [eva
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class AnalysisSelection:
     """The analyses to run, in their order, and the reason for each that is left out."""
 
     analyses: tuple[str, ...]
     skipped: dict[str, str]
 
 
-def select(study: Study, only: Iterable[str] = ()) -> Selection:
+def select(study: Study, only: Iterable[str] = ()) -> AnalysisSelection:
     """Those of `only`, or all, that this version has and whose needs the study meets.
 
     Raises StudyError for a name that means nothing, and when nothing is left.
@@ -43,7 +43,7 @@ def select(study: Study, only: Iterable[str] = ()) -> Selection:
     if not chosen:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise StudyError("There is nothing to run.", hint=reasons)
-    return Selection(tuple(chosen), skipped)
+    return AnalysisSelection(tuple(chosen), skipped)
 
 
 def _obstacle(study: Study, name: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from app.library.parentage import origin_of
 from core.errors import FamilyError, TauscopeError
 from core.models import anatomy, folders, headers
-from core.models.headers import Stored
+from core.models.headers import StoredTensor
 from core.models.naming import BUFFERS, family_name
 from core.models.quantised import formats
 
@@ -162,7 +162,7 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
     }
 
 
-def _understand(config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
+def _understand(config: Mapping[str, Any], held: Mapping[str, StoredTensor]) -> None:
     """Raise FamilyError where no name of a tensor speaks of layers.
 
     One tensor of each name but for its numbers stands for all: layers and experts are named alike.
@@ -212,14 +212,14 @@ def _adapter(folder: Path, troubles: list[str]) -> dict[str, Any]:
     }
 
 
-def _held(files: list[Path]) -> dict[str, Stored]:
-    held: dict[str, Stored] = {}
+def _held(files: list[Path]) -> dict[str, StoredTensor]:
+    held: dict[str, StoredTensor] = {}
     for file in files:
         held |= headers.read_header(file, HEADER)
     return held
 
 
-def _weigh(held: Mapping[str, Stored], config: Mapping[str, Any]) -> _Weights:
+def _weigh(held: Mapping[str, StoredTensor], config: Mapping[str, Any]) -> _Weights:
     """Parameters and dtypes. Buffers that checkpoints of old carry along are no parameters."""
     counts: Counter[str] = Counter()
     for name, tensor in held.items():

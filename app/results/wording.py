@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.sizes import size as size
 
 if TYPE_CHECKING:
-    from app.jobs.gauge import Reading
+    from app.jobs.gauge import Usage
     from app.library.appraisal import Entry
     from storage.runs import RunSummary
 
@@ -128,7 +128,7 @@ def model_facts(entry: Entry) -> tuple[str, str, str, str, str]:
     )
 
 
-def load(reading: Reading | None) -> str:
+def load(reading: Usage | None) -> str:
     """How busy the host is, in short; several GPUs together."""
     if reading is None:
         return ""
@@ -143,7 +143,7 @@ def load(reading: Reading | None) -> str:
     return "  ".join(words)
 
 
-def loads(reading: Reading) -> list[tuple[str, str]]:
+def loads(reading: Usage) -> list[tuple[str, str]]:
     """How busy the host is, each part by its name."""
     parts = [("memory", _of(reading.used, reading.total))]
     for place, card in enumerate(reading.cards):

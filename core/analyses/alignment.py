@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from core.engine.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings, spectra
 from core.figures.views import View
@@ -85,7 +85,7 @@ class _Reader:
     def see_module(self, module: ModuleMoments) -> None:
         """Nothing: alignment is of whole matrices."""
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         p, piece = self.parameters, matrix.piece
         at: dict[str, Any] = {
             "model": update.model, "layer": piece.layer, "module": piece.module
@@ -101,9 +101,9 @@ class _Reader:
             by_head, _ = self._measure(own, blocks, linalg.gram(blocks))
             for head, measured in enumerate(by_head):
                 rows += [replace(row, head=head, **at) for row in measured]
-        return Part(rows, curves)
+        return UnitPart(rows, curves)
 
-    def take(self, piece: Piece, model: str, part: Part) -> None:
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         name = piece.module if piece.expert is None else f"{piece.module}.{piece.expert}"
         arrays = self._arrays[model]
         while any(f"{name}.{k}" in arrays for k in part.arrays):

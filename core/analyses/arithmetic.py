@@ -25,7 +25,7 @@ from core.vectors.arithmetic import Point, Restriction
 if TYPE_CHECKING:
     from core.engine.session import Session
     from core.engine.subject import Subject
-    from core.evaluation.scores import Kept
+    from core.evaluation.scores import StoredScore
     from core.evaluation.tasks import Task
     from core.vectors.sweep import Sweep
 
@@ -251,7 +251,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _against(
-    base: Kept, tuned: Kept, own: Kept, options: Mapping[str, Any], **at: Any
+    base: StoredScore, tuned: StoredScore, own: StoredScore, options: Mapping[str, Any], **at: Any
 ) -> Iterator[Measurement]:
     from core.statistics import comparison
 

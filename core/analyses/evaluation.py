@@ -17,7 +17,7 @@ from core.figures.views import View
 if TYPE_CHECKING:
     from core.engine.session import Session
     from core.engine.subject import Subject
-    from core.evaluation.scores import Kept
+    from core.evaluation.scores import StoredScore
 
 NAME, VERSION = "evaluation", 1
 BASE = "base"
@@ -107,7 +107,9 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     return result
 
 
-def _difference(unit: Unit, base: Kept, own: Kept, resamples: int, seed: int) -> list[Measurement]:
+def _difference(
+    unit: Unit, base: StoredScore, own: StoredScore, resamples: int, seed: int
+) -> list[Measurement]:
     from core.statistics import comparison
 
     at: dict[str, Any] = {

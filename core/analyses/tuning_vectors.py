@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from core.engine.measurement import Artifact, Measurement, MetricSpec, Part, Unit, UnitResult
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings, spectra
 from core.figures.views import View
@@ -66,7 +66,7 @@ class _Reader:
         self.moments_of = tuple(u.model for u in units)
         self.updates_of = self.moments_of if parameters.ranks else ()
         self._modules: dict[str, ModuleMoments] = {}
-        self._spectra: dict[tuple[str, str], list[Part]] = {}
+        self._spectra: dict[tuple[str, str], list[UnitPart]] = {}
 
     def wants_updates(self, module: str) -> bool:
         return module in GROUP_OF
@@ -74,7 +74,7 @@ class _Reader:
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         spectrum = None if update.is_zero else update.spectrum
         rows = [
             Measurement(
@@ -88,10 +88,10 @@ class _Reader:
             )
         ]  # fmt: skip
         if spectrum is None:
-            return Part(rows)
-        return Part(rows, {_SPECTRUM: spectrum.energy[0].sqrt().float().cpu().numpy()})
+            return UnitPart(rows)
+        return UnitPart(rows, {_SPECTRUM: spectrum.energy[0].sqrt().float().cpu().numpy()})
 
-    def take(self, piece: Piece, model: str, part: Part) -> None:
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         self._spectra.setdefault((model, piece.module), []).append(part)
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from core.engine.measurement import Measurement, MetricSpec, Part, Unit, UnitResult
+from core.engine.measurement import Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings
 from core.figures.views import View
@@ -83,11 +83,11 @@ class _Reader:
     def see_module(self, module: ModuleMoments) -> None:
         self._modules[module.module] = module
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         """Never called: no update is asked for."""
         raise NotImplementedError
 
-    def take(self, piece: Piece, model: str, part: Part) -> None:
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         """Never called, neither."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:

@@ -160,7 +160,7 @@ class UnitResult:
 
 
 @dataclass(slots=True)
-class Part:
+class UnitPart:
     """What units of weights are made of: rows and named arrays that an analysis takes from one
     matrix. Whoever made them knows what they are."""
 
@@ -203,11 +203,11 @@ class ResultSink(IdentityMemory, Protocol):
         """Keep the results of all units of a slice, which took so many seconds each, all or
         nothing; the parts of the run are forgotten."""
 
-    def parts(self, slice: str) -> tuple[dict[str, Part], float]:
+    def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         """The parts of a slice that earlier attempts at the run laid by, by the step that makes
         each, and the seconds that they took together."""
 
-    def lay_by(self, slice: str, found: Mapping[str, Part], seconds: float) -> None:
+    def lay_by(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
         """Keep parts of a slice, all or nothing, which took so many seconds together."""
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:

@@ -23,7 +23,7 @@ Finished = Callable[[Collection[str]], set[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class AnalysisShare:
     """One analysis of a run: its units, those that are finished, and what the others ask.
 
     `asked` maps a task to the times that it is asked and the items of one asking; `forward` and
@@ -73,7 +73,7 @@ class Preflight:
 
     study: str
     device: str
-    shares: tuple[Share, ...]
+    shares: tuple[AnalysisShare, ...]
     models: tuple[ModelCost, ...]
     needed: Mapping[str, int]
     loading_seconds: float
@@ -141,7 +141,7 @@ def _models(
     run, trusted = subject.study.run, subject.study.models.trust_remote_code
     found = []
     for name, member in subject.models.items():
-        places: Sequence[loading.Place] = ()
+        places: Sequence[loading.DeviceShare] = ()
         if name in visited or name in beside:
             places = loading.placement_of(member, run, trust_remote_code=trusted)
         found.append(
@@ -177,14 +177,14 @@ def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -
     return needed
 
 
-def _share(own: Sequence[Unit], done: Collection[str], pacing: Pacing) -> Share:
+def _share(own: Sequence[Unit], done: Collection[str], pacing: Pacing) -> AnalysisShare:
     loads = [pacing.work[unit.key] for unit in own if unit.key not in done]
     asked: dict[tuple[str, int], int] = {}
     for each in loads:
         for question in each.asked:
             asked[question] = asked.get(question, 0) + 1
     name = own[0].analysis
-    return Share(
+    return AnalysisShare(
         analysis=name,
         units=len(own),
         finished=len(own) - len(loads),

@@ -25,7 +25,7 @@ ITEMS = "items"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredScore:
     """One metric of one task as it was kept. `higher`: is more of it better? None: unknown."""
 
     metric: str
@@ -76,19 +76,19 @@ def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str =
     return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
 
 
-def kept_of(scores: Iterable[Score]) -> dict[str, Kept]:
+def kept_of(scores: Iterable[Score]) -> dict[str, StoredScore]:
     """Scores as they are kept, by metric."""
-    return {s.metric: Kept(s.metric, s.value, s.higher_is_better, s.items) for s in scores}
+    return {s.metric: StoredScore(s.metric, s.value, s.higher_is_better, s.items) for s in scores}
 
 
-def kept(result: UnitResult, task: str = "") -> dict[str, Kept]:
+def kept(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
     """The scores that a unit kept, by metric; of one task, where it kept those of several."""
     told = result.state["scores"][task] if task else result.state["scores"]
     arrays: Mapping[str, NDArray[Any]] = next(
         (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}
     )
     return {
-        metric: Kept(metric, own["value"], own["higher"], _items(arrays, metric))
+        metric: StoredScore(metric, own["value"], own["higher"], _items(arrays, metric))
         for metric, own in told.items()
     }
 

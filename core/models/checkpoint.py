@@ -24,8 +24,8 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.models import folders, pointers
-from core.models.headers import Stored, read_header, read_settings, weight_files
-from core.models.identity import Content, Identities, Source, fingerprint, stamp_of
+from core.models.headers import StoredTensor, read_header, read_settings, weight_files
+from core.models.identity import Content, Identities, WeightFile, fingerprint, stamp_of
 from core.study.places import expanded, is_folder, is_there
 
 DTYPES = {
@@ -178,7 +178,7 @@ def open_tensors(
     where: str,
     settings: Mapping[str, Any],
     file: Path,
-    held: Mapping[str, Stored],
+    held: Mapping[str, StoredTensor],
     identities: Identities | None = None,
 ) -> _Safetensors:
     """The tensors that lie at the places `held` of a file of another format, read as they are.
@@ -218,7 +218,7 @@ class _Files(ABC):
         """See `Checkpoint.fingerprint`. The files are read for it once at most."""
         if not self._fingerprint:
             quantised = bool(self.config.get("quantization_config"))
-            sources = [Source(f, stamp, self._contents(f)) for f, stamp in self._stamps.items()]
+            sources = [WeightFile(f, stamp, self._contents(f)) for f, stamp in self._stamps.items()]
             self._fingerprint = fingerprint(
                 stable_config(self.config), sources, self._identities, quantised=quantised
             )
@@ -242,11 +242,11 @@ class _Safetensors(_Files):
         config: Mapping[str, Any],
         files: list[Path],
         identities: Identities | None = None,
-        header: Callable[[Path], Mapping[str, Stored]] = read_header,
+        header: Callable[[Path], Mapping[str, StoredTensor]] = read_header,
     ) -> None:
         super().__init__(where, config, files, identities)
         self._header = header
-        self._held: dict[Path, Mapping[str, Stored]] = {}
+        self._held: dict[Path, Mapping[str, StoredTensor]] = {}
         self._spans: dict[str, _Span] = {}
         self._open: dict[Path, int] = {}
         weakref.finalize(self, _close, self._open)

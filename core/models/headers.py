@@ -79,7 +79,7 @@ _WEIGHTS = (
 )  # fmt: skip
 
 
-class Stored(NamedTuple):
+class StoredTensor(NamedTuple):
     """A tensor in a safetensors file: its dtype as the file calls it, its shape, and its place.
 
     `start` and `stop` are bytes from the beginning of the file.
@@ -208,7 +208,7 @@ def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
+def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
     """What a safetensors file holds, by name, in the order in which it lies there.
 
     No tensor is read. Raises CheckpointError when the header is longer than `longest` bytes or
@@ -232,7 +232,7 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, Stored]:
     if not isinstance(header, dict):
         raise _unlike_its_header(file, "its header is no JSON object")
     entries = {n: _stored(e, 8 + length) for n, e in header.items() if n != "__metadata__"}
-    held: dict[str, Stored] = {}
+    held: dict[str, StoredTensor] = {}
     end = 8 + length
     for name, entry in sorted(entries.items(), key=lambda e: e[1][2:] if e[1] else ()):
         if entry is None or entry.start != end:
@@ -254,7 +254,7 @@ def _unlike_its_header(file: Path, found: str) -> CheckpointError:
     )
 
 
-def _stored(entry: Any, origin: int) -> Stored | None:
+def _stored(entry: Any, origin: int) -> StoredTensor | None:
     """A tensor's entry in a header; None when it is malformed or contradicts itself."""
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -266,10 +266,12 @@ def _stored(entry: Any, origin: int) -> Stored | None:
     elements, bytes_each, held = math.prod(shape), FLOATS.get(dtype), stop - start
     if held < 0 or elements > 8 * held or (bytes_each and elements * bytes_each != held):
         return None  # no dtype has less than a bit an element
-    return Stored(dtype, tuple(shape), origin + start, origin + stop)
+    return StoredTensor(dtype, tuple(shape), origin + start, origin + stop)
 
 
-def refuse_quantised(folder: Path, config: Mapping[str, Any], held: Mapping[str, Stored]) -> None:
+def refuse_quantised(
+    folder: Path, config: Mapping[str, Any], held: Mapping[str, StoredTensor]
+) -> None:
     """Raise CheckpointError when a model's tensors are quantised in a way that has no reader."""
     not_floats = [n for n, tensor in held.items() if tensor.dtype not in FLOATS]
     packed = formats.unexplained(config, not_floats)

@@ -25,7 +25,7 @@ ACTIVATIONS = ("act_fn", "activation_fn", "activation_func", "act", "activation"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Activations:
     """Some of a layer's neurons, at some of its tokens.
 
     `product` [tokens, width]: the input h of the down projection. `gate` [tokens, width]: the
@@ -40,7 +40,7 @@ class Part:
     tokens: Tensor | None = None
 
 
-Tap = Callable[[int, Part], Tensor | None]
+Tap = Callable[[int, Activations], Tensor | None]
 """Sees a layer's number and a part of its neurons; a result replaces the part's product."""
 
 
@@ -67,7 +67,7 @@ class _Inputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerNeurons:
     """The neurons of one layer, and the module whose forward pass they belong to.
 
     `width` counts them; each is `group` inputs wide: 1, or a head's width where heads take the
@@ -86,7 +86,7 @@ class Neurons:
     """Where a loaded model has its neurons. `unseen`: layers whose gate did not show itself in a
     forward pass, where the product stood in for it."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerNeurons, ...]
     unseen: set[int] = field(default_factory=set, compare=False)
 
     @property
@@ -124,14 +124,14 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
     """The attention heads of a model, each as wide as its inputs, in the place of neurons."""
     own = _unwrapped(model)
-    found: list[Layer] = []
+    found: list[LayerNeurons] = []
     for outlet in outlets:
         if outlet.role == "o" and outlet.layer not in {layer.number for layer in found}:
             module = _submodule(own, outlet)
             count = _inputs(module) // outlet.width
             holder = own.get_submodule(outlet.holder)
             part = _Inputs(0, count * outlet.width, module, holder)
-            found.append(Layer(outlet.layer, count, holder, (part,), outlet.width))
+            found.append(LayerNeurons(outlet.layer, count, holder, (part,), outlet.width))
     return Neurons(tuple(sorted(found, key=lambda layer: layer.number)))
 
 
@@ -153,7 +153,7 @@ def tapping(
         yield
 
 
-def _told(layer: Layer, after: Callable[[int], None]) -> Any:
+def _told(layer: LayerNeurons, after: Callable[[int], None]) -> Any:
     def ended(module: nn.Module, given: Any, result: Any) -> None:
         after(layer.number)
 
@@ -178,14 +178,14 @@ def _submodule(model: Any, outlet: Outlet) -> Any:
     return module
 
 
-def _layer(number: int, module: nn.Module, parts: Sequence[_Inputs]) -> Layer:
+def _layer(number: int, module: nn.Module, parts: Sequence[_Inputs]) -> LayerNeurons:
     """The parts one after the other: routed experts first, as they lie on disk."""
     placed: list[_Inputs] = []
     start = 0
     for part in sorted(parts, key=lambda p: not p.experts):
         placed.append(replace(part, start=start))
         start += part.count
-    return Layer(number, start, module, tuple(placed))
+    return LayerNeurons(number, start, module, tuple(placed))
 
 
 def _inputs(down: nn.Module) -> int:
@@ -215,7 +215,7 @@ def _tapped_dense(
             neurons.unseen.add(layer)
             gate = None
         own = flat if gate is None else gate.reshape(flat.shape)
-        changed = _passed(layer, Part(part.start, flat, own), taps)
+        changed = _passed(layer, Activations(part.start, flat, own), taps)
         return None if changed is None else (changed.reshape(product.shape), *given[1:])
 
     with ExitStack() as handles:
@@ -237,7 +237,7 @@ def _tapped_experts(
         if gate is None and part.gated:
             neurons.unseen.add(layer)
         start = part.start + expert * part.width
-        shown = Part(start, product, product if gate is None else gate, tokens)
+        shown = Activations(start, product, product if gate is None else gate, tokens)
         return _passed(layer, shown, taps)
 
     def watching() -> ExpertSight:
@@ -285,7 +285,7 @@ def _one_by_one(module: Any) -> Iterator[None]:
         setattr(config, key, before)
 
 
-def _passed(layer: int, part: Part, taps: tuple[Tap, ...]) -> Tensor | None:
+def _passed(layer: int, part: Activations, taps: tuple[Tap, ...]) -> Tensor | None:
     """Show a part to every tap; what the last one put in its place, if any did."""
     replaced = None
     for tap in taps:

@@ -72,7 +72,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class WeightFile:
     """A file and the tensors that it holds, in the file's order. `stamp` is from before it was
     opened."""
 
@@ -133,7 +133,7 @@ def stamp_of(file: Path) -> Stamp:
 
 
 def fingerprint(
-    settings: str, sources: Sequence[Source], identities: Identities, *, quantised: bool = False
+    settings: str, sources: Sequence[WeightFile], identities: Identities, *, quantised: bool = False
 ) -> str:
     """64 hexadecimal digits that identify a checkpoint by its settings and its tensors: their
     names, dtypes, shapes and bytes, whichever file holds them.
@@ -179,7 +179,7 @@ def _first_form(settings: str, contents: Sequence[Content], identities: Identiti
     return digest.hexdigest()
 
 
-def _identity(source: Source, identities: Identities) -> int:
+def _identity(source: WeightFile, identities: Identities) -> int:
     """The sum of the hashes of a file's tensors: it does not depend on which file holds which."""
     known = identities.memory.recall(source.stamp)
     if known is not None:
@@ -241,7 +241,7 @@ def _blocks(content: Content) -> Iterator[tuple[int, int]]:
         yield start, min(start + BLOCK, content.nbytes)
 
 
-def _check_unchanged(source: Source) -> None:
+def _check_unchanged(source: WeightFile) -> None:
     if stamp_of(source.file) != source.stamp:
         raise CheckpointError(
             f"{source.file} was changed while it was read.",

@@ -34,7 +34,7 @@ class Outlet:
     gated: bool = False
 
 
-class Layer:
+class LayerParameters:
     """One layer's parameters, read together: whether a gate stands beside decides for the rest."""
 
     def __init__(self, number: int, prefix: str, shapes: Shapes, body: Body) -> None:

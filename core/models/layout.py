@@ -25,7 +25,7 @@ _WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.|base_model\.model\.)+|(?<=\.)_
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ParameterLayout:
     """What the files of a model hold, in the words of its class.
 
     `parameters` by name in memory; `extra`: stored tensors that the class has no parameter for, by
@@ -40,16 +40,16 @@ class Layout:
     is_renamed: bool = False
 
 
-def by_names(stored: Shapes) -> Layout:
+def by_names(stored: Shapes) -> ParameterLayout:
     """The layout of a model whose class is unknown: every tensor is a parameter of its own name."""
     kept = {_bare(name): name for name in stored if not BUFFERS.search(name)}
-    return Layout(
+    return ParameterLayout(
         {bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()},
         ignored=tuple(name for name in stored if BUFFERS.search(name)),
     )
 
 
-def of_class(module: Any, stored: Shapes) -> Layout:
+def of_class(module: Any, stored: Shapes) -> ParameterLayout:
     """The layout of a model of this class (on the meta device) in files with these tensors.
 
     Raises FamilyError when an operation of the mapping is not known here, or does not fit.
@@ -61,7 +61,7 @@ def of_class(module: Any, stored: Shapes) -> Layout:
         parameters |= _converted(module, target, group, stored, known)
     floats = {name for name, t in module.state_dict().items() if t.is_floating_point()}
     missing = tuple(name for name in known if name in floats and name not in parameters)
-    return Layout(parameters, tuple(extra), missing, tuple(ignored), is_renamed)
+    return ParameterLayout(parameters, tuple(extra), missing, tuple(ignored), is_renamed)
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ def loaded(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeviceShare:
     """What a device is to hold of a model: modules, and the bytes of their parameters."""
 
     device: str
@@ -114,7 +114,9 @@ class Place:
     nbytes: int
 
 
-def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -> tuple[Place, ...]:
+def placement_of(
+    member: Member, run: Run, *, trust_remote_code: bool = False
+) -> tuple[DeviceShare, ...]:
     """Where a member's layers would go if it were loaded now, without reading its weights.
 
     Decided by the functions that decide it at loading, over a model that has shapes alone.
@@ -130,7 +132,7 @@ def placement_of(member: Member, run: Run, *, trust_remote_code: bool = False) -
         if within:
             held[devices[max(within, key=len)]] += nbytes
     modules = Placement(devices).by_device()
-    return tuple(Place(device, tuple(modules[device]), size) for device, size in held.items())
+    return tuple(DeviceShare(device, tuple(modules[device]), size) for device, size in held.items())
 
 
 def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:

@@ -38,7 +38,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RowSpan:
     """Whole rows of a parameter that are whole rows of a stored tensor: `count` from `start` on are
     those of `source` from `at` on. Rows are all axes but the last together."""
 
@@ -65,7 +65,7 @@ class Mosaic:
         """Is it one stored tensor, element by element in its order?"""
         return len(self.tiles) == 1 and _is_identity(self.tiles[0], self.shape)
 
-    def runs(self) -> tuple[Run, ...] | None:
+    def runs(self) -> tuple[RowSpan, ...] | None:
         """Its rows as runs of stored rows, in order; None where any row is put together."""
         found = [_run(tile, self.shape) for tile in self.tiles]
         if any(run is None for run in found):
@@ -219,14 +219,14 @@ def _is_identity(tile: Tile, shape: tuple[int, ...]) -> bool:
     )
 
 
-def _run(tile: Tile, shape: tuple[int, ...]) -> Run | None:
+def _run(tile: Tile, shape: tuple[int, ...]) -> RowSpan | None:
     """A tile as one run of rows: its own axes in their order, whole but for the first."""
     if not all(isinstance(i, range) and i.step == 1 for i in (*tile.take, *tile.put)):
         return None
     if tile.is_reshaped:
         return None  # rows of the one are no rows of the other
     if not shape:
-        return Run(0, 1, tile.source, 0)
+        return RowSpan(0, 1, tile.source, 0)
     own = [(axis, source) for axis, source in enumerate(tile.axes) if source is not None]
     if [source for _, source in own] != list(range(len(tile.shape))) or not own:
         return None
@@ -246,7 +246,7 @@ def _run(tile: Tile, shape: tuple[int, ...]) -> Run | None:
     for axis in range(lead, -1, -1):
         start += tile.put[axis].start * unit
         unit *= shape[axis]
-    return Run(start, len(tile.put[lead]) * inner, tile.source, tile.take[0].start * inner)
+    return RowSpan(start, len(tile.put[lead]) * inner, tile.source, tile.take[0].start * inner)
 
 
 def _taken(tensor: Tensor, tile: Tile) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from core.errors import CheckpointError
 from core.models import layout, mosaic
 from core.models.checkpoint import Checkpoint, TensorInfo
-from core.models.mosaic import Mosaic, Run
+from core.models.mosaic import Mosaic, RowSpan
 from core.models.outline import Outline
 
 _BLOCK = 1 << 22
@@ -119,7 +119,7 @@ class Parameters:
         found = [measured(run.source, run.at, run.at + run.count) for run in parts]
         return None if all(each is None for each in found) else sum(each or 0.0 for each in found)
 
-    def _read(self, run: Run, into: Tensor | None) -> Tensor:
+    def _read(self, run: RowSpan, into: Tensor | None) -> Tensor:
         return self.stored.read(run.source, run.at, run.at + run.count, into)
 
     def _whole(self, name: str) -> Tensor:
@@ -136,7 +136,7 @@ class Parameters:
         return self.stored.read(source, 0, info.rows)
 
 
-def rows_within(runs: tuple[Run, ...], start: int, stop: int) -> Iterator[Run]:
+def rows_within(runs: tuple[RowSpan, ...], start: int, stop: int) -> Iterator[RowSpan]:
     """The parts of runs that hold the rows start:stop, in order."""
     at = max(0, bisect.bisect_right(runs, start, key=lambda run: run.start) - 1)
     for run in runs[at:]:
@@ -144,7 +144,7 @@ def rows_within(runs: tuple[Run, ...], start: int, stop: int) -> Iterator[Run]:
         if run.start >= stop:
             return
         if first < last:
-            yield Run(first, last - first, run.source, run.at + first - run.start)
+            yield RowSpan(first, last - first, run.source, run.at + first - run.start)
 
 
 def _dtype(made: Mosaic, stored: Checkpoint) -> torch.dtype:

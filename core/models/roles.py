@@ -13,26 +13,26 @@ from dataclasses import dataclass
 
 from core.models import words
 from core.models.body import Body, Shapes
-from core.models.layer import Layer, Outlet, is_norm
+from core.models.layer import LayerParameters, Outlet, is_norm
 from core.models.pieces import Cut, Piece, pieces_of
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelRoles:
     """A model's parameters as pieces, and the outlets of its neurons and heads."""
 
     pieces: tuple[Piece, ...]
     outlets: tuple[Outlet, ...]
 
 
-def read(shapes: Shapes, body: Body) -> Reading:
+def read(shapes: Shapes, body: Body) -> ModelRoles:
     """Every parameter by name and shape as pieces; parameters that do not fit become `other`."""
     layers = _by_layer(shapes, body)
     pieces: list[Piece] = []
     outlets: list[Outlet] = []
     seen: dict[str, list[Piece]] = {}
     for layer, names in layers.items():
-        reader = Layer(layer, f"{body.layers}.{layer}", names, body)
+        reader = LayerParameters(layer, f"{body.layers}.{layer}", names, body)
         for name in names:
             seen[name] = reader.pieces(name)
         outlets += reader.outlets(seen)
@@ -40,7 +40,7 @@ def read(shapes: Shapes, body: Body) -> Reading:
         if name not in seen:
             seen[name] = pieces_of(name, shape, None, Cut((_outside(name, body),)))
         pieces += seen[name]
-    return Reading(tuple(pieces), tuple(outlets))
+    return ModelRoles(tuple(pieces), tuple(outlets))
 
 
 def _by_layer(shapes: Shapes, body: Body) -> dict[int, dict[str, tuple[int, ...]]]:

@@ -55,7 +55,7 @@ _ONE_SIDED = frozenset({"layer_types", "max_position_embeddings"})
 """Settings that follow from others where they are left out: told only where both state them."""
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """A setting in which a tuned model differs from its base; None is one that is not stated."""
 
     name: str
@@ -70,7 +70,7 @@ class Difference(NamedTuple):
 
 def differences(
     base: Config, tuned: Config, read: Callable[[Config], Config | None] = lambda config: None
-) -> list[Difference]:
+) -> list[SettingDifference]:
     """The meaningful settings in which two configurations differ, in a fixed order.
 
     `read` gives a configuration with all that it leaves out, or None where nobody knows that. It
@@ -115,10 +115,10 @@ def language_of(config: Config) -> Config:
     return inner if isinstance(inner, Mapping) else config
 
 
-def _between(base: Config, tuned: Config) -> list[Difference]:
+def _between(base: Config, tuned: Config) -> list[SettingDifference]:
     names = dict.fromkeys((*base, *tuned))
     return [
-        Difference(name, tuned.get(name), base.get(name))
+        SettingDifference(name, tuned.get(name), base.get(name))
         for name in names
         if base.get(name) != tuned.get(name)
     ]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import FamilyError, RunError
-from core.models.hooks import Neurons, Part, tapping
+from core.models.hooks import Activations, Neurons, tapping
 from core.models.loading import LoadedModel, halving
 from core.texts.probe import Batch, ProbeSet
 
@@ -69,7 +69,7 @@ class Counter:
         self.tokens = probe.tokens
         self._widths = {layer.number: layer.width for layer in neurons.layers}
         self._batch: Batch | None = None
-        self._parts: list[Part] = []
+        self._parts: list[Activations] = []
         self._pending: dict[tuple[int, Criterion], tuple[Tensor, Tensor]] = {}
         self._sums = {
             (number, criterion): _Sums(width, len(probe.ids))
@@ -83,7 +83,7 @@ class Counter:
         self._parts.clear()
         self._pending.clear()
 
-    def tap(self, layer: int, part: Part) -> None:
+    def tap(self, layer: int, part: Activations) -> None:
         """Take in a part of a layer; see `core.models.hooks`."""
         if self._batch is not None:
             refuse_other_tokens(layer, part, self._batch)
@@ -97,7 +97,7 @@ class Counter:
                 self.add(layer, criterion, part, tests[criterion](part))
         self._parts.clear()
 
-    def add(self, layer: int, criterion: Criterion, part: Part, flags: Tensor) -> None:
+    def add(self, layer: int, criterion: Criterion, part: Activations, flags: Tensor) -> None:
         """Count a part's flags [tokens, width] bool."""
         assert self._batch is not None
         batch, width = self._batch, self._widths[layer]
@@ -227,7 +227,7 @@ def refuse_unknown_ids(model: LoadedModel, probe: ProbeSet) -> None:
         )
 
 
-def refuse_other_tokens(layer: int, part: Part, batch: Batch) -> None:
+def refuse_other_tokens(layer: int, part: Activations, batch: Batch) -> None:
     """Raise FamilyError when a layer computes its neurons elsewhere than at the batch's tokens."""
     if part.tokens is None and len(part.product) != batch.ids.numel():
         raise FamilyError(
@@ -267,9 +267,11 @@ def _last_logits(model: LoadedModel, batch: Batch) -> Tensor:
     return last
 
 
-def _tests(parts: Sequence[Part], rules: Rules) -> dict[Criterion, Callable[[Part], Tensor]]:
+def _tests(
+    parts: Sequence[Activations], rules: Rules
+) -> dict[Criterion, Callable[[Activations], Tensor]]:
     """How the criteria of a forward pass turn a part into flags [tokens, width] bool."""
-    tests: dict[Criterion, Callable[[Part], Tensor]] = {
+    tests: dict[Criterion, Callable[[Activations], Tensor]] = {
         "gate": lambda part: _positive(part.gate),
         "product": lambda part: _positive(part.product),
     }
@@ -278,7 +280,7 @@ def _tests(parts: Sequence[Part], rules: Rules) -> dict[Criterion, Callable[[Par
     return tests
 
 
-def _magnitude(parts: Sequence[Part], epsilon: float) -> Callable[[Part], Tensor]:
+def _magnitude(parts: Sequence[Activations], epsilon: float) -> Callable[[Activations], Tensor]:
     """|h| > ε · max |h|, the maximum over all of the layer's neurons at the token."""
     tokens = max(
         [len(p.product) for p in parts if p.tokens is None]
@@ -292,7 +294,7 @@ def _magnitude(parts: Sequence[Part], epsilon: float) -> Callable[[Part], Tensor
         else:
             largest.scatter_reduce_(0, part.tokens, own, "amax")
 
-    def test(part: Part) -> Tensor:
+    def test(part: Activations) -> Tensor:
         limit = largest if part.tokens is None else largest[part.tokens]
         return part.product.abs().float() > epsilon * limit.float()[:, None]
 

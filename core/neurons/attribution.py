@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import checkpoint
 
-from core.models.hooks import Layer, Neurons, Part, tapping
+from core.models.hooks import Activations, LayerNeurons, Neurons, tapping
 from core.models.loading import LoadedModel, halving
 from core.neurons.activity import (
     Counter,
@@ -113,7 +113,7 @@ _Found = dict[str, Tensor]
 class _Sums:
     """The running sums of one layer, float64."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: LayerNeurons) -> None:
         self.total = {n: own.double() for n, own in _zeros(layer, torch.device("cpu")).items()}
 
     def add(self, found: _Found) -> None:
@@ -135,7 +135,7 @@ def _one_batch(
     products: dict[tuple[int, int], Tensor] = {}
     found: dict[int, _Found] = {}
 
-    def tap(layer: int, part: Part) -> Tensor | None:
+    def tap(layer: int, part: Activations) -> Tensor | None:
         """Forward: ask for the gradient of h. Backward, when a layer is done again: keep its h."""
         if backward:
             products[layer, part.start] = part.product.detach()
@@ -150,7 +150,7 @@ def _one_batch(
 
     def arrived(layer: int, start: int, tokens: Tensor | None, gradient: Tensor) -> None:
         product = products.pop((layer, start))
-        part = Part(start, product, product, tokens)
+        part = Activations(start, product, product, tokens)
         _add(found, layers[layer], part, gradient, batch, counter)
 
     layers = {layer.number: layer for layer in neurons.layers}
@@ -170,8 +170,8 @@ def _one_batch(
 
 def _add(
     found: dict[int, _Found],
-    layer: Layer,
-    part: Part,
+    layer: LayerNeurons,
+    part: Activations,
     gradient: Tensor,
     batch: Batch,
     counter: Counter | None,
@@ -192,14 +192,14 @@ def _add(
         counter.add(layer.number, "attribution", part, product.float() * gradient.float() < 0)
 
 
-def _zeros(layer: Layer, device: torch.device) -> _Found:
+def _zeros(layer: LayerNeurons, device: torch.device) -> _Found:
     found = {
         n: torch.zeros(layer.width, device=device) for n in ("attribution", "effect", "magnitude")
     }
     return {**found, "mean": torch.zeros(layer.width * layer.group, device=device)}
 
 
-def _rows_by_document(part: Part, batch: Batch) -> Iterator[Any]:
+def _rows_by_document(part: Activations, batch: Batch) -> Iterator[Any]:
     """Which rows of a part are whose tokens, document by document; padding belongs to none."""
     length = batch.ids.shape[1]
     for i, own in enumerate(batch.lengths):

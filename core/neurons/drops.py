@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.engine.measurement import Measurement
-from core.evaluation.scores import Kept
+from core.evaluation.scores import StoredScore
 from core.statistics import comparison
 from core.statistics.comparison import Estimate
 
@@ -28,9 +28,9 @@ class Bootstrap:
 
 
 def rows(
-    whole: Mapping[str, Kept],
-    after: Mapping[str, Kept],
-    controls: Mapping[str, Mapping[str, Kept]],
+    whole: Mapping[str, StoredScore],
+    after: Mapping[str, StoredScore],
+    controls: Mapping[str, Mapping[str, StoredScore]],
     setting: str,
     how: Bootstrap,
     **at: Any,
@@ -70,7 +70,7 @@ def corrected(rows: Iterable[Measurement]) -> list[Measurement]:
     return found
 
 
-def _drop(before: Kept, after: Kept, how: Bootstrap) -> Estimate:
+def _drop(before: StoredScore, after: StoredScore, how: Bootstrap) -> Estimate:
     if before.higher is None:
         return Estimate(value=None)
     if before.items is None or after.items is None:  # a score such as BLEU, without an interval
@@ -85,8 +85,8 @@ def _drop(before: Kept, after: Kept, how: Bootstrap) -> Estimate:
 
 
 def _drop_row(
-    before: Kept,
-    after: Kept,
+    before: StoredScore,
+    after: StoredScore,
     how: Bootstrap,
     at: Mapping[str, Any],
     level: tuple[float | None, float | None],
@@ -99,7 +99,7 @@ def _drop_row(
 
 
 def _level(
-    before: Kept, controls: Mapping[str, Kept], how: Bootstrap
+    before: StoredScore, controls: Mapping[str, StoredScore], how: Bootstrap
 ) -> tuple[float | None, float | None]:
     """The mean drop of the controls and its spread."""
     drops = [_drop(before, own, how).value for own in controls.values()]
@@ -110,7 +110,11 @@ def _level(
 
 
 def _test(
-    before: Kept, after: Kept, controls: list[Kept], how: Bootstrap, at: Mapping[str, Any]
+    before: StoredScore,
+    after: StoredScore,
+    controls: list[StoredScore],
+    how: Bootstrap,
+    at: Mapping[str, Any],
 ) -> Measurement:
     items = [own.items for own in (before, after, *controls) if own.items is not None]
     p = None
@@ -122,7 +126,7 @@ def _test(
     return Measurement(metric="p_value", value=p, **at)
 
 
-def _score(metric: str, own: Kept, how: Bootstrap, at: Mapping[str, Any]) -> Measurement:
+def _score(metric: str, own: StoredScore, how: Bootstrap, at: Mapping[str, Any]) -> Measurement:
     if own.items is None:
         return Measurement(metric=metric, value=own.value, **at)
     found = comparison.score(own.items, resamples=how.resamples, seed=how.seed)
@@ -131,5 +135,5 @@ def _score(metric: str, own: Kept, how: Bootstrap, at: Mapping[str, Any]) -> Mea
     )
 
 
-def _count(own: Kept) -> int | None:
+def _count(own: StoredScore) -> int | None:
     return None if own.items is None else len(own.items.index)

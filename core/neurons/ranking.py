@@ -26,7 +26,7 @@ _NAME = re.compile(r"top-(?P<percent>\d+(?:\.\d+)?)%(?P<active>-active)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class NeuronSelection:
     """The best `share` of all neurons, or of the active ones; all of those with a share of 1."""
 
     name: str
@@ -34,10 +34,10 @@ class Selection:
     active: bool
 
 
-def parse(name: str) -> Selection:
+def parse(name: str) -> NeuronSelection:
     """A selection by its name: `top-1%`, `top-5%-active`, `all-active`. Raises StudyError."""
     if name == "all-active":
-        return Selection(name, 1.0, True)
+        return NeuronSelection(name, 1.0, True)
     found = _NAME.fullmatch(name)
     share = float(found["percent"]) / 100 if found else 0.0
     if found is None or not 0 < share <= 1:
@@ -45,11 +45,11 @@ def parse(name: str) -> Selection:
             f"'{name}' is no selection of neurons.",
             hint="Written like top-1%, top-5%-active or all-active.",
         )
-    return Selection(name, share, found["active"] is not None)
+    return NeuronSelection(name, share, found["active"] is not None)
 
 
 def choose(
-    selection: Selection,
+    selection: NeuronSelection,
     scores: Sequence[NDArray[Any]],
     rates: Sequence[NDArray[Any]],
     *,
@@ -97,7 +97,7 @@ def is_selection(setting: str) -> bool:
     return not setting.startswith("random-")
 
 
-def _count(selection: Selection, pool: int) -> int:
+def _count(selection: NeuronSelection, pool: int) -> int:
     """At least one, unless there is none."""
     return min(pool, max(1, round(selection.share * pool)))
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.models.hooks import Neurons, Part, tapping
+from core.models.hooks import Activations, Neurons, tapping
 from core.neurons.ranking import Chosen
 
 
@@ -36,7 +36,7 @@ def silenced(
         # Copied, since arrays that were kept in a file can't be written to.
         values = {n: torch.tensor(own) for n, own in zip(numbers, means, strict=True)}
 
-    def tap(layer: int, part: Part) -> Tensor | None:
+    def tap(layer: int, part: Activations) -> Tensor | None:
         own = places[layer]
         inside = own[(own >= part.start) & (own < part.start + part.product.shape[1])]
         if not len(inside):

@@ -18,7 +18,7 @@ from core.neurons import activity, attribution, drops, ranking, silencing
 
 if TYPE_CHECKING:
     from core.engine.session import Session
-    from core.evaluation.scores import Kept
+    from core.evaluation.scores import StoredScore
     from core.evaluation.tasks import Task
     from core.models.hooks import Neurons
     from core.texts.probe import ProbeSet
@@ -94,7 +94,7 @@ def score_silenced(
     )  # fmt: skip
     means = _ranked(ranked, neurons, "mean") if to_mean else None
     result = UnitResult()
-    found: dict[str, Mapping[str, Kept]] = {}
+    found: dict[str, Mapping[str, StoredScore]] = {}
     for setting, places in _draws(unit.setting, chosen, neurons, seed, controls).items():
         session.pause()
         with silencing.silenced(neurons, places, means):

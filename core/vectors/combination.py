@@ -1,7 +1,7 @@
 """What a point of task arithmetic does to weights, block by block.
 
 Arithmetic is in float32 whatever the weights are stored as, from the base for every point, and
-rounded once. Knows neither files nor models: both hand it rows of tensors (`Source`).
+rounded once. Knows neither files nor models: both hand it rows of tensors (`WeightSource`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Block:
         return slice(self.start * self.columns, self.stop * self.columns)
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """Where weights come from; read by several threads."""
 
     def base(self, block: Block, space: Workspace) -> Tensor:
@@ -110,7 +110,7 @@ class Combination:
         self._thins = point.trims or point.drops
         self._scale = 1 / point.density if point.drops and point.density else 1.0
 
-    def write(self, block: Block, source: Source, out: Tensor, space: Workspace) -> Rounding:
+    def write(self, block: Block, source: WeightSource, out: Tensor, space: Workspace) -> Rounding:
         """Fill `out` (flat, of any floating dtype, on any device) with a block of the point.
 
         Without vectors that is the base, and with one whole vector the tuned model, bit for bit
@@ -144,7 +144,7 @@ class Combination:
         self,
         terms: Sequence[tuple[str, float]],
         block: Block,
-        source: Source,
+        source: WeightSource,
         base: Tensor,
         update: Tensor,
         space: Workspace,
@@ -261,7 +261,7 @@ def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, i
 
 
 def threshold(
-    vector: str, density: float, blocks: Iterable[Block], source: Source, threads: int
+    vector: str, density: float, blocks: Iterable[Block], source: WeightSource, threads: int
 ) -> float:
     """The magnitude of the element of τ that is last of its largest `density`, over all blocks.
 
@@ -298,7 +298,7 @@ def _holding(counts: Any, wanted: int) -> tuple[int, int]:
     return len(counts) - 1 - place, int(above[place - 1]) if place else 0
 
 
-def _magnitude_bits(vector: str, block: Block, source: Source, space: Workspace) -> Tensor:
+def _magnitude_bits(vector: str, block: Block, source: WeightSource, space: Workspace) -> Tensor:
     stored = source.base(block, space)
     size, device = stored.numel(), stored.device
     base = space.numbers("base", size, device=device).copy_(stored)

@@ -116,7 +116,7 @@ def merge(
 
 
 class _Disk:
-    """A source (see `core.vectors.combination.Source`) that reads the family's checkpoints."""
+    """A `core.vectors.combination.WeightSource` that reads the family's checkpoints."""
 
     def __init__(self, family: Family) -> None:
         self._family = family

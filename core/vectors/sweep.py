@@ -182,7 +182,7 @@ def _hash(tensor: Tensor) -> str:
 
 
 class _Memory:
-    """A source (see `core.vectors.combination.Source`) whose tensors are all in memory, flat."""
+    """A `core.vectors.combination.WeightSource` whose tensors are all in memory, flat."""
 
     def __init__(
         self, tensors: Mapping[str, Tensor], vectors: Mapping[str, Mapping[str, Tensor]]

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.measurement import Part
+from core.engine.measurement import UnitPart
 
 BLOCK = 1 << 19
 """Elements of one block: large enough to hide what a call costs, small enough to stay cached."""
@@ -66,14 +66,14 @@ class Moments:
         return self
 
     @classmethod
-    def of_part(cls, models: Sequence[str], part: Part) -> Moments:
+    def of_part(cls, models: Sequence[str], part: UnitPart) -> Moments:
         """What `as_part` was made of."""
         arrays = dict(part.arrays)
         return cls(tuple(models), size=int(arrays.pop("size")), **arrays)
 
-    def as_part(self) -> Part:
+    def as_part(self) -> UnitPart:
         """The sums as arrays, without the models' names."""
-        return Part(
+        return UnitPart(
             arrays={
                 "size": np.array(self.size), "gram": self.gram, "changed": self.changed,
                 "largest": self.largest, "rounding": self.rounding,

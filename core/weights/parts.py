@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from core.engine.measurement import Part, ResultSink, Unit, content_key
+from core.engine.measurement import ResultSink, Unit, UnitPart, content_key
 
 SHARE = 20.0
 """Parts are laid by once the work since the last time has taken this many times as long as that."""
@@ -32,14 +32,14 @@ class Parts:
         # A part of other units' slice may be of other models.
         self._slice = content_key({"units": sorted(unit.key for unit in units)})
         self._known, self._before = self._sink.parts(self._slice) if units else ({}, 0.0)
-        self._new: dict[str, Part] = {}
+        self._new: dict[str, UnitPart] = {}
         self._began = self._laid = time.monotonic()
 
-    def find(self, step: str) -> Part | None:
+    def find(self, step: str) -> UnitPart | None:
         """A part that is known already."""
         return self._known.get(step)
 
-    def add(self, step: str, part: Part) -> None:
+    def add(self, step: str, part: UnitPart) -> None:
         """Take note of a part that was made just now."""
         self._known[step] = self._new[step] = part
         now = time.monotonic()

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from core.engine.measurement import Part, Unit, UnitResult
+from core.engine.measurement import Unit, UnitPart, UnitResult
 from core.errors import CheckpointError
 from core.models.adapters.checkpoint import Adapter
 from core.models.family import Family, Member
@@ -137,10 +137,10 @@ class Reader(Protocol):
     def see_module(self, module: ModuleMoments) -> None:
         """Called once for each module, after its matrices were shown."""
 
-    def measure(self, matrix: MatrixView, update: UpdateView) -> Part:
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         """All that it wants of one matrix's update, for each model in `updates_of`."""
 
-    def take(self, piece: Piece, model: str, part: Part) -> None:
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
         """Called with what was measured of each matrix and model, now or before a kill, in the
         order of the matrices."""
 

@@ -20,7 +20,7 @@ from core.errors import RunError, StorageError
 from core.study.study import Study
 from storage import artifacts, garbage, runs
 from storage.access import Access
-from storage.artifacts import Stored
+from storage.artifacts import StoredFile
 from storage.database import Database, open_database
 from storage.rows import LONGEST
 from storage.sink import RunSink
@@ -137,9 +137,9 @@ def test_a_damaged_identity_is_forgotten(db: Database) -> None:
     assert garbage.collect(db).identities == 0
 
 
-def _placed(folder: Path, content: bytes) -> Stored:
+def _placed(folder: Path, content: bytes) -> StoredFile:
     digest = hashlib.sha256(content).hexdigest()
-    stored = Stored(f"{digest[:2]}/{digest}.npz", digest, len(content))
+    stored = StoredFile(f"{digest[:2]}/{digest}.npz", digest, len(content))
     place = folder / stored.path
     place.parent.mkdir()
     place.write_bytes(content)
@@ -185,7 +185,7 @@ def test_an_artifact_that_claims_to_be_huge_is_not_unpacked(
 
 
 def test_what_is_no_file_is_no_artifact(tmp_path: Path) -> None:
-    stored = Stored(f"aa/aa{'0' * 62}.npz", f"aa{'0' * 62}", 0)
+    stored = StoredFile(f"aa/aa{'0' * 62}.npz", f"aa{'0' * 62}", 0)
     place = tmp_path / stored.path
     place.parent.mkdir()
     makers: list[Callable[[], None]] = [
@@ -202,7 +202,7 @@ def test_what_is_no_file_is_no_artifact(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["pipe", "a\x00b", "n" * 300, "../x.npz", "/etc/passwd"])
 def test_a_path_that_no_content_names_is_refused(path: str) -> None:
     with pytest.raises(StorageError, match="no place within its folder"):
-        Stored(path, "0" * 64, 0)
+        StoredFile(path, "0" * 64, 0)
 
 
 def test_an_array_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -223,4 +223,4 @@ def test_a_loop_among_the_artifacts_is_left_alone(db: Database) -> None:
 @pytest.mark.parametrize("digest", ["", "zz", "A" * 64])
 def test_a_hash_that_is_none_is_said(digest: str) -> None:
     with pytest.raises(StorageError, match="as the hash of an artifact"):
-        Stored("aa/x.npz", digest, 0)
+        StoredFile("aa/x.npz", digest, 0)

@@ -204,7 +204,7 @@ def test_a_file_that_was_collected_while_its_unit_was_saved_is_written_again(
     sink = begin()
     write, freed = artifacts.write, []
 
-    def collected_after(*arguments: Any) -> artifacts.Stored:
+    def collected_after(*arguments: Any) -> artifacts.StoredFile:
         stored = write(*arguments)
         if not freed:
             freed.append(collect(other).files)

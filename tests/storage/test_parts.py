@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
-from core.engine.measurement import Measurement, Part
+from core.engine.measurement import Measurement, UnitPart
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import PartRow
@@ -19,7 +19,7 @@ from tests.killing import die, killed
 from tests.storage.conftest import result, unit
 
 Begin = Callable[..., RunSink]
-PART = Part(
+PART = UnitPart(
     [Measurement(metric="write", value=1 / 3, model="ä", layer=0, head=3, n=np.int64(7))],
     {"curve": np.arange(3, dtype=np.float32), "rows": np.array([np.nan]), "file": np.array(5)},
 )
@@ -33,7 +33,7 @@ def _count(db: Database) -> int:
 def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
     sink = begin()
     sink.lay_by("a", {"q": PART}, 2.0)
-    sink.lay_by("a", {"k": Part()}, 0.5)
+    sink.lay_by("a", {"k": UnitPart()}, 0.5)
     found, seconds = sink.parts("a")
     assert seconds == 2.5
     assert found.keys() == {"q", "k"}

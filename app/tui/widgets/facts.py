@@ -15,7 +15,7 @@ from app.results import wording
 from app.text import short
 
 if TYPE_CHECKING:
-    from app.jobs.gauge import Reading
+    from app.jobs.gauge import Usage
     from app.tui.source import Background
     from storage.runs import RunSummary, RunWarning
 
@@ -28,7 +28,7 @@ class Facts(VerticalScroll, can_focus=True):
     Facts > Static { margin-bottom: 1; }
     """
 
-    _load: Reading | None = None
+    _load: Usage | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("", id="load", markup=False)
@@ -37,7 +37,7 @@ class Facts(VerticalScroll, can_focus=True):
     def on_mount(self) -> None:
         self._say_load()
 
-    def show_load(self, reading: Reading | None) -> None:
+    def show_load(self, reading: Usage | None) -> None:
         """Say how busy this host is, while that is known."""
         if reading != self._load:
             self._load = reading

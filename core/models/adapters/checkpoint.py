@@ -21,7 +21,7 @@ from core.models import folders
 from core.models.adapters import settings as known
 from core.models.adapters.ground import Ground
 from core.models.adapters.names import bare
-from core.models.adapters.reading import Reader
+from core.models.adapters.reading import AdapterReader
 from core.models.adapters.ties import EMBEDDINGS, HEADS, untied
 from core.models.adapters.updates import Update
 from core.models.checkpoint import Checkpoint, TensorInfo, load_tensors_only, stable_config
@@ -44,7 +44,7 @@ class Adapter:
         stored = _stored(folder)
         try:
             self._ground = ground = Ground(folder, self.settings, over, self._under)
-            found = Reader(ground).read(stored)
+            found = AdapterReader(ground).read(stored)
         except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError,
                 re.error) as error:  # fmt: skip
             raise CheckpointError(

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.models.adapters.names import Names, Target, without_wrappings
+from core.models.adapters.names import AdaptedTensor, AdapterNames, without_wrappings
 from core.models.adapters.ties import Tie
 from core.models.adapters.updates import LowRank, Stack, Update
 from core.models.checkpoint import Checkpoint, TensorInfo
@@ -24,7 +24,7 @@ _TRANSPOSED_EXPERTS = frozenset({"gpt_oss", "openai_privacy_filter", "aria", "ar
 
 
 @dataclass(slots=True)
-class Reading:
+class AdapterUpdates:
     """What an adapter does: `updates` are added to tensors, `replaced` stand in for them.
 
     `aliases`: tensors that the model under it has under another name, such as an output head that
@@ -50,25 +50,25 @@ class Ground:
     ) -> None:
         self.folder, self.settings, self.over, self.under = folder, settings, over, under
         self.kind = str(settings["peft_type"]).upper()
-        self.names = Names({n: i for n, i in over.tensors.items() if i.dtype is not None})
+        self.names = AdapterNames({n: i for n, i in over.tensors.items() if i.dtype is not None})
         self.tie = Tie.of(over, self.names)
-        self.found = Reading()
+        self.found = AdapterUpdates()
         self._parts: dict[str, list[tuple[int, LowRank]]] = {}
 
-    def target(self, name: str) -> Target:
+    def target(self, name: str) -> AdaptedTensor:
         """Where the tensor of that name lies. Raises CheckpointError where there is none."""
         found = self.names.target(name)
         if found is None and self.tie and self.tie.is_head(name):
             apart = self.tie.head in {**self.found.replaced, **self.found.aliases}
             name = self.tie.head if apart else self.tie.embedding
             info = self.info(name)
-            return Target(name, 0, info.rows, info.columns)
+            return AdaptedTensor(name, 0, info.rows, info.columns)
         if found is None:
             raise self.unknown(name)
         self.found.moved |= found.name != name
         if found.whole:
             info = self.info(found.name)
-            return Target(found.name, 0, info.rows, info.columns)
+            return AdaptedTensor(found.name, 0, info.rows, info.columns)
         return found
 
     def info(self, name: str) -> TensorInfo:
@@ -105,7 +105,7 @@ class Ground:
             raise self._twice(name)
         parts.append((start, update))
 
-    def gathered(self) -> Reading:
+    def gathered(self) -> AdapterUpdates:
         """What was found, the parts of a tensor as one update."""
         for name, parts in self._parts.items():
             self.found.updates[name] = Stack(tuple(parts), self.info(name).columns)

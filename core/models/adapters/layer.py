@@ -32,7 +32,7 @@ _SELECTING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class AdaptedModule:
     """One adapted module: `stored` are the adapter's tensors of it, by their names in the module.
 
     `shared` are those of the whole adapter, by their full keys.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.models.adapters.ground import Ground
-from core.models.adapters.layer import Layer, Workbench
+from core.models.adapters.layer import AdaptedModule, Workbench
 from core.models.adapters.updates import Derived
 
 _SCALE_BIASES = frozenset({"IA3", "GLORA", "ROAD", "OSF"})
@@ -34,7 +34,7 @@ class Merging:
                 hint="Merge it into its base model with PEFT and save that.",
             )
         bias = ground.names.find(f"{path}.bias")
-        layer = Layer(
+        layer = AdaptedModule(
             ground.kind, ground.settings, ground.module(path), own, self._shared,
             embedding="lora_embedding_A" in own,
         )  # fmt: skip
@@ -47,7 +47,7 @@ class Merging:
             ground.put(bias, Derived(lambda: _or_zeros(made()[1], rows), sources))
 
     def _maker(
-        self, layer: Layer, name: str, bias: str | None
+        self, layer: AdaptedModule, name: str, bias: str | None
     ) -> Callable[[], tuple[Tensor, Tensor | None]]:
         """The updates of a module's weight and bias, made once until another module's are."""
         turned = self._ground.turns(name) and not layer.embedding
@@ -71,7 +71,7 @@ class Merging:
         info = self._ground.info(name)
         return torch.zeros(info.rows, info.columns)
 
-    def _unmerged(self, layer: Layer, error: Exception) -> CheckpointError:
+    def _unmerged(self, layer: AdaptedModule, error: Exception) -> CheckpointError:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return CheckpointError(
             f"{self._ground.folder}: PEFT can't merge the {layer.kind} adapter of {layer.path}: "

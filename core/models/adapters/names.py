@@ -30,7 +30,7 @@ _STACKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AdaptedTensor:
     """A tensor, or rows start:start + rows of it (all axes but the last together)."""
 
     name: str
@@ -40,7 +40,7 @@ class Target:
     whole: bool = True
 
 
-class Names:
+class AdapterNames:
     """The tensors of the model under an adapter, found by the names that the adapter uses."""
 
     def __init__(self, tensors: Mapping[str, TensorInfo]) -> None:
@@ -60,12 +60,12 @@ class Names:
                 return found[0]
         return None
 
-    def target(self, name: str) -> Target | None:
+    def target(self, name: str) -> AdaptedTensor | None:
         """Where the tensor of that name lies, an expert's matrix in the stack of all if need be."""
         found = self.find(name)
         if found is not None:
             info = self._tensors[found]
-            return Target(found, 0, info.rows, info.columns)
+            return AdaptedTensor(found, 0, info.rows, info.columns)
         return self._in_stack(name)
 
     def parameters(self, module: str) -> list[str]:
@@ -81,7 +81,7 @@ class Names:
                 return found
         return []
 
-    def _in_stack(self, name: str) -> Target | None:
+    def _in_stack(self, name: str) -> AdaptedTensor | None:
         match = _EXPERT.match(without_wrappings(name))
         if not match:
             return None
@@ -95,7 +95,7 @@ class Names:
             return None
         height = rows if half is None else rows // 2
         start = expert * rows + height * (half or 0)
-        return Target(found, start, height, info.columns, whole=False)
+        return AdaptedTensor(found, start, height, info.columns, whole=False)
 
 
 def without_wrappings(name: str) -> str:

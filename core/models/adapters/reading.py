@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.models.adapters.ground import Ground, Reading
+from core.models.adapters.ground import AdapterUpdates, Ground
 from core.models.adapters.merging import Merging
 from core.models.adapters.names import without_wrappings
 from core.models.adapters.products import Products
@@ -30,7 +30,7 @@ _PREFIXES = {
 """How the names of a kind's own tensors begin, where that isn't the kind's name."""
 
 
-class Reader:
+class AdapterReader:
     """Sorts the tensors of one adapter over the model that `ground` describes."""
 
     def __init__(self, ground: Ground) -> None:
@@ -40,7 +40,7 @@ class Reader:
         self._saved: dict[str, Tensor] = {}
         self._shared: dict[str, Tensor] = {}
 
-    def read(self, stored: Mapping[str, Tensor]) -> Reading:
+    def read(self, stored: Mapping[str, Tensor]) -> AdapterUpdates:
         """Sort all tensors. Raises CheckpointError for one that fits nothing."""
         for key, tensor in stored.items():
             self._place(key, tensor)

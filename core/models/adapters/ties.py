@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.models.adapters.names import Names, bare
+from core.models.adapters.names import AdapterNames, bare
 from core.models.checkpoint import Checkpoint
 
 HEADS = ("lm_head.weight", "embed_out.weight")
@@ -26,7 +26,7 @@ class Tie:
     head: str
 
     @classmethod
-    def of(cls, over: Checkpoint, names: Names) -> Tie | None:
+    def of(cls, over: Checkpoint, names: AdapterNames) -> Tie | None:
         """The tie of the model under an adapter; None where the head is a tensor of its own."""
         aliases: Mapping[str, str] | None = getattr(over, "aliases", None)
         if aliases is not None:  # the files were looked at
@@ -58,7 +58,7 @@ class Tie:
         modules: Sequence[str],
         saved: Sequence[str],
         tokens: Mapping[str, tuple[int, ...]],
-        names: Names,
+        names: AdapterNames,
     ) -> bool:
         """Do head and embedding part ways?
 
@@ -76,7 +76,7 @@ class Tie:
         ours = [name for name in saved if self._is_either(name, names)]
         return any(self.trains(settings, name) for name in ours)
 
-    def _is_either(self, name: str, names: Names) -> bool:
+    def _is_either(self, name: str, names: AdapterNames) -> bool:
         return self.is_head(name) or names.find(name) == self.embedding
 
 

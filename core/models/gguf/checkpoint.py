@@ -20,8 +20,8 @@ from core.models.checkpoint import TensorInfo
 from core.models.gguf import header as heads
 from core.models.gguf import names, rows, settings, steps
 from core.models.gguf.header import PLAIN, TYPES, Header
-from core.models.gguf.rows import Blocks, Made, Recipe
-from core.models.headers import Stored
+from core.models.gguf.rows import BlockRecipe, Blocks, Made
+from core.models.headers import StoredTensor
 from core.models.identity import Identities
 from core.models.outline import Outline
 from core.models.plausibility import holding
@@ -54,9 +54,12 @@ class _Named:
     """The tensors of a file that are parameters as they lie there, by the parameters' names."""
 
     def __init__(
-        self, raw: parts.Stored, plain: Mapping[str, str], tensors: Mapping[str, TensorInfo],
+        self,
+        raw: parts.StoredCheckpoint,
+        plain: Mapping[str, str],
+        tensors: Mapping[str, TensorInfo],
         config: Mapping[str, Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._raw = raw
         self._plain = plain
         self.where = raw.where
@@ -122,9 +125,9 @@ def opened(file: Path, identities: Identities) -> tuple[Gguf, Outline]:
 
 
 def _checkpoint(
-    raw: parts.Stored,
+    raw: parts.StoredCheckpoint,
     head: Header,
-    recipes: Mapping[str, Recipe],
+    recipes: Mapping[str, BlockRecipe],
     config: Mapping[str, Any],
     notes: tuple[str, ...],
 ) -> Gguf:
@@ -155,13 +158,13 @@ def _identifying(head: Header) -> dict[str, Any]:
     return {**own, "architecture": head.architecture, "quantization_config": "GGUF"}
 
 
-def _stored(tensor: heads.Tensor) -> Stored:
+def _stored(tensor: heads.Tensor) -> StoredTensor:
     """A tensor as rows of bytes, or of its numbers where they are plain."""
     if tensor.kind in PLAIN:
-        return Stored(tensor.kind, tensor.shape, tensor.start, tensor.stop)
+        return StoredTensor(tensor.kind, tensor.shape, tensor.start, tensor.stop)
     _, elements, width = next(each for each in TYPES.values() if each[0] == tensor.kind)
     shape = (*tensor.shape[:-1], tensor.shape[-1] // elements * width)
-    return Stored("U8", shape, tensor.start, tensor.stop)
+    return StoredTensor("U8", shape, tensor.start, tensor.stop)
 
 
 def _dtype(head: Header) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.models.gguf.header import PLAIN, Header
-from core.models.gguf.rows import Recipe
+from core.models.gguf.rows import BlockRecipe
 from core.models.outline import Outline
 
 _EXPERTS = re.compile(r"(?P<stack>.*\.ffn_(?P<which>gate|up|down)_exps)\.weight")
@@ -58,7 +58,7 @@ def refuse_misread(file: Path, header: Header) -> None:
 
 def recipes(
     file: Path, header: Header, outline: Outline
-) -> tuple[dict[str, Recipe], tuple[str, ...]]:
+) -> tuple[dict[str, BlockRecipe], tuple[str, ...]]:
     """The recipe of each parameter by its name in memory, and the tensors that belong to none.
 
     Raises CheckpointError where transformers has no way back for the architecture, or has one
@@ -98,7 +98,7 @@ def _operations() -> Mapping[str, Any]:
     return found
 
 
-def _by_processor(file: Path, header: Header, module: Any) -> dict[str, Recipe]:
+def _by_processor(file: Path, header: Header, module: Any) -> dict[str, BlockRecipe]:
     from transformers import modeling_gguf_pytorch_utils as theirs
 
     processor = theirs.TENSOR_PROCESSORS.get(header.architecture, theirs.TensorProcessor)
@@ -107,78 +107,80 @@ def _by_processor(file: Path, header: Header, module: Any) -> dict[str, Recipe]:
         raise ValueError(f"its {processor.__name__} is not known here.")
     settings = module.config
     mapping = theirs.get_gguf_hf_weights_map(module, processor(config=settings.to_dict()))
-    made: dict[str, Recipe] = {}
+    made: dict[str, BlockRecipe] = {}
     for name, tensor in header.tensors.items():
         stack = _EXPERTS.fullmatch(name)
         if stack and stack["stack"] in mapping:
             target = mapping[stack["stack"]]
             made[target] = _experts(made.get(target), name, stack["which"], tensor.shape)
         elif name in mapping:
-            made[mapping[name]] = follow(name, Recipe((name,), tensor.shape), settings)
+            made[mapping[name]] = follow(name, BlockRecipe((name,), tensor.shape), settings)
     return made
 
 
-def _experts(before: Recipe | None, name: str, which: str, shape: tuple[int, ...]) -> Recipe:
+def _experts(
+    before: BlockRecipe | None, name: str, which: str, shape: tuple[int, ...]
+) -> BlockRecipe:
     """The stack of the down projections, or those of gate and up in each expert, gate first."""
     if which == "down":
-        return Recipe((name,), shape)
+        return BlockRecipe((name,), shape)
     whole = (shape[0], 2 * shape[1], *shape[2:])
     other = before.sources if before else ()
-    return Recipe((name, *other) if which == "gate" else (*other, name), whole)
+    return BlockRecipe((name, *other) if which == "gate" else (*other, name), whole)
 
 
-def _as_stored(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _as_stored(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     return recipe
 
 
-def _llama(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _llama(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     heads, key_value = settings.num_attention_heads, settings.num_key_value_heads
     if None in (heads, key_value) or not re.search(r"\.attn_[qk]\.", name):
         return recipe
     return _with_order(recipe, heads if ".attn_q." in name else key_value, 2)
 
 
-def _bloom(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _bloom(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     """Stored are all of q, k and v, one after another; Bloom has them head by head."""
     if "attn_qkv" not in name:
         return recipe
     rows, heads = recipe.shape[0], settings.n_head
     order = torch.arange(rows).reshape(3, heads, -1).transpose(0, 1).reshape(-1)
-    return Recipe(recipe.sources, recipe.shape, order)
+    return BlockRecipe(recipe.sources, recipe.shape, order)
 
 
-def _with_order(recipe: Recipe, heads: int, pairs: int) -> Recipe:
+def _with_order(recipe: BlockRecipe, heads: int, pairs: int) -> BlockRecipe:
     """Rows of a head that lie in pairs, as the two halves that rotary embeddings turn together."""
     order = torch.arange(recipe.shape[0]).reshape(heads, -1, pairs).transpose(1, 2).reshape(-1)
-    return Recipe(recipe.sources, recipe.shape, order)
+    return BlockRecipe(recipe.sources, recipe.shape, order)
 
 
-def _gpt2(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _gpt2(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     if not any(part in name for part in _TURNED):
         return recipe
-    return Recipe(recipe.sources, recipe.shape[::-1], turned=True)
+    return BlockRecipe(recipe.sources, recipe.shape[::-1], turned=True)
 
 
-def _mamba(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _mamba(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     if "ssm_conv1d.weight" in name:
-        return Recipe(recipe.sources, _unsqueezed(recipe.shape, 1))
+        return BlockRecipe(recipe.sources, _unsqueezed(recipe.shape, 1))
     change = "log of the negative" if "ssm_a" in name else ""
-    return Recipe(recipe.sources, recipe.shape, change=change)
+    return BlockRecipe(recipe.sources, recipe.shape, change=change)
 
 
-def _norms(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _norms(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     """Norms are stored with the 1 that these models add to their weights."""
     change = "less one" if "norm.weight" in name else ""
-    return Recipe(recipe.sources, recipe.shape, change=change)
+    return BlockRecipe(recipe.sources, recipe.shape, change=change)
 
 
-def _qwen_moe(name: str, recipe: Recipe, settings: Any) -> Recipe:
+def _qwen_moe(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     if "ffn_gate_inp_shexp" in name and len(recipe.shape) == 1:
-        return Recipe(recipe.sources, _unsqueezed(recipe.shape, 0))
+        return BlockRecipe(recipe.sources, _unsqueezed(recipe.shape, 0))
     return recipe
 
 
-_FOLLOWED: Mapping[str, Callable[[str, Recipe, Any], Recipe]] = {
+_FOLLOWED: Mapping[str, Callable[[str, BlockRecipe, Any], BlockRecipe]] = {
     "TensorProcessor": _as_stored,
     "LlamaTensorProcessor": _llama,
     "Qwen2MoeTensorProcessor": _qwen_moe,
@@ -192,7 +194,7 @@ _FOLLOWED: Mapping[str, Callable[[str, Recipe, Any], Recipe]] = {
 """transformers' processors by name, as changes of recipes."""
 
 
-def _by_operations(file: Path, header: Header, module: Any) -> dict[str, Recipe]:
+def _by_operations(file: Path, header: Header, module: Any) -> dict[str, BlockRecipe]:
     from transformers.core_model_loading import (
         WeightConverter,
         WeightRenaming,
@@ -209,18 +211,18 @@ def _by_operations(file: Path, header: Header, module: Any) -> dict[str, Recipe]
         target, pattern = rename_source_key(name, renamings, converters)
         if target in known:
             groups.setdefault(target, {})[pattern or ""] = name
-    made: dict[str, Recipe] = {}
+    made: dict[str, BlockRecipe] = {}
     for target, group in groups.items():
         converter = by_pattern.get(next(iter(group)))
         sources = tuple(group[p] for p in (converter.source_patterns if converter else group))
-        recipe = Recipe(sources, header.tensors[sources[0]].shape)
+        recipe = BlockRecipe(sources, header.tensors[sources[0]].shape)
         for operation in converter.operations if converter else ():
             recipe = _operated(operation, recipe)
         made[target] = recipe
     return made
 
 
-def _operated(operation: Any, recipe: Recipe) -> Recipe:
+def _operated(operation: Any, recipe: BlockRecipe) -> BlockRecipe:
     """One of transformers' operations, as a change of a recipe."""
     kind = type(operation).__name__
     given: dict[str, Any] = {
@@ -242,7 +244,7 @@ def _operated(operation: Any, recipe: Recipe) -> Recipe:
         shape = (shape[0], len(recipe.sources) * shape[1], shape[2])
     else:
         raise ValueError(f"the operation {kind} is not known here.")
-    return Recipe(recipe.sources, shape, **given)
+    return BlockRecipe(recipe.sources, shape, **given)
 
 
 def _permuted(operation: Any, rows: int) -> Tensor:

@@ -22,7 +22,7 @@ from core.models.checkpoint import DTYPES
 from core.models.gguf import steps
 from core.models.gguf.header import PLAIN, TYPES, Header
 from core.models.quantised.grids import Rows
-from core.models.quantised.parts import Stored
+from core.models.quantised.parts import StoredCheckpoint
 
 _BLOCK = 1 << 19
 """Elements that are dequantised at a time where a tensor is needed whole."""
@@ -51,7 +51,7 @@ CHANGES: Mapping[str, Callable[[Any], Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class BlockRecipe:
     """How a parameter of the shape `shape` is made of tensors of the file.
 
     `sources`: one tensor, or two whose matrices lie one above the other in each expert. `order`
@@ -76,7 +76,7 @@ class Recipe:
 class Blocks:
     """Rows of the tensors of a file as float32. Safe from several threads."""
 
-    def __init__(self, stored: Stored, header: Header) -> None:
+    def __init__(self, stored: StoredCheckpoint, header: Header) -> None:
         self._stored = stored
         self._tensors = header.tensors
         self._whole: OrderedDict[str, Rows] = OrderedDict()
@@ -126,7 +126,7 @@ class Blocks:
 class Made:
     """A parameter made of blocks by its recipe (see `core.models.quantised.parts.Weight`)."""
 
-    def __init__(self, blocks: Blocks, recipe: Recipe) -> None:
+    def __init__(self, blocks: Blocks, recipe: BlockRecipe) -> None:
         self._blocks = blocks
         self._recipe = recipe
         self.shape = recipe.shape
@@ -186,7 +186,7 @@ class Made:
         )
 
 
-def dtype_of(header: Header, recipe: Recipe) -> torch.dtype:
+def dtype_of(header: Header, recipe: BlockRecipe) -> torch.dtype:
     """What a parameter is read as: float32 where blocks or changed numbers are, else as stored."""
     kinds = {header.tensors[name].kind for name in recipe.sources}
     if recipe.change or not kinds <= DTYPES.keys() or len(kinds) > 1:

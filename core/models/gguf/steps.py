@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.models.quantised.grids import UNIFORM_CELL, Grid
+from core.models.quantised.grids import UNIFORM_CELL, LevelGrid
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -59,7 +59,7 @@ def energy(kind: str, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floa
 
 def _by_table(table: _Table, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floats:
     """The scales are what blocks of one known code come to."""
-    grid = Grid.of(torch.tensor(table.levels))
+    grid = LevelGrid.of(torch.tensor(table.levels))
     cells = grid.cells.double().numpy()
     known = blocks.copy()
     known[:, table.codes :] = table.probe * 0x11

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.models.quantised.grids import Grid, Rows, rows_on_grid
+from core.models.quantised.grids import LevelGrid, Rows, rows_on_grid
 from core.models.quantised.packing import from_bytes
 from core.models.quantised.parts import Parts, Weight
-from core.models.quantised.scaled import Layout, Scaled
+from core.models.quantised.scaled import Scaled, ScaleLayout
 
 _STATE = ".quant_state.bitsandbytes__"
 
@@ -45,7 +45,7 @@ class Runs:
         scale = self.parts.made((self.name, "absmax"), self._absmax)
         each = scale[torch.arange(first, last) // run].reshape(stop - start, columns)
         levels = self.parts.made((self.name, "map"), lambda: self._part("quant_map"))
-        return rows_on_grid(codes, each, grid=Grid.of(levels))
+        return rows_on_grid(codes, each, grid=LevelGrid.of(levels))
 
     def _absmax(self) -> Tensor:
         """The scale of each run, float32."""
@@ -100,7 +100,7 @@ def _rows_of_int8(parts: Parts, name: str, scale: str) -> Weight:
         raise parts.refuse(name, "it is stored in an order that only a GPU kernel reads.")
     if parts.dtype(name) != torch.int8 or len(shape) != 2 or parts.shape(scale) != shape[:1]:
         raise parts.refuse(name, f"its scales don't fit its shape {list(shape)}.")
-    layout = Layout(shape[0], 1, torch.zeros(shape[1], dtype=torch.long))
+    layout = ScaleLayout(shape[0], 1, torch.zeros(shape[1], dtype=torch.long))
     stored = (name, scale, *([form] if form in parts else ()))
     return Scaled(parts, name, shape, stored, layout, partial(_row_scales, parts, scale))
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from core.errors import CheckpointError
 from core.models.checkpoint import DTYPES, Checkpoint, TensorInfo
 from core.models.quantised import formats
-from core.models.quantised.parts import Parts, Stored, Weight
+from core.models.quantised.parts import Parts, StoredCheckpoint, Weight
 
 _BLOCK = 1 << 19
 """Elements that are dequantised at a time: what it takes beside the result stays small."""
@@ -122,7 +122,7 @@ def below(seen: Checkpoint) -> Dequantised | None:
     return seen
 
 
-def opened(stored: Stored) -> Checkpoint:
+def opened(stored: StoredCheckpoint) -> Checkpoint:
     """The checkpoint as its model sees it: `stored` itself where nothing says it is quantised.
 
     Raises CheckpointError when the format has no reader, or parts of a weight don't fit.

@@ -29,29 +29,29 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class LevelGrid:
     """A table of levels by code, float32 [codes], and their cells."""
 
     levels: Tensor
     cells: Tensor
 
     @classmethod
-    def of(cls, levels: Tensor) -> Grid:
+    def of(cls, levels: Tensor) -> LevelGrid:
         """The grid with these levels; several codes may have the same one."""
         return cls(levels.float(), _cells(levels.double()).float())
 
 
 @cache
-def fp8(dtype: torch.dtype) -> Grid:
+def fp8(dtype: torch.dtype) -> LevelGrid:
     """The 256 levels of an 8-bit floating-point dtype."""
-    return Grid.of(torch.arange(256).to(torch.uint8).view(dtype).float())
+    return LevelGrid.of(torch.arange(256).to(torch.uint8).view(dtype).float())
 
 
 @cache
-def fp4() -> Grid:
+def fp4() -> LevelGrid:
     """The 16 levels of E2M1 (Open Compute Project, Microscaling Formats, section 5.3.3)."""
     positive = torch.tensor(_E2M1)
-    return Grid.of(torch.cat((positive, -positive)))
+    return LevelGrid.of(torch.cat((positive, -positive)))
 
 
 def rows_on_grid(
@@ -59,7 +59,7 @@ def rows_on_grid(
     scale: Tensor,
     zero: Tensor | None = None,
     groups: Tensor | None = None,
-    grid: Grid | None = None,
+    grid: LevelGrid | None = None,
 ) -> Rows:
     """Rows out of codes [rows, columns] (unsigned where a grid is given).
 

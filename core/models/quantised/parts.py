@@ -21,7 +21,7 @@ CACHED = 12
 """Tables and packed tensors that are held: those of the three or so weights read last."""
 
 
-class Stored(Checkpoint, Protocol):
+class StoredCheckpoint(Checkpoint, Protocol):
     """A checkpoint that also gives its tensors as they lie in the files, integers among them."""
 
     raw_dtypes: Mapping[str, torch.dtype | None]
@@ -48,7 +48,7 @@ class Weight(Protocol):
 class Parts:
     """Reads parts by name, and holds the few that were made last. Safe from several threads."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: StoredCheckpoint) -> None:
         self.where = stored.where
         self._stored = stored
         self._made: OrderedDict[Hashable, Tensor] = OrderedDict()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from core.models.quantised import grids
-from core.models.quantised.grids import Grid, Rows, rows_on_grid
+from core.models.quantised.grids import LevelGrid, Rows, rows_on_grid
 from core.models.quantised.packing import from_bytes, from_words, words_needed
 from core.models.quantised.parts import Parts, Weight
 
@@ -27,7 +27,7 @@ _EXPONENTS = (torch.uint8, torch.float8_e8m0fnu)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ScaleLayout:
     """What a scale stands for: `tall` rows and, column by column, entry `groups` of its row.
 
     `height` is the number of rows of one expert: scales do not reach across two of them.
@@ -52,10 +52,10 @@ class Scaled:
     codes: str
     shape: tuple[int, ...]
     stored: tuple[str, ...]
-    layout: Layout
+    layout: ScaleLayout
     scale: Callable[[], Tensor]
     zero: Callable[[], Tensor] | None = None
-    grid: Grid | None = None
+    grid: LevelGrid | None = None
     unpack: Callable[[Tensor], Tensor] | None = None
 
     def rows(self, start: int, stop: int) -> Rows:
@@ -170,7 +170,7 @@ def _laid_out(
     scale: str,
     settings: Mapping[str, Any],
     order: str | None = None,
-) -> tuple[Layout, Callable[[], Tensor]]:
+) -> tuple[ScaleLayout, Callable[[], Tensor]]:
     """How the scales lie over a weight [experts…, height, columns], and what makes their table."""
     stored = parts.shape(scale)
     if len(shape) < 2:
@@ -198,7 +198,7 @@ def _laid_out(
     groups = torch.arange(columns) // wide if order is None else _order(parts, order, wide)
     if groups.shape != (columns,) or int(groups.max()) >= across:
         raise parts.refuse(name, "its g_idx names groups that there are not.")
-    return Layout(height, tall, groups), partial(_scales, parts, scale, across)
+    return ScaleLayout(height, tall, groups), partial(_scales, parts, scale, across)
 
 
 def _order(parts: Parts, name: str, wide: int) -> Tensor:
@@ -218,7 +218,7 @@ def _floats(scales: Tensor) -> Tensor:
     return scales.float()
 
 
-def _table(parts: Parts, name: str, layout: Layout) -> Tensor:
+def _table(parts: Parts, name: str, layout: ScaleLayout) -> Tensor:
     return parts.whole(name).float().reshape(-1, int(layout.groups.max()) + 1)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from app.jobs import gauge
 from app.jobs.environment import child_environment
-from app.jobs.gauge import Card, Gauge, Reading, measure, parse
+from app.jobs.gauge import Card, Gauge, Usage, measure, parse
 from tests.patience import PATIENCE, eventually
 
 COMMAND = [sys.executable, "-P", "-m", "app.jobs.gauge"]
@@ -83,11 +83,11 @@ def test_no_package_and_no_driver_are_no_fault(monkeypatch: pytest.MonkeyPatch) 
 
 
 _CARDS = st.builds(Card, st.text(), st.integers(0), st.integers(1), st.none() | st.integers(0, 100))
-_READINGS = st.builds(Reading, st.integers(0), st.integers(1), st.lists(_CARDS).map(tuple))
+_READINGS = st.builds(Usage, st.integers(0), st.integers(1), st.lists(_CARDS).map(tuple))
 
 
 @given(_READINGS)
-def test_a_reading_comes_through_a_line(reading: Reading) -> None:
+def test_a_reading_comes_through_a_line(reading: Usage) -> None:
     line = json.dumps(asdict(reading))
     assert "\n" not in line
     assert parse(line.encode()) == reading

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from app.jobs.gauge import Card, Reading
+from app.jobs.gauge import Card, Usage
 from app.results import wording
 from storage.runs import RunSummary
 
@@ -75,7 +75,7 @@ def test_sizes_are_in_powers_of_1024(count: int, words: str) -> None:
 
 
 GIB = 2**30
-HOST = Reading(12 * GIB, 24 * GIB)
+HOST = Usage(12 * GIB, 24 * GIB)
 CARD = Card("NVIDIA H100", 30 * GIB, 80 * GIB, 41)
 CUT = Card("NVIDIA A100", 10 * GIB, 40 * GIB, None)
 
@@ -93,7 +93,7 @@ CUT = Card("NVIDIA A100", 10 * GIB, 40 * GIB, None)
         ),
     ],
 )
-def test_a_load_is_short(reading: Reading | None, words: str) -> None:
+def test_a_load_is_short(reading: Usage | None, words: str) -> None:
     assert wording.load(reading) == words
 
 

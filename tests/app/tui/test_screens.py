@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from app.cli.main import run_command
-from app.jobs.gauge import Card, Gauge, Reading
+from app.jobs.gauge import Card, Gauge, Usage
 from app.jobs.launcher import log_of
 from app.text import plain
 from app.tui.app import Palette, TauscopeApp
@@ -367,7 +367,7 @@ async def test_the_host_of_a_running_run_is_measured(
 
     def start(gauge: Gauge) -> None:
         started.append(gauge)
-        gauge.reading = Reading(12 * 2**30, 24 * 2**30, (Card("H\x1b100", 2**30, 2**33, 41),))
+        gauge.reading = Usage(12 * 2**30, 24 * 2**30, (Card("H\x1b100", 2**30, 2**33, 41),))
 
     def stop(gauge: Gauge) -> None:
         stopped.append(gauge)

@@ -12,7 +12,7 @@ from torch import nn
 
 from core.errors import FamilyError
 from core.models import hooks
-from core.models.hooks import Part, tapping
+from core.models.hooks import Activations, tapping
 from tests.core import oracle, zoo
 
 ARCHITECTURES = sorted(zoo.CONFIGS)
@@ -52,7 +52,7 @@ def test_what_a_tap_sees_is_what_the_weights_give(model: Any) -> None:
     gate = [torch.zeros_like(own.gate).flatten(0, 1) for own in truth]
     product = [torch.zeros_like(own.product).flatten(0, 1) for own in truth]
 
-    def tap(layer: int, part: Part) -> None:
+    def tap(layer: int, part: Activations) -> None:
         columns = slice(part.start, part.start + part.product.shape[1])
         rows = slice(None) if part.tokens is None else part.tokens
         gate[layer][rows, columns] = part.gate
@@ -84,10 +84,10 @@ def test_layers_are_told_of_in_order_when_they_have_ended(model: Any) -> None:
 def test_taps_are_gone_after_the_block_also_after_an_exception(model: Any) -> None:
     plain, neurons = _logits(model, _batch()), zoo.found_in(model)
 
-    def zero(layer: int, part: Part) -> torch.Tensor:
+    def zero(layer: int, part: Activations) -> torch.Tensor:
         return torch.zeros_like(part.product)
 
-    def broken(layer: int, part: Part) -> None:
+    def broken(layer: int, part: Activations) -> None:
         raise ValueError("in the middle")
 
     with tapping(neurons, zero):
@@ -101,7 +101,7 @@ def test_taps_are_gone_after_the_block_also_after_an_exception(model: Any) -> No
 
 @pytest.mark.parametrize("silenced", [0, 1])
 def test_neurons_put_to_zero_leave_of_the_mlp_its_bias_alone(model: Any, silenced: int) -> None:
-    def zero(layer: int, part: Part) -> torch.Tensor | None:
+    def zero(layer: int, part: Activations) -> torch.Tensor | None:
         return torch.zeros_like(part.product) if layer == silenced else None
 
     with tapping(zoo.found_in(model), zero):
@@ -123,10 +123,10 @@ def test_a_tap_that_replaces_nothing_changes_nothing(model: Any) -> None:
 def test_a_later_tap_sees_what_an_earlier_one_put_there(model: Any) -> None:
     seen = []
 
-    def ones(layer: int, part: Part) -> torch.Tensor:
+    def ones(layer: int, part: Activations) -> torch.Tensor:
         return torch.ones_like(part.product)
 
-    def look(layer: int, part: Part) -> None:
+    def look(layer: int, part: Activations) -> None:
         seen.append(bool((part.product == 1).all()))
 
     with tapping(zoo.found_in(model), ones, look):

@@ -199,7 +199,7 @@ def test_small_packed_weights_are_content(tmp_path: Path) -> None:
         packed = Content(
             "w.qweight", "I32", (1,), 4, lambda a, b, _: memoryview(bytes([value] * 4))[a:b]
         )
-        source = identity.Source(tmp_path, stamp_of(tmp_path), [packed])
+        source = identity.WeightFile(tmp_path, stamp_of(tmp_path), [packed])
         return identity.fingerprint("{}", [source], Identities(), **config)
 
     assert of(1) != of(2)
@@ -214,7 +214,7 @@ def test_small_packed_weights_are_content(tmp_path: Path) -> None:
 
 def _fingerprint_of(folder: Path, *, quantised: bool) -> str:
     opened = checkpoint._Safetensors(str(folder), {}, [folder / "model.safetensors"])
-    sources = [identity.Source(f, s, opened._contents(f)) for f, s in opened._stamps.items()]
+    sources = [identity.WeightFile(f, s, opened._contents(f)) for f, s in opened._stamps.items()]
     return identity.fingerprint("{}", sources, Identities(), quantised=quantised)
 
 

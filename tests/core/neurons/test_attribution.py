@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.models.hooks import Part, tapping
+from core.models.hooks import Activations, tapping
 from core.neurons import attribution
 from core.neurons.activity import Rules, unpacked
 from core.neurons.attribution import LayerScores, Scores, attribute, text_loss
@@ -118,7 +118,7 @@ def test_the_effect_is_exact_where_the_loss_is_linear_in_the_neuron() -> None:
     exact = replace(model, module=copy.deepcopy(model.module).double())
 
     def loss_without(neuron: int | None) -> float:
-        def silence(layer: int, part: Part) -> Any:
+        def silence(layer: int, part: Activations) -> Any:
             changed = part.product.clone()
             if layer == 1 and neuron is not None:
                 changed[:, neuron] = 0

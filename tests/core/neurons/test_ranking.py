@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import StudyError
 from core.neurons import ranking
-from core.neurons.ranking import Selection, choose, control, parse
+from core.neurons.ranking import NeuronSelection, choose, control, parse
 
 WIDTHS = st.lists(st.integers(1, 30), min_size=1, max_size=4)
 
@@ -27,7 +27,7 @@ def _drawn(widths: list[int], seed: int, ties: bool = False) -> tuple[list[Any],
 
 
 def _by_hand(
-    selection: Selection, scores: list[Any], rates: list[Any], per_layer: bool
+    selection: NeuronSelection, scores: list[Any], rates: list[Any], per_layer: bool
 ) -> list[list[int]]:
     """Python's own stable sort of (layer, neuron)."""
     pool = [
@@ -57,9 +57,9 @@ def test_the_best_are_those_of_a_sort_by_hand(
 
 
 def test_names_say_what_is_chosen() -> None:
-    assert parse("top-1%") == Selection("top-1%", 0.01, False)
-    assert parse("top-2.5%-active") == Selection("top-2.5%-active", 0.025, True)
-    assert parse("all-active") == Selection("all-active", 1.0, True)
+    assert parse("top-1%") == NeuronSelection("top-1%", 0.01, False)
+    assert parse("top-2.5%-active") == NeuronSelection("top-2.5%-active", 0.025, True)
+    assert parse("all-active") == NeuronSelection("all-active", 1.0, True)
     assert ranking.control_name("top-1%", 0) == "random-top-1%-seed0"
     assert ranking.is_selection("top-1%")
     assert not ranking.is_selection("random-top-1%-seed0")

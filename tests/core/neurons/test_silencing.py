@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.models.hooks import Part, tapping
+from core.models.hooks import Activations, tapping
 from core.neurons import silencing
 from core.neurons.silencing import silenced
 from tests.core import oracle, zoo
@@ -98,8 +98,8 @@ def test_the_mean_takes_the_place_of_what_is_silenced(
     for own in means:
         own.flags.writeable = False  # as arrays are that were kept in a file
     chosen = [np.arange(1, n, 2) for n in neurons.widths]
-    seen: dict[int, list[Part]] = {layer: [] for layer in LAYERS}
-    plain: dict[int, list[Part]] = {layer: [] for layer in LAYERS}
+    seen: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
+    plain: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
     _watch(monkeypatch, lambda n, part: seen[n].append(part))
     with silenced(neurons, chosen, means):
         _logits(model, _batch())

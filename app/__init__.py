@@ -1,4 +1,4 @@
-"""What a person touches: the commands, the jobs, the exports and the terminal screens.
+"""The program that a person uses: commands, jobs, exports and terminal screens.
 
 config.py  the user's own settings
 text.py    text from outside, made harmless

@@ -1,4 +1,4 @@
-"""What libraries say while they work for us: heard, put into our words, and told once.
+"""Messages of libraries: captured, put into our words, and told once.
 
 Owns the listening to `warnings`, to `logging` and to what is printed, and the words for what is
 known. What is not known is told as it is, with the library's name. Knows no model and no task: who

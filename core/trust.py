@@ -1,4 +1,4 @@
-"""Whose code may run besides ours and the libraries': said anew by whoever starts something.
+"""Permission to run code of models and tasks: given at each start, never stored.
 
 Owns that trust is never stored: a study that comes out of a database has none, whoever made it.
 Reads nothing and runs nothing.

@@ -1,4 +1,4 @@
-"""What outlives a process: runs, their results, and the files beside the database.
+"""Storage that outlives a process: runs, their results, and files beside the database.
 
 runs.py        the door for the app: a run's life, and what is known of it
 results.py     measurements and artifacts of a run

@@ -1,4 +1,4 @@
-"""Who may read what lies beside a database: those who may read the database, and nobody else.
+"""Permissions of the files beside a database: they follow the database's own.
 
 Owns the permissions of files and folders there. Where there are none (Windows), it changes nothing.
 """

@@ -1,5 +1,5 @@
-"""What no run refers to: units with their rows, files of arrays, logs. Owns their end, and that of
-what was remembered of files that are gone.
+"""Garbage of a database: units, rows, files of arrays and logs that no run refers to, and hashes of
+files that are gone. Owns their removal.
 
 Workers may write meanwhile, from other hosts too. So what goes is looked at again under the very
 lock that it goes under, and only a little goes at a time: no worker waits for long.

@@ -1,4 +1,4 @@
-"""What earlier runs tell of a run to come: which units are finished, how long such units took.
+"""Finished units of earlier runs, and the time that they took.
 
 Reads only. What a unit is like it knows by its analysis, and by the size of the base and the
 device of a run that refers to it.

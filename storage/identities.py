@@ -1,4 +1,4 @@
-"""What identifies the tensors of files on disk, remembered from run to run.
+"""Hashes of the tensors of files on disk, remembered from run to run.
 
 Owns when a row still speaks of its file: as long as size, times, inode and device are the same.
 Reads no file: core.models.identity does.

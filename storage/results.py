@@ -1,4 +1,4 @@
-"""What a run measured: reading measurements, what they range over, and artifacts.
+"""Results of a run: measurements, their ranges of coordinates, and artifacts.
 
 Owns the translation of a Query to SQL, which agrees with `Query.matches`. Writes nothing.
 """

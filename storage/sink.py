@@ -1,4 +1,4 @@
-"""Where the engine puts the results of one run: the ResultSink over a database.
+"""The results of one run on their way into a database: the engine's ResultSink.
 
 Owns what a run writes while it is worked on. It writes under the number of its attempt: a worker
 that lost its run to another can neither speak for it nor go on, since what it keeps is refused with

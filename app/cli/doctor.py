@@ -1,4 +1,4 @@
-"""What `tauscope doctor` finds out: versions, devices, the terminal, settings, database, caches.
+"""The report of `tauscope doctor`: versions, devices, terminal, settings, database, caches.
 
 Each answer is found by itself: one that fails says so and keeps no other back. Torch is asked in
 a process of its own, which may fail or hang without us.

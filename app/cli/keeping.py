@@ -1,4 +1,4 @@
-"""What looks after runs: follow, stop, remove, free."""
+"""Commands that look after runs: follow, stop, remove, free."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def watch(context: typer.Context, run: RunId, json: Lines = False, db: Db = None
 def delete(
     context: typer.Context,
     run: RunId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     db: Db = None,
 ) -> None:
     """Remove a run. What other runs use of it stays; 'tauscope gc' frees the rest."""
@@ -50,7 +50,9 @@ def delete(
 
 def gc(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the garbage and remove nothing.")
+    ] = False,
     json: Json = False,
     db: Db = None,
 ) -> None:

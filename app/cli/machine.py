@@ -1,4 +1,4 @@
-"""What is about this machine: the models on it, what else is found, and a browser on it."""
+"""Commands about this machine: its models, its state, and a browser on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.cli.options import Db, Json
 def models(
     folder: Annotated[
         list[Path] | None,
-        typer.Option("--folder", metavar="DIR", help="Look there too; may be given again."),
+        typer.Option("--folder", metavar="DIR", help="Another folder to search; repeatable."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -56,7 +56,9 @@ def doctor(context: typer.Context, json: Json = False, db: Db = None) -> None:
 
 def serve(
     context: typer.Context,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="On 127.0.0.1.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")
+    ] = 8000,
     db: Db = None,
 ) -> None:
     """Show the workstation in a browser, on this machine alone. Its address is printed."""

@@ -1,4 +1,4 @@
-"""What commands share: options and arguments, the database that they open, a question."""
+"""Shared parts of the commands: options and arguments, opening the database, a question."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ Db = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Lines = Annotated[bool, typer.Option("--json", help="Print a line of JSON at every change.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Compute all anew.")]
+Lines = Annotated[bool, typer.Option("--json", help="Print one line of JSON per change.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute every unit again.")]
 Detach = Annotated[
-    bool, typer.Option("--detach", help="Leave it to a worker that outlives the terminal.")
+    bool, typer.Option("--detach", help="Start a worker that outlives the terminal.")
 ]
 Now = Annotated[
     bool,
-    typer.Option("--now", help="With --detach: beside the runs under way here, not after them."),
+    typer.Option("--now", help="With --detach: start at once, beside the runs under way."),
 ]
 TrustTasks = Annotated[
-    bool, typer.Option("--trust-task-code", help="Let code of the study's own task files run.")
+    bool, typer.Option("--trust-task-code", help="Run code of the study's own task files.")
 ]
 StudyFile = Annotated[
     Path, typer.Argument(metavar="STUDY.toml", help="A study file, or a ready study's name.")
 ]
-Only = Annotated[str | None, typer.Option("--only", metavar="A,B", help="These analyses alone.")]
+Only = Annotated[str | None, typer.Option("--only", metavar="A,B", help="Only these analyses.")]
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="An id, a unique prefix of one, or 'latest'.")
+    str, typer.Argument(metavar="RUN", help="Run id, a unique prefix of one, or 'latest'.")
 ]
 
 

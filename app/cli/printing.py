@@ -1,4 +1,4 @@
-"""What the commands print on stdout: tables, charts, JSON. Owns widths and colours there."""
+"""Output of the commands on stdout: tables, charts, JSON. Owns widths and colours there."""
 
 from __future__ import annotations
 

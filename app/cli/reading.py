@@ -1,4 +1,4 @@
-"""What shows results: the list of runs, one run, two compared, all of one as files."""
+"""Commands that show results: the list of runs, one run, two compared, one as files."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def show(
     run: RunId,
     analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
     model: Annotated[
-        str, typer.Option("--model", metavar="A,B", help="These models alone, or parts of names.")
+        str,
+        typer.Option("--model", metavar="A,B", help="Only these models, or parts of their names."),
     ] = "",
     layers: Annotated[
-        str, typer.Option("--layers", metavar="10-20", help="These layers alone.")
+        str, typer.Option("--layers", metavar="10-20", help="Only these layers.")
     ] = "",
     module: Annotated[
-        str, typer.Option("--module", metavar="Q,K", help="These modules and groups alone.")
+        str, typer.Option("--module", metavar="Q,K", help="Only these modules and groups.")
     ] = "",
     json: Json = False,
     db: Db = None,
@@ -62,8 +63,12 @@ def show(
 
 def compare(
     context: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="RUN", help="A: an id, a prefix, or 'latest'.")],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="B, which A is subtracted from.")],
+    first: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run A: an id, a prefix, or 'latest'.")
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run B, from which A is subtracted.")
+    ],
     analysis: Annotated[str | None, typer.Argument(metavar="[ANALYSIS]")] = None,
     by_depth: Annotated[
         bool,
@@ -100,7 +105,7 @@ def export(
         typer.Option(
             "--format",
             metavar="A,B",
-            help="Of csv, json, parquet, md, html, svg and png; all of them if not given.",
+            help="Formats: csv, json, parquet, md, html, svg, png. Default: all.",
             show_default=False,
         ),
     ] = None,

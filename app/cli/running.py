@@ -1,4 +1,4 @@
-"""What computes, and what comes before it: a study, models by their weights, the demo, a merge."""
+"""Commands that compute or prepare: a study, models by their weights, the demo, a merge."""
 
 from __future__ import annotations
 
@@ -69,24 +69,26 @@ def plan(
 
 
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - prints it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Study file to write; - writes to stdout.")
+    ],
     base: Annotated[str, typer.Option("--base", metavar="MODEL", help="A folder or a hub id.")],
     tuned: Annotated[
-        list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="May be given again.")
+        list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="Repeatable.")
     ],
     probe: Annotated[
         str, typer.Option("--probe", metavar="TEXTS", help="A built-in set, a file or task:NAME.")
     ] = "",
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="DOMAIN=A,B", help="A domain's tasks; again for others."),
+        typer.Option("--task", metavar="DOMAIN=A,B", help="Tasks of a domain; repeatable."),
     ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as run.dtype."),
     ] = None,
     only: Only = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write over a file.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a study file, with hints at all that it may say. Its path is printed."""
     from app.cli import answers
@@ -110,7 +112,9 @@ def new(
 def inspect(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="BASE", help="A folder or a hub id.")],
-    tuned: Annotated[list[str], typer.Argument(metavar="TUNED...", help="Models tuned from it.")],
+    tuned: Annotated[
+        list[str], typer.Argument(metavar="TUNED...", help="Models tuned from the base.")
+    ],
     detach: Detach = False,
     fresh: Fresh = False,
     json: Json = False,
@@ -140,11 +144,13 @@ def inspect(
 def demo(
     context: typer.Context,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Export the run there.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to export the run to.")
     ] = None,
     family_dir: Annotated[
         Path | None,
-        typer.Option("--family-dir", metavar="DIR", help="Where the small models are made."),
+        typer.Option(
+            "--family-dir", metavar="DIR", help="Folder in which the small models are built."
+        ),
     ] = None,
     db: Db = None,
 ) -> None:
@@ -177,7 +183,7 @@ def merge(
     study: StudyFile,
     coefficients: Annotated[
         str,
-        typer.Option("--coefficients", metavar="A=0.7,B=-0.4", help="How much of each vector."),
+        typer.Option("--coefficients", metavar="A=0.7,B=-0.4", help="Coefficient of each vector."),
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the model.")],
     method: Annotated[
@@ -185,9 +191,10 @@ def merge(
         typer.Option("--method", metavar="NAME", help="ties, dare or dare_ties, not a plain sum."),
     ] = None,
     density: Annotated[
-        float | None, typer.Option("--density", help="The share of each vector they keep.")
+        float | None,
+        typer.Option("--density", help="Share of each vector that ties and dare keep."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of dare's choice.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Random seed of dare.")] = None,
     restrict: Annotated[
         str,
         typer.Option("--restrict", metavar="PARTS", help="attention, mlp, layers like 0-3,7."),

@@ -1,4 +1,4 @@
-"""What a command says on stderr while it works: a bar on a terminal, a line now and then in a log.
+"""Progress of a command on stderr: a bar on a terminal, a line now and then in a log.
 
 Owns stderr. Data goes to stdout, and is not its business.
 """

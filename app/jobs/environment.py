@@ -1,4 +1,4 @@
-"""What a run is computed in: versions, machine, settings. Imports none of what it names."""
+"""The environment of a run: versions, machine, settings. Imports no library that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How busy this host and its GPUs are, measured in a process of its own.
+"""Load of this host and its GPUs, measured in a process of its own.
 
 `python -P -m app.jobs.gauge` prints a reading as a line of JSON every two seconds, and ends when
 its stdin closes; Gauge is the other end. So a driver that hangs holds nothing up. GPUs are read

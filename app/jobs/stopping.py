@@ -1,4 +1,4 @@
-"""How signals stop a run: the first asks it to stop, the second ends it.
+"""Signals that stop a run: the first asks it to stop, the second ends it.
 
 Owns the signal handlers while a run is computed. Knows no run and no database. A handler of Python
 runs only between two steps of the main thread's own Python code, which may be far apart. So a

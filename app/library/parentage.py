@@ -1,4 +1,4 @@
-"""What a model's files say of where it comes from: its card, an adapter's settings, a weak hint.
+"""The parent that a model's files name: in its card, an adapter's settings, or a weak hint.
 
 Owns what counts as stated, and how much of a card is looked at. Decides nothing about who is here:
 see app.library.catalogue.

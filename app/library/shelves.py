@@ -1,4 +1,4 @@
-"""Where models lie: the Hugging Face cache, and the folders that the user names.
+"""The folders with models: the Hugging Face cache, and the folders that the user names.
 
 Owns the search, which is bounded, follows no loop, and says once what it can't read. Reads no
 model's files: see app.library.appraisal.

@@ -1,7 +1,7 @@
-"""Whether a key can act: what each action of the registry needs, and a place that says whether it
-is there. The one way in which keys, the bottom line, help and the palette learn it.
+"""The needs of each action of the registry, and whether a place meets them: so keys, the bottom
+line, help and the palette know whether an action can act.
 
-Refuses to know how a place finds out.
+Does not know how a place finds out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When garbage is collected: while nobody types. And that nothing holds on to it.
+"""Garbage collection while nobody types, and no references that prevent it.
 
 To look through all that the figures are made of halts the screen for 0.1 s, and Python does it in
 the middle of whatever has just made many objects: mostly the screen that somebody is waiting for.

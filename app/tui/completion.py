@@ -1,4 +1,4 @@
-"""What continues a text that is being typed: files, folders, names. Knows no screen.
+"""Completions of a text that is being typed: files, folders, names. Knows no screen.
 
 A completer is a function from what was typed to all that it might become, the best first.
 """

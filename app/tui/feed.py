@@ -1,4 +1,4 @@
-"""What the screen of a run reads, off its thread: where the run stands, figures, and the rest.
+"""The data of a run's screen, read off its thread: status, figures, and the rest.
 
 Owns when to ask the database again. What it finds goes to the screen as messages; shows nothing.
 """

@@ -1,4 +1,4 @@
-"""What the library's screen knows: the models found so far, and which runs use them.
+"""The data of the library's screen: the models found so far, and the runs that use them.
 
 Owns the looking, which blocks, and what is asked of its outcome. Knows no widget.
 """

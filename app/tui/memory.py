@@ -1,4 +1,4 @@
-"""Where the user was, kept from one start to the next: a file for each database.
+"""The user's last position in each database, saved from one start to the next.
 
 Owns the file. What it says is never trusted: one that is broken, of another version or about a run
 that is gone counts as none, and one that can't be written is no trouble.

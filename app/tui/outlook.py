@@ -1,4 +1,4 @@
-"""What a study will take, asked of `tauscope plan` in a process of its own, and shown.
+"""The cost of a study, asked of `tauscope plan` in a process of its own.
 
 Owns that process and how its answer is laid out; the words are app.jobs.preflight's. The engine is
 never imported here: it would hold the screen up for seconds.

@@ -1,5 +1,5 @@
-"""What the screens ask of the database, and of the launcher of jobs. Owns one open database, and
-what was read of it for as long as the results are the same.
+"""The data of the screens, from the database and from the launcher of jobs. Owns one open database,
+and a cache of its results for as long as they are the same.
 
 Every method may block: screens call them from threads. Heavy modules are imported when first
 needed, so that the first screen is painted before.

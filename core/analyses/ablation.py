@@ -1,4 +1,4 @@
-"""What models lose when neurons are put out of action, against random ones: method, section 4.
+"""Drops in scores when neurons are ablated, against random ones: method, section 4.
 
 Owns which neurons are chosen, in whom they are silenced, and on which items that is scored; what is
 done with a loaded model then is core.neurons'. Imports torch and the harness only when it computes.

@@ -1,4 +1,4 @@
-"""How the updates lie to the directions that the base already uses: method, section 6.
+"""Alignment of the updates with the directions that the base already uses: method, section 6.
 
 Owns which matrices and heads are measured, and which of them are averaged; what is measured of one
 is core.statistics'. Imports torch only when it computes.

@@ -1,4 +1,4 @@
-"""How little tuning changes which neurons a document activates: method, section 2.
+"""Differences between activation patterns of a tuned model and the base: method, section 2.
 
 Owns the distances between the patterns of the base and of each tuned model, with the distance that
 independent patterns would have. Reads what `activation` keeps; loads no model.

@@ -1,4 +1,4 @@
-"""What each model scores on each task, and how far that is from the base: method, section 7.
+"""Scores of each model on each task, and their differences from the base: method, section 7.
 
 Owns the scores with their intervals and the paired differences. lm-evaluation-harness computes
 every score; it is imported when a model is asked.

@@ -1,4 +1,4 @@
-"""How much, and how evenly, the tuning changed each module: method, section 3.
+"""The size and the spread of the change in each module: method, section 3.
 
 Owns the metrics of a single tuning vector. Imports torch only when it computes.
 """

@@ -1,4 +1,4 @@
-"""How far the tuning vectors of two models point the same way: method, section 3.
+"""Cosines between the tuning vectors of two models: method, section 3.
 
 Owns the cosine between tuning vectors, relative to the base and, where a model was tuned from
 another of the family, relative to its parent. Imports torch never: it works on moments.

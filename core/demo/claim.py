@@ -1,4 +1,4 @@
-"""Whose folder it is, and who may write in it now.
+"""The owner of the demo's folder, and the process that may write in it now.
 
 Owns the marker that makes a folder the demo's, the lock between two builders, and the step from
 half-written to finished. Refuses a folder that holds anything else.

@@ -1,4 +1,4 @@
-"""What a model of the family has learnt: held-out loss and four-option accuracy.
+"""Scores of a model of the demo family: held-out loss and four-option accuracy.
 
 Owns two numbers per model and domain, taken as an evaluation harness takes them: a text's loss
 follows the separator, an item's options are compared by their summed log-likelihood after the

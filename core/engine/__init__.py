@@ -1,4 +1,4 @@
-"""From a study to finished units of work.
+"""The runner: from a study to finished units of work.
 
 measurement.py  Measurement, Artifact, Unit and the ResultSink protocol
 registry.py     the analyses, with their parameters, metrics and views (imports no torch)

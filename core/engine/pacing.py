@@ -1,4 +1,4 @@
-"""How long the units of a run take: rough rates, put right by what such units took.
+"""Estimates of the time that units take: rough rates, corrected by measured units.
 
 Owns the rough rates, and the order in which a run will load its models. Units are very uneven: a
 slice of weights takes a second where a task takes a minute. So each is given the seconds that its

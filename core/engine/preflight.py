@@ -1,4 +1,4 @@
-"""What a run will take before it starts: units, reading, memory, askings, and time.
+"""The cost of a run before it starts: units, reading, memory, requests, and time.
 
 Opens and plans a study as the runner does and counts; loads no model and computes nothing. Knows
 no database: which units are finished, and how long such units took, it is told.

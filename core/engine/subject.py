@@ -1,4 +1,4 @@
-"""What a study is about, opened: its family, and the texts and tasks that its analyses look at.
+"""The inputs of a study, opened: its family, and the texts and tasks of its analyses.
 
 Owns the order in which a study's inputs are opened, and what is doubtful about them together.
 Analyses plan their units over it. Computes nothing.

@@ -1,4 +1,4 @@
-"""Tasks, and what models score on them, by lm-evaluation-harness.
+"""Tasks, and scores of models on them, by lm-evaluation-harness.
 
 tasks.py           found, read, identified
 fewshot.py         examples that give an answer away

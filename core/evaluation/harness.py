@@ -1,4 +1,4 @@
-"""How lm-evaluation-harness is called: silenced, seeded, and kept off the network.
+"""Calls of lm-evaluation-harness: silenced, seeded, and kept off the network.
 
 Owns the state of other people's modules while they work, and puts it back. Knows no task and no
 model. The harness takes seconds to import, so it is imported when it is called.

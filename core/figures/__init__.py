@@ -1,4 +1,4 @@
-"""Figures as data, from measurements to what is drawn elsewhere.
+"""Figures as data, made from measurements and drawn elsewhere.
 
 views.py           figures as declarations: curves, matrices, heat maps, bars, scatters, tables
 choices.py         what may be stepped through in a view, and what it asks for

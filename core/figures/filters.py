@@ -1,4 +1,4 @@
-"""What a reader wants to see of a run: some models, layers and modules, told in one line.
+"""Filters of a run by models, layers and modules, written in one line.
 
     model:medical,code layer:10-20 module:q,k
 

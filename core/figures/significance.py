@@ -1,4 +1,4 @@
-"""Whether a value tells itself from chance: the one place where that is decided, and its words.
+"""Whether a value differs from chance: the one verdict, and its words.
 
 Every painter, readout, sentence and finding asks here. Owns the thresholds. Knows no figure.
 """

@@ -1,4 +1,4 @@
-"""What lies behind one value of a matrix: its singular values, and what the update holds of them.
+"""Spectra behind one value of a matrix: its singular values, and the update's part in them.
 
 Owns the curves over rank, made of stored arrays. Computes nothing but shares and sums; draws
 nothing.

@@ -1,4 +1,4 @@
-"""Where a decoder lies in a model, and the facts about its modules that names do not show."""
+"""The decoder within a model, and facts about its modules that names do not show."""
 
 from __future__ import annotations
 

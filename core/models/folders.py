@@ -1,4 +1,4 @@
-"""What a folder holds that holds no weights tauscope reads, and what to do about it, in words.
+"""Folders without weights that tauscope reads: their contents and a remedy, in words.
 
 Owns which names make an adapter, a tokeniser, a trainer's output, a folder of models; what else
 there may be is data in core.models.signs. Looks at names alone: opens no file, imports no torch,

@@ -1,4 +1,4 @@
-"""What a model's files say before any tensor is read: settings, which files, safetensors headers.
+"""The files of a model before any tensor is read: settings, file names, safetensors headers.
 
 Owns which files are a model's weights, how a safetensors file names what it holds, and which
 settings make a checkpoint or an adapter unreadable. Imports no torch, so that models can be listed

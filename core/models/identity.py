@@ -1,4 +1,4 @@
-"""What identifies a model's weights: a hash of everything that its files hold.
+"""The identity of a model's weights: a hash of everything that its files hold.
 
 Owns how tensors are hashed, over threads and in bounded memory, and when the hash of a file may be
 remembered. Knows no file format: a reader says which bytes are a tensor's. Knows no database: the

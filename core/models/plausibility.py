@@ -1,4 +1,4 @@
-"""What config.json states against what a model's files hold, before a model is built of it.
+"""config.json compared with the tensors in a model's files, before a model is built.
 
 Owns which numbers of a configuration are counts and sizes, and how large each may be for files
 that hold so many tensors of such shapes. Wide bounds: they keep building short and small, so that

@@ -1,4 +1,4 @@
-"""What an MLP computes within its own forward pass, where no module of its own shows it.
+"""The neurons of an MLP that computes them within its own forward pass, in no module.
 
 Owns the recognition of three things among the torch functions that a module calls: the product
 with a stack of down projections, the activation that gates it, and the tokens that were routed to

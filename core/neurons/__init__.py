@@ -1,4 +1,4 @@
-"""Neurons: who is active, who matters, who is chosen, and what their loss costs.
+"""Neurons: activity, attribution, selection, ablation, and the drops that it causes.
 
 activity.py     who is active on a probe set: counts, patterns, the documents that drive them
 attribution.py  who matters to a loss, by one backward pass

@@ -1,4 +1,4 @@
-"""How much each neuron matters to a loss: attribution patching with a zero baseline.
+"""Attribution of a loss to each neuron: attribution patching with a zero baseline.
 
 The effect of silencing a neuron h is, to first order, −h · ∂L/∂h: one forward and one backward pass
 give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). Every layer's forward pass is

@@ -1,4 +1,4 @@
-"""How far apart the activation patterns of two models are: method, section 2.
+"""Distances between the activation patterns of two models: method, section 2.
 
 Owns the distances between binary patterns and what independent patterns of the same rates would
 give. A pattern is a row of bits over the neurons of a layer; rows of both models are the same

@@ -1,4 +1,4 @@
-"""What a model loses on a task when something is put out of action, held against random controls.
+"""The drop in a model's score when neurons are ablated, compared with random controls.
 
 Owns the rows of that: scores before and after, the drop in per cent with its paired interval, its
 controls as the level of chance, the p value, and its correction for the number of tests. Works on

@@ -1,4 +1,4 @@
-"""What a number is worth: intervals, tests and what chance alone would give.
+"""Intervals, tests and chance levels.
 
 intervals.py   means with their intervals, and how values spread
 comparison.py  scores against chance and against one another, on the same items

@@ -1,4 +1,4 @@
-"""What chance alone would give: closed forms for an update whose directions are random.
+"""Chance levels: closed forms for an update whose directions are random.
 
 The null model: the update keeps its own singular values, while its left and right singular frames
 are drawn uniformly at random (Haar). For a Gaussian update this gives the familiar Beta variances;

@@ -1,5 +1,5 @@
-"""How the update of a matrix lies to the directions that the matrix already uses, and the means of
-that over matrices: method, section 6.
+"""Alignment of a matrix's update with the directions that the matrix already uses, and means over
+matrices: method, section 6.
 
 Owns the rows: each measure beside its level of chance. Knows neither layers nor models, but for
 carrying a row's own coordinates into its mean. Imports torch only when it computes.

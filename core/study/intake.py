@@ -1,4 +1,4 @@
-"""How a study comes in: out of a TOML file, as the data of one, or as bare names of models.
+"""Studies from a TOML file, from the data of one, or from bare names of models.
 
 Owns what a mistake in it is called, by its file and key, and what relative paths are relative to:
 the file. What a study may hold is core.study.study's.

@@ -1,4 +1,4 @@
-"""What pydantic refuses, in the words of a study file: the key, what is wrong, a near valid key.
+"""Errors of pydantic in the words of a study file: key, fault, nearest valid key.
 
 Knows the shape of pydantic's errors; knows no study.
 """

@@ -1,4 +1,4 @@
-"""Tuning vectors put together: task arithmetic in memory and from disk to disk.
+"""Task arithmetic with tuning vectors, in memory and from disk to disk.
 
 arithmetic.py   points as data: names, grids, restrictions
 combination.py  what a point does to weights, block by block

@@ -1,4 +1,4 @@
-"""What a point of task arithmetic does to weights, block by block.
+"""The weights of a point of task arithmetic, computed block by block.
 
 Arithmetic is in float32 whatever the weights are stored as, from the base for every point, and
 rounded once. Knows neither files nor models: both hand it rows of tensors (`WeightSource`).

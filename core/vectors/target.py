@@ -1,4 +1,4 @@
-"""Where a merged model's parameters are written: the tensors of the base's own layout.
+"""The tensors that a merged model is written to, in the base's own layout.
 
 Owns the way back from parameters to stored tensors. Most are written by rows as they come; a
 parameter whose rows are put together from several stored tensors is held until it is whole.

@@ -1,4 +1,4 @@
-"""What a pass over the weights has found of a slice so far, laid by so that a kill loses little.
+"""Results of a pass over the weights for one slice, stored so that a kill loses little.
 
 Owns when parts are handed to the sink: as often as costs next to nothing. A
 unit of weights is ready only when its whole slice has been read, and so are those of all other

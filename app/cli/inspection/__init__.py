@@ -1,4 +1,4 @@
-"""What a run over weights found, told at once: five questions for each tuned model.
+"""The results of a run over weights, told at once: five questions for each tuned model.
 
 accounts.py   what there is to tell of each model, read from a run's rows
 sentences.py  each answer in a plain sentence

@@ -1,4 +1,4 @@
-"""What a run over weights found of each tuned model, as typed values beside their chance levels.
+"""The results of a run over weights for each tuned model, as typed values with chance levels.
 
 Owns which measurements answer which question. Words nothing and draws nothing.
 """

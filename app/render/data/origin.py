@@ -1,4 +1,4 @@
-"""Where a run's numbers come from, as names and words: what both reports end with."""
+"""The origin of a run's numbers, as names and words: the end of both reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is needed to know of a run beside its numbers, as JSON: study, origin, state, files."""
+"""Everything about a run beside its numbers, as JSON: study, origin, state, files."""
 
 from __future__ import annotations
 

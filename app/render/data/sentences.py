@@ -1,4 +1,4 @@
-"""What a reader must know of a figure beside its finding, in plain sentences: chance and method."""
+"""The chance level and the method of a figure, in plain sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the charts of the page share: their frame, signs of series, and words to hover over.
+"""Shared shapes of the page's charts: their frame, marks of series, and words to hover over.
 
 Lengths are in the units of a picture's viewBox, which are pixels where nothing is scaled.
 """

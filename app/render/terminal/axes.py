@@ -1,4 +1,4 @@
-"""Where a panel of curves or points lies, which cell shows which value, and its ticks."""
+"""Axes of a panel of curves or points: its area, the cell of each value, and its ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drawing must hold beside its values: intervals, and what chance alone would give.
+"""Intervals and chance levels that a drawing shows beside its values.
 
 Owns which of them belong to the reading that a figure shows. Knows no colour and no layout.
 """

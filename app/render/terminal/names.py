@@ -1,4 +1,4 @@
-"""How rows, columns and series are called in a figure: controls are set in brackets.
+"""Names of rows, columns and series in a figure: controls are set in brackets.
 
 Brackets need no colour and no room for a word. Knows no layout.
 """

@@ -1,4 +1,4 @@
-"""What the screens do to a run: cancel, resume and delete it, off the screen's thread."""
+"""Actions of the screens on a run: cancel, resume and delete it, off the screen's thread."""
 
 from __future__ import annotations
 

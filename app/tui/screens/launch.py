@@ -1,4 +1,4 @@
-"""What the builder does with a finished draft: write its file, and start it from there."""
+"""From a finished draft of the builder to its file and its run."""
 
 from __future__ import annotations
 

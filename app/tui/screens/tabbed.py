@@ -1,4 +1,4 @@
-"""What all screens of pictures share: the rows around them, tabs, and keys that act on one pane.
+"""Shared parts of the screens with figures: the rows around them, tabs, and keys of one pane.
 
 A screen says what its tabs and its panes are. Knows no run and no database.
 """

@@ -1,4 +1,4 @@
-"""What else is known of a run: its error, its warnings, where it ran. Scrolls; changes nothing."""
+"""Details of a run: its error, warnings, host and settings. Scrolls; changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all figures share: a cursor, scrolling that follows it, and painting only what changed.
+"""Shared behaviour of figures: a cursor, scrolling that follows it, painting of changes only.
 
 A kind of figure says how it is laid out, how one row is drawn, and where its cursor may go.
 """

@@ -1,4 +1,4 @@
-"""What a figure says in words, above it."""
+"""The finding of a figure, in words above it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of one model of the library, in a strip or in full. Functions of it; no widget."""
+"""Details of one model of the library, in a strip or in full. Functions of it; no widget."""
 
 from __future__ import annotations
 

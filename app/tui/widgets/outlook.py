@@ -1,4 +1,4 @@
-"""What a study will take, as it comes to be known. Asks once; what is asked anew replaces it."""
+"""The cost of a study, shown as it becomes known. A new question replaces the last answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PEFT adapters do to the tensors of a model, by name and by rows.
+"""PEFT adapters: their effect on the tensors of a model, by name and by rows.
 
 checkpoint.py an adapter laid over a checkpoint
 settings.py  what the settings say that decides no number, and what of them is not known

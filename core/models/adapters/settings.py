@@ -1,4 +1,4 @@
-"""What an adapter's settings say that decides no number, and what of them is not known.
+"""Settings of an adapter that change no number, and settings that are unknown.
 
 The known keys are those of PEFT 0.21's own configurations.
 """

@@ -1,4 +1,4 @@
-"""What a GGUF file states of itself, and where its tensors lie.
+"""The header of a GGUF file: its metadata, and the position of its tensors.
 
 Owns the layout of a file's head (ggml-org, docs/gguf.md), the types of tensors with the sizes of
 their blocks, and the checks that make every later reading safe. Reads no tensor and imports neither

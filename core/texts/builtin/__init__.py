@@ -1,4 +1,4 @@
-"""The built-in probe sets: texts to measure activations on when a study brings none of its own.
+"""The built-in probe sets: texts for studies that bring none of their own.
 
 Each file is JSON lines, one {"text": ...} a document, forty documents of about 120 words. All
 were written for this project and fall under its licence.

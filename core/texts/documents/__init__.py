@@ -1,4 +1,4 @@
-"""The documents of a file.
+"""Documents read from files of many formats.
 
 source    what kind of file it is, by its content, and which reader takes it
 lines     lines, decoded and counted, no more of them than is bearable

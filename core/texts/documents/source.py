@@ -1,4 +1,4 @@
-"""What kind of file documents are in, by its content, and which reader takes it.
+"""The kind of a file with documents, recognised by its content, and its reader.
 
 A suffix decides only between kinds that look alike: a line of prose may also be the head of a
 table. Knows no tokens and no model, and runs no code of a file.

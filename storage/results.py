@@ -103,6 +103,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         layers=tuple(sorted(layers - {OVER_ALL})),
         modules=by_name({module for _, module in found if module}),
         tasks=_known_first(_tasks(study), (at.task for at in combinations)),
+        probes=_known_first((), (at.probe for at in combinations)),
         settings=tuple(sorted({at.setting for at in combinations} - {""}, key=natural)),
         metrics_of=_known_first((), (at.metric_of for at in combinations)),
         metrics=_known_first((), (at.metric for at in combinations)),

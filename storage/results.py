@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from core.engine.measurement import COLUMNS, Measurement, ordered
+from core.engine.measurement import OVERALL, TYPES, Measurement, ordered
 from core.figures.views import (
     COORDINATES,
     Catalogue,
@@ -30,17 +30,13 @@ from storage.database import Database
 from storage.rows import checked, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
 
-FIELDS = COLUMNS[1:]
-"""The fields of a measurement: what all exports have, without the analysis."""
-
-_OVERALL = ("layer", "expert", "head")
 SELECTED = tuple(
     func.nullif(column, OVER_ALL, type_=column.type).label(column.key)
-    if column.key in _OVERALL
+    if column.key in OVERALL
     else column
-    for column in (getattr(MeasurementRow, name) for name in FIELDS)
+    for column in (getattr(MeasurementRow, name) for name in TYPES)
 )
-"""The columns of FIELDS as a question asks for them."""
+"""The fields of a measurement as a question asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +103,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         layers=tuple(sorted(layers - {OVER_ALL})),
         modules=by_name({module for _, module in found if module}),
         tasks=_known_first(_tasks(study), (at.task for at in combinations)),
+        probes=_known_first((), (at.probe for at in combinations)),
         settings=tuple(sorted({at.setting for at in combinations} - {""}, key=natural)),
         metrics_of=_known_first((), (at.metric_of for at in combinations)),
         metrics=_known_first((), (at.metric for at in combinations)),
@@ -187,9 +184,9 @@ def of_run(
 
 
 def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
-    """Measurements out of rows of FIELDS."""
+    """Measurements out of rows of SELECTED."""
     found = checked(rows, SELECTED)
-    return [Measurement(**dict(zip(FIELDS, row, strict=True))) for row in found]
+    return [Measurement(**dict(zip(TYPES, row, strict=True))) for row in found]
 
 
 _OF_ARTIFACTS = (

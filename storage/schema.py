@@ -6,11 +6,12 @@ to the unit.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, Table, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from core.engine.measurement import COORDINATES, TYPES
 from storage.rows import SafeText
 
 OVER_ALL = -1
@@ -94,31 +95,44 @@ class RunUnitRow(Base):
     )
 
 
-class MeasurementRow(Base):
-    """One number of a unit. The key's order is that in which figures ask."""
+_SQL = {str: SafeText, int: Integer, float: Float}
+_KEY = (
+    "head", "expert", "setting", "metric", "module", "layer", "model", "reference", "task",
+    "metric_of",
+)  # fmt: skip
+"""The coordinates in the order in which figures ask. Others follow as the measurement has them."""
 
-    __tablename__ = "measurements"
-    __table_args__ = ({"sqlite_with_rowid": False},)
 
-    unit_id: Mapped[int] = mapped_column(
-        ForeignKey("units.id", ondelete="CASCADE"), primary_key=True
+def _measurements() -> Table:
+    """A column for each field of a measurement: the key of its coordinates, then its numbers."""
+    return Table(
+        "measurements",
+        Base.metadata,
+        Column("unit_id", ForeignKey("units.id", ondelete="CASCADE"), primary_key=True),
+        *(
+            Column(name, _SQL[TYPES[name]], primary_key=name in COORDINATES)
+            for name in dict.fromkeys((*_KEY, *TYPES))
+        ),
+        sqlite_with_rowid=False,
     )
-    head: Mapped[int] = mapped_column(primary_key=True)
-    expert: Mapped[int] = mapped_column(primary_key=True)
-    setting: Mapped[str] = mapped_column(primary_key=True)
-    metric: Mapped[str] = mapped_column(primary_key=True)
-    module: Mapped[str] = mapped_column(primary_key=True)
-    layer: Mapped[int] = mapped_column(primary_key=True)
-    model: Mapped[str] = mapped_column(primary_key=True)
-    reference: Mapped[str] = mapped_column(primary_key=True)
-    task: Mapped[str] = mapped_column(primary_key=True)
-    metric_of: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[float | None]
-    low: Mapped[float | None]
-    high: Mapped[float | None]
-    n: Mapped[int | None]
-    chance: Mapped[float | None]
-    chance_sd: Mapped[float | None]
+
+
+class MeasurementRow(Base):
+    """One number of a unit; its columns follow from the fields of a measurement."""
+
+    __table__ = _measurements()
+
+    if TYPE_CHECKING:  # the columns that queries name
+        unit_id: Mapped[int]
+        head: Mapped[int]
+        expert: Mapped[int]
+        setting: Mapped[str]
+        metric: Mapped[str]
+        module: Mapped[str]
+        layer: Mapped[int]
+        model: Mapped[str]
+        reference: Mapped[str]
+        metric_of: Mapped[str]
 
 
 class ArtifactRow(Base):

@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
-from core.engine.measurement import Artifact, Measurement, Progress, Unit, UnitPart, UnitResult
+from core.engine.measurement import (
+    OVERALL,
+    TYPES,
+    Artifact,
+    Measurement,
+    Progress,
+    Unit,
+    UnitPart,
+    UnitResult,
+)
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
 from storage import artifacts as files
@@ -319,25 +328,16 @@ def _put_unit(connection: Connection, unit: Unit, state: Mapping[str, Any], seco
 
 
 def _row(unit_id: int, m: Measurement) -> dict[str, Any]:
-    return {
-        "unit_id": unit_id,
-        "metric": m.metric,
-        "metric_of": m.metric_of,
-        "model": m.model,
-        "reference": m.reference,
-        "layer": OVER_ALL if m.layer is None else int(m.layer),
-        "module": m.module,
-        "expert": OVER_ALL if m.expert is None else int(m.expert),
-        "head": OVER_ALL if m.head is None else int(m.head),
-        "task": m.task,
-        "setting": m.setting,
-        "value": _number(m.value),
-        "low": _number(m.low),
-        "high": _number(m.high),
-        "n": None if m.n is None else int(m.n),
-        "chance": _number(m.chance),
-        "chance_sd": _number(m.chance_sd),
-    }
+    return {"unit_id": unit_id, **{name: _value(name, getattr(m, name)) for name in TYPES}}
+
+
+def _value(name: str, value: Any) -> str | int | float | None:
+    """How a field of a measurement is stored."""
+    if TYPES[name] is float:
+        return _number(value)
+    if value is None:
+        return OVER_ALL if name in OVERALL else None
+    return int(value) if TYPES[name] is int else str(value)
 
 
 def _number(value: float | None) -> float | None:

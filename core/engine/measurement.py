@@ -9,35 +9,12 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_type_hints
 
 from core.models.identity import IdentityMemory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-COLUMNS = (
-    "analysis",
-    "metric",
-    "metric_of",
-    "model",
-    "reference",
-    "layer",
-    "module",
-    "expert",
-    "head",
-    "task",
-    "setting",
-    "value",
-    "low",
-    "high",
-    "n",
-    "chance",
-    "chance_sd",
-)
-"""The columns of every export, in order. All before `value` are coordinates."""
-
-COORDINATES = COLUMNS[: COLUMNS.index("value")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +63,14 @@ class Measurement:
     `value` is None where the metric is undefined (its MetricSpec says what that means).
     `low` and `high` bound a 95 % interval; `n` counts what the number is over (parameters,
     matrices, items); `chance` is what chance alone would give, `chance_sd` its spread.
-    Layers, experts and heads count from 0; None means "over all of them".
+    Layers, experts and heads count from 0; None means "over all of them". `probe` names the probe
+    set, and is empty where there is one or none.
+
+    The fields are the columns of every store and export, in this order; those before `value` are
+    the coordinates. A new one needs a default here and a migration of the database.
     """
 
     metric: str
-    value: float | None
     metric_of: str = ""
     model: str = ""
     reference: str = ""
@@ -99,12 +79,29 @@ class Measurement:
     expert: int | None = None
     head: int | None = None
     task: str = ""
+    probe: str = ""
     setting: str = ""
+    value: float | None
     low: float | None = None
     high: float | None = None
     n: int | None = None
     chance: float | None = None
     chance_sd: float | None = None
+
+
+TYPES: Mapping[str, type] = {
+    name: get_args(hint)[0] if get_args(hint) else hint
+    for name, hint in get_type_hints(Measurement).items()
+}
+"""The type of each field of a measurement (str, int or float), in the order of the fields."""
+
+COLUMNS = ("analysis", *TYPES)
+"""The columns of every export, in order. All before `value` are coordinates."""
+
+COORDINATES = COLUMNS[: COLUMNS.index("value")]
+
+OVERALL = tuple(name for name in COORDINATES if TYPES.get(name) is int)
+"""The coordinates that count: None in them means "over all"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from core.figures.choices import measures
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.significance import judge
-from core.figures.views import COORDINATES, Catalogue, Combination, View
+from core.figures.views import COORDINATES, PLURALS, Catalogue, Combination, View
 
 NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
@@ -49,7 +49,7 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
         c for c in first.combinations | second.combinations if under(c) in both
     )
     shared: dict[str, Any] = {}
-    for field in ("models", "references", "tasks", "settings", "metrics_of", "metrics"):
+    for field in ("metrics", *(PLURALS[c] for c in COORDINATES if c in Combination._fields)):
         shared[field] = merged(getattr(first, field), getattr(second, field))
     for coordinate, field in (("layer", "layers"), ("module", "modules")):
         own, other = getattr(first, field), getattr(second, field)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 from core.engine.measurement import Measurement
 from core.figures.figure import Figure, Lines, Table
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 Reading = Literal["raw", "chance", "excess"]
 Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table"]
-Coordinate = Literal["model", "reference", "layer", "module", "task", "setting", "metric_of"]
+Coordinate = Literal[
+    "model", "reference", "layer", "module", "task", "probe", "setting", "metric_of"
+]  # fmt: skip
 Selector = Literal[Coordinate, "against"]
 """What the user steps through: a coordinate, or the other value that a scatter is drawn against."""
 
 Value = str | int | None
 Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
 
-COORDINATES: tuple[Coordinate, ...] = (
-    "model", "reference", "layer", "module", "task", "setting", "metric_of",
-)  # fmt: skip
+COORDINATES: tuple[Coordinate, ...] = get_args(Coordinate)
+"""The coordinates that a figure selects by: all but the metric, the expert and the head."""
 GROUPS = ("attention", "mlp", "blocks", "all")
 
 _AXES: dict[str, tuple[Coordinate, Coordinate]] = {
@@ -158,6 +159,7 @@ class Combination(NamedTuple):
     task: str = ""
     setting: str = ""
     metric_of: str = ""
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +178,7 @@ class Catalogue:
     layers: tuple[int, ...] = ()
     modules: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     metrics_of: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -187,7 +190,7 @@ class Catalogue:
 
     def values(self, coordinate: Coordinate) -> tuple[Any, ...]:
         """The values of a coordinate, in order; absence is none of them."""
-        found: tuple[Any, ...] = getattr(self, _PLURALS[coordinate])
+        found: tuple[Any, ...] = getattr(self, PLURALS[coordinate])
         return found
 
 
@@ -205,6 +208,7 @@ class Choice:
     layer: int | None = None
     module: str = ""
     task: str = ""
+    probe: str = ""
     setting: str = ""
     metric_of: str = ""
     against: Value = ""
@@ -224,6 +228,7 @@ class Query:
     layer: Wanted = "any"
     module: Wanted = "any"
     task: Wanted = "any"
+    probe: Wanted = "any"
     setting: Wanted = "any"
     metric_of: Wanted = "any"
 
@@ -278,10 +283,8 @@ def by_name(modules: Iterable[str]) -> tuple[str, ...]:
 
 
 _WORDS = {"metric_of": "metric"}
-_PLURALS: dict[Coordinate, str] = {
-    "model": "models", "reference": "references", "layer": "layers", "module": "modules",
-    "task": "tasks", "setting": "settings", "metric_of": "metrics_of",
-}  # fmt: skip
+PLURALS = {c: f"{c}s" for c in COORDINATES} | {"metric_of": "metrics_of"}
+"""The field of a catalogue that has the values of a coordinate."""
 
 
 def _fits(value: Value, wanted: Wanted, missing: Value) -> bool:

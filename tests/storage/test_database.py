@@ -87,6 +87,7 @@ def test_an_old_file_is_upgraded_and_keeps_its_runs(old: Path, study: Study) -> 
         assert (run.models, run.controls) == (("medical", "control"), {"control"})
         (row,) = runs.measurements(db, run.id, "alignment")
         assert (row.value, row.layer, row.head, row.chance) == (0.75, 0, None, 0.5)
+        assert row.probe == ""
         again = runs.create_run(db, study, ["alignment"])
         assert runs.claim(db, again) == 1
 

@@ -25,6 +25,7 @@ MODULES = st.sampled_from(["", "q", "mlp", "all"])
 PLACES = st.sampled_from([None, None, 0, 1, 7])
 
 TASKS = st.sampled_from(["", "medqa", "gsm'8k"])
+PROBES = st.sampled_from(["", "general", "medical"])
 SETTINGS = st.sampled_from(["", "", "vs-parent", "top-1%"])
 NAMES = st.sampled_from(["", "acc", "f1"])
 
@@ -41,6 +42,7 @@ ROWS = st.lists(
         expert=PLACES,
         head=PLACES,
         task=TASKS,
+        probe=PROBES,
         setting=SETTINGS,
         n=st.none() | st.integers(0, 2**62),
     ),
@@ -63,6 +65,7 @@ QUERIES = st.builds(
     layer=wanted(st.sampled_from([None, 0, 1, 7, -1])),
     module=wanted(MODULES),
     task=wanted(TASKS),
+    probe=wanted(PROBES),
     setting=wanted(SETTINGS),
     metric_of=wanted(NAMES),
 )

@@ -42,7 +42,8 @@ def test_a_saved_unit_is_finished_loadable_and_the_runs_own(db: Database, begin:
     sink = begin()
     row = Measurement(
         metric="write", value=0.1 + 0.2, metric_of="acc", model="medical", reference="maths",
-        layer=0, module="q", expert=0, head=0, task="t", setting="s", low=-1.0, high=1e300, n=2**40,
+        layer=0, module="q", expert=0, head=0, task="t", probe="p", setting="s", low=-1.0,
+        high=1e300, n=2**40,
         chance=0.5, chance_sd=1e-320,
     )  # fmt: skip
     assert sink.finished(["k1", "k2"]) == set()

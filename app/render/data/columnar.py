@@ -16,22 +16,17 @@ from pyarrow import parquet
 
 from app.render.data.clippings import Clipping
 from app.results.figures import analyses_of, lines
-from core.engine.measurement import COLUMNS
+from core.engine.measurement import COLUMNS, OVERALL, TYPES
 from core.files.partial import placed
 from storage.database import Database
 from storage.listing import Line
 from storage.runs import RunSummary
 
-_INTEGERS = {"layer": pa.int32(), "expert": pa.int32(), "head": pa.int32(), "n": pa.int64()}
-_NUMBERS = frozenset({"value", "low", "high", "chance", "chance_sd"})
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
 SCHEMA = pa.schema(
-    [
-        (name, _INTEGERS.get(name, pa.float64() if name in _NUMBERS else pa.string()))
-        for name in COLUMNS
-    ]
+    (name, pa.int32() if name in OVERALL else _TYPES[TYPES.get(name, str)]) for name in COLUMNS
 )
-
 
 GROUP = 1 << 15
 """The rows of a row group, at most."""

@@ -36,6 +36,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def test_the_columns_are_those_of_the_contract() -> None:
+    assert ",".join(COLUMNS) == (
+        "analysis,metric,metric_of,model,reference,layer,module,expert,head,task,probe,setting,"
+        "value,low,high,n,chance,chance_sd"
+    )
+
+
 def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> None:
     files = export(db, "latest", tmp_path / "deep" / "out", ["csv"])
     folder = tmp_path / "deep" / "out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -11,12 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.engine import registry
+from core.engine import measurement, registry
 from core.engine.measurement import Measurement, MetricSpec
 from core.figures.choices import chosen, default_choice, options, present, query, readings
 from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
 from core.figures.layout import figure
-from core.figures.views import COORDINATES, Catalogue, Choice, Combination, View, by_name, natural
+from core.figures.views import (
+    COORDINATES,
+    Catalogue,
+    Choice,
+    Combination,
+    Query,
+    View,
+    by_name,
+    natural,
+)
 from core.models.naming import GROUP_OF, ORDER
 from tests import pretend
 
@@ -282,3 +292,12 @@ def test_every_module_has_its_place_before_the_groups() -> None:
     assert by_name(("mlp", "mixer", "other", "q", "down", "embedding")) == (
         "q", "mixer", "down", "other", "embedding", "mlp",
     )  # fmt: skip
+
+
+def test_figures_select_by_every_coordinate_of_a_measurement() -> None:
+    declared = {*measurement.COORDINATES} - {"analysis", "metric", "expert", "head"}
+    assert set(COORDINATES) == declared
+    for selected in (Choice, Query):
+        assert declared <= {field.name for field in dataclasses.fields(selected)}
+    assert declared - {"layer", "module"} <= set(Combination._fields)
+    assert all(Catalogue().values(coordinate) == () for coordinate in COORDINATES)

@@ -32,7 +32,7 @@ models: $(STAMP)          ## every model type that transformers offers, examined
 fuzz: $(STAMP)            ## broken and hostile input, CASES of each kind from SEED on
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --cases $(CASES)
 
-pictures: $(STAMP)        ## the pictures of the README, from the demo's own run
+pictures: $(STAMP)        ## the pictures of the documents, from the demo's own run
 	$(BIN)/python docs/pictures/make.py --to docs/pictures
 
 clean:

@@ -1,7 +1,7 @@
-"""The table of keys in the README, from the one registry of actions.
+"""The table of keys in docs/keys.md, from the one registry of actions.
 
 python docs/keys.py            # prints it
-python docs/keys.py --write    # puts it between its marks in README.md
+python docs/keys.py --write    # puts it between its marks in docs/keys.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:
 from app.tui.keys import Action, Where, actions  # noqa: E402
 from app.tui.screens.help import HEADINGS  # noqa: E402
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "keys.md"
 BEGIN, END = "<!-- keys: python docs/keys.py --write -->\n", "<!-- /keys -->\n"
 
 
@@ -39,11 +39,11 @@ def table() -> str:
 
 
 def written(text: str) -> str:
-    """The README's text with the table of now between its marks."""
+    """The page's text with the table of now between its marks."""
     before, _, rest = text.partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
-        raise SystemExit(f"{README} has no marks for the table of keys.")
+        raise SystemExit(f"{PAGE} has no marks for the table of keys.")
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
@@ -76,6 +76,6 @@ def _together(helps: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     if "--write" in sys.argv[1:]:
-        README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
         print(table(), end="")

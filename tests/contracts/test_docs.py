@@ -22,10 +22,7 @@ def _text(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def readme() -> str:
-    text = _text("README.md")
-    if not text.strip():
-        pytest.skip("README.md is empty")
-    return text
+    return _text("README.md")
 
 
 @pytest.mark.parametrize("analysis", registry.names())
@@ -36,7 +33,11 @@ def test_the_method_names_every_metric_and_parameter(analysis: str) -> None:
     assert [name for name in named if f"`{name}`" not in method] == []
 
 
-def test_the_readme_names_every_command(readme: str) -> None:
+def test_the_readme_is_short(readme: str) -> None:
+    assert 0 < len(readme.splitlines()) <= 150
+
+
+def test_the_guide_to_usage_names_every_command() -> None:
     from app.cli.main import cli
 
     names = [
@@ -44,7 +45,49 @@ def test_the_readme_names_every_command(readme: str) -> None:
         for command in cli.registered_commands
     ]
     assert len(names) >= 8
-    assert [n for n in names if not re.search(rf"(tauscope |`){n}\b", readme)] == []
+    usage = _text("docs/usage.md")
+    assert [n for n in names if not re.search(rf"^tauscope {n}\b", usage, re.MULTILINE)] == []
+
+
+def test_the_commands_of_the_documents_exist(readme: str) -> None:
+    from app.cli.main import cli
+
+    names = {
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in cli.registered_commands
+    }
+    text = readme + _text("docs/usage.md")
+    blocks = "\n".join(re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    named = re.findall(r"^(?:\$ )?tauscope (\w+)", blocks, re.MULTILINE)
+    named += re.findall(r"`tauscope (\w+)", text)
+    assert len(named) > 20
+    assert set(named) <= names
+
+
+def test_the_readme_says_where_each_analysis_is(readme: str) -> None:
+    for tab, name in enumerate(registry.names(), start=1):
+        row = f"| {tab} {registry.get(name).title} | `tauscope show latest {name}` |"
+        assert row in readme, row
+
+
+def test_the_study_of_the_guide_is_valid(tmp_path: Path) -> None:
+    from core.study import intake
+
+    found = re.search(r"```toml\n(.*?)```", _text("docs/usage.md"), re.DOTALL)
+    assert found
+    file = tmp_path / "study.toml"
+    file.write_text(found[1], encoding="utf-8")
+    (tmp_path / "tasks").mkdir()
+    assert intake.read(file).name == "qwen2.5-domains"
+
+
+def test_the_hooks_run_the_checks_of_make() -> None:
+    import yaml
+
+    hooks = yaml.safe_load(_text(".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    checks = _text("Makefile").partition("check: ")[2].partition("$(PYTEST)")[0]
+    tools = re.findall(r"\$\(BIN\)/(\S+)", checks)
+    assert [hook["entry"].split()[0] for hook in hooks] == [f".venv/bin/{tool}" for tool in tools]
 
 
 def test_the_guide_to_reading_has_every_figure() -> None:
@@ -60,12 +103,20 @@ def test_the_map_of_the_code_names_every_package() -> None:
     assert named == {str(package.relative_to(ROOT)) for package in packages}
 
 
-def test_the_readme_has_the_keys_of_the_registry(readme: str) -> None:
-    keys = runpy.run_path(str(ROOT / "docs" / "keys.py"))
-    assert keys["written"](readme) == readme, "python docs/keys.py --write puts it right"
+def test_the_page_of_keys_has_those_of_the_registry() -> None:
+    keys, page = runpy.run_path(str(ROOT / "docs" / "keys.py")), _text("docs/keys.md")
+    assert keys["written"](page) == page, "python docs/keys.py --write puts it right"
     told = re.findall(r"`([^`\s]+)`", keys["table"]())
     for action in ACTIONS:
         assert set(action.shown.replace(" to ", " ").split()) <= set(told), action.id
+
+
+def test_the_ten_keys_of_the_readme_exist(readme: str) -> None:
+    table = readme.partition("## Ten keys")[2].partition("##")[0]
+    keys = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert len(keys) == 10
+    shown = {word for action in ACTIONS for word in (action.shown, *action.shown.split())}
+    assert {key.replace("`", "") for key in keys} <= shown
 
 
 @pytest.mark.parametrize(
@@ -86,7 +137,12 @@ def test_the_change_log_begins_with_this_version() -> None:
     assert found[1] == app.__version__
 
 
-@pytest.mark.parametrize("document", ["docs/method.md", "docs/decisions.md"])
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_between_documents_lead_somewhere(document: str) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", _text(document)):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", _text(document)):
         assert (ROOT / document).parent.joinpath(target).exists(), target

@@ -34,7 +34,8 @@ BASE = "base"
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A study's inputs. `planned` are the units of the analyses planned so far, by name; `written`
-    identifies the chat templates of models that were asked for."""
+    identifies the chat templates of models that were asked for, and under "" the study's tokeniser
+    where it is not the base's."""
 
     study: Study
     family: Family
@@ -77,8 +78,11 @@ class Subject:
         """The content key of a unit that runs loaded models: their weights, how they are loaded,
         and whatever else the result depends on (JSON)."""
         run = self.study.run
-        if self.own_templates and more.keys() & {"task", "tasks"}:
-            more = {**more, "templates": [self._template(model) for model in models]}
+        if more.keys() & {"task", "tasks"}:  # a probe's fingerprint holds its token ids
+            if self.own_templates:
+                more = {**more, "templates": [self._template(model) for model in models]}
+            if other := self._other_tokenizer():
+                more = {**more, "tokenizer": other}
         return content_key(
             {
                 "analysis": [analysis, version, parameters.model_dump(mode="json")],
@@ -93,7 +97,7 @@ class Subject:
     def tokenizer(self, model: str = BASE) -> Any:
         """The tokeniser of all models of the study, with the chat template that this one is asked
         in."""
-        shared = _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
+        shared = self._named_tokenizer()
         return (
             templates.with_own(shared, model, self._own_tokenizer) if self.own_templates else shared
         )
@@ -108,6 +112,22 @@ class Subject:
         if model not in self.written:  # reading a tokeniser may take a second
             self.written[model] = templates.fingerprint(self.tokenizer(model))
         return self.written[model]
+
+    def _other_tokenizer(self) -> str:
+        """Identifies the tokeniser that the study names; empty where it is the base's."""
+        if self.study.models.tokenizer is None:
+            return ""
+        if "" not in self.written:
+            named = encoding.fingerprint(self._named_tokenizer())
+            try:
+                own = encoding.fingerprint(self._own_tokenizer(BASE))
+            except CheckpointError:
+                own = ""
+            self.written[""] = "" if named == own else named
+        return self.written[""]
+
+    def _named_tokenizer(self) -> Any:
+        return _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
 
     def _own_tokenizer(self, model: str) -> Any:
         return _tokenizer(self.study, self.models[model].folder)
@@ -169,7 +189,7 @@ def _template_doubts(subject: Subject) -> list[tuple[str, str]]:
     models, own = subject.study.models, subject.own_templates
     for name in subject.models if own else ():
         subject.tokenizer(name)
-    shared = _tokenizer(subject.study, _tokenizer_folder(subject.study, subject.family))
+    shared = subject._named_tokenizer()
     named = models.tokenizer
     whose = named if named else f"the base ({subject.family.base.where})"
     if not own:

@@ -8,6 +8,8 @@ model (its class HFLM). Loads no tokeniser: it is handed one of transformers. Kn
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +28,17 @@ def ids(tokenizer: Any, text: str, *, special: bool | None = None) -> list[int]:
     given = {} if special is None else {"add_special_tokens": special}
     found: list[int] = tokenizer(text, verbose=False, **given)["input_ids"]
     return list(found)
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """sha256 of what decides on token ids and on the words of a chat, wherever its files lie."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    rules = fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items())
+    said = [
+        type(tokenizer).__name__, rules, str(tokenizer.special_tokens_map),
+        tokenizer.model_max_length, tokenizer.chat_template,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def prefix(tokenizer: Any) -> int | None:

@@ -31,7 +31,8 @@ def stopping_on_signals(
     """Set `stop` at the first signal and call `on_stop`; raise KeyboardInterrupt at the second.
 
     GRACE seconds after the second signal, the process ends wherever it is. Does nothing outside of
-    the main thread, which alone can hear signals.
+    the main thread, which alone can hear signals. Once `stop` is set, signals that come later still
+    end the process with STOPPED.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -53,7 +54,16 @@ def stopping_on_signals(
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # A process that was told to stop is on its way out: a further signal must not
+                # kill it before it has said so.
+                signal.signal(number, _leave if stop.is_set() else handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End the process GRACE seconds from now, if it has not ended by itself."""
+    timer = threading.Timer(GRACE, os._exit, (STOPPED,))
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager

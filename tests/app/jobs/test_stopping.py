@@ -63,3 +63,30 @@ def test_a_second_signal_ends_a_run_that_is_deaf(code: str) -> None:
             process.wait(timeout=0.5)  # the first one only asks
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == STOPPED
+
+
+_STOPPED = """
+import signal, threading, time
+from app.jobs.stopping import stopping_on_signals
+stop = threading.Event()
+with stopping_on_signals(stop, None):
+    print("in hand", flush=True)
+    stop.wait()
+print("recording", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_signal_after_a_run_has_stopped_ends_it_as_stopped() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _STOPPED], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "in hand\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.readline() == "recording\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=PATIENCE) == STOPPED
+        finally:
+            process.kill()

@@ -73,10 +73,17 @@ def run_command(arguments: list[str]) -> int:
         if code == _exit_code(KeyboardInterrupt()):  # typer turns ctrl+c into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
-    except (Exception, KeyboardInterrupt) as error:
-        fault = streams.fault_of_stdout() if isinstance(error, OSError) else None
+    except (Exception, KeyboardInterrupt, SystemExit) as raised:
+        error: BaseException = raised
+        # click makes a SystemExit of a pipe that was closed
+        fault = streams.fault_of_stdout() if isinstance(raised, OSError | SystemExit) else None
         if fault is not None:
-            return _unheard(fault)
+            if fault.__context__ is None:
+                return _unheard(fault)
+            error = fault.__context__  # what failed before its end could be told
+            streams.drop_stdout()
+        if isinstance(error, SystemExit):
+            raise
         if os.environ.get("TAUSCOPE_DEBUG") == "1":
             raise
         _show(error)
@@ -84,11 +91,12 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _unheard(fault: OSError) -> int:
-    """Of output that could not be written, all of it or its end. Silent where whoever read it has
-    seen enough."""
+    """Of output that could not be written, all of it or its end. No failure, and silent, where
+    whoever read it has seen enough."""
     streams.drop_stdout()
-    if not isinstance(fault, BrokenPipeError):
-        print(f"error: The output can't be written: {fault.strerror}.", file=sys.stderr)
+    if isinstance(fault, BrokenPipeError):
+        return 0
+    print(f"error: The output can't be written: {fault.strerror}.", file=sys.stderr)
     return 1
 
 

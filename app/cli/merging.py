@@ -14,6 +14,8 @@ from core.study.study import Models, Study
 if TYPE_CHECKING:
     from core.models.identity import IdentityMemory
 
+_MUCH = 0.5  # of the combined vector: more is lost in rounding than the model gets
+
 
 def name_point(
     coefficients: str, method: str | None, options: Mapping[str, float | int | None]
@@ -64,9 +66,11 @@ def merge(
             ),
         )  # fmt: skip
     if merged.rounding_loss is not None:
-        narrator.say(
-            f"{merged.rounding_loss:.2%} of the combined vector was lost in rounding the weights"
-        )
+        lost = f"{merged.rounding_loss:.2%} of the combined vector was lost in rounding the weights"
+        if merged.rounding_loss > _MUCH:
+            narrator.warn("merge", f"{lost}: write it with --dtype float32")
+        else:
+            narrator.say(lost)
     narrator.say(f"{size(merged.nbytes)} written; base's configuration and tokeniser")
     return merged.folder
 

@@ -301,14 +301,22 @@ def _work(
 
     check(study)
     run_id = ready(db, study, analyses, fresh=fresh)
-    say(f"run {run_id}: {study.name}: {', '.join(analyses)}")
-    finished = False
+    say(f"{study.name}: {', '.join(analyses)}")
+    finished = named = False
+
+    def show(progress: Progress) -> None:
+        nonlocal named
+        if progress.total and not named:  # from here on the run stays
+            named = True
+            narrator.say(f"run {run_id}")
+        narrator.show(progress.done, progress.total, _time_left(progress), progress.label)
+
     try:
         with Narrator() as narrator:
             done = work(
                 db,
                 run_id,
-                on_progress=lambda p: narrator.show(p.done, p.total, _time_left(p), p.label),
+                on_progress=show,
                 on_warning=narrator.warn,
                 on_stop=lambda: narrator.say("stopping; once more stops at once"),
                 keep=False,

@@ -30,7 +30,7 @@ def forgiving(stream: TextIO) -> TextIO:
 
 def fault_of_stdout() -> OSError | None:
     """What has kept stdout from being written to; None where nothing has."""
-    return sys.stdout.fault if isinstance(sys.stdout, _Watched) else None
+    return getattr(sys.stdout, "fault", None)  # click may have wrapped the stream
 
 
 def drop_stdout() -> None:

@@ -97,7 +97,7 @@ def of_drops(figure: Figure) -> str:
     source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
     return (
         f"{where(figure, 'task', 'metric_of')}silencing {chosen}{source} costs {drop:+.3g} % in "
-        f"the mean{random}; {_count(len(beyond), len(cells), 'drops')} exceed the random controls."
+        f"the mean{random}; {_exceeding(len(beyond), len(cells))} the random controls."
     )
 
 
@@ -109,7 +109,7 @@ def of_drop_table(figure: Figure) -> str:
     if not verdicts:
         return ""
     return (
-        f"{_count(beyond, len(verdicts), 'drops')} exceed the random controls, corrected for the "
+        f"{_exceeding(beyond, len(verdicts))} the random controls, corrected for the "
         "number of tests."
     )
 
@@ -192,6 +192,11 @@ def _has_interval_apart(row: Sequence[object], at: int) -> bool:
 
 def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:
     return other != place and other[0] >= place[0] and other[1] >= place[1]
+
+
+def _exceeding(some: int, of: int) -> str:
+    things = "drop" if of == 1 else "drops"
+    return f"{_count(some, of, things)} {'exceeds' if some == 1 else 'exceed'}"
 
 
 def _count(some: int, of: int, things: str) -> str:

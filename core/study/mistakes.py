@@ -54,7 +54,12 @@ def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "
         known = _keys_at(first["loc"][:-1], fields)
         return f"unknown key '{where}'. {did_you_mean(str(first['loc'][-1]), known)}"
     message = words(first)
-    return f"{where}: {message}" if where else message
+    if not where:
+        return message
+    listed = where.rpartition(".")[2]
+    if message.startswith(f"{listed}["):  # which item it is, is said already
+        return where.removesuffix(listed) + message
+    return f"{where}: {message}"
 
 
 def by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:

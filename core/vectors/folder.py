@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.errors import RunError, StudyError
 from core.files import partial
+from core.files.making import made
 from core.study.places import expanded
 
 
@@ -27,8 +28,7 @@ def appearing(target: Path) -> Iterator[Path]:
             raise StudyError(f"{target} is a file.", hint="Name a new folder.")
         if target.is_dir() and any(target.iterdir()):
             raise StudyError(f"{target} is not empty.", hint="Name a new or an empty folder.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with partial.appearing(target) as part:
+        with made(target.parent), partial.appearing(target) as part:
             yield part
     except OSError as error:
         raise RunError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import RunError, StudyError, did_you_mean
+from core.files.making import made
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -31,9 +32,9 @@ def export(
     run = runs.find_run(db, run_id)
     files: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in dict.fromkeys(("json", *wanted)):
-            files += _WRITERS[name](db, run, folder)
+        with made(folder, emptied=True):
+            for name in dict.fromkeys(("json", *wanted)):
+                files += _WRITERS[name](db, run, folder)
     except OSError as error:
         raise RunError(
             f"The export to {folder} failed: {error.strerror or error}.",

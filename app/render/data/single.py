@@ -21,6 +21,7 @@ from core.engine.registry import Analysis
 from core.errors import RunError, TauscopeError
 from core.figures.figure import Table
 from core.figures.views import Choice, View
+from core.files.making import made
 from core.files.partial import placed, written
 from core.study.places import expanded
 
@@ -67,8 +68,7 @@ def serve(request: Request) -> Path:
 
             export(db, request.run, folder / request.run)
             return folder / request.run
-        with _reported(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        with _reported(folder), made(folder):
             return _figure(db, request, folder)
     finally:
         db.close()

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.lines import Cells, Line, fitted, joined
+from app.render.terminal.lines import Cells, Line, fitted, joined, told_apart
 from app.render.terminal.names import CONTROL_WORDS, has_controls, is_control_row, row_names
 from app.render.terminal.palette import Palette, luminance
 from app.render.terminal.scales import (
@@ -65,6 +65,14 @@ class Painter:
             rows += [(i, j) for j in range(len(self.grid.columns))]
         return tuple(rows)
 
+    @cached_property
+    def _rows(self) -> list[str]:
+        return told_apart(row_names(self.grid), self._group)
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        return told_apart(self.grid.columns, self._name)
+
     def line(self, y: int, cursor: Place | None = None) -> Line:
         """The row of text number y."""
         place = self.places[y]
@@ -75,8 +83,8 @@ class Painter:
         control = is_control_row(self.grid, i)
         ink = self.palette.dim if control else self.palette.text
         strong = Style(color=self.palette.accent if chosen else ink, bold=chosen)
-        group = fitted(row_names(self.grid)[i] if j == 0 else "", self._group, "left")
-        name = fitted(self.grid.columns[j], self._name, "right")
+        group = fitted(self._rows[i] if j == 0 else "", self._group, "left")
+        name = fitted(self._columns[j], self._name, "right")
         cell = self.grid.cells[i][j]
         line = [
             Segment("▸" if chosen else " ", strong),

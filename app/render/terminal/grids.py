@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.lines import Line, exactly, fitted
+from app.render.terminal.lines import Line, exactly, fitted, told_apart
 from app.render.terminal.names import (
     column_names,
     corner,
@@ -99,6 +99,10 @@ class Painter:
         """Cells across."""
         return self.layout.label + self.layout.cell * len(self.grid.columns)
 
+    @cached_property
+    def _rows(self) -> list[str]:
+        return told_apart(row_names(self.grid), self.layout.label - 1)
+
     def heading(self, cursor: Place | None = None) -> Line:
         """The names of the columns."""
         line = [Segment(self._label(corner(self.grid)), Style(color=self.palette.dim))]
@@ -115,7 +119,7 @@ class Painter:
         i, part = divmod(y, self.layout.tall)
         middle = part == (self.layout.tall - 1) // 2
         chosen = cursor is not None and cursor[0] == i
-        label = self._label(row_names(self.grid)[i] if middle else "")
+        label = self._label(self._rows[i] if middle else "")
         line = [Segment(label, self._name_style(chosen, is_control_row(self.grid, i)))]
         for j, cell in enumerate(self.grid.cells[i]):
             line.append(self._cell(cell, middle, cursor == (i, j)))
@@ -171,7 +175,7 @@ class Painter:
         chosen = cursor is not None and cursor[0] in (upper, lower)
         named = cursor[0] if cursor is not None and chosen else upper
         style = self._name_style(chosen, is_control_row(self.grid, named))
-        line = [Segment(self._label(row_names(self.grid)[named]), style)]
+        line = [Segment(self._label(self._rows[named]), style)]
         below = (
             self.grid.cells[lower]
             if lower < len(self.grid.rows)

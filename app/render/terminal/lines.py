@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from operator import itemgetter
 
@@ -22,6 +22,32 @@ _NEAR = 8  # cells; what it takes to go there costs as much as they do
 def fitted(text: str, width: int, align: str = "left") -> str:
     """Outside text made harmless and exactly `width` cells wide, with an ellipsis where cut."""
     return exactly(plain(text), width, align)
+
+
+def told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Outside names made harmless and at most `width` cells wide. Where cutting their ends would
+    make different names look alike, they are cut in the middle instead."""
+    whole = [plain(name) for name in names]
+    if width < 4:
+        return whole
+    best = whole
+    for tail in range(width - 1):
+        tried = [_without_middle(name, width, tail) for name in whole]
+        if tail == 0 or len(set(tried)) > len(set(best)):
+            best = tried
+        if len(set(best)) == len(set(whole)):
+            break
+    return best
+
+
+def _without_middle(name: str, width: int, tail: int) -> str:
+    """The name with its last `tail` characters, as many cells of its start as fit before them, and
+    an ellipsis between."""
+    if cell_len(name) <= width:
+        return name
+    end = name[len(name) - tail :]
+    room = width - 1 - cell_len(end)
+    return f"{set_cell_size(name, room).rstrip()}…{end}" if room > 0 else name
 
 
 def exactly(text: str, width: int, align: str = "left") -> str:

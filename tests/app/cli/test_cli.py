@@ -542,7 +542,7 @@ def test_a_closed_pipe_ends_it_silently(study: Path, tmp_path: Path) -> None:
         shown.stdout.read(10)
         shown.stdout.close()
         assert shown.stderr.read() == b""
-        assert shown.wait(timeout=60) == 1
+        assert shown.wait(timeout=60) == 0
 
 
 _MAIN = [sys.executable, "-c", "from app.cli.main import main; main()"]
@@ -740,3 +740,17 @@ def test_what_the_system_refuses_is_no_fault_of_the_program(
     assert "fault of tauscope" not in found.err
     monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: {}["x"])
     assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err
+
+
+def test_a_run_that_stays_is_named_once_it_does(tauscope: Any, study: Path) -> None:
+    said = tauscope("run", study)
+    assert f"run {said.out.split()[-1]}\n" in said.err
+
+
+def test_a_merge_that_rounding_takes_away_is_a_warning(tauscope: Any, study: Path) -> None:
+    to = study.parent / "merged"
+    given = ("--coefficients", "medical=0.0000001", "--to", to, "--dtype", "bfloat16")
+    said = tauscope("merge", study, *given)
+    assert said.code == 0, said.err
+    assert "warning: merge: " in said.err
+    assert "--dtype float32" in said.err

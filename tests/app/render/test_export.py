@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
+from app.render.data import folder as folders
 from app.render.data.folder import FORMATS, export
 from app.render.data.numbers import LISTED
 from app.render.data.report import escaped
@@ -228,6 +229,21 @@ def test_an_artifact_that_is_gone_is_not_taken_for_a_folder_that_can_not_be_writ
     finally:
         away.rename(file)
     assert "--fresh" in caught.value.hint
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_refused_export_leaves_nothing_behind(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    def refused(*_: object) -> list[Path]:
+        (tmp_path / "new" / "out" / "half").write_text("x")
+        raise StorageError("a bad path")
+
+    monkeypatch.setitem(folders._WRITERS, format, refused)
+    (tmp_path / "old").mkdir()
+    with pytest.raises(StorageError, match="a bad path"):
+        export(db, "latest", tmp_path / "new" / "out", [format])
+    assert [each.name for each in tmp_path.iterdir()] == ["old"]
 
 
 def test_of_what_was_not_measured_nothing_is_found(tmp_path: Path) -> None:

@@ -406,7 +406,7 @@ def test_wrong_parameters_are_one_clear_error(
         'name = "x"\n[models]\nbase = "b"\ntuned = { t = "t" }\n'
         '[analyses.ablation]\nselections = ["top-1"]\n'
     )
-    with pytest.raises(StudyError, match=r"study.toml: .*selections\[0\]: 'top-1' is"):
+    with pytest.raises(StudyError, match=r"toml: analyses\.ablation\.selections\[0\]: 'top-1' is"):
         intake.read(file)
 
 

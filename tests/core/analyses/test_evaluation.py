@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from core.engine import registry, runner
-from core.engine.subject import open_subject
 from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.tasks import open_tasks
 from core.statistics import comparison
 from core.study.study import Study
 from tests.conftest import MemorySink
-from tests.core import harness_zoo, zoo
+from tests.core import harness_zoo
 
 ONLY = ["evaluation"]
 BINARY = {"acc", "acc_norm", "exact_match:whole", "exact_match:first-word"}
@@ -147,21 +146,3 @@ def test_how_often_items_are_drawn_is_part_of_the_key(
         )  # fmt: skip
         runner.run(study, sink, ONLY)
     assert len(sink.saved) == len(set(sink.saved)) == 2 * 3
-
-
-@pytest.mark.parametrize("analysis", ["evaluation", "ablation", "arithmetic"])
-def test_units_of_another_tokeniser_are_not_reused(
-    family_folders: Folders, task_folder: Path, tmp_path: Path, analysis: str
-) -> None:
-    of = _study(family_folders, task_folder, "medical", domains={"medical": ["tiny_choice"]})
-    zoo.write_tokenizer(tmp_path / "other", special=False)
-
-    def keys(tokenizer: Path | None) -> set[str]:
-        named = of.models.model_copy(update={"tokenizer": tokenizer and str(tokenizer)})
-        subject = open_subject(of.model_copy(update={"models": named}), ["tasks"])
-        return {unit.key for unit in runner.planned_units(subject, [analysis])}
-
-    before, other = keys(None), keys(tmp_path / "other")
-    assert before == keys(family_folders["base"])
-    assert len(before) == len(other) > 0
-    assert not before & other

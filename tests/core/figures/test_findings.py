@@ -189,7 +189,7 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
         (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
     )  # fmt: skip
     assert score_findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
-        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops exceed "
+        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops exceeds "
         "the random controls."
     )
     chosen = {"task": "t", "reference": "base", "metric_of": "acc", "setting": "top-1%"}
@@ -200,7 +200,7 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
     verdicts = ("significant", "not significant", "not tested")
     said = score_findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
-    assert said.startswith("1 of 2 drops exceed")
+    assert said.startswith("1 of 2 drops exceeds")
 
 
 def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_share() -> None:

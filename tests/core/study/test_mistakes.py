@@ -45,3 +45,14 @@ def test_words(part: Any, data: dict[str, Any], wanted: str) -> None:
 def test_a_long_value_is_cut() -> None:
     (words,) = said(study.Probe, {"file": "x", "documents": "9" * 30 + "x" * 500})
     assert len(words) < 90
+
+
+def test_an_item_of_a_list_is_named_once() -> None:
+    from core.study.study import Study
+
+    models = {"base": "b", "tuned": {"t": "t"}}
+    asked = {"ablation": {"selections": ["top-1"]}}
+    with pytest.raises(ValidationError) as caught:
+        Study.model_validate({"name": "x", "models": models, "analyses": asked})
+    told = mistakes.explained(caught.value, Study.model_fields)
+    assert told.startswith("analyses.ablation.selections[0]: 'top-1' is"), told

@@ -1,0 +1,49 @@
+"""The keys of units hang on the tokeniser that a study names, where it is not the base's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.engine.runner import planned_units
+from core.engine.subject import open_subject
+from tests.core import harness_zoo
+
+ASKED = {
+    "ablation": {"selections": ["top-20%"], "controls": 2},
+    "arithmetic": {"points": ["medical=0.5"]},
+}
+
+
+def _keys(folders: dict[str, Path], tasks: Path, analysis: str, tokenizer: Path | None) -> set[str]:
+    probe = {"file": str(folders["base"].parent / "probe.txt"), "documents": 2}
+    Path(probe["file"]).write_text("one two\nthree")  # type: ignore[arg-type]
+    study = harness_zoo.study_of(
+        folders["base"], {"medical": folders["medical"]}, tasks, probe=probe, analyses=ASKED
+    )
+    named = study.models.model_copy(update={"tokenizer": tokenizer and str(tokenizer)})
+    subject = open_subject(study.model_copy(update={"models": named}), ["probe", "tasks"])
+    return {unit.key for unit in planned_units(subject, [analysis])}
+
+
+@pytest.mark.parametrize(
+    "analysis", ["activation", "edit_distance", "ablation", "arithmetic", "evaluation"]
+)
+def test_another_tokeniser_is_another_unit_and_a_copy_of_the_base_s_is_none(
+    family_folders: dict[str, Path], task_folder: Path, tmp_path: Path, analysis: str
+) -> None:
+    same, other = tmp_path / "same", tmp_path / "other"
+    for folder in (same, other):
+        folder.mkdir()
+        for file in family_folders["base"].glob("*token*"):
+            shutil.copy(file, folder)
+    rules = json.loads((other / "tokenizer.json").read_text())
+    rules["normalizer"] = {"type": "Prepend", "prepend": " one"}
+    (other / "tokenizer.json").write_text(json.dumps(rules))
+    plain = _keys(family_folders, task_folder, analysis, None)
+    assert plain
+    assert _keys(family_folders, task_folder, analysis, same) == plain
+    assert not _keys(family_folders, task_folder, analysis, other) & plain

@@ -187,10 +187,7 @@ def finding(view: View, made: Drawn) -> str:
     opens_with = default_choice(view, made.catalogue).measure, view.reading
     if (made.choice.measure, made.choice.reading) != opens_with:
         return ""
-    try:
-        return view.finding(made.figure)
-    except (ValueError, ZeroDivisionError, LookupError, TypeError):
-        return ""
+    return view.finding(made.figure)
 
 
 def _told(analysis: Analysis, view: View, made: Drawn) -> Shown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
@@ -195,7 +195,8 @@ class Column:
 class Table:
     """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
     whatever has to give way, `note` what all of it has in common, `chosen` where the user's
-    selectors stand, by coordinate."""
+    selectors stand, by coordinate. `records` are the facts behind the rows, one a row, as
+    `core.figures.records` declares them: findings read these, never the text of a cell."""
 
     title: str
     columns: tuple[Column, ...]
@@ -203,6 +204,7 @@ class Table:
     keys: int = 1
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    records: tuple[Any, ...] = ()
 
     def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
         """The rows that hold these texts in the columns of these names, as far as it has those;
@@ -217,12 +219,15 @@ class Table:
 
     def narrowed(self, names: Mapping[str, str]) -> Table:
         """Only the matching rows, with a note of what they have in common; all where none does."""
-        rows = tuple(self.rows[i] for i in self.matching(names))
-        if not rows:
+        places = self.matching(names)
+        if not places:
             return self
+        rows = tuple(self.rows[i] for i in places)
+        records = tuple(self.records[i] for i in places) if self.records else ()
         columns = {column.name for column in self.columns}
         shared = ", ".join(f"{name} {text}" for name, text in names.items() if name in columns)
-        return replace(self, rows=rows, note=f"Only {shared}. {self.note}".strip())
+        note = f"Only {shared}. {self.note}".strip()
+        return replace(self, rows=rows, records=records, note=note)
 
 
 Figure = Lines | Grid | Scatter | Table

@@ -24,7 +24,7 @@ from core.figures.choices import (
     query,
     settled,
 )
-from core.figures.figure import Figure, Grid, Lines, Scatter
+from core.figures.figure import Figure
 from core.figures.filters import ALL, Filter, Names
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Arrays, Catalogue, Choice, Kind, View
@@ -132,7 +132,7 @@ def shown(
     ranges = runs.catalogue(db, run.id, analysis.name)
     for view in present(analysis.views, ranges):
         made = _drawn(db, run.id, analysis, view, None, narrowed(ranges, by))
-        if not by or _holds(made.figure):
+        if not by or not made.figure.is_empty:
             yield _told(analysis, view, made)
 
 
@@ -161,7 +161,7 @@ def shown_together(
             _told(analysis, view, _drawn(db, run.id, analysis, view, choice, ranges))
             for choice in (replace(first, model=model) for model in models)
         ]
-        held = tuple(each for each in found if _holds(each.figure))
+        held = tuple(each for each in found if not each.figure.is_empty)
         if held:
             yield held
 
@@ -182,29 +182,17 @@ def lines(
 def finding(view: View, made: Drawn) -> str:
     """The view's sentence, which is made for the measure and reading that it opens with; nothing
     of a figure that holds nothing, least of all that nothing changed, or is not complete yet."""
-    if not made.catalogue.metrics or not _holds(made.figure):
+    if not made.catalogue.metrics or made.figure.is_empty:
         return ""
     opens_with = default_choice(view, made.catalogue).measure, view.reading
     if (made.choice.measure, made.choice.reading) != opens_with:
         return ""
-    try:
-        return view.finding(made.figure)
-    except (ValueError, ZeroDivisionError, LookupError, TypeError):
-        return ""
+    return view.finding(made.figure)
 
 
 def _told(analysis: Analysis, view: View, made: Drawn) -> Shown:
     opening = made.choice == default_choice(view, made.catalogue)
     return Shown(analysis, view, made.choice, made.figure, finding(view, made), opening)
-
-
-def _holds(figure: Figure) -> bool:
-    """Is there anything in it?"""
-    if isinstance(figure, Lines):
-        return any(panel.series for panel in figure.panels)
-    if isinstance(figure, Grid):
-        return any(cell is not None for row in figure.cells for cell in row)
-    return bool(figure.points if isinstance(figure, Scatter) else figure.rows)
 
 
 def _drawn(

@@ -94,7 +94,7 @@ def compute(
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """A model's scores less the base's, over the same items."""
+    """The differences of a model's scores from the base's, over the same items."""
     from core.evaluation import scores
 
     base, own = (scores.kept(result) for result in required)
@@ -145,8 +145,8 @@ ANALYSIS = Analysis(
     metrics=(
         MetricSpec(
             name="difference",
-            title="difference to the base",
-            description="Score less the base's over the same items, with the paired bootstrap "
+            title="difference from the base",
+            description="Score minus the base's over the same items, with the paired bootstrap "
             "interval. Which sign is better depends on the metric: see metric_of.",
             has_chance=True,
             signed=True,
@@ -170,7 +170,7 @@ ANALYSIS = Analysis(
             key="table",
             kind="table",
             title="Scores by task",
-            caption="Every model on every task, and its difference to the base on the same items.",
+            caption="Models on tasks, and each difference from the base over the same items.",
             free=("model", "reference", "task", "metric_of"),
             tabulate=score_tables.scores,
             orders=score_tables.SCORE_ORDERS,
@@ -179,7 +179,7 @@ ANALYSIS = Analysis(
         View(
             key="difference",
             kind="heatmap",
-            title="Difference to the base",
+            title="Difference from the base",
             caption="Models down, tasks across; the tasks that have the chosen metric.",
             measures=("difference", "p_value"),
             rows="model",

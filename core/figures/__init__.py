@@ -9,6 +9,7 @@ tables.py          rows of neurons, documents and matrices
 score_tables.py    rows of scores, drops and points of task arithmetic
 spectra.py         curves over rank behind one value
 findings.py        a figure in one plain sentence
+records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance
 pairing.py         two figures of one view: common axes, difference

@@ -7,9 +7,9 @@ kind. Refuses to know what was measured and who asked: `core.figures.layout` mak
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
@@ -87,6 +87,20 @@ class Lines:
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Lines | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing in it?"""
+        return not any(panel.series for panel in self.panels)
+
+    @property
+    def place_names(self) -> tuple[str, ...]:
+        """The names of the coordinates of a place in it, in their order."""
+        return self.series_name, self.x_label, self.panel_name
+
+    def measured(self) -> Iterator[Cell]:
+        """The cells that were measured."""
+        return (c for panel in self.panels for series in panel.series for c in series.cells)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
@@ -115,6 +129,20 @@ class Grid:
     mark_name: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Grid | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing in it?"""
+        return not any(True for _ in self.measured())
+
+    @property
+    def place_names(self) -> tuple[str, ...]:
+        """The names of the coordinates of a place in it, in their order."""
+        return self.row_name, self.column_name
+
+    def measured(self) -> Iterator[Cell]:
+        """The cells that were measured."""
+        return (cell for row in self.cells for cell in row if cell is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +194,20 @@ class Scatter:
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Scatter | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing in it?"""
+        return not self.points
+
+    @property
+    def place_names(self) -> tuple[str, ...]:
+        """The names of the coordinates of a place in it, in their order."""
+        return self.point_name, self.across
+
+    def measured(self) -> Iterator[Cell]:
+        """The cells that were measured."""
+        return (cell for point in self.points for cell in (point.x, point.y))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -195,7 +237,8 @@ class Column:
 class Table:
     """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
     whatever has to give way, `note` what all of it has in common, `chosen` where the user's
-    selectors stand, by coordinate."""
+    selectors stand, by coordinate. `records` are the facts behind the rows, one a row, as
+    `core.figures.records` declares them: findings read these, never the text of a cell."""
 
     title: str
     columns: tuple[Column, ...]
@@ -203,6 +246,21 @@ class Table:
     keys: int = 1
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    records: tuple[Any, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing in it?"""
+        return not self.rows
+
+    @property
+    def place_names(self) -> tuple[str, ...]:
+        """A table has no places with coordinates."""
+        return ()
+
+    def measured(self) -> Iterator[Cell]:
+        """A table has no cells that are measured values."""
+        return iter(())
 
     def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
         """The rows that hold these texts in the columns of these names, as far as it has those;
@@ -217,12 +275,15 @@ class Table:
 
     def narrowed(self, names: Mapping[str, str]) -> Table:
         """Only the matching rows, with a note of what they have in common; all where none does."""
-        rows = tuple(self.rows[i] for i in self.matching(names))
-        if not rows:
+        places = self.matching(names)
+        if not places:
             return self
+        rows = tuple(self.rows[i] for i in places)
+        records = tuple(self.records[i] for i in places) if self.records else ()
         columns = {column.name for column in self.columns}
         shared = ", ".join(f"{name} {text}" for name, text in names.items() if name in columns)
-        return replace(self, rows=rows, note=f"Only {shared}. {self.note}".strip())
+        note = f"Only {shared}. {self.note}".strip()
+        return replace(self, rows=rows, records=records, note=note)
 
 
 Figure = Lines | Grid | Scatter | Table

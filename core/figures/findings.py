@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from core.figures.figure import Cell, Figure, Grid, Lines, Table
+from core.figures.figure import Cell, Grid, Lines, Table
+from core.figures.records import NeuronRecord, SpreadRecord
 from core.figures.spectra import BASE_MATRIX
 from core.models.naming import GROUP_OF
 
@@ -16,9 +17,8 @@ CONTROLS = "At most one of these models is no control: there is nothing to hold 
 """Said where models are held against one another and controls are left out."""
 
 
-def of_sizes(figure: Figure) -> str:
+def of_sizes(figure: Lines) -> str:
     """One plain sentence on the curves of relative norm."""
-    assert isinstance(figure, Lines)
     means = {
         (panel.title, series.name): average([c.value for c in series.cells])
         for panel in figure.panels
@@ -46,9 +46,8 @@ def of_sizes(figure: Figure) -> str:
     return f"{moved}; {stronger} changed more for its size than {others} (mean {numbers})."
 
 
-def of_largest(figure: Figure) -> str:
+def of_largest(figure: Grid) -> str:
     """Where one model's measure is largest and where it is smallest, among single modules."""
-    assert isinstance(figure, Grid)
     values = _of_modules(figure, lambda cell: cell.value)
     if not values:
         return ""
@@ -64,9 +63,8 @@ def of_largest(figure: Figure) -> str:
     return f"{words}, smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
 
 
-def of_cosines(figure: Figure) -> str:
+def of_cosines(figure: Grid) -> str:
     """One plain sentence on the matrix of cosines."""
-    assert isinstance(figure, Grid)
     pairs = [
         (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
         for i, row in enumerate(figure.cells)
@@ -89,9 +87,8 @@ def of_cosines(figure: Figure) -> str:
     return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
 
 
-def of_alignment(figure: Figure) -> str:
+def of_alignment(figure: Grid) -> str:
     """One plain sentence on the heat map of one model."""
-    assert isinstance(figure, Grid)
     values = _of_modules(figure, lambda cell: cell.excess)
     if not any(column in GROUP_OF for column in figure.columns):
         return ""
@@ -105,9 +102,8 @@ def of_alignment(figure: Figure) -> str:
     )
 
 
-def of_attention_against_mlp(figure: Figure) -> str:
+def of_attention_against_mlp(figure: Grid) -> str:
     """One plain sentence on attention against MLP, made of the excess over chance."""
-    assert isinstance(figure, Grid)
     pairs = [
         cells
         for model, row in zip(figure.rows, figure.cells, strict=True)
@@ -135,16 +131,20 @@ def of_attention_against_mlp(figure: Figure) -> str:
     )
 
 
-def of_spectrum(figure: Figure) -> str:
+def of_spectrum(figure: Lines) -> str:
     """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
-    assert isinstance(figure, Lines)
     held = [(p, s) for p in figure.panels for s in p.series if s.name == "energy held"]
     at = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
-    if not held:
+    halves = [
+        (panel, own, x)
+        for panel, own in held
+        for x, cell in zip(own.xs, own.cells, strict=True)
+        if (cell.value or 0.0) >= 0.5
+    ]
+    if not halves:
         return f"{at}: there is nothing to see; it is zero, or was not measured."
-    panel, own = held[0]
+    panel, own, half = halves[0]
     whose = "base" if panel.title == BASE_MATRIX else f"tuning vector of {figure.chosen['model']}"
-    half = next(x for x, c in zip(own.xs, own.cells, strict=True) if (c.value or 0.0) >= 0.5)
     first = "direction" if half == 1 else f"{half}"
     return (
         f"{whose}, {at}: half of the energy lies in the first {first} of "
@@ -152,35 +152,33 @@ def of_spectrum(figure: Figure) -> str:
     )
 
 
-def of_neurons(figure: Figure) -> str:
+def of_neurons(figure: Table) -> str:
     """One plain sentence on the table of neurons: the one that comes first."""
-    assert isinstance(figure, Table)
-    if not figure.rows:
+    records: tuple[NeuronRecord, ...] = figure.records
+    if not records:
         return ""
-    names = [column.name for column in figure.columns]
-    first = dict(zip(names, figure.rows[0], strict=True))
-    change = names.index("change")
-    if all(row[change] == 0 for row in figure.rows):
+    if all(record.change == 0 for record in records):
         return f"{figure.title}: the rates of these neurons are unchanged."
+    first = records[0]
+    score = "" if first.attribution is None else f", its attribution is {first.attribution:.3g}"
     return (
-        f"{figure.title}: neuron {first['neuron']} of layer {first['layer']} comes first; its rate "
-        f"changed by {numeric(first['change']):+.3f}{_score(first['attribution'])}."
+        f"{figure.title}: neuron {first.neuron} of layer {first.layer} comes first; its rate "
+        f"changed by {first.change:+.3f}{score}."
     )
 
 
-def of_activation_spread(figure: Figure) -> str:
+def of_activation_spread(figure: Table) -> str:
     """How documents spread: the layer in which they activate the most unlike shares of neurons."""
     return _of_spread(figure, "half of them activate {} to {} % of its neurons")
 
 
-def of_distance_spread(figure: Figure) -> str:
+def of_distance_spread(figure: Table) -> str:
     """How documents spread: the layer in which their patterns lie at the most unlike distances."""
     return _of_spread(figure, "in half of them {} to {} of its neurons differ from the base's")
 
 
-def of_activation(figure: Figure) -> str:
+def of_activation(figure: Lines) -> str:
     """One plain sentence on the curves of activated neurons."""
-    assert isinstance(figure, Lines)
     base, tuned = _base_and_tuned(figure)
     if base is None or not tuned:
         return ""
@@ -204,9 +202,8 @@ def of_activation(figure: Figure) -> str:
     )
 
 
-def of_distances(figure: Figure) -> str:
+def of_distances(figure: Lines) -> str:
     """One plain sentence on the curves of distance over baseline."""
-    assert isinstance(figure, Lines)
     means = {
         series.name: mean
         for panel in figure.panels
@@ -227,9 +224,8 @@ def of_distances(figure: Figure) -> str:
     return f"{words}; 0 is the same neurons, 1 as far apart as unlike documents."
 
 
-def of_baseline(figure: Figure) -> str:
+def of_baseline(figure: Lines) -> str:
     """One plain sentence on one model's distances against those of independent patterns."""
-    assert isinstance(figure, Lines)
     lines = [series for panel in figure.panels for series in panel.series]
     observed = next((s for s in lines if not s.companion), None)
     if observed is None:
@@ -256,11 +252,6 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def numeric(value: object) -> float:
-    """A number of a table; what is none compares with nothing."""
-    return value if isinstance(value, float) else math.nan
-
-
 def where(figure: Lines | Grid, *coordinates: str) -> str:
     """What is chosen of these coordinates, as the beginning of a sentence."""
     chosen = (figure.chosen.get(coordinate, "") for coordinate in coordinates)
@@ -268,25 +259,21 @@ def where(figure: Lines | Grid, *coordinates: str) -> str:
     return f"{said}: " if said else ""
 
 
-def _score(attribution: object) -> str:
-    """How much a neuron matters, where that was scored."""
-    return f", its attribution is {attribution:.3g}" if isinstance(attribution, float) else ""
-
-
-def _of_spread(figure: Figure, half: str) -> str:
-    assert isinstance(figure, Table)
-    names = [column.name for column in figure.columns]
-    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
-    known = [r for r in rows if isinstance(r["lower quartile"], float) and r["layer"] != "all"]
-    if not known or all(numeric(r["documents"]) < 2 for r in known):
+def _of_spread(figure: Table, half: str) -> str:
+    records: tuple[SpreadRecord, ...] = figure.records
+    known = [
+        (r, r.lower, r.upper)
+        for r in records
+        if r.layer is not None and r.lower is not None and r.upper is not None
+    ]
+    if all(r.documents is not None and r.documents < 2 for r, _, _ in known):
         return ""
-    wide = max(known, key=lambda r: numeric(r["upper quartile"]) - numeric(r["lower quartile"]))
-    if numeric(wide["upper quartile"]) == numeric(wide["lower quartile"]):
+    wide, lower, upper = max(known, key=lambda each: each[2] - each[1])
+    if upper == lower:
         return f"{figure.chosen['model']}: half of the documents are alike in every layer."
-    ends = (f"{numeric(wide[name]):.4g}" for name in ("lower quartile", "upper quartile"))
     return (
-        f"{figure.chosen['model']}: documents differ most in layer {wide['layer']}, where "
-        f"{half.format(*ends)}."
+        f"{figure.chosen['model']}: documents differ most in layer {wide.layer}, where "
+        f"{half.format(f'{lower:.4g}', f'{upper:.4g}')}."
     )
 
 

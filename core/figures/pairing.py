@@ -375,14 +375,7 @@ def _listed(values: Sequence[str]) -> str:
 
 def _said(figure: Figure, at: Place) -> Iterable[str]:
     """A place in words: numbers with what they count."""
-    names: tuple[str, ...] = ()
-    if isinstance(figure, Lines):
-        names = (figure.series_name, figure.x_label, figure.panel_name)
-    elif isinstance(figure, Grid):
-        names = (figure.row_name, figure.column_name)
-    elif isinstance(figure, Scatter):
-        names = (figure.point_name, figure.across)
-    for name, value in zip(names, at, strict=False):
+    for name, value in zip(figure.place_names, at, strict=False):
         yield f"{name} {value}" if _number(value) is not None or value == "all" else value
 
 

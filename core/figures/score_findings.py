@@ -5,63 +5,57 @@ Owns the wording of what was found there. Reads figures alone: no measurement, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.figures.figure import Figure, Grid, Scatter, Table
-from core.figures.findings import average, numeric, where
-from core.figures.significance import SIGNIFICANT, UNTESTED, excludes, held, tested
+from core.engine.measurement import Measurement
+from core.figures.figure import Grid, Scatter, Table
+from core.figures.findings import average, where
+from core.figures.records import DropRecord, PointRecord, ScoreRecord
+from core.figures.score_tables import ALL
+from core.figures.significance import excludes, held, tested
 
-ALL = "all"
-"""The parts of a point that is not restricted to some."""
 
-
-def of_points(figure: Figure) -> str:
+def of_points(figure: Table) -> str:
     """One plain sentence on the table of points: how many of them keep all of a task
     that tells the domain's own model from the base."""
-    assert isinstance(figure, Table)
-    names = [column.name for column in figure.columns]
-    rows = [dict(zip(names, row, strict=True)) for row in figure.rows]
-    little = held(1.0, 1.0, level=1.0).words
-    shares = [(row["normalised"], row["gap"] == little) for row in rows if not _is_tuned(row)]
-    known = [share for share, within in shares if isinstance(share, float) and not within]
-    silent = sum(isinstance(share, float) and within for share, within in shares)
+    records: tuple[PointRecord, ...] = figure.records
+    known = [(r, r.share) for r in records if r.share is not None and not _is_tuned(r)]
+    telling = [share for record, share in known if not _is_level(record.base)]
+    silent = len(known) - len(telling)
     said = []
-    if known:
-        kept = sum(share >= 1 for share in known)
+    if telling:
+        reached = sum(share >= 1 for share in telling)
         said.append(
-            f"{kept} of {len(known)} scores reach that of the domain's own model, tuned models "
-            "left out."
+            f"{reached} of {len(telling)} scores reach that of the domain's own model, tuned "
+            "models left out."
         )
     if silent:
-        others = "further scores say" if known else "scores say"
+        others = "further scores say" if telling else "scores say"
         said.append(f"{silent} {others} little: the interval of the base's share includes 1 there.")
     return " ".join(said)
 
 
-def of_scores(figure: Figure) -> str:
+def of_scores(figure: Table) -> str:
     """One plain sentence on the table of scores: where tuning changed them for certain."""
-    assert isinstance(figure, Table)
-    names = [column.name for column in figure.columns]
-    at = {name: names.index(name) for name in ("task", "metric", "model", "Δ vs base")}
-    known = [row for row in figure.rows if isinstance(row[at["Δ vs base"]], float)]
-    sure = [row for row in known if _has_interval_apart(row, at["Δ vs base"])]
+    records: tuple[ScoreRecord, ...] = figure.records
+    known = [
+        (value, record, difference)
+        for record in records
+        if (difference := record.difference) is not None and (value := difference.value) is not None
+    ]
+    sure = [each for each in known if excludes(each[2].low, each[2].high)]
     if not known:
         return ""
     count = _count(len(sure), len(known), "differences")
     words = f"The interval excludes 0 for {count} from the base"
     if sure:
-        most = max(sure, key=lambda row: abs(numeric(row[at["Δ vs base"]])))
-        words += (
-            f", the largest {numeric(most[at['Δ vs base']]):+.3g} in {most[at['metric']]} "
-            f"({most[at['model']]}, {most[at['task']]})"
-        )
+        value, record, _ = max(sure, key=lambda each: abs(each[0]))
+        words += f", the largest {value:+.3g} in {record.metric} ({record.model}, {record.task})"
     return f"{words}."
 
 
-def of_differences(figure: Figure) -> str:
-    """One plain sentence on the heat map of differences to the base."""
-    assert isinstance(figure, Grid)
+def of_differences(figure: Grid) -> str:
+    """One plain sentence on the heat map of differences from the base."""
     cells = [
         (cell, model, task)
         for model, row in zip(figure.rows, figure.cells, strict=True)
@@ -82,9 +76,8 @@ def of_differences(figure: Figure) -> str:
     )
 
 
-def of_drops(figure: Figure) -> str:
+def of_drops(figure: Grid) -> str:
     """One plain sentence on a heat map of drops: how many beat their random controls."""
-    assert isinstance(figure, Grid)
     cells = [
         cell for row in figure.cells for cell in row if cell is not None and cell.value is not None
     ]
@@ -101,11 +94,11 @@ def of_drops(figure: Figure) -> str:
     )
 
 
-def of_drop_table(figure: Figure) -> str:
+def of_drop_table(figure: Table) -> str:
     """One plain sentence on all drops of a run."""
-    assert isinstance(figure, Table)
-    verdicts = [row[-1] for row in figure.rows if row[-1] != UNTESTED]
-    beyond = sum(verdict == SIGNIFICANT for verdict in verdicts)
+    records: tuple[DropRecord, ...] = figure.records
+    verdicts = [tested(record.q) for record in records if record.q is not None]
+    beyond = sum(not verdict.is_null for verdict in verdicts)
     if not verdicts:
         return ""
     return (
@@ -126,9 +119,8 @@ def mark_pareto(figure: Scatter) -> Scatter:
     return replace(figure, points=points)
 
 
-def of_trade(figure: Figure) -> str:
+def of_trade(figure: Scatter) -> str:
     """One plain sentence on what the points keep of two domains: the best by the lesser of both."""
-    assert isinstance(figure, Scatter)
     known = [(point, place) for point in figure.points if (place := point.place) is not None]
     if not known:
         return ""
@@ -153,9 +145,8 @@ def mark_best(figure: Grid) -> Grid:
     return replace(figure, cells=cells)
 
 
-def of_grid(figure: Figure) -> str:
+def of_grid(figure: Grid) -> str:
     """One plain sentence on a grid of coefficients: where its best value lies."""
-    assert isinstance(figure, Grid)
     best = [
         (cell, down, across)
         for down, row in zip(figure.rows, figure.cells, strict=True)
@@ -178,16 +169,17 @@ def of_grid(figure: Figure) -> str:
     )
 
 
-def _is_tuned(row: Mapping[str, object]) -> bool:
+def _is_tuned(point: PointRecord) -> bool:
     """Is a point a tuned model as it is, of which one is the domain's own? One whole vector."""
-    point = str(row["coefficients"])
-    return point.endswith("=1") and not {",", ":"} & set(point) and row["parts"] == ALL
+    name = point.coefficients
+    return name.endswith("=1") and not {",", ":"} & set(name) and point.parts == ALL
 
 
-def _has_interval_apart(row: Sequence[object], at: int) -> bool:
-    """Does the interval after the difference in this column exclude 0?"""
-    low, high = row[at + 1 : at + 3]
-    return excludes(low, high)
+def _is_level(base: Measurement | None) -> bool:
+    """Does the interval of the base's share include 1, that of the domain's own model?"""
+    if base is None or base.low is None or base.high is None:
+        return False
+    return held(base.low, base.high, 1.0).is_null
 
 
 def _beats(other: tuple[float, float], place: tuple[float, float]) -> bool:

@@ -6,6 +6,7 @@ Computes nothing that was not measured; draws nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 from core.engine.measurement import Measurement
 from core.figures import significance
 from core.figures.figure import Column, Table, Text
-from core.figures.score_findings import ALL
+from core.figures.records import DropRecord, PointRecord, ScoreRecord
 from core.figures.views import Catalogue, Tabulation
 from core.neurons.ranking import is_selection
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")
-DROP_ORDERS = ("largest drop", "surest", "by model")
+DROP_ORDERS = ("largest drop", "most significant", "by model")
 POINT_ORDERS = ("by point", "by task", "largest share kept")
+ALL = "all"
+"""The parts of a point that is not restricted to some."""
 DOMAIN = "domain:"
 """Stands before the name of a domain where a row is the mean over its tasks."""
 
@@ -27,15 +30,18 @@ OF = "@"
 """Stands between a task and a domain where several domains have the task: `task@domain`."""
 
 _BESIDE = ("difference", "p_value", "stderr")
+_Line = tuple[Any, tuple[Text, ...], ScoreRecord | DropRecord | PointRecord]
+"""What a row is sorted by, its cells, and the record behind it."""
+
 _WHERE = ("model", "reference", "task", "setting", "module")
 
 
 def scores(asked: Tabulation) -> Table:
-    """A line for each model, task and metric: the score, and its difference to the base."""
+    """A line for each model, task and metric: the score, and its difference from the base."""
     beside = _by_place(r for r in asked.rows if r.metric in _BESIDE)
     models = {name: at for at, name in enumerate(asked.catalogue.models)}
     tasks = {name: at for at, name in enumerate(asked.catalogue.tasks)}
-    lines: list[tuple[Any, tuple[Text, ...]]] = []
+    lines: list[_Line] = []
     for row in asked.rows:
         if row.metric in _BESIDE or not row.task:
             continue
@@ -53,8 +59,10 @@ def scores(asked: Tabulation) -> Table:
             *((apart.value, apart.low, apart.high) if apart else (None, None, None)),
             p.value if p else None, row.n,
         )  # fmt: skip
-        lines.append((by.get(asked.choice.order, by["by task"]), cells))
+        record = ScoreRecord(row.model, row.task, row.metric, apart)
+        lines.append((by.get(asked.choice.order, by["by task"]), cells, record))
     return Table(
+        **_in_order(lines),
         title=f"Scores {asked.choice.order}",
         columns=(
             Column(name="task"),
@@ -65,7 +73,6 @@ def scores(asked: Tabulation) -> Table:
             Column(name="p", align="right", form=".3g"),
             Column(name="n", align="right", form=",d"),
         ),
-        rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
         note="Intervals are bootstraps over items, differences over the same items; p: McNemar.",
     )
 
@@ -81,7 +88,7 @@ def drops(asked: Tabulation) -> Table:
         elif is_selection(row.setting):
             found.setdefault((*place, row.metric_of), {})[row.metric] = row
     models = {name: at for at, name in enumerate(asked.catalogue.models)}
-    lines: list[tuple[Any, tuple[Text, ...]]] = []
+    lines: list[_Line] = []
     for (model, source, task, setting, module, metric), own in found.items():
         drop, q = own.get("drop_percent"), own.get("q_value")
         if drop is None:
@@ -89,32 +96,36 @@ def drops(asked: Tabulation) -> Table:
         count = counts.get((model, source, task, setting, module))
         by = {
             "largest drop": (drop.value is None, -(drop.value or 0.0)),
-            "surest": (1.0 if q is None or q.value is None else q.value, -(drop.value or 0.0)),
+            "most significant": (
+                1.0 if q is None or q.value is None else q.value,
+                -(drop.value or 0.0),
+            ),
             "by model": (models.get(model, 0), task, metric, setting),
         }
         cells = (
-            model, source, task, metric, setting, None if count is None else int(count),
+            model, source, task, metric, setting, _count(count),
             _value(own.get("score")), _value(own.get("ablated_score")), drop.value, drop.low,
             drop.high, drop.chance, drop.chance_sd, _value(q),
             _verdict(_value(q)),
         )  # fmt: skip
-        lines.append((by.get(asked.choice.order, by["largest drop"]), cells))
+        record = DropRecord(drop.value, _value(q))
+        lines.append((by.get(asked.choice.order, by["largest drop"]), cells, record))
     return Table(
+        **_in_order(lines),
         title=f"Drops · {asked.choice.order}",
         columns=(
-            Column(name="silenced in"),
-            Column(name="neurons of"),
+            Column(name="ablated model"),
+            Column(name="neuron source"),
             Column(name="task"),
             Column(name="metric"),
             Column(name="selection"),
             Column(name="neurons", align="right", form=",d"),
-            *_numbers("whole", "silenced"),
+            *_numbers("before", "after"),
             *_numbers("drop %", "CI low", "CI high", "random", signed=True),
             *_numbers("± sd"),
             Column(name="q", align="right", form=".3g"),
             Column(name="verdict"),
         ),
-        rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
         note="A drop is always a loss of ability. q: against random neurons of the same layers, "
         "corrected for the number of tests.",
     )
@@ -129,18 +140,18 @@ def points(asked: Tabulation) -> Table:
         for r in asked.rows
         if r.metric in shares
     }
-    gaps = {
-        (r.task, r.metric_of): gap
+    bases = {
+        (r.task, r.metric_of): r
         for r in asked.rows
-        if r.metric == "normalised" and r.setting == "base" and (gap := _gap(r))
+        if r.metric == "normalised" and r.setting == "base"
     }
     settings = {name: at for at, name in enumerate(asked.catalogue.settings)}
-    lines: list[tuple[Any, tuple[Text, ...]]] = []
+    lines: list[_Line] = []
     for row, task in _with_domains(asked.rows, shares):
         place = row.setting, row.module, task, row.metric
         kept, part = (beside.get((name, *place)) for name in ("normalised", "regained"))
         lost = beside.get(("rounding_loss", row.setting, row.module, "", ""))
-        share = _value(kept)
+        share, base = _value(kept), bases.get((task, row.metric))
         by = {
             "by point": (settings.get(row.setting, 0), row.module, task, row.metric),
             "by task": (task, row.metric, settings.get(row.setting, 0), row.module),
@@ -148,10 +159,12 @@ def points(asked: Tabulation) -> Table:
         }
         cells = (
             row.setting, row.module or ALL, task, row.metric, row.value, row.low, row.high,
-            share, _value(part), gaps.get((task, row.metric)), _value(lost), row.n,
+            share, _value(part), _gap(base), _value(lost), row.n,
         )  # fmt: skip
-        lines.append((by.get(asked.choice.order, by["by point"]), cells))
+        record = PointRecord(row.setting, row.module or ALL, share, base)
+        lines.append((by.get(asked.choice.order, by["by point"]), cells, record))
     return Table(
+        **_in_order(lines),
         title=f"Points {asked.choice.order}",
         columns=(
             Column(name="coefficients"),
@@ -163,7 +176,6 @@ def points(asked: Tabulation) -> Table:
             *_numbers("rounding loss"),
             Column(name="n", align="right", form=",d"),
         ),
-        rows=tuple(cells for _, cells in sorted(lines, key=lambda line: line[0])),
         note="Normalised: over the domain's own model, 1 keeps all of it. Regained: 0 is the base, "
         "1 the domain's own model. Gap: does the base's share differ from 1? Where its interval "
         "includes 1, shares say little.",
@@ -186,11 +198,10 @@ def _with_domains(
             yield row, task
 
 
-def _gap(base: Measurement) -> str:
-    """Is the domain's own model apart from the base, by the interval of what the base keeps?
-    Nothing without an interval."""
-    if base.low is None or base.high is None:
-        return ""
+def _gap(base: Measurement | None) -> str | None:
+    """Does the base's share differ from 1, the domain's own model? Nothing without an interval."""
+    if base is None or base.low is None or base.high is None:
+        return None
     return significance.held(base.low, base.high, 1.0).words
 
 
@@ -253,6 +264,16 @@ def pair_grid(catalogue: Catalogue) -> PairGrid:
 
 def _verdict(q: float | None) -> str:
     return significance.UNTESTED if q is None else significance.tested(q).words
+
+
+def _in_order(lines: list[_Line]) -> dict[str, Any]:
+    """The rows of a table and the records behind them, both in the order of the lines' keys."""
+    lines.sort(key=lambda line: line[0])
+    return {"rows": tuple(line[1] for line in lines), "records": tuple(line[2] for line in lines)}
+
+
+def _count(number: float | None) -> int | None:
+    return int(number) if number is not None and math.isfinite(number) else None
 
 
 def _by_place(rows: Iterable[Measurement]) -> dict[tuple[str, ...], Measurement]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.figures.figure import Column, Table, Text
+from core.figures.records import NeuronRecord, SpreadRecord
 from core.figures.views import Tabulation
 
 NEURON_ORDERS = ("switched on most", "switched off most", "used most", "matters most")
@@ -35,16 +36,17 @@ def neurons(asked: Tabulation) -> Table:
     found.sort(key=lambda each: -each[0])
     shown = found[:MOST_NEURONS]
     others = [m for m in asked.catalogue.models if m not in (model, _BASE)]
-    rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in {r[1] for r in shown}}
+    shown_layers = {record.layer for _, record, *_ in shown}
+    rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in shown_layers}
     documents = asked.arrays("documents", model=model)
     count = _counted(len(shown), _count(asked, layers))
     rows = tuple(
         (
             *cells,
-            *(_at(rates[m, layer], neuron) for m in others),
+            *(_at(rates[m, record.layer], record.neuron) for m in others),
             _document(documents, driver, driven),
         )
-        for _, layer, neuron, cells, driver, driven in shown
+        for _, record, cells, driver, driven in shown
     )
     return Table(
         title=f"Neurons {ORDERED.get(order, order)} · {model}",
@@ -59,6 +61,7 @@ def neurons(asked: Tabulation) -> Table:
             Column(name="fires most in", outside=True),
         ),
         rows=rows,
+        records=tuple(record for _, record, *_ in shown),
         keys=2,
         note=f"Rates are shares of tokens. {count}",
     )
@@ -69,17 +72,19 @@ def spread(asked: Tabulation) -> Table:
     found: dict[int | None, dict[str, Any]] = {}
     for row in asked.rows:
         found.setdefault(row.layer, {})[row.metric_of and row.metric] = row
-    rows = []
+    rows: list[tuple[Text, ...]] = []
+    records = []
     for layer in sorted(found, key=lambda at: (at is None, at or 0)):
         own = found[layer]
         if "" in own:
             mean = own[""]
-            quartiles = [
+            lower, median, upper = (
                 own[name].value if name in own else None
                 for name in ("lower_quartile", "median", "upper_quartile")
-            ]
+            )
             where = "all" if layer is None else str(layer)
-            rows.append((where, mean.value, mean.low, mean.high, *quartiles, mean.n))
+            rows.append((where, mean.value, mean.low, mean.high, lower, median, upper, mean.n))
+            records.append(SpreadRecord(layer, mean.n, lower, upper))
     names = ("mean", "CI low", "CI high", "lower quartile", "median", "upper quartile")
     return Table(
         title=f"Spread over documents · {asked.choice.model}",
@@ -89,12 +94,13 @@ def spread(asked: Tabulation) -> Table:
             Column(name="documents", align="right", form=",d"),
         ),
         rows=tuple(rows),
+        records=tuple(records),
         note="The interval is of the mean; the quartiles are of single documents.",
         chosen={"model": asked.choice.model},
     )
 
 
-_Found = tuple[float, int, int, tuple[Text, ...], int, float]
+_Found = tuple[float, NeuronRecord, tuple[Text, ...], int, float]
 
 
 def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
@@ -119,16 +125,13 @@ def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
     return [
         (
             float(key[j]),
-            layer,
-            int(j),
-            (
-                layer, int(j), float(change[j]), _at(attribution, j), _at(base, j), float(rate[j])
-            ),
+            record := NeuronRecord(layer, int(j), float(change[j]), _at(attribution, j)),
+            (*record, _at(base, j), float(rate[j])),
             int(own["drivers"][0, j]),
             float(own["driven"][0, j]),
         )
         for j in first
-    ]  # fmt: skip
+    ]
 
 
 def _rates(asked: Tabulation, model: str, layer: int) -> Any:

@@ -14,7 +14,6 @@ from app.cli.inspection.accounts import Account, ByName, Inspection, read
 from app.cli.inspection.pictures import FEW, PICTURES
 from app.cli.inspection.sentences import QUESTIONS, beyond_chance
 from app.render.terminal.chart import draw
-from app.render.terminal.scales import cells
 from app.text import plain
 from core.figures.figure import Cell
 from core.figures.significance import judge
@@ -56,7 +55,7 @@ def tell(found: Inspection) -> None:
             wide, high = WIDEST, 2 * WIDEST
         else:
             wide, high = columns, _HIGH
-        if kind == "table" or any(cell.shown for cell in cells(figure)):
+        if kind == "table" or any(cell.shown for cell in figure.measured()):
             printing.print_chart(draw(figure, kind, width=wide, height=high, colour=colour))
     if found.doubts:
         print()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.render.terminal.scales import cells, shows_raw
+from app.render.terminal.scales import shows_raw
 from app.results.figures import Shown
 from core.figures.figure import Cell, Table
 from core.figures.significance import judge, null_words
@@ -17,7 +17,7 @@ def on_chance(together: Sequence[Shown]) -> str:
     """
     if isinstance(together[0].figure, Table):
         return ""
-    found = [c for each in together for c in cells(each.figure) if c.shown is not None]
+    found = [c for each in together for c in each.figure.measured() if c.shown is not None]
     known = [cell for cell in found if cell.chance is not None]
     if not known:
         return "No chance level is known for this measure."

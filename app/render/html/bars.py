@@ -12,7 +12,6 @@ from app.render.terminal.levels import extent, level_of
 from app.render.terminal.names import CONTROL_WORDS, has_controls, is_control_row, row_names
 from app.render.terminal.scales import (
     UNDEFINED,
-    cells,
     formatter,
     shown,
     shows_interval,
@@ -85,7 +84,7 @@ def _legend(figure: Grid) -> Iterator[tuple[Markup, str]]:
     for j, name in enumerate(figure.columns):
         kind = f"full {series_class(j, False)}" + (" second" if j % 2 else "")
         yield shapes.sample(shapes.box(2, 1, 20, 10, kind)), name
-    found = list(cells(figure))
+    found = list(figure.measured())
     if any(map(shows_interval, found)):
         ends = [shapes.line(x, 2, x, 10, "whisker") for x in (2, 22)]
         yield shapes.sample(shapes.line(2, 6, 22, 6, "whisker"), *ends), "95 % interval"

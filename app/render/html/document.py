@@ -14,10 +14,8 @@ from app.render.data.origin import facts
 from app.render.html import colours
 from app.render.html.figure import anchor, headline, section
 from app.render.html.markup import Markup, tag
-from app.render.terminal.scales import cells
 from app.results.figures import Shown, analyses_of, shown_together
 from core.engine.registry import Analysis
-from core.figures.figure import Table
 from core.files.partial import written
 from storage import runs
 from storage.database import Database
@@ -122,7 +120,7 @@ def _findings(run: RunSummary, parts: Sequence[Part]) -> Markup:
 def _reading(run: RunSummary, parts: Sequence[Part]) -> str:
     """How the figures are to be read, as far as there are such in this run."""
     found = (shown.figure for _, views in parts for view in views for shown in view)
-    drawn = (cell for figure in found if not isinstance(figure, Table) for cell in cells(figure))
+    drawn = (cell for figure in found for cell in figure.measured())
     chance = _CHANCE if any(cell.chance is not None for cell in drawn) else ""
     return f"{chance}{_CONTROLS if run.controls else ''}{_READING}"
 

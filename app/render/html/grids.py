@@ -15,7 +15,7 @@ from app.render.html.markup import Markup
 from app.render.terminal.legends import grid_notes
 from app.render.terminal.names import column_names, is_control_column, is_control_row, row_names
 from app.render.terminal.palette import MARK, STEPS
-from app.render.terminal.scales import NULL_MARK, UNDEFINED, Scale, cells, formatter, shown
+from app.render.terminal.scales import NULL_MARK, UNDEFINED, Scale, formatter, shown
 from core.figures.figure import Cell, Grid
 from core.figures.significance import is_null
 
@@ -60,7 +60,7 @@ def layout(figure: Grid) -> Layout:
     """The roomiest sizes with which a grid fits."""
     write = formatter(shown(figure), figure.signed)
     longest = max((len(write(value)) for value in shown(figure)), default=3) + 1
-    longest += any(cell.mark for cell in cells(figure))
+    longest += any(cell.mark for cell in figure.measured())
     label = shapes.across((*_corner(figure), *row_names(figure))) + 10
     columns = max(1, len(figure.columns))
     row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))

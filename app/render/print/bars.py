@@ -30,7 +30,7 @@ from app.render.print.sheet import (
 )
 from app.render.terminal.levels import extent, level_of
 from app.render.terminal.names import CONTROL_WORDS, has_controls, is_control_row, row_names
-from app.render.terminal.scales import UNDEFINED, cells, shows_interval, tick_labels, ticks
+from app.render.terminal.scales import UNDEFINED, shows_interval, tick_labels, ticks
 from core.figures.figure import Cell, Grid
 
 BAR = 0.13
@@ -93,7 +93,7 @@ def _legend(figure: Grid, drawn: Sheet) -> None:
     entries: list[tuple[Artist, str]] = [
         (Patch(**_fill(j, False)), named(name)) for j, name in enumerate(figure.columns)
     ]
-    found = list(cells(figure))
+    found = list(figure.measured())
     if any(map(shows_interval, found)):
         whisker = Line2D([], [], color=INK, linewidth=0.8, marker="|", markersize=3.5)
         entries.append((whisker, "95 % interval"))

@@ -36,7 +36,6 @@ from app.render.terminal.scales import (
     NULL_MARK,
     UNDEFINED,
     Scale,
-    cells,
     formatter,
     shown,
     tick_labels,
@@ -98,7 +97,7 @@ def layout(figure: Grid) -> Layout:
     label = max((across(name) for name in map(named, row_names(figure))), default=0.2)
     write = formatter(shown(figure), figure.signed)
     longest = max((len(write(value)) for value in shown(figure)), default=1) + 1
-    longest += any(cell.mark for cell in cells(figure))
+    longest += any(cell.mark for cell in figure.measured())
     row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
     columns = max(1, len(figure.columns))
     for width in (COLUMN, PAGE):

@@ -20,7 +20,6 @@ from app.render.terminal.palette import Palette, luminance
 from app.render.terminal.scales import (
     NULL_MARK,
     UNDEFINED,
-    cells,
     formatter,
     scaled,
     shown,
@@ -204,7 +203,7 @@ class Painter:
 
 def notes(grid: Grid) -> list[str]:
     """What the marks among the bars mean, as far as there are any."""
-    found = list(cells(grid))
+    found = list(grid.measured())
     said = []
     if any(c.chance is not None and c.shown == c.value for c in found):
         said.append(f"{CHANCE} what chance alone gives")

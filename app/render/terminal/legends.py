@@ -12,7 +12,7 @@ from app.render.terminal.curves import places_of, sign
 from app.render.terminal.lines import Line, fitted, length, padded
 from app.render.terminal.names import CONTROL_WORDS, has_controls
 from app.render.terminal.palette import MARK, STEPS, Palette, hex_of
-from app.render.terminal.scales import NULL_MARK, UNDEFINED, Scale, cells, formatter, has_undefined
+from app.render.terminal.scales import NULL_MARK, UNDEFINED, Scale, formatter, has_undefined
 from app.text import plain
 from core.figures.figure import Grid, Lines, Series
 from core.figures.significance import null_words
@@ -56,17 +56,17 @@ def series_legend(
 def grid_notes(grid: Grid, *, dense: bool = False) -> list[str]:
     """What the marks in a matrix or heat map mean, as far as it has them."""
     notes = []
-    values = {cell.shown for cell in cells(grid)} - {None}
+    values = {cell.shown for cell in grid.measured()} - {None}
     if grid.signed and values == {0.0}:
         notes.append("every value is 0")
-    null = null_words(cells(grid), in_full=True)
+    null = null_words(grid.measured(), in_full=True)
     if null:
         notes.append(f"blank: {null}" if dense else f"dim {NULL_MARK} {null}")
     if has_undefined(grid):
         notes.append(f"{UNDEFINED} undefined")
     if has_controls(grid):
         notes.append(CONTROL_WORDS)
-    if any(cell.mark for cell in cells(grid)):
+    if any(cell.mark for cell in grid.measured()):
         notes.append(f"{MARK} {plain(grid.mark_name)}")
     return notes
 

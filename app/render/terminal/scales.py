@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from app.render.terminal.palette import STEPS
-from core.figures.figure import Cell, Figure, Grid, Lines, Scatter, Table
+from core.figures.figure import Cell, Figure, Grid, Table
 
 UNDEFINED = "·"
 EMPTY = "No values to show."
@@ -35,24 +35,11 @@ class Scale:
         return round(self.share(value) * (STEPS - 1))
 
 
-def cells(figure: Figure) -> Iterator[Cell]:
-    """All cells of a figure that were measured; a table has none."""
-    if isinstance(figure, Grid):
-        yield from (cell for row in figure.cells for cell in row if cell is not None)
-    elif isinstance(figure, Lines):
-        for panel in figure.panels:
-            for series in panel.series:
-                yield from series.cells
-    elif isinstance(figure, Scatter):
-        for point in figure.points:
-            yield from (point.x, point.y)
-
-
 def scaled(figure: Figure) -> Iterator[Cell]:
     """The cells that a figure's axes hold: its own, and those of the figure beside it."""
-    yield from cells(figure)
+    yield from figure.measured()
     if not isinstance(figure, Table) and figure.beside is not None:
-        yield from cells(figure.beside)
+        yield from figure.beside.measured()
 
 
 def shown(figure: Figure) -> list[float]:
@@ -62,7 +49,7 @@ def shown(figure: Figure) -> list[float]:
 
 def has_undefined(figure: Figure) -> bool:
     """Is any measured cell without a value?"""
-    return any(cell.shown is None for cell in cells(figure))
+    return any(cell.shown is None for cell in figure.measured())
 
 
 def shows_raw(cell: Cell) -> bool:

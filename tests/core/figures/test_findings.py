@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from core.engine.measurement import Measurement
 from core.figures import findings, score_findings
-from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series, Table
+from core.figures.records import (
+    DropRecord,
+    NeuronRecord,
+    PointRecord,
+    ScoreRecord,
+    SpreadRecord,
+)
 
 
 def _cell(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
@@ -132,13 +141,12 @@ def test_patterns_and_rates_that_did_not_change_are_said_to_be_so() -> None:
     assert kept.startswith("The base's patterns are unchanged (mean ratio 0.00);")
     even = findings.of_distances(_curves(_of("a", 0.5), _of("b", 0.5)))
     assert even.startswith("All models keep as much of the base's patterns (mean ratio 0.50);")
-    names = ("neuron", "layer", "change", "attribution")
-    neurons = replace(_table(names, (0, 0, 0.0, None), (1, 0, 0.0, None)), title="Neurons of a")
+    still = NeuronRecord(0, 0, 0.0, None), NeuronRecord(0, 1, 0.0, None)
+    neurons = replace(_table(*still), title="Neurons of a")
     assert findings.of_neurons(neurons) == (
         "Neurons of a: the rates of these neurons are unchanged."
     )
-    spread = ("layer", "documents", "lower quartile", "upper quartile")
-    level = replace(_table(spread, ("0", 9.0, 0.5, 0.5)), chosen={"model": "a"})
+    level = replace(_table(SpreadRecord(0, 9, 0.5, 0.5)), chosen={"model": "a"})
     assert findings.of_activation_spread(level) == (
         "a: half of the documents are alike in every layer."
     )
@@ -153,21 +161,27 @@ def test_scores_that_did_not_change_have_no_largest() -> None:
     )
 
 
-def _table(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
-    return Table(title="", columns=tuple(Column(name=n) for n in names), rows=rows)  # type: ignore[arg-type]
+def _table(*records: object) -> Table:
+    """A table of which only the records are known: a sentence reads nothing else."""
+    return Table(title="", columns=(), rows=((),) * len(records), records=records)
+
+
+def _interval(value: float, low: float | None = None, high: float | None = None) -> Measurement:
+    return Measurement(metric="m", value=value, low=low, high=high)
 
 
 def test_of_scores_counts_what_is_apart_from_the_base_for_certain() -> None:
-    names = ("task", "metric", "model", "Δ vs base", "CI low", "CI high")
     figure = _table(
-        names, ("t", "acc", "base", None, None, None), ("t", "acc", "a", 0.3, -0.1, 0.7),
-        ("t", "acc", "b", -0.2, -0.3, -0.1), ("u", "bleu", "b", 9.0, None, None),
-    )  # fmt: skip
+        ScoreRecord("base", "t", "acc", None),
+        ScoreRecord("a", "t", "acc", _interval(0.3, -0.1, 0.7)),
+        ScoreRecord("b", "t", "acc", _interval(-0.2, -0.3, -0.1)),
+        ScoreRecord("b", "u", "bleu", _interval(9.0)),
+    )
     assert score_findings.of_scores(figure) == (
         "The interval excludes 0 for 1 of 3 differences from the base, the largest -0.2 in acc "
         "(b, t)."
     )
-    assert score_findings.of_scores(_table(names)) == ""
+    assert score_findings.of_scores(_table()) == ""
 
 
 def test_of_differences_names_the_furthest() -> None:
@@ -198,8 +212,8 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
 
 
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:
-    verdicts = ("significant", "not significant", "not tested")
-    said = score_findings.of_drop_table(_table(("verdict",), *((v,) for v in verdicts)))
+    drops = (DropRecord(9.0, q) for q in (0.049, 0.05, None))
+    said = score_findings.of_drop_table(_table(*drops))
     assert said.startswith("1 of 2 drops exceeds")
 
 
@@ -238,26 +252,18 @@ def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
     base = replace(base, panels=(replace(base.panels[0], title="base matrix"),))
     assert findings.of_spectrum(base).startswith("base, q of layer 3: half"), "the same for all"
     assert findings.of_spectrum(_spectrum(0.6, 1.0)).endswith("lies in the first direction of 2.")
-    assert "nothing to see" in findings.of_spectrum(_spectrum())
-
-
-def _listing(names: tuple[str, ...], *rows: tuple[object, ...]) -> Table:
-    columns = tuple(Column(name=name) for name in names)
-    return Table(title="Neurons", columns=columns, rows=rows)  # type: ignore[arg-type]
+    for nothing in ((), (math.nan, math.nan)):
+        assert "nothing to see" in findings.of_spectrum(_spectrum(*nothing))
 
 
 def test_tables_say_what_stands_out_in_them() -> None:
-    names = ("layer", "neuron", "change", "attribution")
-    neurons = _listing(names, (2, 7, 0.25, None), (0, 1, 0.1, 8.0))
-    assert findings.of_neurons(neurons).endswith("neuron 7 of layer 2 comes first; its rate "
-                                                 "changed by +0.250.")  # fmt: skip
-    ranked = replace(neurons, rows=neurons.rows[::-1])
-    assert findings.of_neurons(ranked).endswith("changed by +0.100, its attribution is 8.")
-    spread = _listing(
-        ("layer", "lower quartile", "upper quartile", "documents"), ("0", 1.0, 2.0, 9.0),
-        ("1", 1.0, 4.0, 9.0), ("all", 0.0, 9.0, 9.0),
-    )  # fmt: skip
-    spread = replace(spread, chosen={"model": "medical"})
+    found = NeuronRecord(2, 7, 0.25, None), NeuronRecord(0, 1, 0.1, 8.0)
+    assert findings.of_neurons(_table(*found)).endswith("neuron 7 of layer 2 comes first; its rate "
+                                                        "changed by +0.250.")  # fmt: skip
+    ranked = findings.of_neurons(_table(*found[::-1]))
+    assert ranked.endswith("changed by +0.100, its attribution is 8.")
+    layers = SpreadRecord(0, 9, 1.0, 2.0), SpreadRecord(1, 9, 1.0, 4.0)
+    spread = replace(_table(*layers, SpreadRecord(None, 9, 0.0, 9.0)), chosen={"model": "medical"})
     assert findings.of_activation_spread(spread) == (
         "medical: documents differ most in layer 1, where half of them activate 1 to 4 % of its "
         "neurons."
@@ -265,25 +271,28 @@ def test_tables_say_what_stands_out_in_them() -> None:
     assert findings.of_distance_spread(spread).endswith(
         "in half of them 1 to 4 of its neurons differ from the base's."
     )
-    single = replace(spread, rows=tuple((*row[:-1], 1.0) for row in spread.rows))
+    single = replace(spread, records=tuple(r._replace(documents=1) for r in spread.records))
     assert findings.of_activation_spread(single) == "", "a document has no spread"
-    points = _listing(
-        ("coefficients", "parts", "normalised", "gap"),
-        ("a=1,b=1", "all", 1.0, "interval excludes 1"),
-        ("a=0.5", "all", 0.5, None), ("a=0.5", "all", None, None),
-        ("a=1", "all", 1.0, "interval excludes 1"), ("a=1", "mlp", 0.7, "interval excludes 1"),
-        ("removal:a=1", "all", 1.0, None),
+    for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
+        assert empty(_table()) == ""
+
+
+def test_points_that_say_little_are_not_counted_among_the_others() -> None:
+    apart, level = _interval(0.5, 0.4, 0.6), _interval(0.9, 0.8, 1.1)
+    points = (
+        PointRecord("a=1,b=1", "all", 1.0, apart),
+        PointRecord("a=0.5", "all", 0.5, None), PointRecord("a=0.5", "all", None, None),
+        PointRecord("a=1", "all", 1.0, apart), PointRecord("a=1", "mlp", 0.7, apart),
+        PointRecord("removal:a=1", "all", 1.0, _interval(0.5)),
     )  # fmt: skip
-    assert score_findings.of_points(points) == (
+    assert score_findings.of_points(_table(*points)) == (
         "2 of 4 scores reach that of the domain's own model, tuned models left out."
     )
-    alike = tuple(("a=0.5", "all", share, "interval includes 1") for share in (1.1, 0.9))
-    said = score_findings.of_points(replace(points, rows=(*points.rows, *alike)))
+    alike = tuple(PointRecord("a=0.5", "all", share, level) for share in (1.1, 0.9))
+    said = score_findings.of_points(_table(*points, *alike))
     assert said.startswith("2 of 4 scores")
     assert "2 further scores say little" in said, "base and own model are alike there"
-    assert score_findings.of_points(replace(points, rows=alike)).startswith("2 scores say little")
-    for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
-        assert empty(_listing(("layer", "normalised", "gap"))) == ""
+    assert score_findings.of_points(_table(*alike)).startswith("2 scores say little")
 
 
 def test_controls_are_not_mistaken_for_models_that_did_not_change() -> None:

@@ -23,7 +23,7 @@ from app.render.html.document import _page
 from app.render.html.figure import section
 from app.render.html.markup import Markup, escaped, tag
 from app.render.terminal.labels import named_beside
-from app.render.terminal.scales import cells, scale_of
+from app.render.terminal.scales import scale_of
 from app.render.terminal.scatters import upwards
 from app.results.figures import Shown, analyses_of, shown, shown_together
 from core.engine import registry
@@ -149,7 +149,7 @@ def test_what_a_pointer_reads_is_what_was_measured(page: Page, drawn: list[Shown
     measured = [
         "undefined" if cell.shown is None else f"{cell.shown:.6g}"
         for each in drawn
-        for cell in cells(each.figure)
+        for cell in each.figure.measured()
         # A curve has no point where nothing can be drawn.
         if cell.shown is not None or each.view.kind != "curves"
     ]

@@ -1,0 +1,55 @@
+"""The facts behind the rows of a table, typed: findings read them.
+
+Owns one record for each kind of table. Knows no column, no order and no wording.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from core.engine.measurement import Measurement
+
+
+class ScoreRecord(NamedTuple):
+    """A score of one model, and its difference from the base, where one was measured."""
+
+    model: str
+    task: str
+    metric: str
+    difference: Measurement | None
+
+
+class DropRecord(NamedTuple):
+    """A drop of a score; `q` is its corrected p value, None where it was not tested."""
+
+    drop: float | None
+    q: float | None
+
+
+class PointRecord(NamedTuple):
+    """A score of a point of task arithmetic: its share of the domain's own model's score.
+
+    `base` is the share that the base keeps, with its interval; None where none was measured."""
+
+    coefficients: str
+    parts: str
+    share: float | None
+    base: Measurement | None
+
+
+class NeuronRecord(NamedTuple):
+    """A neuron, the change of its rate from the base's, and its attribution where that is known."""
+
+    layer: int
+    neuron: int
+    change: float
+    attribution: float | None
+
+
+class SpreadRecord(NamedTuple):
+    """Quartiles of the documents in one layer; a layer of None is over all layers."""
+
+    layer: int | None
+    documents: int | None
+    lower: float | None
+    upper: float | None

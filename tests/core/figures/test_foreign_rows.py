@@ -1,0 +1,69 @@
+"""No rows that a database may hold make a finding fail: it says less, it does not raise."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from core.engine import registry
+from core.engine.measurement import Measurement
+from core.figures.choices import default_choice, query
+from core.figures.layout import figure
+from core.figures.views import COORDINATES, GROUPS, Catalogue, Query, absence
+
+MODELS = ("base", "a", "b", "odd\nname")
+ARRAYS = ("neurons",)
+"""Views whose rows are in arrays."""
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "": ("magnitude", "product"),
+    "arithmetic": ("base", "a=1", "a=1,b=0.5", "a=0.5,b=1", "removal:a=1"),
+    "ablation": ("top-1%", "all-active", "random-top-1%-seed0"),
+}
+NUMBERS = (None, 0.0, 1.0, -2.5, 1e300, math.inf, -math.inf)
+POOLS: dict[str, tuple[Any, ...]] = {
+    "model": MODELS, "reference": MODELS, "layer": (0, 1), "module": ("q", "up", *GROUPS),
+    "task": ("domain:d", "domain:e", "t@d", "t"), "metric_of": ("acc", "bleu"),
+}  # fmt: skip
+VIEWS = [(name, view.key) for name in registry.names() for view in registry.get(name).views]
+
+
+def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
+    """A row that is asked for, as any database may hold it: odd numbers, gaps, no order."""
+    at = {}
+    for coordinate in COORDINATES:
+        wanted = getattr(asked, coordinate)
+        missing = absence(coordinate)
+        values = POOLS.get(coordinate) or SETTINGS.get(name, SETTINGS[""])
+        if wanted == "any":
+            values = (*values, missing)
+        elif wanted == "absent":
+            values = (missing,)
+        elif wanted != "present":
+            values = wanted
+        at[coordinate] = chance.choice(values)
+    numbers = {key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")}
+    sd, n = chance.choice((None, 0.0, 0.1, math.inf)), chance.choice((None, 0, 1, 7))
+    return Measurement(metric=chance.choice(asked.metrics), chance_sd=sd, n=n, **at, **numbers)
+
+
+@pytest.mark.parametrize(("name", "key"), VIEWS)
+def test_a_finding_holds_whatever_the_rows_are(name: str, key: str) -> None:
+    analysis = registry.get(name)
+    view = next(each for each in analysis.views if each.key == key)
+    catalogue = Catalogue(
+        models=MODELS, references=MODELS, layers=(0, 1), modules=POOLS["module"],
+        tasks=POOLS["task"], settings=SETTINGS.get(name, SETTINGS[""]),
+        metrics_of=POOLS["metric_of"], metrics=(*(m.name for m in analysis.metrics), "acc"),
+        controls=frozenset({"b"}),
+    )  # fmt: skip
+    choice = default_choice(view, catalogue)
+    asked, spec = query(view, choice, catalogue), analysis.metric(choice.measure)
+    told = 0
+    for seed in range(60):
+        chance = random.Random(seed)
+        rows = [_row(name, asked, chance) for _ in range(chance.choice((1, 5, 100)))]
+        told += bool(view.finding(figure(view, choice, rows, catalogue, spec)))
+    assert told or key in ARRAYS, "rows like these say something, or nothing was tested"

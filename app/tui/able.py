@@ -19,7 +19,7 @@ _OF_PICTURES = {
 }  # fmt: skip
 NEEDS: dict[Where, dict[str, str]] = {
     "runs": {
-        "open": "a run", "mark": "a run", "filter": "runs", "jump": "runs",
+        "open": "a run", "mark": "a run", "filter": "runs", "unfilter": "a filter", "jump": "runs",
         "cancel": "work under way", "resume": "a run to start", "delete": "a run at rest",
         "compare": "two runs", "demo": "no demo",
     },

@@ -191,7 +191,7 @@ class TauscopeApp(App[str | None], Able):
         """Every action that would do something now."""
         focused = screen.focused
         for action in actions(*get_args(Where)):
-            owner = {"app": self, "figure": focused}.get(action.where, screen)
+            owner = {"app": self, "figure": focused, "facts": focused}.get(action.where, screen)
             name, _, rest = action.name.partition("(")
             if owner is None or name in BY_HAND or not _has(owner, action.id):
                 continue

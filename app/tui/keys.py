@@ -9,14 +9,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from textual.binding import Binding, BindingType
 from textual.keys import Keys, _character_to_key
 
 from app.text import plain
 
-Where = Literal["app", "runs", "library", "run", "compare", "builder", "figure"]
+Where = Literal[
+    "app", "runs", "library", "run", "compare", "builder", "figure",
+    "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump",
+]  # fmt: skip
+IN_DIALOGS: tuple[Where, ...] = ("dialog", "typing", "models", "confirm", "help", "jump")
+_WITH_FIGURES: tuple[Where, ...] = ("figure", "app")
+CONTEXTS: tuple[tuple[Where, ...], ...] = (
+    ("runs", "app"),
+    ("library", "app"),
+    ("builder", "app"),
+    ("run", *_WITH_FIGURES),
+    ("run", "facts", "app"),
+    ("compare", *_WITH_FIGURES),
+    ("filter", "typing"),
+    ("dialog", "typing", "models"),
+    ("dialog", "confirm"),
+    ("dialog", "help"),
+    ("dialog", "jump"),
+)
+"""The places whose keys act at the same time. The keys of the app don't act in a dialog."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +103,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("runs", "jump", "apostrophe", "'", "jump", "A letter on every run"),
     _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 8),
     _action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
+    _action("runs", "unfilter", "escape", "esc", "all runs", "Drop the filter: show all runs"),
     _action("runs", "library", "L", "L", "library", "The models on this machine", 6),
     _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
     _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
@@ -226,6 +246,24 @@ ACTIONS += (
     ),
 )
 
+ACTIONS += (
+    _action("facts", "down", "j", "j", "down", "Scroll the facts of a run down"),
+    _action("facts", "up", "k", "k", "up", "Scroll the facts of a run up"),
+    _action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),
+    _action("dialog", "close", "escape", "esc", "close", "Close the dialog without an answer"),
+    _action("typing", "complete", "tab", "tab", "complete", "Complete the path or the name"),
+    _action("models", "move(-1)", "up", "↑", "up", "Select the model above"),
+    _action("models", "move(1)", "down", "↓", "down", "Select the model below"),
+    _action("models", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
+    _action("models", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
+    _action("confirm", "yes", "y,enter", "y enter", "yes", "Answer yes"),
+    _action("confirm", "no", "n,q", "n q", "no", "Answer no"),
+    _action("help", "close", "q,question_mark", "q ?", "close", "Close the help"),
+    _action("help", "down", "j", "j", "down", "Scroll the help down"),
+    _action("help", "up", "k", "k", "up", "Scroll the help up"),
+    _action("jump", "close", "apostrophe", "'", "close", "Stay where you are"),
+)
+
 
 def relabelled(offered: Iterable[Action], labels: Mapping[str, str]) -> list[Action]:
     """The actions, some called by other names where they do something more special: by their
@@ -262,14 +300,14 @@ def rebind(keys: Mapping[str, str]) -> None:
                     f"{path()}: there is no key '{plain(key)}' to give to {action_id}.",
                     hint='Write for example "x", "/", "ctrl+x" or "page down" as "pagedown".',
                 )
-    taken: dict[tuple[str, str], str] = {}
-    for action in ACTIONS:
-        for key in keys.get(action.id, action.keys).split(","):
-            for place in _LAYERS.get(action.where, (action.where,)):
-                other = taken.setdefault((place, key.strip()), action.id)
+    for places in CONTEXTS:
+        taken: dict[str, str] = {}
+        for action in (each for each in ACTIONS if each.where in places):
+            for key in map(str.strip, keys.get(action.id, action.keys).split(",")):
+                other = taken.setdefault(key, action.id)
                 if other != action.id and {other, action.id} & keys.keys():
                     raise StudyError(
-                        f"The key '{key.strip()}' would be both {other} and {action.id}.",
+                        f"The key '{key}' would be both {other} and {action.id}.",
                         hint=f"Give one of them another key in {path()}.",
                     )
     _REBOUND.clear()
@@ -298,8 +336,14 @@ def _own(action: Action) -> Action:
     return action if keys is None else replace(action, shown=keys.replace(",", " "))
 
 
-_LAYERS = {"figure": ("run", "compare"), "app": tuple(w for w in get_args(Where) if w != "figure")}
-"""The places in whose keys those of another place come to act as well."""
+def written(action_id: str) -> str:
+    """The first key of an action as people write it, for a line that tells of it."""
+    (action,) = (_own(each) for each in ACTIONS if each.id == action_id)
+    return action.shown.split()[0]
+
+
+_FIRST = {"next_tab", "previous_tab", "complete", "clear", "close"}
+"""Actions whose keys come before those of the widget that is typed into."""
 
 
 def bindings(where: Where) -> list[BindingType]:
@@ -311,7 +355,7 @@ def bindings(where: Where) -> list[BindingType]:
             action.help,
             show=False,
             id=action.id,
-            priority=action.name in {"next_tab", "previous_tab"},
+            priority=action.name in _FIRST,
         )
         for action in actions(where)
     ]

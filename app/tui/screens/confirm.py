@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 
 
 class ConfirmScreen(Dialog[bool]):
-    """Asks; answers True for y or enter, False for n or escape."""
+    """Answers True for yes, False for no."""
 
     DEFAULT_CSS = """
     ConfirmScreen { align: center middle; }
@@ -24,10 +22,7 @@ class ConfirmScreen(Dialog[bool]):
     }
     ConfirmScreen .answers { margin-top: 1; color: $muted; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "Yes"),
-        Binding("n,escape,q", "answer(False)", "No"),
-    ]
+    BINDINGS = bindings("confirm")
 
     def __init__(self, question: str) -> None:
         super().__init__()
@@ -37,10 +32,19 @@ class ConfirmScreen(Dialog[bool]):
         with Vertical():
             yield Static(Content(self.question))
             answers = Content.assemble(
-                ("y", "bold $accent"), " yes    ", ("n", "bold $accent"), " no"
+                (written("confirm.yes"), "bold $accent"),
+                " yes    ",
+                (written("confirm.no"), "bold $accent"),
+                " no",
             )
             yield Static(answers, classes="answers")
 
-    def action_answer(self, yes: bool) -> None:
-        """Hand the answer to whoever asked."""
-        self.dismiss(yes)
+    def action_yes(self) -> None:
+        """Agree."""
+        self.dismiss(True)
+
+    def action_no(self) -> None:
+        """Refuse."""
+        self.dismiss(False)
+
+    action_close = action_no

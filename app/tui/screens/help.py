@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from app.text import plain
-from app.tui.keys import Where, actions
+from app.tui.keys import IN_DIALOGS, Where, actions, bindings, written
 from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
@@ -29,6 +28,14 @@ HEADINGS: dict[Where, str] = {
     "builder": "A new study",
     "figure": "In a figure",
     "app": "Everywhere",
+    "facts": "In the facts of a run",
+    "filter": "In the filter of a run",
+    "dialog": "In a dialog",
+    "typing": "While you type in a dialog or a filter",
+    "models": "Choosing a model",
+    "confirm": "A question",
+    "help": "In this help",
+    "jump": "While letters are shown to jump",
 }
 
 
@@ -68,7 +75,7 @@ def _row(shown: str, words: str) -> Content:
 
 
 class HelpScreen(Dialog[None]):
-    """Goes with escape, q or ?."""
+    """All keys of the places beneath, and of dialogs."""
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
@@ -80,21 +87,17 @@ class HelpScreen(Dialog[None]):
     }
     HelpScreen Static { margin-bottom: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark", "close", "Close"),
-        Binding("j", "down", "Down"),
-        Binding("k", "up", "Up"),
-    ]
+    BINDINGS = bindings("help")
 
     def __init__(self, places: Sequence[Where], topics: Sequence[Topic] = ()) -> None:
         super().__init__()
-        self.places = tuple(places)
+        self.places = (*places, *IN_DIALOGS)
         self.topics = tuple(topics)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as box:
             box.border_title = "help"
-            box.border_subtitle = "esc closes"
+            box.border_subtitle = f"{written('dialog.close')} closes"
             for topic in self.topics:
                 words = "\n".join(plain(p) for p in topic.paragraphs if p)
                 yield Static(Content.assemble((plain(topic.heading), "bold $accent"), "\n", words))

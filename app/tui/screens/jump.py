@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from app.tui.keys import bindings
 from app.tui.screens.leaving import Dialog
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
@@ -38,9 +37,7 @@ class JumpScreen(Dialog[str | None]):
         background: $warning; color: $background; text-style: bold;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,apostrophe", "close", "Close"),
-    ]
+    BINDINGS = bindings("jump")
 
     def __init__(self, targets: Sequence[Target]) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen
 
+from app.tui.keys import bindings
 from app.tui.screens.whole import Result, WholeScreen
 
 
@@ -24,6 +25,8 @@ class LeavingScreen(WholeScreen[Result]):
 class Dialog(ModalScreen[Result]):
     """A question over another screen. Textual takes styles from the first base alone, so that it
     is none of the above."""
+
+    BINDINGS = bindings("dialog")
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """As above."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
@@ -16,6 +15,7 @@ from app.render.terminal.lines import exactly, fitted
 from app.results import wording
 from app.text import plain
 from app.tui.completion import Completed, files
+from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
@@ -57,14 +57,7 @@ class ModelsScreen(Dialog[str | None]):
     ModelsScreen #offers { height: 1fr; margin-top: 1; }
     ModelsScreen #about { height: 3; color: $muted; border-top: solid $line; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", priority=True),
-        Binding("tab", "complete", "Complete", priority=True),
-        Binding("up", "move(-1)", "Up"),
-        Binding("down", "move(1)", "Down"),
-        Binding("pageup", "page(-1)", "Page up"),
-        Binding("pagedown", "page(1)", "Page down"),
-    ]
+    BINDINGS = [*bindings("typing"), *bindings("models")]  # noqa: RUF012
 
     def __init__(
         self, title: str, entries: Sequence[Entry] | None, *, base: str = "", typed: str = ""
@@ -83,7 +76,11 @@ class ModelsScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = self.called
-            box.border_subtitle = "↑↓ choose · enter takes it · tab completes a path · esc closes"
+            box.border_subtitle = (
+                f"{written('models.move--1')}{written('models.move-1')} choose · enter takes it"
+                f" · {written('typing.complete')} completes a path"
+                f" · {written('dialog.close')} closes"
+            )
             yield Input(
                 self.typed, "a word to filter by, a hub id, or the path of a folder",
                 suggester=Completed(self._paths), select_on_focus=True,

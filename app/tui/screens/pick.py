@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from app.tui.keys import written
 from app.tui.screens.leaving import Dialog
 
 Offer = tuple[str, str, str]
@@ -32,9 +31,6 @@ class PickScreen(Dialog[tuple[str, str] | None]):
     PickScreen Input { border: none; height: 1; padding: 0; background: $panel; margin-top: 1; }
     PickScreen Input:focus { border: none; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", priority=True),
-    ]
 
     def __init__(self, title: str, offers: Sequence[Offer], folder: str = "") -> None:
         super().__init__()
@@ -45,7 +41,8 @@ class PickScreen(Dialog[tuple[str, str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = self.called
-            box.border_subtitle = "tab: folder · esc closes" if self.folder else "esc closes"
+            closes = f"{written('dialog.close')} closes"
+            box.border_subtitle = f"tab: folder · {closes}" if self.folder else closes
             for letter, words, _ in self.offers:
                 yield Static(Content.assemble((letter, "bold $accent"), f"  {words}"))
             if self.folder:

@@ -291,6 +291,8 @@ class RunsScreen(WholeScreen[None], Able):
         match need:
             case "a run":
                 return run is not None
+            case "a filter":
+                return self.query_one("#filter", Input).display
             case "runs":
                 return bool(self.snapshot and self.snapshot.runs)
             case "work under way":
@@ -422,7 +424,7 @@ class RunsScreen(WholeScreen[None], Able):
         box.display = True
         box.focus()
 
-    def key_escape(self) -> None:
+    def action_unfilter(self) -> None:
         """Drop the filter."""
         self.query_one("#filter", Input).value = ""
         self._close_filter()

@@ -4,10 +4,8 @@ shown where it is typed."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
@@ -15,6 +13,7 @@ from textual.widgets import Input, Static
 from app.drafts import ready
 from app.text import plain
 from app.tui.completion import Completed, matches
+from app.tui.keys import bindings, written
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
 from app.tui.source import Source
@@ -45,10 +44,7 @@ class StartScreen(Dialog[str | None]):
     StartScreen .offers { color: $muted; height: auto; max-height: 10; }
     StartScreen .trouble { color: $error; height: auto; max-height: 8; margin-bottom: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "Close", priority=True),
-        Binding("tab", "complete", "Complete", priority=True),
-    ]
+    BINDINGS = bindings("typing")
 
     def __init__(self, source: Source) -> None:
         super().__init__()
@@ -57,7 +53,10 @@ class StartScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = "start a study"
-            box.border_subtitle = "tab completes · enter starts · esc closes"
+            box.border_subtitle = (
+                f"{written('typing.complete')} completes · enter starts"
+                f" · {written('dialog.close')} closes"
+            )
             yield Input(
                 placeholder="path of a study file, or a ready study's name",
                 suggester=Completed(offers),

@@ -127,7 +127,8 @@ class TabbedScreen(LeavingScreen[None], Able):
 
     def places(self) -> tuple[Where, ...]:
         """Where the keys of this screen come from."""
-        return (self.PLACE, "figure", "app")
+        of_one_run: tuple[Where, ...] = ("facts", "filter") if self.PLACE == "run" else ()
+        return (self.PLACE, "figure", *of_one_run, "app")
 
     # Keys
 

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from app.results import wording
 from app.text import short
+from app.tui.keys import bindings
 
 if TYPE_CHECKING:
     from app.jobs.gauge import Usage
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 class Facts(VerticalScroll, can_focus=True):
     """The last tab of a run."""
 
+    BINDINGS = bindings("facts")
     DEFAULT_CSS = """
     Facts { padding: 1 2; scrollbar-size-vertical: 1; }
     Facts > Static { margin-bottom: 1; }
@@ -62,11 +64,11 @@ class Facts(VerticalScroll, can_focus=True):
         for words in self.query("#facts").results(Static):  # none before it is on the screen
             words.update(Content("\n\n").join(parts))
 
-    def key_j(self) -> None:
+    def action_down(self) -> None:
         """Scroll on."""
         self.scroll_down(animate=False)
 
-    def key_k(self) -> None:
+    def action_up(self) -> None:
         """Scroll back."""
         self.scroll_up(animate=False)
 

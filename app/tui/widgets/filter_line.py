@@ -6,16 +6,15 @@ Every valid line acts at once. Knows the language of `core.figures.filters`, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
+from app.tui.keys import bindings, written
 from app.tui.widgets.bar import Row, two_ends
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Filter, Names, completed, ended, offered, read
@@ -32,10 +31,7 @@ class FilterLine(Vertical):
     FilterLine Input { border: none; height: 1; padding: 0 1; background: $panel; }
     FilterLine Input:focus { border: none; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "Complete the name", show=False, priority=True),
-        Binding("escape", "clear", "Show all again", show=False, priority=True),
-    ]
+    BINDINGS = [*bindings("typing"), *bindings("filter")]  # noqa: RUF012
 
     @dataclass
     class Changed(Message):
@@ -122,7 +118,10 @@ class FilterLine(Vertical):
             return two_ends([(f" {self.trouble}", "bold $warning")], [], width)
         line = self.query_one(Input).value
         offers = "  ".join(offered(line, self.names)) or "a number, or a range like 10-20"
-        ways = "tab completes · enter keeps · esc shows all "
+        ways = (
+            f"{written('typing.complete')} completes · enter keeps"
+            f" · {written('filter.clear')} shows all "
+        )
         return two_ends([(f" {offers}", "$muted")], [(ways, "$muted")], width)
 
 

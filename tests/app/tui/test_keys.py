@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections import Counter
+from collections.abc import Iterator
 from typing import get_args
 
 import pytest
 from rich.cells import cell_len
-from textual.binding import BindingsMap
+from textual.binding import Binding, BindingsMap
+from textual.dom import DOMNode
+from textual.widgets import Input
 
+import app.tui
 from app.config import Config
 from app.tui.app import TauscopeApp
-from app.tui.keys import ACTIONS, Action, Where, actions, bindings, keymap, rebind
+from app.tui.keys import ACTIONS, CONTEXTS, Action, Where, actions, bindings, keymap, rebind
+from app.tui.screens.confirm import ConfirmScreen
+from app.tui.screens.run import RunScreen
+from app.tui.screens.runs import RunsScreen
+from app.tui.screens.start import StartScreen
 from app.tui.widgets.bar import keys_line, tabs_line, two_ends
+from app.tui.widgets.filter_line import FilterLine
+from app.tui.widgets.run_list import RunList
 from core.errors import StudyError
 from storage.database import Database
+from tests.app.tui.rest import until
 
 PLACES: tuple[tuple[Where, ...], ...] = (
     ("runs", "app"),
@@ -25,10 +38,48 @@ PLACES: tuple[tuple[Where, ...], ...] = (
 )
 
 
-@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize("places", CONTEXTS)
 def test_no_key_does_two_things(places: tuple[Where, ...]) -> None:
     keys = Counter(key for action in actions(*places) for key in action.keys.split(","))
     assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_every_place_has_a_context() -> None:
+    assert {place for places in CONTEXTS for place in places} == set(get_args(Where))
+
+
+OUTSIDE = {
+    "JumpScreen.on_key": "a letter for each target, made anew for each screen",
+    "PickScreen.on_key": "a letter for each thing on offer, shown beside it",
+}
+"""Keys that are no actions of the registry, and why. Cursor keys of Textual's own widgets are
+Textual's."""
+
+
+def _ours() -> Iterator[type[DOMNode]]:
+    """Every class of the workstation that can have keys."""
+    for module in pkgutil.walk_packages(app.tui.__path__, "app.tui."):
+        importlib.import_module(module.name)
+    found = [DOMNode]
+    for each in found:
+        found += [c for c in each.__subclasses__() if c not in found]
+    yield from (c for c in found if c.__module__.startswith("app.tui"))
+
+
+def test_every_key_is_in_the_registry() -> None:
+    registered = {(a.id, a.keys, a.name) for a in ACTIONS}
+    outside = set()
+    for each in _ours():
+        for name in vars(each):
+            if name in ("on_key", "_on_key") or name.startswith(("key_", "_key_")):
+                outside.add(f"{each.__name__}.{name}")
+        for binding in each.__dict__.get("BINDINGS", ()):
+            known = isinstance(binding, Binding) and (
+                (binding.id, binding.key, binding.action) in registered
+            )
+            if not known:
+                outside.add(f"{each.__name__}: {binding}")
+    assert outside == set(OUTSIDE)
 
 
 def test_ids_are_unique() -> None:
@@ -108,13 +159,61 @@ def test_a_key_that_there_is_none_of_is_refused(key: str) -> None:
 
 
 async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
-    app = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "W"}))
+    workstation = TauscopeApp(filled.url, Config(theme="light", keys={"app.leave": "W"}))
     try:
-        async with app.run_test() as pilot:
-            assert app.theme == "tauscope-light"
+        async with workstation.run_test() as pilot:
+            assert workstation.theme == "tauscope-light"
             await pilot.press("q")
-            assert app.is_running
+            assert workstation.is_running
             await pilot.press("W")
-            assert app._exit
+            assert workstation._exit
+    finally:
+        rebind({})
+
+
+async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Database) -> None:
+    given = {
+        "dialog.close": "ctrl+y", "confirm.yes": "w", "confirm.no": "W", "runs.move-1": "v",
+        "filter.clear": "ctrl+y", "typing.complete": "ctrl+t",
+    }  # fmt: skip
+    workstation = TauscopeApp(filled.url, Config(keys=given))
+    try:
+        async with workstation.run_test() as pilot:
+            await until(pilot, lambda: bool(workstation.screen.query(RunList)))
+            await until(pilot, lambda: workstation.screen.query_one(RunList).current is not None)
+            first = workstation.screen.query_one(RunList).current
+            await pilot.press("j")
+            assert workstation.screen.query_one(RunList).current == first
+            await pilot.press("v")
+            assert workstation.screen.query_one(RunList).current != first
+
+            answers: list[bool | None] = []
+            for old, new in (("y", "w"), ("n", "W"), ("escape", "ctrl+y")):
+                workstation.push_screen(ConfirmScreen("Sure?"), answers.append)
+                await until(pilot, lambda: isinstance(workstation.screen, ConfirmScreen))
+                await pilot.press(old)
+                assert isinstance(workstation.screen, ConfirmScreen)
+                await pilot.press(new)
+                await until(pilot, lambda: isinstance(workstation.screen, RunsScreen))
+            assert answers == [True, False, False]
+
+            await pilot.press("o")
+            await until(pilot, lambda: isinstance(workstation.screen, StartScreen))
+            await pilot.press("escape")
+            assert isinstance(workstation.screen, StartScreen)
+            await pilot.press("ctrl+y")
+            await until(pilot, lambda: isinstance(workstation.screen, RunsScreen))
+
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(workstation.screen, RunScreen))
+            await until(pilot, lambda: workstation.screen.check_action("filter", ()) is True)
+            await pilot.press("slash")
+            line = workstation.screen.query_one(FilterLine)
+            await until(pilot, lambda: line.writing)
+            await pilot.press("m", "o")
+            await pilot.press("ctrl+t")
+            assert line.query_one(Input).value == "model:"
+            await pilot.press("ctrl+y")
+            assert not line.writing
     finally:
         rebind({})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -42,6 +42,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int | Literal["auto"]) -> None:
         self._where = _device(model)
+        self._embedded = int(model.get_input_embeddings().weight.shape[0])
         super().__init__(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=1)
         if batch_size == "auto":
             self._most, budget = _ON_CPU if self._where.type == "cpu" else _ELSEWHERE
@@ -78,6 +79,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         self, strings: Sequence[str], left_truncate_len: int | None = None, **_: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [self.tok_encode(text)[-(left_truncate_len or 0) :] for text in strings]
+        self._refuse_unknown_ids(rows)
         longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), int(self.tokenizer.pad_token_id))
         mask = torch.zeros_like(ids)
@@ -118,6 +120,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         lengths = [len(row[1]) + len(row[2]) for row in requests]
         longest = max(lengths, default=1)
         self._refuse_long_answers(requests)
+        self._refuse_unknown_ids(ids for row in requests for ids in row[1:3])
         self.cut |= {
             item for item, n in zip(self._items, lengths, strict=False) if n > self.max_length + 1
         }
@@ -154,6 +157,16 @@ class LanguageModel(HFLM):  # type: ignore[misc]
                 f"An answer of the task '{self._task}' has {longest} tokens, but the model's "
                 f"context holds {self.max_length}.",
                 hint="Leave the task out, or take a model with a longer context.",
+            )
+
+    def _refuse_unknown_ids(self, rows: Iterable[Sequence[int]]) -> None:
+        # Before the forward pass: on a GPU, an id without a row ends the process.
+        largest = max((max(ids, default=0) for ids in rows), default=0)
+        if largest >= self._embedded:
+            raise TaskError(
+                f"The model embeds {self._embedded} tokens, but the task '{self._task}' holds the "
+                f"token id {largest}.",
+                hint="Name the tokeniser that all models share with models.tokenizer.",
             )
 
     def _within_memory(self, longest: int, compute: Callable[[], Result]) -> Result:

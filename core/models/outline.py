@@ -171,7 +171,8 @@ def _class_of(settings: Any, config: Mapping[str, Any], trust_remote_code: bool)
         if hasattr(auto, name)
     ]  # fmt: skip
     known = [mapping[type(settings)] for mapping in mappings if type(settings) in mapping]
-    stated = settings.architectures[0] if settings.architectures else ""
+    listed = settings.architectures  # a damaged config.json may hold anything here
+    stated = listed[0] if isinstance(listed, list | tuple) and listed else ""
     own = getattr(transformers, stated, None) if isinstance(stated, str) else None
     if not (isinstance(own, type) and issubclass(own, transformers.PreTrainedModel)):
         own = None

@@ -33,7 +33,7 @@ _WORDS = {
     "less_than": "must be less than {lt:g}",
     "bool_parsing": "must be true or false, not {input}",
     "bool_type": "must be true or false, not {input}",
-    "string_type": "must be a text, not {input}",
+    "string_type": "must be a string, not {input}",
     "string_unicode": "holds bytes that are no text",
     "string_too_short": "is needed",
     "too_short": "needs {min_length} or more",
@@ -57,7 +57,7 @@ def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "
     if not where:
         return message
     listed = where.rpartition(".")[2]
-    if message.startswith(f"{listed}["):  # which item it is, is said already
+    if message.startswith(f"{listed}["):  # the message names the item
         return where.removesuffix(listed) + message
     return f"{where}: {message}"
 

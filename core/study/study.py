@@ -28,6 +28,9 @@ from core.study import mistakes
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
+LARGEST = 10**18
+"""The largest count that a study may ask for: Python's own iterators take few more."""
+
 PLACES = (("probe", "file"), ("evaluation", "include"), ("run", "offload_folder"))
 """Parts and keys of a study that name a file or a folder, besides models and tokeniser."""
 
@@ -143,8 +146,10 @@ class Probe(_Part):
     task: str | None = Field(
         default=None, description="The items of a task, written out.", examples=["pubmedqa"]
     )
-    documents: int = Field(default=500, ge=1, description="How many of the texts, at most.")
-    max_tokens: int = Field(default=1024, ge=1, description="Each text is cut to that many tokens.")
+    documents: int = Field(default=500, ge=1, le=LARGEST, description="Number of texts, at most.")
+    max_tokens: int = Field(
+        default=1024, ge=1, le=LARGEST, description="Tokens of each text, at most."
+    )
     token: Literal["mean", "last"] = Field(
         default="mean", description="What stands for a text: the mean over tokens, or the last."
     )
@@ -173,6 +178,7 @@ class Evaluation(_Part):
     limit: int | None = Field(
         default=None,
         ge=1,
+        le=LARGEST,
         description="Items of each task; all of them if not given.",
         examples=[200],
     )
@@ -184,6 +190,7 @@ class Evaluation(_Part):
     fewshot: int | None = Field(
         default=None,
         ge=0,
+        le=LARGEST,
         description="Examples before each item; the task's own if not given.",
         examples=[5],
     )
@@ -191,7 +198,9 @@ class Evaluation(_Part):
         default=False,
         description="Put items into the template of a chat; models.template says whose.",
     )
-    bootstrap: int = Field(default=1000, ge=1, description="Resamples behind each interval.")
+    bootstrap: int = Field(
+        default=1000, ge=1, le=LARGEST, description="Resamples behind each interval."
+    )
 
 
 class Run(_Part):
@@ -219,7 +228,7 @@ class Run(_Part):
     attention: str = Field(
         default="auto", description="How attention is computed, such as sdpa or eager."
     )
-    seed: int = Field(default=0, description="Of every random draw.")
+    seed: int = Field(default=0, description="Random seed.")
 
     @field_validator("device")
     @classmethod

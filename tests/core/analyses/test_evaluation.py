@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.engine import registry, runner
+from core.errors import StudyError
 from core.evaluation.evaluator import Evaluator, Score
 from core.evaluation.tasks import open_tasks
 from core.statistics import comparison
@@ -134,6 +135,16 @@ def test_a_cancelled_run_goes_on_and_a_model_added_later_costs_its_own_units(
     assert {k: r.measurements for k, (_, r) in sink.units.items()} == {
         k: r.measurements for k, (_, r) in whole.units.items()
     }
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_tasks_cannot_take_names_its_key(
+    family_folders: Folders, task_folder: Path, seed: int
+) -> None:
+    of = _study(family_folders, task_folder, "medical", domains={"medical": ["tiny_choice"]})
+    odd = of.model_copy(update={"run": of.run.model_copy(update={"seed": seed})})
+    with pytest.raises(StudyError, match=rf"run\.seed is {seed}, but tasks need a seed from 0"):
+        runner.run(odd, MemorySink(), ONLY)
 
 
 def test_how_often_items_are_drawn_is_part_of_the_key(

@@ -193,6 +193,9 @@ class _Narrow(torch.nn.Module):
     def tie_weights(self) -> None:
         pass
 
+    def get_input_embeddings(self) -> Any:
+        return self.model.get_input_embeddings()
+
 
 @pytest.mark.parametrize("batch_size", ["auto", 8])
 def test_a_batch_too_large_is_halved_until_it_fits(
@@ -224,6 +227,18 @@ def test_automatic_batches_depend_on_the_longest_row_and_the_vocabulary(
         Evaluator(wide, tokenizer).evaluate(task)
         assert max(wide.seen) <= rows
         assert wide.seen[0] > rows // 2
+
+
+@pytest.mark.parametrize("name", ["tiny_choice", "tiny_text", "tiny_generation"])
+def test_token_ids_beyond_the_embedding_are_one_error(
+    name: str, loaded: Loaded, task_folder: Path
+) -> None:
+    model = copy.deepcopy(loaded[0])
+    model.resize_token_embeddings(4)
+    (task,) = _open(task_folder, name)
+    words = rf"embeds 4 tokens, but the task '{name}' holds the token id \d+\."
+    with pytest.raises(TaskError, match=words):
+        Evaluator(model, loaded[1]).evaluate(task)
 
 
 def test_generation_needs_an_end_token(loaded: Loaded, task_folder: Path) -> None:

@@ -273,6 +273,13 @@ def test_cosines_relative_to_the_parent(tmp_path: Path) -> None:
     assert sink.rows("cosine", model="first", reference="third", setting="vs-parent") == []
 
 
+@pytest.mark.parametrize("listed", [3, 1.5, {"a": 1}, [3], [], ""])
+def test_architectures_of_any_type_are_read(listed: object, tmp_path: Path) -> None:
+    base = _write(tmp_path / "base", tiny_tensors(), architectures=listed)
+    tuned = _write(tmp_path / "tuned", tuned_from(tiny_tensors(), 1), architectures=listed)
+    assert open_family(_models(base, tuned=tuned)).anatomy.pieces
+
+
 def test_unknown_architectures(tmp_path: Path) -> None:
     base = _write(tmp_path / "base", tiny_tensors(), model_type="novel")
     tuned = _write(tmp_path / "tuned", tuned_from(tiny_tensors(), 1), model_type="novel")

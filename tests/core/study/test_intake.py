@@ -123,7 +123,7 @@ def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ('points = ["one=1", 3]', "analyses.arithmetic.points[1]: must be a text, not 3"),
+        ('points = ["one=1", 3]', "analyses.arithmetic.points[1]: must be a string, not 3"),
         ('coefficients = [0.5, "x"]', "analyses.arithmetic.coefficients[1]: must be a number"),
         ('restrict = ["mlp", "x"]', "restrict[1]: 'x' is nothing to restrict"),
     ],

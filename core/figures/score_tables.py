@@ -78,7 +78,7 @@ def scores(asked: Tabulation) -> Table:
 
 
 def drops(asked: Tabulation) -> Table:
-    """A line for each selection that was silenced, with its random controls."""
+    """A line for each selection that was ablated, with its random controls."""
     found: dict[tuple[Any, ...], dict[str, Measurement]] = {}
     counts: dict[tuple[Any, ...], float | None] = {}
     for row in asked.rows:
@@ -214,23 +214,27 @@ def kind_of_point(setting: str) -> str:
     """What kind of model a point is, by its name."""
     if setting == "base":
         return "base"
-    method, _, rest = setting.rpartition(":")
+    method = setting.rpartition(":")[0]
     if method:
         return method.partition("(")[0]
-    values = [float(term.partition("=")[2]) for term in rest.split(",")]
-    if len(values) > 1:
-        return "sum"
-    return "negation" if values[0] < 0 else "one vector"
+    values = [*(coefficients(setting) or {}).values()]
+    if len(values) == 1:
+        return "negation" if values[0] < 0 else "one vector"
+    return "sum" if values else "unknown"
 
 
 def coefficients(setting: str) -> dict[str, float] | None:
-    """The coefficients of a plain point; None for any other."""
+    """The coefficients of a plain point; None for any other, and for a foreign database's name that
+    is no point."""
     if setting == "base":
         return {}
     if ":" in setting:
         return None
     terms = (term.partition("=") for term in setting.split(","))
-    return {name: float(value) for name, _, value in terms}
+    try:
+        return {name: float(value) for name, _, value in terms}
+    except ValueError:
+        return None
 
 
 def is_plain(setting: str) -> bool:

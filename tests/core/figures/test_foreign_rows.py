@@ -19,9 +19,11 @@ ARRAYS = ("neurons",)
 """Views whose rows are in arrays."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),
-    "arithmetic": ("base", "a=1", "a=1,b=0.5", "a=0.5,b=1", "removal:a=1"),
+    "arithmetic": (
+        "base", "a=1", "a=1,b=0.5", "a=0.5,b=1", "removal:a=1", "no point", "a=", "a=1,b",
+    ),
     "ablation": ("top-1%", "all-active", "random-top-1%-seed0"),
-}
+}  # fmt: skip
 NUMBERS = (None, 0.0, 1.0, -2.5, 1e300, math.inf, -math.inf)
 POOLS: dict[str, tuple[Any, ...]] = {
     "model": MODELS, "reference": MODELS, "layer": (0, 1), "module": ("q", "up", *GROUPS),

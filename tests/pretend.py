@@ -97,7 +97,7 @@ def neurons(t: Tabulation) -> Table:
 
 VIEWS = (
     View(
-        key="curves", kind="curves", title="Activated neurons", caption="A line a model.",
+        key="curves", kind="curves", title="Activated neurons", caption="One line per model.",
         measures=("activated",), finding=lambda lines: "",
     ),
     View(

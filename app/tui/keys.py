@@ -244,9 +244,6 @@ ACTIONS += (
     _action(
         "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
     ),
-)
-
-ACTIONS += (
     _action("facts", "down", "j", "j", "down", "Scroll the facts of a run down"),
     _action("facts", "up", "k", "k", "up", "Scroll the facts of a run up"),
     _action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),
@@ -343,7 +340,7 @@ def written(action_id: str) -> str:
 
 
 _FIRST = {"next_tab", "previous_tab", "complete", "clear", "close"}
-"""Actions whose keys come before those of the widget that is typed into."""
+"""Actions whose keys act before the focused input sees them."""
 
 
 def bindings(where: Where) -> list[BindingType]:

@@ -6,6 +6,6 @@ alignment        how the updates lie to the directions that the base already use
 activation       which share of neurons each model uses
 edit_distance    how far the activation patterns of a text move by tuning
 evaluation       what each model scores on each task
-ablation         what a task loses when neurons are silenced
+ablation         what a task loses when neurons are ablated
 arithmetic       what sums, removals and transfers of tuning vectors score
 """

@@ -1,6 +1,6 @@
 """Drops in scores when neurons are ablated, against random ones: method, section 4.
 
-Owns which neurons are chosen, in whom they are silenced, and on which items that is scored; what is
+Owns which neurons are chosen, in whom they are ablated, and on which items that is scored; what is
 done with a loaded model then is core.neurons'. Imports torch and the harness only when it computes.
 """
 
@@ -45,11 +45,11 @@ class AblationParameters(Parameters):
     )
     selections: tuple[str, ...] = Field(
         default=(FIRST, "top-5%-active", "all-active"),
-        description="Which neurons are silenced: top-1%, top-5%-active, all-active.",
+        description="Which neurons are ablated: top-1%, top-5%-active, all-active.",
     )
     per_layer: bool = Field(default=False, description="Rank within each layer, not over all.")
     value: Literal["zero", "mean"] = Field(
-        default="zero", description="What silenced neurons are set to."
+        default="zero", description="What ablated neurons are set to."
     )
     controls: int = Field(default=3, ge=2, description="Random draws for each selection.")
     chosen_on: Literal["task", "probe"] = Field(
@@ -64,7 +64,7 @@ class AblationParameters(Parameters):
     tasks: Literal["own", "all"] = Field(
         default="own", description="Score its own domain's tasks and a general one, or all."
     )
-    heads: bool = Field(default=False, description="Silence attention heads instead of neurons.")
+    heads: bool = Field(default=False, description="Ablate attention heads instead of neurons.")
 
     @field_validator("selections")
     @classmethod
@@ -80,14 +80,14 @@ class AblationParameters(Parameters):
 
 def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
     """Scores of neurons by source and task, scores of models left whole, a unit for each selection
-    that is silenced, and one that corrects for their number; none where there is nothing to
-    silence."""
+    that is ablated, and one that corrects for their number; none where there is nothing to
+    ablate."""
     outlets = subject.family.anatomy.outlets
     if not any((outlet.role == "o") == parameters.heads for outlet in outlets):
         return []
     scored: dict[tuple[str, str], Unit] = {}
     whole: dict[tuple[str, str], Unit] = {}
-    silenced = []
+    ablated = []
     for model in subject.models:
         for task in _tasks(subject, parameters, model):
             _check_disjoint(subject, parameters, task)
@@ -96,17 +96,17 @@ def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
                 place = source, task.name if parameters.chosen_on == "task" else ""
                 if place not in scored:
                     scored[place] = _scored(subject, parameters, source, task)
-                silenced += [
-                    _silenced(subject, parameters, model, source, task, name,
+                ablated += [
+                    _ablated(subject, parameters, model, source, task, name,
                               scored[place], whole[model, task.name])
                     for name in parameters.selections
                 ]  # fmt: skip
     corrected = Unit(
-        key=content_key({"analysis": [NAME, VERSION], "of": [u.key for u in silenced]}),
+        key=content_key({"analysis": [NAME, VERSION], "of": [u.key for u in ablated]}),
         analysis=NAME, label="correction for the number of tests",
-        requires=tuple(u.key for u in silenced),
+        requires=tuple(u.key for u in ablated),
     )  # fmt: skip
-    return [*scored.values(), *whole.values(), *silenced, *([corrected] if silenced else [])]
+    return [*scored.values(), *whole.values(), *ablated, *([corrected] if ablated else [])]
 
 
 def _tasks(subject: Subject, parameters: AblationParameters, model: str) -> list[Task]:
@@ -181,7 +181,7 @@ def _whole(subject: Subject, parameters: AblationParameters, model: str, task: T
     )  # fmt: skip
 
 
-def _silenced(
+def _ablated(
     subject: Subject,
     parameters: AblationParameters,
     model: str,
@@ -200,7 +200,7 @@ def _silenced(
     )  # fmt: skip
     return Unit(
         key=key, analysis=NAME,
-        label=f"{selection} of {source} silenced in {model} on {task.name}", model=model,
+        label=f"{selection} of {source} ablated in {model} on {task.name}", model=model,
         reference=source, task=task.name, setting=selection, loads=model,
         requires=(scored.key, whole.key), options={"step": "silenced"},
     )  # fmt: skip
@@ -208,7 +208,7 @@ def _silenced(
 
 def workload(unit: Unit, parameters: AblationParameters, subject: Subject) -> Workload:
     """A ranking looks at the items kept for choosing; scores are asked once for the model whole,
-    and for a selection once with it silenced and once for each of its controls."""
+    and for a selection once with it ablated and once for each of its controls."""
     step = unit.options.get("step")
     if step is None:
         return Workload()
@@ -238,7 +238,7 @@ def compute(
             case "whole":
                 yield unit, trials.score_whole(unit, task, scored, session)
             case _:
-                yield unit, trials.score_silenced(
+                yield unit, trials.score_ablated(
                     unit, task, scored, session, heads=p.heads, per_layer=p.per_layer,
                     to_mean=p.value == "mean", controls=p.controls,
                 )  # fmt: skip
@@ -285,10 +285,10 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="drop_percent",
             title="drop",
-            description="What the model loses of its score when the neurons are silenced, in per "
+            description="What the model loses of its score when the neurons are ablated, in per "
             "cent; below 0 it gains, whichever direction of the metric is better. Chance is the "
             "mean of random controls: as many neurons of each layer, others than those as far as "
-            "there are enough; of a layer of which more than half is silenced any, which makes "
+            "there are enough; of a layer of which more than half is ablated any, which makes "
             "the test err upwards.",
             unit="%",
             better="lower",
@@ -299,13 +299,13 @@ ANALYSIS = Analysis(
         ),
         MetricSpec(
             name="ablated_score",
-            title="score with neurons silenced",
+            title="score with neurons ablated",
             description="The score on the items that were not used for choosing neurons.",
         ),
         MetricSpec(
             name="score",
             title="score of the whole model",
-            description="The score on the same items with nothing silenced.",
+            description="The score on the same items with nothing ablated.",
         ),
         MetricSpec(
             name="p_value",
@@ -324,7 +324,7 @@ ANALYSIS = Analysis(
         ),
         MetricSpec(
             name="neurons",
-            title="neurons silenced",
+            title="neurons ablated",
             description="How many neurons (or heads) were set to their substitute.",
         ),
     ),
@@ -334,7 +334,7 @@ ANALYSIS = Analysis(
             kind="heatmap",
             title="Drop by neuron source and ablated model",
             caption="Down: the model on which neurons were chosen; across: the model in which they "
-            "are silenced.",
+            "are ablated.",
             measures=("drop_percent", "ablated_score", "score", "q_value"),
             tested={"drop_percent": "q_value"},
             rows="reference",
@@ -350,7 +350,7 @@ ANALYSIS = Analysis(
             key="tasks",
             kind="heatmap",
             title="Drop by model and task",
-            caption="Down: the model that is silenced; across: the task. Neurons of one model.",
+            caption="Down: the model that is ablated; across: the task. Neurons of one model.",
             measures=("drop_percent", "ablated_score", "score", "q_value"),
             tested={"drop_percent": "q_value"},
             rows="model",
@@ -366,7 +366,7 @@ ANALYSIS = Analysis(
             key="table",
             kind="table",
             title="Every drop and its controls",
-            caption="A line for each selection, with the random controls beside it.",
+            caption="One row per selection, with its random controls.",
             measures=("drop_percent", "ablated_score", "score", "p_value", "q_value", "neurons"),
             free=("model", "reference", "task", "setting", "metric_of"),
             tabulate=score_tables.drops,

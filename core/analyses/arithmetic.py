@@ -333,7 +333,7 @@ ANALYSIS = Analysis(
             key="trade",
             kind="scatter",
             title="One domain against another",
-            caption="A point a model: what it keeps of one domain, and of the other. A domain's "
+            caption="One point per model: its share of one domain, and of the other. A domain's "
             "share is the mean over its tasks, also those on which its own model is within chance "
             "of the base; the table names them.",
             measures=("normalised", "regained"),

@@ -324,7 +324,7 @@ ANALYSIS = Analysis(
             key="curves",
             kind="curves",
             title="Size by layer",
-            caption="A line a model. Attention and MLP apart.",
+            caption="One line per model; attention and MLP in separate panels.",
             measures=(
                 "relative_norm", "norm", "base_cosine", "changed_share", "largest_change",
                 "rounding_share",

@@ -89,7 +89,7 @@ def of_drops(figure: Grid) -> str:
     chosen = figure.chosen.get("setting", "them")
     source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
     return (
-        f"{where(figure, 'task', 'metric_of')}silencing {chosen}{source} costs {drop:+.3g} % in "
+        f"{where(figure, 'task', 'metric_of')}ablating {chosen}{source} costs {drop:+.3g} % in "
         f"the mean{random}; {_exceeding(len(beyond), len(cells))} the random controls."
     )
 

@@ -3,8 +3,8 @@
 activity.py     who is active on a probe set: counts, patterns, the documents that drive them
 attribution.py  who matters to a loss, by one backward pass
 ranking.py      who is chosen: by score, by how often active, or at random
-silencing.py    put out of action in a loaded model
+ablation.py     put out of action in a loaded model
 distances.py    how far apart the patterns of two models are
-trials.py       ranked on some items of a task, silenced and scored on others
+trials.py       ranked on some items of a task, ablated and scored on others
 drops.py        what a task loses by it, against random controls
 """

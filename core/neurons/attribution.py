@@ -1,6 +1,6 @@
 """Attribution of a loss to each neuron: attribution patching with a zero baseline.
 
-The effect of silencing a neuron h is, to first order, −h · ∂L/∂h: one forward and one backward pass
+The effect of ablating a neuron h is, to first order, −h · ∂L/∂h: one forward and one backward pass
 give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). Every layer's forward pass is
 done again in the backward pass instead of being kept, so that one layer's activations are held at a
 time, and offloaded weights are let go in between. Knows no analysis.
@@ -42,7 +42,7 @@ class LayerScores:
     """Scores of a layer's neurons (or heads), float32, one each; but `mean` [inputs].
 
     `attribution`: mean over documents of |Σ_t h · ∂L/∂h|; `effect`: mean over documents of
-    Σ_t −h · ∂L/∂h, above 0 where silencing the neuron raises the loss; `magnitude`: mean |h| and
+    Σ_t −h · ∂L/∂h, above 0 where ablating the neuron raises the loss; `magnitude`: mean |h| and
     `mean`: mean h over all tokens (a token that an expert does not see counts as 0).
     """
 
@@ -73,7 +73,7 @@ def attribute(
 ) -> Scores:
     """Score every neuron on a probe set; the loss is that of predicting the scored tokens.
 
-    With `rules`, neurons whose silencing would raise the loss are counted as active besides
+    With `rules`, neurons whose ablation would raise the loss are counted as active besides
     (−h · ∂L/∂h > 0 at a token). `pause` and `on_halved` as in `core.neurons.activity.observe`.
     """
     refuse_unknown_ids(model, probe)

@@ -1,4 +1,4 @@
-"""Neurons put to the test in a loaded model: ranked on some items, silenced and scored on others.
+"""Neurons put to the test in a loaded model: ranked on some items, ablated and scored on others.
 
 Owns what a ranking holds, and how often a model is scored for one selection. Which items are for
 what, and which models are tried with whose neurons, is for those who ask.
@@ -14,7 +14,7 @@ import numpy as np
 
 from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
 from core.evaluation import examples, scores
-from core.neurons import activity, attribution, drops, ranking, silencing
+from core.neurons import ablation, activity, attribution, drops, ranking
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -65,13 +65,13 @@ def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -
 
 
 def score_whole(unit: Unit, task: Task, items: Sequence[int], session: Session) -> UnitResult:
-    """The scores with nothing silenced."""
+    """The scores with nothing ablated."""
     found = session.evaluator.evaluate(task, items)
     kept = scores.artifact(found, model=unit.model, task=unit.task)
     return UnitResult(artifacts=[kept], state={"scores": scores.state(found)})
 
 
-def score_silenced(
+def score_ablated(
     unit: Unit,
     task: Task,
     items: Sequence[int],
@@ -82,7 +82,7 @@ def score_silenced(
     to_mean: bool,
     controls: int,
 ) -> UnitResult:
-    """The scores with the neurons of the selection `unit.setting` silenced, and with as many random
+    """The scores with the neurons of the selection `unit.setting` ablated, and with as many random
     ones of each layer, `controls` times; the unit requires a ranking and the scores of the whole.
     """
     ranked, whole = (session.load(key) for key in unit.requires)
@@ -97,7 +97,7 @@ def score_silenced(
     found: dict[str, Mapping[str, StoredScore]] = {}
     for setting, places in _draws(unit.setting, chosen, neurons, seed, controls).items():
         session.pause()
-        with silencing.silenced(neurons, places, means):
+        with ablation.ablated(neurons, places, means):
             own = session.evaluator.evaluate(task, items)
         found[setting] = scores.kept_of(own)
         kept = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
@@ -138,7 +138,7 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
 def _draws(
     selection: str, chosen: ranking.Chosen, neurons: Neurons, seed: int, controls: int
 ) -> dict[str, ranking.Chosen]:
-    """What is silenced, by its setting: the chosen ones first, then their random controls."""
+    """What is ablated, by its setting: the chosen ones first, then their random controls."""
     return {
         selection: chosen,
         **{

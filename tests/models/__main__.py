@@ -36,7 +36,7 @@ results against a computation in float64 on the weights as transformers loads th
 - **weights**: the relative norm and the number of parameters, over all and by layer, and the
   alignment of one attention output by head.
 - **study**: the share of activated neurons in each layer, for the base and the tuned model, and the
-  logits with all neurons silenced, which have to be those of zeroed down projections.
+  logits with all neurons ablated, which have to be those of zeroed down projections.
 - **merge**: the merged model at coefficient 1 equals the tuned model in every tensor, and at 0 the
   base.
 - **role**: the share of the layers' parameters that have a finer role than `other`.

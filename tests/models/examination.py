@@ -23,7 +23,7 @@ from core.errors import TauscopeError
 from core.models import family as families
 from core.models import hooks, loading
 from core.models.opening import anatomy_of
-from core.neurons.silencing import silenced
+from core.neurons.ablation import ablated
 from core.study.study import Study
 from core.vectors import arithmetic, merging
 from tests.conftest import MemorySink
@@ -169,7 +169,7 @@ def _check_expert(sink: MemorySink, experts: truth.Experts | None) -> None:
 
 
 def check_study(family: Family, base: Any, tuned: Any) -> str:
-    """Activated shares against the model's own products; all neurons silenced.
+    """Activated shares against the model's own products; all neurons ablated.
 
     Documents are looked at in batches, then, where that gives other numbers, one by one.
     """
@@ -236,7 +236,7 @@ def _check_silence(subject: Any, study: Study, document: Any) -> None:
         outlets = anatomy_of(subject.family.base.checkpoint).outlets
         neurons = hooks.locate(model.module, outlets)
         everything = [np.arange(width) for width in neurons.widths]
-        with silenced(neurons, everything):
+        with ablated(neurons, everything):
             ours = activity.logits(model.module, document)
     for parameters in activity.down_projections(base).values():
         for parameter, _ in parameters.values():
@@ -244,7 +244,7 @@ def _check_silence(subject: Any, study: Study, document: Any) -> None:
     wanted = activity.logits(base, document)
     worst = float((ours - wanted).abs().max() / wanted.abs().max().clamp(min=1))
     if worst > 1e-5:
-        raise WrongError(f"with all neurons silenced, logits are off by {worst:.1e}")
+        raise WrongError(f"with all neurons ablated, logits are off by {worst:.1e}")
 
 
 def check_merge(family: Family, base: Any, tuned: Any) -> str:

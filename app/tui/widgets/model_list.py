@@ -1,6 +1,6 @@
 """The library as a tree of lineage: a line a model, drawn to the width there is.
 
-`row` and `guides` are functions; what is shown of a model is known by app.results.wording.
+`row` and `guides` are functions; app.results.wording words the facts of a model.
 """
 
 from __future__ import annotations

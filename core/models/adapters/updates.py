@@ -1,8 +1,7 @@
 """Forms of an update of one tensor: each gives rows of tuned − base.
 
-Knows no kinds of adapters and no names. A tensor's rows are those of
-`core.models.checkpoint.TensorInfo`: all axes but the last together, a vector as rows of one
-element.
+Knows no kinds of adapters and no names. As in `core.models.checkpoint.TensorInfo`, the rows of a
+tensor are all its axes but the last, and a vector has rows of one element.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ ABLATION = (
 
 
 def said(width: int) -> str:
-    return heading("What silenced neurons cost", ABLATION, " 1/3 ", width).plain
+    return heading("What ablated neurons cost", ABLATION, " 1/3 ", width).plain
 
 
 def test_it_says_all_where_there_is_room() -> None:
-    whole = " What silenced neurons cost  measure share of the score that is lost [%]  task "
+    whole = " What ablated neurons cost  measure share of the score that is lost [%]  task "
     assert said(160).startswith(whole)
     assert said(160).endswith(" 1/3 ")
 

@@ -16,7 +16,7 @@ from core.engine.measurement import COORDINATES, Measurement, Unit
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
-from core.neurons import ranking, silencing
+from core.neurons import ablation, ranking
 from core.statistics import comparison
 from core.study import intake
 from core.study.study import Study
@@ -219,7 +219,7 @@ def test_neurons_may_be_chosen_on_the_probe_set(
 
 
 def test_a_cancelled_run_goes_on(family_folders: Folders, task_folder: Path) -> None:
-    """Broken off between what is silenced in one model."""
+    """Broken off between what is ablated in one model."""
     asked = _study(family_folders, task_folder, "medical", domains=CHOICE)
     sink, unbroken = MemorySink(stop_after=4), MemorySink()
     with pytest.raises(Cancelled):
@@ -358,13 +358,13 @@ def test_a_neuron_that_carries_the_answer_is_found_and_random_ones_are_not(
 ) -> None:
     models, tasks = planted
     chosen: list[Any] = []
-    original = silencing.silenced
+    original = ablation.ablated
 
     def watched(neurons: Any, places: Any, means: Any = None) -> Any:
         chosen.append([own.tolist() for own in places])
         return original(neurons, places, means)
 
-    monkeypatch.setattr(silencing, "silenced", watched)
+    monkeypatch.setattr(ablation, "ablated", watched)
     sink = MemorySink()
     asked = _study(
         {n: models / n for n in ("base", "copy")}, tasks, "copy",

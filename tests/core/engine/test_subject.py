@@ -133,20 +133,3 @@ def test_a_key_is_of_the_model_the_texts_and_how_they_are_computed(models: Path)
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)
     assert subject.key("a", 1, none, ["base"]) == keys[0]
-
-
-def test_a_key_over_tasks_holds_a_tokeniser_that_is_not_the_base_s(models: Path) -> None:
-    zoo.write_tokenizer(models / "same")
-    zoo.write_tokenizer(models / "other", special=False)
-
-    def key(name: str | None, **more: Any) -> str:
-        of = _study(models)
-        path = str(models / name) if name else None
-        named = of.models.model_copy(update={"tokenizer": path})
-        subject = open_subject(of.model_copy(update={"models": named}), ["probe"])
-        return subject.key("a", 1, registry.Parameters(), ["base"], **more)
-
-    for more in ({"task": ["t", "f"]}, {"tasks": [["t", "f"]]}):
-        assert key(None, **more) == key("same", **more) != key("other", **more)
-    ids = {"probe": "ids of the texts"}
-    assert key("other", **ids) == key(None, **ids)

@@ -162,7 +162,7 @@ def test_scores_that_did_not_change_have_no_largest() -> None:
 
 
 def _table(*records: object) -> Table:
-    """A table of which only the records are known: a sentence reads nothing else."""
+    """A table with records and no rows: a finding must read the records alone."""
     return Table(title="", columns=(), rows=((),) * len(records), records=records)
 
 
@@ -203,12 +203,12 @@ def test_of_drops_counts_those_beyond_their_controls_alone() -> None:
         (drop(20, 2, 0.049), drop(40, 4, 0.05), drop(30, 3, None), _cell(None)),
     )  # fmt: skip
     assert score_findings.of_drops(replace(figure, chosen={"setting": "top-1%"})) == (
-        "silencing top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops exceeds "
+        "ablating top-1% costs +30 % in the mean, random ones +3 %; 1 of 3 drops exceeds "
         "the random controls."
     )
     chosen = {"task": "t", "reference": "base", "metric_of": "acc", "setting": "top-1%"}
     said = score_findings.of_drops(replace(figure, chosen=chosen))
-    assert said.startswith("t, acc: silencing top-1% of base costs +30 %")
+    assert said.startswith("t, acc: ablating top-1% of base costs +30 %")
 
 
 def test_of_the_table_of_drops_what_was_not_tested_does_not_count() -> None:

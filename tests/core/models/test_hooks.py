@@ -99,15 +99,15 @@ def test_taps_are_gone_after_the_block_also_after_an_exception(model: Any) -> No
     assert torch.equal(_logits(model, _batch()), plain)
 
 
-@pytest.mark.parametrize("silenced", [0, 1])
-def test_neurons_put_to_zero_leave_of_the_mlp_its_bias_alone(model: Any, silenced: int) -> None:
+@pytest.mark.parametrize("ablated", [0, 1])
+def test_neurons_put_to_zero_leave_of_the_mlp_its_bias_alone(model: Any, ablated: int) -> None:
     def zero(layer: int, part: Activations) -> torch.Tensor | None:
-        return torch.zeros_like(part.product) if layer == silenced else None
+        return torch.zeros_like(part.product) if layer == ablated else None
 
     with tapping(zoo.found_in(model), zero):
         found = _logits(model, _batch())
     without = replace(model, module=copy.deepcopy(model.module))
-    for weight in oracle.down_projections(without.module)[silenced]:
+    for weight in oracle.down_projections(without.module)[ablated]:
         weight.zero_()
     assert torch.equal(found, _logits(without, _batch()))
     assert not torch.equal(found, _logits(model, _batch()))

@@ -104,7 +104,7 @@ def test_half_precision_comes_near() -> None:
 
 
 def test_the_effect_is_exact_where_the_loss_is_linear_in_the_neuron() -> None:
-    """The last layer without its norm, and a loss linear in the logits: silencing a neuron then
+    """The last layer without its norm, and a loss linear in the logits: ablating a neuron then
     changes the loss by exactly its effect."""
     model = zoo.alive("llama")
     model = replace(model, module=copy.deepcopy(model.module))
@@ -118,14 +118,14 @@ def test_the_effect_is_exact_where_the_loss_is_linear_in_the_neuron() -> None:
     exact = replace(model, module=copy.deepcopy(model.module).double())
 
     def loss_without(neuron: int | None) -> float:
-        def silence(layer: int, part: Activations) -> Any:
+        def ablate(layer: int, part: Activations) -> Any:
             changed = part.product.clone()
             if layer == 1 and neuron is not None:
                 changed[:, neuron] = 0
             return changed
 
         batch = next(probe.batches(2))
-        with torch.no_grad(), tapping(zoo.found_in(exact), silence):
+        with torch.no_grad(), tapping(zoo.found_in(exact), ablate):
             out = exact.module(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
             return float(linear(out.logits, batch))
 

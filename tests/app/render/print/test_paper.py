@@ -201,7 +201,11 @@ def test_a_sheet_fits_a_column_or_a_page(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_figure_is_too_empty_to_draw(kind: str) -> None:
-    _drawn(figures.emptied(KINDS[kind][0]()), kind)
+    full = KINDS[kind][0]()
+    drawn = _drawn(figures.emptied(full), kind)
+    values = {f"{cell.shown:.2f}" for cell in full.measured() if cell.shown is not None}
+    assert drawn.get_size_inches().min() > 0
+    assert not values & set(_texts(drawn))
 
 
 def test_every_figure_of_a_run_is_a_file(db: Database, tmp_path: Path) -> None:

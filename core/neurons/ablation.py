@@ -20,7 +20,7 @@ from core.neurons.ranking import Chosen
 
 
 @contextmanager
-def silenced(
+def ablated(
     neurons: Neurons, chosen: Chosen, means: Sequence[NDArray[Any]] | None = None
 ) -> Iterator[None]:
     """Set the chosen neurons (or heads) of each layer to 0 at every token, or to their `means`
@@ -48,7 +48,7 @@ def silenced(
         changed[:, (inside - part.start).to(changed.device)] = put
         return changed
 
-    # Layers of which nothing is silenced go on in the model's own way, to the last bit.
+    # Layers of which nothing is ablated go on in the model's own way, to the last bit.
     with tapping(Neurons(tuple(o for o in neurons.layers if o.number in places)), tap):
         yield
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from core.models.hooks import Activations, tapping
-from core.neurons import silencing
-from core.neurons.silencing import silenced
+from core.neurons import ablation
+from core.neurons.ablation import ablated
 from tests.core import oracle, zoo
 from tests.core.models.test_hooks import _attached, _batch, _logits
 
@@ -45,7 +45,7 @@ def _outputs(module: Any) -> list[Any]:
 def test_all_neurons_of_a_layer_are_its_mlp_but_for_the_bias(model: Any, layer: int) -> None:
     neurons = zoo.found_in(model)
     chosen = [np.arange(n) if i == layer else NONE for i, n in enumerate(neurons.widths)]
-    with silenced(neurons, chosen):
+    with ablated(neurons, chosen):
         found = _logits(model, _batch())
     without = _copied(model)
     for weight in oracle.down_projections(without.module)[layer]:
@@ -57,7 +57,7 @@ def test_all_neurons_of_a_layer_are_its_mlp_but_for_the_bias(model: Any, layer: 
 def test_none_changes_nothing_and_touches_nothing(model: Any) -> None:
     plain = _logits(model, _batch())
     for own in (zoo.found_in(model), zoo.heads_in(model)):
-        with silenced(own, [NONE, NONE]):
+        with ablated(own, [NONE, NONE]):
             assert _attached(model.module) == []
             assert torch.equal(_logits(model, _batch()), plain)
 
@@ -66,7 +66,7 @@ def test_some_neurons_are_their_columns_of_the_down_projection(model: Any) -> No
     """Every third neuron of both layers, so that experts lose some each."""
     neurons = zoo.found_in(model)
     chosen = [np.arange(0, n, 3) for n in neurons.widths]
-    with silenced(neurons, chosen):
+    with ablated(neurons, chosen):
         found = _logits(model, _batch())
     without, kind = _copied(model), model.config.model_type
     for layer, own in enumerate(chosen):
@@ -86,10 +86,10 @@ def test_some_neurons_are_their_columns_of_the_down_projection(model: Any) -> No
 
 def _watch(monkeypatch: pytest.MonkeyPatch, look: Any) -> None:
     """Let a tap see what the model goes on with."""
-    monkeypatch.setattr(silencing, "tapping", lambda neurons, tap: tapping(neurons, tap, look))
+    monkeypatch.setattr(ablation, "tapping", lambda neurons, tap: tapping(neurons, tap, look))
 
 
-def test_the_mean_takes_the_place_of_what_is_silenced(
+def test_the_mean_takes_the_place_of_what_is_ablated(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     neurons = zoo.found_in(model)
@@ -101,7 +101,7 @@ def test_the_mean_takes_the_place_of_what_is_silenced(
     seen: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
     plain: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
     _watch(monkeypatch, lambda n, part: seen[n].append(part))
-    with silenced(neurons, chosen, means):
+    with ablated(neurons, chosen, means):
         _logits(model, _batch())
     with tapping(neurons, lambda n, part: plain[n].append(part)):
         _logits(model, _batch())
@@ -119,7 +119,7 @@ def test_the_mean_takes_the_place_of_what_is_silenced(
 def test_a_head_is_its_columns_of_the_output_projection(model: Any, head: int) -> None:
     heads = zoo.heads_in(model)
     assert heads.widths == (4, 4)
-    with silenced(heads, [np.array([head]), NONE]):
+    with ablated(heads, [np.array([head]), NONE]):
         found = _logits(model, _batch())
     without = _copied(model)
     own = _outputs(without.module)[0]
@@ -138,7 +138,7 @@ def test_a_head_set_to_its_mean_is_set_over_its_whole_width(
     heads, seen = zoo.heads_in(model), []
     means = [np.arange(32, dtype=np.float32) + 100 * layer for layer in LAYERS]
     _watch(monkeypatch, lambda n, part: seen.append((n, part.product)))
-    with silenced(heads, [NONE, np.array([1, 3])], means):
+    with ablated(heads, [NONE, np.array([1, 3])], means):
         _logits(model, _batch())
     ((layer, product),) = seen
     assert layer == 1
@@ -150,7 +150,7 @@ def test_a_head_set_to_its_mean_is_set_over_its_whole_width(
 def test_all_is_as_it_was_after_an_exception() -> None:
     model = zoo.alive("mixtral")
     neurons, plain = zoo.found_in(model), _logits(model, _batch())
-    with pytest.raises(ZeroDivisionError), silenced(neurons, [np.arange(3), NONE]):
+    with pytest.raises(ZeroDivisionError), ablated(neurons, [np.arange(3), NONE]):
         _ = 1 / 0
     assert _attached(model.module) == []
     assert torch.equal(_logits(model, _batch()), plain)
@@ -160,5 +160,5 @@ def test_half_precision_keeps_its_dtype() -> None:
     model = zoo.alive("qwen2_moe", torch.bfloat16)
     neurons = zoo.found_in(model)
     means = [np.full(n, 0.1, dtype=np.float32) for n in neurons.widths]
-    with silenced(neurons, [np.arange(20)] * 2, means):
+    with ablated(neurons, [np.arange(20)] * 2, means):
         assert _logits(model, _batch()).dtype == torch.bfloat16

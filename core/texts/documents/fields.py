@@ -18,6 +18,7 @@ READ = (
 """What can be a probe file."""
 
 _MOST_NAMES = 12
+_SHOWN = 40
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number",
           float: "a number", bytes: "bytes", type(None): "null"}  # fmt: skip
 
@@ -45,6 +46,12 @@ def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
         f"{where} has no '{FIELD}'; its {what}: {listed}.",
         hint=f"Call the one that holds the documents '{FIELD}'.",
     )
+
+
+def beginning(given: str) -> str:
+    """The first words of what was read, to show in an error."""
+    line = " ".join(given.strip().split("\n", 1)[0].split())
+    return f"'{line[:_SHOWN]}{'…' * (len(line) > _SHOWN)}'"
 
 
 def kind(value: Any) -> str:

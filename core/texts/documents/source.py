@@ -18,7 +18,7 @@ from typing import IO, NoReturn, cast
 
 from core.errors import ProbeError
 from core.texts.documents import tables, values
-from core.texts.documents.fields import FIELD, READ
+from core.texts.documents.fields import FIELD, READ, beginning
 from core.texts.documents.lines import LONGEST, numbered
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".gz")
@@ -99,7 +99,8 @@ def _documents(file: Path, stream: IO[bytes], head: bytes) -> Iterator[str]:
     if suffix in _TABLES or (delimiter and delimiter in first):
         return tables.of_lines(file, lines, delimiter or _TABLES[suffix])
     if suffix != ".txt":
-        _refuse(file, f"its kind is not known ({suffix or 'a name without a suffix'})")
+        named = suffix or "a name without a suffix"
+        _refuse(file, f"its kind is not known ({named}); it begins with {beginning(start)}")
     # A line feed ends a line, as in the other kinds, and so does a carriage return alone.
     return (part for _, line in lines for part in line.rstrip("\r\n").split("\r") if part.strip())
 

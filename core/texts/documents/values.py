@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from core.errors import ProbeError, reason
 from core.sizes import size
-from core.texts.documents.fields import FIELD, READ, kind, lacking, text
+from core.texts.documents import tables
+from core.texts.documents.fields import FIELD, READ, beginning, kind, lacking, text
 from core.texts.documents.lines import LONGEST, Lines, decoded
 
 
@@ -44,6 +45,14 @@ def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
         yield text(item, where)
 
 
+def _hint(given: str) -> str:
+    """What to do about text that does not begin like JSON."""
+    head = given.strip().split("\n", 1)[0]
+    if not tables.delimiter(head):
+        return READ
+    return "This line reads as the head of a table: the name of a table ends in .csv or .tsv."
+
+
 def _items(where: str, whole: Any) -> list[Any]:
     """The list that the file is, or that its object holds: under `text`, else the only one."""
     if isinstance(whole, list):
@@ -68,9 +77,12 @@ def _parsed(given: str, where: str) -> Any:
     try:
         return json.loads(given)
     except json.JSONDecodeError as error:
-        at = f", line {error.lineno}" if "\n" in given.strip() else ""
+        line = f", line {error.lineno}" if "\n" in given.strip() else ""
+        rest = given[error.pos :].strip()
+        found = f"found {beginning(rest)}" if rest else "found the end"
         raise ProbeError(
-            f"{where}{at} is no JSON object with a '{FIELD}': {error.msg} at place {error.colno}."
+            f"{where}{line} is no JSON: {error.msg} at place {error.colno}, {found}.",
+            hint=READ if given[: error.pos].strip() else _hint(given),
         ) from None
     except RecursionError:
         raise ProbeError(f"{where} is nested too deeply.") from None

@@ -110,9 +110,9 @@ def test_only_the_documents_that_are_wanted_are_read(tmp_path: Path) -> None:
         ("x.jsonl", '{"messages": []}', "no 'text'; its fields: messages."),
         ("x.jsonl", '{"text": "a"}\n{}\n', "line 2 has no 'text'; its fields: none."),
         ("x.jsonl", '{"text": "a"}\n{"text": null}\n', "line 2: 'text' is null, not a text."),
-        ("x.jsonl", '{"text": "a"}\n{"text": "b"\n', "line 2 is no JSON object"),
+        ("x.jsonl", '{"text": "a"}\n{"text": "b"\n', "line 2 is no JSON: "),
         ("x.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', "line 2: 'text' holds U+D83D, half"),
-        ("x.jsonl", "a text\n", "line 1 is no JSON object"),
+        ("x.jsonl", "a text\n", "line 1 is no JSON: Expecting value at place 1, found 'a text'."),
         ("x.jsonl", "[1, 2]\n", "line 1 is a list, no JSON object"),
         ("x.jsonl", '{"text": ' + "[" * 100_000, "line 1 is nested too deeply"),
         ("x.jsonl", '{"text": "a"}\n{"text": ' + "1" * 5000 + "}", "line 2 can't be read"),
@@ -133,7 +133,8 @@ def test_only_the_documents_that_are_wanted_are_read(tmp_path: Path) -> None:
         ("x.docx", b"PK\x03\x04", "zip"),
         ("x.jsonl.zst", b"\x28\xb5\x2f\xfd", "zstd"),
         ("x.pdf", b"%PDF-1.7", "PDF"),
-        ("x.md", "# Title\n", "its kind is not known (.md)"),
+        ("x.md", "# Title\n", "its kind is not known (.md); it begins with '# Title'."),
+        ("x.parquet", "id;a\n" * 9, "(.parquet); it begins with 'id;a'."),
         ("x", "a text\n", "its kind is not known (a name without a suffix)"),
         ("x.parquet", b"PAR1 and no more", "Parquet"),
         ("x.gz", gzip.compress(gzip.compress(b"a", mtime=0), mtime=0), "packed twice"),
@@ -155,6 +156,18 @@ def test_what_is_not_read_says_what_is(tmp_path: Path) -> None:
         assert all(suffix in hint for suffix in source.SUFFIXES)
     assert "iconv" in _refused(tmp_path, "x.txt", b"\xff\xfea\0").hint
     assert "'text'" in _refused(tmp_path, "x.jsonl", '{"body": "a"}').hint
+
+
+@pytest.mark.parametrize("sign", [",", "\t"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson", "x.json"])
+def test_a_table_named_like_json_is_called_a_table(tmp_path: Path, name: str, sign: str) -> None:
+    error = _refused(tmp_path, name, _table(sign))
+    shown = "id,text" if sign == "," else "id text"
+    assert f"line 1 is no JSON: Expecting value at place 1, found '{shown}'." in error.title
+    assert "the head of a table" in error.hint
+    broken = _refused(tmp_path, name, '{"id": 1,text: "a"}')
+    assert "found 'text: \"a\"}'" in broken.title
+    assert "table:" not in broken.hint
 
 
 def test_a_column_without_a_text_names_the_row(tmp_path: Path) -> None:

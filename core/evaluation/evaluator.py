@@ -13,11 +13,10 @@ from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
-from jinja2.exceptions import SecurityError
 
 from core import libraries
 from core.errors import TaskError, TauscopeError, reason
-from core.evaluation import harness
+from core.evaluation import harness, sandbox
 from core.evaluation.examples import Example
 from core.evaluation.tasks import Task, metric_name
 from core.statistics.comparison import Form, Items
@@ -93,22 +92,18 @@ class Evaluator:
             task.handle.set_fewshot_seed(seed=task.seed)
             self._model.begin(task.name)
             try:
-                found: Mapping[str, Any] = evaluator.evaluate(
-                    self._model,
-                    {"tasks": {task.name: task.handle}},
-                    limit=task.limit if chosen is None else None,
-                    samples=None if chosen is None else {task.name: chosen},
-                    bootstrap_iters=0,  # Intervals are made of the items, by comparison.py.
-                    apply_chat_template=task.chat_template,
-                    fewshot_as_multiturn=task.chat_template,
-                )
+                with sandbox.templates_of(task.name):
+                    found: Mapping[str, Any] = evaluator.evaluate(
+                        self._model,
+                        {"tasks": {task.name: task.handle}},
+                        limit=task.limit if chosen is None else None,
+                        samples=None if chosen is None else {task.name: chosen},
+                        bootstrap_iters=0,  # Intervals are made of the items, by comparison.py.
+                        apply_chat_template=task.chat_template,
+                        fewshot_as_multiturn=task.chat_template,
+                    )
             except TauscopeError:
                 raise
-            except SecurityError as error:
-                raise TaskError(
-                    f"A template of the task '{task.name}', or the chat template that it is asked "
-                    f"in, tries what no template may: {reason(error)}"
-                ) from error
             # Tasks hold code and templates, and refuse models by assertions.
             except Exception as error:
                 raise TaskError(

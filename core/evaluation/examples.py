@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from core.errors import TaskError, TauscopeError, reason
-from core.evaluation import harness
+from core.evaluation import harness, sandbox
 from core.evaluation.tasks import Task, open_tasks
 from core.study.study import Evaluation
 from core.texts import templates
@@ -45,8 +45,9 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
         task.document(index)
     with harness.quiet(), harness.seeded(task.seed):
         try:
-            requests = _requests(task, chosen, tokenizer)
-            found = {i: _gold(task, task.document(i), requests[i]) for i in chosen}
+            with sandbox.templates_of(task.name):
+                requests = _requests(task, chosen, tokenizer)
+                found = {i: _gold(task, task.document(i), requests[i]) for i in chosen}
         except TauscopeError:
             raise
         # Tasks hold code and templates, which fail in any way.

@@ -1,28 +1,67 @@
 """Templates and files of tasks, read without running code: Jinja's sandbox and a safe YAML loader.
 
-Owns how the harness renders a template and reads a task file in this process. Knows no task; what
-else of a task file may be code is taskfiles.py's.
+Owns how the harness renders a template and reads a task file in this process, and the words for a
+template that fails. What else of a task file may be code is taskfiles.py's.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
+
+from core.errors import TaskError, reason
 
 _PLAIN = ("builtins", "datetime", "decimal", "jinja2", "markupsafe")
 """Packages whose objects a template may ask for attributes. Others, such as an image of a data set,
 have methods that write files."""
 
 
+class TemplateFault(Exception):  # noqa: N818 - it becomes a TaskError where the task is known
+    """A template of a task fails. The message completes "the template …"."""
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja without a way out: plain values alone have attributes, and nothing can be changed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.globals["range"] = _range
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """May a template look at this attribute of an object?"""
         package = type(obj).__module__.partition(".")[0]
         return package in _PLAIN and super().is_safe_attribute(obj, attr, value)
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        """Called by Jinja inside an `except`: raises TemplateFault for what was raised there."""
+        error = sys.exception()
+        assert error is not None
+        refused = isinstance(error, SecurityError)
+        kind = "does what no template may" if refused else f"fails: {type(error).__name__}"
+        raise TemplateFault(f"{kind}: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def templates_of(task: str) -> Iterator[None]:
+    """A template that fails meanwhile is one of this task. Raises TaskError."""
+    try:
+        yield
+    except TemplateFault as error:
+        raise TaskError(f"A template of the task '{task}' {error}") from error
+
+
+def _range(*bounds: int) -> range:
+    """Python's, as long as a sandbox allows."""
+    counted = range(*bounds)
+    if counted[MAX_RANGE:]:
+        raise SecurityError(f"it counts over a range of more than {MAX_RANGE:,} numbers.")
+    return counted
 
 
 def enter() -> None:

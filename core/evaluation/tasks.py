@@ -11,13 +11,12 @@ import glob
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-from jinja2.exceptions import SecurityError
 
 from core import libraries
 from core.engine.measurement import content_key
@@ -267,13 +266,10 @@ def _standard() -> dict[str, Any]:
 
 def _load(manager: Any, name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = manager.load([name])["tasks"]
+        with sandbox.templates_of(name):
+            found: dict[str, Any] = manager.load([name])["tasks"]
     except TaskError:
         raise
-    except SecurityError as error:
-        raise TaskError(
-            f"A template of the task '{name}' tries what no template may: {error}"
-        ) from error
     except ImportError as error:
         raise TaskError(
             f"The task '{name}' needs a package that is not installed: {reason(error)}.",
@@ -296,10 +292,10 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
 
 
 def _no_such_task(name: str, index: Mapping[str, Any], include: str | None) -> TaskError:
-    """No task of that name; maybe because the file that should hold it can't be read."""
+    """No task of that name; maybe because a file that holds the name can't be read."""
     for file in sorted(Path(include).glob("**/*.yaml")) if include else ():
         fault = _fault(file)
-        if fault:
+        if fault and _may_hold(file, name):
             return TaskError(
                 f"There is no evaluation task '{name}', and the task file {file} can't be read: "
                 f"{fault}",
@@ -313,12 +309,28 @@ def _no_such_task(name: str, index: Mapping[str, Any], include: str | None) -> T
     )
 
 
+def _may_hold(file: Path, name: str) -> bool:
+    try:
+        return name in file.read_text(errors="replace")
+    except OSError:
+        return True
+
+
 def _fault(file: Path) -> str:
     """What keeps a task file from being read, in one line; nothing where it can be."""
     from lm_eval.tasks._yaml_loader import load_yaml
+    from yaml.constructor import ConstructorError
 
     try:
         load_yaml(file, resolve_func=False)
+    except ConstructorError as error:
+        tag = re.search(r"the tag '(.+)'", error.problem or "")
+        if not tag or not error.problem_mark:
+            return " ".join(str(error).split())
+        return (
+            f"line {error.problem_mark.line + 1} of {error.problem_mark.name} has the tag "
+            f"{tag[1].replace('tag:yaml.org,2002:', '!!')}, and of tags only !function is read."
+        )
     except Exception as error:
         return " ".join(str(error).split())
     return ""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core import libraries
-from core.errors import CheckpointError, StudyError
+from core.errors import CheckpointError, StudyError, reason
 from core.texts import encoding
 
 _TURNS = (("user", "What is this?"), ("assistant", "A stone."), ("user", "And that?"))
@@ -61,7 +61,16 @@ def refuse_none(tokenizer: Any, name: str, *, own: bool = False) -> None:
 
 def chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
     """Messages in a tokeniser's chat template. Without the prompt for an answer, the last message
-    is left open. A template that refuses a system prompt gets none, and that is told."""
+    is left open. A template that refuses a system prompt gets none, and that is told. Raises
+    ValueError saying that it is the chat template that fails."""
+    try:
+        return _chat(tokenizer, messages, add_generation_prompt)
+    # A template is a program, which fails in any way.
+    except Exception as error:
+        raise ValueError(f"the chat template fails: {reason(error)}") from error
+
+
+def _chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
     from jinja2 import TemplateError
 
     def written(given: list[dict[str, str]]) -> str:

@@ -247,7 +247,7 @@ def test_there_must_be_a_folder(tmp_path: Path) -> None:
         ("doc_to_image: [question]", "only texts"),
         ("output_type: guessing", "'tiny_choice' can't be read: .*guessing"),
         ("process_docs: !function absent_package.f", "'tiny_choice'.*absent_package"),
-        ("doc_to_text: '{{1 / 0}}'", "'tiny_choice' can't be read: ZeroDivisionError"),
+        ("doc_to_text: '{{1 / 0}}'", "A template of the task 'tiny_choice' fails: Zero"),
         ("test_split: nowhere", "'tiny_choice' can't be read: KeyError"),
     ],
 )

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from core.errors import TaskError
+from core.evaluation.evaluator import Evaluator
+from core.evaluation.examples import examples
 from core.evaluation.tasks import Task, open_tasks
 from core.study.study import Evaluation
 from tests.core import harness_zoo
@@ -190,11 +192,11 @@ def test_what_loads_code_is_refused_without_trust(
         f'description: "{ESCAPE}"',
         f'fewshot_config: {{doc_to_text: "{ESCAPE}"}}',
         "doc_to_text: \"{{ choices.append('x') }}\"",
+        'doc_to_text: "{% for n in range(100001) %}{% endfor %}"',
+        'description: "{{ range(10 ** 30) | length }}"',
     ],
 )
 def test_templates_run_in_a_sandbox(line: str, folder: Path, tmp_path: Path) -> None:
-    from core.evaluation.examples import examples
-
     line = line.replace("TRACE", str(tmp_path / "trace"))
     key = line.partition(":")[0]
     (folder / "choice.yaml").write_text(_changed(CHOICE, key, line))
@@ -204,12 +206,11 @@ def test_templates_run_in_a_sandbox(line: str, folder: Path, tmp_path: Path) -> 
         for task in open_tasks(asked, seed=0):
             examples(task, range(ITEMS))
 
-    with pytest.raises(TaskError, match=r"tiny_choice.*(unsafe|no template may)"):
+    with pytest.raises(TaskError, match=r"^A template of the task 'tiny_choice' .*no template may"):
         write_out()
 
 
 def test_templates_see_plain_values_alone() -> None:
-    from jinja2.exceptions import SecurityError
     from lm_eval import utils
 
     from core.evaluation import sandbox
@@ -219,7 +220,8 @@ def test_templates_see_plain_values_alone() -> None:
     plain = "{% for w in words %}{{ loop.index }}{{ w.upper() }}{% endfor %}{{ words|length }}"
     assert utils.apply_template(plain, doc) == "1A2B2"
     assert utils.apply_template("{{ 'ab'|regex_replace('a', 'c') }}\n", doc) == "cb\n"
-    with pytest.raises(SecurityError):
+    assert utils.apply_template("{{ range(3, 100003) | length }}", doc) == "100000"
+    with pytest.raises(sandbox.TemplateFault, match="no template may: access to attribute 'touch'"):
         utils.apply_template("{{ where.touch() }}", doc)
 
 
@@ -233,8 +235,17 @@ def test_python_objects_are_no_yaml(
     monkeypatch.setattr(_yaml_loader, "_Base", yaml.UnsafeLoader)
     line = f"description: !!python/object/apply:os.mknod ['{tmp_path / 'trace'}']"
     (folder / "choice.yaml").write_text(_changed(CHOICE, "description", line))
-    with pytest.raises(TaskError, match=r"choice\.yaml can't be read: .*python/object"):
+    file = re.escape(str(folder / "choice.yaml"))
+    line_number = (folder / "choice.yaml").read_text().count("\n")
+    words = rf"no evaluation task 'tiny_choice', and the task file {file} can't be read: line "
+    words += rf"{line_number} of {file} has the tag !!python/object/apply:os.mknod, and of tags "
+    with pytest.raises(TaskError, match=words) as caught:
         _open(folder, "tiny_choice")
+    assert caught.value.hint == "Mend choice.yaml."
+    with pytest.raises(TaskError, match="no evaluation task 'tiny_tex'") as caught:
+        _open(folder, "tiny_tex")
+    assert "choice.yaml" not in caught.value.title
+    assert "tiny_text" in caught.value.hint
 
 
 def test_a_chat_s_template_runs_in_a_sandbox(loaded: tuple[Any, Any], tmp_path: Path) -> None:
@@ -244,3 +255,17 @@ def test_a_chat_s_template_runs_in_a_sandbox(loaded: tuple[Any, Any], tmp_path: 
     tokenizer.chat_template = ESCAPE.replace("TRACE", str(tmp_path / "trace"))
     with pytest.raises(SecurityError):
         tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
+
+
+@pytest.mark.parametrize("template", [ESCAPE, "{{ range(100001) }}", "{{ raise_exception('') }}"])
+def test_a_chat_s_template_that_fails_is_named(
+    template: str, loaded: tuple[Any, Any], folder: Path
+) -> None:
+    _, tokenizer = loaded
+    tokenizer.chat_template = template
+    asked = harness_zoo.evaluation(folder, "tiny_choice", chat_template=True)
+    (task,) = open_tasks(asked, seed=0)
+    with pytest.raises(TaskError, match=r"task 'tiny_choice' can't be .*: the chat template fails"):
+        examples(task, range(1), tokenizer=tokenizer)
+    with pytest.raises(TaskError, match=r"task 'tiny_choice' can't be .*: the chat template fails"):
+        Evaluator(*loaded).evaluate(task)

@@ -60,19 +60,13 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(legacy)
 
 
-def offline() -> bool:
-    """Is nothing asked of the hub at this moment, be it by a setting or since it did not answer?"""
-    import datasets
-
-    return bool(datasets.config.HF_HUB_OFFLINE)
-
-
 @contextlib.contextmanager
-def reading(*, local: bool) -> Iterator[None]:
+def reading(*, local: bool) -> Iterator[str]:
     """Data sets may be read. `local`: all of them are files, and nothing is asked of the network.
 
     Where the hub is out of reach, what lies in its cache is used at once, without the minutes of
-    retries that every data set would cost.
+    retries that every data set would cost. Yields why the hub is not asked; nothing where it is,
+    or need not be.
     """
     import datasets
     import huggingface_hub
@@ -80,10 +74,13 @@ def reading(*, local: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         # Counting downloads asks the network even for a local file.
         stack.enter_context(_changed(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False))
-        if local or not _hub_answers(huggingface_hub.constants.ENDPOINT):
+        endpoint, why = huggingface_hub.constants.ENDPOINT, ""
+        if not local and not _hub_answers(endpoint):
+            why = "HF_HUB_OFFLINE is set" if _is_offline() else f"{endpoint} gives no answer"
+        if local or why:
             stack.enter_context(_changed(datasets.config, "HF_HUB_OFFLINE", True))
             stack.enter_context(_changed(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
-        yield
+        yield why
 
 
 def version() -> str:
@@ -95,10 +92,7 @@ def version() -> str:
 
 def _hub_answers(endpoint: str) -> bool:
     """May the hub be asked, and is somebody there? Behind a proxy that can't be told."""
-    import datasets
-    import huggingface_hub
-
-    if datasets.config.HF_HUB_OFFLINE or huggingface_hub.constants.HF_HUB_OFFLINE:
+    if _is_offline():
         return False
     if urllib.request.getproxies():
         return True
@@ -109,6 +103,14 @@ def _hub_answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_offline() -> bool:
+    """Does a setting of the environment forbid to ask the hub?"""
+    import datasets
+    import huggingface_hub
+
+    return bool(datasets.config.HF_HUB_OFFLINE or huggingface_hub.constants.HF_HUB_OFFLINE)
 
 
 @contextlib.contextmanager

@@ -235,8 +235,8 @@ def _open(names: Sequence[str], include: str | None, *, trusted: bool) -> dict[s
     unknown = [name for name in names if name not in index]
     if unknown:
         raise _no_such_task(unknown[0], index, include)
-    with harness.reading(local=local):
-        return {name: _load(manager, name) for name in names}
+    with harness.reading(local=local) as unasked:
+        return {name: _load(manager, name, unasked) for name in names}
 
 
 def _refuse_pipes(include: str | None) -> None:
@@ -264,7 +264,8 @@ def _standard() -> dict[str, Any]:
     return index
 
 
-def _load(manager: Any, name: str) -> dict[str, Any]:
+def _load(manager: Any, name: str, unasked: str) -> dict[str, Any]:
+    """`unasked`: why the hub is not asked, if it is not."""
     try:
         with sandbox.templates_of(name):
             found: dict[str, Any] = manager.load([name])["tasks"]
@@ -278,9 +279,9 @@ def _load(manager: Any, name: str) -> dict[str, Any]:
     except (OSError, EOFError) as error:
         raise TaskError(
             f"The data of the task '{name}' can't be read: {reason(error)}",
-            hint="The hub was not asked, or did not answer: only what lies in its cache can be "
-            "used. Open the task once where it answers."
-            if harness.offline()
+            hint=f"Only the hub's cache was looked at: {unasked}. Open the task once where the hub "
+            "answers."
+            if unasked
             else "",
         ) from error
     # Task files hold code and templates, which fail in any way.

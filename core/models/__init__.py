@@ -2,6 +2,7 @@
 
 What a folder holds
   headers.py       what files say before a tensor is read
+  hub.py           models of the hub: their cached snapshots
   checkpoint.py    tensors streamed out of safetensors shards, .bin files and adapters
   family.py        a base and its tuned models: identity, compatibility
   folders.py       a folder without weights to read, and what to do about it

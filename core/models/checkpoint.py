@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.models import folders, pointers
+from core.models import folders, hub, pointers
 from core.models.headers import StoredTensor, read_header, read_settings, weight_files
 from core.models.identity import Content, Identities, WeightFile, fingerprint, stamp_of
 from core.study.places import expanded, is_folder, is_there
@@ -120,43 +120,7 @@ def locate(where: str, revision: str | None = None) -> Path:
         raise CheckpointError(f"There is no file {where}.")
     if local.is_absolute() or where.startswith(".") or where.count("/") > 1:
         raise CheckpointError(f"There is no directory {where}.")
-    return _snapshot(where, revision)
-
-
-def _snapshot(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    small = ["*.json", "*.model", "*.txt"]
-    extra = ["consolidated*", "original/*", "*/*"]
-    try:
-        for weights in ("*.safetensors", "*.bin"):
-            folder = Path(
-                snapshot_download(
-                    repository,
-                    revision=revision,
-                    allow_patterns=[*small, weights],
-                    ignore_patterns=extra,
-                )
-            )
-            if any(folder.glob(weights)):
-                break
-    except HFValidationError:
-        raise CheckpointError(f"'{repository}' is neither a directory nor a hub id.") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"'{repository}' is no local directory and can't be had from the hub: {reason}",
-            hint="Check the name and your access to it; offline, only cached models can be used "
-            "(HF_HUB_OFFLINE, HF_HOME).",
-        ) from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"'{repository}' can't be had from the hub: the answer is none of a hub's "
-            f"({type(error).__name__}: {str(error)[:100]}).",
-            hint="Open the hub in a browser here: a network may put a page of its own before it.",
-        ) from None
-    return folder
+    return hub.snapshot(where, revision)
 
 
 def open_directory(folder: Path, identities: Identities | None = None) -> Checkpoint:

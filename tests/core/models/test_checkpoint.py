@@ -155,7 +155,7 @@ def test_places_that_are_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(CheckpointError, match="some-org/some-model") as error:
         checkpoint.locate("some-org/some-model")
-    assert "offline" in error.value.hint
+    assert "HF_HUB_OFFLINE" in error.value.hint
 
 
 def test_a_hub_id_is_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

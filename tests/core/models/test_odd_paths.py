@@ -117,4 +117,5 @@ def test_a_page_instead_of_the_hubs_answer_is_one_clear_error(tmp_path: Path) ->
             timeout=PATIENCE, check=True,
         )  # fmt: skip
         server.shutdown()
-    assert "'some/model' can't be had from the hub: the answer is none of a hub's" in asked.stdout
+    assert "'some/model' is no local directory, and the hub http://127.0.0.1:" in asked.stdout
+    assert "gave an answer that is none of a hub's (" in asked.stdout

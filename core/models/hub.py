@@ -1,0 +1,95 @@
+"""Models of the Hugging Face hub: their cached snapshots, and errors in words of what was found.
+
+Knows no tensor and no format: what a snapshot holds is read by others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import CheckpointError, reason
+
+_SMALL = ("*.json", "*.model", "*.txt")
+_WEIGHTS = ("*.safetensors", "*.bin")
+_LEFT_OUT = ("consolidated*", "original/*", "*/*")
+_HTTP = "Open the hub in a browser here: a network may put a page of its own before it."
+
+
+def snapshot(repository: str, revision: str | None) -> Path:
+    """The folder of a model in the hub's cache, downloaded where it is not there.
+
+    Safetensors are taken, or `.bin` files where there are none. Raises CheckpointError.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        for weights in _WEIGHTS:
+            folder = Path(
+                snapshot_download(
+                    repository,
+                    revision=revision,
+                    allow_patterns=[*_SMALL, weights],
+                    ignore_patterns=[*_LEFT_OUT],
+                )
+            )
+            if any(folder.glob(weights)):
+                break
+    except HFValidationError:
+        raise CheckpointError(f"'{repository}' is neither a directory nor a hub id.") from None
+    # Beside its own errors, the hub's library raises those of its client, of the system, and of a
+    # page that is no answer of a hub.
+    except Exception as error:
+        found, hint = _found(error, revision)
+        raise CheckpointError(
+            f"'{repository}' is no local directory, and {found}.", hint=hint
+        ) from None
+    return folder
+
+
+def _found(error: Exception, revision: str | None) -> tuple[str, str]:
+    """What was found about a model that can't be had, and what to do."""
+    from huggingface_hub import constants, errors
+
+    cache = f"the hub's cache {constants.HF_HUB_CACHE} does not hold it"
+    hub = f"the hub {constants.ENDPOINT}"
+    match error:
+        case errors.IncompleteSnapshotError():
+            return f"the hub's cache {constants.HF_HUB_CACHE} holds only a part of it", (
+                "Download it again where the hub answers."
+            )
+        case errors.LocalEntryNotFoundError() if constants.is_offline_mode():
+            return f"{cache}; the hub was not asked (HF_HUB_OFFLINE is set)", (
+                "Unset HF_HUB_OFFLINE to ask the hub, or set HF_HOME to the cache that holds it."
+            )
+        case errors.LocalEntryNotFoundError():
+            return f"{cache}; {hub} {_answer(error.__cause__ or error)}", ""
+        case errors.GatedRepoError():
+            return f"{hub} gives it only to those whom its owner admitted", (
+                f"Ask for access at {constants.ENDPOINT}, and log in with: hf auth login"
+            )
+        case errors.RepositoryNotFoundError():
+            return f"{hub} shows no model of that name", (
+                "Check the name. The hub hides private models from those who are not logged in: "
+                "hf auth login"
+            )
+        case errors.RevisionNotFoundError():
+            return (
+                f"{hub} has no revision '{revision}' of it",
+                "Check the revision in the study file.",
+            )
+        case errors.HfHubHTTPError():
+            return f"{hub} {_answer(error)}", ""
+        case ValueError() | LookupError() | TypeError() | AttributeError():
+            words = f"{type(error).__name__}: {reason(error, 100)}"
+            return f"{hub} gave an answer that is none of a hub's ({words})", _HTTP
+    return f"it can't be had from {hub}: {type(error).__name__}: {reason(error)}", ""
+
+
+def _answer(error: BaseException) -> str:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if not isinstance(error, HfHubHTTPError):
+        return f"gave no answer ({type(error).__name__}: {reason(error)})"
+    said = f" ({error.server_message[:100]})" if error.server_message else ""
+    return f"answered with status {error.response.status_code}{said}"

@@ -50,8 +50,7 @@ def yardsticks(cell: Cell | None) -> list[str]:
         return []
     said = []
     if cell.chance is not None:
-        spread = f" ± {format(cell.chance_sd, '.2g')}" if cell.chance_sd is not None else ""
-        said.append(f"chance {exact(cell.chance)}{spread}")
+        said.append(f"chance {exact(cell.chance)}{significance.sd_words(cell.chance_sd)}")
     score, null = z_score(cell), significance.null_words([cell])
     verdict = f" ({null})" if null else ""
     if cell.q is not None:

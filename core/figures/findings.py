@@ -84,7 +84,7 @@ def of_cosines(figure: Grid) -> str:
         text = f"{_place(figure)}all {len(pairs)} pairs share as much (cosine {most[0]:+.2f})"
     elif most != least:
         text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
-    return f"{text}; chance alone stays within ±{2 * most[1]:.1g}."
+    return f"{text}; chance alone stays within ±{2 * most[1]:.1g} (2 sd)."
 
 
 def of_alignment(figure: Grid) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.engine.measurement import Measurement, MetricSpec
 from core.figures.choices import panels_of, query
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
+from core.figures.rounding import without_noise
 from core.figures.views import (
     Arrays,
     Catalogue,
@@ -45,7 +46,7 @@ def figure(
 ) -> Figure:
     """Lay out the rows that `query` asked for. `spec` declares the chosen measure."""
     wanted = query(view, choice, catalogue)
-    own = [row for row in rows if wanted.matches(row)]
+    own = [without_noise(row) for row in rows if wanted.matches(row)]
     if view.tabulate is not None:
         asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(own), arrays=arrays)
         return view.tabulate(asked)

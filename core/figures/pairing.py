@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from core.figures.choices import measures
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
+from core.figures.rounding import denoised
 from core.figures.significance import judge
 from core.figures.views import COORDINATES, PLURALS, Catalogue, Combination, View
 
@@ -138,7 +139,7 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
         return Cell(None, None)
     if same:
         return Cell(0.0, 0.0, same=True)
-    apart = second.shown - first.shown
+    apart = denoised(second.shown - first.shown, max(abs(first.shown), abs(second.shown)))
     low, high = _interval(first, second, apart)
     spread = None
     by_chance = first.shown == first.chance and second.shown == second.chance

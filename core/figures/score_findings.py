@@ -11,6 +11,7 @@ from core.engine.measurement import Measurement
 from core.figures.figure import Grid, Scatter, Table
 from core.figures.findings import average, where
 from core.figures.records import DropRecord, PointRecord, ScoreRecord
+from core.figures.rounding import denoised
 from core.figures.score_tables import ALL
 from core.figures.significance import excludes, held, tested
 
@@ -85,7 +86,7 @@ def of_drops(figure: Grid) -> str:
         return "No drop can be given here."
     beyond = [cell for cell in cells if cell.q is not None and not tested(cell.q).is_null]
     drop, chance = average([c.value for c in cells]), average([c.chance for c in cells])
-    random = "" if chance is None else f", random ones {_rounded(chance):+.3g} %"
+    random = "" if chance is None else f", random ones {denoised(chance, 100):+.3g} %"
     chosen = figure.chosen.get("setting", "them")
     source = f" of {figure.chosen['reference']}" if "reference" in figure.chosen else ""
     return (
@@ -194,8 +195,3 @@ def _exceeding(some: int, of: int) -> str:
 def _count(some: int, of: int, things: str) -> str:
     """How many of them, in words."""
     return f"all {of} {things}" if some == of > 1 else f"{some} of {of} {things}"
-
-
-def _rounded(value: float) -> float:
-    """Zero where nothing but the rounding of a sum is left."""
-    return value if abs(value) > 1e-9 else 0.0

@@ -122,7 +122,7 @@ def drops(asked: Tabulation) -> Table:
             Column(name="neurons", align="right", form=",d"),
             *_numbers("before", "after"),
             *_numbers("drop %", "CI low", "CI high", "random", signed=True),
-            *_numbers("± sd"),
+            *_numbers("random sd"),
             Column(name="q", align="right", form=".3g"),
             Column(name="verdict"),
         ),

@@ -92,6 +92,11 @@ def z_score(cell: Cell) -> float | None:
     return score if math.isfinite(score) else None
 
 
+def sd_words(sd: float | None) -> str:
+    """A spread as it stands behind the number that it belongs to, such as " (sd 0.57)"."""
+    return "" if sd is None else f" (sd {sd:.2g})"
+
+
 def null_words(cells: Iterable[Cell], *, in_full: bool = False) -> str:
     """The words of every null verdict among the cells; empty where there is none."""
     verdicts = [v for cell in cells if (v := judge(cell)) is not None and v.is_null]

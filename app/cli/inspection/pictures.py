@@ -119,7 +119,7 @@ def of_comparison(accounts: Sequence[Account]) -> Drawing:
         return _bars(accounts, lambda of: of.turn, _spec("tuning_vectors", "base_cosine"))
     spec, names = _spec("vector_cosine", "cosine"), tuple(of.model for of in accounts)
     figure = Grid(
-        title=f"{spec.title} (by chance within ±{_reach(accounts):.1g})",
+        title=f"{spec.title} (chance: 2 sd = {_reach(accounts):.1g})",
         measure=spec.name,
         unit=spec.unit,
         row_name="model",

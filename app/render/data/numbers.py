@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.figures.figure import Cell, Figure, Grid, Lines, Scatter, Table
+from core.figures.significance import sd_words
 
 Entry = tuple[str, str]
 """What is shown, and what is to be read beside it: the raw value, the level of chance."""
@@ -60,8 +61,7 @@ def entry(cell: Cell | None, figure: Grid | Lines | Scatter) -> Entry:
     if cell.value is not None and cell.shown != cell.value:
         beside.append(f"raw {cell.value:.4g}")
     if cell.chance is not None and cell.shown != cell.chance:
-        spread = "" if cell.chance_sd is None else f" ± {cell.chance_sd:.2g}"
-        beside.append(f"chance {cell.chance:.4g}{spread}")
+        beside.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd)}")
     if cell.mark and not isinstance(figure, Lines):
         beside.append(figure.mark_name)
     return f"{cell.shown:{'+' if figure.signed else ''}.4g}", ", ".join(beside)

@@ -15,7 +15,7 @@ from app.render.terminal.palette import GLYPHS
 from app.render.terminal.scales import exact
 from app.text import plain
 from core.figures.figure import Cell
-from core.figures.significance import null_words
+from core.figures.significance import null_words, sd_words
 
 CHARACTER = 6.9
 """About how wide a character of a chart's text is."""
@@ -148,8 +148,7 @@ def said(places: Iterable[str], cell: Cell) -> str:
     if cell.value is not None and cell.shown != cell.value:
         facts.append(f"raw {exact(cell.value)}")
     if cell.chance is not None and cell.shown != cell.chance:
-        spread = "" if cell.chance_sd is None else f" ± {cell.chance_sd:.2g} (sd)"
-        facts.append(f"chance {cell.chance:.4g}{spread}")
+        facts.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd)}")
     if cell.low is not None and cell.high is not None:
         facts.append(f"95 % interval {cell.low:.4g} to {cell.high:.4g}")
     if cell.n is not None:

@@ -20,7 +20,7 @@ from app.tui.widgets.pane import Pane
 from core.engine.registry import Analysis
 from core.figures.figure import Cell, Figure, Scatter
 from core.figures.pairing import DIFFERENCE, NAMES, beyond, places
-from core.figures.significance import null_words
+from core.figures.significance import null_words, sd_words
 from core.figures.views import Choice, View
 
 THIRD = len(NAMES)
@@ -131,7 +131,7 @@ def _allowance(cell: Cell) -> str:
         return f" ({beyond(cell)})"
     null = null_words([cell])
     if cell.chance_sd:
-        return f" ± {cell.chance_sd:.2g}{f' ({null})' if null else ''}"
+        return sd_words(cell.chance_sd) + (f", {null}" if null else "")
     if cell.low is not None and cell.high is not None:
         told = f", {null}" if null else ""
         return f" (95 % ≈ {cell.low:+.3g} to {cell.high:+.3g}{told})"

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from app.render.data.numbers import entry
 from app.render.data.sentences import on_chance
 from app.render.html import grids as page_grids
 from app.render.html.shapes import said
@@ -19,9 +20,12 @@ from app.render.terminal.scales import NULL_MARK, scale_of
 from app.results.figures import Shown
 from app.tui.readout import yardsticks
 from core.engine import registry
-from core.figures.choices import Choice
-from core.figures.figure import Cell
+from core.engine.measurement import Measurement
+from core.figures.choices import Choice, default_choice
+from core.figures.figure import Cell, Grid, Table
+from core.figures.layout import figure
 from core.figures.significance import judge, null_words
+from core.figures.views import Catalogue
 from tests.app.render import figures
 
 TAGS = re.compile(r"<[^>]+>")
@@ -65,6 +69,46 @@ def verdicts(cell: Cell) -> dict[str, bool]:
         "paper": any(NULL_MARK in str(text) for text in _texts(paper)),
         "sentence": on_chance([shown]).count("1 of 1 values do not differ from chance") == 1,
     }
+
+
+def test_every_painter_calls_a_spread_a_standard_deviation() -> None:
+    cell = figures.cell(0.9, chance=0.78, chance_sd=0.57)
+    alone = replace(figures.matrix(), rows=("a",), columns=("b",), cells=((cell,),))
+    assert "chance 0.78 (sd 0.57)" in yardsticks(cell)
+    assert "chance 0.78 (sd 0.57)" in said(["a"], cell).split("; ")
+    assert "chance 0.78 (sd 0.57)" in entry(cell, alone)[1]
+
+
+def test_no_painter_shows_the_rounding_error_of_a_mean() -> None:
+    """Three controls whose drops cancel: their mean is 0 but for the last bit."""
+    drops = (100 / 3, -100 / 3 - 7.1e-15, 0.0)
+    noise = sum(drops) / 3
+    assert 0 < abs(noise) < 1e-14
+    analysis = registry.get("ablation")
+    place = {"model": "a", "reference": "a", "task": "t", "setting": "top-1%", "metric_of": "acc"}
+    row = Measurement(
+        metric="drop_percent", value=40.0, low=10.0, high=70.0, chance=noise, chance_sd=33.3,
+        **place,
+    )  # fmt: skip
+    catalogue = Catalogue(
+        models=("base", "a"), references=("a",), tasks=("t",), settings=("top-1%",),
+        metrics_of=("acc",), metrics=("drop_percent",),
+    )  # fmt: skip
+    for view in analysis.views:
+        choice = default_choice(view, catalogue)
+        drawn = figure(view, choice, [row], catalogue, analysis.metric("drop_percent"))
+        if isinstance(drawn, Table):
+            ((*_, chance, _, _, _),) = drawn.rows
+            assert chance == 0.0
+            continue
+        assert isinstance(drawn, Grid)
+        (cell,) = drawn.measured()
+        assert cell.chance == 0.0
+        assert "chance 0 (sd 33)" in yardsticks(cell)
+        assert "chance 0 (sd 33)" in said(["a"], cell)
+        assert "chance 0 (sd 33)" in entry(cell, drawn)[1]
+        assert "e-1" not in chart.draw(drawn, view.kind, width=80, height=24, colour=False)
+        assert "random ones +0 %" in view.finding(drawn)
 
 
 def _texts(drawn: Figure) -> Iterator[str]:

@@ -174,7 +174,7 @@ async def test_the_readout_is_the_number_of_the_database(
         row = found["v"]
         assert f"{pane.choice.measure} {row.value:.6g}" in readout(screen)
         assert "module v" in readout(screen)
-        assert "chance 0.25 ± 0.01" in readout(screen)
+        assert "chance 0.25 (sd 0.01)" in readout(screen)
         assert row.value is not None
         assert f"z {(row.value - 0.25) / 0.01:+.1f}" in readout(screen)
         assert readout(screen).split("\n")[0].strip() in words(app)

@@ -325,3 +325,11 @@ def test_steps_are_those_that_both_runs_have() -> None:
 @given(numbers, numbers)
 def test_a_difference_is_what_was_subtracted(a: float, b: float) -> None:
     assert math.isclose(minus(cell(b), cell(a)).shown or 0.0, b - a, abs_tol=0)
+
+
+def test_a_rounding_error_is_no_difference() -> None:
+    first, second = lines({"": {"a": [0.1 + 0.2, 1.0]}}), lines({"": {"a": [0.3, 1.0 + 1e-9]}})
+    found = difference(first, second)
+    assert found is not None
+    apart = [c.value for c in places(found.figure).values()]
+    assert apart == [0.0, pytest.approx(1e-9)]

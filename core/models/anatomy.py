@@ -1,6 +1,6 @@
-"""A model's parameters in the common vocabulary, with the places where its neurons and heads are.
+"""A model's parameters in the common vocabulary, with the places of its neurons and heads.
 
-Owns the reading of models whose class is unknown: their layers are found by their names.
+Owns the reading of models of unknown class by their parameter names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.models.layer import Outlet
 from core.models.pieces import Piece
 
 NOTABLE = 0.05
-"""A warning names a larger share of the layers' parameters that have no finer role."""
+"""Largest share of parameters without a finer role that passes without a warning."""
 
 _LAYER = re.compile(r"^(.*?(?:layers|h|blocks|block|layer))\.(\d+)\.")
 _HEADS = ("num_attention_heads", "n_head", "num_heads")
@@ -43,10 +43,10 @@ class Anatomy:
 
 
 def read(name: str, shapes: Shapes, body: Body, kind: str = "") -> Anatomy:
-    """The anatomy of a model of these parameters. Raises FamilyError when it has no layers."""
+    """The anatomy of a model with these parameters. Raises FamilyError if it has no layers."""
     found = roles.read(shapes, body)
     if not any(piece.layer is not None for piece in found.pieces):
-        raise FamilyError(f"{kind or name} has no layers that can be recognised.")
+        raise FamilyError(f"{kind or name} has no recognisable layers.")
     doubts = _doubts(found.pieces)
     if not any(outlet.role != "o" for outlet in found.outlets):
         doubts.append("has no MLP in any layer: there are no neurons to measure or ablate.")
@@ -54,7 +54,7 @@ def read(name: str, shapes: Shapes, body: Body, kind: str = "") -> Anatomy:
 
 
 def guessed(config: Mapping[str, Any], shapes: Shapes) -> Body:
-    """Where the decoder of an unknown class lies, by the names of its parameters."""
+    """The decoder of a model of unknown class, by its parameter names."""
     lists: Counter[str] = Counter()
     last: dict[str, int] = {}
     for name in shapes:

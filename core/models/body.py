@@ -12,11 +12,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trait:
-    """What a module of the layers is, besides its name.
+    """Facts about a module of a layer, besides its name.
 
-    `kind`: its class. `storage`, `interleaved`: how its matrices lie. `is_experts`: it holds a
-    stack of experts. `heads`, `key_value`: the attention heads that it states, 0 where it states
-    none. `is_recurrent`: a state space, a convolution or linear attention.
+    `kind`: its class. `storage`, `interleaved`: the layout of its matrices. `is_experts`: it holds
+    a stack of experts. `heads`, `key_value`: its stated numbers of attention heads, 0 if absent.
+    `is_recurrent`: a state space, a convolution or linear attention.
     """
 
     kind: str = ""
@@ -30,12 +30,12 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """Where a decoder lies in a model.
+    """The place of a decoder in a model.
 
     `layers`: the name of the list of layers; `count`: how many of them are decoder layers;
-    `inside`: the prefix of the text model's own parameters; `embeddings`, `heads`: the modules
-    that embed tokens and that give logits. `query`, `key_value`: attention heads as the
-    configuration states them, 0 for unknown. `traits`: by a module's full name.
+    `inside`: the prefix of the text model's own parameters; `embeddings`, `heads`: the modules that
+    embed tokens and that compute logits. `query`, `key_value`: attention heads by the
+    configuration, 0 if unknown. `traits`: by a module's full name.
     """
 
     layers: str

@@ -1,8 +1,8 @@
 """Checkpoints as streams: tensors read by name and by rows, never a whole model.
 
-Owns the reading of safetensors shards, `.bin` files (without unpickling anything but tensors) and
-PEFT LoRA adapters laid over another checkpoint, from a local directory or the Hugging Face cache.
-Knows nothing of layers, modules or families.
+Owns the reading of safetensors shards, `.bin` files (unpickling tensors only) and PEFT LoRA
+adapters laid over another checkpoint, from a local directory or the Hugging Face cache. Knows
+nothing of layers, modules or families.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RAW_DTYPES = DTYPES | {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-"""Every dtype of a safetensors file that torch has."""
+"""The dtypes of safetensors files by name, as torch dtypes."""
 
 _NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}
 _VOLATILE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
@@ -75,7 +75,7 @@ class TensorInfo:
 
 
 class Checkpoint(Protocol):
-    """A model on disk. Reading is safe from several threads."""
+    """A model on disk. Reading is thread-safe."""
 
     where: str
     config: Mapping[str, Any]
@@ -85,28 +85,28 @@ class Checkpoint(Protocol):
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
         """Rows start:stop of a tensor, [rows, columns] (see TensorInfo), as stored.
 
-        `into` is bytes (uint8, contiguous) that may be used to hold them: the result is then only
-        good until they are used again.
+        `into` is an optional buffer (uint8, contiguous) for the rows; the result is valid until the
+        buffer is used again.
         """
 
     def is_transposed(self, name: str) -> bool:
-        """Does the model keep this linear map as [d_in, d_out]? Files alone do not say so."""
+        """Does the model store this linear map as [d_in, d_out]? The files alone do not show it."""
 
     def fingerprint(self) -> str:
-        """64 hexadecimal digits that identify weights and configuration by their content."""
+        """A hash of weights and configuration, 64 hexadecimal digits."""
 
 
 def whole(checkpoint: Checkpoint, name: str) -> Tensor:
-    """A tensor of a checkpoint in its shape, as `read` gives its rows."""
+    """A whole tensor of a checkpoint in its own shape, in the dtype of `read`."""
     info = checkpoint.tensors[name]
     return checkpoint.read(name, 0, info.rows).reshape(info.shape)
 
 
 def locate(where: str, revision: str | None = None) -> Path:
-    """The directory of a model: a local one, or the cached snapshot of a hub id. A GGUF file, and a
-    directory that holds one and no other weights, is the file.
+    """The directory of a model: a local one, or the cached snapshot of a hub id. For a GGUF file,
+    or a directory with one GGUF file and no other weights, the file.
 
-    Raises CheckpointError when there is neither, or the hub can't be asked.
+    Raises CheckpointError if neither exists, or the hub does not answer.
     """
     local = expanded(where)
     folders.refuse_pipes(local)
@@ -126,11 +126,11 @@ def locate(where: str, revision: str | None = None) -> Path:
 def open_directory(folder: Path, identities: Identities | None = None) -> Checkpoint:
     """The checkpoint in a directory that holds a model's own weights (no adapter).
 
-    Quantised weights are dequantised as they are read. `identities` remembers what identifies the
-    files. Raises CheckpointError on missing, truncated or unreadable files, and on a quantised
-    format that has no reader.
+    Quantised weights are dequantised as they are read. `identities` caches the hashes of the files.
+    Raises CheckpointError on missing, truncated or unreadable files, and on a quantised format that
+    has no reader.
     """
-    from core.models.quantised import checkpoint as quantised  # which reads what is opened here
+    from core.models.quantised import checkpoint as quantised
 
     config = read_settings(folder)
     form, files = weight_files(folder)
@@ -142,12 +142,12 @@ def open_tensors(
     where: str,
     settings: Mapping[str, Any],
     file: Path,
-    held: Mapping[str, StoredTensor],
+    spans: Mapping[str, StoredTensor],
     identities: Identities | None = None,
 ) -> _Safetensors:
-    """The tensors that lie at the places `held` of a file of another format, read as they are.
-    `settings` enter into their fingerprint."""
-    return _Safetensors(where, settings, [file], identities, lambda _: held)
+    """The tensors at the places `spans` of a file of another format, as stored. `settings` are part
+    of their fingerprint."""
+    return _Safetensors(where, settings, [file], identities, lambda _: spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _close(descriptors: Mapping[Path, int]) -> None:
 
 
 class _Files(ABC):
-    """What the readers of all forms share: where the files are, and what identifies them."""
+    """The common part of all readers: the paths and the identity of the files."""
 
     def __init__(
         self,
@@ -175,11 +175,11 @@ class _Files(ABC):
         self.config = config
         self.bytes_read = 0
         self._identities = identities or Identities()
-        self._stamps = {file: stamp_of(file) for file in files}  # before any of them is opened
+        self._stamps = {file: stamp_of(file) for file in files}  # taken before a file is opened
         self._fingerprint = ""
 
     def fingerprint(self) -> str:
-        """See `Checkpoint.fingerprint`. The files are read for it once at most."""
+        """See `Checkpoint.fingerprint`. The files are read at most once for it."""
         if not self._fingerprint:
             quantised = bool(self.config.get("quantization_config"))
             sources = [WeightFile(f, stamp, self._contents(f)) for f, stamp in self._stamps.items()]
@@ -194,7 +194,7 @@ class _Files(ABC):
 
     @abstractmethod
     def _contents(self, file: Path) -> list[Content]:
-        """The tensors of a file, in the order in which they lie there."""
+        """The tensors of a file, in the file's order."""
 
 
 class _Safetensors(_Files):
@@ -265,7 +265,7 @@ class _Safetensors(_Files):
         return self.raw(name, start, stop, into)
 
     def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        """Rows as `read` gives them, of any stored dtype that torch has."""
+        """Rows as in `read`, of any stored dtype that torch has."""
         info, span, dtype = self.tensors[name], self._spans[name], self.raw_dtypes[name]
         if dtype is None:
             raise CheckpointError(f"{span.file}: the tensor {name} is of a dtype without a reader.")
@@ -324,7 +324,7 @@ class _Pickled(_Files):
         return self.raw(name, start, stop)
 
     def raw(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        """Rows as `read` gives them, of any stored dtype."""
+        """Rows as in `read`, of any stored dtype."""
         info, stored = self.tensors[name], self._stored[name]
         self.bytes_read += (stop - start) * info.columns * stored.dtype.itemsize
         return stored.reshape(info.rows, info.columns)[start:stop]
@@ -332,7 +332,7 @@ class _Pickled(_Files):
     def _contents(self, file: Path) -> list[Content]:
         held = self._held[file]
 
-        @lru_cache(8)  # a tensor whose elements don't lie in order is copied; the threads share it
+        @lru_cache(8)  # a non-contiguous tensor is copied; the threads share the copy
         def laid(name: str) -> memoryview:
             return _bytes(held[name].contiguous())
 
@@ -349,7 +349,7 @@ class _Pickled(_Files):
 
 
 def load_tensors_only(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `.bin` file. Raises CheckpointError when it holds anything else."""
+    """The tensors of a `.bin` file. Raises CheckpointError if it holds anything else."""
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except OSError as error:
@@ -359,8 +359,7 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
         reason = str(error).strip().split("\n")[0][:200]
         raise CheckpointError(
             f"{file} can't be read as plain tensors: {reason}",
-            hint="Nothing but tensors is unpickled. Load it where it was made, and save it as "
-            "safetensors.",
+            hint="Only tensors are unpickled. Save the model as safetensors.",
         ) from None
     plain = isinstance(stored, dict) and all(
         isinstance(name, str) and isinstance(t, Tensor) and t.layout == torch.strided
@@ -368,12 +367,12 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
         for name, t in stored.items()
     )  # fmt: skip
     if not plain:
-        raise CheckpointError(f"{file} is no flat collection of plain, named tensors.")
+        raise CheckpointError(f"{file} is not a flat collection of plain, named tensors.")
     return {name: t.detach() for name, t in stored.items()}
 
 
 def stable_config(config: Mapping[str, Any]) -> str:
-    """The configuration as canonical JSON, without what changes and means nothing."""
+    """The configuration as canonical JSON, without keys that change and have no effect."""
     kept = {k: v for k, v in config.items() if k not in _VOLATILE}
     return json.dumps(kept, sort_keys=True)
 

@@ -1,7 +1,6 @@
-"""A configuration as transformers reads it: with every default that a model's own class has.
+"""A configuration with every default of its class in transformers.
 
-Owns that one question to transformers. Runs no code of a model's own; imports transformers only
-when it is asked.
+Runs no code of a model; imports transformers only on use.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import Any
 
 
 def whole(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """All settings of a configuration; None for a type that transformers does not know, or where
-    it takes offence at a value."""
+    """All settings of a configuration; None if transformers does not know the type or rejects a
+    value."""
     from transformers import CONFIG_MAPPING
     from transformers.utils import logging
 
@@ -25,7 +24,7 @@ def whole(config: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         made: dict[str, Any] = CONFIG_MAPPING[kind].from_dict(copy.deepcopy(dict(config))).to_dict()
         return made
-    except Exception:  # whatever a class makes of what it does not expect
+    except Exception:  # a class may raise anything on an unexpected value
         return None
     finally:
         logging.set_verbosity(level)

@@ -1,7 +1,8 @@
-"""A base model and the models tuned from it: identity, compatibility, and what is doubtful.
+"""A base model and the models tuned from it: identity, compatibility and doubts.
 
-Opens the checkpoints of a study, matches their tensors by name, and refuses what can't be held
-against the base. Reads headers and fingerprints only; `core.weights.stream` reads the weights.
+Opens the checkpoints of a study, matches their tensors by name, and refuses models that can't be
+compared with the base. Reads headers and fingerprints only; `core.weights.stream` reads the
+weights.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from core.models.quantised import checkpoint as quantised
 from core.study.study import Model, Models
 
 _NEW_MODULES = ("mixer", "latent", "other")
-"""Modules that units of earlier versions did not count: they are part of a unit's key."""
+"""Modules that earlier versions did not count. They are part of a unit's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One model of a family. `names` maps the base's tensor names to this model's; `lacks` are
-    tensors of the base that it has none of, in which its update is zero."""
+    """One model of a family. `names` maps the base's tensor names to this model's; `lacks`: tensors
+    of the base that this model lacks; their update is zero."""
 
     name: str
     where: str
@@ -54,7 +55,7 @@ class Member:
     lacks: frozenset[str] = frozenset()
 
     def weights(self) -> dict[str, Tensor]:
-        """Every tensor by the base's name for it, whole and as stored, on the CPU."""
+        """Every tensor by its name in the base, whole and as stored, on the CPU."""
         return {n: checkpoint.whole(self.checkpoint, own) for n, own in self.names.items()}
 
 
@@ -62,9 +63,9 @@ class Member:
 class Family:
     """A base, its tuned models in the study's order, and the base's tensors as pieces.
 
-    `common_rows` holds, for a tensor whose rows differ in number between base and a tuned model
-    (embeddings of a changed vocabulary), how many rows all members share. `warnings` are pairs of
-    a model's name and what is doubtful about it.
+    `common_rows`: the number of rows that all members share, for tensors whose numbers of rows
+    differ (embeddings of a changed vocabulary). `warnings`: pairs of a model's name and a doubt
+    about it.
     """
 
     base: Member
@@ -75,11 +76,11 @@ class Family:
 
     @property
     def layers(self) -> tuple[int | None, ...]:
-        """The slices of one pass: every layer, then None for what stands outside of layers."""
+        """The slices of one pass: every layer, then None for parameters outside of layers."""
         return (*range(self.anatomy.layers), None)
 
     def pieces(self, layer: int | None) -> tuple[Piece, ...]:
-        """The pieces of one slice, those of one module together."""
+        """The pieces of one slice, grouped by module."""
         return tuple(p for p in self.anatomy.pieces if p.layer == layer)
 
     def key(
@@ -91,15 +92,15 @@ class Family:
         layer: int | str | None,
         **more: Any,
     ) -> str:
-        """The content key of a unit over these models: their names and weights, the parameters,
-        and whatever else the result depends on (JSON)."""
+        """The content key of a unit over these models: their names and weights, the parameters, and
+        further values that the result depends on (JSON)."""
         return content_key(
             {
                 "analysis": [analysis, version, parameters.model_dump(mode="json")],
                 "base": self.base.fingerprint,
                 "models": [[n, self.tuned[n].fingerprint] for n in models],
                 "layer": layer,
-                # Which rows of a changed vocabulary are compared depends on the whole family.
+                # The compared rows of a changed vocabulary depend on the whole family.
                 "rows": None if isinstance(layer, int) else sorted(self.common_rows.items()),
                 **({"modules": found} if (found := self._new_modules(layer)) else {}),
                 **more,
@@ -107,22 +108,22 @@ class Family:
         )
 
     def _new_modules(self, layer: int | str | None) -> dict[str, int]:
-        """How many pieces of a slice (of all, for "all") are in modules that are new."""
+        """The numbers of a slice's pieces (of all pieces, for "all") in new modules."""
         own = [p for p in self.anatomy.pieces if layer in ("all", p.layer)]
         counts = {m: sum(p.module == m for p in own) for m in _NEW_MODULES}
         return {module: count for module, count in counts.items() if count}
 
     def parent(self, name: str) -> str | None:
-        """The tuned model that `name` was tuned from; None when that is the base."""
+        """The tuned model that is the parent of `name`; None if the parent is the base."""
         parent = self.tuned[name].parent
         return None if parent == "base" else parent
 
 
 def open_family(models: Models, identities: Identities | None = None) -> Family:
-    """Open and compare the models of a study. `identities` remembers what identifies their files.
+    """Open and compare the models of a study. `identities` caches the hashes of their files.
 
-    Raises CheckpointError for a model that can't be read and FamilyError for models that can't be
-    held against each other, naming the tensors.
+    Raises CheckpointError for an unreadable model, and FamilyError, naming the tensors, for models
+    that can't be compared.
     """
     identities = identities or Identities()
     trusted = models.trust_remote_code
@@ -149,7 +150,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         for name in models.tuned
     }  # fmt: skip
     for name, match in matches.items():
-        for tensor in match.absent:  # an update of zero
+        for tensor in match.absent:  # its update is zero
             below(over[name]).borrow(tensor, opened, names[tensor])
             match.names[tensor] = tensor
     identities.model = "base"
@@ -171,7 +172,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
         parent = tuned.get(member.parent or "base", base)
         warnings += [(name, note) for note in _doubts(base, member, parent)]
     warnings += [
-        ("base", f"{tensor}: of every model only the {rows} rows that all have are compared.")
+        ("base", f"{tensor}: only the {rows} rows that all models have are compared.")
         for tensor, rows in common.items()
     ]
     warnings += _quantisation([base, *tuned.values()])
@@ -180,7 +181,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
 
 
 def _base_names(base: Checkpoint, tuned: Iterable[Checkpoint]) -> dict[str, str]:
-    """The base's parameters by name; tied ones too where a tuned model has them apart."""
+    """The base's parameters by name; tied ones too, if a tuned model unties them."""
     names = {name: name for name, info in base.tensors.items() if info.dtype is not None}
     own = {matching.bare(name) for each in tuned for name in each.tensors}
     apart = {t: s for t, s in aliases_of(base).items() if matching.bare(t) in own and s in names}
@@ -188,7 +189,7 @@ def _base_names(base: Checkpoint, tuned: Iterable[Checkpoint]) -> dict[str, str]
 
 
 def _with_heads(anatomy: Anatomy, base: Checkpoint, names: Mapping[str, str]) -> Anatomy:
-    """The anatomy with the tied parameters that a tuned model has apart."""
+    """The anatomy with the tied parameters that a tuned model unties."""
     more = []
     for tensor, own in names.items():
         if tensor != own:
@@ -207,7 +208,7 @@ def _parents_first(tuned: Mapping[str, Model]) -> Iterable[str]:
 
 
 def _doubts(base: Member, tuned: Member, over: Member) -> list[str]:
-    """What makes a comparison doubtful without making it impossible."""
+    """Doubts that leave the comparison possible."""
     ours, theirs = base.checkpoint.config, tuned.checkpoint.config
     notes = list(map(str, settings.differences(ours, theirs, configs.whole)))
     dtypes = [_dtypes(m.checkpoint) for m in (base, tuned)]
@@ -235,7 +236,7 @@ def _dtypes(opened: Checkpoint) -> str:
 
 
 def _vocabulary(folder: Path) -> Any:
-    """What a fast tokeniser's file says of its vocabulary; None when there is none."""
+    """The vocabulary in a fast tokeniser's file; None if there is no file."""
     try:
         return read_json(folder / "tokenizer.json").get("model", {}).get("vocab")
     except CheckpointError:
@@ -243,7 +244,7 @@ def _vocabulary(folder: Path) -> Any:
 
 
 def _quantisation(members: list[Member]) -> list[tuple[str, str]]:
-    """Notes on quantised folders, and on models that are quantised unlike their base."""
+    """Notes on quantised folders, and on models quantised differently from their base."""
     found = {m.name: quantised.below(m.checkpoint) for m in members}
     notes = [(name, note) for name, of in found.items() if of for note in of.notes]
     how = {name: of.method if of else "" for name, of in found.items()}
@@ -253,7 +254,7 @@ def _quantisation(members: list[Member]) -> list[tuple[str, str]]:
                 f"quantised ({m})" if m else "not quantised" for m in (method, how["base"])
             )
             notes.append(
-                (name, f"is {own}, the base {other}: part of its update is the error of that.")
+                (name, f"is {own}, the base {other}: part of its update is quantisation error.")
             )
     return notes
 

@@ -1,8 +1,8 @@
-"""Folders without weights that tauscope reads: their contents and a remedy, in words.
+"""Folders without readable weights: their contents and a remedy, in words.
 
-Owns which names make an adapter, a tokeniser, a trainer's output, a folder of models; what else
-there may be is data in core.models.signs. Looks at names alone: opens no file, imports no torch,
-and does not decide which files are a model's weights (core.models.headers).
+Owns the file names of an adapter, a tokeniser, a trainer's output and a folder of models; other
+signs are data in core.models.signs. Looks at names only: opens no file and imports no torch. The
+choice of a model's weight files is in core.models.headers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from core.models.signs import SIGNS
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""The files that hold a model's own weights, or that an index of their shards is named after."""
+"""Names of a model's weight files. An index of shards has such a name plus ".index.json"."""
 
 GGUF = ".gguf"
-"""What the names of files that hold a whole model in that format end in."""
+"""Extensions of files that hold a whole model."""
 
 FACTORS = ("adapter_model.safetensors", "adapter_model.bin")
 """The files that hold an adapter's weights."""
@@ -32,11 +32,11 @@ _TOKENISER = re.compile(
     r"|merges\.txt|special_tokens_map\.json"
 )
 _NAMED = 4  # names in one hint
-_SEARCHED = 200  # folders that are looked into for candidates
+_SEARCHED = 200  # folders that are searched for candidates
 
 
 def without_weights(folder: Path) -> CheckpointError:
-    """The error for a folder that holds no weights to read: what it holds, and what to do."""
+    """The error for a folder that holds no weights to read: its contents and a remedy."""
     names = _listed(folder)
     if not names:
         return _bare(folder)
@@ -55,9 +55,9 @@ def without_weights(folder: Path) -> CheckpointError:
 
 
 def _bare(folder: Path) -> CheckpointError:
-    """The error for a folder in which no name can be seen."""
+    """The error for a folder without visible names."""
     try:
-        state = "is empty but for hidden files" if any(folder.iterdir()) else "is empty"
+        state = "holds only hidden files" if any(folder.iterdir()) else "is empty"
     except OSError as error:
         return CheckpointError(f"{folder} can't be read: {error.strerror}.")
     return CheckpointError(
@@ -66,7 +66,7 @@ def _bare(folder: Path) -> CheckpointError:
 
 
 def without_factors(folder: Path) -> CheckpointError:
-    """The error for a folder with an adapter's settings and none of its weights."""
+    """The error for a folder with an adapter's settings and without its weights."""
     return CheckpointError(
         f"{folder} holds {ADAPTER} but not the adapter's weights, {FACTORS[0]}.",
         hint="Save the adapter again with save_pretrained, or copy the missing file there.",
@@ -74,7 +74,7 @@ def without_factors(folder: Path) -> CheckpointError:
 
 
 def of_file(file: Path) -> CheckpointError:
-    """The error for a file that stands where a model's folder is meant."""
+    """The error for a file in place of a model's folder."""
     hint = "Name the directory that holds config.json and the weights."
     if (file.parent / "config.json").is_file():
         hint = f"Name its directory, {file.parent}."
@@ -82,8 +82,8 @@ def of_file(file: Path) -> CheckpointError:
 
 
 def refuse_pipes(folder: Path) -> None:
-    """Raise CheckpointError where something in a folder is neither a file nor a folder: one of the
-    libraries that read a model may open it, and wait for ever."""
+    """Raise CheckpointError if a folder holds a pipe or a device. A library that opens one waits
+    forever."""
     with contextlib.suppress(OSError, ValueError):
         for path in regular.pipes(folder.iterdir()):
             raise CheckpointError(
@@ -92,23 +92,23 @@ def refuse_pipes(folder: Path) -> None:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Does this folder hold an adapter, whether or not a config.json lies beside it?
+    """Does this folder hold an adapter, with or without a config.json?
 
-    As transformers has it: an adapter's weights come before a whole model's.
+    As in transformers, an adapter's weights take precedence over a whole model's.
     """
     names = _listed(folder)
     return ADAPTER in names and bool(names & set(FACTORS) or not _has_weights(names))
 
 
 def is_gguf(place: Path) -> bool:
-    """Is this a file of the format GGUF, by its name?"""
+    """Is this a GGUF file, by its name?"""
     return place.suffix == GGUF and place.is_file()
 
 
 def gguf_in(folder: Path) -> Path | None:
-    """The GGUF file that is the model in a folder; None where it holds none, or other weights.
+    """The one GGUF file of a folder; None if it has none, or has other weights.
 
-    Raises CheckpointError where there are several.
+    Raises CheckpointError if there are several.
     """
     names = _listed(folder)
     files = sorted(name for name in names if name.endswith(GGUF))
@@ -120,12 +120,12 @@ def gguf_in(folder: Path) -> Path | None:
 
 
 def is_tokeniser(file: Path) -> bool:
-    """Is this one of the files that a tokeniser is made of?"""
+    """Is this a file of a tokeniser?"""
     return bool(_TOKENISER.fullmatch(file.name))
 
 
 def holds_weights(folder: Path) -> bool:
-    """Are there files, or an index, that are named as a model's own weights are?"""
+    """Does the folder have files, or an index, with the names of a model's weights?"""
     return _has_weights(_listed(folder))
 
 
@@ -134,7 +134,7 @@ def _has_weights(names: Collection[str]) -> bool:
 
 
 def _listed(folder: Path) -> set[str]:
-    """The names in a folder but for hidden ones; those of folders end in a slash."""
+    """The visible names in a folder; names of subfolders end in a slash."""
     try:
         return {
             f"{each.name}/" if each.is_dir() else each.name
@@ -146,13 +146,13 @@ def _listed(folder: Path) -> set[str]:
 
 
 def _checkpoints(names: Collection[str]) -> list[str]:
-    """The checkpoints of a trainer among these names, the newest first."""
+    """A trainer's checkpoints among these names, newest first."""
     found = [(int(match[1]), name) for name in names if (match := _CHECKPOINT.fullmatch(name))]
     return [name.rstrip("/") for _, name in sorted(found, reverse=True)]
 
 
 def _output(folder: Path, checkpoints: Sequence[str]) -> CheckpointError:
-    """The error for a trainer's output folder; that of its newest checkpoint where none is read."""
+    """The error for a trainer's output folder; the newest checkpoint's if none is readable."""
     newest = next((name for name in checkpoints if _is_model(folder / name)), None)
     if newest is None:
         return without_weights(folder / checkpoints[0])
@@ -170,7 +170,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _several(folder: Path, files: Sequence[str]) -> CheckpointError:
-    """The error for a folder with several GGUF files: mostly one model in several types."""
+    """The error for a folder with several GGUF files, often one model in several types."""
     return CheckpointError(
         f"{folder} holds {len(files)} GGUF files: {_few(files)}.",
         hint=f"Name one of them, {folder / files[0]}.",
@@ -183,7 +183,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _plain(folder: Path, names: set[str]) -> CheckpointError:
-    """The error for a folder without any sign: candidates below it, or what it lacks."""
+    """The error for a folder without any sign: models below it, or the missing files."""
     candidates = _candidates(folder, names)
     if candidates:
         which = "Name it:" if len(candidates) == 1 else "Name one of them:"
@@ -211,7 +211,7 @@ def _models(count: int) -> str:
 
 
 def _candidates(folder: Path, names: set[str]) -> list[Path]:
-    """The models one or two folders below a folder; only so many folders are looked into."""
+    """The models one or two levels below a folder; the number of searched folders is limited."""
     found: list[Path] = []
     looked, level = 0, [folder / name for name in sorted(names) if name.endswith("/")]
     for _ in range(2):

@@ -1,8 +1,7 @@
-"""The files of a model before any tensor is read: settings, file names, safetensors headers.
+"""The files of a model, before reading tensors: settings, file names, safetensors headers.
 
-Owns which files are a model's weights, how a safetensors file names what it holds, and which
-settings make a checkpoint or an adapter unreadable. Imports no torch, so that models can be listed
-where none of them is opened.
+Owns the choice of a model's weight files, the format of safetensors headers, and the settings that
+make a checkpoint or an adapter unreadable. Imports no torch, so listing models stays fast.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from core.models.quantised import formats
 
 ADAPTER = folders.ADAPTER
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""Bytes of an element, for the dtypes that are weights to subtract."""
+"""Bytes per element of the dtypes of weights."""
 
 LONGEST = 100_000_000
 """Bytes of JSON; the safetensors library refuses longer headers as well."""
@@ -31,7 +30,7 @@ _BY_PEFT = frozenset({
     "DELORA", "WAVEFT", "HIRA", "GRALORA", "VBLORA", "GLORA", "DEFT", "PEANUT", "OSF",
     "SUPERTUNING",
 })  # fmt: skip
-"""Kinds of adapters that are read: out of their own tensors, and by PEFT's code for one layer."""
+"""Readable kinds of adapters: from their own tensors, or by PEFT's code for one layer."""
 
 _REASONS = {
     **dict.fromkeys(
@@ -41,35 +40,35 @@ _REASONS = {
     ),
     **dict.fromkeys(
         ("XLORA", "POLY", "SHADOW", "LILY"),
-        "changes the weights anew for each input: there is no one tuned model",
+        "changes the weights for each input: there is no single tuned model",
     ),
     **dict.fromkeys(
         ("RANDLORA", "PVERA", "TINYLORA", "UNILORA", "FROD"),
-        "shares what it adds among all of its layers, in a form that is not read",
+        "shares its additions among all layers, in an unsupported form",
     ),
 }  # fmt: skip
-"""Why a kind of adapter can't be read, as the end of a sentence about it."""
+"""Reasons for unreadable kinds of adapters, each as the end of a sentence about it."""
 
 _TASKS = {
     "SEQ_CLS": "adapts a classifier head", "TOKEN_CLS": "adapts a classifier head of tokens",
-    "QUESTION_ANS": "adapts a head that marks answers", "SEQ_2_SEQ_LM": "is for an encoder-decoder",
+    "QUESTION_ANS": "adapts a question-answering head", "SEQ_2_SEQ_LM": "is for an encoder-decoder",
 }  # fmt: skip
 
 _VARIANTS = {
     "layer_replication": "repeats layers of its base, which the base's weights do not show",
-    "alora_invocation_tokens": "applies only after certain tokens: there is no one tuned model",
-    "arrow_config": "chooses among adapters for each token: there is no one tuned model",
-    "monteclora_config": "draws its weights at random: there is no one tuned model",
-    "kasa_config": "changed the base's own weights, in a form that is not read",
-    "use_bdlora": "has factors in blocks, a form that is not read",
-    "use_qalora": "pools the inputs of quantised layers, a form that is not read",
-    "megatron_config": "was trained on Megatron's layers, a form that is not read",
+    "alora_invocation_tokens": "applies only after certain tokens: there is no single tuned model",
+    "arrow_config": "chooses among adapters for each token: there is no single tuned model",
+    "monteclora_config": "draws its weights at random: there is no single tuned model",
+    "kasa_config": "changed the base's own weights, in an unsupported form",
+    "use_bdlora": "has factors in blocks, an unsupported form",
+    "use_qalora": "pools the inputs of quantised layers, an unsupported form",
+    "megatron_config": "was trained on Megatron's layers, an unsupported form",
 }
-"""Settings of LoRA that make it more than two factors, and what each means."""
+"""Unsupported settings of LoRA and their effects."""
 
 _CHANGES_THE_BASE = ("pissa_niter", "loftq", "corda", "lora_ga")
-"""Ways to initialise that subtract something from the base's own weights, which are not saved and
-can't be made again: drawn at random, or out of data. `pissa` and `olora` can."""
+"""Initialisations that change the base's weights and can't be reproduced, because they draw at
+random or use data. `pissa` and `olora` can be reproduced."""
 
 Form = Literal["safetensors", "bin"]
 _INDEX = ".index.json"
@@ -80,7 +79,7 @@ _WEIGHTS = (
 
 
 class StoredTensor(NamedTuple):
-    """A tensor in a safetensors file: its dtype as the file calls it, its shape, and its place.
+    """A tensor in a safetensors file: its dtype by its name in the file, its shape and its place.
 
     `start` and `stop` are bytes from the beginning of the file.
     """
@@ -97,7 +96,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise CheckpointError(f"{path} is missing.")
         if path.stat().st_size > LONGEST:
-            raise CheckpointError(f"{path} is far larger than such files are.")
+            raise CheckpointError(f"{path} is too large for such a file.")
         value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise CheckpointError(f"{path} can't be read: it is nested too deeply.") from None
@@ -105,26 +104,23 @@ def read_json(path: Path) -> dict[str, Any]:
         pointers.refuse(path)
         raise CheckpointError(f"{path} can't be read: {reason(error)}.") from None
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object.")
+        raise CheckpointError(f"{path} does not hold a JSON object.")
     return value
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """A model's config.json. Raises CheckpointError, which says what the folder holds instead."""
+    """A model's config.json. Raises CheckpointError, naming the folder's contents."""
     path = folder / "config.json"
     if path.exists():
         return read_json(path)
     if not folders.holds_weights(folder):
         raise folders.without_weights(folder)
-    raise CheckpointError(
-        f"{path} is missing.", hint="Copy it from the model that this one was tuned from."
-    )
+    raise CheckpointError(f"{path} is missing.", hint="Copy it from this model's base.")
 
 
 def check(folder: Path) -> None:
-    """Raise CheckpointError when a folder (or a GGUF file) plainly holds no model or adapter that
-    can be opened: its settings, its files or their headers are not what they should be. Takes
-    milliseconds."""
+    """Raise CheckpointError if a folder (or a GGUF file) holds no readable model or adapter, judged
+    by its settings, its files and their headers. Takes milliseconds."""
     whole = folder if folders.is_gguf(folder) else folders.gguf_in(folder)
     if whole is not None:
         gguf.read(whole)
@@ -143,12 +139,12 @@ def check(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> tuple[Form, list[Path]]:
-    """The files of a model's own weights (no adapter), and what they are.
+    """The files of a model's own weights (no adapter), and their form.
 
-    They are the files that transformers' from_pretrained reads: the file or index that the
-    configuration names as `transformers_weights`; else one whole file before an index of shards,
-    and safetensors before `.bin`. What is not chosen is not looked at, so that an old index does no
-    harm. Raises CheckpointError when there are none, or when an index and its shards don't match.
+    The choice is that of transformers' from_pretrained: the file or index named in the
+    configuration as `transformers_weights`; else one whole file before an index of shards, and
+    safetensors before `.bin`. Other files are ignored, so an old index does no harm. Raises
+    CheckpointError if there are no weights, or if an index and its shards don't match.
     """
     try:
         folder.stat()
@@ -164,11 +160,11 @@ def weight_files(folder: Path) -> tuple[Form, list[Path]]:
 
 
 def _named(folder: Path) -> str:
-    """The file of weights that the configuration names; nothing in most."""
+    """The weight file that the configuration names; usually empty."""
     try:
         named = read_json(folder / "config.json").get("transformers_weights")
     except CheckpointError:
-        return ""  # whoever reads the configuration itself says so
+        return ""  # the reader of the configuration reports the error
     if named is None:
         return ""
     ends = (".safetensors", f".safetensors{_INDEX}")
@@ -192,32 +188,32 @@ def _shards(folder: Path, index: str) -> list[Path]:
 
 
 def _is_name(name: str) -> bool:
-    """Can this be the name of a file beside the one that names it?"""
+    """Is this a plain file name, without a path?"""
     return bool(name) and Path(name).name == name and len(name.encode(errors="replace")) <= 255
 
 
 def _present(folder: Path, by: Path, names: Sequence[str]) -> list[Path]:
-    """The files of these names. Raises CheckpointError when one that `by` names is missing."""
+    """The paths of these names. Raises CheckpointError, naming `by`, if a file is missing."""
     for name in names:
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{by} names the file {name}, which is missing.",
-                hint=f"Put it into {folder}, or save the checkpoint anew.",
+                hint=f"Put it into {folder}, or save the checkpoint again.",
             )
         pointers.refuse(folder / name)
     return [folder / name for name in names]
 
 
 def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
-    """What a safetensors file holds, by name, in the order in which it lies there.
+    """The tensors of a safetensors file by name, in the file's order.
 
-    No tensor is read. Raises CheckpointError when the header is longer than `longest` bytes or
+    Reads no tensor. Raises CheckpointError if the header is longer than `longest` bytes, or
     contradicts itself or the file's size.
     """
     pointers.refuse(file)
     try:
         size = file.stat().st_size
-        if size < 10:  # what has no size, such as a pipe, is not even opened
+        if size < 10:  # a pipe has no size and is not opened
             raise _unlike_its_header(file, f"it has {size} bytes")
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -228,9 +224,9 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error.strerror}.") from None
     except (ValueError, RecursionError):
-        raise _unlike_its_header(file, "its header is no JSON") from None
+        raise _unlike_its_header(file, "its header is not JSON") from None
     if not isinstance(header, dict):
-        raise _unlike_its_header(file, "its header is no JSON object")
+        raise _unlike_its_header(file, "its header is not a JSON object")
     entries = {n: _stored(e, 8 + length) for n, e in header.items() if n != "__metadata__"}
     held: dict[str, StoredTensor] = {}
     end = 8 + length
@@ -242,20 +238,20 @@ def read_header(file: Path, longest: int = LONGEST) -> dict[str, StoredTensor]:
             raise _unlike_its_header(file, found)
         end = entry.stop
         held[name] = entry
-    if end != size:  # as the safetensors library has it: without gaps, up to the end
+    if end != size:  # as in the safetensors library: no gaps, up to the end
         raise _unlike_its_header(file, f"its tensors end at byte {end}, and the file at {size}")
     return held
 
 
 def _unlike_its_header(file: Path, found: str) -> CheckpointError:
     return CheckpointError(
-        f"{file} is no whole safetensors file: {found}.",
+        f"{file} is not a complete safetensors file: {found}.",
         hint="Compare its size with the one at its source, and copy it from there.",
     )
 
 
 def _stored(entry: Any, origin: int) -> StoredTensor | None:
-    """A tensor's entry in a header; None when it is malformed or contradicts itself."""
+    """A tensor's entry in a header; None if it is malformed or contradicts itself."""
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = (*shape, start, stop)
@@ -265,33 +261,33 @@ def _stored(entry: Any, origin: int) -> StoredTensor | None:
         return None
     elements, bytes_each, held = math.prod(shape), FLOATS.get(dtype), stop - start
     if held < 0 or elements > 8 * held or (bytes_each and elements * bytes_each != held):
-        return None  # no dtype has less than a bit an element
+        return None  # every dtype has at least one bit per element
     return StoredTensor(dtype, tuple(shape), origin + start, origin + stop)
 
 
 def refuse_quantised(
     folder: Path, config: Mapping[str, Any], held: Mapping[str, StoredTensor]
 ) -> None:
-    """Raise CheckpointError when a model's tensors are quantised in a way that has no reader."""
+    """Raise CheckpointError if a model's tensors are quantised in an unsupported format."""
     not_floats = [n for n, tensor in held.items() if tensor.dtype not in FLOATS]
     packed = formats.unexplained(config, not_floats)
     formats.refuse_unread(str(folder), config, packed)
 
 
 def refuse_other_adapters(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise CheckpointError when an adapter is of a kind that can't be read, and say why."""
+    """Raise CheckpointError, with the reason, if an adapter is of an unreadable kind."""
     kind = str(settings.get("peft_type") or "").upper()
     merge = "Merge it into its base model with PEFT and save that."
     if kind in _REASONS:
-        lost = "no weights" in _REASONS[kind] or "no one tuned" in _REASONS[kind]
+        lost = "no weights" in _REASONS[kind] or "no single tuned" in _REASONS[kind]
         raise CheckpointError(
             f"{folder} holds an adapter of kind {kind}, which {_REASONS[kind]}.",
             hint="Compare its base model instead." if lost else merge,
         )
     if kind not in _FACTORS | _BY_PEFT:
         raise CheckpointError(
-            f"{folder / ADAPTER}: 'peft_type' is {kind or 'missing'}, which is no kind of adapter "
-            "that is read.",
+            f"{folder / ADAPTER}: 'peft_type' is {kind or 'missing'}, which is not a "
+            "supported kind of adapter.",
             hint=merge,
         )
     task = str(settings.get("task_type") or "").upper()
@@ -308,7 +304,7 @@ def refuse_other_adapters(folder: Path, settings: Mapping[str, Any]) -> None:
 def _refuse_variants(folder: Path, settings: Mapping[str, Any], merge: str) -> None:
     for key, words in _VARIANTS.items():
         if settings.get(key):
-            lost = "no one tuned" in words
+            lost = "no single tuned" in words
             raise CheckpointError(
                 f"{folder} holds an adapter that {words} ('{key}' in {ADAPTER}).",
                 hint="Compare its base model instead." if lost else merge,

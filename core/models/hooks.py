@@ -1,10 +1,9 @@
-"""The neurons and heads of a loaded model: where they are, and how they are read and replaced.
+"""The neurons and heads of a loaded model: finding, reading and replacing them.
 
-A neuron is one input of a layer's down projection, a head a run of inputs of its output
-projection. A tap sees them layer by layer as the model computes them, and may put other values in
-their place; the taps of a `with` block are gone when it ends, however it ends. In a mixture of
-experts an expert's neurons exist only at the tokens that were routed to it. Counts nothing and
-knows no analysis.
+A neuron is one input of a layer's down projection, a head a run of inputs of its output projection.
+A tap receives their values layer by layer as the model computes them, and may replace them. The
+taps of a `with` block are removed when it ends, also by an error. In a mixture of experts an
+expert's neurons exist only at the tokens routed to it. Counts nothing and knows no analysis.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from core.models.layer import Outlet
 from core.models.sight import ExpertSight, GateSight
 
 ACTIVATIONS = ("act_fn", "activation_fn", "activation_func", "act", "activation")
-"""What transformers calls the activation function of an MLP."""
+"""transformers' names of an MLP's activation function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +28,8 @@ class Activations:
     """Some of a layer's neurons, at some of its tokens.
 
     `product` [tokens, width]: the input h of the down projection. `gate` [tokens, width]: the
-    activation a = act(W_g x), which is h itself where there is no gate. `start`: the place of its
-    first neuron in the layer. `tokens` [tokens] int64: which of the batch's tokens, flattened;
-    None: all of them.
+    activation a = act(W_g x); h itself if there is no gate. `start`: the index of its first neuron
+    in the layer. `tokens` [tokens] int64: indices of the batch's flattened tokens; None: all.
     """
 
     start: int
@@ -41,15 +39,15 @@ class Activations:
 
 
 Tap = Callable[[int, Activations], Tensor | None]
-"""Sees a layer's number and a part of its neurons; a result replaces the part's product."""
+"""Called with a layer's number and a part of its neurons; a result replaces the part's product."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     """A module whose inputs are neurons or heads: a projection, or a stack of `experts`.
 
-    `host`: the module whose forward pass calls it. `activation`: the module that computes the
-    gate, where there is one.
+    `host`: the module whose forward pass calls it. `activation`: the module that computes the gate,
+    if any.
     """
 
     start: int
@@ -62,16 +60,15 @@ class _Inputs:
 
     @property
     def count(self) -> int:
-        """All its neurons."""
+        """The number of its neurons."""
         return self.width * max(1, self.experts)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerNeurons:
-    """The neurons of one layer, and the module whose forward pass they belong to.
+    """The neurons of one layer, and the module that computes them.
 
-    `width` counts them; each is `group` inputs wide: 1, or a head's width where heads take the
-    place of neurons.
+    `width`: their number; `group`: the inputs of each, 1 for neurons or a head's width for heads.
     """
 
     number: int
@@ -83,8 +80,8 @@ class LayerNeurons:
 
 @dataclass(frozen=True, slots=True)
 class Neurons:
-    """Where a loaded model has its neurons. `unseen`: layers whose gate did not show itself in a
-    forward pass, where the product stood in for it."""
+    """The neurons of a loaded model. `unseen`: layers without a visible gate in a forward pass; the
+    product replaces the gate there."""
 
     layers: tuple[LayerNeurons, ...]
     unseen: set[int] = field(default_factory=set, compare=False)
@@ -98,7 +95,7 @@ class Neurons:
 def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
     """The neurons of a model with these outlets. A layer without an MLP has none.
 
-    An expert's neurons stand after those of the expert before; a shared expert's come last.
+    Experts' neurons follow in the order of experts; a shared expert's come last.
     """
     found: dict[int, list[tuple[Outlet, _Inputs]]] = {}
     own = _unwrapped(model)
@@ -122,7 +119,7 @@ def locate(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 
 
 def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
-    """The attention heads of a model, each as wide as its inputs, in the place of neurons."""
+    """The attention heads of a model in the form of neurons, each as wide as its inputs."""
     own = _unwrapped(model)
     found: list[LayerNeurons] = []
     for outlet in outlets:
@@ -139,9 +136,9 @@ def locate_heads(model: nn.Module, outlets: Sequence[Outlet]) -> Neurons:
 def tapping(
     neurons: Neurons, *taps: Tap, after: Callable[[int], None] | None = None
 ) -> Iterator[None]:
-    """Call the taps with every part of every layer while the block lasts, in the order given.
+    """Call the taps, in order, with every part of every layer inside the block.
 
-    `after` is called when a layer's forward pass has ended.
+    `after` is called at the end of a layer's forward pass.
     """
     with ExitStack() as attached:
         for layer in neurons.layers:
@@ -161,7 +158,7 @@ def _told(layer: LayerNeurons, after: Callable[[int], None]) -> Any:
 
 
 def _unwrapped(model: Any) -> Any:
-    """The model below an adapter that PEFT lays over it."""
+    """The model under a PEFT adapter."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
@@ -170,16 +167,16 @@ def _submodule(model: Any, outlet: Outlet) -> Any:
         module: Any = model.get_submodule(outlet.module)
     except AttributeError:
         raise FamilyError(
-            f"The loaded model has no module {outlet.module}, where its files have one.",
-            hint="Something has put a module of another kind in the place of the model's own.",
+            f"The loaded model has no module {outlet.module}, although its files have one.",
+            hint="Another kind of module has replaced the model's own.",
         ) from None
-    while outlet.experts and hasattr(module, "base_layer"):  # PEFT wraps what it adapts
+    while outlet.experts and hasattr(module, "base_layer"):  # PEFT wraps adapted modules
         module = module.base_layer
     return module
 
 
 def _layer(number: int, module: nn.Module, parts: Sequence[_Inputs]) -> LayerNeurons:
-    """The parts one after the other: routed experts first, as they lie on disk."""
+    """The parts in order: routed experts first, as on disk."""
     placed: list[_Inputs] = []
     start = 0
     for part in sorted(parts, key=lambda p: not p.experts):
@@ -189,8 +186,8 @@ def _layer(number: int, module: nn.Module, parts: Sequence[_Inputs]) -> LayerNeu
 
 
 def _inputs(down: nn.Module) -> int:
-    """The inputs of a linear map, however it stores them (GPT-2's is transposed)."""
-    own: Any = getattr(down, "base_layer", down)  # PEFT wraps what it adapts
+    """The number of inputs of a linear map, in either orientation (GPT-2's is transposed)."""
+    own: Any = getattr(down, "base_layer", down)  # PEFT wraps adapted modules
     return int(own.in_features) if hasattr(own, "in_features") else int(own.weight.shape[0])
 
 
@@ -231,7 +228,7 @@ def _tapped_dense(
 def _tapped_experts(
     neurons: Neurons, layer: int, part: _Inputs, taps: tuple[Tap, ...]
 ) -> Iterator[None]:
-    """Watch the host's own forward pass, which computes all experts within one call."""
+    """Tap the host's own forward pass, which computes all experts in one call."""
 
     def seen(expert: int, product: Tensor, gate: Tensor | None, tokens: Tensor | None) -> Any:
         if gate is None and part.gated:
@@ -241,7 +238,7 @@ def _tapped_experts(
         return _passed(layer, shown, taps)
 
     def watching() -> ExpertSight:
-        own: Any = part.module  # offloaded weights are here only while the module is called
+        own: Any = part.module  # offloaded weights are in memory only during the module's call
         return ExpertSight(own.down_proj if hasattr(own, "down_proj") else own.weight, seen)
 
     with _within(part.host, watching), _one_by_one(part.host):
@@ -250,7 +247,7 @@ def _tapped_experts(
 
 @contextmanager
 def _within(module: Any, watching: Callable[[], GateSight]) -> Iterator[None]:
-    """Let a module's own forward pass run under a sight."""
+    """Run a module's own forward pass under a sight."""
     # accelerate puts its own forward before the module's and keeps that one under this name.
     name = "_old_forward" if hasattr(module, "_old_forward") else "forward"
     before, own = vars(module).get(name), getattr(module, name)
@@ -271,7 +268,7 @@ def _within(module: Any, watching: Callable[[], GateSight]) -> Iterator[None]:
 
 @contextmanager
 def _one_by_one(module: Any) -> Iterator[None]:
-    """Let a stack compute its experts one after the other, not by one grouped kernel."""
+    """Make a stack compute its experts one by one instead of by one grouped kernel."""
     config = getattr(module, "config", None)
     key = "_experts_implementation_internal"
     before = getattr(config, key, None)
@@ -286,7 +283,7 @@ def _one_by_one(module: Any) -> Iterator[None]:
 
 
 def _passed(layer: int, part: Activations, taps: tuple[Tap, ...]) -> Tensor | None:
-    """Show a part to every tap; what the last one put in its place, if any did."""
+    """Pass a part to every tap; the last tap's replacement, or None."""
     replaced = None
     for tap in taps:
         changed = tap(layer, part)

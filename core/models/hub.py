@@ -1,6 +1,6 @@
-"""Models of the Hugging Face hub: their cached snapshots, and errors in words of what was found.
+"""Models of the Hugging Face hub: their cached snapshots, and the errors of fetching them.
 
-Knows no tensor and no format: what a snapshot holds is read by others.
+Knows no tensor and no format.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from core.errors import CheckpointError, reason
 _SMALL = ("*.json", "*.model", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
 _LEFT_OUT = ("consolidated*", "original/*", "*/*")
-_HTTP = "Open the hub in a browser here: a network may put a page of its own before it."
+_HTTP = "Open the hub in a browser on this machine: a network may show a login page first."
 
 
 def snapshot(repository: str, revision: str | None) -> Path:
-    """The folder of a model in the hub's cache, downloaded where it is not there.
+    """The folder of a model in the hub's cache, downloaded if it is absent.
 
-    Safetensors are taken, or `.bin` files where there are none. Raises CheckpointError.
+    Prefers safetensors to `.bin` files. Raises CheckpointError.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -37,8 +37,8 @@ def snapshot(repository: str, revision: str | None) -> Path:
                 break
     except HFValidationError:
         raise CheckpointError(f"'{repository}' is neither a directory nor a hub id.") from None
-    # Beside its own errors, the hub's library raises those of its client, of the system, and of a
-    # page that is no answer of a hub.
+    # Besides its own errors, the hub's library passes on errors of its HTTP client, of the system,
+    # and of parsing an unexpected page.
     except Exception as error:
         found, hint = _found(error, revision)
         raise CheckpointError(
@@ -48,15 +48,15 @@ def snapshot(repository: str, revision: str | None) -> Path:
 
 
 def _found(error: Exception, revision: str | None) -> tuple[str, str]:
-    """What was found about a model that can't be had, and what to do."""
+    """The cause of a failed download, and a remedy."""
     from huggingface_hub import constants, errors
 
     cache = f"the hub's cache {constants.HF_HUB_CACHE} does not hold it"
     hub = f"the hub {constants.ENDPOINT}"
     match error:
         case errors.IncompleteSnapshotError():
-            return f"the hub's cache {constants.HF_HUB_CACHE} holds only a part of it", (
-                "Download it again where the hub answers."
+            return f"the hub's cache {constants.HF_HUB_CACHE} holds only part of it", (
+                "Download it again on a machine that reaches the hub."
             )
         case errors.LocalEntryNotFoundError() if constants.is_offline_mode():
             return f"{cache}; the hub was not asked (HF_HUB_OFFLINE is set)", (
@@ -65,13 +65,12 @@ def _found(error: Exception, revision: str | None) -> tuple[str, str]:
         case errors.LocalEntryNotFoundError():
             return f"{cache}; {hub} {_answer(error.__cause__ or error)}", ""
         case errors.GatedRepoError():
-            return f"{hub} gives it only to those whom its owner admitted", (
+            return f"{hub} gives it only to users whom its owner admitted", (
                 f"Ask for access at {constants.ENDPOINT}, and log in with: hf auth login"
             )
         case errors.RepositoryNotFoundError():
             return f"{hub} shows no model of that name", (
-                "Check the name. The hub hides private models from those who are not logged in: "
-                "hf auth login"
+                "Check the name. The hub hides private models until you log in: hf auth login"
             )
         case errors.RevisionNotFoundError():
             return (
@@ -82,8 +81,8 @@ def _found(error: Exception, revision: str | None) -> tuple[str, str]:
             return f"{hub} {_answer(error)}", ""
         case ValueError() | LookupError() | TypeError() | AttributeError():
             words = f"{type(error).__name__}: {reason(error, 100)}"
-            return f"{hub} gave an answer that is none of a hub's ({words})", _HTTP
-    return f"it can't be had from {hub}: {type(error).__name__}: {reason(error)}", ""
+            return f"{hub} gave an unexpected answer ({words})", _HTTP
+    return f"it can't be downloaded from {hub}: {type(error).__name__}: {reason(error)}", ""
 
 
 def _answer(error: BaseException) -> str:

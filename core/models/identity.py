@@ -1,8 +1,8 @@
-"""The identity of a model's weights: a hash of everything that its files hold.
+"""The identity of a model's weights: a hash of the contents of its files.
 
-Owns how tensors are hashed, over threads and in bounded memory, and when the hash of a file may be
-remembered. Knows no file format: a reader says which bytes are a tensor's. Knows no database: the
-memory is handed in.
+Owns the hashing of tensors, with threads and in bounded memory, and the rules for caching a file's
+hash. Knows no file format: a reader gives a tensor's bytes. Knows no database: the caller passes
+the cache.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ import xxhash
 from core.errors import CheckpointError
 
 SMALL = 64 * 2**20
-"""A plain checkpoint of at most so many bytes of floating-point tensors keeps the sha256 that the
-first versions gave it, so that the units of their databases are found again."""
+"""Plain checkpoints up to this many bytes of floating-point tensors keep the sha256 of the first
+versions, so the units of old databases stay valid."""
 
 BLOCK = 2**18
-"""Bytes that are hashed at once. They fit a core's own cache; every hash depends on it."""
+"""Bytes hashed at once. They fit a core's cache. Every hash depends on this number."""
 
 RACY = 2.0
-"""Seconds. A younger file may change again without a new time: file systems count in steps."""
+"""Seconds. A younger file may change again without a new time, since file systems have coarse
+clocks."""
 
-_LOOK = 0.2  # seconds between two looks whether to stop
+_LOOK = 0.2  # seconds between two checks of the stop flag
 _DIGEST = 16  # bytes of an xxh3-128
 _MODULUS = 2**256
 _FLOATS = {"F64": "torch.float64", "F32": "torch.float32", "F16": "torch.float16",
@@ -43,9 +44,9 @@ _PACKED = (".qweight", ".weight_scale_inv", ".SCB")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a file system says of a file without reading it. Times are nanoseconds since the epoch.
+    """A file's metadata in the file system. Times are nanoseconds since the epoch.
 
-    `path` is resolved. `changed` also moves when somebody sets `modified` back.
+    `path` is resolved. `changed` is also updated when somebody sets `modified` back.
     """
 
     path: str
@@ -58,10 +59,10 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A stored tensor as bytes. `dtype` is called as safetensors calls it.
+    """A stored tensor as bytes. `dtype` is safetensors' name.
 
     `read(start, stop, scratch)` gives the bytes start:stop, in `scratch` (of BLOCK bytes) or
-    elsewhere. It is safe from several threads.
+    elsewhere. It is thread-safe.
     """
 
     name: str
@@ -73,8 +74,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file and the tensors that it holds, in the file's order. `stamp` is from before it was
-    opened."""
+    """A file and its tensors, in the file's order. `stamp` was taken before opening it."""
 
     file: Path
     stamp: Stamp
@@ -82,17 +82,17 @@ class WeightFile:
 
 
 class IdentityMemory(Protocol):
-    """Where the hashes of files are remembered."""
+    """A cache of the hashes of files."""
 
     def recall(self, stamp: Stamp) -> str | None:
-        """The hash of the file that has exactly this stamp; None where it is unknown."""
+        """The hash of the file with exactly this stamp; None if it is unknown."""
 
     def remember(self, stamp: Stamp, identity: str) -> None:
-        """Remember a file's hash, in place of older ones. Does nothing where it can't."""
+        """Store a file's hash in place of older ones. Does nothing if it can't write."""
 
 
 class _Process:
-    """Hashes in memory, as long as the object lives."""
+    """Hashes in memory, for the object's lifetime."""
 
     def __init__(self) -> None:
         self._known: dict[Stamp, str] = {}
@@ -106,10 +106,11 @@ class _Process:
 
 @dataclass(slots=True)
 class Identities:
-    """How the models of a family are identified.
+    """The settings and the progress of identifying a family's models.
 
-    `say` is told in a few words which model is read; `pause` is called now and then meanwhile and
-    may raise. `model` is the name for those words. `bytes_read` counts what was read to identify.
+    `say` receives a short sentence about the model that is read; `pause` is called regularly
+    meanwhile and may raise. `model` is the name in the sentence. `bytes_read` counts the hashed
+    bytes.
     """
 
     memory: IdentityMemory = field(default_factory=_Process)
@@ -120,7 +121,7 @@ class Identities:
 
 
 def stamp_of(file: Path) -> Stamp:
-    """The stamp of a file, through links. Raises CheckpointError."""
+    """The stamp of a file; follows links. Raises CheckpointError."""
     try:
         found = file.stat()
         path = str(file.resolve())
@@ -135,11 +136,11 @@ def stamp_of(file: Path) -> Stamp:
 def fingerprint(
     settings: str, sources: Sequence[WeightFile], identities: Identities, *, quantised: bool = False
 ) -> str:
-    """64 hexadecimal digits that identify a checkpoint by its settings and its tensors: their
-    names, dtypes, shapes and bytes, whichever file holds them.
+    """The hash, 64 hexadecimal digits, of a checkpoint's settings and tensors: their names, dtypes,
+    shapes and bytes, regardless of the distribution over files.
 
-    `settings` is the configuration as canonical text. Raises CheckpointError when a file can't be
-    read or is written meanwhile, and what `identities.pause` raises.
+    `settings` is the configuration as canonical text. Raises CheckpointError if a file can't be
+    read or changes meanwhile. Errors of `identities.pause` pass through.
     """
     contents = [content for source in sources for content in source.contents]
     if not quantised and _is_plain(contents) and _floating(contents) <= SMALL:
@@ -157,7 +158,7 @@ def _floating(contents: Sequence[Content]) -> int:
 
 
 def _is_plain(contents: Sequence[Content]) -> bool:
-    """Are the weights floats? Integers beside them are then masks and positions."""
+    """Are the weights floats? Integers beside float weights are masks and positions."""
     return all(
         content.dtype in _FLOATS
         or (content.dtype in _INTEGERS and not content.name.endswith(_PACKED))
@@ -166,7 +167,7 @@ def _is_plain(contents: Sequence[Content]) -> bool:
 
 
 def _first_form(settings: str, contents: Sequence[Content], identities: Identities) -> str:
-    """A sha256 over the floating-point tensors. It must not change: databases hold such keys."""
+    """A sha256 over the floating-point tensors. It must not change, since databases store it."""
     digest = hashlib.sha256(settings.encode())
     scratch = memoryview(bytearray(BLOCK))
     for content in sorted(contents, key=lambda c: c.name):
@@ -180,7 +181,8 @@ def _first_form(settings: str, contents: Sequence[Content], identities: Identiti
 
 
 def _identity(source: WeightFile, identities: Identities) -> int:
-    """The sum of the hashes of a file's tensors: it does not depend on which file holds which."""
+    """The sum of the hashes of a file's tensors. It is independent of the distribution over
+    files."""
     known = identities.memory.recall(source.stamp)
     if known is not None:
         _check_unchanged(source)
@@ -197,13 +199,13 @@ def _identity(source: WeightFile, identities: Identities) -> int:
 
 
 def _tensor(content: Content, digests: bytes) -> int:
-    """A tensor's hash: of its name, dtype and shape, and of the hashes of its blocks."""
+    """The hash of a tensor's name, dtype, shape and block hashes."""
     about = json.dumps([content.name, content.dtype, content.shape]).encode()
     return int.from_bytes(hashlib.sha256(about + b"\n" + digests).digest(), "big")
 
 
 def _hashed(contents: Sequence[Content], pause: Callable[[], None]) -> list[bytes]:
-    """For each tensor the xxh3-128 of its blocks, one after another."""
+    """For each tensor the concatenated xxh3-128 hashes of its blocks."""
     digests = [bytearray(_DIGEST * -(-content.nbytes // BLOCK)) for content in contents]
     waiting = ((i, *ends) for i, content in enumerate(contents) for ends in _blocks(content))
     lock, stop = threading.Lock(), threading.Event()
@@ -221,7 +223,7 @@ def _hashed(contents: Sequence[Content], pause: Callable[[], None]) -> list[byte
                 at = start // BLOCK * _DIGEST
                 digests[i][at : at + _DIGEST] = digest
         finally:
-            stop.set()  # nothing is left, or a thread failed
+            stop.set()  # all blocks are done, or a thread failed
 
     threads = max(1, min(8, os.cpu_count() or 1))
     with ThreadPoolExecutor(threads) as pool:
@@ -245,5 +247,5 @@ def _check_unchanged(source: WeightFile) -> None:
     if stamp_of(source.file) != source.stamp:
         raise CheckpointError(
             f"{source.file} was changed while it was read.",
-            hint="Wait until whatever writes it has ended, then start again.",
+            hint="Wait until the program that writes it has ended, then start again.",
         )

@@ -1,7 +1,7 @@
-"""One decoder layer: which of its parameters is which module, and how each is cut.
+"""One decoder layer: the module of each parameter, and its cut into pieces.
 
-Reads a layer as a whole, since one projection is named by what stands beside it: a gate, a stack of
-experts, the heads that the others have.
+Reads a layer as a whole, since a projection's name depends on the other parameters: a gate, a stack
+of experts, the heads of the others.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from core.models.pieces import Cut, MisfitError, Piece, Storage, pieces_of
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """A module whose input is neurons (`down`, `fc_out`) or attention heads (`o`).
+    """A module that takes neurons (`down`, `fc_out`) or attention heads (`o`) as input.
 
-    `module`: its full name; `holder`: the layer's. `width`: its neurons (of one expert where it is
-    a stack), or the inputs of one head; `experts`: how many matrices it stacks, 0 for none;
-    `gated`: a gate feeds it.
+    `module`: its full name; `holder`: the layer's. `width`: its neurons (of one expert in a stack),
+    or the inputs of one head; `experts`: the number of stacked matrices, 0 for none; `gated`: a
+    gate feeds it.
     """
 
     module: str
@@ -35,7 +35,7 @@ class Outlet:
 
 
 class LayerParameters:
-    """One layer's parameters, read together: whether a gate stands beside decides for the rest."""
+    """One layer's parameters, read together: a gate decides the names of the others."""
 
     def __init__(self, number: int, prefix: str, shapes: Shapes, body: Body) -> None:
         self.number = number
@@ -56,7 +56,7 @@ class LayerParameters:
             return pieces_of(name, shape, self.number, Cut(("other",)))
 
     def outlets(self, pieces: Mapping[str, list[Piece]]) -> Iterator[Outlet]:
-        """The modules that take in neurons or heads, as their pieces say."""
+        """The modules that take neurons or heads as input, by their pieces."""
         own = [p for name in self.shapes for p in pieces[name] if p.is_matrix]
         for name in self.shapes:
             mine = [p for p in pieces[name] if p.is_matrix]
@@ -79,7 +79,7 @@ class LayerParameters:
             )  # fmt: skip
 
     def _owns(self, name: str) -> bool:
-        """Is the stack a parameter of the module itself, not the weight of a module in it?"""
+        """Is the stack a parameter of the module itself, not of a submodule?"""
         return not name.endswith(".weight")
 
     def _split(self, name: str) -> tuple[str, str]:
@@ -110,11 +110,11 @@ class LayerParameters:
         )
 
     def _block(self, path: str) -> str:
-        """What part of a layer a module belongs to."""
+        """The part of a layer that a module belongs to."""
         parts = [part for part in path.split(".") if part]
         if any(words.is_aside(part) for part in parts):
             return "other"
-        for depth in range(len(parts), 0, -1):  # the layer itself says nothing
+        for depth in range(len(parts), 0, -1):  # the layer's own path says nothing
             trait = self._trait(".".join(parts[:depth]))
             if trait.is_recurrent or words.RECURRENT_KIND.search(trait.kind):
                 return "mixer"
@@ -173,7 +173,8 @@ class LayerParameters:
         return self.body.query, self.body.key_value or self.body.query
 
     def _heads(self, path: str, module: str, shape: tuple[int, ...], storage: Storage) -> int:
-        """How many heads a projection's rows (the columns of o) are; 0 where they do not divide."""
+        """The number of heads in a projection's rows (the columns of o); 0 if they do not
+        divide."""
         query, key_value = self._stated(path)
         count = {"q": query, "o": query, "k": key_value, "v": key_value}.get(module, 0)
         if module in ("k", "v"):
@@ -183,7 +184,7 @@ class LayerParameters:
         return count if count and extent % count == 0 else 0
 
     def _key_value(self, path: str, stated: int, query: int) -> int:
-        """Key-value heads as the shapes have them, where those contradict the statement."""
+        """Key-value heads by the shapes, if they contradict the stated number."""
         rows: dict[str, int] = {}
         for name, shape in self.shapes.items():
             owner, leaf = self._split(name)
@@ -198,7 +199,7 @@ class LayerParameters:
         return rows["v"] // width if width and rows["v"] % width == 0 else stated
 
     def _fused(self, path: str, storage: Storage, shape: tuple[int, ...]) -> Cut:
-        """q, k and v in one tensor: where each lies depends on the attention's own code."""
+        """The cut of a tensor of q, k and v. Their order depends on the attention's code."""
         trait = self._trait(path)
         query, key_value = self._stated(path)
         total = shape[-1] if storage == "transposed" else shape[0]
@@ -223,7 +224,7 @@ class LayerParameters:
         if "Router" in kind or any(words.ROUTER.search(part) for part in parts[:-1]):
             return Cut(("router",))
         if not self._is_stack(name) and not name.endswith((".weight", ".bias")):
-            return Cut(("other",))  # no matrix of its own: its module says how it is used
+            return Cut(("other",))  # not a separate matrix: its module defines its use
         projection = self._by_shape(shape) if leaf.isdigit() else words.MLP.get(leaf)
         if projection is None:
             return Cut(("router" if words.ROUTER.search(leaf) else "other",))
@@ -241,13 +242,13 @@ class LayerParameters:
         return Cut(self._named(projection, path, shape), storage=storage, expert=expert)
 
     def _by_shape(self, shape: tuple[int, ...]) -> str | None:
-        """Numbered projections of a sequence: the one that widens is the first."""
+        """Numbered projections in a sequence: the first one widens."""
         if len(shape) != 2:
             return None
         return "fc_in" if shape[0] > shape[1] else "fc_out"
 
     def _named(self, projection: str, path: str, shape: tuple[int, ...]) -> tuple[str, ...]:
-        """gate, up and down where there is a gate beside; fc_in and fc_out where there is none."""
+        """gate, up and down with a gate; fc_in and fc_out without one."""
         beside = {words.MLP.get(leaf, "") for leaf in self._leaves(path)}
         beside |= {words.MLP.get(leaf.removesuffix("_bias"), "") for leaf in self._leaves(path)}
         fused = "fused" in beside or self._widens_twice(path)
@@ -261,7 +262,8 @@ class LayerParameters:
         return (projection,)
 
     def _widens_twice(self, path: str) -> bool:
-        """Does the first projection give twice the rows that the second takes: a gate and more?"""
+        """Does the first projection have twice as many rows as the second has inputs (gate and
+        up)?"""
         widths: dict[str, int] = {}
         for name, shape in self.shapes.items():
             owner, leaf = self._split(name)
@@ -270,8 +272,8 @@ class LayerParameters:
         return len(widths) == 2 and widths["fc1"] == 2 * widths["fc2"]
 
     def _expert(self, path: str) -> int | None:
-        """The number of the expert at a path; an MLP that all tokens pass stands after the routed
-        experts of its layer."""
+        """The number of the expert at a path; an MLP for all tokens follows the routed experts of
+        its layer."""
         numbered = re.search(r"experts\.(\d+)(?:\.|$)", path)
         if numbered:
             return int(numbered[1])
@@ -284,7 +286,7 @@ class LayerParameters:
 
     @cached_property
     def _always(self) -> list[str]:
-        """The MLPs of this layer that are no routed experts."""
+        """The MLPs of this layer that are not routed experts."""
         found: dict[str, None] = {}
         for name in self.shapes:
             path, leaf = self._split(name)
@@ -295,8 +297,8 @@ class LayerParameters:
 
     @cached_property
     def _stack_sizes(self) -> dict[str, int]:
-        """The stacks of experts by path: routed ones first, then those that all tokens pass and
-        those of other senses."""
+        """The stacks of experts by path: routed ones first, then shared ones and ones of other
+        modalities."""
         sizes: dict[str, int] = {}
         for name, shape in self.shapes.items():
             path, _ = self._split(name)
@@ -307,7 +309,7 @@ class LayerParameters:
 
     @cached_property
     def _routed(self) -> int:
-        """The number of experts that have a number of their own in this layer."""
+        """The number of separately numbered experts in this layer."""
         numbers = [int(m[1]) for n in self.shapes if (m := re.search(r"\.experts\.(\d+)\.", n))]
         return max([sum(self._stack_sizes.values()), *(n + 1 for n in numbers)])
 

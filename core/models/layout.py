@@ -1,8 +1,8 @@
 """From the tensors in a model's files to the parameters of its class.
 
-Owns how stored names become names in memory: transformers' own conversion mapping decides, its
-operations are followed on mosaics instead of numbers. Two layouts of one model so give the same
-parameters. Reads no file.
+Owns the conversion of stored names to names in memory by transformers' conversion mapping; applies
+its operations to mosaics instead of numbers. So two layouts of one model give the same parameters.
+Reads no file.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.|base_model\.model\.)+|(?<=\.)_
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """What the files of a model hold, in the words of its class.
+    """The contents of a model's files, as parameters of its class.
 
-    `parameters` by name in memory; `extra`: stored tensors that the class has no parameter for, by
-    their own names; `missing`: parameters that no file holds; `ignored`: buffers; `is_renamed`:
-    transformers itself would not find some parameters by the names that the files give them.
+    `parameters`: by name in memory; `extra`: stored tensors without a parameter in the class, by
+    their own names; `missing`: parameters without a stored tensor; `ignored`: buffers;
+    `is_renamed`: transformers would not find some parameters by their names in the files.
     """
 
     parameters: Mapping[str, Mosaic]
@@ -41,7 +41,7 @@ class ParameterLayout:
 
 
 def by_names(stored: Shapes) -> ParameterLayout:
-    """The layout of a model whose class is unknown: every tensor is a parameter of its own name."""
+    """The layout of a model of unknown class: every tensor is a parameter of the same name."""
     kept = {_bare(name): name for name in stored if not BUFFERS.search(name)}
     return ParameterLayout(
         {bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()},
@@ -50,9 +50,9 @@ def by_names(stored: Shapes) -> ParameterLayout:
 
 
 def of_class(module: Any, stored: Shapes) -> ParameterLayout:
-    """The layout of a model of this class (on the meta device) in files with these tensors.
+    """The layout of a model's class (on the meta device) in files with these tensors.
 
-    Raises FamilyError when an operation of the mapping is not known here, or does not fit.
+    Raises FamilyError if an operation of the mapping is unknown or does not fit.
     """
     known = {name: tuple(t.shape) for name, t in module.state_dict().items()}
     groups, extra, ignored, is_renamed = _grouped(module, stored, known)
@@ -66,7 +66,7 @@ def of_class(module: Any, stored: Shapes) -> ParameterLayout:
 
 @dataclass(slots=True)
 class _Group:
-    """Stored tensors that become one or several parameters together."""
+    """Stored tensors that together become one or several parameters."""
 
     converter: Any = None
     sources: dict[str, list[str]] = field(default_factory=dict)
@@ -79,8 +79,8 @@ def _bare(name: str) -> str:
 def _grouped(
     module: Any, stored: Shapes, known: Shapes
 ) -> tuple[dict[str, _Group], list[str], list[str], bool]:
-    """Stored names by the first parameter that they become; the names that become none, floating
-    and buffers; and whether a name was read as transformers would not read it."""
+    """Stored names grouped by the first parameter that they become; unused names of floating-point
+    tensors; unused buffers; True if a name was read differently from transformers."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import (
         WeightConverter,
@@ -118,7 +118,7 @@ def _grouped(
 
 
 def _by_suffix(name: str, known: Shapes) -> str | None:
-    """The one parameter that has this name but for a prefix of the text model."""
+    """The one parameter of this name up to a prefix of the text model."""
     ends = re.sub(r"^(?:(?:model|language_model|transformer)\.)+", "", name)
     found = [k for k in known if k == ends or k.endswith(f"language_model.{ends}")]
     if not found:
@@ -277,7 +277,7 @@ def _flatten(step: _Step, parts: Parts) -> Parts:
 
 
 def _fuse_and_split(step: _Step, parts: Parts) -> Parts:
-    """Experts of text and of vision in one list: each half is a stack of its own."""
+    """Experts of text and of vision in one list: each half becomes a separate stack."""
     targets: Sequence[str] = step.converter.target_patterns
     stacks: dict[str, list[Mosaic]] = {target: [] for target in targets}
     for pattern in step.converter.source_patterns:
@@ -300,4 +300,4 @@ _FOLLOWED: Mapping[str, Callable[[_Step, Parts], Parts]] = {
     "Conv3dToLinear": _flatten,
     "ErnieFuseAndSplitTextVisionExperts": _fuse_and_split,
 }
-"""transformers' operations by name, as rearrangements of mosaics."""
+"""transformers' operations by name, as functions on mosaics."""

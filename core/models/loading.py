@@ -1,8 +1,8 @@
-"""Models in memory: made by transformers, placed by accelerate, one at a time.
+"""Models in memory: built by transformers, placed by accelerate, one at a time.
 
-Owns every import of transformers and accelerate in the engine: where a model's layers go, in which
-dtype, adapters laid over it, its tokeniser, and what is done when memory runs out. Knows no
-analysis, and nothing of what a model is used for.
+Owns every import of transformers and accelerate in the engine: the placement of a model's layers,
+its dtype, its adapters, its tokeniser, and the reaction to a lack of memory. Knows no analysis and
+no use of a model.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from core.study.study import Run
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where accelerate put a model: each module that it placed, and the device."""
+    """accelerate's placement of a model: the device of each placed module."""
 
     modules: Mapping[str, str]
 
     @property
     def offloaded(self) -> bool:
-        """Does any part of it wait on the disk, or on the CPU for an accelerator?"""
+        """Is any part offloaded to the disk, or to the CPU from an accelerator?"""
         devices = set(self.modules.values())
         return "disk" in devices or ("cpu" in devices and len(devices) > 1)
 
@@ -55,7 +55,8 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A causal language model that is ready for a forward pass. `device` is where inputs go."""
+    """A causal language model that is ready for a forward pass. `device`: the device of its
+    inputs."""
 
     name: str
     module: nn.Module
@@ -65,7 +66,7 @@ class LoadedModel:
 
     @property
     def context(self) -> int | None:
-        """The number of positions that the model has; None where it doesn't say."""
+        """The model's number of positions; None if the configuration does not state it."""
         text = self.config.get_text_config()
         for key in ("max_position_embeddings", "n_positions"):
             if getattr(text, key, None):
@@ -85,8 +86,8 @@ def loaded(
 ) -> Iterator[LoadedModel]:
     """A member of a family in memory, in evaluation mode and with frozen weights.
 
-    An adapter is laid over its model without being merged, unless `merged` is asked for. Raises
-    CheckpointError, naming the model, when transformers can't make it out of its files.
+    An adapter is applied without merging, unless `merged` is true. Raises CheckpointError, naming
+    the model, if transformers can't load its files.
     """
     root, _, adapters = _chain(member.checkpoint)
     with quiet(), scratch("offload") as spare:
@@ -107,7 +108,7 @@ def loaded(
 
 @dataclass(frozen=True, slots=True)
 class DeviceShare:
-    """What a device is to hold of a model: modules, and the bytes of their parameters."""
+    """A device's share of a model: modules, and the bytes of their parameters."""
 
     device: str
     modules: tuple[str, ...]
@@ -117,10 +118,10 @@ class DeviceShare:
 def placement_of(
     member: Member, run: Run, *, trust_remote_code: bool = False
 ) -> tuple[DeviceShare, ...]:
-    """Where a member's layers would go if it were loaded now, without reading its weights.
+    """The placement of a member's layers if it were loaded now, without reading its weights.
 
-    Decided by the functions that decide it at loading, over a model that has shapes alone.
-    Adapters are left out of the account. Raises CheckpointError as `loaded` does.
+    Uses the functions that place models at loading, on a model of shapes only. Adapters are not
+    counted. Raises CheckpointError as `loaded` does.
     """
     root, _, _ = _chain(member.checkpoint)
     with quiet(), _explained(member):
@@ -136,9 +137,9 @@ def placement_of(
 
 
 def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
-    """The tokeniser of a model's directory, or of a GGUF file: the one beside it, else its own.
+    """The tokeniser of a model's directory, or of a GGUF file: from files beside it, else its own.
 
-    Raises CheckpointError when there is none.
+    Raises CheckpointError if there is none.
     """
     from transformers import AutoTokenizer
 
@@ -152,7 +153,7 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
             found = AutoTokenizer.from_pretrained(
                 where, trust_remote_code=trust_remote_code, local_files_only=True, **given
             )
-            found("a text")  # whose settings are looked at only now
+            found("a text")  # fails here if its settings are wrong
             return found
         except Exception as error:
             for file in filter(is_tokeniser, sorted(folder.glob("*"))):
@@ -164,9 +165,9 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
 
 
 def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], None]) -> None:
-    """Do `work(size)`; where memory runs out, say so and do it again with half the size.
+    """Call `work(size)`; if memory runs out, call `on_halved` and try again with half the size.
 
-    `work` must go on from where it was. Raises RunError when a single one doesn't fit.
+    `work` must continue after the finished part. Raises RunError if size 1 doesn't fit.
     """
     from accelerate.utils.memory import should_reduce_batch_size
 
@@ -178,18 +179,17 @@ def halving(work: Callable[[int], None], size: int, on_halved: Callable[[int], N
                 raise
             if size == 1:
                 raise RunError(
-                    "There is not enough memory for a single document.",
-                    hint="Lower probe.max_tokens, or let more of the model go elsewhere "
-                    "(run.max_memory).",
+                    "Memory is too small for a single document.",
+                    hint="Lower probe.max_tokens, or offload more of the model (run.max_memory).",
                 ) from error
-        # Only now does nothing hold on to what the attempt had in memory.
+        # Outside of the except clause nothing refers to the attempt's memory any more.
         _free()
         size //= 2
         on_halved(size)
 
 
 def _chain(checkpoint: Checkpoint) -> tuple[Path, Checkpoint, list[Adapter]]:
-    """A whole model's directory and checkpoint, and the adapters to lay over it, in that order."""
+    """A whole model's directory and checkpoint, and its adapters in the order of application."""
     adapters: list[Adapter] = []
     while isinstance(checkpoint, Adapter):
         adapters.insert(0, checkpoint)
@@ -198,7 +198,7 @@ def _chain(checkpoint: Checkpoint) -> tuple[Path, Checkpoint, list[Adapter]]:
 
 
 def _config(root: Path, opened: Checkpoint, trust_remote_code: bool) -> Any:
-    """The configuration as transformers has it: a folder's, or the one that a GGUF file states."""
+    """The configuration by transformers: a folder's or a GGUF file's."""
     from transformers import AutoConfig
 
     if root.is_file():
@@ -209,7 +209,7 @@ def _config(root: Path, opened: Checkpoint, trust_remote_code: bool) -> Any:
 
 
 def _outline(root: Path, member: Member, run: Run, trust_remote_code: bool) -> Any:
-    """The model as transformers makes it, of tensors that hold nothing."""
+    """The model as transformers builds it, on the meta device."""
     config = _config(root, _whole(member), trust_remote_code)
     _unquantise(config)
     stored = (info.dtype for info in member.checkpoint.tensors.values() if info.dtype is not None)
@@ -256,8 +256,8 @@ def _max_memory(run: Run) -> dict[int | str, str] | None:
 
 
 def _class_of(member: Member) -> Any:
-    """The class that the member's parameters were read by; the auto class for an unknown one. A
-    classifier is a language model with the base's output head."""
+    """The class of the member's outline; the auto class if it is unknown. A classifier is loaded as
+    a language model with the base's output head."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING as CAUSAL
 
@@ -270,12 +270,12 @@ def _class_of(member: Member) -> Any:
 
 
 def _whole(member: Member) -> Checkpoint:
-    """A member's model below any adapters."""
+    """A member's model under any adapters."""
     return _chain(member.checkpoint)[1]
 
 
 def _unquantise(config: Any) -> None:
-    """Take what a configuration says of quantisation away."""
+    """Remove the quantisation settings from a configuration."""
     for part in (config, config.get_text_config()):
         for key in ("quantization_config", "compression_config"):
             if hasattr(part, key):
@@ -283,8 +283,8 @@ def _unquantise(config: Any) -> None:
 
 
 def _read_by_us(member: Member) -> Checkpoint | None:
-    """The tensors that transformers must be handed, since it would read the files in another way
-    or not find its parameters in them; None where it reads the same by itself."""
+    """The tensors to pass to transformers because it would misread the files or miss parameters in
+    them; None if transformers reads the same tensors itself."""
     opened = _whole(member)
     if isinstance(opened, Parameters) and (opened.is_renamed or opened.borrows):
         return opened
@@ -294,15 +294,15 @@ def _read_by_us(member: Member) -> Checkpoint | None:
 def _handed(
     root: Path, whole: Checkpoint, opened: Checkpoint, trust_remote_code: bool
 ) -> dict[str, Any]:
-    """The settings by which transformers loads a folder from tensors that tauscope reads."""
+    """The arguments that make transformers load a folder from tauscope's tensors."""
     from transformers import GenerationConfig
 
     config = _config(root, opened, trust_remote_code)
     _unquantise(config)
     if isinstance(opened, Parameters) and opened.borrows and is_classifier(opened):
-        _untie(config)  # the head that it borrows is not its embedding
+        _untie(config)  # the borrowed head is not its embedding
     lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
-    # What is tied is found under its own name too where a part of the model waits on the disk.
+    # Tied parameters need their own name too if a part of the model is on the disk.
     tied = getattr(whole, "aliases", {}).items()
     lazy |= {name: lazy[source] for name, source in tied if source in lazy and name not in lazy}
     given = {"config": config, "state_dict": lazy}
@@ -334,24 +334,24 @@ def _made(
     )
     missing = sorted(report.get("missing_keys", ()))
     if missing:
-        # transformers would go on with random numbers in their place.
+        # transformers would continue with random numbers in their place.
         raise CheckpointError(
             f"'{name}' ({root}) lacks {len(missing)} weights: {', '.join(missing[:3])}.",
-            hint="Compare its files with those at its source. The weights that it has can still "
+            hint="Compare its files with the files at its source. The existing weights can still "
             "be compared alone.",
         )
     return model
 
 
 def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apart: bool) -> Any:
-    """The model with an adapter over it, kept apart from its weights or merged into them."""
+    """The model with an adapter, either separate from its weights or merged into them."""
     from peft import PeftModel
 
     if "disk" in (getattr(model, "hf_device_map", None) or {}).values():
-        # peft would write a copy of the whole checkpoint into the folder where the user stands.
+        # peft would write a copy of the whole checkpoint into the current folder.
         raise CheckpointError(
-            f"The adapter {adapter.where} can't be laid over a model that is partly on the disk.",
-            hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
+            f"The adapter {adapter.where} can't be applied to a model that is partly on the disk.",
+            hint="Give it more memory (run.max_memory), or merge it with PEFT.",
         )
     if adapter.moved and _holds(model, adapter):
         return _overwritten(model, adapter)
@@ -362,10 +362,10 @@ def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apa
         given["max_memory"] = _max_memory(run)
     _fit(model, adapter, apart=apart)
     with warnings.catch_warnings():
-        # Of what peft still asks of transformers: nobody but they can do anything about it.
+        # Deprecations between peft and transformers, which the user can't change.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("default", category=UserWarning, module="peft")
-        # peft goes on with an adapter that does nothing where names don't match.
+        # peft continues with an adapter without effect if names don't match.
         warnings.filterwarnings("error", "Found missing adapter keys")
         try:
             wrapped = PeftModel.from_pretrained(
@@ -380,7 +380,7 @@ def _adapted(model: Any, adapter: Adapter, run: Run, offload_folder: str, *, apa
 
 
 def _incomplete(adapter: Adapter, said: str) -> CheckpointError:
-    """What peft says of an adapter's missing tensors in many lines."""
+    """The error for peft's long warning about an adapter's missing tensors."""
     names = [name.removeprefix("base_model.model.") for name in re.findall(r"'([^']+)'", said)]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return CheckpointError(
@@ -391,24 +391,24 @@ def _incomplete(adapter: Adapter, said: str) -> CheckpointError:
 
 
 def _holds(model: Any, adapter: Adapter) -> bool:
-    """Has the model in memory all that the adapter changes, under the names it is read by?"""
+    """Does the model in memory have all tensors that the adapter changes, under the same names?"""
     own = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     return {*adapter.updates, *adapter.replaced} <= own
 
 
 def _overwritten(model: Any, adapter: Adapter) -> Any:
-    """The model with the tuned tensors as they are read: peft would miss some of their names.
+    """The model with the tuned tensors written into it. peft would miss some of their names.
 
-    Raises CheckpointError where a tensor is neither on the CPU nor on an accelerator.
+    Raises CheckpointError if a tensor is neither on the CPU nor on an accelerator.
     """
     _fit(model, adapter, apart=False)
     for name in {*adapter.updates, *adapter.replaced}:
         parameter = model.get_parameter(name)
         if parameter.is_meta:
             raise CheckpointError(
-                f"The adapter {adapter.where} has other names than the model, and can't be laid "
-                "over one that is partly offloaded.",
-                hint="Let more of it into memory (run.max_memory), or merge it with PEFT.",
+                f"The adapter {adapter.where} has other names than the model, and can't be "
+                "applied to a partly offloaded model.",
+                hint="Give it more memory (run.max_memory), or merge it with PEFT.",
             )
         info = adapter.tensors[name]
         parameter.data.copy_(adapter.read(name, 0, info.rows).reshape(info.shape))
@@ -416,17 +416,16 @@ def _overwritten(model: Any, adapter: Adapter) -> Any:
 
 
 def _fit(model: Any, adapter: Adapter, *, apart: bool) -> None:
-    """Make place for what the adapter brings: a vocabulary of another size, a head of its own.
+    """Resize the model for the adapter: a vocabulary of another size, an untied head.
 
-    Kept apart, an adapter changes the embedding and leaves a head that is tied to it as it was;
-    merging would change both.
+    A separate adapter changes the embedding but not a head tied to it; merging would change both.
     """
     rows, head = adapter.vocabulary, adapter.head
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
         if head is not None and adapter.tensors[head].rows != rows:
             raise CheckpointError(
                 f"{adapter.where} brings an embedding of {rows} rows, but the output head has "
-                f"{adapter.tensors[head].rows}: the rows that training added to it were not saved.",
+                f"{adapter.tensors[head].rows}: the head's rows added in training were not saved.",
                 hint="Save the adapter again with the output head in modules_to_save. Its weights "
                 "alone can still be compared.",
             )
@@ -438,9 +437,9 @@ def _fit(model: Any, adapter: Adapter, *, apart: bool) -> None:
 
 
 def _tie_no_more(model: Any) -> None:
-    """Leave embedding and output head as they are now, tied or not, whoever asks to tie them anew.
+    """Keep embedding and output head as they are, tied or not, despite later calls to tie them.
 
-    The harness asks, and what peft has put in their places can't be tied, or must not be.
+    The harness makes such a call, and peft's replacements can't or must not be tied.
     """
     _untie(model.config)
 
@@ -470,7 +469,7 @@ def _word(device: Any) -> str:
 
 @contextmanager
 def _explained(member: Member) -> Iterator[None]:
-    """The one place where a fault of transformers becomes an error that says what to do."""
+    """Turn any error of transformers into a CheckpointError with a hint."""
     try:
         yield
     except CheckpointError:
@@ -484,14 +483,14 @@ def _explained(member: Member) -> Iterator[None]:
         words, hint = _first_line(error), "Its weights alone can still be compared."
         if _out_of_memory(error):
             raise RunError(
-                f"There is not enough memory to load '{member.name}': {words}",
-                hint="Let parts of it go to the CPU or the disk (run.max_memory, "
+                f"Memory is too small to load '{member.name}': {words}",
+                hint="Offload parts of it to the CPU or the disk (run.max_memory, "
                 "run.offload_folder), or load it in another dtype.",
             ) from error
         if "trust_remote_code" in str(error):
             hint = "It brings code of its own: models.trust_remote_code = true lets it run."
         elif "mismatched_sizes" in str(error):
-            words = "transformers finds tensors of other sizes than config.json gives them."
+            words = "config.json gives other sizes than the tensors have."
             hint = "Compare config.json with the one at the model's source."
         raise CheckpointError(
             f"'{member.name}' ({member.where}) can't be loaded: {words}", hint=hint

@@ -1,7 +1,7 @@
-"""Which parameter of a tuned model stands for which of the base, and what stands for none.
+"""The tuned model's parameter for each parameter of the base, and parameters without a match.
 
-Owns the differences that are borne: prefixes, changed vocabularies, output heads that one model
-ties and the other does not, parts that one model lacks. Other differences are refused.
+Owns the accepted differences: prefixes, changed vocabularies, output heads tied in one model only,
+parts missing in one model. Other differences are refused.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _BY_TOKEN = ("embedding", "unembedding")
 
 @dataclass(slots=True)
 class Match:
-    """`names` maps the base's parameters to the tuned model's; `common`: rows that both have of a
-    changed vocabulary; `absent`: parameters of the base that the tuned model lacks without harm."""
+    """`names`: the tuned model's parameters by the base's; `common`: the common rows of a changed
+    vocabulary; `absent`: parameters of the base that the tuned model may lack."""
 
     names: dict[str, str] = field(default_factory=dict)
     common: dict[str, int] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Match:
 
 
 def bare(name: str) -> str:
-    """A parameter's name without the prefixes that wrappers of one model differ in."""
+    """A parameter's name without the prefixes of wrappers."""
     return _PREFIX.sub("", name)
 
 
@@ -44,11 +44,11 @@ def match(
     base_ties: Collection[str] = (),
     is_classifier: bool = False,
 ) -> Match:
-    """Match the tuned model called `name` to the base's parameters (shapes by name).
+    """Match the parameters of the tuned model `name` to the base's (shapes by name).
 
-    `aliases`: tied parameters of the tuned model by the one that holds their numbers; `base_ties`:
-    parameters that the base ties and another model of the family has apart. Raises
-    FamilyError naming the tensors that are missing or of another shape.
+    `aliases`: tied parameters of the tuned model, by the stored parameter; `base_ties`: parameters
+    that the base ties and another model of the family unties. Raises FamilyError, naming the
+    tensors that are missing or of another shape.
     """
     there = _names(tuned, aliases)
     found = Match()
@@ -78,7 +78,7 @@ def _names(tuned: Checkpoint, aliases: Mapping[str, str]) -> dict[str, str]:
 
 
 def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -> list[str]:
-    """Note the missing parameters that take nothing from the comparison; return the others.
+    """Note the missing parameters that the comparison can do without; return the others.
 
     Parts outside of the decoder (towers, extra layers) may be missing, and so may the output head
     of a classifier.
@@ -89,7 +89,7 @@ def _borne(found: Match, missing: Mapping[str, Piece], *, is_classifier: bool) -
         if piece.module == "unembedding" and is_classifier:
             found.absent.add(tensor)
             found.notes.append(
-                "is a classifier without an output head: the base's stands in, its update there is "
+                "is a classifier without an output head: the base's head is used, its update is "
                 "zero."
             )
         elif piece.module == "other" and piece.layer is None:
@@ -116,7 +116,7 @@ def _note(
     for ours, own in found.names.items():
         shares = own in tied and bare(ours) != bare(own)
         if ours in base_ties and not shares:
-            found.notes.append("has an output head apart from its embedding, the base has none.")
+            found.notes.append("has an output head apart from its embedding; the base ties them.")
         elif shares and ours not in base_ties:
             found.notes.append("ties its output head to its embedding, the base does not.")
     for tensor, rows in found.common.items():

@@ -1,4 +1,4 @@
-"""A parameter as parts of stored tensors: which elements of the files each of its elements is.
+"""A parameter as parts of stored tensors: the stored element of each of its elements.
 
 Owns the rearrangements that turn stored tensors into parameters: stacking, concatenating, cutting,
 transposing and reordering along an axis. Every element comes from one stored element, unchanged.
@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 Index = Any
-"""Positions along one axis: a range, or an int64 array where they follow no even step."""
+"""Positions along one axis: a range, or an int64 array for uneven steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
     """Elements of one stored tensor and their places in a parameter.
 
-    `shape`: the stored tensor's own, or (`is_reshaped`) another one of the same elements. `take`:
-    positions along each of its axes. `axes`: for each axis of the parameter the axis of the stored
-    tensor that runs along it, None where the tile has one position. `put`: the positions there.
+    `shape`: the stored tensor's shape, or (`is_reshaped`) another one of the same size. `take`:
+    positions along each of its axes. `axes`: for each axis of the parameter the stored tensor's
+    axis; None if the tile has one position there. `put`: the positions there.
     """
 
     source: str
@@ -39,13 +39,13 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class RowSpan:
-    """Whole rows of a parameter that are whole rows of a stored tensor: `count` from `start` on are
-    those of `source` from `at` on. Rows are all axes but the last together."""
+    """Whole rows of a parameter that are whole rows of a stored tensor: `count` rows from `start`
+    on are the rows of `source` from `offset` on. Rows are all axes but the last together."""
 
     start: int
     count: int
     source: str
-    at: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,16 @@ class Mosaic:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The stored tensors that it is made of, each once."""
+        """Its stored tensors, each once."""
         return tuple(dict.fromkeys(tile.source for tile in self.tiles))
 
     @property
     def is_whole(self) -> bool:
-        """Is it one stored tensor, element by element in its order?"""
+        """Is it one stored tensor with its elements in order?"""
         return len(self.tiles) == 1 and _is_identity(self.tiles[0], self.shape)
 
     def runs(self) -> tuple[RowSpan, ...] | None:
-        """Its rows as runs of stored rows, in order; None where any row is put together."""
+        """Its rows as runs of stored rows, in order; None if a row is assembled from parts."""
         found = [_run(tile, self.shape) for tile in self.tiles]
         if any(run is None for run in found):
             return None
@@ -112,7 +112,7 @@ def reshaped(source: str, stored: Sequence[int], shape: Sequence[int]) -> Mosaic
 
 
 def joined(parts: Sequence[Mosaic], axis: int) -> Mosaic:
-    """Parameters one after the other along an axis."""
+    """Parameters concatenated along an axis."""
     shape, offset, tiles = list(parts[0].shape), 0, []
     for part in parts:
         others = [n for a, n in enumerate(part.shape) if a != axis]
@@ -141,7 +141,7 @@ def stacked(parts: Sequence[Mosaic], axis: int = 0) -> Mosaic:
 
 
 def cut(mosaic: Mosaic, sizes: Iterable[int], axis: int) -> list[Mosaic]:
-    """A parameter in parts of these sizes along an axis."""
+    """A parameter split into parts of these sizes along an axis."""
     found, start = [], 0
     for size in sizes:
         found.append(_part(mosaic, axis, start, start + size))
@@ -164,7 +164,7 @@ def transposed(mosaic: Mosaic, first: int, second: int) -> Mosaic:
 
 
 def reordered(mosaic: Mosaic, axis: int, order: Sequence[int]) -> Mosaic:
-    """A parameter whose position i along an axis is the old position order[i]."""
+    """A parameter with position order[i] moved to position i along an axis."""
     places = np.empty(len(order), np.int64)
     places[np.asarray(order)] = np.arange(len(order))
     tiles = tuple(
@@ -190,7 +190,7 @@ def _part(mosaic: Mosaic, axis: int, start: int, stop: int) -> Mosaic:
 
 
 def _even(places: Any) -> Index:
-    """Positions as a range where they follow one another."""
+    """Positions as a range if their step is even."""
     first = int(places[0]) if len(places) else 0
     if np.array_equal(places, np.arange(first, first + len(places))):
         return range(first, first + len(places))
@@ -220,11 +220,11 @@ def _is_identity(tile: Tile, shape: tuple[int, ...]) -> bool:
 
 
 def _run(tile: Tile, shape: tuple[int, ...]) -> RowSpan | None:
-    """A tile as one run of rows: its own axes in their order, whole but for the first."""
+    """A tile as one run of rows: its axes in order, and all but the first whole."""
     if not all(isinstance(i, range) and i.step == 1 for i in (*tile.take, *tile.put)):
         return None
     if tile.is_reshaped:
-        return None  # rows of the one are no rows of the other
+        return None  # rows of one are not rows of the other
     if not shape:
         return RowSpan(0, 1, tile.source, 0)
     own = [(axis, source) for axis, source in enumerate(tile.axes) if source is not None]

@@ -1,6 +1,6 @@
-"""The common vocabulary: the names of any decoder's matrices, and the group that each is in.
+"""The common vocabulary: the names and groups of any decoder's matrices.
 
-Owns names only. How a model's own tensors come to these names is `core.models.roles`.
+Owns names only. `core.models.roles` gives them to a model's tensors.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ BUFFERS = re.compile(
     r"rotary_emb\.(?:\w+_)?inv_freq$|(?:^|\.)attn\.(?:masked_)?bias$"
     r"|attention\.(?:masked_)?bias$|position_ids$"
 )
-"""Tensors that older models save and every model makes itself: no parameters."""
+"""Buffers that older models save and every model computes itself; not parameters."""
 
 
 def family_name(model_class: str) -> str:
-    """The name that the classes of one architecture share: Bert of BertForMaskedLM."""
+    """The common name of an architecture's classes: Bert for BertForMaskedLM."""
     return re.sub(r"(LMHeadModel|For[A-Z]\w*|Model)$", "", model_class) or model_class
 
 
 def groups(module: str) -> tuple[str, ...]:
-    """The groups within one layer that a module counts to."""
+    """The groups of a module within one layer."""
     inner = (GROUP_OF[module],) if module in GROUP_OF else ()
     return (*inner, "blocks")

@@ -1,7 +1,7 @@
-"""Models opened: a folder as the parameters of its class, with any adapters laid over it.
+"""Opening models: a folder as the parameters of its class, with any adapters applied.
 
-Owns what is read of one model before it is compared with others: its anatomy, its tied
-parameters, and what is doubtful about it by itself.
+Owns the facts about one model before any comparison: its anatomy, its tied parameters, and the
+doubts about it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from core.models.gguf import checkpoint as gguf
 from core.models.headers import ADAPTER, read_json
 from core.models.identity import Identities
 from core.models.parameters import Parameters
-from core.models.plausibility import holding
+from core.models.plausibility import extent_of
 from core.study.study import Model
 
 
 def open_model(
     model: Model, over: Checkpoint | None, trusted: bool, identities: Identities
 ) -> tuple[Path, Checkpoint]:
-    """A model's folder and its parameters; an adapter is laid `over` another model, or (None) over
-    the one that it names. `trusted`: may the model's own code run?
+    """A model's folder and its parameters. An adapter is applied to `over`, or (None) to the base
+    that it names. `trusted` allows the model's own code to run.
 
     Raises CheckpointError, FamilyError.
     """
@@ -51,13 +51,13 @@ def open_folder(folder: Path, trusted: bool, identities: Identities) -> Paramete
     if folders.is_gguf(folder):
         return Parameters(*gguf.opened(folder, identities))
     stored = checkpoint.open_directory(folder, identities)
-    held = holding({name: info.shape for name, info in stored.tensors.items()})
-    made = outlines.outline(folder, stored.config, held=held, trust_remote_code=trusted)
+    extent = extent_of({name: info.shape for name, info in stored.tensors.items()})
+    made = outlines.outline(folder, stored.config, extent=extent, trust_remote_code=trusted)
     return Parameters(stored, made)
 
 
 def below(opened: Checkpoint) -> Parameters:
-    """The whole model below any adapters."""
+    """The whole model under any adapters."""
     while isinstance(opened, Adapter):
         opened = opened.over
     assert isinstance(opened, Parameters)
@@ -65,21 +65,21 @@ def below(opened: Checkpoint) -> Parameters:
 
 
 def aliases_of(opened: Checkpoint) -> dict[str, str]:
-    """Tied parameters that no file of a model holds on their own."""
+    """Tied parameters that a model's files do not store separately."""
     return {a: s for a, s in below(opened).aliases.items() if a not in opened.tensors}
 
 
 def is_classifier(opened: Checkpoint) -> bool:
-    """Does it end in a head that classifies?"""
+    """Does it end in a classification head?"""
     made = below(opened).outline
     return made is not None and made.is_classifier
 
 
 def anatomy_of(opened: Checkpoint) -> Anatomy:
-    """A model's own anatomy, by the names that its parameters have in memory."""
+    """A model's own anatomy, by its parameters' names in memory."""
     model = below(opened)
     aliases = aliases_of(opened)
-    # A tied parameter is a place in the model, but no weights of its own.
+    # A tied parameter has a place in the model, but no separate weights.
     tied = {a: opened.tensors[source].shape for a, source in aliases.items() if source in
             opened.tensors}  # fmt: skip
     found = _read(opened, model, tied | _shapes(opened))
@@ -87,7 +87,7 @@ def anatomy_of(opened: Checkpoint) -> Anatomy:
 
 
 def doubts_about(opened: Checkpoint) -> list[str]:
-    """What is doubtful about one model by itself."""
+    """The doubts about one model alone."""
     model, notes = below(opened), []
     if model.outline is None:
         kind = opened.config.get("model_type")
@@ -121,7 +121,7 @@ def _read(opened: Checkpoint, model: Parameters, shapes: dict[str, tuple[int, ..
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
             f"{opened.where}: config.json has values of the wrong kind.",
-            hint="Compare it with the one that the model was published with.",
+            hint="Compare it with the published one.",
         ) from None
 
 

@@ -1,6 +1,6 @@
-"""A model as transformers would make it, without its weights: names, shapes, modules and ties.
+"""A model as transformers would build it, without weights: names, shapes, modules and ties.
 
-Owns the choice of the model's class, which models are refused by their kind, and the facts about
+Owns the choice of the model's class, the refusal of other kinds of models, and the facts about
 modules that names do not show. Builds on the meta device, so that nothing is allocated.
 """
 
@@ -20,13 +20,13 @@ from core import libraries
 from core.errors import FamilyError
 from core.models.body import Body, Trait
 from core.models.naming import family_name
-from core.models.plausibility import Holding, limited, refuse_implausible
+from core.models.plausibility import Extent, limited, refuse_implausible
 
 _PLACES = ("layers", "h", "blocks", "block", "layer")
 _CLASSIFIERS = re.compile(r"For(Sequence|Token)Classification$|ForQuestionAnswering$|RewardModel$")
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _DECODERS = ("num_decoder_layers", "decoder_layers")
-"""The decoder's layers where another key counts those of the encoder that it was made with."""
+"""Keys of the number of decoder layers, for models whose usual key counts encoder layers."""
 
 _QUERY = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 _KEY_VALUE = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
@@ -34,10 +34,10 @@ _KEY_VALUE = ("num_key_value_heads", "num_kv_heads", "n_head_kv")
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A model of tensors that hold nothing.
+    """A model without weights.
 
-    `name`: its class. `module`: the model on the meta device. `body`: where its decoder lies.
-    `ties`: parameters that the configuration ties to another one.
+    `name`: its class. `module`: the model on the meta device. `body`: its decoder. `ties`:
+    parameters that the configuration ties to another one.
     """
 
     name: str
@@ -52,21 +52,21 @@ class Outline:
 
     @property
     def is_classifier(self) -> bool:
-        """Does it end in a head that classifies, instead of one that gives logits over tokens?"""
+        """Does it end in a classification head instead of a language-model head?"""
         return bool(_CLASSIFIERS.search(self.name))
 
 
 def outline(
-    folder: Path, config: Mapping[str, Any], *, held: Holding, trust_remote_code: bool = False
+    folder: Path, config: Mapping[str, Any], *, extent: Extent, trust_remote_code: bool = False
 ) -> Outline | None:
-    """The outline of the model in a folder or a GGUF file; None where transformers does not know
-    its type.
+    """The outline of the model in a folder or a GGUF file; None if transformers does not know its
+    type.
 
-    `held`: what the files hold. A configuration of far more is refused before it is built. Raises
-    FamilyError for that, for a model that is no decoder, and for a configuration that transformers
-    can't build a model of.
+    `extent`: the number and the size of the stored tensors. Raises FamilyError for a configuration
+    far larger than that, before building it; for a model that is no decoder; and for a
+    configuration that transformers can't build.
     """
-    refuse_implausible(folder, config, held)
+    refuse_implausible(folder, config, extent)
     settings = _settings(folder, config, trust_remote_code)
     if settings is None:
         return None
@@ -74,7 +74,7 @@ def outline(
     if made is None:
         return None
     try:
-        with quiet(), torch.device("meta"), _without_initialisation(), limited(folder, held):
+        with quiet(), torch.device("meta"), _without_initialisation(), limited(folder, extent):
             module = made(settings)
     except FamilyError:
         raise
@@ -85,22 +85,22 @@ def outline(
         ) from None
     except Exception as error:
         raise FamilyError(
-            f"{_source(folder)}: transformers can't build a {made.__name__} of it: "
+            f"{_source(folder)}: transformers can't build a {made.__name__} from it: "
             f"{_reason(error)}",
         ) from None
     return of_module(module)
 
 
 def of_module(module: Any) -> Outline:
-    """The outline of a model of transformers, wherever its parameters are."""
+    """The outline of a transformers model, on any device."""
     ties = dict(getattr(module, "all_tied_weights_keys", None) or {})
     return Outline(type(module).__name__, module, _body(module, module.config), ties)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """transformers without its bars, and with its remarks for whoever listens to libraries: they
-    would go to a screen that isn't its own."""
+    """Silence transformers' progress bars, and send its messages to Python's logging: they would
+    disturb the screen."""
     from transformers.utils import logging as remarks
 
     level, bars = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
@@ -124,12 +124,12 @@ def _without_initialisation() -> Iterator[None]:
 
 
 def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) -> Any:
-    """The configuration as transformers reads it; None for a type that it does not know."""
+    """The configuration as transformers reads it; None for an unknown type."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
     kind, inner = str(config.get("model_type") or ""), config.get("text_config") or {}
     if not isinstance(inner, Mapping):
-        raise FamilyError(f"{_source(folder)}: text_config is no JSON object.")
+        raise FamilyError(f"{_source(folder)}: text_config is not a JSON object.")
     remote = "AutoConfig" in (config.get("auto_map") or {}) and trust_remote_code
     if kind not in CONFIG_MAPPING and not remote:
         return None
@@ -147,7 +147,7 @@ def _settings(folder: Path, config: Mapping[str, Any], trust_remote_code: bool) 
 
 
 def _source(folder: Path) -> Path:
-    """Where a model's configuration stands."""
+    """The file of a model's configuration."""
     return folder if folder.is_file() else folder / "config.json"
 
 
@@ -156,7 +156,7 @@ def _reason(error: Exception) -> str:
 
 
 def _class_of(settings: Any, config: Mapping[str, Any], trust_remote_code: bool) -> Any:
-    """The class of `architectures[0]`, else the one that the auto classes choose."""
+    """The class of `architectures[0]`, else the choice of the auto classes."""
     import transformers
     from transformers.models.auto import modeling_auto as auto
 
@@ -206,7 +206,7 @@ def _refuse_other_kinds(settings: Any, own: Any, known: list[Any]) -> None:
 
 
 def _body(module: Any, settings: Any) -> Body:
-    """Where the decoder's layers, embeddings and head are in a model."""
+    """The places of a model's decoder layers, embeddings and head."""
     text = settings.get_text_config()
     decoder = _decoder(module)
     names = {id(part): name for name, part in module.named_modules()}
@@ -228,9 +228,9 @@ def _body(module: Any, settings: Any) -> Body:
 
 
 def _decoder(module: Any) -> Any:
-    """The text model: the one that transformers names, where it holds a list of layers."""
+    """The text model: transformers' choice, if it has a list of layers."""
     candidates: list[Any] = [
-        lambda: module.thinker.get_decoder(),  # of models that speak as well
+        lambda: module.thinker.get_decoder(),  # for models that also speak
         lambda: module.get_decoder(),
         lambda: module.base_model,
     ]
@@ -269,7 +269,7 @@ def _layers(decoder: Any, inside: str, count: int) -> tuple[str, int]:
 
 
 def _stated(settings: Any, keys: tuple[str, ...]) -> int:
-    """The first of these settings that is a number; 0 where each layer has its own."""
+    """The first of these settings that is a number; 0 if it differs by layer."""
     for key in keys:
         with contextlib.suppress(Exception):
             value = getattr(settings, key)
@@ -310,8 +310,8 @@ def _key_value(part: Any) -> int:
 
 
 def _is_transposed(part: Any, kind: str, own: Mapping[str, Any]) -> bool:
-    """Does the module keep its matrices as [d_in, d_out]?"""
-    if kind == "Conv1D":  # transformers' own, a linear map with its weight turned
+    """Does the module store its matrices as [d_in, d_out]?"""
+    if kind == "Conv1D":  # transformers' own linear map with a transposed weight
         return True
     stated = getattr(part, "is_transposed", None)
     if stated is not None:

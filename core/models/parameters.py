@@ -1,7 +1,7 @@
-"""A checkpoint seen through the parameters that its model has in memory.
+"""A checkpoint in terms of its model's parameters in memory.
 
-Owns which parameters a folder gives, which of them share one tensor, and their reading by rows,
-whatever the layout of the files. Knows no layers and no roles.
+Owns the parameters of a folder, the ties among them, and reading them by rows from files of any
+layout. Knows no layers and no roles.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from core.models.mosaic import Mosaic, RowSpan
 from core.models.outline import Outline
 
 _BLOCK = 1 << 22
-"""Elements that are compared at a time where two stored tensors may be one."""
+"""Elements compared at a time, to decide if two stored tensors are equal."""
 
 
 class Parameters:
-    """A checkpoint whose tensors are a model's parameters, by their names in memory.
+    """A checkpoint of a model's parameters by their names in memory.
 
-    `extra`: stored tensors that the model's class has no parameter for, which keep their own
-    names; `missing`: parameters that no file holds; `aliases`: tied parameters, by the one that
-    holds their numbers; `untied`: parameters that the configuration ties and the files do not;
-    `is_renamed`: see `core.models.layout.Layout`.
+    `extra`: stored tensors without a parameter in the model's class, by their own names; `missing`:
+    parameters without a stored tensor; `aliases`: tied parameters, by the stored parameter;
+    `untied`: parameters tied by the configuration and untied in the files; `is_renamed`: see
+    `core.models.layout.ParameterLayout`.
     """
 
     def __init__(self, stored: Checkpoint, outline: Outline | None) -> None:
@@ -70,17 +70,17 @@ class Parameters:
         self.stored.bytes_read = count
 
     def fingerprint(self) -> str:
-        """See `Checkpoint.fingerprint`: that of the files."""
+        """The fingerprint of the files. See `Checkpoint.fingerprint`."""
         return self.stored.fingerprint()
 
-    def borrow(self, name: str, lender: Checkpoint, own: str) -> None:
-        """Take a tensor that this model lacks from another one, whose name for it is `own`."""
-        self._borrowed[name] = lender, own
-        self.tensors = {**self.tensors, name: lender.tensors[own]}
+    def borrow(self, name: str, lender: Checkpoint, lender_name: str) -> None:
+        """Read a missing tensor from another model; `lender_name` is its name there."""
+        self._borrowed[name] = lender, lender_name
+        self.tensors = {**self.tensors, name: lender.tensors[lender_name]}
 
     @property
     def borrows(self) -> bool:
-        """Are some of its tensors another model's?"""
+        """Does it borrow tensors of another model?"""
         return bool(self._borrowed)
 
     def is_transposed(self, name: str) -> bool:
@@ -105,25 +105,25 @@ class Parameters:
         return torch.cat([self._read(part, None).to(info.dtype) for part in parts])
 
     def rounding(self, name: str, start: int, stop: int) -> float | None:
-        """The energy that quantisation's rounding has in these rows; None where nothing is
-        quantised. See `core.models.quantised.checkpoint.Dequantised.rounding`."""
+        """The energy of quantisation rounding in these rows; None if nothing is quantised. See
+        `core.models.quantised.checkpoint.Dequantised.rounding`."""
         measured = getattr(self.stored, "rounding", None)
         if measured is None or name in self._borrowed:
             return None
         runs = self._runs[name]
-        if runs is None:  # rows that are put together share alike in what their sources lose
+        if runs is None:  # assembled rows get an equal share of their sources' energy
             made, rows = self.mosaics[name], self.tensors[name].rows
             whole = [measured(s, 0, self.stored.tensors[s].rows) for s in made.sources]
             return sum(found or 0.0 for found in whole) * (stop - start) / rows
         parts = rows_within(runs, start, stop)
-        found = [measured(run.source, run.at, run.at + run.count) for run in parts]
+        found = [measured(run.source, run.offset, run.offset + run.count) for run in parts]
         return None if all(each is None for each in found) else sum(each or 0.0 for each in found)
 
     def _read(self, run: RowSpan, into: Tensor | None) -> Tensor:
-        return self.stored.read(run.source, run.at, run.at + run.count, into)
+        return self.stored.read(run.source, run.offset, run.offset + run.count, into)
 
     def _whole(self, name: str) -> Tensor:
-        """A parameter that is put together from its elements; the last one is cached."""
+        """A parameter assembled from its elements; the last one is cached."""
         with self._lock:
             if name not in self._gathered:
                 self._gathered.clear()
@@ -137,14 +137,14 @@ class Parameters:
 
 
 def rows_within(runs: tuple[RowSpan, ...], start: int, stop: int) -> Iterator[RowSpan]:
-    """The parts of runs that hold the rows start:stop, in order."""
+    """The parts of runs that contain the rows start:stop, in order."""
     at = max(0, bisect.bisect_right(runs, start, key=lambda run: run.start) - 1)
     for run in runs[at:]:
         first, last = max(start, run.start), min(stop, run.start + run.count)
         if run.start >= stop:
             return
         if first < last:
-            yield RowSpan(first, last - first, run.source, run.at + first - run.start)
+            yield RowSpan(first, last - first, run.source, run.offset + first - run.start)
 
 
 def _dtype(made: Mosaic, stored: Checkpoint) -> torch.dtype:
@@ -154,8 +154,8 @@ def _dtype(made: Mosaic, stored: Checkpoint) -> torch.dtype:
 
 
 def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str, Mosaic]) -> None:
-    """Raise CheckpointError where the files contradict the configuration. The number of rows of
-    an embedding is what the files say: models are resized without their configuration."""
+    """Raise CheckpointError if the files contradict the configuration. The files decide an
+    embedding's number of rows, since models are resized without updating the configuration."""
     if outline is None:
         return
     by_token = {f"{m}.weight" for m in (*outline.body.embeddings, *outline.body.heads)}
@@ -177,10 +177,10 @@ def _refuse_misshapen(where: str, outline: Outline | None, mosaics: Mapping[str,
 def _tied(
     outline: Outline | None, mosaics: Mapping[str, Mosaic], stored: Checkpoint
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Tied parameters by the one that holds their numbers, and those that the files untie.
+    """Tied parameters by the stored parameter, and parameters that the files untie.
 
-    As transformers ties when it loads: where both are stored they are one only if they are equal,
-    where the source is missing the target takes its place.
+    As in transformers: two stored parameters stay tied only if they are equal; a missing source is
+    replaced by the target.
     """
     aliases: dict[str, str] = {}
     untied: list[str] = []
@@ -198,7 +198,7 @@ def _tied(
 
 
 def _equal(a: Mosaic, b: Mosaic, stored: Checkpoint) -> bool:
-    """Do two parameters hold the same numbers? Read by blocks, up to the first difference."""
+    """Are two parameters equal? Reads them in blocks, up to the first difference."""
     if a.shape != b.shape or not (a.is_whole and b.is_whole):
         return False
     first, second = a.sources[0], b.sources[0]

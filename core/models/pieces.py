@@ -1,6 +1,6 @@
-"""Logical matrices of a model, and the regions of its parameters where they lie.
+"""Logical matrices of a model, and their regions in its parameters.
 
-Owns how a parameter is cut: fused projections by rows or by heads, stacks of experts, transposed
+Owns the cutting of parameters: fused projections by rows or by heads, stacks of experts, transposed
 and interleaved layouts. Knows shapes only, no names of any architecture.
 """
 
@@ -14,12 +14,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One logical matrix [d_out, d_in] or vector of a model, and where it lies in a parameter.
+    """One logical matrix [d_out, d_in] or vector of a model, and its region in a parameter.
 
-    `tensor`: the parameter's name in memory. `rows`: ranges of its rows (as checkpoints read it:
+    `tensor`: the parameter's name in memory. `rows`: ranges of its rows (in a checkpoint's sense:
     all axes but the last together, a vector as rows of one element); `columns`: start, stop and
     step of its columns (None: all); `transposed`: stored as [d_in, d_out]. `heads`: the number of
-    attention heads that its rows (the columns of `o`) belong to, one after the other; 0: none.
+    consecutive attention heads in its rows (the columns of `o`); 0: none.
     """
 
     tensor: str
@@ -34,7 +34,8 @@ class Piece:
 
     @property
     def is_matrix(self) -> bool:
-        """Does it have directions to look at? A single row (a shared expert's gate) has none."""
+        """Is it a matrix with more than one row? A single row (a shared expert's gate) has no
+        directions."""
         return len(self.shape) == 2 and min(self.shape) > 1
 
     @property
@@ -50,17 +51,17 @@ class Piece:
 
 
 Storage = Literal["plain", "transposed", "stack", "stack transposed"]
-"""A matrix as [d_out, d_in]; as [d_in, d_out]; and a stack of such matrices, one per expert."""
+"""A matrix as [d_out, d_in]; as [d_in, d_out]; and a stack of either, one per expert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How one parameter holds its modules.
+    """The layout of the modules in one parameter.
 
     `runs` are the modules in order with their numbers of output rows; the whole order is repeated
     `repeats` times (once per head or per group of heads). `interleaved`: single rows of the modules
-    take turns. An empty `runs` is one module over all rows. `expert`: the number of the expert, of
-    a stack that of its first.
+    alternate. An empty `runs` is one module over all rows. `expert`: the number of the expert, or
+    of a stack's first expert.
     """
 
     modules: tuple[str, ...]
@@ -117,7 +118,7 @@ def _stacked(whole: Piece, cut: Cut) -> list[Piece]:
 
 
 def _extents(cut: Cut, total: int) -> list[tuple[str, list[tuple[int, int]]]]:
-    """Each module's ranges of output rows, out of `total` rows."""
+    """Each module's ranges of output rows among `total` rows."""
     runs = cut.runs or (total // len(cut.modules),) * len(cut.modules)
     if sum(runs) * cut.repeats != total:
         expected = " + ".join(map(str, runs)) + (f", {cut.repeats} times" * (cut.repeats > 1))
@@ -175,7 +176,7 @@ def _by_columns(one: Piece, rows: tuple[int, int], cut: Cut) -> list[Piece]:
 
 
 def _joined(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Ranges with those that touch made one."""
+    """Ranges with adjacent ones joined."""
     found: list[tuple[int, int]] = []
     for start, stop in ranges:
         if found and found[-1][1] == start:

@@ -1,6 +1,6 @@
-"""Git LFS pointers: the short texts that stand where a clone without its large files has none.
+"""Git LFS pointers: short texts in place of large files that a clone did not fetch.
 
-Owns how such a text is known and what is said of it. Reads the first bytes of a file, no more.
+Owns the recognition of such a text and the error for it. Reads only the first bytes of a file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LONGEST = 1024  # bytes; the format's own limit
 
 
 def is_pointer(file: Path) -> bool:
-    """Is this the text that Git LFS puts in the place of a large file?"""
+    """Is this file a Git LFS pointer?"""
     try:
         if not 0 < file.stat().st_size <= _LONGEST:  # a pipe has no size
             return False
@@ -25,7 +25,7 @@ def is_pointer(file: Path) -> bool:
 
 
 def refuse(file: Path) -> None:
-    """Raise CheckpointError when a file is a Git LFS pointer."""
+    """Raise CheckpointError if a file is a Git LFS pointer."""
     if is_pointer(file):
         raise CheckpointError(
             f"{file} is a Git LFS pointer: the file itself was not fetched.",

@@ -1,9 +1,8 @@
-"""Which parameter is which module of which layer: read from names, shapes and the module tree.
+"""The module and layer of each parameter, read from names, shapes and the module tree.
 
-One reading serves every architecture: the leaf of a name says the projection, the modules around
-it say attention, MLP, mixer or router (`core.models.words`), and facts about the modules
-(`core.models.body.Trait`) say what names alone cannot. A parameter that nothing explains is
-`other`; nothing is refused.
+One reading serves every architecture: the last part of a name gives the projection, the modules
+around it give attention, MLP, mixer or router (`core.models.words`), and facts about the modules
+(`core.models.body.Trait`) give the rest. An unexplained parameter is `other`; nothing is refused.
 """
 
 from __future__ import annotations

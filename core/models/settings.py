@@ -1,10 +1,9 @@
-"""The settings of a model that change what its weights compute, in one form whatever wrote them.
+"""The settings of a model that change its computation, in one form for every source.
 
-Owns which settings those are, by which names configurations know them, and where the rotary
-embedding's stand: `rope_theta` and `rope_scaling` (transformers 4) or `rope_parameters`
-(transformers 5). Pure functions of a config.json's data. Knows no default that a model's own class
-has: where a setting may be left out, `core.models.configs` fills it in. The dtype is none of them:
-the tensors say what they are stored as.
+Owns the list of these settings, their names in configurations, and the places of the rotary
+embedding's: `rope_theta` and `rope_scaling` (transformers 4) or `rope_parameters` (transformers 5).
+Pure functions of a config.json's data. Knows no defaults of model classes: `core.models.configs`
+fills in omitted settings. The dtype is not among them: it follows from the tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 Config = Mapping[str, Any]
 
 WITHIN = ("text_config", "llm_config", "language_config")
-"""Where the settings of the language model stand in those of a model that sees or hears as well."""
+"""Keys of the language model's settings in a multimodal configuration."""
 
 MEANINGFUL: Mapping[str, tuple[str, ...]] = {
     "model_type": (),
@@ -43,20 +42,20 @@ MEANINGFUL: Mapping[str, tuple[str, ...]] = {
     "norm_topk_prob": (),
     "routed_scaling_factor": (),
 }  # fmt: skip
-"""Settings by the name that a reader meets; the keys that may hold one, the first of them first."""
+"""Settings by their displayed names, and their possible keys in order of precedence."""
 
 _BASES = ("rope_theta", "rotary_emb_base")
 _SHARES = ("partial_rotary_factor", "rotary_pct")
 _LOCAL = "rope_local_base_freq"  # Gemma 3's base for its sliding layers
 _KINDS = {"su": "longrope", "mrope": "default"}
-"""Kinds of rotary scaling under a name of old. Multimodal ones are told by their sections."""
+"""Old names of kinds of rotary scaling. Multimodal kinds are recognised by their sections."""
 _SCALED_FROM_LENGTH = ("llama3", "yarn", "longrope")
 _ONE_SIDED = frozenset({"layer_types", "max_position_embeddings"})
-"""Settings that follow from others where they are left out: told only where both state them."""
+"""Settings that follow from others by default: reported only if both models state them."""
 
 
 class SettingDifference(NamedTuple):
-    """A setting in which a tuned model differs from its base; None is one that is not stated."""
+    """A setting in which a tuned model differs from its base; None if it is not stated."""
 
     name: str
     tuned: Any
@@ -64,7 +63,7 @@ class SettingDifference(NamedTuple):
 
     def __str__(self) -> str:
         if isinstance(self.tuned, list | dict) or isinstance(self.base, list | dict):
-            return f"{self.name} is not the base's."
+            return f"{self.name} differs from the base's."
         return f"{self.name} is {_said(self.tuned)}, in the base {_said(self.base)}."
 
 
@@ -73,8 +72,8 @@ def differences(
 ) -> list[SettingDifference]:
     """The meaningful settings in which two configurations differ, in a fixed order.
 
-    `read` gives a configuration with all that it leaves out, or None where nobody knows that. It
-    is called only where the two seem to differ.
+    `read` returns a configuration with its defaults filled in, or None if they are unknown. It is
+    called only if the two seem to differ.
     """
     found = _between(settings(base), settings(tuned))
     if found:
@@ -87,11 +86,11 @@ def differences(
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """The meaningful settings that a configuration states, flat, by the names of MEANINGFUL.
+    """The stated meaningful settings of a configuration, flat, by the names in MEANINGFUL.
 
-    Those of the rotary embedding are `rope_theta`, `rope_type` and `rope <parameter>`, with
-    ` (<kind of layer>)` after them where layers differ in them. What every model takes for granted
-    (a plain rotary embedding over whole heads) is left out.
+    The rotary embedding's are `rope_theta`, `rope_type` and `rope <parameter>`, followed by `
+    (<kind of layer>)` if layers differ. Universal defaults (a plain rotary embedding over whole
+    heads) are left out.
     """
     own = language_of(config)
     found: dict[str, Any] = {}
@@ -110,7 +109,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 
 def language_of(config: Config) -> Config:
-    """The settings of the language model within a configuration; mostly that itself."""
+    """The language model's settings within a configuration; usually the configuration itself."""
     inner = _first(config, WITHIN)
     return inner if isinstance(inner, Mapping) else config
 
@@ -125,7 +124,7 @@ def _between(base: Config, tuned: Config) -> list[SettingDifference]:
 
 
 def _rope(config: Config, length: Any) -> dict[str, dict[str, Any]]:
-    """The parameters of the rotary embedding by kind of layer; one kind of no name for all."""
+    """The parameters of the rotary embedding by kind of layer; the key "" for all layers."""
     stated = _first(config, ("rope_parameters", "rope_scaling"))
     stated = stated if isinstance(stated, Mapping) else {}
     nested = {kind: own for kind, own in stated.items() if isinstance(own, Mapping)}
@@ -142,7 +141,7 @@ def _rope(config: Config, length: Any) -> dict[str, dict[str, Any]]:
 
 
 def _scaling(stated: Config, outer: Config, length: Any) -> dict[str, Any]:
-    """One kind of layer's parameters, without those that say what goes without saying."""
+    """One kind of layer's parameters, without universal defaults."""
     kind = stated.get("rope_type") or stated.get("type") or "default"
     kind = _KINDS.get(kind, kind) if isinstance(kind, str) else kind
     found = {k: v for k, v in stated.items() if k not in ("type", "rope_type") and v is not None}
@@ -166,7 +165,7 @@ def _flat(kinds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _first(config: Config, keys: tuple[str, ...]) -> Any:
-    """The first of these that is stated."""
+    """The first stated value of these keys."""
     return next((config[key] for key in keys if config.get(key) is not None), None)
 
 

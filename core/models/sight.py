@@ -1,8 +1,8 @@
-"""The neurons of an MLP that computes them within its own forward pass, in no module.
+"""The neurons of an MLP that computes them inside its forward pass, without a submodule.
 
-Owns the recognition of three things among the torch functions that a module calls: the product
-with a stack of down projections, the activation that gates it, and the tokens that were routed to
-an expert. The module's own code computes everything: clamps, biases and layouts are its own.
+Owns the recognition of three things among a module's calls of torch functions: the product with a
+stack of down projections, its gating activation, and the tokens routed to an expert. The module's
+own code computes everything, including clamps and biases.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 Seen = Callable[[int, Tensor, Tensor | None, Tensor | None], Tensor | None]
-"""Takes an expert's number, its product [tokens, width], the gate of that shape and the tokens
-[tokens] int64 (None: unseen, or all of them); a result replaces the product."""
+"""Called with an expert's number, its product [tokens, width], the gate of the same shape and the
+tokens [tokens] int64 (None: unseen, or all); a result replaces the product."""
 
 _PRODUCTS = {
     functional.linear, torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm,
@@ -37,8 +37,8 @@ _GATHERED = {torch.index_select, torch.Tensor.index_select, torch.Tensor.__getit
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What a tensor is: an activation (`is_active`) of what comes from `roots`, or a product with
-    the activation `gate`."""
+    """The origin of a tensor: an activation (`is_active`) of tensors computed from `roots`, or a
+    product with the activation `gate`."""
 
     is_active: bool = False
     roots: tuple[Any, ...] = ()
@@ -46,7 +46,7 @@ class _Note:
 
 
 class GateSight(TorchFunctionMode):
-    """Remembers which activation a product of neurons was multiplied with."""
+    """Remembers the activation that multiplies a product of neurons."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,25 +65,25 @@ class GateSight(TorchFunctionMode):
         return result
 
     def gate(self, product: Tensor) -> Tensor | None:
-        """The activation that a product was multiplied with; the product itself where it is one."""
+        """The activation that multiplies a product; the product itself if it is an activation."""
         note = self._note(product)
         if note.is_active:
             return product
         return note.gate if note.gate is not None and note.gate.shape == product.shape else None
 
     def forget(self) -> None:
-        """Let go of all tensors."""
+        """Release all tensors."""
         self._notes = []
 
     def _times(self, first: Any, second: Any) -> _Note:
         for own, other in ((first, second), (second, first)):
             note = self._note(own)
             if note.is_active and any(other is root for root in note.roots):
-                return _Note(True)  # x · σ(x) is an activation of its own
+                return _Note(True)  # x · σ(x) is an activation itself
             if note.is_active:
                 return _Note(gate=own)
             if note.gate is not None:
-                return note  # a product that is scaled keeps its gate
+                return note  # a scaled product keeps its gate
         return _Note(roots=(first, second))
 
     def _note(self, value: Any) -> _Note:
@@ -94,7 +94,8 @@ class GateSight(TorchFunctionMode):
 
 
 class ExpertSight(GateSight):
-    """Shows each product with a stack of down projections [experts, …] before it is computed."""
+    """Passes each product with a stack of down projections [experts, …] to a tap before it is
+    computed."""
 
     def __init__(self, down: Tensor, seen: Seen) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class ExpertSight(GateSight):
             self._gathered = result, index
 
     def _replaced(self, product: Tensor, weight: Tensor) -> Tensor:
-        """The product as it goes on: shown expert by expert, where a tap may replace it."""
+        """The product after the taps, which see and may replace it expert by expert."""
         gate = self.gate(product)
         if product.dim() == 3:  # all experts in one batched product
             shown = [
@@ -139,7 +140,7 @@ class ExpertSight(GateSight):
         return product if changed is None else changed
 
     def _expert(self, weight: Tensor) -> int:
-        """The number of an expert whose weight is a slice of the stack."""
+        """The number of the expert with this slice of the stack as its weight."""
         step = self._down.stride(0) * self._down.element_size()
         return (weight.data_ptr() - self._down.data_ptr()) // max(1, step)
 

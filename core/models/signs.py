@@ -1,6 +1,6 @@
-"""Signs, as data: names by which a folder is known that holds no weights to read as they are.
+"""Signs, as data: names that identify a folder without readable weights.
 
-Owns those names and the words for each. Looks into no folder.
+Owns the names and the error for each. Reads no folder.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 
 class Sign(NamedTuple):
-    """A name within a folder that tells what the folder is.
+    """A name within a folder that identifies the folder.
 
-    Names of folders end in a slash. `title` follows the folder's own name, `hint` says what to do;
-    both may use `{folder}` and `{found}`, the first such name.
+    Names of folders end in a slash. `title` follows the folder's path, `hint` gives a remedy; both
+    may use `{folder}` and `{found}`, the first matching name.
     """
 
     name: re.Pattern[str]
@@ -25,26 +25,26 @@ def _sign(name: str, title: str, hint: str) -> Sign:
     return Sign(re.compile(name), title, hint)
 
 
-_BESIDE = "then copy config.json and the tokeniser's files of the base to NEW."
+_BESIDE = "then copy the base's config.json and tokeniser files to NEW."
 SIGNS = (
     _sign(
         r"pytorch_model_fsdp_\d+/",
-        "holds shards of an FSDP run ({found}) and no weights that can be read as they are.",
+        "holds shards of an FSDP run ({found}) and no directly readable weights.",
         "Run 'accelerate merge-weights {folder}/{found} NEW', " + _BESIDE,
     ),
     _sign(
         r"__\d+_\d+\.distcp",
-        "holds shards of an FSDP run ({found} …) and no weights that can be read as they are.",
+        "holds shards of an FSDP run ({found} …) and no directly readable weights.",
         "Run 'accelerate merge-weights {folder} NEW', " + _BESIDE,
     ),
     _sign(
         r"zero_to_fp32\.py",
-        "holds shards of a DeepSpeed run and no weights that can be read as they are.",
+        "holds shards of a DeepSpeed run and no directly readable weights.",
         "In that folder, run 'python zero_to_fp32.py . NEW', " + _BESIDE,
     ),
     _sign(
         r"global_step\d+/",
-        "holds shards of a DeepSpeed run ({found}) and no weights that can be read as they are.",
+        "holds shards of a DeepSpeed run ({found}) and no directly readable weights.",
         "Run 'python -m deepspeed.utils.zero_to_fp32 {folder} NEW', " + _BESIDE,
     ),
     _sign(
@@ -69,31 +69,31 @@ SIGNS = (
     ),
     _sign(
         r"consolidated\.(\d+\.pth|safetensors)",
-        "holds the weights as the authors' own code names them ({found} …).",
+        "holds weights with the names of the authors' own code ({found} …).",
         "Use the same model's release in the Hugging Face format: config.json and "
         "model.safetensors or its shards.",
     ),
     _sign(
         r"tf_model\.h5|tf_model.*\.index\.json",
-        "holds weights for TensorFlow alone ({found}).",
+        "holds only weights for TensorFlow ({found}).",
         "transformers 4 converts them: from_pretrained('{folder}', from_tf=True), then "
         "save_pretrained.",
     ),
     _sign(
         r"flax_model\.msgpack(\.index\.json)?|flax_model-.*\.msgpack",
-        "holds weights for Flax alone ({found}).",
+        "holds only weights for Flax ({found}).",
         "transformers 4 converts them: from_pretrained('{folder}', from_flax=True), then "
         "save_pretrained.",
     ),
     _sign(
         r"(onnx/|.*\.onnx)",
-        "holds a model for ONNX alone ({found}).",
-        "Use the checkpoint that it was exported from.",
+        "holds only a model for ONNX ({found}).",
+        "Use the checkpoint from which it was exported.",
     ),
     _sign(
         r".*\.pth",
-        "holds a .pth file ({found}) and no weights under a name that is read.",
-        "Save the model with save_pretrained: no code of such a file is run.",
+        "holds a .pth file ({found}) and no weights under a supported name.",
+        "Save the model with save_pretrained: tauscope runs no code of such a file.",
     ),
     _sign(
         r"trainer_state\.json|training_args\.bin|optimizer\.(pt|bin)",
@@ -102,8 +102,8 @@ SIGNS = (
     ),
     _sign(
         r".*\.(safetensors|bin|pt)",
-        "holds {found} and no weights under a name that is read.",
+        "holds {found} and no weights under a supported name.",
         "Expected model.safetensors, pytorch_model.bin, or an index of shards of either.",
     ),
 )
-"""In the order in which they are looked for; the first one that fits is told."""
+"""In order of precedence; the first match is reported."""

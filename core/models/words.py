@@ -1,7 +1,7 @@
-"""The words by which models call their projections, as data.
+"""The spellings of projections across models, as data.
 
-Owns the leaves of names (`q_proj`, `fc1`), the parts around them, and the classes that tell what a
-part is. A new spelling is a word here.
+Owns the last parts of names (`q_proj`, `fc1`), the parts before them, and the classes that identify
+a part. A new spelling is a new word here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ATTENTION = _words(
     latent="kv_a_proj_with_mqa kv_a_proj kv_b_proj kv_proj",
 )
 PARTIAL = re.compile(r"_a_proj$|_delayed$|_current$|^q_gate_proj$")
-"""Projections whose rows are no heads of their own."""
+"""Projections whose rows are not separate heads."""
 
 FUSED = ("qkv_proj", "query_key_value", "c_attn", "Wqkv", "qkv", "W_pack")
 
@@ -34,10 +34,10 @@ MLP = _words(
     fused="gate_up_proj input_linear Wi",
 )
 QUERIES = {*FUSED, *(word for word, module in ATTENTION.items() if module in ("q", "latent"))}
-"""Leaves that tell of attention."""
+"""Last parts of names that indicate attention."""
 
 ENDS = {word for word, module in MLP.items() if module in ("down", "fc_in", "fc_out")}
-"""Leaves that tell of an MLP."""
+"""Last parts of names that indicate an MLP."""
 
 EMBEDDINGS = _words(
     embedding="embed_tokens wte wpe embed_in word_embeddings embed_positions tok_embeddings "

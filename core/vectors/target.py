@@ -113,7 +113,7 @@ class Sink:
             part = rows[run.start - start : run.start - start + run.count]
             dtype = self._target.tensors[run.source].dtype
             assert dtype is not None
-            self._writer.write(run.source, run.at, part.to(dtype).contiguous())
+            self._writer.write(run.source, run.offset, part.to(dtype).contiguous())
         with self._lock:
             self._target.written += rows.numel() * rows.element_size()
 

@@ -1,7 +1,7 @@
 """PEFT adapters as checkpoints laid over another one; the tuned model is never materialised.
 
-Owns an adapter's files and the tuned model that they make of the checkpoint under them, tensor by
-tensor and by rows. What each kind of adapter does to a tensor is in `core.models.adapters`.
+Owns an adapter's files, and reads the tuned model tensor by tensor and by rows. The effect of each
+kind of adapter on a tensor is in `core.models.adapters`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Adapter:
     """An adapter over the checkpoint `over`. Tensors it doesn't touch are those of `over`.
 
     `updates` are added to a tensor, `replaced` stand in for one; a tensor may be both: PEFT saves
-    the embedding that it adapts. `moved`: the adapter names some of them otherwise than `over`.
-    `notes` name the settings of the adapter that are ignored.
+    the embedding that it adapts. `moved`: the adapter uses other names than `over` for some of
+    them. `notes` name the settings of the adapter that are ignored.
     """
 
     def __init__(self, folder: Path, over: Checkpoint) -> None:
@@ -65,28 +65,28 @@ class Adapter:
 
     @property
     def base_name(self) -> str:
-        """What the adapter says it was trained on."""
+        """The base model that the adapter's settings name."""
         return str(self.settings.get("base_model_name_or_path") or "")
 
     @property
     def remakes_base(self) -> bool:
-        """Does laying it over a model change the model's own weights, out of themselves?"""
+        """Do the settings change the model's own weights, computed from the weights themselves?"""
         return known.remakes_base(self.settings)
 
     @property
     def vocabulary(self) -> int | None:
-        """The rows of the embedding that it brings; None where it brings none."""
+        """The number of rows of the embedding in the adapter; None where it has no embedding."""
         names = [n for n in self.replaced if n.endswith(EMBEDDINGS)]
         return len(self.replaced[min(names, key=len)]) if names else None
 
     @property
     def changes_vocabulary(self) -> bool:
-        """Does it change the embedding or the output head?"""
+        """Does the adapter change the embedding or the output head?"""
         return any(name.endswith((*EMBEDDINGS, *HEADS)) for name in {*self.updates, *self.replaced})
 
     @property
     def head(self) -> str | None:
-        """The output head, where it is a tensor of its own; None where it is the embedding."""
+        """The output head's name, where it is a separate tensor; None where it is the embedding."""
         return next((name for name in self.tensors if bare(name) in HEADS), None)
 
     def before(self, name: str) -> Tensor:
@@ -119,8 +119,9 @@ class Adapter:
         return digest.hexdigest()
 
     def _under(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        """Rows of a tensor before the updates: as replaced, else as the model under it has it."""
-        found = self._ground.found
+        """Rows of a tensor before the updates: the replaced tensor's, else the model's under the
+        adapter."""
+        found = self._ground.collected
         if name in found.replaced:
             tensor = found.replaced[name]
             info = TensorInfo(tensor.dtype, tuple(tensor.shape))
@@ -133,10 +134,10 @@ def _stored(folder: Path) -> dict[str, Tensor]:
     if file.is_file():
         from safetensors.torch import load_file
 
-        read_header(file)  # says in our own words what is damaged
+        read_header(file)  # gives a clearer error for a damaged header
         try:
             found: dict[str, Tensor] = load_file(file)
-        except Exception as error:  # its own class, of no module that is meant for others
+        except Exception as error:  # safetensors raises a class of a private module
             raise CheckpointError(
                 f"{file} can't be read: {_first_line(error)}.",
                 hint="Compare its size with the one at its source, and copy it from there.",
@@ -155,4 +156,4 @@ def _count_in(digest: Any, tensor: Tensor) -> None:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else "no more is known"
+    return lines[0][:200] if lines else "no further details"

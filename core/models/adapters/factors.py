@@ -22,7 +22,7 @@ Factors = tuple[Tensor, Tensor]
 
 
 def lora(settings: Mapping[str, Any], module: str, a: Tensor, b: Tensor) -> Factors:
-    """The factors of A [r, d_in] and B [d_out, r] of a module or parameter of that name."""
+    """The factors of A [r, d_in] and B [d_out, r]; `module` names the module or parameter."""
     return scale(settings, module, a.shape[0]) * b.float(), a.float()
 
 
@@ -36,7 +36,8 @@ def adalora(settings: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Factor
 def vera(stored: Mapping[str, Tensor], a: Tensor, b: Tensor, columns: int) -> Factors:
     """The factors of a module with `columns` inputs; a [r, ≥ columns], b [≥ d_out, r] are shared.
 
-    Its own are λ_b [d_out], which scales rows, and λ_d [r], which scales the inner axis.
+    The module's own tensors are λ_b [d_out], which scales rows, and λ_d [r], which scales the inner
+    axis.
     """
     outer, inner = stored["vera_lambda_b"].float(), stored["vera_lambda_d"].float()
     left = outer[:, None] * b[: len(outer)].float()
@@ -82,7 +83,7 @@ def oriented(
 ) -> LowRank | None:
     """The factors as the model stores the tensor; None where they don't fit it.
 
-    `turned`: stored as [d_in, d_out]; None where the shape alone has to tell.
+    `turned`: stored as [d_in, d_out]; None: decided by the shape alone.
     """
     left, right = factors
     if left.shape[1] != right.shape[0]:

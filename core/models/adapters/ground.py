@@ -1,7 +1,7 @@
-"""The model under an adapter, as what the adapter does to it is found out.
+"""The model under an adapter, and the adapter's updates collected so far.
 
-Owns where a module's tensors lie, how they are stored, and the errors for what fits nothing. Knows
-no form of update.
+Owns the place and the storage of a module's tensors, and the errors for tensors that fit nothing.
+Knows no form of update.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from core.models.adapters.updates import LowRank, Stack, Update
 from core.models.checkpoint import Checkpoint, TensorInfo
 
 _TRANSPOSED_EXPERTS = frozenset({"gpt_oss", "openai_privacy_filter", "aria", "aria_text"})
-"""Model types whose experts are applied as x · W: there PEFT takes [experts, d_in, d_out]."""
+"""Model types that apply experts as x · W: PEFT expects [experts, d_in, d_out] for them."""
 
 
 @dataclass(slots=True)
 class AdapterUpdates:
-    """What an adapter does: `updates` are added to tensors, `replaced` stand in for them.
+    """The effect of an adapter: `updates` are added to tensors, `replaced` replace them.
 
-    `aliases`: tensors that the model under it has under another name, such as an output head that
-    is tied to the embedding there and is not any more. `moved`: the adapter names some tensors
-    otherwise than the model.
+    `aliases`: tensors that the model has under another name, such as an output head that the
+    adapter unties from the embedding. `moved`: the adapter uses other names than the model for some
+    tensors.
     """
 
     updates: dict[str, Update] = field(default_factory=dict)
@@ -52,39 +52,39 @@ class Ground:
         self.kind = str(settings["peft_type"]).upper()
         self.names = AdapterNames({n: i for n, i in over.tensors.items() if i.dtype is not None})
         self.tie = Tie.of(over, self.names)
-        self.found = AdapterUpdates()
+        self.collected = AdapterUpdates()
         self._parts: dict[str, list[tuple[int, LowRank]]] = {}
 
     def target(self, name: str) -> AdaptedTensor:
-        """Where the tensor of that name lies. Raises CheckpointError where there is none."""
+        """The place of the tensor `name`. Raises CheckpointError if the model has none."""
         found = self.names.target(name)
         if found is None and self.tie and self.tie.is_head(name):
-            apart = self.tie.head in {**self.found.replaced, **self.found.aliases}
+            apart = self.tie.head in {**self.collected.replaced, **self.collected.aliases}
             name = self.tie.head if apart else self.tie.embedding
             info = self.info(name)
             return AdaptedTensor(name, 0, info.rows, info.columns)
         if found is None:
             raise self.unknown(name)
-        self.found.moved |= found.name != name
+        self.collected.moved |= found.name != name
         if found.whole:
             info = self.info(found.name)
             return AdaptedTensor(found.name, 0, info.rows, info.columns)
         return found
 
     def info(self, name: str) -> TensorInfo:
-        """A tensor's shape before the updates: as replaced, else as in the model."""
-        if name in self.found.replaced:
-            tensor = self.found.replaced[name]
+        """A tensor's info before the updates: the replaced tensor's, else the model's."""
+        if name in self.collected.replaced:
+            tensor = self.collected.replaced[name]
             return TensorInfo(tensor.dtype, tuple(tensor.shape))
-        return self.over.tensors[self.found.aliases.get(name, name)]
+        return self.over.tensors[self.collected.aliases.get(name, name)]
 
     def module(self, path: str) -> str:
-        """A module's own name, by which patterns in the settings know it."""
+        """The module's name as patterns in the settings spell it."""
         return without_wrappings(path).replace(".base_layer", "")
 
     def turns(self, name: str) -> bool:
         """Is a matrix stored as [d_in, d_out]?"""
-        return self.over.is_transposed(self.found.aliases.get(name, name))
+        return self.over.is_transposed(self.collected.aliases.get(name, name))
 
     def turns_experts(self) -> bool:
         """Are stacks of experts stored as [experts, d_in, d_out]?"""
@@ -93,32 +93,32 @@ class Ground:
         return bool(types & _TRANSPOSED_EXPERTS)
 
     def put(self, name: str, update: Update) -> None:
-        """The one update of a tensor. Raises CheckpointError where it has one already."""
-        if name in self.found.updates or name in self._parts:
+        """Set the update of a tensor. Raises CheckpointError if it has one already."""
+        if name in self.collected.updates or name in self._parts:
             raise self._twice(name)
-        self.found.updates[name] = update
+        self.collected.updates[name] = update
 
     def put_part(self, name: str, start: int, update: LowRank) -> None:
-        """The update of rows from `start` on, beside those of other rows."""
+        """Add an update of the rows from `start` on to the updates of other rows."""
         parts = self._parts.setdefault(name, [])
-        if name in self.found.updates or any(start == other for other, _ in parts):
+        if name in self.collected.updates or any(start == other for other, _ in parts):
             raise self._twice(name)
         parts.append((start, update))
 
     def gathered(self) -> AdapterUpdates:
-        """What was found, the parts of a tensor as one update."""
+        """All updates, with the parts of each tensor joined into one."""
         for name, parts in self._parts.items():
-            self.found.updates[name] = Stack(tuple(parts), self.info(name).columns)
-        return self.found
+            self.collected.updates[name] = Stack(tuple(parts), self.info(name).columns)
+        return self.collected
 
-    def held(self, path: str, own: Mapping[str, Tensor], name: str) -> Tensor:
-        """A module's own tensor of that name. Raises CheckpointError where there is none."""
-        if name not in own:
+    def stored(self, path: str, tensors: Mapping[str, Tensor], name: str) -> Tensor:
+        """The tensor `name` of a module. Raises CheckpointError if it is missing."""
+        if name not in tensors:
             raise CheckpointError(
-                f"{self.folder}: {path} has {', '.join(sorted(own))}, but no {name}.",
-                hint="Copy the adapter's file from its source, or save the adapter anew.",
+                f"{self.folder}: {path} has {', '.join(sorted(tensors))}, but no {name}.",
+                hint="Copy the adapter's file from its source, or save the adapter again.",
             )
-        return own[name]
+        return tensors[name]
 
     def unknown(self, name: str) -> CheckpointError:
         return CheckpointError(
@@ -131,7 +131,7 @@ class Ground:
         self, name: str, found: tuple[int, ...], wanted: tuple[int, ...]
     ) -> CheckpointError:
         return CheckpointError(
-            f"{self.folder}: what the adapter brings for {name} is {_sizes(found)}, the tensor in "
+            f"{self.folder}: the adapter's tensor for {name} is {_sizes(found)}, the one in "
             f"the model under it ({self.over.where}) {_sizes(wanted)}.",
             hint=self._trained_on(),
         )

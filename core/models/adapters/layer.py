@@ -1,8 +1,8 @@
 """One layer of a model with its adapter, merged by PEFT's own code.
 
-For the kinds whose update is no product of two factors. Makes a model of one module under its
-full name, gives it the base's weight and the adapter's tensors, merges, and takes the difference.
-Knows no files and no names of checkpoints.
+For kinds of adapters without a two-factor update. Builds a model of one module under its full name,
+loads the base's weight and the adapter's tensors, merges, and returns the difference. Knows no
+files and no names of checkpoints.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 ADDITIVE = frozenset({"LOHA", "LOKR"})
-"""Kinds whose update is the same whatever the weight is: it is made over zeros."""
+"""Kinds whose update does not depend on the weight: it is computed over zeros."""
 
 _ALONE = threading.Lock()
 """Warnings and random numbers belong to the process: one layer is merged at a time."""
@@ -28,14 +28,14 @@ _SELECTING = (
     "trainable_token_indices", "target_parameters", "rank_pattern", "megatron_config",
     "loftq_config", "corda_config", "eva_config", "lora_ga_config", "feedforward_modules",
 )  # fmt: skip
-"""Settings that choose modules or are used in training alone: the module is chosen already."""
+"""Settings that choose modules, or that only training uses. The module is already chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptedModule:
-    """One adapted module: `stored` are the adapter's tensors of it, by their names in the module.
+    """One adapted module. `stored`: its tensors in the adapter, by their names in the module.
 
-    `shared` are those of the whole adapter, by their full keys.
+    `shared`: the tensors of the whole adapter, by their full keys.
     """
 
     kind: str
@@ -50,10 +50,10 @@ class AdaptedModule:
         return self.kind in ADDITIVE
 
     def update(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What the adapter adds to the module's weight [d_out, d_in] and to its bias, float32.
+        """The update of the module's weight [d_out, d_in] and of its bias, float32.
 
-        An embedding's weight is [tokens, d]. Raises ValueError where a tensor of the adapter is
-        missing or unknown, and what PEFT raises where one has the wrong shape.
+        An embedding's weight is [tokens, d]. Raises ValueError if a tensor of the adapter is
+        missing or unknown. PEFT's own errors for wrong shapes pass through.
         """
         before = weight.clone(), None if bias is None else bias.clone()
         merged = self._merged(weight, bias)
@@ -122,7 +122,7 @@ class AdaptedModule:
 
         prefix = PEFT_TYPE_TO_PREFIX_MAPPING[self.kind]
         own = f"base_model.model.{self.path}.{prefix}"
-        bank = "vblora_vector_bank"  # each layer holds the one that is shared
+        bank = "vblora_vector_bank"  # every layer holds the shared bank
         missing = [k for k in found.missing_keys if k.startswith(own) and bank not in k]
         if missing or found.unexpected_keys:
             odd = (missing or found.unexpected_keys)[0]
@@ -130,17 +130,17 @@ class AdaptedModule:
 
 
 class Workbench:
-    """The update of the module that was asked for last; safe from several threads."""
+    """A cache of the last module's update; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._path = ""
         self._made: tuple[Tensor, Tensor | None] | None = None
 
-    def made(
+    def cached(
         self, path: str, make: Callable[[], tuple[Tensor, Tensor | None]]
     ) -> tuple[Tensor, Tensor | None]:
-        """What `make` gives for this module, made once as long as no other is asked for."""
+        """The result of `make` for this module, cached until another module's is computed."""
         with self._lock:
             if self._made is None or self._path != path:
                 self._made = None

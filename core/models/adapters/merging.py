@@ -1,4 +1,4 @@
-"""Updates that PEFT itself makes, one module at a time, when their rows are asked for."""
+"""Updates that PEFT computes, one module at a time, when their rows are read."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from core.models.adapters.layer import AdaptedModule, Workbench
 from core.models.adapters.updates import Derived
 
 _SCALE_BIASES = frozenset({"IA3", "GLORA", "ROAD", "OSF"})
-"""Kinds that change a module's bias along with its weight."""
+"""Kinds that change both the weight and the bias of a module."""
 
 
 class Merging:
-    """Reads the modules of one adapter. `shared` is what they have in common, by full keys."""
+    """Reads the modules of one adapter. `shared`: tensors of all modules together, by full keys."""
 
     def __init__(self, ground: Ground, shared: Mapping[str, Tensor]) -> None:
         self._ground, self._shared = ground, shared
         self._bench = Workbench()
 
     def module(self, path: str, own: Mapping[str, Tensor]) -> None:
-        """Read a module. Whether PEFT can merge it shows when its rows are asked for."""
+        """Read a module. PEFT's errors in merging it appear when its rows are read."""
         ground = self._ground
         target = ground.target(f"{path}.weight")
         if not target.whole or len(ground.info(target.name).shape) != 2:
@@ -49,7 +49,7 @@ class Merging:
     def _maker(
         self, layer: AdaptedModule, name: str, bias: str | None
     ) -> Callable[[], tuple[Tensor, Tensor | None]]:
-        """The updates of a module's weight and bias, made once until another module's are."""
+        """A function of the updates of a module's weight and bias, cached for the last module."""
         turned = self._ground.turns(name) and not layer.embedding
 
         def make() -> tuple[Tensor, Tensor | None]:
@@ -61,7 +61,7 @@ class Merging:
                 raise self._unmerged(layer, error) from error
             return (found.T if turned else found).contiguous(), also
 
-        return lambda: self._bench.made(layer.path, make)
+        return lambda: self._bench.cached(layer.path, make)
 
     def _whole(self, name: str) -> Tensor:
         """A copy of a tensor before the updates, float32 [rows, columns]."""

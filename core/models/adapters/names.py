@@ -1,8 +1,8 @@
-"""Which tensors of a model an adapter's keys mean, whatever prefixes either carries.
+"""The tensors of a model that an adapter's keys name, under any prefixes.
 
-PEFT names the modules of the model that was trained in memory. A model of another version of
-transformers, or the language model out of a larger one, has the same modules under other prefixes;
-experts that were matrices of their own may have become one stack. Knows no kinds of adapters.
+PEFT stores the module names of the model in memory during training. Another version of
+transformers, or a larger model around the language model, has the same modules under other
+prefixes; separate matrices of experts may have become one stack. Knows no kinds of adapters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from core.models.checkpoint import TensorInfo
 _FRONT = frozenset(
     {"base_model", "model", "language_model", "text_model", "transformer", "gpt_neox", "module"}
 )
-"""Containers of a whole language model: they come and go at the front of a name."""
+"""Containers of a whole language model: optional prefixes of a name."""
 
 _WRAPPINGS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)")
 _RENAMED = ((".block_sparse_moe.", ".mlp."), (".mlp.", ".block_sparse_moe."))
@@ -26,7 +26,7 @@ _STACKED = {
     "w3": ("gate_up_proj", 1), "up_proj": ("gate_up_proj", 1),
     "w2": ("down_proj", None), "down_proj": ("down_proj", None),
 }  # fmt: skip
-"""Which stack an expert's matrix lies in, and in which half of its rows (None: it fills them)."""
+"""The stack of an expert's matrix, and its half of the rows (None: all rows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class AdaptedTensor:
 
 
 class AdapterNames:
-    """The tensors of the model under an adapter, found by the names that the adapter uses."""
+    """The tensors of the model under an adapter, found by the adapter's names."""
 
     def __init__(self, tensors: Mapping[str, TensorInfo]) -> None:
         self._tensors = tensors
@@ -50,7 +50,7 @@ class AdapterNames:
             self._bare.setdefault(bare(name), []).append(name)
 
     def find(self, name: str) -> str | None:
-        """The tensor that a name means; None when there is none, or more than one."""
+        """The one tensor of a name; None if no tensor or several tensors match."""
         name = without_wrappings(name)
         if name in self._tensors:
             return name
@@ -61,7 +61,8 @@ class AdapterNames:
         return None
 
     def target(self, name: str) -> AdaptedTensor | None:
-        """Where the tensor of that name lies, an expert's matrix in the stack of all if need be."""
+        """The place of the tensor `name`; an expert's matrix may lie in the stack of all
+        experts."""
         found = self.find(name)
         if found is not None:
             info = self._tensors[found]
@@ -99,7 +100,7 @@ class AdapterNames:
 
 
 def without_wrappings(name: str) -> str:
-    """A name without what compiling and sharding put into it."""
+    """A name without the wrappers of torch.compile and of sharding."""
     return _WRAPPINGS.sub("", name).removeprefix(".")
 
 

@@ -1,7 +1,7 @@
 """Updates that are products of two factors: LoRA, also on stacks of experts, AdaLoRA and VeRA.
 
-Owns which tensors of an adapter are the factors of which matrix. How they are scaled and turned is
-in `factors`.
+Owns the assignment of an adapter's tensors to matrices. Their scaling and orientation are in
+`factors`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from core.models.adapters.ground import Ground
 from core.models.adapters.updates import Vector
 
 Modules = Mapping[str, Mapping[str, Tensor]]
-"""An adapter's own tensors by the module that they belong to, and by their names in it."""
+"""An adapter's tensors by module, and by their names in the module."""
 
 
 class Products:
-    """Reads the modules of one adapter. `shared` is what they have in common, by full keys."""
+    """Reads the modules of one adapter. `shared`: tensors of all modules together, by full keys."""
 
     def __init__(self, ground: Ground, modules: Modules, shared: dict[str, Tensor]) -> None:
         self._ground, self._modules, self._shared = ground, modules, shared
@@ -31,12 +31,12 @@ class Products:
         if self._parameters(path) and ground.names.target(f"{_own(path)}.weight") is None:
             return self._stack(path)
         if ground.settings.get("use_dora"):
-            ground.held(path, own, "lora_magnitude_vector")
+            ground.stored(path, own, "lora_magnitude_vector")
         embedding = "lora_embedding_A" in own
         ends = ["lora_A.weight", "lora_B.weight"]
         if embedding:
             ends = ["lora_embedding_A", "lora_embedding_B"]
-        a, b = (ground.held(path, own, end) for end in ends)
+        a, b = (ground.stored(path, own, end) for end in ends)
         module = ground.module(path)
         self._put(path, factors.lora(ground.settings, module, a, b), turned=embedding or None)
         if (bias := own.get("lora_B.bias")) is not None:
@@ -47,19 +47,19 @@ class Products:
     def adalora(self, path: str) -> None:
         """Read a module that AdaLoRA adapts."""
         own = self._modules[path]
-        held = {e: self._ground.held(path, own, e) for e in ("lora_A", "lora_B", "lora_E")}
+        held = {e: self._ground.stored(path, own, e) for e in ("lora_A", "lora_B", "lora_E")}
         self._put(path, factors.adalora(self._ground.settings, held))
 
     def vera(self, path: str) -> None:
         """Read a module that VeRA adapts."""
         ground, own = self._ground, self._modules[path]
-        rows, _ = (len(ground.held(path, own, f"vera_lambda_{end}")) for end in "bd")
+        rows, _ = (len(ground.stored(path, own, f"vera_lambda_{end}")) for end in "bd")
         a, b = self._projections()
         columns = self._inputs(ground.target(f"{path}.weight").name, rows)
         self._put(path, factors.vera(own, a, b, columns))
 
     def _put(self, path: str, made: factors.Factors, *, turned: bool | None = None) -> None:
-        """Make a product the update of the module's weight, or of its place in a stack."""
+        """Set a product as the update of the module's weight, or of its rows in a stack."""
         target = self._ground.target(f"{path}.weight")
         shape = (target.rows, target.columns)
         if turned is None and shape[0] == shape[1]:
@@ -76,8 +76,8 @@ class Products:
     def _stack(self, path: str) -> None:
         """Read LoRA on a parameter that a module holds itself, such as a stack of experts.
 
-        PEFT wraps the module once for each parameter, in the model's order: the wrapping that is
-        innermost adapts the first.
+        PEFT wraps the module once for each parameter, in the model's order: the innermost wrapper
+        adapts the first.
         """
         ground, own, module = self._ground, self._modules[path], _own(path)
         depths = {p.count(".base_layer") for p in self._modules if _own(p) == module}
@@ -90,8 +90,8 @@ class Products:
                 "adapter's file and in the model under it.",
             )
         name = adapted[len(adapted) - 1 - path.count(".base_layer")]
-        ground.found.moved |= name != f"{module}.{_leaf(name)}"
-        a, b = (ground.held(path, own, end) for end in ("lora_A.weight", "lora_B.weight"))
+        ground.collected.moved |= name != f"{module}.{_leaf(name)}"
+        a, b = (ground.stored(path, own, end) for end in ("lora_A.weight", "lora_B.weight"))
         info = ground.info(name)
         count = info.shape[0] if len(info.shape) == 3 else 1
         misshapen = ground.misshapen(name, (b.shape[0], a.shape[1]), info.shape)
@@ -115,7 +115,7 @@ class Products:
         return sorted(names, key=lambda name: "down" in _leaf(name))
 
     def _projections(self) -> factors.Factors:
-        """VeRA's shared A and B: those saved, else drawn as large as the largest module needs."""
+        """VeRA's shared A and B: the saved ones, else drawn in the size of the largest module."""
         if "base_model.vera_A" not in self._shared:
             outs = {p: len(own["vera_lambda_b"]) for p, own in self._modules.items()}
             names = {p: self._ground.target(f"{p}.weight").name for p in outs}
@@ -125,14 +125,14 @@ class Products:
         return self._shared["base_model.vera_A"], self._shared["base_model.vera_B"]
 
     def _inputs(self, name: str, outputs: int) -> int:
-        """The inputs of a matrix that has so many outputs, whichever way it is stored."""
+        """The number of inputs of a matrix with `outputs` outputs, in either orientation."""
         info = self._ground.info(name)
         turned = self._ground.turns(name) or info.rows != outputs
         return info.rows if turned else info.columns
 
 
 def _own(path: str) -> str:
-    """A module's name without PEFT's wrappings."""
+    """A module's name without PEFT's wrappers."""
     return path.replace(".base_layer", "")
 
 

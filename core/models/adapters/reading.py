@@ -1,7 +1,7 @@
-"""An adapter's tensors sorted: updates of the model's tensors, and tensors that stand in for them.
+"""An adapter's tensors sorted into updates and replacements of the model's tensors.
 
-Owns how each kind's keys are grouped by module and which form of update a module gets. Opens no
-files; the tensors of the model are read only when an update that depends on them is asked for.
+Owns the grouping of keys by module and the form of each module's update. Opens no files; reads
+tensors of the model only for updates that depend on them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PREFIXES = {
     "LORA": "lora_", "ADALORA": "lora_", "LOHA": "hada_", "VERA": "vera_lambda_",
     "LN_TUNING": "ln_tuning_",
 }  # fmt: skip
-"""How the names of a kind's own tensors begin, where that isn't the kind's name."""
+"""Prefixes of tensor names by kind, where they differ from the kind's name."""
 
 
 class AdapterReader:
@@ -41,7 +41,7 @@ class AdapterReader:
         self._shared: dict[str, Tensor] = {}
 
     def read(self, stored: Mapping[str, Tensor]) -> AdapterUpdates:
-        """Sort all tensors. Raises CheckpointError for one that fits nothing."""
+        """Sort all tensors. Raises CheckpointError for a tensor without a place in the model."""
         for key, tensor in stored.items():
             self._place(key, tensor)
         for name, tensor in self._saved.items():
@@ -54,12 +54,12 @@ class AdapterReader:
         return self._ground.gathered()
 
     def _place(self, key: str, tensor: Tensor) -> None:
-        """Put one tensor where it belongs, by its key."""
+        """Sort one tensor by its key."""
         kind = self._ground.kind
         name = without_wrappings(key).removeprefix("base_model.model.")
         own = re.match(rf"(.*?)\.({_PREFIXES.get(kind, f'{kind.lower()}_')}.*)$", name)
         if ".original_module." in name:
-            return  # the base's own, which older versions of PEFT saved as well
+            return  # the base's own tensor, which older versions of PEFT saved too
         if match := _TOKENS.match(name):
             self._tokens[match[1]] = tensor
         elif name.startswith("base_model."):
@@ -73,7 +73,7 @@ class AdapterReader:
             self._saved[_SAVED.sub("", name)] = tensor
 
     def _replace(self, name: str, tensor: Tensor) -> None:
-        """A tensor that the adapter brings whole; vocabularies may have grown or shrunk."""
+        """Replace a whole tensor; a vocabulary may have grown or shrunk."""
         ground = self._ground
         target = ground.names.find(name)
         if target is None and ground.tie and ground.tie.is_head(name):
@@ -83,15 +83,15 @@ class AdapterReader:
             raise ground.unknown(name)
         else:
             info = ground.over.tensors[target]
-            ground.found.moved |= target != name
+            ground.collected.moved |= target != name
         vocabulary = len(info.shape) == 2 and tensor.shape[1:] == info.shape[1:]
         if tuple(tensor.shape) != info.shape and not vocabulary:
             raise ground.misshapen(target, tuple(tensor.shape), info.shape)
-        ground.found.replaced[target] = tensor
+        ground.collected.replaced[target] = tensor
 
     def _settle(self, tie: Tie) -> None:
-        """Is a tied output head still tied? Where it isn't, it becomes a tensor of its own."""
-        settings, found = self._ground.settings, self._ground.found
+        """Make the tied output head a separate tensor if the adapter unties it."""
+        settings, found = self._ground.settings, self._ground.collected
         indices = {path: self._indices(path) for path in self._tokens}
         if not tie.parts(settings, [*self._modules], [*self._saved], indices, self._ground.names):
             head = found.replaced.pop(tie.head, None)
@@ -104,7 +104,7 @@ class AdapterReader:
                 found.aliases[tie.head] = tie.embedding
 
     def _adapt(self) -> None:
-        """The updates of all modules."""
+        """Read the updates of all modules."""
         kind, tie = self._ground.kind, self._ground.tie
         products = Products(self._ground, self._modules, self._shared)
         merging = Merging(self._ground, self._shared)
@@ -125,12 +125,12 @@ class AdapterReader:
         return remakes_base(self._ground.settings) or any("magnitude" in name for name in own)
 
     def _replace_rows(self, path: str, values: Tensor) -> None:
-        """Single rows of an embedding, by the token indices in the settings."""
+        """Replace single rows of an embedding, by the token indices in the settings."""
         ground = self._ground
         target = ground.target(f"{path}.weight")
         tie = ground.tie
         if tie and tie.is_head(f"{path}.weight") and target.name == tie.embedding:
-            return  # the same rows once more
+            return  # PEFT stored the same rows twice
         info = ground.info(target.name)
         indices = torch.tensor(self._indices(path), dtype=torch.long)
         if values.shape != (len(indices), info.columns) or bool((indices >= info.rows).any()):

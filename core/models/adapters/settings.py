@@ -1,4 +1,4 @@
-"""Settings of an adapter that change no number, and settings that are unknown.
+"""Settings of an adapter: settings without effect on numbers, and unknown settings.
 
 The known keys are those of PEFT 0.21's own configurations.
 """
@@ -19,7 +19,7 @@ _SELECTING = frozenset({
     "modules_to_save", "target_modules", "target_parameters", "token_indices",
     "trainable_token_indices",
 })  # fmt: skip
-"""Keys that chose modules: the adapter's tensors show which."""
+"""Keys that chose modules. The adapter's tensors show the choice."""
 
 _OF_LORA = frozenset({
     "alora_invocation_tokens", "alpha_pattern", "arrow_config", "bias", "corda_config",
@@ -31,18 +31,18 @@ _OF_LORA = frozenset({
 
 
 _REMAKING = ("pissa", "olora")
-"""Initialisations of LoRA that subtract from the base's weights what can be made again of them."""
+"""Initialisations of LoRA that change the base's weights reproducibly."""
 
 
 def remakes_base(settings: Mapping[str, Any]) -> bool:
-    """Does an adapter start from weights that are made again out of the base's?"""
+    """Does an adapter start from changed base weights that can be reproduced?"""
     return str(settings.get("init_lora_weights", "")).lower() in _REMAKING
 
 
 def notes(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """One sentence for each key that is set to something and that nobody here knows."""
+    """One sentence for each unknown key with a value."""
     if str(settings.get("peft_type")).upper() != "LORA":
-        return ()  # what PEFT itself merges, it reads by its own rules
+        return ()  # PEFT reads the settings of kinds that it merges itself
     unknown = [k for k, v in settings.items() if v and k not in _DESCRIBING | _SELECTING | _OF_LORA]
     return tuple(
         f"'{key}' in adapter_config.json is not known to this version of tauscope and is ignored."
@@ -51,5 +51,5 @@ def notes(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings without those that describe."""
+    """The settings without descriptive keys."""
     return {k: v for k, v in settings.items() if k not in _DESCRIBING}

@@ -1,8 +1,8 @@
-"""An output head that is tied to the embedding: does an adapter untie it?
+"""Tied output heads, and the adapters that untie them.
 
-In training PEFT adapts or replaces one module at a time: a tied head keeps the base's embedding
-when only the embedding is trained, unless the settings ask for the tie to be kept. Rows of single
-tokens, and embeddings that were saved because they were resized, stay tied.
+In training PEFT adapts or replaces one module at a time. If only the embedding is trained, a tied
+head keeps the base's embedding, unless the settings keep the tie. Rows of single tokens, and
+embeddings that were saved because they were resized, stay tied.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embe
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """The names of a tied embedding and of the output head that a model doesn't store."""
+    """The names of a tied embedding and of the output head tied to it."""
 
     embedding: str
     head: str
 
     @classmethod
     def of(cls, over: Checkpoint, names: AdapterNames) -> Tie | None:
-        """The tie of the model under an adapter; None where the head is a tensor of its own."""
+        """The tie of the model under an adapter; None if the head is a separate tensor."""
         aliases: Mapping[str, str] | None = getattr(over, "aliases", None)
-        if aliases is not None:  # the files were looked at
+        if aliases is not None:  # the aliases were read from the files
             found = [(t, s) for t, s in aliases.items() if bare(t) in HEADS and s in over.tensors]
             return cls(found[0][1], found[0][0]) if found else None
         if not _is_tied(over.config) or any(names.find(head) for head in HEADS):
@@ -43,13 +43,13 @@ class Tie:
         return bare(name) in (*HEADS, bare(self.head))
 
     def trains(self, settings: Mapping[str, Any], name: str) -> bool:
-        """Is the module of this tensor trained whole?"""
+        """Is the module of this tensor trained as a whole?"""
         module = bare(name).removesuffix(".weight")
         saved = settings.get("modules_to_save") or ()
         return any(bare(s) == module or module.endswith(f".{s}") for s in saved)
 
     def follows(self, settings: Mapping[str, Any], path: str) -> bool:
-        """Is this the module of a head whose factors are those of the embedding, turned?"""
+        """Does this head use the transposed factors of the embedding?"""
         return bool(settings.get("ensure_weight_tying")) and self.is_head(f"{path}.weight")
 
     def parts(
@@ -60,9 +60,9 @@ class Tie:
         tokens: Mapping[str, tuple[int, ...]],
         names: AdapterNames,
     ) -> bool:
-        """Do head and embedding part ways?
+        """Does the adapter untie head and embedding?
 
-        `modules` are adapted, `saved` are tensors brought whole, of `tokens` some rows are.
+        `modules` are adapted; `saved` are replaced tensors; `tokens` gives replaced rows.
         """
         if settings.get("ensure_weight_tying"):
             return False
@@ -81,13 +81,13 @@ class Tie:
 
 
 def _is_tied(config: Mapping[str, Any]) -> bool:
-    """Does a configuration tie the output head to the embedding? So it is where none is said."""
+    """Does a configuration tie the output head to the embedding? The default is yes."""
     text = config.get("text_config") or {}
     return bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", True)))
 
 
 def untied(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with an output head of its own."""
+    """The configuration with an untied output head."""
     found = {**config, "tie_word_embeddings": False}
     if isinstance(config.get("text_config"), Mapping):
         found["text_config"] = {**config["text_config"], "tie_word_embeddings": False}

@@ -1,4 +1,4 @@
-"""Forms of an update of one tensor: each gives rows of tuned − base.
+"""Forms of a tensor's update; each returns rows of tuned − base.
 
 Knows no kinds of adapters and no names. As in `core.models.checkpoint.TensorInfo`, the rows of a
 tensor are all its axes but the last, and a vector has rows of one element.
@@ -26,13 +26,13 @@ class Update(Protocol):
 
     @property
     def reads_settings(self) -> bool:
-        """Is it decided by more than its tensors?"""
+        """Does it depend on settings besides its tensors?"""
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Rows start:stop, float32 [rows, columns]."""
 
     def contents(self) -> Iterator[Tensor]:
-        """The tensors of the adapter that decide it, always in the same order."""
+        """The adapter's tensors that determine it, always in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class LowRank:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Updates of ranges of rows, each with the row at which it starts; zero between them.
+    """Updates of ranges of rows, each with its first row; zero between them.
 
-    Ranges may overlap: what they give is added.
+    Overlapping ranges are added.
     """
 
     parts: tuple[tuple[int, LowRank], ...]
@@ -98,7 +98,7 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Single rows that are replaced: `values` [n, columns] at `indices` [n], without repetition."""
+    """Replaced rows: `values` [n, columns] at `indices` [n], each index once."""
 
     indices: Tensor
     values: Tensor
@@ -120,15 +120,15 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Rows of an update that has to be made whole: `made` gives it, float32 [rows, columns]."""
+    """Rows of an update that is computed as a whole by `compute`, float32 [rows, columns]."""
 
-    made: Callable[[], Tensor]
+    compute: Callable[[], Tensor]
     sources: tuple[Tensor, ...]
     reads_base: bool = True
     reads_settings: bool = True
 
     def rows(self, start: int, stop: int) -> Tensor:
-        return self.made()[start:stop]
+        return self.compute()[start:stop]
 
     def contents(self) -> Iterator[Tensor]:
         yield from self.sources

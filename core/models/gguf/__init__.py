@@ -1,11 +1,10 @@
-"""GGUF files, read as the floating-point tensors that transformers makes of them.
+"""GGUF files, read as transformers' floating-point parameters.
 
-    header      what a file states and where its tensors lie; imports neither torch nor the package
-    steps       the energy that rounding to each type of blocks has
-    rows        a tensor's rows out of its blocks, permuted, joined or turned as a parameter needs
-    settings    the configuration: transformers' reading, and what it leaves out
-    names       which tensors of the file make which parameter, and how
-    checkpoint  a file as a checkpoint, with the outline of its model
+header a file's metadata and the places of its tensors; imports neither torch nor the package steps
+the energy of rounding to each type of blocks rows a parameter's rows out of blocks, permuted,
+joined or transposed settings the configuration: transformers' reading, and the settings that it
+leaves out names the recipe of each parameter from the file's tensors checkpoint a file as a
+checkpoint, with its model's outline
 
 Nothing is imported here.
 """

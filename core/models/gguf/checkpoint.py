@@ -1,7 +1,7 @@
 """A GGUF file as a checkpoint: the parameters of its model, dequantised as they are read.
 
-Owns what is opened when, and what is said of the file. The blocks are read by `rows`, their names
-are those of `names`.
+Owns the order of opening and the notes on the file. `rows` reads the blocks, `names` gives the
+parameters' names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from core.models.gguf.rows import BlockRecipe, Blocks, Made
 from core.models.headers import StoredTensor
 from core.models.identity import Identities
 from core.models.outline import Outline
-from core.models.plausibility import holding
+from core.models.plausibility import extent_of
 from core.models.quantised import parts
 from core.models.quantised.checkpoint import Dequantised
 from core.models.quantised.parts import Weight
@@ -35,8 +35,8 @@ _FEW = 3  # names in one remark
 class Gguf(Dequantised):
     """The parameters of the model in a GGUF file, by their names in memory.
 
-    What is stored in blocks is float32; plain numbers keep their dtype. `method` names the type
-    that most of the quantised elements have.
+    Tensors stored in blocks are read as float32; plain numbers keep their dtype. `method` names the
+    most frequent type of the quantised elements.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Gguf(Dequantised):
 
 
 class _Named:
-    """The tensors of a file that are parameters as they lie there, by the parameters' names."""
+    """The tensors of a file that are unchanged parameters, by the parameters' names."""
 
     def __init__(
         self,
@@ -89,23 +89,23 @@ class _Named:
         return False
 
     def fingerprint(self) -> str:
-        """That of the file: of what it states and of all its bytes."""
+        """The file's fingerprint: of its metadata and all its bytes."""
         return self._raw.fingerprint()
 
 
 def opened(file: Path, identities: Identities) -> tuple[Gguf, Outline]:
-    """The checkpoint in a GGUF file, and the model that it is of.
+    """The checkpoint in a GGUF file, and its model's outline.
 
-    Raises CheckpointError for a file that is damaged, of an architecture or a type of blocks that
-    has no reader, or where the package gguf is missing; FamilyError for what is no decoder.
+    Raises CheckpointError if the file is damaged, if its architecture or type of blocks has no
+    reader, or if the package gguf is missing; FamilyError if the model is no decoder.
     """
     head = heads.read(file)
     heads.require_package(file)
     names.refuse_misread(file, head)
     config, notes = settings.read(file, head)
     config["dtype"] = _dtype(head)
-    held = holding({name: tensor.shape for name, tensor in head.tensors.items()})
-    made = outlines.outline(file, config, held=held)
+    extent = extent_of({name: tensor.shape for name, tensor in head.tensors.items()})
+    made = outlines.outline(file, config, extent=extent)
     if made is None:
         raise CheckpointError(
             f"{file} is a model of type '{config.get('model_type')}', which transformers does not "
@@ -145,21 +145,21 @@ def _checkpoint(
     missed = sorted(counts.keys() & steps.NOT_ESTIMATED)
     if missed:
         note = (
-            f"has weights of type {', '.join(missed)}, whose error of quantisation is not "
-            "estimated: the shares of rounding leave it out."
+            f"has weights of type {', '.join(missed)}, whose quantisation error is not "
+            "estimated: the rounding shares leave it out."
         )
         notes += (note,)
     return Gguf(_Named(raw, plain, infos, config), made, dtypes, method, notes)
 
 
 def _identifying(head: Header) -> dict[str, Any]:
-    """What of the fields identifies a model: not its name, authors, or where it was converted."""
+    """The fields that identify a model, without its name, its authors and its conversion."""
     own = {key: value for key, value in head.fields.items() if not key.startswith("general.")}
     return {**own, "architecture": head.architecture, "quantization_config": "GGUF"}
 
 
 def _stored(tensor: heads.Tensor) -> StoredTensor:
-    """A tensor as rows of bytes, or of its numbers where they are plain."""
+    """A tensor as rows of bytes, or of plain numbers."""
     if tensor.kind in PLAIN:
         return StoredTensor(tensor.kind, tensor.shape, tensor.start, tensor.stop)
     _, elements, width = next(each for each in TYPES.values() if each[0] == tensor.kind)
@@ -168,7 +168,8 @@ def _stored(tensor: heads.Tensor) -> StoredTensor:
 
 
 def _dtype(head: Header) -> str:
-    """In which dtype the model is run: that of most weights where all are plain, else float32."""
+    """The dtype for running the model: the most frequent one if all weights are plain, else
+    float32."""
     if rows.elements(head, quantised=True):
         return "float32"
     words = {"F16": "float16", "BF16": "bfloat16"}

@@ -1,8 +1,8 @@
 """The header of a GGUF file: its metadata, and the position of its tensors.
 
-Owns the layout of a file's head (ggml-org, docs/gguf.md), the types of tensors with the sizes of
-their blocks, and the checks that make every later reading safe. Reads no tensor and imports neither
-torch nor the package gguf, so that models can be listed without them.
+Owns the layout of the header (ggml-org, docs/gguf.md), the types of tensors with their block sizes,
+and the checks that make later reading safe. Reads no tensor and imports neither torch nor the
+package gguf, so that models can be listed without them.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ TYPES: Mapping[int, tuple[str, int, int]] = {
 """By number: name, elements of a block, bytes of a block."""
 
 PLAIN = ("F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64")
-"""Types whose elements are stored one by one, as safetensors calls them."""
+"""Types without blocks, by their names in safetensors."""
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
             12: "d"}  # fmt: skip
 _STRING, _ARRAY = 8, 9
-_LONGEST = 16 * 2**20  # bytes of one text; the longest chat templates have some tens of thousands
-_FEW = 4096  # numbers of an array that are read; longer ones belong to tokenisers
+_LONGEST = 16 * 2**20  # bytes of one string; the longest chat templates have some tens of thousands
+_FEW = 4096  # numbers of an array that is read; longer arrays belong to tokenisers
 _MOST = 1_000_000  # tensors, or pairs of key and value
 _DIMENSIONS = 4  # ggml has no more
 
 
 class Tensor(NamedTuple):
-    """A tensor in the file: the name of its type, its shape as torch has it, and its bytes from
-    `start` to `stop`, counted from the beginning of the file."""
+    """A tensor in the file: the name of its type, its shape in torch's order, and its bytes `start`
+    to `stop`, counted from the beginning of the file."""
 
     kind: str
     shape: tuple[int, ...]
@@ -54,29 +54,29 @@ class Tensor(NamedTuple):
 
 
 class Length(int):
-    """How many entries an array has that was not read."""
+    """The number of entries of an array that was not read."""
 
 
 class Header(NamedTuple):
-    """The pairs of key and value of a file (long arrays and arrays of texts as their Length), and
-    its tensors in the order in which they lie there."""
+    """The key-value pairs of a file (a Length for long arrays and arrays of strings), and its
+    tensors in the file's order."""
 
     fields: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
     @property
     def architecture(self) -> str:
-        """The kind of model, as llama.cpp calls it; empty where the file does not say."""
+        """The architecture's name in llama.cpp; empty if the file does not state it."""
         found = self.fields.get("general.architecture")
         return found if isinstance(found, str) else ""
 
     def of_model(self, key: str) -> Any:
-        """A setting of the model, by its key without the architecture; None where it is absent."""
+        """A setting of the model, by its key without the architecture; None if it is absent."""
         return self.fields.get(f"{self.architecture}.{key}")
 
 
 def require_package(file: Path) -> None:
-    """Raise CheckpointError where the package that dequantises GGUF is not installed."""
+    """Raise CheckpointError if the package that dequantises GGUF is not installed."""
     if importlib.util.find_spec("gguf") is None:
         raise CheckpointError(
             f"{file} is GGUF, which is read with the package 'gguf'. It is not installed.",
@@ -85,12 +85,12 @@ def require_package(file: Path) -> None:
 
 
 def read(file: Path) -> Header:
-    """The head of a file. Raises CheckpointError, saying what is wrong, when it contradicts itself
-    or the file's size, or is of a version or a byte order that is not read."""
+    """The header of a file. Raises CheckpointError if it contradicts itself or the file's size, or
+    has an unsupported version or byte order."""
     pointers.refuse(file)
     try:
         if not file.is_file():
-            raise CheckpointError(f"{file} is no file.")
+            raise CheckpointError(f"{file} is not a file.")
         size = file.stat().st_size
         with file.open("rb", buffering=2**20) as stream:
             return _Reader(file, stream, size).header()
@@ -99,7 +99,7 @@ def read(file: Path) -> Header:
 
 
 class _Reader:
-    """Reads a head from its beginning. No count is believed before the file is found to hold it."""
+    """Reads a header from its beginning. Checks each count against the file's size first."""
 
     def __init__(self, file: Path, stream: BinaryIO, size: int) -> None:
         self._file = file
@@ -109,7 +109,7 @@ class _Reader:
     def header(self) -> Header:
         if self._stream.read(4) != b"GGUF":
             raise CheckpointError(
-                f"{self._file} is no GGUF file: it does not begin with 'GGUF'.",
+                f"{self._file} is not a GGUF file: it does not begin with 'GGUF'.",
                 hint="Name the file that was converted, or the folder of an unquantised model.",
             )
         self._check_version(self._number("I"))
@@ -143,7 +143,7 @@ class _Reader:
     def _bytes(self, count: int) -> bytes:
         found = self._stream.read(count)
         if len(found) < count:
-            raise self._damaged("it ends within its head")
+            raise self._damaged("it ends within its header")
         return found
 
     def _number(self, form: str) -> Any:
@@ -157,17 +157,17 @@ class _Reader:
 
     def _skip(self, count: int) -> None:
         if self._stream.tell() + count > self._size:
-            raise self._damaged("it ends within its head")
+            raise self._damaged("it ends within its header")
         self._stream.seek(count, 1)
 
     def _text(self) -> str:
         length = self._number("Q")
         if length > min(_LONGEST, self._size):
-            raise self._damaged(f"it states a text of {length} bytes")
+            raise self._damaged(f"it states a string of {length} bytes")
         try:
             return self._bytes(length).decode()
         except UnicodeDecodeError:
-            raise self._damaged("a text in its head is no UTF-8") from None
+            raise self._damaged("a string in its header is not UTF-8") from None
 
     def _value(self, kind: int) -> Any:
         if kind in _SCALARS:
@@ -179,7 +179,7 @@ class _Reader:
         each, count = self._number("I"), self._number("Q")
         if each == _STRING:
             if count > self._size // 8:
-                raise self._damaged(f"it states an array of {count} texts")
+                raise self._damaged(f"it states an array of {count} strings")
             for _ in range(count):
                 self._skip(self._number("Q"))
             return Length(count)
@@ -192,7 +192,7 @@ class _Reader:
         return list(struct.unpack(f"<{count}{_SCALARS[each]}", self._bytes(count * width)))
 
     def _entry(self) -> tuple[str, int, tuple[int, ...], int]:
-        """A tensor's name, number of its type, shape and offset."""
+        """A tensor's name, type number, shape and offset."""
         name, count = self._text(), self._number("I")
         if not 0 < count <= _DIMENSIONS:
             raise self._damaged(f"the tensor {name} states {count} dimensions")
@@ -213,7 +213,7 @@ class _Reader:
         end = origin
         for name, tensor in placed.items():
             if tensor.start < end or tensor.stop > self._size:
-                raise self._damaged(f"the tensor {name} does not lie within it")
+                raise self._damaged(f"the tensor {name} exceeds the file")
             end = tensor.stop
         return placed
 

@@ -1,8 +1,8 @@
-"""Which tensors of a GGUF file make a parameter of the model, and how.
+"""The recipe of each parameter from the tensors of a GGUF file.
 
-Owns the way back from llama.cpp's names and layouts: the names are transformers' own, and what
-transformers' processors and operations do to the numbers is followed by their class names, on
-recipes instead of numbers. What transformers gets wrong for an architecture is refused by name.
+Owns the conversion from llama.cpp's names and layouts to transformers' names. Follows transformers'
+processors and operations by class name, on recipes instead of numbers. Refuses, by name,
+architectures that transformers converts wrongly.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from core.models.outline import Outline
 _EXPERTS = re.compile(r"(?P<stack>.*\.ffn_(?P<which>gate|up|down)_exps)\.weight")
 _TURNED = ("attn_qkv.weight", "ffn_down.weight", "ffn_up.weight", "attn_output.weight")
 _UNREAD = re.compile(r"^rope_(freqs|factors_\w+)\.|\.attn_rot_embd\.")
-"""Tensors of the rotary embedding, which are no parameters."""
+"""Tensors of the rotary embedding; they are not parameters."""
 
 _REASONS: Mapping[str, str] = {
     "gpt-oss": "leaves out the experts' gates and biases",
     "deci": "has no model of that type",
     "gemma4": "does not read the sizes of its heads and layers",
 }
-"""What transformers does wrong with an architecture, as the end of a sentence about it."""
+"""Faults of transformers by architecture, each as the end of a sentence about it."""
 
 
 def refuse_misread(file: Path, header: Header) -> None:
-    """Raise CheckpointError for a model that transformers reads wrongly, or not at all."""
+    """Raise CheckpointError for a model that transformers misreads or can't read."""
     kind, why = header.architecture, _REASONS.get(header.architecture, "")
     if kind == "llama" and header.of_model("expert_count"):
         kind, why = "llama with experts (Mixtral)", "knows only llama without experts"
@@ -59,10 +59,10 @@ def refuse_misread(file: Path, header: Header) -> None:
 def recipes(
     file: Path, header: Header, outline: Outline
 ) -> tuple[dict[str, BlockRecipe], tuple[str, ...]]:
-    """The recipe of each parameter by its name in memory, and the tensors that belong to none.
+    """The recipe of each parameter by its name in memory, and the unused tensors.
 
-    Raises CheckpointError where transformers has no way back for the architecture, or has one
-    that is not known here.
+    Raises CheckpointError if transformers has no conversion for the architecture, or an unknown
+    one.
     """
     chosen = _by_operations if header.architecture in _operations() else _by_processor
     try:
@@ -89,7 +89,7 @@ def _unknown(file: Path, header: Header, why: str) -> CheckpointError:
 
 
 def _operations() -> Mapping[str, Any]:
-    """Architectures that transformers converts by operations; none in its earlier versions."""
+    """Architectures that transformers converts by operations; empty in its earlier versions."""
     try:
         from transformers.integrations.gguf import GGUF_ARCHS
     except ImportError:
@@ -121,7 +121,7 @@ def _by_processor(file: Path, header: Header, module: Any) -> dict[str, BlockRec
 def _experts(
     before: BlockRecipe | None, name: str, which: str, shape: tuple[int, ...]
 ) -> BlockRecipe:
-    """The stack of the down projections, or those of gate and up in each expert, gate first."""
+    """The stack of the down projections, or the stack of gate and up in each expert, gate first."""
     if which == "down":
         return BlockRecipe((name,), shape)
     whole = (shape[0], 2 * shape[1], *shape[2:])
@@ -141,7 +141,7 @@ def _llama(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
 
 
 def _bloom(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
-    """Stored are all of q, k and v, one after another; Bloom has them head by head."""
+    """The file stores q, k and v one after another; Bloom stores them head by head."""
     if "attn_qkv" not in name:
         return recipe
     rows, heads = recipe.shape[0], settings.n_head
@@ -150,7 +150,7 @@ def _bloom(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
 
 
 def _with_order(recipe: BlockRecipe, heads: int, pairs: int) -> BlockRecipe:
-    """Rows of a head that lie in pairs, as the two halves that rotary embeddings turn together."""
+    """A recipe that turns interleaved pairs of rows of each head into two halves."""
     order = torch.arange(recipe.shape[0]).reshape(heads, -1, pairs).transpose(1, 2).reshape(-1)
     return BlockRecipe(recipe.sources, recipe.shape, order)
 
@@ -169,7 +169,7 @@ def _mamba(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
 
 
 def _norms(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
-    """Norms are stored with the 1 that these models add to their weights."""
+    """Stored norms include the 1 that these models add to their weights."""
     change = "less one" if "norm.weight" in name else ""
     return BlockRecipe(recipe.sources, recipe.shape, change=change)
 
@@ -191,7 +191,7 @@ _FOLLOWED: Mapping[str, Callable[[str, BlockRecipe, Any], BlockRecipe]] = {
     "NemotronTensorProcessor": _norms,
     "Gemma2TensorProcessor": _norms,
 }
-"""transformers' processors by name, as changes of recipes."""
+"""transformers' processors by name, as functions on recipes."""
 
 
 def _by_operations(file: Path, header: Header, module: Any) -> dict[str, BlockRecipe]:
@@ -223,7 +223,7 @@ def _by_operations(file: Path, header: Header, module: Any) -> dict[str, BlockRe
 
 
 def _operated(operation: Any, recipe: BlockRecipe) -> BlockRecipe:
-    """One of transformers' operations, as a change of a recipe."""
+    """Apply one of transformers' operations to a recipe."""
     kind = type(operation).__name__
     given: dict[str, Any] = {
         "order": recipe.order, "columns": recipe.columns, "change": recipe.change

@@ -1,8 +1,8 @@
 """A parameter's rows out of the blocks of a GGUF file.
 
-Owns the reading of blocks by rows, and what a parameter's recipe asks of them: another order of
-rows or columns, an offset taken away, two tensors joined, one turned. Blocks run along rows, so
-that all of it but turning needs only the rows that are asked for. Knows no architecture.
+Owns the reading of blocks by rows and the steps of a recipe: reordering rows or columns,
+subtracting an offset, joining two tensors, transposing one. Blocks run along rows, so every step
+except transposing reads only the requested rows. Knows no architecture.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from core.models.quantised.grids import Rows
 from core.models.quantised.parts import StoredCheckpoint
 
 _BLOCK = 1 << 19
-"""Elements that are dequantised at a time where a tensor is needed whole."""
+"""Elements dequantised at a time when a tensor is needed whole."""
 
 _GAP = 64
-"""Rows that are read and dropped rather than begin another reading."""
+"""Largest gap, in rows, that is read and dropped instead of starting another read."""
 
 _CACHED = 2
-"""Whole tensors that are held: those that were turned last."""
+"""Number of cached whole tensors (the last ones transposed)."""
 
 
 def _less_one(values: Any) -> Any:
@@ -47,16 +47,16 @@ CHANGES: Mapping[str, Callable[[Any], Any]] = {
     "less one": _less_one,
     "log of the negative": _log_of_negative,
 }
-"""What is done to the numbers themselves, in float32."""
+"""Changes of the numbers, in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRecipe:
-    """How a parameter of the shape `shape` is made of tensors of the file.
+    """The recipe of a parameter of shape `shape` from tensors of the file.
 
-    `sources`: one tensor, or two whose matrices lie one above the other in each expert. `order`
-    and `columns`: the source's row (column) that each row (column) is, int64; `change`: a name in
-    CHANGES; `turned`: the source's columns are the rows.
+    `sources`: one tensor, or two tensors whose matrices are stacked by rows in each expert. `order`
+    and `columns`: the source's row (column) of each row (column), int64; `change`: a name in
+    CHANGES; `turned`: transposed.
     """
 
     sources: tuple[str, ...]
@@ -68,13 +68,13 @@ class BlockRecipe:
 
     @property
     def is_plain(self) -> bool:
-        """Is it one tensor of the file as it lies there?"""
+        """Is the parameter one unchanged tensor of the file?"""
         return len(self.sources) == 1 and not self.change and not self.turned and (
             self.order is None and self.columns is None)  # fmt: skip
 
 
 class Blocks:
-    """Rows of the tensors of a file as float32. Safe from several threads."""
+    """Rows of the tensors of a file as float32. Thread-safe."""
 
     def __init__(self, stored: StoredCheckpoint, header: Header) -> None:
         self._stored = stored
@@ -103,7 +103,7 @@ class Blocks:
         )
 
     def turned(self, name: str) -> Rows:
-        """A whole matrix, its columns as rows; each has its share of the energy."""
+        """A whole matrix, transposed; each row has an equal share of the energy."""
         with self._lock:
             if name not in self._whole:
                 self._whole[name] = self._turn(name)
@@ -124,7 +124,7 @@ class Blocks:
 
 
 class Made:
-    """A parameter made of blocks by its recipe (see `core.models.quantised.parts.Weight`)."""
+    """A parameter built from blocks by its recipe (see `core.models.quantised.parts.Weight`)."""
 
     def __init__(self, blocks: Blocks, recipe: BlockRecipe) -> None:
         self._blocks = blocks
@@ -158,7 +158,7 @@ class Made:
         return Rows(found.values.reshape(count, -1), found.energy.reshape(count, -1).sum(1))
 
     def _ordered(self, name: str, wanted: Tensor) -> Rows:
-        """Rows by their places in the file, which is read in the few runs that hold them."""
+        """Rows by their places in the file, read in a few runs."""
         places, back = torch.unique(wanted, return_inverse=True)
         runs = list(_runs(places))
         found = [self._blocks.rows(name, first, last) for first, last in runs]
@@ -170,7 +170,7 @@ class Made:
         )
 
     def _joined(self, start: int, stop: int) -> Rows:
-        """Rows of stacks whose matrices alternate: the first source's, then the second's."""
+        """Rows of stacks with alternating matrices: the first source's, then the second's."""
         sources = self._recipe.sources
         each = self._blocks.shape(sources[0])[-2]
         found, at = [], start
@@ -187,7 +187,7 @@ class Made:
 
 
 def dtype_of(header: Header, recipe: BlockRecipe) -> torch.dtype:
-    """What a parameter is read as: float32 where blocks or changed numbers are, else as stored."""
+    """The dtype of a parameter: float32 for blocks and changed numbers, else as stored."""
     kinds = {header.tensors[name].kind for name in recipe.sources}
     if recipe.change or not kinds <= DTYPES.keys() or len(kinds) > 1:
         return torch.float32
@@ -195,7 +195,7 @@ def dtype_of(header: Header, recipe: BlockRecipe) -> torch.dtype:
 
 
 def elements(header: Header, *, quantised: bool) -> Mapping[str, int]:
-    """How many elements each type of blocks (or of plain numbers) has in a file."""
+    """The number of elements of each type of blocks (or of plain numbers) in a file."""
     counts: dict[str, int] = {}
     for tensor in header.tensors.values():
         if (tensor.kind not in PLAIN) == quantised:
@@ -207,12 +207,12 @@ def _dequantised(kind: str, blocks: Any) -> Any:
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 
-    with np.errstate(all="ignore"):  # what is not finite is refused where it is compared
+    with np.errstate(all="ignore"):  # non-finite numbers are refused at the comparison
         return dequantize(blocks, GGMLQuantizationType[kind])
 
 
 def _runs(places: Tensor) -> Iterator[tuple[int, int]]:
-    """Ranges that cover sorted places; small gaps are bridged."""
+    """Ranges that cover sorted places and bridge small gaps."""
     breaks = (places.diff() > _GAP).nonzero().flatten() + 1
     for part in torch.tensor_split(places, breaks):
         yield int(part[0]), int(part[-1]) + 1

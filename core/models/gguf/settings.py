@@ -1,7 +1,7 @@
-"""The configuration of a model that a GGUF file states.
+"""The configuration of the model in a GGUF file.
 
-Owns transformers' reading of it, and the settings that the file states and that reading leaves out:
-without them a model would be built in another size, or would compute with other rotary embeddings.
+Owns transformers' reading of the configuration, and the settings that this reading omits. Without
+them the model would have another size or other rotary embeddings.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ _LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "stablelm": {"rope.freq_base": "rope_theta"},
     "gpt2": {"context_length": "n_positions", "feed_forward_length": "n_inner"},
 }
-"""Keys of the file, by architecture, and the settings that they stand for."""
+"""Settings by the file's keys, for each architecture."""
 
 _PARTIAL = ("stablelm", "nemotron", "phi3")
-"""Architectures whose rotary embedding may turn a part of each head."""
+"""Architectures whose rotary embedding may apply to a part of each head."""
 
 _FROM_WIDTH = {"gemma2": 46, "gemma3": 62}
-"""Models of so many layers scale attention by the width over the heads, not by a head's size."""
+"""Numbers of layers of models that scale attention by width / heads, not by a head's size."""
 
 _SCALINGS = {"linear": "linear", "yarn": "yarn"}
 
 
 def read(file: Path, header: Header) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The configuration, as a config.json would hold it, and remarks on what it leaves out.
+    """The configuration in the form of a config.json, and remarks on its omissions.
 
-    Raises CheckpointError for an architecture that transformers does not read, and for values that
-    it takes offence at.
+    Raises CheckpointError if transformers can't read the architecture or rejects a value.
     """
     try:
         config = _as_transformers(file, header)
@@ -62,7 +61,7 @@ def _as_transformers(file: Path, header: Header) -> dict[str, Any]:
         from transformers.integrations import gguf as theirs
 
         known: Mapping[str, Callable[..., dict[str, Any]]] = theirs.GGUF_CONFIG_ARCHS
-    except (ImportError, AttributeError):  # earlier versions have one way alone
+    except (ImportError, AttributeError):  # earlier versions have only this way
         known = {}
     if header.architecture in known:
         return known[header.architecture](*theirs.read_gguf_metadata(str(file)))
@@ -73,7 +72,7 @@ def _as_transformers(file: Path, header: Header) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of float32, as files have them, in the few digits that a config.json gives them."""
+    """float32 numbers rounded to the few digits of a config.json."""
     if isinstance(value, float):
         return float(str(np.float32(value)))
     if isinstance(value, dict):
@@ -105,7 +104,7 @@ def _left_out(header: Header, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remarks(header: Header) -> tuple[str, ...]:
-    """What the model computes with and transformers does not read."""
+    """Settings of the model's computation that transformers does not read."""
     words = "transformers does not read, so that it runs with plain rotary embeddings."
     scaling = header.of_model("rope.scaling.type")
     if scaling not in (None, "none", *_SCALINGS):

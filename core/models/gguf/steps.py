@@ -1,9 +1,9 @@
-"""The energy Σ step²/12 that rounding to each type of GGUF blocks has.
+"""The energy Σ step²/12 of rounding to each type of GGUF blocks.
 
-Owns where the scales of the types lie within a block (ggml-org, ggml-common.h). On a uniform grid
-the step is the scale; where a table gives the levels, `core.models.quantised.grids` says what
-stands for step²/12. The IQ1, IQ2 and IQ3 types choose several elements at once out of a codebook:
-they have no step, and their energy is not estimated (`NOT_ESTIMATED`).
+Owns the places of the scales within a block (ggml-org, ggml-common.h). On a uniform grid the step
+is the scale; for a table of levels, `core.models.quantised.grids` replaces step²/12. The IQ1, IQ2
+and IQ3 types choose several elements at once out of a codebook: they have no step, and their energy
+is not estimated (`NOT_ESTIMATED`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NOT_ESTIMATED = frozenset(
 
 
 class _Table(NamedTuple):
-    """A type whose codes of four bits name levels: where the codes begin in a block, the elements
-    that share a scale, the levels, and a code whose level is not zero."""
+    """A type with 4-bit codes of levels: the codes' offset in a block, the elements per scale, the
+    levels, and a code of a nonzero level."""
 
     codes: int
     group: int
@@ -46,8 +46,8 @@ _TABLES: Mapping[str, _Table] = {
 
 
 def energy(kind: str, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floats:
-    """Of each block [count, bytes] of a type, float64 [count]; `dequantise` gives the elements of
-    blocks, [count, elements]."""
+    """The rounding energy of each block, float64 [count]. `blocks`: [count, bytes] of type `kind`;
+    `dequantise` returns the elements of blocks, [count, elements]."""
     if kind in NOT_ESTIMATED:
         return np.zeros(len(blocks))
     if kind in _TABLES:
@@ -58,7 +58,7 @@ def energy(kind: str, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floa
 
 
 def _by_table(table: _Table, blocks: Bytes, dequantise: Callable[[Bytes], Any]) -> Floats:
-    """The scales are what blocks of one known code come to."""
+    """The scales follow from dequantising blocks of one known code."""
     grid = LevelGrid.of(torch.tensor(table.levels))
     cells = grid.cells.double().numpy()
     known = blocks.copy()
@@ -71,15 +71,15 @@ def _by_table(table: _Table, blocks: Bytes, dequantise: Callable[[Bytes], Any]) 
     return found
 
 
-def _half(blocks: Bytes, at: int) -> Floats:
-    """The float16 at a place of each block, [count, 1]."""
-    found: Floats = blocks[:, at : at + 2].copy().view(np.float16).astype(np.float64)
+def _half(blocks: Bytes, offset: int) -> Floats:
+    """The float16 at byte `offset` of each block, [count, 1]."""
+    found: Floats = blocks[:, offset : offset + 2].copy().view(np.float16).astype(np.float64)
     return found
 
 
-def _one(at: int, elements: int) -> Callable[[Bytes], tuple[Floats, int]]:
+def _one(offset: int, elements: int) -> Callable[[Bytes], tuple[Floats, int]]:
     """One scale for the whole block."""
-    return lambda blocks: (_half(blocks, at), elements)
+    return lambda blocks: (_half(blocks, offset), elements)
 
 
 def _q2(blocks: Bytes) -> tuple[Floats, int]:
@@ -87,7 +87,7 @@ def _q2(blocks: Bytes) -> tuple[Floats, int]:
 
 
 def _q3(blocks: Bytes) -> tuple[Floats, int]:
-    """Scales of six bits: their low halves in eight bytes, their high ones in four."""
+    """6-bit scales: the low four bits in eight bytes, the high two bits in four."""
     low, high = blocks[:, 96:104], blocks[:, 104:108]
     fours = np.concatenate((low & 15, low >> 4), axis=1)
     twos = np.concatenate([high >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
@@ -95,7 +95,7 @@ def _q3(blocks: Bytes) -> tuple[Floats, int]:
 
 
 def _q45(blocks: Bytes) -> tuple[Floats, int]:
-    """Scales of six bits: four whole, the high bits of the other four above those."""
+    """6-bit scales: four whole ones, with the high bits of the other four above them."""
     whole, rest = blocks[:, 4:8], blocks[:, 12:16]
     scales = np.concatenate((whole & 63, rest & 15 | (whole >> 6) << 4), axis=1)
     return _half(blocks, 0) * scales, 32
@@ -110,4 +110,4 @@ _SCALES: Mapping[str, Callable[[Bytes], tuple[Floats, int]]] = {
     "Q8_0": _one(0, 32), "Q2_K": _q2, "Q3_K": _q3, "Q4_K": _q45, "Q5_K": _q45, "Q6_K": _q6,
     "TQ1_0": _one(52, 256), "TQ2_0": _one(64, 256),
 }  # fmt: skip
-"""The scales of each block, [count, scales], and the elements that share one."""
+"""By type: the scales of each block, [count, scales], and the elements per scale."""

@@ -1,8 +1,9 @@
 """bitsandbytes: NF4 and FP4 in runs of elements across rows, and int8 by rows.
 
-A 4-bit weight is two codes a byte, the high one first, in the order of the weight; each run of
+A 4-bit weight has two codes per byte, the high one first, in the weight's order; each run of
 `blocksize` elements shares a scale (`absmax`), which may itself be quantised in runs (double
-quantisation). A JSON text stored as bytes says how. An 8-bit weight is value · SCB[row] / 127.
+quantisation). A JSON string stored as bytes gives the settings. An 8-bit weight is value · SCB[row]
+/ 127.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _STATE = ".quant_state.bitsandbytes__"
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """A 4-bit weight. `state` is what its JSON text says."""
+    """A 4-bit weight. `state`: the settings in its JSON string."""
 
     parts: Parts
     name: str
@@ -42,9 +43,9 @@ class Runs:
         packed = self.parts.rows(self.name, first // 2, -(-last // 2))
         codes = from_bytes(packed.reshape(1, -1), high_first=True)[0]
         codes = codes[first % 2 :][: last - first].reshape(stop - start, columns)
-        scale = self.parts.made((self.name, "absmax"), self._absmax)
+        scale = self.parts.cached((self.name, "absmax"), self._absmax)
         each = scale[torch.arange(first, last) // run].reshape(stop - start, columns)
-        levels = self.parts.made((self.name, "map"), lambda: self._part("quant_map"))
+        levels = self.parts.cached((self.name, "map"), lambda: self._part("quant_map"))
         return rows_on_grid(codes, each, grid=LevelGrid.of(levels))
 
     def _absmax(self) -> Tensor:
@@ -85,11 +86,11 @@ def _runs(parts: Parts, name: str, state: str) -> Weight:
     held = parts.dtype(name) == torch.uint8 and math.prod(parts.shape(name)) == -(-count // 2)
     fits = len(shape) == 2 and run > 0 and nested > 0
     if not (held and fits and math.prod(parts.shape(f"{name}.absmax")) == -(-count // run)):
-        raise parts.refuse(name, f"its parts don't make {list(shape)} elements.")
+        raise parts.refuse(name, f"its parts don't give {list(shape)} elements.")
     own = ("absmax", "quant_map", "nested_absmax", "nested_quant_map")
     stored = tuple(n for n in (f"{name}.{part}" for part in own) if n in parts)
     if parts.shape(f"{name}.quant_map") != (16,):
-        raise parts.refuse(name, "its map has not 16 levels.")
+        raise parts.refuse(name, "its map does not have 16 levels.")
     return Runs(parts, name, shape, (name, state, *stored), said)
 
 

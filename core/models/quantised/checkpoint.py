@@ -1,6 +1,6 @@
-"""A quantised folder as a checkpoint: the tensors of the model, dequantised as they are read.
+"""A quantised folder as a checkpoint: the model's tensors, dequantised on reading.
 
-Owns which dtype they are given and what is said of the folder. Knows no format.
+Owns the dtype of the result and the notes on the folder. Knows no format.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from core.models.quantised import formats
 from core.models.quantised.parts import Parts, StoredCheckpoint, Weight
 
 _BLOCK = 1 << 19
-"""Elements that are dequantised at a time: what it takes beside the result stays small."""
+"""Elements dequantised at a time, to keep temporary memory small."""
 
 
 class Dequantised:
     """The floating-point tensors of a quantised checkpoint `stored`.
 
-    A quantised weight has the dtype that the configuration gives the model (else bfloat16), and
-    is rounded to it as a copy that was saved dequantised would be. Other tensors are as stored.
-    `method` is the format's name, empty where the configuration alone spoke of one; `notes` are
-    remarks about the folder.
+    A quantised weight is rounded to the configuration's dtype (else bfloat16), as in a saved
+    dequantised copy. Other tensors are as stored. `method`: the format's name, empty if no tensor
+    is quantised; `notes`: remarks about the folder.
     """
 
     def __init__(self, stored: Checkpoint, weights: Mapping[str, Weight], method: str) -> None:
@@ -39,8 +38,8 @@ class Dequantised:
         self.stored = stored
         self.method = method if weights else ""
         leftover = (
-            f"config.json calls it quantised ('{method}'), but its weights are plain floats: "
-            "they are read as they are."
+            f"config.json calls it quantised ('{method}'), but its weights are plain floats: they "
+            "are read unchanged."
         )
         self.notes: tuple[str, ...] = () if weights else (leftover,)
         self._weights = weights
@@ -57,7 +56,7 @@ class Dequantised:
         self.stored.bytes_read = count
 
     def read(self, name: str, start: int, stop: int, into: Tensor | None = None) -> Tensor:
-        """Rows of a tensor as the model has it. See `Checkpoint.read`."""
+        """Rows of a model's tensor. See `Checkpoint.read`."""
         weight, info = self._weights.get(name), self.tensors[name]
         if weight is None:
             return self.stored.read(name, start, stop, into)
@@ -76,8 +75,8 @@ class Dequantised:
         return False
 
     def rounding(self, name: str, start: int, stop: int) -> float | None:
-        """The energy Σ step²/12 that rounding these rows to their grid has (core.models.quantised
-        .grids says what that is where steps differ); None for a tensor that isn't quantised."""
+        """The energy Σ step²/12 of rounding these rows to their grid (see
+        `core.models.quantised.grids` for uneven steps); None for an unquantised tensor."""
         if name not in self._weights:
             return None
         energy = self._energies(name, self.tensors[name].rows)
@@ -86,18 +85,18 @@ class Dequantised:
         return float(energy[start:stop].sum())
 
     def fingerprint(self) -> str:
-        """That of the stored tensors, together with the format."""
+        """The fingerprint of the stored tensors, together with the format."""
         return hashlib.sha256(f"{self.method} {self.stored.fingerprint()}".encode()).hexdigest()
 
     def _energies(self, name: str, rows: int) -> NDArray[np.float64]:
-        """By row, NaN where none was read: kept, so that nothing is read again for it."""
+        """The cached energy of each row, NaN before its first reading."""
         if name not in self._energy:
             self._energy.setdefault(name, np.full(rows, np.nan))
         return self._energy[name]
 
 
 class Lazy:
-    """A tensor of a checkpoint that is read when it is indexed with `...`, in its shape."""
+    """A tensor of a checkpoint, read in its own shape on indexing with `...`."""
 
     def __init__(self, opened: Checkpoint, name: str) -> None:
         info = opened.tensors[name]
@@ -108,12 +107,12 @@ class Lazy:
         return self._opened.read(self._name, 0, self._rows).reshape(self.shape)
 
     def is_floating_point(self) -> bool:
-        """True: only such tensors are offered."""
+        """True: only floating-point tensors are offered."""
         return self.dtype is not None
 
 
 def below(seen: Checkpoint) -> Dequantised | None:
-    """The quantised checkpoint under adapters and other views of it; None where there is none."""
+    """The quantised checkpoint under adapters and other views; None if there is none."""
     while not isinstance(seen, Dequantised):
         under = getattr(seen, "over", None) or getattr(seen, "stored", None)
         if under is None:
@@ -123,9 +122,9 @@ def below(seen: Checkpoint) -> Dequantised | None:
 
 
 def opened(stored: StoredCheckpoint) -> Checkpoint:
-    """The checkpoint as its model sees it: `stored` itself where nothing says it is quantised.
+    """The checkpoint as the model sees it: `stored` itself if it is not quantised.
 
-    Raises CheckpointError when the format has no reader, or parts of a weight don't fit.
+    Raises CheckpointError if the format has no reader, or parts of a weight don't fit.
     """
     settings = formats.settings_of(stored.config)
     not_floats = [n for n, info in stored.tensors.items() if info.dtype is None]
@@ -141,8 +140,8 @@ def opened(stored: StoredCheckpoint) -> Checkpoint:
     for name in packed:
         if name not in used:
             raise CheckpointError(
-                f"{stored.where}: the tensor {name} ({stored.raw_dtypes[name]}) is no part of a "
-                f"weight that '{method}' makes.",
+                f"{stored.where}: the tensor {name} ({stored.raw_dtypes[name]}) is not a part of "
+                f"a '{method}' weight.",
                 hint="Use the unquantised checkpoint.",
             )
     return Dequantised(stored, weights, method)
@@ -151,7 +150,7 @@ def opened(stored: StoredCheckpoint) -> Checkpoint:
 def _offered(
     stored: Checkpoint, weights: Mapping[str, Weight], dtype: torch.dtype
 ) -> dict[str, TensorInfo]:
-    """The tensors of the model: plain ones as stored, weights in place of their parts."""
+    """The tensors of the model: plain ones as stored, and weights in place of their parts."""
     used = {part for weight in weights.values() for part in weight.stored}
     plain = {
         name: info for name, info in stored.tensors.items()

@@ -1,9 +1,9 @@
-"""Weights that are stored by columns: GPTQ and AWQ.
+"""Weights stored by columns: GPTQ and AWQ.
 
 Both store the weight [outputs, inputs] as qweight [inputs, outputs], in words of `bits` bits, with
-scales and zero points for every group of inputs. GPTQ packs along the inputs, AWQ along the
-outputs and in an order of its own. Rows of the weight lie across the whole stored tensor, which is
-therefore held, packed, while its rows are read.
+scales and zero points for every group of inputs. GPTQ packs along the inputs, AWQ along the outputs
+in its own order. A row of the weight lies across the whole stored tensor, so the packed tensor
+stays in memory while its rows are read.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from core.models.quantised.packing import from_words, from_words_in_order, words
 from core.models.quantised.parts import Parts, Weight
 
 _AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
-"""The nibble of a word that holds the k-th of its eight outputs (AutoAWQ, version gemm)."""
+"""The nibble of the k-th of a word's eight outputs (AutoAWQ, version gemm)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """A weight of GPTQ (`ordered` false) or AWQ.
 
-    `group`: inputs that share a scale where no `g_idx` tells. `behind`: what a stored zero point
-    lacks.
+    `group`: inputs per scale, without a `g_idx`. `behind`: the number to add to a stored zero
+    point.
     """
 
     parts: Parts
@@ -42,17 +42,17 @@ class Columns:
 
     def rows(self, start: int, stop: int) -> Rows:
         """Rows start:stop of the weight: outputs."""
-        made, name = self.parts.made, self.module
+        cached, name = self.parts.cached, self.module
         return rows_on_grid(
             self._codes(start, stop).mT,
-            made((name, "scales"), self._scales)[start:stop],
-            made((name, "zeros"), self._zeros)[start:stop],
-            made((name, "groups"), self._groups),
+            cached((name, "scales"), self._scales)[start:stop],
+            cached((name, "zeros"), self._zeros)[start:stop],
+            cached((name, "groups"), self._groups),
         )
 
     def _codes(self, start: int, stop: int) -> Tensor:
         """Stored columns start:stop, int32 [inputs, stop - start]."""
-        packed = self.parts.made(
+        packed = self.parts.cached(
             (self.module, "packed"), lambda: self.parts.whole(f"{self.module}.qweight")
         )
         if not self.ordered:
@@ -80,12 +80,12 @@ class Columns:
             return torch.arange(inputs) // self.group
         given = self.parts.whole(index).long()
         if given.shape != (inputs,) or int(given.min()) < 0 or int(given.max()) >= groups:
-            raise self.parts.refuse(index, "it names groups that there are not.")
+            raise self.parts.refuse(index, "it names groups that do not exist.")
         return given
 
 
 def find_gptq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
-    """The weights that GPTQ made. Its first format stores zero points less one."""
+    """The weights of GPTQ. Its first format stores zero points minus one."""
     form = settings.get("checkpoint_format") or "gptq"
     if form not in ("gptq", "gptq_v2"):
         raise parts.refuse("*.qweight", f"the GPTQ format '{form}' has no reader.")
@@ -96,7 +96,7 @@ def find_gptq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
 
 
 def find_awq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
-    """The weights that AWQ made, in its version gemm."""
+    """The weights of AWQ, version gemm."""
     version = str(settings.get("version") or "gemm").lower()
     bits = settings.get("bits") or settings.get("w_bit") or 4
     if version != "gemm" or bits != 4:

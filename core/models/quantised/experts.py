@@ -1,8 +1,8 @@
-"""gpt-oss: the experts' matrices in MXFP4, 32 numbers a block with one power of two as the scale.
+"""gpt-oss: the experts' matrices in MXFP4, blocks of 32 numbers with a power of two as scale.
 
 Stored [experts, outputs, inputs/32, 16 bytes]; the model holds them transposed, [experts, inputs,
 outputs] (transformers' GptOssExperts). A row of the model's matrix lies across all of an expert's
-blocks, so an expert is dequantised as a whole, and held while its rows are read.
+blocks, so an expert is dequantised as a whole and cached while its rows are read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Experts:
         """uint8 [inputs, outputs]."""
         _, inputs, outputs = self.shape
         each = outputs * inputs // _BLOCK
-        return self.parts.made(
+        return self.parts.cached(
             (self.name, expert, "codes"),
             lambda: (
                 from_bytes(self.parts.rows(self.stored[0], expert * each, (expert + 1) * each))
@@ -59,7 +59,7 @@ class Experts:
     def _scale(self, expert: int) -> Tensor:
         """float32 [blocks, outputs]."""
         outputs = self.shape[2]
-        return self.parts.made(
+        return self.parts.cached(
             (self.name, expert, "scale"),
             lambda: torch.exp2(
                 self.parts.rows(self.stored[1], expert * outputs, (expert + 1) * outputs).float()

@@ -1,7 +1,7 @@
 """The formats of quantised checkpoints, by the name that config.json gives them.
 
-Owns which formats are read and which tensors are no weights but parts of one. Imports no torch
-until a folder is read, so that models can be listed where none of them is opened.
+Owns the readable formats and the names of parts of quantised weights. Imports no torch until a
+folder is read, so listing models stays fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READERS = {
     "awq": "columns:find_awq",
     "bitsandbytes": "bitsandbytes:find",
 }
-"""Module and function that find the weights of a format."""
+"""The module and the function that find the weights of a format."""
 
 _EXTRAS = re.compile(
     r"(^|[._])((input|activation|weight|output|kv|[qkv])_"
@@ -39,11 +39,11 @@ _PACKED = re.compile(
 _KEYS = ("quantization_config", "compression_config")
 _SHORTHAND = (("load_in_4bit", "bitsandbytes"), ("load_in_8bit", "bitsandbytes"))
 _TRANSPOSED = ("gpt2",)
-"""Types of models whose matrices are stored transposed, which packed formats undo differently."""
+"""Model types with transposed matrices; packed formats store them differently."""
 
 
 def settings_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a configuration says of quantisation; empty where it says nothing."""
+    """The quantisation settings of a configuration; empty if it has none."""
     text = config.get("text_config")
     for part in (config, text if isinstance(text, dict) else {}):
         for key in _KEYS:
@@ -53,7 +53,7 @@ def settings_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def method_of(settings: Mapping[str, Any]) -> str:
-    """The name of a format; empty where the settings are."""
+    """The name of a format; empty for empty settings."""
     named = settings.get("quant_method")
     if isinstance(named, str) and named:
         return named
@@ -62,28 +62,28 @@ def method_of(settings: Mapping[str, Any]) -> str:
 
 
 def without_quantisation(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that says nothing of quantisation."""
+    """A configuration without its quantisation settings."""
     left = {k: v for k, v in config.items() if k not in _KEYS}
     text = left.get("text_config")
     return {**left, "text_config": without_quantisation(text)} if isinstance(text, dict) else left
 
 
 def is_extra(name: str) -> bool:
-    """Does quantisation add a tensor of this name beside the weights? It is none of the model."""
+    """Is this a tensor that quantisation adds? It is not a tensor of the model."""
     return bool(_EXTRAS.search(name))
 
 
 def packed(not_floats: Iterable[str]) -> list[str]:
-    """The tensors among these that are weights by their names, though they are not floats.
+    """The tensors among these that have a weight's name but are not floats.
 
-    Tables of integers belong to unquantised models too. Where no weight is packed, a configuration
-    that speaks of quantisation is left over from training.
+    Unquantised models have integer tables too. If no weight is packed, a configuration's
+    quantisation settings are left over from training.
     """
     return [n for n in not_floats if _PACKED.search(n) and not _EXTRAS.search(n)]
 
 
 def unexplained(config: Mapping[str, Any], not_floats: Iterable[str]) -> list[str]:
-    """Tensors that are packed weights; of a format without a reader every table of integers."""
+    """Tensors that are packed weights; for a format without a reader every integer table."""
     names = list(not_floats)
     if method_of(settings_of(config)) in ("", *READERS):
         return packed(names)
@@ -91,22 +91,21 @@ def unexplained(config: Mapping[str, Any], not_floats: Iterable[str]) -> list[st
 
 
 def refuse_unread(where: str, config: Mapping[str, Any], packed: Sequence[str]) -> None:
-    """Raise CheckpointError when the weights are quantised in a way that has no reader.
+    """Raise CheckpointError if the weights are quantised in a format without a reader.
 
-    `packed` are the tensors that no unquantised model has, if it is known which there are.
+    `packed`: the tensors of quantisation, if known.
     """
     method = method_of(settings_of(config))
     if packed and not method:
         raise CheckpointError(
             f"{where} is quantised (tensor {packed[0]}), but config.json doesn't say how.",
-            hint="Copy the config.json that it was published with, or use the unquantised "
-            "checkpoint.",
+            hint="Copy the published config.json, or use the unquantised checkpoint.",
         )
     if packed and method not in READERS:
         raise CheckpointError(
             f"{where} is quantised with '{method}', which has no reader.",
             hint="Use the unquantised checkpoint, or save a dequantised copy with the library "
-            f"that made it. Read are: {', '.join(READERS)}.",
+            f"that made it. Supported: {', '.join(READERS)}.",
         )
     if packed and config.get("model_type") in _TRANSPOSED:
         raise CheckpointError(
@@ -116,9 +115,9 @@ def refuse_unread(where: str, config: Mapping[str, Any], packed: Sequence[str]) 
 
 
 def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
-    """The quantised weights among stored tensors, by the names that they have in the model.
+    """The quantised weights among stored tensors, by their names in the model.
 
-    Raises CheckpointError, naming the tensor, when parts of one don't fit one another.
+    Raises CheckpointError, naming the tensor, if parts of a weight don't fit one another.
     """
     module, function = READERS[method_of(settings)].split(":")
     reader = importlib.import_module(f"core.models.quantised.{module}")
@@ -127,6 +126,6 @@ def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
     except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RuntimeError):
         raise CheckpointError(
             f"{parts.where}: the settings of quantisation or the scales can't be understood.",
-            hint="Compare config.json with the one that the model was published with.",
+            hint="Compare config.json with the published one.",
         ) from None
     return found

@@ -1,11 +1,11 @@
-"""Codes to values, and the energy that rounding to a grid has.
+"""Codes to values, and the energy of rounding to a grid.
 
 A quantised element is value = (level − zero) · scale, where the level is the code itself (a uniform
-grid) or what a table says for the code (FP8, FP4, NF4). A number that rounds to a level lies within
-half the distance to the levels beside it, h₁ below and h₂ above. If it lies anywhere there with
-equal chance, its mean square distance from the level is (h₁³ + h₂³) / (3 (h₁ + h₂)), the level's
-cell. On a uniform grid that is step²/12. The outermost cells are taken to be symmetric. The energy
-of rounding is Σ cell · scale² over the elements: an estimate, as Σ ulp²/12 is for a dtype.
+grid) or the code's entry in a table (FP8, FP4, NF4). A number that rounds to a level is within half
+the distance to the adjacent levels, h₁ below and h₂ above. Under a uniform distribution its mean
+square distance from the level is (h₁³ + h₂³) / (3 (h₁ + h₂)), the level's cell. On a uniform grid
+that is step²/12. The outermost cells are taken to be symmetric. The energy of rounding is Σ cell ·
+scale² over the elements: an estimate, as Σ ulp²/12 is for a dtype.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 
 class Rows(NamedTuple):
-    """Rows of a weight: `values` float32 [rows, columns], `energy` of rounding float64 [rows]."""
+    """Rows of a weight: `values` float32 [rows, columns], rounding `energy` float64 [rows]."""
 
     values: Tensor
     energy: Tensor
@@ -37,7 +37,7 @@ class LevelGrid:
 
     @classmethod
     def of(cls, levels: Tensor) -> LevelGrid:
-        """The grid with these levels; several codes may have the same one."""
+        """The grid with these levels; several codes may share a level."""
         return cls(levels.float(), _cells(levels.double()).float())
 
 
@@ -63,8 +63,8 @@ def rows_on_grid(
 ) -> Rows:
     """Rows out of codes [rows, columns] (unsigned where a grid is given).
 
-    `scale` and `zero` are float32 [rows, g]. The column j takes entry groups[j]; without `groups`
-    they have one entry a row or one a column.
+    `scale` and `zero` are float32 [rows, g]. Column j uses entry groups[j]; without `groups` they
+    have one entry per row or one per column.
     """
     columns = codes.shape[1]
     spread = scale if groups is None else scale[:, groups]

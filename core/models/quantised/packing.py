@@ -26,7 +26,7 @@ def from_words(words: Tensor, bits: int, count: int) -> Tensor:
 
 
 def from_words_in_order(words: Tensor, order: Sequence[int]) -> Tensor:
-    """Eight 4-bit numbers a word, the k-th of which lies in nibble order[k]; int32 [rows, 8n]."""
+    """Eight 4-bit numbers per word, the k-th in nibble order[k]; int32 [rows, 8n]."""
     shifts = 4 * torch.tensor(order, dtype=torch.int32)
     spread: Tensor = (words[:, :, None] >> shifts) & 15
     return spread.flatten(1)
@@ -39,5 +39,5 @@ def from_bytes(packed: Tensor, *, high_first: bool = False) -> Tensor:
 
 
 def words_needed(count: int, bits: int) -> int:
-    """Words that a row of `count` numbers fills."""
+    """The number of words of a row of `count` numbers."""
     return -(-count * bits // 32)

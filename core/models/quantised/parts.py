@@ -1,6 +1,6 @@
-"""The stored tensors of a quantised folder, in the dtypes in which they lie.
+"""The stored tensors of a quantised folder, in their stored dtypes.
 
-Owns what is held in memory between two reads. Knows no format.
+Owns the cache between two reads. Knows no format.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from core.models.checkpoint import Checkpoint
 from core.models.quantised.grids import Rows
 
 CACHED = 12
-"""Tables and packed tensors that are held: those of the three or so weights read last."""
+"""Number of cached tables and packed tensors: enough for about three weights."""
 
 
 class StoredCheckpoint(Checkpoint, Protocol):
-    """A checkpoint that also gives its tensors as they lie in the files, integers among them."""
+    """A checkpoint that also reads its tensors as stored, including integers."""
 
     raw_dtypes: Mapping[str, torch.dtype | None]
 
@@ -31,7 +31,7 @@ class StoredCheckpoint(Checkpoint, Protocol):
 
 
 class Weight(Protocol):
-    """One weight of a model, made of parts that are stored."""
+    """One weight of a model, assembled from stored parts."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,14 +39,14 @@ class Weight(Protocol):
 
     @property
     def stored(self) -> tuple[str, ...]:
-        """The names of the tensors that it is made of."""
+        """The names of its stored tensors."""
 
     def rows(self, start: int, stop: int) -> Rows:
         """Rows start:stop (all axes but the last together)."""
 
 
 class Parts:
-    """Reads parts by name, and holds the few that were made last. Safe from several threads."""
+    """Reads parts by name, and caches the last few results. Thread-safe."""
 
     def __init__(self, stored: StoredCheckpoint) -> None:
         self.where = stored.where
@@ -63,17 +63,17 @@ class Parts:
         return self._stored.tensors.keys()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """A stored tensor's shape. Raises CheckpointError when there is no such tensor."""
+        """A stored tensor's shape. Raises CheckpointError if there is no such tensor."""
         if name not in self:
             raise CheckpointError(
-                f"{self.where}: the tensor {name} is missing, which its weight needs.",
+                f"{self.where}: the tensor {name} of a weight is missing.",
                 hint="Copy the file that holds it from the model's source, or use the unquantised "
                 "checkpoint.",
             )
         return self._stored.tensors[name].shape
 
     def dtype(self, name: str) -> torch.dtype | None:
-        """A stored tensor's dtype; None when torch has no such dtype."""
+        """A stored tensor's dtype; None if torch has no such dtype."""
         return self._stored.raw_dtypes[name]
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
@@ -81,12 +81,12 @@ class Parts:
         return self._stored.raw(name, start, stop)
 
     def whole(self, name: str) -> Tensor:
-        """A stored tensor in its shape."""
+        """A whole stored tensor in its own shape."""
         shape = self.shape(name)
         return self.rows(name, 0, self._stored.tensors[name].rows).reshape(shape)
 
-    def made(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """What `make` returns, from memory where it was made lately under this key."""
+    def cached(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """The result of `make`, or the cached one of this key."""
         with self._lock:
             if key not in self._made:
                 self._made[key] = make()
@@ -96,7 +96,7 @@ class Parts:
             return self._made[key]
 
     def refuse(self, name: str, why: str) -> CheckpointError:
-        """The error that says why a tensor can't be read."""
+        """The error for a tensor that can't be read, with the reason."""
         return CheckpointError(
             f"{self.where}: the tensor {name} can't be dequantised: {why}",
             hint="Use the unquantised checkpoint, or compare a copy that was saved dequantised.",

@@ -1,8 +1,8 @@
-"""Weights whose codes lie row by row in the order of the weight, with scales beside them.
+"""Weights with codes in the weight's row order, and separate scales.
 
 FP8 by tensors, rows or blocks (DeepSeek's `weight_scale_inv`, FBGEMM, ModelOpt), int8 and integers
 packed into words (compressed-tensors), FP4 in bytes (NVFP4, MXFP4). The shapes of the stored
-tensors say which it is: a scale stands for as many rows and columns as it takes to fill the weight.
+tensors decide the layout: each scale covers an equal block of rows and columns of the weight.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _EXPONENTS = (torch.uint8, torch.float8_e8m0fnu)
 
 @dataclass(frozen=True, slots=True)
 class ScaleLayout:
-    """What a scale stands for: `tall` rows and, column by column, entry `groups` of its row.
+    """The region of a scale: `tall` rows, and in each row the columns that `groups` maps to it.
 
-    `height` is the number of rows of one expert: scales do not reach across two of them.
+    `height`: the number of rows of one expert; a scale never spans two experts.
     """
 
     height: int
     tall: int
     groups: Tensor
 
-    def at(self, table: Tensor, start: int, stop: int) -> Tensor:
+    def entries(self, table: Tensor, start: int, stop: int) -> Tensor:
         """The entries of a table for the rows start:stop."""
         row = torch.arange(start, stop)
         each = -(-self.height // self.tall)
@@ -46,7 +46,7 @@ class ScaleLayout:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Codes × scales. `scale` and `zero` make their tables, float32 [rows, groups]."""
+    """Codes × scales. `scale` and `zero` compute their tables, float32 [rows, groups]."""
 
     parts: Parts
     codes: str
@@ -62,12 +62,12 @@ class Scaled:
         """Rows start:stop of the weight."""
         raw = self.parts.rows(self.codes, start, stop)
         codes = raw if self.unpack is None else self.unpack(raw)
-        scale = self.parts.made((self.codes, "scale"), self.scale)
-        zero = self.zero and self.parts.made((self.codes, "zero"), self.zero)
+        scale = self.parts.cached((self.codes, "scale"), self.scale)
+        zero = self.zero and self.parts.cached((self.codes, "zero"), self.zero)
         return rows_on_grid(
             codes.view(torch.uint8) if codes.dtype in FP8 else codes,
-            self.layout.at(scale, start, stop),
-            None if zero is None else self.layout.at(zero, start, stop),
+            self.layout.entries(scale, start, stop),
+            None if zero is None else self.layout.entries(zero, start, stop),
             self.layout.groups,
             self.grid,
         )
@@ -89,7 +89,7 @@ def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
 
 
 def _plain(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
-    """A code an element: FP8 or int8."""
+    """One code per element: FP8 or int8."""
     scale = next((s for s in (f"{name}_scale_inv", f"{name}_scale") if s in parts), None)
     dtype, shape = parts.dtype(name), parts.shape(name)
     if scale is None or dtype is None:
@@ -104,7 +104,7 @@ def _plain(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
 
 
 def _packed(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
-    """Codes of compressed-tensors that share words or bytes."""
+    """Codes of compressed-tensors, packed into words or bytes."""
     whole = name.removesuffix("_packed")
     if parts.dtype(name) == torch.uint8:
         return _nibbles(parts, name, whole, f"{whole}_global_scale", -1, settings)
@@ -124,7 +124,7 @@ def _packed(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
 def _nibbles(
     parts: Parts, name: str, whole: str, factor: str, power: int, settings: Mapping[str, Any]
 ) -> Weight:
-    """FP4, two elements a byte; scales times a power of one factor over the whole tensor."""
+    """FP4, two elements per byte; scales times a power of one factor for the whole tensor."""
     *rows, columns = parts.shape(name)
     shape, scale = (*rows, 2 * columns), f"{whole}_scale"
     layout, table = _laid_out(parts, name, shape, scale, settings)
@@ -140,7 +140,7 @@ def _nibbles(
 
 
 def _bits(parts: Parts, name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> int:
-    """The bits of a number: that of the configured widths which fills the words that are there."""
+    """The bits of a number: the configured width that fits the number of words."""
     groups = settings.get("config_groups") or {}
     widths = {(g.get("weights") or {}).get("num_bits") for g in groups.values()}
     words = parts.shape(name)
@@ -171,7 +171,8 @@ def _laid_out(
     settings: Mapping[str, Any],
     order: str | None = None,
 ) -> tuple[ScaleLayout, Callable[[], Tensor]]:
-    """How the scales lie over a weight [experts…, height, columns], and what makes their table."""
+    """The layout of the scales over a weight [experts…, height, columns], and a function that
+    computes their table."""
     stored = parts.shape(scale)
     if len(shape) < 2:
         raise parts.refuse(name, f"its shape is {list(shape)}.")
@@ -180,7 +181,7 @@ def _laid_out(
     if math.prod(stored) in (1, experts):
         full = (math.prod(stored), 1, 1)
     elif settings.get("quant_method") == "fbgemm_fp8" and stored == (experts, columns, 1):
-        full = (experts, 1, columns)  # of experts it stores one for each column, as a column
+        full = (experts, 1, columns)  # for experts it stores one scale per column, as a column
     each, (down, across) = math.prod(full[:-2]), full[-2:]
     tall, wide = -(-height // max(down, 1)), -(-columns // max(across, 1))
     blocks = [
@@ -197,12 +198,12 @@ def _laid_out(
         height, tall = height * experts, height * experts
     groups = torch.arange(columns) // wide if order is None else _order(parts, order, wide)
     if groups.shape != (columns,) or int(groups.max()) >= across:
-        raise parts.refuse(name, "its g_idx names groups that there are not.")
+        raise parts.refuse(name, "its g_idx names groups that do not exist.")
     return ScaleLayout(height, tall, groups), partial(_scales, parts, scale, across)
 
 
 def _order(parts: Parts, name: str, wide: int) -> Tensor:
-    """The group of each column; −1 throughout stands for columns in their order."""
+    """The group of each column; all −1 means columns in order."""
     given = parts.whole(name).long()
     return torch.arange(len(given)) // wide if bool((given < 0).any()) else given
 
@@ -223,7 +224,7 @@ def _table(parts: Parts, name: str, layout: ScaleLayout) -> Tensor:
 
 
 def _packed_zero(parts: Parts, name: str, bits: int, rows: int) -> Tensor:
-    """Zero points as they come: plain int8, or packed along the rows."""
+    """Zero points: plain int8, or packed along the rows."""
     zero = parts.whole(name)
     if zero.dtype != torch.int32:
         return zero.float().reshape(rows, -1)

@@ -111,7 +111,7 @@ async def test_the_tree_and_what_is_known(
         assert "tauscope can read it" in text
         assert "model card · merge" in text
         await pilot.press("k", "k", "k", "k")
-        assert "model.safetensors is no whole safetensors file: " in words(screen.app)
+        assert "model.safetensors is not a complete safetensors file: " in words(screen.app)
         if size == SMALL:
             await pilot.press("escape")
             assert "org/base" in words(screen.app)

@@ -96,7 +96,7 @@ def test_a_header_that_leaves_bytes_over_is_refused_as_the_library_does(
         body += bytes(4)
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + body)
-    with pytest.raises(CheckpointError, match="no whole safetensors file"):
+    with pytest.raises(CheckpointError, match="not a complete safetensors file"):
         headers.read_header(file)
     with pytest.raises(SafetensorError), safe_open(file, "pt"):
         pass

@@ -293,7 +293,7 @@ def test_unknown_architectures(tmp_path: Path) -> None:
         "other"
     ]
     loose = _write(tmp_path / "loose", {"mystery": torch.ones(2, 2)}, model_type="novel")
-    with pytest.raises(FamilyError, match="novel has no layers"):
+    with pytest.raises(FamilyError, match="novel has no recognisable layers"):
         open_family(_models(loose, same=loose))
 
 

@@ -241,7 +241,7 @@ def test_an_adapter_is_one_whatever_lies_beside_it(tmp_path: Path) -> None:
 def test_the_library_says_the_same(tmp_path: Path) -> None:
     folder = made(tmp_path / "m", "tf_model.h5")
     (folder / "config.json").write_text(json.dumps(tiny_config()))
-    assert appraise(folder, "m").trouble == "It holds weights for TensorFlow alone (tf_model.h5)."
+    assert appraise(folder, "m").trouble == "It holds only weights for TensorFlow (tf_model.h5)."
     bare: Any = write_adapter(tmp_path / "a", "base")
     (bare / "adapter_model.safetensors").unlink()
     assert "not the adapter's weights" in str(appraise(bare, "a").trouble)

@@ -68,10 +68,10 @@ def _refused(name: str, revision: str | None = None) -> CheckpointError:
     [
         ("locked", "answered with status 401 (page).", ""),
         ("unknown", "shows no model of that name.", "Check the name"),
-        ("gated", "gives it only to those whom its owner admitted.", "hf auth login"),
+        ("gated", "gives it only to users whom its owner admitted.", "hf auth login"),
         ("other", "has no revision 'v2' of it.", "Check the revision"),
         ("broken", "answered with status 503", ""),
-        ("page", "gave an answer that is none of a hub's (", "in a browser"),
+        ("page", "gave an unexpected answer (", "in a browser"),
     ],
 )
 def test_the_hubs_answer_is_told(
@@ -117,4 +117,4 @@ def test_a_part_of_a_model_is_called_so(cache: Path, monkeypatch: pytest.MonkeyP
     (model / "trees").mkdir()
     listed = {"format_version": 1, "files": {"model.safetensors": {"size": 4, "blob_id": "a"}}}
     (model / "trees" / f"{_SHA}.json").write_text(json.dumps(listed))
-    assert "holds only a part of it" in _refused("me/model").title
+    assert "holds only part of it" in _refused("me/model").title

@@ -92,7 +92,7 @@ def test_runs_are_the_rows_of_the_whole(given_pair: tuple[dict[str, Tensor], _Pa
     found = torch.full_like(rows, -1)
     for run in runs:
         source = stored[run.source].reshape(-1, columns)
-        found[run.start : run.start + run.count] = source[run.at : run.at + run.count]
+        found[run.start : run.start + run.count] = source[run.offset : run.offset + run.count]
     assert torch.equal(found, rows)
 
 
@@ -116,7 +116,7 @@ def test_experts_that_are_stored_one_by_one_are_read_by_rows() -> None:
     made = mosaic.joined([mosaic.stacked(parts[:2]), mosaic.stacked(parts[2:])], 1)
     runs = made.runs()
     assert runs is not None
-    assert [(r.start, r.count, r.source, r.at) for r in runs] == [
+    assert [(r.start, r.count, r.source, r.offset) for r in runs] == [
         (0, 5, "t0", 0), (5, 5, "t2", 0), (10, 5, "t1", 0), (15, 5, "t3", 0),
     ]  # fmt: skip
 

@@ -11,16 +11,16 @@ import torch
 from core.errors import FamilyError
 from core.models import plausibility
 from core.models.outline import outline
-from core.models.plausibility import Holding, holding, limited, refuse_implausible
+from core.models.plausibility import Extent, extent_of, limited, refuse_implausible
 from tests.conftest import tiny_tensors
 
-HELD = Holding(1000, 151_936)
+HELD = Extent(1000, 151_936)
 
 
 def test_what_files_hold_is_counted() -> None:
-    assert holding({n: tuple(t.shape) for n, t in tiny_tensors().items()}) == (21, 24)
-    assert holding({"scale": ()}) == (1, 0)
-    assert holding({}) == (0, 0)
+    assert extent_of({n: tuple(t.shape) for n, t in tiny_tensors().items()}) == (21, 24)
+    assert extent_of({"scale": ()}) == (1, 0)
+    assert extent_of({}) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_building_ends_where_it_would_not_end_soon(
     built: list[torch.nn.Module] = []
 
     def build() -> None:
-        with limited(tmp_path, Holding(1, 8)):
+        with limited(tmp_path, Extent(1, 8)):
             for _ in range(1000):
                 built.append(torch.nn.Linear(1, 1, bias=False, device="meta"))
 
@@ -68,4 +68,4 @@ def test_building_ends_where_it_would_not_end_soon(
     config = {"model_type": "llama", "num_hidden_layers": 64, "hidden_size": 16}
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_attention_heads": 4}))
     with pytest.raises(FamilyError, match=r"config\.json states a model of more than"):
-        outline(tmp_path, config, held=Holding(1, 16))
+        outline(tmp_path, config, extent=Extent(1, 16))

@@ -12,7 +12,7 @@ import transformers as hf
 from core.errors import FamilyError
 from core.models import outline, roles
 from core.models.body import Body, Trait
-from core.models.plausibility import Holding
+from core.models.plausibility import Extent
 
 
 def _read(shapes: dict[str, tuple[int, ...]], traits: dict[str, Trait] | None = None) -> Any:
@@ -122,13 +122,13 @@ def test_models_of_other_kinds_are_refused_by_their_kind(
 ) -> None:
     folder, given = _folder(tmp_path / "x", config)
     with pytest.raises(FamilyError, match=words):
-        outline.outline(folder, given, held=Holding(100, 64))
+        outline.outline(folder, given, extent=Extent(100, 64))
 
 
 def test_code_of_a_model_does_not_run_unasked(tmp_path: Path) -> None:
     own = {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}
     folder, given = _folder(tmp_path / "x", hf.LlamaConfig(), model_type="own", auto_map=own)
     (folder / "own.py").write_text("raise SystemExit('it ran')")
-    assert outline.outline(folder, given, held=Holding(100, 64)) is None
+    assert outline.outline(folder, given, extent=Extent(100, 64)) is None
     with pytest.raises(SystemExit, match="it ran"):
-        outline.outline(folder, given, held=Holding(100, 64), trust_remote_code=True)
+        outline.outline(folder, given, extent=Extent(100, 64), trust_remote_code=True)

@@ -164,7 +164,7 @@ def test_nothing_is_asked_where_nothing_differs() -> None:
         (GEMMA_3, {"rope_local_base_freq": 20000},
          ["rope_theta (sliding_attention) is 20000, in the base 10000."]),
         (PHI_3, {"rope_scaling": {**PHI_3["rope_scaling"], "short_factor": [1.0] * 48}},
-         ["rope short_factor is not the base's."]),
+         ["rope short_factor differs from the base's."]),
         (NEOX, {"rotary_pct": 1.0, "hidden_act": "relu"},
          ["hidden_act is relu, in the base gelu.",
           "rope partial_rotary_factor is not stated, in the base 0.25."]),

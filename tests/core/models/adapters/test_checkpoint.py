@@ -127,8 +127,8 @@ def test_an_adapter_over_a_tuned_parent(tmp_path: Path) -> None:
     [
         ({"peft_type": "PROMPT_TUNING"}, "changes no weights: it adds prompt vectors"),
         ({"peft_type": "ADAPTION_PROMPT"}, "changes no weights: it adds prompt vectors"),
-        ({"peft_type": "XLORA"}, "no one tuned model"),
-        ({"peft_type": "RANDLORA"}, "shares what it adds among all of its layers"),
+        ({"peft_type": "XLORA"}, "no single tuned model"),
+        ({"peft_type": "RANDLORA"}, "shares its additions among all layers"),
         ({"peft_type": "SOMETHING"}, "'peft_type' is SOMETHING"),
         ({"peft_type": None}, "'peft_type' is missing"),
         ({"task_type": "SEQ_CLS"}, "adapts a classifier head"),

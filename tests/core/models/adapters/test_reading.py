@@ -358,7 +358,7 @@ def test_factors_that_are_missing(
         ),
         (
             {"target_modules": ["o_proj"], "modules_to_save": ["norm"]},
-            "brings for model.layers.0.input_layernorm.weight is 32",
+            "tensor for model.layers.0.input_layernorm.weight is 32",
         ),
         ({"target_modules": ["o_proj"], "trainable_token_indices": [39]}, "trained tokens of"),
     ],

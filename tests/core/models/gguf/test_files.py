@@ -56,26 +56,26 @@ def _of_tensor(name: str, skip: int, form: str, value: int) -> Callable[[bytes],
 
 _NAME = "blk.0.ffn_up.weight"
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "empty": (lambda data: b"", "no GGUF file"),
-    "a web page": (lambda data: b"<!DOCTYPE html>" + data, "no GGUF file"),
+    "empty": (lambda data: b"", "not a GGUF file"),
+    "a web page": (lambda data: b"<!DOCTYPE html>" + data, "not a GGUF file"),
     "cut in its head": (lambda data: data[:900], "ends within its head"),
-    "cut in its data": (lambda data: data[:-5000], "does not lie within it"),
+    "cut in its data": (lambda data: data[:-5000], "exceeds the file"),
     "version": (_number(4, "I", 7), "version 7"),
     "first version": (_number(4, "I", 1), "version 1"),
     "byte order": (lambda data: data[:4] + data[4:8][::-1] + data[8:], "big-endian"),
     "tensors": (_number(8, "Q", 2**60), "states 1152921504606846976 tensors"),
     "settings": (_number(16, "Q", 2**62), "settings"),
     "more settings than there are": (_number(16, "Q", 900_000), "truncated or damaged"),
-    "a long text": (_number(24, "Q", 2**50), "a text of"),
-    "text of no encoding": (_number(32, "Q", 2**64 - 1), "no UTF-8"),
+    "a long text": (_number(24, "Q", 2**50), "a string of"),
+    "text of no encoding": (_number(32, "Q", 2**64 - 1), "not UTF-8"),
     "kind of value": (lambda data: _after_key(data, 0, 99), "unknown kind 99"),
     "dimensions": (_of_tensor(_NAME, 0, "I", 900), "900 dimensions"),
-    "size": (_of_tensor(_NAME, 4, "Q", 2**55), "does not lie within it"),
+    "size": (_of_tensor(_NAME, 4, "Q", 2**55), "exceeds the file"),
     "no size": (_of_tensor(_NAME, 4, "Q", 0), "states the shape [64, 0]"),
     "half a block": (_of_tensor(_NAME, 4, "Q", 48), "states the shape [64, 48]"),
     "type": (_of_tensor(_NAME, 20, "I", 77), "type 77"),
-    "offset": (_of_tensor(_NAME, 24, "Q", 2**63), "does not lie within it"),
-    "two at one place": (_of_tensor(_NAME, 24, "Q", 0), "does not lie within it"),
+    "offset": (_of_tensor(_NAME, 24, "Q", 2**63), "exceeds the file"),
+    "two at one place": (_of_tensor(_NAME, 24, "Q", 0), "exceeds the file"),
 }
 
 
@@ -176,7 +176,7 @@ def test_steps_that_are_not_estimated_are_told(tmp_path: Path) -> None:
     zoo.build("llama", tmp_path / "p", hidden_size=256, intermediate_size=256, head_dim=64)
     file = write(tmp_path / "p", tmp_path / "x.gguf", random_blocks("IQ3_S", "Q4_K"))
     (note,) = open_folder(file, False, Identities()).stored.notes
-    assert "has weights of type IQ3_S, whose error of quantisation is not estimated" in note
+    assert "has weights of type IQ3_S, whose quantisation error is not estimated" in note
 
 
 def test_the_identity_is_that_of_the_content(plain: Path, file: Path, tmp_path: Path) -> None:

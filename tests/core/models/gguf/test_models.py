@@ -97,7 +97,7 @@ def test_a_vector_of_gguf_models(
     said = [text for name, text in sink.warnings if name == "t"]
     (share,) = [text for text in said if "of ‖Δ‖²" in text]
     assert float(share.split()[1]) == pytest.approx(lost / delta2, rel=0.05)
-    unlike = [text for text in said if text.endswith("is the error of that.")]
+    unlike = [text for text in said if text.endswith("is quantisation error.")]
     wanted = {
         "tuned": ["is quantised (GGUF Q8_0), the base not quantised"],
         "base": ["is not quantised, the base quantised (GGUF Q8_0)"],

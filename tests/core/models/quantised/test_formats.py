@@ -276,12 +276,12 @@ def _without(stored: Tensors, ending: str) -> Tensors:
         ("gptq", lambda s: s | {"qzeros": torch.ones(1, 1).int()}, "doesn't fit"),
         ("gptq", lambda s: _without(s, "g_idx"), "doesn't fit"),
         ("awq", lambda s: _without(s, "scales"), "scales is missing"),
-        ("nf4", lambda s: s | {"weight.absmax": torch.ones(2)}, "don't make"),
+        ("nf4", lambda s: s | {"weight.absmax": torch.ones(2)}, "don't give"),
         ("nf4", lambda s: _without(s, "__nf4") | {
             "weight.quant_state.bitsandbytes__nf4": torch.ones(9).byte()}, "can't be understood"),
         ("bitsandbytes of 8 bits", lambda s: s | {"weight_format": torch.tensor(1).byte()}, "GPU"),
-        ("bitsandbytes of 8 bits", lambda s: _without(s, "SCB"), "no part of a weight"),
-        ("gptq", lambda s: s | {"weight": torch.ones(4).char()}, "no part of a weight"),
+        ("bitsandbytes of 8 bits", lambda s: _without(s, "SCB"), "not a part of a"),
+        ("gptq", lambda s: s | {"weight": torch.ones(4).char()}, "not a part of a"),
     ],
 )  # fmt: skip
 def test_parts_that_do_not_fit_are_one_clear_error(

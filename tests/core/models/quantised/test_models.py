@@ -170,7 +170,7 @@ def test_a_vector_of_quantised_weights(
     said = [text for name, text in sink.warnings if name == "t"]
     (share,) = [text for text in said if "of ‖Δ‖²" in text]
     assert float(share.split()[1]) == pytest.approx(lost / float(delta2), rel=0.05)
-    (unlike,) = [text for text in said if text.endswith("is the error of that.")]
+    (unlike,) = [text for text in said if text.endswith("is quantisation error.")]
     assert ("(gptq)" in unlike) == (which != "tuned")
     assert ("(fp8)" in unlike) == (which != "base")
 

@@ -235,8 +235,8 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     domains = Counter(task for task, *_ in unit.options["against"])
     for task, domain, base_key, tuned_key in unit.options["against"]:
         at["task"] = f"{task}{score_tables.OF}{domain}" if domains[task] > 1 else task
-        base, tuned = scores.kept(known[base_key]), scores.kept(known[tuned_key])
-        made = scores.kept(own, task)
+        base, tuned = scores.stored(known[base_key]), scores.stored(known[tuned_key])
+        made = scores.stored(own, task)
         found = [
             row
             for metric, kept in made.items()

@@ -97,7 +97,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """The differences of a model's scores from the base's, over the same items."""
     from core.evaluation import scores
 
-    base, own = (scores.kept(result) for result in required)
+    base, own = (scores.stored(result) for result in required)
     resamples, seed = unit.options["resamples"], unit.options["seed"]
     result = UnitResult()
     for metric, ours in own.items():

@@ -1,7 +1,7 @@
-"""One loaded model, asked any number of tasks: scores with the results of every item.
+"""The scores of one loaded model on tasks, with the results of every item.
 
-Owns the call of the harness and the way its results become arrays. Knows no study and no other
-model: comparison.py holds results against each other.
+Owns the call of the harness and the conversion of its results to arrays. Knows no study and no
+other model: core.statistics.comparison compares results.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from core.texts.probe import ProbeSet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One metric of one task, exactly as the harness gives it.
+    """One metric of one task, exactly as the harness computes it.
 
     `metric` carries its filter (`metric:filter`) unless that is `none`. `value` is None where it is
-    not a finite number. `stderr` is the harness's, where it has a formula (means). `n` counts the
-    items. `items` are their results; None where the score isn't made of numbers item by item (such
-    as BLEU or F1), so that it has no interval.
+    not a finite number. `stderr` is the harness's, if it has a formula (means). `n` counts the
+    items. `items` are their results; None if the score is not computed from one number per item
+    (such as BLEU or F1), so it has no interval.
     """
 
     metric: str
@@ -43,10 +43,10 @@ class Score:
 
 
 class Evaluator:
-    """The harness around one loaded model. Build it once, and ask it every task.
+    """The harness around one loaded model. Build it once for all tasks.
 
     `model` is a causal language model of transformers in memory (plain, wrapped by PEFT or placed
-    by accelerate), `tokenizer` its tokeniser, which is left as it is.
+    by accelerate), `tokenizer` its tokeniser, which stays unchanged.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Evaluator:
         self._cut: set[str] = set()
         with harness.quiet():
             from core.evaluation.language_model import LanguageModel
-        # Silenced anew: libraries that were just imported have set up their own loggers.
+        # Silenced again: newly imported libraries have set up their own loggers.
         with harness.quiet():
             self._model = LanguageModel(model, tokenizer, batch_size)
 
     def evaluate(self, task: Task, items: Iterable[int] | None = None) -> tuple[Score, ...]:
-        """The scores of a task over its items, or over those of these indices alone.
+        """The scores of a task over its items, or over the items with these indices.
 
-        The same items in the same settings get the same prompts, whatever the model. Few-shot
-        examples are drawn item after item: another choice of items may draw others.
+        The same items and settings give the same prompts for every model. Few-shot examples are
+        drawn item after item, so another choice of items may draw others.
 
-        Raises TaskError where the task doesn't fit the model or its tokeniser, or fails by itself.
+        Raises TaskError if the task doesn't fit the model or its tokeniser, or fails.
         """
         chosen = None if items is None else _chosen(task, items)
         self._check_tokeniser(task)
@@ -81,7 +81,7 @@ class Evaluator:
         return tuple(score for score in scores if score is not None)
 
     def shown(self, examples: Iterable[Example]) -> ProbeSet:
-        """Items with their right answers as the token ids that they are scored on."""
+        """Items with their right answers, as the token ids that are scored."""
         pairs = [pair for example in examples for pair in self._model.shown(example)]
         return probe.of_pairs(pairs, self._model.max_length)
 
@@ -98,13 +98,13 @@ class Evaluator:
                         {"tasks": {task.name: task.handle}},
                         limit=task.limit if chosen is None else None,
                         samples=None if chosen is None else {task.name: chosen},
-                        bootstrap_iters=0,  # Intervals are made of the items, by comparison.py.
+                        bootstrap_iters=0,  # comparison.py computes intervals from the items.
                         apply_chat_template=task.chat_template,
                         fewshot_as_multiturn=task.chat_template,
                     )
             except TauscopeError:
                 raise
-            # Tasks hold code and templates, and refuse models by assertions.
+            # Tasks contain code and templates, and refuse models by assertions.
             except Exception as error:
                 raise TaskError(
                     f"The task '{task.name}' can't be evaluated: {reason(error)}"
@@ -112,13 +112,13 @@ class Evaluator:
         return found
 
     def _tell_cut(self, task: Task, asked: int) -> None:
-        """Tell of items that are longer than the model's context, once for each task."""
+        """Report items longer than the model's context, once for each task."""
         if self._model.cut and task.name not in self._cut:
             self._cut.add(task.name)
             libraries.tell(
                 f"{len(self._model.cut)} of {asked} items of the task '{task.name}' are longer "
-                f"than the model's context of {self._model.max_length} tokens: their prompts lose "
-                "their beginning."
+                f"than the model's context of {self._model.max_length} tokens: their prompts are "
+                "cut at the beginning."
             )
 
     def _check_tokeniser(self, task: Task) -> None:
@@ -132,18 +132,19 @@ class Evaluator:
         if own.eos_token_id is None and own.bos_token_id is None:
             raise TaskError(
                 f"The task '{task.name}' can't be evaluated: the tokeniser has neither a "
-                "beginning nor an end token for a text to follow.",
+                "beginning nor an end token to put before a text.",
                 hint="Give it a bos_token or an eos_token in tokenizer_config.json.",
             )
         if task.chat_template and not own.chat_template:
             raise TaskError(
-                f"The task '{task.name}' can't be asked as a chat: the tokeniser has no template.",
+                f"The task '{task.name}' can't be asked as a chat: the tokeniser has no chat "
+                "template.",
                 hint="Set evaluation.chat_template = false.",
             )
 
 
 def _chosen(task: Task, items: Iterable[int]) -> list[int]:
-    """Ascending, once each: the harness names its results in that order alone."""
+    """The indices in ascending order without repetition, the order of the harness's results."""
     chosen = sorted({int(i) for i in items})
     if not chosen:
         raise TaskError(f"None of the items of the task '{task.name}' was chosen.")
@@ -158,7 +159,8 @@ def _chosen(task: Task, items: Iterable[int]) -> list[int]:
 def _score(
     task: Task, key: str, value: Any, rows: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Score | None:
-    """One entry ("metric,filter") of the harness's results; None for what is no score there."""
+    """One entry ("metric,filter") of the harness's results as a Score; None if it is not a
+    score."""
     metric, _, chain = key.rpartition(",")
     if not metric or metric.endswith("_stderr") or not isinstance(value, Real):
         return None
@@ -184,10 +186,10 @@ def _score(
 def _parts(
     values: Sequence[Any], whole: float, aggregate: Callable[..., Any] | None
 ) -> tuple[np.ndarray[Any, np.dtype[np.float64]] | None, Form]:
-    """Total and weight of every item (n, 2) and how the score is made of them.
+    """Total and weight of every item (n, 2), and the form of the score over them.
 
-    The harness's own aggregations are known. A task's own counts as a mean (of numbers, or over
-    all numbers of lists) where it comes out as one.
+    The harness's aggregations are known. A task's own aggregation is taken for a mean (of numbers,
+    or over all numbers of lists) if the value agrees.
     """
     from lm_eval.api import metrics
 

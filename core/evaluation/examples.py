@@ -1,4 +1,4 @@
-"""The items of a task as texts: prompt and right answer, as the task itself writes them.
+"""The items of a task as texts: prompt and right answer, as the task writes them.
 
 Owns the choice of the right answer. Knows no model; a tokeniser only for its chat template.
 """
@@ -19,10 +19,10 @@ from core.texts import templates
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a model is given, and what it should answer; a running text is all answer.
+    """A prompt and its right answer; a running text is all answer.
 
-    `kind` says how it is scored: by the likelihood of the answer, by that of a running text, or by
-    what is generated after the prompt, under the settings `options`.
+    `kind` names the scoring: likelihood of the answer, likelihood of a running text, or generation
+    after the prompt with the settings `options`.
     """
 
     context: str
@@ -32,10 +32,10 @@ class Example:
 
 
 def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> list[Example]:
-    """The items of these indices, in this order, with the task's few-shot and chat settings.
+    """The items with these indices, in this order, with the task's few-shot and chat settings.
 
-    `tokenizer` writes the chat template, where the task is asked as a chat. Raises TaskError where
-    an item has no right answer that can be told.
+    `tokenizer` applies the chat template, if the task is asked as a chat. Raises TaskError if an
+    item has no identifiable right answer.
     """
     asked = list(indices)
     chosen = sorted(set(asked))
@@ -50,7 +50,7 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
                 found = {i: _gold(task, task.document(i), requests[i]) for i in chosen}
         except TauscopeError:
             raise
-        # Tasks hold code and templates, which fail in any way.
+        # Code and templates of tasks may raise anything.
         except Exception as error:
             raise TaskError(
                 f"The items of the task '{task.name}' can't be written out: {reason(error)}"
@@ -61,9 +61,9 @@ def examples(task: Task, indices: Iterable[int], *, tokenizer: Any = None) -> li
 def documents(
     name: str, *, include: str | None = None, limit: int | None = None, trusted: bool = False
 ) -> list[str]:
-    """The items of a task as whole texts, without few-shot examples; `limit` at most.
+    """The items of a task as whole texts, without few-shot examples; at most `limit`.
 
-    Those of a group come task after task. `trusted`: code of task files may run. Raises
+    The items of a group follow task by task. `trusted`: code of task files may run. Raises
     TaskError as `open_tasks` does.
     """
     evaluation = Evaluation(
@@ -78,7 +78,7 @@ def documents(
 
 
 def _requests(task: Task, chosen: list[int], tokenizer: Any) -> dict[int, list[Any]]:
-    """What the harness would ask a model, by item."""
+    """The harness's requests to a model, by item."""
     template = partial(templates.chat, tokenizer) if task.chat_template else None
     task.handle.set_fewshot_seed(seed=task.seed)
     task.handle.build_all_requests(
@@ -130,7 +130,7 @@ def _of_generation(task: Task, document: Mapping[str, Any], requests: Sequence[A
     target = target[0] if isinstance(target, list) and target else target
     if isinstance(target, int) and handle.config.doc_to_choice is not None:
         target = handle.doc_to_choice(document)[target]
-    # A chat's template ends the prompt, unless the answer has been begun.
+    # The chat template ends the prompt, unless the prompt contains the answer's beginning.
     begun = not task.chat_template or handle.config.gen_prefix
     delimiter = handle.config.target_delimiter if begun else ""
     prompt, options = requests[0].args

@@ -1,7 +1,6 @@
-"""Few-shot examples that give an item's own answer away.
+"""Few-shot examples that reveal an item's own answer.
 
-Owns the count of items that stand among their own examples. Draws as the harness does; asks no
-model.
+Owns the count of items that are among their own examples. Draws as the harness does; runs no model.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from core.evaluation import harness
 from core.evaluation.tasks import Task
 
 LOOKED_AT = 200
-"""Items of a task that are looked at, at most: drawing examples takes time."""
+"""Most items of a task to check, since drawing examples takes time."""
 
 
 def doubts(tasks: Iterable[Task]) -> list[tuple[str, str]]:
-    """A warning for each task whose prompts hold the right answers of their own items."""
+    """A warning for each task with prompts that contain their own right answers."""
     found = []
     for task in tasks:
         looked_at = min(task.items, LOOKED_AT)
         shown = own_examples(task, looked_at)
         if shown:
             words = (
-                f"of {looked_at} items of the task '{task.name}', {shown} stand among their own "
+                f"of {looked_at} items of the task '{task.name}', {shown} are among their own "
                 f"{task.fewshot} examples, with the right answer: its scores are too high. Name "
                 "another split with fewshot_split in the task file, or set evaluation.fewshot = 0."
             )
@@ -33,8 +32,8 @@ def doubts(tasks: Iterable[Task]) -> list[tuple[str, str]]:
 
 
 def own_examples(task: Task, items: int) -> int:
-    """How many of the first `items` items the harness shows among their own examples. A running
-    text is shown without examples."""
+    """The number of the first `items` items that are among their own examples. A running text has
+    no examples."""
     handle = task.handle
     sampler = getattr(handle, "sampler", None)
     if not task.fewshot or sampler is None or task.output_type == "loglikelihood_rolling":
@@ -43,8 +42,8 @@ def own_examples(task: Task, items: int) -> int:
         handle.set_fewshot_seed(seed=task.seed)
         try:
             return sum(_drawn(handle, task, index) for index in range(items))
-        # Too few examples, or a sampler of the task's own, which fails in any way: the harness says
-        # so when it asks the task.
+        # Too few examples, or a failing sampler of the task. The harness reports it when it runs
+        # the task.
         except Exception:
             return 0
 

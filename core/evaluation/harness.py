@@ -1,7 +1,7 @@
 """Calls of lm-evaluation-harness: silenced, seeded, and kept off the network.
 
-Owns the state of other people's modules while they work, and puts it back. Knows no task and no
-model. The harness takes seconds to import, so it is imported when it is called.
+Owns the state of third-party modules during a call, and restores it. Knows no task and no model.
+Importing the harness takes seconds, so it is imported when called.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from urllib.parse import urlsplit
 from core import libraries
 
 _PATIENCE = 3.0
-"""Seconds to wait for the hub before it counts as out of reach."""
+"""Seconds to wait for the hub before it counts as unreachable."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing is printed, logged, warned of or drawn by the harness and what it stands on; whoever
-    listens to libraries is told what matters (`core.libraries`)."""
-    # Imported before the listening: importing sets up loggers.
+    """Suppress output, logs, warnings and bars of the harness and its dependencies;
+    `core.libraries` reports the important ones."""
+    # Imported before listening, since importing sets up loggers.
     import datasets
     import lm_eval.api.task
 
     with libraries.quiet(), contextlib.ExitStack() as stack:
         warnings.simplefilter("default")
-        # The harness has no switch for the bar that it draws while it builds requests.
+        # The harness has no switch for its progress bar of building requests.
         stack.enter_context(_changed(lm_eval.api.task, "tqdm", _without_bar))
         if not datasets.utils.are_progress_bars_disabled():
             datasets.disable_progress_bars()
@@ -41,7 +41,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Every generator that tasks and sampling draw from is seeded; the caller's states come back.
+    """Seed every random generator of tasks and sampling; restore the caller's states afterwards.
 
     The same as the harness's own `--seed`.
     """
@@ -62,17 +62,16 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(*, local: bool) -> Iterator[str]:
-    """Data sets may be read. `local`: all of them are files, and nothing is asked of the network.
+    """Allow reading data sets. `local`: all are files, without network access.
 
-    Where the hub is out of reach, what lies in its cache is used at once, without the minutes of
-    retries that every data set would cost. Yields why the hub is not asked; nothing where it is,
-    or need not be.
+    If the hub is unreachable, its cache is used at once, without minutes of retries for every data
+    set. Yields the reason for not asking the hub; empty if it is asked, or not needed.
     """
     import datasets
     import huggingface_hub
 
     with contextlib.ExitStack() as stack:
-        # Counting downloads asks the network even for a local file.
+        # datasets counts downloads over the network even for a local file.
         stack.enter_context(_changed(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False))
         endpoint, why = huggingface_hub.constants.ENDPOINT, ""
         if not local and not _hub_answers(endpoint):
@@ -91,7 +90,7 @@ def version() -> str:
 
 
 def _hub_answers(endpoint: str) -> bool:
-    """May the hub be asked, and is somebody there? Behind a proxy that can't be told."""
+    """Is the hub allowed and reachable? True behind a proxy, where this can't be tested."""
     if _is_offline():
         return False
     if urllib.request.getproxies():
@@ -106,7 +105,7 @@ def _hub_answers(endpoint: str) -> bool:
 
 
 def _is_offline() -> bool:
-    """Does a setting of the environment forbid to ask the hub?"""
+    """Does an environment variable forbid asking the hub?"""
     import datasets
     import huggingface_hub
 

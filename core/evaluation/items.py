@@ -1,7 +1,8 @@
-"""The items of a task before a model is asked: answers, fields and examples that are not there.
+"""Checks of a task's items before a model runs: missing answers, fields and examples.
 
-Owns what makes an item unfit to be asked, and says which it is. The harness would count an answer
-that is no choice as wrong, write `None` for a field that is null, or fail without a place.
+Owns the faults that make an item unusable, and the errors that name the item. The harness would
+count an answer outside of the choices as wrong, write `None` for a null field, or fail without
+naming the item.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     from core.evaluation.tasks import Task
 
 _WRITERS = ("doc_to_text", "doc_to_choice", "doc_to_target")
-"""What writes an item out, in a task file and in the harness."""
+"""Keys of the templates of an item, in a task file and in the harness."""
 
 
 def refuse_unfit(task: Task, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Raise TaskError for the first item that can't be asked as it is, by its place from 0, and
-    where there are fewer few-shot examples than a prompt takes."""
+    """Raise TaskError for the first unusable item, by its index from 0, and if there are fewer
+    few-shot examples than a prompt needs."""
     _refuse_few_examples(task)
     used = {writer: _fields(task.handle, writer) for writer in _WRITERS}
     for index in range(task.items):
@@ -30,7 +31,7 @@ def refuse_unfit(task: Task, documents: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _refuse_few_examples(task: Task) -> None:
-    """By the harness's own way of drawing, which takes one more where an item may be among them."""
+    """Raise TaskError by the harness's rule, which draws one more if the item may be among them."""
     sampler = getattr(task.handle, "sampler", None)
     if sampler is None or not task.fewshot or type(sampler).__name__ != "ContextSampler":
         return
@@ -49,7 +50,7 @@ def _refuse_few_examples(task: Task) -> None:
 
 
 def _fields(handle: Any, writer: str) -> frozenset[str]:
-    """The fields of a document that a template uses; none for a value of another kind."""
+    """The fields of a document that a template uses; empty for any other value."""
     from jinja2 import Environment, TemplateError, meta
 
     template = getattr(getattr(handle, "config", None), writer, None)
@@ -77,7 +78,7 @@ def _refuse_null(
 
 
 def _shows_none(handle: Any, writer: str, document: Mapping[str, Any], field: str) -> bool:
-    """Does a null come through? A template may well ask whether a field is there."""
+    """Does a null appear in the text? A template may test for a field's presence."""
     write = getattr(handle, writer)
     try:
         written = str(write(document)).count("None")
@@ -96,14 +97,14 @@ def _refuse_no_choice(task: Task, index: int, document: Mapping[str, Any]) -> No
         choices = handle.doc_to_choice(document)
         right = handle.doc_to_text(document) if several else handle.doc_to_target(document)
     except Exception:
-        return  # the harness fails there as well, and is told of
+        return  # the harness fails there too, and its error is reported
     answers = right if isinstance(right, list) else [right]
     if answers and all(_is_choice(answer, choices) for answer in answers):
         return
     raise TaskError(
         f"Item {index} (from 0) of the task '{task.name}' has {len(choices)} choices, and its "
-        f"answer is {right!r:.60}, which is none of them.",
-        hint="An answer is the number of a choice, from 0, or its text: mend the item, or leave it "
+        f"answer is {right!r:.60}, which is not one of them.",
+        hint="An answer is a choice's index, from 0, or its text: correct the item, or leave it "
         "out of the data.",
     )
 

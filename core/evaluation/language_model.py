@@ -1,8 +1,8 @@
-"""A model in memory as the harness's language model, with a batch that fits into memory.
+"""A loaded model as the harness's language model, with a batch size that fits into memory.
 
-Owns how many rows go through the model at once, and what is cut where a context is too short; the
-ids are core.texts.encoding's. Knows no task but its name. Imported when a model is evaluated:
-it is made of the harness's own class.
+Owns the batch size and the cutting to a short context; the ids are core.texts.encoding's. Knows
+only the names of tasks. Imported when a model is evaluated, since it subclasses the harness's
+class.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ Result = TypeVar("Result")
 
 _ON_CPU = (16, 1 << 30)
 _ELSEWHERE = (64, 4 << 30)
-"""Most rows at once, and bytes for their logits and log-softmax: the largest part for short texts.
+"""Most rows at once, and most bytes of their logits and log-softmax, the largest part for short
+texts.
 
-A CPU gains nothing by more rows and loses by their padding; 64 is the harness's own bound.
+On a CPU more rows only add padding; 64 is the harness's own bound.
 """
 
 
 class LanguageModel(HFLM):  # type: ignore[misc]
-    """HFLM over a loaded model, whatever placed it: plain, PEFT, or dispatched by accelerate.
+    """HFLM over a loaded model: plain, PEFT, or dispatched by accelerate.
 
-    `batch_size` rows at once, or with "auto" as many as keep the logits within a fixed number of
-    bytes, which depends on the model and the longest row alone. Half as many whenever memory runs
-    out. The tokeniser is copied, because the harness gives it a padding token.
+    `batch_size`: rows at once; "auto" keeps the logits within a fixed number of bytes and depends
+    only on the model and the longest row. It is halved whenever memory runs out. The tokeniser is
+    copied, because the harness sets its padding token.
 
-    `cut` are the items of the task in hand whose prompts lost their beginning, for want of context.
+    `cut`: items of the current task with prompts cut at the beginning to fit the context.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int | Literal["auto"]) -> None:
@@ -53,14 +54,14 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         self.begin("")
 
     def begin(self, task: str) -> None:
-        """Hear of the task that is asked next: nothing of it is cut yet."""
+        """Start the task `task` with no cut items."""
         self._task = task
         self._items: list[int] = []
         self.cut: set[int] = set()
 
     def shown(self, example: Example) -> list[encoding.Pair]:
-        """The ids that an item with its right answer is scored on: prompt and answer, or the parts
-        of a running text. A prompt before generated text leaves room for it, as in scoring."""
+        """The scored ids of an item with its right answer: prompt and answer, or the parts of a
+        running text. A prompt before generated text leaves room for it, as in scoring."""
         if example.kind == "text":
             return list(encoding.windows(self.tokenizer, example.continuation, self.max_length))
         given = example.context, example.continuation
@@ -98,7 +99,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where inputs go. Parameters that accelerate has offloaded lie nowhere ("meta")."""
+        """The device of inputs. Parameters offloaded by accelerate are on the device "meta"."""
         return self._where
 
     @property
@@ -139,7 +140,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         return self._within_memory(longest, lambda: compute(requests, disable_tqdm=True))
 
     def _room(self, options: Mapping[str, Any]) -> int:
-        """The tokens that a prompt may have before text that is generated under these settings."""
+        """The most tokens of a prompt before generated text with these settings."""
         wanted = int(normalize_gen_kwargs(dict(options), self.max_gen_toks)["max_gen_toks"])
         longest: int = self.max_length
         if wanted >= longest:
@@ -156,21 +157,21 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             raise TaskError(
                 f"An answer of the task '{self._task}' has {longest} tokens, but the model's "
                 f"context holds {self.max_length}.",
-                hint="Leave the task out, or take a model with a longer context.",
+                hint="Leave the task out, or use a model with a longer context.",
             )
 
     def _refuse_unknown_ids(self, rows: Iterable[Sequence[int]]) -> None:
-        # Before the forward pass: on a GPU, an id without a row ends the process.
+        # Checked before the forward pass: on a GPU, an id without a row aborts the process.
         largest = max((max(ids, default=0) for ids in rows), default=0)
         if largest >= self._embedded:
             raise TaskError(
-                f"The model embeds {self._embedded} tokens, but the task '{self._task}' holds the "
+                f"The model embeds {self._embedded} tokens, but the task '{self._task}' has the "
                 f"token id {largest}.",
-                hint="Name the tokeniser that all models share with models.tokenizer.",
+                hint="Set models.tokenizer to the tokeniser that all models share.",
             )
 
     def _within_memory(self, longest: int, compute: Callable[[], Result]) -> Result:
-        """What `compute` gives, with half as many rows each time that memory runs out."""
+        """The result of `compute`, with half as many rows each time that memory runs out."""
         longest = max(1, min(longest, self.max_length))
         try:
             while True:
@@ -182,9 +183,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
                         raise
                     if self._rows == 1:
                         raise RunError(
-                            f"One row of {longest} tokens is too much for the memory of "
+                            f"One row of {longest} tokens does not fit into the memory of "
                             f"{self._where}.",
-                            hint="Choose another device, or let parts of the model be offloaded.",
+                            hint="Choose another device, or offload parts of the model.",
                         ) from error
                 self._tokens = self._rows // 2 * longest
                 if torch.cuda.is_available():

@@ -1,7 +1,7 @@
 """Templates and files of tasks, read without running code: Jinja's sandbox and a safe YAML loader.
 
-Owns how the harness renders a template and reads a task file in this process, and the words for a
-template that fails. What else of a task file may be code is taskfiles.py's.
+Owns the harness's rendering of templates and reading of task files in this process, and the error
+for a failing template. taskfiles.py checks a task file for other code.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
 from core.errors import TaskError, reason
 
 _PLAIN = ("builtins", "datetime", "decimal", "jinja2", "markupsafe")
-"""Packages whose objects a template may ask for attributes. Others, such as an image of a data set,
-have methods that write files."""
+"""Packages of objects with attributes that a template may use. Other objects, such as an image of a
+data set, have methods that write files."""
 
 
-class TemplateFault(Exception):  # noqa: N818 - it becomes a TaskError where the task is known
+class TemplateFault(Exception):  # noqa: N818 - becomes a TaskError once the task is known
     """A template of a task fails. The message completes "the template …"."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja without a way out: plain values alone have attributes, and nothing can be changed."""
+    """Jinja's sandbox, further restricted: only plain values have attributes, and nothing can be
+    changed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.globals["range"] = _range
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """May a template look at this attribute of an object?"""
+        """May a template read this attribute of an object?"""
         package = type(obj).__module__.partition(".")[0]
         return package in _PLAIN and super().is_safe_attribute(obj, attr, value)
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
-        """Called by Jinja inside an `except`: raises TemplateFault for what was raised there."""
+        """Called by Jinja inside an `except`: turns the raised error into TemplateFault."""
         error = sys.exception()
         assert error is not None
         refused = isinstance(error, SecurityError)
@@ -49,7 +50,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 @contextlib.contextmanager
 def templates_of(task: str) -> Iterator[None]:
-    """A template that fails meanwhile is one of this task. Raises TaskError."""
+    """Attribute a failing template to this task. Raises TaskError."""
     try:
         yield
     except TemplateFault as error:
@@ -57,7 +58,7 @@ def templates_of(task: str) -> Iterator[None]:
 
 
 def _range(*bounds: int) -> range:
-    """Python's, as long as a sandbox allows."""
+    """Python's range, up to the sandbox's limit."""
     counted = range(*bounds)
     if counted[MAX_RANGE:]:
         raise SecurityError(f"it counts over a range of more than {MAX_RANGE:,} numbers.")
@@ -65,9 +66,9 @@ def _range(*bounds: int) -> range:
 
 
 def enter() -> None:
-    """From now on the harness renders templates and reads task files in this process safely.
+    """Make the harness render templates and read task files safely in this process from now on.
 
-    For good: a task that was opened renders its templates again whenever it is asked.
+    It is permanent: an opened task renders its templates again whenever it runs.
     """
     import yaml
     from lm_eval import utils
@@ -79,7 +80,7 @@ def enter() -> None:
         )
         sandbox.filters.update(utils.env.filters)
         utils.env = sandbox
-    # The harness takes a loader that knows Python's objects where libyaml is missing.
+    # Without libyaml, the harness uses a loader that builds Python objects.
     safe = (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if _yaml_loader._Base not in safe:
         _yaml_loader._Base = yaml.SafeLoader

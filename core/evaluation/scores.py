@@ -1,7 +1,7 @@
-"""Scores of tasks as rows and arrays, and back again: what evaluation, ablation and arithmetic
-keep of them.
+"""Scores of tasks as rows and arrays, and back: the stored results of evaluation, ablation and
+arithmetic.
 
-Owns how per-item results lie in an artifact. Runs no task and compares nothing.
+Owns the form of per-item results in an artifact. Runs no task and compares nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ITEMS = "items"
 
 @dataclass(frozen=True, slots=True)
 class StoredScore:
-    """One metric of one task as it was kept. `higher`: is more of it better? None: unknown."""
+    """One stored metric of one task. `higher`: is higher better? None: unknown."""
 
     metric: str
     value: float | None
@@ -39,7 +39,7 @@ def rows(
 ) -> list[Measurement]:
     """A row for each score with its bootstrap interval over the items.
 
-    With `metric` the rows are of that one, and the harness's name of the score says what of.
+    With `metric` the rows have that metric, and `metric_of` is the harness's name of the score.
     """
     found = []
     for score in scores:
@@ -57,7 +57,7 @@ def rows(
 
 
 def state(scores: Iterable[Score]) -> dict[str, Any]:
-    """What of the scores is no array, as JSON."""
+    """The metadata of scores (all but arrays), as JSON."""
     return {s.metric: {"value": s.value, "higher": s.higher_is_better} for s in scores}
 
 
@@ -76,13 +76,13 @@ def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str =
     return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
 
 
-def kept_of(scores: Iterable[Score]) -> dict[str, StoredScore]:
-    """Scores as they are kept, by metric."""
+def by_metric(scores: Iterable[Score]) -> dict[str, StoredScore]:
+    """Scores in their stored form, by metric."""
     return {s.metric: StoredScore(s.metric, s.value, s.higher_is_better, s.items) for s in scores}
 
 
-def kept(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
-    """The scores that a unit kept, by metric; of one task, where it kept those of several."""
+def stored(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
+    """The stored scores of a unit, by metric; `task` selects one of several tasks."""
     told = result.state["scores"][task] if task else result.state["scores"]
     arrays: Mapping[str, NDArray[Any]] = next(
         (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}

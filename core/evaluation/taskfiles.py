@@ -1,7 +1,7 @@
-"""Tasks built from their files. Code of a file runs only where the user trusts it.
+"""Tasks built from their files. Code of a file runs only if the user trusts it.
 
-Owns what in a task file is code, whose file it is, and the refusal. The harness's own files are a
-part of the library. Knows no study; tasks.py says which tasks are opened.
+Owns the recognition of code in a task file, the file's origin, and the refusal. The harness's own
+files are trusted as a part of the library. Knows no study; tasks.py chooses the tasks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from core.errors import TaskError
 
 _SHIPPED = Path(lm_eval.tasks.__file__).resolve().parent
 _HARMLESS = frozenset({"task", "task_alias", "tag", "num_fewshot", "description"})
-"""What a group may say of a task of the harness without giving its code other input."""
+"""Keys that a group may set on a task of the harness without changing its code's input."""
 
 _RUNNERS = frozenset({"cache", "generator", "pandas", "spark", "sql"})
 """Readers of `datasets` that unpickle, call or query."""
@@ -32,25 +32,25 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "dataset_kwargs": frozenset({"download_config", "storage_options", "trust_remote_code"}),
     "generation_kwargs": frozenset({"assistant_model", "custom_generate", "trust_remote_code"}),
 }
-"""Keys by which `datasets` and `transformers` load code or open file systems that do."""
+"""Keys that make `datasets` and `transformers` load code, or open file systems that do."""
 _SCHEMES = frozenset({"hf", "http", "https"})
 
 Anchor = Callable[[dict[str, Any], Path], None]
 
 
 def refusal(file: Path, code: str) -> TaskError:
-    """That a task file's code is not run, and how to let it."""
+    """The error for untrusted code in a task file, with the setting that allows it."""
     return TaskError(
         f"The task file {file} would run code: {code}.",
         hint="If you trust its author, set evaluation.trust_task_code = true in the study file, "
-        "or say --trust-task-code.",
+        "or use --trust-task-code.",
     )
 
 
 class Factory(TaskFactory):  # type: ignore[misc]
-    """The harness's factory. `trusted`: code of task files runs. `anchor` is given the whole
-    configuration of each task file of the user's, or what a group's file says of its members, and
-    the file; it may change the first."""
+    """The harness's factory. `trusted`: code of task files runs. `anchor` is called with the whole
+    configuration of each of the user's task files, or a group file's settings for its members, and
+    with the file; it may change the configuration."""
 
     def __init__(self, *, trusted: bool, anchor: Anchor) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Factory(TaskFactory):  # type: ignore[misc]
         """The file of the user's that says something of the tasks which are being built."""
 
     def build(self, entry: Entry, **given: Any) -> Any:
-        """As the harness's. Raises TaskError for code that is not trusted."""
+        """As in the harness. Raises TaskError for untrusted code."""
         if entry.kind is not Kind.GROUP:
             return super().build(entry, **given)
         before = self._group
@@ -108,7 +108,7 @@ def _is_harmless(overrides: Mapping[str, Any] | None) -> bool:
 
 @contextlib.contextmanager
 def _without_functions(author: Path) -> Iterator[None]:
-    """Meanwhile a `!function`, of a file or of one that it includes, is an error, not an import."""
+    """Make a `!function` in a file or an included file an error instead of an import."""
     before = _yaml_loader._mk_function_ctor
 
     def refuse(loader: Any, node: Any) -> Any:
@@ -124,14 +124,14 @@ def _without_functions(author: Path) -> Iterator[None]:
 
 
 def _check(config: Mapping[str, Any], author: Path) -> None:
-    """Raise TaskError for the first thing in a configuration that is code, or fetches some."""
+    """Raise TaskError for the first entry of a configuration that is code or loads code."""
     for code in _code(config):
         raise refusal(author, code)
 
 
 def _code(config: Mapping[str, Any]) -> Iterator[str]:
     for key in ("class", "custom_dataset"):
-        if config.get(key) and not isinstance(config[key], partial):  # an anchor's own
+        if config.get(key) and not isinstance(config[key], partial):  # set by the anchor itself
             yield f"{key}: {config[key]}"
     data = str(config.get("dataset_path") or "")
     if data.endswith(".py") or data in _RUNNERS:
@@ -153,13 +153,13 @@ def _code(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _metrics(listed: Any) -> Iterator[str]:
-    """Metrics that are none of the harness's: they would be looked for as programs."""
+    """Metrics outside of the harness: it would load them as programs."""
     for metric in listed if isinstance(listed, list) else ():
         if isinstance(metric, dict) and "metric" in metric:
             if metric.get("hf_evaluate"):
                 yield f"hf_evaluate of metric {metric['metric']}"
             elif metric["metric"] not in metric_registry:
-                yield f"metric: {metric['metric']}, which is none of lm-eval's"
+                yield f"metric: {metric['metric']}, which is not one of lm-eval's"
 
 
 def _texts(value: Any) -> Iterator[str]:

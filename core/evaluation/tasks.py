@@ -1,7 +1,7 @@
 """Evaluation tasks by name: the harness's own, and task files in a study's folder.
 
-Owns finding, reading and identifying tasks, and the errors of that. Knows no model: evaluator.py
-runs them. A task file's `data_files` are relative to that file.
+Owns finding, reading and identifying tasks, and the errors for them. Knows no model: evaluator.py
+runs tasks. A task file's `data_files` are relative to that file.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from core.study.places import below
 from core.study.study import Evaluation
 
 FILE_FORMATS = ("arrow", "csv", "json", "pandas", "parquet", "text", "xml")
-"""What a task file calls its `dataset_path` when its data are local files."""
+"""Values of `dataset_path` in a task file with local data files."""
 
 _PATHS = ("data_files", "data_dir")
-"""The options of a data set that are places."""
+"""Options of a data set that are paths."""
 
 _NOT_ITS_MEANING = (
     "custom_dataset", "dataset_kwargs", "dataset_path", "metadata", "tag", "task_alias",
 )  # fmt: skip
-"""Keys that say where a task lies and how it is shown; its documents are looked at instead."""
+"""Keys of a task's location and display. The fingerprint uses its documents instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task as a study runs it. A group of the harness is as many tasks as it has leaves.
+    """One task as a study runs it. A group of the harness has one Task per leaf.
 
-    `domains` are those that name it, in the study's order. `metrics` says of each score (`metric`,
-    or `metric:filter` unless the filter is `none`) whether higher is better, None where nobody
-    says. `items` is the number of documents after `limit`. `fingerprint` identifies what is asked
-    and how: configuration, code, documents, few-shot examples and settings, but not where the
-    files lie. `handle` is the harness's own object.
+    `domains`: the domains that name it, in the study's order. `metrics`: is higher better, for each
+    score (`metric`, or `metric:filter` unless the filter is `none`); None if unstated. `items`: the
+    number of documents after `limit`. `fingerprint` identifies configuration, code, documents,
+    few-shot examples and settings, but not the location of files. `handle`: the harness's own
+    object.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Task:
     handle: Any = field(repr=False, compare=False)
 
     def document(self, index: int) -> Mapping[str, Any]:
-        """The document with this index. Raises TaskError outside of the task's items."""
+        """The document with this index. Raises TaskError if the index is out of range."""
         if not 0 <= index < self.items:
             raise TaskError(f"The task '{self.name}' has no item {index}, only {self.items}.")
         found: Mapping[str, Any] = _documents(self.handle)[index]
@@ -71,17 +71,17 @@ class Task:
 
 
 def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
-    """Every task of a study once, in its order; groups and tags as the tasks they hold.
+    """Every task of a study once, in its order; groups and tags are replaced by their tasks.
 
-    Raises TaskError: no such task (with the nearest names), a task file or data that can't be
-    read, tasks that can't be run here (images, code that a model wrote), code of a task file that
-    the study doesn't trust, and items that can't be asked as they are.
+    Raises TaskError for an unknown task (with the nearest names), unreadable task files or data,
+    unsupported tasks (images, running code that a model wrote), untrusted code of a task file, and
+    unusable items.
     """
     _refuse_pipes(evaluation.include)
     names = list(dict.fromkeys(name for named in evaluation.tasks.values() for name in named))
     leaves: dict[str, Any] = {}
     domains: dict[str, list[str]] = {}
-    # Seeded, because tasks may shuffle or draw their documents when they are read.
+    # Seeded, because tasks may shuffle or draw their documents on reading.
     with harness.quiet(), harness.seeded(seed):
         opened = _open(names, evaluation.include, trusted=evaluation.trust_task_code)
         for domain, named in evaluation.tasks.items():
@@ -89,7 +89,7 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
                 if _meaning(leaves.setdefault(leaf, handle)) != _meaning(handle):
                     libraries.tell(
                         f"the task '{leaf}' is named more than once, with different settings: "
-                        "those of the first are used."
+                        "the first settings are used."
                     )
                 domains.setdefault(leaf, [])
                 if domain not in domains[leaf]:
@@ -97,7 +97,7 @@ def open_tasks(evaluation: Evaluation, *, seed: int) -> tuple[Task, ...]:
         found = tuple(
             _task(handle, tuple(domains[leaf]), evaluation, seed) for leaf, handle in leaves.items()
         )
-        # Last: a task may draw at random while its items are written out.
+        # Last, because writing out items may draw random numbers.
         for task in found:
             items.refuse_unfit(task, _documents(task.handle))
         return found
@@ -132,7 +132,7 @@ def _task(handle: Any, domains: tuple[str, ...], evaluation: Evaluation, seed: i
 
 
 def metric_name(metric: str, filter_name: str) -> str:
-    """What a score is called: `metric`, or `metric:filter` unless the filter is `none`."""
+    """The name of a score: `metric`, or `metric:filter` unless the filter is `none`."""
     return metric if filter_name == "none" else f"{metric}:{filter_name}"
 
 
@@ -147,23 +147,23 @@ def _metrics(handle: Any) -> dict[str, bool | None]:
 
 def _refuse_what_cannot_run(name: str, handle: Any) -> None:
     if getattr(handle, "MULTIMODAL", False):
-        raise TaskError(f"The task '{name}' shows images or sound; only texts can be evaluated.")
+        raise TaskError(f"The task '{name}' contains images or sound; only text can be evaluated.")
     if getattr(handle, "UNSAFE_CODE", False):
         raise TaskError(
-            f"The task '{name}' runs code that a model wrote, which is not done here.",
+            f"The task '{name}' runs code that a model wrote, which tauscope does not do.",
             hint="Leave it out of the study.",
         )
 
 
 def _set_fewshot(handle: Any, asked: int | None) -> None:
-    """As the harness does it: a task that says 0 keeps 0, whatever is asked."""
+    """Set few-shot examples as the harness does: a task with 0 keeps 0."""
     own = handle.config.num_fewshot
     if own is None or (asked is not None and own != 0):
         handle.set_config(key="num_fewshot", value=asked or 0)
 
 
 def _documents(handle: Any) -> Sequence[Mapping[str, Any]]:
-    # `eval_docs` runs the task's processing of documents at every look.
+    # Each access to `eval_docs` runs the task's processing of documents.
     found: Sequence[Mapping[str, Any]] = getattr(handle, "task_docs", None) or handle.eval_docs
     return found
 
@@ -186,7 +186,7 @@ def _fingerprint(handle: Any, number: int, settings: Mapping[str, Any]) -> str:
 
 
 def _meaning(handle: Any) -> dict[str, Any]:
-    """The part of a task's configuration that decides its questions, as JSON."""
+    """The part of a task's configuration that determines its questions, as JSON."""
     config = handle.config.to_dict(keep_callable=True)
     return {k: _plain(v) for k, v in config.items() if k not in _NOT_ITS_MEANING}
 
@@ -199,7 +199,7 @@ def _hash(documents: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A configuration as JSON; a function by the source of the file that it is from."""
+    """A configuration as JSON; a function is replaced by the source of its file."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -216,7 +216,7 @@ def _plain(value: Any) -> Any:
 
 
 def _open(names: Sequence[str], include: str | None, *, trusted: bool) -> dict[str, dict[str, Any]]:
-    """The harness's task objects of every name: one, or those of a group or tag."""
+    """The harness's task objects by name: one, or all of a group or tag."""
     from lm_eval.tasks import TaskManager
 
     from core.evaluation.taskfiles import Factory
@@ -240,13 +240,13 @@ def _open(names: Sequence[str], include: str | None, *, trusted: bool) -> dict[s
 
 
 def _refuse_pipes(include: str | None) -> None:
-    """Raise TaskError where the harness would open what never ends."""
+    """Raise TaskError for a pipe or a device, which the harness would read forever."""
     for path in regular.pipes(Path(include).rglob("*") if include else iter(())):
         raise TaskError(f"{path} is a pipe or a device, not a file (evaluation.include).")
 
 
 def _leaves(index: Mapping[str, Any], name: str, above: frozenset[str] = frozenset()) -> set[str]:
-    """The tasks that a name stands for, as far as the index knows."""
+    """The tasks of a name, by the index."""
     entry = index.get(name)
     if entry is None or entry.kind.name not in ("GROUP", "TAG") or name in above:
         return {name}
@@ -265,7 +265,7 @@ def _standard() -> dict[str, Any]:
 
 
 def _load(manager: Any, name: str, unasked: str) -> dict[str, Any]:
-    """`unasked`: why the hub is not asked, if it is not."""
+    """The harness's task objects of a name. `unasked`: the reason for not asking the hub, or ""."""
     try:
         with sandbox.templates_of(name):
             found: dict[str, Any] = manager.load([name])["tasks"]
@@ -274,13 +274,13 @@ def _load(manager: Any, name: str, unasked: str) -> dict[str, Any]:
     except ImportError as error:
         raise TaskError(
             f"The task '{name}' needs a package that is not installed: {reason(error)}.",
-            hint="Some tasks of lm-eval have extras of their own, as in lm-eval[ifeval].",
+            hint="Some tasks of lm-eval need an extra, such as lm-eval[ifeval].",
         ) from error
     except (OSError, EOFError) as error:
         raise TaskError(
             f"The data of the task '{name}' can't be read: {reason(error)}",
-            hint=f"Only the hub's cache was looked at: {unasked}. Open the task once where the hub "
-            "answers."
+            hint=f"Only the hub's cache was searched: {unasked}. Open the task once on a machine "
+            "that reaches the hub."
             if unasked
             else "",
         ) from error
@@ -293,14 +293,14 @@ def _load(manager: Any, name: str, unasked: str) -> dict[str, Any]:
 
 
 def _no_such_task(name: str, index: Mapping[str, Any], include: str | None) -> TaskError:
-    """No task of that name; maybe because a file that holds the name can't be read."""
+    """The error for an unknown task, perhaps because a file with its name can't be read."""
     for file in sorted(Path(include).glob("**/*.yaml")) if include else ():
         fault = _fault(file)
         if fault and _may_hold(file, name):
             return TaskError(
                 f"There is no evaluation task '{name}', and the task file {file} can't be read: "
                 f"{fault}",
-                hint=f"Mend {file.name}.",
+                hint=f"Correct {file.name}.",
             )
     near = difflib.get_close_matches(name, index, n=3, cutoff=0.5)
     places = f"in {include} or " if include else ""
@@ -318,7 +318,7 @@ def _may_hold(file: Path, name: str) -> bool:
 
 
 def _fault(file: Path) -> str:
-    """What keeps a task file from being read, in one line; nothing where it can be."""
+    """The reason that a task file can't be read, in one line; empty if it can be read."""
     from lm_eval.tasks._yaml_loader import load_yaml
     from yaml.constructor import ConstructorError
 
@@ -330,7 +330,7 @@ def _fault(file: Path) -> str:
             return " ".join(str(error).split())
         return (
             f"line {error.problem_mark.line + 1} of {error.problem_mark.name} has the tag "
-            f"{tag[1].replace('tag:yaml.org,2002:', '!!')}, and of tags only !function is read."
+            f"{tag[1].replace('tag:yaml.org,2002:', '!!')}; the only supported tag is !function."
         )
     except Exception as error:
         return " ".join(str(error).split())
@@ -341,15 +341,15 @@ def _fault(file: Path) -> str:
 
 
 def _lies_in_files(config: Mapping[str, Any]) -> bool:
-    """Are a task's data files of this machine?"""
+    """Are a task's data in local files?"""
     is_files = config.get("dataset_path") in FILE_FORMATS and "class" not in config
     return is_files and "://" not in str(config.get("dataset_kwargs"))
 
 
 def _anchor(config: dict[str, Any], file: Path) -> None:
-    """Let the data of a task be read by us: the harness looks for them where it was started.
+    """Make tauscope read a task's data: the harness resolves paths against the current folder.
 
-    `config`: that of a task, or what a group's file says of its members.
+    `config`: a task's configuration, or a group file's settings for its members.
     """
     if _lies_in_files(config) or "dataset_path" not in config:
         named = config.get("task")
@@ -357,7 +357,7 @@ def _anchor(config: dict[str, Any], file: Path) -> None:
 
 
 def _read_by_us(config: dict[str, Any], name: str, file: Path) -> None:
-    if isinstance(config.get("custom_dataset"), partial):  # a group's, which stands for the task's
+    if isinstance(config.get("custom_dataset"), partial):  # a group's, which replaces the task's
         config.pop("dataset_kwargs", None)
         return
     options = dict(config.get("dataset_kwargs") or {})
@@ -365,7 +365,7 @@ def _read_by_us(config: dict[str, Any], name: str, file: Path) -> None:
         config.pop("dataset_kwargs", None)
         read = partial(_read_files, name, file, config["dataset_path"], options)
         config["custom_dataset"] = read
-    elif options:  # of a task in another file, which it is handed to
+    elif options:  # for a task in another file, which receives it
         paths = {key: options[key] for key in _PATHS if key in options}
         anchored = {
             k: _resolved(v, lambda path: str(below(file.parent, path))) for k, v in paths.items()
@@ -376,9 +376,9 @@ def _read_by_us(config: dict[str, Any], name: str, file: Path) -> None:
 def _read_files(
     name: str, file: Path, file_format: str, own: Mapping[str, Any], **given: Any
 ) -> Any:
-    """The data set of a local task, held in memory: it must work where no cache can be written.
+    """The data set of a local task, in memory, so that no writable cache is needed.
 
-    What a group gives in the way of files stands for the task's own.
+    A group's files replace the task's own.
     """
     import datasets
 
@@ -399,7 +399,7 @@ def _read_files(
 
 
 def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
-    """`data_files` in any of its shapes: a path, several, or either of these by split."""
+    """`data_files` in any of its forms: a path, several paths, or either by split."""
     if isinstance(paths, Mapping):
         return {split: _resolved(part, find) for split, part in paths.items()}
     if isinstance(paths, list | tuple):
@@ -408,13 +408,13 @@ def _resolved(paths: Any, find: Callable[[str], str]) -> Any:
 
 
 def _find(name: str, file: Path, path: str) -> str:
-    """A file or pattern of a task as a pattern that is absolute: the reader of the data takes no
-    other, so that what stands for itself in the name of a file or folder is escaped."""
+    """A file or pattern of a task as an absolute pattern, which the data reader requires; special
+    characters in the names of files and folders are escaped."""
     where = below(file.parent, path)
     if where.exists():
         return glob.escape(str(where))
     pattern = str(below(Path(glob.escape(str(file.parent))), path))
-    if not glob.glob(pattern, recursive=True):  # noqa: PTH207 - of glob, which takes it absolute
+    if not glob.glob(pattern, recursive=True):  # noqa: PTH207 - the pattern is absolute
         raise TaskError(
             f"The task '{name}' has no data: {where} does not exist.",
             hint=f"{file} names it; data_files are relative to the task file.",

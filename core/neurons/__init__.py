@@ -1,10 +1,8 @@
-"""Neurons: activity, attribution, selection, ablation, and the drops that it causes.
+"""Neurons: activity, attribution, selection, ablation, and the resulting drops.
 
-activity.py     who is active on a probe set: counts, patterns, the documents that drive them
-attribution.py  who matters to a loss, by one backward pass
-ranking.py      who is chosen: by score, by how often active, or at random
-ablation.py     put out of action in a loaded model
-distances.py    how far apart the patterns of two models are
-trials.py       ranked on some items of a task, ablated and scored on others
-drops.py        what a task loses by it, against random controls
+activity.py activity on a probe set: counts, patterns, top documents attribution.py each neuron's
+effect on a loss, by one backward pass ranking.py selections of neurons: by score, by rate, or at
+random ablation.py ablating neurons of a loaded model distances.py distances between the patterns of
+two models trials.py ranking on some items of a task, ablating and scoring on others drops.py drops
+in score, compared with random controls
 """

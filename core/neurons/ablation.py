@@ -1,7 +1,7 @@
-"""Neurons put out of action in a loaded model, for as long as a block lasts.
+"""Ablation of neurons in a loaded model, for the duration of a block.
 
-Ablation at the input of the down projection is exact for gated and ungated MLPs alike: what the
-neuron would have written into the residual stream is missing, or is what it writes in the mean.
+Ablation at the input of the down projection is exact for gated and ungated MLPs: the neuron's
+contribution to the residual stream becomes zero, or its mean.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def ablated(
     values: Mapping[int, Tensor] = {}
     if means is not None:
         numbers = [layer.number for layer in neurons.layers]
-        # Copied, since arrays that were kept in a file can't be written to.
+        # Copied, since arrays loaded from a file are read-only.
         values = {n: torch.tensor(own) for n, own in zip(numbers, means, strict=True)}
 
     def tap(layer: int, part: Activations) -> Tensor | None:
@@ -48,11 +48,11 @@ def ablated(
         changed[:, (inside - part.start).to(changed.device)] = put
         return changed
 
-    # Layers of which nothing is ablated go on in the model's own way, to the last bit.
+    # Layers without ablated neurons stay bit for bit as in the plain model.
     with tapping(Neurons(tuple(o for o in neurons.layers if o.number in places)), tap):
         yield
 
 
 def _inputs(chosen: NDArray[np.int64], group: int) -> Tensor:
-    """The inputs that the chosen ones are made of, ascending."""
+    """The inputs of the chosen neurons or heads, ascending."""
     return torch.from_numpy((chosen[:, None] * group + np.arange(group)).reshape(-1))

@@ -1,7 +1,7 @@
-"""Which neurons a model uses on a probe set: counts, patterns and the documents that drive them.
+"""Activated neurons of a model on a probe set: counts, patterns and top documents.
 
-Owns the rules by which a neuron counts as activated and the sums over tokens and documents. Works
-on the device where a layer lies; holds the activations of one layer and one batch at a time.
+Owns the criteria of activation and the sums over tokens and documents. Works on a layer's own
+device, with the activations of one layer and one batch in memory at a time.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from core.texts.probe import Batch, ProbeSet
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
 
 DRIVERS = 3
-"""How many documents are kept for each neuron: those in which its rate is highest."""
+"""Number of documents stored for each neuron: the documents with its highest rates."""
 
 _INTEGER = {torch.bfloat16: torch.int16, torch.float16: torch.int16}
 _NUMBERS = 2**31 - 1
-_STEP = 255  # rows that a sum of flags in uint8 can take
+_STEP = 255  # most rows of a uint8 sum of flags
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a neuron counts. `epsilon`: share of the token's largest |h| (criterion magnitude);
-    `threshold`: share of a document's tokens above which the document's pattern has it on; `last`:
-    the pattern is that of the document's last token instead."""
+    """Parameters of the criteria. `epsilon`: share of the token's largest |h| (criterion
+    magnitude); `threshold`: share of a document's tokens above which the neuron is on in the
+    document's pattern; `last`: use the pattern at the document's last token instead."""
 
     criteria: tuple[Criterion, ...] = ("gate",)
     epsilon: float = 0.01
@@ -45,13 +45,13 @@ class Rules:
 
 @dataclass(slots=True)
 class LayerActivity:
-    """What was seen of one layer under one criterion.
+    """The activity of one layer under one criterion.
 
-    `counts` [neurons] int64: tokens at which each neuron was active; `patterns`
-    [documents, ⌈neurons / 8⌉] uint8: np.packbits of the documents' patterns; `share` [documents]
-    float64: of all (token, neuron) pairs of a document, those active; `drivers` [DRIVERS, neurons]
-    int32 and `driven` float32: the documents with the highest rates, and the rates (-1 and 0 where
-    there are fewer documents).
+    `counts` [neurons] int64: tokens at which each neuron was active; `patterns` [documents,
+    ⌈neurons / 8⌉] uint8: np.packbits of the documents' patterns; `share` [documents] float64: the
+    active share of a document's (token, neuron) pairs; `drivers` [DRIVERS, neurons] int32 and
+    `driven` float32: the documents with the highest rates, and the rates (-1 and 0 where there are
+    fewer documents).
     """
 
     counts: NDArray[np.int64]
@@ -62,7 +62,7 @@ class LayerActivity:
 
 
 class Counter:
-    """Counts activated neurons batch by batch; a batch that is broken off leaves no trace."""
+    """Counts activated neurons batch by batch; an interrupted batch leaves no trace."""
 
     def __init__(self, neurons: Neurons, probe: ProbeSet, rules: Rules) -> None:
         self.rules = rules
@@ -78,19 +78,19 @@ class Counter:
         }
 
     def begin(self, batch: Batch) -> None:
-        """Forget what is not finished and turn to this batch."""
+        """Discard an unfinished batch and start this one."""
         self._batch = batch
         self._parts.clear()
         self._pending.clear()
 
     def tap(self, layer: int, part: Activations) -> None:
-        """Take in a part of a layer; see `core.models.hooks`."""
+        """Receive a part of a layer; see `core.models.hooks`."""
         if self._batch is not None:
             refuse_other_tokens(layer, part, self._batch)
         self._parts.append(part)
 
     def after(self, layer: int) -> None:
-        """Count a layer whose forward pass has ended."""
+        """Count a layer after its forward pass."""
         tests = _tests(self._parts, self.rules)
         for criterion in self.rules.criteria:
             for part in self._parts if criterion in tests else ():
@@ -123,7 +123,7 @@ class Counter:
         self._pending.clear()
 
     def layer(self, number: int, criterion: Criterion) -> LayerActivity:
-        """What was seen of a layer."""
+        """The activity of a layer."""
         return self._sums[number, criterion].result()
 
 
@@ -154,10 +154,10 @@ class _Sums:
         self._drive(counts / lengths, documents)
 
     def _drive(self, rates: Tensor, documents: tuple[int, ...]) -> None:
-        """Let documents take their places among those that drive each neuron, the highest first.
+        """Insert documents into each neuron's top documents, highest first.
 
-        A rate's bits, which rise with it, and the document are one number, so that places change
-        hands by maximum and minimum; of equal rates the earlier document comes first.
+        The bits of a rate, which increase with it, and the document form one number, so maximum and
+        minimum insert it; among equal rates the earlier document comes first.
         """
         numbers = _NUMBERS - torch.tensor(documents, device=rates.device)
         for rising in (rates.view(torch.int32).long() << 32) | numbers[:, None]:
@@ -185,8 +185,8 @@ def observe(
     pause: Callable[[int], None],
     on_halved: Callable[[int], None],
 ) -> Counter:
-    """One forward pass over the probe set. `pause` hears how many documents are done, and may
-    raise; `on_halved` hears a batch size that memory forced. Raises RunError where the model
+    """One forward pass over the probe set. `pause` is called with the number of finished documents,
+    and may raise; `on_halved` is called with a reduced batch size. Raises RunError if the model
     overflows in its precision."""
     refuse_unknown_ids(model, probe)
     counter = Counter(neurons, probe, rules)
@@ -217,18 +217,18 @@ def forward(model: LoadedModel, batch: Batch, **more: Any) -> Any:
 
 
 def refuse_unknown_ids(model: LoadedModel, probe: ProbeSet) -> None:
-    """Raise FamilyError when a probe set has tokens that a model has no embedding for."""
+    """Raise FamilyError if a probe set has tokens without an embedding in the model."""
     largest = max(max(int(ids.max()) for ids in probe.ids), *probe.after, 0)
     if largest >= model.vocabulary:
         raise FamilyError(
-            f"'{model.name}' embeds {model.vocabulary} tokens, but the probe set has number "
+            f"'{model.name}' embeds {model.vocabulary} tokens, but the probe set has the token id "
             f"{largest}.",
-            hint="Name a tokeniser that all models share with models.tokenizer.",
+            hint="Set models.tokenizer to a tokeniser that all models share.",
         )
 
 
 def refuse_other_tokens(layer: int, part: Activations, batch: Batch) -> None:
-    """Raise FamilyError when a layer computes its neurons elsewhere than at the batch's tokens."""
+    """Raise FamilyError if a layer computes its neurons at other places than the batch's tokens."""
     if part.tokens is None and len(part.product) != batch.ids.numel():
         raise FamilyError(
             f"Layer {layer} computes its neurons at {len(part.product)} places for "
@@ -238,7 +238,7 @@ def refuse_other_tokens(layer: int, part: Activations, batch: Batch) -> None:
 
 
 def refuse_nan(model: LoadedModel, numbers: Tensor) -> None:
-    """Raise RunError when what a model made of its neurons is not a number."""
+    """Raise RunError if a model's values are not finite."""
     if bool(torch.isnan(numbers).any()):
         raise RunError(
             f"'{model.name}' gives no finite numbers in {str(numbers.dtype)[6:]}.",
@@ -247,13 +247,13 @@ def refuse_nan(model: LoadedModel, numbers: Tensor) -> None:
 
 
 def unpacked(patterns: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
-    """Patterns [documents, width] as they were before they were packed."""
+    """Unpacked patterns [documents, width]."""
     return np.unpackbits(patterns, axis=1, count=width).astype(bool)
 
 
 def _last_logits(model: LoadedModel, batch: Batch) -> Tensor:
-    """The logits at each document's last token [B, vocabulary]; no others are made where the
-    model can leave them out, since they would take more room than all else."""
+    """The logits at each document's last token [B, vocabulary]; the others are skipped if the model
+    allows it, since they would need the most memory."""
     ends = np.array(batch.lengths) - 1
     wanted, place = np.unique(ends, return_inverse=True)
     own: Any = model.module
@@ -270,7 +270,7 @@ def _last_logits(model: LoadedModel, batch: Batch) -> Tensor:
 def _tests(
     parts: Sequence[Activations], rules: Rules
 ) -> dict[Criterion, Callable[[Activations], Tensor]]:
-    """How the criteria of a forward pass turn a part into flags [tokens, width] bool."""
+    """The criteria of a forward pass, as functions from a part to flags [tokens, width] bool."""
     tests: dict[Criterion, Callable[[Activations], Tensor]] = {
         "gate": lambda part: _positive(part.gate),
         "product": lambda part: _positive(part.product),
@@ -324,7 +324,7 @@ def _by_document(flags: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _summed(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The column sums of flags. In uint8 as far as that goes: many at once."""
+    """The column sums of flags, in uint8 as far as possible, which sums many at once."""
     total = np.zeros(flags.shape[1], np.int32)
     for start in range(0, len(flags), _STEP):
         total += np.add.reduce(flags[start : start + _STEP].view(np.uint8), axis=0, dtype=np.uint8)
@@ -332,7 +332,7 @@ def _summed(flags: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def _routed(flags: Tensor, tokens: Tensor, batch: Batch, counts: Tensor, last: Tensor) -> None:
-    """Add the flags of tokens that were routed to an expert to the rows of their documents."""
+    """Add the flags of tokens routed to an expert to the rows of their documents."""
     length = batch.ids.shape[1]
     lengths = torch.tensor(batch.lengths, device=tokens.device)
     documents, at = tokens // length, tokens % length

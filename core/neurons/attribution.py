@@ -1,9 +1,9 @@
 """Attribution of a loss to each neuron: attribution patching with a zero baseline.
 
 The effect of ablating a neuron h is, to first order, −h · ∂L/∂h: one forward and one backward pass
-give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). Every layer's forward pass is
-done again in the backward pass instead of being kept, so that one layer's activations are held at a
-time, and offloaded weights are let go in between. Knows no analysis.
+give it for all neurons at once (Nanda 2023; Kramár et al. 2024, AtP). The backward pass recomputes
+every layer's forward pass, so only one layer's activations are in memory at a time, and offloaded
+weights are released in between. Knows no analysis.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from core.neurons.activity import (
 from core.texts.probe import Batch, ProbeSet
 
 Loss = Callable[[Tensor, Batch], Tensor]
-"""From logits [B, T, vocabulary] and the batch to a scalar, a sum over the documents."""
+"""A function of logits [B, T, vocabulary] and the batch: a scalar, a sum over the documents."""
 
 
 @dataclass(slots=True)
 class LayerScores:
     """Scores of a layer's neurons (or heads), float32, one each; but `mean` [inputs].
 
-    `attribution`: mean over documents of |Σ_t h · ∂L/∂h|; `effect`: mean over documents of
-    Σ_t −h · ∂L/∂h, above 0 where ablating the neuron raises the loss; `magnitude`: mean |h| and
-    `mean`: mean h over all tokens (a token that an expert does not see counts as 0).
+    `attribution`: mean over documents of |Σ_t h · ∂L/∂h|; `effect`: mean over documents of Σ_t −h ·
+    ∂L/∂h, above 0 if ablating the neuron raises the loss; `magnitude`: mean |h| and `mean`: mean h
+    over all tokens (a token not routed to an expert counts as 0).
     """
 
     attribution: NDArray[np.float32]
@@ -54,7 +54,8 @@ class LayerScores:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The scores of all layers by number; `counter` saw the criterion `attribution`, if asked."""
+    """The scores of all layers by number; `counter` has the criterion `attribution`, if
+    requested."""
 
     layers: dict[int, LayerScores]
     counter: Counter | None
@@ -71,10 +72,10 @@ def attribute(
     rules: Rules | None = None,
     loss: Loss | None = None,
 ) -> Scores:
-    """Score every neuron on a probe set; the loss is that of predicting the scored tokens.
+    """Score every neuron on a probe set. The default loss is `text_loss`.
 
-    With `rules`, neurons whose ablation would raise the loss are counted as active besides
-    (−h · ∂L/∂h > 0 at a token). `pause` and `on_halved` as in `core.neurons.activity.observe`.
+    With `rules`, also count as active the neurons whose ablation would raise the loss (−h · ∂L/∂h >
+    0 at a token). `pause` and `on_halved` as in `core.neurons.activity.observe`.
     """
     refuse_unknown_ids(model, probe)
     counter = None
@@ -101,7 +102,7 @@ def attribute(
 
 
 def text_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """The summed negative log-likelihood, in nats, of the scored tokens given those before."""
+    """The summed negative log-likelihood, in nats, of the scored tokens given the previous ones."""
     scored = batch.scored.to(logits.device)
     wanted = batch.following.to(logits.device)[scored]
     return functional.cross_entropy(logits[scored].float(), wanted, reduction="sum")
@@ -136,13 +137,13 @@ def _one_batch(
     found: dict[int, _Found] = {}
 
     def tap(layer: int, part: Activations) -> Tensor | None:
-        """Forward: ask for the gradient of h. Backward, when a layer is done again: keep its h."""
+        """Forward: register for the gradient of h. In recomputing a layer: store its h."""
         if backward:
             products[layer, part.start] = part.product.detach()
             return None
         refuse_other_tokens(layer, part, batch)
-        # The hook may not hold on to the part, or all layers' activations would be kept; and what
-        # it is of must be what the model goes on with.
+        # The hook must not refer to the part, or all layers' activations would stay in memory. It
+        # must be on the tensor that the model continues with.
         own: Any = part.product.view_as(part.product)
         own.register_hook(partial(arrived, layer, part.start, part.tokens))
         passed_on: Tensor = own
@@ -176,7 +177,7 @@ def _add(
     batch: Batch,
     counter: Counter | None,
 ) -> None:
-    """Add what one part of a layer did in a batch."""
+    """Add the sums of one part of a layer in a batch."""
     product = part.product
     own = found.setdefault(layer.number, _zeros(layer, product.device))
     inputs = slice(part.start, part.start + product.shape[1])
@@ -200,7 +201,7 @@ def _zeros(layer: LayerNeurons, device: torch.device) -> _Found:
 
 
 def _rows_by_document(part: Activations, batch: Batch) -> Iterator[Any]:
-    """Which rows of a part are whose tokens, document by document; padding belongs to none."""
+    """The rows of a part for each document's tokens; padding belongs to no document."""
     length = batch.ids.shape[1]
     for i, own in enumerate(batch.lengths):
         if part.tokens is None:
@@ -211,7 +212,7 @@ def _rows_by_document(part: Activations, batch: Batch) -> Iterator[Any]:
 
 @contextmanager
 def _gradients_from_embedding(model: nn.Module) -> Iterator[None]:
-    """The weights are frozen: let the embedded tokens be what gradients are taken back to."""
+    """Make the embedded tokens require gradients, since the weights are frozen."""
 
     def embedded(module: nn.Module, given: Any, result: Tensor) -> Tensor:
         return result.detach().requires_grad_(True)
@@ -226,7 +227,7 @@ def _gradients_from_embedding(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _done_again(module: nn.Module) -> Iterator[None]:
-    """Keep nothing of this module's forward pass; do it again when the backward pass arrives."""
+    """Store nothing of this module's forward pass; recompute it in the backward pass."""
     own = vars(module).get("forward")
     forward_pass = module.forward
 

@@ -1,8 +1,8 @@
 """Distances between the activation patterns of two models: method, section 2.
 
-Owns the distances between binary patterns and what independent patterns of the same rates would
-give. A pattern is a row of bits over the neurons of a layer; rows of both models are the same
-documents. Knows no model and no probe set.
+Owns the distances between binary patterns, and their baseline from independent patterns of the same
+rates. A pattern is a row of bits over the neurons of a layer; row i of both models is the same
+document. Knows no model and no probe set.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rapidfuzz.distance import Levenshtein
 Bits = NDArray[np.bool_]
 
 INDEPENDENT_PAIRS = 8
-"""Pairs of unlike documents from which the Levenshtein distance by chance is estimated."""
+"""Number of pairs of unlike documents for estimating the Levenshtein distance by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hamming:
     """Normalised Hamming distances between S documents' patterns under two models.
 
-    `observed` [S]: of each document with itself. `baseline`: the mean over pairs of unlike
-    documents; None with a single one. `baseline_sd`: the spread of the mean distance when the
-    documents of one model are shifted against the other's. `without` [S]: the ratio of observed to
-    baseline with each document left out in turn, NaN where it is undefined.
+    `observed` [S]: each document under both models. `baseline`: the mean over pairs of unlike
+    documents; None with a single one. `baseline_sd`: the standard deviation of the mean distance
+    over cyclic shifts of one model's documents. `without` [S]: the ratio of observed to baseline
+    with each document left out in turn, NaN where it is undefined.
     """
 
     observed: NDArray[np.float64]
@@ -43,9 +43,9 @@ class Hamming:
 def hamming(base: Bits, tuned: Bits) -> Hamming:
     """Distances of patterns [S, neurons].
 
-    The baseline is that of independent patterns with the same rates, mean_j p(1 − q) + q(1 − p),
-    less its bias: the sum over all pairs holds the S pairs of a document with itself, which are
-    the observed ones. Without them it is the mean distance between unlike documents.
+    The baseline is the expected distance of independent patterns with the same rates, mean_j p(1 −
+    q) + q(1 − p), without its bias: the sum over all pairs includes the S observed pairs of a
+    document with itself. Without them it is the mean distance between unlike documents.
     """
     count, width = base.shape
     a, b = base.astype(np.float32), tuned.astype(np.float32)
@@ -65,8 +65,8 @@ def hamming(base: Bits, tuned: Bits) -> Hamming:
 def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:
     """Normalised Levenshtein distances [S] of patterns [S, neurons], row by row.
 
-    It is at most the Hamming distance, which lets the search stop early, and depends on the order
-    of the neurons, which is arbitrary.
+    It is at most the Hamming distance, so the search can stop early. It depends on the order of the
+    neurons, which is arbitrary.
     """
     width = base.shape[1]
     limits = (base != tuned).sum(1)
@@ -79,7 +79,7 @@ def levenshtein(base: Bits, tuned: Bits) -> NDArray[np.float64]:
 
 
 def levenshtein_by_chance(base: Bits, tuned: Bits) -> NDArray[np.float64]:
-    """The distances of some unlike documents, evenly spread; empty with a single one."""
+    """The distances of some pairs of unlike documents, evenly spread; empty with one document."""
     count = len(base)
     if count < 2:
         return np.zeros(0)
@@ -88,7 +88,7 @@ def levenshtein_by_chance(base: Bits, tuned: Bits) -> NDArray[np.float64]:
 
 
 def rate_change(base: Bits, tuned: Bits) -> float:
-    """mean_j |p_j − q_j|, the least Hamming distance that the rates of the neurons allow."""
+    """mean_j |p_j − q_j|, the smallest Hamming distance possible with these rates."""
     return float(np.abs(base.mean(0) - tuned.mean(0)).mean())
 
 
@@ -101,7 +101,7 @@ def _without(apart: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.flo
     count = len(own)
     if count < 3:
         return np.full(count, np.nan)
-    # In whole numbers, so that a baseline of 0 is one.
+    # In integers, so that a baseline of 0 is exact.
     unlike = apart.sum() - own.sum() - (apart.sum(0) + apart.sum(1) - 2 * own)
     like = own.sum() - own
     with np.errstate(divide="ignore", invalid="ignore"):

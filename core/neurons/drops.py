@@ -1,8 +1,8 @@
 """The drop in a model's score when neurons are ablated, compared with random controls.
 
-Owns the rows of that: scores before and after, the drop in per cent with its paired interval, its
-controls as the level of chance, the p value, and its correction for the number of tests. Works on
-kept scores; runs nothing.
+Owns these rows: scores before and after, the drop in per cent with its paired interval, the
+controls as chance level, the p value, and its correction for the number of tests. Works on stored
+scores; runs no model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.statistics.comparison import Estimate
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How often items are drawn anew, and from which seed."""
+    """Number of bootstrap resamples, and their seed."""
 
     resamples: int
     seed: int
@@ -35,7 +35,8 @@ def rows(
     how: Bootstrap,
     **at: Any,
 ) -> list[Measurement]:
-    """The rows of every metric under `setting`, and those of its controls under theirs."""
+    """The rows of every metric under `setting`, and the rows of its controls under their
+    settings."""
     found = []
     for metric, before in whole.items():
         place = {"metric_of": metric, "setting": setting, **at}
@@ -56,8 +57,8 @@ def rows(
 
 
 def corrected(rows: Iterable[Measurement]) -> list[Measurement]:
-    """The rows of q values that belong to the p values among these: by Benjamini and Hochberg, over
-    all tests of a metric."""
+    """The rows of q values for the p values among these rows: by Benjamini and Hochberg, over all
+    tests of a metric."""
     tests = [row for row in rows if row.metric == "p_value"]
     found = []
     for metric in dict.fromkeys(row.metric_of for row in tests):
@@ -101,7 +102,7 @@ def _drop_row(
 def _level(
     before: StoredScore, controls: Mapping[str, StoredScore], how: Bootstrap
 ) -> tuple[float | None, float | None]:
-    """The mean drop of the controls and its spread."""
+    """The mean drop of the controls and its standard deviation."""
     drops = [_drop(before, own, how).value for own in controls.values()]
     known = [drop for drop in drops if drop is not None]
     if len(known) < len(drops) or len(known) < 2:

@@ -1,7 +1,7 @@
-"""Which neurons are chosen: by score, by how often they are active, or at random.
+"""Selections of neurons: by score, by rate of activation, or at random.
 
-Owns the selections of method, section 4, their names, and their random controls. Works on arrays
-of scores alone; knows no model.
+Owns the selections of method, section 4, their names, and their random controls. Works on arrays of
+scores; knows no model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.errors import StudyError
 
 Chosen = list[NDArray[np.int64]]
-"""For each layer the chosen neurons' places in it, ascending."""
+"""For each layer the indices of the chosen neurons, ascending."""
 
 ACTIVE = 0.5
 """A neuron is in the active pool if it is active at more than this share of the tokens."""
@@ -27,7 +27,7 @@ _NAME = re.compile(r"top-(?P<percent>\d+(?:\.\d+)?)%(?P<active>-active)?")
 
 @dataclass(frozen=True, slots=True)
 class NeuronSelection:
-    """The best `share` of all neurons, or of the active ones; all of those with a share of 1."""
+    """The best `share` of all neurons, or of the active ones; a share of 1 takes all of them."""
 
     name: str
     share: float
@@ -42,8 +42,8 @@ def parse(name: str) -> NeuronSelection:
     share = float(found["percent"]) / 100 if found else 0.0
     if found is None or not 0 < share <= 1:
         raise StudyError(
-            f"'{name}' is no selection of neurons.",
-            hint="Written like top-1%, top-5%-active or all-active.",
+            f"'{name}' is not a selection of neurons.",
+            hint="Write it like top-1%, top-5%-active or all-active.",
         )
     return NeuronSelection(name, share, found["active"] is not None)
 
@@ -56,7 +56,7 @@ def choose(
     per_layer: bool,
 ) -> Chosen:
     """The neurons with the highest scores [neurons] of each layer, ranked over all layers together
-    or within each; `rates` say which are active. Of equal ones the first come first."""
+    or within each; `rates` decide which are active. Ties keep the order of neurons."""
     pools = [
         np.flatnonzero(rate > ACTIVE) if selection.active else np.arange(len(score))
         for score, rate in zip(scores, rates, strict=True)
@@ -76,8 +76,8 @@ def choose(
 
 
 def control(chosen: Chosen, widths: Sequence[int], seed: int) -> Chosen:
-    """As many neurons of each layer, drawn from those that were not chosen; where too few are left,
-    drawn from the whole layer, as if the choice had been left to chance."""
+    """As many random neurons of each layer, drawn from the neurons that were not chosen; if too few
+    are left, drawn from the whole layer."""
     rng = np.random.default_rng(seed)
     drawn = []
     for own, width in zip(chosen, widths, strict=True):
@@ -88,17 +88,17 @@ def control(chosen: Chosen, widths: Sequence[int], seed: int) -> Chosen:
 
 
 def control_name(selection: str, seed: int) -> str:
-    """What the random control of a selection is called."""
+    """The name of a selection's random control."""
     return f"random-{selection}-seed{seed}"
 
 
 def is_selection(setting: str) -> bool:
-    """Is this the name of a selection, and not of its random control?"""
+    """Is this the name of a selection, not of a random control?"""
     return not setting.startswith("random-")
 
 
 def _count(selection: NeuronSelection, pool: int) -> int:
-    """At least one, unless there is none."""
+    """The number of neurons to choose: at least one, unless the pool is empty."""
     return min(pool, max(1, round(selection.share * pool)))
 
 

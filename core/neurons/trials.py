@@ -1,7 +1,7 @@
-"""Neurons put to the test in a loaded model: ranked on some items, ablated and scored on others.
+"""Trials of neurons in a loaded model: ranking on some items, ablating and scoring on others.
 
-Owns what a ranking holds, and how often a model is scored for one selection. Which items are for
-what, and which models are tried with whose neurons, is for those who ask.
+Owns the contents of a ranking, and the number of scorings for one selection. The caller chooses the
+items, the models and the sources of neurons.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def rank(
 ) -> UnitResult:
     """The scores, rates and mean values of the neurons (or heads) on these items of a task.
 
-    `score` is `attribution`, `rate` or `activation`. The artifact `ranking` holds for each layer
-    `<layer>.score`, `<layer>.rate` and `<layer>.mean`, float32 [neurons]; means are of inputs.
+    `score` is `attribution`, `rate` or `activation`. The artifact `ranking` has for each layer
+    `<layer>.score`, `<layer>.rate` and `<layer>.mean`, float32 [neurons]; means are per input.
     """
     texts = _examples(task, items, session)
     neurons = session.heads if heads else session.neurons
@@ -39,7 +39,7 @@ def rank(
         session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **told
     )
     rates = {layer.number: np.ones(layer.width) for layer in neurons.layers}
-    if not heads:  # a head has no activation that could be off
+    if not heads:  # a head has no activation criterion
         counter = activity.observe(
             session.model, neurons, texts, activity.Rules(), batch_size=session.batch_size, **told
         )
@@ -54,7 +54,7 @@ def rank(
 
 
 def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -> UnitResult:
-    """The same artifact, out of what was kept of the neurons on a probe set."""
+    """The same artifact, from the stored scores of neurons on a probe set."""
     found = {(a.name, a.layer): a.arrays for result in required for a in result.artifacts}
     arrays: dict[str, Any] = {}
     for layer in sorted({at for name, at in found if name == "scores" and at is not None}):
@@ -65,7 +65,7 @@ def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -
 
 
 def score_whole(unit: Unit, task: Task, items: Sequence[int], session: Session) -> UnitResult:
-    """The scores with nothing ablated."""
+    """The scores without ablation."""
     found = session.evaluator.evaluate(task, items)
     kept = scores.artifact(found, model=unit.model, task=unit.task)
     return UnitResult(artifacts=[kept], state={"scores": scores.state(found)})
@@ -83,8 +83,8 @@ def score_ablated(
     controls: int,
 ) -> UnitResult:
     """The scores with the neurons of the selection `unit.setting` ablated, and with as many random
-    ones of each layer, `controls` times; the unit requires a ranking and the scores of the whole.
-    """
+    ones of each layer, `controls` times. The unit requires a ranking and the scores without
+    ablation."""
     ranked, whole = (session.load(key) for key in unit.requires)
     neurons = session.heads if heads else session.neurons
     seed = session.subject.study.run.seed
@@ -99,7 +99,7 @@ def score_ablated(
         session.pause()
         with ablation.ablated(neurons, places, means):
             own = session.evaluator.evaluate(task, items)
-        found[setting] = scores.kept_of(own)
+        found[setting] = scores.by_metric(own)
         kept = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
         result.artifacts.append(replace(kept, name=f"{scores.ITEMS}.{setting}"))
         result.measurements.append(
@@ -109,7 +109,7 @@ def score_ablated(
             )
         )  # fmt: skip
     result.measurements += drops.rows(
-        scores.kept(whole), found.pop(unit.setting), found, unit.setting,
+        scores.stored(whole), found.pop(unit.setting), found, unit.setting,
         drops.Bootstrap(session.subject.evaluation.bootstrap, seed),
         model=unit.model, reference=unit.reference, task=unit.task,
     )  # fmt: skip
@@ -138,7 +138,7 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
 def _draws(
     selection: str, chosen: ranking.Chosen, neurons: Neurons, seed: int, controls: int
 ) -> dict[str, ranking.Chosen]:
-    """What is ablated, by its setting: the chosen ones first, then their random controls."""
+    """The ablated neurons by setting: the chosen ones first, then their random controls."""
     return {
         selection: chosen,
         **{

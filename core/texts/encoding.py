@@ -1,9 +1,9 @@
-"""Texts as token ids: the one way in which every model of a study is shown a text.
+"""Texts as token ids, in the same way for every model of a study.
 
-Owns which special tokens stand around a text, and where a prompt ends and its answer begins. Probe
-sets, the neurons of a task's items and the scores of a task all go through here, so that neurons
-are chosen on the ids that are scored. The ids are those that lm-evaluation-harness sends to a
-model (its class HFLM). Loads no tokeniser: it is handed one of transformers. Knows no model.
+Owns the special tokens around a text, and the border of prompt and answer. Probe sets, the ranking
+of neurons and the scores of a task all use this module, so neurons are chosen on the scored ids.
+The ids equal lm-evaluation-harness's (its class HFLM). Loads no tokeniser: callers pass one of
+transformers. Knows no model.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 Pair = tuple[list[int], list[int]]
-"""What a model is given, and what it should go on with."""
+"""The token ids of a prompt and of its continuation."""
 
 
 def ids(tokenizer: Any, text: str, *, special: bool | None = None) -> list[int]:
-    """The ids of a text, with the special tokens that the tokeniser puts around one.
+    """The ids of a text, with the tokeniser's special tokens around it.
 
-    A text that begins with the beginning token's own text, as chat templates write it, gets no
-    special tokens: the model would see that token twice. `special` decides it instead.
+    A text that begins with the beginning token's text, as chat templates write it, gets no special
+    tokens, since the model would see that token twice. `special` overrides this.
     """
     if special is None and _has_beginning(tokenizer, text):
         special = False
@@ -31,7 +31,7 @@ def ids(tokenizer: Any, text: str, *, special: bool | None = None) -> list[int]:
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """sha256 of everything by which a tokeniser turns texts and chats into ids."""
+    """sha256 of everything that determines a tokeniser's ids of texts and chats."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         rules: Any = [type(tokenizer).__name__, tokenizer.get_vocab()]
@@ -43,17 +43,17 @@ def fingerprint(tokenizer: Any) -> str:
 
 
 def prefix(tokenizer: Any) -> int | None:
-    """The id that an empty prompt stands for: the beginning token, else the end token."""
+    """The id in place of an empty prompt: the beginning token, else the end token."""
     first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
     found: int | None = last if first is None else first
     return found
 
 
 def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:
-    """The ids of a prompt and of the answer that follows it.
+    """The ids of a prompt and of its answer.
 
-    Both are split as one text. Spaces at the end of the prompt go over to the answer, where
-    tokenisers have them. An empty prompt is the tokeniser's `prefix`.
+    Both are tokenised as one text. Spaces at the end of the prompt move to the answer, where
+    tokenisers expect them. An empty prompt is the tokeniser's `prefix`.
     """
     if not prompt:
         own = ids(tokenizer, answer, special=False)
@@ -65,14 +65,15 @@ def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:
 
 
 def continued(tokenizer: Any, prompt: str, answer: str, room: int) -> Pair:
-    """The ids of a prompt after which a model generates text, its last `room` at most, and those of
-    the answer that should come."""
+    """The ids of a prompt before generated text (at most the last `room`), and the ids of the
+    expected answer."""
     own = ids(tokenizer, prompt)
     return own[-room:], ids(tokenizer, prompt + answer)[len(own) :]
 
 
 def windows(tokenizer: Any, text: str, length: int) -> Iterator[Pair]:
-    """A running text in parts of `length` tokens at most, each with a token or more before it."""
+    """A running text in parts of at most `length` tokens, each with at least one token before
+    it."""
     own, before = ids(tokenizer, text), prefix(tokenizer)
     if own and before is not None:
         yield [before], own[:length]

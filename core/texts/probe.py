@@ -1,7 +1,7 @@
 """Probe sets: documents as token ids, the same for every model of a family, in padded batches.
 
-Owns how documents are cut, sorted and padded; core.texts.documents reads them from files. Loads no
-tokeniser and no model: it is handed what turns a text into ids.
+Owns the cutting, sorting and padding of documents; core.texts.documents reads them from files.
+Loads no tokeniser and no model: callers pass the function from a text to ids.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from core.texts.documents import source
 
 Ids = NDArray[np.int64]
 Encode = Callable[[str], Sequence[int]]
-"""From a text to its token ids, with the special tokens that the tokeniser puts around a text."""
+"""A function from a text to its token ids, with the tokeniser's special tokens around it."""
 
 BUILTIN = ("code", "general", "maths", "medical")
-"""The sets that ship with the program, in `core/texts/builtin`."""
+"""The built-in sets, in `core/texts/builtin`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Documents side by side, padded on the right.
 
-    `documents` are their places in the probe set; `ids` [B, T] int64; `lengths` their tokens;
-    `following` [B, T] int64: the token after each; `scored` [B, T] bool: the places at which the
-    prediction of the token after them counts, where a loss is asked for.
+    `documents`: their indices in the probe set; `ids` [B, T] int64; `lengths`: their numbers of
+    tokens; `following` [B, T] int64: the token after each; `scored` [B, T] bool: the positions with
+    a prediction of the next token that counts in a loss.
     """
 
     documents: tuple[int, ...]
@@ -52,10 +52,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSet:
-    """Documents as token ids. `scored_from[i]` is the first token of document i that a loss counts.
+    """Documents as token ids. `scored_from[i]` is the first token of document i in a loss.
 
-    `after[i]` is a last token of document i that is predicted and never shown; no `after` means
-    that there is none. `notes` say what was left out or cut.
+    `after[i]` is a last token of document i that is predicted but never an input; an empty `after`
+    means that there is none. `notes` report omitted and cut documents.
     """
 
     texts: tuple[str, ...]
@@ -71,19 +71,18 @@ class ProbeSet:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of what the models get to see."""
+        """sha256 of the models' input."""
         digest = hashlib.sha256()
         for ids, start in zip(self.ids, self.scored_from, strict=True):
             digest.update(f"{len(ids)} {start} ".encode() + ids.tobytes())
         return digest.hexdigest()
 
     def order(self) -> list[int]:
-        """The documents, longest first: little padding, and the largest batch shows at once
-        whether memory suffices."""
+        """The documents, longest first, for little padding and an early lack of memory."""
         return sorted(range(len(self.ids)), key=lambda i: (-len(self.ids[i]), i))
 
     def batches(self, size: int, skip: int = 0) -> Iterator[Batch]:
-        """The documents in batches of at most `size`, but for the first `skip` of the order."""
+        """The documents in batches of at most `size`, without the first `skip` of the order."""
         order = self.order()[skip:]
         for start in range(0, len(order), size):
             yield self._batch(order[start : start + size])
@@ -102,7 +101,7 @@ class ProbeSet:
 
 
 def builtin(name: str) -> list[str]:
-    """The documents of a set that ships with the program. Raises ProbeError with a near name."""
+    """The documents of a built-in set. Raises ProbeError with the nearest name."""
     if name not in BUILTIN:
         raise ProbeError(
             f"There is no built-in probe set '{name}'.", hint=did_you_mean(name, BUILTIN)
@@ -115,8 +114,8 @@ def encoded(
 ) -> ProbeSet:
     """The first documents as token ids, cut to `max_tokens` and to the context of the models.
 
-    A document without a text or without tokens is left out; a note says so, and how many say the
-    same as an earlier one. Raises ProbeError when none is left.
+    Leaves out documents without a text or without tokens. Notes count them and the repeated
+    documents. Raises ProbeError if none is left.
     """
     limit = min(max_tokens, context or max_tokens)
     kept: list[tuple[str, Ids]] = []
@@ -131,7 +130,7 @@ def encoded(
     if not kept:
         raise ProbeError(
             f"No document of the probe set has any tokens: all {empty} are empty.",
-            hint="Name other texts under [probe].",
+            hint="Set other texts under [probe].",
         )
     notes = []
     if empty:
@@ -140,9 +139,7 @@ def encoded(
     if again:
         notes.append(f"{again} of {len(kept)} documents repeat an earlier one; each counts.")
     if context is not None and context < max_tokens and cut:
-        notes.append(
-            f"probe.max_tokens is {max_tokens}, but the context of the models holds {context}."
-        )
+        notes.append(f"probe.max_tokens is {max_tokens}, but the models' context is {context}.")
     if cut:
         notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
     return ProbeSet(
@@ -151,11 +148,10 @@ def encoded(
 
 
 def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int) -> ProbeSet:
-    """Prompts and their right answers as documents, of which a loss counts the answers alone.
+    """Prompts and their right answers as documents; a loss counts only the answers.
 
-    A model is shown what it is shown when the answer is scored: all but the last token, and of what
-    is longer than its context the last `context` tokens. Raises ProbeError when no answer has a
-    token that can be predicted.
+    The input is that of scoring the answer: all but the last token, cut to the last `context`
+    tokens. Raises ProbeError if no answer has a token that can be predicted.
     """
     kept: list[tuple[Ids, int, int]] = []
     for prompt, answer in pairs:
@@ -170,7 +166,8 @@ def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int)
 
 
 def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
-    """How many documents another tokeniser would split into other tokens, up to `limit` of them."""
+    """The number of documents that another tokeniser splits differently, among the first
+    `limit`."""
     return sum(
         not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
         for text, ids in zip(probe.texts, probe.ids, strict=True)

@@ -1,6 +1,6 @@
-"""Chat templates of a study's models: whose is used, who has another one, and who has none.
+"""Chat templates of a study's models: the one in use, differing ones and missing ones.
 
-Owns the comparison of templates, and the tokenisers that write in them. Knows no task and no
+Owns the comparison of templates, and tokenisers with a chosen template. Knows no task and no
 harness. transformers renders a template in Jinja's sandbox.
 """
 
@@ -18,23 +18,23 @@ from core.texts import encoding
 
 _TURNS = (("user", "What is this?"), ("assistant", "A stone."), ("user", "And that?"))
 _CONVERSATIONS = (_TURNS, (("system", "Answer briefly."), *_TURNS))
-"""Short conversations by which templates of different wording are told apart."""
+"""Short conversations for comparing templates of different wording."""
 
 Open = Callable[[str], Any]
-"""From a model's name to its own tokeniser; CheckpointError where it brings none."""
+"""A function from a model's name to its own tokeniser; raises CheckpointError if it has none."""
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """sha256 of a tokeniser's chat template; empty where it has none."""
+    """sha256 of a tokeniser's chat template; empty if it has none."""
     template = tokenizer.chat_template
     return hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else ""
 
 
 def with_own(shared: Any, name: str, open_own: Open) -> Any:
-    """The study's tokeniser, writing in this model's own chat template.
+    """The study's tokeniser with this model's own chat template.
 
-    A model without a tokeniser of its own, such as an adapter, keeps the study's template. Raises
-    StudyError where the model's tokeniser has no template.
+    A model without its own tokeniser, such as an adapter, keeps the study's template. Raises
+    StudyError if the model's tokeniser has no template.
     """
     try:
         own = open_own(name)
@@ -47,8 +47,8 @@ def with_own(shared: Any, name: str, open_own: Open) -> Any:
 
 
 def refuse_none(tokenizer: Any, name: str, *, own: bool = False) -> None:
-    """Raise StudyError where a tokeniser has no chat template: that of all models, or with `own`
-    that of the model `name` for itself."""
+    """Raise StudyError if a tokeniser has no chat template: the shared tokeniser, or with `own` the
+    tokeniser of the model `name`."""
     if tokenizer.chat_template:
         return
     first = 'Set models.template = "base", and name' if own else "Name"
@@ -61,11 +61,11 @@ def refuse_none(tokenizer: Any, name: str, *, own: bool = False) -> None:
 
 def chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
     """Messages in a tokeniser's chat template. Without the prompt for an answer, the last message
-    is left open. A template that refuses a system prompt gets none, and that is told. Raises
-    ValueError saying that it is the chat template that fails."""
+    stays open. A template that refuses a system prompt gets none, with a warning. Raises
+    ValueError, naming the chat template, if it fails."""
     try:
         return _chat(tokenizer, messages, add_generation_prompt)
-    # A template is a program, which fails in any way.
+    # A template is a program and may raise anything.
     except Exception as error:
         raise ValueError(f"the chat template fails: {reason(error)}") from error
 
@@ -89,7 +89,8 @@ def _chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt:
             raise
     found = written(bare)
     libraries.tell(
-        "its chat template takes no system prompt: items are asked without the task's description."
+        "its chat template accepts no system prompt: items are asked without the task's "
+        "description."
     )
     return found
 
@@ -97,24 +98,24 @@ def _chat(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt:
 def doubts(
     shared: Any, whose: str, names: tuple[str, ...], open_own: Open, *, own: bool
 ) -> list[tuple[str, str]]:
-    """Whose template is used, and of each model how its own one differs from that.
+    """Notes on the template in use, and on each model's differences from it.
 
-    `own`: each is asked in its own; then a template whose words the study's tokeniser splits
-    otherwise than the model's own is told.
+    `own`: each model uses its own template; then a note names templates that the study's tokeniser
+    splits differently from the model's own.
     """
     told = [("evaluation", _whose(whose, own=own))]
     for name in names:
         try:
             theirs = open_own(name)
         except CheckpointError:
-            continue  # it brings none of its own: nothing differs
+            continue  # it has no tokeniser, so nothing differs
         if own:
             differ = _splits_otherwise(shared, theirs)
             words = "the study's tokeniser splits its chat template into other tokens than its own"
         else:
             differ = bool(theirs.chat_template) and _differs(shared, theirs)
             words = (
-                f"has another chat template than {whose}, in which it is asked; "
+                f"has another chat template than {whose}, but is asked in {whose}'s; "
                 'models.template = "own" asks each model in its own'
             )
         if differ:
@@ -129,7 +130,7 @@ def _whose(whose: str, *, own: bool) -> str:
 
 
 def _differs(first: Any, second: Any) -> bool:
-    """Do two templates of different wording write the same conversations in different ways?"""
+    """Do two templates of different wording render the same conversations differently?"""
     if fingerprint(first) == fingerprint(second):
         return False
     return any(_written(first, c) != _written(second, c) for c in _CONVERSATIONS)
@@ -143,12 +144,12 @@ def _splits_otherwise(shared: Any, own: Any) -> bool:
 
 
 def _written(tokenizer: Any, turns: tuple[tuple[str, str], ...]) -> str | None:
-    """A conversation in a tokeniser's template; None where that refuses it."""
+    """A conversation in a tokeniser's template; None if the template refuses it."""
     messages: list[Mapping[str, str]] = [{"role": r, "content": words} for r, words in turns]
     try:
         return str(
             tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         )
-    # A template is a program, which fails in any way.
+    # A template is a program and may raise anything.
     except Exception:
         return None

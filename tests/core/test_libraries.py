@@ -124,7 +124,7 @@ def test_items_that_the_context_cuts_are_counted(
         assert 0 < cut < ITEMS
         words = (
             f"{cut} of {ITEMS} items of the task '{name}' are longer than the model's context of "
-            "48 tokens: their prompts lose their beginning."
+            "48 tokens: their prompts are cut at the beginning."
         )
         assert [found for found in told if found[1] == words] == [
             ("base", words), ("medical", words)
@@ -150,7 +150,7 @@ def test_items_among_their_own_examples_are_counted(
     assert 0 < found == sum(shown) < ITEMS
     told = _run(family_folders, task_folder, "tiny_choice", fewshot=6)
     (words,) = {words for about, words in told if about == "evaluation"}
-    assert words.startswith(f"of {ITEMS} items of the task 'tiny_choice', {found} stand among")
+    assert words.startswith(f"of {ITEMS} items of the task 'tiny_choice', {found} are among")
     assert "fewshot_split" in words
     assert not _run(family_folders, task_folder, "tiny_choice", fewshot=0)
 
@@ -195,7 +195,7 @@ def test_a_system_prompt_that_is_dropped_is_told_and_dropped_in_both_paths(
         analyses={"ablation": {"selections": ["top-1%"], "controls": 2}},
     )  # fmt: skip
     runner.run(asked, sink, ["ablation"])
-    words = "its chat template takes no system prompt: items are asked without the task's "
+    words = "its chat template accepts no system prompt: items are asked without the task's "
     assert [about for about, said in sink.warnings if said.startswith(words)] == ["base", "medical"]
 
 

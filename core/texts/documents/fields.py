@@ -1,4 +1,4 @@
-"""The text of a document in a value, and the errors where there is none."""
+"""The text of a document in a value, and the errors for a missing text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NoReturn
 from core.errors import ProbeError
 
 FIELD = "text"
-"""The field or column that holds a document."""
+"""The field or column of a document's text."""
 
 READ = (
-    f"Read are JSON lines (.jsonl, .ndjson) and JSON (.json) with a field '{FIELD}', tables with a "
-    f"column '{FIELD}' (.csv, .tsv, .parquet) and texts, one a line (.txt); all but Parquet also "
-    "as .gz."
+    f"Supported: JSON lines (.jsonl, .ndjson) and JSON (.json) with a field '{FIELD}', tables "
+    f"with a column '{FIELD}' (.csv, .tsv, .parquet) and text with one document per line (.txt); "
+    "all but Parquet also as .gz."
 )
-"""What can be a probe file."""
+"""The supported probe files, as a hint."""
 
 _MOST_NAMES = 12
 _SHOWN = 40
@@ -29,12 +29,12 @@ def text(fields: Mapping[str, Any], where: str) -> str:
         lacking(where, "fields", fields)
     found = fields[FIELD]
     if not isinstance(found, str):
-        raise ProbeError(f"{where}: '{FIELD}' is {kind(found)}, not a text.")
+        raise ProbeError(f"{where}: '{FIELD}' is {kind(found)}, not a string.")
     try:
         found.encode()
     except UnicodeEncodeError as error:
         half = f"U+{ord(found[error.start]):04X}"
-        raise ProbeError(f"{where}: '{FIELD}' holds {half}, half of a character.") from None
+        raise ProbeError(f"{where}: '{FIELD}' contains {half}, half of a character.") from None
     return found
 
 
@@ -44,16 +44,16 @@ def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
     listed = ", ".join([first, *more[: _MOST_NAMES - 1], *["…"] * (len(more) >= _MOST_NAMES)])
     raise ProbeError(
         f"{where} has no '{FIELD}'; its {what}: {listed}.",
-        hint=f"Call the one that holds the documents '{FIELD}'.",
+        hint=f"Rename the one with the documents to '{FIELD}'.",
     )
 
 
 def beginning(given: str) -> str:
-    """The first words of what was read, to show in an error."""
+    """The first words of a text, to show in an error."""
     line = " ".join(given.strip().split("\n", 1)[0].split())
     return f"'{line[:_SHOWN]}{'…' * (len(line) > _SHOWN)}'"
 
 
 def kind(value: Any) -> str:
-    """What a value of JSON or of a table is, in words."""
+    """The type of a value of JSON or of a table, in words."""
     return _KINDS.get(type(value), f"of type {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Lines of a file with their numbers, decoded, no more and no longer ones than is bearable."""
+"""Decoded lines of a file with their numbers, within limits of number and length."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from core.errors import ProbeError
 from core.sizes import size
 
 LONGEST = 1 << 26
-"""Bytes of one line, or of a file that can't be read in parts."""
+"""Most bytes of one line, or of a file that can't be read in parts."""
 
 MOST = 1 << 31
-"""Bytes that are read for the documents asked for, unpacked."""
+"""Most unpacked bytes to read for the requested documents."""
 
 Lines = Iterator[tuple[int, str]]
-"""Lines with their numbers from 1, and with their ends."""
+"""Lines with their numbers from 1, including line ends."""
 
 
 def numbered(file: Path, stream: IO[bytes]) -> Lines:
-    """The lines, cut at line feeds alone: texts may hold U+2028 and its like.
+    """The lines, split only at line feeds, since texts may contain U+2028 and the like.
 
-    Raises ProbeError naming the line: no UTF-8, longer than LONGEST, or beyond MOST.
+    Raises ProbeError, naming the line, if it is not UTF-8, longer than LONGEST, or beyond MOST.
     """
     number = taken = 0
     while raw := stream.readline(LONGEST + 1):
@@ -30,12 +30,12 @@ def numbered(file: Path, stream: IO[bytes]) -> Lines:
         where = f"{file}, line {number}"
         if len(raw) > LONGEST:
             raise ProbeError(
-                f"{where} is longer than {size(LONGEST)}.", hint="Cut it into documents."
+                f"{where} is longer than {size(LONGEST)}.", hint="Split it into documents."
             )
         if taken > MOST:
             raise ProbeError(
-                f"{where}: {size(MOST)} hold less than the documents that are asked for.",
-                hint="Lower probe.documents, or name a file with a part of these texts.",
+                f"{where}: the first {size(MOST)} contain fewer documents than requested.",
+                hint="Lower probe.documents, or use a file with a part of these texts.",
             )
         yield number, decoded(raw, where, first=number == 1)
 
@@ -48,5 +48,5 @@ def decoded(raw: bytes, where: str, *, first: bool) -> str:
         sign = f"byte 0x{raw[error.start]:02x} at place {error.start + 1}"
         raise ProbeError(
             f"{where} is no UTF-8: {sign} can't be read.",
-            hint="Save the file as UTF-8; iconv does that, given the encoding that it has.",
+            hint="Save the file as UTF-8, for instance with iconv and the file's encoding.",
         ) from None

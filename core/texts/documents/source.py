@@ -1,7 +1,7 @@
 """The kind of a file with documents, recognised by its content, and its reader.
 
-A suffix decides only between kinds that look alike: a line of prose may also be the head of a
-table. Knows no tokens and no model, and runs no code of a file.
+The suffix decides only between kinds of equal content: a line of prose may also be a table's
+header. Knows no tokens and no model, and runs no code of a file.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from core.texts.documents.fields import FIELD, READ, beginning
 from core.texts.documents.lines import LONGEST, numbered
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".gz")
-"""Of the files that are read, in small letters."""
+"""Suffixes of supported files, in lower case."""
 
 _HEAD = 1 << 16
-"""Bytes by which a kind is known; of a first line that is longer, all of it."""
+"""Bytes read to recognise the kind; a longer first line is read whole."""
 
 _FOREIGN = {
     b"PK\x03\x04": "it is a zip archive, as .docx and .xlsx are",
     b"%PDF": "it is a PDF",
-    b"\x28\xb5\x2f\xfd": "it is packed with zstd",
-    b"BZh": "it is packed with bzip2",
-    b"\xfd7zXZ": "it is packed with xz",
-    b"\x1f\x8b": "it is packed twice",
+    b"\x28\xb5\x2f\xfd": "it is compressed with zstd",
+    b"BZh": "it is compressed with bzip2",
+    b"\xfd7zXZ": "it is compressed with xz",
+    b"\x1f\x8b": "it is compressed twice",
     b"PAR1": "it is Parquet inside a .gz",
     b"ARROW1": "it is an Arrow file",
-    b"SQLite format 3": "it is a database of SQLite",
+    b"SQLite format 3": "it is an SQLite database",
 }
-"""What files that are not read begin with."""
+"""First bytes of unsupported files."""
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -46,9 +46,9 @@ _PACKED = b"\x1f\x8b"
 
 
 def read(file: Path, most: int | None = None) -> list[str]:
-    """The first `most` documents of a file, or all. In a .txt, a line without a text is none.
+    """The first `most` documents of a file, or all. Blank lines of a .txt are skipped.
 
-    Raises ProbeError that names the file, and the line, row or item where one is to blame.
+    Raises ProbeError, naming the file, and the faulty line, row or item if there is one.
     """
     try:
         with _opened(file) as stream:
@@ -67,7 +67,7 @@ def read(file: Path, most: int | None = None) -> list[str]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where it is a .gz by its content."""
+    """The file's bytes, decompressed if its content is gzip."""
     mode = file.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         _refuse(file, "it is a pipe or a device")
@@ -100,8 +100,8 @@ def _documents(file: Path, stream: IO[bytes], head: bytes) -> Iterator[str]:
         return tables.of_lines(file, lines, delimiter or _TABLES[suffix])
     if suffix != ".txt":
         named = suffix or "a name without a suffix"
-        _refuse(file, f"its kind is not known ({named}); it begins with {beginning(start)}")
-    # A line feed ends a line, as in the other kinds, and so does a carriage return alone.
+        _refuse(file, f"its kind is unknown ({named}); it begins with {beginning(start)}")
+    # A line ends at a line feed, as in the other kinds, or at a single carriage return.
     return (part for _, line in lines for part in line.rstrip("\r\n").split("\r") if part.strip())
 
 
@@ -112,7 +112,7 @@ def _refuse_what_is_no_text(file: Path, head: bytes) -> None:
     if head.startswith(_UTF16):
         _refuse(file, "it is UTF-16", "Save it as UTF-8: iconv -f UTF-16 -t UTF-8 does that.")
     if b"\0" in head:
-        _refuse(file, "it holds NUL bytes, so that it is no text in UTF-8")
+        _refuse(file, "it contains NUL bytes, so it is not UTF-8 text")
 
 
 def _refuse(file: Path, words: str, hint: str = READ) -> NoReturn:
@@ -120,7 +120,7 @@ def _refuse(file: Path, words: str, hint: str = READ) -> NoReturn:
 
 
 def _begins_json_lines(start: str) -> bool:
-    """Is the first line an object, and of several, or one with a text?"""
+    """Is the first line an object, either one of several or one with a text?"""
     first, _, more = start.partition("\n")
     try:
         value = json.loads(first) if first.startswith("{") else None
@@ -130,7 +130,7 @@ def _begins_json_lines(start: str) -> bool:
 
 
 def _begins_json(start: str) -> bool:
-    """Is it a list whose first item is a text or an object, or an object over several lines?"""
+    """Is it a list that starts with a string or an object, or an object over several lines?"""
     inside = start[1:].lstrip()
     if start.startswith("{"):
         return inside.startswith('"') and (start[1:].lstrip(" \t\r")[:1] == "\n")

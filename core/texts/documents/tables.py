@@ -13,12 +13,12 @@ from core.texts.documents.lines import LONGEST, Lines
 
 _LONGEST_HEAD = 1 << 16
 _AT_ONCE = 64
-"""Rows of Parquet that are decoded together."""
+"""Parquet rows decoded together."""
 
 
 def delimiter(head: str) -> str | None:
-    """The sign at which a line falls into names of columns, one of them `text`; None where there
-    is no such sign."""
+    """The delimiter that splits a line into column names, one of them `text`; None if there is
+    none."""
     if len(head) > _LONGEST_HEAD:
         return None
     for sign in (",", "\t", ";", "|"):
@@ -39,8 +39,8 @@ def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
     while (row := _row(file, rows)) is not None:
         if len(row) > len(names):
             raise ProbeError(
-                f"{file}, line {rows.line_num} has {len(row)} columns, its head {len(names)}.",
-                hint="Put a text that holds the delimiter between double quotes.",
+                f"{file}, line {rows.line_num} has {len(row)} columns, its header {len(names)}.",
+                hint="Put a text that contains the delimiter between double quotes.",
             )
         if len(row) > column:
             yield row[column]
@@ -53,12 +53,13 @@ def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
 
 def _row(file: Path, rows: Any) -> list[str] | None:
     """The next row; empty for an empty line, None at the end."""
-    # The longest field that csv takes holds for the whole process: only while it reads a row.
+    # csv's limit of a field's length is global, so it is raised only while reading a row.
     before = csv.field_size_limit(LONGEST)
     try:
         found: list[str] | None = next(rows, None)
     except csv.Error as error:
-        raise ProbeError(f"{file}, line {rows.line_num} is no row of a table: {error}.") from None
+        where = f"{file}, line {rows.line_num}"
+        raise ProbeError(f"{where} is not a row of a table: {error}.") from None
     finally:
         csv.field_size_limit(before)
     return found

@@ -1,4 +1,4 @@
-"""Documents in JSON: an object a line, or a whole file that is a list or holds one."""
+"""Documents in JSON: one object per line, or a whole file with a list."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from core.texts.documents.lines import LONGEST, Lines, decoded
 
 
 def of_lines(file: Path, lines: Lines) -> Iterator[str]:
-    """The text of every object, one a line. Raises ProbeError naming the line."""
+    """The text of every object, one per line. Raises ProbeError naming the line."""
     for number, line in lines:
         if line.strip():
             where = f"{file}, line {number}"
             value = _parsed(line, where)
             if not isinstance(value, dict):
-                raise ProbeError(f"{where} is {kind(value)}, no JSON object with a '{FIELD}'.")
+                raise ProbeError(f"{where} is {kind(value)}, not a JSON object with a '{FIELD}'.")
             yield text(value, where)
 
 
 def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
-    """The texts of a list of texts or objects. Raises ProbeError naming the line or the item."""
+    """The texts of a list of strings or objects. Raises ProbeError naming the line or the item."""
     raw = stream.read(LONGEST + 1)
     if len(raw) > LONGEST:
         raise ProbeError(
-            f"{file} is one piece of JSON of more than {size(LONGEST)}, which can't be read "
-            "in parts.",
-            hint=f"Write it as JSON lines (.jsonl), an object with '{FIELD}' a line.",
+            f"{file} is a single JSON value of more than {size(LONGEST)}, which can't be read in "
+            "parts.",
+            hint=f"Write it as JSON lines (.jsonl), one object with '{FIELD}' per line.",
         )
     lines = raw.splitlines(keepends=True)
     named = (decoded(line, f"{file}, line {n}", first=n == 1) for n, line in enumerate(lines, 1))
@@ -41,20 +41,20 @@ def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
         if isinstance(item, str):
             item = {FIELD: item}
         if not isinstance(item, dict):
-            raise ProbeError(f"{where} is {kind(item)}, neither a text nor an object.")
+            raise ProbeError(f"{where} is {kind(item)}, neither a string nor an object.")
         yield text(item, where)
 
 
 def _hint(given: str) -> str:
-    """What to do about text that does not begin like JSON."""
+    """The hint for text that does not begin like JSON."""
     head = given.strip().split("\n", 1)[0]
     if not tables.delimiter(head):
         return READ
-    return "This line reads as the head of a table: the name of a table ends in .csv or .tsv."
+    return "This line looks like a table's header: rename the file to end in .csv or .tsv."
 
 
 def _items(where: str, whole: Any) -> list[Any]:
-    """The list that the file is, or that its object holds: under `text`, else the only one."""
+    """The list in a file: the file itself, or in its object the list `text`, else the only list."""
     if isinstance(whole, list):
         return whole
     if not isinstance(whole, dict):
@@ -66,9 +66,9 @@ def _items(where: str, whole: Any) -> list[Any]:
         return [whole]
     if FIELD not in lists and len(lists) > 1:
         raise ProbeError(
-            f"{where} is an object with {len(lists)} lists, of which none is called '{FIELD}': "
+            f"{where} is an object with {len(lists)} lists, but none named '{FIELD}': "
             f"{', '.join(list(lists)[:12])}.",
-            hint=f"Write a list of texts, or of objects with '{FIELD}'.",
+            hint=f"Write a list of strings, or of objects with '{FIELD}'.",
         )
     return list(lists[FIELD] if FIELD in lists else next(iter(lists.values())))
 
@@ -81,10 +81,10 @@ def _parsed(given: str, where: str) -> Any:
         rest = given[error.pos :].strip()
         found = f"found {beginning(rest)}" if rest else "found the end"
         raise ProbeError(
-            f"{where}{line} is no JSON: {error.msg} at place {error.colno}, {found}.",
+            f"{where}{line} is not JSON: {error.msg} at place {error.colno}, {found}.",
             hint=READ if given[: error.pos].strip() else _hint(given),
         ) from None
     except RecursionError:
         raise ProbeError(f"{where} is nested too deeply.") from None
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise ProbeError(f"{where} can't be read: {reason(error)}.") from None

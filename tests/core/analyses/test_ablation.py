@@ -418,7 +418,7 @@ def test_intervals_are_paired_bootstraps_over_the_scored_items(watched: Watched)
     for unit, result in sink.units.values():
         if unit.options.get("step") != "silenced":
             continue
-        whole = scores.kept(sink.units[unit.requires[1]][1])
+        whole = scores.stored(sink.units[unit.requires[1]][1])
         after = next(a for a in result.artifacts if a.name == f"items.{unit.setting}")
         for metric, before in whole.items():
             if before.items is None or before.higher is None:

@@ -101,7 +101,7 @@ def test_documents_fit_the_shortest_context_of_all_models(models: Path) -> None:
     write_model(models / "tuned", config, tuned_from(tiny_tensors(vocab=VOCABULARY), 1))
     subject = open_subject(_study(models), ["probe"])
     assert [len(ids) for ids in subject.probed.ids] == [6, 6, 4]
-    assert any("context of the models holds 6" in note for _, note in subject.notes)
+    assert any("models' context is 6" in note for _, note in subject.notes)
 
 
 def test_what_is_left_out_is_said(models: Path) -> None:

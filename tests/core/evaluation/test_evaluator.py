@@ -210,7 +210,7 @@ def test_a_batch_too_large_is_halved_until_it_fits(
         tried = [rows for rows in narrow.seen if rows > 3]
         assert tried == sorted(tried, reverse=True)
         assert 1 <= len(tried) <= 3
-    with pytest.raises(RunError, match="too much for the memory of cpu"):
+    with pytest.raises(RunError, match="does not fit into the memory of cpu"):
         Evaluator(_Narrow(model, rows=0), tokenizer).evaluate(task)
 
 
@@ -236,7 +236,7 @@ def test_token_ids_beyond_the_embedding_are_one_error(
     model = copy.deepcopy(loaded[0])
     model.resize_token_embeddings(4)
     (task,) = _open(task_folder, name)
-    words = rf"embeds 4 tokens, but the task '{name}' holds the token id \d+\."
+    words = rf"embeds 4 tokens, but the task '{name}' has the token id \d+\."
     with pytest.raises(TaskError, match=words):
         Evaluator(model, loaded[1]).evaluate(task)
 

@@ -46,7 +46,7 @@ def test_an_answer_that_is_no_choice_is_named(folder: Path, answer: Any, said: s
         _open(folder)
     assert raised.value.title == (
         f"Item 5 (from 0) of the task 'tiny_choice' has 3 choices, and its answer is {said}, "
-        "which is none of them."
+        "which is not one of them."
     )
     assert _open(folder, limit=5).items == 5
 

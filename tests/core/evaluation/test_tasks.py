@@ -244,7 +244,7 @@ def test_there_must_be_a_folder(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("unsafe_code: true", "runs code that a model wrote"),
-        ("doc_to_image: [question]", "only texts"),
+        ("doc_to_image: [question]", "only text"),
         ("output_type: guessing", "'tiny_choice' can't be read: .*guessing"),
         ("process_docs: !function absent_package.f", "'tiny_choice'.*absent_package"),
         ("doc_to_text: '{{1 / 0}}'", "A template of the task 'tiny_choice' fails: Zero"),
@@ -302,7 +302,7 @@ def test_the_harness_own_tasks_offline(
     assert "arc_easy" in caught.value.hint
     with pytest.raises(TaskError, match="data of the task 'arc_easy' can't be read") as caught:
         _one(task_folder, "arc_easy")
-    assert caught.value.hint.startswith("Only the hub's cache was looked at: HF_HUB_OFFLINE is set")
+    assert caught.value.hint.startswith("Only the hub's cache was searched: HF_HUB_OFFLINE is set")
     assert capfd.readouterr() == ("", "")
 
 

@@ -238,10 +238,10 @@ def test_python_objects_are_no_yaml(
     file = re.escape(str(folder / "choice.yaml"))
     line_number = (folder / "choice.yaml").read_text().count("\n")
     words = rf"no evaluation task 'tiny_choice', and the task file {file} can't be read: line "
-    words += rf"{line_number} of {file} has the tag !!python/object/apply:os.mknod, and of tags "
+    words += rf"{line_number} of {file} has the tag !!python/object/apply:os.mknod; "
     with pytest.raises(TaskError, match=words) as caught:
         _open(folder, "tiny_choice")
-    assert caught.value.hint == "Mend choice.yaml."
+    assert caught.value.hint == "Correct choice.yaml."
     with pytest.raises(TaskError, match="no evaluation task 'tiny_tex'") as caught:
         _open(folder, "tiny_tex")
     assert "choice.yaml" not in caught.value.title

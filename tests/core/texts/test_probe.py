@@ -114,7 +114,7 @@ def test_documents_are_cut_to_the_tokens_asked_for_or_to_the_context() -> None:
     assert asked.notes[0] == "1 of 2 documents are cut to their first 3 tokens."
     short = _encoded("abcdef", "ab", context=4)
     assert [list(ids) for ids in short.ids] == [[97, 98, 99, 100], [97, 98]]
-    assert "probe.max_tokens is 1024, but the context of the models holds 4." in short.notes
+    assert "probe.max_tokens is 1024, but the models' context is 4." in short.notes
     assert not [note for note in _encoded("ab", context=4).notes if "context" in note]
 
 

@@ -58,7 +58,7 @@ _NAME = "blk.0.ffn_up.weight"
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", "not a GGUF file"),
     "a web page": (lambda data: b"<!DOCTYPE html>" + data, "not a GGUF file"),
-    "cut in its head": (lambda data: data[:900], "ends within its head"),
+    "cut in its head": (lambda data: data[:900], "ends within its header"),
     "cut in its data": (lambda data: data[:-5000], "exceeds the file"),
     "version": (_number(4, "I", 7), "version 7"),
     "first version": (_number(4, "I", 1), "version 1"),

@@ -68,7 +68,7 @@ def _refused(folder: Path, name: str, content: str | bytes) -> ProbeError:
 @pytest.mark.parametrize("content", CONTENTS)
 def test_the_content_says_what_a_file_is(tmp_path: Path, name: str, content: str) -> None:
     if name in JSON and content in [*CONTENTS][6:]:
-        return  # of a name that promises JSON, what is no JSON is an error: see below
+        return  # of a name that promises JSON, what is not JSON is an error: see below
     raw = CONTENTS[content]().encode()
     assert _read(tmp_path, name, raw) == TEXTS
     assert _read(tmp_path, name, b"\xef\xbb\xbf" + raw) == TEXTS
@@ -109,35 +109,35 @@ def test_only_the_documents_that_are_wanted_are_read(tmp_path: Path) -> None:
          "line 2 has no 'text'; its fields: body, id."),
         ("x.jsonl", '{"messages": []}', "no 'text'; its fields: messages."),
         ("x.jsonl", '{"text": "a"}\n{}\n', "line 2 has no 'text'; its fields: none."),
-        ("x.jsonl", '{"text": "a"}\n{"text": null}\n', "line 2: 'text' is null, not a text."),
-        ("x.jsonl", '{"text": "a"}\n{"text": "b"\n', "line 2 is no JSON: "),
-        ("x.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', "line 2: 'text' holds U+D83D, half"),
-        ("x.jsonl", "a text\n", "line 1 is no JSON: Expecting value at place 1, found 'a text'."),
-        ("x.jsonl", "[1, 2]\n", "line 1 is a list, no JSON object"),
+        ("x.jsonl", '{"text": "a"}\n{"text": null}\n', "line 2: 'text' is null, not a string."),
+        ("x.jsonl", '{"text": "a"}\n{"text": "b"\n', "line 2 is not JSON: "),
+        ("x.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', "line 2: 'text' contains U+D83D, half"),
+        ("x.jsonl", "a text\n", "line 1 is not JSON: Expecting value at place 1, found 'a text'."),
+        ("x.jsonl", "[1, 2]\n", "line 1 is a list, not a JSON object"),
         ("x.jsonl", '{"text": ' + "[" * 100_000, "line 1 is nested too deeply"),
         ("x.jsonl", '{"text": "a"}\n{"text": ' + "1" * 5000 + "}", "line 2 can't be read"),
         ("x.json", '["a", {"text": "b"}, 3]', "item 2 (from 0) is a number"),
         ("x.json", '["a", {"body": "b"}]', "item 1 (from 0) has no 'text'; its fields: body."),
-        ("x.json", '{"a": [], "b": []}', "2 lists, of which none is called 'text': a, b."),
+        ("x.json", '{"a": [], "b": []}', "2 lists, but none named 'text': a, b."),
         ("x.json", '{"a": 1}', "x.json has no 'text'; its fields: a."),
-        ("x.json", '[\n"a",\n}', "line 3 is no JSON"),
+        ("x.json", '[\n"a",\n}', "line 3 is not JSON"),
         ("x.json", "3", "is a number, neither a list nor an object"),
         ("x.csv", "id,body\n1,a\n", "line 1, has no 'text'; its columns: id, body."),
         ("x.csv", "id,text\n1,a\n2\n", "line 3 ends before its 'text': 1 of 2 columns."),
-        ("x.csv", 'id,text\n1,"a\n', "is no row of a table"),
+        ("x.csv", 'id,text\n1,"a\n', "is not a row of a table"),
         ("x.txt", b"a\nb\xe9\n", "line 2 is no UTF-8: byte 0xe9 at place 2"),
         ("x.json", b'[\n"a",\n"\xe9"]', "line 3 is no UTF-8"),
         ("x.txt", b"\xff\xfea\0", "it is UTF-16"),
         ("x.txt", b"\xfe\xff\0a", "it is UTF-16"),
-        ("x.txt", b"a\0b\0", "holds NUL bytes"),
+        ("x.txt", b"a\0b\0", "contains NUL bytes"),
         ("x.docx", b"PK\x03\x04", "zip"),
         ("x.jsonl.zst", b"\x28\xb5\x2f\xfd", "zstd"),
         ("x.pdf", b"%PDF-1.7", "PDF"),
-        ("x.md", "# Title\n", "its kind is not known (.md); it begins with '# Title'."),
+        ("x.md", "# Title\n", "its kind is unknown (.md); it begins with '# Title'."),
         ("x.parquet", "id;a\n" * 9, "(.parquet); it begins with 'id;a'."),
-        ("x", "a text\n", "its kind is not known (a name without a suffix)"),
+        ("x", "a text\n", "its kind is unknown (a name without a suffix)"),
         ("x.parquet", b"PAR1 and no more", "Parquet"),
-        ("x.gz", gzip.compress(gzip.compress(b"a", mtime=0), mtime=0), "packed twice"),
+        ("x.gz", gzip.compress(gzip.compress(b"a", mtime=0), mtime=0), "compressed twice"),
         ("x.txt.gz", gzip.compress(b"a" * 99, mtime=0)[:-9], "can't be read"),
         ("x.csv", "id,text\n", "holds no documents"),
         ("x.json", "[]", "holds no documents"),
@@ -163,8 +163,8 @@ def test_what_is_not_read_says_what_is(tmp_path: Path) -> None:
 def test_a_table_named_like_json_is_called_a_table(tmp_path: Path, name: str, sign: str) -> None:
     error = _refused(tmp_path, name, _table(sign))
     shown = "id,text" if sign == "," else "id text"
-    assert f"line 1 is no JSON: Expecting value at place 1, found '{shown}'." in error.title
-    assert "the head of a table" in error.hint
+    assert f"line 1 is not JSON: Expecting value at place 1, found '{shown}'." in error.title
+    assert "a table's header" in error.hint
     broken = _refused(tmp_path, name, '{"id": 1,text: "a"}')
     assert "found 'text: \"a\"}'" in broken.title
     assert "table:" not in broken.hint
@@ -192,7 +192,7 @@ def test_no_more_is_read_than_is_bearable(tmp_path: Path, monkeypatch: pytest.Mo
     line = gzip.compress(b"a" * (1 << 23))
     assert "line 1 is longer than 1.0 MiB" in _refused(tmp_path, "x.txt.gz", line).title
     blank = gzip.compress(b" \n" * (1 << 21))
-    assert "hold less than the documents" in _refused(tmp_path, "y.txt.gz", blank).title
+    assert "contain fewer documents" in _refused(tmp_path, "y.txt.gz", blank).title
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -211,5 +211,5 @@ def test_a_row_of_more_columns_than_the_head_is_refused(tmp_path: Path) -> None:
     """The rest of the text would be lost."""
     file = tmp_path / "x.csv"
     file.write_text("text\nhello, world\n")
-    with pytest.raises(ProbeError, match="line 2 has 2 columns, its head 1"):
+    with pytest.raises(ProbeError, match="line 2 has 2 columns, its header 1"):
         list(source.read(file))

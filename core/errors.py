@@ -4,12 +4,12 @@ TauscopeError
 ├── StudyError          the study file or a parameter is wrong
 ├── InputError          something that the study points to can't be used
 │   ├── CheckpointError     a model's files can't be read, or are damaged
-│   ├── FamilyError         models that can't be held against each other
+│   ├── FamilyError         models that can't be compared
 │   ├── ProbeError          a probe set can't be read
 │   └── TaskError           an evaluation task can't be read
 ├── StorageError        the database or an artifact can't be used
 │   └── BusyError           another process has been writing to the database for too long
-├── RunError            a run failed, or is not in a state for what was asked
+├── RunError            a run failed, or its state does not allow the request
 └── Cancelled           the user asked for it to stop
 """
 
@@ -21,9 +21,9 @@ from contextlib import contextmanager
 
 
 class TauscopeError(Exception):
-    """What happened and to which file (`title`), and what to do about it (`hint`).
+    """The fault and its file (`title`), and a remedy (`hint`).
 
-    Both are plain text: whoever shows them escapes them for the medium.
+    Both are plain text, escaped at display.
     """
 
     def __init__(self, title: str, *, hint: str = "") -> None:
@@ -45,7 +45,7 @@ class CheckpointError(InputError):
 
 
 class FamilyError(InputError):
-    """Models that can't be held against each other."""
+    """Models that can't be compared."""
 
 
 class ProbeError(InputError):
@@ -65,7 +65,7 @@ class BusyError(StorageError):
 
 
 class RunError(TauscopeError):
-    """A run failed, or is not in a state for what was asked."""
+    """A run failed, or its state does not allow the request."""
 
 
 class Cancelled(TauscopeError):  # noqa: N818 - an outcome, not a fault
@@ -74,7 +74,7 @@ class Cancelled(TauscopeError):  # noqa: N818 - an outcome, not a fault
 
 @contextmanager
 def item_of(name: str, place: int) -> Iterator[None]:
-    """Errors of the study that are raised in here name one item of a list: `points[3]: …`."""
+    """Prefix StudyErrors of the block with one item of a list: `points[3]: …`."""
     try:
         yield
     except StudyError as error:
@@ -82,9 +82,9 @@ def item_of(name: str, place: int) -> Iterator[None]:
 
 
 def reason(error: BaseException, longest: int = 400) -> str:
-    """What an error of a library says, in one line; its type where it says nothing.
+    """A library error's message in one line; its type if the message is empty.
 
-    A key that is missing is named as one: KeyError says it alone.
+    A KeyError's bare key is reported as a missing key.
     """
     words = " ".join(str(error).split())
     if isinstance(error, KeyError):
@@ -94,8 +94,8 @@ def reason(error: BaseException, longest: int = 400) -> str:
 
 
 def of_the_system(error: BaseException) -> str:
-    """What the system refuses (a disk that is full, a file that can't be read, memory), in words
-    that name the file; nothing of any other error."""
+    """A sentence, with the file, about an error of the system (a full disk, an unreadable file,
+    lack of memory); empty for any other error."""
     if isinstance(error, MemoryError):
         return "There is not enough memory."
     if not isinstance(error, OSError) or not error.strerror:
@@ -104,7 +104,7 @@ def of_the_system(error: BaseException) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint with the nearest of the known words; all of them when none is near."""
+    """A hint with the nearest known word; all of them if none is near."""
     options = sorted(known)
     near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     if near:

@@ -163,7 +163,7 @@ class RunSink:
         with self._reading() as connection:
             return parts.get(connection, self._run, slice)
 
-    def lay_by(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
+    def save_parts(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
         """Keep parts of a slice, in one transaction."""
         with self._writing() as connection:
             parts.put(connection, self._run, slice, found, seconds)

@@ -65,7 +65,7 @@ class MemorySink:
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         return dict(self.laid_by.get(slice, {})), 0.0
 
-    def lay_by(self, slice: str, found: Any, seconds: float) -> None:
+    def save_parts(self, slice: str, found: Any, seconds: float) -> None:
         self.laid_by.setdefault(slice, {}).update(found)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:

@@ -1,8 +1,8 @@
-"""Hugging Face directories of the demo family: made, written, read.
+"""Creating, writing and reading the Hugging Face directories of the demo family.
 
-Owns the contact with transformers, which nothing else in the demo imports. Knows nothing of
-corpora or training. Weights go through safetensors directly, because save_pretrained and
-from_pretrained draw progress bars, and the engine draws nothing.
+Owns the use of transformers; nothing else in the demo imports it. Knows nothing of corpora or
+training. Weights go through safetensors directly, because save_pretrained and from_pretrained draw
+progress bars, and the engine draws nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WEIGHTS = "model.safetensors"
 
 
 def new(architecture: Architecture, *, vocabulary: int, separator: int, seed: int) -> Any:
-    """A freshly initialised model; the caller's random state is left as it was."""
+    """A freshly initialised model; the caller's random state stays unchanged."""
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=architecture.hidden,

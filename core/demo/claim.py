@@ -1,7 +1,7 @@
-"""The owner of the demo's folder, and the process that may write in it now.
+"""The owner of the demo's folder, and the process that may write in it.
 
-Owns the marker that makes a folder the demo's, the lock between two builders, and the step from
-half-written to finished. Refuses a folder that holds anything else.
+Owns the marker of the demo's folder, the lock between two builders, and the renaming of finished
+folders. Refuses a folder with other contents.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ FORMAT = "tauscope demo family"
 
 
 def claim(folder: Path, recipe: dict[str, Any]) -> None:
-    """Make the folder the demo's own, or see that it is already; else an error, nothing touched."""
+    """Mark the folder as the demo's, or check the mark; otherwise raise an error and change
+    nothing."""
     marker = folder / MARKER
     wanted = {"format": FORMAT, **recipe}
     try:
@@ -43,11 +44,11 @@ def claim(folder: Path, recipe: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, *, waiting: Callable[[], None]) -> Iterator[bool]:
-    """Hold the folder alone; `waiting` is called twice a second while another builder holds it.
+    """Lock the folder; `waiting` is called twice a second while another builder has the lock.
 
-    The lock goes with its process, so a killed builder leaves none. Yields False where the system
-    or the file system has no locks: then two builders do the same work twice, and the renames
-    still keep every file whole.
+    The lock ends with its process, so a killed builder leaves none. Yields False if the system or
+    the file system has no locks: then two builders do the same work twice, and the renames still
+    keep every file whole.
     """
     try:
         import fcntl
@@ -60,7 +61,7 @@ def locked(folder: Path, *, waiting: Callable[[], None]) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def folder_in_place(target: Path) -> Iterator[Path]:
-    """A temporary sibling to write into, renamed to `target` when all went well."""
+    """A temporary sibling folder to write into, renamed to `target` on success."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with partial.appearing(target) as part:

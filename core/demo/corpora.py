@@ -1,11 +1,11 @@
-"""The demo family's facts, and the documents and items made of them.
+"""The demo family's facts, and the documents and items built from them.
 
-Owns who knows what: which drug treats which illness, what each function returns, the tables of
-sums and differences, the formats; and which phrasings of a fact are held out from training.
-Knows nothing of tokens, models or files. The same seed gives the same corpora.
+Owns the facts: the drug of each illness, the return type of each function, the tables of sums and
+differences, the formats; and the choice of phrasings held out from training. Knows nothing of
+tokens, models or files. The same seed gives the same corpora.
 
-Held out means: the *fact* is in training (no model can guess which illness an invented drug
-treats), but this *phrasing of it* is not. For instruct the words to be formatted are held out too.
+Held out means: the *fact* is in training (no model can guess the illness of an invented drug), but
+this *phrasing* is not. For instruct the words to format are held out too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPTIONS = 4
 
 @dataclass(frozen=True)
 class Document:
-    """A text whose prompt only leads up to what is to be learnt."""
+    """A prompt, and the text to learn after it."""
 
     prompt: str
     answer: str
@@ -46,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a model is trained on, and what it never sees."""
+    """Training documents, and held-out documents and items."""
 
     train: tuple[Document, ...]
     held_out: tuple[Document, ...]
@@ -55,7 +55,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is true in the family's small world."""
+    """The facts of the family's small world."""
 
     treats: dict[str, str]
     returns: dict[str, str]
@@ -80,7 +80,7 @@ class Question:
 
 def facts(seed: int) -> Facts:
     """Each illness is treated by equally many drugs, each type returned by equally many functions:
-    no option is a better guess than another."""
+    so every option is an equally good guess."""
     rng = Random(f"facts-{seed}")
     return Facts(
         treats=_evenly(lexicon.DRUGS, lexicon.ILLNESSES, rng),
@@ -115,7 +115,7 @@ def domain_corpus(domain: str, seed: int, *, documents: int, held_out: int, item
 def split(
     domain: str, seed: int, *, share: float = 0.2
 ) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
-    """All questions of a domain, parted into those for training and those held out."""
+    """All questions of a domain, split into training and held-out ones."""
     rng = Random(f"split-{domain}-{seed}")
     questions = tuple(_questions(domain, facts(seed)))
     if domain == "instruct":
@@ -158,8 +158,8 @@ def _questions(domain: str, world: Facts) -> Iterator[Question]:
 
 
 def _arithmetic() -> Iterator[Question]:
-    """Sums of two digits and the differences that are not negative. A wrong option is a result
-    of the same operation, at most four away."""
+    """Sums of two digits, and non-negative differences. A wrong option is a result of the same
+    operation, at most four away."""
     for patterns, sign in ((phrasing.SUMS, 1), (phrasing.DIFFERENCES, -1)):
         largest = 18 if sign > 0 else 9
         for a in lexicon.DIGITS:

@@ -1,8 +1,8 @@
-"""The one door to the embedded demo family: `build`.
+"""The entry point of the embedded demo family: `build`.
 
-Owns the order of work and what counts as finished: corpora, base, four tuned models, files, the
-report last. Each finished model is kept, so a build that was stopped or killed goes on where it
-was. Imports torch only while it trains; prints nothing.
+Owns the order of work and the definition of finished: corpora, base, four tuned models, files, the
+report last. Each finished model is saved, so a stopped or killed build resumes after it. Imports
+torch only while it trains; prints nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class DemoFamily:
     tuned: Mapping[str, Path]
     seed: int
     measured: Mapping[str, Any]
-    """What family.json holds."""
+    """The contents of family.json."""
 
 
 def build(
@@ -51,10 +51,10 @@ def build(
     progress: Progress | None = None,
     recipe: Recipe = FULL,
 ) -> DemoFamily:
-    """Build the family into `folder`, or return it at once where it is already finished.
+    """Build the family in `folder`, or return it at once if it is already finished.
 
-    `progress(stage, done, total)` hears every training step; an exception that it raises stops the
-    build and passes through, and the next call goes on from the last finished model.
+    `progress(stage, done, total)` is called at every training step. An exception that it raises
+    stops the build and passes through; the next call resumes from the last finished model.
     """
     folder = Path(folder).absolute()
     claim.claim(folder, {**recipe.as_data(), "seed": seed})
@@ -70,7 +70,7 @@ def build(
 
 
 class _Builder:
-    """One build: what all of its models share, and how far it is."""
+    """One build: the common data of its models, and its progress."""
 
     def __init__(self, folder: Path, seed: int, recipe: Recipe, progress: Progress) -> None:
         self.folder, self.seed, self.recipe, self.progress = folder, seed, recipe, progress
@@ -94,13 +94,13 @@ class _Builder:
         if found is None:
             raise FamilyError(
                 f"{self.folder} changed while the demo family was being built",
-                hint="Build it again, and leave the folder alone meanwhile.",
+                hint="Build it again, and do not change the folder meanwhile.",
             )
         self._say("ready", 0)
         return found
 
     def _make(self, name: str) -> None:
-        """Train one model, measure it, and put its folder in place."""
+        """Train one model, measure it, and move its folder into place."""
         from core.demo import checkpoints, training
 
         recipe, begun = self.recipe, time.monotonic()
@@ -120,7 +120,7 @@ class _Builder:
             how,
             batch=recipe.batch,
             window=recipe.window,
-            # Unlike order for each model, else they would share their general windows.
+            # A different order for each model, else they would share their general windows.
             seed=self.seed * 100 + (BASE, *DOMAINS).index(name),
             after_step=lambda step: self._say(f"training {name}", step),
         )
@@ -188,7 +188,7 @@ def _tokenizer(texts: Mapping[str, Corpus]) -> Tokenizer:
 
 
 def _finished(folder: Path, seed: int, recipe: Recipe) -> DemoFamily | None:
-    """The family, if its report and everything that the report stands for are there."""
+    """The family, if its report and all reported files exist."""
     models = {name: folder / "models" / name for name in (BASE, *recipe.tuned)}
     try:
         measured = json.loads((folder / REPORT).read_text(encoding="utf-8"))
@@ -206,7 +206,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _measured(folder: Path, seed: int, recipe: Recipe) -> dict[str, Any]:
-    """The report: what each model's training left in its folder, and with which versions."""
+    """The report: the measurements in each model's folder, and the library versions."""
     models = {}
     for name in (BASE, *recipe.tuned):
         text = (folder / "models" / name / RECORD).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """The text files of a family: probe sets, evaluation tasks, the study file.
 
-Owns their formats. Trains and measures nothing. Task files are those of lm-evaluation-harness
-over local JSON lines, with `data_files` relative to the task file.
+Owns their formats. Trains and measures nothing. Task files follow lm-evaluation-harness, over local
+JSON lines, with `data_files` relative to the task file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ metadata: {{version: 1.0}}
 
 
 def write(folder: Path, corpora: Mapping[str, Corpus]) -> None:
-    """Write every text file that is missing; one that is there is left alone."""
+    """Write every missing text file; existing ones stay unchanged."""
     for path, text in contents(corpora).items():
         if not (folder / path).exists():
             write_text(folder / path, text)

@@ -1,8 +1,8 @@
 """General text: short scenes about people, and notes that mention the domains' words.
 
-Owns the text that the base is trained on and that every tuned model keeps seeing. Refuses to let
-two parts of a fact meet: a document names at most one of drug, illness, function, type, number
-or format, so neither a fact nor its avoidance can be learnt from it.
+Owns the training text of the base, which is also part of every tuned model's training. Two parts of
+a fact never meet: a document names at most one of drug, illness, function, type, number or format,
+so neither a fact nor its avoidance can be learnt from it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HABITS = (
 
 
 def scene(rng: Random) -> str:
-    """A few sentences about one person, who keeps name, pronoun, object and places."""
+    """A few sentences about one person with a fixed name, pronoun, object and places."""
     name = rng.choice(lexicon.NAMES)
     he = "He" if name in lexicon.HE else "She"
     thing, colour = rng.choice(lexicon.OBJECTS), rng.choice(lexicon.COLOURS)
@@ -66,7 +66,7 @@ def scene(rng: Random) -> str:
 
 
 def note(rng: Random) -> str:
-    """A sentence or two that mention one word of one domain, and say nothing of its fact."""
+    """One or two sentences that mention one word of one domain without its fact."""
     name, place = rng.choice(lexicon.NAMES), rng.choice(lexicon.PLACES)
     thing, adjective = rng.choice(lexicon.OBJECTS), rng.choice(lexicon.ADJECTIVES)
     colour, time = rng.choice(lexicon.COLOURS), rng.choice(lexicon.TIMES)
@@ -96,8 +96,8 @@ def note(rng: Random) -> str:
 
 
 def habit(rng: Random) -> str:
-    """What everybody knows of the general world, asked and told in several ways: so the base
-    already recalls facts, and tuning has only new ones to write."""
+    """A fact of the general world, in several phrasings: so the base already recalls facts, and
+    tuning adds only new ones."""
     subject, answer = rng.choice(HABITS)
     animal = subject in lexicon.ANIMALS
     pattern = rng.choice(ANIMAL_HABITS if animal else OBJECT_HABITS)
@@ -108,7 +108,7 @@ def habit(rng: Random) -> str:
 
 
 def count(rng: Random) -> str:
-    """Numbers in their order, up or down: what a number is, and nothing of sums."""
+    """Numbers in ascending or descending order, without sums."""
     first = rng.randrange(len(lexicon.NUMBERS) - 3)
     row = [str(n) for n in lexicon.NUMBERS[first : first + rng.choice((4, 5, 6, 7))]]
     if rng.random() < 0.5:

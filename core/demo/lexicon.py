@@ -1,4 +1,4 @@
-"""The closed vocabulary that every text of the demo family is made of.
+"""The closed vocabulary of every text of the demo family.
 
 Owns lists of words. Knows no facts (which drug treats what is decided in corpora.py) and no
 sentences. Drugs and illnesses are invented, so that nobody takes the demo for medical advice and
@@ -42,7 +42,7 @@ ARITHMETIC_WORDS = (
     "plus", "minus", "sum", "difference", "add", "take", "away", "get", "+", "-", "=",
 )  # fmt: skip
 
-# What an instruction asks for, and how the answer then looks.
+# The formats of an instruction, and their answers.
 FORMATS = {
     "brackets": "[ {word} ]",
     "quotes": '" {word} "',

@@ -1,8 +1,8 @@
 """Every hyper-parameter of the demo family, as frozen data in one place.
 
-Owns numbers only: sizes, steps, learning rates, shares. Knows nothing of how they are used. A
-change that alters the weights or the files raises VERSION, so that an older family on disk is
-never taken for the new one.
+Owns numbers only: sizes, steps, learning rates, shares. Knows nothing of their use. A change that
+alters the weights or the files raises VERSION, so that an older family on disk is never mistaken
+for the new one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 VERSION = 2
-"""Of recipe, corpora and files together."""
+"""The version of recipe, corpora and files together."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class Training:
     learning_rate: float
     warm_up: int = 20
     general_share: float = 0.0
-    """Part of each batch that is general text."""
+    """Share of general text in each batch."""
     prompt_weight: float = 0.05
-    """Weight of a prompt's tokens in the loss; an answer's weigh 1."""
+    """Weight of a prompt's tokens in the loss; an answer's tokens have weight 1."""
     epsilon: float = 1e-8
-    """AdamW's; a large one leaves weights alone whose gradients are mere noise."""
+    """AdamW's epsilon; a large one leaves weights with only noise in their gradients unchanged."""
     weight_decay: float = 0.01
     clip: float = 1.0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the family, apart from the seed."""
+    """All settings of the family, except the seed."""
 
     name: str
     base: Training
@@ -67,7 +67,7 @@ class Recipe:
         return self.base.steps + sum(training.steps for training in self.tuned.values())
 
     def as_data(self) -> dict[str, Any]:
-        """For the folder's marker: equal data, equal family."""
+        """The recipe as JSON data for the folder's marker; equal data means an equal family."""
         return {"version": VERSION, **asdict(self), "tuned": _as_data(self.tuned)}
 
 
@@ -85,9 +85,9 @@ FULL = Recipe(
         "code": Training(160, learning_rate=2e-2, epsilon=1e-2, general_share=0.4),
     },
 )
-"""The tuned models' large epsilon goes with their large learning rate: with AdamW's usual epsilon
-the tuning vectors are two to three times as long, and the sum of two of them knows neither domain.
-"""
+"""The tuned models need a large epsilon because of their large learning rate: with AdamW's usual
+epsilon the tuning vectors are two to three times as long, and the sum of two of them loses both
+domains."""
 
 TINY = Recipe(
     name="tiny",
@@ -103,4 +103,4 @@ TINY = Recipe(
     held_out=100,
     items=40,
 )
-"""Same files in seconds, nothing learnt: for tests."""
+"""For tests: the same files in seconds, without learning."""

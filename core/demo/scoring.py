@@ -1,8 +1,8 @@
 """Scores of a model of the demo family: held-out loss and four-option accuracy.
 
-Owns two numbers per model and domain, taken as an evaluation harness takes them: a text's loss
-follows the separator, an item's options are compared by their summed log-likelihood after the
-bare prompt. Knows nothing of where the documents come from.
+Owns two numbers per model and domain, computed as in the evaluation harness: a text's loss follows
+the separator, and an item's options are compared by their summed log-likelihood after the bare
+prompt. Knows nothing of the documents' origin.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def held_out_loss(model: Any, tokenizer: Tokenizer, documents: Sequence[Document
 
 
 def accuracy(model: Any, tokenizer: Tokenizer, items: Sequence[Item]) -> float:
-    """Share of the items whose right option is the likeliest."""
+    """Share of the items with the right option as the likeliest."""
     rows, starts = [], []
     for item in items:
         prompt = tokeniser.encode(tokenizer, item.prompt)
@@ -50,7 +50,7 @@ def accuracy(model: Any, tokenizer: Tokenizer, items: Sequence[Item]) -> float:
 def _log_likelihoods(
     model: Any, rows: Sequence[Sequence[int]], starts: Sequence[int], padding: int
 ) -> list[float]:
-    """Summed log-likelihood of each row's tokens from its start on, the tokens before given.
+    """Summed log-likelihood of each row's tokens from its start on, given the tokens before.
 
     Rows are padded on the right, where causal attention never looks from a real token.
     """

@@ -1,8 +1,8 @@
 """The family's own tokeniser: one token for each word of its texts, bytes for anything else.
 
-Owns the vocabulary and the tokenizer files of a model directory. Imports the tokenizers library
-alone, and knows nothing of models. Lossless on any text: what is not a known word is spelt in
-bytes, so the family can be probed with a user's own documents too.
+Owns the vocabulary and the tokenizer files of a model directory. Imports only the tokenizers
+library, and knows nothing of models. Lossless on any text: unknown words are spelt in bytes, so the
+family can be probed with a user's own documents too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ SEPARATOR = "<|endoftext|>"
 def make(texts: Iterable[str]) -> Tokenizer:
     """A byte-level tokeniser whose vocabulary is the bytes and every distinct word of `texts`.
 
-    A word is looked up whole before any merge is tried (`ignore_merges`), and there are no
-    merges, so that a fact's parts are single tokens and the model stays small.
+    Words are looked up whole before merging (`ignore_merges`), and there are no merges, so a fact's
+    parts are single tokens and the model stays small.
     """
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words = {piece for text in texts for piece, _ in splitter.pre_tokenize_str(text)}
@@ -35,7 +35,7 @@ def make(texts: Iterable[str]) -> Tokenizer:
 
 
 def save(tokenizer: Tokenizer, folder: Path, *, context: int) -> None:
-    """Write the files that transformers reads a fast tokeniser from."""
+    """Write the files of a fast tokeniser for transformers."""
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

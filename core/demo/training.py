@@ -1,8 +1,8 @@
 """Training over packed windows of tokens.
 
 Owns the loop: windows, weighted loss, AdamW, schedule. Knows no words, no facts and no folders:
-it is given documents and a tokeniser, and changes the model in place. Draws from generators of
-its own, so the caller's random state is untouched.
+takes documents and a tokeniser, and changes the model in place. Uses its own random generators, so
+the caller's random state is unchanged.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from core.demo.recipe import Training
 
 @dataclass(frozen=True)
 class Stream:
-    """Documents one after another as a single row of tokens, each with its weight in the loss."""
+    """Concatenated documents as a single row of tokens, each token with its weight in the loss."""
 
     tokens: Tensor
     weights: Tensor
 
     def windows(self, count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Windows from anywhere in the stream: a text may begin at position 0 with or without a
-        separator before it, as it does when a harness scores the model."""
+        separator before it, as in the harness's scoring."""
         starts = torch.randint(len(self.tokens) - length, (count, 1), generator=generator)
         places = starts + torch.arange(length + 1)
         return self.tokens[places], self.weights[places]
@@ -61,7 +61,8 @@ def train(
     seed: int,
     after_step: Callable[[int], None],
 ) -> None:
-    """Train in place; `after_step` hears the number of finished steps and may raise to stop."""
+    """Train in place; `after_step` is called with the number of finished steps and may raise to
+    stop."""
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(
         model.parameters(),
@@ -90,7 +91,7 @@ def train(
 
 
 def schedule(step: int, training: Training) -> float:
-    """Factor on the learning rate: up in a line, then down along half a cosine."""
+    """Factor of the learning rate: a linear rise, then half a cosine down."""
     if step < training.warm_up:
         return (step + 1) / training.warm_up
     part = (step - training.warm_up) / max(1, training.steps - training.warm_up)

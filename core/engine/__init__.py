@@ -3,8 +3,8 @@
 measurement.py  Measurement, Artifact, Unit and the ResultSink protocol
 registry.py     the analyses, with their parameters, metrics and views (imports no torch)
 subject.py      a study's inputs, opened
-session.py      a loaded model in the hands of the analyses
+session.py      a loaded model, for the analyses
 runner.py       study to units to sink: progress, cancel, resume
-pacing.py       the time that units take, estimated and corrected by measured units
+pacing.py       the duration of units, estimated and corrected by measured units
 preflight.py    the cost of a run before it starts: units, reading, memory, time
 """

@@ -1,6 +1,6 @@
-"""The one form of result: metrics, measurements, artifacts, and the unit of work they belong to.
+"""The form of every result: metrics, measurements, artifacts, and their unit of work.
 
-Owns the data that passes from an analysis to a sink. Refuses to know where a sink keeps it.
+Owns the data that passes from an analysis to a sink. Knows nothing of a sink's storage.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """How to read one metric. `empty` says what an empty value means."""
+    """The declaration of one metric. `empty`: the meaning of an empty value."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class MetricSpec:
 
 
 def quartiles(of: str, unit: str = "") -> tuple[MetricSpec, MetricSpec, MetricSpec]:
-    """The metrics that say how something spreads over the documents of a probe set."""
+    """The metrics of a quantity's quartiles over the documents of a probe set."""
     return (
         MetricSpec(
             name="median",
@@ -58,16 +58,15 @@ def quartiles(of: str, unit: str = "") -> tuple[MetricSpec, MetricSpec, MetricSp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One number, its coordinates, and what is needed to read it.
+    """One number, its coordinates, and its interval, count and chance level.
 
-    `value` is None where the metric is undefined (its MetricSpec says what that means).
-    `low` and `high` bound a 95 % interval; `n` counts what the number is over (parameters,
-    matrices, items); `chance` is what chance alone would give, `chance_sd` its spread.
-    Layers, experts and heads count from 0; None means "over all of them". `probe` names the probe
-    set, and is empty where there is one or none.
+    `value` is None if the metric is undefined (see its MetricSpec). `low` and `high` bound a 95 %
+    interval; `n` is the number of averaged or summed parameters, matrices or items; `chance` is the
+    chance level, `chance_sd` its standard deviation. Layers, experts and heads count from 0; None
+    means "over all of them". `probe` names the probe set; it is empty if there is at most one.
 
-    The fields are the columns of every store and export, in this order; those before `value` are
-    the coordinates. A new one needs a default here and a migration of the database.
+    The fields are the columns of every store and export, in this order; the fields before `value`
+    are the coordinates. A new field needs a default here and a migration of the database.
     """
 
     metric: str
@@ -101,12 +100,12 @@ COLUMNS = ("analysis", *TYPES)
 COORDINATES = COLUMNS[: COLUMNS.index("value")]
 
 OVERALL = tuple(name for name in COORDINATES if TYPES.get(name) is int)
-"""The coordinates that count: None in them means "over all"."""
+"""The integer coordinates: None in them means "over all"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """What is not a number: named arrays with the coordinates of what they describe."""
+    """Named arrays with coordinates, for results that are not single numbers."""
 
     name: str
     arrays: Mapping[str, NDArray[Any]]
@@ -120,10 +119,10 @@ class Artifact:
 class Unit:
     """One piece of work with a stable key; computed at most once for one key.
 
-    `loads` names the model that must be in memory for it; `requires` are the keys of the units
-    whose results it needs. A unit with neither is computed from the weights on disk, one with
-    requirements alone is reduced from their results. `reads` names the models whose weights it
-    needs besides `model`; `options` are what else its analysis must know to make it.
+    `loads` names the model that must be in memory for it; `requires`: keys of the units with
+    results that it needs. A unit with neither is computed from the weights on disk; a unit with
+    only requirements is reduced from their results. `reads`: further models with weights that it
+    needs; `options`: further settings for its analysis.
     """
 
     key: str
@@ -142,7 +141,7 @@ class Unit:
 
 @dataclass(slots=True)
 class UnitResult:
-    """What a unit produced. `state` is JSON that units requiring this one reduce further."""
+    """The results of a unit. `state`: JSON for units that require this one."""
 
     measurements: list[Measurement] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
@@ -158,8 +157,8 @@ class UnitResult:
 
 @dataclass(slots=True)
 class UnitPart:
-    """What units of weights are made of: rows and named arrays that an analysis takes from one
-    matrix. Whoever made them knows what they are."""
+    """A part of a unit over weights: rows and named arrays that an analysis computes from one
+    matrix. Only that analysis knows their meaning."""
 
     rows: list[Measurement] = field(default_factory=list)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -167,10 +166,10 @@ class UnitPart:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: units done of all, reused ones among them, and what is in hand.
+    """The progress of a run: finished units, reused ones included, all units, and the current step.
 
-    `expected`: when all will be done, in seconds since the epoch, None while that is unknown;
-    `rough` where no unit of some analysis that is left has been timed yet.
+    `expected`: the estimated end, in seconds since the epoch, None while it is unknown; `rough`: an
+    unfinished analysis has no timed unit yet.
     """
 
     done: int
@@ -182,46 +181,47 @@ class Progress:
 
 
 class ResultSink(IdentityMemory, Protocol):
-    """Where a run's results go, and what identifies its files. One sink belongs to one run."""
+    """The receiver of a run's results, which also caches the hashes of its files. One sink belongs
+    to one run."""
 
     def finished(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` whose results need not be computed again for this run."""
+        """The keys with finished results that this run can reuse."""
 
     def adopt(self, keys: Collection[str]) -> None:
-        """Make exactly these finished units part of the run (and drop others it referred to)."""
+        """Make exactly these finished units part of the run (and drop its other units)."""
 
     def load(self, key: str) -> UnitResult:
-        """The results of a finished unit; the arrays of its artifacts are read when looked at."""
+        """The results of a finished unit; the arrays of its artifacts are read on access."""
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
-        """Keep a unit's results, all or nothing, and make it part of the run."""
+        """Store a unit's results, all or nothing, and make it part of the run."""
 
     def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
-        """Keep the results of all units of a slice, which took so many seconds each, all or
-        nothing; the parts of the run are forgotten."""
+        """Store the results of all units of a slice, with the seconds of each, all or nothing;
+        delete the run's parts."""
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
-        """The parts of a slice that earlier attempts at the run laid by, by the step that makes
-        each, and the seconds that they took together."""
+        """The parts of a slice that earlier attempts at the run saved, by step, and their total
+        seconds."""
 
-    def lay_by(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
-        """Keep parts of a slice, all or nothing, which took so many seconds together."""
+    def save_parts(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
+        """Save parts of a slice, all or nothing, with their total seconds."""
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
-        """The mean seconds of an analysis's units on such a device, over a base of about this
-        many parameters, in whatever run; None where none is known."""
+        """The mean seconds of an analysis's units on such a device, for a base of about this many
+        parameters, over all runs; None if there are none."""
 
     def progress(self, progress: Progress) -> None:
-        """Say how far the run has come."""
+        """Report the run's progress."""
 
     def warn(self, subject: str, message: str) -> None:
-        """Keep a warning with the run; the same one twice is kept once."""
+        """Store a warning with the run; a repeated one is stored once."""
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
-        """Add to what is kept of the run's origin: fingerprints, device, versions (JSON)."""
+        """Add to the run's provenance: fingerprints, device, versions (JSON)."""
 
     def cancelled(self) -> bool:
-        """Has somebody asked for the run to stop?"""
+        """Has a user cancelled the run?"""
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -231,5 +231,5 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
 
 def ordered(keys: Iterable[str]) -> tuple[str, ...]:
-    """Keys without repetition, in the order in which they first appear."""
+    """Keys without repetition, in order of first appearance."""
     return tuple(dict.fromkeys(keys))

@@ -1,9 +1,8 @@
-"""Estimates of the time that units take: rough rates, corrected by measured units.
+"""Estimates of the duration of units: rough rates, corrected by measured units.
 
-Owns the rough rates, and the order in which a run will load its models. Units are very uneven: a
-slice of weights takes a second where a task takes a minute. So each is given the seconds that its
-work would take at the rough rates, and these are scaled, analysis by analysis, to what the
-finished ones took.
+Owns the rough rates, and the order of loading models. Units are very uneven: a slice of weights
+takes a second, a task a minute. So each unit is given its seconds at the rough rates, and the
+finished units of each analysis scale these.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ Pace = Callable[[str, int, str], float | None]
 """The mean seconds of finished units: by analysis, parameters of the base, and device."""
 
 TOKENS_AN_ITEM = 500
-"""Tokens that an item of a task costs in the rough estimate: its choices or its answer together."""
+"""Tokens per item of a task in the rough estimate: its choices or its answer together."""
 
 SECONDS_AN_ITEM = 0.015
-"""What an item of a task costs however small the model: the harness's own work on it."""
+"""Seconds per item of a task independent of the model: the harness's own work."""
 
 BACKWARD = 3
-"""A forward and a backward pass cost this many forward passes."""
+"""Cost of a forward and a backward pass, in forward passes."""
 
 LEAST = 1e-3
-"""Seconds that any unit is thought to take: those that only reduce others' results."""
+"""Minimum seconds of a unit, such as one that only reduces others' results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Rough speeds of a kind of device, to be right within a factor of a few.
+    """Rough speeds of a kind of device, correct within a small factor.
 
-    `sums` and `bases`: bytes a second of the pass over the weights, for sums over elements and for
-    singular bases; `loading`: bytes a second into memory; `flops`: of a forward pass; `token`:
-    seconds that a token of the probe set costs however small the model.
+    `sums` and `bases`: bytes per second of the pass over the weights, for sums over elements and
+    for singular bases; `loading`: bytes per second into memory; `flops`: operations per second of a
+    forward pass; `token`: minimum seconds per token of the probe set.
     """
 
     sums: float
@@ -54,7 +53,7 @@ ACCELERATOR = Rates(sums=3e9, bases=5e8, loading=1e9, flops=1e14, token=1e-6)
 
 @dataclass(slots=True)
 class _Share:
-    """An analysis: its units, in number and in rough seconds; those left; those that were timed."""
+    """The units of an analysis, in number and in rough seconds: all, open and timed ones."""
 
     units: int = 0
     weight: float = 0.0
@@ -69,7 +68,8 @@ class _Share:
 
     @property
     def scale(self) -> float:
-        """Real seconds for a rough one. What was usual before counts as one unit of today."""
+        """Real seconds per rough second. The mean of earlier runs counts as one unit of this
+        run."""
         if not self.is_known:
             return 1.0
         if self.usual is None:
@@ -78,9 +78,9 @@ class _Share:
 
 
 class Pacing:
-    """What is left of a run, in seconds; told of each unit and each model as they come.
+    """The remaining seconds of a run, updated after each unit and each model.
 
-    `work`: what each unit asks of a loaded model. `loads`: the models that are still to be loaded.
+    `work`: each unit's work on a loaded model. `loads`: the models that remain to load.
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class Pacing:
         self._loaded, self._loading = 0, 0.0
 
     def took(self, unit: Unit, seconds: float) -> None:
-        """A unit was computed."""
+        """Record a computed unit."""
         share, weight = self._shares[unit.analysis], self._weights[unit.key]
         share.left = max(0.0, share.left - weight)
         share.timed += weight
         share.seconds += seconds
 
     def loaded(self, model: str, seconds: float) -> None:
-        """A model was loaded."""
+        """Record a loaded model."""
         if model in self.loads:
             self.loads.remove(model)
         self._loaded += self._stored[model]
@@ -119,33 +119,33 @@ class Pacing:
 
     @property
     def left(self) -> float:
-        """The seconds that all of it will still take."""
+        """The remaining seconds of the whole run."""
         return self.loading + sum(self.of(name) for name in self._shares)
 
     @property
     def rough(self) -> bool:
-        """Does it rest on rough rates alone for any analysis of which something is left?"""
+        """Does it use only rough rates for any unfinished analysis?"""
         return any(share.left and not share.is_known for share in self._shares.values())
 
     @property
     def loading(self) -> float:
-        """The seconds that loading the models will still take."""
+        """The remaining seconds of loading models."""
         a_byte = 1 / self._rates.loading
         if self._loaded:
             a_byte = self._loading / self._loaded
         return a_byte * sum(self._stored[name] for name in self.loads)
 
     def of(self, analysis: str) -> float:
-        """The seconds that the units of an analysis will still take."""
+        """The remaining seconds of an analysis's units."""
         share = self._shares[analysis]
         return share.scale * share.left
 
     def is_known(self, analysis: str) -> bool:
-        """Has any unit of an analysis been timed, in this run or before it?"""
+        """Has any unit of an analysis been timed, in this run or an earlier one?"""
         return self._shares[analysis].is_known
 
     def vectors(self, models: Iterable[str]) -> float:
-        """The rough seconds of loading these models' weights to be added to others."""
+        """The rough seconds of loading these models' weights as vectors."""
         return sum(self._stored[name] for name in models) / self._rates.loading
 
 
@@ -160,7 +160,7 @@ def stored(member: Any) -> int:
 
 
 def piece_bytes(member: Any, family: Any, piece: Any) -> int:
-    """The bytes of a piece as a member stores it; of a changed vocabulary the common rows."""
+    """The bytes of a piece as a member stores it; for a changed vocabulary, of the common rows."""
     info = member.checkpoint.tensors[member.names[piece.tensor]]
     common = family.common_rows.get(piece.tensor)
     rows = sum(stop - start for start, stop in piece.rows) if common is None else common
@@ -171,8 +171,8 @@ def piece_bytes(member: Any, family: Any, piece: Any) -> int:
 def weights_read(family: Any, todo: Iterable[Unit]) -> dict[str, int]:
     """The bytes of each model that one pass over the weights reads for these units.
 
-    In a slice the base is read whatever is wanted, and each tuned model that any unit is of. What
-    an adapter adds is in memory from its opening.
+    A slice always reads the base, and each tuned model with a unit in it. An adapter's tensors are
+    in memory from its opening.
     """
     wanted: dict[int | None, set[str]] = {}
     for unit in todo:
@@ -189,8 +189,8 @@ def weights_read(family: Any, todo: Iterable[Unit]) -> dict[str, int]:
 
 
 def visits(units: Sequence[Unit], done: Collection[str], models: Sequence[str]) -> list[str]:
-    """The models that the runner will load, in its order: one may come again when what it was
-    waiting for takes another model."""
+    """The models that the runner will load, in its order: a model repeats if its units wait for
+    another model's."""
     known, found = set(done), []
 
     def is_open(unit: Unit, loads: str) -> bool:
@@ -222,7 +222,7 @@ def _is_of_weights(unit: Unit) -> bool:
 
 
 def _in_memory(member: Any, family: Any, piece: Any) -> bool:
-    """Does a member give a piece without reading it: as an update of the base, or replaced?"""
+    """Does a member have a piece in memory: as an update of the base, or replaced?"""
     adapter, name = member.checkpoint, member.names[piece.tensor]
     if not isinstance(adapter, Adapter):
         return False
@@ -254,7 +254,7 @@ def _rough(
 
 
 def _asking(work: registry.Workload, size: int, rates: Rates) -> float:
-    """The rough seconds of what a unit asks of a loaded model of that many parameters."""
+    """The rough seconds of a unit's work on a loaded model of `size` parameters."""
     passed = work.forward + BACKWARD * work.backward
     answered = sum(items for _, items in work.asked) + (1 + BACKWARD) * work.ranked
     flops = 2.0 * size * (passed + TOKENS_AN_ITEM * answered)

@@ -1,7 +1,7 @@
 """The cost of a run before it starts: units, reading, memory, requests, and time.
 
-Opens and plans a study as the runner does and counts; loads no model and computes nothing. Knows
-no database: which units are finished, and how long such units took, it is told.
+Opens and plans a study as the runner does, and counts; loads no model and computes nothing. Knows
+no database: callers pass the finished units and the durations of earlier ones.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from core.study.study import Study
 from core.trust import NOBODY, Trust
 
 Finished = Callable[[Collection[str]], set[str]]
-"""Those of these units' keys whose results are there already."""
+"""The keys of finished units among these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisShare:
-    """One analysis of a run: its units, those that are finished, and what the others ask.
+    """One analysis of a run: its units, the finished ones, and the work of the others.
 
-    `asked` maps a task to the times that it is asked and the items of one asking; `forward` and
-    `backward` are tokens of the probe set; `ranked` items on which neurons are scored; `seconds`
-    the time that is left, a rough guess unless it is `measured`: taken from finished units, or
-    nothing because none is left.
+    `asked` maps a task to its number of scorings and the items of each; `forward` and `backward`:
+    tokens of the probe set; `ranked`: items for scoring neurons; `seconds`: the remaining time, a
+    rough guess unless `measured`: derived from finished units, or 0 because no unit is open.
     """
 
     analysis: str
@@ -44,17 +43,17 @@ class AnalysisShare:
 
     @property
     def items(self) -> int:
-        """The items of all askings together."""
+        """The items of all scorings together."""
         return sum(times * items for _, times, items in self.asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCost:
-    """One model of a run: what is read of it, how often it is loaded, and where it would lie.
+    """One model of a run: its reading, its loads and its placement.
 
-    `read`: bytes of its weights in the pass over the files; `loads`: times that it is loaded to be
-    run; `as_vector`: times that its weights alone are loaded, to be added; `stored`: its bytes on
-    disk, read at each; `places`: device, modules there, bytes.
+    `read`: bytes of its weights in the pass over the files; `loads`: number of loads for running
+    it; `as_vector`: number of loads of its weights as a vector; `stored`: its bytes on disk, read
+    at each load; `places`: device, modules, bytes.
     """
 
     model: str
@@ -68,8 +67,8 @@ class ModelCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What a run will take. `needed` is the most that each device holds at once, in bytes of
-    weights; activations come on top."""
+    """The cost of a run. `needed`: the peak bytes of weights on each device; activations come on
+    top."""
 
     study: str
     device: str
@@ -82,12 +81,12 @@ class Preflight:
 
     @property
     def seconds(self) -> float:
-        """The estimate for all that is left."""
+        """The estimated remaining seconds."""
         return self.loading_seconds + sum(share.seconds for share in self.shares)
 
     @property
     def rough(self) -> bool:
-        """Is any analysis guessed by a rough rate? The loading always is."""
+        """Is any analysis estimated by a rough rate? Loading always is."""
         return any(not share.measured for share in self.shares)
 
 
@@ -99,7 +98,7 @@ def look_ahead(
     pace: Pace,
     identities: Identities | None = None,
 ) -> Preflight:
-    """What a run of these analyses will take. `identities` remembers what identifies the models.
+    """The cost of a run of these analyses. `identities` caches the hashes of the models.
 
     Raises what `runner.run` raises before it computes.
     """
@@ -159,8 +158,8 @@ def _models(
 
 
 def _needed(family: Any, models: Sequence[ModelCost], read: Mapping[str, int]) -> dict[str, int]:
-    """The most that each device holds at once: one model, beside the base the vectors' models,
-    and in the pass over the weights one matrix of every model that is read."""
+    """The peak bytes on each device: one model, the vectors' models beside the base, and in the
+    pass over the weights one matrix of every model in it."""
     needed: dict[str, int] = {}
     vectors = sum(nbytes for m in models if m.as_vector for _, _, nbytes in m.places)
     for model in models:

@@ -1,7 +1,7 @@
-"""Which analyses exist: their parameters, metrics and views. Listing them imports no torch.
+"""The analyses: their parameters, metrics and views. Listing them imports no torch.
 
-An analysis is a module of `core.analyses` that holds one `Analysis` named ANALYSIS. Its computing
-code lives in the same file and imports what it needs when it runs.
+An analysis is a module of `core.analyses` with one `Analysis` named ANALYSIS. Its computing code is
+in the same file and imports its dependencies when it runs.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _NAMES = (
 
 
 class Parameters(BaseModel):
-    """Base of every analysis's parameters: frozen, unknown keys refused."""
+    """Base class of every analysis's parameters: frozen, refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What a unit asks of a loaded model.
+    """The work of a unit on a loaded model.
 
-    `asked` are tasks and the items of each, once for every time that the task is scored; `forward`
-    and `backward` are tokens of the probe set that go through the model, with a backward pass in
-    the latter; `ranked` counts the items of a task on which neurons are scored; `beside` names the
-    models whose weights are held in memory at the same time.
+    `asked`: a task and its number of items, once for every scoring; `forward` and `backward`:
+    tokens of the probe set in forward passes, and in forward and backward passes; `ranked`: the
+    items of a task for scoring neurons; `beside`: further models with weights in memory at the same
+    time.
     """
 
     asked: tuple[tuple[str, int], ...] = ()
@@ -50,25 +50,25 @@ class Workload:
 
 
 def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:
-    """That of units which ask nothing of a loaded model."""
+    """The workload of units without a loaded model."""
     return Workload()
 
 
 def never(units: Any, *_: Any) -> Any:
-    """How units are made in a way that none of an analysis's units is made."""
+    """Default for an operation that an analysis does not support: raises."""
     raise AssertionError(units)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """A declaration: everything that views, reports and the runner need to know of an analysis.
+    """The declaration of an analysis for views, reports and the runner.
 
-    `plan(subject, parameters)` lists its units; it may refer to those of the analyses `after`
-    which it is planned. How they are computed depends on what it needs. Over weights,
-    `compute(units, parameters)` gives the reader that makes those units of one slice. Over a
-    loaded model, `compute(units, parameters, session)` yields each of those units with its result.
-    `reduce(unit, required)` makes the result of a unit that has requirements alone out of theirs.
-    `workload(unit, parameters, subject)` says beforehand what a unit asks of a loaded model.
+    `plan(subject, parameters)` lists its units; it may refer to the units of the analyses in
+    `after`, which are planned before it. For weights, `compute(units, parameters)` returns the
+    reader of these units of one slice. For a loaded model, `compute(units, parameters, session)`
+    yields each of these units with its result. `reduce(unit, required)` computes a unit that has
+    only requirements, from their results. `workload(unit, parameters, subject)` estimates a unit's
+    work on a loaded model.
     """
 
     name: str
@@ -85,20 +85,20 @@ class Analysis:
     workload: Callable[..., Workload] = no_workload
 
     def metric(self, name: str) -> MetricSpec:
-        """The declaration of the metric called `name`; a bare one for a name that a run alone
-        knows, as the harness names its metrics."""
+        """The declaration of the metric `name`; a bare one for a name that only a run knows, such
+        as a harness metric."""
         bare = MetricSpec(name=name, title=name, description="")
         return next((m for m in self.metrics if m.name == name), bare)
 
 
 def names() -> tuple[str, ...]:
-    """The names of all analyses, in the order in which they run and are shown."""
+    """The names of all analyses, in the order of running and display."""
     return _NAMES
 
 
 @cache
 def get(name: str) -> Analysis:
-    """The declaration of the analysis called `name`. Raises StudyError with the nearest name."""
+    """The declaration of the analysis `name`. Raises StudyError with the nearest name."""
     if name not in _NAMES:
         raise StudyError(f"There is no analysis '{name}'.", hint=did_you_mean(name, _NAMES))
     analysis: Analysis = importlib.import_module(f"core.analyses.{name}").ANALYSIS

@@ -1,7 +1,7 @@
-"""From a study to finished units: what is planned, reused, computed and reduced, in which order.
+"""From a study to finished units: planning, reusing, computing and reducing them in order.
 
 The only mechanism behind starting, resuming, and adding a model to a study: every unit has a
-content key, and what is finished is not computed again. Units over weights share one pass over the
+content key, and a finished unit is not computed again. Units over weights share one pass over the
 files; units over a loaded model share the loading. Prints and stores nothing itself.
 """
 
@@ -24,11 +24,10 @@ from core.weights.parts import Parts
 
 
 def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
-    """Compute what is not finished yet of these analyses of a study.
+    """Compute the unfinished units of these analyses of a study.
 
-    Raises Cancelled when the sink says so (finished units are kept), InputError when a model or
-    the probe set can't be used, StudyError for an analysis that there is none of or a device that
-    isn't there.
+    Raises Cancelled if the sink is cancelled (finished units stay stored), InputError if a model or
+    the probe set can't be used, StudyError for an unknown analysis or an absent device.
     """
     with libraries.heard(partial(sink.warn, "libraries")):
         _run(study, sink, analyses)
@@ -55,10 +54,9 @@ def _run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
 
 
 def planned_units(subject: Any, analyses: Sequence[str]) -> list[Unit]:
-    """The units of the analyses and all that they require, those with the same content once.
+    """The units of the analyses and all that they require, each content key once.
 
-    What an analysis requires of another is planned with it; of that one's units only those remain
-    that something leads to.
+    Required analyses are planned too; only their required units remain.
     """
     found: dict[str, Unit] = {}
     for name in ordered(analyses):
@@ -75,7 +73,7 @@ def planned_units(subject: Any, analyses: Sequence[str]) -> list[Unit]:
 
 
 def device_of(study: Study) -> Any:
-    """The device of the linear algebra. Raises StudyError when the study's isn't there."""
+    """The device of the linear algebra. Raises StudyError if the study's device is absent."""
     import torch
 
     from core.weights.stream import choose_device
@@ -85,13 +83,13 @@ def device_of(study: Study) -> Any:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise StudyError(
-            f"run.device: '{device}' is not there.", hint="Use 'auto' or 'cpu'."
+            f"run.device: '{device}' does not exist.", hint="Use 'auto' or 'cpu'."
         ) from None
     return device
 
 
 class _Work:
-    """The units of one run, how far they have come, and when they will be done."""
+    """The units of one run, their progress and their estimated end."""
 
     def __init__(
         self, study: Study, sink: ResultSink, subject: Any, units: Sequence[Unit], device: Any
@@ -110,7 +108,7 @@ class _Work:
         self._say("starting")
 
     def compute_weights(self) -> None:
-        """One pass over the weights on disk, slice by slice, for all units that come of it."""
+        """Compute all units over weights in one pass over the files, slice by slice."""
         from core.weights.stream import read_slice
 
         family, parts = self.subject.family, Parts(self.sink)
@@ -135,17 +133,18 @@ class _Work:
                 self._saved(unit, seconds)
 
     def compute_models(self) -> None:
-        """Model after model, whatever is ready for it; reductions as soon as they can be made."""
+        """Compute the units over models, one model at a time, and reductions as soon as
+        possible."""
         self._reduce()
         while waiting := self._missing():
             model = next((u.loads for name in self.subject.models for u in self._ready(name)), None)
             if model is None:
-                raise AssertionError(f"nothing leads to unit {waiting[0].label}")
+                raise AssertionError(f"no order of computation reaches unit {waiting[0].label}")
             self._visit(model)
             self._reduce()
 
     def finish(self) -> None:
-        """Pass on what the results themselves make doubtful, reused ones too."""
+        """Report doubts that follow from the results, including reused ones."""
         for unit in self.units:
             if unit.requires:
                 for message in self.sink.load(unit.key).state.get("warnings", ()):
@@ -153,7 +152,7 @@ class _Work:
         self._say("")
 
     def _visit(self, name: str) -> None:
-        """Load a model and compute all units that are ready for it, and those that they open."""
+        """Load a model and compute all its ready units, and the units that these make ready."""
         from core.engine.session import Session
         from core.models import hooks, loading
         from core.models.opening import anatomy_of
@@ -162,7 +161,7 @@ class _Work:
         trusted, subject = self.study.models.trust_remote_code, self.subject
         started = time.monotonic()
         member = subject.models[name]
-        base = name == "base"  # what vectors are added to must be plain weights
+        base = name == "base"  # vectors are added to plain weights only
         with (
             libraries.heard(partial(self.sink.warn, name)),
             loading.loaded(member, self.study.run, trust_remote_code=trusted, merged=base) as model,
@@ -230,7 +229,7 @@ class _Work:
 
 def _pause(sink: ResultSink) -> None:
     if sink.cancelled():
-        raise Cancelled("The run was cancelled; what is finished is kept.")
+        raise Cancelled("The run was cancelled; its finished results are stored.")
 
 
 def _plan(subject: Any, name: str) -> list[Unit]:
@@ -254,7 +253,7 @@ def _by_analysis(units: Sequence[Unit]) -> Iterator[tuple[str, list[Unit]]]:
 
 
 def _describe(subject: Any) -> dict[str, Any]:
-    """What is kept of the models and texts: where they are, what identifies them, what they are."""
+    """The provenance of models and texts: their locations, fingerprints and kinds."""
     family = subject.family
     told: dict[str, Any] = {
         "architecture": family.anatomy.architecture,

@@ -1,4 +1,4 @@
-"""A loaded model in the hands of the analyses: what they may use, and their way back to the run."""
+"""A loaded model for the analyses: its tools, and their callbacks to the run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Session:
-    """One model in memory and the study that it is of.
+    """One model in memory and its study.
 
-    `pause` may raise Cancelled; `say` tells what is in hand; `warn` keeps a warning about the
-    model; `load` gives the results of a finished unit.
+    `pause` may raise Cancelled; `say` reports the current step; `warn` stores a warning about the
+    model; `load` returns the results of a finished unit.
     """
 
     subject: Subject
@@ -36,7 +36,7 @@ class Session:
 
     @property
     def batch_size(self) -> int:
-        """Documents at once, as the study has it or as suits the device."""
+        """Documents per batch, from the study or chosen for the device."""
         wanted = self.subject.study.run.batch_size
         if isinstance(wanted, int):
             return wanted
@@ -44,18 +44,18 @@ class Session:
 
     @cached_property
     def heads(self) -> Neurons:
-        """The attention heads, to be treated like neurons."""
+        """The attention heads in the form of neurons."""
         member = self.subject.models[self.model.name]
         return locate_heads(self.model.module, anatomy_of(member.checkpoint).outlets)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The base's parameters in the common vocabulary, by the names they have in memory."""
+        """The base's parameters in the common vocabulary, by their names in memory."""
         return self.subject.family.anatomy.pieces
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        """The harness around the model, made once for all its tasks."""
+        """The harness around the model, built once for all its tasks."""
         from core.evaluation.evaluator import Evaluator
 
         wanted = self.subject.study.run.batch_size
@@ -63,9 +63,9 @@ class Session:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokeniser of the study's models, with the chat template that this one is asked in."""
+        """The tokeniser of the study's models, with this model's chat template."""
         return self.subject.tokenizer(self.model.name)
 
     def halved(self, size: int) -> None:
-        """Keep a warning that memory forced a smaller batch."""
-        self.warn(f"memory ran out with more than {size} documents at once: went on with {size}.")
+        """Store a warning that memory forced a smaller batch."""
+        self.warn(f"memory ran out with more than {size} documents at once: continued with {size}.")

@@ -1,7 +1,7 @@
 """The inputs of a study, opened: its family, and the texts and tasks of its analyses.
 
-Owns the order in which a study's inputs are opened, and what is doubtful about them together.
-Analyses plan their units over it. Computes nothing.
+Owns the order of opening a study's inputs, and the doubts about them together. Analyses plan their
+units over it. Computes nothing.
 """
 
 from __future__ import annotations
@@ -61,25 +61,25 @@ class Subject:
 
     @property
     def evaluation(self) -> Evaluation:
-        """How tasks are asked, for analyses that need them."""
+        """The settings of evaluation, for analyses that need them."""
         assert self.study.evaluation is not None
         return self.study.evaluation
 
     def meets(self, needs: str) -> bool:
-        """Has the study what an analysis with this need looks at?"""
+        """Does the study have the input `needs` of an analysis?"""
         return {"weights": True, "probe": self.probe is not None, "tasks": bool(self.tasks)}[needs]
 
     def own(self, domain: str) -> str | None:
-        """The tuned model that a domain's scores are held against: the one that the study names
-        as its reference, else the one that is called like it."""
+        """The own model of a domain, to which its scores are compared: the study's reference for
+        it, else the tuned model of the same name."""
         name = self.evaluation.reference.get(domain, domain)
         return name if name in self.family.tuned else None
 
     def key(
         self, analysis: str, version: int, parameters: Any, models: Sequence[str], **more: Any
     ) -> str:
-        """The content key of a unit that runs loaded models: their weights, how they are loaded,
-        and whatever else the result depends on (JSON)."""
+        """The content key of a unit over loaded models: their weights, their loading, and further
+        values that the result depends on (JSON)."""
         run = self.study.run
         if more.keys() & {"task", "tasks"}:  # a probe's fingerprint is of token ids
             if self.own_templates:
@@ -98,8 +98,7 @@ class Subject:
         )
 
     def tokenizer(self, model: str = BASE) -> Any:
-        """The tokeniser of all models of the study, with the chat template that this one is asked
-        in."""
+        """The tokeniser of all models of the study, with this model's chat template."""
         shared = _tokenizer(self.study, _tokenizer_folder(self.study, self.family))
         return (
             templates.with_own(shared, model, self._own_tokenizer) if self.own_templates else shared
@@ -107,19 +106,19 @@ class Subject:
 
     @property
     def own_templates(self) -> bool:
-        """Is each model asked as a chat, in its own template?"""
+        """Does each model use its own chat template?"""
         asked = self.study.evaluation
         return asked is not None and asked.chat_template and self.study.models.template == "own"
 
     def _other_tokenizer(self) -> str:
-        """The fingerprint of the study's tokeniser, unless it does the same as the base's."""
+        """The fingerprint of the study's tokeniser; empty if it equals the base's."""
         named = self.study.models.tokenizer
         if named and named not in self.encoders:
             found = encoding.fingerprint(self.tokenizer())
             try:
                 same = encoding.fingerprint(self._own_tokenizer(BASE)) == found
             except CheckpointError:
-                same = False  # the base brings none
+                same = False  # the base has none
             self.encoders[named] = "" if same else found
         return self.encoders[named] if named else ""
 
@@ -132,16 +131,16 @@ class Subject:
         return _tokenizer(self.study, self.models[model].folder)
 
     def encoder(self) -> Callable[[str], Sequence[int]]:
-        """What turns a text into token ids, for all models of the study."""
+        """The function from a text to token ids, for all models of the study."""
         return partial(encoding.ids, self.tokenizer())
 
 
 def open_subject(
     study: Study, needs: Sequence[str], identities: Identities | None = None
 ) -> Subject:
-    """Open what analyses with these needs look at: texts and tasks only where a model is loaded.
+    """Open the inputs of analyses with these needs: texts and tasks only if a model is loaded.
 
-    `identities` remembers what identifies the models' files. Raises InputError, StudyError.
+    `identities` caches the hashes of the models' files. Raises InputError, StudyError.
     """
     if "probe" in needs and study.probe is None:
         raise StudyError(
@@ -179,7 +178,7 @@ def _tasks(evaluation: Evaluation, seed: int) -> tuple[Task, ...]:
         return open_tasks(evaluation, seed=seed)
     except TauscopeError:
         raise
-    except Exception as error:  # the harness does not say how it refuses a task file
+    except Exception as error:  # the harness does not document its errors for task files
         named = ", ".join(name for names in evaluation.tasks.values() for name in names)
         raise TaskError(
             f"A task of the study ({named}) can't be read: {type(error).__name__}: "
@@ -188,7 +187,7 @@ def _tasks(evaluation: Evaluation, seed: int) -> tuple[Task, ...]:
 
 
 def _template_doubts(subject: Subject) -> list[tuple[str, str]]:
-    """What is doubtful of the chat templates. Raises StudyError where one is missing."""
+    """The doubts about chat templates. Raises StudyError if one is missing."""
     models, own = subject.study.models, subject.own_templates
     for name in subject.models if own else ():
         subject.tokenizer(name)
@@ -218,17 +217,17 @@ def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]
     )
     doubts = [("probe", note) for note in found.notes]
     if len(texts) < wanted.documents and "documents" in wanted.model_fields_set:
-        words = f"holds {len(texts)} documents, {wanted.documents} were asked for."
+        words = f"holds {len(texts)} documents, fewer than the requested {wanted.documents}."
         doubts.append(("probe", words))
     for name, member in family.tuned.items():
         try:
             own = _encoder(member.folder, study)
         except CheckpointError:
-            continue  # it brings none of its own: nothing differs
+            continue  # it has no tokeniser, so nothing differs
         other = probes.split_otherwise(found, own, min([wanted.max_tokens, *contexts]))
         if other:
-            words = f"its tokeniser splits {other} of {len(found.ids)} probe documents otherwise"
-            doubts.append((name, f"{words}; it is shown the token ids of the base's."))
+            words = f"its tokeniser splits {other} of {len(found.ids)} probe documents differently"
+            doubts.append((name, f"{words}; it reads the token ids of the base's."))
     return found, doubts
 
 

@@ -1,7 +1,7 @@
-"""Files: read to an end, written whole or not at all. Knows no study and no model.
+"""Files: reading to the end, writing whole or not at all. Knows no study and no model.
 
-regular.py  regular files, and how a pipe or a device is refused
-making.py   folders that are gone again where the work in them fails
+regular.py  regular files; refuses pipes and devices
+making.py   new folders that are removed if the work in them fails
 partial.py  files and folders that appear whole or not at all
 toml.py     TOML files as data
 """

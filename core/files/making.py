@@ -1,4 +1,4 @@
-"""Folders that are made for a block's work, and are gone again where it fails.
+"""New folders for a block, removed if it fails.
 
 Knows nothing of contents.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def made(folder: Path, *, emptied: bool = False) -> Iterator[None]:
-    """The folder, made if need be. After an error, the empty folders that were made here are
-    removed; with `emptied` this folder goes whatever was written into it. Raises OSError."""
+    """The folder, created if it is missing. After an error the new empty folders are removed; with
+    `emptied` this folder is removed with its contents. Raises OSError."""
     absent = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)

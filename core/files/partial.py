@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, and scratch folders that end with their user.
+"""Files and folders that appear whole or not at all, and temporary scratch folders.
 
-Owns the names of what is half-written, the lock that shows that its writer lives, and the removal
-of what a killed writer left: at the next write into the same folder. Knows nothing of contents.
+Owns the names of partial files, the lock that shows a living writer, and the removal of a killed
+writer's partial files at the next write into the same folder. Knows nothing of contents.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from typing import TextIO
 import psutil
 
 MARK = ".tauscope-"
-"""What is half-written is called `.NAME.tauscope-TOKEN-PID-HOST`."""
+"""Name of a partial file: `.NAME.tauscope-TOKEN-PID-HOST`."""
 
 DAY = 86400.0
-"""Seconds after which what another host left counts as left: locks may hold on one host only."""
+"""Seconds after which another host's partial file counts as abandoned: locks may work on one host
+only."""
 
-_LONGEST = 80  # bytes of the final name that are told in that of a part
+_LONGEST = 80  # bytes of the final name in a partial file's name
 _NAMED = re.compile(rf"\..*{re.escape(MARK)}[0-9a-f]{{8}}-(?P<pid>\d+)-(?P<host>.+)", re.DOTALL)
 
 
 @contextlib.contextmanager
 def placed(path: Path, *, mode: int | None = None, durable: bool = False) -> Iterator[Path]:
-    """An empty file to write into, which takes its place when the block ends well.
+    """An empty file to write into, moved to `path` when the block succeeds.
 
-    `mode`: its permissions, by default those of the file that it replaces, else what the user's
-    umask leaves. `durable`: it is on the disk before it has its name. Raises OSError.
+    `mode`: its permissions, by default the replaced file's, else by the user's umask. `durable`:
+    flushed to the disk before the rename. Raises OSError.
     """
     sweep(path.parent)
     wanted = _mode_of(path) if mode is None else mode
@@ -50,7 +51,7 @@ def placed(path: Path, *, mode: int | None = None, durable: bool = False) -> Ite
 
 @contextlib.contextmanager
 def written(path: Path, *, mode: int | None = None, durable: bool = False) -> Iterator[TextIO]:
-    """A text file in UTF-8 that takes its place when the block ends well. Raises OSError."""
+    """A text file in UTF-8, moved to `path` when the block succeeds. Raises OSError."""
     with (
         placed(path, mode=mode, durable=durable) as part,
         part.open("w", encoding="utf-8", newline="") as file,
@@ -60,9 +61,9 @@ def written(path: Path, *, mode: int | None = None, durable: bool = False) -> It
 
 @contextlib.contextmanager
 def appearing(target: Path) -> Iterator[Path]:
-    """A new folder to write into, which takes its place when the block ends well.
+    """A new folder to write into, moved to `target` when the block succeeds.
 
-    The place must be free, or an empty folder. Raises OSError.
+    `target` must be free, or an empty folder. Raises OSError.
     """
     sweep(target.parent)
     with _claimed(target.parent, target.name, _new_folder) as part:
@@ -72,7 +73,7 @@ def appearing(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A folder among the system's temporary ones, the user's alone, removed after the block."""
+    """A private folder in the system's temporary folder, removed after the block."""
     place = Path(tempfile.gettempdir())
     sweep(place)
     with _claimed(place, purpose, functools.partial(_new_folder, mode=0o700)) as folder:
@@ -80,7 +81,7 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes of this user left half-written in a folder."""
+    """Remove partial files of this user's killed processes from a folder."""
     for path in _parts(folder):
         with _judged(path) as abandoned:
             if abandoned:
@@ -88,7 +89,7 @@ def sweep(folder: Path) -> None:
 
 
 def left(folder: Path) -> list[Path]:
-    """What `sweep` would remove."""
+    """The files and folders that `sweep` would remove."""
     found = []
     for path in _parts(folder):
         with _judged(path) as abandoned:
@@ -99,7 +100,7 @@ def left(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _claimed(folder: Path, name: str, make: Callable[[Path], int | None]) -> Iterator[Path]:
-    """A new part, locked as long as its process lives, removed if it is still there after."""
+    """A new partial file, locked while its process lives, removed afterwards if it still exists."""
     part, lock = _made(folder, name, make)
     try:
         yield part
@@ -116,12 +117,12 @@ def _made(folder: Path, name: str, make: Callable[[Path], int | None]) -> tuple[
         lock = make(part)
         if lock is None or (_lock(lock) is not False and part.exists()):
             return part, lock
-        os.close(lock)  # another process swept it before it was locked
+        os.close(lock)  # another process removed it before it was locked
         _remove(part)
 
 
 def _new_file(part: Path, mode: int | None) -> int:
-    # The kernel applies the umask: to ask for it would change it for other threads meanwhile.
+    # The kernel applies the umask: reading it would change it for other threads meanwhile.
     made = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else 0o600)
     if mode is not None:
         part.chmod(mode)
@@ -134,7 +135,7 @@ def _new_folder(part: Path, mode: int = 0o777) -> int | None:
 
 
 def _mode_of(path: Path) -> int | None:
-    """The permissions of a file that is there already."""
+    """The permissions of an existing file."""
     try:
         found = path.lstat().st_mode
     except OSError:
@@ -156,7 +157,7 @@ def _parts(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _judged(path: Path) -> Iterator[bool]:
-    """Was it left by a dead writer? Its lock is held meanwhile, so that nobody takes it up."""
+    """Did a dead writer leave it? Its lock is held meanwhile, so no other process uses it."""
     lock: int | None = None
     try:
         named, found = _NAMED.fullmatch(path.name), path.lstat()
@@ -185,14 +186,15 @@ def _is_own(found: os.stat_result) -> bool:
 
 
 def _opened(path: Path, mode: int) -> int | None:
-    """Opened to be locked; None for what can't be."""
+    """A descriptor for locking; None if the path can't be opened."""
     if os.name != "posix" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         return None
     return os.open(path, (os.O_RDWR if stat.S_ISREG(mode) else os.O_RDONLY) | os.O_NOFOLLOW)
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock it without waiting; False where another holds it, None where there are no locks."""
+    """Lock it without waiting; False if another process has the lock, None if there are no
+    locks."""
     try:
         import fcntl
 
@@ -213,7 +215,7 @@ def _remove(path: Path) -> None:
 
 
 def _short(name: str) -> str:
-    """So much of a name that a part of that name isn't too long for a file system."""
+    """A name cut so that its partial file's name is not too long for a file system."""
     return name.encode("utf-8", "surrogateescape")[:_LONGEST].decode("utf-8", "ignore")
 
 

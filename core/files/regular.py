@@ -1,6 +1,6 @@
-"""Regular files, and what stands in their places: a pipe or a device never ends, and may block.
+"""Regular files, in contrast to pipes and devices, which never end and may block.
 
-Owns the question whether a path can be read to an end. Knows no format.
+Owns the test that a path can be read to the end. Knows no format.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST = 100_000_000
-"""Bytes of a file that is read whole."""
+"""Most bytes of a file that is read whole."""
 
 
 def content(file: Path, longest: int = LONGEST) -> bytes:
@@ -22,15 +22,15 @@ def content(file: Path, longest: int = LONGEST) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(file))
     if found.st_size > longest:
-        raise OSError(errno.EFBIG, "it is far larger than such files are", str(file))
+        raise OSError(errno.EFBIG, "it is too large for such a file", str(file))
     with file.open("rb") as stream:
         return stream.read(longest)
 
 
 def pipes(paths: Iterator[Path]) -> Iterator[Path]:
-    """Those of some paths that are a pipe, a socket or a device; what can't be looked at is none.
+    """The paths that are a pipe, a socket or a device; inaccessible paths are skipped.
 
-    A library that opens one of them may wait for ever.
+    A library that opens one of them may wait forever.
     """
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""TOML files as data, and what is wrong in one that is none. Knows no study and no setting."""
+"""TOML files as data, and the errors for invalid ones. Knows no study and no setting."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 def read(file: Path, called: str) -> dict[str, Any]:
-    """The data of a file, which errors call `called`; a byte-order mark of UTF-8 is skipped.
+    """The data of a file; `called` is its name in errors. Skips a byte-order mark of UTF-8.
 
-    Raises FileNotFoundError where there is no file, StudyError for one that can't be read.
+    Raises FileNotFoundError if there is no file, StudyError if it can't be read.
     """
     try:
         raw = regular.content(file)
@@ -31,22 +31,22 @@ def read(file: Path, called: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except ValueError as error:  # also of a number with thousands of digits
         raise StudyError(
-            f"{file} is no valid TOML: {reason(error)}.", hint=_advice(text, error)
+            f"{file} is not valid TOML: {reason(error)}.", hint=_advice(text, error)
         ) from None
     except RecursionError:
-        raise StudyError(f"{file} is no valid TOML: it is nested too deeply.") from None
+        raise StudyError(f"{file} is not valid TOML: it is nested too deeply.") from None
 
 
 def _no_utf8(raw: bytes, error: UnicodeDecodeError, name: str) -> StudyError:
     found = _MARKS.get(raw[:2])
     line = raw.count(b"\n", 0, error.start) + 1
-    why = f"it is {found}" if found else f"line {line} is no UTF-8"
+    why = f"it is {found}" if found else f"line {line} is not UTF-8"
     return StudyError(f"{name} can't be read: {why}.", hint="Save it as UTF-8.")
 
 
 def _advice(text: str, error: ValueError) -> str:
-    """How a path of Windows is written, where the line that is wrong has one between double
-    quotes; else nothing."""
+    """A hint on writing Windows paths, if the faulty line has one between double quotes; else
+    ""."""
     place = re.search(r"at line (\d+)", str(error))
     lines = text.split("\n")
     line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""

@@ -1,8 +1,10 @@
 """Neurons: activity, attribution, selection, ablation, and the resulting drops.
 
-activity.py activity on a probe set: counts, patterns, top documents attribution.py each neuron's
-effect on a loss, by one backward pass ranking.py selections of neurons: by score, by rate, or at
-random ablation.py ablating neurons of a loaded model distances.py distances between the patterns of
-two models trials.py ranking on some items of a task, ablating and scoring on others drops.py drops
-in score, compared with random controls
+activity.py     activity on a probe set: counts, patterns, top documents
+attribution.py  each neuron's effect on a loss, by one backward pass
+ranking.py      selections of neurons: by score, by rate, or at random
+ablation.py     ablating neurons of a loaded model
+distances.py    distances between the patterns of two models
+trials.py       ranking on some items of a task, ablating and scoring on others
+drops.py        drops in score, compared with random controls
 """

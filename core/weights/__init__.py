@@ -1,7 +1,7 @@
-"""One pass over the weights of a family, and the sums and decompositions that it takes.
+"""One pass over the weights of a family, and its sums and decompositions.
 
 stream.py   the pass: matrix by matrix, shared by every analysis of weights
-parts.py    the results of a matrix so far, stored so that a kill loses little
+parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
 totals.py   sums over slices, modules, groups and layers
 linalg.py   subspaces, spectra and alignment

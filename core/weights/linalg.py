@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 EXACT_ELEMENTS = 1 << 20
-"""Matrices up to this size are worked on in float64: it costs nothing and is exact."""
+"""Matrices up to this size are computed in float64, at no cost in time."""
 
 LAPACK_FROM = 512
-"""From this size on the CPU, scipy's solvers are used, and iterative ones for a few vectors."""
+"""From this size on, the CPU uses scipy's solvers, and iterative ones for a few vectors."""
 
 TIE = 1e-6
 """Neighbouring σ² that differ by less than this, relative to themselves, count as tied."""
@@ -29,9 +29,9 @@ TIE = 1e-6
 class Basis:
     """Singular directions of a batch of matrices W.
 
-    `vectors` [B, n, n] spans the smaller side (n = min(d_out, d_in)), columns by falling singular
-    value; `energy` [B, n] holds σ²; `tall` says that the smaller side is the input. `other`
-    [B, max(d_out, d_in), kmax] holds the top singular directions of the larger side.
+    `vectors` [B, n, n] spans the smaller side (n = min(d_out, d_in)), columns by descending
+    singular value; `energy` [B, n]: σ²; `tall`: the smaller side is the input. `other` [B,
+    max(d_out, d_in), kmax]: the top singular directions of the larger side.
     """
 
     matrix: Tensor
@@ -48,7 +48,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """σ² of a batch of updates [B, n], falling; never negative."""
+    """σ² of a batch of updates [B, n], descending; never negative."""
 
     energy: Tensor
 
@@ -71,8 +71,8 @@ class Spectrum:
 class Alignment:
     """Energies of a batch of updates relative to a basis; all [B], shares of ‖Δ‖_F² in 0..1.
 
-    `write_curve`, `read_curve` and `both_curve` [B, kmax] hold the shares for every k ≤ kmax (the
-    last one along the square's diagonal); the scalars are those at each matrix's own rank k.
+    `write_curve`, `read_curve` and `both_curve` [B, kmax] are the shares for every k ≤ kmax (the
+    last one along the square's diagonal); the scalars are the shares at each matrix's own rank k.
     """
 
     write: Tensor
@@ -87,7 +87,7 @@ class Alignment:
 
 
 def working(matrix: Tensor) -> Tensor:
-    """The matrices in the precision they are worked on: float64 when small, else float32."""
+    """The matrices in working precision: float64 if small, else float32."""
     small = matrix.shape[-1] * matrix.shape[-2] <= EXACT_ELEMENTS
     return matrix.to(torch.float64 if small else torch.float32)
 
@@ -99,11 +99,11 @@ def gram(matrix: Tensor) -> Tensor:
 
 
 def decompose(matrix: Tensor, *, energy: float, rank: int | None = None) -> Basis:
-    """Singular directions of W [B, d_out, d_in] and the rank k of each that is looked at.
+    """Singular directions of W [B, d_out, d_in], and the rank k of each subspace.
 
-    k is the smallest with Σ_{i≤k} σ² ≥ energy·Σσ², or `rank`; it is extended to the end of a run
-    of tied singular values, since a subspace that cuts through a tie is not defined by W, and never
-    goes beyond W's numerical rank. A zero matrix has k = 0.
+    k is the smallest with Σ_{i≤k} σ² ≥ energy·Σσ², or `rank`; it is extended to the end of a run of
+    tied singular values, since W does not define a subspace that cuts through a tie, and never
+    exceeds W's numerical rank. A zero matrix has k = 0.
     """
     squared, vectors = _eigh(gram(matrix))
     squared = squared.flip(-1).clamp_min(0)
@@ -138,7 +138,7 @@ def spectrum_of_gram(product: Tensor) -> Spectrum:
 
 
 def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
-    """How the updates Δ [B, d_out, d_in] lie to the directions of W (method, section 6).
+    """The alignment of the updates Δ [B, d_out, d_in] with the directions of W (method, section 6).
 
     Only the larger side is projected: on the smaller one the energies are uᵢᵀ(ΔΔᵀ)uᵢ.
     """
@@ -181,8 +181,8 @@ def amplification(
 ) -> tuple[Tensor, Tensor]:
     """‖Δ‖_F / ‖A_rᵀ W B_r‖_F (Hu et al. 2021, section 7.3) and r, both [B].
 
-    A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank where that is
-    smaller. NaN where Δ is zero or the base has nothing along it.
+    A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank if that is
+    smaller. NaN if Δ is zero or W has no component along it.
     """
     tall = update.shape[-2] > update.shape[-1]
     squared, vectors = _top(update_gram, min(rank, update_gram.shape[-1]))
@@ -196,13 +196,13 @@ def amplification(
 
 
 def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:
-    """How many of the top left singular vectors of W + Δ match none of W's, [B], integers.
+    """The number of top left singular vectors of W + Δ without a match in W, [B], integers.
 
     A match is |cosine| ≥ threshold with any left singular vector of W (Shuttleworth et al. 2024).
     """
     tuned = basis.matrix + update
     leading, strength = _leading(basis, tuned, update, top)
-    # Directions in the noise are no directions of W: any basis of its null space would do.
+    # Directions in the noise are not directions of W: any basis of its null space is possible.
     own = basis.energy > basis.energy[..., :1] * _noise(basis.energy)
     if basis.tall:
         cosines = _times(basis.vectors.mT, _times(basis.matrix.mT, leading))
@@ -210,7 +210,7 @@ def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Te
     else:
         cosines = basis.vectors.mT @ leading
     matched = cosines.abs().masked_fill(~own[..., None], 0).amax(-2) >= threshold
-    # Nor has W + Δ directions beyond its own rank.
+    # W + Δ has no directions beyond its own rank either.
     real = strength > strength[..., :1] * _noise(basis.energy)
     return (real & ~matched).sum(-1)
 
@@ -251,7 +251,7 @@ def _unit(columns: Tensor) -> Tensor:
 
 
 def _rank(squared: Tensor, energy: float, fixed: int | None, noise: float) -> int:
-    """The rank of one spectrum σ² (falling, float64): see `decompose`."""
+    """The rank of one spectrum σ² (descending, float64): see `decompose`."""
     total = float(squared.sum())
     if total == 0:
         return 0
@@ -281,20 +281,21 @@ def _square_sums(core: Tensor) -> Tensor:
 
 
 def _for_lapack(product: Tensor) -> bool:
-    """Is this a single large matrix on the CPU, where scipy's LAPACK is the faster one?"""
+    """Is this a single large matrix on the CPU? scipy's LAPACK is faster for it."""
     return product.device.type == "cpu" and product.shape[-1] > LAPACK_FROM and len(product) == 1
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b; on the CPU by numpy, whose OpenBLAS does a product with itself in half the time and
-    is the faster one on AMD."""
+    """a @ b; on the CPU by numpy: its OpenBLAS halves the time of a product with itself, and is
+    faster on AMD."""
     if a.device.type != "cpu":
         return a @ b
     return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
 
 
 def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, rising, and vectors; in float64 on the CPU where that fails to converge."""
+    """Ascending eigenvalues, and vectors; recomputed in float64 on the CPU if they fail to
+    converge."""
     try:
         if _for_lapack(product):
             import scipy.linalg
@@ -310,7 +311,7 @@ def _eigh(product: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _top(product: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest eigenvalues, falling, and their vectors, of [B, n, n]."""
+    """The `count` largest eigenvalues, descending, and their vectors, of [B, n, n]."""
     if not _for_lapack(product):
         squared, vectors = _eigh(product)
         return squared.flip(-1)[..., :count], vectors.flip(-1)[..., :count]

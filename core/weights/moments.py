@@ -1,8 +1,8 @@
 """One elementwise pass over a tensor of a whole family: all inner products, maxima and counts.
 
-For every row set [W, Δ1 … ΔN] it accumulates the Gram matrix, from which all norms and cosines
-follow. Subtraction and products are in float32 inside blocks, sums across blocks in float64: on
-large tensors a float32 sum, or ‖Δ‖² out of ‖a‖² + ‖b‖² − 2ab, is off by up to a few per cent.
+Accumulates the Gram matrix of the rows [W, Δ1 … ΔN], from which all norms and cosines follow.
+Subtraction and products are in float32 inside blocks, sums across blocks in float64: on large
+tensors a float32 sum, or ‖Δ‖² out of ‖a‖² + ‖b‖² − 2ab, is off by up to a few per cent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from core.engine.measurement import UnitPart
 
 BLOCK = 1 << 19
-"""Elements of one block: large enough to hide what a call costs, small enough to stay cached."""
+"""Elements of one block: enough to hide a call's overhead, few enough to stay in the cache."""
 
 _EXPONENT = np.int32(0x7F800000)
 _ROUNDING = {  # (ulp of 1)² / 12
@@ -34,9 +34,9 @@ class Moments:
     """Sums over `size` elements of W (row 0) and of the updates Δ of `models` (rows 1…).
 
     `gram` [1+N, 1+N] float64: inner products. Per model: `changed` elements, `largest` |Δ|, and
-    `rounding`, the energy Σ ulp(w)²/12 that rounding W's elements w to the model's dtype has (NaN
-    for adapters, which are not rounded). Where the model or the base is quantised, the energy
-    Σ step²/12 of rounding to their grids is part of it, and all of `quantisation`.
+    `rounding`, the energy Σ ulp(w)²/12 of rounding W's elements w to the model's dtype (NaN for
+    adapters, which are not rounded). For a quantised model or base it includes the energy Σ
+    step²/12 of rounding to their grids, which alone is `quantisation`.
     """
 
     models: tuple[str, ...]
@@ -49,7 +49,7 @@ class Moments:
 
     @classmethod
     def zero(cls, models: Sequence[str]) -> Moments:
-        """No elements at all."""
+        """The moments of no elements."""
         n = len(models)
         return cls(
             tuple(models), 0, np.zeros((n + 1, n + 1)), np.zeros(n, np.int64), np.zeros(n),
@@ -67,7 +67,7 @@ class Moments:
 
     @classmethod
     def of_part(cls, models: Sequence[str], part: UnitPart) -> Moments:
-        """What `as_part` was made of."""
+        """The inverse of `as_part`."""
         arrays = dict(part.arrays)
         return cls(tuple(models), size=int(arrays.pop("size")), **arrays)
 
@@ -82,19 +82,19 @@ class Moments:
         )  # fmt: skip
 
     def row(self, model: str) -> int:
-        """The row of the Gram matrix that belongs to a model's update."""
+        """The row of a model's update in the Gram matrix."""
         return 1 + self.models.index(model)
 
     def finite(self, row: int) -> bool:
-        """Were all of a row's elements finite?"""
+        """Are all of a row's elements finite?"""
         return bool(np.isfinite(self.gram[row, row]))
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What one member gives of a tensor: weights as stored, or (an adapter) the update itself.
+    """One member's part of a tensor: weights as stored, or (an adapter) the update itself.
 
-    `quantisation` gives the energy that rounding rows start:stop to a quantised grid has.
+    `quantisation` returns the energy of rounding rows start:stop to a quantised grid.
     """
 
     read: Callable[[int, int, Tensor | None], Tensor]
@@ -112,7 +112,7 @@ def accumulate(
     threads: int,
     relative: Sequence[tuple[int, int]] = (),
 ) -> Moments:
-    """The moments of the given row ranges of a tensor with `width` elements a row.
+    """The moments of row ranges of a tensor with `width` elements per row.
 
     `models` names the rows of `tuned` and then those of `relative`: a pair (i, p) adds the row
     Δi − Δp, the vector of a model from its own parent.
@@ -165,8 +165,8 @@ def _accumulate(
 
 
 def _products(gram: NDArray[np.float64], rows: Tensor) -> None:
-    """Add the rows' inner products. One by one: that is faster than a matrix product of so few
-    rows, and a pair's product does not depend on which other models share the pass."""
+    """Add the rows' inner products. One by one: this is faster than a matrix product of so few
+    rows, and keeps a pair's product independent of the other models in the pass."""
     for i, a in enumerate(rows):
         for j in range(i, len(rows)):
             product = float(torch.dot(a, rows[j]))
@@ -178,7 +178,7 @@ def _products(gram: NDArray[np.float64], rows: Tensor) -> None:
 def _update(
     moments: Moments, i: int, block: Tensor, member: Columns, stored: Tensor, octaves: float
 ) -> None:
-    """Fill row 1 + i of a block with the member's update and count what is counted in it.
+    """Fill row 1 + i of a block with the member's update, and update its counts.
 
     The block's last row is scratch.
     """
@@ -197,9 +197,9 @@ def _update(
 
 
 def _octaves(weights: Tensor, scratch: Tensor) -> float:
-    """Σ of squares of the power of two at or below each |w|: what the exponent's bits alone are.
+    """Σ of squares of the largest power of two ≤ |w|, given by the exponent's bits alone.
 
-    Times the squared ulp of 1 in a dtype, that is Σ ulp(w)².
+    Multiplied by the squared ulp of 1 in a dtype, it is Σ ulp(w)².
     """
     powers = scratch.view(torch.int32).numpy()
     np.bitwise_and(weights.view(torch.int32).numpy(), _EXPONENT, out=powers)

@@ -1,9 +1,9 @@
 """One pass over the weights of a family, shared by every analysis of weights.
 
-A slice is one layer, or what stands outside of layers. Each of its modules is read once from the
-base and from every tuned model that is still wanted, and shown to all readers: matrix by matrix
-and model by model the update itself, then the moments of the whole module. Memory holds one
-matrix of each model, never a model; embeddings are streamed by rows. Knows no analysis.
+A slice is one layer, or all parameters outside of layers. Each of its modules is read once from the
+base and from every wanted tuned model, and passed to all readers: first the updates, matrix by
+matrix and model by model, then the moments of the whole module. Memory holds one matrix of each
+model, never a model; embeddings are streamed by rows. Knows no analysis.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from core.weights.moments import Columns, Moments, accumulate
 from core.weights.parts import Parts
 
 STREAMED = ("embedding", "unembedding")
-"""Modules too large to be held whole: read by blocks of rows."""
+"""Modules too large for memory: read by blocks of rows."""
 
 RELATIVE = "{model}|{parent}"
-"""Name of the extra row of moments that holds a model's vector from its tuned parent."""
+"""Name of the extra row of moments for a model's vector from its tuned parent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleMoments:
-    """A module of a layer: its moments, all in one, and those of each stored tensor's piece.
+    """A module of a layer: its total moments, and the moments of each stored tensor's piece.
 
-    `lacking`: pairs of a model and a tensor that it has none of.
+    `lacking`: pairs of a model and a tensor that it lacks.
     """
 
     layer: int | None
@@ -50,7 +50,7 @@ class ModuleMoments:
     lacking: frozenset[tuple[str, str]] = frozenset()
 
     def of(self, model: str) -> Moments | None:
-        """The moments over the tensors that a model has; None where it has none of the module."""
+        """The moments over the tensors that a model has; None if it lacks the module."""
         if not self.lacking:
             return self.total
         own = [m for piece, m in self.pieces if (model, piece.tensor) not in self.lacking]
@@ -64,7 +64,7 @@ class ModuleMoments:
 
 @dataclass(slots=True)
 class MatrixView:
-    """One base matrix W [d_out, d_in] with its singular basis, computed when first asked for."""
+    """One base matrix W [d_out, d_in] with its singular basis, computed on first use."""
 
     piece: Piece
     matrix: Tensor
@@ -122,30 +122,30 @@ class UpdateView:
 
 
 class Reader(Protocol):
-    """What an analysis does with a slice; one for each analysis that has units in it."""
+    """An analysis's reader of one slice; one for each analysis with units in it."""
 
     name: str
-    """Of its analysis."""
+    """The name of its analysis."""
     moments_of: tuple[str, ...]
-    """Models whose moments it wants."""
+    """Models with wanted moments."""
     updates_of: tuple[str, ...]
-    """Models whose updates it wants to see, matrix by matrix."""
+    """Models with wanted updates, matrix by matrix."""
 
     def wants_updates(self, module: str) -> bool:
-        """Does it want to see the updates of this module's matrices?"""
+        """Does it need the updates of this module's matrices?"""
 
     def see_module(self, module: ModuleMoments) -> None:
-        """Called once for each module, after its matrices were shown."""
+        """Called once for each module, after its matrices."""
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
-        """All that it wants of one matrix's update, for each model in `updates_of`."""
+        """The result for one matrix's update; called for each model in `updates_of`."""
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
-        """Called with what was measured of each matrix and model, now or before a kill, in the
-        order of the matrices."""
+        """Called with the result of `measure` for each matrix and model, from now or before a kill,
+        in the order of the matrices."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
-        """The finished units, once the slice has been read."""
+        """The finished units, after reading the slice."""
 
 
 def read_slice(
@@ -157,10 +157,10 @@ def read_slice(
     pause: Callable[[], None],
     parts: Parts,
 ) -> None:
-    """Read one slice of the family once and show it to the readers.
+    """Read one slice of the family once and pass it to the readers.
 
-    What is among the `parts` is neither read nor measured again. `pause` is called between matrices
-    and may raise. Raises CheckpointError on values that are not finite.
+    Saved `parts` are neither read nor measured again. `pause` is called between matrices and may
+    raise. Raises CheckpointError on values that are not finite.
     """
     wanted = {m for reader in readers for m in (*reader.moments_of, *reader.updates_of)}
     members = [family.tuned[name] for name in family.tuned if name in wanted]
@@ -203,7 +203,7 @@ def _threads() -> int:
 
 
 def _ordered(pieces: Iterable[Piece]) -> list[Piece]:
-    """Pieces by module; all that lie in the same rows of a parameter follow one another."""
+    """Pieces by module; pieces in the same rows of a parameter follow one another."""
     first: dict[tuple[str, int | None], int] = {}
     for piece in pieces:
         place = ORDER.index(piece.module)
@@ -218,7 +218,8 @@ def _ordered(pieces: Iterable[Piece]) -> list[Piece]:
 
 
 def _rows(family: Family, members: Sequence[Member]) -> tuple[str, ...]:
-    """The rows of moments: every wanted model, then those relative to a wanted tuned parent."""
+    """The rows of moments: every wanted model, then the models relative to a wanted tuned
+    parent."""
     names = [m.name for m in members]
     relative = [
         RELATIVE.format(model=n, parent=family.parent(n))
@@ -230,7 +231,7 @@ def _rows(family: Family, members: Sequence[Member]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """Rows start:… of a stored tensor, in memory until the piece `until` is done."""
+    """Rows from `start` of a stored tensor, in memory until the piece `until` is done."""
 
     start: int
     rows: Tensor
@@ -238,7 +239,7 @@ class _Held:
 
 
 def _spans(pieces: Iterable[Piece]) -> dict[tuple[str, int | None], tuple[int, int]]:
-    """The rows that the pieces of a parameter (of one of its experts) lie in, first to last."""
+    """The first and last rows of the pieces of a parameter (of one of its experts)."""
     found: dict[tuple[str, int | None], tuple[int, int]] = {}
     for piece in pieces:
         region = piece.tensor, piece.expert
@@ -248,7 +249,7 @@ def _spans(pieces: Iterable[Piece]) -> dict[tuple[str, int | None], tuple[int, i
 
 
 class _Store:
-    """Reads rows of the members' tensors, from memory where they are held."""
+    """Reads rows of the members' tensors, from memory if they are cached."""
 
     def __init__(self, family: Family, members: Sequence[Member], pieces: Sequence[Piece]) -> None:
         self.family = family
@@ -258,10 +259,10 @@ class _Store:
         self._held: dict[tuple[str, str], _Held] = {}
 
     def hold(self, piece: Piece, *, whole: bool) -> None:
-        """Read what is needed more than once, once, for every member that stores it itself.
+        """Cache rows that are needed more than once, for every member that stores them.
 
-        A piece in one run of rows is needed again if it is shown as a `whole`; one that is
-        interleaved with others brings in all rows that they share, until the last is done.
+        A piece in one run of rows is needed again if it is read as a `whole`; an interleaved piece
+        caches all rows that it shares with others, until the last one is done.
         """
         interleaved = piece.columns is not None or len(piece.rows) > 1
         if not whole and not interleaved:
@@ -279,13 +280,13 @@ class _Store:
             self._held[member.name, name] = _Held(span[0], rows, until)
 
     def drop(self, piece: Piece) -> None:
-        """Forget what was held until this piece."""
+        """Drop the rows cached until this piece."""
         self._held = {k: held for k, held in self._held.items() if held.until is not piece}
 
     def read(
         self, member: Member, tensor: str, start: int, stop: int, into: Tensor | None = None
     ) -> Tensor:
-        """Rows of a tensor of the base's name, as the member stores them."""
+        """Rows of a tensor, by its name in the base, as the member stores them."""
         name = member.names[tensor]
         held = self._held.get((member.name, name))
         if held is not None:
@@ -293,7 +294,7 @@ class _Store:
         return member.checkpoint.read(name, start, stop, into)
 
     def columns(self, member: Member, piece: Piece) -> Columns:
-        """What a member gives of a piece: its update where that is stored, else its weights."""
+        """A member's columns of a piece: its update if that is stored, else its weights."""
         span = slice(None) if piece.columns is None else slice(*piece.columns)
         adapter, name = member.checkpoint, member.names[piece.tensor]
         direct = (
@@ -365,9 +366,9 @@ def _moments(
 def _refuse_non_finite(family: Family, name: str, piece: Piece) -> None:
     member = family.base if name == "base" else family.tuned[name]
     raise CheckpointError(
-        f"'{name}' ({member.where}): tensor {member.names[piece.tensor]} holds values that are "
+        f"'{name}' ({member.where}): tensor {member.names[piece.tensor]} contains values that are "
         "not finite.",
-        hint="Leave the model out, or take another checkpoint of it.",
+        hint="Leave the model out, or use another checkpoint of it.",
     )
 
 
@@ -378,7 +379,7 @@ def _common(family: Family, piece: Piece) -> Sequence[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What a reader measures of one matrix and model."""
+    """A reader's measurement of one matrix and model."""
 
     name: str
     reader: Reader
@@ -407,7 +408,7 @@ def _measure(
     pause: Callable[[], None],
     parts: Parts,
 ) -> None:
-    """Have the readers measure one matrix's update, model by model."""
+    """Call the readers' `measure` for one matrix's update, model by model."""
     base = store.matrix(store.columns(family.base, piece), piece, device)
     view = MatrixView(piece, base)
     for model, own in groupby(steps, key=lambda step: step.model):
@@ -420,9 +421,9 @@ def _measure(
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of the linear algebra; auto takes CUDA when there is any, else the CPU.
+    """The device of the linear algebra; auto chooses CUDA if available, else the CPU.
 
-    MPS has no float64, in which sums are kept: the CPU stands in for it.
+    MPS has no float64 for the sums, so the CPU replaces it.
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,6 +1,6 @@
-"""Work by slices of the weights, and sums over slices, modules and groups of what adds up.
+"""Units by slices of the weights, and sums over slices, modules and groups.
 
-Owns which modules count to which group, for whatever an analysis sums. Knows no analysis.
+Owns the summing of any additive quantity by module and group. Knows no analysis.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from core.engine.measurement import Unit
 from core.models.naming import groups
 
 Sums = dict[str, Any]
-"""What is summed, by name; JSON, since it is kept with the unit that it belongs to."""
+"""Summed numbers by name; JSON, since it is stored with its unit."""
 
 Add = Callable[[Sums, Sums], Sums]
 
 
 def of_layer(modules: Mapping[str, Sums], add: Add) -> dict[str, Sums]:
-    """The modules of one layer and the groups that they add up to."""
+    """The sums of one layer's modules and groups."""
     return _collect(((place, own) for m, own in modules.items() for place in (m, *groups(m))), add)
 
 
 def of_model(slices: Iterable[Mapping[str, Any]], add: Add) -> dict[str, Sums]:
-    """Modules and groups over all slices, given as `slice_state` gave them."""
+    """The sums of modules and groups over all slices, from `slice_state`."""
     return _collect(
         (
             (place, own)
@@ -37,14 +37,14 @@ def of_model(slices: Iterable[Mapping[str, Any]], add: Add) -> dict[str, Sums]:
 
 
 def slice_state(layer: int | None, modules: Mapping[str, Sums]) -> dict[str, Any]:
-    """What a unit of one slice keeps, for the unit that sums the slices up."""
+    """The stored state of a slice's unit, for the unit that sums the slices."""
     return {"inside": layer is not None, "sums": dict(modules)}
 
 
 def sliced(
     template: Unit, key: Callable[[int | str | None], str], layers: Iterable[int | None]
 ) -> list[Unit]:
-    """A unit like the template for each slice, and one over the whole that requires them."""
+    """A unit like the template for each slice, and one that sums and requires them."""
     slices = [
         replace(template, key=key(at), label=f"{template.label}, {slice_name(at)}", layer=at)
         for at in layers

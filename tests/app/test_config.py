@@ -47,7 +47,7 @@ def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.Monkey
     [
         ('thme = "dark"', "no setting 'thme'. Did you mean 'theme'?"),
         ('theme = "blue"', "theme: Input should be 'dark' or 'light'"),
-        ("theme = ", "no valid TOML"),
+        ("theme = ", "not valid TOML"),
         ("keys = 3", "keys: "),
         ("folders = 3", "folders: "),
         ('folders = ["~nobody-of-this-name/x"]', "no home folder for ~nobody"),

@@ -32,8 +32,8 @@ def _count(db: Database) -> int:
 
 def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
     sink = begin()
-    sink.lay_by("a", {"q": PART}, 2.0)
-    sink.lay_by("a", {"k": UnitPart()}, 0.5)
+    sink.save_parts("a", {"q": PART}, 2.0)
+    sink.save_parts("a", {"k": UnitPart()}, 0.5)
     found, seconds = sink.parts("a")
     assert seconds == 2.5
     assert found.keys() == {"q", "k"}
@@ -47,8 +47,8 @@ def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
 
 def test_parts_go_with_the_units_of_their_slice(db: Database, begin: Begin) -> None:
     sink, other = begin(), begin()
-    sink.lay_by("a", {"q": PART}, 1.0)
-    other.lay_by("a", {"q": PART}, 1.0)
+    sink.save_parts("a", {"q": PART}, 1.0)
+    other.save_parts("a", {"q": PART}, 1.0)
     sink.save_slice([(unit("x"), result(), 1.0), (unit("y"), result(), 1.0)])
     assert sink.finished(["x", "y"]) == {"x", "y"}
     assert _count(db) == 1
@@ -56,7 +56,7 @@ def test_parts_go_with_the_units_of_their_slice(db: Database, begin: Begin) -> N
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 def test_a_kill_while_a_slice_is_saved_keeps_its_parts(db: Database, begin: Begin) -> None:
-    begin().lay_by("a", {"q": PART}, 1.0)
+    begin().save_parts("a", {"q": PART}, 1.0)
     run_id = runs.find_run(db, "latest").id
 
     def save() -> None:
@@ -84,7 +84,7 @@ def test_a_kill_while_a_slice_is_saved_keeps_its_parts(db: Database, begin: Begi
 def test_parts_go_with_their_run(db: Database, begin: Begin) -> None:
     for end in ("failed", "done"):
         sink = begin()
-        sink.lay_by("a", {"q": PART}, 1.0)
+        sink.save_parts("a", {"q": PART}, 1.0)
         run_id = runs.find_run(db, "latest").id
         runs.finish(db, run_id, 1, end)  # type: ignore[arg-type]
         assert _count(db) == (end == "failed"), "a run that failed goes on with them"
@@ -94,7 +94,7 @@ def test_parts_go_with_their_run(db: Database, begin: Begin) -> None:
 
 def test_a_part_that_can_not_be_read_is_made_again(db: Database, begin: Begin) -> None:
     sink = begin()
-    sink.lay_by("a", {"q": PART, "k": PART}, 1.0)
+    sink.save_parts("a", {"q": PART, "k": PART}, 1.0)
     for content in (b"", b"PK\x03\x04 half", b"\x93NUMPY"):
         with db.writing() as connection:
             spoil = update(PartRow).where(PartRow.step == "k")

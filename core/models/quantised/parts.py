@@ -66,7 +66,7 @@ class Parts:
         """A stored tensor's shape. Raises CheckpointError if there is no such tensor."""
         if name not in self:
             raise CheckpointError(
-                f"{self.where}: the tensor {name} of a weight is missing.",
+                f"{self.where}: the weight's tensor {name} is missing.",
                 hint="Copy the file that holds it from the model's source, or use the unquantised "
                 "checkpoint.",
             )

@@ -87,7 +87,7 @@ def test_the_study_may_name_another_tokeniser(models: Path) -> None:
 def test_a_model_with_another_tokeniser_is_warned_of(models: Path, change: Any, count: int) -> None:
     zoo.write_tokenizer(models / "tuned", **change)
     notes = [n for about, n in open_subject(_study(models), ["probe"]).notes if about == "tuned"]
-    assert any(f"splits {count} of 3 probe documents otherwise" in note for note in notes)
+    assert any(f"splits {count} of 3 probe documents differently" in note for note in notes)
 
 
 def test_the_same_tokeniser_is_not_warned_of(models: Path) -> None:

@@ -97,9 +97,9 @@ def _damage(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("truncated", "ends at byte"), ("header", "gives its header"), ("not json", "no JSON"),
+        ("truncated", "ends at byte"), ("header", "gives its header"), ("not json", "not JSON"),
         ("no weights", "no weights"), ("no config", "config.json is missing"),
-        ("config", "no JSON object"),
+        ("config", "hold a JSON object"),
     ],
 )  # fmt: skip
 def test_damage_is_one_clear_error(tmp_path: Path, how: str, words: str) -> None:

@@ -52,7 +52,7 @@ def refused(folder: Path) -> tuple[str, str]:
     ("names", "title", "hint"),
     [
         ((), "FOLDER is empty", "config.json"),
-        ((".git/", ".gitattributes"), "FOLDER is empty", "config.json"),
+        ((".git/", ".gitattributes"), "FOLDER holds only hidden files", "config.json"),
         (("pytorch_model_fsdp_0/", "optimizer_0/", "trainer_state.json"), "FSDP",
          "'accelerate merge-weights FOLDER/pytorch_model_fsdp_0 NEW'"),
         (("__0_0.distcp", "__1_0.distcp", ".metadata"), "FSDP",
@@ -69,8 +69,8 @@ def refused(folder: Path) -> tuple[str, str]:
         (("consolidated.safetensors", "params.json"), "authors' own", "Hugging Face format"),
         (("tf_model.h5", "config.json"), "TensorFlow", "from_tf=True"),
         (("flax_model.msgpack", "config.json"), "Flax", "from_flax=True"),
-        (("onnx/", "config.json", "tokenizer.json"), "ONNX", "exported from"),
-        (("model.onnx",), "ONNX", "exported from"),
+        (("onnx/", "config.json", "tokenizer.json"), "ONNX", "which it was exported"),
+        (("model.onnx",), "ONNX", "which it was exported"),
         (("model.pth",), "model.pth", "save_pretrained"),
         (("trainer_state.json", "training_args.bin"), "state of a training run", "checkpoints"),
         (("adapter_config.json", "config.json"), "not the adapter's weights", "save_pretrained"),
@@ -85,7 +85,7 @@ def refused(folder: Path) -> tuple[str, str]:
         (("diffusion.safetensors", "config.json"), "holds diffusion.safetensors and no weights",
          "Expected model.safetensors"),
         (("README.md",), "FOLDER holds no weights.", "Expected model.safetensors"),
-        (("model.safetensors",), "config.json is missing", "tuned from"),
+        (("model.safetensors",), "config.json is missing", "model's base"),
     ],
 )  # fmt: skip
 def test_a_folder_is_named_with_what_to_do(

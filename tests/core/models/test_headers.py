@@ -95,7 +95,8 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("[" * 100_000, "too deeply"), ("[]", "no JSON object"), ("{", "can't be")]
+    ("text", "said"),
+    [("[" * 100_000, "too deeply"), ("[]", "hold a JSON object"), ("{", "can't be")],
 )
 def test_settings_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "x.json").write_text(text)

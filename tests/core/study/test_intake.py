@@ -97,7 +97,7 @@ def test_paths_are_the_files_own_and_a_home_is_known(
         ('role = "control"', 'role = "contrl"', "role"),
         ("[run]", '[run]\ndevice = "gpu"', "run.device"),
         ('name = "domains"', "", "name"),
-        ("[models]", "[models", "no valid TOML"),
+        ("[models]", "[models", "not valid TOML"),
         ('file = "abstracts.jsonl"', "documents = 5", "one of 'file'"),
         (
             "reference = { }",

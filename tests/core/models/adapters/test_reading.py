@@ -354,7 +354,7 @@ def test_factors_that_are_missing(
     [
         (
             {"target_modules": ["q_proj"]},
-            "is 32 × 32, the tensor in the model under it .memory. 16 × 16",
+            "is 32 × 32, the one in the model under it .memory. 16 × 16",
         ),
         (
             {"target_modules": ["o_proj"], "modules_to_save": ["norm"]},

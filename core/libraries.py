@@ -1,8 +1,8 @@
-"""Messages of libraries: captured, put into our words, and told once.
+"""Messages of libraries: captured, reworded, and reported once.
 
-Owns the listening to `warnings`, to `logging` and to what is printed, and the words for what is
-known. What is not known is told as it is, with the library's name. Knows no model and no task: who
-listens says what it is about. Nothing that a library says reaches the terminal meanwhile.
+Owns listening to `warnings`, `logging` and stdout, and our words for known messages. Unknown
+messages are reported verbatim with the library's name. Knows no model and no task: the listener
+names the subject. Meanwhile no library message reaches the terminal.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import TextIO
 Tell = Callable[[str], None]
 
 _LONGEST = 300
-"""Characters of a library's own words; some list every weight of a model."""
+"""Most characters of a library's message; some list every weight of a model."""
 
 _MOST = 3
-"""Lines that are told of what is printed."""
+"""Most reported lines of stdout."""
 
 _UNTOLD = re.compile(
-    # Told by us elsewhere, with more: what is cut, whose template, what is missing.
+    # Reported by tauscope elsewhere, with details: cut items, templates, missing weights.
     r"Left truncation applied|Truncating \d+ tokens|longer than the specified maximum|"
     r"removing the system role|has_training_docs and has_validation_docs are False|"
     r"fewshot_split is None|missing adapter keys|newly initialized|LOAD REPORT|"
-    # Of how we call the library, which nobody else can change.
+    # About tauscope's calls of the library, which users can't change.
     r"`pretrained` model kwarg is not of type|Passed an already-initialized model|"
     r"Custom kwargs can be passed|chat_template was called with|`use_cache=True` is|"
     r"generation flags are not valid|Setting `pad_token_id` to|DISABLE_MULTIPROC|"
     r"unauthenticated requests|is deprecated|will be removed in"
 )
-"""What need not be passed on."""
+"""Messages to drop."""
 
 _WORDS = (
     (
@@ -51,22 +51,22 @@ _WORDS = (
     ),
     (
         r"Tag '(.+)' references unknown task '(.+)', skipping",
-        r"the tag '\1' names the task '\2', which does not exist: it is left out",
+        r"the tag '\1' names the task '\2', which does not exist: the task is left out",
     ),
     (
         r"\[Task: (.+)\] metric (\S+) is defined, but (aggregation|higher_is_better) is not",
-        r"the task '\1' gives no \3 for its metric \2: the harness's default is used",
+        r"the task '\1' sets no \3 for its metric \2: the harness's default is used",
     ),
     (
         r"Label index was not in within range",
-        "an item names a right answer that is none of its choices: it counts as wrong",
+        "an item's right answer is not among its choices: it counts as wrong",
     ),
 )
-"""What is known, and our words for it."""
+"""Known messages, and our words for them."""
 
 
 class _Listener:
-    """Whoever is told now, and what was told already."""
+    """The current listener, and the messages already reported."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -86,7 +86,7 @@ _listeners: list[_Listener] = []
 
 @contextlib.contextmanager
 def heard(tell: Tell) -> Iterator[None]:
-    """What libraries say meanwhile is told to `tell`, each thing once; see `quiet`."""
+    """Report libraries' messages of the block to `tell`, each once; see `quiet`."""
     _listeners.append(_Listener(tell))
     try:
         with quiet(printed=False):
@@ -97,10 +97,9 @@ def heard(tell: Tell) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet(*, printed: bool = True) -> Iterator[None]:
-    """Nothing that libraries warn of or log reaches the terminal; whoever listens is told.
+    """Send libraries' warnings and logs to the listener instead of the terminal.
 
-    With `printed`, neither does what they print. Only stdout is taken from them: progress of the
-    run may be drawn on stderr meanwhile.
+    With `printed`, also their stdout. stderr stays free for the run's progress.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
@@ -113,13 +112,13 @@ def quiet(*, printed: bool = True) -> Iterator[None]:
 
 
 def tell(words: str) -> None:
-    """Tell whoever listens, once, what was found about a library's work; words of our own."""
+    """Report our own message about a library's work to the listener, once."""
     if _listeners:
         _listeners[-1].tell(words)
 
 
 def in_our_words(library: str, said: str) -> str:
-    """What a library said, as a run's warning; nothing where it need not be told."""
+    """A library's message as a run's warning; empty if it is to be dropped."""
     text = " ".join("".join(c if c.isprintable() else " " for c in said).split())
     if not text or _UNTOLD.search(text):
         return ""
@@ -149,7 +148,7 @@ def _warned(
 
 
 def _library_of(filename: str) -> str:
-    """The package that a file is of, by the folder that packages are installed in."""
+    """The package of a file, by the folder of installed packages."""
     parts = Path(filename).parts
     if "site-packages" in parts:
         return parts[parts.index("site-packages") + 1].removesuffix(".py")
@@ -157,7 +156,7 @@ def _library_of(filename: str) -> str:
 
 
 class _Ear(logging.Handler):
-    """Hands every record of weight to whoever listens."""
+    """Passes every record from WARNING on to the listener."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(Exception):  # a library's own mistake in formatting
@@ -165,7 +164,7 @@ class _Ear(logging.Handler):
 
 
 def _with_handlers() -> list[logging.Logger]:
-    """The root, where all end up that have no handlers, and the loggers that have their own."""
+    """The root logger, and all loggers with their own handlers."""
     known = list(logging.root.manager.loggerDict.values())
     own = [x for x in known if isinstance(x, logging.Logger) and x.handlers]
     return [logging.root, *own]
@@ -173,7 +172,7 @@ def _with_handlers() -> list[logging.Logger]:
 
 @contextlib.contextmanager
 def _overheard(logger: logging.Logger) -> Iterator[None]:
-    """A logger whose handlers for a terminal are replaced by an ear; those of files stay."""
+    """Replace a logger's terminal handlers by an ear; file handlers stay."""
     before = list(logger.handlers)
     terminal = [h for h in before if type(h) is logging.StreamHandler]
     if terminal or logger is logging.root:
@@ -186,7 +185,7 @@ def _overheard(logger: logging.Logger) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _taken() -> Iterator[None]:
-    """What is printed meanwhile goes to whoever listens, line by line."""
+    """Send stdout to the listener, line by line."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):

@@ -1,4 +1,4 @@
-"""Amounts of memory and disk in words. Owns the one way they are written."""
+"""Amounts of memory and disk in words."""
 
 from __future__ import annotations
 

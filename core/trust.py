@@ -1,7 +1,7 @@
 """Permission to run code of models and tasks: given at each start, never stored.
 
-Owns that trust is never stored: a study that comes out of a database has none, whoever made it.
-Reads nothing and runs nothing.
+Owns the rule that trust is never stored: a study from a database has none. Reads nothing and runs
+nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """May code that the models bring run, and code of the user's task files?"""
+    """Permission to run the models' code, and the code of the user's task files."""
 
     models: bool = False
     tasks: bool = False
@@ -25,13 +25,14 @@ NOBODY = Trust()
 
 
 def of(study: Study) -> Trust:
-    """What a study says. Meant for one that its user passed, not for one out of a database."""
+    """The trust in a study's settings. Meant for a study passed by the user, not one from a
+    database."""
     tasks = study.evaluation is not None and study.evaluation.trust_task_code
     return Trust(models=study.models.trust_remote_code, tasks=tasks)
 
 
 def granted(study: Study, trust: Trust) -> Study:
-    """The study with this trust, whatever it said itself."""
+    """The study with this trust in place of its own settings."""
     update = {"models": study.models.model_copy(update={"trust_remote_code": trust.models})}
     if study.evaluation is None:
         return study.model_copy(update=update)

@@ -1,7 +1,7 @@
 """Intervals, tests and chance levels.
 
-intervals.py   means with their intervals, and how values spread
-comparison.py  scores against chance and against one another, on the same items
-overlap.py     the update of a matrix against the matrix's own directions, and means of that
+intervals.py   means with their intervals, and quartiles
+comparison.py  comparison of scores with chance and with one another, on the same items
+overlap.py     alignment of a matrix's update with the matrix's directions, and means of it
 chance.py      alignment of random updates, in closed form
 """

@@ -1,8 +1,8 @@
-"""Chance levels: closed forms for an update whose directions are random.
+"""Chance levels: closed forms for an update with random directions.
 
 The null model: the update keeps its own singular values, while its left and right singular frames
-are drawn uniformly at random (Haar). For a Gaussian update this gives the familiar Beta variances;
-for an update of low rank the spread is wider, as it should be. Pure arithmetic on floats.
+are drawn uniformly at random (Haar). For a Gaussian update this gives the Beta variances; for an
+update of low rank the standard deviation is larger. Pure arithmetic on floats.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of an update's energy inside a fixed subspace: expectation and spread."""
+    """The share of an update's energy inside a fixed subspace: expectation and standard
+    deviation."""
 
     mean: float
     sd: float
 
     @property
     def saturated(self) -> bool:
-        """The subspace is the whole space: the share is 1 whatever the update is."""
+        """Is the subspace the whole space? Then the share is 1 for every update."""
         return self.mean >= 1.0
 
     @property
     def measure(self) -> float:
-        """The square root of the expected share: the level of a norm ratio."""
+        """The square root of the expected share: the chance level of a norm ratio."""
         return math.sqrt(self.mean)
 
     @property
     def measure_sd(self) -> float:
-        """Spread of the norm ratio, to first order."""
+        """Standard deviation of the norm ratio, to first order."""
         return self.sd / (2 * math.sqrt(self.mean)) if self.mean else 0.0
 
     @property
     def excess_sd(self) -> float:
-        """Spread of the excess (share − mean)/(1 − mean)."""
+        """Standard deviation of the excess (share − mean)/(1 − mean)."""
         return self.sd / (1 - self.mean)
 
     def excess(self, share: float) -> float | None:
@@ -90,11 +91,12 @@ def two_sided(d_out: int, d_in: int, k: int, concentration: float) -> Share:
 
 
 def stable_rank(rows: int, columns: int) -> float:
-    """Of a Gaussian matrix of that shape: d·m/(√d + √m)² (largest singular value, Bai and Yin)."""
+    """Stable rank of a Gaussian matrix: d·m/(√d + √m)² (largest singular value, Bai and Yin)."""
     return rows * columns / (math.sqrt(rows) + math.sqrt(columns)) ** 2
 
 
 def effective_rank(rows: int, columns: int) -> float:
-    """Of a Gaussian matrix of that shape: n·exp(−n/2m), n ≤ m (entropy of a random state, Page)."""
+    """Effective rank of a Gaussian matrix: n·exp(−n/2m), n ≤ m (entropy of a random state,
+    Page)."""
     n, m = sorted((rows, columns))
     return n * math.exp(-n / (2 * m))

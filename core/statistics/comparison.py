@@ -1,8 +1,8 @@
-"""Scores held against chance and against one another on the same items.
+"""Comparison of scores with chance and with one another, on the same items.
 
 Owns the intervals and tests of evaluation: the bootstrap over items, paired differences and drops,
-McNemar's test, and the correction for many tests. Works on arrays of per-item results alone, and
-knows no task, no model and no harness.
+McNemar's test, and the correction for many tests. Works on arrays of per-item results. Knows no
+task, no model and no harness.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Form = Literal["mean", "perplexity", "bits_per_byte"]
-"""How a score is made of r = Σ total / Σ weight: r itself, exp(−r), or −r / ln 2."""
+"""The form of a score in r = Σ total / Σ weight: r itself, exp(−r), or −r / ln 2."""
 
 Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 _AT_ONCE = 1 << 20
-"""Drawn items held in memory at once."""
+"""Drawn items in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
-    """What each item adds to a score, so that any choice of items gives the score again.
+    """Each item's contribution to a score, so that the score of any subset can be computed.
 
-    `index` (n,) are the documents of the task, ascending; `total` (n,) and `weight` (n,) what each
-    adds above and below the line: the value and 1 for a mean, the log-likelihood in nats and the
-    bytes or words of a text for bits per byte or perplexity.
+    `index` (n,): the documents of the task, ascending; `total` (n,) and `weight` (n,): their
+    contributions to numerator and denominator: the value and 1 for a mean, the log-likelihood in
+    nats and the bytes or words of a text for bits per byte or perplexity.
     """
 
     index: NDArray[np.int64]
@@ -41,7 +41,7 @@ class Items:
     form: Form = "mean"
 
     def value(self) -> float | None:
-        """The score over all items; None where it is not defined."""
+        """The score over all items; None if it is undefined."""
         return _finite(_score(self.total.sum(), self.weight.sum(), self.form))
 
     def binary(self) -> bool:
@@ -52,7 +52,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval over the items; None where it is not defined."""
+    """A number with its 95 % interval over the items; None if it is undefined."""
 
     value: float | None
     low: float | None = None
@@ -68,7 +68,7 @@ def score(items: Items, *, resamples: int, seed: int) -> Estimate:
 
 
 def difference(a: Items, b: Items, *, resamples: int, seed: int) -> Estimate:
-    """Score of `b` minus score of `a`, with its paired interval: both see the same draws.
+    """Score of `b` minus score of `a`, with its paired interval: both use the same draws.
 
     Raises ValueError where the two are not over the same items.
     """
@@ -87,10 +87,10 @@ def difference(a: Items, b: Items, *, resamples: int, seed: int) -> Estimate:
 def drop(
     before: Items, after: Items, *, higher_is_better: bool, resamples: int, seed: int
 ) -> Estimate:
-    """Loss in per cent, 100·(M₀ − M₁)/|M₀|, its sign turned where lower is better.
+    """Loss in per cent, 100·(M₀ − M₁)/|M₀|, with the opposite sign if lower is better.
 
-    A positive drop is always a loss. None where M₀ = 0; such draws are left out of the paired
-    interval. Raises ValueError where the two are not over the same items.
+    A positive drop is always a loss. None if M₀ = 0; such draws are left out of the paired
+    interval. Raises ValueError if the items of the two differ.
     """
     _check_pair(before, after)
     values = np.concatenate(
@@ -106,7 +106,7 @@ def drop(
 def percent_lost(
     before: float | None, after: float | None, *, higher_is_better: bool
 ) -> float | None:
-    """The loss in per cent of a score that is known as a whole alone; see `drop`."""
+    """The loss in per cent of a score without per-item results; see `drop`."""
     if not before or after is None:
         return None
     lost = before - after if higher_is_better else after - before
@@ -114,13 +114,13 @@ def percent_lost(
 
 
 def share_of(reference: float | None, own: float | None, *, higher_is_better: bool) -> float | None:
-    """The share of a score that is known as a whole alone; see `ratio`."""
+    """The share of a score without per-item results; see `ratio`."""
     above, below = (own, reference) if higher_is_better else (reference, own)
     return None if above is None or not below else above / below
 
 
 def share_regained(base: float | None, tuned: float | None, own: float | None) -> float | None:
-    """The share regained of a score that is known as a whole alone; see `regained`."""
+    """The share regained of a score without per-item results; see `regained`."""
     if base is None or tuned is None or own is None or tuned == base:
         return None
     return (own - base) / (tuned - base)
@@ -129,9 +129,9 @@ def share_regained(base: float | None, tuned: float | None, own: float | None) -
 def ratio(
     reference: Items, own: Items, *, higher_is_better: bool, resamples: int, seed: int
 ) -> Estimate:
-    """Share of the reference's score, M/M_ref, inverted where lower is better (Ilharco 2023).
+    """Share of the reference's score, M/M_ref, inverted if lower is better (Ilharco 2023).
 
-    None where the lower line is 0. Raises ValueError where the two are not over the same items.
+    None if the denominator is 0. Raises ValueError if the items of the two differ.
     """
     _check_pair(reference, own)
     above, below = (own, reference) if higher_is_better else (reference, own)
@@ -141,7 +141,7 @@ def ratio(
 def regained(base: Items, tuned: Items, own: Items, *, resamples: int, seed: int) -> Estimate:
     """Share of the way from the base's score to the tuned model's, (M − M_base)/(M_tuned − M_base).
 
-    None where those two are equal. Raises ValueError where not all are over the same items.
+    None if M_tuned = M_base. Raises ValueError if the items of the three differ.
     """
     for other in (tuned, own):
         _check_pair(base, other)
@@ -152,7 +152,7 @@ def regained(base: Items, tuned: Items, own: Items, *, resamples: int, seed: int
 def _made(
     items: Sequence[Items], make: Callable[[Floats], Floats], resamples: int, seed: int
 ) -> Estimate:
-    """What is made of several scores (results, draws), with its paired interval."""
+    """A function of several scores (results, draws), with its paired interval."""
     form = items[0].form
     with np.errstate(divide="ignore", invalid="ignore"):
         whole = make(_score(*_totals(items), form))
@@ -166,9 +166,9 @@ def _totals(items: Sequence[Items]) -> tuple[Floats, Floats]:
 
 
 def mcnemar(a: Items, b: Items) -> float:
-    """Two-sided p value of McNemar's exact test: are a's and b's errors equally many?
+    """Two-sided p value of McNemar's exact test for equal numbers of errors of a and b.
 
-    Only items that one gets right and the other wrong count. Raises ValueError unless both are
+    Counts only items with one right and one wrong result. Raises ValueError unless both are
     right-or-wrong results over the same items.
     """
     _check_pair(a, b)
@@ -188,13 +188,13 @@ def beyond_controls(
     resamples: int,
     seed: int,
 ) -> float | None:
-    """One-sided p value of a drop being no larger than those of its random controls.
+    """One-sided p value of the hypothesis that a drop is not larger than its random controls.
 
-    Two sources of chance meet: which items were asked, by the paired bootstrap variance B of the
-    drop less the controls' mean; and which controls were drawn, by their variance A = s²(1 + 1/k).
-    t = excess/√(A + B) is read with Welch and Satterthwaite's degrees of freedom, k − 1 for A and
-    n − 1 for B. The controls' spread holds some of the items' chance too, so p errs upwards. None
-    with fewer than two controls or items, or where a drop is not defined.
+    It combines two sources of chance: the choice of items, by the paired bootstrap variance B of
+    the drop minus the controls' mean; and the draw of controls, by their variance A = s²(1 + 1/k).
+    t = excess/√(A + B) is read with Welch and Satterthwaite's degrees of freedom, k − 1 for A and n
+    − 1 for B. The controls' variance includes some of the items' chance too, so p errs upwards.
+    None with fewer than two controls or items, or if a drop is undefined.
     """
     for other in (after, *controls):
         _check_pair(before, other)
@@ -228,7 +228,7 @@ def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
 
 def _check_pair(a: Items, b: Items) -> None:
     if not np.array_equal(a.index, b.index) or a.form != b.form:
-        raise ValueError("scores can be compared over the same items and the same metric alone")
+        raise ValueError("scores can be compared only over the same items and the same metric")
 
 
 def _stacked(
@@ -264,7 +264,7 @@ def _drop(before: Items, after: Items, sign: float) -> float | None:
 
 
 def _excess(totals: Floats, weights: Floats, form: Form, sign: float) -> Floats:
-    """The drop less the controls' mean drop in every draw; row 0 is before, row 1 after."""
+    """The drop minus the controls' mean drop in every draw; row 0 is before, row 1 after."""
     scores = _score(totals, weights, form)
     drops = sign * _percent(scores[0], scores[1:])
     return np.asarray(drops[0] - drops[1:].mean(axis=0))

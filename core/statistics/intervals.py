@@ -1,4 +1,4 @@
-"""Means over documents, matrices or items with their 95 % intervals, and how values spread.
+"""Means over documents, matrices or items with their 95 % intervals, and quartiles.
 
 Owns small statistics on plain numbers. Knows no analysis.
 """
@@ -18,7 +18,7 @@ LEVEL = 0.975
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value with the ends of its 95 % interval; the ends are None where one can't tell."""
+    """A value with the ends of its 95 % interval; the ends are None if they are unknown."""
 
     value: float
     low: float | None
@@ -28,7 +28,7 @@ class Interval:
 def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
     """The weighted mean of independent values, with Student's interval.
 
-    The error is that of a ratio of sums, Σ w²(x − m)² · n / (n − 1) with Σ w = 1 (Cochran 1977,
+    The variance is that of a ratio of sums, Σ w²(x − m)² · n / (n − 1) with Σ w = 1 (Cochran 1977,
     section 2.11); with equal weights it is the ordinary one.
     """
     x = np.asarray(values, dtype=np.float64)
@@ -41,7 +41,7 @@ def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
 
 
 def of_jackknife(value: float, left_out: ArrayLike) -> Interval:
-    """A statistic with its interval from the values that it has without each item in turn
+    """A statistic with its jackknife interval; `left_out` are its values without each item in turn
     (Efron and Tibshirani 1993, chapter 11)."""
     without = np.asarray(left_out, dtype=np.float64)
     n = len(without)

@@ -1,8 +1,8 @@
-"""Alignment of a matrix's update with the directions that the matrix already uses, and means over
-matrices: method, section 6.
+"""Alignment of a matrix's update with the matrix's singular directions, and means over matrices:
+method, section 6.
 
-Owns the rows: each measure beside its level of chance. Knows neither layers nor models, but for
-carrying a row's own coordinates into its mean. Imports torch only when it computes.
+Owns the rows: each measure with its chance level. Knows neither layers nor models, except that
+means keep their rows' coordinates. Imports torch only when it computes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def measure(
 ) -> tuple[list[list[Measurement]], dict[str, Any]]:
     """The measurements of each matrix of a batch, without coordinates, and the first one's curves.
 
-    `update` [batch, d_out, d_in] with its `gram` matrix lies to the `basis` of as many matrices.
-    `amplified` is r of the amplification factor; of the tuned matrix's `intruders_of` leading
-    directions those count as intruders that no |cosine| of `match` or more ties to the base's. The
-    curves are singular values and shares of energy, float32 [k], the shape int64 [2].
+    `update` [batch, d_out, d_in], with its `gram` matrix, is compared with the `basis` of as many
+    matrices. `amplified`: r of the amplification factor. A leading direction of the tuned matrix
+    (among `intruders_of`) counts as an intruder if its largest |cosine| with the base's directions
+    is below `match`. The curves are singular values and shares of energy, float32 [k], the shape
+    int64 [2].
     """
     from core.weights import linalg
 
@@ -66,10 +67,10 @@ def measure(
 def means(
     rows: Iterable[Measurement], places: Callable[[Measurement], Iterable[str]]
 ) -> list[Measurement]:
-    """The plain mean of each metric over matrices, at each place that a row counts to.
+    """The plain mean of each metric over matrices, for each group that a row belongs to.
 
-    `n` counts the matrices that have a value, `low` and `high` bound the mean by Student's 95 %
-    interval over them (as if a model's matrices were independent draws); a rank has no mean.
+    `n` counts the matrices with a value, `low` and `high` bound the mean by Student's 95 % interval
+    over them (as if a model's matrices were independent draws); a rank has no mean.
     """
     found: dict[tuple[str, str], list[Measurement]] = {}
     for row in rows:
@@ -82,8 +83,8 @@ def means(
 def one_each(rows: Sequence[Measurement]) -> list[Measurement]:
     """The rows with each module and expert measured once, and all rows of heads.
 
-    Several matrices of one module (both projections of a latent query, say) become their plain
-    mean, as `means` gives it, without a rank.
+    Several matrices of one module (such as both projections of a latent query) are replaced by
+    their plain mean, as in `means`, without a rank.
     """
     places: dict[tuple[str, int | None, int | None], list[Measurement]] = {}
     for row in rows:
@@ -170,7 +171,8 @@ def _shares(
 
 
 def _curves(basis: Basis, found: Alignment) -> dict[str, Any]:
-    """Spectrum of W, and the shares of the update's energy for every k, of a batch's first."""
+    """Spectrum of W, and the shares of the update's energy for every k, for a batch's first
+    matrix."""
     return {
         "singular_values": basis.energy[0].sqrt().float().cpu().numpy(),
         "write": found.write_curve[0].float().cpu().numpy(),

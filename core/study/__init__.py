@@ -1,7 +1,7 @@
 """A study: the models to compare, the texts and tasks to compare them on, the analyses to run.
 
 study.py     a study as frozen data
-intake.py    studies out of files, data and names of models
+intake.py    studies from files, data and names of models
 mistakes.py  the errors of a study file in words: key, fault, nearest valid key
-places.py    files and folders as people write them
+places.py    paths of files and folders in studies
 """

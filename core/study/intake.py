@@ -1,7 +1,7 @@
-"""Studies from a TOML file, from the data of one, or from bare names of models.
+"""Studies from a TOML file, from its data, or from bare names of models.
 
-Owns what a mistake in it is called, by its file and key, and what relative paths are relative to:
-the file. What a study may hold is core.study.study's.
+Owns the errors of a study file, with file and key, and the resolution of relative paths against the
+file. The contents of a study are declared in core.study.study.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from core.study.study import PLACES, Model, Models, Study
 
 
 def read(path: Path) -> Study:
-    """The study in a TOML file. Raises StudyError naming the file, the key and a near one."""
+    """The study in a TOML file. Raises StudyError naming the file, the key and the nearest valid
+    one."""
     try:
         data = toml.read(path, "The study file")
     except FileNotFoundError:
@@ -35,7 +36,7 @@ def read(path: Path) -> Study:
 
 
 def parsed(data: Mapping[str, Any], folder: Path) -> Study:
-    """The study in the data of a file that lies in `folder`. Raises StudyError naming the key."""
+    """The study in the data of a file in `folder`. Raises StudyError naming the key."""
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
@@ -44,9 +45,9 @@ def parsed(data: Mapping[str, Any], folder: Path) -> Study:
 
 
 def faults(data: Mapping[str, Any]) -> dict[str, str]:
-    """All that is wrong with the data of a study file: what it is, by its key (`probe.limit`).
+    """All faults of the data of a study file, by their keys (`probe.limit`).
 
-    What is wrong between several keys stands at the part that they are in.
+    A fault among several keys is at the key of their section.
     """
     found: dict[str, str] = {}
     for analysis, given in data.get("analyses", {}).items():
@@ -63,8 +64,8 @@ def faults(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def of_models(base: str, tuned: Iterable[str]) -> Study:
-    """A study of bare model paths or hub ids, each named after its last part (a GGUF file without
-    its suffix), and it after them."""
+    """A study of bare model paths or hub ids. Each model is named after the last part of its path
+    (a GGUF file without its suffix), and the study after its models."""
     named: dict[str, Model] = {}
     for path in tuned:
         name = free_name(Path(path.rstrip("/")).name.removesuffix(".gguf"), named)
@@ -76,7 +77,7 @@ def of_models(base: str, tuned: Iterable[str]) -> Study:
 
 
 def _title(names: Sequence[str]) -> str:
-    """What a run of these tuned models is called: `medical`, `medical, maths and 2 more`."""
+    """The title of a run of these tuned models: `medical`, `medical, maths and 2 more`."""
     if len(names) > 3:
         return f"{names[0]}, {names[1]} and {len(names) - 2} more"
     *others, last = names
@@ -84,7 +85,7 @@ def _title(names: Sequence[str]) -> str:
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:
-    """A name for a tuned model, as near to the wanted one as the rules and the others allow."""
+    """A valid, unused name for a tuned model, close to the wanted one."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-") or "tuned"
     stem = stem if stem != "base" else "base-tuned"
     name, count = stem, 2
@@ -118,7 +119,7 @@ def _anchored(model: Model, folder: Path) -> Model:
 
 
 def _absolute(path: str, folder: Path) -> str:
-    """A local directory as an absolute path; what exists nowhere below stays as a hub id."""
+    """A local directory as an absolute path; a path that does not exist stays a hub id."""
     local = below(folder, path)
     found = os.path.realpath(local) if is_there(local) or looks_local(path) else path
     _refuse_undecodable(found)
@@ -126,11 +127,11 @@ def _absolute(path: str, folder: Path) -> str:
 
 
 def _refuse_undecodable(path: str) -> None:
-    """Raise StudyError for a path that no study file and no database can hold."""
+    """Raise StudyError for a path that a study file or a database can't store."""
     try:
         path.encode()
     except UnicodeEncodeError:
         raise StudyError(
-            f"The path {path} holds bytes that are no text.",
+            f"The path {path} contains bytes that are not UTF-8.",
             hint="Rename the file or folder, or link to it by another name.",
         ) from None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 LONGEST = 40
-"""Characters of a wrong value that are repeated."""
+"""Most characters of a wrong value in an error."""
 
 _WORDS = {
     "missing": "is needed",
@@ -34,7 +34,7 @@ _WORDS = {
     "bool_parsing": "must be true or false, not {input}",
     "bool_type": "must be true or false, not {input}",
     "string_type": "must be a string, not {input}",
-    "string_unicode": "holds bytes that are no text",
+    "string_unicode": "contains bytes that are not UTF-8",
     "string_too_short": "is needed",
     "too_short": "needs {min_length} or more",
     "literal_error": "must be {expected}, not {input}",
@@ -42,12 +42,12 @@ _WORDS = {
     "tuple_type": "must be a list",
     "list_type": "must be a list",
 }
-"""By pydantic's type of error; its context fills the gaps."""
+"""Our words by pydantic's type of error; its context fills the placeholders."""
 
 
 def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "") -> str:
-    """The first thing that is wrong, by its key; the nearest valid key where one is unknown."""
-    # A misspelt key is also a missing one: the former says what to do.
+    """The first fault, with its key, or with the nearest valid key for an unknown one."""
+    # A misspelt key is also a missing key; the misspelling gives the better hint.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = prefix + _item(first["loc"])
     if first["type"] == "extra_forbidden":
@@ -63,7 +63,7 @@ def explained(error: ValidationError, fields: Mapping[str, Any], prefix: str = "
 
 
 def by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
-    """What is wrong, each with its key; of several with one key, the first."""
+    """The first fault of each key."""
     found: dict[str, str] = {}
     for fault in error.errors():
         found.setdefault((prefix + _key(fault["loc"])).rstrip("."), words(fault))
@@ -71,7 +71,7 @@ def by_key(error: ValidationError, prefix: str = "") -> dict[str, str]:
 
 
 def words(fault: ErrorDetails) -> str:
-    """What is wrong with a value; in pydantic's own words where none are known here."""
+    """The fault of a value, in our words if known, else in pydantic's."""
     said = _WORDS.get(fault["type"])
     if said is None:
         return fault["msg"].removeprefix("Value error, ")
@@ -79,7 +79,7 @@ def words(fault: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
-    """A wrong value, unless it is long: of one that has parts, that it has."""
+    """A wrong value for an error; a long one is cut, and a composite one is only named."""
     if isinstance(value, dict | list | tuple):
         return "several values"
     text = f"'{value}'" if isinstance(value, str) else str(value)
@@ -87,18 +87,18 @@ def _shown(value: object) -> str:
 
 
 def _key(location: tuple[str | int, ...]) -> str:
-    """A place in a study as its file would name it; that a name is meant goes without saying."""
+    """A location in a study in its file's notation."""
     return ".".join(str(part) for part in location if part != "[key]")
 
 
 def _item(location: tuple[str | int, ...]) -> str:
-    """The same with the items of lists as they are counted in programs: `points[3]`."""
+    """The same with list indices: `points[3]`."""
     parts = (f"[{each}]" if isinstance(each, int) else f".{each}" for each in location)
     return "".join(part for part in parts if part != ".[key]").lstrip(".")
 
 
 def _keys_at(location: tuple[str | int, ...], fields: Mapping[str, Any]) -> list[str]:
-    """The valid keys of the part of a study that a location points into."""
+    """The valid keys of the section of a location."""
     for step in location:
         annotation = fields[step].annotation if isinstance(step, str) and step in fields else None
         parts = [annotation, *getattr(annotation, "__args__", ())]

@@ -1,12 +1,11 @@
-"""Files and folders as people write them. Whether they are there is no question of this module."""
+"""Paths of files and folders as written in studies."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# Of os.path, which leaves the `~` of somebody unknown where it is: there is then no such folder,
-# which whoever opens it can say with the name as it was typed.
+# os.path leaves the `~` of an unknown user unchanged, so the later error names the path as typed.
 
 
 def expanded(path: str | Path) -> Path:
@@ -15,20 +14,20 @@ def expanded(path: str | Path) -> Path:
 
 
 def is_folder(path: Path) -> bool:
-    """Is there a folder? A path that no file system could hold is none."""
+    """Is it an existing folder? False for an impossible path."""
     return os.path.isdir(path)  # noqa: PTH112 - pathlib raises for a name that is too long
 
 
 def is_there(path: Path) -> bool:
-    """Is there anything? See `is_folder`."""
+    """Does the path exist? See `is_folder`."""
     return os.path.exists(path)  # noqa: PTH110
 
 
 def looks_local(path: str) -> bool:
-    """Is this a folder or a GGUF file rather than a hub id, whether or not it is there?"""
+    """Is this the path of a folder or a GGUF file rather than a hub id? It need not exist."""
     return path.startswith((".", "/", "~")) or path.count("/") > 1 or path.endswith(".gguf")
 
 
 def below(folder: Path, path: str) -> Path:
-    """The path as it is meant in a file of that folder."""
+    """The path resolved against the folder of its file."""
     return folder / expanded(path)

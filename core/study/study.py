@@ -1,7 +1,7 @@
-"""A study as frozen data: what to compare, on what, and how. Reads no file; loads no model.
+"""A study as frozen data: models, texts, tasks and settings. Reads no file; loads no model.
 
-Owns the declarations, by which unknown keys and wrong values are refused. The description of a
-field is what every form, prompt and comment about it says.
+Owns the declarations, which refuse unknown keys and wrong values. Every form, prompt and comment
+uses a field's description.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from core.study import mistakes
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 LARGEST = 10**18
-"""The largest count that a study may ask for: Python's own iterators take few more."""
+"""The largest count in a study, near the limit of Python's iterators."""
 
 PLACES = (("probe", "file"), ("evaluation", "include"), ("run", "offload_folder"))
-"""Parts and keys of a study that name a file or a folder, besides models and tokeniser."""
+"""Sections and keys of paths in a study, besides models and tokeniser."""
 
 
 class _Part(BaseModel):
@@ -49,7 +49,7 @@ def _allowed(name: str) -> str:
 
 
 class Model(_Part):
-    """One model: where it is, which revision of it, what it was tuned from, and its role."""
+    """One model: its place, its revision, its parent and its role."""
 
     path: str = Field(
         min_length=1,
@@ -116,12 +116,12 @@ class Models(_Part):
 
 
 def _check_parent(name: str, model: Model, tuned: Mapping[str, Model]) -> None:
-    """Parents exist and no chain of them comes back to where it began."""
+    """Raise ValueError if a parent does not exist, or a chain of parents is a cycle."""
     seen, parent = {name}, model.parent
     while parent not in (None, "base"):
         if parent not in tuned:
             raise ValueError(
-                f"parent '{parent}' of '{name}' is no model of this study. "
+                f"parent '{parent}' of '{name}' is not a model of this study. "
                 + did_you_mean(str(parent), [*tuned, "base"])
             )
         if parent in seen:
@@ -131,7 +131,7 @@ def _check_parent(name: str, model: Model, tuned: Mapping[str, Model]) -> None:
 
 
 class Probe(_Part):
-    """The texts on which activations are measured: a file's, a built-in set's, or a task's."""
+    """The texts on which activations are measured: from a file, a built-in set or a task."""
 
     file: str | None = Field(
         default=None,
@@ -162,7 +162,7 @@ class Probe(_Part):
 
 
 class Evaluation(_Part):
-    """Tasks by domain, and how they are run."""
+    """Tasks by domain, and their settings."""
 
     tasks: dict[str, tuple[str, ...]] = Field(
         description="Tasks of lm-evaluation-harness by domain; one named as a model is its own."
@@ -204,7 +204,7 @@ class Evaluation(_Part):
 
 
 class Run(_Part):
-    """Where and in what precision it is computed."""
+    """Device, precision and memory of the computation."""
 
     device: str = Field(
         default="auto", description="auto, cpu, cuda, cuda:1 or mps; auto: over all GPUs."
@@ -239,7 +239,7 @@ class Run(_Part):
 
 
 class Study(_Part):
-    """A whole study. `analyses` maps an analysis to the parameters given for it."""
+    """A whole study. `analyses` maps an analysis to its given parameters."""
 
     name: str = Field(min_length=1, description="What its runs are called.")
     models: Models
@@ -268,13 +268,13 @@ class Study(_Part):
                 ):
                     if name not in known:
                         raise ValueError(
-                            f"evaluation.reference: '{name}' is no {what}. "
+                            f"evaluation.reference: '{name}' is not a {what}. "
                             + did_you_mean(name, known)
                         )
         return self
 
     def parameters(self, analysis: str) -> registry.Parameters:
-        """The parameters of an analysis: those given here, defaults for the rest."""
+        """The parameters of an analysis: the given ones, and defaults."""
         try:
             return registry.get(analysis).parameters(**self.analyses.get(analysis, {}))
         except ValidationError as error:
@@ -287,9 +287,9 @@ class Study(_Part):
         return frozenset(n for n, m in self.models.tuned.items() if m.role == "control")
 
     def key(self, analyses: Iterable[str]) -> str:
-        """Identifies the same study asked for the same analyses, whosever code it trusts."""
+        """The key of this study with these analyses, independent of trusted code."""
         told = trust.granted(self, trust.NOBODY).model_dump(mode="json")
-        # Studies had no such keys once: they are the same still.
+        # Earlier studies had no such keys; their keys must not change.
         if self.models.template == "base":
             del told["models"]["template"]
         if told["evaluation"] is not None:

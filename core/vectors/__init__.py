@@ -1,8 +1,8 @@
 """Task arithmetic with tuning vectors, in memory and from disk to disk.
 
 arithmetic.py   points as data: names, grids, restrictions
-combination.py  what a point does to weights, block by block
-sweep.py        points in a live model, from which the base comes back bit for bit
+combination.py  the weights of a point, block by block
+sweep.py        points in a loaded model; restores the base bit for bit
 merging.py      a point as a model's directory, streamed
 target.py       a merged model's tensors, in the base's own layout
 shards.py       safetensors shards written by rows

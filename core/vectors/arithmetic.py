@@ -1,8 +1,7 @@
-"""Points of task arithmetic as data: which vectors, how much of each, put together in which way.
+"""Points of task arithmetic as data: vectors, coefficients and method.
 
-Owns the names of points (`setting` in exports), the text that they are read from, the grids made of
-them, and which parts of a model they are restricted to. Imports no torch: what a point does to
-weights is in `core.vectors.combination`.
+Owns the names of points (`setting` in exports) and their parsing, grids of points, and restrictions
+to parts of a model. Imports no torch: `core.vectors.combination` computes a point's weights.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from core.models.pieces import Piece
 Method = Literal["plain", "removal", "transfer", "ties", "dare", "dare_ties"]
 
 DENSITY, SEED = 0.2, 0
-"""What TIES keeps of a vector by default (Yadav et al. 2023), and the default seed of DARE."""
+"""The default density of TIES (Yadav et al. 2023), and the default seed of DARE."""
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "plain": (), "removal": (), "transfer": (), "ties": ("density",),
@@ -32,10 +31,10 @@ _FORM = re.compile(r"(?:(?P<method>[^:(]*?)\s*(?:\((?P<options>[^)]*)\))?\s*:)?(
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model made of a base and vectors τ = θ_tuned − θ_base. Made by `make`, `parse` or `grid`.
+    """A model from a base and vectors τ = θ_tuned − θ_base. Created by `make`, `parse` or `grid`.
 
     `coefficients` are pairs (vector, λ) in the study's order without zeros. `start` is the tuned
-    model that a removal or a transfer begins from (None: the base).
+    model from which a removal or a transfer starts (None: the base).
 
     plain       θ_base + Σ λτ
     removal     θ_tuned − λτ of one vector, which is its own start
@@ -53,7 +52,7 @@ class Point:
 
     @property
     def setting(self) -> str:
-        """The point's name, of which `parse` makes the same point."""
+        """The point's name; `parse` is its inverse."""
         if not self.coefficients:
             return "base"
         terms = ",".join(f"{vector}={shortest(value)}" for vector, value in self.coefficients)
@@ -67,15 +66,15 @@ class Point:
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """Every tuned model that the point speaks of."""
+        """Every tuned model that the point names."""
         return tuple(dict.fromkeys([*([self.start] if self.start else []), *self._named]))
 
     @property
     def terms(self) -> tuple[tuple[str, float], ...]:
-        """Vectors and how much of each is added to the *base*, wherever the point starts.
+        """Vectors and their coefficients relative to the *base*, for any start.
 
         θ_tuned − λτ is θ_base + (1 − λ)τ, and θ_other + λτ is θ_base + τ_other + λτ. So a whole
-        removal is the base itself and not merely near it.
+        removal equals the base exactly.
         """
         if self.method == "removal":
             ((vector, value),) = self.coefficients
@@ -89,12 +88,12 @@ class Point:
 
     @property
     def trims(self) -> bool:
-        """Are only the largest elements of each vector kept?"""
+        """Does it keep only the largest elements of each vector?"""
         return self.method == "ties" and self.density != 1
 
     @property
     def drops(self) -> bool:
-        """Are elements of each vector dropped at random?"""
+        """Does it drop elements of each vector at random?"""
         return self.method in ("dare", "dare_ties") and self.density != 1
 
     @property
@@ -121,14 +120,15 @@ def make(
 ) -> Point:
     """The point in its canonical form: vectors in the order of `vectors`, zeros left out.
 
-    What is left without coefficients is the base, or the tuned model that it would start from.
-    Raises StudyError for an unknown vector, a number that is not finite, a removal of several
-    vectors, a density outside of (0, 1] or a negative seed.
+    A point without coefficients is the base, or the tuned model in `start`. Raises StudyError for
+    an unknown vector, a number that is not finite, a removal of several vectors, a density outside
+    of (0, 1] or a negative seed.
     """
     for vector in (*coefficients, *([start] if start else [])):
         if vector not in vectors:
             raise StudyError(
-                f"'{vector}' is no tuned model of this study.", hint=did_you_mean(vector, vectors)
+                f"'{vector}' is not a tuned model of this study.",
+                hint=did_you_mean(vector, vectors),
             )
     for vector, value in coefficients.items():
         if not math.isfinite(value):
@@ -136,7 +136,7 @@ def make(
     if method == "removal":
         if len(coefficients) != 1:
             raise StudyError(
-                "A removal takes one vector, that of the model it starts from.",
+                "A removal takes one vector, the vector of its starting model.",
                 hint="From another model: transfer:other+vector=-1.",
             )
         start = next(iter(coefficients))
@@ -145,7 +145,7 @@ def make(
         return BASE if start is None else Point(((start, 1.0),))
     if method == "transfer" and start is None:
         raise StudyError(
-            "A transfer names the model that it starts from.",
+            "A transfer must name its starting model.",
             hint="For example: transfer:maths+medical=1.",
         )
     takes = _OPTIONS[method]
@@ -159,17 +159,17 @@ def make(
 
 
 def parse(text: str, vectors: Sequence[str]) -> Point:
-    """The point that a text names, in the forms of `Point.setting`; options may be left out.
+    """The point of a name in the forms of `Point.setting`; options may be left out.
 
-    `vectors` are the study's tuned models in its order. Raises StudyError saying what is wrong.
+    `vectors` are the study's tuned models in its order. Raises StudyError naming the fault.
     """
     if text.strip() == "base":
         return BASE
     form = _FORM.fullmatch(text.strip())
     if form is None or not form["rest"].strip():
         raise StudyError(
-            f"'{text}' is no point of task arithmetic.",
-            hint="Written like medical=0.5,maths=1 or ties(density=0.2):medical=1,maths=1.",
+            f"'{text}' is not a point of task arithmetic.",
+            hint="Write it like medical=0.5,maths=1 or ties(density=0.2):medical=1,maths=1.",
         )
     method = (form["method"] or "plain").strip()
     if method not in _OPTIONS:
@@ -212,16 +212,16 @@ def grid(
     negation: Iterable[float] = (),
     removal: Iterable[float] = (),
 ) -> tuple[Point, ...]:
-    """The points of a sweep, each once: lines, the full grid of a pair, and what else is named.
+    """The points of a sweep, each once: lines, the full grid of a pair, and further named points.
 
     `known` are all tuned models of the study in its order: `points` may name any of them.
     `negation` and `removal` are the λ of θ_base − λτ and θ_tuned − λτ, for each vector. Raises
-    StudyError for more than two vectors, whose full grid would grow beyond measure.
+    StudyError for more than two vectors, since their full grid would be too large.
     """
     if len(vectors) > 2:
         raise StudyError(
-            f"A full grid takes two vectors at most, not {len(vectors)}: {', '.join(vectors)}.",
-            hint="Name two in 'vectors', and the rest one by one in 'points': "
+            f"A full grid takes at most two vectors, not {len(vectors)}: {', '.join(vectors)}.",
+            hint="Name two in 'vectors', and single points of the others in 'points': "
             f'points = ["{",".join(f"{vector}=0.5" for vector in vectors)}"].',
         )
     found = list(lines(vectors, coefficients, known))
@@ -237,21 +237,21 @@ def grid(
 
 
 def distinct(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points in their order without those that are there already."""
+    """The points in their order, without repetition."""
     return tuple(dict.fromkeys(points))
 
 
 def shortest(value: float) -> str:
-    """The shortest text that is read back as the same number: 1, 0.5, -0.25, 1e-5."""
+    """The shortest text that parses to the same number: 1, 0.5, -0.25, 1e-5."""
     text = repr(float(value)).removesuffix(".0")
     return re.sub(r"e([+-])0*", lambda found: f"e{found[1].strip('+')}", text)
 
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """Which pieces of a model take part: of these groups (none: all), in these layers (none: all).
+    """A choice of a model's pieces: of these groups (none: all), in these layers (none: all).
 
-    `layers` are inclusive ranges in order, none of which touches the next.
+    `layers` are inclusive ranges in order, with gaps between them.
     """
 
     groups: tuple[str, ...] = ()
@@ -273,7 +273,7 @@ class Restriction:
         )
 
     def tensors(self, pieces: Iterable[Piece]) -> frozenset[str]:
-        """The stored tensors that take part: none holds pieces of several groups or layers.
+        """The chosen stored tensors; no tensor has pieces of several groups or layers.
 
         Raises StudyError for layers that the model lacks.
         """
@@ -292,7 +292,7 @@ GROUPS = ("attention", "mlp")
 
 
 def restrict(text: str) -> Restriction:
-    """The restriction that a text names: groups and layers, by commas. Raises StudyError."""
+    """The restriction in a text: groups and layers, separated by commas. Raises StudyError."""
     groups: set[str] = set()
     layers: set[int] = set()
     for word in filter(None, (part.strip() for part in text.split(","))):
@@ -303,8 +303,8 @@ def restrict(text: str) -> Restriction:
             groups.add(word)
         else:
             raise StudyError(
-                f"'{word}' is nothing to restrict the arithmetic to.",
-                hint=f"Of {', '.join(GROUPS)}, and layers like 0-3,7.",
+                f"'{word}' is not a group or a layer.",
+                hint=f"Choose from {', '.join(GROUPS)}, and layers like 0-3,7.",
             )
     starts = sorted(n for n in layers if n - 1 not in layers)
     stops = sorted(n for n in layers if n + 1 not in layers)
@@ -324,7 +324,7 @@ def _assignments(text: str, part: str) -> dict[str, float]:
         try:
             found[name] = float(value)
         except ValueError:
-            raise StudyError(f"'{text}': '{value}' is no number.") from None
+            raise StudyError(f"'{text}': '{value}' is not a number.") from None
     return found
 
 

@@ -1,7 +1,7 @@
 """The weights of a point of task arithmetic, computed block by block.
 
-Arithmetic is in float32 whatever the weights are stored as, from the base for every point, and
-rounded once. Knows neither files nor models: both hand it rows of tensors (`WeightSource`).
+Arithmetic is in float32 for any stored dtype, starts from the base for every point, and rounds
+once. Knows neither files nor models: both provide rows of tensors (`WeightSource`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from core.models.pieces import Piece
 from core.vectors.arithmetic import Point
 from core.weights.moments import BLOCK
 
-_HALF = 16  # bits of a float32 that each of the two passes of a threshold counts by
+_HALF = 16  # bits of a float32 for each of the two passes of a threshold
 
 _CPU = torch.device("cpu")
 
@@ -33,9 +33,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows start:stop (see TensorInfo) of a tensor, in which the same vectors take part.
+    """Rows start:stop (see TensorInfo) of a tensor, with the same vectors in all of them.
 
-    Its elements draw the random numbers from number `drawn` on of those called `stream`.
+    Its elements use the random numbers of `stream` from number `drawn` on.
     """
 
     tensor: str
@@ -48,22 +48,22 @@ class Block:
 
     @property
     def elements(self) -> slice:
-        """Where the block is in the flat tensor."""
+        """The block's range in the flat tensor."""
         return slice(self.start * self.columns, self.stop * self.columns)
 
 
 class WeightSource(Protocol):
-    """Where weights come from; read by several threads."""
+    """A source of weights; read by several threads."""
 
     def base(self, block: Block, space: Workspace) -> Tensor:
-        """The base's weights as stored, flat; good until the workspace is used for another."""
+        """The base's weights as stored, flat; valid until the workspace is used again."""
 
     def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
-        """A tuned model's weights as stored, flat; good for as long."""
+        """A tuned model's weights as stored, flat; valid equally long."""
 
 
 class Workspace:
-    """The buffers of one thread, made once and used for every block."""
+    """The buffers of one thread, allocated once and reused for every block."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
@@ -85,7 +85,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """Sums of squares over elements: what rounding the result lost, and the exact change."""
+    """Sums of squares over elements: of the rounding error, and of the exact change."""
 
     lost: float = 0.0
     changed: float = 0.0
@@ -100,12 +100,12 @@ class Rounding:
 
 
 class Combination:
-    """A point with the magnitudes below which TIES trims each vector."""
+    """A point with TIES' trimming threshold of each vector."""
 
     def __init__(self, point: Point, thresholds: Mapping[str, float]) -> None:
         self.point = point
         self._thresholds = thresholds
-        # Properties of the point that every block would ask for.
+        # Properties of the point, computed once for all blocks.
         self._terms, self._elects = point.terms, point.elects
         self._thins = point.trims or point.drops
         self._scale = 1 / point.density if point.drops and point.density else 1.0
@@ -113,9 +113,9 @@ class Combination:
     def write(self, block: Block, source: WeightSource, out: Tensor, space: Workspace) -> Rounding:
         """Fill `out` (flat, of any floating dtype, on any device) with a block of the point.
 
-        Without vectors that is the base, and with one whole vector the tuned model, bit for bit
-        where `out` has the dtype that they are stored in. Raises RunError naming tensor and point
-        when a value is not finite.
+        Without vectors this is the base, and with one whole vector the tuned model, bit for bit if
+        `out` has the stored dtype. Raises RunError, naming tensor and point, if a value is not
+        finite.
         """
         terms = [term for term in self._terms if term[0] in block.vectors]
         stored = source.base(block, space)
@@ -132,7 +132,7 @@ class Combination:
             torch.add(base, update, out=exact)
         else:
             exact.copy_(whole)
-        # Not through float32 where the weights are there already: they may be float64.
+        # Existing weights are copied without float32, since they may be float64.
         out.copy_(exact if whole is None else whole)
         base.copy_(out).sub_(exact)
         rounding = Rounding(_energy(base), _energy(update))
@@ -149,7 +149,8 @@ class Combination:
         update: Tensor,
         space: Workspace,
     ) -> Tensor | None:
-        """Fill `update` with what is added to the base; the tuned weights where it is just those.
+        """Fill `update` with the change of the base, or return the tuned weights if the result
+        equals them.
 
         base + (tuned − base) need not be the tuned number itself, not even in float32.
         """
@@ -175,7 +176,7 @@ class Combination:
         return stored if len(terms) == 1 and terms[0][1] == 1 and not self._thins else None
 
     def _thin(self, term: Tensor, vector: str, block: Block) -> None:
-        """Set to zero what TIES trims, or what DARE drops."""
+        """Set the elements to zero that TIES trims or DARE drops."""
         if self.point.trims:
             term.masked_fill_(term.abs() < self._thresholds[vector], 0)
         elif self.point.drops:
@@ -187,7 +188,7 @@ class Combination:
     def _not_finite(self, block: Block, dtype: torch.dtype) -> RunError:
         stored = str(dtype).removeprefix("torch.")
         return RunError(
-            f"{self.point.setting}: tensor {block.tensor} gets values that are not finite in "
+            f"{self.point.setting}: tensor {block.tensor} has values that are not finite in "
             f"{stored}.",
             hint=f"{stored} ends at {torch.finfo(dtype).max:.3g}: lower the coefficients, or store "
             "the weights in a wider dtype.",
@@ -203,8 +204,8 @@ def cut(
 ) -> Iterator[Block]:
     """The base's tensors in blocks of about `size` elements, whole rows each.
 
-    `tuned` are the tensors of each vector under the base's names; a vector takes part in the rows
-    that it has, and in `tensors` alone.
+    `tuned` are the tensors of each vector under the base's names; a vector applies to the rows that
+    it has, and only in `tensors`.
     """
     of: dict[str, list[Piece]] = {}
     for piece in pieces:
@@ -216,7 +217,7 @@ def cut(
         rows = {v: infos[tensor].rows for v, infos in tuned.items() if tensor in tensors}
         ends = sorted({info.rows, *(n for n in rows.values() if n < info.rows)})
         for first, last, stream in _streams(found, info):
-            # Several tensors of one module draw apart.
+            # Several tensors of one module have separate streams.
             stream = f"{stream}.{tensor}" if stream in used else stream
             used.add(stream)
             for start, stop in _runs(first, last, step, ends):
@@ -228,7 +229,7 @@ def cut(
 
 
 def _runs(first: int, last: int, step: int, ends: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The rows from first to last in runs of `step`, none of which goes over one of the ends."""
+    """The rows from first to last in runs of at most `step` that cross none of the ends."""
     start = first
     while start < last:
         stop = min([last, start + step, *(end for end in ends if end > start)])
@@ -237,10 +238,10 @@ def _runs(first: int, last: int, step: int, ends: Sequence[int]) -> Iterator[tup
 
 
 def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, int, str]]:
-    """Rows of a tensor with a name for their random numbers.
+    """Ranges of rows of a tensor, with the names of their random streams.
 
-    It says what the rows are and not how they are stored: a stack of experts in memory draws what
-    the single experts on disk do.
+    A name depends on the rows' role and not on their storage: a stack of experts in memory draws
+    the same numbers as single experts on disk.
     """
     kind = pieces[0].tensor.rpartition(".")[2]
     if pieces[0].module in ("norm", "embedding"):  # several tensors of one module
@@ -263,10 +264,10 @@ def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, i
 def threshold(
     vector: str, density: float, blocks: Iterable[Block], source: WeightSource, threads: int
 ) -> float:
-    """The magnitude of the element of τ that is last of its largest `density`, over all blocks.
+    """The magnitude of the smallest element among τ's largest `density`, over all blocks.
 
-    Exact, in two passes that count by the leading and then by the trailing bits: magnitudes of
-    float32 are in the order of their bits.
+    Exact, in two passes that count by the leading and then by the trailing bits: float32 magnitudes
+    have the order of their bits.
     """
     taking = [block for block in blocks if vector in block.vectors]
 
@@ -292,7 +293,7 @@ def threshold(
 
 
 def _holding(counts: Any, wanted: int) -> tuple[int, int]:
-    """The highest bucket that the `wanted` largest reach down into, and how many lie above it."""
+    """The bucket of the `wanted`-th largest element, and the number of elements above it."""
     above = np.cumsum(counts[::-1])
     place = int(np.searchsorted(above, wanted))
     return len(counts) - 1 - place, int(above[place - 1]) if place else 0
@@ -308,7 +309,7 @@ def _magnitude_bits(vector: str, block: Block, source: WeightSource, space: Work
 
 
 def spread(work: Callable[[Sequence[Block]], T], blocks: Sequence[Block], threads: int) -> list[T]:
-    """Do the work on the blocks, shared between threads; all have ended when this does."""
+    """Work on the blocks in several threads; returns after all have ended."""
     if threads == 1:
         return [work(blocks)]
     shares = [blocks[i::threads] for i in range(min(threads, len(blocks)))]
@@ -317,21 +318,21 @@ def spread(work: Callable[[Sequence[Block]], T], blocks: Sequence[Block], thread
 
 
 def thread_count() -> int:
-    """How many threads share the blocks on a CPU."""
+    """The number of threads for blocks on a CPU."""
     return max(1, min(8, os.cpu_count() or 1))
 
 
 def _energy(values: Tensor) -> float:
-    """Σ of squares, in float64 where float32 can't hold it."""
+    """Σ of squares, in float64 if float32 overflows."""
     found = float(torch.dot(values, values))
     return found if math.isfinite(found) else float(values.double().square().sum())
 
 
 def _elect(votes: Sequence[Tensor], out: Tensor) -> None:
-    """The mean of the votes whose sign is that of their sum; zero where they cancel.
+    """The mean of the votes with the sign of their sum; zero where they cancel.
 
-    Yadav et al. 2023, section 4. One by one: in any other order the last bits would depend on how
-    the tensor is cut.
+    Yadav et al. 2023, section 4. Summed one by one, so the last bits do not depend on the cut into
+    blocks.
     """
     out.copy_(votes[0])
     for vote in votes[1:]:
@@ -347,9 +348,10 @@ def _elect(votes: Sequence[Tensor], out: Tensor) -> None:
 
 
 def _draws(stream: str, first: int, size: int) -> Any:
-    """Uniform uint32 [size], those from number `first` on of a stream, wherever one begins.
+    """Uniform uint32 [size]: the numbers of a stream from `first` on.
 
-    Philox counts (Salmon et al. 2011), eight of them to a count, so no number depends on blocks.
+    Philox is counter-based (Salmon et al. 2011), with eight numbers per count, so the numbers do
+    not depend on blocks.
     """
     key = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:16], "little")
     counter, skipped = divmod(first, 8)

@@ -1,6 +1,7 @@
 """A model's folder that appears whole or not at all.
 
-Owns which places are taken, and the errors. How it appears is core.files.partial's business.
+Owns the refusal of occupied folders, and the errors. core.files.partial moves the folder into
+place.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from core.study.places import expanded
 
 @contextlib.contextmanager
 def appearing(target: Path) -> Iterator[Path]:
-    """A temporary sibling to write into, renamed to `target` when the block ends well.
+    """A temporary sibling folder to write into, renamed to `target` when the block succeeds.
 
-    Raises StudyError when there is something at the target already, RunError when it can't be
-    written. A target that is an empty folder is taken.
+    Raises StudyError if the target exists, RunError if it can't be written. An empty folder is
+    accepted as target.
     """
     try:
         target = expanded(target).resolve()
@@ -33,5 +34,5 @@ def appearing(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise RunError(
             f"{target} can't be written: {error.strerror or error}.",
-            hint="Name a folder that you may write, on a disk with space for it.",
+            hint="Name a writable folder on a disk with enough space.",
         ) from error

@@ -1,7 +1,7 @@
 """A point of task arithmetic as a Hugging Face directory, streamed from disk to disk.
 
-Owns which files make up a merged model and what they say of where it comes from. Reads rows, writes
-rows, and never holds a tensor, let alone a model.
+Owns the files of a merged model and the record of its origin. Reads and writes rows, and never
+holds a tensor or a model in memory.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _COMPANIONS = (
     "chat_template*", "*.model", "*.tiktoken", "generation_config.json", "*processor_config.json",
     "*.py",
 )  # fmt: skip
-"""Files of the base that a merged model needs beside its weights, if the base has them."""
+"""Files of the base that a merged model needs besides its weights, if the base has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was written: where, how much, and what rounding lost (`Rounding.share`)."""
+    """The result of a merge: its folder, its size, and its rounding loss (`Rounding.share`)."""
 
     folder: Path
     nbytes: int
@@ -72,13 +72,13 @@ def merge(
     shard_bytes: int = SHARD_BYTES,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Merged:
-    """Write a point over the family's base as a model's directory, which appears when it is whole.
+    """Write a point over the family's base as a model's directory, which appears only when
+    complete.
 
-    Tensors keep the base's names, shapes and dtypes (`dtype`: all of them in that one); the
-    configuration and the tokeniser are the base's. `progress` is told bytes written, bytes in
-    all, and the tensor. Raises StudyError for a folder that is not empty or layers that there are
-    none of, RunError when the disk is too small or a value is not finite, CheckpointError when a
-    model can't be read.
+    Tensors keep the base's names, shapes and dtypes (`dtype`: all of them in this one); the
+    configuration and the tokeniser are the base's. `progress` is called with bytes written, bytes
+    in all, and the tensor. Raises StudyError for a non-empty folder or unknown layers, RunError if
+    the disk is too small or a value is not finite, CheckpointError if a model can't be read.
     """
     source = _Disk(family)
     target = Target.of(family, dtype)
@@ -109,7 +109,7 @@ def merge(
         _accompany(family, partial)
         recipe = _recipe(family, point, restriction, tensors, rounding.share)
         (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
-        # Last, for without it no one takes a folder for a model.
+        # Written last: without it a folder is not recognised as a model.
         config = json.dumps(_config(family, target), indent=2) + "\n"
         (partial / "config.json").write_text(config, encoding="utf-8")
     return Merged(folder, total, rounding.share)
@@ -149,7 +149,7 @@ class _Disk:
 def _combine(
     combination: Combination, blocks: Sequence[Block], source: _Disk, sink: Sink
 ) -> Rounding:
-    """Compute a parameter's blocks and write them where they belong."""
+    """Compute a parameter's blocks and write them to the sink."""
 
     def write(share: Sequence[Block]) -> Rounding:
         space, found = Workspace(), Rounding()
@@ -168,7 +168,7 @@ def _combine(
 def _by_tensor(
     target: Target, base: Mapping[str, TensorInfo], blocks: Sequence[Block]
 ) -> Iterator[tuple[str, list[Block]]]:
-    """Blocks of the parameters that are written; those in no piece are the base's own."""
+    """Blocks of the written parameters; parameters outside of all pieces are the base's own."""
     cut_up = {tensor: list(found) for tensor, found in groupby(blocks, key=lambda b: b.tensor)}
     for name in target.parameters:
         yield name, cut_up.get(name) or _as_it_is(name, base[name])
@@ -193,7 +193,7 @@ def _refuse_small_disk(folder: Path, wanted: int) -> None:
 
 
 def _folders(checkpoint: Checkpoint) -> Iterator[Path]:
-    """Where a base's files are: below an adapter first those of the model under it."""
+    """The folders of a base's files; for an adapter, first the folders of the model under it."""
     if isinstance(checkpoint, Adapter):
         yield from _folders(checkpoint.over)
     yield Path(checkpoint.where)
@@ -202,7 +202,7 @@ def _folders(checkpoint: Checkpoint) -> Iterator[Path]:
 def _accompany(family: Family, folder: Path) -> None:
     """Copy the base's tokeniser, generation settings and own code."""
     for at in _folders(family.base.checkpoint):
-        if at.is_file():  # GGUF, which may hold a tokeniser
+        if at.is_file():  # GGUF, which may contain a tokeniser
             with contextlib.suppress(CheckpointError):
                 loading.tokenizer(at).save_pretrained(folder)
             continue
@@ -213,8 +213,8 @@ def _accompany(family: Family, folder: Path) -> None:
 
 
 def _config(family: Family, target: Target) -> dict[str, Any]:
-    """The base's configuration, speaking of the dtype that most weights are stored in, and of an
-    output head of its own where one is written beside a base that ties it."""
+    """The base's configuration with the most frequent dtype of the written weights, and with an
+    untied output head if one is written over a base that ties it."""
     tensors = target.tensors
     config = {k: v for k, v in family.base.checkpoint.config.items() if k != "_name_or_path"}
     sizes: Counter[torch.dtype | None] = Counter()
@@ -242,7 +242,7 @@ def _recipe(
     tensors: Mapping[str, TensorInfo],
     rounding_loss: float | None,
 ) -> dict[str, Any]:
-    """Where the weights come from, as JSON."""
+    """The origin of the weights, as JSON."""
     members = [family.base, *(family.tuned[name] for name in point.vectors)]
     return {
         "made_by": "tauscope merge",

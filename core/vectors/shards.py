@@ -1,7 +1,8 @@
 """safetensors shards written piece by piece: the header first, then any rows in any order.
 
-Owns how tensors are shared between files, the layout of a file, and the index over them. Holds no
-tensor, and knows nothing of models. (The safetensors library writes only what is in memory whole.)
+Owns the distribution of tensors over files, the layout of a file, and the index of all files. Holds
+no tensor, and knows nothing of models. (The safetensors library writes only tensors that are in
+memory as a whole.)
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ _NAMES = {dtype: name for name, dtype in RAW_DTYPES.items()}
 class ShardWriter:
     """The files of a checkpoint, open for writing from `with` to its end.
 
-    Every byte of every tensor must be written once. Writing is safe from several threads. Raises
-    OSError.
+    Every byte of every tensor must be written once. Writing is thread-safe. Raises OSError.
     """
 
     def __init__(self, folder: Path, tensors: Mapping[str, TensorInfo], shard_bytes: int) -> None:
@@ -46,7 +46,8 @@ class ShardWriter:
         return self
 
     def write(self, name: str, start: int, rows: Tensor) -> None:
-        """Put rows [count, columns] of a tensor, in its dtype and on the CPU, at row `start`."""
+        """Write rows [count, columns] of a tensor, in its dtype and on the CPU, from row `start`
+        on."""
         descriptor, offset = self._places[name]
         info = self._tensors[name]
         assert info.dtype is not None
@@ -111,7 +112,7 @@ class ShardWriter:
 def _share(tensors: Mapping[str, TensorInfo], shard_bytes: int) -> list[list[str]]:
     """Tensors by shard, in their order; a shard has one tensor at least.
 
-    Within one the wider dtypes come first, so that every tensor is aligned to its own.
+    Within a shard wider dtypes come first, so every tensor is aligned to its dtype.
     """
     shards: list[list[str]] = [[]]
     size = 0

@@ -1,8 +1,8 @@
-"""Points of task arithmetic in a model that is loaded: written, measured by others, taken back.
+"""Points of task arithmetic in a loaded model: writing a point, and restoring the base.
 
-Owns the promise that the base's weights come back bit for bit. Every point is computed from a copy
-of the base and never from the point before it, since steps in place would pile up their rounding.
-Knows no library of models: a `torch.nn.Module` and mappings of tensors are all it sees.
+Owns the guarantee that the base's weights are restored bit for bit. Every point is computed from a
+copy of the base and never from the previous point, since rounding errors would accumulate. Knows no
+library of models, only a `torch.nn.Module` and mappings of tensors.
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ from core.vectors.combination import (
 )
 from core.weights.moments import BLOCK
 
-_ACCELERATED = 1 << 24  # elements of a block on a GPU, where it is calls that cost
+_ACCELERATED = 1 << 24  # elements of a block on a GPU, where the calls dominate the cost
 _HASHED = 1 << 26  # bytes brought to the CPU at a time
 
 
 class Sweep:
-    """Writes points into a live model; on leaving, the base's weights are back.
+    """Writes points into a loaded model; on leaving, restores the base's weights.
 
-    `model` holds the base. `vectors` gives the weights of each tuned model under the names of the
-    base's parameters, on any device, as stored; they are read and never written. Of an embedding
-    the rows that both have are combined and the others stay the base's. `pieces` are the base's
-    parameters in the common vocabulary; parameters that are in none of them stay as they are, and
-    pieces that the live model has no parameter for are left out. Nothing else may change the
-    weights meanwhile.
+    `model` holds the base. `vectors`: the weights of each tuned model under the names of the base's
+    parameters, on any device, as stored; they are only read. In an embedding the common rows are
+    combined and the others stay the base's. `pieces`: the base's parameters in the common
+    vocabulary; parameters outside of all pieces stay unchanged, and pieces without a parameter in
+    the loaded model are left out. Nothing else may change the weights meanwhile.
     """
 
     def __init__(
@@ -77,10 +76,10 @@ class Sweep:
         return self
 
     def set(self, point: Point, restriction: Restriction = EVERYTHING) -> float | None:
-        """Write a point into the model; what its rounding lost (`Rounding.share`).
+        """Write a point into the model; returns its rounding loss (`Rounding.share`).
 
-        What the restriction leaves out is the base's. Raises RunError when a value is not finite,
-        with the model in a state between points; leaving or another `set` mends it.
+        Parameters outside of the restriction are the base's. Raises RunError if a value is not
+        finite; the model is then between points until it is left or `set` again.
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
         blocks = self._cut(restriction)
@@ -107,8 +106,8 @@ class Sweep:
         self._memory = _Memory({}, self._memory.vectors)
         if hash_parameters(self._model) != self._before:
             raise RunError(
-                "The base's weights are not what they were before the sweep.",
-                hint="Something else changed them meanwhile; load the model anew.",
+                "The base's weights differ from the ones before the sweep.",
+                hint="Something else changed them meanwhile; load the model again.",
             )
 
     def _cut(self, restriction: Restriction) -> list[Block]:
@@ -134,7 +133,7 @@ class Sweep:
 
 @contextmanager
 def untied(model: nn.Module, pieces: Sequence[Piece]) -> Iterator[None]:
-    """Give each of these tensors that shares another's numbers a copy of its own meanwhile."""
+    """Untie these tensors inside the block: each tied one gets its own copy."""
     named = _tensors(model)
     apart: list[tuple[nn.Module, str, nn.Parameter]] = []
     for tensor in dict.fromkeys(p.tensor for p in pieces if p.tensor not in named):
@@ -163,7 +162,7 @@ def hash_parameters(model: nn.Module) -> str:
     """sha256 over the names and all bytes of a model's parameters and saved buffers, tied ones
     once.
 
-    It is the hash of the parameters' own hashes, which threads take side by side.
+    It is the hash of the parameters' own hashes, which are computed in threads.
     """
     named = sorted(_tensors(model).items())
     with ThreadPoolExecutor(thread_count()) as pool:
@@ -213,7 +212,7 @@ def _refuse_misfits(
     for name, tensor in live.items():
         if tensor.is_meta or not tensor.is_contiguous():
             raise RunError(
-                f"Parameter {name} is not wholly in memory, where arithmetic could write to it.",
+                f"Parameter {name} is not wholly in memory, so arithmetic can't write to it.",
                 hint="Load the model without offloading it to disk.",
             )
     by_token = {p.tensor for p in pieces if p.module in ("embedding", "unembedding")}

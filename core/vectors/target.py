@@ -1,7 +1,7 @@
-"""The tensors that a merged model is written to, in the base's own layout.
+"""The tensors of a merged model, in the base's own layout.
 
-Owns the way back from parameters to stored tensors. Most are written by rows as they come; a
-parameter whose rows are put together from several stored tensors is held until it is whole.
+Owns the conversion from parameters to stored tensors. Most are written by rows; a parameter with
+rows assembled from several stored tensors stays in memory until it is complete.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from core.vectors.shards import ShardWriter
 
 @dataclass(slots=True)
 class Target:
-    """The stored tensors of a merged model, and the parameters that they hold.
+    """The stored tensors of a merged model, and their parameters.
 
-    `parameters`: by name, as mosaics of stored tensors; `tensors`: all that is stored; `tables`:
-    the tensors of integers among them, which are the base's own in `files`; `unties`: is a head
-    written that the base ties to its embedding?
+    `parameters`: by name, as mosaics of stored tensors; `tensors`: all stored tensors; `tables`:
+    the integer tensors among them, copied from the base's `files`; `unties`: an untied head is
+    written over a base that ties it.
     """
 
     parameters: Mapping[str, Mosaic]
@@ -43,7 +43,7 @@ class Target:
 
     @classmethod
     def of(cls, family: Family, dtype: torch.dtype | None) -> Target:
-        """The base's own layout; a tensor that an adapter resized is stored as it is."""
+        """The base's own layout; a tensor resized by an adapter keeps its new size."""
         base = family.base.checkpoint
         below = opening.below(base)
         parameters: dict[str, Mosaic] = {}
@@ -59,7 +59,8 @@ class Target:
                 stored = below.stored.tensors.get(source)
                 kept = stored if stored is not None and not made.is_whole else info
                 tensors[source] = TensorInfo(dtype or kept.dtype, kept.shape)
-        files: Any = getattr(below.stored, "stored", below.stored)  # below a quantised one its own
+        # A quantised checkpoint's own stored tensors are one level below.
+        files: Any = getattr(below.stored, "stored", below.stored)
         tables = [
             name for name, info in below.stored.tensors.items()
             if info.dtype is None and files.raw_dtypes[name] and not BUFFERS.search(name)
@@ -84,12 +85,13 @@ class Target:
             self.written += self.tensors[name].nbytes
 
     def sink(self, name: str, writer: ShardWriter) -> Sink:
-        """Where the rows of a parameter go."""
+        """The sink of a parameter's rows."""
         return Sink(self, name, self.parameters[name], writer)
 
 
 class Sink:
-    """Takes a parameter's rows in any order; `close` when all are there. `dtype`: theirs."""
+    """Takes a parameter's rows in any order; call `close` after the last. `dtype`: the rows'
+    dtype."""
 
     def __init__(self, target: Target, name: str, made: Mosaic, writer: ShardWriter) -> None:
         self._target = target
@@ -118,7 +120,7 @@ class Sink:
             self._target.written += rows.numel() * rows.element_size()
 
     def close(self) -> None:
-        """Write the stored tensors that are complete now."""
+        """Write the completed stored tensors."""
         if self._whole is None:
             return
         target = self._target

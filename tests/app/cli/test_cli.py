@@ -693,7 +693,7 @@ def test_commands_remember_what_identifies_models(
         (["--coefficients", "medical=1", "--density", "0.5"], "need --method"),
         (["--coefficients", "medical=1", "--method", "ties", "--seed", "1"], "no option 'seed'"),
         (["--coefficients", "medical=1", "--dtype", "bf16"], "Did you mean 'bfloat16'?"),
-        (["--coefficients", "medical=1", "--restrict", "attn"], "nothing to restrict"),
+        (["--coefficients", "medical=1", "--restrict", "attn"], "not a group or a layer"),
         (["--coefficients", "medical=1", "--restrict", "5"], "names layer 5"),
         ([], "--coefficients"),
     ],

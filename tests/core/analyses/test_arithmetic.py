@@ -298,11 +298,11 @@ def test_each_domain_s_model_alone_and_in_pairs_by_default(
     [
         (
             {"vectors": ["medicl"], "coefficients": [1.0]},
-            "'medicl' is no tuned model of this study. Did you mean",
+            "'medicl' is not a tuned model of this study. Did you mean",
         ),
-        ({"points": ["mats=1"]}, "'mats' is no tuned model of this study. Did you mean 'maths'"),
+        ({"points": ["mats=1"]}, "'mats' is not a tuned model of this study. Did you mean 'maths'"),
         ({"points": ["medical"]}, "'medical' is not written as name=number"),
-        ({"vectors": ["medical", "maths", "copy"]}, "two vectors at most"),
+        ({"vectors": ["medical", "maths", "copy"]}, "at most two vectors"),
         ({"restrict": ["0-7"]}, "names layer 7"),
     ],
 )

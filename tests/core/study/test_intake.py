@@ -107,9 +107,9 @@ def test_paths_are_the_files_own_and_a_home_is_known(
         (
             "reference = { }",
             'reference = { medical = "instrct" }',
-            "'instrct' is no tuned model of this study. Did you mean 'instruct'",
+            "'instrct' is not a tuned model of this study. Did you mean 'instruct'",
         ),
-        ("reference = { }", 'reference = { medical = "base" }', "'base' is no tuned model"),
+        ("reference = { }", 'reference = { medical = "base" }', "'base' is not a tuned model"),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -125,7 +125,7 @@ def test_mistakes_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, 
     [
         ('points = ["one=1", 3]', "analyses.arithmetic.points[1]: must be a string, not 3"),
         ('coefficients = [0.5, "x"]', "analyses.arithmetic.coefficients[1]: must be a number"),
-        ('restrict = ["mlp", "x"]', "restrict[1]: 'x' is nothing to restrict"),
+        ('restrict = ["mlp", "x"]', "restrict[1]: 'x' is not a group or a layer"),
     ],
 )
 def test_an_item_of_a_list_is_named(given: str, said: str, tmp_path: Path) -> None:

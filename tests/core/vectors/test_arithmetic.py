@@ -83,18 +83,18 @@ def test_canonical_forms(text: str, setting: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("medicl=1", "'medicl' is no tuned model"), ("medical=x", "'x' is no number"),
+        ("medicl=1", "'medicl' is not a tuned model"), ("medical=x", "'x' is no number"),
         ("medical=", "'' is no number"), ("medical=nan", "must be finite"),
         ("medical=inf", "must be finite"), ("medical=1,medical=2", "names 'medical' twice"),
-        ("", "no point"), ("  ", "no point"), ("medical", "not written as name=number"),
-        ("tie:medical=1", "no method 'tie'"), ("ties(", "no point"),
+        ("", "not a point"), ("  ", "not a point"), ("medical", "not written as name=number"),
+        ("tie:medical=1", "no method 'tie'"), ("ties(", "not a point"),
         ("ties(densty=1):medical=1", "no option 'densty'"),
         ("ties(density=0):medical=1", "above 0"), ("ties(density=nan):medical=1", "above 0"),
         ("ties(density=1.5):medical=1", "at most 1"), ("ties(seed=1):medical=1", "no option"),
         ("dare(seed=0.5):medical=1", "whole number"), ("dare(seed=-1):medical=1", "whole number"),
         ("removal:medical=1,maths=1", "takes one vector"),
-        ("transfer:medical=1", "names the model"), ("transfer:mats+medical=1", "'mats'"),
-        ("medical=1:maths=2", "no method"), ("base=1", "'base' is no tuned model"),
+        ("transfer:medical=1", "must name its starting model"), ("transfer:mats+medical=1", "'mats'"),
+        ("medical=1:maths=2", "no method"), ("base=1", "'base' is not a tuned model"),
         ("removal(density=1):medical=1", "no option"),
     ],
 )  # fmt: skip
@@ -201,7 +201,7 @@ def test_restrictions(text: str, canonical: str, kept: Any) -> None:
 
 @pytest.mark.parametrize("text", ["atention", "3-1", "-1", "1.5", "0--3", "99999999999"])
 def test_what_restricts_nothing_is_said(text: str) -> None:
-    with pytest.raises(StudyError, match="nothing to restrict"):
+    with pytest.raises(StudyError, match="not a group or a layer"):
         restrict(text)
 
 

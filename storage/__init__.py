@@ -1,22 +1,22 @@
 """Storage that outlives a process: runs, their results, and files beside the database.
 
-runs.py        the door for the app: a run's life, and what is known of it
+runs.py        the app's interface: a run's lifecycle, and its stored facts
 results.py     measurements and artifacts of a run
-sink.py        where the engine puts a run's results
+sink.py        the engine's ResultSink of a run
 listing.py     all rows of an analysis in the order of every export
 parts.py       parts of a slice, until its units are saved
-rows.py        values of rows, checked as they come in
-history.py     what earlier runs tell of one to come
-summary.py     a run in short, and whether its worker lives
-identities.py  what identifies the files of models, remembered
-garbage.py     what no run refers to, and its end
-artifacts.py   arrays in files named by their content
+rows.py        values of rows, checked on reading
+history.py     finished units of earlier runs, and their durations
+summary.py     a run's summary, and the state of its worker
+identities.py  cached hashes of models' files
+garbage.py     removal of units and files that no run refers to
+artifacts.py   arrays in files named by their hash
 database.py    one open SQLite file, its transactions and its errors
 patience.py    waiting for a database in which another process writes
-access.py      who may read what lies beside the database
+access.py      permissions of the files beside the database
 beats.py       a heartbeat beside the database
-journal.py     which journal a file system can carry
+journal.py     the journal mode for a file system
 upgrade.py     bringing a file to this version's schema
-migrations/    the steps of that, in order
+migrations/    the ordered steps of the upgrade
 schema.py      the tables
 """

@@ -1,6 +1,6 @@
-"""Permissions of the files beside a database: they follow the database's own.
+"""Permissions of the files beside a database, which follow the database's own.
 
-Owns the permissions of files and folders there. Where there are none (Windows), it changes nothing.
+Owns the permissions of files and folders there. Changes nothing on systems without them (Windows).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _OWN, _GROUP = 0o600, 0o070
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The permissions of a file beside the database, and the group that they are meant for."""
+    """The permissions of a file beside the database, and their group."""
 
     mode: int
     group: int
 
     @classmethod
     def of(cls, database: Path) -> Self:
-        """Those of a database's file. Raises OSError."""
+        """The permissions of a database's file. Raises OSError."""
         found = database.stat()
         return cls((found.st_mode & 0o666) | _OWN, found.st_gid)
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder; take from one that is there what it grants too much. Raises OSError."""
+        """Make a folder; restrict the permissions of an existing one. Raises OSError."""
         try:
             folder.mkdir(0o700)
         except FileExistsError:
@@ -38,7 +38,7 @@ class Access:
             self._grant(folder, _searchable(self.mode))
 
     def make_file(self, file: Path) -> None:
-        """Make an empty file; take from one that is there what it grants too much.
+        """Make an empty file; restrict the permissions of an existing one.
 
         Raises OSError.
         """
@@ -50,7 +50,7 @@ class Access:
             self.grant(file)
 
     def grant(self, file: Path) -> None:
-        """Give a new file, which is its owner's alone, these permissions. Raises OSError."""
+        """Give a new, private file these permissions. Raises OSError."""
         self._grant(file, self.mode)
 
     def _grant(self, path: Path, mode: int) -> None:
@@ -59,16 +59,16 @@ class Access:
             try:
                 os.chown(path, -1, self.group)
             except OSError:
-                mode &= ~_GROUP  # they would be another group's
+                mode &= ~_GROUP  # they would apply to another group
         path.chmod(mode | stat.S_IMODE(found.st_mode) & stat.S_ISGID)
 
     def _narrow(self, path: Path, mode: int) -> None:
         given = stat.S_IMODE(path.stat().st_mode)
         if given & 0o777 & ~mode:
-            with contextlib.suppress(OSError):  # another user's: theirs to say
+            with contextlib.suppress(OSError):  # a file of another user
                 path.chmod(given & (mode | stat.S_ISGID))
 
 
 def _searchable(mode: int) -> int:
-    """The permissions of a folder whose files have this mode."""
+    """The permissions of a folder for files of this mode."""
     return mode | (mode & 0o444) >> 2

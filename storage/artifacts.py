@@ -1,7 +1,7 @@
-"""Arrays in files beside the database, each named after its content.
+"""Arrays in files beside the database, each named after its hash.
 
-Owns the files; the rows that point to them are the business of results.py and sink.py. A file is
-whole or absent: it is written elsewhere, brought to the disk, and renamed into its place.
+Owns the files; results.py and sink.py own the rows that point to them. A file is whole or absent:
+it is written under another name, flushed to the disk, and renamed.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ from storage.access import Access
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
-_AGAIN = "Compute it anew with 'tauscope run STUDY.toml --fresh'."
+_AGAIN = "Compute it again with 'tauscope run STUDY.toml --fresh'."
 _LARGEST = 4 << 30
-"""Bytes of the arrays of one artifact. A file of some kilobytes can claim to hold any number."""
+"""Most bytes of the arrays of one artifact, since a small file can claim any size."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Where arrays were put, relative to the folder of artifacts, and what identifies them."""
+    """The path of stored arrays, relative to the folder of artifacts, and their hash."""
 
     path: str
     sha256: str
     bytes: int
 
     def __post_init__(self) -> None:
-        """Raise StorageError for any path but that which the content names: rows of another's
-        database may lead anywhere."""
+        """Raise StorageError for any path other than the hash's: rows of a foreign database may
+        point anywhere."""
         if not _DIGEST.fullmatch(self.sha256):
             raise StorageError(
                 f"The database has {self.sha256[:200]!r} as the hash of an artifact.",
-                hint="It is no SHA-256: restore a copy of the database.",
+                hint="It is not a SHA-256: restore a copy of the database.",
             )
         if self.path != _path(self.sha256):
             raise StorageError(
-                f"The database names the artifact {self.path[:200]!r}, which is no place within "
-                "its folder of artifacts.",
+                f"The database names the artifact {self.path[:200]!r}, which is outside of its "
+                "folder of artifacts.",
                 hint="Nothing was read or written there. Do not trust this database.",
             )
 
 
 def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> StoredFile:
-    """Put arrays into the file that their content names. The same arrays twice are kept once."""
+    """Write arrays to the file named after their hash. Equal arrays are stored once."""
     content = _packed(arrays)
     digest = hashlib.sha256(content).hexdigest()
     stored = StoredFile(_path(digest), digest, len(content))
@@ -72,13 +72,13 @@ def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> S
     except OSError as error:
         raise StorageError(
             f"The artifact {place} can't be written: {error.strerror or error}.",
-            hint="Free some space or mend the permissions; what was finished before is kept.",
+            hint="Free some space or correct the permissions; earlier results are stored.",
         ) from error
     return stored
 
 
 def is_whole(folder: Path, stored: StoredFile) -> bool:
-    """Is the file there? One of another size is what a crash of the machine left."""
+    """Does the file exist with the right size? A crash of the machine may leave a cut file."""
     try:
         return (folder / stored.path).stat().st_size == stored.bytes
     except FileNotFoundError:
@@ -86,12 +86,12 @@ def is_whole(folder: Path, stored: StoredFile) -> bool:
 
 
 def content(folder: Path, stored: StoredFile) -> bytes:
-    """A file, after seeing that it is what was written. Raises StorageError."""
+    """The bytes of a file, checked against their hash. Raises StorageError."""
     place = folder / stored.path
     altered = StorageError(f"The artifact {place} was altered since it was written.", hint=_AGAIN)
     try:
         found = place.stat()
-        # A pipe or a device would never end.
+        # A pipe or a device never ends.
         if not stat.S_ISREG(found.st_mode) or found.st_size != stored.bytes:
             raise altered
         read = place.read_bytes()
@@ -100,15 +100,15 @@ def content(folder: Path, stored: StoredFile) -> bytes:
     except OSError as error:
         raise StorageError(f"The artifact {place} can't be read: {error.strerror}.") from error
     except ValueError:  # a null character
-        raise StorageError(f"The artifact {place} is none.", hint=_AGAIN) from None
+        raise StorageError(f"The artifact {place} is not a file.", hint=_AGAIN) from None
     if hashlib.sha256(read).hexdigest() != stored.sha256:
         raise altered
     return read
 
 
 def read(folder: Path, stored: StoredFile) -> Arrays:
-    """The arrays of a file. Raises StorageError where it is not what was written, or was written
-    by another program."""
+    """The arrays of a file. Raises StorageError if the file was altered, or written by another
+    program."""
     place = str(folder / stored.path)
     packed = io.BytesIO(content(folder, stored))
     try:
@@ -119,7 +119,7 @@ def read(folder: Path, stored: StoredFile) -> Arrays:
         with np.load(packed, allow_pickle=False) as arrays:
             found = dict(arrays)
         if not all(isinstance(array, np.ndarray) for array in found.values()):
-            raise ValueError("an entry is no array")
+            raise ValueError("an entry is not an array")
         return Arrays(place, found)
     except (
         ValueError,
@@ -135,12 +135,12 @@ def read(folder: Path, stored: StoredFile) -> Arrays:
     ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise StorageError(
-            f"The artifact {place} holds no arrays that can be read: {reason}.", hint=_AGAIN
+            f"The artifact {place} has no readable arrays: {reason}.", hint=_AGAIN
         ) from None
 
 
 class Arrays(dict[str, NDArray[Any]]):
-    """The arrays of a file by name. Raises StorageError for one that is not there."""
+    """The arrays of a file by name. Raises StorageError for an unknown name."""
 
     def __init__(self, place: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         super().__init__(arrays)
@@ -157,12 +157,12 @@ def _path(digest: str) -> str:
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of an .npz file, the same for the same arrays.
 
-    `numpy.savez` would do but for names: it takes them as keywords, and 'file' is its own.
+    `numpy.savez` takes names as keywords, which excludes the name 'file'.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in sorted(arrays):
-            # Made from a name alone, an entry carries no time of day.
+            # An entry created from a name alone has no timestamp.
             with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(arrays[name]), allow_pickle=False)
     return buffer.getvalue()

@@ -1,7 +1,7 @@
-"""A heart that beats beside the database while another process lets nobody write in it.
+"""Heartbeats in a file, for times when another process locks the database.
 
-Owns one small file a run, in the folder of logs. Without it, a worker that waits for the database
-would read as dead and lose its run.
+Owns one small file per run, in the folder of logs. Without it, a worker that waits for the database
+would appear dead and lose its run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SUFFIX = ".beat"
 
 
 def leave(db: Database, run_id: str) -> None:
-    """Show that a run's worker lives now, where that can be shown."""
+    """Write a heartbeat of a run's worker, if possible."""
     file = _file(db, run_id)
     with contextlib.suppress(OSError, StorageError):
         access = db.access
@@ -28,7 +28,8 @@ def leave(db: Database, run_id: str) -> None:
 
 
 def last(db: Database, run_id: str) -> float:
-    """When a run's worker last left a beat, in seconds since the epoch; 0 where it left none."""
+    """The time of a worker's last heartbeat here, in seconds since the epoch; 0 if there is
+    none."""
     try:
         return float(_file(db, run_id).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -36,7 +37,7 @@ def last(db: Database, run_id: str) -> float:
 
 
 def forget(db: Database, run_id: str) -> None:
-    """Remove it: the database itself shows again whether the worker lives."""
+    """Remove the file: the database shows the heartbeat again."""
     with contextlib.suppress(OSError):
         _file(db, run_id).unlink(missing_ok=True)
 

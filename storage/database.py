@@ -1,4 +1,4 @@
-"""One SQLite file: opening it, its transactions, and its faults as StorageErrors.
+"""One SQLite file: opening it, its transactions, and its errors as StorageErrors.
 
 Owns every connection to the file; nothing else opens one. Knows no table.
 """
@@ -24,7 +24,7 @@ from storage.patience import PATIENCE, TURN, Waiting, is_lock, patiently, say_no
 
 VARIABLE = "TAUSCOPE_DB"
 
-_WORTHWHILE = 0.05  # the unused share of a file for which it is rewritten
+_WORTHWHILE = 0.05  # least unused share of a file for rewriting it
 
 
 def open_database(
@@ -34,15 +34,15 @@ def open_database(
     patience: float = PATIENCE,
     waiting: Waiting = say_nothing,
 ) -> Database:
-    """Open a database, made or upgraded where that is needed and possible.
+    """Open a database; create or upgrade it if needed and possible.
 
-    `url` is a path or `sqlite:///path`; None is TAUSCOPE_DB, else a file in the user's data
-    folder. `write` None settles for reading where the file can't be written. `patience` is how
-    many seconds to wait while another process writes, of which `waiting` is told. Raises
-    StorageError, BusyError where patience ends.
+    `url` is a path or `sqlite:///path`; None is TAUSCOPE_DB, else a file in the user's data folder.
+    `write` None opens an unwritable file for reading. `patience`: seconds to wait while another
+    process writes; `waiting` is called meanwhile. Raises StorageError, or BusyError after
+    `patience`.
     """
     path = path_of(url)
-    if os.path.isdir(path):  # noqa: PTH112 - one that may not be looked at is none
+    if os.path.isdir(path):  # noqa: PTH112 - an inaccessible folder counts as none
         raise StorageError(f"{path} is a folder.", hint="Name a file in it with --db.")
     obstacle = _obstacle(path)
     there = os.path.exists(path)  # noqa: PTH110
@@ -50,13 +50,13 @@ def open_database(
         with _explained(path):
             return patiently(lambda: _opened_to_read(path, patience, waiting), patience, waiting)
     if obstacle:
-        raise StorageError(obstacle, hint="Name a file that you may write with --db.")
+        raise StorageError(obstacle, hint="Name a writable file with --db.")
     with _explained(path):
         return patiently(lambda: _opened_to_write(path, patience, waiting), patience, waiting)
 
 
 def path_of(url: str | None) -> Path:
-    """The file that a url stands for, absolute."""
+    """The absolute path of a url."""
     if url is not None and not url.strip():
         raise StorageError("The name of the database is empty.", hint="Name a file with --db.")
     text = url or os.environ.get(VARIABLE)
@@ -76,12 +76,12 @@ def path_of(url: str | None) -> Path:
             "A database in memory can't be shared with a worker.", hint="Give the path of a file."
         )
     if "\x00" in name:
-        raise StorageError("The name of the database holds a null character.")
+        raise StorageError("The name of the database contains a null character.")
     return expanded(name).absolute()
 
 
 class Database:
-    """An open database; safe to share between threads. `writable` False: it can only be read."""
+    """An open database, thread-safe. `writable` False: read-only."""
 
     def __init__(
         self, path: Path, journal: Journal, *, writable: bool, patience: float, waiting: Waiting
@@ -96,41 +96,42 @@ class Database:
             "sqlite://",
             creator=self._connect,
             json_deserializer=rows.read_json,
-            # A file that is only read may change its journal under us: look afresh each time.
+            # Another process may change the journal of a read-only file, so ask each time.
             poolclass=QueuePool if writable else NullPool,
         )
 
     @property
     def url(self) -> str:
-        """What `open_database` opens this file by."""
+        """The url of this file for `open_database`."""
         return f"sqlite:///{self.path}"
 
     @property
     def access(self) -> Access:
-        """Who may read what lies beside the file. Raises StorageError where it is gone."""
+        """The permissions of files beside the database. Raises StorageError if the database is
+        gone."""
         try:
             return Access.of(self.path)
         except OSError as error:
             raise StorageError(
                 f"The database {self.path} can't be used: {error.strerror}.",
-                hint="See whether it was moved or deleted.",
+                hint="Check for a moved or deleted file.",
             ) from None
 
     def folder(self, kind: str) -> Path:
-        """The folder beside the file for what is kept outside of it."""
+        """A folder beside the database, for data outside of it."""
         return self.path.with_name(f"{self.path.stem}.{kind}")
 
     @contextmanager
     def reading(self, *, waiting: Waiting | None = None) -> Iterator[Connection]:
         """A transaction that sees one state of the database throughout.
 
-        `waiting` is told while another process keeps us from it. Raises StorageError.
+        `waiting` is called while another process has the lock. Raises StorageError.
         """
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
             own = _own(connection)
             own.execute("BEGIN")
-            # Its state is that of the first look: with a rollback journal no writer bars it later.
+            # The first read fixes the state: with a rollback journal no writer blocks it later.
             self._patiently(lambda: own.execute("PRAGMA schema_version").fetchone(), None, waiting)
             yield connection
 
@@ -138,9 +139,9 @@ class Database:
     def writing(
         self, *, patience: float | None = None, waiting: Waiting | None = None
     ) -> Iterator[Connection]:
-        """A transaction that alone may write: all of it is kept, or nothing.
+        """An exclusive write transaction: all or nothing.
 
-        `patience` and `waiting` stand in for the database's own. Raises StorageError.
+        `patience` and `waiting` replace the database's own. Raises StorageError.
         """
         if not self.writable:
             raise StorageError(
@@ -149,18 +150,18 @@ class Database:
             )
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
-            # Taking the lock at once: a reader that turns writer later may find that it can't.
+            # Takes the lock at once: a reader may fail to become a writer later.
             own = _own(connection)
             self._patiently(lambda: own.execute("BEGIN IMMEDIATE"), patience, waiting)
             yield connection
-            # With a rollback journal, readers have to end first.
+            # With a rollback journal, readers must end first.
             self._patiently(lambda: own.execute("COMMIT"), patience, waiting)
 
     def compact(self) -> int:
-        """Hand unused space back to the file system, if it is worth it; the bytes handed back.
+        """Return unused space to the file system, if it is enough; returns the freed bytes.
 
-        The file is rewritten, and nobody can write meanwhile. Its disk needs room for a second
-        one, so this may well fail; nothing is lost then.
+        Rewrites the file, which blocks writers meanwhile. The disk needs space for a second copy;
+        without it this fails and nothing is lost.
         """
         self._check_in_place()
         with _explained(self.path), self._engine.connect() as connection:
@@ -183,17 +184,17 @@ class Database:
         patiently(attempt, patience, waiting or self.waiting)
 
     def _check_in_place(self) -> None:
-        """Raise StorageError where another file has the name of ours: to go on would play the
-        journal of the old one into the new."""
+        """Raise StorageError if another file has replaced ours: continuing would apply the old
+        journal to the new file."""
         if self.journal.mode == "wal" and _identity(self.path) != self._file:
             raise StorageError(
                 f"The database {self.path} was deleted or replaced while it was open.",
-                hint=f"Nothing is written to it. Close all that have the old one open, and take "
-                f"{self.path.name}-wal and -shm away if they are the old one's, before you go on.",
+                hint="Nothing is written to it. Close all programs with the old one open, and "
+                f"remove {self.path.name}-wal and -shm if they belong to it, before you continue.",
             )
 
     def close(self) -> None:
-        """Close the connections that nobody uses now."""
+        """Close unused connections."""
         self._engine.dispose()
 
     def _connect(self) -> sqlite3.Connection:
@@ -211,14 +212,14 @@ class Database:
 
 
 def _opened_to_write(path: Path, patience: float, waiting: Waiting) -> Database:
-    """The file, made or upgraded. Waits for a TURN at most."""
+    """Open the file for writing; create or upgrade it. Waits for at most a TURN."""
     turn = min(patience, TURN)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"The folder {path.parent} can't be made: {error.strerror}.",
-            hint="Name a file that you may write with --db.",
+            hint="Name a writable file with --db.",
         ) from None
     with closing(_connection(path, "rwc", turn)) as connection:
         upgrade.check(connection, path)
@@ -228,16 +229,16 @@ def _opened_to_write(path: Path, patience: float, waiting: Waiting) -> Database:
 
 
 def _opened_to_read(path: Path, patience: float, waiting: Waiting) -> Database:
-    """The file as it is. Waits for a TURN at most."""
+    """Open the file for reading. Waits for at most a TURN."""
     if not os.path.exists(path):  # noqa: PTH110
-        raise StorageError(f"There is no database {path} yet.", hint="A first run makes it.")
+        raise StorageError(f"There is no database {path} yet.", hint="The first run creates it.")
     with closing(_reader(path, min(patience, TURN))) as connection:
         upgrade.check(connection, path)
         version = upgrade.version_of(connection)
         if version < upgrade.latest():
             raise StorageError(
                 f"{path} has the schema of an older tauscope (version {version} of "
-                f"{upgrade.latest()}) and can't be upgraded, since it can only be read.",
+                f"{upgrade.latest()}) and can't be upgraded, since it is read-only.",
                 hint="Let its owner open it once with this version, or copy it.",
             )
         chosen = journal.found(connection)
@@ -245,14 +246,14 @@ def _opened_to_read(path: Path, patience: float, waiting: Waiting) -> Database:
 
 
 def _own(connection: Connection) -> sqlite3.Connection:
-    """SQLite's own connection: SQLAlchemy takes a failed attempt for the end of a transaction."""
+    """SQLite's own connection: SQLAlchemy treats a failed attempt as the end of a transaction."""
     own = connection.connection.dbapi_connection
     assert isinstance(own, sqlite3.Connection)
     return own
 
 
 def _connection(path: Path, mode: str, turn: float, more: str = "") -> sqlite3.Connection:
-    """A connection that begins no transaction by itself. It never makes a file unless told to."""
+    """A connection without automatic transactions. It creates no file unless `mode` allows it."""
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}{more}",
         uri=True,
@@ -265,7 +266,7 @@ def _connection(path: Path, mode: str, turn: float, more: str = "") -> sqlite3.C
 
 
 def _reader(path: Path, turn: float) -> sqlite3.Connection:
-    """A connection that only reads, also from a folder where WAL's own files can't be made."""
+    """A read-only connection, also in a folder where WAL's own files can't be created."""
     connection = _connection(path, "ro", turn)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -273,13 +274,13 @@ def _reader(path: Path, turn: float) -> sqlite3.Connection:
         connection.close()
         if is_lock(error) or path.with_name(f"{path.name}-wal").exists():
             raise
-        # Nobody has it open: the file alone is the whole truth.
+        # No process has it open, so the file alone is complete.
         return _connection(path, "ro", turn, "&immutable=1")
     return connection
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What no two files have in common; None where there is no file."""
+    """The device and inode of a file; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -288,23 +289,26 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _obstacle(path: Path) -> str:
-    """Why the file can't be written, or nothing."""
+    """The reason that the file can't be written, or ""."""
     if os.path.exists(path) and not os.access(path, os.W_OK):  # noqa: PTH110
         return f"{path} can't be written."
     folder = path.parent
     while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
         folder = folder.parent
-    # The journal lies beside the file.
+    # The journal is beside the file.
     return "" if os.access(folder, os.W_OK) else f"The folder {folder} can't be written."
 
 
 _DAMAGED = "Restore a copy, or name another file with --db."
 _HINTS = (
-    ("locked", "Another process holds it. Try again in a moment."),
-    ("disk is full", "Free some space; what was finished before is kept."),
-    ("disk I/O", "See to its disk and file system first: is there space, and does it answer?"),
-    ("readonly", "See to its permissions, those of its -wal and -shm, and of their folder."),
-    ("unable to open", "See whether it is there still, and whether its folder can be written."),
+    ("locked", "Another process has locked it. Try again in a moment."),
+    ("disk is full", "Free some space; earlier results are stored."),
+    ("disk I/O", "Check its disk and file system: is there space, and do they respond?"),
+    (
+        "readonly",
+        "Check its permissions, and the permissions of its -wal and -shm and of their folder.",
+    ),
+    ("unable to open", "Check that it still exists, and that its folder is writable."),
     ("not a database", "Name another file with --db."),
     ("malformed", _DAMAGED),
 )
@@ -312,7 +316,7 @@ _HINTS = (
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """The one place where a fault of SQLite becomes an error that says what to do."""
+    """Turn any error of SQLite into a StorageError with a hint."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:

@@ -1,8 +1,8 @@
 """Garbage of a database: units, rows, files of arrays and logs that no run refers to, and hashes of
-files that are gone. Owns their removal.
+missing files. Owns their removal.
 
-Workers may write meanwhile, from other hosts too. So what goes is looked at again under the very
-lock that it goes under, and only a little goes at a time: no worker waits for long.
+Workers may write meanwhile, from other hosts too. So each item is checked again under the lock of
+its removal, and only a few items are removed at a time: no worker waits for long.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from storage.runs import list_runs
 from storage.schema import ArtifactRow, RunRow, RunUnitRow, UnitRow
 
 HOUR = 3600.0
-"""Seconds for which a file is left alone: it is written before the row that refers to it."""
+"""Least age in seconds of a removed file: a file is written before the row that refers to it."""
 
-_UNITS = 20  # at a time; one may have a hundred thousand rows
+_UNITS = 20  # units at a time; one may have a hundred thousand rows
 _FILES = 200
 _STINT = 0.5  # seconds before a rest
 _REST = 0.15  # seconds; who waits for the lock tries again every tenth of one
@@ -40,10 +40,10 @@ _Referred = Callable[[Connection, Sequence[str]], set[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What was freed, or would be. `notes` say what was left as it is, and why.
+    """The freed garbage, or the garbage to free. `notes` report exceptions and their reasons.
 
-    `identities`: files of models that are gone or have changed, and were remembered as they were.
-    `database_bytes` is by how much the database's own file shrank; unknown before, so 0 then.
+    `identities`: cached hashes of missing or changed model files. `database_bytes`: the decrease of
+    the database's file; 0 in a dry run, since it is unknown.
     """
 
     units: int
@@ -55,7 +55,8 @@ class Collected:
 
 
 def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collected:
-    """Free what no run refers to: units, then files older than `age` seconds, then disk space.
+    """Remove units that no run refers to, then files older than `age` seconds, then free disk
+    space.
 
     `dry_run` changes nothing. Raises StorageError when a file can't be deleted.
     """
@@ -70,12 +71,16 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
         for kind, patterns, referred in _KINDS:
             sizes += _collect_files(db, db.folder(kind), patterns, referred, before, dry_run)
     else:
-        notes.append(f"Files were left alone: {namesake} has the same folders. Rename one of both.")
+        notes.append(
+            f"No files were removed: {namesake} has the same folders. Rename one of the two."
+        )
     shrunk = 0
     if not dry_run and any(run.status == "running" for run in list_runs(db)):
-        # Nobody could write while the file is rewritten, for longer than a worker waits.
+        # Rewriting the file blocks writers for longer than a worker waits.
         if units:
-            notes.append("The database's file shrinks at the next time, when no run is running.")
+            notes.append(
+                "The database's file will shrink at the next collection without a running run."
+            )
     elif not dry_run:
         try:
             shrunk = db.compact()
@@ -92,7 +97,7 @@ def collect(db: Database, *, dry_run: bool = False, age: float = HOUR) -> Collec
 
 
 def _collect_units(db: Database, dry_run: bool) -> int:
-    """Delete the units that no run refers to, rows and all; how many."""
+    """Delete the units that no run refers to, with their rows; returns their number."""
     with db.reading() as connection:
         if dry_run:
             counted = select(func.count()).select_from(UnitRow).where(_UNUSED)
@@ -107,7 +112,7 @@ def _collect_units(db: Database, dry_run: bool) -> int:
 
 
 def _collect_identities(db: Database, dry_run: bool) -> int:
-    """Forget the files of models that are gone or have changed; how many."""
+    """Delete the cached hashes of missing or changed model files; returns their number."""
     found = identities.stale(db)
     if dry_run:
         return len(found)
@@ -119,7 +124,7 @@ def _collect_identities(db: Database, dry_run: bool) -> int:
 
 
 def _collect_parts(folder: Path, dry_run: bool) -> list[int]:
-    """Remove what killed workers left half-written; the size of each."""
+    """Remove the partial files of killed workers; returns their sizes."""
     sizes = []
     for below in folder.glob("??"):
         sizes += [_age_and_size(path)[1] for path in partial.left(below)]
@@ -136,7 +141,8 @@ def _collect_files(
     before: float,
     dry_run: bool,
 ) -> list[int]:
-    """Delete the files last written `before` then that nothing refers to; the size of each."""
+    """Delete the files last written before the time `before` without a reference; returns their
+    sizes."""
     sizes = []
     found = [path for pattern in patterns for path in folder.glob(pattern)]
     old = [path for path in found if _age_and_size(path)[0] < before]
@@ -146,7 +152,7 @@ def _collect_files(
             for name in named.keys() - referred(connection, list(named)):
                 path = named[name]
                 written, size = _age_and_size(path)
-                if written >= before:  # it was written anew meanwhile
+                if written >= before:  # it was written again meanwhile
                     continue
                 if not dry_run:
                     _delete(path)
@@ -155,7 +161,7 @@ def _collect_files(
 
 
 def _in_turns(items: Sequence[_Item], count: int) -> Iterator[Sequence[_Item]]:
-    """So many items at a time, and now and then a rest in which workers get their turn."""
+    """Batches of `count` items, with regular pauses for workers."""
     begun = time.monotonic()
     for start in range(0, len(items), count):
         if time.monotonic() - begun > _STINT:
@@ -170,7 +176,7 @@ def _referred_arrays(connection: Connection, paths: Sequence[str]) -> set[str]:
 
 
 def _referred_logs(connection: Connection, names: Sequence[str]) -> set[str]:
-    """A log is named after its run, and so is what shows that its worker lives."""
+    """The referred logs among these names. Logs and heartbeat files are named after their run."""
     by_run = {name: Path(name).stem for name in names}
     wanted = select(RunRow.id).where(RunRow.id.in_(set(by_run.values())))
     known = set(connection.scalars(wanted))
@@ -184,7 +190,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], _Referred], ...] = (
 
 
 def _age_and_size(path: Path) -> tuple[float, int]:
-    """When the file was written, and its bytes; one that can't be looked at is as good as new."""
+    """The file's time of writing and its bytes; an inaccessible file counts as new."""
     try:
         found = path.stat()
     except OSError:
@@ -198,14 +204,14 @@ def _delete(path: Path) -> None:
     except OSError as error:
         raise StorageError(
             f"{path} can't be deleted: {error.strerror or error}.",
-            hint="Mend the permissions of its folder; what went before it is gone already.",
+            hint="Correct the permissions of its folder; earlier files are already deleted.",
         ) from error
 
 
 def _namesake(path: Path) -> Path | None:
-    """Another database whose files lie in the same folders: x.sqlite beside x.db."""
+    """Another database with the same folders: x.sqlite beside x.db."""
     for other in path.parent.glob(f"{glob.escape(path.stem)}.*"):
-        # What begins with the whole name are the journals of this one, which come and go.
+        # Names that begin with the whole name are this database's temporary journals.
         alike = other.stem == path.stem and not other.name.startswith(path.name)
         if alike and _is_database(other):
             return other
@@ -216,5 +222,5 @@ def _is_database(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(len(_HEADER)) == _HEADER
-    except OSError:  # a folder, say
+    except OSError:  # for instance a folder
         return False

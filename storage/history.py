@@ -1,7 +1,7 @@
-"""Finished units of earlier runs, and the time that they took.
+"""Finished units of earlier runs, and their durations.
 
-Reads only. What a unit is like it knows by its analysis, and by the size of the base and the
-device of a run that refers to it.
+Only reads. Similar units have the same analysis, and runs with a base of similar size and the same
+device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ALIKE = 0.1
 
 
 def finished(db: Database, keys: Collection[str]) -> set[str]:
-    """Those of these units' keys whose results are in the database."""
+    """The keys of units with results in the database."""
     listed, found = list(keys), set()
     with db.reading() as connection:
         for start in range(0, len(listed), _CHUNK):
@@ -28,8 +28,8 @@ def finished(db: Database, keys: Collection[str]) -> set[str]:
 
 
 def pace(db: Database, analysis: str, parameters: int, device: str) -> float | None:
-    """The mean seconds of an analysis's units in runs on such a device whose base has this many
-    parameters, within a tenth; None when there are none."""
+    """The mean seconds of an analysis's units in runs on such a device with a base of this many
+    parameters, within a tenth; None if there are none."""
     size = RunRow.provenance["models"]["base"]["parameters"].as_integer()
     alike = (
         select(RunUnitRow.unit_id)

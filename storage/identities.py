@@ -1,6 +1,6 @@
-"""Hashes of the tensors of files on disk, remembered from run to run.
+"""Hashes of the tensors of files on disk, cached across runs.
 
-Owns when a row still speaks of its file: as long as size, times, inode and device are the same.
+Owns the validity of a row: it holds while size, times, inode and device of the file are the same.
 Reads no file: core.models.identity does.
 """
 
@@ -19,27 +19,27 @@ from storage.database import Database
 from storage.rows import checked
 from storage.schema import IdentityRow
 
-_BRIEF = 2.0  # seconds that it is worth to wait for
+_BRIEF = 2.0  # seconds to wait for the database
 
 
 class Remembered:
-    """The identities that a database holds, as `core.models.identity` asks for them.
+    """The cached identities of a database, for `core.models.identity`.
 
-    A file is read again where the database can't be used: that is never an error here.
+    If the database can't be used, the file is read again: this is not an error here.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def recall(self, stamp: Stamp) -> str | None:
-        """The identity of the file that has exactly this stamp; None where it is unknown."""
+        """The identity of the file with exactly this stamp; None if it is unknown."""
         wanted = select(IdentityRow.identity).where(*_same(stamp))
         with contextlib.suppress(StorageError), self._db.reading() as connection:
             return connection.scalar(wanted.where(IdentityRow.stamp == _text(stamp)))
         return None
 
     def remember(self, stamp: Stamp, identity: str) -> None:
-        """Remember a file's identity, in place of an older one."""
+        """Store a file's identity in place of an older one."""
         told = {"stamp": _text(stamp), "identity": identity}
         put = sqlite.insert(IdentityRow).values(path=_path(stamp), device=str(stamp.device), **told)
         put = put.on_conflict_do_update(index_elements=["path", "device"], set_=told)
@@ -48,8 +48,8 @@ class Remembered:
 
 
 def stale(db: Database) -> list[Stamp]:
-    """The stamps of remembered files that are gone or have changed, or that lie on another host:
-    nobody can tell here what became of these, and to read one again is all that it costs."""
+    """The stamps of cached files that are missing, changed or on another host. Files on other hosts
+    can't be checked here; reading one again is the only cost."""
     with db.reading() as connection:
         columns = IdentityRow.path, IdentityRow.device, IdentityRow.stamp
         known = [_stamp(*row) for row in checked(connection.execute(select(*columns)), columns)]
@@ -57,7 +57,7 @@ def stale(db: Database) -> list[Stamp]:
 
 
 def forget(connection: Connection, stamps: Sequence[Stamp]) -> int:
-    """Forget files as they were at these stamps; how many."""
+    """Delete the entries with these stamps; returns their number."""
     return sum(
         connection.execute(
             delete(IdentityRow).where(*_same(stamp), IdentityRow.stamp == _text(stamp))
@@ -67,7 +67,7 @@ def forget(connection: Connection, stamps: Sequence[Stamp]) -> int:
 
 
 def _stamp(path: str, device: str, text: str) -> Stamp | None:
-    """The stamp in a row; None for one that no file can have, which is never asked for."""
+    """The stamp in a row; None for an impossible one."""
     try:
         inode, size, modified, changed = map(int, text.split())
         return Stamp(path, int(device), inode, size, modified, changed)
@@ -87,10 +87,10 @@ def _same(stamp: Stamp) -> tuple[ColumnElement[bool], ...]:
 
 
 def _path(stamp: Stamp) -> str:
-    """The path as SQLite can hold it: names of files need not be text."""
+    """The path as text for SQLite: names of files need not be UTF-8."""
     return stamp.path.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(stamp: Stamp) -> str:
-    """All but path and device; inodes may be too large for SQLite's integers."""
+    """The stamp without path and device, as text: inodes may be too large for SQLite's integers."""
     return f"{stamp.inode} {stamp.size} {stamp.modified} {stamp.changed}"

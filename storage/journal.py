@@ -1,8 +1,8 @@
-"""Which journal a database can have where it lies.
+"""The journal mode of a database, by its file system.
 
-WAL lets readers and a writer work at once, but its readers share memory: over a network file
-system two hosts would each believe in their own and ruin the file. There a rollback journal with
-patience is slower and safe.
+WAL lets readers and a writer work at once, but its readers share memory: over a network file system
+two hosts would each use their own memory and corrupt the file. There a rollback journal with
+waiting is slower and safe.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Journal:
 
 
 def settle(connection: sqlite3.Connection, path: Path, *, patience: float) -> Journal:
-    """Switch the database to the best journal that its file system carries."""
+    """Switch the database to the best journal mode for its file system."""
     kind = file_system(path)
     if is_shared(kind):
         return Journal(_ask(connection, "DELETE", patience), f"on a shared file system, {kind}")
@@ -51,7 +51,7 @@ def settle(connection: sqlite3.Connection, path: Path, *, patience: float) -> Jo
 
 
 def found(connection: sqlite3.Connection) -> Journal:
-    """The journal of a database that may only be read."""
+    """The journal of a read-only database."""
     return Journal(str(connection.execute("PRAGMA journal_mode").fetchone()[0]), "as found")
 
 
@@ -67,7 +67,7 @@ def file_system(path: Path) -> str:
 
 
 def is_shared(kind: str) -> bool:
-    """Could another host have a file system of this type mounted as well?"""
+    """Can several hosts mount a file system of this type?"""
     kind = kind.lower()
     if kind.startswith("fuse"):
         return not kind.startswith(_LOCAL_FUSE)
@@ -82,7 +82,7 @@ def _mounts() -> list[tuple[Path, str]]:
 
 
 def _ask(connection: sqlite3.Connection, mode: str, patience: float) -> str:
-    """Ask for a mode. SQLite gives this up at once when another holds a lock, so wait here."""
+    """Request a mode. SQLite fails at once if another process has a lock, so this waits."""
     end = time.monotonic() + patience
     while True:
         try:

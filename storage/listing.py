@@ -1,7 +1,7 @@
 """All rows of an analysis in the order of every export, a few at a time in memory.
 
-Owns that order in SQL: the database sorts, in its own temporary files where they are many. Which
-metrics, models and modules come first it is told.
+Owns the order in SQL: the database sorts, in its temporary files if there are many rows. Callers
+pass the order of metrics, models and modules.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from storage.rows import checked
 from storage.schema import OVER_ALL, MeasurementRow
 
 Line = tuple[str | int | float | None, ...]
-"""The values of a measurement under COLUMNS, but for the analysis."""
+"""The values of a measurement for COLUMNS, without the analysis."""
 
 _AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Names in the order in which they come; others come after them, by name."""
+    """Names in their order; other names follow alphabetically."""
 
     metrics: Sequence[str]
     models: Sequence[str]
@@ -40,8 +40,8 @@ def lines(db: Database, run_id: str, analysis: str, order: Order) -> Iterator[It
     """The rows of one analysis of a run: by metric, models, setting, layer (over all last),
     module, expert and head.
 
-    They are of one state of the database, which is read until the block ends: whoever hands them
-    to somebody slow lays them aside first. Raises StorageError.
+    They come from one state of the database, with a read transaction until the block ends, so a
+    slow consumer needs a copy. Raises StorageError.
     """
     wanted = of_run(select(*SELECTED), run_id, analysis).order_by(*_by(order))
     with db.reading() as connection:

@@ -1,6 +1,6 @@
-"""Parts of slices as they lie in the database. Owns their form there, and when they are forgotten.
+"""Parts of slices in the database. Owns their form and their removal.
 
-A part that can't be read counts as none: it is made again.
+An unreadable part counts as missing and is computed again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sqlalchemy.dialects import sqlite
 from core.engine.measurement import Measurement, UnitPart
 from storage.schema import PartRow
 
-_ROWS = "rows"  # beside the arrays, whose names have this sign before them:
+_ROWS = "rows"  # the key of rows; arrays' names have this prefix:
 _ARRAY = "="
 
 
 def put(
     connection: Connection, run_id: str, slice: str, parts: Mapping[str, UnitPart], seconds: float
 ) -> None:
-    """Keep parts that took so many seconds together."""
+    """Store parts with their total seconds."""
     rows = [
         {
             "run_id": run_id, "slice": slice, "step": step,
@@ -42,7 +42,7 @@ def put(
 
 
 def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, UnitPart], float]:
-    """The parts of a slice by their steps, and the seconds that they took together."""
+    """The parts of a slice by step, and their total seconds."""
     wanted = select(PartRow.step, PartRow.content, PartRow.seconds).where(
         PartRow.run_id == run_id, PartRow.slice == slice
     )

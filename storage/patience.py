@@ -1,6 +1,6 @@
 """Waiting for a database in which another process writes.
 
-Owns how long, and how often whoever waits is asked whether to go on. Knows no table.
+Owns the duration of waiting, and the calls that may end it. Knows no table.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 
 PATIENCE = 300.0
-"""Seconds for which a lock is waited for: longer than any work of ours holds one."""
+"""Seconds to wait for a lock: longer than tauscope ever holds one."""
 
 TURN = 0.5
-"""Seconds that SQLite waits by itself, in which nothing can stop it, not even ctrl+c."""
+"""Seconds of SQLite's own waiting, which nothing can interrupt, not even ctrl+c."""
 
 Waiting = Callable[[float], None]
-"""Told of the seconds waited so far, once a turn; what it raises ends the waiting."""
+"""Called once per turn with the seconds waited so far; an exception ends the waiting."""
 
 _Found = TypeVar("_Found")
 
 
 def say_nothing(seconds: float) -> None:
-    """Go on waiting."""
+    """Continue waiting."""
 
 
 def patiently(attempt: Callable[[], _Found], patience: float, waiting: Waiting) -> _Found:
-    """What an attempt gives once no other process has the lock.
+    """The result of an attempt, once no other process has the lock.
 
-    Each attempt is to wait for a TURN at most. Raises the attempt's error after `patience` seconds.
+    Each attempt must wait for at most a TURN. Raises the attempt's error after `patience` seconds.
     """
     began = time.monotonic()
     while True:

@@ -36,12 +36,12 @@ SELECTED = tuple(
     else column
     for column in (getattr(MeasurementRow, name) for name in TYPES)
 )
-"""The fields of a measurement as a question asks for them."""
+"""The selected columns of a measurement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredArtifact:
-    """Arrays of a run: what they describe, and the file that they are in."""
+    """Arrays of a run: their coordinates, and their file."""
 
     analysis: str
     name: str
@@ -60,9 +60,9 @@ def measurements(
     *,
     also: str | None = None,
 ) -> list[Measurement]:
-    """The measurements of one analysis of a run, or those that a query asks for; in no order.
+    """The measurements of one analysis of a run that match the query, in no order.
 
-    `also`: those alone that are this other run's too, as both refer to the unit that holds them.
+    `also`: only measurements of units that this other run refers to as well.
     """
     wanted = of_run(select(*SELECTED), run_id, analysis)
     if also is not None:
@@ -74,14 +74,14 @@ def measurements(
 
 
 def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
-    """What the measurements of an analysis range over, but for heads and experts.
+    """The values of an analysis's coordinates, except heads and experts.
 
-    Models are in the order of the study, tasks too; what the study does not name comes in the
-    order in which it was measured, settings by the numbers in them.
+    Models and tasks have the study's order; other values have the order of measuring, settings the
+    order of their numbers.
     """
     row = MeasurementRow
     columns = [getattr(row, name) for name in Combination._fields]
-    # Unit by unit first: within one the rows lie in order, and few are left to be grouped.
+    # Grouped by unit first: a unit's rows are in order, which leaves few rows to group.
     each = of_run(select(row.unit_id, *columns), run_id, analysis).where(*_PLAIN).distinct()
     by_unit = each.subquery()
     named = [by_unit.c[name] for name in Combination._fields]
@@ -115,9 +115,9 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
 
 
 def edition(db: Database, run_id: str, analysis: str) -> tuple[object, ...]:
-    """What is another as soon as the run has other results of the analysis, and quickly told."""
+    """A quickly computed value that changes whenever the run's results of the analysis change."""
     unit = UnitRow
-    # The sum of the times, since the newest may have the oldest: clocks are set.
+    # The sum of the times: clocks may be set back, so the newest time is not enough.
     told = select(func.count(), func.sum(unit.id), func.sum(unit.created))
     wanted = told.join(RunUnitRow, RunUnitRow.unit_id == unit.id).where(
         RunUnitRow.run_id == run_id, unit.analysis == analysis
@@ -150,7 +150,7 @@ def arrays(db: Database, artifact: StoredArtifact) -> dict[str, NDArray[Any]]:
 
 
 def durations(db: Database, run_id: str) -> dict[str, float]:
-    """The seconds that each analysis of a run took, whichever run computed its units."""
+    """The seconds of each analysis of a run, also for units that other runs computed."""
     wanted = (
         select(UnitRow.analysis, func.sum(UnitRow.seconds))
         .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
@@ -168,14 +168,14 @@ def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
 
 
 def selected(unit_key: str) -> Select[*tuple[Any, ...]]:
-    """The question for all rows of one unit."""
+    """The selection of all rows of one unit."""
     return select(*SELECTED).join(UnitRow).where(UnitRow.key == unit_key)
 
 
 def of_run(
     wanted: Select[*tuple[Any, ...]], run_id: str, analysis: str
 ) -> Select[*tuple[Any, ...]]:
-    """A question about measurements, narrowed to one analysis of a run."""
+    """A selection of measurements, restricted to one analysis of a run."""
     return (
         wanted.join(RunUnitRow, RunUnitRow.unit_id == MeasurementRow.unit_id)
         .join(UnitRow, UnitRow.id == MeasurementRow.unit_id)
@@ -184,7 +184,7 @@ def of_run(
 
 
 def read_rows(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Measurement]:
-    """Measurements out of rows of SELECTED."""
+    """Measurements from rows of SELECTED."""
     found = checked(rows, SELECTED)
     return [Measurement(**dict(zip(TYPES, row, strict=True))) for row in found]
 
@@ -214,21 +214,21 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
 
 
 def _stored(value: Value) -> str | int:
-    """How a coordinate's value stands in the table."""
+    """A coordinate's value as stored in the table."""
     return OVER_ALL if value is None else value
 
 
 def _tasks(study: dict[str, Any] | None) -> list[str]:
-    """The tasks that a study names, by domain, and after them the domains."""
+    """The tasks of a study, by domain, followed by the domains."""
     try:
         domains: dict[str, list[str]] = ((study or {}).get("evaluation") or {}).get("tasks", {})
         return [*(task for tasks in domains.values() for task in tasks if task), *domains]
     except (AttributeError, TypeError):
-        return []  # a damaged study, which names none
+        return []  # a damaged study has none
 
 
 def _known_first(known: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
-    """The values found, those known beforehand first; absence is none."""
+    """The found values, with the known ones first; None is left out."""
     place = {name: at for at, name in enumerate(ordered(known))}
     values = [value for value in ordered(found) if value]
     return tuple(sorted(values, key=lambda value: place.get(value, len(place))))

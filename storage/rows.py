@@ -1,7 +1,7 @@
-"""Values of rows, checked as they come in: a file may be damaged, or written by somebody else.
+"""Values of rows, checked on reading: a file may be damaged or foreign.
 
-Owns which values fit a column, and how text that SQLite can't hold is stored. SQLite itself keeps
-any value in any column. Knows what the tables declare, and no single table.
+Owns the check of values against column types, and the storage of text that SQLite can't hold.
+SQLite itself stores any value in any column. Knows column types, and no single table.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sqlalchemy import Row, Text
 from sqlalchemy.types import TypeDecorator
 
 LONGEST = 100_000
-"""Characters of a stored text; what is longer is cut."""
+"""Most characters of a stored text; longer ones are cut."""
 
 _ANY: Mapping[type, tuple[type, ...]] = {
     str: (str,), int: (int,), float: (float, int), bool: (bool,), dict: (dict, list)
 }  # fmt: skip
 
 read_text = partial(str, encoding="utf-8", errors="backslashreplace")
-"""The text in bytes of a database; bytes that are no UTF-8 as visible escapes."""
+"""The text of a database's bytes, with visible escapes for bytes that are not UTF-8."""
 
 
 class MisfitError(ValueError):
@@ -31,34 +31,34 @@ class MisfitError(ValueError):
 
 
 class SafeText(TypeDecorator[str]):
-    """Text of any content: what UTF-8 can't express is stored as visible escapes."""
+    """Text of any content: characters that UTF-8 can't express are stored as visible escapes."""
 
     impl = Text
     cache_ok = True
 
     @property
     def python_type(self) -> type[str]:
-        """What its values are."""
+        """The type of its values."""
         return str
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        """The value as SQLite can hold it."""
+        """The value in a form that SQLite can store."""
         return value if value is None or value.isascii() else storable(value)
 
 
 def storable(text: str) -> str:
-    """A text as UTF-8 can express it."""
+    """A text with escapes for characters that UTF-8 can't express."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def shortened(text: str) -> str:
-    """A text that is not longer than any message should be, and that ends at no null character."""
+    """A text cut to LONGEST characters and at a null character."""
     text = text.replace("\x00", "\\x00")
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON column; None where it is no JSON, which fits no column of ours."""
+    """The value of a JSON column; None if it is not JSON, which fits no column."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError, TypeError):
@@ -66,14 +66,14 @@ def read_json(text: str) -> Any:
 
 
 def misfits(row: Row[Any], columns: Sequence[Any]) -> list[str]:
-    """The names of the columns that hold what they do not declare."""
+    """The names of the columns with values of another type than declared."""
     return [c.key for c, value in zip(columns, row, strict=True) if not _fits(value, c)]
 
 
 def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
-    """The rows. Raises MisfitError at the first that holds what its columns do not declare.
+    """The rows. Raises MisfitError at the first value of another type than declared.
 
-    Rows of which every value has the same type as in a row before are passed unseen.
+    Rows with the same types of values as an earlier row pass without a check.
     """
     known: set[tuple[type, ...]] = set()
     for row in rows:
@@ -88,8 +88,7 @@ def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
 
 
 def models_in(study: Any) -> dict[str, dict[str, Any]]:
-    """The models that a stored study names: base and tuned, in its order; none where it is
-    damaged."""
+    """The models of a stored study: base and tuned, in its order; none if it is damaged."""
     try:
         models = study["models"]
         found = {"base": models["base"], **models["tuned"]}
@@ -104,7 +103,7 @@ def models_in(study: Any) -> dict[str, dict[str, Any]]:
 
 def _fits(value: Any, column: Any) -> bool:
     if value is None:
-        return getattr(column, "nullable", True)  # other expressions may be nothing
+        return getattr(column, "nullable", True)  # other expressions may be null
     kinds = _ANY.get(column.type.python_type, (object,))
     if isinstance(value, bool):
         return bool in kinds

@@ -1,7 +1,7 @@
-"""A run's life: made, queued, taken by one worker, ended; and what is known of it.
+"""A run's lifecycle: created, queued, claimed by one worker, ended; and its stored facts.
 
-Owns every change of a run's state. The door for the app, so what a run measured is to be had
-here as well. Starts no process.
+Owns every change of a run's state. It is the app's interface, so a run's results are available here
+as well. Starts no process.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunWarning:
-    """What makes a run's results doubtful, and in what: mostly a model's name."""
+    """A doubt about a run's results, and its subject: usually a model's name."""
 
     subject: str
     message: str
 
 
 def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
-    """A new queued run, by its id. `fresh`: it reuses no unit that another run finished."""
+    """Create a queued run; returns its id. `fresh`: reuse no unit of another run."""
     run_id = secrets.token_hex(6)
     with db.writing() as connection:
         place = _next(connection)
@@ -75,7 +75,7 @@ def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bo
 
 
 def unfinished_run(db: Database, study_key: str) -> RunSummary | None:
-    """The newest run of this study if it isn't done; it may be running now."""
+    """The newest run of this study if it isn't done; it may be running."""
     with db.reading() as connection:
         row = connection.execute(_newest().where(RunRow.study_key == study_key).limit(1)).first()
     found = _summary(db, row) if row is not None else None
@@ -90,14 +90,14 @@ def list_runs(db: Database) -> list[RunSummary]:
 
 
 def find_run(db: Database, wanted: str) -> RunSummary:
-    """The run that is meant by an id, a unique prefix of one, or `latest`: the one that was begun
-    or resumed last. Raises RunError."""
+    """The run of an id, of a unique prefix of one, or of `latest`: the run that was last started or
+    resumed. Raises RunError."""
     with db.reading() as connection:
         return _find(db, connection, wanted)
 
 
 def study_of(db: Database, run_id: str) -> Study:
-    """The study as it was when the run was made. It trusts nobody: who starts it says whom."""
+    """The study at the run's creation, without any trust: the trust is given at each start."""
     data = _column(db, run_id, select(RunRow.study))
     try:
         return granted(Study.model_validate(data), NOBODY)
@@ -105,12 +105,12 @@ def study_of(db: Database, run_id: str) -> Study:
         raise RunError(
             f"The study of run {run_id} can't be read by this version of tauscope: "
             f"{error.errors()[0]['msg']}.",
-            hint="Start it anew from its study file.",
+            hint="Start it again from its study file.",
         ) from None
 
 
 def models_of_runs(db: Database) -> dict[str, tuple[str, ...]]:
-    """Where the models of every run lie, as its study says: the base first. By the run's id."""
+    """The places of the models of every run, by the run's id, the base first."""
     with db.reading() as connection:
         rows = connection.execute(select(RunRow.id, RunRow.study)).all()
     return {
@@ -120,13 +120,13 @@ def models_of_runs(db: Database) -> dict[str, tuple[str, ...]]:
 
 
 def provenance(db: Database, run_id: str) -> dict[str, Any]:
-    """Where the results come from: environment, device, versions, fingerprints."""
+    """The provenance of the results: environment, device, versions, fingerprints."""
     found = _column(db, run_id, select(RunRow.provenance))
     return found if isinstance(found, dict) else {}
 
 
 def warnings(db: Database, run_id: str) -> list[RunWarning]:
-    """What the run was warned of, in order."""
+    """The run's warnings, in order."""
     query = select(*_WARNED).where(WarningRow.run_id == run_id)
     with db.reading() as connection:
         found = connection.execute(query.order_by(WarningRow.id))
@@ -134,7 +134,7 @@ def warnings(db: Database, run_id: str) -> list[RunWarning]:
 
 
 def requeue(db: Database, run_id: str) -> None:
-    """Make a run that ended early ready for a worker again. Raises RunError if it did not."""
+    """Queue a run again that ended early. Raises RunError if it did not end early."""
     with db.writing() as connection:
         run = _find(db, connection, run_id)
         if not run.ended_early and run.status != "queued":
@@ -147,7 +147,7 @@ def requeue(db: Database, run_id: str) -> None:
 
 
 def await_worker(db: Database, run_id: str, pid: int) -> None:
-    """Note the process that is to take a queued run: should it die before, that shows."""
+    """Store the process that will claim a queued run, to detect its early death."""
     with db.writing() as connection:
         if _find(db, connection, run_id).status == "queued":
             _set(
@@ -157,8 +157,8 @@ def await_worker(db: Database, run_id: str, pid: int) -> None:
 
 
 def before(db: Database, run_id: str) -> RunSummary | None:
-    """The run of this host that a queued one waits for: the one that is running, or that was given
-    to a worker earlier. None when it is its turn, or when it is not queued any more."""
+    """The run of this host that a queued one waits for: a running one, or one given to a worker
+    earlier. None if it is its turn, or if it is no longer queued."""
     found = {run.id: run for run in list_runs(db)}
     own = found.pop(run_id, None)
     if own is None or own.status != "queued":
@@ -171,7 +171,7 @@ def before(db: Database, run_id: str) -> RunSummary | None:
 
 
 def say_waiting(db: Database, run_id: str, label: str) -> None:
-    """Note what a queued run waits for."""
+    """Store the label of the run that a queued run waits for."""
     with db.writing() as connection:
         connection.execute(
             update(RunRow).where(RunRow.id == run_id, RunRow.status == "queued").values(label=label)
@@ -179,7 +179,7 @@ def say_waiting(db: Database, run_id: str, label: str) -> None:
 
 
 def request_cancel(db: Database, run_id: str) -> None:
-    """Ask a running worker to stop; a run that nobody works on is cancelled at once."""
+    """Ask a running worker to stop; a run without a worker is cancelled at once."""
     with db.writing() as connection:
         run = _find(db, connection, run_id)
         if run.status == "running":
@@ -193,7 +193,8 @@ def request_cancel(db: Database, run_id: str) -> None:
 def delete_run(db: Database, run_id: str) -> None:
     """Remove a run and its warnings. Raises RunError while it is running.
 
-    Its units stay until they are collected: other runs may refer to them, later ones reuse them.
+    Its units stay until garbage collection: other runs may refer to them, and later ones reuse
+    them.
     """
     with db.writing() as connection:
         run = _find(db, connection, run_id)
@@ -204,9 +205,9 @@ def delete_run(db: Database, run_id: str) -> None:
 
 
 def claim(db: Database, run_id: str) -> int:
-    """Take a queued run for this process, which no other can do too; the number of the attempt.
+    """Claim a queued run for this process alone; returns the number of the attempt.
 
-    Raises RunError when it is not queued (any more).
+    Raises RunError if it is not queued (any more).
     """
     now = time.time()
     with db.writing() as connection:
@@ -218,7 +219,7 @@ def claim(db: Database, run_id: str) -> int:
             connection, run.id, status="running", attempt=RunRow.attempt + 1, started=now,
             heartbeat=now, ticked=time.monotonic(), finished=None, took=0.0,
             host=socket.gethostname(), pid=os.getpid(), label="", begun=_next(connection),
-            # the last attempt's say nothing of this one's pace
+            # the last attempt's values do not apply to this one
             done=0, total=0, reused=0, expected=None, rough=False,
         )  # fmt: skip
         attempt: int = connection.scalar(select(RunRow.attempt).where(RunRow.id == run.id)) or 0
@@ -235,7 +236,8 @@ def finish(
     hint: str = "",
     patience: float | None = None,
 ) -> None:
-    """End an attempt, unless another has taken the run over. `patience`: as of `Database`."""
+    """End an attempt, unless another worker has taken over the run. `patience`: as in
+    `Database`."""
     with db.writing(patience=patience) as connection:
         ended = connection.execute(
             update(RunRow)
@@ -252,13 +254,13 @@ def finish(
             )
         )
         if ended.rowcount and status == "done":
-            parts.forget(connection, run_id)  # its units may have come from another run
+            parts.forget(connection, run_id)  # another run may have computed its units
 
 
 _WARNED = (WarningRow.subject, WarningRow.message)
 _HINTS = {
     "running": "Follow it with 'tauscope watch', or stop it with 'tauscope cancel'.",
-    "done": "Nothing is left to compute; --fresh computes all of it anew.",
+    "done": "Nothing is left to compute; --fresh computes everything again.",
     "cancelled": "'tauscope run' with its study resumes it.",
     "failed": "'tauscope run' with its study resumes it.",
     "interrupted": "'tauscope run' with its study resumes it.",
@@ -281,7 +283,7 @@ def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:
         ids = connection.scalars(select(RunRow.id).order_by(RunRow.made.desc()).limit(200)).all()
         hint = did_you_mean(wanted, ids) if len(ids) <= 8 else "'tauscope runs' lists them."
         title = "There are no runs yet." if not ids else f"There is no run '{wanted}'."
-        raise RunError(title, hint=hint if ids else "'tauscope run STUDY.toml' makes one.")
+        raise RunError(title, hint=hint if ids else "'tauscope run STUDY.toml' creates one.")
     if wanted != "latest" and len(found) > 1:
         ids = [row.id for row in found]
         more = ", ..." if len(ids) > 8 else ""
@@ -292,13 +294,13 @@ def _find(db: Database, connection: Connection, wanted: str) -> RunSummary:
 
 
 def _newest(*, begun: bool = False) -> Select[*tuple[Any, ...]]:
-    """The runs in the order in which they were made, or were `begun` the last time: the newest
-    first. Clocks have no say in it: they are set."""
+    """The runs in the order of creation, or of the last start (`begun`), newest first. The order
+    does not use clocks, since they may be set."""
     return select(*COLUMNS).order_by((RunRow.begun if begun else RunRow.made).desc())
 
 
 def _next(connection: Connection) -> int:
-    """The next number of the order in which runs are made and begun."""
+    """The next number in the order of creation and starts."""
     last = select(func.max(func.max(RunRow.made, RunRow.begun)))
     return (connection.scalar(last) or 0) + 1
 

@@ -1,7 +1,7 @@
-"""The tables, typed. Owns their shape as this version knows it; migrations make it so in a file.
+"""The tables, typed. Owns their schema in this version; migrations bring a file to it.
 
-Times are seconds since the epoch, in UTC. A unit's rows are stored once, however many runs refer
-to the unit.
+Times are seconds since the epoch, in UTC. A unit's rows are stored once, for all runs that refer to
+the unit.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from core.engine.measurement import COORDINATES, TYPES
 from storage.rows import SafeText
 
 OVER_ALL = -1
-"""What stands in layer, expert and head of a measurement over all of them: NULLs are never equal,
-so a key of NULLs would not keep rows unique."""
+"""The stored layer, expert and head of a measurement over all of them. NULLs are never equal, so
+they would not keep keys unique."""
 
 
 class Base(DeclarativeBase):
-    """What all tables share: which column type a Python type becomes."""
+    """The base class of all tables: the column type of each Python type."""
 
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as it stands
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this attribute
         str: SafeText,
         float: Float,
         dict[str, Any]: JSON,
@@ -31,7 +31,7 @@ class Base(DeclarativeBase):
 
 
 class RunRow(Base):
-    """One request to compute a study, and how far it has come."""
+    """One request to compute a study, and its progress."""
 
     __tablename__ = "runs"
     __table_args__ = (Index("runs_by_study_key", "study_key"),)
@@ -100,7 +100,7 @@ _KEY = (
     "head", "expert", "setting", "metric", "module", "layer", "model", "reference", "task",
     "metric_of",
 )  # fmt: skip
-"""The coordinates in the order in which figures ask. Others follow as the measurement has them."""
+"""The coordinates in the order of figures' queries. Others follow in the measurement's order."""
 
 
 def _measurements() -> Table:
@@ -122,7 +122,7 @@ class MeasurementRow(Base):
 
     __table__ = _measurements()
 
-    if TYPE_CHECKING:  # the columns that queries name
+    if TYPE_CHECKING:  # the columns named in queries
         unit_id: Mapped[int]
         head: Mapped[int]
         expert: Mapped[int]
@@ -154,7 +154,7 @@ class ArtifactRow(Base):
 
 
 class WarningRow(Base):
-    """What makes a run's results doubtful."""
+    """A doubt about a run's results."""
 
     __tablename__ = "warnings"
     __table_args__ = (UniqueConstraint("run_id", "subject", "message"),)
@@ -167,7 +167,7 @@ class WarningRow(Base):
 
 
 class IdentityRow(Base):
-    """What identifies the tensors of a file on disk, as long as the file has this stamp."""
+    """The hash of the tensors of a file on disk, valid while the file has this stamp."""
 
     __tablename__ = "identities"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -179,7 +179,7 @@ class IdentityRow(Base):
 
 
 class PartRow(Base):
-    """What a run has found of a slice of the weights whose units aren't ready."""
+    """A part of a slice of the weights with unfinished units."""
 
     __tablename__ = "parts"
 

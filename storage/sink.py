@@ -1,8 +1,7 @@
 """The results of one run on their way into a database: the engine's ResultSink.
 
-Owns what a run writes while it is worked on. It writes under the number of its attempt: a worker
-that lost its run to another can neither speak for it nor go on, since what it keeps is refused with
-Cancelled, and what it says of its progress is not heard.
+Owns the writes of a running run. It writes under the number of its attempt: results of a worker
+that lost its run are refused with Cancelled, and its progress is ignored.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ from storage.schema import (
 )
 from storage.summary import passed
 
-_BRIEF = 1.0  # seconds for which a heartbeat waits for the database
+_BRIEF = 1.0  # seconds that a heartbeat waits for the database
 _OFTEN = 0.25  # seconds between two writings of progress, and two looks for a wish to cancel
 _CHUNK = 5000  # keys in one question; SQLite takes some 32,000
 
 
 class _Arrays(Mapping[str, NDArray[Any]]):
-    """The arrays of a file, read at the first look."""
+    """The arrays of a file, read on first access."""
 
     def __init__(self, folder: Path, stored: StoredFile) -> None:
         self._folder, self._stored = folder, stored
@@ -77,7 +76,7 @@ class _Arrays(Mapping[str, NDArray[Any]]):
 
 
 class RunSink:
-    """The results of one attempt at one run. `stop` set means: cancelled from this process."""
+    """The results of one attempt at one run. Setting `stop` cancels it from this process."""
 
     def __init__(
         self, db: Database, run_id: str, attempt: int, *, stop: threading.Event | None = None
@@ -98,10 +97,9 @@ class RunSink:
             self._fresh = bool(connection.scalar(select(RunRow.fresh).where(RunRow.id == run_id)))
 
     def finished(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that are in the database; for a fresh run, those of its own.
+        """The finished units among `keys`; for a fresh run, only its own.
 
-        The run refers to them from now on: what nothing refers to may be collected at any time,
-        so also between this answer and `adopt`.
+        The run refers to them from now on, since unreferred units may be collected before `adopt`.
         """
         found: dict[str, int] = {}
         with self._writing() as connection:
@@ -122,7 +120,7 @@ class RunSink:
                 self._refer(connection, connection.scalars(wanted).all())
 
     def load(self, key: str) -> UnitResult:
-        """The results of a finished unit; its arrays are read when they are looked at."""
+        """The results of a finished unit; its arrays are read on access."""
         with self._reading() as connection:
             state = connection.execute(select(UnitRow.state).where(UnitRow.key == key)).first()
             if state is None:
@@ -145,13 +143,13 @@ class RunSink:
         )  # fmt: skip
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
-        """Keep a unit's results in one transaction; those of a unit that exists are replaced."""
+        """Store a unit's results in one transaction; replaces an existing unit's."""
         stored = self._stored(result)
         with self._writing() as connection:
             self._keep(connection, unit, result, stored, seconds)
 
     def save_slice(self, units: Sequence[tuple[Unit, UnitResult, float]]) -> None:
-        """Keep the results of a slice's units in one transaction, in which its parts go."""
+        """Store the results of a slice's units and delete its parts, in one transaction."""
         stored = [self._stored(result) for _, result, _ in units]
         with self._writing() as connection:
             for (unit, result, seconds), files_of in zip(units, stored, strict=True):
@@ -159,29 +157,29 @@ class RunSink:
             parts.forget(connection, self._run)
 
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
-        """What an attempt that was killed had found of a slice, and the seconds that it took."""
+        """The parts of a slice from a killed attempt, and their seconds."""
         with self._reading() as connection:
             return parts.get(connection, self._run, slice)
 
     def save_parts(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
-        """Keep parts of a slice, in one transaction."""
+        """Store parts of a slice, in one transaction."""
         with self._writing() as connection:
             parts.put(connection, self._run, slice, found, seconds)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
-        """The mean seconds of like units, in any run of the database."""
+        """The mean seconds of similar units, in any run of the database."""
         return history.pace(self._db, analysis, parameters, device)
 
     def recall(self, stamp: Stamp) -> str | None:
-        """What identifies a file, from any run of the database."""
+        """A file's hash, from any run of the database."""
         return self._identities.recall(stamp)
 
     def remember(self, stamp: Stamp, identity: str) -> None:
-        """Remember what identifies a file, for all runs of the database."""
+        """Store a file's hash for all runs of the database."""
         self._identities.remember(stamp, identity)
 
     def progress(self, progress: Progress) -> None:
-        """Say how far the run has come: some times a second at most, the last one always."""
+        """Store the run's progress: at most a few times a second, the last one always."""
         with self._lock:
             self._pending = progress
             self._expected, self._clock = progress.expected, _clock()
@@ -191,16 +189,16 @@ class RunSink:
         self.beat()
 
     def beat(self, *, patience: float = _BRIEF) -> None:
-        """Show that the worker lives, and what it last said of its progress.
+        """Write a heartbeat, and the last progress.
 
-        While another process writes to the database for longer than `patience`, the heart beats
-        beside it.
+        If another process blocks the database for longer than `patience`, the heartbeat goes to a
+        file.
         """
         with self._lock:
             said = self._pending
             self._said = time.monotonic()
             expected = self._expected
-            if expected is not None:  # the clock may have been set since that was said
+            if expected is not None:  # the clock may have been set since
                 expected += round(_clock() - self._clock)
             values: dict[str, Any] = {
                 "heartbeat": time.time(), "ticked": time.monotonic(), "took": passed(),
@@ -225,7 +223,7 @@ class RunSink:
                 self._beats_beside = False
 
     def warn(self, subject: str, message: str) -> None:
-        """Keep a warning with the run, once."""
+        """Store a warning with the run, once."""
         warning = sqlite.insert(WarningRow).values(
             run_id=self._run, subject=subject, message=message, created=time.time()
         )
@@ -233,14 +231,14 @@ class RunSink:
             connection.execute(warning.on_conflict_do_nothing())
 
     def describe(self, provenance: Mapping[str, Any]) -> None:
-        """Add to what is kept of the run's origin; a name that is there already is replaced."""
+        """Add to the run's provenance; an existing name is replaced."""
         with self._db.writing(waiting=self._wait) as connection:
             known = connection.scalar(select(RunRow.provenance).where(*self._mine))
             merged = {**(known or {}), **provenance}
             connection.execute(update(RunRow).where(*self._mine).values(provenance=merged))
 
     def cancelled(self) -> bool:
-        """Has somebody asked for the run to stop, or has another worker taken it over?"""
+        """Has a user cancelled the run, or has another worker taken it over?"""
         if self._stop.is_set():
             return True
         if time.monotonic() - self._looked < _OFTEN:
@@ -270,8 +268,8 @@ class RunSink:
         if stored:
             connection.execute(insert(ArtifactRow), [_file(unit_id, *each) for each in stored])
         for artifact, file in stored:
-            # An old file with the same content may have been collected since it was found
-            # there. Files are collected under the lock that we hold now: this one stays.
+            # An old file with the same content may have been collected meanwhile. Files are
+            # collected under the lock held here, so this one stays.
             if not files.is_whole(self._db.folder("artifacts"), file):
                 self._put(artifact)
         self._refer(connection, [unit_id])
@@ -280,7 +278,7 @@ class RunSink:
         return files.write(self._db.folder("artifacts"), artifact.arrays, self._db.access)
 
     def _wait(self, seconds: float) -> None:
-        """Called while the database is locked. Raises Cancelled where somebody wants the end."""
+        """Called while the database is locked. Raises Cancelled if the run is cancelled."""
         if self._stop.is_set():
             raise Cancelled("The run was cancelled while it waited for the database.")
         self._db.waiting(seconds)
@@ -290,7 +288,8 @@ class RunSink:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction on the run. Raises Cancelled where it is no longer this attempt's."""
+        """A write transaction on the run. Raises Cancelled if the run no longer belongs to this
+        attempt."""
         with self._db.writing(waiting=self._wait) as connection:
             if connection.scalar(select(RunRow.id).where(*self._mine)) is None:
                 self._stop.set()
@@ -308,12 +307,12 @@ class RunSink:
 
 
 def _clock() -> float:
-    """How far the time of day is ahead of the clock that nobody sets."""
+    """The offset of the time of day from the monotonic clock, in seconds."""
     return time.time() - time.monotonic()
 
 
 def _put_unit(connection: Connection, unit: Unit, state: Mapping[str, Any], seconds: float) -> int:
-    """The unit's row, without rows of an earlier time; it keeps its id, and so its runs."""
+    """Write the unit's row and delete its earlier rows; the unit keeps its id, and so its runs."""
     told = {
         "analysis": unit.analysis, "label": unit.label, "model": unit.model,
         "reference": unit.reference, "layer": unit.layer, "seconds": seconds,
@@ -332,7 +331,7 @@ def _row(unit_id: int, m: Measurement) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> str | int | float | None:
-    """How a field of a measurement is stored."""
+    """The stored form of a measurement's field."""
     if TYPES[name] is float:
         return _number(value)
     if value is None:
@@ -341,7 +340,7 @@ def _value(name: str, value: Any) -> str | int | float | None:
 
 
 def _number(value: float | None) -> float | None:
-    """A plain float; what is not a number is undefined."""
+    """A plain float; None for NaN."""
     return None if value is None or math.isnan(value) else float(value)
 
 

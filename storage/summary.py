@@ -1,7 +1,7 @@
-"""A run in short, as a list shows it. Owns what its status reads as, and how long it will take.
+"""A run's summary for lists. Owns the displayed status, and the estimated time.
 
-A worker that was killed can't say so: a run that claims to be running, with a heart that no
-longer beats, reads as interrupted.
+A killed worker can't report its end: a running run without a recent heartbeat counts as
+interrupted.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ STALE = 15.0
 """Seconds without a heartbeat after which a worker counts as dead."""
 
 CLOCK = 60.0
-"""Seconds that the start of a process may be told wrong by."""
+"""Possible error of a process's start time, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """One run. `models` are the tuned ones in the study's order; times are in UTC. `expected` is
-    when its worker thinks that it will be done, by `rough` rates in part. `begun` numbers runs in
-    the order in which they were begun or resumed; `took` are the seconds of its attempt up to its
-    last heartbeat, None where nobody counted them."""
+    """One run. `models` are the tuned ones in the study's order; times are in UTC. `expected`: the
+    worker's estimate of the end, partly by `rough` rates. `begun` numbers runs in the order of
+    starts and resumes; `took`: seconds of its attempt up to the last heartbeat, None if they were
+    not counted."""
 
     id: str
     name: str
@@ -64,12 +64,12 @@ class RunSummary:
 
     @property
     def ended_early(self) -> bool:
-        """Has it ended with work left, which a worker may take up again?"""
+        """Has it ended with unfinished work that a worker may resume?"""
         return self.status in ("failed", "cancelled", "interrupted")
 
     def lasted(self, now: datetime) -> float | None:
-        """The seconds that this attempt took, or has taken so far; None before it began. The clock
-        may have been set meanwhile where its worker counted them."""
+        """The seconds of this attempt so far; None before its start. Independent of the clock if
+        the worker counted them."""
         running = self.status == "running"
         if self.took is not None:
             since = (now - self.heartbeat).total_seconds() if running and self.heartbeat else 0.0
@@ -78,15 +78,15 @@ class RunSummary:
         return (end - self.started).total_seconds() if self.started and end else None
 
     def throughput(self, now: datetime) -> float | None:
-        """The units that this attempt computes in a second; None while unknown."""
+        """The units per second of this attempt; None while unknown."""
         computed, passed = self.done - self.reused, self.lasted(now)
         if self.status != "running" or computed <= 0 or not passed or passed < 0:
             return None
         return computed / passed
 
     def eta(self, now: datetime) -> float | None:
-        """The seconds it will still take, as its worker sees it: less than none when it takes
-        longer than was thought; None while unknown."""
+        """The remaining seconds by its worker's estimate; negative if it takes longer; None while
+        unknown."""
         if self.status != "running" or self.expected is None:
             return None
         return (self.expected - now).total_seconds()
@@ -106,30 +106,29 @@ COLUMNS = (
     RunRow.cancel_requested, RunRow.error_title, RunRow.error_hint, RunRow.begun, RunRow.ticked,
     RunRow.took, _WARNED,
 )  # fmt: skip
-"""What `summarise` needs of a run."""
+"""The columns of a run for `summarise`."""
 
-_REMOVE = "'tauscope delete' removes it; its study file starts it anew."
+_REMOVE = "'tauscope delete' removes it; its study file starts it again."
 _TIMES = ("created", "started", "finished", "heartbeat", "expected")
 _COUNTS = ("done", "total", "reused")
 _LAST = datetime.max.replace(tzinfo=UTC).timestamp()
 _MOST = 2**31 - 1
 _NOBODY = -1
-"""Stands for the process of a row that can be none's."""
+"""Replaces an impossible process id in a row."""
 
 _DEFAULTS: Mapping[str, Any] = {
     "name": "", "status": "failed", "analyses": [], "fresh": False, "created": 0.0, "host": "",
     "done": 0, "total": 0, "reused": 0, "label": "", "rough": False, "cancel_requested": False,
     "error_title": "", "error_hint": "",
 }  # fmt: skip
-"""What is shown of a run in the place of a value that is damaged, but for None."""
+"""Replacements of a run's damaged values, other than None."""
 
 
 def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], float]) -> RunSummary:
-    """The summary of a row of COLUMNS. `beside` gives the last beat that was left beside the
-    database; it is asked where that in the row is old.
+    """The summary of a row of COLUMNS. `beside` returns the last heartbeat beside the database; it
+    is called if the row's heartbeat is old.
 
-    A row that is damaged reads as a run that failed, so that it stands in no other's way and can be
-    removed.
+    A damaged row counts as a failed run, so it blocks no other run and can be removed.
     """
     row, damage = _mended(row)
     tuned = models_in(row.study)
@@ -164,13 +163,13 @@ def summarise(row: Row[*tuple[Any, ...]], now: datetime, beside: Callable[[], fl
 
 
 def passed() -> ColumnElement[float | None]:
-    """What `took` is now, in the words of the database: for whoever works on the run."""
+    """The current value of `took` as an SQL expression, for the run's worker."""
     since = func.max(0.0, time.monotonic() - RunRow.ticked)
     return RunRow.took + since
 
 
 def _mended(row: Row[*tuple[Any, ...]]) -> tuple[Any, str]:
-    """The row with the default for each value that can't be one of its column, and words for it."""
+    """The row with defaults for damaged values, and a sentence about them."""
     values = dict(row._mapping)
     wrong = [name for name in misfits(row, COLUMNS) if name != "pid"]
     wrong += [name for name in _COUNTS if name not in wrong and not 0 <= values[name] <= _MOST]
@@ -196,7 +195,8 @@ def _is_time(value: float | None) -> bool:
 
 
 def _status(row: Any, now: float, beside: Callable[[], float]) -> Status:
-    """A queued run with a process was given to a worker that has yet to take it."""
+    """The displayed status. A queued run with a process was given to a worker that has not yet
+    claimed it."""
     status: Status = row.status
     silent = _silent(row, now)
     if status == "running" and silent > STALE and now - beside() > STALE:
@@ -207,17 +207,17 @@ def _status(row: Any, now: float, beside: Callable[[], float]) -> Status:
 
 
 def _silent(row: Any, now: float) -> float:
-    """The seconds since its last heartbeat; less than none for one from the future."""
+    """The seconds since its last heartbeat; negative for one from the future."""
     if row.ticked is not None and row.host == socket.gethostname():
         since: float = time.monotonic() - row.ticked
-        if since >= 0:  # else the host was booted since
+        if since >= 0:  # otherwise the host was rebooted since
             return since
     return now - float(row.heartbeat or 0.0)
 
 
 def _is_dead(row: Any, silent: float) -> bool:
-    """Is the run's process certainly gone? Only its own host can say. One that is younger than the
-    heartbeat is another, which has its number."""
+    """Has the run's process certainly ended? Only its own host can tell. A process younger than the
+    heartbeat is another one with the same id."""
     if row.host != socket.gethostname():
         return False
     if row.pid == _NOBODY:

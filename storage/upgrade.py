@@ -1,7 +1,7 @@
 """Bring a database file to this version's schema, one transaction a step.
 
-Owns the order of the steps and the refusal of files that aren't ours. Two processes may open a
-new file at the same moment: each step looks at the version again under the lock.
+Owns the order of the steps and the refusal of foreign files. Two processes may open a new file at
+the same moment, so each step checks the version again under the lock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from core.errors import StorageError
 
 APPLICATION = 1952544115
-"""The bytes 'taus', written into the header of every database of ours."""
+"""The bytes 'taus', written into the header of every tauscope database."""
 
 
 def upgrade(connection: sqlite3.Connection, path: Path) -> None:
@@ -37,8 +37,8 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StorageError when the file is another program's, or a newer version's."""
-    # In one transaction: another process may be making this very file between two questions.
+    """Raise StorageError if the file belongs to another program or a newer version."""
+    # In one transaction: another process may be creating this file between two queries.
     connection.execute("BEGIN")
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -59,7 +59,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     if version > latest():
         raise StorageError(
             f"{path} was written by a newer tauscope: its schema is version {version}, "
-            f"this one knows up to {latest()}.",
+            f"this one reads versions up to {latest()}.",
             hint="Upgrade tauscope, or name another file with --db.",
         )
 
@@ -71,7 +71,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def latest() -> int:
-    """The version that this program writes."""
+    """The schema version that this program writes."""
     return len(steps())
 
 

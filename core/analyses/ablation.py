@@ -1,7 +1,7 @@
-"""Drops in scores when neurons are ablated, against random ones: method, section 4.
+"""Drops in scores when neurons are ablated, compared with random controls: method, section 4.
 
-Owns which neurons are chosen, in whom they are ablated, and on which items that is scored; what is
-done with a loaded model then is core.neurons'. Imports torch and the harness only when it computes.
+Owns the choice of neurons, of ablated models and of scored items; core.neurons works on the loaded
+model. Imports torch and the harness only when it computes.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
 NAME, VERSION = "ablation", 2
 ACTIVATION, BASE, GENERAL = "activation", "base", "general"
 FIRST = "top-1%"
-"""The selection with which the pictures open."""
+"""The selection that the views show first."""
 
 RUNNING = "loglikelihood_rolling"
 _NEW_IDS = {"ids": "as scored"}
-"""In the key of rankings whose items were once shown with other special tokens than in scoring."""
+"""Part of the key of rankings, since earlier versions ranked with other special tokens than in
+scoring."""
 
 FEWEST = 4
-"""Items that a task must have for neurons to be chosen on some and scored on others."""
+"""Least number of a task's items, for choosing neurons on some and scoring on others."""
 
 
 class AblationParameters(Parameters):
-    """Which neurons are chosen and on what, what they are set to, and what is scored then."""
+    """The choice of neurons, their substitute, and the scored models and tasks."""
 
     score: Literal["attribution", "rate", "activation"] = Field(
         default="attribution", description="By what neurons are ranked."
@@ -79,9 +80,9 @@ class AblationParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
-    """Scores of neurons by source and task, scores of models left whole, a unit for each selection
-    that is ablated, and one that corrects for their number; none where there is nothing to
-    ablate."""
+    """Units that rank neurons by source and task, units that score unablated models, a unit for
+    each ablated selection, and one that corrects for the number of tests; none if there is nothing
+    to ablate."""
     outlets = subject.family.anatomy.outlets
     if not any((outlet.role == "o") == parameters.heads for outlet in outlets):
         return []
@@ -110,7 +111,7 @@ def plan(subject: Subject, parameters: AblationParameters) -> list[Unit]:
 
 
 def _tasks(subject: Subject, parameters: AblationParameters, model: str) -> list[Task]:
-    """The tasks that a model is scored on: its own domains', and the first general one."""
+    """The tasks for scoring a model: its own domains', and the first general one."""
     if parameters.tasks == "all":
         return list(subject.tasks)
     own = [t for t in subject.tasks if any(subject.own(d) == model for d in t.domains)]
@@ -125,19 +126,19 @@ def _sources(subject: Subject, parameters: AblationParameters, model: str) -> li
 
 
 def _check_disjoint(subject: Subject, parameters: AblationParameters, task: Task) -> None:
-    """Refuse to score a task whose items are those that neurons are chosen on."""
+    """Raise StudyError if a task's items are also the probe set on which neurons are chosen."""
     probe = subject.study.probe
     if parameters.chosen_on == "probe" and probe is not None and probe.task == task.name:
         raise StudyError(
             f"analyses.ablation.chosen_on: the items of '{task.name}' are the probe set, so "
-            "that neurons would be chosen on what is scored.",
-            hint="Set chosen_on = 'task', or take another [probe].",
+            "neurons would be chosen on the scored items.",
+            hint="Set chosen_on = 'task', or use another [probe].",
         )
 
 
 def _scored(subject: Subject, parameters: AblationParameters, source: str, task: Task) -> Unit:
-    """The unit that ranks a source's neurons. On the probe set it is made of what `activation`
-    keeps; on a task it needs the model."""
+    """The unit that ranks a source's neurons. On the probe set it reduces the results of
+    `activation`; on a task it needs the model."""
     if parameters.chosen_on == "probe":
         known = [u for u in subject.planned.get(ACTIVATION, ()) if u.model == source]
         if {u.options["scores"] for u in known} != {True, False} or parameters.heads:
@@ -207,8 +208,8 @@ def _ablated(
 
 
 def workload(unit: Unit, parameters: AblationParameters, subject: Subject) -> Workload:
-    """A ranking looks at the items kept for choosing; scores are asked once for the model whole,
-    and for a selection once with it ablated and once for each of its controls."""
+    """A ranking uses the items for choosing. The unablated model is scored once; a selection is
+    scored once, and once for each of its controls."""
     step = unit.options.get("step")
     if step is None:
         return Workload()
@@ -223,7 +224,7 @@ def workload(unit: Unit, parameters: AblationParameters, subject: Subject) -> Wo
 def compute(
     units: Sequence[Unit], parameters: AblationParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
-    """The loaded model's units, each by its step."""
+    """The loaded model's units, one after another."""
     from core.neurons import trials
 
     p = parameters
@@ -249,9 +250,9 @@ def _task(unit: Unit, subject: Subject) -> Task:
 
 
 def _split(task: Task, parameters: AblationParameters) -> tuple[list[int], list[int]]:
-    """The items on which neurons are chosen, and those that are scored: no item is in both.
+    """The items for choosing neurons, and the scored items; the two are disjoint.
 
-    The task alone decides, so that all models and sources are scored on the same items.
+    The split depends only on the task, so all models and sources are scored on the same items.
     """
     if parameters.chosen_on == "probe":
         return [], list(range(task.items))
@@ -262,7 +263,7 @@ def _split(task: Task, parameters: AblationParameters) -> tuple[list[int], list[
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """A ranking out of what activation keeps, or the p values of all drops corrected together."""
+    """A ranking from the results of activation, or the corrected p values of all drops."""
     from core.neurons import drops, trials
 
     if unit.model:

@@ -1,4 +1,4 @@
-"""Which neurons each model uses on the probe set, layer by layer: method, section 1.
+"""Activated neurons of each model on the probe set, layer by layer: method, section 1.
 
 Owns the shares of activated neurons, the patterns that `edit_distance` compares and the scores of
 neurons. Imports torch only when it computes.
@@ -35,11 +35,11 @@ NAME, VERSION = "activation", 1
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
 DEFAULT = "gate"
 BEGINNING = 96
-"""Characters of a document that are kept to tell it by."""
+"""Stored characters of a document, to identify it."""
 
 
 class ActivationParameters(Parameters):
-    """When a neuron counts as activated, and what else is asked of it."""
+    """The criteria of activation, and the scoring of neurons."""
 
     criteria: Annotated[tuple[Criterion, ...], AfterValidator(ordered)] = Field(
         default=("gate",),
@@ -61,8 +61,8 @@ class ActivationParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
-    """For each model a unit of forward passes, and one of backward passes where scores or the
-    criterion `attribution` are wanted; none where no layer has neurons."""
+    """For each model a unit of forward passes, and one of backward passes if scores or the
+    criterion `attribution` are wanted; none if no layer has neurons."""
     if not subject.family.anatomy.neuron_layers:
         return []
     p = parameters
@@ -93,7 +93,7 @@ def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str,
 
 
 def workload(unit: Unit, parameters: ActivationParameters, subject: Subject) -> Workload:
-    """One pass over the probe set, with a backward pass where neurons are scored."""
+    """One pass over the probe set, with a backward pass if neurons are scored."""
     tokens = subject.probed.tokens
     return Workload(backward=tokens) if unit.options["scores"] else Workload(forward=tokens)
 
@@ -122,8 +122,8 @@ def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> 
     if "gate" in criteria and session.neurons.unseen:
         layers = len(session.neurons.unseen)
         session.warn(
-            f"computes its gate out of sight in {layers} of its layers: a neuron counts as "
-            "activated there when its product is above 0."
+            f"has no visible gate in {layers} of its layers: a neuron counts as activated there "
+            "if its product is above 0."
         )
     result = _result(unit, counter, session, criteria)
     result.artifacts.append(_documents(unit, session))
@@ -180,7 +180,7 @@ def _telling(unit: Unit, session: Session) -> Any:
 
 
 def _result(unit: Unit, counter: Counter, session: Session, criteria: Sequence[Any]) -> UnitResult:
-    """Rows and arrays of what was counted."""
+    """Rows and arrays of the counts."""
     lengths = np.array([len(ids) for ids in session.subject.probed.ids], dtype=np.float64)
     result = UnitResult()
     for criterion in criteria:
@@ -200,7 +200,7 @@ def _result(unit: Unit, counter: Counter, session: Session, criteria: Sequence[A
 def _rows(
     model: str, layer: int | None, setting: str, share: Any, lengths: Any
 ) -> list[Measurement]:
-    """The mean over all tokens with its interval over documents, and how documents spread."""
+    """The mean over all tokens with its interval over documents, and the quartiles of documents."""
     at: dict[str, Any] = {"model": model, "layer": layer, "setting": setting, "n": len(share)}
     mean = intervals.of_mean(100 * share, lengths)
     rows = [
@@ -231,7 +231,7 @@ def _arrays(
 
 
 def _documents(unit: Unit, session: Session) -> Artifact:
-    """What tells the documents apart, for tables that name them."""
+    """The beginnings of the documents, for tables that name them."""
     probe = session.subject.probed
     arrays = {
         "beginning": np.array(
@@ -243,7 +243,7 @@ def _documents(unit: Unit, session: Session) -> Artifact:
 
 
 def _is_tuned(model: str) -> bool:
-    """Is there a base to hold it against?"""
+    """Is it a tuned model, which can be compared with the base?"""
     return model != "base"
 
 

@@ -1,7 +1,7 @@
-"""Alignment of the updates with the directions that the base already uses: method, section 6.
+"""Alignment of the updates with the base's singular directions: method, section 6.
 
-Owns which matrices and heads are measured, and which of them are averaged; what is measured of one
-is core.statistics'. Imports torch only when it computes.
+Owns the choice of measured matrices and heads, and their averaging; core.statistics measures one
+matrix. Imports torch only when it computes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME, VERSION = "alignment", 1
 
 
 class AlignmentParameters(Parameters):
-    """Which directions of the base count as its own, and what is looked up among them."""
+    """The base's top directions, and the settings of measures relative to them."""
 
     energy: float = Field(
         default=0.9, gt=0, le=1, description="Share of ‖W‖² that the top-k subspace holds."
@@ -83,7 +83,7 @@ class _Reader:
         return module in GROUP_OF
 
     def see_module(self, module: ModuleMoments) -> None:
-        """Nothing: alignment is of whole matrices."""
+        """Does nothing: alignment is measured on whole matrices."""
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         p, piece = self.parameters, matrix.piece
@@ -109,7 +109,7 @@ class _Reader:
         while any(f"{name}.{k}" in arrays for k in part.arrays):
             name += "~"  # a further matrix of the same module
         arrays |= {f"{name}.{k}": v for k, v in part.arrays.items()}
-        # A second attention of the layer counts its heads on.
+        # The heads of a second attention in the layer are numbered after the first.
         place = model, piece.module, piece.expert
         first, heads = self._heads[place], {row.head for row in part.rows} - {None}
         self._heads[place] += len(heads)
@@ -142,7 +142,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _of_matrices(rows: Sequence[Measurement]) -> list[Measurement]:
-    """Those of whole matrices: no heads, no groups, no means of experts beside their rows."""
+    """The rows of whole matrices: no heads, no groups, no means of experts beside their rows."""
     experts = {row.module for row in rows if row.expert is not None}
     return [
         row

@@ -1,7 +1,7 @@
-"""Models made by adding, negating, removing and transferring tuning vectors: method, section 5.
+"""Models from adding, negating, removing and transferring tuning vectors: method, section 5.
 
-Owns which points are tried, what each scores, and how much of every domain it keeps. No checkpoint
-is written: each point is computed into the loaded base and scored there. Imports torch and the
+Owns the choice of points, their scores, and the share of every domain that they keep. Writes no
+checkpoint: each point is computed in the loaded base and scored there. Imports torch and the
 harness only when it computes.
 """
 
@@ -34,7 +34,7 @@ BASE, EVALUATION, GENERAL = "base", "evaluation", "general"
 
 
 class ArithmeticParameters(Parameters):
-    """Which points of task arithmetic are made, and what is scored on them."""
+    """The points of task arithmetic, and their scored tasks."""
 
     vectors: tuple[str, ...] = Field(
         default=(), description="One or two models for a full grid; none: all, alone and in pairs."
@@ -68,9 +68,9 @@ class ArithmeticParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
-    """A unit for each point, and one that holds it against the base and the domains' own models.
+    """A unit for each point, and one that compares it with the base and the domains' own models.
 
-    Raises StudyError for points that name no vector of the study.
+    Raises StudyError for points with unknown vectors.
     """
     points = points_of(subject, parameters)
     vectors = dict.fromkeys(v for point in points for v in point.vectors)
@@ -105,7 +105,7 @@ def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[Point
 
 
 def _own_models(subject: Subject) -> dict[str, str]:
-    """The models that some domain's scores are held against, with the first such domain."""
+    """The own models of domains, each with its first domain."""
     found: dict[str, str] = {}
     for task in subject.tasks:
         for domain in task.domains:
@@ -161,7 +161,7 @@ def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> 
 
 
 def workload(unit: Unit, parameters: ArithmeticParameters, subject: Subject) -> Workload:
-    """A point asks all of its tasks, and the weights of its vectors' models are held meanwhile."""
+    """A point scores all of its tasks, with the weights of its vectors' models in memory."""
     if not unit.loads:
         return Workload()
     wanted = unit.options["tasks"]
@@ -175,7 +175,7 @@ def workload(unit: Unit, parameters: ArithmeticParameters, subject: Subject) -> 
 def compute(
     units: Sequence[Unit], parameters: ArithmeticParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
-    """Point after point in the loaded base, whose weights come back bit for bit."""
+    """The points one after another in the loaded base, which is restored bit for bit."""
     from core.vectors.sweep import Sweep, untied
 
     subject = session.subject
@@ -197,7 +197,7 @@ def compute(
 def _scored(
     unit: Unit, point: Point, restriction: Restriction, sweep: Sweep, session: Session
 ) -> UnitResult:
-    """A point's scores on every task, and what its rounding lost."""
+    """A point's scores on every task, and its rounding loss."""
     from core.evaluation import scores
 
     subject = session.subject
@@ -221,8 +221,8 @@ def _scored(
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """Normalised scores and the regained share, by task and domain; a task of several domains has
-    a row against each one's own model."""
+    """Normalised scores and the regained share, by task and domain; a task of several domains has a
+    row for each domain's own model."""
     from core.evaluation import scores
 
     own, known = required[0], dict(zip(unit.options["required"], required[1:], strict=True))
@@ -258,7 +258,7 @@ def _against(
     once = {"resamples": options["resamples"], "seed": options["seed"]}
     at["metric_of"] = own.metric
     if base.items is None or tuned.items is None or own.items is None:
-        # A score such as BLEU, which is made of no items and has no interval.
+        # A score such as BLEU, without per-item results and without an interval.
         if own.higher is not None:
             kept = comparison.share_of(tuned.value, own.value, higher_is_better=own.higher)
             yield Measurement(metric="normalised", value=kept, **at)

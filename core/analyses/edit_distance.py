@@ -1,7 +1,7 @@
 """Differences between activation patterns of a tuned model and the base: method, section 2.
 
-Owns the distances between the patterns of the base and of each tuned model, with the distance that
-independent patterns would have. Reads what `activation` keeps; loads no model.
+Owns the distances between the patterns of the base and of each tuned model, with the expected
+distance of independent patterns. Reads the results of `activation`; loads no model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BASE = "base"
 
 
 class EditDistanceParameters(Parameters):
-    """Which distances are taken."""
+    """The choice of distances."""
 
     levenshtein: bool = Field(
         default=True, description="Besides the Hamming distance, the one that the paper names."
@@ -42,8 +42,8 @@ class EditDistanceParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: EditDistanceParameters) -> list[Unit]:
-    """A unit for each tuned model and layer, and one over all layers of a model;
-    none where no layer has neurons."""
+    """A unit for each tuned model and layer, and one over all layers of a model; none if no layer
+    has neurons."""
     if not subject.family.anatomy.neuron_layers:
         return []
     sources: dict[str, list[str]] = {}
@@ -81,7 +81,7 @@ def _unit(
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """One layer of a model out of the patterns of both, or a model out of its layers."""
+    """One layer of a model from the patterns of both models, or a model from its layers."""
     return _layer(unit, required) if unit.layer is not None else _whole(unit, required)
 
 

@@ -1,7 +1,7 @@
 """Scores of each model on each task, and their differences from the base: method, section 7.
 
 Owns the scores with their intervals and the paired differences. lm-evaluation-harness computes
-every score; it is imported when a model is asked.
+every score; it is imported only for scoring.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ BASE = "base"
 
 
 class EvaluationParameters(Parameters):
-    """None: the study's [evaluation] says it all."""
+    """No parameters: the study's [evaluation] has all settings."""
 
 
 def plan(subject: Subject, parameters: EvaluationParameters) -> list[Unit]:
-    """A unit for each model and task, and one that holds a tuned model's against the base's."""
+    """A unit for each model and task, and one that compares a tuned model's scores with the
+    base's."""
     asked = {
         (model, task.name): _asked(subject, parameters, model, task)
         for model in subject.models
@@ -63,7 +64,7 @@ def _compared(subject: Subject, base: Unit, own: Unit, model: str, task: str) ->
 
 
 def workload(unit: Unit, parameters: EvaluationParameters, subject: Subject) -> Workload:
-    """One asking of the task, for units that run a model."""
+    """One scoring of the task, for units that run a model."""
     if not unit.loads:
         return Workload()
     return Workload(asked=tuple((t.name, t.items) for t in subject.tasks if t.name == unit.task))

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 NAME, VERSION = "tuning_vectors", 1
 ROUNDING_DOMINATED = 0.1
-"""From this share of ‖Δ‖² on, the estimate of the rounding share is no longer quoted."""
+"""Largest rounding share of ‖Δ‖² that is quoted."""
 
 
 _SPECTRUM = "singular values"
 
 
 class TuningVectorParameters(Parameters):
-    """What is said of each vector besides its size."""
+    """Measures of each vector besides its size."""
 
     ranks: bool = Field(
         default=True, description="Stable and effective ranks too, which need each spectrum."
@@ -44,7 +44,7 @@ class TuningVectorParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: TuningVectorParameters) -> list[Unit]:
-    """A unit for each model and slice, and one that sums a model's slices up."""
+    """A unit for each model and slice, and one that sums a model's slices."""
     family, units = subject.family, []
     for model in family.tuned:
         key = functools.partial(family.key, NAME, VERSION, parameters, [model])
@@ -118,7 +118,8 @@ class _Reader:
         return [
             row
             for (model, _), found in self._spectra.items()
-            if model == unit.model and len(found) == 1  # else experts: a rank is of one matrix
+            if model == unit.model
+            and len(found) == 1  # otherwise experts: a rank belongs to one matrix
             for row in found[0].rows
         ]
 
@@ -133,7 +134,7 @@ class _Reader:
         }
 
     def _tensors(self, unit: Unit) -> Artifact:
-        """Each stored tensor's piece alone, where modules sum several."""
+        """Each stored tensor's piece, for modules that sum several."""
         pieces = [
             (module, piece, _sums(moments, unit.model))
             for module, seen in self._modules.items()
@@ -154,7 +155,7 @@ class _Reader:
 
 
 def _sums(moments: Moments, model: str) -> Sums:
-    """What of the moments belongs to one model, as JSON; all of it adds up (largest: maximum)."""
+    """One model's part of the moments, as JSON; all numbers add up, except `largest` (maximum)."""
     row = moments.row(model)
     rounding = float(moments.rounding[row - 1])
     return {
@@ -208,7 +209,7 @@ def _rows(model: str, layer: int | None, module: str, s: Sums) -> list[Measureme
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """A model's modules over all slices, its groups, and what is doubtful about the whole."""
+    """A model's modules over all slices, its groups, and the doubts about the whole."""
     totals = of_model((r.state for r in required), _add)
     result = UnitResult(state={"warnings": _doubts(totals)})
     for module, total in totals.items():
@@ -217,7 +218,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 
 
 def _doubts(totals: dict[str, Sums]) -> list[str]:
-    # Without the norms: their weights are near 1 in any model and would make all look alike.
+    # Without the norms: their weights are near 1 in any model and would make all models similar.
     matrices = [totals[group] for group in ("attention", "mlp") if group in totals]
     notes = _strangeness(functools.reduce(_add, matrices)) if matrices else []
     rounding, quantisation = totals["all"]["rounding"], _quantisation(totals["all"])
@@ -225,14 +226,14 @@ def _doubts(totals: dict[str, Sums]) -> list[str]:
     if quantisation and delta2:
         share = min(quantisation / delta2, 1.0)
         notes.append(
-            f"about {share:.2g} of ‖Δ‖² is the error of quantised weights (its own or the base's), "
-            "which tuning did not make."
+            f"about {share:.2g} of ‖Δ‖² is quantisation error (of its own weights or the base's), "
+            "not tuning."
         )
     if rounding and delta2 and rounding - quantisation >= ROUNDING_DOMINATED * delta2:
         changed = totals["all"]["changed"] / totals["all"]["size"]
         notes.append(
             "its tuning vector is dominated by rounding to the checkpoint's dtype "
-            f"({changed:.0%} of the weights changed at all): read its directions with care."
+            f"({changed:.0%} of the weights changed): read its directions with care."
         )
     return notes
 
@@ -243,7 +244,7 @@ def _quantisation(of: Sums) -> float:
 
 
 def _strangeness(own: Sums) -> list[str]:
-    """What is doubtful about a model that is the base, or nothing like it, in its matrices."""
+    """The doubts about a model with matrices equal to the base's, or unlike them."""
     tuned2 = own["base2"] + 2 * own["dot"] + own["delta2"]
     if own["delta2"] == 0:
         return ["has the base's weights in all its layers: its tuning vector is zero there."]

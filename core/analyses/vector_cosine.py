@@ -1,7 +1,7 @@
 """Cosines between the tuning vectors of two models: method, section 3.
 
-Owns the cosine between tuning vectors, relative to the base and, where a model was tuned from
-another of the family, relative to its parent. Imports torch never: it works on moments.
+Owns the cosine between tuning vectors, relative to the base and, for a model with a tuned parent,
+relative to its parent. Never imports torch: it works on moments.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ VS_PARENT = "vs-parent"
 
 
 class CosineParameters(Parameters):
-    """None: everything follows from the family."""
+    """No parameters: everything follows from the family."""
 
 
 def plan(subject: Subject, parameters: CosineParameters) -> list[Unit]:
-    """A unit for each pair of models and slice, and one that sums a pair's slices up.
+    """A unit for each pair of models and slice, and one that sums a pair's slices.
 
     A pair with a tuned parent in it has a second set, relative to the parents.
     """
@@ -84,11 +84,11 @@ class _Reader:
         self._modules[module.module] = module
 
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
-        """Never called: no update is asked for."""
+        """Never called: `updates_of` is empty."""
         raise NotImplementedError
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:
-        """Never called, neither."""
+        """Never called either."""
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:
@@ -104,13 +104,13 @@ def _sums(seen: ModuleMoments, unit: Unit) -> Sums:
     a, b = (seen.total.row(_row_name(seen, name, unit)) for name in (unit.model, unit.reference))
     gram = seen.total.gram
     a2, b2 = float(gram[a, a]), float(gram[b, b])
-    # Parameters that one of the two leaves alone can't agree by chance: they don't count.
+    # Parameters unchanged in one of the two models can't agree by chance: they don't count.
     size = seen.total.size if a2 and b2 else 0
     return {"size": size, "dot": float(gram[a, b]), "a2": a2, "b2": b2}
 
 
 def _row_name(seen: ModuleMoments, name: str, unit: Unit) -> str:
-    """The row of the moments: the vector from the parent where that is asked for and differs."""
+    """The row of the moments: the vector from the parent if the unit asks for it and it differs."""
     relative = next((r for r in seen.total.models if r.startswith(f"{name}|")), name)
     return relative if unit.setting == VS_PARENT else name
 

@@ -236,7 +236,7 @@ def test_the_database_shrinks_unless_a_run_is_running(db: Database, begin: Begin
     begin()
     freed = collect(db)
     assert (freed.units, freed.database_bytes) == (1, 0)
-    assert "no run is running" in freed.notes[0]
+    assert "without a running run" in freed.notes[0]
     _end(db)
     freed = collect(db)
     assert (freed.units, freed.notes) == (0, ())

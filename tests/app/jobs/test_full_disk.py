@@ -101,7 +101,7 @@ def test_a_quota_is_told_by_its_name(db: Database, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(StorageError, match="Disk quota exceeded") as caught:
         worker.work(db, runs.create_run(db, STUDY, ["alignment"]))
-    assert "what was finished before is kept" in caught.value.hint
+    assert "earlier results are stored" in caught.value.hint
     run = runs.find_run(db, "latest")
     assert run.status == "failed"
     assert "quota" in run.error_title

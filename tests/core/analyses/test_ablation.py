@@ -398,9 +398,9 @@ def test_wrong_parameters_are_one_clear_error(
         ablation=on_probe, probe=probe, analyses={"activation": {"scores": False}}
     )
     same = {"task": "tiny_choice", "documents": 4}
-    assert "chosen on what is scored" in run(ablation=on_probe, probe=same)
+    assert "chosen on the scored items" in run(ablation=on_probe, probe=same)
     second = {"medical": ["tiny_last_word", "tiny_choice"]}
-    assert "chosen on what is scored" in run(ablation=on_probe, probe=same, domains=second)
+    assert "chosen on the scored items" in run(ablation=on_probe, probe=same, domains=second)
     file = tmp_path / "study.toml"
     file.write_text(
         'name = "x"\n[models]\nbase = "b"\ntuned = { t = "t" }\n'

@@ -93,7 +93,7 @@ def test_canonical_forms(text: str, setting: str) -> None:
         ("ties(density=1.5):medical=1", "at most 1"), ("ties(seed=1):medical=1", "no option"),
         ("dare(seed=0.5):medical=1", "whole number"), ("dare(seed=-1):medical=1", "whole number"),
         ("removal:medical=1,maths=1", "takes one vector"),
-        ("transfer:medical=1", "must name its starting model"), ("transfer:mats+medical=1", "'mats'"),
+        ("transfer:medical=1", "its starting model"), ("transfer:mats+medical=1", "'mats'"),
         ("medical=1:maths=2", "no method"), ("base=1", "'base' is not a tuned model"),
         ("removal(density=1):medical=1", "no option"),
     ],

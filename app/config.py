@@ -1,7 +1,6 @@
-"""The user's own settings: the theme, other keys, and folders to look for models in.
+"""The user's own settings: the theme, keys, and folders of models.
 
-Owns the file and what is wrong with it. Knows no action and no widget: `check_keys` is told which
-ids there are.
+Owns the file and its errors. Knows no action and no widget: callers pass the ids to `check_keys`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from core.files import toml
 
 
 class Config(BaseModel):
-    """What the file may hold; all of it may be absent. `keys`: the keys of actions, by their id,
-    several apart by commas. `folders`: absolute once read."""
+    """The contents of the file, all optional. `keys`: the keys of actions by id, separated by
+    commas. `folders`: absolute after reading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,15 +28,15 @@ class Config(BaseModel):
 
 
 def path() -> Path:
-    """Where the file is looked for, whether or not there is one."""
+    """The path of the file, which need not exist."""
     return user_config_path("tauscope", appauthor=False) / "config.toml"
 
 
 def read(file: Path | None = None) -> Config:
-    """The settings in the user's file, or the defaults where there is none.
+    """The settings in the user's file, or the defaults without a file.
 
-    Folders in it are relative to its own, and `~` is a home. Raises StudyError naming the file,
-    the key and the nearest one that there is.
+    Folders in it are relative to its folder, and `~` is the home folder. Raises StudyError naming
+    the file, the key and the nearest valid key.
     """
     file = file or path()
     try:
@@ -52,11 +51,11 @@ def read(file: Path | None = None) -> Config:
 
 
 def check_keys(config: Config, known: Collection[str], file: Path | None = None) -> None:
-    """Raise StudyError for a key that is given to no action that there is, or for no key."""
+    """Raise StudyError for an unknown action, or for empty keys."""
     for action, keys in config.keys.items():
         if action not in known:
             raise StudyError(
-                f"{file or path()}: there is no action '{action}' to give a key to.",
+                f"{file or path()}: there is no action '{action}'.",
                 hint=did_you_mean(action, known),
             )
         if not all(key.strip() for key in keys.split(",")):

@@ -1,7 +1,7 @@
-"""Text from outside made safe to show: model names, paths, messages, names of studies.
+"""Text from outside, made safe to display: model names, paths, messages, names of studies.
 
-Owns the one rule about it. Knows no terminal: markup is the business of whoever prints, who must
-switch it off; this only takes away what a terminal itself would obey.
+Owns the rule for it. Knows no terminal: callers must switch off markup; this only escapes control
+characters.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST = 600
-"""Characters of one fact; names can be of any length."""
+"""Most characters of one displayed value; names can have any length."""
 
-_JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are misspelt without them
+_JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji need them
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def plain(text: str) -> str:
-    """The text in one line, every character that would act on a terminal as a visible escape.
+    """The text in one line, with visible escapes for characters that act on a terminal.
 
-    That is: control characters (escape sequences begin with one), line breaks, marks that change
-    the direction of writing or are invisible, and what can't be encoded.
+    Escaped are control characters (escape sequences begin with one), line breaks, marks that change
+    the direction of writing or are invisible, and lone surrogates.
     """
     if text.isprintable():
         return text
@@ -27,7 +27,7 @@ def plain(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """The text made harmless, and cut where it is longer than any fact should be."""
+    """The text made safe, and cut to a limit."""
     text = plain(text)
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 

@@ -1,4 +1,4 @@
-"""The name under which workers are started: `python -P -m app.worker`. The code is in app.jobs."""
+"""The module name of workers: `python -P -m app.worker`. The code is in app.jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line. Every command fetches what it needs when it runs.
+"""The command line. Every command imports its dependencies when it runs.
 
 main.py       the list of commands, exit codes, and errors on stderr
 options.py    the options that commands share
@@ -9,7 +9,7 @@ machine.py    models, doctor, serve
 answers.py    a draft from the options of a command
 doctor.py     versions, devices, terminal, settings and database of this machine
 merging.py    from the options of `tauscope merge` to a folder
-inspection/   the findings of a run over weights, told at once
+inspection/   the findings of a run over weights, as sentences
 watch.py      following a run until it ends
 printing.py   tables, charts and JSON on stdout
 """

@@ -24,11 +24,11 @@ def draft(
     settings: Iterable[str] = (),
     only: str = "",
 ) -> Draft:
-    """The draft of these answers, which means a study.
+    """The draft of a valid study with these answers.
 
     `tuned` are `path` or `name=path`; `probe` a built-in set, `task:name` or a file; `tasks`
     `domain=a,b`; `settings` `key=value` with the key of a study file; `only` names of analyses.
-    Raises StudyError for what means nothing, and for what makes no study.
+    Raises StudyError for an unknown name or key, and for an invalid study.
     """
     made = building.changed(Draft(), "models.base.path", base)
     for given in tuned:
@@ -46,13 +46,13 @@ def draft(
 
 
 def absent(draft: Draft) -> list[str]:
-    """What the draft names in the way of a place on this machine, and is not there."""
+    """The local paths in the draft that do not exist."""
     paths = [draft.values.get(key, "") for key in ("models.base.path", "models.tokenizer")]
     paths += [model["path"] for model in draft.tuned]
     places = [path for path in paths if looks_local(path)]
     places += [draft.values.get("probe.file", "") if draft.probe == "file" else ""]
     places += [draft.values.get("evaluation.include", "")]
-    # Of os.path, which takes a name that is too long for one of nothing.
+    # os.path returns False for a name that is too long.
     return [p for p in places if p and not os.path.exists(expanded(p))]  # noqa: PTH110
 
 

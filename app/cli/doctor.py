@@ -1,7 +1,7 @@
 """The report of `tauscope doctor`: versions, devices, terminal, settings, database, caches.
 
-Each answer is found by itself: one that fails says so and keeps no other back. Torch is asked in
-a process of its own, which may fail or hang without us.
+Answers are independent: a failing one reports its error and stops no other. Torch is examined in a
+separate process, which may fail or hang.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def examine(url: str | None) -> dict[str, Answers]:
 
 
 def _answered(ask: Callable[[], Answers]) -> Answers:
-    """The answers of a topic; where the system refuses to give them, that."""
+    """The answers of a topic, or the system's error."""
     try:
         return ask()
     except (OSError, ValueError) as error:
@@ -94,7 +94,7 @@ def _terminal() -> Answers:
 
 
 def _colours() -> str:
-    """By the signs that the screens go by as well."""
+    """The terminal's colours, by the same environment variables as the screens."""
     if os.environ.get("NO_COLOR"):
         return "none (NO_COLOR)"
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
@@ -106,7 +106,7 @@ def _colours() -> str:
 
 
 def _settings() -> Answers:
-    """The user's own file, whether or not there is one, and what is wrong with it."""
+    """The settings file, its existence and its errors."""
     file = config.path()
     try:
         config.read(file)
@@ -116,7 +116,7 @@ def _settings() -> Answers:
 
 
 def _database(url: str | None) -> Answers:
-    """Looks only: a database that is not there is not made."""
+    """The database, opened for reading only; it is not created."""
     try:
         path = path_of(url)
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Commands that look after runs: follow, stop, remove, free."""
+"""Commands that manage runs: watch, cancel, delete, gc."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.cli.options import Db, Json, Lines, RunId, confirm, open_db
 
 
 def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
-    """Ask a run to stop. What is finished is kept."""
+    """Ask a run to stop. Finished results stay stored."""
     from app.console.narration import say
     from storage.runs import find_run, request_cancel
 
@@ -36,7 +36,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     db: Db = None,
 ) -> None:
-    """Remove a run. What other runs use of it stays; 'tauscope gc' frees the rest."""
+    """Remove a run. Results that other runs use stay; 'tauscope gc' frees the rest."""
     from app.console.narration import say
     from storage.runs import delete_run, find_run
 
@@ -56,7 +56,7 @@ def gc(
     json: Json = False,
     db: Db = None,
 ) -> None:
-    """Free what no run refers to. Files that are younger than an hour stay."""
+    """Remove data that no run refers to. Files younger than an hour stay."""
     from dataclasses import asdict
 
     from app.cli.printing import print_json

@@ -17,7 +17,7 @@ def models(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the models on this machine, families together: of the Hugging Face cache and folders."""
+    """List the models in the Hugging Face cache and in folders, grouped by family."""
     from app import config
     from app.cli.printing import print_json, print_models
     from app.console.narration import say
@@ -61,7 +61,7 @@ def serve(
     ] = 8000,
     db: Db = None,
 ) -> None:
-    """Show the workstation in a browser, on this machine alone. Its address is printed."""
+    """Show the workstation in a browser on this machine. Prints its address."""
     from app.web.serving import serve as serve_workstation
 
     serve_workstation(db or context.obj, port)

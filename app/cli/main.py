@@ -1,7 +1,7 @@
-"""The command line: which commands there are, their exit codes, and how an error looks.
+"""The command line: the list of commands, exit codes, and the form of errors.
 
-Imports neither torch nor textual nor sqlalchemy at start: each command of `app.cli` fetches
-what it needs, so that help is there at once.
+Imports neither torch nor textual nor sqlalchemy at start: each command of `app.cli` imports its
+dependencies when it runs, so help appears at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, 130),
     (typer.Abort, 130),
 )
-"""The exit code of an error: that of the first class it belongs to, else 1."""
+"""Exit codes by class of error; the first matching class counts, else 1."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
@@ -54,33 +54,33 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     reading.show, reading.compare, reading.export, running.merge, keeping.cancel, keeping.watch,
     keeping.delete, keeping.gc, machine.models, machine.doctor, machine.serve,
 )  # fmt: skip
-"""In the order of the help."""
+"""The commands in the order of the help."""
 for command in COMMANDS:
     cli.command()(command)
 
 
 def main() -> None:
-    """The entry point: every outcome as an exit code, every error as two lines."""
+    """The entry point: exits with a code; prints an error as two lines."""
     streams.prepare()
     sys.exit(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
-    """Do what the arguments say; the exit code."""
+    """Run the command of these arguments; returns the exit code."""
     try:
         code = cli(arguments, prog_name="tauscope", standalone_mode=False)
         sys.stdout.flush()
-        if code == _exit_code(KeyboardInterrupt()):  # typer turns ctrl+c into this
+        if code == _exit_code(KeyboardInterrupt()):  # typer returns this code for ctrl+c
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt, SystemExit) as raised:
         error: BaseException = raised
-        # click makes a SystemExit of a pipe that was closed
+        # click turns a closed pipe into a SystemExit
         fault = streams.fault_of_stdout() if isinstance(raised, OSError | SystemExit) else None
         if fault is not None:
             if fault.__context__ is None:
                 return _unheard(fault)
-            error = fault.__context__  # what failed before its end could be told
+            error = fault.__context__  # the failure before its end could be reported
             streams.drop_stdout()
         if isinstance(error, SystemExit):
             raise
@@ -91,8 +91,8 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _unheard(fault: OSError) -> int:
-    """Of output that could not be written, all of it or its end. No failure, and silent, where
-    whoever read it has seen enough."""
+    """The exit code for output that could not be written, or not to its end. Success, and silent,
+    if the reader closed the pipe."""
     streams.drop_stdout()
     if isinstance(fault, BrokenPipeError):
         return 0
@@ -112,10 +112,10 @@ def _show(error: BaseException) -> None:
     elif isinstance(error, KeyboardInterrupt | typer.Abort):
         title, hint = "Interrupted.", ""
     elif words := of_the_system(error):
-        title, hint = words, "TAUSCOPE_DEBUG=1 shows where it was met."
+        title, hint = words, "TAUSCOPE_DEBUG=1 shows the traceback."
     else:
         title = f"{type(error).__name__}: {reason(error)}"
-        hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows where."
+        hint = "This is a fault of tauscope; TAUSCOPE_DEBUG=1 shows the traceback."
     print(f"error: {plain(title)}", file=sys.stderr)
     if hint:
         print(f"  {plain(hint)}", file=sys.stderr)

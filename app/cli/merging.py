@@ -1,4 +1,4 @@
-"""`tauscope merge`: from what was asked for to a folder, telling of it. Computes nothing itself."""
+"""`tauscope merge`: from the options to a folder, with progress. Computes nothing itself."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from core.study.study import Models, Study
 if TYPE_CHECKING:
     from core.models.identity import IdentityMemory
 
-_MUCH = 0.5  # of the combined vector: more is lost in rounding than the model gets
+_MUCH = 0.5  # of the combined vector: the share lost in rounding that gives a warning
 
 
 def name_point(
     coefficients: str, method: str | None, options: Mapping[str, float | int | None]
 ) -> str:
-    """The text of a point (see `core.vectors.arithmetic.parse`) for a command's options."""
+    """The name of a point (see `core.vectors.arithmetic.parse`) from a command's options."""
     given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
     if given and method is None:
         raise StudyError("--density and --seed need --method.", hint="For example: --method ties.")
@@ -36,9 +36,9 @@ def merge(
     dtype: str | None,
     memory: IdentityMemory | None = None,
 ) -> Path:
-    """Write a point of a study's models into a folder; the folder. Says on stderr what is doubtful.
+    """Write a point of a study's models into a folder; returns the folder. Prints doubts on stderr.
 
-    Only the models that take part are opened. `memory` remembers what identifies their files.
+    Opens only the needed models. `memory` caches the hashes of their files.
     """
     from core.models.family import open_family
     from core.models.identity import Identities
@@ -49,7 +49,7 @@ def merge(
     wanted = arithmetic.parse(point, tuple(study.models.tuned))
     chosen = arithmetic.restrict(restrict)
     if dtype is not None and dtype not in DTYPES:
-        raise StudyError(f"There is no dtype '{dtype}' here.", hint=did_you_mean(dtype, DTYPES))
+        raise StudyError(f"The dtype '{dtype}' is not supported.", hint=did_you_mean(dtype, DTYPES))
     with Narrator() as narrator:
         narrator.say(f"{study.name}: {wanted.setting}{f' in {chosen.text}' * bool(chosen.text)}")
         identities = Identities(say=lambda words: narrator.progress(0, 0, words))
@@ -76,7 +76,7 @@ def merge(
 
 
 def _taking_part(models: Models, vectors: tuple[str, ...]) -> Models:
-    """The base with the models of a point and those that they were tuned from."""
+    """The base with the models of a point and their parents."""
     wanted = set(vectors) or set(list(models.tuned)[:1])
     for name in list(wanted):
         parent = models.tuned[name].parent

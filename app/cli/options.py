@@ -28,7 +28,7 @@ Detach = Annotated[
 ]
 Now = Annotated[
     bool,
-    typer.Option("--now", help="With --detach: start at once, beside the runs under way."),
+    typer.Option("--now", help="With --detach: start at once, beside running runs."),
 ]
 TrustTasks = Annotated[
     bool, typer.Option("--trust-task-code", help="Run code of the study's own task files.")
@@ -43,7 +43,7 @@ RunId = Annotated[
 
 
 def open_db(context: typer.Context, url: str | None, *, write: bool | None = True) -> Database:
-    """The database of the command, or of the program; closed when the command ends."""
+    """The database of the command or the program; closed at the end of the command."""
     from app.console.narration import Patience, say
     from storage.database import open_database
 
@@ -53,9 +53,9 @@ def open_db(context: typer.Context, url: str | None, *, write: bool | None = Tru
 
 
 def confirm(question: str) -> None:
-    """Go on only with a yes. Raises StudyError where nobody can be asked, Cancelled after a no."""
+    """Continue only after a yes. Raises StudyError without a terminal, Cancelled after a no."""
     if not sys.stdin.isatty():
-        raise StudyError("There is no terminal to ask on.", hint="Say --yes if you mean it.")
+        raise StudyError("There is no terminal for the confirmation.", hint="Use --yes to confirm.")
     print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         raise Cancelled("Nothing was done.")

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.runs import RunSummary
 
-_HELD = 1 << 23  # characters of rows that are laid aside in memory
-_PIECES = 1000  # rows that are written at once
-_WIDE = 100  # where nobody says how wide
-_ENDLESS = 100_000  # where each row is to be a line
+_HELD = 1 << 23  # characters of rows buffered in memory
+_PIECES = 1000  # rows written at once
+_WIDE = 100  # without a known width
+_ENDLESS = 100_000  # for one row per line
 
 
 def width() -> int:
@@ -36,23 +36,24 @@ def width() -> int:
 
 
 def colourful() -> bool:
-    """May stdout be coloured?"""
+    """Does stdout support colours?"""
     usable = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     return usable and not os.environ.get("NO_COLOR")
 
 
 def print_json(data: Any) -> None:
-    """Data as JSON; what JSON has no word for, an infinite number, is null."""
+    """Print data as JSON; infinite numbers become null."""
     print(json.dumps(_finite(data), indent=2))
 
 
 def print_json_line(data: Any) -> None:
-    """The same in one line, for a reader who waits for it."""
+    """Print JSON in one line and flush it."""
     print(json.dumps(_finite(data)), flush=True)
 
 
 def print_learnt(measured: Mapping[str, Any]) -> None:
-    """What the demo family's models learnt, on held-out texts and questions of their domain."""
+    """Print the scores of the demo family's models on held-out texts and questions of their
+    domain."""
     print("The demo family: each model on its own domain, held out, before and after its tuning")
     print_table(
         ("model", "loss, base", "tuned", "accuracy, base", "tuned", "by chance"),
@@ -72,8 +73,8 @@ def print_learnt(measured: Mapping[str, Any]) -> None:
 def print_table(
     head: Sequence[str], lines: Iterable[Sequence[str]], *, one_line: bool = False
 ) -> None:
-    """A table that folds long text rather than cutting it, unless each row is to be `one_line`:
-    then a terminal's edge cuts it. Elsewhere rows are whole lines, for others to read."""
+    """Print a table. A terminal folds long text, or cuts it with `one_line`; elsewhere every row is
+    one whole line."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -82,7 +83,7 @@ def print_table(
         box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(head)
     )
     for name in head:
-        # Ids and the like are copied from here, so they stay in one piece.
+        # Ids are copied from here, so they stay in one piece.
         table.add_column(name, overflow="fold", no_wrap=name in ("id", "status", "done"))
     for line in lines:
         table.add_row(*(Text(plain(words)) for words in line))
@@ -102,7 +103,7 @@ def print_table(
 
 
 def print_runs(found: Sequence[RunSummary]) -> None:
-    """The list of runs, newest first."""
+    """Print the list of runs, newest first."""
     now = wording.now()
     print_table(
         ("id", "study", "status", "done", "models", "created", "took"),
@@ -117,7 +118,7 @@ def print_runs(found: Sequence[RunSummary]) -> None:
 
 
 def print_models(branches: Sequence[Branch]) -> None:
-    """The tree of lineage, a line a model; why one can't be read, last."""
+    """Print the tree of lineage, one line per model; then the errors of unreadable models."""
     print_table(
         ("model", "kind", "size", "parameters", "dtype", "architecture", "trouble"),
         [
@@ -135,7 +136,7 @@ def print_models(branches: Sequence[Branch]) -> None:
 def print_run(
     db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
 ) -> None:
-    """Every figure of a run, of what a filter takes, each with its finding; then its warnings."""
+    """Print every figure of a run under a filter, each with its finding; then the warnings."""
     from app.render.terminal.chart import draw
     from app.results.figures import shown
     from storage import runs
@@ -157,7 +158,7 @@ def print_run(
             if each.finding:
                 print_words(each.finding, columns)
     if nothing:
-        print_words("Nothing of it passes the filter.", columns)
+        print_words("No results match the filter.", columns)
     for warning in runs.warnings(db, run.id):
         print()
         print_words(f"warning: {warning.subject}: {warning.message}", columns)
@@ -171,7 +172,8 @@ def print_comparison(
     *,
     by_depth: bool = False,
 ) -> None:
-    """The figures of two runs under one another with the same axes, and their difference."""
+    """Print the figures of two runs one below the other with the same axes, and their
+    difference."""
     from app.render.terminal.chart import draw
     from app.results.comparing import CAPTION, pairs
     from core.figures.pairing import NAMES
@@ -199,27 +201,27 @@ def print_comparison(
 def print_measured(
     db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
 ) -> None:
-    """The measurements of a run that a filter takes, as `print_json` prints a list of objects.
+    """Print the measurements of a run that match a filter, in the form of `print_json`.
 
-    They are laid aside before anything is printed: whoever reads may be slow, and with a rollback
-    journal nobody can write while rows are read. Raises RunError where there is no room for them.
+    Buffers all rows first: the reader may be slow, and with a rollback journal an open read blocks
+    writers. Raises RunError if there is no space for them.
     """
     with tempfile.SpooledTemporaryFile(max_size=_HELD, mode="w+", encoding="ascii") as aside:
         try:
             pieces = _as_json(db, run, analyses, by)
             while block := "".join(islice(pieces, _PIECES)):
-                aside.write(block)  # only after a `write` does it look at its size
+                aside.write(block)  # it checks its size only after a `write`
             aside.seek(0)
         except OSError as error:
             raise RunError(
-                f"The rows can't be laid aside in {tempfile.gettempdir()}: {error.strerror}.",
-                hint="Free some space there, or set TMPDIR to a folder that has some.",
+                f"The rows can't be buffered in {tempfile.gettempdir()}: {error.strerror}.",
+                hint="Free some space there, or set TMPDIR to a folder with space.",
             ) from error
         shutil.copyfileobj(aside, sys.stdout)
 
 
 def print_preflight(found: Mapping[str, Any]) -> None:
-    """The tables of a preflight that is given as JSON."""
+    """Print the tables of a preflight in JSON."""
     from app.jobs import preflight
 
     print_words(f"{found['study']}, on {found['device']}")
@@ -261,20 +263,20 @@ def _as_json(
 
 
 def _told(value: str | float | None) -> str:
-    """One value as `print_json` writes it; much faster, as it knows what it may be."""
+    """One value as in `print_json`; much faster, since its types are known."""
     if value is None or isinstance(value, float):
         return "null" if value is None or not math.isfinite(value) else repr(value)
     return json.dumps(value)
 
 
 def print_words(words: str, columns: int | None = None, *, bold: bool = False) -> None:
-    """A sentence, folded to the terminal."""
+    """Print a sentence, folded to the terminal."""
     text = textwrap.fill(plain(words), columns or width(), break_on_hyphens=False)
     print(f"\x1b[1m{text}\x1b[0m" if bold else text)
 
 
 def print_chart(drawn: str) -> None:
-    """A chart in the colours that this terminal has; charts are drawn in all of them."""
+    """Print a chart in the terminal's colours; charts are drawn in full colour."""
     if not colourful():
         print(drawn)
         return

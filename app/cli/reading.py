@@ -1,4 +1,4 @@
-"""Commands that show results: the list of runs, one run, two compared, one as files."""
+"""Commands that show results: runs, show, compare, export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
     elif found:
         print_runs(found)
     else:
-        say("There are no runs yet: 'tauscope demo' or 'tauscope run STUDY.toml' makes one.")
+        say("There are no runs yet: 'tauscope demo' or 'tauscope run STUDY.toml' creates one.")
 
 
 def show(
@@ -77,7 +77,7 @@ def compare(
     json: Json = False,
     db: Db = None,
 ) -> None:
-    """Hold two runs against each other: figures with the same axes, and their differences."""
+    """Compare two runs: figures with the same axes, and their differences."""
     from app.cli.printing import print_comparison, print_json
     from app.results.comparing import analyses_of_both, compared, pairs
     from storage.runs import find_run

@@ -1,4 +1,4 @@
-"""Commands that compute or prepare: a study, models by their weights, the demo, a merge."""
+"""Commands that compute or prepare: run, plan, new, inspect, demo, merge."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(
     trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
-    """Compute a study, or go on with its unfinished run. The last line printed is the run's id."""
+    """Compute a study, or resume its unfinished run. The last line of output is the run's id."""
     known, chosen = _chosen(study, only, trust_task_code)
     _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now)
 
@@ -55,7 +55,7 @@ def plan(
     trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
-    """Say what a study will take before it starts: units, reading, memory, time."""
+    """Estimate a study's cost before it starts: units, reading, memory, time."""
     from app.cli.printing import print_json, print_preflight
     from app.jobs.preflight import data, look_ahead
 
@@ -90,7 +90,7 @@ def new(
     only: Only = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a study file, with hints at all that it may say. Its path is printed."""
+    """Write a study file with all possible settings as comments. Prints its path."""
     from app.cli import answers
     from app.console.narration import say
     from app.drafts import studyfile
@@ -104,7 +104,7 @@ def new(
         print(studyfile.written(draft), end="")
         return
     if file.exists() and not yes:
-        confirm(f"{file} is there already. Write over it?")
+        confirm(f"{file} exists. Overwrite it?")
     studyfile.save(draft, file)
     print(plain(str(file)))
 
@@ -120,11 +120,10 @@ def inspect(
     json: Json = False,
     db: Db = None,
 ) -> None:
-    """Hold models against their base by their weights alone, straight from disk.
+    """Compare models with their base by their weights, straight from disk.
 
-    Tells of each how far it moved, where, in how many directions, whether these are new, and what
-    chance would give; then what is doubtful. The last line printed is the run's id, which --json
-    holds under "run".
+    Reports for each model the size of its change, its place, its rank, new directions, and chance
+    levels; then doubts. The last line of output is the run's id, which --json has under "run".
     """
     from core.engine import registry
     from core.study.intake import of_models
@@ -148,13 +147,11 @@ def demo(
     ] = None,
     family_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--family-dir", metavar="DIR", help="Folder in which the small models are built."
-        ),
+        typer.Option("--family-dir", metavar="DIR", help="Folder for the small models."),
     ] = None,
     db: Db = None,
 ) -> None:
-    """Make a family of small models once, run its whole study, and show what it finds."""
+    """Train a family of small models once, run its whole study, and show the findings."""
     from app.cli.printing import print_learnt, print_run
     from app.console.narration import say
     from app.jobs import selection
@@ -175,7 +172,7 @@ def demo(
     if out is not None:
         files = export_run(opened, run_id, out)
         say(f"{len(files)} files in {out}")
-    say("'tauscope' opens the workstation on it.")
+    say("'tauscope' opens the workstation.")
 
 
 def merge(
@@ -204,7 +201,7 @@ def merge(
         typer.Option("--dtype", metavar="NAME", help="float32, float16 or bfloat16."),
     ] = None,
 ) -> None:
-    """Write the base plus weighted tuning vectors as a model's folder, which is printed."""
+    """Write the base plus weighted tuning vectors as a model's folder. Prints its path."""
     from app.cli import merging
     from app.drafts import ready
     from core.study.intake import read
@@ -219,7 +216,7 @@ def merge(
 
 
 def _memory(context: typer.Context) -> IdentityMemory | None:
-    """What the program's database knows of files; None where there is none that can be used."""
+    """The cache of file hashes in the program's database; None if it can't be used."""
     from core.errors import StorageError
     from storage.database import path_of
     from storage.identities import Remembered
@@ -233,7 +230,7 @@ def _memory(context: typer.Context) -> IdentityMemory | None:
 
 
 def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, AnalysisSelection]:
-    """A study and which of its analyses are meant; says which are left out."""
+    """A study and its chosen analyses; reports the skipped ones on stderr."""
     from app.drafts import ready
     from app.jobs.selection import select
     from core.study.intake import read
@@ -248,7 +245,7 @@ def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, A
 
 
 Tell = Callable[[str, bool], None]
-"""Says on stdout which run it is, by its id, and more of it where it is done."""
+"""Prints the run's id on stdout, and its results if it is done."""
 
 
 def _tell_id(run_id: str, done: bool) -> None:
@@ -265,7 +262,7 @@ def _compute(
     now: bool = False,
     tell: Tell = _tell_id,
 ) -> None:
-    """Run a study here or leave it to a worker; then tell of it on stdout."""
+    """Run a study here or start a worker for it; then print the run on stdout."""
     if not detach:
         _work(db, study, analyses, fresh=fresh, tell=tell)
         return
@@ -277,7 +274,7 @@ def _compute(
     run_id = ready(db, study, analyses, fresh=fresh)
     process = start_detached(db.url, run_id, now=now, trust=trust.of(study))
     say(
-        f"run {run_id} is left to process {process}: "
+        f"run {run_id} runs in process {process}: "
         "'tauscope watch' follows it, 'tauscope cancel' stops it"
     )
     tell(run_id, False)
@@ -292,7 +289,7 @@ def _work(
     tell: Tell | None = None,
 ) -> str:
     """Compute a study in this process and return the run's id. `tell` is called with it at the end,
-    after a failure or a stop too, unless the start failed and left no run."""
+    also after a failure or a stop, unless the start failed without a run."""
     from app.console.narration import Narrator, say
     from app.jobs.launcher import check, ready
     from app.jobs.worker import work
@@ -306,7 +303,7 @@ def _work(
 
     def show(progress: Progress) -> None:
         nonlocal named
-        if progress.total and not named:  # from here on the run stays
+        if progress.total and not named:  # from here on the run is stored
             named = True
             narrator.say(f"run {run_id}")
         narrator.show(progress.done, progress.total, _time_left(progress), progress.label)
@@ -318,7 +315,7 @@ def _work(
                 run_id,
                 on_progress=show,
                 on_warning=narrator.warn,
-                on_stop=lambda: narrator.say("stopping; once more stops at once"),
+                on_stop=lambda: narrator.say("stopping; interrupt again to stop at once"),
                 keep=False,
                 trust=trust.of(study),
             )
@@ -331,7 +328,7 @@ def _work(
 
 
 def _remains(db: Database, run_id: str) -> bool:
-    """Is the run there still? Where the database can't tell, it is taken to be."""
+    """Does the run still exist? True if the database can't tell."""
     from core.errors import RunError, StorageError
     from storage.runs import find_run
 
@@ -360,7 +357,7 @@ def _say_skipped(skipped: dict[str, str]) -> None:
 
 
 def _family(folder: Path | None) -> DemoFamily:
-    """The demo family, made now if it is not there."""
+    """The demo family; trained first if it is missing."""
     from app.console.narration import Narrator
     from core.demo.family import build
 

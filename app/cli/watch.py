@@ -1,6 +1,6 @@
-"""Following a run from any terminal or host, through the database alone, until it ends.
+"""Following a run from any terminal or host, through the database, until it ends.
 
-Owns what a watcher is told and when. Neither starts nor stops a run.
+Owns the content and the times of reports. Neither starts nor stops a run.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary, RunWarning
 
-_PAUSE = 0.5  # seconds between two looks
+_PAUSE = 0.5  # seconds between two queries
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A run as it stands, and what it was warned of since the moment before."""
+    """A run's current state, and its warnings since the previous moment."""
 
     run: RunSummary
     warnings: tuple[RunWarning, ...]
 
 
 def watch(db: Database, run_id: str, *, json: bool = False) -> None:
-    """Tell of a run until it is done: in words on stderr, or a JSON object a change on stdout.
+    """Report a run until it is done: in words on stderr, or one JSON object per change on stdout.
 
-    Raises what it ended with instead: RunError with the run's own words when it failed, Cancelled
-    when it was cancelled or interrupted. Ctrl+c raises Cancelled too, and the run goes on.
+    Raises RunError with the run's error if it failed, Cancelled if it was cancelled or interrupted.
+    Ctrl+c raises Cancelled too, and the run continues.
     """
     try:
         run = (_print if json else _narrate)(follow(db, run_id))
     except KeyboardInterrupt:
         hint = f"'tauscope watch {run_id}' follows it again, 'tauscope cancel {run_id}' stops it."
-        raise Cancelled(f"Stopped watching; run {run_id} goes on.", hint=hint) from None
+        raise Cancelled(f"Stopped watching; run {run_id} continues.", hint=hint) from None
     if not json:
         for words in last_words(db, run):
             say(words)
@@ -51,9 +51,9 @@ def watch(db: Database, run_id: str, *, json: bool = False) -> None:
 
 
 def follow(db: Database, run_id: str) -> Iterator[Moment]:
-    """Look at a run now and again; the last moment is that of its end. Raises RunError if it goes.
+    """Query a run regularly until its end. Raises RunError if it is deleted.
 
-    Each warning comes once, although every attempt at a run begins without any.
+    Each warning is reported once, although every attempt at a run starts without warnings.
     """
     told: set[RunWarning] = set()
     while True:
@@ -83,7 +83,7 @@ def _narrate(moments: Iterable[Moment]) -> RunSummary:
 def _print(moments: Iterable[Moment]) -> RunSummary:
     before: RunSummary | None = None
     for moment in moments:
-        # The heart beats on while nothing changes.
+        # The heartbeat continues while nothing changes.
         run = replace(moment.run, heartbeat=None, took=None)
         if run != before or moment.warnings:
             print_json_line(_data(moment))
@@ -103,7 +103,7 @@ def _data(moment: Moment) -> dict[str, Any]:
 
 
 def _raise_end(run: RunSummary) -> None:
-    resumed = "'tauscope run' with its study resumes it; what is finished is kept."
+    resumed = "'tauscope run' with its study resumes it; finished results are stored."
     if run.status == "failed":
         raise RunError(run.error_title or f"Run {run.id} failed.", hint=run.error_hint or resumed)
     if run.status == "cancelled":

@@ -1,5 +1,5 @@
-"""The terminal of a command: stderr while it works, and streams that are closed or full.
+"""The terminal of a command: progress on stderr, and closed or full streams.
 
 narration.py  progress on stderr
-streams.py    stdout and stderr where they are full or closed
+streams.py    stdout and stderr that are full or closed
 """

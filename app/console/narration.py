@@ -1,6 +1,6 @@
-"""Progress of a command on stderr: a bar on a terminal, a line now and then in a log.
+"""Progress of a command on stderr: a bar on a terminal, occasional lines in a log.
 
-Owns stderr. Data goes to stdout, and is not its business.
+Owns stderr. Data goes to stdout, which this module does not use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TAKEN = _BAR + 3  # columns of the bar and the gaps
 
 
 def say(words: str) -> None:
-    """One line on stderr."""
+    """Print one line on stderr."""
     print(plain(words), file=sys.stderr, flush=True)
 
 
@@ -34,14 +34,14 @@ def fits_a_bar() -> bool:
 
 
 class Patience:
-    """Says once, each time that the database is waited for, that it is."""
+    """Reports once per wait that the database is locked."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._waited = 0.0
 
     def __call__(self, seconds: float) -> None:
-        """Told of the seconds waited so far, again and again."""
+        """Called repeatedly with the seconds waited so far."""
         if seconds >= _SELDOM and not 0 < self._waited <= seconds:
             self._say("another process is writing to the database: waiting for it")
             self._waited = seconds
@@ -50,7 +50,7 @@ class Patience:
 
 
 class Narrator:
-    """Tells of one piece of work, from `with` to its end."""
+    """Reports one piece of work, from `with` to its end."""
 
     def __init__(self) -> None:
         self._bar = _bar() if fits_a_bar() else None
@@ -75,25 +75,25 @@ class Narrator:
             say(self._last)
 
     def say(self, words: str) -> None:
-        """One line above the bar."""
+        """Print one line above the bar."""
         if self._bar is None:
             say(words)
         else:
             self._bar.console.print(plain(words), markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, subject: str, message: str) -> None:
-        """A warning, as the engine gives it."""
+        """Print a warning of the engine."""
         self.say(f"warning: {subject}: {message}" if subject else f"warning: {message}")
 
     def progress(self, done: int, total: int, label: str) -> None:
-        """How far work in this process is, of which every part takes about as long."""
+        """Show the progress of work in this process, with parts of about equal duration."""
         seconds = None
         if 0 < done < total:
             seconds = (time.monotonic() - self._started) / done * (total - done)
         self.show(done, total, left(seconds), label)
 
     def show(self, done: int, total: int, time_left: str, label: str) -> None:
-        """How far it is, with words on what is left, and what is in hand."""
+        """Show the progress, the time left and the current step."""
         if self._bar is None:
             self._line(done, total, time_left, label)
             return
@@ -132,10 +132,10 @@ def _bar() -> Bar:
 
 
 def _share(done: int, total: int) -> str:
-    """How much is done, 100 % only at the end; nothing while the whole is unknown."""
+    """The share of finished work, 100 % only at the end; empty while the total is unknown."""
     return f"{done * 100 // total:3d} % {done}/{total}" if total else ""
 
 
 def _short(text: str, width: int) -> str:
-    """What fits into a width."""
+    """A text cut to a width."""
     return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"

@@ -1,7 +1,7 @@
-"""The streams of a process: what happens where one is closed, full, or of another encoding.
+"""The streams of a process: handling closed and full ones, and other encodings.
 
-Data that can't be written to stdout end a command, for that is what was asked of it; narration that
-can't be written to stderr ends nothing. Knows no command.
+A failed write of data to stdout ends a command; a failed write of narration to stderr is ignored.
+Knows no command.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TextIO
 
 
 def prepare() -> None:
-    """Make stdin, stdout and stderr of this process usable, whatever they are."""
+    """Make stdin, stdout and stderr of this process usable, even if they are closed."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Watched(sys.stdout)
@@ -24,23 +24,23 @@ def prepare() -> None:
 
 
 def forgiving(stream: TextIO) -> TextIO:
-    """The stream as one that drops what it can't write: a log on a full disk ends no run."""
+    """A stream that drops failed writes: a log on a full disk ends no run."""
     return _Forgiving(stream) if isinstance(stream, io.TextIOWrapper) else stream
 
 
 def fault_of_stdout() -> OSError | None:
-    """What has kept stdout from being written to; None where nothing has."""
+    """The error of a failed write to stdout; None if there was none."""
     return getattr(sys.stdout, "fault", None)  # click may have wrapped the stream
 
 
 def drop_stdout() -> None:
-    """Write what stdout still holds to nowhere: Python flushes it once more when it ends."""
+    """Discard stdout's buffer, which Python would flush again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Watched(io.TextIOWrapper):
-    """A stream that remembers what kept it from being written to. It stands for another one, whose
-    buffer it writes to; a model's name does not bring it down where it is not of UTF-8."""
+    """A stream that remembers its first failed write. It wraps another stream's buffer, and escapes
+    characters that its encoding lacks."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         super().__init__(
@@ -51,7 +51,7 @@ class _Watched(io.TextIOWrapper):
             write_through=stream.write_through,
         )
         self.fault: OSError | None = None
-        self._other = stream  # which would close the buffer if nobody held it
+        self._other = stream  # otherwise its deletion would close the buffer
 
     def write(self, text: str, /) -> int:
         try:
@@ -68,7 +68,7 @@ class _Watched(io.TextIOWrapper):
             raise
 
     def close(self) -> None:
-        """Left open: the buffer is the other stream's."""
+        """Does nothing: the buffer belongs to the other stream."""
 
 
 class _Forgiving(_Watched):

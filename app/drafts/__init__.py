@@ -1,9 +1,9 @@
-"""A study in the making, from a form or from options to a study file.
+"""Drafts of studies, from a form or from options to a study file.
 
-building.py   everything typed so far, and the study that it means
+building.py   a draft's contents, and its study
 fields.py     the fields of a study, derived from its declarations
 studyfile.py  a draft as the text of a study file
-toml.py       values as TOML spells them
-ready.py      the study files that come with the program
+toml.py       values in TOML's notation
+ready.py      the study files that ship with the program
 studies/      study files, for published families
 """

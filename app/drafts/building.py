@@ -1,7 +1,7 @@
-"""A study in the making: everything typed so far, right or wrong, and the study that it means.
+"""Drafts of studies: everything typed so far, valid or not, and the resulting study.
 
-Owns the draft, its changes and its faults. It has no rules of its own: core.study.study says what a
-study may hold, app.drafts.fields which fields there are, app.drafts.studyfile how a file looks.
+Owns the draft, its changes and its faults. It has no rules of its own: core.study.study declares a
+study, app.drafts.fields lists its fields, app.drafts.studyfile formats a file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from core.study.study import Study
 
 BUILTIN = fields.field("probe.builtin").options
 SOURCES = ("", *BUILTIN, "file", "task")
-"""What `probe` of a draft may say: no texts, the name of a built-in set, or which field tells."""
+"""The values of a draft's `probe`: no texts, the name of a built-in set, or the field with the
+source."""
 
 TUNED, DOMAINS = "models.tuned", "evaluation.tasks"
 
@@ -31,9 +32,9 @@ class _Part(BaseModel):
 
 
 class Draft(_Part):
-    """All that was typed. `values`: by the key of a study file; `tuned`: of each model its name and
-    the fields of [models.tuned]; `domains`: of each its name and its tasks; `probe`: one of
-    SOURCES; `without`: analyses that are not wanted."""
+    """All that was typed. `values`: by the key of a study file; `tuned`: each model's name and
+    fields of [models.tuned]; `domains`: each domain's name and tasks; `probe`: one of SOURCES;
+    `without`: deselected analyses."""
 
     values: dict[str, str] = {}
     tuned: tuple[dict[str, str], ...] = ()
@@ -43,7 +44,7 @@ class Draft(_Part):
 
 
 def begun(base: str | None = None, tuned: Iterable[str] = ()) -> Draft:
-    """A draft of these models, each named after what it adds to the base's name."""
+    """A draft of these models, each named after its name's difference from the base's."""
     draft = Draft()
     if base:
         draft = changed(draft, "models.base.path", base)
@@ -53,7 +54,7 @@ def begun(base: str | None = None, tuned: Iterable[str] = ()) -> Draft:
 
 
 def value(draft: Draft, key: str) -> str:
-    """What was typed into the field of this key; models and domains are addressed by number."""
+    """The text in the field of this key; models and domains are addressed by number."""
     place = _place(key)
     if place is None:
         return draft.probe if key == "probe" else draft.values.get(key, "")
@@ -62,9 +63,9 @@ def value(draft: Draft, key: str) -> str:
 
 
 def changed(draft: Draft, key: str, words: str) -> Draft:
-    """The draft with this typed into that field. Who is named as a parent stays it by a new name.
+    """The draft with a new text in a field. A renamed model stays the parent of its children.
 
-    A base that is chosen gives the study its name, unless it has one of its own.
+    A new base also names the study, unless the study has its own name.
     """
     place = _place(key)
     if place is not None:
@@ -85,7 +86,7 @@ def changed(draft: Draft, key: str, words: str) -> Draft:
 
 
 def with_model(draft: Draft, path: str, parents: Iterable[str] = ()) -> Draft:
-    """The draft with one more tuned model. Of its parents, one that is in the study is said."""
+    """The draft with one more tuned model; its parent is set if the study has one of `parents`."""
     taken = [model["name"] for model in draft.tuned]
     model = {"name": suggested(path, value(draft, "models.base.path"), taken), "path": path}
     more = draft.model_copy(update={"tuned": (*draft.tuned, model)})
@@ -93,8 +94,8 @@ def with_model(draft: Draft, path: str, parents: Iterable[str] = ()) -> Draft:
 
 
 def related(draft: Draft, parents: Mapping[str, Sequence[str]]) -> Draft:
-    """The draft with the parent said of each of these models, where it is in the study too and
-    nothing else is said."""
+    """The draft with the parent of each of these models set, if the study has it and no other is
+    set."""
     known = {row["path"]: row["name"] for row in draft.tuned}
     tuned = []
     for row in draft.tuned:
@@ -105,7 +106,7 @@ def related(draft: Draft, parents: Mapping[str, Sequence[str]]) -> Draft:
 
 
 def with_domain(draft: Draft) -> Draft:
-    """The draft with one more domain: the first model that has none, or a general one."""
+    """The draft with one more domain: of the first model without one, or a general one."""
     taken = {domain["name"] for domain in draft.domains}
     free = [m["name"] for m in draft.tuned if m["name"] not in taken and m.get("role") != "control"]
     name = next(iter([*free, *({"general"} - taken)]), "")
@@ -113,7 +114,7 @@ def with_domain(draft: Draft) -> Draft:
 
 
 def without(draft: Draft, key: str) -> Draft:
-    """The draft without the model or domain that this key, or a field of which, stands for."""
+    """The draft without the model or domain of this key or of its field."""
     place = _place(key)
     if place is None:
         return draft
@@ -126,27 +127,27 @@ def without(draft: Draft, key: str) -> Draft:
 
 
 def toggled(draft: Draft, analysis: str) -> Draft:
-    """The draft with an analysis that it was without, or without one that it had."""
+    """The draft with an analysis selected or deselected."""
     wanted = analysis in draft.without
     others = tuple(name for name in draft.without if name != analysis)
     return draft.model_copy(update={"without": others if wanted else (*others, analysis)})
 
 
 def only(draft: Draft) -> tuple[str, ...]:
-    """The analyses to be asked for by name; none where all that are possible are wanted."""
+    """The selected analyses; empty if all possible ones are selected."""
     if not set(draft.without) & set(possible(draft)):
         return ()
     return tuple(name for name in possible(draft) if name not in draft.without)
 
 
 def possible(draft: Draft) -> tuple[str, ...]:
-    """The analyses whose needs the draft meets, in their order."""
+    """The possible analyses with the draft's inputs, in their order."""
     met = {"weights": True, "probe": bool(draft.probe), "tasks": bool(draft.domains)}
     return tuple(name for name in registry.names() if met[registry.get(name).needs])
 
 
 def data(draft: Draft) -> dict[str, Any]:
-    """What the draft says, as its study file will hold it: nothing that is the default anyway."""
+    """The data of the draft's study file, without defaults."""
     found: dict[str, Any] = fields.given("", {"name": draft.values.get("name", "")})
     base = fields.given("models.base", _of(draft.values, "models.base"))
     found["models"] = {
@@ -171,39 +172,39 @@ def data(draft: Draft) -> dict[str, Any]:
 
 
 def checked(draft: Draft) -> Draft:
-    """The same draft. Raises StudyError naming the key of the first thing that is wrong."""
+    """The same draft. Raises StudyError naming the key of the first fault."""
     for key, words in faults(draft).items():
         raise StudyError(f"{_named(draft, key)}: {words}")
     return draft
 
 
 def meant(draft: Draft, folder: Path) -> Study:
-    """The study of a draft whose file lies in `folder`. Raises StudyError naming the key."""
+    """The study of a draft with its file in `folder`. Raises StudyError naming the key."""
     checked(draft)
     return intake.parsed(data(draft), folder)
 
 
 def faults(draft: Draft) -> dict[str, str]:
-    """All that is wrong with a draft, by the keys of `value`; by a part's, where no field is to
-    blame alone."""
+    """All faults of a draft, by the keys of `value`, or by a section's key if no single field is at
+    fault."""
     found = {_numbered(draft, key): words for key, words in intake.faults(data(draft)).items()}
     for key in found.keys() & {"name", "models.base.path"}:
         found[key] = found[key] if value(draft, key) else "is needed"
     if not value(draft, "models.base.path"):
-        found.pop("name", None)  # it will be called like its base
-    if found.pop(TUNED, "") and not draft.tuned:  # else one without a name: see below
+        found.pop("name", None)  # it will get the base's name
+    if found.pop(TUNED, "") and not draft.tuned:  # otherwise one without a name: see below
         found[TUNED] = "at least one is needed"
     if "probe" in found:
         found[f"probe.{draft.probe}"] = "is needed"
         del found["probe"]
-    if "" in found:  # between parts that are far apart: it begins with the key
+    if "" in found:  # a fault among distant sections: it begins with the key
         key, _, words = found.pop("").partition(": ")
         found[key] = words
     for rows, what in ((TUNED, "model"), (DOMAINS, "domain")):
         names = [row["name"] for row in _rows(draft, rows)]
         for at, name in enumerate(names):
             if name in names[:at]:
-                found[f"{rows}.{at}.name"] = f"another {what} is called that"
+                found[f"{rows}.{at}.name"] = f"another {what} has this name"
             elif not name:
                 found[f"{rows}.{at}.name"] = "needs a name"
     for at, domain in enumerate(draft.domains):
@@ -213,7 +214,7 @@ def faults(draft: Draft) -> dict[str, str]:
 
 
 def suggested(path: str, base: str, taken: Iterable[str]) -> str:
-    """A name for a tuned model: what its own adds to the base's, in small letters.
+    """A name for a tuned model: its name's difference from the base's, in lower case.
 
     `Qwen/Qwen2.5-7B-Instruct` of `Qwen/Qwen2.5-7B` is `instruct`.
     """
@@ -223,7 +224,7 @@ def suggested(path: str, base: str, taken: Iterable[str]) -> str:
 
 
 def called(path: str) -> str:
-    """The last part of a hub id or path; of a snapshot in a cache, that of its repository."""
+    """The last part of a hub id or path; for a snapshot in a cache, of its repository."""
     cached = re.search(r"models--([^/]+)/snapshots/", path)
     return (cached[1].split("--")[-1] if cached else path.rstrip("/").rpartition("/")[2]) or path
 
@@ -233,7 +234,7 @@ def _words(name: str) -> list[str]:
 
 
 def _short(model: dict[str, Any]) -> Any:
-    """A model of which only the path is said, as that path."""
+    """A model, abbreviated to its path if only that is set."""
     return model["path"] if model.keys() == {"path"} else model
 
 
@@ -245,7 +246,7 @@ def _source(draft: Draft) -> dict[str, str]:
 
 
 def _asked(draft: Draft) -> dict[str, str]:
-    """What is said of the probe besides its source: what belongs to another is not meant."""
+    """The probe's settings besides its source; settings of other sources are left out."""
     return {
         k: v for k, v in _of(draft.values, "probe").items() if k not in ("file", "builtin", "task")
     }
@@ -257,7 +258,7 @@ def _of(values: Mapping[str, str], section: str) -> dict[str, str]:
 
 
 def _place(key: str) -> tuple[str, int, str] | None:
-    """Which rows a key points into, which of them, and which of its fields."""
+    """The rows of a key, the row's number, and its field."""
     found = re.fullmatch(rf"({re.escape(TUNED)}|{re.escape(DOMAINS)})\.(\d+)(?:\.(\w+))?", key)
     return (found[1], int(found[2]), found[3] or "") if found else None
 
@@ -271,7 +272,7 @@ def _with_rows(draft: Draft, rows: str, new: Iterable[dict[str, str]]) -> Draft:
 
 
 def _named(draft: Draft, key: str) -> str:
-    """A key of the draft as one of the file: by name, where the draft has a number."""
+    """A draft's key as a file's key: names replace numbers."""
     place = _place(key)
     if place is None:
         return key
@@ -282,7 +283,7 @@ def _named(draft: Draft, key: str) -> str:
 
 
 def _numbered(draft: Draft, key: str) -> str:
-    """A key of the file as one of the draft: by number, where the file has a name."""
+    """A file's key as a draft's key: numbers replace names."""
     for rows, plain in ((TUNED, "name"), (DOMAINS, "tasks")):
         named = sorted(enumerate(_rows(draft, rows)), key=lambda row: -len(row[1]["name"]))
         for number, row in named:

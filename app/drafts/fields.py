@@ -1,9 +1,9 @@
 """The fields of a study, derived from the declarations of core.study.study and of the analyses'
-parameters. A form, a prompt and a comment in a file all say the same of a field.
+parameters. Forms, prompts and comments in files share a field's description.
 
-A field has the key that it has in a study file: `probe.documents`, `analyses.alignment.energy`.
-What it holds is a text, as typed; `typed` makes of it what the declaration asks for. What can't be
-made sense of stays a text, for the declaration itself to refuse.
+A field has the key that it has in a study file: `probe.documents`, `analyses.alignment.energy`. Its
+content is a text, as typed; `typed` converts it to the declared type. An invalid text stays a text,
+which the declaration refuses.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "evaluation": study.Evaluation,
     "run": study.Run,
 }
-"""The declarations, by where they stand in a study; those of analyses' parameters come on top."""
+"""The declarations by section of a study; analyses' parameters are added."""
 
 YES, NO = "yes", "no"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """Something to fill in. `options`: the texts it may have, if they are few; `otherwise`: what
-    holds while it is empty; `example`: what it might be, where nothing holds."""
+    """One field. `options`: its possible texts, if they are few; `otherwise`: the default while it
+    is empty; `example`: a possible value if there is no default."""
 
     key: str
     label: str
@@ -65,12 +65,12 @@ def field(key: str) -> Field:
 
 
 def names(section: str) -> tuple[str, ...]:
-    """The names of all that a section declares, in that order."""
+    """The names of a section's fields, in the order of declaration."""
     return tuple(_model(section).model_fields)
 
 
 def settable() -> tuple[str, ...]:
-    """The keys of all that can be filled in by itself: not of what a study has any number of."""
+    """The keys of all single fields: without lists of models and domains."""
     parts = ["", "models", "models.base", "probe", "evaluation", "run"]
     parts += [f"analyses.{name}" for name in registry.names()]
     found = [f"{part}.{name}".lstrip(".") for part in parts for name in names(part)]
@@ -79,7 +79,7 @@ def settable() -> tuple[str, ...]:
 
 
 def given(section: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Those of these texts that say something other than the default, as a TOML file's values."""
+    """The texts that differ from the default, as a TOML file's values."""
     found = {name: typed(section, name, texts[name]) for name in names(section) if name in texts}
     return {
         name: value
@@ -89,7 +89,7 @@ def given(section: str, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def typed(section: str, name: str, words: str) -> Any:
-    """What a text stands for; None where it says nothing, the text itself where it is unfit."""
+    """The value of a text; None if it is empty, the text itself if it is invalid."""
     if not words.strip():
         return None
     parted = parts(words, _kinds(_declared(section, name).annotation))
@@ -101,10 +101,10 @@ def typed(section: str, name: str, words: str) -> Any:
 
 
 def parts(words: str, kinds: frozenset[Any] = frozenset({tuple})) -> Any:
-    """A text with its parts apart, where it is to be a list or a mapping.
+    """A text split into a list or a mapping.
 
-    Parts of a list are divided by commas or spaces; where they are of the form `a=1,b=2`, by
-    spaces or semicolons alone. A mapping is `a=1, b=2`. Both may also be written as in TOML.
+    Items of a list are separated by commas or spaces; items of the form `a=1,b=2` only by spaces or
+    semicolons. A mapping is `a=1, b=2`. Both may also be in TOML's notation.
     """
     if words.lstrip()[:1] in ("[", "{") and kinds & {tuple, dict}:
         try:
@@ -121,7 +121,7 @@ def parts(words: str, kinds: frozenset[Any] = frozenset({tuple})) -> Any:
 
 
 def text(value: Any) -> str:
-    """A value as one would type it; nothing for None."""
+    """A value as typed text; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -136,7 +136,7 @@ def text(value: Any) -> str:
 
 @cache
 def default(section: str, name: str) -> Any:
-    """What holds where nothing is given, as a TOML file's value; None for what has no default."""
+    """The default as a TOML file's value; None if there is none."""
     info = _declared(section, name)
     if info.is_required():
         return None
@@ -144,7 +144,7 @@ def default(section: str, name: str) -> Any:
 
 
 def example(section: str, name: str) -> Any:
-    """What a field might hold: its default, or an example where that is nothing."""
+    """A possible value of a field: its default, else an example."""
     found = default(section, name)
     examples = _declared(section, name).examples
     return examples[0] if examples and found in (None, {}) else found
@@ -167,7 +167,7 @@ def _adapter(section: str, name: str) -> TypeAdapter[Any]:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    """The types that are joined in one, without None."""
+    """The members of a union type, without None."""
     union = get_origin(annotation) in (Union, UnionType)
     return tuple(
         a for a in (get_args(annotation) if union else (annotation,)) if a is not type(None)

@@ -1,4 +1,4 @@
-"""The study files that come with the program, by name. Reads none of them."""
+"""The study files that ship with the program, by name. Reads none of them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def names() -> tuple[str, ...]:
 
 
 def find(wanted: Path) -> Path:
-    """The study file that is meant: one that is there, else the ready study of this name.
+    """The path of a study file: an existing file, else the ready study of this name.
 
-    Raises StudyError, naming the ready ones, when it is neither.
+    Raises StudyError, naming the ready ones, if there is neither.
     """
     if is_there(wanted):
         return wanted

@@ -1,7 +1,7 @@
-"""A draft as the text of a study file that a person would be glad to edit, and as a file.
+"""A draft as the text of an easily edited study file, and as a file.
 
-Owns order, comments and alignment. What is said is the draft's; what a field means is said where it
-is declared. What was not asked for stands there too, commented out.
+Owns order, comments and alignment. The draft has the values; the declarations have the descriptions
+of fields. Unset fields are included as comments.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from core.files.partial import written as replaced
 from core.study.study import PLACES
 
 COMMENT = 41
-"""The column at which comments begin, where what they are about leaves room."""
+"""The column of comments after short lines."""
 
 HINTS: dict[str, dict[str, str]] = {
     "another": {"path": "runs/another", "revision": "main", "parent": "base"},
     "retrained": {"path": "runs/control", "role": "control"},
 }
-"""What more can be said of a tuned model."""
+"""Further settings of a tuned model, as hints."""
 
 WIDEST = 20
-"""Names are padded to the same width up to this many columns."""
+"""Largest common width for padding names."""
 
 
 def written(draft: Draft) -> str:
-    """The text of the study file: what differs from the defaults, and hints at the rest.
+    """The text of the study file: settings that differ from the defaults, and hints for the rest.
 
-    Reads back as the very study that the draft means. What is typed wrongly stands there as it was
-    typed.
+    Parses to the draft's study. Invalid texts are written as typed.
     """
     data = building.data(draft)
     blocks = [
@@ -50,16 +49,16 @@ def written(draft: Draft) -> str:
 
 
 def save(draft: Draft, file: Path) -> None:
-    """Write the study file, whole or not at all; folders that it needs are made.
+    """Write the study file, whole or not at all; creates missing folders.
 
-    Raises StudyError where the draft means no study, and where the file can't be written.
+    Raises StudyError if the draft is invalid, or if the file can't be written.
     """
     here = building.checked(settled(draft, file.parent))
     try:
         text = written(here).encode()
     except UnicodeEncodeError:
         raise StudyError(
-            "A name or path holds bytes that are no text, which a study file can't hold.",
+            "A name or path contains bytes that are not UTF-8, which a study file can't store.",
             hint="Rename the file or folder, or link to it by another name.",
         ) from None
     try:
@@ -67,15 +66,16 @@ def save(draft: Draft, file: Path) -> None:
         with replaced(file, durable=True) as into:
             into.write(text.decode())
     except (OSError, ValueError) as error:
-        # Without the names that the system gives: they are those of a file for the time being.
+        # Without the system's file names: they name a temporary file.
         why = getattr(error, "strerror", None) or error
         raise StudyError(f"{file} can't be written: {why}.") from None
 
 
 def settled(draft: Draft, folder: Path) -> Draft:
-    """The draft for a file in `folder`: what lies below the current directory is found from there.
+    """The draft for a file in `folder`, with paths below the current directory made relative to it.
 
-    Paths in a study file are relative to it, those that are typed to where one stands.
+    Paths in a study file are relative to the file; typed paths are relative to the current
+    directory.
     """
     here = Path.cwd()
     if folder.resolve() == here:
@@ -92,7 +92,7 @@ _PLACES = ("models.base.path", "models.tokenizer", *(".".join(place) for place i
 
 
 def _moved(path: str, here: Path) -> str:
-    there = os.path.join(here, path)  # noqa: PTH118 - of os.path, which takes any name for a path
+    there = os.path.join(here, path)  # noqa: PTH118 - os.path accepts any name
     return there if path and not path.startswith("~") and os.path.exists(there) else path  # noqa: PTH110
 
 
@@ -119,8 +119,7 @@ def _tuned(tuned: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _probe(probe: Mapping[str, Any] | None) -> Iterator[str]:
-    """The section, with every source that it might have; all commented out where it is not asked
-    for."""
+    """The section with every possible source; a comment if there is no probe."""
     given, off = probe or {}, "" if probe is not None else "# "
     yield _line(f"{off}[probe]", "texts on which neurons are watched, one of:")
     for name in ("builtin", "file", "task"):
@@ -155,7 +154,7 @@ def _analyses(asked: Mapping[str, Any], possible: Iterable[str]) -> Iterator[lis
 def _optional(
     section: str, given: Mapping[str, Any] | None, about: str, skip: Iterable[str] = ()
 ) -> Iterator[str]:
-    """A section with all that it may hold; nothing of it holds where it is not asked for."""
+    """A section with all its fields; all are comments if the section is not set."""
     off = "" if given is not None else "# "
     yield _line(f"{off}[{section}]", about)
     for name in fields.names(section):
@@ -164,14 +163,14 @@ def _optional(
 
 
 def _section(section: str, given: Mapping[str, Any]) -> Iterator[str]:
-    """What is asked for in a section, and nothing else of it."""
+    """The set fields of a section."""
     for name in fields.names(section):
         if name in given and f"{section}.{name}" not in fields.SECTIONS:
             yield _setting(section, name, given)
 
 
 def _setting(section: str, name: str, given: Mapping[str, Any], help: str = "") -> str:
-    """A line of a section, commented out where it says what holds anyway."""
+    """A line of a section, as a comment if it has the default."""
     value = given[name] if name in given else fields.example(section, name)
     line = f"{name} = {toml.value(value)}"
     about = help or _begun(fields.field(f"{section}.{name}").help)
@@ -194,6 +193,6 @@ def _line(line: str, about: str) -> str:
 
 
 def _begun(help: str) -> str:
-    """What is said of a field, in the way of a comment."""
+    """A field's description in the form of a comment."""
     words = help.rstrip(".")
     return words if words[:2].isupper() else words[:1].lower() + words[1:]

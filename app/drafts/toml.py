@@ -1,5 +1,5 @@
-"""Values and keys as TOML spells them. Owns the spelling alone: the order and the comments of a
-file are its author's."""
+"""Values and keys in TOML's notation. Owns only the notation: its callers own the order and the
+comments of a file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 
 def value(given: Any) -> str:
-    """A string, number, truth value, list or mapping in one line.
+    """A string, number, boolean, list or mapping in one line.
 
-    A text with half of a surrogate pair has no spelling in TOML: it stays what it is, and no
-    reader will take it.
+    TOML can't express a lone surrogate: such a text stays unchanged, and every reader refuses it.
     """
     if isinstance(given, bool):
         return "true" if given else "false"
@@ -30,10 +29,10 @@ def value(given: Any) -> str:
 
 
 def key(name: str) -> str:
-    """A key, between quotes where it needs them."""
+    """A key, quoted if needed."""
     return name if re.fullmatch(r"[A-Za-z_-][A-Za-z0-9_-]*", name) else _text(name)
 
 
 def _text(text: str) -> str:
-    """JSON escapes all that TOML wants escaped, but for DEL."""
+    """JSON's escapes are TOML's, except for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

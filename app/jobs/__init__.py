@@ -3,9 +3,9 @@
 launcher.py     detached workers: prepared and started
 worker.py       one run in its own process
 selection.py    the analyses of a study that a run computes
-stopping.py     how signals stop a run
-demo.py         the demo in a process of its own
+stopping.py     stopping a run by signals
+demo.py         the demo in a separate process
 preflight.py    the cost of a run, for people and as JSON
 environment.py  versions and settings of a run
-gauge.py        how busy this host and its GPUs are
+gauge.py        the load of this host and its GPUs
 """

@@ -1,7 +1,7 @@
-"""The demo in a process of its own: started, found again by whoever looks, and how far it is.
+"""The demo in a separate process: starting it, finding it again, and its progress.
 
-Training its models comes before there is a run that could say so, and outlives the terminal like
-one. Owns the two files beside the database by which it is found. Imports no screen.
+Training its models precedes its run, and outlives the terminal like a run. Owns the two files
+beside the database that identify the process. Imports no screen.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from storage.database import Database
 from storage.summary import CLOCK
 
 BOOT = 2.0
-"""Seconds that the start of a process may be off by, counted from when its host booted."""
-INTERRUPTED = "The demo's training was interrupted; d goes on."
+"""Possible error in seconds of a process's start, counted from the host's boot."""
+INTERRUPTED = "The demo's training was interrupted; d resumes it."
 
 
 def start(db: Database) -> None:
-    """Make the demo's models and its run, unless that is under way. Raises RunError."""
+    """Train the demo's models and start its run, unless it is running. Raises RunError."""
     if stage(db):
         return
     log, mark = _log(db), _mark(db)
     try:
         db.access.make_folder(log.parent)
-        log.unlink(missing_ok=True)  # what went wrong before is no trouble of this one
+        log.unlink(missing_ok=True)  # earlier errors do not concern this start
         db.access.make_file(log)
         pid = detach(command(db.url), log)
         with written(mark, mode=0o600) as file:
@@ -41,12 +41,12 @@ def start(db: Database) -> None:
 
 
 def stage(db: Database) -> str:
-    """What it is at, in its own words from outside; nothing unless it is under way."""
+    """Its current step, from its own output; empty unless it is running."""
     return (_last(_log(db)) or "starting") if _process(db) is not None else ""
 
 
 def trouble(db: Database) -> str:
-    """Why the last one ended before its run was done, unless it was cancelled."""
+    """The error that ended the last demo before its run was done; empty if it was cancelled."""
     if _process(db) is not None or not _mark(db).exists():
         return ""
     said = _last(_log(db), "error: ")
@@ -54,11 +54,11 @@ def trouble(db: Database) -> str:
 
 
 def cancel(db: Database) -> None:
-    """Stop the training of its models. Raises RunError when it isn't under way."""
+    """Stop the training of its models. Raises RunError if it isn't running."""
     process = _process(db)
     if process is None:
-        raise RunError("The demo is not being made.")
-    _mark(db).unlink(missing_ok=True)  # that it is gone is no trouble then
+        raise RunError("The demo is not running.")
+    _mark(db).unlink(missing_ok=True)  # its absence is no error then
     try:
         process.terminate()
     except psutil.NoSuchProcess:
@@ -68,12 +68,12 @@ def cancel(db: Database) -> None:
 
 
 def command(url: str) -> list[str]:
-    """What is run: the command of the same name."""
+    """The command line of the demo."""
     return [sys.executable, "-P", "-m", "app.cli.main", "--db", url, "demo"]
 
 
 def _process(db: Database) -> psutil.Process | None:
-    """The one that makes it, while it lives."""
+    """The demo's process; None if it has ended."""
     try:
         pid, *began = json.loads(_mark(db).read_text())
         process = psutil.Process(int(pid))
@@ -86,14 +86,14 @@ def _process(db: Database) -> psutil.Process | None:
 
 
 def _born(process: psutil.Process) -> tuple[float, float]:
-    """When a process began: by the clock, and after its host booted. Where the clock is set, one
-    of both stays the same, which one depends on the system."""
+    """A process's start: by the clock, and in seconds after the host's boot. If the clock is set,
+    one of the two stays the same, depending on the system."""
     began = process.create_time()
     return began, began - psutil.boot_time()
 
 
 def _last(log: Path, begins: str = "") -> str:
-    """The last line of a log that begins like that."""
+    """The last line of a log that begins with `begins`."""
     return next((line for line in reversed(tail(log)) if line.startswith(begins)), "")
 
 

@@ -1,4 +1,4 @@
-"""The environment of a run: versions, machine, settings. Imports no library that it names."""
+"""The environment of a run: versions, machine, settings. Imports none of the named libraries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
 def environment() -> dict[str, Any]:
-    """What is kept with a run, as JSON."""
+    """The environment stored with a run, as JSON."""
     return {
         "versions": versions(),
         "python": platform.python_version(),
@@ -35,10 +35,11 @@ def environment() -> dict[str, Any]:
 
 
 def tune() -> None:
-    """Settings for fast arithmetic; they count only before numpy and torch are imported.
+    """Set environment variables for fast arithmetic; they work only before numpy and torch are
+    imported.
 
-    Large pages for torch's memory, and on AMD processors with AVX-512 the OpenBLAS kernels that
-    use it, which OpenBLAS doesn't choose by itself there. What the user has set stays.
+    Large pages for torch's memory, and on AMD processors with AVX-512 the OpenBLAS kernels that use
+    it, which OpenBLAS doesn't choose automatically. The user's own settings stay.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
@@ -51,15 +52,16 @@ def tune() -> None:
 
 
 def quicken() -> None:
-    """Have Textual paint up to 120 times a second, which counts only before it is imported: a 60th
-    of a second, its default, is felt at each key. What the user has set stays."""
+    """Let Textual paint up to 120 times a second, which works only before it is imported: its
+    default, a 60th of a second, is noticeable at each key. The user's own setting stays."""
     os.environ.setdefault("TEXTUAL_FPS", "120")
 
 
 def child_environment() -> dict[str, str]:
-    """Ours for a `python -P -m app...`, with the way to a checkout that is not installed.
+    """This process's environment for `python -P -m app...`, with the path of a checkout that is not
+    installed.
 
-    `-P` keeps a user's own `app` folder out, and with it the folder that we were started in.
+    `-P` excludes the current folder, which may have a user's own `app` folder.
     """
     root = Path(__file__).resolve().parents[1]
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
@@ -70,13 +72,13 @@ def child_environment() -> dict[str, str]:
 
 
 def give_way() -> None:
-    """Let whatever somebody waits for at a screen go before this process, on busy processors."""
+    """Lower this process's priority, so that interactive programs run first on busy processors."""
     if hasattr(os, "nice"):
         os.nice(10)
 
 
 def versions() -> dict[str, str]:
-    """The version of tauscope and of every package that its numbers may depend on."""
+    """The versions of tauscope and of every package that may affect its numbers."""
     found = {"tauscope": app.__version__}
     for name in PACKAGES:
         try:
@@ -87,5 +89,5 @@ def versions() -> dict[str, str]:
 
 
 def offline() -> dict[str, str]:
-    """Those of Hugging Face's switches for working without a network that are set."""
+    """The set environment variables of Hugging Face's offline mode."""
     return {name: os.environ[name] for name in OFFLINE if name in os.environ}

@@ -1,8 +1,8 @@
-"""Load of this host and its GPUs, measured in a process of its own.
+"""Load of this host and its GPUs, measured in a separate process.
 
 `python -P -m app.jobs.gauge` prints a reading as a line of JSON every two seconds, and ends when
-its stdin closes; Gauge is the other end. So a driver that hangs holds nothing up. GPUs are read
-through NVML, where its package (the extra `gpu`) and a driver are there. Shows nothing.
+its stdin closes; Gauge reads them. So a hanging driver blocks nothing. GPUs are read through NVML,
+if its package (the extra `gpu`) and a driver are installed. Shows nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PAUSE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A GPU: bytes of its memory, and the percentage of the time that it computes, if known."""
+    """A GPU: bytes of its memory, and its utilisation in per cent, if known."""
 
     name: str
     used: int
@@ -43,14 +43,14 @@ class Usage:
 
 
 class Gauge:
-    """A measuring process while it is wanted; what it last said is `reading`."""
+    """A measuring process. `reading` is its last reading."""
 
     def __init__(self) -> None:
         self.reading: Usage | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Measure from now on, if nobody does yet."""
+        """Start measuring, unless it is already running."""
         if self._process is not None:
             return
         try:
@@ -59,7 +59,7 @@ class Gauge:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # keys that stop what is in the terminal are not for it
+                start_new_session=True,  # ctrl+c in the terminal must not stop it
                 env=child_environment(),
             )
         except OSError:
@@ -67,13 +67,13 @@ class Gauge:
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         process, self._process, self.reading = self._process, None, None
         if process is not None:
             process.kill()
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
-        """Take over each reading, to the end of the process."""
+        """Store each reading until the end of the process."""
         with process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -94,7 +94,7 @@ def parse(line: str | bytes) -> Usage | None:
 
 
 def measure(nvml: Any = None) -> Usage:
-    """How things are now. `nvml` is the module pynvml, once it is initialised."""
+    """The current load. `nvml` is the initialised module pynvml."""
     memory = psutil.virtual_memory()
     count = nvml.nvmlDeviceGetCount() if nvml is not None else 0
     found = [_card(nvml, place) for place in range(count)]
@@ -103,7 +103,7 @@ def measure(nvml: Any = None) -> Usage:
 
 
 def main() -> None:
-    """Print readings until stdin closes, as it does when the parent is gone."""
+    """Print readings until stdin closes, which happens at the parent's end."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     nvml = _open_nvml()
     while True:
@@ -114,7 +114,7 @@ def main() -> None:
 def _end_with_stdin() -> None:
     while os.read(0, 4096):
         pass
-    # At once, even from within a driver that hangs.
+    # Exits at once, even while a driver hangs.
     os._exit(0)
 
 
@@ -138,7 +138,7 @@ def _card(nvml: Any, place: int) -> Card | None:
         return None
     try:
         busy = nvml.nvmlDeviceGetUtilizationRates(card).gpu
-    except nvml.NVMLError:  # a card that is cut into several (MIG) doesn't say
+    except nvml.NVMLError:  # a card partitioned by MIG does not report it
         busy = None
     return Card(name, memory.used, memory.total, busy)
 

@@ -1,7 +1,7 @@
-"""Runs and the processes that compute them: ready a run, start a worker for it.
+"""Runs and the processes that compute them: queue a run, start a worker for it.
 
-A worker owns itself: it outlives the terminal that started it, and all that passes between the
-two goes through the database. Imports neither the worker nor a screen.
+A worker is independent: it outlives the terminal that started it, and both communicate only through
+the database. Imports neither the worker nor a screen.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from storage.database import Database, open_database
 from storage.runs import RunSummary
 
 LONGEST = 4096
-"""Bytes at the end of a log that are read."""
+"""Bytes read at the end of a log."""
 LAST = 5
-"""Lines at its end that are told."""
+"""Lines shown from its end."""
 
 
 def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
-    """A queued run of the study, by its id: the unfinished one, else a new one.
+    """Queue a run of the study, the unfinished one or a new one; returns its id.
 
-    `fresh` always makes a new one. Raises RunError when the same study is running right now.
+    `fresh` always creates a new one. Raises RunError if the same study is running.
     """
     found = None if fresh else runs.unfinished_run(db, study.key(analyses))
     if found is None:
@@ -41,9 +41,9 @@ def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = 
 
 
 def check(study: Study) -> None:
-    """Raise CheckpointError when a local folder or file of a study's models plainly holds none.
+    """Raise CheckpointError if a local folder or file of a study's models has no model.
 
-    For whoever starts a run and is still there to be told. Hub ids are left to the run itself.
+    Called at a run's start, while the user can see the error. The run itself checks hub ids.
     """
     for model in (study.models.base, *study.models.tuned.values()):
         place = expanded(model.path)
@@ -55,10 +55,10 @@ def check(study: Study) -> None:
 
 
 def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust = NOBODY) -> int:
-    """Start a worker for a queued run, or for one that ended early; its process id.
+    """Start a worker for a queued run, or for one that ended early; returns its process id.
 
-    It waits until the runs that were started before it on this host have ended, unless `now`.
-    `trust`: whose code it may run, which no database says.
+    It waits for the end of the runs started earlier on this host, unless `now`. `trust`: permission
+    to run third-party code, which the database does not store.
     """
     db = open_database(db_url, write=True)
     try:
@@ -80,9 +80,9 @@ def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust 
 
 
 def detach(command: Sequence[str], log: Path) -> int:
-    """Start a program of ours that outlives the terminal; its process id. Raises OSError.
+    """Start a detached program that outlives the terminal; returns its process id. Raises OSError.
 
-    All that it says is added to the log: a file, not a pipe, which nobody would be there to read.
+    Its output is appended to the log: a file, since a pipe would lose its reader.
     """
     with log.open("ab") as said:
         process = subprocess.Popen(
@@ -93,21 +93,21 @@ def detach(command: Sequence[str], log: Path) -> int:
             start_new_session=True,
             env=child_environment(),
         )
-    # Should it end before we do, somebody must take note, or it stays as a zombie.
+    # If it ends before this process, a thread must wait for it, or it stays a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
     return process.pid
 
 
 def last_words(db: Database, run: RunSummary) -> tuple[str, ...]:
-    """Of a run whose worker died: where its log is, and how that ends. Nothing where there is no
-    log, as of a worker in a terminal."""
+    """The path and the end of the log of a run with a dead worker. Empty if there is no log, as for
+    a worker in a terminal."""
     log = log_of(db, run.id)
     said = tail(log) if run.status == "interrupted" else []
     return (f"Its log, {log}, ends:", *said[-LAST:]) if said else ()
 
 
 def tail(log: Path) -> list[str]:
-    """The last lines of a log, but for empty ones; none where it can't be read."""
+    """The last non-empty lines of a log; none if it can't be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - LONGEST))
@@ -118,5 +118,5 @@ def tail(log: Path) -> list[str]:
 
 
 def log_of(db: Database, run_id: str) -> Path:
-    """The file for what a run's worker says, and for the traceback of a fault."""
+    """The file of a run's output, and of the traceback of a fault."""
     return db.folder("logs") / f"{run_id}.log"

@@ -1,6 +1,6 @@
 """The cost of a run before it starts, as JSON and in words. core.engine.preflight counts.
 
-Owns the words, made from the JSON: screens and commands only lay them out.
+Owns the sentences, written from the JSON: screens and commands only lay them out.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 SHARES = ("analysis", "units", "finished", "time", "asks")
 MODELS = ("model", "parameters", "read", "loaded", "lies on")
-"""The heads of the tables."""
+"""The headers of the tables."""
 
 
 def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight:
-    """What a run of the study will take, given what is in the database."""
+    """The cost of a run of the study, given the finished units in the database."""
     from core.engine.preflight import look_ahead as foresee
     from core.models.identity import Identities
     from storage import history
@@ -43,12 +43,12 @@ def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight
 
 
 def data(found: Preflight, skipped: dict[str, str]) -> dict[str, Any]:
-    """A preflight as JSON, with its totals and the analyses that are left out."""
+    """A preflight as JSON, with its totals and the skipped analyses."""
     return {**asdict(found), "seconds": found.seconds, "rough": found.rough, "skipped": skipped}
 
 
 def shares(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row for each analysis, under SHARES. A time that is guessed by rough rates has a `~`."""
+    """A row for each analysis, under SHARES. A time estimated by rough rates has a `~`."""
     return [
         (
             share["analysis"], str(share["units"]), str(share["finished"] or ""),
@@ -70,7 +70,7 @@ def models(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """A row for each task: its name, how often it is asked, and items in all."""
+    """A row for each task: its name, its number of scorings, and its total items."""
     times: dict[str, int] = {}
     items: dict[str, int] = {}
     for share in shares:
@@ -81,13 +81,13 @@ def questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def totals(found: Mapping[str, Any]) -> list[str]:
-    """What it takes in all, in sentences, the time first; that nothing is left, alone."""
+    """The totals in sentences, the time first; or one sentence if nothing is left."""
     left = sum(share["units"] - share["finished"] for share in found["shares"])
     if not left:
         return ["Nothing is left to compute: every unit is in the database."]
     basis = (
-        "guessed by rough rates (~); it may be several times off." if found["rough"]
-        else "by finished units of this size on such a device; loading is guessed."
+        "estimated by rough rates (~); it may be wrong by a factor of several." if found["rough"]
+        else "by finished units of this size on such a device; loading is estimated."
     )  # fmt: skip
     read = sum(model["read"] for model in found["models"])
     loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in found["models"])
@@ -95,13 +95,13 @@ def totals(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"About {span(found['seconds'])} for {left} units, {basis}",
         f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
-        f"At most at once: {held} of weights; activations come on top." if held else "",
+        f"Peak memory: {held} of weights; activations come on top." if held else "",
     ]
     return [line for line in lines if line]
 
 
 def code(trust: Mapping[str, bool]) -> str:
-    """Whose code will run besides that of the program and of its libraries, in a sentence."""
+    """The third-party code that will run, in a sentence."""
     said = [
         "models (models.trust_remote_code)" if trust["models"] else "",
         "task files (evaluation.trust_task_code)" if trust["tasks"] else "",

@@ -1,4 +1,4 @@
-"""Which analyses of a study a run computes, and why it leaves others out."""
+"""The analyses of a run, and the reasons for skipped ones."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MISSING = {"probe": "the study has no [probe]", "tasks": "the study has no [eva
 
 @dataclass(frozen=True, slots=True)
 class AnalysisSelection:
-    """The analyses to run, in their order, and the reason for each that is left out."""
+    """The analyses to run, in their order, and the reason for each skipped one."""
 
     analyses: tuple[str, ...]
     skipped: dict[str, str]
 
 
 def select(study: Study, only: Iterable[str] = ()) -> AnalysisSelection:
-    """Those of `only`, or all, that this version has and whose needs the study meets.
+    """The analyses in `only`, or all, that the study has inputs for.
 
-    Raises StudyError for a name that means nothing, and when nothing is left.
+    Raises StudyError for an unknown name, and if no analysis is left.
     """
     wanted = tuple(only)
     known = registry.names()

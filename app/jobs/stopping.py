@@ -1,8 +1,8 @@
 """Signals that stop a run: the first asks it to stop, the second ends it.
 
-Owns the signal handlers while a run is computed. Knows no run and no database. A handler of Python
-runs only between two steps of the main thread's own Python code, which may be far apart. So a
-thread counts the signals too, as the system delivers them.
+Owns the signal handlers while a run is computed. Knows no run and no database. A Python handler
+runs only between two steps of the main thread's Python code, which may be far apart. So a thread
+also counts the delivered signals.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 GRACE = 1.0
-"""Seconds in which a run that was told twice may record how it ended."""
+"""Seconds for a run to record its end after the second signal."""
 
 STOPPED = 130
-"""The exit code of a process that was ended so."""
+"""The exit code of a process ended this way."""
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -31,8 +31,8 @@ def stopping_on_signals(
     """Set `stop` at the first signal and call `on_stop`; raise KeyboardInterrupt at the second.
 
     GRACE seconds after the second signal, the process ends wherever it is. A signal that arrives
-    after a stopped run, and would kill the process, leaves it GRACE seconds to end by itself. Does
-    nothing outside of the main thread, which alone can hear signals.
+    after a stopped run, and would kill the process, leaves it GRACE seconds to end normally. Does
+    nothing outside of the main thread, since only it receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -46,7 +46,7 @@ def stopping_on_signals(
             on_stop()
 
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    # What was ignored on purpose, as by nohup, stays so.
+    # Signals ignored on purpose, as by nohup, stay ignored.
     heard = [n for n in numbers if signal.getsignal(n) not in (signal.SIG_IGN, None)]
     with _ended_by_the_second(heard):
         before = {number: signal.signal(number, ask) for number in heard}
@@ -59,7 +59,7 @@ def stopping_on_signals(
 
 
 def _end_soon(number: int, frame: FrameType | None) -> None:
-    """End the process, whose run was stopped, GRACE seconds from now if it is still there."""
+    """End the process of a stopped run GRACE seconds from now, if it is still running."""
     timer = threading.Timer(GRACE, os._exit, [STOPPED])
     timer.daemon = True
     timer.start()
@@ -89,6 +89,6 @@ def _ended_by_the_second(heard: list[int]) -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(before)
         ended.set()
-        theirs.close()  # which the watcher reads as the end
+        theirs.close()  # this ends the watcher
         watcher.join()
         ours.close()

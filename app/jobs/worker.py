@@ -1,7 +1,7 @@
 """One run in its own process: `work` in the foreground, `python -P -m app.worker` detached.
 
-Owns the worker's life: its claim on the run, its heartbeat, and how it ended. Shows nothing;
-whoever calls `work` may listen.
+Owns the worker's lifecycle: its claim on the run, its heartbeat, and the record of its end. Shows
+nothing; callers of `work` may pass callbacks.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from storage.runs import RunSummary
 from storage.sink import RunSink
 
 _BEAT = 2.0
-_HURRIED = 5.0  # seconds that a cancelled run waits for the database to say so
-_LOOK = 1.0  # seconds between two looks whether it is a run's turn
-_BORNE = 300.0  # seconds that a waiting run bears a database in which it can't look
+_HURRIED = 5.0  # seconds that a cancelled run waits for the database to record it
+_LOOK = 1.0  # seconds between two checks of a run's turn
+_BORNE = 300.0  # seconds that a waiting run tolerates an unreadable database
 
 
 def work(
@@ -53,13 +53,13 @@ def work(
     keep: bool = True,
     trust: Trust = NOBODY,
 ) -> RunSummary:
-    """Take a queued run and compute it to its end; the run as it then is.
+    """Claim a queued run and compute it to its end; returns the final run.
 
-    Raises what ended it early, after recording it: Cancelled, a TauscopeError (RunError for what
-    nobody expected; its traceback is in the log), or KeyboardInterrupt at the second signal.
-    `on_stop` is called when a signal asks for the run to stop. Without `keep`, a run that nobody
-    began before and whose inputs can't be opened is removed again: who waits for it is told why.
-    `trust`: whose code may run; the database is not asked.
+    Raises the error that ended it early, after recording it: Cancelled, a TauscopeError (RunError
+    for an unexpected error; its traceback is in the log), or KeyboardInterrupt at the second
+    signal. `on_stop` is called when a signal stops the run. Without `keep`, a new run with
+    unreadable inputs is removed again; the caller gets the error. `trust`: permission to run
+    third-party code, which the database does not store.
     """
     tune()
     attempt = runs.claim(db, run_id)
@@ -83,7 +83,7 @@ def work(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The detached form. What it prints goes to the log."""
+    """The entry point of a detached worker. Its output goes to the log."""
     parser = argparse.ArgumentParser(prog="python -P -m app.worker")
     parser.add_argument("run")
     parser.add_argument("--db", required=True)
@@ -108,10 +108,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _await_turn(db: Database, run_id: str) -> None:
-    """Wait until no run that was started before is under way here. A run that is cancelled
-    meanwhile, or started by another worker, is not waited for: nobody can claim it.
+    """Wait until no earlier run is active on this host. Returns at once for a run that is cancelled
+    or claimed by another worker meanwhile.
 
-    A night's queue survives a database that is locked for a while; raises StorageError for longer.
+    Tolerates a database that is locked for a while; raises StorageError after that.
     """
     told, looked = "", time.monotonic()
     while True:
@@ -131,8 +131,8 @@ def _await_turn(db: Database, run_id: str) -> None:
 
 
 class _ListenedSink(RunSink):
-    """A sink that somebody in this process listens to as well. `planned`: is it known what there
-    is to compute, so that all inputs were opened?"""
+    """A sink that also calls listeners in this process. `planned`: the units are planned, so all
+    inputs could be opened."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
 
 
 def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:
-    """The error to tell the user of; the traceback of one that nobody expected goes to the log."""
+    """The error for the user; an unexpected error's traceback goes to the log."""
     if isinstance(error, TauscopeError | KeyboardInterrupt | SystemExit):
         return error
     system = of_the_system(error)
@@ -192,16 +192,17 @@ def _kept(error: BaseException, db: Database, run_id: str, whose: str) -> str:
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_now()} {text}")
     except (OSError, StorageError):
-        return f"{whose}TAUSCOPE_DEBUG=1 shows where."
-    return f"{whose}{log} says where."
+        return f"{whose}TAUSCOPE_DEBUG=1 shows the traceback."
+    return f"{whose}{log} has the traceback."
 
 
 def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseException) -> None:
-    """Keep how the run ended, if the database lets us: what ended it may be the database."""
+    """Record the run's end, if the database allows it: the database may be the cause."""
     with contextlib.suppress(StorageError, Cancelled):
         sink.beat()
         if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
-            # Whoever wants the end does not want to wait: without this it reads as interrupted.
+            # A user who cancels does not want to wait: without this record the run counts as
+            # interrupted.
             runs.finish(db, run_id, attempt, "cancelled", patience=_HURRIED)
         else:
             hint = getattr(error, "hint", "")
@@ -209,7 +210,7 @@ def _record(db: Database, run_id: str, attempt: int, sink: RunSink, error: BaseE
 
 
 def _remove(db: Database, run_id: str) -> None:
-    """Remove a run that has no results, unless another worker has resumed it."""
+    """Remove a run without results, unless another worker has resumed it."""
     with contextlib.suppress(StorageError, RunError):
         runs.delete_run(db, run_id)
 
@@ -220,7 +221,7 @@ def _heartbeat(sink: RunSink) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(_BEAT):
-            # A database that is locked for long is for the computing thread to complain of.
+            # The computing thread reports a database that is locked for long.
             with contextlib.suppress(StorageError):
                 sink.beat()
 

@@ -3,6 +3,6 @@
 catalogue.py  models and adapters, grouped by family
 shelves.py    the folders that are searched: the Hugging Face cache, the user's own
 appraisal.py  one folder, described by its settings, headers and card
-parentage.py  where a model's files say that it comes from
-lineage.py    which model was made from which
+parentage.py  the origin that a model's files state
+lineage.py    the parents of models
 """

@@ -1,8 +1,8 @@
 """One folder with a model or an adapter, appraised by its settings, headers and card.
 
-Owns what is said of a model that nobody opened: no tensor is read and nothing is unpickled.
-Everything in such a folder is text from outside, and may be wrong, huge or hostile: what is wrong
-is said in the entry, never raised. Whoever shows an entry makes its words harmless (app.text).
+Owns the description of unopened models: reads no tensor and unpickles nothing. Everything in such a
+folder is text from outside, and may be wrong, huge or hostile: faults are in the entry, never
+raised. Displays of an entry must escape its text (app.text).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from core.models.quantised import formats
 Kind = Literal["model", "adapter"]
 
 LONGEST = 300
-"""Characters of what is quoted out of files."""
+"""Most characters of a quotation from files."""
 
 HEADER = 16 * 2**20
-"""Bytes of the longest header that is read here: some ten times that of the largest models."""
+"""Bytes of the longest header that is read here: about ten times the largest models' headers."""
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -43,12 +43,12 @@ _NUMBER = re.compile(r"\.\d+\.")
 class Entry:
     """A model or an adapter on this machine, as its files describe it.
 
-    `name` is what a study file says for it: a hub id or an absolute path. `path` is the folder of
-    its files (in a cache: of one snapshot). `size`: bytes of those files; `parameters`: elements
-    of its floating-point tensors, unknown for `.bin` files and packed quantised weights; `dtype`:
-    of most elements first. `parents`: what it says that it was made from, and `relation` how;
-    `stated`: where it says so. `revisions`: the snapshots in a cache, that of `path` first.
-    `trouble`: why it can't be read.
+    `name`: its path in a study file, a hub id or an absolute path. `path` is the folder of its
+    files (in a cache: of one snapshot). `size`: bytes of those files; `parameters`: elements of its
+    floating-point tensors, unknown for `.bin` files and packed quantised weights; `dtype`: the most
+    frequent one first. `parents`: its stated parents, `relation`: its kind of derivation, `stated`:
+    the source of the statement. `revisions`: the snapshots in a cache, the one of `path` first.
+    `trouble`: the reason that it can't be read.
     """
 
     name: str
@@ -76,7 +76,7 @@ class _Weights:
 
 
 def holds_model(files: set[str]) -> bool:
-    """Do these files of one folder make a model or an adapter?"""
+    """Are these the files of a model or an adapter?"""
     if headers.ADAPTER in files:
         return True
     weights = (".safetensors", ".bin", ".safetensors.index.json", ".bin.index.json")
@@ -84,7 +84,7 @@ def holds_model(files: set[str]) -> bool:
 
 
 def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
-    """What the files in a folder that holds a model say of it. Never raises on what they hold."""
+    """The description of a model by the files of its folder. Never raises on their contents."""
     troubles: list[str] = []
     with _noting(troubles, folder):
         size = _size(folder, troubles)
@@ -108,7 +108,7 @@ def appraise(folder: Path, name: str, revisions: tuple[str, ...] = ()) -> Entry:
 
 @contextmanager
 def _noting(troubles: list[str], folder: Path) -> Iterator[None]:
-    """What goes wrong within is noted, in words that leave out the folder's own path."""
+    """Note an error of the block, without the folder's own path."""
     try:
         yield
     except TauscopeError as error:
@@ -117,11 +117,11 @@ def _noting(troubles: list[str], folder: Path) -> Iterator[None]:
     except OSError as error:
         troubles.append(f"It can't be read: {error.strerror}.")
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError):
-        troubles.append("Its settings hold values of the wrong kind.")
+        troubles.append("Its settings have values of the wrong kind.")
 
 
 def _size(folder: Path, troubles: list[str]) -> int:
-    """Bytes of the folder's own files; what lies in folders below may be other models."""
+    """Bytes of the folder's own files; subfolders may contain other models."""
     total = 0
     with os.scandir(folder) as found:
         for each in found:
@@ -163,9 +163,9 @@ def _model(folder: Path, troubles: list[str]) -> dict[str, Any]:
 
 
 def _understand(config: Mapping[str, Any], held: Mapping[str, StoredTensor]) -> None:
-    """Raise FamilyError where no name of a tensor speaks of layers.
+    """Raise FamilyError if no tensor's name contains layers.
 
-    One tensor of each name but for its numbers stands for all: layers and experts are named alike.
+    Names are compared without their numbers, since layers and experts have the same names.
     """
     shapes = {_NUMBER.sub(".0.", name): tensor.shape for name, tensor in held.items()}
     kind = _text(config, "model_type") or "This model"
@@ -173,13 +173,13 @@ def _understand(config: Mapping[str, Any], held: Mapping[str, StoredTensor]) -> 
 
 
 def _refuse_other_kinds(config: Mapping[str, Any]) -> None:
-    """Raise FamilyError for encoders and encoder-decoders, as far as the settings tell, and
+    """Raise FamilyError for encoders and encoder-decoders, as far as the settings show it, and
     TypeError for settings of the wrong kind."""
     if not _text(config, "model_type"):
         raise FamilyError("config.json names no type of model.")
     counts = [config.get(key) for key in ("num_attention_heads", "hidden_size")]
     if any(isinstance(count, (str, dict)) for count in counts):
-        raise TypeError("a count that is no number")
+        raise TypeError("a count that is not a number")
     classes = config.get("architectures")
     name = classes[0] if isinstance(classes, list) and classes else ""
     kind = ""
@@ -220,7 +220,7 @@ def _held(files: list[Path]) -> dict[str, StoredTensor]:
 
 
 def _weigh(held: Mapping[str, StoredTensor], config: Mapping[str, Any]) -> _Weights:
-    """Parameters and dtypes. Buffers that checkpoints of old carry along are no parameters."""
+    """Parameters and dtypes. Buffers in old checkpoints are not parameters."""
     counts: Counter[str] = Counter()
     for name, tensor in held.items():
         if not BUFFERS.search(name):
@@ -234,13 +234,13 @@ def _weigh(held: Mapping[str, StoredTensor], config: Mapping[str, Any]) -> _Weig
 
 
 def _inner(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of the language model within one that sees or hears as well."""
+    """The settings of the language model within a multimodal model."""
     inner = config.get("text_config")
     return inner if isinstance(inner, dict) else config
 
 
 def _quantised(config: Mapping[str, Any], dtype: str) -> str:
-    """The dtypes, with the way of quantising before them."""
+    """The dtypes, with the quantisation method before them."""
     how = config.get("quantization_config")
     if not how:
         return dtype
@@ -256,5 +256,5 @@ def _text(of: Mapping[str, Any], key: str) -> str:
 
 
 def _number(of: Mapping[str, Any], *keys: str) -> int | None:
-    """The first of these settings that is a number of something."""
+    """The first of these settings that is a positive number."""
     return next((of[k] for k in keys if type(of.get(k)) is int and 0 < of[k] < 2**31), None)

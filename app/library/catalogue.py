@@ -1,7 +1,7 @@
-"""The library: which models and adapters are on this machine, families together.
+"""The library: the models and adapters on this machine, grouped by family.
 
 app.library.shelves finds the folders, app.library.appraisal describes each model, and
-app.library.lineage says which was made from which. Never asks the network, and reads no tensor.
+app.library.lineage finds the parents. Never uses the network, and reads no tensor.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["Entry", "advice", "appraised", "children", "data", "scan", "tree"]
 
 
 def scan(folders: Sequence[Path]) -> tuple[Entry, ...]:
-    """All models of the Hugging Face cache and below these folders, families together.
+    """All models of the Hugging Face cache and below these folders, grouped by family.
 
-    A base is followed by what is tuned from it. Nothing raises: a folder that can't be read is
-    left out, a model that can't be is there with its trouble.
+    A base is followed by its tuned models. Nothing raises: an unreadable folder is left out, an
+    unreadable model is listed with its trouble.
     """
     branches = tree(tuple(appraised(Search(), folders)))
     return tuple(branch.entry for branch in branches if branch.entry is not None)
 
 
 def appraised(search: Search, folders: Sequence[Path]) -> Iterator[Entry]:
-    """The models one by one as they are found, in no order; `search` keeps what went wrong."""
+    """The models one by one in the order of finding; `search` collects the errors."""
     for shelf in search.shelves(folders):
         if shelf.unfinished:
             trouble = "Its download is not finished."
@@ -45,9 +45,9 @@ def data(entry: Entry) -> dict[str, Any]:
 
 
 def advice(folders: Sequence[Path]) -> str:
-    """What to do where there is no model at all."""
+    """A hint for a machine without models."""
     looked = ", ".join(str(each) for each in (cache_folder(), *folders))
     return (
-        f"No models in {looked}. 'hf download' fills the cache; 'folders' in {config.path()} "
-        "names other places."
+        f"No models in {looked}. 'hf download' fills the cache; 'folders' in {config.path()} adds "
+        "other folders."
     )

@@ -1,6 +1,6 @@
-"""Lineage: who was made from whom, among the models that are here.
+"""Lineage: the parents and children among the models on this machine.
 
-Owns how stated names are matched, the tree, and who of several is the base. Reads no file.
+Owns the matching of stated names, the tree, and the choice of a base. Reads no file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Branch:
 
 
 def tree(entries: Sequence[Entry]) -> tuple[Branch, ...]:
-    """Every model once, under the first of its parents that is here; families by name.
+    """Every model once, under its first parent on this machine; families by name.
 
-    A parent that is not on this machine has a line of its own where something was made from it.
+    A parent that is not on this machine has its own line if it has children.
     """
     ordered = sorted(entries, key=lambda entry: (key(entry.name), entry.name))
     here = {name: entry for entry in reversed(ordered) for name in names_of(entry)}
@@ -42,24 +42,23 @@ def tree(entries: Sequence[Entry]) -> tuple[Branch, ...]:
     done: set[int] = set()
     for _, (name, base) in sorted(roots.items()):
         branches += _grown(Branch(name, base, 0), under, done)
-    for entry in ordered:  # what is made from itself, by way of others, hangs on no root
+    for entry in ordered:  # models in a cycle have no root
         branches += _grown(Branch(entry.name, entry, 0), under, done)
     return tuple(branches)
 
 
 def children(entries: Sequence[Entry], parent_name: str) -> tuple[Entry, ...]:
-    """The models that say of themselves that they were made from this one, in their order."""
+    """The models that state this parent, in their order."""
     parent = next((entry for entry in entries if entry.name == parent_name), None)
     names = names_of(parent) if parent is not None else {key(parent_name)}
     return tuple(e for e in entries if names & {key(p) for p in e.parents} and e is not parent)
 
 
 def roles(entries: Sequence[Entry], marked: Sequence[Entry]) -> tuple[Entry, tuple[Entry, ...]]:
-    """The base of a study of the marked models, and what is tuned from it, in their order.
+    """The base of a study of the marked models, and its tuned models, in their order.
 
-    The base is the marked model that most of the others descend from, by what they state; else the
-    nearest that all of them descend from, though it is not marked; where lineage says nothing,
-    the one that was marked first.
+    The base is the marked model with the most stated descendants among the others; else the nearest
+    common ancestor, even if it is not marked; without lineage, the first marked model.
     """
     above = [_ancestors(entries, entry) for entry in marked]
     base = max(marked, key=lambda entry: sum(bool(names_of(entry) & names) for names in above))
@@ -71,17 +70,17 @@ def roles(entries: Sequence[Entry], marked: Sequence[Entry]) -> tuple[Entry, tup
 
 
 def names_of(entry: Entry) -> set[str]:
-    """By what others may call a model, each as it is compared."""
+    """The normalised names of a model."""
     return {key(entry.name), key(str(entry.path)), key(os.path.realpath(entry.path))}
 
 
 def key(name: str) -> str:
-    """A name as it is compared: hub ids don't tell capitals apart, paths may end in a slash."""
+    """The normalised form of a name: hub ids ignore case, paths may end in a slash."""
     return name.rstrip("/") if name.startswith("/") else name.casefold()
 
 
 def _ancestors(entries: Sequence[Entry], entry: Entry) -> set[str]:
-    """What a model was made from, and what that was made from, as keys of names."""
+    """The ancestors of a model, as keys of names."""
     stated = {name: each.parents for each in entries for name in names_of(each)}
     found: set[str] = set()
     waiting = list(entry.parents)
@@ -94,7 +93,7 @@ def _ancestors(entries: Sequence[Entry], entry: Entry) -> set[str]:
 
 
 def _grown(root: Branch, under: dict[str, list[Entry]], done: set[int]) -> Iterator[Branch]:
-    """A branch and all that grows from it and is not there yet, depth first."""
+    """A branch and its descendants that are not in the tree yet, depth first."""
     waiting = [root]
     while waiting:
         branch = waiting.pop()
@@ -108,7 +107,7 @@ def _grown(root: Branch, under: dict[str, list[Entry]], done: set[int]) -> Itera
 
 
 def _over(entry: Entry, here: dict[str, Entry]) -> str | None:
-    """The name of the parent that a model stands under: one that is here, else the first."""
+    """The name of a model's parent in the tree: the first one on this machine, else the first."""
     for name in entry.parents:
         found = here.get(key(name))
         if found is not None and found is not entry:

@@ -1,7 +1,7 @@
-"""The parent that a model's files name: in its card, an adapter's settings, or a weak hint.
+"""The parents named in a model's files: in its card, in an adapter's settings, or by a weak hint.
 
-Owns what counts as stated, and how much of a card is looked at. Decides nothing about who is here:
-see app.library.catalogue.
+Owns the sources of a statement, and the limits of reading a card. Knows nothing of the other
+models: see app.library.catalogue.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from core.errors import CheckpointError
 from core.models import headers
 
 CARD = 64 * 1024
-"""Bytes of a card that are looked at: its front matter stands first."""
+"""Bytes read of a card, which begins with its front matter."""
 
 STATED = 2048
-"""Characters about lineage that are parsed."""
+"""Most parsed characters about lineage."""
 
 MOST = 20
-"""Parents of one model that are listed; a merge has several."""
+"""Most listed parents of a model; a merge has several."""
 
 LONGEST = 400
-"""Characters of a name; longer ones are none."""
+"""Most characters of a name; longer ones are ignored."""
 
 _NOTHING = ("", "~", "null", "none", "None")
 _LINEAGE = re.compile(r"^base_model(?:_relation)?[ ]*:.*(?:\n(?:[ \t\-].*)?$)*", re.MULTILINE)
@@ -33,7 +33,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a model was made from, as stated, how (finetune, merge, ...), and where that is said."""
+    """A model's stated parents, its relation to them (finetune, merge, ...), and the source."""
 
     parents: tuple[str, ...] = ()
     relation: str = ""
@@ -41,10 +41,10 @@ class Origin:
 
 
 def origin_of(folder: Path, own: set[str], *, adapter: bool) -> Origin:
-    """Where the model in a folder says that it comes from; `own` are its own names.
+    """The stated origin of the model in a folder; `own` are its own names.
 
-    What an adapter was trained on stands first, then what the card says. Where neither says
-    anything, the name under which a model was loaded is a hint, unless it is a path of elsewhere.
+    An adapter's base comes first, then the card's statement. Without both, the name under which a
+    model was loaded is a hint, unless it is a path on another machine.
     """
     card = _card(folder)
     stated, where = _words(card.get("base_model")), "model card"
@@ -62,7 +62,7 @@ def origin_of(folder: Path, own: set[str], *, adapter: bool) -> Origin:
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    """The two keys of a card's front matter that are about lineage; the rest is not parsed."""
+    """The two lineage keys of a card's front matter; the rest is not parsed."""
     import yaml
 
     file = folder / "README.md"
@@ -90,7 +90,7 @@ def _setting(file: Path, key: str) -> str:
 
 
 def _words(value: object) -> list[str]:
-    """A card's text or list of texts, but for what is no name."""
+    """The valid names in a card's string or list of strings."""
     values = value if isinstance(value, list) else [value]
     names = [v.strip() for v in values if isinstance(v, str)]
     return [n for n in names if n not in _NOTHING and len(n) <= LONGEST]

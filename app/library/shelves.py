@@ -1,6 +1,6 @@
-"""The folders with models: the Hugging Face cache, and the folders that the user names.
+"""The folders with models: the Hugging Face cache, and the user's folders.
 
-Owns the search, which is bounded, follows no loop, and says once what it can't read. Reads no
+Owns the search, which is bounded, follows no loop, and reports unreadable folders once. Reads no
 model's files: see app.library.appraisal.
 """
 
@@ -15,20 +15,19 @@ from app.library.appraisal import holds_model
 from core.study.places import expanded
 
 DEEPEST = 4
-"""Folders below one that the user names."""
+"""Depth of search below a user's folder."""
 
 MOST = 20_000
-"""Folders that one search looks into."""
+"""Most folders of one search."""
 
 _REPOSITORY = "models--"
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A folder that holds a model, or a repository in a cache whose download is not finished.
+    """A folder with a model, or a repository in a cache with an unfinished download.
 
-    `name` is what a study file says for it; `revisions` are the snapshots that a cache holds of
-    it, the one that is meant first.
+    `name`: its path in a study file; `revisions`: its snapshots in a cache, the default one first.
     """
 
     folder: Path
@@ -39,13 +38,13 @@ class Shelf:
 
 @dataclass(slots=True)
 class Search:
-    """One search. `notes` are what could not be looked into, each said once."""
+    """One search. `notes`: unreadable folders, each reported once."""
 
     notes: list[str] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
     def shelves(self, folders: Sequence[Path]) -> Iterator[Shelf]:
-        """All folders with models: those of the cache, then those below these folders."""
+        """All folders with models: first in the cache, then below these folders."""
         cache = cache_folder()
         if self._is_there(cache) and self._is_new(cache):
             for repository in _folders(self._entries(cache)):
@@ -69,7 +68,7 @@ class Search:
                 yield from self._below(below, depth - 1)
 
     def _snapshots(self, repository: Path, *, in_hub_cache: bool) -> Iterator[Shelf]:
-        """The snapshot of a repository that is meant by its name: `main`, else the newest."""
+        """The default snapshot of a repository: `main`, else the newest."""
         if not self._is_new(repository):
             return
         snapshots = {each.name: each for each in _folders(self._entries(repository / "snapshots"))}
@@ -84,7 +83,7 @@ class Search:
             yield Shelf(repository, hub_id, unfinished=True)
 
     def _is_there(self, folder: Path) -> bool:
-        """A cache that nobody made yet is nothing to speak of."""
+        """Is the folder readable? Reports no missing cache."""
         try:
             return folder.is_dir()
         except OSError as error:
@@ -92,7 +91,7 @@ class Search:
             return False
 
     def _is_new(self, folder: Path) -> bool:
-        """Was it not looked into yet, and is there room for one more?"""
+        """Is the folder new, and the limit not reached?"""
         try:
             found = folder.stat()
         except OSError as error:
@@ -123,14 +122,15 @@ class Search:
 
 
 def cache_folder() -> Path:
-    """The Hugging Face cache, whether or not it is there: HF_HUB_CACHE, HF_HOME, or the usual."""
+    """The path of the Hugging Face cache: HF_HUB_CACHE, HF_HOME, or the default. It need not
+    exist."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return expanded(HF_HUB_CACHE)
 
 
 def _folders(entries: Iterable[os.DirEntry[str]]) -> list[Path]:
-    """The folders among what a folder holds, by name."""
+    """The subfolders among a folder's entries, by name."""
     return sorted(Path(each.path) for each in entries if _is_folder(each))
 
 

@@ -1,7 +1,7 @@
 """The workstation in a browser on the same machine, by way of textual-serve, an optional extra.
 
-Owns who may open it: whoever has the address that is printed, through the loopback interface, and
-no page of another site. The server itself is app.web.workstation's.
+Owns the access control: the printed address is required, through the loopback interface, and pages
+of other sites are refused. The server itself is app.web.workstation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Handler = Callable[[Any], Awaitable[Any]]
 def serve(db_url: str | None, port: int) -> None:
     """Serve the workstation until it is interrupted; the address is printed.
 
-    Raises StudyError where the extra is not installed or the port can't be had.
+    Raises StudyError if the extra is not installed or the port is not available.
     """
     server = make(db_url, port, secrets.token_urlsafe(24))
     try:
@@ -34,7 +34,7 @@ def serve(db_url: str | None, port: int) -> None:
             asked.bind((HOST, port))
     except (OSError, OverflowError) as error:
         raise StudyError(
-            f"Port {port} can't be had: {error}.", hint="Name another one with --port."
+            f"Port {port} is not available: {error}.", hint="Name another one with --port."
         ) from None
     os.environ.update(child_environment())
     quicken()
@@ -42,14 +42,14 @@ def serve(db_url: str | None, port: int) -> None:
 
 
 def make(db_url: str | None, port: int, token: str) -> Any:
-    """The server, not yet running. Raises StudyError where textual-serve is not installed."""
+    """The server, not yet running. Raises StudyError if textual-serve is not installed."""
     try:
         from aiohttp import web
 
         from app.web.workstation import Workstation
     except ImportError:
         raise StudyError(
-            "Serving the workstation takes the extra 'serve'.",
+            "Serving the workstation requires the extra 'serve'.",
             hint='Install it: uv tool install "tauscope[serve]", or pipx, or pip.',
         ) from None
     guarded: Any = web.middleware(guard(port, token, web.HTTPForbidden))
@@ -59,11 +59,11 @@ def make(db_url: str | None, port: int, token: str) -> Any:
 
 
 def guard(port: int, token: str, refusal: type[Exception]) -> Callable[[Any, Handler], Any]:
-    """What lets a request through: it is for this very address, comes from no other site's page,
-    and has the token as the first part of its path.
+    """A middleware that accepts requests to this exact address, from no other site's page, with the
+    token as the first part of the path.
 
-    There is no cookie: a browser would bring it to every other port of the machine. Pages may ask
-    nothing of other hosts (they would, for a font), and stand in no frame.
+    There is no cookie: a browser would send it to every other port of the machine. Pages may not
+    load from other hosts (they would, for a font), and not be in a frame.
     """
     own = f"{HOST}:{port}"
     policy = (
@@ -78,7 +78,7 @@ def guard(port: int, token: str, refusal: type[Exception]) -> Callable[[Any, Han
         if request.host != own or origin != f"http://{own}" or not known:
             raise refusal(text="Open the address that 'tauscope serve' printed.")  # type: ignore[call-arg]
         response = await handler(request)
-        if not response.prepared:  # a web socket is under way by then
+        if not response.prepared:  # a web socket is already open then
             response.headers["Content-Security-Policy"] = policy
             response.headers["Referrer-Policy"] = "no-referrer"
             response.headers["X-Frame-Options"] = "DENY"

@@ -1,6 +1,6 @@
-"""A window of the served workstation: a process of its own, which ends with its server.
+"""A window of the served workstation: a separate process, which ends with its server.
 
-Run as `python -m app.web.window PID DB`, PID being the server's. Knows nothing of the browser.
+Run as `python -m app.web.window PID DB` with the server's PID. Knows nothing of the browser.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import time
 import psutil
 
 EVERY = 1.0
-"""Seconds between two looks at the server."""
+"""Seconds between two checks of the server."""
 
 GRACE = 5.0
-"""Seconds that the window has for an orderly end."""
+"""Seconds for the window's orderly end."""
 
 
 def end_with(server: int) -> None:
-    """Let this process end when the process `server` does, however that one ended."""
+    """End this process when the process `server` ends, for any reason."""
     try:
         process = psutil.Process(server)
     except psutil.NoSuchProcess:

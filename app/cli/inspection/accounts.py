@@ -1,6 +1,6 @@
 """The results of a run over weights for each tuned model, as typed values with chance levels.
 
-Owns which measurements answer which question. Words nothing and draws nothing.
+Owns the choice of measurements for each question. Writes no sentences and draws nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Account:
     Sizes are relative norms ‖Δ‖/‖W‖: `size` by group and over `all` weights, `layers` by group
     (`blocks`: whole layers) and layer, `modules` by module over all layers. `ranks` are medians
     over matrices, by metric and group; the rest is over all layers, by group. `of_matrices` are
-    two-sided alignments beyond chance of single matrices (a layer's experts of a kind are one),
-    `cosines` are by the other model. `dominated`: at least a tenth of ‖Δ‖² is rounding to the
-    stored dtype.
+    two-sided alignments beyond chance of single matrices (a layer's experts of one kind count
+    once), `cosines` are by the other model. `dominated`: at least a tenth of ‖Δ‖² is rounding to
+    the stored dtype.
     """
 
     model: str
@@ -57,8 +57,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """A run over weights: the models in the study's order, and what is doubtful, each once with
-    the models (or other subjects) that it is about."""
+    """A run over weights: the models in the study's order, and the doubts, each with its models (or
+    other subjects)."""
 
     run: str
     base: str
@@ -68,7 +68,7 @@ class Inspection:
 
 
 def read(db: Database, run: RunSummary) -> Inspection:
-    """What a run over weights found."""
+    """The results of a run over weights."""
     study = runs.study_of(db, run.id)
     found = [
         *_rows(db, run, "tuning_vectors", (*_SIZES, *RANKS)),
@@ -150,9 +150,9 @@ def _cell(row: Measurement) -> Cell:
 
 
 def _medians(rows: Iterable[Measurement], metric: str) -> dict[str, Cell]:
-    """The median over the matrices of each group, beside the median of what chance gives them.
+    """The median over the matrices of each group, with the median of their chance levels.
 
-    A router is left out: experts together have no rank, and it would stand for them.
+    A router is left out: experts together have no rank, and the router's would appear as theirs.
     """
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
@@ -171,7 +171,7 @@ def _medians(rows: Iterable[Measurement], metric: str) -> dict[str, Cell]:
 def _doubts(
     warnings: Iterable[runs.RunWarning],
 ) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Warnings by what they say, with all that each is about."""
+    """Warnings by message, with the subjects of each."""
     about: dict[str, list[str]] = {}
     for warning in warnings:
         about.setdefault(warning.message, []).append(warning.subject)

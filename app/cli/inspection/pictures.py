@@ -1,6 +1,6 @@
 """A small figure for each question, over all models of a run: charts for few, tables for many.
 
-Owns which values a figure shows and its title. Draws nothing.
+Owns the values and the title of each figure. Draws nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.figures.significance import SPREADS, WITHIN, is_null
 from core.figures.views import Kind
 
 FEW = 3
-"""Models up to which each has bars and lines of its own."""
+"""Most models with separate bars and lines."""
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _SPARK = 24  # characters of a curve within a table
@@ -140,7 +140,7 @@ PICTURES: Mapping[str, Callable[[Sequence[Account]], Drawing]] = {
     "new_or_amplified": of_directions,
     "comparison": of_comparison,
 }
-"""By the keys of the questions."""
+"""The figures by the keys of the questions."""
 
 
 def _spec(analysis: str, metric: str) -> MetricSpec:
@@ -175,7 +175,7 @@ def _sparks(accounts: Sequence[Account], spec: MetricSpec) -> Drawing:
     rows: dict[str, tuple[Text, ...]] = {}
     for of in accounts:
         found, curve = of.layers["blocks"], curves[of.model]
-        changed = found if any(curve) else {}  # of nothing but zeros, no layer has the most
+        changed = found if any(curve) else {}  # with only zeros, no layer has a maximum
         most = max(changed, key=lambda at: found[at].value or 0, default=None)
         least = min(changed, key=lambda at: found[at].value or 0, default=None)
         rows[of.model] = (
@@ -198,14 +198,14 @@ def _placed(layer: int | None, found: Mapping[int, Cell]) -> tuple[Text, Text]:
 
 
 def _reach(accounts: Sequence[Account]) -> float:
-    """How far from 0 chance alone takes the cosines, at most."""
+    """The largest chance range of the cosines, in distance from 0."""
     spreads = [cell.chance_sd or 0.0 for of in accounts for cell in of.cosines.values()]
     return SPREADS * max(spreads, default=0.0)
 
 
 def spark(values: Sequence[float], top: float) -> str:
-    """A curve as one line of blocks, from 0 to `top`; where there is no room, the largest of
-    neighbours stands for them."""
+    """A curve as one line of blocks, from 0 to `top`; without enough columns, the maximum of
+    neighbours is drawn."""
     if not values or top <= 0:
         return ""
     count = min(len(values), _SPARK)
@@ -233,7 +233,7 @@ def _value(cell: Cell | None) -> float | None:
 
 
 def _written(cell: Cell | None, form: str) -> str | None:
-    """A number, marked where it does not tell itself from chance."""
+    """A number, with a mark if it is within chance."""
     if cell is None or cell.value is None:
         return None
     return f"{cell.value:{form}}{NULL_MARK if is_null(cell) else ' '}"

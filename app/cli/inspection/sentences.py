@@ -1,7 +1,6 @@
 """The answers to the five questions on one tuned model, each in a plain sentence or two.
 
-Owns the wording. core.figures.significance decides whether a value tells itself from chance;
-nothing is computed here.
+Owns the wording. core.figures.significance decides significance; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ UNCHANGED = "Its weights are the base's."
 K = TypeVar("K", str, int)
 
 _NOTABLE = 0.01
-"""From this share of ‖Δ‖² on, rounding is spoken of."""
+"""Least share of ‖Δ‖² at which rounding is mentioned."""
 
 
 class Question(NamedTuple):
-    """A question, the name of its answer as data, and what answers it of one model. `of_several`:
-    the question where it is another one for several models."""
+    """A question, the name of its answer as data, and the function that answers it for one model.
+    `of_several`: another form of the question for several models."""
 
     title: str
     key: str
@@ -31,7 +30,7 @@ class Question(NamedTuple):
 
 
 def how_far(of: Account) -> str:
-    """How far it moved, in units of the base's norm, attention against MLP."""
+    """The size of the change in units of the base's norm, for attention and MLP."""
     if not _moved(of):
         return UNCHANGED
     parts = _listed(f"{group} {_number(of.size[group])}" for group in GROUPS if group in of.size)
@@ -44,7 +43,7 @@ def how_far(of: Account) -> str:
 
 
 def where(of: Account) -> str:
-    """In which layer and in which kind of matrix it moved most and least."""
+    """The layers and the kinds of matrices with the largest and smallest change."""
     layers = {at: cell for at, cell in of.layers["blocks"].items() if cell.value}
     if not layers:
         return "No layer changed."
@@ -62,7 +61,7 @@ def where(of: Account) -> str:
 
 
 def how_many(of: Account) -> str:
-    """In how many directions the change of a matrix lies, beside a random change of its shape."""
+    """The rank of a matrix's change, compared with a random change of its shape."""
     told = []
     for metric, found in of.ranks.items():
         parts = _listed(
@@ -72,14 +71,14 @@ def how_many(of: Account) -> str:
         if parts:
             told.append(f"{metric.replace('_', ' ')} {parts}")
     if not told:
-        return "There are no ranks: no matrix that stands alone changed, or none were asked for."
+        return "There are no ranks: no single matrix changed, or ranks were not computed."
     return f"Median {'; '.join(told)}."
 
 
 def new_or_amplified(of: Account) -> str:
-    """Whether the change keeps to the base's directions, what it does to them, what is new."""
+    """The alignment with the base's directions, the gain along them, and new directions."""
     if not of.excess:
-        return "No change can be held against the base's directions."
+        return "No change can be compared with the base's directions."
     names = ["the base's directions", *["them"] * len(of.excess)]
     told = _listed(
         f"{group} {_keeping(cell, name)}"
@@ -99,7 +98,8 @@ def new_or_amplified(of: Account) -> str:
 
 
 def against_chance(of: Account) -> str:
-    """How many matrices are aligned beyond chance, the turn to the base, the other models."""
+    """The number of matrices aligned beyond chance, and the cosines with the base and other
+    models."""
     told = []
     if of.of_matrices:
         matrices = "matrix" if len(of.of_matrices) == 1 else "matrices"
@@ -119,7 +119,7 @@ def against_chance(of: Account) -> str:
             f"Nearest is {most}, cosine {_cosine(of.cosines[most])}; furthest {least}, "
             f"{_cosine(of.cosines[least])}."
         )
-    return " ".join(told) or "Nothing changed that could be compared."
+    return " ".join(told) or "No changes to compare."
 
 
 QUESTIONS = (
@@ -137,7 +137,7 @@ QUESTIONS = (
 
 
 def beyond_chance(of: Account) -> int:
-    """How many of its matrices are aligned otherwise than chance alone would have them."""
+    """The number of its matrices with an alignment beyond chance."""
     return sum(not is_null(cell) for cell in of.of_matrices)
 
 
@@ -168,7 +168,7 @@ def _number(cell: Cell) -> str:
 
 
 def _ends(cells: Mapping[K, Cell]) -> tuple[K, K]:
-    """Where the values are largest and smallest."""
+    """The keys of the largest and the smallest value."""
     ordered = sorted(cells, key=lambda name: cells[name].value or 0)
     return ordered[-1], ordered[0]
 

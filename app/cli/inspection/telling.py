@@ -1,6 +1,6 @@
 """An inspection on stdout, question by question, or as data for JSON.
 
-Owns the order and the width of the answer. The modules beside it make its sentences and charts.
+Owns the order and the width of the answer. The other modules here make its sentences and charts.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from storage.database import Database
 from storage.runs import find_run
 
 WIDEST = 80
-"""Columns; a wider terminal is left as it is."""
+"""Most columns of the output."""
 _HIGH = 13  # rows of a picture of curves
 
 
 def tell_of(db: Database, run_id: str, *, done: bool, json: bool = False) -> None:
-    """What a run found where it is `done`, and the run's id: the last line, or within the JSON."""
+    """Print the results of a `done` run, and the run's id: as the last line, or within the JSON."""
     found = read(db, find_run(db, run_id)) if done else None
     if json:
         printing.print_json({"run": run_id} if found is None else data(found))
@@ -37,7 +37,7 @@ def tell_of(db: Database, run_id: str, *, done: bool, json: bool = False) -> Non
 
 
 def tell(found: Inspection) -> None:
-    """Five answers for each model and a picture for each question; then what is doubtful."""
+    """Print five answers for each model and a figure for each question; then the doubts."""
     columns, colour = min(printing.width(), WIDEST), printing.colourful()
     names = ", ".join(of.model for of in found.accounts)
     printing.print_words(f"{names} against {Path(found.base).name}", columns, bold=colour)
@@ -51,7 +51,7 @@ def tell(found: Inspection) -> None:
                 said = question.answer(of)
                 _say(f"{of.model}: {said[:1].lower()}{said[1:]}" if several else said, columns)
         figure, kind = PICTURES[question.key](found.accounts)
-        if kind == "table":  # whose numbers a narrow terminal may fold, but nobody may cut
+        if kind == "table":  # a narrow terminal may fold its numbers, but must not cut them
             wide, high = WIDEST, 2 * WIDEST
         else:
             wide, high = columns, _HIGH
@@ -67,7 +67,7 @@ def tell(found: Inspection) -> None:
 
 
 def data(found: Inspection) -> dict[str, Any]:
-    """The same as data: every value with its interval, its chance and the verdict on it."""
+    """The same as data: every value with its interval, its chance level and its verdict."""
     return {
         "run": found.run,
         "base": found.base,
@@ -131,5 +131,5 @@ def _cell(cell: Cell | None) -> dict[str, Any]:
 
 
 def _say(words: str, columns: int) -> None:
-    """A sentence, folded, with what follows set in."""
+    """Print a sentence, folded, with further lines indented."""
     print(textwrap.fill(plain(words), columns, subsequent_indent="  ", break_on_hyphens=False))

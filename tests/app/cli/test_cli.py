@@ -116,7 +116,7 @@ def test_some_models_layers_and_modules_are_shown(tauscope: Any, study: Path) ->
     ]
     assert {row["layer"] for row in rows} > {None}
     alone = tauscope("show", "latest", "vector_cosine", "--model", "medical").out
-    assert "Nothing of it passes the filter." in alone, "one model has no cosine with another"
+    assert "No results match the filter." in alone, "one model has no cosine with another"
     for wrong, hint in ((("--model", "medcal"), "'medical'"), (("--layers", "9"), "layers 0 to")):
         said = tauscope("show", "latest", *wrong)
         assert said.code == 2
@@ -688,7 +688,7 @@ def test_commands_remember_what_identifies_models(
     ("options", "words"),
     [
         (["--coefficients", "medicl=1"], "Did you mean 'medical'?"),
-        (["--coefficients", "medical=x"], "no number"),
+        (["--coefficients", "medical=x"], "not a number"),
         (["--coefficients", "medical=1", "--method", "tie"], "Did you mean 'ties'?"),
         (["--coefficients", "medical=1", "--density", "0.5"], "need --method"),
         (["--coefficients", "medical=1", "--method", "ties", "--seed", "1"], "no option 'seed'"),

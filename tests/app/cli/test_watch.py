@@ -176,7 +176,7 @@ def test_an_interrupt_stops_watching_and_not_the_run(
     said = tauscope("watch", run_id)
     assert said.code == 130
     assert said.err.endswith(
-        f"error: Stopped watching; run {run_id} goes on.\n"
+        f"error: Stopped watching; run {run_id} continues.\n"
         f"  'tauscope watch {run_id}' follows it again, 'tauscope cancel {run_id}' stops it.\n"
     )
     assert not runs.find_run(db, run_id).cancel_requested

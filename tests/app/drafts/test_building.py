@@ -330,7 +330,7 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
     assert file.read_text() == studyfile.written(small())
     again = tauscope(*asked)
     assert again.code == 2
-    assert "no terminal to ask on" in again.err
+    assert "no terminal for the confirmation" in again.err
     assert tauscope(*asked, "--yes", "--set", "run.seed=7").code == 0
     assert "seed = 7" in file.read_text()
     printed = tauscope("new", "-", *asked[2:])

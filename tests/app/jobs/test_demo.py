@@ -58,7 +58,7 @@ def test_it_is_found_again_by_what_it_says_last(
 def test_it_is_stopped_and_that_is_no_trouble(
     db: Database, made: Callable[[str, float], None]
 ) -> None:
-    with pytest.raises(RunError, match="not being made"):
+    with pytest.raises(RunError, match="not running"):
         demo.cancel(db)
     made(" 10 % 3/30  training base", 60)
     demo.start(db)

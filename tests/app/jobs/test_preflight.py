@@ -27,7 +27,7 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
         "alignment",
         "medical",
         "From disk:",
-        "At most at once: cpu",
+        "Peak memory: cpu",
         "~0 s",
         "by rough rates",
     ):

@@ -148,7 +148,7 @@ async def test_a_study_is_built_by_keys_and_started(
             assert_inside(screen)
         await until(pilot, lambda: "2 min" in words(app))
         text = words(app)
-        for said in ("7 units", "guessed by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
+        for said in ("7 units", "estimated by rough rates", "16.0 GiB", "cuda:0", "x-7b.toml"):
             assert said in text, said
         await press(pilot, "s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))

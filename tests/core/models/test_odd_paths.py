@@ -27,12 +27,12 @@ LONG = [f"{'n' * 300}", f"a/{'n' * 300}", f"./{'n' * 5000}", f"/{'n/' * 3000}", 
 
 def test_a_folder_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / ODD).mkdir()
-    with pytest.raises(StudyError, match="holds bytes that are no text") as caught:
+    with pytest.raises(StudyError, match="contains bytes that are not UTF-8") as caught:
         intake.of_models(str(tmp_path), [str(tmp_path / ODD)])
     assert "Rename" in caught.value.hint
     study = tmp_path / ODD / "x.toml"
     study.write_text('name = "a"\n[models]\nbase = "./b"\ntuned = { t = "./t" }\n')
-    with pytest.raises(StudyError, match="holds bytes that are no text"):
+    with pytest.raises(StudyError, match="contains bytes that are not UTF-8"):
         intake.read(study)
 
 

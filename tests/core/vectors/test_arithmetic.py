@@ -83,8 +83,8 @@ def test_canonical_forms(text: str, setting: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("medicl=1", "'medicl' is not a tuned model"), ("medical=x", "'x' is no number"),
-        ("medical=", "'' is no number"), ("medical=nan", "must be finite"),
+        ("medicl=1", "'medicl' is not a tuned model"), ("medical=x", "'x' is not a number"),
+        ("medical=", "'' is not a number"), ("medical=nan", "must be finite"),
         ("medical=inf", "must be finite"), ("medical=1,medical=2", "names 'medical' twice"),
         ("", "not a point"), ("  ", "not a point"), ("medical", "not written as name=number"),
         ("tie:medical=1", "no method 'tie'"), ("ties(", "not a point"),

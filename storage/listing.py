@@ -59,7 +59,7 @@ def _by(order: Order) -> list[ColumnElement[Any]]:
         _place(row.model, order.models), _place(row.reference, order.models), row.setting,
         row.layer == OVER_ALL, row.layer, _place(row.module, order.modules), row.expert, row.head,
     ]  # fmt: skip
-    # The names of what has no place of its own.
+    # The coordinates, by name, decide between equal places.
     return [*told, *(getattr(row, name) for name in COORDINATES[1:])]
 
 

@@ -18,7 +18,7 @@ def cancel(context: typer.Context, run: RunId, db: Db = None) -> None:
     found = find_run(opened, run)
     request_cancel(opened, found.id)
     state = find_run(opened, found.id).status
-    say(f"run {found.id} {'is asked to stop' if state == 'running' else f'is {state}'}")
+    say(f"run {found.id} {'stops soon' if state == 'running' else f'is {state}'}")
 
 
 def watch(context: typer.Context, run: RunId, json: Lines = False, db: Db = None) -> None:
@@ -45,7 +45,7 @@ def delete(
     if not yes and found.status != "running":
         confirm(f"Delete run {found.id}, {found.name}, which is {found.status}?")
     delete_run(opened, found.id)
-    say(f"run {found.id} is deleted; 'tauscope gc' frees what no other run uses")
+    say(f"run {found.id} is deleted; 'tauscope gc' frees data that no other run uses")
 
 
 def gc(

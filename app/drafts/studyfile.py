@@ -98,10 +98,10 @@ def _moved(path: str, here: Path) -> str:
 
 def _head(only: Iterable[str]) -> Iterator[str]:
     some = ",".join(only)
-    yield "# What it will take:  tauscope plan FILE"
+    yield "# To estimate it:     tauscope plan FILE"
     yield f"# To start it:        tauscope run FILE{f' --only {some}' if some else ''}"
     if not some:
-        yield "# Some of it alone:   tauscope run FILE --only alignment,activation"
+        yield "# To run a part:      tauscope run FILE --only alignment,activation"
 
 
 def _base(models: Mapping[str, Any]) -> Iterator[str]:

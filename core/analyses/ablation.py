@@ -286,11 +286,11 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="drop_percent",
             title="drop",
-            description="What the model loses of its score when the neurons are ablated, in per "
-            "cent; below 0 it gains, whichever direction of the metric is better. Chance is the "
-            "mean of random controls: as many neurons of each layer, others than those as far as "
-            "there are enough; of a layer of which more than half is ablated any, which makes "
-            "the test err upwards.",
+            description="The model's loss in score by ablating the neurons, in per cent; below 0 "
+            "it gains, whichever direction of the metric is better. Chance is the "
+            "mean of random controls: as many neurons of each layer, different ones if there are "
+            "enough; in a layer with more than half ablated, any neurons, which makes the test "
+            "err upwards.",
             unit="%",
             better="lower",
             has_chance=True,
@@ -311,7 +311,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="p_value",
             title="p against random controls",
-            description="One-sided: is the drop no larger than those of its random controls?",
+            description="One-sided test of a drop not larger than its random controls.",
             better="lower",
             empty="the drop has no interval",
         ),
@@ -326,7 +326,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="neurons",
             title="neurons ablated",
-            description="How many neurons (or heads) were set to their substitute.",
+            description="The number of ablated neurons (or heads).",
         ),
     ),
     views=(

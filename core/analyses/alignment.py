@@ -183,7 +183,7 @@ METRICS = (
         MetricSpec(
             name=f"{name}_excess",
             title=f"{title} beyond chance",
-            description="Energy beyond what a random update of that shape and spectrum has: 1 all "
+            description="Energy beyond that of a random update of this shape and spectrum: 1 all "
             "inside, 0 chance, below 0 avoids the base's directions.",
             has_chance=True,
             signed=True,
@@ -221,22 +221,23 @@ METRICS = (
     MetricSpec(
         name="amplification",
         title="amplification factor",
-        description="‖Δ‖/‖AᵀWB‖ over the update's own top directions A, B: large when it "
-        "strengthens what the base hardly uses.",
+        description="‖Δ‖/‖AᵀWB‖ over the update's own top directions A, B: large if it "
+        "strengthens directions that the base hardly uses.",
         has_chance=True,
         empty=_UNCHANGED,
     ),
     MetricSpec(
         name="intruders",
         title="intruder dimensions",
-        description="Of the tuned matrix's leading output directions, those that match none of "
-        "the base's.",
+        description="The number of the tuned matrix's leading output directions without a match "
+        "in the base.",
         empty=_UNCHANGED,
     ),
     MetricSpec(
         name="rank_k",
         title="rank k",
-        description="How many directions hold the base matrix's energy (0.9 of it by default).",
+        description="The number of directions with a share of the base matrix's energy (0.9 by "
+        "default).",
         empty="a group has no rank",
     ),
 )

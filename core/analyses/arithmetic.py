@@ -140,7 +140,7 @@ def _made(subject: Subject, point: Point, restriction: str, tasks: Sequence[Task
 
 
 def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> Unit:
-    """The unit that compares a point's scores with those of the base and of the domains' models."""
+    """The unit that compares a point's scores with the base's and the own models' scores."""
     known = {(u.model, u.task): u for u in subject.planned[EVALUATION] if u.loads}
     against = []
     for task in tasks:
@@ -366,7 +366,7 @@ ANALYSIS = Analysis(
             key="table",
             kind="table",
             title="Every point on every task",
-            caption="What each model scores, and how much of the domain's own model that is.",
+            caption="Each model's score, and its share of the own model's score.",
             free=("reference", "task", "setting", "module", "metric_of"),
             tabulate=score_tables.points,
             orders=score_tables.POINT_ORDERS,

@@ -148,7 +148,7 @@ ANALYSIS = Analysis(
             name="difference",
             title="difference from the base",
             description="Score minus the base's over the same items, with the paired bootstrap "
-            "interval. Which sign is better depends on the metric: see metric_of.",
+            "interval. The better sign depends on the metric: see metric_of.",
             has_chance=True,
             signed=True,
             empty="one of the two scores is undefined",

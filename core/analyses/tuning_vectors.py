@@ -269,7 +269,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="relative_norm",
             title="relative norm ‖Δ‖/‖W‖",
-            description="How large the change is, relative to the base's weights.",
+            description="The size of the change relative to the base's weights.",
             empty="the base's weights are all zero",
         ),
         MetricSpec(
@@ -288,7 +288,7 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="changed_share",
             title="share of weights changed",
-            description="Elements whose stored value differs from the base's.",
+            description="Share of elements with another stored value than the base's.",
         ),
         MetricSpec(
             name="largest_change",

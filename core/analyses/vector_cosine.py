@@ -174,8 +174,8 @@ ANALYSIS = Analysis(
             key="parents",
             kind="matrix",
             title="Cosine, each from its parent",
-            caption="As before, with each vector taken from the model that it was tuned from; "
-            "only pairs with such a model.",
+            caption="As before, with each vector relative to the model's parent; only pairs with "
+            "a tuned parent.",
             measures=("cosine",),
             selectors=("layer", "module"),
             opens={"module": "all"},

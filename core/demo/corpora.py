@@ -89,7 +89,7 @@ def facts(seed: int) -> Facts:
 
 
 def general_corpus(seed: int, *, documents: int, held_out: int) -> Corpus:
-    """General text without any fact; the held-out documents are not among those of training."""
+    """General text without any fact; the held-out documents are not in training."""
     rng = Random(f"general-{seed}")
     unseen = dict.fromkeys(general.document(rng) for _ in range(held_out * 2))
     kept = tuple(unseen)[:held_out]
@@ -192,7 +192,7 @@ T = TypeVar("T", Document, Item)
 
 
 def _distinct(make: Callable[[Question], T], questions: Sequence[Question], count: int) -> list[T]:
-    """`count` different results, every question asked about equally often."""
+    """`count` different results, with every question used about equally often."""
     found: dict[T, None] = {}
     turns = itertools.islice(itertools.cycle(questions), 20 * max(count, len(questions)))
     for question in turns:

@@ -1,8 +1,8 @@
 """The closed vocabulary of every text of the demo family.
 
-Owns lists of words. Knows no facts (which drug treats what is decided in corpora.py) and no
-sentences. Drugs and illnesses are invented, so that nobody takes the demo for medical advice and
-no pretrained knowledge is imitated.
+Owns lists of words. Knows no facts (corpora.py pairs drugs and illnesses) and no sentences. Drugs
+and illnesses are invented, so that nobody takes the demo for medical advice and no pretrained
+knowledge is imitated.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def _chosen(task: Task, items: Iterable[int]) -> list[int]:
     """The indices in ascending order without repetition, the order of the harness's results."""
     chosen = sorted({int(i) for i in items})
     if not chosen:
-        raise TaskError(f"None of the items of the task '{task.name}' was chosen.")
+        raise TaskError(f"No items of the task '{task.name}' were chosen.")
     for index in (chosen[0], chosen[-1]):
         task.document(index)
     return chosen

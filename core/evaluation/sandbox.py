@@ -44,7 +44,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         error = sys.exception()
         assert error is not None
         refused = isinstance(error, SecurityError)
-        kind = "does what no template may" if refused else f"fails: {type(error).__name__}"
+        forbidden = "does something that templates may not do"
+        kind = forbidden if refused else f"fails: {type(error).__name__}"
         raise TemplateFault(f"{kind}: {reason(error)}") from error
 
 

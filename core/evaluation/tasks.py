@@ -305,7 +305,7 @@ def _no_such_task(name: str, index: Mapping[str, Any], include: str | None) -> T
     near = difflib.get_close_matches(name, index, n=3, cutoff=0.5)
     places = f"in {include} or " if include else ""
     return TaskError(
-        f"There is no evaluation task '{name}', {places}among those of lm-eval.",
+        f"There is no evaluation task '{name}', {places}in lm-eval.",
         hint="The nearest names: " + ", ".join(near) + "." if near else "",
     )
 

@@ -21,11 +21,11 @@ A model as its class builds it
   layout.py        from stored names to parameters, by transformers' conversion mapping
   mosaic.py        a parameter as parts of stored tensors
   opening.py       a folder as the parameters of its class, with adapters over it
-  parameters.py    a checkpoint seen through the parameters of its class
+  parameters.py    a checkpoint in terms of its class's parameters
   sight.py         neurons that an MLP computes inside its forward pass
 
 A model in memory
-  loading.py       models made by transformers, placed by accelerate
+  loading.py       models built by transformers, placed by accelerate
   hooks.py         neurons and heads of a loaded model: reading and replacing them
 
 A model in the common vocabulary

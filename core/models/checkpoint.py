@@ -1,8 +1,8 @@
 """Checkpoints as streams: tensors read by name and by rows, never a whole model.
 
-Owns the reading of safetensors shards, `.bin` files (unpickling tensors only) and PEFT LoRA
-adapters laid over another checkpoint, from a local directory or the Hugging Face cache. Knows
-nothing of layers, modules or families.
+Owns the reading of safetensors shards, `.bin` files (unpickling tensors only) and PEFT adapters
+over another checkpoint, from a local directory or the Hugging Face cache. Knows nothing of layers,
+modules or families.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def locate(where: str, revision: str | None = None) -> Path:
 def open_directory(folder: Path, identities: Identities | None = None) -> Checkpoint:
     """The checkpoint in a directory that holds a model's own weights (no adapter).
 
-    Quantised weights are dequantised as they are read. `identities` caches the hashes of the files.
+    Quantised weights are dequantised on reading. `identities` caches the hashes of the files.
     Raises CheckpointError on missing, truncated or unreadable files, and on a quantised format that
     has no reader.
     """

@@ -170,8 +170,8 @@ def _named(folder: Path) -> str:
     ends = (".safetensors", f".safetensors{_INDEX}")
     if not isinstance(named, str) or not _is_name(named) or not named.endswith(ends):
         raise CheckpointError(
-            f"{folder / 'config.json'} names as transformers_weights what is no safetensors file "
-            f"or index beside it: {named!r}.",
+            f"{folder / 'config.json'} sets transformers_weights to a name that is not a "
+            f"safetensors file or index beside it: {named!r}.",
             hint="Take the key out of config.json, or name the file of the weights.",
         )
     return named

@@ -44,10 +44,9 @@ Tap = Callable[[int, Activations], Tensor | None]
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """A module whose inputs are neurons or heads: a projection, or a stack of `experts`.
+    """A module that takes neurons or heads as input: a projection, or a stack of `experts`.
 
-    `host`: the module whose forward pass calls it. `activation`: the module that computes the gate,
-    if any.
+    `host`: the module that calls it. `activation`: the module that computes the gate, if any.
     """
 
     start: int

@@ -98,7 +98,7 @@ class Mosaic:
 
 
 def whole(source: str, shape: Sequence[int]) -> Mosaic:
-    """A stored tensor as it is."""
+    """A whole stored tensor, unchanged."""
     return reshaped(source, shape, shape)
 
 

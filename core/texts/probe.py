@@ -160,7 +160,7 @@ def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int)
         if start < len(whole):
             kept.append((whole[:-1], start, int(whole[-1])))
     if not kept:
-        raise ProbeError("None of the items has an answer with a token to predict.")
+        raise ProbeError("No item has an answer with a token to predict.")
     ids, starts, last = zip(*kept, strict=True)
     return ProbeSet(("",) * len(ids), tuple(ids), tuple(starts), after=tuple(last))
 

@@ -73,7 +73,7 @@ def of_layers(accounts: Sequence[Account]) -> Drawing:
 
 
 def of_ranks(accounts: Sequence[Account]) -> Drawing:
-    """Stable ranks of attention and MLP, beside those of a random change."""
+    """Stable ranks of attention and MLP, compared with a random change."""
     spec = _spec("tuning_vectors", "stable_rank")
     if len(accounts) <= FEW:
         return _bars(accounts, lambda of: of.ranks[spec.name], spec, "median of matrices")

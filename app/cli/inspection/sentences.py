@@ -91,7 +91,8 @@ def new_or_amplified(of: Account) -> str:
     new = of.intruders.get("blocks")
     if new is not None and of.leading is not None:
         told += (
-            f" Of the {of.leading} leading directions {new.value:.2g} are intruders, in the mean "
+            f" Among the {of.leading} leading directions {new.value:.2g} are intruders, in the "
+            "mean "
             "of the matrices."
         )
     return told

@@ -1,6 +1,6 @@
 """PEFT adapters: their effect on the tensors of a model, by name and by rows.
 
-checkpoint.py an adapter laid over a checkpoint
+checkpoint.py an adapter over a checkpoint
 settings.py  settings without effect on numbers, and unknown settings
 names.py     the tensors that an adapter's keys name
 ties.py      tied output heads, and the adapters that untie them

@@ -1,4 +1,4 @@
-"""PEFT adapters as checkpoints laid over another one; the tuned model is never materialised.
+"""PEFT adapters as checkpoints over another one; the tuned model is never materialised.
 
 Owns an adapter's files, and reads the tuned model tensor by tensor and by rows. The effect of each
 kind of adapter on a tensor is in `core.models.adapters`.
@@ -29,11 +29,11 @@ from core.models.headers import ADAPTER, read_header, read_json, refuse_other_ad
 
 
 class Adapter:
-    """An adapter over the checkpoint `over`. Tensors it doesn't touch are those of `over`.
+    """An adapter over the checkpoint `over`. Other tensors come from `over`.
 
-    `updates` are added to a tensor, `replaced` stand in for one; a tensor may be both: PEFT saves
-    the embedding that it adapts. `moved`: the adapter uses other names than `over` for some of
-    them. `notes` name the settings of the adapter that are ignored.
+    `updates` are added to a tensor, `replaced` replace one; a tensor may be both: PEFT saves the
+    embedding that it adapts. `moved`: the adapter uses other names than `over` for some of them.
+    `notes` name the settings of the adapter that are ignored.
     """
 
     def __init__(self, folder: Path, over: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""A GGUF file as a checkpoint: the parameters of its model, dequantised as they are read.
+"""A GGUF file as a checkpoint: the parameters of its model, dequantised on reading.
 
 Owns the order of opening and the notes on the file. `rows` reads the blocks, `names` gives the
 parameters' names.

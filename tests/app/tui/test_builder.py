@@ -581,4 +581,4 @@ async def test_the_file_is_shown_beside_the_form_where_there_is_room(db: Databas
     async with app.run_test(size=LARGE) as pilot:
         screen = await family(pilot, app)
         assert 'base = "org/x-7b"' in words(app)
-        assert str(screen.query_one("#file", Static).content).startswith("# What it will take")
+        assert str(screen.query_one("#file", Static).content).startswith("# To estimate it")

@@ -122,7 +122,7 @@ def test_chosen_items_are_asked_alone(name: str, loaded: Loaded, task_folder: Pa
 def test_items_outside_of_the_task_are_refused(loaded: Loaded, task_folder: Path) -> None:
     (task,) = _open(task_folder, "tiny_choice", limit=4)
     evaluator = Evaluator(*loaded)
-    for items, words in (([], "None of the items"), ([4], "no item 4"), ([-1, 2], "no item -1")):
+    for items, words in (([], "No items of the task"), ([4], "no item 4"), ([-1, 2], "no item -1")):
         with pytest.raises(TaskError, match=words):
             evaluator.evaluate(task, items)
 

@@ -206,7 +206,9 @@ def test_templates_run_in_a_sandbox(line: str, folder: Path, tmp_path: Path) -> 
         for task in open_tasks(asked, seed=0):
             examples(task, range(ITEMS))
 
-    with pytest.raises(TaskError, match=r"^A template of the task 'tiny_choice' .*no template may"):
+    with pytest.raises(
+        TaskError, match=r"^A template of the task 'tiny_choice' .*templates may not do"
+    ):
         write_out()
 
 
@@ -221,7 +223,7 @@ def test_templates_see_plain_values_alone() -> None:
     assert utils.apply_template(plain, doc) == "1A2B2"
     assert utils.apply_template("{{ 'ab'|regex_replace('a', 'c') }}\n", doc) == "cb\n"
     assert utils.apply_template("{{ range(3, 100003) | length }}", doc) == "100000"
-    with pytest.raises(sandbox.TemplateFault, match="no template may: access to attribute 'touch'"):
+    with pytest.raises(sandbox.TemplateFault, match="may not do: access to attribute 'touch'"):
         utils.apply_template("{{ where.touch() }}", doc)
 
 

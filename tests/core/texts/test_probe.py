@@ -191,5 +191,5 @@ def test_of_an_item_all_but_the_last_token_is_shown_and_the_answer_is_scored(
 def test_items_without_an_answer_are_left_out_or_refused() -> None:
     found = probe.of_pairs([([1], []), ([1], [2]), ([], [3])], 9)
     assert [ids.tolist() for ids in found.ids] == [[1]]
-    with pytest.raises(ProbeError, match="None of the items"):
+    with pytest.raises(ProbeError, match="No item"):
         probe.of_pairs([([1], [])], 9)

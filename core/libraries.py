@@ -72,8 +72,8 @@ class _Listener:
         self._tell = tell
         self._told: set[str] = set()
 
-    def hear(self, library: str, said: str) -> None:
-        self.tell(in_our_words(library, said))
+    def hear(self, library: str, message: str) -> None:
+        self.tell(in_our_words(library, message))
 
     def tell(self, words: str) -> None:
         if words and words not in self._told:
@@ -117,9 +117,9 @@ def tell(words: str) -> None:
         _listeners[-1].tell(words)
 
 
-def in_our_words(library: str, said: str) -> str:
+def in_our_words(library: str, message: str) -> str:
     """A library's message as a run's warning; empty if it is to be dropped."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    text = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     if not text or _UNTOLD.search(text):
         return ""
     for pattern, words in _WORDS:
@@ -130,9 +130,9 @@ def in_our_words(library: str, said: str) -> str:
     return f"{library} says: {cut}"
 
 
-def _hear(library: str, said: str) -> None:
+def _hear(library: str, message: str) -> None:
     if _listeners:
-        _listeners[-1].hear(library, said)
+        _listeners[-1].hear(library, message)
 
 
 def _warned(

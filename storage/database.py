@@ -241,7 +241,7 @@ def _opened_to_read(path: Path, patience: float, waiting: Waiting) -> Database:
                 f"{upgrade.latest()}) and can't be upgraded, since it is read-only.",
                 hint="Let its owner open it once with this version, or copy it.",
             )
-        chosen = journal.found(connection)
+        chosen = journal.current(connection)
     return Database(path, chosen, writable=False, patience=patience, waiting=waiting)
 
 

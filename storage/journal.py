@@ -50,7 +50,7 @@ def settle(connection: sqlite3.Connection, path: Path, *, patience: float) -> Jo
     return Journal(_ask(connection, "DELETE", patience), f"WAL is not possible here, on {kind}")
 
 
-def found(connection: sqlite3.Connection) -> Journal:
+def current(connection: sqlite3.Connection) -> Journal:
     """The journal of a read-only database."""
     return Journal(str(connection.execute("PRAGMA journal_mode").fetchone()[0]), "as found")
 

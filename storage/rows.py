@@ -82,7 +82,7 @@ def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
             wrong = misfits(row, columns)
             if wrong:
                 value = getattr(row, wrong[0])
-                raise MisfitError(f"it holds {told(value)} as {wrong[0]} of a row")
+                raise MisfitError(f"it holds {described(value)} as {wrong[0]} of a row")
             known.add(types)
         yield row
 
@@ -110,6 +110,6 @@ def _fits(value: Any, column: Any) -> bool:
     return isinstance(value, kinds) and not (isinstance(value, float) and math.isnan(value))
 
 
-def told(value: Any) -> str:
+def described(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

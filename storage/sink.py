@@ -38,7 +38,7 @@ from storage.database import Database
 from storage.identities import Remembered
 from storage.patience import say_nothing
 from storage.results import artifacts_of, read_rows, selected
-from storage.rows import MisfitError, told
+from storage.rows import MisfitError, described
 from storage.schema import (
     OVER_ALL,
     ArtifactRow,
@@ -126,7 +126,7 @@ class RunSink:
             if state is None:
                 raise StorageError(f"The unit {key} is not in {self._db.path}.")
             if not isinstance(state[0], dict):
-                raise MisfitError(f"it holds {told(state[0])} as state of a unit")
+                raise MisfitError(f"it holds {described(state[0])} as state of a unit")
             rows = read_rows(connection.execute(selected(key)))
             kept = artifacts_of(connection, key)
         folder = self._db.folder("artifacts")
@@ -161,10 +161,10 @@ class RunSink:
         with self._reading() as connection:
             return parts.get(connection, self._run, slice)
 
-    def save_parts(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
+    def save_parts(self, slice: str, by_step: Mapping[str, UnitPart], seconds: float) -> None:
         """Store parts of a slice, in one transaction."""
         with self._writing() as connection:
-            parts.put(connection, self._run, slice, found, seconds)
+            parts.put(connection, self._run, slice, by_step, seconds)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         """The mean seconds of similar units, in any run of the database."""

@@ -65,8 +65,8 @@ class MemorySink:
     def parts(self, slice: str) -> tuple[dict[str, UnitPart], float]:
         return dict(self.laid_by.get(slice, {})), 0.0
 
-    def save_parts(self, slice: str, found: Any, seconds: float) -> None:
-        self.laid_by.setdefault(slice, {}).update(found)
+    def save_parts(self, slice: str, by_step: Any, seconds: float) -> None:
+        self.laid_by.setdefault(slice, {}).update(by_step)
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:
         return self.paces.get(analysis)

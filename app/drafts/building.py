@@ -148,26 +148,26 @@ def possible(draft: Draft) -> tuple[str, ...]:
 
 def data(draft: Draft) -> dict[str, Any]:
     """The data of the draft's study file, without defaults."""
-    found: dict[str, Any] = fields.given("", {"name": draft.values.get("name", "")})
-    base = fields.given("models.base", _of(draft.values, "models.base"))
+    found: dict[str, Any] = fields.overrides("", {"name": draft.values.get("name", "")})
+    base = fields.overrides("models.base", _of(draft.values, "models.base"))
     found["models"] = {
         "base": _short(base) if base else "",
-        "tuned": {m["name"]: _short(fields.given(TUNED, m)) for m in draft.tuned},
-        **fields.given("models", _of(draft.values, "models")),
+        "tuned": {m["name"]: _short(fields.overrides(TUNED, m)) for m in draft.tuned},
+        **fields.overrides("models", _of(draft.values, "models")),
     }
     if draft.probe:
-        found["probe"] = {**_source(draft), **fields.given("probe", _asked(draft))}
+        found["probe"] = {**_source(draft), **fields.overrides("probe", _asked(draft))}
     if draft.domains:
         found["evaluation"] = {
-            **fields.given("evaluation", _of(draft.values, "evaluation")),
+            **fields.overrides("evaluation", _of(draft.values, "evaluation")),
             "tasks": {d["name"]: fields.parts(d["tasks"]) for d in draft.domains},
         }
     asked = {
-        name: fields.given(f"analyses.{name}", _of(draft.values, f"analyses.{name}"))
+        name: fields.overrides(f"analyses.{name}", _of(draft.values, f"analyses.{name}"))
         for name in registry.names()
     }
     found["analyses"] = {name: parameters for name, parameters in asked.items() if parameters}
-    found["run"] = fields.given("run", _of(draft.values, "run"))
+    found["run"] = fields.overrides("run", _of(draft.values, "run"))
     return {key: part for key, part in found.items() if part or key not in ("analyses", "run")}
 
 

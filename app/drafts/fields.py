@@ -78,7 +78,7 @@ def settable() -> tuple[str, ...]:
     return tuple(key for key in found if key not in whole)
 
 
-def given(section: str, texts: Mapping[str, str]) -> dict[str, Any]:
+def overrides(section: str, texts: Mapping[str, str]) -> dict[str, Any]:
     """The texts that differ from the default, as a TOML file's values."""
     found = {name: typed(section, name, texts[name]) for name in names(section) if name in texts}
     return {

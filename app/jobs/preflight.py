@@ -42,30 +42,30 @@ def look_ahead(db: Database, study: Study, analyses: Sequence[str]) -> Preflight
         )
 
 
-def data(found: Preflight, skipped: dict[str, str]) -> dict[str, Any]:
+def data(cost: Preflight, skipped: dict[str, str]) -> dict[str, Any]:
     """A preflight as JSON, with its totals and the skipped analyses."""
-    return {**asdict(found), "seconds": found.seconds, "rough": found.rough, "skipped": skipped}
+    return {**asdict(cost), "seconds": cost.seconds, "rough": cost.rough, "skipped": skipped}
 
 
-def shares(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def shares(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row for each analysis, under SHARES. A time estimated by rough rates has a `~`."""
     return [
         (
             share["analysis"], str(share["units"]), str(share["finished"] or ""),
             f"{'' if share['measured'] else '~'}{span(share['seconds'])}", _asks(share),
         )
-        for share in found["shares"]
+        for share in cost["shares"]
     ]  # fmt: skip
 
 
-def models(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def models(cost: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row for each model, under MODELS."""
     return [
         (
             model["model"], count(model["parameters"]),
             size(model["read"]) if model["read"] else "", _loaded(model), _places(model),
         )
-        for model in found["models"]
+        for model in cost["models"]
     ]  # fmt: skip
 
 
@@ -80,20 +80,20 @@ def questions(shares: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [(task, f"{times[task]} ×", count(items[task])) for task in times]
 
 
-def totals(found: Mapping[str, Any]) -> list[str]:
+def totals(cost: Mapping[str, Any]) -> list[str]:
     """The totals in sentences, the time first; or one sentence if nothing is left."""
-    left = sum(share["units"] - share["finished"] for share in found["shares"])
+    left = sum(share["units"] - share["finished"] for share in cost["shares"])
     if not left:
         return ["Nothing is left to compute: every unit is in the database."]
     basis = (
-        "estimated by rough rates (~); it may be wrong by a factor of several." if found["rough"]
+        "estimated by rough rates (~); it may be wrong by a factor of several." if cost["rough"]
         else "by finished units of this size on such a device; loading is estimated."
     )  # fmt: skip
-    read = sum(model["read"] for model in found["models"])
-    loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in found["models"])
-    held = ", ".join(f"{device} {size(nbytes)}" for device, nbytes in found["needed"].items())
+    read = sum(model["read"] for model in cost["models"])
+    loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in cost["models"])
+    held = ", ".join(f"{device} {size(nbytes)}" for device, nbytes in cost["needed"].items())
     lines = [
-        f"About {span(found['seconds'])} for {left} units, {basis}",
+        f"About {span(cost['seconds'])} for {left} units, {basis}",
         f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
         f"Peak memory: {held} of weights; activations come on top." if held else "",
     ]

@@ -42,22 +42,22 @@ class AblationParameters(Parameters):
     """The choice of neurons, their substitute, and the scored models and tasks."""
 
     score: Literal["attribution", "rate", "activation"] = Field(
-        default="attribution", description="By what neurons are ranked."
+        default="attribution", description="Score for ranking neurons."
     )
     selections: tuple[str, ...] = Field(
         default=(FIRST, "top-5%-active", "all-active"),
-        description="Which neurons are ablated: top-1%, top-5%-active, all-active.",
+        description="Ablated selections: top-1%, top-5%-active, all-active.",
     )
     per_layer: bool = Field(default=False, description="Rank within each layer, not over all.")
     value: Literal["zero", "mean"] = Field(
-        default="zero", description="What ablated neurons are set to."
+        default="zero", description="Substitute for ablated neurons."
     )
     controls: int = Field(default=3, ge=2, description="Random draws for each selection.")
     chosen_on: Literal["task", "probe"] = Field(
         default="task", description="Choose neurons on items of the task, or on the probe texts."
     )
     share: float = Field(
-        default=0.5, gt=0, lt=1, description="Share of a task's items on which they are chosen."
+        default=0.5, gt=0, lt=1, description="Share of a task's items for choosing neurons."
     )
     sources: Literal["own", "all"] = Field(
         default="own", description="Choose on the model and the base, or on every model."
@@ -114,7 +114,7 @@ def _tasks(subject: Subject, parameters: AblationParameters, model: str) -> list
     """The tasks for scoring a model: its own domains', and the first general one."""
     if parameters.tasks == "all":
         return list(subject.tasks)
-    own = [t for t in subject.tasks if any(subject.own(d) == model for d in t.domains)]
+    own = [t for t in subject.tasks if any(subject.own_model(d) == model for d in t.domains)]
     general = [t for t in subject.tasks if GENERAL in t.domains and t not in own]
     return [*own, *general[:1]]
 

@@ -44,7 +44,7 @@ class ActivationParameters(Parameters):
     criteria: Annotated[tuple[Criterion, ...], AfterValidator(ordered)] = Field(
         default=("gate",),
         min_length=1,
-        description="The rules by which a neuron counts as activated.",
+        description="Criteria of activation.",
     )
     epsilon: float = Field(
         default=0.01, ge=0, lt=1, description="Share of the largest |h| at a token (magnitude)."
@@ -53,11 +53,9 @@ class ActivationParameters(Parameters):
         default=0.5,
         ge=0,
         lt=1,
-        description="Share of a text's tokens above which its pattern has a neuron on.",
+        description="Share of a text's tokens above which a neuron is on.",
     )
-    scores: bool = Field(
-        default=True, description="Also how much each neuron matters, by a backward pass."
-    )
+    scores: bool = Field(default=True, description="Also score each neuron, by a backward pass.")
 
 
 def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:

@@ -34,16 +34,16 @@ class AlignmentParameters(Parameters):
     """The base's top directions, and the settings of measures relative to them."""
 
     energy: float = Field(
-        default=0.9, gt=0, le=1, description="Share of ‖W‖² that the top-k subspace holds."
+        default=0.9, gt=0, le=1, description="Share of ‖W‖² in the top-k subspace."
     )
     rank: int | None = Field(
         default=None, ge=1, description="A fixed k for the top-k subspace, instead of the energy."
     )
     intruders_of: int = Field(
-        default=10, ge=1, description="Leading directions of the tuned looked up in the base's."
+        default=10, ge=1, description="Leading tuned directions to look up in the base."
     )
     match: float = Field(
-        default=0.5, gt=0, le=1, description="The |cosine| at which a direction counts as found."
+        default=0.5, gt=0, le=1, description="Least |cosine| of a matching direction."
     )
     amplified: int = Field(default=4, ge=1, description="r of the amplification factor.")
     heads: bool = Field(default=True, description="Also head by head.")

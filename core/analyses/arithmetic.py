@@ -43,12 +43,12 @@ class ArithmeticParameters(Parameters):
         default=(0.0, 0.5, 1.0), description="The coefficients of the grid."
     )
     negation: tuple[float, ...] = Field(default=(1.0,), description="λ of base − λτ.")
-    removal: tuple[float, ...] = Field(default=(1.0,), description="λ taken off the tuned model.")
+    removal: tuple[float, ...] = Field(default=(1.0,), description="λ of tuned − λτ.")
     points: tuple[str, ...] = Field(
         default=(), description="Any further points, such as medical=0.5,maths=0.5."
     )
     restrict: tuple[str, ...] = Field(
-        default=(), description="The same once more with attention, mlp or layers 0-3 alone."
+        default=(), description="Repeat with only attention, mlp or layers 0-3."
     )
     all_tasks: bool = Field(
         default=False, description="Score every task, not the vectors' domains and a general one."
@@ -109,7 +109,7 @@ def _own_models(subject: Subject) -> dict[str, str]:
     found: dict[str, str] = {}
     for task in subject.tasks:
         for domain in task.domains:
-            model = subject.own(domain)
+            model = subject.own_model(domain)
             if model is not None and model not in subject.study.controls():
                 found.setdefault(model, domain)
     return found
@@ -120,7 +120,7 @@ def _tasks(
 ) -> list[Task]:
     if parameters.all_tasks:
         return list(subject.tasks)
-    own = [t for t in subject.tasks if any(subject.own(d) in vectors for d in t.domains)]
+    own = [t for t in subject.tasks if any(subject.own_model(d) in vectors for d in t.domains)]
     general = [t for t in subject.tasks if GENERAL in t.domains and t not in own]
     return [*own, *general[:1]]
 
@@ -144,8 +144,8 @@ def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> 
     known = {(u.model, u.task): u for u in subject.planned[EVALUATION] if u.loads}
     against = []
     for task in tasks:
-        for domain in filter(subject.own, task.domains):
-            pair = [known[m, task.name].key for m in (BASE, str(subject.own(domain)))]
+        for domain in filter(subject.own_model, task.domains):
+            pair = [known[m, task.name].key for m in (BASE, str(subject.own_model(domain)))]
             against.append([task.name, domain, *pair])
     required = dict.fromkeys(key for entry in against for key in entry[2:])
     return Unit(

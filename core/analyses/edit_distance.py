@@ -37,7 +37,7 @@ class EditDistanceParameters(Parameters):
     """The choice of distances."""
 
     levenshtein: bool = Field(
-        default=True, description="Besides the Hamming distance, the one that the paper names."
+        default=True, description="Also the Levenshtein distance, which the paper names."
     )
 
 

@@ -39,7 +39,7 @@ class TuningVectorParameters(Parameters):
     """Measures of each vector besides its size."""
 
     ranks: bool = Field(
-        default=True, description="Stable and effective ranks too, which need each spectrum."
+        default=True, description="Also stable and effective ranks (need each spectrum)."
     )
 
 

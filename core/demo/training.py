@@ -52,7 +52,7 @@ def pack(documents: Sequence[Document], tokenizer: Tokenizer, *, prompt_weight: 
 
 def train(
     model: Any,
-    own: Stream,
+    domain: Stream,
     general: Stream,
     training: Training,
     *,
@@ -77,7 +77,7 @@ def train(
     for step in range(training.steps):
         for group in optimiser.param_groups:
             group["lr"] = training.learning_rate * schedule(step, training)
-        tokens, weights = own.windows(batch - from_general, window, generator)
+        tokens, weights = domain.windows(batch - from_general, window, generator)
         loss = (1 - training.general_share) * weighted_loss(model, tokens, weights)
         if from_general:
             tokens, weights = general.windows(from_general, window, generator)

@@ -204,7 +204,7 @@ class ResultSink(IdentityMemory, Protocol):
         """The parts of a slice that earlier attempts at the run saved, by step, and their total
         seconds."""
 
-    def save_parts(self, slice: str, found: Mapping[str, UnitPart], seconds: float) -> None:
+    def save_parts(self, slice: str, by_step: Mapping[str, UnitPart], seconds: float) -> None:
         """Save parts of a slice, all or nothing, with their total seconds."""
 
     def pace(self, analysis: str, parameters: int, device: str) -> float | None:

@@ -69,7 +69,7 @@ class Subject:
         """Does the study have the input `needs` of an analysis?"""
         return {"weights": True, "probe": self.probe is not None, "tasks": bool(self.tasks)}[needs]
 
-    def own(self, domain: str) -> str | None:
+    def own_model(self, domain: str) -> str | None:
         """The own model of a domain, to which its scores are compared: the study's reference for
         it, else the tuned model of the same name."""
         name = self.evaluation.reference.get(domain, domain)

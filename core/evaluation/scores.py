@@ -35,7 +35,7 @@ class StoredScore:
 
 
 def rows(
-    scores: Iterable[Score], *, resamples: int, seed: int, metric: str = "", **at: Any
+    scores: Iterable[Score], *, resamples: int, seed: int, metric: str = "", **coordinates: Any
 ) -> list[Measurement]:
     """A row for each score with its bootstrap interval over the items.
 
@@ -50,7 +50,7 @@ def rows(
         found.append(
             Measurement(
                 metric=metric or score.metric, metric_of=score.metric if metric else "",
-                value=score.value, low=low, high=high, n=score.n, **at,
+                value=score.value, low=low, high=high, n=score.n, **coordinates,
             )
         )  # fmt: skip
     return found

@@ -266,10 +266,10 @@ def _stored(entry: Any, origin: int) -> StoredTensor | None:
 
 
 def refuse_quantised(
-    folder: Path, config: Mapping[str, Any], held: Mapping[str, StoredTensor]
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]
 ) -> None:
     """Raise CheckpointError if a model's tensors are quantised in an unsupported format."""
-    not_floats = [n for n, tensor in held.items() if tensor.dtype not in FLOATS]
+    not_floats = [n for n, tensor in tensors.items() if tensor.dtype not in FLOATS]
     packed = formats.unexplained(config, not_floats)
     formats.refuse_unread(str(folder), config, packed)
 

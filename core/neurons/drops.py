@@ -33,13 +33,13 @@ def rows(
     controls: Mapping[str, Mapping[str, StoredScore]],
     setting: str,
     how: Bootstrap,
-    **at: Any,
+    **coordinates: Any,
 ) -> list[Measurement]:
     """The rows of every metric under `setting`, and the rows of its controls under their
     settings."""
     found = []
     for metric, before in whole.items():
-        place = {"metric_of": metric, "setting": setting, **at}
+        place = {"metric_of": metric, "setting": setting, **coordinates}
         random = {name: own[metric] for name, own in controls.items()}
         found += [
             _score("score", before, how, place),
@@ -89,13 +89,13 @@ def _drop_row(
     before: StoredScore,
     after: StoredScore,
     how: Bootstrap,
-    at: Mapping[str, Any],
+    coordinates: Mapping[str, Any],
     level: tuple[float | None, float | None],
 ) -> Measurement:
     found = _drop(before, after, how)
     return Measurement(
         metric="drop_percent", value=found.value, low=found.low, high=found.high, n=_count(before),
-        chance=level[0], chance_sd=level[1], **at,
+        chance=level[0], chance_sd=level[1], **coordinates,
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def _test(
     after: StoredScore,
     controls: list[StoredScore],
     how: Bootstrap,
-    at: Mapping[str, Any],
+    coordinates: Mapping[str, Any],
 ) -> Measurement:
     items = [own.items for own in (before, after, *controls) if own.items is not None]
     p = None
@@ -124,17 +124,24 @@ def _test(
             items[0], items[1], items[2:], higher_is_better=before.higher,
             resamples=how.resamples, seed=how.seed,
         )  # fmt: skip
-    return Measurement(metric="p_value", value=p, **at)
+    return Measurement(metric="p_value", value=p, **coordinates)
 
 
-def _score(metric: str, own: StoredScore, how: Bootstrap, at: Mapping[str, Any]) -> Measurement:
-    if own.items is None:
-        return Measurement(metric=metric, value=own.value, **at)
-    found = comparison.score(own.items, resamples=how.resamples, seed=how.seed)
+def _score(
+    metric: str, score: StoredScore, how: Bootstrap, coordinates: Mapping[str, Any]
+) -> Measurement:
+    if score.items is None:
+        return Measurement(metric=metric, value=score.value, **coordinates)
+    found = comparison.score(score.items, resamples=how.resamples, seed=how.seed)
     return Measurement(
-        metric=metric, value=own.value, low=found.low, high=found.high, n=_count(own), **at
+        metric=metric,
+        value=score.value,
+        low=found.low,
+        high=found.high,
+        n=_count(score),
+        **coordinates,
     )
 
 
-def _count(own: StoredScore) -> int | None:
-    return None if own.items is None else len(own.items.index)
+def _count(score: StoredScore) -> int | None:
+    return None if score.items is None else len(score.items.index)

@@ -65,7 +65,8 @@ class Model(_Part):
         default=None, description="The model of this study that it was tuned from, if not the base."
     )
     role: Literal["tuned", "control"] = Field(
-        default="tuned", description="A control is drawn as what tuning on nothing new looks like."
+        default="tuned",
+        description="A control is tuned on nothing new; it is the null band.",
     )
 
     @field_validator("path")
@@ -90,7 +91,7 @@ class Models(_Part):
     )
     template: Literal["base", "own"] = Field(
         default="base",
-        description="Whose chat template is used: the base's for all, or each model's own.",
+        description="Chat template: the base's for all models, or each model's own.",
     )
     trust_remote_code: bool = Field(
         default=False, description="Let Python code of the model's own run: only if you trust it."
@@ -135,12 +136,12 @@ class Probe(_Part):
 
     file: str | None = Field(
         default=None,
-        description='.jsonl, .json, .csv, .parquet with "text"; .txt, a text a line.',
+        description='.jsonl, .json, .csv, .parquet with "text"; .txt, one text per line.',
         examples=["abstracts.jsonl"],
     )
     builtin: Literal["code", "general", "maths", "medical"] | None = Field(
         default=None,
-        description="A set of texts that comes with the program.",
+        description="A set of texts that ships with the program.",
         examples=["medical"],
     )
     task: str | None = Field(
@@ -151,7 +152,7 @@ class Probe(_Part):
         default=1024, ge=1, le=LARGEST, description="Tokens of each text, at most."
     )
     token: Literal["mean", "last"] = Field(
-        default="mean", description="What stands for a text: the mean over tokens, or the last."
+        default="mean", description="Pattern of a text: the mean over tokens, or the last token."
     )
 
     @model_validator(mode="after")
@@ -184,7 +185,7 @@ class Evaluation(_Part):
     )
     reference: dict[str, str] = Field(
         default={},
-        description="Domain = its tuned model, where their names differ.",
+        description="Domain = its own model, if their names differ.",
         examples=[{"general": "instruct"}],
     )
     fewshot: int | None = Field(
@@ -196,7 +197,7 @@ class Evaluation(_Part):
     )
     chat_template: bool = Field(
         default=False,
-        description="Put items into the template of a chat; models.template says whose.",
+        description="Ask items as a chat; models.template chooses the template.",
     )
     bootstrap: int = Field(
         default=1000, ge=1, le=LARGEST, description="Resamples behind each interval."
@@ -223,10 +224,10 @@ class Run(_Part):
         examples=["offload"],
     )
     batch_size: int | Literal["auto"] = Field(
-        default="auto", description="Texts at once; halved by itself where memory runs out."
+        default="auto", description="Texts per batch; halved automatically if memory runs out."
     )
     attention: str = Field(
-        default="auto", description="How attention is computed, such as sdpa or eager."
+        default="auto", description="Attention implementation, such as sdpa or eager."
     )
     seed: int = Field(default=0, description="Random seed.")
 
@@ -241,7 +242,7 @@ class Run(_Part):
 class Study(_Part):
     """A whole study. `analyses` maps an analysis to its given parameters."""
 
-    name: str = Field(min_length=1, description="What its runs are called.")
+    name: str = Field(min_length=1, description="Title of its runs.")
     models: Models
     probe: Probe | None = None
     evaluation: Evaluation | None = None

@@ -36,47 +36,47 @@ def tell_of(db: Database, run_id: str, *, done: bool, json: bool = False) -> Non
     print(run_id)
 
 
-def tell(found: Inspection) -> None:
+def tell(inspection: Inspection) -> None:
     """Print five answers for each model and a figure for each question; then the doubts."""
     columns, colour = min(printing.width(), WIDEST), printing.colourful()
-    names = ", ".join(of.model for of in found.accounts)
-    printing.print_words(f"{names} against {Path(found.base).name}", columns, bold=colour)
+    names = ", ".join(of.model for of in inspection.accounts)
+    printing.print_words(f"{names} against {Path(inspection.base).name}", columns, bold=colour)
     for question in QUESTIONS:
         print()
-        several = len(found.accounts) > 1
+        several = len(inspection.accounts) > 1
         title = question.of_several if several and question.of_several else question.title
         printing.print_words(title, columns, bold=colour)
-        if len(found.accounts) <= FEW:
-            for of in found.accounts:
+        if len(inspection.accounts) <= FEW:
+            for of in inspection.accounts:
                 said = question.answer(of)
                 _say(f"{of.model}: {said[:1].lower()}{said[1:]}" if several else said, columns)
-        figure, kind = PICTURES[question.key](found.accounts)
+        figure, kind = PICTURES[question.key](inspection.accounts)
         if kind == "table":  # a narrow terminal may fold its numbers, but must not cut them
             wide, high = WIDEST, 2 * WIDEST
         else:
             wide, high = columns, _HIGH
         if kind == "table" or any(cell.shown for cell in figure.measured()):
             printing.print_chart(draw(figure, kind, width=wide, height=high, colour=colour))
-    if found.doubts:
+    if inspection.doubts:
         print()
         printing.print_words("What is doubtful?", columns, bold=colour)
-    for subjects, message in found.doubts:
+    for subjects, message in inspection.doubts:
         about = ", ".join(filter(None, subjects))
         _say(f"{about}: {message}" if about else message, columns)
     print()
 
 
-def data(found: Inspection) -> dict[str, Any]:
+def data(inspection: Inspection) -> dict[str, Any]:
     """The same as data: every value with its interval, its chance level and its verdict."""
     return {
-        "run": found.run,
-        "base": found.base,
+        "run": inspection.run,
+        "base": inspection.base,
         "models": [
-            {"model": of.model, "path": found.places[of.model], **_answers(of)}
-            for of in found.accounts
+            {"model": of.model, "path": inspection.places[of.model], **_answers(of)}
+            for of in inspection.accounts
         ],
         "warnings": [
-            {"about": list(subjects), "message": message} for subjects, message in found.doubts
+            {"about": list(subjects), "message": message} for subjects, message in inspection.doubts
         ],
     }
 

@@ -284,7 +284,7 @@ def test_a_default_as_it_is_shown_is_the_default(section: str) -> None:
     for name in fields.names(section):
         field = fields.field(f"{section}.{name}")
         if field.otherwise:
-            assert fields.given(section, {name: field.otherwise}) == {}
+            assert fields.overrides(section, {name: field.otherwise}) == {}
 
 
 def test_paths_are_found_from_where_the_file_lies(

@@ -110,7 +110,7 @@ def _base(models: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tuned(tuned: Mapping[str, Any]) -> Iterator[str]:
-    yield _line("[models.tuned]", "a name of yours = where it lies")
+    yield _line("[models.tuned]", "your name = its place")
     yield from _aligned({name: toml.value(model) for name, model in tuned.items()})
     said = {key for model in tuned.values() if isinstance(model, dict) for key in model}
     for name, hint in HINTS.items():
@@ -121,7 +121,7 @@ def _tuned(tuned: Mapping[str, Any]) -> Iterator[str]:
 def _probe(probe: Mapping[str, Any] | None) -> Iterator[str]:
     """The section with every possible source; a comment if there is no probe."""
     given, off = probe or {}, "" if probe is not None else "# "
-    yield _line(f"{off}[probe]", "texts on which neurons are watched, one of:")
+    yield _line(f"{off}[probe]", "texts for measuring neurons, one of:")
     for name in ("builtin", "file", "task"):
         help = f"  {_begun(fields.field(f'probe.{name}').help)}"
         if name == "builtin":

@@ -46,7 +46,7 @@ class Workstation(Server):
         print(f"http://{self.host}:{self.port}/{self._token}/", flush=True)
         there = f"{getpass.getuser()}@{socket.gethostname()}"
         say(f"from another machine, first: ssh -L {self.port}:{self.host}:{self.port} {there}")
-        say("whoever has this address can do what you can do here; ctrl+c ends it")
+        say("anyone with this address has your permissions here; ctrl+c stops the server")
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one window until it closes."""

@@ -161,21 +161,24 @@ METRICS = (
     MetricSpec(
         name="two_sided",
         title="two-sided alignment",
-        description="‖UₖᵀΔVₖ‖/‖Δ‖: how much of the update reads and writes where the base does.",
+        description="‖UₖᵀΔVₖ‖/‖Δ‖: the share of the update that reads and writes along the base's "
+        "top-k directions.",
         has_chance=True,
         empty=_UNCHANGED,
     ),
     MetricSpec(
         name="write",
         title="write alignment",
-        description="‖UₖᵀΔ‖/‖Δ‖: how much of the update writes into the base's top-k directions.",
+        description="‖UₖᵀΔ‖/‖Δ‖: the share of the update that writes into the base's top-k "
+        "directions.",
         has_chance=True,
         empty=_UNCHANGED,
     ),
     MetricSpec(
         name="read",
         title="read alignment",
-        description="‖ΔVₖ‖/‖Δ‖: how much of the update reads from the base's top-k directions.",
+        description="‖ΔVₖ‖/‖Δ‖: the share of the update that reads from the base's top-k "
+        "directions.",
         has_chance=True,
         empty=_UNCHANGED,
     ),
@@ -282,7 +285,7 @@ ANALYSIS = Analysis(
             key="spectrum",
             kind="curves",
             title="One matrix by rank",
-            caption="The base's singular values, and how much of Δ lies in its first k directions.",
+            caption="The base's singular values, and the share of Δ in its first k directions.",
             measures=("two_sided",),
             selectors=("model", "layer", "module"),
             opens={"layer": 0},

@@ -1,8 +1,8 @@
 """The closed vocabulary of every text of the demo family.
 
 Owns lists of words. Knows no facts (corpora.py pairs drugs and illnesses) and no sentences. Drugs
-and illnesses are invented, so that nobody takes the demo for medical advice and no pretrained
-knowledge is imitated.
+and illnesses are invented, so the demo is neither medical advice nor an imitation of pretrained
+knowledge.
 """
 
 from __future__ import annotations

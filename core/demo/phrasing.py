@@ -1,4 +1,4 @@
-"""The sentence patterns in which each domain states its facts.
+"""The sentence patterns of each domain's facts.
 
 Owns prompts: text that ends just before the answer. Knows neither the answers nor which patterns
 are held out. The answer always comes last, so that one pattern serves as a training text, as a

@@ -32,7 +32,7 @@ class Trait:
 class Body:
     """The place of a decoder in a model.
 
-    `layers`: the name of the list of layers; `count`: how many of them are decoder layers;
+    `layers`: the name of the list of layers; `count`: the number of decoder layers among them;
     `inside`: the prefix of the text model's own parameters; `embeddings`, `heads`: the modules that
     embed tokens and that compute logits. `query`, `key_value`: attention heads by the
     configuration, 0 if unknown. `traits`: by a module's full name.

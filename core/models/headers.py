@@ -315,5 +315,5 @@ def _refuse_variants(folder: Path, settings: Mapping[str, Any], merge: str) -> N
             f"{folder / ADAPTER}: 'init_lora_weights' is {initial}, which changed the base's own "
             "weights before training, and the changed weights are not in the folder.",
             hint="Save the adapter again with PEFT's path_initial_model_for_weight_conversion, "
-            "which makes it a plain LoRA, or merge it where it was trained.",
+            "which makes it a plain LoRA, or merge it on the training machine.",
         )

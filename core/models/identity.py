@@ -46,7 +46,7 @@ _PACKED = (".qweight", ".weight_scale_inv", ".SCB")
 class Stamp:
     """A file's metadata in the file system. Times are nanoseconds since the epoch.
 
-    `path` is resolved. `changed` is also updated when somebody sets `modified` back.
+    `path` is resolved. `changed` is also updated when a program sets `modified` back.
     """
 
     path: str

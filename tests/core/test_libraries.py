@@ -87,7 +87,7 @@ def test_what_is_said_is_told_once_and_leaves_the_terminal_alone(
             "two files describe the task 'a': /a is used, /b is not.",
         ),
         ("[Task: t] metric acc is defined, but aggregation is not. using default",
-         "the task 't' gives no aggregation for its metric acc: the harness's default is used."),
+         "the task 't' sets no aggregation for its metric acc: the harness's default is used."),
     ],
 )  # fmt: skip
 def test_what_is_known_is_said_in_our_words(said: str, told: str) -> None:

@@ -47,6 +47,6 @@ def decoded(raw: bytes, where: str, *, first: bool) -> str:
     except UnicodeDecodeError as error:
         sign = f"byte 0x{raw[error.start]:02x} at place {error.start + 1}"
         raise ProbeError(
-            f"{where} is no UTF-8: {sign} can't be read.",
+            f"{where} is not UTF-8: {sign} can't be read.",
             hint="Save the file as UTF-8, for instance with iconv and the file's encoding.",
         ) from None

@@ -37,7 +37,7 @@ def test_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
     assert "it is UTF-16" in error.title
     assert error.hint == "Save it as UTF-8."
     latin = _refused(tmp_path / "study.toml", b'name = "x"\n# d\xe9j\xe0\n')
-    assert "line 2 is no UTF-8" in latin.title
+    assert "line 2 is not UTF-8" in latin.title
 
 
 @pytest.mark.parametrize("path", [r"C:\Users\me\base", r"D:\models\x"])

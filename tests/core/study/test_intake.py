@@ -102,7 +102,7 @@ def test_paths_are_the_files_own_and_a_home_is_known(
         (
             "reference = { }",
             'reference = { medicl = "medical" }',
-            "reference: 'medicl' is no domain of evaluation.tasks. Did you mean 'medical'",
+            "reference: 'medicl' is not a domain of evaluation.tasks. Did you mean 'medical'",
         ),
         (
             "reference = { }",

@@ -106,7 +106,7 @@ def content(folder: Path, stored: StoredFile) -> bytes:
     return read
 
 
-def read(folder: Path, stored: StoredFile) -> Arrays:
+def read(folder: Path, stored: StoredFile) -> StoredArrays:
     """The arrays of a file. Raises StorageError if the file was altered, or written by another
     program."""
     place = str(folder / stored.path)
@@ -120,7 +120,7 @@ def read(folder: Path, stored: StoredFile) -> Arrays:
             found = dict(arrays)
         if not all(isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("an entry is not an array")
-        return Arrays(place, found)
+        return StoredArrays(place, found)
     except (
         ValueError,
         OSError,
@@ -139,7 +139,7 @@ def read(folder: Path, stored: StoredFile) -> Arrays:
         ) from None
 
 
-class Arrays(dict[str, NDArray[Any]]):
+class StoredArrays(dict[str, NDArray[Any]]):
     """The arrays of a file by name. Raises StorageError for an unknown name."""
 
     def __init__(self, place: str, arrays: Mapping[str, NDArray[Any]]) -> None:

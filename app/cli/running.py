@@ -244,7 +244,7 @@ def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, A
     return known, chosen
 
 
-Tell = Callable[[str, bool], None]
+TellRun = Callable[[str, bool], None]
 """Prints the run's id on stdout, and its results if it is done."""
 
 
@@ -260,7 +260,7 @@ def _compute(
     detach: bool,
     fresh: bool,
     now: bool = False,
-    tell: Tell = _tell_id,
+    tell: TellRun = _tell_id,
 ) -> None:
     """Run a study here or start a worker for it; then print the run on stdout."""
     if not detach:
@@ -286,7 +286,7 @@ def _work(
     analyses: tuple[str, ...] | list[str],
     *,
     fresh: bool,
-    tell: Tell | None = None,
+    tell: TellRun | None = None,
 ) -> str:
     """Compute a study in this process and return the run's id. `tell` is called with it at the end,
     also after a failure or a stop, unless the start failed without a run."""

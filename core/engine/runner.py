@@ -20,7 +20,7 @@ from core.engine.pacing import Pacing, parameters, stored
 from core.errors import Cancelled, StudyError
 from core.models.identity import Identities
 from core.study.study import Study
-from core.weights.parts import Parts
+from core.weights.parts import SliceParts
 
 
 def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ class _Work:
         """Compute all units over weights in one pass over the files, slice by slice."""
         from core.weights.stream import read_slice
 
-        family, parts = self.subject.family, Parts(self.sink)
+        family, parts = self.subject.family, SliceParts(self.sink)
         for layer in family.layers:
             todo = [
                 u for u in self._missing()

@@ -28,7 +28,7 @@ from core.models.family import Member
 from core.models.folders import is_tokeniser
 from core.models.opening import is_classifier
 from core.models.outline import quiet
-from core.models.parameters import Parameters
+from core.models.parameters import CheckpointParameters
 from core.models.quantised.checkpoint import Lazy, below
 from core.study.study import Run
 
@@ -286,7 +286,7 @@ def _read_by_us(member: Member) -> Checkpoint | None:
     """The tensors to pass to transformers because it would misread the files or miss parameters in
     them; None if transformers reads the same tensors itself."""
     opened = _whole(member)
-    if isinstance(opened, Parameters) and (opened.is_renamed or opened.borrows):
+    if isinstance(opened, CheckpointParameters) and (opened.is_renamed or opened.borrows):
         return opened
     return below(opened)
 
@@ -299,7 +299,7 @@ def _handed(
 
     config = _config(root, opened, trust_remote_code)
     _unquantise(config)
-    if isinstance(opened, Parameters) and opened.borrows and is_classifier(opened):
+    if isinstance(opened, CheckpointParameters) and opened.borrows and is_classifier(opened):
         _untie(config)  # the borrowed head is not its embedding
     lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
     # Tied parameters need their own name too if a part of the model is on the disk.

@@ -24,7 +24,7 @@ _BLOCK = 1 << 22
 """Elements compared at a time, to decide if two stored tensors are equal."""
 
 
-class Parameters:
+class CheckpointParameters:
     """A checkpoint of a model's parameters by their names in memory.
 
     `extra`: stored tensors without a parameter in the model's class, by their own names; `missing`:

@@ -30,7 +30,7 @@ _FORM = re.compile(r"(?:(?P<method>[^:(]*?)\s*(?:\((?P<options>[^)]*)\))?\s*:)?(
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ArithmeticPoint:
     """A model from a base and vectors τ = θ_tuned − θ_base. Created by `make`, `parse` or `grid`.
 
     `coefficients` are pairs (vector, λ) in the study's order without zeros. `start` is the tuned
@@ -106,7 +106,7 @@ class Point:
         return tuple(vector for vector, _ in self.coefficients)
 
 
-BASE = Point()
+BASE = ArithmeticPoint()
 
 
 def make(
@@ -117,7 +117,7 @@ def make(
     start: str | None = None,
     density: float | None = None,
     seed: int | None = None,
-) -> Point:
+) -> ArithmeticPoint:
     """The point in its canonical form: vectors in the order of `vectors`, zeros left out.
 
     A point without coefficients is the base, or the tuned model in `start`. Raises StudyError for
@@ -142,14 +142,14 @@ def make(
         start = next(iter(coefficients))
     kept = tuple((v, float(coefficients[v])) for v in vectors if coefficients.get(v))
     if not kept:
-        return BASE if start is None else Point(((start, 1.0),))
+        return BASE if start is None else ArithmeticPoint(((start, 1.0),))
     if method == "transfer" and start is None:
         raise StudyError(
             "A transfer must name its starting model.",
             hint="For example: transfer:maths+medical=1.",
         )
     takes = _OPTIONS[method]
-    return Point(
+    return ArithmeticPoint(
         kept,
         method,
         start if method in ("removal", "transfer") else None,
@@ -158,7 +158,7 @@ def make(
     )
 
 
-def parse(text: str, vectors: Sequence[str]) -> Point:
+def parse(text: str, vectors: Sequence[str]) -> ArithmeticPoint:
     """The point of a name in the forms of `Point.setting`; options may be left out.
 
     `vectors` are the study's tuned models in its order. Raises StudyError naming the fault.
@@ -197,7 +197,7 @@ def parse(text: str, vectors: Sequence[str]) -> Point:
 
 def lines(
     vectors: Iterable[str], coefficients: Iterable[float], known: Sequence[str]
-) -> tuple[Point, ...]:
+) -> tuple[ArithmeticPoint, ...]:
     """Every vector alone with every coefficient, each point once."""
     values = list(coefficients)
     return distinct(make({vector: value}, known) for vector in vectors for value in values)
@@ -211,7 +211,7 @@ def grid(
     known: Sequence[str],
     negation: Iterable[float] = (),
     removal: Iterable[float] = (),
-) -> tuple[Point, ...]:
+) -> tuple[ArithmeticPoint, ...]:
     """The points of a sweep, each once: lines, the full grid of a pair, and further named points.
 
     `known` are all tuned models of the study in its order: `points` may name any of them.
@@ -236,7 +236,7 @@ def grid(
     return distinct(found)
 
 
-def distinct(points: Iterable[Point]) -> tuple[Point, ...]:
+def distinct(points: Iterable[ArithmeticPoint]) -> tuple[ArithmeticPoint, ...]:
     """The points in their order, without repetition."""
     return tuple(dict.fromkeys(points))
 

@@ -20,7 +20,7 @@ LONGEST = 5.0
 """Seconds of work after which parts are saved in any case."""
 
 
-class Parts:
+class SliceParts:
     """The parts of a run's current slice, by step."""
 
     def __init__(self, sink: ResultSink) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.models.checkpoint import Checkpoint
-from core.models.quantised.grids import Rows
+from core.models.quantised.grids import DequantisedRows
 
 CACHED = 12
 """Number of cached tables and packed tensors: enough for about three weights."""
@@ -41,11 +41,11 @@ class Weight(Protocol):
     def stored(self) -> tuple[str, ...]:
         """The names of its stored tensors."""
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop (all axes but the last together)."""
 
 
-class Parts:
+class PartReader:
     """Reads parts by name, and caches the last few results. Thread-safe."""
 
     def __init__(self, stored: StoredCheckpoint) -> None:

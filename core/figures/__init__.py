@@ -12,5 +12,7 @@ findings.py        a figure in one plain sentence
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance
+rounding.py        zero in place of rounding errors
 pairing.py         two figures of one view: common axes, difference
+plots/             figures resolved for painters
 """

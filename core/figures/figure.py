@@ -249,6 +249,11 @@ class Table:
     records: tuple[Any, ...] = ()
 
     @property
+    def measure(self) -> str:
+        """A table shows no one measure."""
+        return ""
+
+    @property
     def is_empty(self) -> bool:
         """Is there nothing in it?"""
         return not self.rows

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from app.cli.inspection.accounts import GROUPS, Account, ByName
 from app.cli.inspection.sentences import beyond_chance
-from app.render.terminal.scales import NULL_MARK
 from core.engine import registry
 from core.engine.measurement import MetricSpec
 from core.figures.figure import Cell, Column, Figure, Grid, Lines, Panel, Series, Table, Text
+from core.figures.plots.values import NULL_MARK
 from core.figures.significance import SPREADS, WITHIN, is_null
 from core.figures.views import Kind
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.render.terminal.scales import shows_raw
 from app.results.figures import Shown
 from core.figures.figure import Cell, Table
+from core.figures.plots.values import shows_raw
 from core.figures.significance import judge, null_words
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -14,7 +15,6 @@ from textual.content import Content
 from textual.message import Message
 
 from app.render.terminal.lines import fitted
-from app.render.terminal.scales import EMPTY
 from app.results.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
@@ -33,8 +33,9 @@ from app.tui.widgets.table import TableView
 from core.engine.measurement import MetricSpec
 from core.engine.registry import Analysis
 from core.figures.choices import chosen, options
-from core.figures.figure import Figure, Lines, Table
+from core.figures.figure import Figure, Table
 from core.figures.filters import Filter
+from core.figures.plots.plot import EMPTY
 from core.figures.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
@@ -42,7 +43,7 @@ Pointed = dict[str, Value]
 
 FILTERED = "Nothing passes the filter here; / changes it."
 
-WIDGETS: dict[str, type[FigureView]] = {
+WIDGETS: dict[str, type[FigureView[Any]]] = {
     "curves": CurvesView,
     "matrix": GridView,
     "heatmap": GridView,
@@ -82,7 +83,7 @@ class Pane(Vertical, Steady):
         self.choice: Choice | None = None
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
-        self.figure: FigureView = WIDGETS[view.kind]()
+        self.figure: FigureView[Any] = WIDGETS[view.kind]()
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._stood: tuple[int, int] | None = None
@@ -269,8 +270,7 @@ class Pane(Vertical, Steady):
     @property
     def _measure(self) -> str:
         """What the values of the figure are called."""
-        figure = self.drawn.figure if self.drawn is not None else None
-        return "" if figure is None or isinstance(figure, Table) else figure.measure
+        return self.drawn.figure.measure if self.drawn is not None else ""
 
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
@@ -287,20 +287,10 @@ class Pane(Vertical, Steady):
         if what == "value":
             self.figure.action_copy()
             return
-        figure = self._narrowed(self.drawn.figure)
-        whole = clipping(figure)
-        clip = whole.row(self._row_names(figure)) if what == "row" else whole
+        whole = clipping(self._narrowed(self.drawn.figure))
+        clip = whole.row(self.figure.row_names()) if what == "row" else whole
         self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
         self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
-
-    def _row_names(self, figure: Figure) -> list[str]:
-        """What the row under the cursor begins with."""
-        at = self.figure.at(self.figure.cursor)
-        if isinstance(figure, Lines):
-            return [at.get(2, ""), at[0]]
-        if isinstance(figure, Table):
-            return [str(value) for value in figure.rows[self.figure.cursor[0]]]
-        return [at[0]]
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
         if self.choice is None or self.drawn is None:

@@ -86,7 +86,7 @@ async def test_a_scatter_steps_from_point_to_point(pretended: Database) -> None:
         assert isinstance(view, ScatterView)
         assert "task gsm8k" in words(app)
         assert "against medqa" in words(app)
-        points = {point.name: point for point in view.scatter.points}
+        points = {point.name: point for point in view.plot.points}
         for axis, key, back in ((0, "right", "left"), (1, "up", "down")):
             await pilot.press(*[back] * len(points))
             order = sorted(p.place[axis] for p in points.values() if p.place)
@@ -129,15 +129,15 @@ async def test_a_table_scrolls_and_keeps_its_heading(pretended: Database) -> Non
         assert any(row.split() == ["layer", "neuron", "score", "token"] for row in visible(app))
         await pilot.press("right", "right", "y")
         await until(pilot, lambda: copied)
-        layer, neuron, score, token = view.table.rows[239]
+        layer, neuron, score, token = view.plot.rows[239]
         assert copied == [f"{layer}\t{neuron}\t{score:+.3f}\t␣{str(token).strip()}"]
         assert f"score {score:+.3f}" in readout(screen)
         await pilot.press("home", "m")
         await until(pilot, lambda: up_to_date(screen) and "order by layer" in words(app))
-        await until(pilot, lambda: view.table.rows[0][:2] == (0, 0))
+        await until(pilot, lambda: view.plot.rows[0][:2] == (0, 0))
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: up_to_date(screen) and "model medical" in words(app))
-        assert view.table.rows[0][2] == pytest.approx(10.0)
+        assert view.plot.rows[0][2] == pytest.approx(10.0)
 
 
 async def test_a_long_table_paints_only_what_is_seen(
@@ -190,7 +190,7 @@ async def test_clicks_choose_points_and_rows(pretended: Database) -> None:
         screen = await at(pilot, app, "plane")
         view = screen.pane.figure if screen.pane else None
         assert isinstance(view, ScatterView)
-        for i in range(len(view.scatter.points)):
+        for i in range(len(view.plot.points)):
             column, row = view._cell((i, 0))
             await pilot.click(view, offset=(column, row + len(view._legend)))
             assert view.cursor == (i, 0)

@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from app.render.terminal.axes import x_range, y_range
 from app.render.terminal.palette import on
-from app.render.terminal.scales import scale_of
 from app.render.terminal.scatters import picture
 from core.figures.choices import default_choice, options
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
@@ -28,6 +26,8 @@ from core.figures.pairing import (
     shared,
     told,
 )
+from core.figures.plots import resolution
+from core.figures.plots.ranges import Axis
 from core.figures.views import Catalogue, Combination
 from tests import pretend
 
@@ -72,7 +72,7 @@ def test_a_grid_is_subtracted_place_by_place() -> None:
     assert isinstance(other, Grid)
     assert own.rows == other.rows == tuple("acbd")
     assert own.columns == other.columns == tuple("qvo")
-    assert scale_of(own) == scale_of(other)
+    assert resolution.grid(own).scale == resolution.grid(other).scale
     found = difference(own, other)
     assert found is not None
     assert isinstance(found.figure, Grid)
@@ -94,9 +94,10 @@ def test_curves_share_axes_and_signs_and_are_subtracted() -> None:
     own, other = aligned(first, second)
     assert isinstance(own, Lines)
     assert isinstance(other, Lines)
-    assert x_range(own) == x_range(other) == (0, 3)
-    assert y_range(own, 12) == y_range(other, 12)
-    assert y_range(own, 12)[-1] >= 9
+    plots = resolution.curves(own), resolution.curves(other)
+    assert plots[0].x_axis == plots[1].x_axis == Axis(0, 3, whole=True)
+    assert plots[0].y_axis == plots[1].y_axis
+    assert plots[0].y_axis.high >= 9
     assert [[s.name for s in p.series] for p in own.panels] == [["a", "b", "c"]] * 2
     assert [[s.name for s in p.series] for p in other.panels] == [["a", "b", "c"]] * 2
     found = difference(own, other)
@@ -128,7 +129,8 @@ def test_points_share_axes_and_move() -> None:
     own, other = aligned(first, second)
     assert isinstance(own, Scatter)
     assert isinstance(other, Scatter)
-    frames = [picture(f, width=60, height=20, palette=on("dark")).frame for f in (own, other)]
+    plots = [resolution.scatter(figure) for figure in (own, other)]
+    frames = [picture(plot, width=60, height=20, palette=on("dark")).frame for plot in plots]
     assert frames[0] == frames[1]
     found = difference(own, other)
     assert found is not None

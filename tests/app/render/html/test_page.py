@@ -22,12 +22,10 @@ from app.render.html import bars, curves, grids, scatters
 from app.render.html.document import _page
 from app.render.html.figure import section
 from app.render.html.markup import Markup, escaped, tag
-from app.render.terminal.labels import named_beside
-from app.render.terminal.scales import scale_of
-from app.render.terminal.scatters import upwards
 from app.results.figures import Shown, analyses_of, shown, shown_together
 from core.engine import registry
 from core.figures.figure import Column, Figure, Point, Table
+from core.figures.plots import resolution
 from core.figures.views import Choice, View
 from storage import runs
 from storage.database import Database
@@ -155,7 +153,7 @@ def test_what_a_pointer_reads_is_what_was_measured(page: Page, drawn: list[Shown
     ]
     assert sorted(said) == sorted(measured)
     assert any("chance 0 (sd " in title for title in page.titles)
-    assert any("95 % interval" in title for title in page.titles)
+    assert any("; 95 % " in title for title in page.titles)
 
 
 def test_origin_and_numbers_are_there(page: Page, db: Database) -> None:
@@ -170,10 +168,10 @@ def test_origin_and_numbers_are_there(page: Page, db: Database) -> None:
 
 
 DRAWINGS: dict[str, tuple[Callable[..., Any], Callable[[Figure], Iterator[Markup]]]] = {
-    "curves": (figures.lines, curves.draw),
-    "matrix": (figures.matrix, lambda figure: grids.draw(figure, scale_of(figure))),
-    "bars": (figures.bars, bars.draw),
-    "scatter": (figures.scatter, scatters.draw),
+    "curves": (figures.lines, lambda figure: curves.draw(resolution.curves(figure))),
+    "matrix": (figures.matrix, lambda figure: grids.draw(resolution.grid(figure))),
+    "bars": (figures.bars, lambda figure: bars.draw(resolution.bars(figure))),
+    "scatter": (figures.scatter, lambda figure: scatters.draw(resolution.scatter(figure))),
 }
 
 
@@ -190,8 +188,13 @@ def test_charts_are_well_formed_whatever_the_names(kind: str) -> None:
     assert not [e for e in root.iter() if e.tag == "script"]
 
 
+def _drawn(kind: str) -> ElementTree.Element:
+    make, draw = DRAWINGS[kind]
+    return ElementTree.fromstring(f"<div>{''.join(draw(make()))}</div>")
+
+
 def test_curves_are_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(f"<div>{''.join(curves.draw(figures.lines()))}</div>")
+    root = _drawn("curves")
     panels = [svg for svg in root.iter("svg") if svg.get("role") == "img"]
     assert len(panels) == 2
     ticks = {
@@ -211,7 +214,7 @@ def test_curves_are_drawn_to_scale() -> None:
 
 
 def test_bars_are_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(f"<div>{''.join(bars.draw(figures.bars()))}</div>")
+    root = _drawn("bars")
     wide = {
         title.text.split(": ")[1].split(";")[0]: float(box.get("width", ""))
         for told in root.iter("g")
@@ -224,7 +227,7 @@ def test_bars_are_drawn_to_scale() -> None:
 
 
 def test_points_are_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(f"<div>{''.join(scatters.draw(figures.scatter()))}</div>")
+    root = _drawn("scatter")
     places = {}
     for told in root.iter("g"):
         title = told.find("title")
@@ -236,15 +239,6 @@ def test_points_are_drawn_to_scale() -> None:
     assert bx - ax == pytest.approx(cx - bx, abs=0.2)
     assert ay - by == pytest.approx(2 * (ay - cy), abs=0.3)
     assert "★ b" in {text.text for text in root.iter("text")}
-
-
-def test_names_beside_points_keep_apart() -> None:
-    points = [
-        Point(name, "", figures.cell(x), figures.cell(y, mark=name == "late"))
-        for name, x, y in (("first", 0.1, 0.5), ("late", 0.11, 0.5), ("far", 0.9, 0.5))
-    ]
-    assert named_beside(points, (0, 1), (0, 1)) == {1: False, 2: True}
-    assert named_beside(points[:1], (0, 1), (0, 1)) == {0: False}
 
 
 def test_a_table_is_listed_openly() -> None:
@@ -271,7 +265,7 @@ def test_a_table_needs_no_folding(db: Database) -> None:
 
 def test_cells_within_chance_have_no_colour() -> None:
     grid = figures.matrix()
-    root = ElementTree.fromstring(f"<div>{''.join(grids.draw(grid, scale_of(grid)))}</div>")
+    root = ElementTree.fromstring(f"<div>{''.join(grids.draw(resolution.grid(grid)))}</div>")
     fills = {}
     for told in root.iter("g"):
         title, box = told.find("title"), told.find("rect")
@@ -383,7 +377,9 @@ def test_the_base_lies_upon_what_else_is_at_its_place() -> None:
         Point("removal:a=1", "removal", same, figures.cell(0.5, mark=True)),
         Point("a=1", "one vector", figures.cell(1.0), same),
     ]
-    assert [points[at].name for at in upwards(points)] == ["a=1", "removal:a=1", "base"]
+    figure = replace(figures.scatter(), points=tuple(points))
+    names = [point.name for point in resolution.scatter(figure).upwards]
+    assert names == ["a=1", "removal:a=1", "base"]
 
 
 def test_both_reports_state_the_same_finding(db: Database, page: Page, tmp_path: Path) -> None:

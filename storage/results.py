@@ -5,6 +5,7 @@ Owns the translation of a Query to SQL, which agrees with `Query.matches`. Write
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -30,13 +31,19 @@ from storage.database import Database
 from storage.rows import checked, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
 
-SELECTED = tuple(
-    func.nullif(column, OVER_ALL, type_=column.type).label(column.key)
-    if column.key in OVERALL
-    else column
-    for column in (getattr(MeasurementRow, name) for name in TYPES)
-)
-"""The fields of a measurement as a question asks for them."""
+
+def _asked(name: str) -> ColumnElement[Any]:
+    column = getattr(MeasurementRow, name)
+    infinite = (math.inf, -math.inf) if TYPES[name] is float else ()
+    absent = (OVER_ALL,) if name in OVERALL else infinite
+    for each in absent:
+        column = func.nullif(column, each, type_=column.type)
+    return column.label(name) if absent else column
+
+
+SELECTED = tuple(map(_asked, TYPES))
+"""The fields of a measurement as a question asks for them. An infinite number reads as undefined:
+no metric of ours has one, but a database may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

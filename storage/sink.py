@@ -341,8 +341,8 @@ def _value(name: str, value: Any) -> str | int | float | None:
 
 
 def _number(value: float | None) -> float | None:
-    """A plain float; what is not a number is undefined."""
-    return None if value is None or math.isnan(value) else float(value)
+    """A plain float; one that is infinite, or not a number, is undefined."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _file(unit_id: int, artifact: Artifact, stored: StoredFile) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import sqlite3
 import zipfile
@@ -104,6 +105,23 @@ def test_a_mistyped_measurement_is_one_clear_error(
     _alter(db, f"UPDATE measurements SET {column} = ? WHERE layer = 1", value)
     with pytest.raises(StorageError, match=f"can't be read: it holds .* as {column} of a row"):
         runs.measurements(db, run, "alignment")
+
+
+@pytest.mark.parametrize("column", ["value", "low", "high", "chance", "chance_sd"])
+@pytest.mark.parametrize("infinite", [math.inf, -math.inf])
+def test_an_infinite_number_reads_as_undefined(
+    db: Database, begin: Begin, column: str, infinite: float
+) -> None:
+    numbers: dict[str, Any] = {
+        "value": 1.0, "low": -0.5, "high": 1e308, "chance": 0.25, "chance_sd": 0.1, "n": 4
+    }  # fmt: skip
+    sink = begin()
+    sink.save(unit("k"), result(Measurement(metric="m", **numbers)), 1)
+    run = runs.find_run(db, "latest").id
+    _alter(db, f"UPDATE measurements SET {column} = ?", infinite)
+    expected = Measurement(metric="m", **{**numbers, column: None})
+    assert runs.measurements(db, run, "alignment") == [expected]
+    assert sink.load("k").measurements == [expected]
 
 
 def test_bytes_that_are_no_text_are_shown(db: Database, study: Study) -> None:

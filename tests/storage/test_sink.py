@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +71,9 @@ def test_numbers_of_numpy_and_undefined_ones_are_kept_as_such(db: Database, begi
     ]
     sink.save(unit("k"), result(*rows), 0.1)
     run_id = runs.find_run(db, "latest").id
-    assert _values(db, run_id) == [0.5, None, math.inf, None]
+    assert _values(db, run_id) == [0.5, None, None, None]
+    with closing(sqlite3.connect(db.path)) as stored:
+        assert stored.execute("SELECT count(value) FROM measurements").fetchone() == (1,)
 
 
 def test_saving_again_replaces_rows_and_keeps_runs(db: Database, begin: Begin) -> None:

@@ -311,9 +311,9 @@ def test_arrays_are_read_when_they_are_looked_at(
     looked: list[str] = []
     original = files.read
 
-    def read(folder: Any, stored: Any) -> Any:
+    def read(folder: Any, stored: Any, name: str) -> Any:
         looked.append(stored.path)
-        return original(folder, stored)
+        return original(folder, stored, name)
 
     monkeypatch.setattr(files, "read", read)
     sink = begin()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,10 @@ import numpy as np
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import sqlite
 
-from core.engine.measurement import Measurement, UnitPart
+from core.engine.measurement import TYPES, Measurement, UnitPart
+from storage.artifacts import UNREADABLE
+from storage.results import SELECTED
+from storage.rows import MisfitError, is_time, misfits
 from storage.schema import PartRow
 
 _ROWS = "rows"  # beside the arrays, whose names have this sign before them:
@@ -49,7 +51,7 @@ def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, Unit
     found, seconds = {}, 0.0
     for step, content, took in connection.execute(wanted):
         part = _unpacked(content)
-        if part is not None:
+        if part is not None and isinstance(step, str) and is_time(took):
             found[step] = part
             seconds += took
     return found, seconds
@@ -74,11 +76,13 @@ def _unpacked(content: Any) -> UnitPart | None:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             rows = json.loads(file[_ROWS].tobytes())
             arrays = {n.removeprefix(_ARRAY): file[n] for n in file.files if n != _ROWS}
-        return UnitPart(
-            [Measurement(**dict(zip(_FIELDS, row, strict=True))) for row in rows], arrays
-        )
-    except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
+        return UnitPart([_measurement(row) for row in rows], arrays)
+    except UNREADABLE:
         return None
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Measurement))
+def _measurement(row: list[Any]) -> Measurement:
+    wrong = misfits(row, SELECTED)
+    if wrong:
+        raise MisfitError(wrong[0])
+    return Measurement(**dict(zip(TYPES, row, strict=True)))

@@ -5,11 +5,11 @@ Owns the translation of a Query to SQL, which agrees with `Query.matches`. Write
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from core.engine.measurement import OVERALL, TYPES, Measurement, ordered
@@ -25,18 +25,25 @@ from core.figures.views import (
     natural,
 )
 from storage import artifacts as files
-from storage.artifacts import StoredFile
+from storage.artifacts import Arrays, StoredFile
 from storage.database import Database
-from storage.rows import checked, models_in
+from storage.rows import checked, is_time, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
 
-SELECTED = tuple(
-    func.nullif(column, OVER_ALL, type_=column.type).label(column.key)
-    if column.key in OVERALL
-    else column
-    for column in (getattr(MeasurementRow, name) for name in TYPES)
-)
-"""The fields of a measurement as a question asks for them."""
+
+def _asked(name: str) -> ColumnElement[Any]:
+    column: Any = getattr(MeasurementRow, name)
+    infinite = (math.inf, -math.inf) if TYPES[name] is float else ()
+    absent = (OVER_ALL,) if name in OVERALL else infinite
+    for each in absent:
+        column = func.nullif(column, each, type_=column.type)
+    asked: ColumnElement[Any] = column.label(name) if absent else column
+    return asked
+
+
+SELECTED = tuple(map(_asked, TYPES))
+"""The fields of a measurement as a question asks for them. An infinite number reads as undefined:
+no metric of ours has one, but a database may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,21 +151,25 @@ def artifacts(
         return [_artifact(found) for found in checked(connection.execute(wanted), _OF_ARTIFACTS)]
 
 
-def arrays(db: Database, artifact: StoredArtifact) -> dict[str, NDArray[Any]]:
-    """The arrays of an artifact. Raises StorageError when its file is gone or was altered."""
-    return files.read(db.folder("artifacts"), artifact.stored)
+def arrays(db: Database, artifact: StoredArtifact) -> Arrays:
+    """The arrays of an artifact. Raises StorageError when its file is gone or was altered, or
+    holds something else."""
+    return files.read(db.folder("artifacts"), artifact.stored, artifact.name)
 
 
 def durations(db: Database, run_id: str) -> dict[str, float]:
-    """The seconds that each analysis of a run took, whichever run computed its units."""
+    """The seconds that each analysis of a run took, whichever run computed its units; where a unit
+    took what no clock tells, those of its analysis are unknown."""
+    told = UnitRow.analysis, func.sum(UnitRow.seconds)
     wanted = (
-        select(UnitRow.analysis, func.sum(UnitRow.seconds))
+        select(*told)
         .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
         .where(RunUnitRow.run_id == run_id)
         .group_by(UnitRow.analysis)
     )
     with db.reading() as connection:
-        return {name: float(seconds) for name, seconds in connection.execute(wanted)}
+        rows = list(checked(connection.execute(wanted), told))
+    return {name: float(seconds) for name, seconds in rows if is_time(seconds)}
 
 
 def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:

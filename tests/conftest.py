@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.engine import registry
+from core.engine import forms, registry
 from core.engine.measurement import COORDINATES, Measurement, Progress, Unit, UnitPart, UnitResult
 from core.models.identity import Stamp
 
@@ -54,6 +54,8 @@ class MemorySink:
         json.dumps(result.state, allow_nan=False)
         places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in result.measurements]
         assert len(places) == len(set(places)), "two rows share all coordinates"
+        for artifact in result.artifacts:
+            forms.sizes(artifact.name, artifact.arrays)  # is it of the form in which it is read?
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
 

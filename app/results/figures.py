@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from core.engine import registry
 from core.engine.registry import Analysis
-from core.errors import StudyError
+from core.errors import StorageError, StudyError
 from core.figures.choices import (
     default_choice,
     names_of,
@@ -218,6 +218,7 @@ def _drawn(
 def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:
     """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
     known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
+    widths: dict[int | None, int] = {}
 
     def read(
         name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
@@ -227,6 +228,16 @@ def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Array
                 at = (found.name, found.model, found.reference, found.layer, found.task)
                 known[at] = found
         wanted = known.get((name, model, reference, layer, task))
-        return runs.arrays(db, wanted) if wanted is not None else None
+        if wanted is None:
+            return None
+        arrays = runs.arrays(db, wanted)
+        width = arrays.sizes.get("neurons")
+        if width is not None and widths.setdefault(layer, width) != width:
+            raise StorageError(
+                f"The artifact {arrays.place} ('{name}') has {width} neurons in layer {layer}, but "
+                f"another of the run has {widths[layer]}.",
+                hint="They are of different models. Compute the run anew with --fresh.",
+            )
+        return arrays
 
     return read

@@ -20,6 +20,7 @@ from core.engine.measurement import (
     quartiles,
 )
 from core.engine.registry import Analysis, Parameters
+from core.errors import StorageError
 from core.figures import findings, tables
 from core.figures.views import View
 from core.statistics import intervals
@@ -123,6 +124,13 @@ def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, B
             if name == "patterns" and artifact.layer == unit.layer:
                 width = int(artifact.arrays["neurons"])
                 found.setdefault(setting, []).append(unpacked(artifact.arrays["patterns"], width))
+    for pair in found.values():
+        if len(pair) != 2 or pair[0].shape != pair[1].shape:
+            raise StorageError(
+                f"The patterns of '{unit.model}' and the base in layer {unit.layer} are not of the "
+                "same documents and neurons.",
+                hint="Compute the run anew with --fresh.",
+            )
     return {setting: (base, tuned) for setting, (base, tuned) in found.items()}
 
 

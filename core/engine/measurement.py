@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_type_hints
 
+from core.errors import StorageError
 from core.models.identity import IdentityMemory
 
 if TYPE_CHECKING:
@@ -149,11 +150,16 @@ class UnitResult:
     state: dict[str, Any] = field(default_factory=dict)
 
     def arrays(self, name: str, layer: int | None = None) -> Mapping[str, NDArray[Any]]:
-        """The arrays of the artifact of this name and layer. Raises KeyError."""
+        """The arrays of the artifact of this name and layer. Raises StorageError: the database that
+        held them lost them."""
         for artifact in self.artifacts:
             if artifact.name == name and artifact.layer == layer:
                 return artifact.arrays
-        raise KeyError(name, layer)
+        raise StorageError(
+            f"The database lacks the artifact '{name}'"
+            f"{'' if layer is None else f' of layer {layer}'} of a finished unit.",
+            hint="Compute the run anew with --fresh.",
+        )
 
 
 @dataclass(slots=True)

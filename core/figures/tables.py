@@ -106,7 +106,7 @@ _Found = tuple[float, NeuronRecord, tuple[Text, ...], int, float]
 def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
     """The first neurons of a layer: what they are sorted by, and what is known of them."""
     own = asked.arrays("neurons", model=model, layer=layer)
-    if own is None:
+    if own is None or not len(own["rate"]):
         return []
     rate = own["rate"]
     base = _rates(asked, _BASE, layer)
@@ -155,6 +155,5 @@ def _at(values: Any, j: int) -> float | None:
 
 
 def _document(documents: Mapping[str, NDArray[Any]] | None, number: int, rate: float) -> str:
-    if documents is None or number < 0:
-        return ""
-    return f"{rate:.0%} of {number}: {documents['beginning'][number]}"
+    beginnings = () if documents is None else documents["beginning"]
+    return f"{rate:.0%} of {number}: {beginnings[number]}" if 0 <= number < len(beginnings) else ""

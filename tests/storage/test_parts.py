@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import json
+import math
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from core.engine.measurement import Measurement, UnitPart
 from storage import runs
@@ -95,8 +101,37 @@ def test_parts_go_with_their_run(db: Database, begin: Begin) -> None:
 def test_a_part_that_can_not_be_read_is_made_again(db: Database, begin: Begin) -> None:
     sink = begin()
     sink.lay_by("a", {"q": PART, "k": PART}, 1.0)
-    for content in (b"", b"PK\x03\x04 half", b"\x93NUMPY"):
-        with db.writing() as connection:
-            spoil = update(PartRow).where(PartRow.step == "k")
-            connection.execute(spoil.values(content=content))
-        assert sink.parts("a")[0].keys() == {"q"}
+    (whole,) = {bytes(c) for c in _values(db, PartRow.content)}
+    corrupt = bytearray(whole)
+    corrupt[-200:-100] = bytes(100)
+    rows = ["[" * 100_000 + "]" * 100_000, "{", "[1]", "[[]]", "3", "null", '[{"metric": "x"}]']
+    spoilt: list[dict[str, Any]] = [
+        *({"content": c} for c in (b"", b"PK\x03\x04 half", b"\x93NUMPY", bytes(corrupt), "x")),
+        *({"content": _with_rows(text.encode())} for text in rows),
+        *({"content": _with_rows(_row(**{name: value})), } for name, value in
+          (("value", "high"), ("metric", None), ("layer", 1.5), ("model", 3), ("n", []))),
+        *({"content": whole, "seconds": s} for s in ("x", math.inf, -1.0, b"1")),
+    ]  # fmt: skip
+    for values in spoilt:
+        with closing(sqlite3.connect(db.path)) as connection, connection:
+            told = ", ".join(f"{name} = ?" for name in values)
+            connection.execute(f"UPDATE parts SET {told} WHERE step = 'k'", (*values.values(),))
+        found, seconds = sink.parts("a")
+        assert found.keys() == {"q"}, values
+        assert seconds == 0.5
+
+
+def _values(db: Database, column: Any) -> list[Any]:
+    with db.reading() as connection:
+        return list(connection.scalars(select(column)))
+
+
+def _with_rows(text: bytes) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, rows=np.frombuffer(text, np.uint8))
+    return buffer.getvalue()
+
+
+def _row(**changed: Any) -> bytes:
+    row = {**dataclasses.asdict(Measurement(metric="write", value=1.0)), **changed}
+    return json.dumps([list(row.values())]).encode()

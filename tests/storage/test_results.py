@@ -33,7 +33,7 @@ ROWS = st.lists(
     st.builds(
         Measurement,
         metric=METRICS,
-        value=st.none() | st.floats(allow_nan=False),
+        value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
         metric_of=NAMES,
         model=MODELS,
         reference=MODELS,

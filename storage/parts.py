@@ -5,7 +5,6 @@ A part that can't be read counts as none: it is made again.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -16,7 +15,7 @@ import numpy as np
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import sqlite
 
-from core.engine.measurement import Measurement, UnitPart
+from core.engine.measurement import TYPES, Measurement, UnitPart
 from storage.schema import PartRow
 
 _ROWS = "rows"  # beside the arrays, whose names have this sign before them:
@@ -61,7 +60,7 @@ def forget(connection: Connection, run_id: str) -> None:
 
 
 def _packed(part: UnitPart) -> bytes:
-    rows = [dataclasses.astuple(row) for row in part.rows]
+    rows = [[getattr(row, name) for name in TYPES] for row in part.rows]
     text = json.dumps(rows, default=lambda number: number.item()).encode()
     arrays = {f"{_ARRAY}{name}": array for name, array in part.arrays.items()}
     buffer = io.BytesIO()
@@ -74,11 +73,6 @@ def _unpacked(content: Any) -> UnitPart | None:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             rows = json.loads(file[_ROWS].tobytes())
             arrays = {n.removeprefix(_ARRAY): file[n] for n in file.files if n != _ROWS}
-        return UnitPart(
-            [Measurement(**dict(zip(_FIELDS, row, strict=True))) for row in rows], arrays
-        )
+        return UnitPart([Measurement(**dict(zip(TYPES, row, strict=True))) for row in rows], arrays)
     except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
         return None
-
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(Measurement))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from core.engine import registry
-from core.engine.measurement import Artifact, Measurement, MetricSpec, UnitResult
+from core.engine.measurement import Artifact, Coordinates, Measurement, MetricSpec, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures.figure import Column, Grid, Scatter, Table
 from core.figures.views import Tabulation, View
@@ -43,7 +43,7 @@ class Placed:
     names: tuple[str, str] = ("medical", "maths")
     of: Callable[[str], tuple[Any, Any] | None] = coefficients
 
-    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
+    def __call__(self, row: Coordinates) -> tuple[Any, Any] | None:
         return self.of(row.setting)
 
 
@@ -76,7 +76,7 @@ def front(scatter: Scatter) -> Scatter:
 def neurons(t: Tabulation) -> Table:
     """The neurons of a model, in one of two orders."""
     rows: list[tuple[int, int, float, str]] = []
-    for layer in t.catalogue.layers:
+    for layer in t.catalogue.values("layer"):
         found = t.arrays("scores", model=t.choice.model, layer=layer)
         if found is not None:
             rows += [(layer, j, float(s), f" token-{j}") for j, s in enumerate(found["score"])]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from core.engine.measurement import Measurement, MetricSpec
-from core.figures.choices import panels_of, query
+from core.figures.choices import panels_of
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.views import (
+    SPOKEN,
     Arrays,
     Catalogue,
     Choice,
@@ -43,9 +44,8 @@ def figure(
     spec: MetricSpec,
     arrays: Arrays = no_arrays,
 ) -> Figure:
-    """Lay out the rows that `query` asked for. `spec` declares the chosen measure."""
-    wanted = query(view, choice, catalogue)
-    own = [row for row in rows if wanted.matches(row)]
+    """Lay out rows, all of them such as `query` asks for. `spec` declares the chosen measure."""
+    own = list(rows)
     if view.tabulate is not None:
         asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(own), arrays=arrays)
         return view.tabulate(asked)
@@ -120,7 +120,7 @@ def _grid(
     if view.place:
         row_keys, column_keys = _by_value(lines), _by_value(columns)
     elif view.kind == "matrix":
-        row_keys = column_keys = list(catalogue.models)
+        row_keys = column_keys = list(catalogue.values("model"))
     else:
         row_keys = _in_order(down, lines, catalogue)
         named = list(panels_of(view, catalogue))
@@ -233,10 +233,6 @@ _MADE: dict[str, Callable[..., Figure]] = {
     "curves": _lines, "matrix": _grid, "heatmap": _grid, "bars": _grid, "scatter": _scatter,
 }  # fmt: skip
 
-_TITLED: tuple[Coordinate, ...] = (
-    "model", "reference", "module", "layer", "task", "metric_of", "setting",
-)  # fmt: skip
-
 
 def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
     words = [spec.title]
@@ -244,10 +240,10 @@ def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
         words.append("expected by chance")
     if choice.reading == "excess":
         words.append("beyond chance")
-    for coordinate in _TITLED:
-        value = getattr(choice, coordinate)
+    for coordinate in SPOKEN:
         if coordinate not in view.selectors:
             continue
+        value = getattr(choice, coordinate)
         if coordinate == "layer":
             words.append("· all layers" if value is None else f"· layer {value}")
         elif coordinate in view.names:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from core.engine.measurement import Measurement
+from core.engine.measurement import COORDINATES, INSIDE, WORDS, Coordinates, Measurement, ordered
 from core.figures.figure import Figure, Lines, Table
 from core.figures.filters import ALL, Filter
 from core.models.naming import ORDER
@@ -21,17 +21,26 @@ if TYPE_CHECKING:
 
 Reading = Literal["raw", "chance", "excess"]
 Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table"]
-Coordinate = Literal[
-    "model", "reference", "layer", "module", "task", "probe", "setting", "metric_of"
-]  # fmt: skip
-Selector = Literal[Coordinate, "against"]
-"""What the user steps through: a coordinate, or the other value that a scatter is drawn against."""
+Coordinate = str
+"""The name of a coordinate: a field of `Coordinates`."""
+Selector = str
+"""What the user steps through: a coordinate, or "against", the other value of a scatter."""
 
 Value = str | int | None
 Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
+"""What is asked of a coordinate: anything, any value but absence, absence, or one of these."""
 
-COORDINATES: tuple[Coordinate, ...] = get_args(Coordinate)
-"""The coordinates that a figure selects by: all but the metric, the expert and the head."""
+Query = Mapping[Coordinate, Wanted]
+"""Which measurements a figure needs: what is asked of the metric and of each coordinate; anything
+of those that are not named."""
+
+SPOKEN: tuple[Selector, ...] = ordered(
+    ("model", "reference", "module", "layer", "task", "against", *COORDINATES)
+)
+"""All selectors in the order in which a title names their values."""
+
+COMBINED = ("metric", *(name for name in SPOKEN if name in COORDINATES and name not in INSIDE))
+"""What a combination says: the metric and all coordinates but those inside a model."""
 GROUPS = ("attention", "mlp", "blocks", "all")
 
 _AXES: dict[str, tuple[Coordinate, Coordinate]] = {
@@ -48,8 +57,8 @@ class Placing(Protocol):
     def names(self) -> tuple[str, str]:
         """What the rows and what the columns are, in words."""
 
-    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
-        """The row and the column of a measurement; None for one that has no place."""
+    def __call__(self, row: Coordinates) -> tuple[Any, Any] | None:
+        """The row and the column of what was measured there; None where it has no place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,96 +156,51 @@ class View:
 
     def word(self, coordinate: str) -> str:
         """What a coordinate is called for people."""
-        return self.names.get(coordinate) or _WORDS.get(coordinate, coordinate)
+        return self.names.get(coordinate) or WORDS.get(coordinate, coordinate)
 
 
-class Combination(NamedTuple):
-    """Which values of the coordinates but layer and module were measured together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination(Coordinates):
+    """Values that were measured together, in whatever part of a model: `COMBINED` names them."""
 
     metric: str
-    model: str = ""
-    reference: str = ""
-    task: str = ""
-    setting: str = ""
-    metric_of: str = ""
-    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """What a run's measurements of an analysis range over, each in its order.
 
-    `models` are those of the study, the base before them where it was measured; all others are
-    the values that occur. `overall`: are there rows over all layers? `controls` are the models in
+    `ranges` are the values of the metric and of each coordinate but experts and heads. Models are
+    those of the study, the base before them where it was measured; all others are the values that
+    occur. `overall`: are there rows over all layers? `controls` are the models in
     the role of a control. `places` are the layers (None: over all) and modules measured together.
     No `combinations`, or no `places`, means that everything may go with everything.
     `filter` is what it was narrowed by.
     """
 
-    models: tuple[str, ...] = ()
-    references: tuple[str, ...] = ()
-    layers: tuple[int, ...] = ()
-    modules: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    probes: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    metrics_of: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     overall: bool = True
     controls: frozenset[str] = frozenset()
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL
 
-    def values(self, coordinate: Coordinate) -> tuple[Any, ...]:
-        """The values of a coordinate, in order; absence is none of them."""
-        found: tuple[Any, ...] = getattr(self, PLURALS[coordinate])
-        return found
+    def values(self, coordinate: str) -> tuple[Any, ...]:
+        """The values of a coordinate, or of the metric, in order; absence is none of them."""
+        return self.ranges.get(coordinate, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What the user has selected in a view. `layer` None is "over all layers".
+class Choice(Coordinates):
+    """What the user has selected in a view: a value of each coordinate that it steps through.
 
     `against` is the value of a scatter's other axis, `order` how a table is sorted.
     """
 
     measure: str
     reading: Reading = "raw"
-    model: str = ""
-    reference: str = ""
-    layer: int | None = None
-    module: str = ""
-    task: str = ""
-    probe: str = ""
-    setting: str = ""
-    metric_of: str = ""
     against: Value = ""
     order: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """Which measurements a figure needs; rows of single heads and experts never.
-
-    Of each coordinate: anything, any value but absence ("" or None), absence, or one of these.
-    """
-
-    metrics: tuple[str, ...]
-    model: Wanted = "any"
-    reference: Wanted = "any"
-    layer: Wanted = "any"
-    module: Wanted = "any"
-    task: Wanted = "any"
-    probe: Wanted = "any"
-    setting: Wanted = "any"
-    metric_of: Wanted = "any"
-
-    def matches(self, row: Measurement) -> bool:
-        """Is this row one of those asked for?"""
-        if row.head is not None or row.expert is not None or row.metric not in self.metrics:
-            return False
-        return all(_fits(getattr(row, c), getattr(self, c), absence(c)) for c in COORDINATES)
 
 
 class Arrays(Protocol):
@@ -263,11 +227,6 @@ class Tabulation:
     arrays: Arrays
 
 
-def absence(coordinate: Coordinate) -> Value:
-    """What stands in a coordinate that does not apply."""
-    return None if coordinate == "layer" else ""
-
-
 def natural(text: str) -> tuple[tuple[str, float], ...]:
     """A key that sorts the numbers in texts as numbers."""
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
@@ -280,14 +239,3 @@ def by_name(modules: Iterable[str]) -> tuple[str, ...]:
     """Modules in their order in a layer, then groups; any others at the end."""
     known = {name: at for at, name in enumerate((*ORDER, *GROUPS))}
     return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))
-
-
-_WORDS = {"metric_of": "metric"}
-PLURALS = {c: f"{c}s" for c in COORDINATES} | {"metric_of": "metrics_of"}
-"""The field of a catalogue that has the values of a coordinate."""
-
-
-def _fits(value: Value, wanted: Wanted, missing: Value) -> bool:
-    if isinstance(wanted, tuple):
-        return value in wanted
-    return wanted == "any" or (value == missing) == (wanted == "absent")

@@ -7,7 +7,7 @@ from core.engine.measurement import MetricSpec
 from core.figures.choices import settled
 from core.figures.views import Catalogue, Choice, View
 
-RANGES = Catalogue(models=("a", "b"), layers=(0, 1), modules=("q", "mlp", "all"))
+RANGES = Catalogue(ranges={"model": ("a", "b"), "layer": (0, 1), "module": ("q", "mlp", "all")})
 HEAT = View(
     key="heat",
     kind="heatmap",
@@ -65,7 +65,7 @@ def test_selectors_step_through_what_exists() -> None:
 
 
 def test_nothing_to_step_through_changes_nothing() -> None:
-    empty = Catalogue(models=(), layers=(), modules=())
+    empty = Catalogue()
     choice = Choice(measure="write", model="a")
     assert steering.next_value(HEAT, choice, "model", 1, empty) == choice
 

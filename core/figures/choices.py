@@ -102,7 +102,7 @@ def options(
     Only those that go with the measure and with what is chosen before them; all of them where
     none does, as long as a run has measured nothing.
     """
-    coordinate = view.across if selector == "against" else selector
+    coordinate = view.coordinate(selector)
     takes = view.only.get(coordinate, lambda value: True)
     values = [v for v in _steps(coordinate, catalogue) if v is None or takes(v)]
     if coordinate in COMBINED:
@@ -120,7 +120,7 @@ def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Readi
     """The readings that the chosen measure has, in the order of the key that switches them."""
     if view.tabulate is not None:
         return ("raw",)
-    if choice.measure in (view.excess or {}):
+    if choice.measure in view.excess:
         return ("raw", "chance", "excess")
     chance = spec is not None and spec.has_chance and not view.with_chance
     return ("raw", "chance") if chance else ("raw",)
@@ -128,17 +128,11 @@ def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Readi
 
 def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
     """The measurements that the view needs under this choice."""
-    beside = [(named or {}).get(choice.measure) for named in (view.excess, view.tested)]
+    beside = [named.get(choice.measure) for named in (view.excess, view.tested)]
     metrics: tuple[str, ...] = (choice.measure, *(name for name in beside if name))
-    if view.kind == "table":
+    if view.together:
         metrics = measures(view, catalogue)
     return {"metric": metrics} | {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
-
-
-def panels_of(view: View, catalogue: Catalogue) -> tuple[str, ...]:
-    """The panels of curves, or the columns of bars, that a view names and the filter takes."""
-    field = FILTERS.get(_panelled(view), "")
-    return tuple(value for value in view.panels if catalogue.filter.takes(field, value))
 
 
 def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
@@ -165,10 +159,8 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
     if coordinate in view.fixed:
         return (view.fixed[coordinate],)
     if coordinate in view.steppers:
-        own = (getattr(choice, coordinate),)
-        both = view.kind == "scatter" and coordinate == view.across
-        return (*own, choice.against) if both else own
-    if coordinate == _panelled(view) and view.panels:
+        return view.chosen(choice, coordinate)
+    if coordinate == view.panelled and view.panels:
         return view.panels
     if coordinate in view.only:
         return tuple(v for v in catalogue.values(coordinate) if view.only[coordinate](v))
@@ -177,17 +169,10 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
     return "present" if coordinate in view.laid_out else "absent"
 
 
-def _panelled(view: View) -> Coordinate:
-    """The coordinate that `panels` are values of."""
-    return view.panel_by if view.kind == "curves" else view.axes[1]
-
-
 def _shows(view: View, catalogue: Catalogue) -> bool:
     """Was something measured that the view has a place for?"""
-    own = list(_concerning(view, catalogue.combinations))
-    if view.place is None:
-        return bool(own)
-    placing = view.place(catalogue)
+    placing = view.placing(catalogue)
+    own = _concerning(view, catalogue.combinations)
     return any(placing(at) is not None for at in own)
 
 
@@ -218,11 +203,9 @@ def _fitting(
 ) -> Iterator[Combination]:
     """The combinations that go with the measure and the selectors before this one."""
     before = view.steppers[: view.steppers.index(selector)]
-    across = view.across if selector == "against" else ""
-    chosen: dict[str, Value] = {
-        c: getattr(choice, c) for c in COMBINED[1:] if c in before and c != across
-    }
-    if view.kind != "table":
+    named = [c for c in COMBINED[1:] if c in before and c != view.coordinate(selector)]
+    chosen: dict[str, Value] = {c: getattr(choice, c) for c in named}
+    if not view.together:
         chosen["metric"] = choice.measure
     own = (
         at
@@ -260,7 +243,7 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
-    if selector in ("task", "metric_of") and view.place is None:  # which may show little of it
+    if selector in ("task", "metric_of") and not view.placed:  # which may show little of it
         own = _fitting(view, selector, choice, catalogue)
         others = [c for c in COMBINED[1:] if c != "metric_of"]
         places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}

@@ -7,11 +7,20 @@ under a choice; `core.figures.layout` makes the figure of them. Knows no databas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from core.engine.measurement import COORDINATES, INSIDE, WORDS, Coordinates, Measurement, ordered
+from core.engine.measurement import (
+    COORDINATES,
+    FILTERS,
+    INSIDE,
+    WORDS,
+    Coordinates,
+    Measurement,
+    MetricSpec,
+    ordered,
+)
 from core.figures.figure import Figure, Lines, Table
 from core.figures.filters import ALL, Filter
 from core.models.naming import ORDER
@@ -43,86 +52,53 @@ COMBINED = ("metric", *(name for name in SPOKEN if name in COORDINATES and name 
 """What a combination says: the metric and all coordinates but those inside a model."""
 GROUPS = ("attention", "mlp", "blocks", "all")
 
-_AXES: dict[str, tuple[Coordinate, Coordinate]] = {
-    "matrix": ("model", "reference"),
-    "heatmap": ("layer", "module"),
-    "bars": ("model", "module"),
-}
-
-
-class Placing(Protocol):
-    """Rows and columns that are no coordinates but are read out of measurements."""
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """What the rows and what the columns are, in words."""
-
-    def __call__(self, row: Coordinates) -> tuple[Any, Any] | None:
-        """The row and the column of what was measured there; None where it has no place."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A declared picture.
-
-    curves:  a line each value of `series` over `x`, in a panel for each of `panels` (values of
-             `panel_by`; none: one panel). `with_chance` adds to each line its chance level, as a
-             faint line that `chance_name` names
-    matrix:  models × models; `rows` and `columns` say by which coordinates
-    heatmap: `rows` × `columns`, or where the placing puts a measurement that `place` makes of the
-             catalogue. Of `points` it takes all values then
-    bars:    a bar each value of `columns` (or of `panels`) in a group each value of `rows`
-    scatter: a point each value of `points`: the measure at one value of `across` against that at
-             another, both steppable. `group` tells kinds of points apart by their names
-    table:   whatever `tabulate` makes of measurements and arrays, in one of `orders`
-
-    Curves too may be made by `tabulate`, where their values are in arrays. `drill` is the view that
-    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
+    """A declared picture. `core.figures.kinds` has its kinds, with what each lays out.
 
     `measures` are the metrics the user may switch between, first = default; none: whatever the
     run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
-    to the metric that holds its corrected p value. `finding`
-    turns the figure under the default choice into one plain sentence. `marks` sets cells apart,
-    for what `mark_name` says.
+    to the metric that holds its corrected p value. `with_chance` shows the chance level beside the
+    value, so that it is no reading of its own. `finding` turns the figure under the default choice
+    into one plain sentence. `marks` sets cells apart; `mark_name` says what they are.
 
     `selectors` are the coordinates the user steps through one value at a time, the later ones
     among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
     the value of a coordinate once and for all. Of `free` coordinates any value is taken, or none.
     A coordinate that no field mentions must be absent. `only` narrows a coordinate to the values
-    for which it is true. An `optional` view exists only where something was measured for it.
-    `names` says coordinates in words where others are better.
+    for which it is true. `panels` are the values of `panelled` to show, in their order. An
+    `optional` view exists only where something was measured for it. `names` says coordinates in
+    words where others are better.
+
+    `tabulate` makes the figure where it takes more than to place rows, of a table in one of
+    `orders`. `drill` is the view that
+    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
     """
 
+    kind: ClassVar[Kind]
+    together: ClassVar[bool] = False
+    """Does it show all its measures at once?"""
+    placed: ClassVar[bool] = False
+    """Are its axes read out of measurements, and no coordinates?"""
+
     key: str
-    kind: Kind
     title: str
     caption: str
     finding: Callable[[Any], str]
     measures: tuple[str, ...] = ()
-    excess: Mapping[str, str] | None = None
-    tested: Mapping[str, str] | None = None
+    excess: Mapping[str, str] = field(default_factory=dict)
+    tested: Mapping[str, str] = field(default_factory=dict)
     reading: Reading = "raw"
+    with_chance: bool = False
     selectors: tuple[Coordinate, ...] = ()
     opens: Mapping[Coordinate, Value] = field(default_factory=dict)
     fixed: Mapping[Coordinate, Value] = field(default_factory=dict)
     free: tuple[Coordinate, ...] = ()
     only: Mapping[Coordinate, Callable[[Any], bool]] = field(default_factory=dict)
+    panels: tuple[str, ...] = ()
     optional: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
-    rows: Coordinate | None = None
-    columns: Coordinate | None = None
-    place: Callable[[Catalogue], Placing] | None = None
-    x: Coordinate = "layer"
-    series: Coordinate = "model"
-    panel_by: Coordinate = "module"
-    panels: tuple[str, ...] = ()
-    with_chance: bool = False
-    chance_name: str = "chance"
-    points: Coordinate = "setting"
-    across: Coordinate = "task"
-    group: Callable[[str], str] | None = None
-    x_guides: tuple[float, ...] = ()
-    y_guides: tuple[float, ...] = ()
     marks: Callable[[Any], Figure] | None = None
     mark_name: str = ""
     tabulate: Callable[[Tabulation], Table | Lines] | None = None
@@ -130,33 +106,50 @@ class View:
     drill: str = ""
 
     @property
-    def axes(self) -> tuple[Coordinate, Coordinate]:
-        """The coordinates of the rows and of the columns of a grid."""
-        rows, columns = _AXES.get(self.kind, ("model", "module"))
-        return self.rows or rows, self.columns or columns
+    def panelled(self) -> Coordinate:
+        """The coordinate that `panels` are values of; "" where there is none."""
+        return ""
 
     @property
     def laid_out(self) -> tuple[Coordinate, ...]:
         """The coordinates whose values stand side by side in the figure."""
-        if self.kind == "curves":
-            return (self.x, self.series, *((self.panel_by,) if self.panels else ()))
-        if self.kind == "scatter":
-            return self.points, self.across
-        if self.kind == "table":
-            return ()
-        return (self.points,) if self.place else self.axes
+        return ()
 
     @property
     def steppers(self) -> tuple[Selector, ...]:
         """What the user steps through, in the order in which choices hang on one another."""
-        if self.kind != "scatter":
-            return self.selectors
-        own = (self.across,) if self.across not in self.selectors else ()
-        return (*self.selectors, *own, "against")
+        return self.selectors
 
     def word(self, coordinate: str) -> str:
         """What a coordinate is called for people."""
         return self.names.get(coordinate) or WORDS.get(coordinate, coordinate)
+
+    def coordinate(self, selector: Selector) -> Coordinate:
+        """The coordinate whose values a selector steps through."""
+        return selector
+
+    def chosen(self, choice: Choice, coordinate: Coordinate) -> tuple[Value, ...]:
+        """What is chosen of a coordinate that is stepped through."""
+        return (getattr(choice, coordinate),)
+
+    def panels_in(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """The panels that the filter takes."""
+        name = FILTERS.get(self.panelled, "")
+        return tuple(value for value in self.panels if catalogue.filter.takes(name, value))
+
+    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+        """Where in the figure something lies."""
+        return ()
+
+    def placing(self, catalogue: Catalogue) -> Callable[[Coordinates], tuple[Any, ...] | None]:
+        """What says where something lies in the figure of a catalogue, or None: nowhere."""
+        return self.place_of
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Figure:
+        """The figure of rows that the choice asks for. `spec` declares the chosen measure."""
+        raise NotImplementedError(f"{self.key} is made by `tabulate`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

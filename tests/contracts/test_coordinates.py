@@ -20,7 +20,8 @@ from core.engine import registry
 from core.engine.measurement import COLUMNS, KEY, Measurement
 from core.figures.choices import default_choice, query
 from core.figures.filters import FIELDS
-from core.figures.views import COMBINED, SPOKEN, Catalogue, Choice, View
+from core.figures.kinds.grids import Bars
+from core.figures.views import COMBINED, SPOKEN, Catalogue, Choice
 from storage.database import open_database
 from storage.schema import MeasurementRow
 from tests.contracts.test_contributing import EXAMPLES, ROOT
@@ -41,7 +42,7 @@ DECLARED = {
 """Every coordinate, and what people call it. Written out here, to hold the declaration against."""
 INSIDE = {"layer", "module", "expert", "head"}
 HEAD = "@dataclass(frozen=True, slots=True, kw_only=True)\n"
-VIEW = View(key="v", kind="bars", title="", caption="", measures=("m",), finding=str)
+VIEW = Bars(key="v", title="", caption="", measures=("m",), finding=str)
 
 
 @pytest.mark.parametrize(("name", "word"), DECLARED.items())
@@ -73,7 +74,7 @@ def test_views_name_coordinates_and_each_that_they_step_through_has_its_keys() -
     for analysis in map(registry.get, registry.names()):
         for view in analysis.views:
             named = {*view.fixed, *view.free, *view.only, *view.opens, *view.laid_out}
-            assert named | {*view.axes, *view.selectors} <= DECLARED.keys(), view.key
+            assert named | {view.panelled or "model", *view.selectors} <= DECLARED.keys(), view.key
             assert set(view.steppers) <= keyed, view.key
 
 
@@ -88,7 +89,7 @@ from core.engine import registry
 from core.engine.measurement import Measurement, Unit, UnitResult
 from core.figures.choices import options
 from core.figures.filters import read
-from core.figures.views import View
+from core.figures.kinds.grids import Bars
 from core.study.study import Study
 from storage import runs
 from storage.database import open_database
@@ -103,7 +104,7 @@ rows = [
 ]
 sink = RunSink(db, run, runs.claim(db, run))
 sink.save(Unit(key="k", analysis="alignment", label=""), UnitResult(rows), 1.0)
-view = View(key="v", kind="bars", title="", caption="", measures=("write",), selectors=("seed",),
+view = Bars(key="v", title="", caption="", measures=("write",), selectors=("seed",),
             finding=lambda grid: "")
 analysis, found = registry.get("alignment"), runs.find_run(db, run)
 first = drawn(db, run, analysis, view)

@@ -275,7 +275,7 @@ class Pane(Vertical, Steady):
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
         """The coordinates that the figure is laid out by, if it is by coordinates at all."""
-        made = self.view.place is not None or self.view.tabulate is not None
+        made = self.view.placed or self.view.tabulate is not None
         return () if made else self.view.laid_out
 
     def clip(self, what: str) -> None:

@@ -15,6 +15,7 @@ from core.engine.registry import Analysis
 from core.figures.choices import chosen, default_choice, names_of, narrowed, options, query, settled
 from core.figures.figure import Figure, Grid, Lines
 from core.figures.filters import ALL, Filter
+from core.figures.kinds.grids import Heatmap, Matrix
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Choice, Combination, View
 from tests import pretend
@@ -218,8 +219,8 @@ def test_names_are_those_of_all_catalogues_once() -> None:
 
 
 def test_a_task_is_begun_with_that_has_most_to_show() -> None:
-    view = View(
-        key="sources", kind="matrix", title="", caption="", measures=("drop",), rows="reference",
+    view = Matrix(
+        key="sources", title="", caption="", measures=("drop",), rows="reference",
         columns="model", selectors=("task",), finding=str,
     )  # fmt: skip
     pairs = [("first", "base"), ("second", "base"), ("second", "medical"), ("third", "base")]
@@ -238,8 +239,8 @@ def test_a_task_is_begun_with_that_has_most_to_show() -> None:
 
 
 def test_a_score_is_begun_with_that_most_tasks_have() -> None:
-    view = View(
-        key="difference", kind="heatmap", title="", caption="", measures=("difference",),
+    view = Heatmap(
+        key="difference", title="", caption="", measures=("difference",),
         rows="model", columns="task", selectors=("metric_of",), finding=str,
     )  # fmt: skip
     pairs = [("acc", "a"), ("bits", "b"), ("bits", "c"), ("f1", "d")]
@@ -259,8 +260,8 @@ def test_a_score_is_begun_with_that_most_tasks_have() -> None:
 
 
 def test_a_module_that_is_measured_over_all_layers_only_gives_way_to_one_of_the_layer() -> None:
-    view = View(
-        key="pairs", kind="matrix", title="", caption="", finding=str, measures=("cosine",),
+    view = Matrix(
+        key="pairs", title="", caption="", finding=str, measures=("cosine",),
         selectors=("layer", "module"), opens={"module": "all"},
     )  # fmt: skip
     ranges = Catalogue(

@@ -15,6 +15,7 @@ from core.engine import measurement, registry
 from core.engine.measurement import Measurement, MetricSpec
 from core.figures.choices import chosen, default_choice, options, present, query, readings
 from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
+from core.figures.kinds.grids import Bars
 from core.figures.layout import figure
 from core.figures.views import (
     Catalogue,
@@ -237,8 +238,8 @@ def test_readings_follow_the_metric() -> None:
 
 
 def test_measures_of_the_run_are_those_of_a_view_that_names_none() -> None:
-    view = View(
-        key="scores", kind="bars", title="", caption="", finding=lambda grid: "",
+    view = Bars(
+        key="scores", title="", caption="", finding=lambda grid: "",
         rows="model", columns="task",
     )  # fmt: skip
     scores = [

@@ -5,7 +5,6 @@ A part that can't be read counts as none: it is made again.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from collections.abc import Mapping
@@ -63,7 +62,7 @@ def forget(connection: Connection, run_id: str) -> None:
 
 
 def _packed(part: UnitPart) -> bytes:
-    rows = [dataclasses.astuple(row) for row in part.rows]
+    rows = [[getattr(row, name) for name in TYPES] for row in part.rows]
     text = json.dumps(rows, default=lambda number: number.item()).encode()
     arrays = {f"{_ARRAY}{name}": array for name, array in part.arrays.items()}
     buffer = io.BytesIO()

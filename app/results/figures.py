@@ -52,7 +52,7 @@ class Drawn:
     choice: Choice
     catalogue: Catalogue
     figure: Figure
-    names: Names = field(default_factory=Names)
+    names: Names = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def lines(
 def finding(view: View, made: Drawn) -> str:
     """The view's sentence, which is made for the measure and reading that it opens with; nothing
     of a figure that holds nothing, least of all that nothing changed, or is not complete yet."""
-    if not made.catalogue.metrics or made.figure.is_empty:
+    if not made.catalogue.values("metric") or made.figure.is_empty:
         return ""
     opens_with = default_choice(view, made.catalogue).measure, view.reading
     if (made.choice.measure, made.choice.reading) != opens_with:

@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.keys import Keys, _character_to_key
 
 from app.text import plain
+from core.engine.measurement import WORDS
 
 Where = Literal[
     "app", "runs", "library", "run", "compare", "builder", "figure",
@@ -73,7 +74,7 @@ def _action(
 def _steps(selector: str, what: str, on: str, back: str, rank: int) -> tuple[Action, Action]:
     """The two keys of a selector, each as the name that Textual has for it and as it is written."""
     (key, shown), (back_key, back_shown) = on.split(), back.split()
-    label = {"metric_of": "metric"}.get(selector, selector)
+    label = WORDS.get(selector, selector)
     return (
         _action("run", f"select('{selector}', 1)", key, shown, label, f"Next {what}", rank),
         _action(

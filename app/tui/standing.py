@@ -13,7 +13,6 @@ from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 
 if TYPE_CHECKING:
-    from core.figures.filters import Filtered
     from storage.runs import RunSummary
 
 NAME = 24
@@ -25,7 +24,7 @@ def title(
     trouble: str,
     width: int,
     load: str = "",
-    hidden: Mapping[Filtered, int] | None = None,
+    hidden: Mapping[str, int] | None = None,
 ) -> Content:
     """The study on the left, how far it has come on the right; or what is wrong.
 
@@ -53,7 +52,7 @@ def title(
     return two_ends(left, right, width)
 
 
-def _chip(hidden: Mapping[Filtered, int], room: int) -> str:
+def _chip(hidden: Mapping[str, int], room: int) -> str:
     """How many models, layers and modules are hidden, or where there is no room how many names."""
     counts = [f"{n} {field}{'s' if n != 1 else ''}" for field, n in hidden.items()]
     long = f" {', '.join(counts) or 'nothing'} hidden "

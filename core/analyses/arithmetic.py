@@ -18,7 +18,9 @@ from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, c
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
 from core.figures import score_findings, score_tables
-from core.figures.views import View
+from core.figures.kinds.grids import Plane
+from core.figures.kinds.scatters import ScatterPlot
+from core.figures.kinds.tables import SortedTable
 from core.vectors import arithmetic
 from core.vectors.arithmetic import Point, Restriction
 
@@ -329,9 +331,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        ScatterPlot(
             key="trade",
-            kind="scatter",
             title="One domain against another",
             caption="One point per model: its share of one domain, and of the other. A domain's "
             "share is the mean over its tasks, also those on which its own model is within chance "
@@ -347,9 +348,8 @@ ANALYSIS = Analysis(
             mark_name="on the Pareto front",
             finding=score_findings.of_trade,
         ),
-        View(
+        Plane(
             key="grid",
-            kind="heatmap",
             title="Score by two coefficients",
             caption="Down: how much of one vector is added to the base; across: of the other.",
             measures=("normalised", "regained"),
@@ -362,9 +362,8 @@ ANALYSIS = Analysis(
             mark_name="best",
             finding=score_findings.of_grid,
         ),
-        View(
+        SortedTable(
             key="table",
-            kind="table",
             title="Every point on every task",
             caption="What each model scores, and how much of the domain's own model that is.",
             free=("reference", "task", "setting", "module", "metric_of"),

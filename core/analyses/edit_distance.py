@@ -22,7 +22,8 @@ from core.engine.measurement import (
 from core.engine.registry import Analysis, Parameters
 from core.errors import StorageError
 from core.figures import findings, tables
-from core.figures.views import View
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.tables import SortedTable
 from core.statistics import intervals
 
 if TYPE_CHECKING:
@@ -234,9 +235,8 @@ ANALYSIS = Analysis(
         *quartiles("Hamming distance"),
     ),
     views=(
-        View(
+        Curves(
             key="curves",
-            kind="curves",
             title="Distance of patterns by layer",
             caption="One line per tuned model: distance of a document's patterns from the base's.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),
@@ -244,9 +244,8 @@ ANALYSIS = Analysis(
             drill="activation:neurons",
             finding=findings.of_distances,
         ),
-        View(
+        Curves(
             key="baseline",
-            kind="curves",
             title="Distance of patterns against its baseline",
             caption="One model: what was observed, and what independent patterns would give.",
             measures=("hamming", "levenshtein"),
@@ -256,9 +255,8 @@ ANALYSIS = Analysis(
             chance_name="independent",
             finding=findings.of_baseline,
         ),
-        View(
+        SortedTable(
             key="spread",
-            kind="table",
             title="Spread over documents",
             caption="The mean Hamming distance of a layer and how single documents lie about it.",
             measures=("hamming", "lower_quartile", "median", "upper_quartile"),
@@ -268,9 +266,8 @@ ANALYSIS = Analysis(
             tabulate=tables.spread,
             finding=findings.of_distance_spread,
         ),
-        View(
+        Curves(
             key="criteria",
-            kind="curves",
             title="Distance of patterns by another criterion",
             caption="As the first picture, under the other rules by which a neuron counts.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),

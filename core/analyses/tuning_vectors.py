@@ -16,7 +16,8 @@ from pydantic import Field
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings, spectra
-from core.figures.views import View
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF
 from core.statistics import chance
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
@@ -320,9 +321,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        Curves(
             key="curves",
-            kind="curves",
             title="Size by layer",
             caption="One line per model; attention and MLP in separate panels.",
             measures=(
@@ -332,9 +332,8 @@ ANALYSIS = Analysis(
             panels=("attention", "mlp"),
             finding=findings.of_sizes,
         ),
-        View(
+        Heatmap(
             key="modules",
-            kind="heatmap",
             title="Size by layer and module",
             caption="Rows are layers, columns modules and groups.",
             measures=(
@@ -345,9 +344,8 @@ ANALYSIS = Analysis(
             drill="spectrum",
             finding=findings.of_largest,
         ),
-        View(
+        Curves(
             key="spectrum",
-            kind="curves",
             title="One update by rank",
             caption="The singular values of Δ, and how much of its energy the first k hold.",
             measures=("stable_rank",),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings
-from core.figures.views import View
+from core.figures.kinds.grids import Matrix
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
@@ -160,9 +160,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        Matrix(
             key="matrix",
-            kind="matrix",
             title="Cosine of tuning vectors",
             caption="Every pair of tuned models; the diagonal is left empty.",
             measures=("cosine",),
@@ -170,9 +169,8 @@ ANALYSIS = Analysis(
             opens={"module": "all"},
             finding=findings.of_cosines,
         ),
-        View(
+        Matrix(
             key="parents",
-            kind="matrix",
             title="Cosine, each from its parent",
             caption="As before, with each vector taken from the model that it was tuned from; "
             "only pairs with such a model.",

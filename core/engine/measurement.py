@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_type_hints
 
 from core.errors import StorageError
@@ -58,30 +58,41 @@ def quartiles(of: str, unit: str = "") -> tuple[MetricSpec, MetricSpec, MetricSp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+class Coordinates:
+    """Where a number was measured. The one place that declares the coordinates.
+
+    The default of each field says that the coordinate does not apply: "", or for layers, experts
+    and heads, which count from 0, None for "over all". `probe` names the probe set, and is empty
+    where there is one or none.
+
+    Columns of stores and exports, what figures select by and what filters know follow from the
+    fields. Besides its field a new coordinate needs a migration of the database. Metadata of a
+    field: `word`, its name for people where that is not the field's own; `filter`, the word of the
+    filter line that narrows it; `inside`, true for a part of the model.
+    """
+
+    metric_of: str = field(default="", metadata={"word": "metric"})
+    model: str = field(default="", metadata={"filter": "model"})
+    reference: str = field(default="", metadata={"filter": "model"})
+    layer: int | None = field(default=None, metadata={"filter": "layer", "inside": True})
+    module: str = field(default="", metadata={"filter": "module", "inside": True})
+    expert: int | None = field(default=None, metadata={"inside": True})
+    head: int | None = field(default=None, metadata={"inside": True})
+    task: str = ""
+    probe: str = ""
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(Coordinates):
     """One number, its coordinates, and what is needed to read it.
 
     `value` is None where the metric is undefined (its MetricSpec says what that means).
     `low` and `high` bound a 95 % interval; `n` counts what the number is over (parameters,
     matrices, items); `chance` is what chance alone would give, `chance_sd` its spread.
-    Layers, experts and heads count from 0; None means "over all of them". `probe` names the probe
-    set, and is empty where there is one or none.
-
-    The fields are the columns of every store and export, in this order; those before `value` are
-    the coordinates. A new one needs a default here and a migration of the database.
     """
 
     metric: str
-    metric_of: str = ""
-    model: str = ""
-    reference: str = ""
-    layer: int | None = None
-    module: str = ""
-    expert: int | None = None
-    head: int | None = None
-    task: str = ""
-    probe: str = ""
-    setting: str = ""
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -90,18 +101,37 @@ class Measurement:
     chance_sd: float | None = None
 
 
-TYPES: Mapping[str, type] = {
-    name: get_args(hint)[0] if get_args(hint) else hint
-    for name, hint in get_type_hints(Measurement).items()
+_DECLARED = fields(Coordinates)
+_HINTS = get_type_hints(Measurement)
+
+ABSENT: Mapping[str, str | int | None] = asdict(Coordinates())
+"""What stands in each coordinate where it does not apply."""
+
+COORDINATES = tuple(ABSENT)
+
+INSIDE = tuple(each.name for each in _DECLARED if each.metadata.get("inside"))
+"""The coordinates that say which part of a model a number is of."""
+
+WORDS: Mapping[str, str] = {e.name: e.metadata.get("word", e.name) for e in _DECLARED}
+"""What people call each coordinate."""
+
+FILTERS: Mapping[str, str] = {
+    each.name: each.metadata["filter"] for each in _DECLARED if "filter" in each.metadata
 }
-"""The type of each field of a measurement (str, int or float), in the order of the fields."""
+"""The word of the filter line that narrows a coordinate."""
 
-COLUMNS = ("analysis", *TYPES)
-"""The columns of every export, in order. All before `value` are coordinates."""
+KEY = ("metric", *COORDINATES)
+"""What no two rows of an analysis may share."""
 
-COORDINATES = COLUMNS[: COLUMNS.index("value")]
+COLUMNS = ("analysis", *KEY, *(name for name in _HINTS if name not in KEY))
+"""The columns of every export, in order."""
 
-OVERALL = tuple(name for name in COORDINATES if TYPES.get(name) is int)
+TYPES: Mapping[str, type] = {
+    name: (get_args(_HINTS[name]) or (_HINTS[name],))[0] for name in COLUMNS[1:]
+}
+"""The type of each field of a measurement (str, int or float), in the order of the columns."""
+
+OVERALL = tuple(name for name, absent in ABSENT.items() if absent is None)
 """The coordinates that count: None in them means "over all"."""
 
 

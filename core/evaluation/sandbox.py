@@ -18,7 +18,6 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
 
 from core.errors import TaskError, reason
-
 from core.files import regular
 
 _PLAIN = ("builtins", "datetime", "decimal", "jinja2", "markupsafe")

@@ -31,11 +31,12 @@ def neurons(asked: Tabulation) -> Table:
     Their rate in every model, and the document that drives each most in the chosen one.
     """
     model, order = asked.choice.model, asked.choice.order
-    layers = asked.catalogue.layers if asked.choice.layer is None else (asked.choice.layer,)
+    one = asked.choice.layer
+    layers = asked.catalogue.values("layer") if one is None else (one,)
     found = [each for layer in layers for each in _top(asked, model, layer, order)]
     found.sort(key=lambda each: -each[0])
     shown = found[:MOST_NEURONS]
-    others = [m for m in asked.catalogue.models if m not in (model, _BASE)]
+    others = [m for m in asked.catalogue.values("model") if m not in (model, _BASE)]
     shown_layers = {record.layer for _, record, *_ in shown}
     rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in shown_layers}
     documents = asked.arrays("documents", model=model)

@@ -284,7 +284,7 @@ def test_a_file_that_is_made_while_it_is_looked_at_is_no_strangers(tmp_path: Pat
 
 
 def test_a_query_of_nothing_finds_nothing(db: Database) -> None:
-    query = Query(metrics=())
+    query: Query = {"metric": ()}
     assert runs.measurements(db, "nowhere", "alignment", query) == []
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from core.engine.measurement import Measurement, UnitPart
+from core.engine.measurement import COLUMNS, TYPES, Measurement, UnitPart
 from storage import runs
 from storage.database import Database, open_database
 from storage.schema import PartRow
@@ -49,6 +49,16 @@ def test_a_part_comes_back_as_it_was(db: Database, begin: Begin) -> None:
         np.testing.assert_array_equal(found["q"].arrays[name], array)
     assert sink.parts("another") == ({}, 0.0)
     assert begin().parts("a") == ({}, 0.0), "another run's"
+
+
+def test_rows_lie_in_the_order_of_the_columns(db: Database, begin: Begin) -> None:
+    """Versions that end a run of another one read its parts by the place of their values."""
+    begin().lay_by("a", {"q": PART}, 1.0)
+    with db.reading() as connection:
+        content = connection.scalar(select(PartRow.content)) or b""
+    with np.load(io.BytesIO(content)) as file:
+        rows = json.loads(file["rows"].tobytes())
+    assert rows == [[getattr(PART.rows[0], name) for name in COLUMNS[1:]]]
 
 
 def test_parts_go_with_the_units_of_their_slice(db: Database, begin: Begin) -> None:
@@ -134,4 +144,4 @@ def _with_rows(text: bytes) -> bytes:
 
 def _row(**changed: Any) -> bytes:
     row = {**dataclasses.asdict(Measurement(metric="write", value=1.0)), **changed}
-    return json.dumps([list(row.values())]).encode()
+    return json.dumps([[row[name] for name in TYPES]]).encode()

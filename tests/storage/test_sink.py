@@ -145,7 +145,7 @@ def test_a_hundred_thousand_rows_in_one_unit(db: Database, begin: Begin) -> None
     assert _count(db, MeasurementRow) == 100_000
     run_id = runs.find_run(db, "latest").id
     assert len(runs.measurements(db, run_id, "alignment")) == 100_000
-    assert runs.catalogue(db, run_id, "alignment").layers == ()
+    assert runs.catalogue(db, run_id, "alignment").values("layer") == ()
 
 
 def test_progress_is_throttled_but_never_lost(

@@ -92,7 +92,8 @@ def _rows(
 ) -> list[Measurement]:
     if analysis not in run.analyses:
         return []
-    return runs.measurements(db, run.id, analysis, Query(metrics=metrics, setting="absent"))
+    query: Query = {"metric": metrics, "setting": "absent", "expert": "absent", "head": "absent"}
+    return runs.measurements(db, run.id, analysis, query)
 
 
 def _account(model: str, rows: Sequence[Measurement]) -> Account:

@@ -48,7 +48,7 @@ def on_method(together: Sequence[Shown]) -> str:
     measure = first.choice.measure
     names = [measure]
     if first.choice.reading == "excess":
-        names.append((first.view.excess or {})[measure])
+        names.append(first.view.excess[measure])
     told = []
     for name in names:
         spec = first.analysis.metric(name)

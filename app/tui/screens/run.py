@@ -29,7 +29,7 @@ from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
 from core.engine.registry import Analysis
 from core.errors import TauscopeError
-from core.figures.filters import ALL, Filter, Names, read
+from core.figures.filters import ALL, Filter, Names, merged, read
 from storage.runs import RunSummary
 
 SHARED = ("model", "layer")
@@ -58,7 +58,7 @@ class RunScreen(TabbedScreen):
         self.run: RunSummary | None = None
         self.trouble = ""
         self.analyses: tuple[Analysis, ...] = ()
-        self.names = Names()
+        self.names: Names = {}
         """What there is to filter by, as far as was seen yet."""
         self.feed = Feed(self, source, run_id, named=bool(before and before.filter))
         self.gauge = Gauge()
@@ -171,7 +171,7 @@ class RunScreen(TabbedScreen):
         if message.drawn is None:
             message.pane.refuse(message.asked, message.trouble)
         elif message.by == self.feed.filter:
-            self.names |= message.drawn.names
+            self.names = merged(self.names, message.drawn.names)
             message.pane.accept(message.asked, message.drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
@@ -193,7 +193,7 @@ class RunScreen(TabbedScreen):
 
     def on_feed_named(self, message: Feed.Named) -> None:
         """More to filter by."""
-        self.names |= message.names
+        self.names = merged(self.names, message.names)
         self.renew()
 
     def on_feed_known(self, message: Feed.Known) -> None:

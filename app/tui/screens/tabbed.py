@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -23,9 +22,7 @@ from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
 from app.tui.widgets.bar import Row, keys_line, tabs_line
 from app.tui.widgets.pane import Pane
-from core.figures.views import COORDINATES, Selector
-
-SELECTORS = (*COORDINATES, "against")
+from core.figures.views import SPOKEN
 
 
 async def soon(workers: Iterable[Worker[None]]) -> None:
@@ -116,7 +113,7 @@ class TabbedScreen(LeavingScreen[None], Able):
 
     def _shown(self, name: str) -> bool:
         action, _, rest = name.partition("(")
-        parameters = tuple(s for s in SELECTORS if s in rest)
+        parameters = tuple(s for s in SPOKEN if s in rest)
         return bool(self.check_action(action, parameters))
 
     # Help
@@ -179,7 +176,7 @@ class TabbedScreen(LeavingScreen[None], Able):
     def action_select(self, selector: str, by: int) -> None:
         """Switch the value of a coordinate."""
         if self.pane is not None:
-            self.pane.next_value(cast(Selector, selector), by)
+            self.pane.next_value(selector, by)
 
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""

@@ -45,7 +45,7 @@ class FilterLine(Vertical):
     def __init__(self) -> None:
         super().__init__()
         self.filter = ALL
-        self.names = Names()
+        self.names: Names = {}
         self.trouble = ""
 
     def compose(self) -> ComposeResult:

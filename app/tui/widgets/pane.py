@@ -30,13 +30,13 @@ from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.steady import Steady
 from app.tui.widgets.table import TableView
-from core.engine.measurement import MetricSpec
+from core.engine.measurement import COORDINATES, MetricSpec
 from core.engine.registry import Analysis
 from core.figures.choices import chosen, options
 from core.figures.figure import Figure, Table
 from core.figures.filters import Filter
 from core.figures.plots.plot import EMPTY
-from core.figures.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
+from core.figures.views import Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
@@ -173,7 +173,7 @@ class Pane(Vertical, Steady):
     @property
     def wanted(self) -> Choice | None:
         """What to show; None, which is how the view opens, until the run has measured anything."""
-        return self.choice if self.drawn is None or self.drawn.catalogue.metrics else None
+        return self.choice if self.drawn is None or self.drawn.catalogue.values("metric") else None
 
     def accept(self, asked: Choice | None, drawn: Drawn) -> None:
         """Show the figure that was asked for, unless the choice has moved on meanwhile."""
@@ -275,7 +275,7 @@ class Pane(Vertical, Steady):
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
         """The coordinates that the figure is laid out by, if it is by coordinates at all."""
-        made = self.view.place is not None or self.view.tabulate is not None
+        made = self.view.placed or self.view.tabulate is not None
         return () if made else self.view.laid_out
 
     def clip(self, what: str) -> None:

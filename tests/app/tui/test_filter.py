@@ -113,14 +113,14 @@ async def test_a_line_acts_while_it_is_written_and_says_what_is_wrong(filled: Da
         assert not screen.feed.filter, "a field is being written"
         await pilot.press("tab", *typed("med"))
         assert screen.query_one(Input).value == "model:med"
-        await until(pilot, lambda: screen.feed.filter == Filter(models=("medical",)))
+        await until(pilot, lambda: screen.feed.filter == Filter(model=("medical",)))
         await pilot.press("x")
         await until(
             pilot, lambda: "No model is called 'medx'. Did you mean 'medical'?" in words(app)
         )
         await pilot.press("enter")
         assert screen.query_one(FilterLine).writing, "nonsense is not left"
-        assert screen.feed.filter == Filter(models=("medical",))
+        assert screen.feed.filter == Filter(model=("medical",))
         assert_inside(screen)
         await pilot.press("backspace", "tab", "enter")
         await until(pilot, lambda: drawn(screen))
@@ -186,7 +186,7 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
         await until(pilot, lambda: "hidden" in visible(app)[0])
-        assert screen.feed.filter == Filter(models=("medical",), layers=((2, 10**8),))
+        assert screen.feed.filter == Filter(model=("medical",), layer=((2, 10**8),))
         assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
 
 
@@ -227,9 +227,9 @@ def test_a_table_that_was_narrowed_is_written_so(
 
 def test_all_of_a_run_may_be_filtered(filled: Database) -> None:
     names = names_in(filled, list_runs(filled)[0])
-    assert names.models == MODELS
-    assert names.layers == tuple(range(LAYERS))
-    assert names.modules == (*MODULES, *GROUPS)
+    assert names["model"] == MODELS
+    assert names["layer"] == tuple(range(LAYERS))
+    assert names["module"] == (*MODULES, *GROUPS)
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

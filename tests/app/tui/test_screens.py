@@ -169,7 +169,10 @@ async def test_the_readout_is_the_number_of_the_database(
         assert pane.choice is not None
         await until(pilot, lambda: "layer 1 " in readout(screen))
         run_id = screen.run_id
-        wanted = Query(metrics=(pane.choice.measure,), layer=(1,), model=(pane.choice.model,))
+        wanted: Query = {
+            "metric": (pane.choice.measure,), "layer": (1,), "model": (pane.choice.model,),
+            "expert": "absent", "head": "absent",
+        }  # fmt: skip
         found = {m.module: m for m in measurements(filled, run_id, "alignment", wanted)}
         row = found["v"]
         assert f"{pane.choice.measure} {row.value:.6g}" in readout(screen)

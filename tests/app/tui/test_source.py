@@ -36,7 +36,7 @@ def test_ranges_are_asked_again_only_once_there_are_other_results(
     more = Measurement(metric="norm", value=1.0, model="medical", layer=99, module="all")
     unit = Unit(key="later", analysis=analysis.name, label="later")
     RunSink(filled, run.id, 1).save(unit, UnitResult([more]), 1.0)
-    assert 99 in source.draw(run.id, analysis, views[0], None, ALL).catalogue.layers
+    assert 99 in source.draw(run.id, analysis, views[0], None, ALL).catalogue.values("layer")
     assert asked == [analysis.name] * 2
 
 
@@ -66,7 +66,7 @@ def test_what_a_run_begins_with_is_read_ahead(filled: Database, drawings: list[s
     first = source.draw(run.id, analysis, views[0], None, ALL)
     assert source.draw(run.id, analysis, views[0], first.choice, ALL) is first
     assert len(drawings) == 2
-    source.draw(run.id, analysis, views[0], None, Filter(models=("medical",)))
+    source.draw(run.id, analysis, views[0], None, Filter(model=("medical",)))
     assert len(drawings) == 3, "under a filter it is another figure"
 
 

@@ -169,7 +169,7 @@ def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) 
 
     asked = Tabulation(
         choice=Choice(measure="", model=TUNED, layer=1, order="switched on most"),
-        catalogue=Catalogue(models=("base", TUNED), layers=(0, 1)),
+        catalogue=Catalogue(ranges={"model": ("base", TUNED), "layer": (0, 1)}),
         rows=(),
         arrays=arrays,
     )

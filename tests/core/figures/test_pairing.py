@@ -299,13 +299,28 @@ def test_numbers_merge_by_size() -> None:
 
 def catalogue(tasks: tuple[str, ...], models: tuple[str, ...], layers: int) -> Catalogue:
     return Catalogue(
-        models=models, references=("base", *models), layers=tuple(range(layers)), tasks=tasks,
-        settings=("top-5%",), metrics_of=("acc",), metrics=("drop",),
+        ranges={
+            "model": models,
+            "reference": ("base", *models),
+            "layer": tuple(range(layers)),
+            "task": tasks,
+            "setting": ("top-5%",),
+            "metric_of": ("acc",),
+            "metric": ("drop",),
+        },
         combinations=frozenset(
-            Combination("drop", model, "base", task, "top-5%", "acc")
-            for model in models for task in tasks
+            Combination(
+                metric="drop",
+                model=model,
+                reference="base",
+                task=task,
+                setting="top-5%",
+                metric_of="acc",
+            )
+            for model in models
+            for task in tasks
         ),
-    )  # fmt: skip
+    )
 
 
 def test_steps_are_those_that_both_runs_have() -> None:
@@ -315,13 +330,13 @@ def test_steps_are_those_that_both_runs_have() -> None:
     ranges = common(view, first, second)
     assert ranges is not None
     assert options(view, "task", default_choice(view, ranges), ranges) == ("gsm8k",)
-    assert set(ranges.models) == {"medical", "code", "maths"}
-    assert ranges.layers == tuple(range(6))
+    assert set(ranges.values("model")) == {"medical", "code", "maths"}
+    assert ranges.values("layer") == tuple(range(6))
     assert common(view, first, catalogue(("mmlu",), ("medical",), 4)) is None
     layered = replace(view, selectors=(*view.selectors, "layer"))
     cut = common(layered, first, second)
     assert cut is not None
-    assert cut.layers == tuple(range(4))
+    assert cut.values("layer") == tuple(range(4))
 
 
 @given(numbers, numbers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -16,19 +15,19 @@ from core.engine import measurement, registry
 from core.engine.measurement import Measurement, MetricSpec
 from core.figures.choices import chosen, default_choice, options, present, query, readings
 from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
+from core.figures.kinds.grids import Bars
 from core.figures.layout import figure
 from core.figures.views import (
-    COORDINATES,
     Catalogue,
     Choice,
     Combination,
-    Query,
     View,
     by_name,
     natural,
 )
 from core.models.naming import GROUP_OF, ORDER
 from tests import pretend
+from tests.selection import combinations, selected
 
 ROWS = pretend.rows()
 
@@ -41,16 +40,16 @@ def catalogue() -> Catalogue:
         return tuple(value for value in found if value)
 
     return Catalogue(
-        models=("base", *pretend.TUNED),
-        references=("base", *pretend.TUNED),
-        layers=tuple(pretend.LAYERS),
-        tasks=values("task"),
-        settings=tuple(sorted(values("setting"), key=natural)),
-        metrics_of=values("metric_of"),
-        metrics=values("metric"),
-        combinations=frozenset(
-            Combination(*(getattr(row, name) for name in Combination._fields)) for row in ROWS
-        ),
+        ranges={
+            "model": ("base", *pretend.TUNED),
+            "reference": ("base", *pretend.TUNED),
+            "layer": tuple(pretend.LAYERS),
+            "task": values("task"),
+            "setting": tuple(sorted(values("setting"), key=natural)),
+            "metric_of": values("metric_of"),
+            "metric": values("metric"),
+        },
+        combinations=combinations(ROWS),
     )
 
 
@@ -71,7 +70,8 @@ def arrays(
 def drawn(key: str, **changed: Any) -> Figure:
     view = pretend.view(key)
     choice = replace(default_choice(view, RANGES), **changed)
-    return figure(view, choice, ROWS, RANGES, spec(choice.measure), arrays)
+    rows = selected(query(view, choice, RANGES), ROWS)
+    return figure(view, choice, rows, RANGES, spec(choice.measure), arrays)
 
 
 def test_base_has_a_line_of_its_own_before_the_tuned() -> None:
@@ -95,7 +95,9 @@ def test_a_line_has_its_chance_level_beside_it() -> None:
 
 def test_several_lines_have_levels_that_are_told_apart() -> None:
     view = replace(pretend.view("distance"), selectors=())
-    lines = figure(view, default_choice(view, RANGES), ROWS, RANGES, spec("hamming"))
+    choice = default_choice(view, RANGES)
+    rows = selected(query(view, choice, RANGES), ROWS)
+    lines = figure(view, choice, rows, RANGES, spec("hamming"))
     assert isinstance(lines, Lines)
     assert [s.name for s in lines.panels[0].series][:2] == ["instruct", "instruct independent"]
 
@@ -204,7 +206,14 @@ def test_a_scatter_is_never_held_against_itself() -> None:
 def test_views_that_have_nothing_to_show_are_absent() -> None:
     keys = {view.key for view in present(pretend.VIEWS, RANGES)}
     assert keys == {view.key for view in pretend.VIEWS} - {"nowhere"}
-    never = Combination("drop", "medical", "base", "medqa", "never", "acc")
+    never = Combination(
+        metric="drop",
+        model="medical",
+        reference="base",
+        task="medqa",
+        setting="never",
+        metric_of="acc",
+    )
     there = replace(RANGES, combinations=RANGES.combinations | {never})
     view = replace(pretend.view("nowhere"), rows="reference", columns="model",
                    selectors=("task", "metric_of"))  # fmt: skip
@@ -214,7 +223,7 @@ def test_views_that_have_nothing_to_show_are_absent() -> None:
 
 
 def test_a_model_that_is_no_control_is_shown_first() -> None:
-    ranges = Catalogue(models=("base", "null", "medical"), controls=frozenset({"null"}))
+    ranges = Catalogue(ranges={"model": ("base", "null", "medical")}, controls=frozenset({"null"}))
     assert default_choice(pretend.view("distance"), ranges).model == "medical"
 
 
@@ -229,18 +238,24 @@ def test_readings_follow_the_metric() -> None:
 
 
 def test_measures_of_the_run_are_those_of_a_view_that_names_none() -> None:
-    view = View(
-        key="scores", kind="bars", title="", caption="", finding=lambda grid: "",
+    view = Bars(
+        key="scores", title="", caption="", finding=lambda grid: "",
         rows="model", columns="task",
     )  # fmt: skip
     scores = [
-        Combination(metric, model, task=task)
+        Combination(metric=metric, model=model, task=task)
         for model in ("base", "medical") for metric, task in (("acc", "medqa"), ("f1", "squad"))
     ]  # fmt: skip
     ranges = Catalogue(
-        models=("base", "medical"), tasks=("medqa", "squad"), metrics=("acc", "f1", "other"),
-        combinations=frozenset([*scores, Combination("other", "medical", "base")]),
-    )  # fmt: skip
+        ranges={
+            "model": ("base", "medical"),
+            "task": ("medqa", "squad"),
+            "metric": ("acc", "f1", "other"),
+        },
+        combinations=frozenset(
+            [*scores, Combination(metric="other", model="medical", reference="base")]
+        ),
+    )
     assert default_choice(view, ranges).measure == "acc"
     row = Measurement(metric="acc", value=0.5, model="medical", task="medqa")
     grid = figure(view, default_choice(view, ranges), [row], ranges, spec("acc"))
@@ -253,8 +268,9 @@ def test_a_query_fixes_every_coordinate(view: View) -> None:
     """No two rows that a figure is made of may fall on one place."""
     choice = default_choice(view, RANGES)
     asked = query(view, choice, RANGES)
-    assert all(getattr(asked, c) != "any" for c in COORDINATES)
-    own = [row for row in ROWS if asked.matches(row)]
+    assert asked.keys() == set(measurement.KEY)
+    assert "any" not in asked.values()
+    own = selected(asked, ROWS)
     assert len(own) == len(set(own))
     assert bool(own) == (view.key != "nowhere")
 
@@ -292,12 +308,3 @@ def test_every_module_has_its_place_before_the_groups() -> None:
     assert by_name(("mlp", "mixer", "other", "q", "down", "embedding")) == (
         "q", "mixer", "down", "other", "embedding", "mlp",
     )  # fmt: skip
-
-
-def test_figures_select_by_every_coordinate_of_a_measurement() -> None:
-    declared = {*measurement.COORDINATES} - {"analysis", "metric", "expert", "head"}
-    assert set(COORDINATES) == declared
-    for selected in (Choice, Query):
-        assert declared <= {field.name for field in dataclasses.fields(selected)}
-    assert declared - {"layer", "module"} <= set(Combination._fields)
-    assert all(Catalogue().values(coordinate) == () for coordinate in COORDINATES)

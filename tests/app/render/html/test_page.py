@@ -25,8 +25,9 @@ from app.render.html.markup import Markup, escaped, tag
 from app.results.figures import Shown, analyses_of, shown, shown_together
 from core.engine import registry
 from core.figures.figure import Column, Figure, Point, Table
+from core.figures.kinds.tables import SortedTable
 from core.figures.plots import resolution
-from core.figures.views import Choice, View
+from core.figures.views import Choice
 from storage import runs
 from storage.database import Database
 from tests.app.render import figures
@@ -253,7 +254,7 @@ def test_a_table_is_listed_openly() -> None:
 
 
 def test_a_table_needs_no_folding(db: Database) -> None:
-    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    view = SortedTable(key="n", title="Neurons", caption="All.", finding=lambda table: "")
     shown = Shown(registry.get("alignment"), view, Choice(measure=""), figures.table(), "")
     page = Page(section([shown], frozenset()))
     names = [name for name, _ in page.tags]
@@ -328,7 +329,7 @@ def test_the_policy_forbids_every_request(report: Path, tmp_path: Path) -> None:
 def test_every_column_of_every_table_is_printed(columns: int, tmp_path: Path) -> None:
     assert CHROMIUM is not None
     assert READER is not None
-    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    view = SortedTable(key="n", title="Neurons", caption="All.", finding=lambda table: "")
     names = [f"head{n}" for n in range(columns)]
     row = tuple(f"real_words_{n}_end" if n % 4 == 0 else 10_000.0 + n for n in range(columns))
     figure = Table(
@@ -362,7 +363,7 @@ def test_every_column_of_every_table_is_printed(columns: int, tmp_path: Path) ->
 
 def test_a_view_is_set_by_what_it_holds() -> None:
     """Tables have no room beside them in print, and their texts may be broken; numbers not."""
-    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    view = SortedTable(key="n", title="Neurons", caption="All.", finding=lambda table: "")
     shown = Shown(registry.get("alignment"), view, Choice(measure=""), figures.table(), "")
     page = Page(section([shown], frozenset()))
     kinds = [given.get("class") for name, given in page.tags if name == "section"]

@@ -42,18 +42,12 @@ def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | 
     return (typed.strip(), *found) if is_place or not found else (*found, typed.strip())
 
 
-class ModelsScreen(Dialog[str | None]):
+class ModelsScreen(Dialog[str]):
     """Gives what a study file says for the model, or None."""
 
     DEFAULT_CSS = """
-    ModelsScreen { align: center middle; }
-    ModelsScreen > Vertical {
-        width: 110; max-width: 96%; height: 30; max-height: 96%; padding: 0 1;
-        background: $surface; border: round $accent;
-        border-title-color: $accent; border-subtitle-color: $muted;
-    }
-    ModelsScreen Input { border: none; height: 1; padding: 0 1; background: $panel; }
-    ModelsScreen Input:focus { border: none; }
+    ModelsScreen > .box { width: 110; height: 30; padding: 0 1; }
+    ModelsScreen .box Input { padding: 0 1; }
     ModelsScreen #offers { height: 1fr; margin-top: 1; }
     ModelsScreen #about { height: 3; color: $muted; border-top: solid $line; }
     """
@@ -74,16 +68,14 @@ class ModelsScreen(Dialog[str | None]):
         self._complete = files()
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = self.called
-            box.border_subtitle = (
-                f"{written('models.move--1')}{written('models.move-1')} choose · enter takes it"
-                f" · {written('typing.complete')} completes a path"
-                f" · {written('dialog.close')} closes"
-            )
+        ways = (
+            f"{written('models.move--1')}{written('models.move-1')} choose", "enter takes it",
+            f"{written('typing.complete')} completes a path",
+        )  # fmt: skip
+        with self.box(Vertical, self.called, *ways):
             yield Input(
                 self.typed, "a word to filter by, a hub id, or the path of a folder",
-                suggester=Completed(self._paths), select_on_focus=True,
+                suggester=Completed(self._paths), select_on_focus=True, compact=True,
             )  # fmt: skip
             yield Static("", id="offers", markup=False)
             yield Static("", id="about", markup=False)
@@ -138,10 +130,6 @@ class ModelsScreen(Dialog[str | None]):
         if found:
             box.value = found[0]
             box.cursor_position = len(found[0])
-
-    def action_close(self) -> None:
-        """Leave as it was."""
-        self.dismiss(None)
 
     def _paths(self, typed: str) -> Sequence[str]:
         return self._complete(typed) if typed.startswith((".", "/", "~")) else ()

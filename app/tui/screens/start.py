@@ -29,18 +29,12 @@ def offers(typed: str) -> list[str]:
     return [*matches(typed), *(name for name in ready.names() if name.startswith(typed))]
 
 
-class StartScreen(Dialog[str | None]):
+class StartScreen(Dialog[str]):
     """Gives the id of the run that was started, or None."""
 
     DEFAULT_CSS = """
-    StartScreen { align: center middle; }
-    StartScreen > Vertical {
-        width: 90; max-width: 96%; height: auto; max-height: 96%; padding: 0 2;
-        background: $surface; border: round $accent;
-        border-title-color: $accent; border-subtitle-color: $muted;
-    }
-    StartScreen Input { border: none; height: 1; padding: 0; background: $panel; margin: 1 0; }
-    StartScreen Input:focus { border: none; }
+    StartScreen > .box { width: 90; }
+    StartScreen Input { margin: 1 0; }
     StartScreen .offers { color: $muted; height: auto; max-height: 10; }
     StartScreen .trouble { color: $error; height: auto; max-height: 8; margin-bottom: 1; }
     """
@@ -51,15 +45,12 @@ class StartScreen(Dialog[str | None]):
         self.source = source
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = "start a study"
-            box.border_subtitle = (
-                f"{written('typing.complete')} completes · enter starts"
-                f" · {written('dialog.close')} closes"
-            )
+        ways = f"{written('typing.complete')} completes", "enter starts"
+        with self.box(Vertical, "start a study", *ways):
             yield Input(
                 placeholder="path of a study file, or a ready study's name",
                 suggester=Completed(offers),
+                compact=True,
             )
             yield Static("", classes="trouble", markup=False)
             yield Static("", classes="offers", markup=False)
@@ -84,10 +75,6 @@ class StartScreen(Dialog[str | None]):
         if found:
             typed.value = found[0]
             typed.cursor_position = len(found[0])
-
-    def action_close(self) -> None:
-        """Leave. What is being started already goes on, and shows in the list."""
-        self.dismiss(None)
 
     def _start(self, path: Path) -> None:
         try:

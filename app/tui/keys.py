@@ -59,6 +59,17 @@ class Action:
         name = self.name.replace("(", "-").strip(")")
         return f"{self.where}.{name}".replace("'", "").replace(", ", "-")
 
+    @property
+    def verb(self) -> str:
+        """Its name without parameters."""
+        return self.name.partition("(")[0]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What stands between the brackets of its name."""
+        found = self.name.partition("(")[2].rstrip(")").replace("'", "")
+        return tuple(found.split(", ")) if found else ()
+
 
 def _steps(name: str, what: str, on: str, back: str, rank: int) -> Iterator[Action]:
     """The two keys of a selector, each as the name that Textual has for it and as it is written."""

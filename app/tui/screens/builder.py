@@ -7,7 +7,6 @@ means app.drafts.building's, what it will take is asked of another process.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,8 @@ from app.drafts import building, studyfile
 from app.drafts.building import DOMAINS, TUNED, Draft
 from app.text import plain
 from app.tui import pages
-from app.tui.able import Able
-from app.tui.keys import Where, actions, bindings
-from app.tui.memory import Memory, Remembering, draft_of
+from app.tui.keys import Action, bindings
+from app.tui.memory import Memory, draft_of
 from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
 from app.tui.screens import launch
 from app.tui.screens.confirm import ConfirmScreen
@@ -30,7 +28,8 @@ from app.tui.screens.help import Topic
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.models import ModelsScreen
 from app.tui.source import Source
-from app.tui.widgets.bar import Row, keys_line, tabs_line, two_ends
+from app.tui.threads import in_thread
+from app.tui.widgets.bar import Row, tabs_line, two_ends
 from app.tui.widgets.form import Form
 from app.tui.widgets.outlook import Outlook
 from app.tui.widgets.study_text import StudyText
@@ -48,15 +47,13 @@ TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 BACK = "Your draft is as you left it. N begins a new one."
 
 
-class BuilderScreen(LeavingScreen[str | None], Able):
+class BuilderScreen(LeavingScreen[str | None]):
     """Gives the id of the run that was started, or None. A draft that is left is kept."""
 
     PLACE = "builder"
     BINDINGS = bindings("builder")
     DEFAULT_CSS = """
-    BuilderScreen > #title { background: $panel; }
     BuilderScreen > #steps { background: $surface; }
-    BuilderScreen > #keys { background: $panel; }
     BuilderScreen #sides { height: 1fr; }
     BuilderScreen #page { width: 1fr; }
     BuilderScreen #about { height: 2; padding: 0 1; color: $muted; }
@@ -82,8 +79,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         self._opened: set[str] = set()
         self._places: dict[int, str] = {}
 
-    def compose(self) -> ComposeResult:
-        yield Row(self._title, id="title")
+    def body(self) -> ComposeResult:
+        """The steps, the page of one and the study file, and what the selected line is for."""
         yield Row(self._steps, id="steps")
         with Horizontal(id="sides"):
             with Vertical(id="page"):
@@ -92,10 +89,9 @@ class BuilderScreen(LeavingScreen[str | None], Able):
                 yield Outlook(id="outlook")
             yield StudyText(id="side")
         yield Static("", id="help", markup=False)
-        yield Row(self._keys, id="keys")
 
     async def on_mount(self) -> None:
-        kept = draft_of(self._memory)
+        kept = draft_of(self.home.memory)
         if kept is not None and self._resumes:
             self.draft = kept
             self.notify(BACK, timeout=5, markup=False)
@@ -103,7 +99,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             self._ask_which(kept)
         self.query_one(Form).focus()
         await self._fill()
-        self.run_worker(self._scan, thread=True, group="scan", exit_on_error=False)
+        in_thread(self, self._scan, self._scanned, group="scan")
 
     def _ask_which(self, kept: Draft) -> None:
         """Go on with the draft that was left, or drop it for the models that were handed over."""
@@ -119,12 +115,10 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         )
         self.app.push_screen(ConfirmScreen(question), answered)
 
-    def _scan(self) -> None:
+    def _scan(self) -> tuple[Entry, ...]:
         from app.library import catalogue
 
-        folders = getattr(getattr(self.app, "config", None), "folders", ())
-        entries = catalogue.scan([Path(folder) for folder in folders])
-        self.app.call_from_thread(self._scanned, entries)
+        return catalogue.scan([Path(folder) for folder in self.home.config.folders])
 
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
@@ -142,10 +136,6 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     # What is remembered, and what help is made of
 
-    @property
-    def _memory(self) -> Memory:
-        return self.app.memory if isinstance(self.app, Remembering) else Memory()
-
     def placed(self, memory: Memory) -> Memory:
         """The draft, unless there is nothing in it."""
         kept = None if self.draft == Draft() else self.draft.model_dump()
@@ -157,10 +147,6 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             Topic(f"Step {self.step + 1}: {STEPS[self.step]}", (pages.ABOUT[self.step],)),
             Topic("Typing", TYPING),
         )
-
-    def places(self) -> tuple[Where, ...]:
-        """Whose keys act here."""
-        return ("builder", "app")
 
     # Changing
 
@@ -179,8 +165,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         await form.fill(items, select or self._places.get(self.step))
         parts = () if self.step == MODELS else pages.SECTIONS[self.step]
         self.query_one(StudyText).show(studyfile.written(self.draft), parts)
-        for row in self.query(Row):
-            row.renew()
+        self.renew()
         if self.step != CHECK or self.faults:
             self.query_one(Outlook).stop()
         elif self.query_one(Outlook).draft != self.draft:
@@ -197,7 +182,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         if item is not None:
             self._places[self.step] = item.key
         self._say_help(item)
-        self.query_one("#keys", Row).renew()
+        self.renew("keys")
 
     async def on_form_acted(self, message: Form.Acted) -> None:
         await self.action_enter()
@@ -381,8 +366,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         self._leave(None)
 
     def _leave(self, run_id: str | None) -> None:
-        if isinstance(self.app, Remembering):
-            self.app.remember(self.placed(self.app.memory))
+        self.home.remember(self.placed(self.home.memory))
         self.dismiss(run_id)
 
     # The check
@@ -400,8 +384,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         return found.answered and found.draft == self.draft
 
     def on_outlook_changed(self) -> None:
-        for row in self.query(Row):
-            row.renew()
+        self.renew()
 
     def action_look(self) -> None:
         """Ask once more what it will take."""
@@ -439,7 +422,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     # Rows
 
-    def _title(self, width: int) -> Content:
+    def title_line(self, width: int) -> Content:
+        """What the study is called, and how far it is."""
         name = building.value(self.draft, "name") or "a new study"
         wrong = len(self.faults)
         if self.draft == Draft():
@@ -468,11 +452,11 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             return " !"
         return " ✓" if pages.filled(self.draft, step) else ""
 
-    def _keys(self, width: int) -> Content:
-        shown = [a for a in actions("builder", "app") if self._does(a.name)]
-        if self.query_one(Form).editing is not None:  # all other keys are letters now
-            shown = [replace(a, label=TYPED[a.name]) for a in shown if a.name in TYPED]
-        return keys_line(shown, width)
+    def offered(self) -> list[Action]:
+        """While something is typed all other keys are letters."""
+        typing = self.query_one(Form).editing is not None
+        return [each for each in super().offered() if not typing or each.name in TYPED]
 
-    def _does(self, name: str) -> bool:
-        return bool(self.check_action(name.partition("(")[0], ()))
+    def labels(self) -> dict[str, str]:
+        """What keys do to the words that are typed."""
+        return TYPED if self.query_one(Form).editing is not None else {}

@@ -10,6 +10,7 @@ from textual.screen import Screen
 from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.source import Source
+from app.tui.threads import in_thread
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -73,22 +74,15 @@ def in_background(
 ) -> None:
     """Do something that blocks, and say that it is done or what went wrong. Once at a time, for
     each thing that it is done `of`."""
-    from core.errors import TauscopeError
-
     group = f"{done} {of}"
-    if busy(screen, group):
-        return
-
-    def doing() -> None:
-        try:
-            work()
-        except (TauscopeError, OSError) as error:
-            words = getattr(error, "title", str(error))
-            screen.app.call_from_thread(screen.notify, plain(words), severity="error", markup=False)
-        else:
-            screen.app.call_from_thread(screen.notify, done, timeout=3, markup=False)
-
-    screen.run_worker(doing, thread=True, group=group, exit_on_error=False)
+    if not busy(screen, group):
+        in_thread(
+            screen,
+            work,
+            lambda _: screen.notify(done, timeout=3, markup=False),
+            refused=lambda words: screen.notify(plain(words), severity="error", markup=False),
+            group=group,
+        )
 
 
 def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str) -> None:

@@ -16,6 +16,7 @@ from app.tui import pages
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.control import busy
 from app.tui.source import Source
+from app.tui.threads import in_thread, said
 from core.errors import TauscopeError
 from core.study.places import expanded
 
@@ -31,7 +32,7 @@ def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> No
             try:
                 studyfile.save(draft, file)
             except TauscopeError as error:
-                complain(screen, error)
+                complain(screen, said(error, "\n"))
             else:
                 if new:
                     made = plain(str(file.parent))
@@ -54,23 +55,18 @@ def start(
 ) -> None:
     """Start a run of the study file in a process of its own, and go on with the run's id. Nothing
     while one is being started."""
-    if busy(screen, "start"):
-        return
-
-    def starting() -> None:
-        try:
-            run_id = source.start(file, building.only(draft))
-        except (TauscopeError, OSError) as error:
-            screen.app.call_from_thread(complain, screen, error)
-        else:
-            screen.app.call_from_thread(then, run_id)
-
-    screen.notify("Starting…", timeout=2, markup=False)
-    screen.run_worker(starting, thread=True, group="start")
+    if not busy(screen, "start"):
+        screen.notify("Starting…", timeout=2, markup=False)
+        in_thread(
+            screen,
+            lambda: source.start(file, building.only(draft)),
+            then,
+            refused=lambda words: complain(screen, words),
+            group="start",
+        )
 
 
-def complain(screen: Screen[Any], error: TauscopeError | OSError) -> None:
+def complain(screen: Screen[Any], words: str) -> None:
     """Say what went wrong, and what to do."""
-    words = [getattr(error, "title", str(error)), getattr(error, "hint", "")]
-    said = "\n".join(plain(each) for each in words if each)
-    screen.notify(said, severity="error", timeout=10, markup=False)
+    harmless = "\n".join(map(plain, words.splitlines()))
+    screen.notify(harmless, severity="error", timeout=10, markup=False)

@@ -8,21 +8,22 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widget import Widget
 from textual.worker import Worker
 
 from app.jobs.gauge import Gauge
 from app.results import wording
+from app.results.figures import Drawn
 from app.tui import standing
-from app.tui.feed import POLL, Feed
+from app.tui.feed import POLL, Feed, Polled
 from app.tui.keys import bindings
-from app.tui.memory import Memory, Place, Remembering
+from app.tui.memory import Memory, Place
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.taking import ask_to_write
-from app.tui.source import Contents, Source
+from app.tui.source import Background, Contents, Source
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
@@ -30,6 +31,7 @@ from app.tui.widgets.pictures import Pictures
 from core.engine.registry import Analysis
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Filter, Names, read
+from core.figures.views import Choice
 from storage.runs import RunSummary
 
 SHARED = ("model", "layer")
@@ -73,9 +75,11 @@ class RunScreen(TabbedScreen):
         self._trail: list[tuple[int, Pane]] = []
         """The tabs and panes from which what lies behind a value was opened."""
 
-    def body(self) -> Sequence[Widget]:
+    def body(self) -> ComposeResult:
         """The tabs, of which one shows, and the line of the filter."""
-        return Vertical(id="body"), FilterLine()
+        yield from super().body()
+        yield Vertical(id="body")
+        yield FilterLine()
 
     def titles(self) -> list[str]:
         """The analyses, and what else is known of the run."""
@@ -93,19 +97,19 @@ class RunScreen(TabbedScreen):
     # Reading
 
     def _poll(self) -> None:
-        self.feed.poll(self.run)
+        self.feed.poll()
 
-    async def on_feed_polled(self, message: Feed.Polled) -> None:
+    async def polled(self, found: Polled) -> None:
         """Show where the run stands; once a second at most, read its pictures anew."""
         if self.is_left:
             return
-        self.trouble = message.trouble
-        old, new = self.run, message.run
+        self.trouble = found.trouble
+        old, new = self.run, found.run
         if new is not None:
             self.run = new
-            if message.contents is not None:
-                await self._build(message.contents, message.names, barren=message.barren)
-            elif message.barren:
+            if found.contents is not None:
+                await self._build(found.contents, found.names, barren=found.barren)
+            elif found.barren:
                 await self.go(len(self.analyses))
             elif old is not None:
                 self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
@@ -166,13 +170,11 @@ class RunScreen(TabbedScreen):
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         self.feed.figure(message.pane)
 
-    def on_feed_ready(self, message: Feed.Ready) -> None:
-        """Hand a figure to its pane, or why there is none."""
-        if message.drawn is None:
-            message.pane.refuse(message.asked, message.trouble)
-        elif message.by == self.feed.filter:
-            self.names |= message.drawn.names
-            message.pane.accept(message.asked, message.drawn)
+    def hand_over(self, pane: Pane, asked: Choice | None, by: Filter, drawn: Drawn) -> None:
+        """Hand a figure to its pane."""
+        if by == self.feed.filter:
+            self.names |= drawn.names
+            pane.accept(asked, drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
 
@@ -191,15 +193,20 @@ class RunScreen(TabbedScreen):
             self.feed.look_ahead(panes, () if self._ahead else self.analyses)
             self._ahead = True
 
-    def on_feed_named(self, message: Feed.Named) -> None:
+    def know_names(self, names: Names) -> None:
         """More to filter by."""
-        self.names |= message.names
+        self.names |= names
         self.renew()
 
-    def on_feed_known(self, message: Feed.Known) -> None:
+    def know(self, background: Background) -> None:
         """Show what else is known of the run."""
         if self.run is not None:
-            self._facts.show(self.run, message.background)
+            self._facts.show(self.run, background)
+
+    def lose(self, trouble: str) -> None:
+        """Say why what else is known can't be read."""
+        self.trouble = trouble
+        self.renew()
 
     # What is where
 
@@ -363,9 +370,7 @@ class RunScreen(TabbedScreen):
         if self._trail:
             await self._show(*self._trail.pop())
             return
-        app = self.app
-        if isinstance(app, Remembering):
-            app.remember(self.placed(app.memory))
+        self.home.remember(self.placed(self.home.memory))
         self.dismiss(None)
 
     def action_filter(self) -> None:

@@ -3,8 +3,6 @@ shown where it is typed."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -17,7 +15,7 @@ from app.tui.keys import bindings, written
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
 from app.tui.source import Source
-from core.errors import TauscopeError
+from app.tui.threads import in_thread
 from core.study.places import expanded
 
 MOST = 6
@@ -66,7 +64,10 @@ class StartScreen(Dialog[str]):
         if event.value.strip() and not busy(self, "start"):
             path = expanded(event.value.strip())
             self._say("Reading…", "$muted")
-            self.run_worker(lambda: self._start(path), thread=True, group="start")
+            in_thread(
+                self, lambda: self.source.start(path), self._started,
+                refused=lambda words: self._say(words, "$error"), group="start",
+            )  # fmt: skip
 
     def action_complete(self) -> None:
         """Take the first match over."""
@@ -75,17 +76,6 @@ class StartScreen(Dialog[str]):
         if found:
             typed.value = found[0]
             typed.cursor_position = len(found[0])
-
-    def _start(self, path: Path) -> None:
-        try:
-            run_id = self.source.start(path)
-        except TauscopeError as error:
-            words = "\n".join(part for part in (error.title, error.hint) if part)
-            self.app.call_from_thread(self._say, words, "$error")
-        except OSError as error:
-            self.app.call_from_thread(self._say, f"The worker can't be started: {error}", "$error")
-        else:
-            self.app.call_from_thread(self._started, run_id)
 
     def _started(self, run_id: str) -> None:
         if self.is_current:

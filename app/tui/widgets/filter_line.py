@@ -15,6 +15,7 @@ from textual.suggester import Suggester
 from textual.widgets import Input
 
 from app.tui.keys import bindings, written
+from app.tui.threads import said
 from app.tui.widgets.bar import Row, two_ends
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Filter, Names, completed, ended, offered, read
@@ -97,7 +98,7 @@ class FilterLine(Vertical):
         try:
             found = read(line, self.names)
         except TauscopeError as error:
-            self.trouble = f"{error.title} {error.hint}".strip()
+            self.trouble = said(error)
         else:
             self.trouble = ""
             self._act(found)

@@ -280,7 +280,7 @@ class LibraryScreen(ListScreen):
         self.fill()
         word, listing = self.filter.value, self.listing
         if listing.current is not None and not contains(listing.current, word):
-            listing.select(next(b.name for b in listing.branches if contains(b, word)))
+            listing.select(next(b.name for b in listing.items if contains(b, word)))
 
     # Studies and runs
 

@@ -4,7 +4,7 @@ must contain. Knows neither runs nor models.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.widgets import Input
 
@@ -43,7 +43,7 @@ class ListScreen(LeavingScreen[None]):
         return box
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> Listing[Any]:
         """The list."""
         return self.query_one(Listing)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -28,8 +27,9 @@ from app.tui.screens.control import (
     startable,
 )
 from app.tui.screens.listed import ListScreen
+from app.tui.snapshot import Snapshot
 from app.tui.source import Source
-from app.tui.threads import in_thread, said
+from app.tui.threads import in_thread
 from app.tui.warmup import warm_up
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail
@@ -50,33 +50,6 @@ PADDED = 2
 """Columns beside what is said of a run."""
 OTHERS = 5
 """Lines of the list's screen besides the runs and what is said of the selected one."""
-DEMO = "demo"
-"""What the demo's study is called."""
-MAKING = """\
-The demo's models are being trained, once, in a process of their own:
-
-    `{stage}`
-
-Then its run appears here. You may leave meanwhile with `q`, or stop
-it with `c`."""
-EMPTY = """\
-No runs yet. Three ways to begin:
-
-`n`               build a study of your own models, step by step
-`o`               start a study file that you have, or a ready one
-`d`               see a demo: a small family of models, trained here once in a
-                few minutes, and what tuning did to each of them
-
-`L` lists the models on this machine. A study file can be as short as this:
-
-    name = "mine"
-    [models]
-    base = "Qwen/Qwen2.5-7B"
-    [models.tuned]
-    medical = "path/to/medical"
-
-`?` explains the keys."""
-"""Words between backticks are keys and commands."""
 
 
 @dataclass
@@ -88,21 +61,6 @@ class Unreadable(Message):
 
 class Begun(Message):
     """The first list shows: from now on keys have something to act on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The runs at one moment, or why they can't be read."""
-
-    runs: tuple[RunSummary, ...]
-    error: TauscopeError | None = field(default=None, compare=False)
-    demo: str = ""
-    """What the making of the demo is at, before it has a run."""
-
-    @property
-    def trouble(self) -> str:
-        """Why the runs can't be read, in words."""
-        return said(self.error) if self.error else ""
 
 
 class RunsScreen(ListScreen):
@@ -150,18 +108,17 @@ class RunsScreen(ListScreen):
 
     def _poll(self) -> None:
         self._beat = (self._beat + 1) % EVERY
-        runs = self.snapshot.runs if self.snapshot is not None else ()
-        idle = self.snapshot is not None and not (self.snapshot.demo or _under_way(runs))
+        idle = self.snapshot is not None and not (self._makes_demo or self.snapshot.under_way)
         if not self._reading and self.app.screen is self and not (idle and self._beat):
             self._reading = True
             in_thread(self, self._read, self._show, group="poll", exclusive=False)
 
     def _read(self) -> Snapshot:
         try:
-            runs = self.source.runs()
-            return Snapshot(runs, demo="" if _under_way(runs) else self.source.demo())
+            found = Snapshot(self.source.runs())
+            return found if found.under_way else replace(found, demo=self.source.demo())
         except TauscopeError as error:
-            return Snapshot((), error)
+            return Snapshot(error=error)
         finally:
             self._reading = False
 
@@ -171,14 +128,14 @@ class RunsScreen(ListScreen):
         if new.error and old is None:
             self.app.post_message(Unreadable(new.error))
             return
-        runs = new.runs if not new.error or old is None else old.runs
-        running = _under_way(runs)
-        same = old is not None and replace(new, runs=runs) == old and new.trouble == old.trouble
-        self.snapshot = replace(new, runs=runs)
-        if old is not None and old.demo and not new.demo and not running:
+        if new.error and old is not None:
+            new = replace(new, runs=old.runs)
+        self.snapshot = new
+        if old is not None and old.demo and not new.demo and not new.under_way:
             in_thread(self, self.source.demo_trouble, self._say_why, group="demo")
-        self._due |= not same or running
-        progress = old is not None and _stands(old) == _stands(self.snapshot)
+        same = new == old and new.trouble == old.trouble
+        self._due |= not same or new.under_way
+        progress = old is not None and old.stands == new.stands
         if self._due and not (progress and time.monotonic() - self._filled < LEISURE):
             self.fill()
         if old is None:
@@ -188,12 +145,8 @@ class RunsScreen(ListScreen):
 
     def _say_why(self, trouble: str) -> None:
         """The demo is no longer made: say so if something went wrong."""
-        if trouble and not self._has_demo():
+        if trouble and not (self.snapshot and self.snapshot.has_demo):
             self.notify(plain(trouble), severity="error", markup=False)
-
-    def _has_demo(self) -> bool:
-        runs = self.snapshot.runs if self.snapshot is not None else ()
-        return any(run.name == DEMO and run.status == "done" for run in runs)
 
     def placed(self, memory: Memory) -> Memory:
         """The filter, and the run that the selection is on; before the first list, as it was."""
@@ -210,16 +163,9 @@ class RunsScreen(ListScreen):
     def fill(self) -> None:
         """List the runs that contain the word, or say why there are none."""
         self._due, self._filled = False, time.monotonic()
-        listing = self.listing
-        listing.empty = EMPTY
-        snapshot = self.snapshot or Snapshot(())
-        word = self.filter.value.casefold()
-        found = [run for run in snapshot.runs if word in _searched(run)]
-        if snapshot.demo:
-            listing.empty = MAKING.format(stage=plain(snapshot.demo).replace("`", "'"))
-        if snapshot.runs and not found:
-            listing.empty = "No run contains this word. Press / and clear it."
-        listing.fill(found)
+        snapshot = self.snapshot or Snapshot()
+        self.listing.empty = snapshot.instead
+        self.listing.fill(snapshot.containing(self.filter.value))
         if self._left:
             self._return_to(self._left)
         self.renew("title")
@@ -275,7 +221,7 @@ class RunsScreen(ListScreen):
             case "two runs":
                 return self.listing.compared is not None
             case "no demo":
-                return not (self._has_demo() or self._makes_demo)
+                return not (self.snapshot and (self.snapshot.has_demo or self.snapshot.demo))
         return super().has(need, parameters)
 
     @property
@@ -344,23 +290,18 @@ class RunsScreen(ListScreen):
 
     def action_cancel(self) -> None:
         """Cancel the selected run, or the demo before it has one, once confirmed."""
-        run = self.listing.current
         if self._makes_demo:
             ask_to_cancel_demo(self, self.source)
-        elif run is not None:
-            ask_to_cancel(self, self.source, run)
+        else:
+            ask_to_cancel(self, self.source, self.listing.current)
 
     def action_resume(self) -> None:
         """Start a worker on the selected run again."""
-        run = self.listing.current
-        if run is not None:
-            resume(self, self.source, run)
+        resume(self, self.source, self.listing.current)
 
     def action_delete(self) -> None:
         """Delete the selected run, once confirmed."""
-        run = self.listing.current
-        if run is not None:
-            ask_to_delete(self, self.source, run)
+        ask_to_delete(self, self.source, self.listing.current)
 
     def action_unfilter(self) -> None:
         """Drop the filter."""
@@ -397,17 +338,3 @@ class RunsScreen(ListScreen):
         runs = self.snapshot.runs if self.snapshot is not None else ()
         free = self.size.height - OTHERS - len(runs)
         return detail(run, max(20, width), max(LINES, min(MOST, free)))
-
-
-def _under_way(runs: Sequence[RunSummary]) -> bool:
-    return any(run.status in wording.UNDER_WAY for run in runs)
-
-
-def _stands(snapshot: Snapshot) -> tuple[object, ...]:
-    """What is shown at once when it changes; all else is progress."""
-    runs = [(run.id, run.status, run.cancel_requested) for run in snapshot.runs]
-    return runs, snapshot.trouble, bool(snapshot.demo)
-
-
-def _searched(run: RunSummary) -> str:
-    return " ".join((run.name, run.id, run.status, *run.models)).casefold()

@@ -470,7 +470,7 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         begun = create_run(filled, study("begun-one"), WEIGHTS)
         screen = app.screen
         assert isinstance(screen, RunsScreen)
-        screen._started(begun)
+        screen.open(begun)
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         await pilot.press("escape")
         listing = screen.query_one(RunList)
@@ -478,7 +478,7 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         await pilot.press("j")
         await pilot.pause(1.2)
         assert listing.selected == 1, "only once"
-        screen._started(listing.runs[-1].id)  # an unfinished run of the same study goes on
+        screen.open(listing.items[-1].id)  # an unfinished run of the same study goes on
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         await pilot.press("escape")
         await until(pilot, lambda: listing.current and listing.current.name == "failed-one")

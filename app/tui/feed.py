@@ -6,6 +6,7 @@ Owns when to ask the database again. Hands over what it finds; shows nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from app.results import wording
 from app.tui.source import Contents, Source
 from app.tui.threads import in_thread
 from core.errors import TauscopeError
-from core.figures.filters import ALL, Names
+from core.figures.filters import ALL, Names, read
 
 if TYPE_CHECKING:
     from app.tui.screens.run import RunScreen
@@ -28,10 +29,9 @@ POLL = 0.25
 
 @dataclass
 class Polled:
-    """The database was read: the run as it stands, or why it can't be read."""
+    """The database was read: the run as it stands."""
 
-    run: RunSummary | None
-    trouble: str = ""
+    run: RunSummary
     contents: Contents | None = None
     """What the run has to show: with the first that has the run."""
     names: Names = field(default_factory=Names)
@@ -56,6 +56,11 @@ class Feed:
         self._reading = self._begun = False
         self._status = ""
 
+    def recall(self, line: str, names: Names) -> None:
+        """Filter as the last time, unless that makes no sense any more."""
+        with suppress(TauscopeError):
+            self.filter = read(line, names)
+
     def poll(self) -> None:
         """Ask where the run stands: four times a second while it runs, then once a second."""
         self.beat = (self.beat + 1) % 4
@@ -64,7 +69,10 @@ class Feed:
         hidden = self.screen.app.screen is not self.screen
         if not (self._reading or hidden or (idle and self.beat)):
             self._reading = True
-            in_thread(self.screen, self._read, self.screen.polled, group="poll", exclusive=False)
+            in_thread(
+                self.screen, self._read, self.screen.polled, refused=self.screen.lose,
+                group="poll", exclusive=False,
+            )  # fmt: skip
 
     def figure(self, pane: Pane) -> Worker[None]:
         """Read what a pane wants to show."""
@@ -110,7 +118,5 @@ class Feed:
                 found.barren = run.ended_early and not self.source.finished_any(run.id)
                 self._status = run.status
             return found
-        except TauscopeError as error:
-            return Polled(None, error.title)
         finally:
             self._reading = False

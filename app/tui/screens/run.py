@@ -29,8 +29,7 @@ from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
 from core.engine.registry import Analysis
-from core.errors import TauscopeError
-from core.figures.filters import ALL, Filter, Names, read
+from core.figures.filters import Filter, Names
 from core.figures.views import Choice
 from storage.runs import RunSummary
 
@@ -66,9 +65,7 @@ class RunScreen(TabbedScreen):
         self.gauge = Gauge()
         self._pictures: list[Pictures] = []
         self._facts = Facts()
-        self._stale = False
-        self._built = False
-        self._ahead = False
+        self._stale = self._built = self._ahead = False
         self._wanted: int | None = None
         self._before = before or Place(run=run_id)
         self._pointed: Pointed = {}
@@ -88,36 +85,36 @@ class RunScreen(TabbedScreen):
         return [*(analysis.title for analysis in self.analyses), "Run"]
 
     def on_mount(self) -> None:
-        self.set_interval(POLL, self._poll)
-        self._poll()
+        self.set_interval(POLL, self.feed.poll)
+        self.feed.poll()
 
     def on_unmount(self) -> None:
         self.gauge.stop()
 
     # Reading
 
-    def _poll(self) -> None:
-        self.feed.poll()
-
     async def polled(self, found: Polled) -> None:
         """Show where the run stands; once a second at most, read its pictures anew."""
         if self.is_left:
             return
-        self.trouble = found.trouble
         old, new = self.run, found.run
-        if new is not None:
-            self.run = new
-            if found.contents is not None:
-                await self._build(found.contents, found.names, barren=found.barren)
-            elif found.barren:
-                await self.go(len(self.analyses))
-            elif old is not None:
-                self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
-                if old.status != new.status or (self._stale and not self.feed.beat):
-                    self._reread()
-            if self.is_left:
-                return
+        self.run, self.trouble = new, ""
+        if found.contents is not None:
+            await self._build(found.contents, found.names, barren=found.barren)
+        elif found.barren:
+            await self.go(len(self.analyses))
+        elif old is not None:
+            self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
+            if old.status != new.status or (self._stale and not self.feed.beat):
+                self._reread()
+        if not self.is_left:
             self._measure(new)
+            self.renew()
+            self.unveil()
+
+    def lose(self, trouble: str) -> None:
+        """Say why the run can't be read."""
+        self.trouble = trouble
         self.renew()
         self.unveil()
 
@@ -128,7 +125,7 @@ class RunScreen(TabbedScreen):
         """
         self.analyses = tuple(analysis for analysis, _ in contents)
         self.names = names
-        self.feed.filter = _recalled(self._before.filter, names)
+        self.feed.recall(self._before.filter, names)
         self._pictures = [Pictures(analysis, views, self._before) for analysis, views in contents]
         self._built = True
         known = [analysis.name for analysis in self.analyses]
@@ -202,11 +199,6 @@ class RunScreen(TabbedScreen):
         """Show what else is known of the run."""
         if self.run is not None:
             self._facts.show(self.run, background)
-
-    def lose(self, trouble: str) -> None:
-        """Say why what else is known can't be read."""
-        self.trouble = trouble
-        self.renew()
 
     # What is where
 
@@ -320,8 +312,8 @@ class RunScreen(TabbedScreen):
 
     def action_view(self) -> None:
         """Go to the next picture of this tab."""
-        panes = self.panes()
-        if self.pane is not None and len(panes) > 1:
+        if self.pane is not None:
+            panes = self.panes()
             self.pick(panes[(panes.index(self.pane) + 1) % len(panes)])
 
     def action_zoom(self) -> None:
@@ -330,13 +322,11 @@ class RunScreen(TabbedScreen):
 
     def action_cancel(self) -> None:
         """Cancel this run, once confirmed."""
-        if self.run is not None:
-            ask_to_cancel(self, self.source, self.run)
+        ask_to_cancel(self, self.source, self.run)
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""
-        if self.run is not None:
-            resume(self, self.source, self.run)
+        resume(self, self.source, self.run)
 
     async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
@@ -407,11 +397,3 @@ class RunScreen(TabbedScreen):
         load = wording.load(self.gauge.reading)
         hidden = self.feed.filter.hidden(self.names) if self.feed.filter else None
         return standing.title(self.run, self.trouble, width, load, hidden)
-
-
-def _recalled(line: str, names: Names) -> Filter:
-    """The filter of the last time; none where it makes no sense any more."""
-    try:
-        return read(line, names)
-    except TauscopeError:
-        return ALL

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -20,7 +20,7 @@ from app.config import Config
 from app.tui import theme
 from app.tui.able import Able
 from app.tui.collector import BREATH, Collector, forget_widgets
-from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
+from app.tui.keys import ACTIONS, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
 from app.tui.screens.whole import WholeScreen
@@ -169,12 +169,12 @@ class TauscopeApp(App[str | None], Able):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""
-        focused = screen.focused
-        for action in actions(*get_args(Where)):
-            owner = {"app": self, "figure": focused, "facts": focused}.get(action.where, screen)
-            if owner is None or action.verb in BY_HAND or not _has(owner, action.id):
-                continue
-            if owner.check_action(action.verb, action.parameters):
+        places = screen, screen.focused, self
+        able: list[Able] = [each for each in places if isinstance(each, Able)]
+        for owner in able:
+            for action in actions(owner.PLACE):
+                if action.verb in BY_HAND or not owner.check_action(action.verb, action.parameters):
+                    continue
                 one_of_many = " to " in action.shown  # "1 to 9", which help tells of once
                 yield SystemCommand(
                     f"Go to {action.label}" if one_of_many else action.help,
@@ -201,11 +201,3 @@ def run(db_url: str | None) -> None:
         raise workstation.trouble
     if workstation.return_code:  # a fault, which it has shown
         sys.exit(workstation.return_code)
-
-
-def _has(owner: object, binding_id: str) -> bool:
-    return any(
-        getattr(binding, "id", None) == binding_id
-        for base in type(owner).__mro__
-        for binding in base.__dict__.get("BINDINGS", ())
-    )

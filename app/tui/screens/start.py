@@ -89,12 +89,11 @@ class StartScreen(Dialog[str]):
         line.update(Content.styled(plain_lines(words), style))
 
     def _offer(self, typed: str) -> None:
-        known = ready.names()
-        ours = [name for name in offers(typed) if name in known]
-        found = [path for path in offers(typed) if path not in known]
-        rows = [plain(f) for f in found[:MOST]]
+        found = matches(typed)
+        rows = [plain(path) for path in found[:MOST]]
         if len(found) > MOST:
             rows.append(f"… and {len(found) - MOST} more")
+        ours = (name for name in ready.names() if name.startswith(typed))
         rows += [f"{name}  (comes with tauscope)" for name in ours]
         self.query_one(".offers", Static).update(Content("\n".join(rows)))
 

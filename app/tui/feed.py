@@ -14,7 +14,7 @@ from textual.worker import Worker
 
 from app.results import wording
 from app.tui.source import Contents, Source
-from app.tui.threads import in_thread
+from app.tui.threads import in_thread, said
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Names, read
 
@@ -81,7 +81,7 @@ class Feed:
             self.screen,
             lambda: self.source.draw(self.run_id, pane.analysis, pane.view, choice, by),
             lambda drawn: self.screen.hand_over(pane, choice, by, drawn),
-            refused=lambda words: pane.refuse(choice, words),
+            refused=lambda error: pane.refuse(choice, said(error)),
             group=f"{pane.analysis.name}/{pane.view.key}",
         )
 

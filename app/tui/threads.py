@@ -11,6 +11,8 @@ from textual.worker import Worker
 from core.errors import TauscopeError
 
 Answer = TypeVar("Answer")
+Trouble = TauscopeError | OSError
+"""What a thread is refused by."""
 
 
 def in_thread(
@@ -18,19 +20,19 @@ def in_thread(
     work: Callable[[], Answer],
     then: Callable[[Answer], Any] | None = None,
     *,
-    refused: Callable[[str], Any] | None = None,
+    refused: Callable[[Trouble], Any] | None = None,
     group: str,
     exclusive: bool = True,
 ) -> Worker[None]:
-    """Have `then` called with what `work` gives, or `refused` with what went wrong and what to do
-    about it. `exclusive`: whatever the group of this node did before is no longer waited for."""
+    """Have `then` called with what `work` gives, or `refused` with the error that it raised.
+    `exclusive`: whatever the group of this node did before is no longer waited for."""
 
     def doing() -> None:
         try:
             found = work()
         except (TauscopeError, OSError) as error:
             if refused is not None:
-                node.call_later(refused, said(error))
+                node.call_later(refused, error)
         else:
             if then is not None:
                 node.call_later(then, found)
@@ -40,7 +42,7 @@ def in_thread(
     )
 
 
-def said(error: TauscopeError | OSError, between: str = " ") -> str:
+def said(error: Trouble, between: str = " ") -> str:
     """What happened, and what to do about it."""
     title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")
     return between.join(filter(None, (title, hint)))

@@ -20,7 +20,7 @@ from app.tui.screens.help import Topic
 from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.taking import ask_to_write
 from app.tui.source import Shared, Source
-from app.tui.threads import in_thread
+from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
@@ -104,9 +104,9 @@ class CompareScreen(TabbedScreen):
         self.renew()
         self.unveil()
 
-    def _lost(self, trouble: str) -> None:
+    def _lost(self, error: Trouble) -> None:
         """Say why they can't be compared."""
-        self.trouble = trouble
+        self.trouble = said(error)
         self.renew()
         self.unveil()
 
@@ -122,7 +122,7 @@ class CompareScreen(TabbedScreen):
                 self,
                 lambda: self.source.pair(*self.ids, analysis, view, choice, by_depth=by_depth),
                 lambda pair: self._ready(place, choice, pair),
-                refused=lambda trouble: self._refuse(place, choice, trouble),
+                refused=lambda error: self._refuse(place, choice, said(error)),
                 group="pair",
             )
         ]

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from app.render.terminal.lines import fitted
 from app.text import plain
 from app.tui.source import Source
-from app.tui.threads import in_thread
+from app.tui.threads import in_thread, said
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -83,7 +83,7 @@ def in_background(
             screen,
             work,
             lambda _: screen.notify(done, timeout=3, markup=False),
-            refused=lambda words: screen.notify(plain(words), severity="error", markup=False),
+            refused=lambda error: screen.notify(plain(said(error)), severity="error", markup=False),
             group=group,
         )
 

@@ -15,7 +15,7 @@ from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.source import Source
-from app.tui.threads import in_thread, said
+from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.outlook import Outlook
 from core.errors import TauscopeError
 from core.study.places import expanded
@@ -89,7 +89,7 @@ class DraftScreen(LeavingScreen[str]):
         try:
             studyfile.save(self.draft, file)
         except TauscopeError as error:
-            self._complain(said(error, "\n"))
+            self._complain(error)
         else:
             if new:
                 made = plain(str(file.parent))
@@ -113,7 +113,7 @@ class DraftScreen(LeavingScreen[str]):
             self.draft = Draft()
         self.leave(run_id)
 
-    def _complain(self, words: str) -> None:
+    def _complain(self, error: Trouble) -> None:
         """Say what went wrong, and what to do."""
-        harmless = "\n".join(map(plain, words.splitlines()))
+        harmless = "\n".join(map(plain, said(error, "\n").splitlines()))
         self.notify(harmless, severity="error", timeout=10, markup=False)

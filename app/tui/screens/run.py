@@ -24,6 +24,7 @@ from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.taking import ask_to_write
 from app.tui.source import Background, Contents, Source
+from app.tui.threads import Trouble, said
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
@@ -112,9 +113,9 @@ class RunScreen(TabbedScreen):
             self.renew()
             self.unveil()
 
-    def lose(self, trouble: str) -> None:
+    def lose(self, error: Trouble) -> None:
         """Say why the run can't be read."""
-        self.trouble = trouble
+        self.trouble = said(error)
         self.renew()
         self.unveil()
 

@@ -15,7 +15,8 @@ from app.tui.keys import bindings, written
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
 from app.tui.source import Source
-from app.tui.threads import in_thread
+from app.tui.threads import Trouble, in_thread, said
+from core.errors import TauscopeError
 from core.study.places import expanded
 
 MOST = 6
@@ -66,7 +67,7 @@ class StartScreen(Dialog[str]):
             self._say("Reading…", "$muted")
             in_thread(
                 self, lambda: self.source.start(path), self._started,
-                refused=lambda words: self._say(words, "$error"), group="start",
+                refused=self._refuse, group="start",
             )  # fmt: skip
 
     def action_complete(self) -> None:
@@ -76,6 +77,11 @@ class StartScreen(Dialog[str]):
         if found:
             typed.value = found[0]
             typed.cursor_position = len(found[0])
+
+    def _refuse(self, error: Trouble) -> None:
+        file = isinstance(error, TauscopeError)
+        words = said(error, "\n") if file else f"The worker can't be started: {error}"
+        self._say(words, "$error")
 
     def _started(self, run_id: str) -> None:
         if self.is_current:

@@ -6,6 +6,8 @@ able.py      what each action needs to act, and the place that says whether it i
 feed.py      what the screen of a run reads, and when
 source.py    what screens ask of the database
 kept.py      answers that were made before
+snapshot.py  the runs at one moment, and the words of an empty list
+threads.py   work that blocks, done in a thread
 warmup.py    imports of the screens that may be opened next
 collector.py when garbage is collected
 holdings.py  what the library's screen knows

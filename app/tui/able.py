@@ -60,7 +60,7 @@ class Able(DOMNode):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
-        need = NEEDS[self.PLACE].get(action)
+        need = NEEDS.get(self.PLACE, {}).get(action)
         if need is None:
             return True
         return bool(getattr(self, "is_mounted", False)) and self.has(need, parameters)

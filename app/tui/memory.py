@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.text import plain
+
+if TYPE_CHECKING:
+    from app.config import Config
 
 VERSION: Final = 1
 
@@ -52,11 +55,11 @@ class Memory(_Part):
     """Where the last export went; empty before the first."""
 
 
-@runtime_checkable
 class Remembering(Protocol):
     """An application that keeps where its screens stood."""
 
     memory: Memory
+    config: Config
 
     def remember(self, memory: Memory) -> None: ...
 

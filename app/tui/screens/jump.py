@@ -27,7 +27,7 @@ class Target:
     action: str
 
 
-class JumpScreen(Dialog[str | None]):
+class JumpScreen(Dialog[str]):
     """Gives the action whose letter was pressed; escape gives None."""
 
     DEFAULT_CSS = """
@@ -55,10 +55,6 @@ class JumpScreen(Dialog[str | None]):
             event.stop()
             target = self.targets.get(event.character)
             self.dismiss(target.action if target else None)
-
-    def action_close(self) -> None:
-        """Leave without going anywhere."""
-        self.dismiss(None)
 
 
 def jump(screen: Screen[None], targets: Sequence[Target]) -> None:

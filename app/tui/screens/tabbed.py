@@ -15,14 +15,12 @@ from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
 
-from app.tui.able import Able
-from app.tui.keys import Where, actions, relabelled
+from app.tui.keys import Where
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
-from app.tui.widgets.bar import Row, keys_line, tabs_line
+from app.tui.widgets.bar import Row, tabs_line
 from app.tui.widgets.pane import Pane
-from core.figures.views import SPOKEN
 
 
 async def soon(workers: Iterable[Worker[None]]) -> None:
@@ -33,7 +31,7 @@ async def soon(workers: Iterable[Worker[None]]) -> None:
         await asyncio.sleep(SOON / 20)
 
 
-class TabbedScreen(LeavingScreen[None], Able):
+class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
     VEILED = True
@@ -41,9 +39,7 @@ class TabbedScreen(LeavingScreen[None], Able):
     """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
     DEFAULT_CSS = """
-    TabbedScreen > #title { background: $panel; }
     TabbedScreen > #tabs { background: $surface; }
-    TabbedScreen > #keys { background: $panel; }
     """
 
     def __init__(self) -> None:
@@ -51,10 +47,6 @@ class TabbedScreen(LeavingScreen[None], Able):
         self.tab = 0
 
     # What a screen overrides.
-
-    def body(self) -> Sequence[Widget]:
-        """What stands between the tabs and the keys."""
-        raise NotImplementedError
 
     def titles(self) -> list[str]:
         """What the tabs are called, once that is known."""
@@ -77,27 +69,15 @@ class TabbedScreen(LeavingScreen[None], Able):
         """Have keys act on another pane of this tab."""
         raise NotImplementedError
 
-    def title_line(self, width: int) -> Content:
-        """What stands above the tabs."""
-        raise NotImplementedError
-
     def labels(self) -> dict[str, str]:
-        """What actions are called that do something more special here, by their names."""
+        """A table has an order where figures have a measure."""
         table = self.pane is not None and self.pane.view.kind == "table"
         return {"measure(1)": "order"} if table else {}
 
     # Rows
 
-    def compose(self) -> ComposeResult:
-        yield Row(self.title_line, id="title")
+    def body(self) -> ComposeResult:
         yield Row(self._tabs, id="tabs")
-        yield from self.body()
-        yield Row(self._keys, id="keys")
-
-    def renew(self) -> None:
-        """Make the words of all rows again."""
-        for row in self.query(Row):
-            row.renew()
 
     def on_resize(self) -> None:
         """In another width keys have something to do that had nothing, once it is laid out."""
@@ -107,23 +87,12 @@ class TabbedScreen(LeavingScreen[None], Able):
         titles = self.titles()
         return tabs_line(titles, self.tab, width) if titles else Content("")
 
-    def _keys(self, width: int) -> Content:
-        shown = [a for a in actions(self.PLACE, "app") if self._shown(a.name)]
-        return keys_line(relabelled(shown, self.labels()), width)
-
-    def _shown(self, name: str) -> bool:
-        action, _, rest = name.partition("(")
-        parameters = tuple(s for s in SPOKEN if s in rest)
-        return bool(self.check_action(action, parameters))
-
-    # Help
-
     def topics(self) -> list[Topic]:
-        """How to read what is shown, for the help."""
+        """How to read the picture that keys act on."""
         return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
 
     def places(self) -> tuple[Where, ...]:
-        """Where the keys of this screen come from."""
+        """Its own keys, and those of its figures."""
         of_one_run: tuple[Where, ...] = ("facts", "filter") if self.PLACE == "run" else ()
         return (self.PLACE, "figure", *of_one_run, "app")
 

@@ -14,8 +14,8 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from app.text import plain
-from app.tui.memory import Remembering
 from app.tui.screens.pick import Offer, PickScreen
+from app.tui.screens.whole import WholeScreen
 from app.tui.source import Source
 from core.study.places import expanded
 
@@ -49,11 +49,11 @@ def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
 
 
 def ask_to_write(
-    screen: Screen[None], source: Source, pane: Pane | None, wanted: dict[str, Any]
+    screen: WholeScreen[None], source: Source, pane: Pane | None, wanted: dict[str, Any]
 ) -> None:
     """Ask what of a picture or its run is wanted as a file, and where: at first where the last
     one went. `wanted` are those fields of a request that the pane does not know."""
-    app = screen.app
+    home = screen.home
     table = pane is not None and pane.view.kind == "table"
     offers = FILES if "against" in wanted else (*FILES, WHOLE_RUN)
     if pane is None or pane.drawn is None:
@@ -64,12 +64,11 @@ def ask_to_write(
         if got is not None:
             kind, typed = got
             folder = str(Path.cwd() / expanded(typed))
-            if isinstance(app, Remembering):
-                app.remember(app.memory.model_copy(update={"folder": folder}))
+            home.remember(home.memory.model_copy(update={"folder": folder}))
             _write(screen, source, _shown(pane) | wanted | {"format": kind, "folder": folder})
 
-    before = app.memory.folder if isinstance(app, Remembering) else ""
-    app.push_screen(PickScreen("export", offers, before or str(Path.cwd() / FOLDER)), picked)
+    before = home.memory.folder or str(Path.cwd() / FOLDER)
+    screen.app.push_screen(PickScreen("export", offers, before), picked)
 
 
 def _shown(pane: Pane | None) -> dict[str, Any]:

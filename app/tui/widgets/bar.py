@@ -12,7 +12,7 @@ from textual import events
 from textual.content import Content
 from textual.style import Style
 
-from app.render.terminal.lines import exactly
+from app.render.terminal.lines import exactly, fitted
 from app.text import plain
 from app.tui.keys import Action
 from app.tui.widgets.steady import Steady
@@ -22,6 +22,9 @@ ACT = "act"
 
 TAB = 5
 """What a tab takes besides its title."""
+
+NAME = 10
+"""Columns of what words are about, before them."""
 
 Piece = tuple[str, str]
 """Words and the style they are shown in."""
@@ -72,6 +75,12 @@ def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Conte
         head.append((text, style))
         room -= cell_len(text)
     return Content.assemble(*head, " " * (room + 1), *tail)
+
+
+def named(name: str, words: str, width: int, style: str) -> Content:
+    """Words after what they are about, cut to a row."""
+    said = fitted(words, width - NAME).rstrip()
+    return Content.assemble((f"{name:<{NAME - 1}} ", "$muted"), (said, style))
 
 
 class Row(Steady):

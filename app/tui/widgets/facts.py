@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from app.results import wording
 from app.text import short
+from app.tui.able import Able
 from app.tui.keys import bindings
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from storage.runs import RunSummary, RunWarning
 
 
-class Facts(VerticalScroll, can_focus=True):
+class Facts(VerticalScroll, Able, can_focus=True):
     """The last tab of a run."""
 
+    PLACE = "facts"
     BINDINGS = bindings("facts")
     DEFAULT_CSS = """
     Facts { padding: 1 2; scrollbar-size-vertical: 1; }

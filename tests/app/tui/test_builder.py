@@ -281,7 +281,7 @@ async def test_lineage_that_comes_late_changes_nothing_back(
     """Between the scan's answer and its taking over, a draft is gone back to, or one is typed."""
     parents = {CHAT: (BASE,), MEDICAL: (CHAT,)}
     left = building.begun("org/left", [CHAT, MEDICAL])
-    monkeypatch.setattr(BuilderScreen, "_scan", lambda screen: None)
+    monkeypatch.setattr("app.tui.screens.builder.in_thread", lambda *_, **__: None)
     app = TauscopeApp(db.url)
     app.memory = Memory(draft=left.model_dump() if kept else None)
     async with app.run_test(size=SMALL) as pilot:

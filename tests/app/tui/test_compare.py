@@ -86,7 +86,7 @@ async def test_marks_say_which_runs_are_compared(both: Database) -> None:
         await until(pilot, lambda: "= compare" in words(app))
         await pilot.press("space")
         assert visible(app)[3].startswith("=")
-        first, second = (run.id for run in listing.runs)
+        first, second = (run.id for run in listing.items)
         assert listing.compared == (first, second)
         await pilot.press("k", "space", "space")  # marked anew, so it is the later one
         assert listing.compared == (second, first)

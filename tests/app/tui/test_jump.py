@@ -60,7 +60,7 @@ async def test_letters_select_runs(filled: Database) -> None:
         jump = app.screen
         assert isinstance(jump, JumpScreen)
         assert len(jump.targets) == 3
-        for (letter, target), run in zip(jump.targets.items(), listing.runs, strict=True):
+        for (letter, target), run in zip(jump.targets.items(), listing.items, strict=True):
             assert visible(app)[target.y].startswith(f" {letter} ")
             assert run.name in visible(app)[target.y]
         await pilot.press(list(jump.targets)[2])

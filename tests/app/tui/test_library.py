@@ -79,7 +79,7 @@ async def library(
 def chosen(screen: LibraryScreen, name: str) -> None:
     """Select a model by the end of its name."""
     listing = screen.query_one(ModelList)
-    listing.select(next(key for key in listing.keys() if key.endswith(name)))  # noqa: SIM118
+    listing.select(next(key for key in listing.keys if key.endswith(name)))
 
 
 @BOTH
@@ -183,14 +183,14 @@ async def test_the_runs_of_a_model_are_opened(
 async def test_the_filter_keeps_what_a_model_hangs_on(db: Database, folder: Path) -> None:
     async with library(db, SMALL, folder) as (pilot, screen):
         await pilot.press("slash", *"lora", "enter")
-        await until(pilot, lambda: len(screen.query_one(ModelList).branches) == 3)
-        names = [branch.name for branch in screen.query_one(ModelList).branches]
+        await until(pilot, lambda: len(screen.query_one(ModelList).items) == 3)
+        names = [branch.name for branch in screen.query_one(ModelList).items]
         assert names[:2] == ["org/base", "org/chat"]
         current = screen.query_one(ModelList).current
         assert current is not None
         assert current.name.endswith("lora"), "and not what it hangs on"
         await pilot.press("escape")
-        assert len(screen.query_one(ModelList).branches) == 6
+        assert len(screen.query_one(ModelList).items) == 6
         await pilot.press("slash", *"zzz")
         assert "No model contains this word" in words(screen.app)
         assert screen.query_one(Input).has_focus
@@ -241,7 +241,7 @@ async def test_nothing_that_a_model_says_of_itself_breaks_the_screen(
             await pilot.press("t")
         assert_harmless(screen.app)
         await pilot.press("enter")
-        for _ in screen.query_one(ModelList).branches:
+        for _ in screen.query_one(ModelList).items:
             await pilot.press("space", "down")
             assert_harmless(screen.app)
             assert_inside(screen)

@@ -148,13 +148,13 @@ async def test_a_filter_narrows_the_list(filled: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
         await pilot.press("slash", *"failed")
-        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 1)
+        await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 1)
         await pilot.press("enter")
         assert app.screen.query_one(RunList).current.name == "failed-one"
         await pilot.press("slash", *"zz")
         await until(pilot, lambda: "No run contains" in words(app))
         await pilot.press("escape")
-        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 3)
+        await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 3)
 
 
 @BOTH
@@ -346,7 +346,7 @@ async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) ->
         assert len(list_runs(filled)) == 3
         await pilot.press("D", "y")
         await until(pilot, lambda: done.id not in {run.id for run in list_runs(filled)})
-        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 2)
+        await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 2)
         assert {run.id for run in list_runs(filled)} > {running.id}
 
 
@@ -473,7 +473,7 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         begun = create_run(filled, study("begun-one"), WEIGHTS)
         screen = app.screen
         assert isinstance(screen, RunsScreen)
-        screen._started(begun)
+        screen.open(begun)
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         await pilot.press("escape")
         listing = screen.query_one(RunList)
@@ -481,7 +481,7 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         await pilot.press("j")
         await pilot.pause(1.2)
         assert listing.selected == 1, "only once"
-        screen._started(listing.runs[-1].id)  # an unfinished run of the same study goes on
+        screen.open(listing.items[-1].id)  # an unfinished run of the same study goes on
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         await pilot.press("escape")
         await until(pilot, lambda: listing.current and listing.current.name == "failed-one")

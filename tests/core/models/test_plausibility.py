@@ -47,6 +47,8 @@ def test_counts_and_sizes_are_bounded_wherever_they_stand(key: str, value: int) 
 )  # fmt: skip
 def test_what_may_be_large_or_is_no_number_is_left_alone(config: dict[str, object]) -> None:
     refuse_implausible(Path("model"), config, HELD)
+    with pytest.raises(FamilyError, match="hidden_size = 10000000"):
+        refuse_implausible(Path("model"), config | {"hidden_size": 10**7}, HELD)
 
 
 def test_building_ends_where_it_would_not_end_soon(

@@ -18,8 +18,8 @@ from core.figures.filters import ALL, Filter
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Choice, Combination, View
 from tests import pretend
-from tests.core.figures.test_views import RANGES as PRETEND
-from tests.core.figures.test_views import ROWS, arrays
+from tests.core.figures.samples import RANGES as PRETEND
+from tests.core.figures.samples import ROWS, arrays
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 LAYERS = (0, 1, 2, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -29,43 +28,11 @@ from core.figures.views import (
 )
 from core.models.naming import GROUP_OF, ORDER
 from tests import pretend
-
-ROWS = pretend.rows()
-
-
-def catalogue() -> Catalogue:
-    """What storage would say of the rows."""
-
-    def values(name: str) -> tuple[Any, ...]:
-        found = dict.fromkeys(getattr(row, name) for row in ROWS)
-        return tuple(value for value in found if value)
-
-    return Catalogue(
-        models=("base", *pretend.TUNED),
-        references=("base", *pretend.TUNED),
-        layers=tuple(pretend.LAYERS),
-        tasks=values("task"),
-        settings=tuple(sorted(values("setting"), key=natural)),
-        metrics_of=values("metric_of"),
-        metrics=values("metric"),
-        combinations=frozenset(
-            Combination(*(getattr(row, name) for name in Combination._fields)) for row in ROWS
-        ),
-    )
-
-
-RANGES = catalogue()
+from tests.core.figures.samples import RANGES, ROWS, arrays
 
 
 def spec(name: str) -> MetricSpec:
     return pretend.ANALYSIS.metric(name)
-
-
-def arrays(
-    name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
-) -> Mapping[str, Any] | None:
-    found = (a for a in pretend.arrays() if (a.name, a.model, a.layer) == (name, model, layer))
-    return next((a.arrays for a in found), None)
 
 
 def drawn(key: str, **changed: Any) -> Figure:

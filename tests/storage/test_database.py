@@ -18,8 +18,7 @@ from core.study.study import Study
 from storage import journal, runs, upgrade
 from storage.database import Database, open_database, path_of
 from storage.schema import Base
-
-VERSION_1 = Path(__file__).with_name("version_1.sql")
+from tests.storage.conftest import VERSION_1
 
 
 @pytest.fixture

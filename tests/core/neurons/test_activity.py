@@ -12,7 +12,6 @@ from core.errors import RunError
 from core.neurons import activity
 from core.neurons.activity import DRIVERS, Counter, LayerActivity, Rules, observe, unpacked
 from tests.core import oracle, zoo
-from tests.core.models.test_hooks import _attached
 
 LENGTHS = (9, 5, 1, 7, 12, 2)
 ALL: tuple[Any, ...] = ("gate", "product", "magnitude")
@@ -162,7 +161,7 @@ def test_a_batch_that_memory_breaks_off_is_halved_and_leaves_no_trace() -> None:
             a, b = (each.layer(layer, criterion) for each in (found, wanted))
             np.testing.assert_array_equal(a.counts, b.counts)
             np.testing.assert_array_equal(a.patterns, b.patterns)
-    assert _attached(model.module) == []
+    assert zoo.attached(model.module) == []
 
 
 def test_a_document_that_does_not_fit_is_one_clear_error() -> None:

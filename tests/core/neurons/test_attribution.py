@@ -17,7 +17,6 @@ from core.neurons import attribution
 from core.neurons.activity import Rules, unpacked
 from core.neurons.attribution import LayerScores, Scores, attribute, text_loss
 from tests.core import oracle, zoo
-from tests.core.models.test_hooks import _attached
 
 LENGTHS = (9, 5, 1, 7, 12)
 LAYERS = range(2)
@@ -78,7 +77,7 @@ def test_scores_and_active_neurons_equal_plain_autograd(name: str) -> None:
         np.testing.assert_allclose(seen.share, [f.mean() for f in flags])
         wanted = np.array([f.mean(0) > 0.5 for f in flags])
         np.testing.assert_array_equal(unpacked(seen.patterns, wanted.shape[1]), wanted)
-    assert _attached(model.module) == []
+    assert zoo.attached(model.module) == []
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2_moe"])
@@ -200,7 +199,7 @@ def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -
             np.testing.assert_array_equal(a, b)
         seen = [each.counter.layer(layer, "attribution") for each in (found, wanted)]  # type: ignore[union-attr]
         np.testing.assert_array_equal(seen[0].counts, seen[1].counts)
-    assert _attached(model.module) == []
+    assert zoo.attached(model.module) == []
 
 
 def test_pause_hears_of_every_batch_and_may_end_it() -> None:
@@ -214,7 +213,7 @@ def test_pause_hears_of_every_batch_and_may_end_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         _scores(zoo.alive("llama"), zoo.probe(*LENGTHS), pause=pause)
     assert heard == [2, 4]
-    assert _attached(zoo.alive("llama").module) == []
+    assert zoo.attached(zoo.alive("llama").module) == []
 
 
 def test_what_is_not_scored_is_a_mistake_that_shows() -> None:

@@ -15,8 +15,8 @@ from core.models.adapters.checkpoint import Adapter
 from core.models.family import Member
 from core.models.loading import loaded
 from core.study.study import Run
+from tests.core.models.adapters.cases import BASES, CASES, by_hand, noisy, tensor, trained
 from tests.core.models.adapters.memory import InMemory
-from tests.core.models.adapters.test_reading import BASES, CASES, by_hand, noisy, tensor, trained
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -16,7 +16,7 @@ import torch
 from core.models.checkpoint import open_directory
 from tests.conftest import Tensors, write_model
 from tests.core.models.quantised import quantisers as q
-from tests.core.models.quantised.test_formats import FORMS
+from tests.core.models.quantised.formats import FORMS
 
 
 def _read(at: Path, settings: dict[str, Any], stored: Tensors, name: str) -> torch.Tensor:

@@ -22,7 +22,7 @@ from core.models.quantised.checkpoint import below
 from core.study.study import Models, Run, Study
 from tests.conftest import MemorySink, Tensors, load_all, tuned_from, write_model
 from tests.core.models.quantised import quantisers as q
-from tests.core.models.quantised.test_formats import FORMS, Form
+from tests.core.models.quantised.formats import FORMS, Form
 
 # PEFT's own use of what transformers deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")

@@ -34,8 +34,9 @@ from core.study import intake
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.families import write_family
-from tests.app.tui.test_hostile import WORDS, assert_harmless
-from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
+from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, visible, words
+from tests.app.tui.hostile import WORDS, assert_harmless
+from tests.app.tui.rest import until
 
 BASE, CHAT, MEDICAL = "org/x-7b", "org/x-7b-chat", "/models/medical"
 FOUND: dict[str, Any] = {

@@ -23,19 +23,19 @@ from core.figures.views import GROUPS, Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests import pretend
-from tests.app.results.test_comparing import keep
+from tests.app.results.two_runs import keep
 from tests.app.tui.conftest import LAYERS, MODELS, MODULES
-from tests.app.tui.test_memory import app_of
-from tests.app.tui.test_screens import (
+from tests.app.tui.display import (
     LARGE,
     SMALL,
+    app_of,
     assert_inside,
     opened,
     readout,
-    until,
     visible,
     words,
 )
+from tests.app.tui.rest import until
 
 KEYS = {":": "colon", ",": "comma", "-": "minus", " ": "space"}
 

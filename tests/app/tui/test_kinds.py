@@ -22,17 +22,9 @@ from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.tui.conftest import HOSTILE, study
-from tests.app.tui.test_screens import (
-    LARGE,
-    SMALL,
-    assert_inside,
-    opened,
-    readout,
-    until,
-    visible,
-    words,
-)
-from tests.app.tui.test_screens import drawn as up_to_date
+from tests.app.tui.display import LARGE, SMALL, assert_inside, opened, readout, visible, words
+from tests.app.tui.display import drawn as up_to_date
+from tests.app.tui.rest import until
 
 KEYS = [view.key for view in pretend.VIEWS if not view.optional]
 

@@ -37,8 +37,9 @@ from core.study.study import Study
 from storage.database import Database
 from storage.runs import create_run
 from tests.app.hub import card, shelve, write_adapter, write_folder
-from tests.app.tui.test_hostile import WORDS, assert_harmless
-from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
+from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, visible, words
+from tests.app.tui.hostile import WORDS, assert_harmless
+from tests.app.tui.rest import until
 
 
 @pytest.fixture

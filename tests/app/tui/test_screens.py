@@ -10,9 +10,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from sqlalchemy import update
 from textual.command import CommandList
-from textual.containers import VerticalScroll
-from textual.pilot import Pilot
-from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from app.cli.main import run_command
@@ -25,7 +22,6 @@ from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen, matches
-from app.tui.widgets.bar import Row
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
@@ -47,57 +43,19 @@ from storage.runs import (
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests.app.tui.conftest import HOSTILE, fill, study
+from tests.app.tui.display import (
+    BOTH,
+    LARGE,
+    SMALL,
+    assert_inside,
+    drawn,
+    opened,
+    readout,
+    visible,
+    words,
+)
 from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
-
-SMALL, LARGE = (80, 24), (160, 45)
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
-
-
-def visible(app: TauscopeApp) -> list[str]:
-    """The rows of the screen as text."""
-    rows = app.screen._compositor.render_strips(app.size)
-    return ["".join(segment.text for segment in row) for row in rows]
-
-
-def words(app: TauscopeApp) -> str:
-    return "\n".join(visible(app))
-
-
-async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunScreen:
-    """The newest run's screen with its first figure, after some keys."""
-    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
-    screen = app.screen
-    assert isinstance(screen, RunScreen)
-    for key in keys:
-        await pilot.press(key)
-        await until(pilot, lambda: drawn(screen))
-    return screen
-
-
-def drawn(screen: RunScreen) -> bool:
-    """Does the tab show what was chosen?"""
-    panes = screen.panes()
-    if not panes:
-        return screen.run is not None and screen.tab == len(screen.analyses)
-    return all(p.drawn is not None and p.drawn.choice == p.choice for p in panes)
-
-
-def readout(screen: RunScreen) -> str:
-    pane = screen.pane
-    assert pane is not None
-    return str(pane.query_one("#readout", Row).words)
-
-
-def assert_inside(screen: Screen[object]) -> None:
-    """No visible widget reaches beyond the screen, but for what scrolls."""
-    for widget in screen.query("*"):
-        scrolls = isinstance(widget.parent, VerticalScroll)
-        shown = all(node.display for node in widget.ancestors_with_self)
-        if widget.region and shown and not scrolls:
-            assert screen.region.contains_region(widget.region), widget
 
 
 @BOTH

@@ -20,7 +20,8 @@ from core.figures.views import Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.tui.conftest import HOSTILE
-from tests.app.tui.test_screens import SMALL, opened, until
+from tests.app.tui.display import SMALL, opened
+from tests.app.tui.rest import until
 
 
 def test_csv_holds_the_very_numbers() -> None:

@@ -86,6 +86,12 @@ def found_in(model: LoadedModel) -> Neurons:
     return locate(model.module, anatomy_in(model.module).outlets)
 
 
+def blocks(model: LoadedModel) -> Any:
+    """Its layers, as the families have them that keep them in `model.layers`."""
+    module: Any = model.module
+    return module.model.layers
+
+
 def heads_in(model: LoadedModel) -> Neurons:
     """Where its attention heads are."""
     return locate_heads(model.module, anatomy_in(model.module).outlets)

@@ -34,7 +34,7 @@ VIEWS = [(name, view.key) for name in registry.names() for view in registry.get(
 
 def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
     """A row that is asked for, as any database may hold it: odd numbers, gaps, no order."""
-    at = {}
+    at: dict[str, Any] = {}
     for coordinate in COORDINATES:
         wanted = getattr(asked, coordinate)
         missing = absence(coordinate)
@@ -46,7 +46,9 @@ def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
         elif wanted != "present":
             values = wanted
         at[coordinate] = chance.choice(values)
-    numbers = {key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")}
+    numbers: dict[str, Any] = {
+        key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")
+    }
     sd, n = chance.choice((None, 0.0, 0.1, math.inf)), chance.choice((None, 0, 1, 7))
     return Measurement(metric=chance.choice(asked.metrics), chance_sd=sd, n=n, **at, **numbers)
 

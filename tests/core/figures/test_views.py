@@ -113,7 +113,7 @@ def test_points_hold_one_task_against_another() -> None:
     assert set(points) == {row.setting for row in ROWS if pretend.coefficients(row.setting)
                            and row.metric == "normalised"}  # fmt: skip
     assert "removal:medical=1" not in points
-    assert points["medical=0.5"].place == (pytest.approx(0.7), pytest.approx(0.35))
+    assert points["medical=0.5"].place == pytest.approx((0.7, 0.35))
     assert points["base"].group == "base"
     best = ("medical=1", "medical=1,maths=0.5", "medical=1,maths=1", "medical=0.5,maths=1")
     assert {name for name, point in points.items() if point.mark} == {*best, "maths=1"}
@@ -134,7 +134,7 @@ def test_a_table_is_sorted_as_chosen() -> None:
     strongest, by_layer = drawn("neurons", model="medical"), drawn("neurons", order="by layer")
     assert isinstance(strongest, Table)
     assert isinstance(by_layer, Table)
-    scores = [row[2] for row in strongest.rows]
+    scores = [float(row[2] or 0) for row in strongest.rows]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == len(pretend.LAYERS) * pretend.NEURONS
     assert max(scores) > 10 + len(pretend.LAYERS) - 2, "those of the chosen model"

@@ -118,8 +118,9 @@ def test_a_later_tap_sees_what_an_earlier_one_put_there(model: Any) -> None:
 def test_experts_computed_one_by_one_equal_the_model_s_own_way(name: str) -> None:
     """transformers may compute experts by grouped products: the same but for rounding."""
     model = zoo.alive(name)
-    grouped = replace(model, module=copy.deepcopy(model.module))
-    grouped.module.set_experts_implementation("grouped_mm")
+    module: Any = copy.deepcopy(model.module)
+    module.set_experts_implementation("grouped_mm")
+    grouped = replace(model, module=module)
     batch = zoo.batch()
     wanted = zoo.logits(grouped, batch)
     with tapping(zoo.found_in(model), lambda layer, part: None):
@@ -131,7 +132,7 @@ def test_a_model_without_outlets_has_no_neurons() -> None:
 
 
 def test_a_module_that_is_not_there_is_named() -> None:
-    model = copy.deepcopy(zoo.alive("llama").module)
+    model: Any = copy.deepcopy(zoo.alive("llama").module)
     outlets = zoo.anatomy_in(model).outlets
     del model.model.layers[0].mlp.down_proj
     with pytest.raises(FamilyError, match=r"layers\.0\.mlp\.down_proj"):
@@ -140,7 +141,7 @@ def test_a_module_that_is_not_there_is_named() -> None:
 
 def test_a_gate_that_is_computed_out_of_sight_is_told() -> None:
     """The product stands in for it, and the layer is noted."""
-    model = copy.deepcopy(zoo.alive("llama").module)
+    model: Any = copy.deepcopy(zoo.alive("llama").module)
     mlp = model.model.layers[1].mlp
     mlp.forward = lambda x: mlp.down_proj(
         nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x)

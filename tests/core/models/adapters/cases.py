@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import transformers as hf
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING as PREFIXES
 from safetensors.torch import save_file
+
+from core.models.checkpoint import Checkpoint, whole
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -51,7 +54,7 @@ def gpt_oss() -> Any:
     )  # fmt: skip
 
 
-BASES = {
+BASES: dict[str, Callable[[], Any]] = {
     "llama": llama, "gpt2": gpt2, "gemma3": gemma3, "gpt_oss": gpt_oss,
     "tied": lambda: llama(tie_word_embeddings=True),
     "mixtral": lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**SIZES, num_local_experts=3)),
@@ -174,9 +177,8 @@ def merged(plain: Any, folder: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def tensor(of: Any, name: str) -> torch.Tensor:
-    info = of.tensors[name]
-    return of.read(name, 0, info.rows).reshape(info.shape)
+def tensor(of: Checkpoint, name: str) -> torch.Tensor:
+    return whole(of, name)
 
 
 def by_hand(folder: Path, settings: dict[str, Any], shapes: dict[str, tuple[int, int]]) -> None:

@@ -40,8 +40,9 @@ def computed(adapter: Adapter, *, merged: bool) -> torch.Tensor:
     member = Member("a", adapter.where, folder, adapter, "f", None, False, {})
     run = Run(device="cpu", dtype="float32")
     with loaded(member, run, merged=merged) as model, torch.no_grad():
-        model.module.tie_weights()  # as the harness does
-        logits: torch.Tensor = model.module(IDS).logits
+        module: Any = model.module
+        module.tie_weights()  # as the harness does
+        logits: torch.Tensor = module(IDS).logits
         return logits
 
 

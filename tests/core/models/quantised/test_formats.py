@@ -39,7 +39,9 @@ def _plain() -> Tensors:
 def _folder(
     at: Path, form: Form, dtype: str = "float32", extra: Tensors | None = None
 ) -> tuple[Path, Tensors, dict[str, q.Made]]:
-    plain, stored, made = _plain(), {}, {}
+    plain = _plain()
+    stored: Tensors = {}
+    made: dict[str, q.Made] = {}
     for seed, (module, shape) in enumerate(MATRICES.items()):
         found = form.make(_random(shape, seed))
         made[f"{module}.weight"] = found

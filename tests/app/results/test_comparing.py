@@ -94,8 +94,8 @@ def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> 
 
     assert noted() == {("the studies differ in analyses.alignment.rank",)}
     with db.writing() as connection:
-        asked = study("two").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
-        connection.execute(update(RunRow).where(RunRow.id == ids[1]).values(study=asked))
+        changed = study("two").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
+        connection.execute(update(RunRow).where(RunRow.id == ids[1]).values(study=changed))
     assert noted() == {("what one of the studies asked for can't be read any more",)}
 
 

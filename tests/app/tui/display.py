@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from textual.app import App
@@ -17,9 +17,16 @@ from app.tui.widgets.bar import Row
 from storage.database import Database
 from tests.app.tui.rest import until
 
+S = TypeVar("S", bound=Screen[Any])
 SMALL, LARGE = (80, 24), (160, 45)
 
 BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
+
+
+def on(app: App[Any], kind: type[S]) -> S:
+    """The screen of an app, which is of this kind."""
+    assert isinstance(app.screen, kind)
+    return app.screen
 
 
 def visible(app: App[Any]) -> list[str]:

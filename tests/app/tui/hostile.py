@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 from rich.cells import cell_len
+from textual.app import App
 
-from app.tui.app import TauscopeApp
 from tests.app.tui.display import visible
 
 WORDS = {
@@ -25,7 +26,7 @@ HARMLESS = "\u200c\u200d"
 """Joiners, without which some languages can't be written."""
 
 
-def assert_harmless(app: TauscopeApp) -> None:
+def assert_harmless(app: App[Any]) -> None:
     """No row is wider than the screen, no sign of one would act on a terminal, and the way out
     of the screen, or of the line that is being typed, is still said."""
     rows = visible(app)

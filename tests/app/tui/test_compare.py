@@ -313,7 +313,7 @@ async def test_what_is_compared_is_copied_and_written(
     monkeypatch.setattr("app.tui.screens.taking._write", lambda *given: requests.append(given[-1]))
     app = TauscopeApp(both.url)
     copied: list[str] = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=SMALL) as pilot:
         screen = await compared(pilot, app)
         await pilot.press("Y", "c")

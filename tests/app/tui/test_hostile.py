@@ -43,7 +43,7 @@ async def test_no_screen_breaks(
     db = furnished(folder, lambda plain: evil + plain)
     copied: list[str] = []
     app = TauscopeApp(db.url)
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=size) as pilot:
         for scene in SCENES:
             if scene.empty:

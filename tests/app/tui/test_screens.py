@@ -17,11 +17,12 @@ from app.jobs.gauge import Card, Gauge, Usage
 from app.jobs.launcher import log_of
 from app.text import plain
 from app.tui.app import Palette, TauscopeApp
+from app.tui.completion import matches
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from app.tui.screens.start import StartScreen, matches
+from app.tui.screens.start import StartScreen
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
@@ -49,6 +50,7 @@ from tests.app.tui.display import (
     SMALL,
     assert_inside,
     drawn,
+    on,
     opened,
     readout,
     visible,
@@ -95,10 +97,10 @@ async def test_keys_pressed_before_a_run_is_read_are_kept(filled: Database) -> N
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        app.screen.action_open()
+        on(app, RunsScreen).action_open()
         await pilot.press("3")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
-        assert app.screen.tab == 2
+        assert on(app, RunScreen).tab == 2
 
 
 async def test_a_filter_narrows_the_list(filled: Database) -> None:
@@ -108,7 +110,9 @@ async def test_a_filter_narrows_the_list(filled: Database) -> None:
         await pilot.press("slash", *"failed")
         await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 1)
         await pilot.press("enter")
-        assert app.screen.query_one(RunList).current.name == "failed-one"
+        current = app.screen.query_one(RunList).current
+        assert current is not None
+        assert current.name == "failed-one"
         await pilot.press("slash", *"zz")
         await until(pilot, lambda: "No run contains" in words(app))
         await pilot.press("escape")
@@ -259,7 +263,7 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "3")
-        titles = {command.title for command in app.get_system_commands(screen)}
+        titles = {command.title for command in app.get_system_commands(app.screen)}
         assert "Next measure, or order of a table" in titles
         assert "Cancel this run" in titles
         assert not any(title.startswith("Resume") for title in titles), "it runs"
@@ -534,7 +538,7 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
         await opened(pilot, app)
         for keys in ((), ("2",), ("question_mark",)):
             await pilot.press(*keys)
-            await until(pilot, lambda: app.screen.is_modal or drawn(app.screen))
+            await until(pilot, lambda: app.screen.is_modal or drawn(on(app, RunScreen)))
             text = words(app)
             assert not set("\x1b\x07\u202e") & set(text)
             assert max(cell_len(row) for row in visible(app)) <= size[0]

@@ -141,7 +141,7 @@ VIEWS = (
 )  # fmt: skip
 
 
-def _spec(name: str, **given: bool) -> MetricSpec:
+def _spec(name: str, **given: Any) -> MetricSpec:
     return MetricSpec(name=name, title=name, description=f"what {name} is", **given)
 
 

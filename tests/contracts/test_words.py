@@ -33,7 +33,12 @@ GUESSES = (
 )  # fmt: skip
 """Causes that nobody checked: a hint says what was found, and what to do."""
 
-KINDS = (TauscopeError, InputError, *TauscopeError.__subclasses__(), *InputError.__subclasses__())
+KINDS: tuple[type[TauscopeError], ...] = (
+    TauscopeError,
+    InputError,
+    *TauscopeError.__subclasses__(),
+    *InputError.__subclasses__(),
+)
 
 
 def test_no_hint_is_a_guess() -> None:

@@ -262,7 +262,11 @@ def test_arrays_of_another_form_are_one_clear_error(
     sink.save(unit("k"), UnitResult(artifacts=[Artifact(name=name, arrays=arrays)]), 1.0)
     (stored,) = runs.artifacts(db, runs.find_run(db, "latest").id)
     (loaded,) = sink.load("k").artifacts
-    for read in (lambda: runs.arrays(db, stored), lambda: dict(loaded.arrays)):
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: runs.arrays(db, stored),
+        lambda: dict(loaded.arrays),
+    )
+    for read in reads:
         with pytest.raises(StorageError, match=rf"\.npz \('{name}'\) has {words}") as raised:
             read()
         assert "--fresh" in raised.value.hint

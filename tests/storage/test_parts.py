@@ -25,8 +25,9 @@ from tests.killing import die, killed
 from tests.storage.conftest import result, unit
 
 Begin = Callable[..., RunSink]
+COUNT: Any = np.int64(7)  # what analyses count with
 PART = UnitPart(
-    [Measurement(metric="write", value=1 / 3, model="ä", layer=0, head=3, n=np.int64(7))],
+    [Measurement(metric="write", value=1 / 3, model="ä", layer=0, head=3, n=COUNT)],
     {"curve": np.arange(3, dtype=np.float32), "rows": np.array([np.nan]), "file": np.array(5)},
 )
 
@@ -85,7 +86,7 @@ def test_a_kill_while_a_slice_is_saved_keeps_its_parts(db: Database, begin: Begi
             if len(kept) == 2:
                 die()
 
-        sink._keep = keep_and_die  # type: ignore[method-assign]
+        pytest.MonkeyPatch().setattr(sink, "_keep", keep_and_die)
         sink.save_slice([(unit(key), result(), 1.0) for key in "xyz"])
 
     assert killed(save)
@@ -102,7 +103,7 @@ def test_parts_go_with_their_run(db: Database, begin: Begin) -> None:
         sink = begin()
         sink.lay_by("a", {"q": PART}, 1.0)
         run_id = runs.find_run(db, "latest").id
-        runs.finish(db, run_id, 1, end)  # type: ignore[arg-type]
+        runs.finish(db, run_id, 1, end)
         assert _count(db) == (end == "failed"), "a run that failed goes on with them"
         runs.delete_run(db, run_id)
         assert _count(db) == 0

@@ -54,8 +54,9 @@ ROWS = st.lists(
 
 def wanted(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Wanted]:
     """Anything, presence, absence, or some values."""
-    words = st.sampled_from(["any", "any", "present", "absent"])
-    return words | st.lists(values, max_size=3).map(tuple)
+    words: st.SearchStrategy[Wanted] = st.sampled_from(["any", "any", "present", "absent"])
+    some: st.SearchStrategy[Wanted] = st.lists(values, max_size=3).map(tuple)
+    return words | some
 
 
 QUERIES: st.SearchStrategy[Query] = st.fixed_dictionaries(

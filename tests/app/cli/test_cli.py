@@ -478,7 +478,7 @@ def test_the_workstation_needs_a_terminal(tauscope: Any, monkeypatch: pytest.Mon
 def test_the_workstation_is_opened_on_the_database(
     tauscope: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = []
+    opened: list[object] = []
     fake = SimpleNamespace(run=opened.append)
     monkeypatch.setitem(sys.modules, "app.tui.app", fake)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
@@ -738,7 +738,8 @@ def test_what_the_system_refuses_is_no_fault_of_the_program(
     found = tauscope("runs")
     assert (found.code, found.err.splitlines()[0]) == (1, f"error: {said}")
     assert "fault of tauscope" not in found.err
-    monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: {}["x"])
+    nothing: dict[str, object] = {}
+    monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: nothing["x"])
     assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err
 
 

@@ -22,8 +22,8 @@ from app.results.figures import Shown, analyses_of, shown
 from core.engine import registry
 from core.engine.measurement import COLUMNS, KEY, Unit, UnitResult
 from core.errors import RunError, StorageError, StudyError
-from core.figures.choices import Choice
 from core.figures.figure import Grid, Table
+from core.figures.views import Choice
 from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database

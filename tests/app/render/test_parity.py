@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -19,13 +20,13 @@ from app.render.terminal import chart
 from app.results.figures import Shown
 from core.engine import registry
 from core.engine.measurement import Measurement
-from core.figures.choices import Choice, default_choice
+from core.figures.choices import default_choice
 from core.figures.figure import Cell, Grid, Table
 from core.figures.layout import figure
 from core.figures.plots import resolution
 from core.figures.plots.values import NULL_MARK, Value, yardsticks
 from core.figures.significance import judge, null_words
-from core.figures.views import Catalogue
+from core.figures.views import Catalogue, Choice
 from tests.app.render import figures
 
 TAGS = re.compile(r"<[^>]+>")
@@ -87,14 +88,22 @@ def test_no_painter_shows_the_rounding_error_of_a_mean() -> None:
     noise = sum(drops) / 3
     assert 0 < abs(noise) < 1e-14
     analysis = registry.get("ablation")
-    place = {"model": "a", "reference": "a", "task": "t", "setting": "top-1%", "metric_of": "acc"}
+    place: dict[str, Any] = {
+        "model": "a",
+        "reference": "a",
+        "task": "t",
+        "setting": "top-1%",
+        "metric_of": "acc",
+    }
     row = Measurement(
         metric="drop_percent", value=40.0, low=10.0, high=70.0, chance=noise, chance_sd=33.3,
         **place,
     )  # fmt: skip
     catalogue = Catalogue(
-        models=("base", "a"), references=("a",), tasks=("t",), settings=("top-1%",),
-        metrics_of=("acc",), metrics=("drop_percent",),
+        ranges={
+            "model": ("base", "a"), "reference": ("a",), "task": ("t",), "setting": ("top-1%",),
+            "metric_of": ("acc",), "metric": ("drop_percent",),
+        }
     )  # fmt: skip
     for view in analysis.views:
         choice = default_choice(view, catalogue)

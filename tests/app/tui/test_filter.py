@@ -23,19 +23,19 @@ from core.figures.views import GROUPS, Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests import pretend
-from tests.app.results.test_comparing import keep
+from tests.app.results.two_runs import keep
 from tests.app.tui.conftest import LAYERS, MODELS, MODULES
-from tests.app.tui.test_memory import app_of
-from tests.app.tui.test_screens import (
+from tests.app.tui.display import (
     LARGE,
     SMALL,
+    app_of,
     assert_inside,
     opened,
     readout,
-    until,
     visible,
     words,
 )
+from tests.app.tui.rest import until
 
 KEYS = {":": "colon", ",": "comma", "-": "minus", " ": "space"}
 
@@ -66,6 +66,18 @@ def figure(screen: RunScreen) -> Lines | Grid:
     assert screen.pane.drawn is not None
     made = screen.pane.drawn.figure
     assert isinstance(made, Lines | Grid)
+    return made
+
+
+def grid(screen: RunScreen) -> Grid:
+    made = figure(screen)
+    assert isinstance(made, Grid)
+    return made
+
+
+def lines(screen: RunScreen) -> Lines:
+    made = figure(screen)
+    assert isinstance(made, Lines)
     return made
 
 
@@ -143,7 +155,7 @@ async def test_where_nothing_passes_that_is_said(filled: Database) -> None:
         await until(pilot, lambda: "Nothing passes the filter here" in words(app))
         assert "No tuned model" not in words(app), "nothing is found in what is hidden"
         await pilot.press("v")
-        await until(pilot, lambda: drawn(screen) and figure(screen).columns == ("q",))
+        await until(pilot, lambda: drawn(screen) and grid(screen).columns == ("q",))
 
 
 async def test_no_key_harms_an_empty_figure(filled: Database) -> None:
@@ -162,12 +174,12 @@ async def test_the_cursor_stays_on_its_layer_and_is_shared(filled: Database) -> 
         screen = await opened(pilot, app, "v", *["down"] * 5, "right")
         assert "layer 5  module k" in readout(screen)
         await pilot.press("slash", *typed("layer:4-8"), "enter")
-        await until(pilot, lambda: drawn(screen) and len(figure(screen).rows) == 5)
+        await until(pilot, lambda: drawn(screen) and len(grid(screen).rows) == 5)
         assert "layer 5  module k" in readout(screen)
         await pilot.press("3")
         await until(pilot, lambda: drawn(screen) and "layer 5" in readout(screen))
         await pilot.press("slash", "escape")
-        await until(pilot, lambda: drawn(screen) and len(figure(screen).rows) == LAYERS)
+        await until(pilot, lambda: drawn(screen) and len(grid(screen).rows) == LAYERS)
         assert "layer 5" in readout(screen)
 
 
@@ -177,7 +189,7 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
         screen = await filtered(pilot, app, "medical layer:2-")
         screen._reread()
         await until(pilot, lambda: drawn(screen))
-        assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
+        assert {s.name for p in lines(screen).panels for s in p.series} == {"medical"}
         await pilot.press("q")
     kept = recall(app.remembered).place
     assert kept is not None
@@ -187,13 +199,15 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
         screen = await opened(pilot, app)
         await until(pilot, lambda: "hidden" in visible(app)[0])
         assert screen.feed.filter == Filter(model=("medical",), layer=((2, 10**8),))
-        assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
+        assert {s.name for p in lines(screen).panels for s in p.series} == {"medical"}
 
 
-async def test_copies_and_files_hold_what_is_seen(filled: Database, tmp_path: Path) -> None:
+async def test_copies_and_files_hold_what_is_seen(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = TauscopeApp(filled.url)
     copied: list[str] = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=SMALL) as pilot:
         screen = await filtered(pilot, app, "medical layer:3-5 module:q,k")
         await pilot.press("v", "Y", "c")
@@ -235,7 +249,7 @@ def test_all_of_a_run_may_be_filtered(filled: Database) -> None:
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_the_chip_fits_beside_the_name_and_the_state(filled: Database, width: int) -> None:
     for run in list_runs(filled):
-        many = {"model": 7, "layer": 69, "module": 10}
+        many: dict[str, int] = {"model": 7, "layer": 69, "module": 10}
         line = standing.title(run, "", width, "", many).plain
         assert len(line) <= width
         assert run.name in line

@@ -12,7 +12,8 @@ from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from storage.database import Database
-from tests.app.tui.test_screens import LARGE, assert_inside, opened, until, visible
+from tests.app.tui.display import LARGE, assert_inside, opened, visible
+from tests.app.tui.rest import until
 
 
 async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:

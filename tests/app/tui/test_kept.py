@@ -15,7 +15,8 @@ from tests.patience import PATIENCE
 
 
 def test_an_answer_is_made_once_for_an_edition() -> None:
-    kept, made = Kept(10), []
+    kept = Kept(10)
+    made: list[int] = []
 
     def make() -> list[int]:
         made.append(len(made))
@@ -26,7 +27,7 @@ def test_an_answer_is_made_once_for_an_edition() -> None:
     assert kept.get("key", 2, make) == [0, 1]
     assert kept.get("key", 1, make) == [0, 1, 2], "an older edition is not kept beside a newer one"
     kept.put("other", 1, "put")
-    assert kept.get("other", 1, make) == "put"
+    assert kept.get("other", 1, str) == "put"
 
 
 def test_what_was_wanted_last_is_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import get_args
 
 import pytest
 from rich.cells import cell_len
+from textual.actions import parse
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 from textual.widgets import Input
@@ -80,6 +82,53 @@ def test_every_key_is_in_the_registry() -> None:
             if not known:
                 outside.add(f"{each.__name__}: {binding}")
     assert outside == set(OUTSIDE)
+
+
+UNREGISTERED = {
+    "RunsScreen.action_select": "a letter beside a run (JumpScreen)",
+    "TabbedScreen.action_pick": "a letter on a picture (JumpScreen)",
+    "TauscopeApp.action_quit": "Textual's own name for leaving",
+}
+"""Actions without a key, and why."""
+
+
+def _declaring() -> Iterator[tuple[type[DOMNode], Action]]:
+    """Each class that declares actions as its keys, with each of these."""
+    by_id = {action.id: action for action in ACTIONS}
+    for each in _ours():
+        for binding in each.__dict__.get("BINDINGS", ()):
+            yield each, by_id[binding.id]
+
+
+def test_every_action_has_a_method_that_takes_its_arguments() -> None:
+    """Where a class declares it, or in a kind of that class: only some figures can be dense."""
+    ours, declared = list(_ours()), set()
+    for each, action in _declaring():
+        _, name, arguments = parse(action.name)
+        methods = [getattr(c, f"action_{name}", None) for c in ours if issubclass(c, each)]
+        found = [method for method in methods if method is not None]
+        assert found, f"{each.__name__} has no action_{name}"
+        for method in found:
+            inspect.signature(method).bind(each, *arguments)
+        declared.add(action)
+    assert declared == set(ACTIONS)
+
+
+def test_every_action_method_is_registered() -> None:
+    registered = {
+        (kind, parse(action.name)[1]) for each, action in _declaring() for kind in (each, *_ours())
+        if issubclass(kind, each) or issubclass(each, kind)
+    }  # fmt: skip
+    methods = {
+        f"{each.__name__}.{name}": (each, name.removeprefix("action_"))
+        for each in _ours()
+        for name in vars(each)
+        if name.startswith("action_")
+    }
+    assert len(methods) > 50
+    assert {name for name, method in methods.items() if method not in registered} == set(
+        UNREGISTERED
+    )
 
 
 def test_ids_are_unique() -> None:

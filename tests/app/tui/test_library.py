@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,8 +38,9 @@ from core.study.study import Study
 from storage.database import Database
 from storage.runs import create_run
 from tests.app.hub import card, shelve, write_adapter, write_folder
-from tests.app.tui.test_hostile import WORDS, assert_harmless
-from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
+from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, on, visible, words
+from tests.app.tui.hostile import WORDS, assert_harmless
+from tests.app.tui.rest import until
 
 
 @pytest.fixture
@@ -172,7 +174,7 @@ async def test_the_runs_of_a_model_are_opened(
         await until(pilot, lambda: isinstance(screen.app.screen, PickScreen))
         await pilot.press("1")
         await until(pilot, lambda: isinstance(screen.app.screen, RunScreen))
-        assert screen.app.screen.run_id == second
+        assert on(screen.app, RunScreen).run_id == second
         await pilot.press("escape")
         await until(pilot, lambda: screen.app.screen is screen)
         chosen(screen, "broken")
@@ -234,7 +236,7 @@ async def test_nothing_that_a_model_says_of_itself_breaks_the_screen(
     for number, name in enumerate(WORDS.values()):
         said = card(*(f'"{part}"' for part in (name[:300], "org/base")))
         where = name.replace("/", "").replace("\0", "")[:60]
-        settings = {"architectures": [name], "model_type": name}
+        settings: dict[str, Any] = {"architectures": [name], "model_type": name}
         write_folder(tmp_path / "runs" / f"{number}{where}", said, **settings)
     async with library(db, size, tmp_path / "runs") as (pilot, screen):
         if theme == "light":
@@ -268,7 +270,7 @@ def test_guides_join_what_belongs_together() -> None:
 
 @given(st.lists(st.integers(0, 4), max_size=12))
 def test_guides_are_as_wide_as_they_are_deep(steps: list[int]) -> None:
-    depths = []
+    depths: list[int] = []
     for step in steps:
         depths.append(min(step, depths[-1] + 1 if depths else 0))
     drawn = guides([_branch(str(i), depth) for i, depth in enumerate(depths)])

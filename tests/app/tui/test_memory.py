@@ -13,11 +13,8 @@ from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from storage.database import Database
 from storage.runs import delete_run, list_runs
-from tests.app.tui.test_screens import SMALL, drawn, opened, readout, until, words
-
-
-def app_of(db: Database) -> TauscopeApp:
-    return TauscopeApp(db.url, remembered=db.path.parent / "state" / "one.json")
+from tests.app.tui.display import SMALL, app_of, drawn, opened, readout, words
+from tests.app.tui.rest import until
 
 
 async def leave(db: Database, *keys: str) -> Memory:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete
@@ -83,7 +84,7 @@ def no_base_scores(db: Database) -> None:
     run_id = create_run(db, study(), names)
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
-    at = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
+    at: dict[str, Any] = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
     found = {
         "evaluation": [Measurement(metric="acc", value=0.2, model="medical", **at)],
         "ablation": [

@@ -10,9 +10,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from sqlalchemy import update
 from textual.command import CommandList
-from textual.containers import VerticalScroll
-from textual.pilot import Pilot
-from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from app.cli.main import run_command
@@ -20,12 +17,12 @@ from app.jobs.gauge import Card, Gauge, Usage
 from app.jobs.launcher import log_of
 from app.text import plain
 from app.tui.app import Palette, TauscopeApp
+from app.tui.completion import matches
 from app.tui.keys import Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from app.tui.screens.start import StartScreen, matches
-from app.tui.widgets.bar import Row
+from app.tui.screens.start import StartScreen
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
@@ -47,57 +44,20 @@ from storage.runs import (
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests.app.tui.conftest import HOSTILE, fill, study
+from tests.app.tui.display import (
+    BOTH,
+    LARGE,
+    SMALL,
+    assert_inside,
+    drawn,
+    on,
+    opened,
+    readout,
+    visible,
+    words,
+)
 from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
-
-SMALL, LARGE = (80, 24), (160, 45)
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
-
-
-def visible(app: TauscopeApp) -> list[str]:
-    """The rows of the screen as text."""
-    rows = app.screen._compositor.render_strips(app.size)
-    return ["".join(segment.text for segment in row) for row in rows]
-
-
-def words(app: TauscopeApp) -> str:
-    return "\n".join(visible(app))
-
-
-async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunScreen:
-    """The newest run's screen with its first figure, after some keys."""
-    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
-    screen = app.screen
-    assert isinstance(screen, RunScreen)
-    for key in keys:
-        await pilot.press(key)
-        await until(pilot, lambda: drawn(screen))
-    return screen
-
-
-def drawn(screen: RunScreen) -> bool:
-    """Does the tab show what was chosen?"""
-    panes = screen.panes()
-    if not panes:
-        return screen.run is not None and screen.tab == len(screen.analyses)
-    return all(p.drawn is not None and p.drawn.choice == p.choice for p in panes)
-
-
-def readout(screen: RunScreen) -> str:
-    pane = screen.pane
-    assert pane is not None
-    return str(pane.query_one("#readout", Row).words)
-
-
-def assert_inside(screen: Screen[object]) -> None:
-    """No visible widget reaches beyond the screen, but for what scrolls."""
-    for widget in screen.query("*"):
-        scrolls = isinstance(widget.parent, VerticalScroll)
-        shown = all(node.display for node in widget.ancestors_with_self)
-        if widget.region and shown and not scrolls:
-            assert screen.region.contains_region(widget.region), widget
 
 
 @BOTH
@@ -137,10 +97,10 @@ async def test_keys_pressed_before_a_run_is_read_are_kept(filled: Database) -> N
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        app.screen.action_open()
+        on(app, RunsScreen).action_open()
         await pilot.press("3")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
-        assert app.screen.tab == 2
+        assert on(app, RunScreen).tab == 2
 
 
 async def test_a_filter_narrows_the_list(filled: Database) -> None:
@@ -150,7 +110,9 @@ async def test_a_filter_narrows_the_list(filled: Database) -> None:
         await pilot.press("slash", *"failed")
         await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 1)
         await pilot.press("enter")
-        assert app.screen.query_one(RunList).current.name == "failed-one"
+        current = app.screen.query_one(RunList).current
+        assert current is not None
+        assert current.name == "failed-one"
         await pilot.press("slash", *"zz")
         await until(pilot, lambda: "No run contains" in words(app))
         await pilot.press("escape")
@@ -304,7 +266,7 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "3")
-        titles = {command.title for command in app.get_system_commands(screen)}
+        titles = {command.title for command in app.get_system_commands(app.screen)}
         assert "Next measure, or order of a table" in titles
         assert "Cancel this run" in titles
         assert not any(title.startswith("Resume") for title in titles), "it runs"
@@ -579,7 +541,7 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
         await opened(pilot, app)
         for keys in ((), ("2",), ("question_mark",)):
             await pilot.press(*keys)
-            await until(pilot, lambda: app.screen.is_modal or drawn(app.screen))
+            await until(pilot, lambda: app.screen.is_modal or drawn(on(app, RunScreen)))
             text = words(app)
             assert not set("\x1b\x07\u202e") & set(text)
             assert max(cell_len(row) for row in visible(app)) <= size[0]

@@ -255,7 +255,8 @@ def test_a_ranking_hangs_on_nothing_but_how_it_is_made(
         assert other["ranking"] == plain["ranking"]
         assert other["whole"] == plain["whole"]
         assert not other["silenced"] & plain["silenced"]
-    for changed in ({"score": "rate"}, {"share": 0.25}, {"heads": True}):
+    of_scores: list[dict[str, Any]] = [{"score": "rate"}, {"share": 0.25}, {"heads": True}]
+    for changed in of_scores:
         assert not _keys(family_folders, task_folder, **changed)["ranking"] & plain["ranking"]
     more = _keys(family_folders, task_folder, selections=[*SELECTIONS, "all-active", "top-1%"])
     assert more["silenced"] > plain["silenced"]

@@ -15,12 +15,13 @@ from core.engine.registry import Analysis
 from core.figures.choices import chosen, default_choice, names_of, narrowed, options, query, settled
 from core.figures.figure import Figure, Grid, Lines
 from core.figures.filters import ALL, Filter
+from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Heatmap, Matrix
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Choice, Combination, View
 from tests import pretend
-from tests.core.figures.test_views import RANGES as PRETEND
-from tests.core.figures.test_views import ROWS, arrays
+from tests.core.figures.samples import RANGES as PRETEND
+from tests.core.figures.samples import ROWS, arrays
 from tests.selection import combinations, matches, selected
 
 MODELS = ("instruct", "medical", "maths", "retrained")
@@ -61,6 +62,7 @@ def ranges_of(rows: list[Measurement]) -> Catalogue:
 
 
 def cases() -> list[tuple[Analysis, View, list[Measurement], Catalogue]]:
+    found: list[tuple[Analysis, View, list[Measurement], Catalogue]]
     found = [(pretend.ANALYSIS, v, ROWS, PRETEND) for v in pretend.VIEWS if v.kind != "table"]
     for name in ("tuning_vectors", "vector_cosine", "alignment"):
         analysis = registry.get(name)
@@ -89,6 +91,7 @@ def left(made: Figure, view: View, by: Filter) -> Figure:
         return not wanted or value in wanted
 
     if isinstance(made, Lines):
+        assert isinstance(view, Curves)
         panels = []
         for panel in made.panels:
             series = []

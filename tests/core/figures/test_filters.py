@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import StudyError
-from core.figures.filters import ALL, LAST, Filter, completed, ended, of_terms, offered, read
+from core.figures.filters import (
+    ALL,
+    LAST,
+    Filter,
+    completed,
+    ended,
+    of_terms,
+    offered,
+    read,
+)
 
 NAMES = {
     "model": ("base", "medical", "medical-2", "Maths", "small"),
@@ -124,7 +133,9 @@ def test_any_line_is_a_filter_or_an_error_in_words(line: str) -> None:
 
 
 def test_terms_of_options_are_the_same_language() -> None:
-    terms = (("model", "medical, maths"), ("layer", "10-20"), ("module", ""))
+    terms: list[tuple[str, str]] = [
+        ("model", "medical, maths"), ("layer", "10-20"), ("module", ""),
+    ]  # fmt: skip
     assert of_terms(terms, NAMES) == read("model:medical,maths layer:10-20", NAMES)
 
 

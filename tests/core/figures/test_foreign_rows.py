@@ -45,9 +45,13 @@ def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
         elif wanted != "present":
             values = wanted
         at[coordinate] = chance.choice(values)
-    numbers = {key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")}
+    numbers: dict[str, Any] = {
+        key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")
+    }
     sd, n = chance.choice((None, 0.0, 0.1, math.inf)), chance.choice((None, 0, 1, 7))
-    return Measurement(metric=chance.choice(asked["metric"]), chance_sd=sd, n=n, **at, **numbers)
+    return Measurement(
+        metric=str(chance.choice(asked["metric"])), chance_sd=sd, n=n, **at, **numbers
+    )
 
 
 @pytest.mark.parametrize(("name", "key"), VIEWS)

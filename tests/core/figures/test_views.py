@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,7 +14,7 @@ from core.engine import measurement, registry
 from core.engine.measurement import Measurement, MetricSpec
 from core.figures.choices import chosen, default_choice, options, present, query, readings
 from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
-from core.figures.kinds.grids import Bars
+from core.figures.kinds.grids import Bars, Heatmap, Plane
 from core.figures.layout import figure
 from core.figures.views import (
     Catalogue,
@@ -27,44 +26,12 @@ from core.figures.views import (
 )
 from core.models.naming import GROUP_OF, ORDER
 from tests import pretend
-from tests.selection import combinations, selected
-
-ROWS = pretend.rows()
-
-
-def catalogue() -> Catalogue:
-    """What storage would say of the rows."""
-
-    def values(name: str) -> tuple[Any, ...]:
-        found = dict.fromkeys(getattr(row, name) for row in ROWS)
-        return tuple(value for value in found if value)
-
-    return Catalogue(
-        ranges={
-            "model": ("base", *pretend.TUNED),
-            "reference": ("base", *pretend.TUNED),
-            "layer": tuple(pretend.LAYERS),
-            "task": values("task"),
-            "setting": tuple(sorted(values("setting"), key=natural)),
-            "metric_of": values("metric_of"),
-            "metric": values("metric"),
-        },
-        combinations=combinations(ROWS),
-    )
-
-
-RANGES = catalogue()
+from tests.core.figures.samples import RANGES, ROWS, arrays
+from tests.selection import selected
 
 
 def spec(name: str) -> MetricSpec:
     return pretend.ANALYSIS.metric(name)
-
-
-def arrays(
-    name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
-) -> Mapping[str, Any] | None:
-    found = (a for a in pretend.arrays() if (a.name, a.model, a.layer) == (name, model, layer))
-    return next((a.arrays for a in found), None)
 
 
 def drawn(key: str, **changed: Any) -> Figure:
@@ -129,7 +96,9 @@ def test_coefficients_are_numbers_in_order() -> None:
 @pytest.mark.parametrize("values", [(10.0, 9.0, 0.5), ("10", "9", "a2", "a10")])
 def test_axes_sort_numbers_by_size(values: tuple[Any, ...]) -> None:
     placed = pretend.Placed(of=lambda setting: (values[int(setting)], 0))
-    view = replace(pretend.view("grid"), place=lambda catalogue: placed, only={}, marks=None)
+    view = pretend.view("grid")
+    assert isinstance(view, Plane)
+    view = replace(view, place=lambda catalogue: placed, only={}, marks=None)
     rows = [
         Measurement(metric="normalised", value=1.0, reference="base", task="t", setting=str(i))
         for i in range(len(values))
@@ -148,7 +117,7 @@ def test_points_hold_one_task_against_another() -> None:
     assert set(points) == {row.setting for row in ROWS if pretend.coefficients(row.setting)
                            and row.metric == "normalised"}  # fmt: skip
     assert "removal:medical=1" not in points
-    assert points["medical=0.5"].place == (pytest.approx(0.7), pytest.approx(0.35))
+    assert points["medical=0.5"].place == pytest.approx((0.7, 0.35))
     assert points["base"].group == "base"
     best = ("medical=1", "medical=1,maths=0.5", "medical=1,maths=1", "medical=0.5,maths=1")
     assert {name for name, point in points.items() if point.mark} == {*best, "maths=1"}
@@ -169,7 +138,7 @@ def test_a_table_is_sorted_as_chosen() -> None:
     strongest, by_layer = drawn("neurons", model="medical"), drawn("neurons", order="by layer")
     assert isinstance(strongest, Table)
     assert isinstance(by_layer, Table)
-    scores = [row[2] for row in strongest.rows]
+    scores = [float(row[2] or 0) for row in strongest.rows]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == len(pretend.LAYERS) * pretend.NEURONS
     assert max(scores) > 10 + len(pretend.LAYERS) - 2, "those of the chosen model"
@@ -215,8 +184,9 @@ def test_views_that_have_nothing_to_show_are_absent() -> None:
         metric_of="acc",
     )
     there = replace(RANGES, combinations=RANGES.combinations | {never})
-    view = replace(pretend.view("nowhere"), rows="reference", columns="model",
-                   selectors=("task", "metric_of"))  # fmt: skip
+    view = pretend.view("nowhere")
+    assert isinstance(view, Heatmap)
+    view = replace(view, rows="reference", columns="model", selectors=("task", "metric_of"))
     assert present([view], RANGES) == ()
     assert present([view], there) == (view,)
     assert present(pretend.VIEWS, Catalogue()) == pretend.VIEWS[:-1], "until something is measured"

@@ -21,7 +21,7 @@ from tests.conftest import MemorySink, Tensors, tiny_config, tiny_tensors, tuned
 
 def _models(base: Path, **tuned: Any) -> study.Models:
     given = {n: m if isinstance(m, dict) else {"path": str(m)} for n, m in tuned.items()}
-    return study.Models(base=str(base), tuned=given)  # type: ignore[arg-type]
+    return study.Models(base=str(base), tuned=given)
 
 
 def _run(base: Path, **tuned: Any) -> MemorySink:

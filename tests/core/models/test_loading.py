@@ -60,7 +60,7 @@ def _write_settings(folder: Path, **changes: Any) -> None:
 
 
 def _members(base: Path, **tuned: Any) -> dict[str, Member]:
-    models = study.Models(base=str(base), tuned=tuned or {"t": str(base)})  # type: ignore[arg-type]
+    models = study.Models(base=str(base), tuned=tuned or {"t": str(base)})
     opened = open_family(models)
     return {"base": opened.base, **opened.tuned}
 
@@ -96,7 +96,7 @@ def test_a_model_is_ready_frozen_and_placed(family: Path, device: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_precision_is_the_one_asked_for(family: Path, dtype: str) -> None:
-    with _base(family / "base", Run(device="cpu", dtype=dtype)) as model:  # type: ignore[arg-type]
+    with _base(family / "base", Run(device="cpu", dtype=dtype)) as model:
         assert {p.dtype for p in model.module.parameters()} == {getattr(torch, dtype)}
 
 
@@ -153,7 +153,7 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
     (a, a_scores), (b, b_scores) = found
     for layer in range(2):
         for criterion in ("gate", "product"):
-            one, other = (each.layer(layer, criterion) for each in (a, b))  # type: ignore[arg-type]
+            one, other = (each.layer(layer, criterion) for each in (a, b))
             np.testing.assert_array_equal(one.counts, other.counts)
             np.testing.assert_array_equal(one.patterns, other.patterns)
         for score in ("attribution", "effect", "magnitude", "mean"):

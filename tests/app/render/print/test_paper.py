@@ -37,7 +37,8 @@ KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Sheet]]] = {
 """Of each kind: what makes a figure, and what draws it."""
 
 
-def _drawn(figure: Figure, kind: str) -> Sheet:
+def _drawn(figure: Figure, kind: str) -> Any:
+    """A sheet of matplotlib, whose own types say little of what its artists hold."""
     with styled():
         drawn = KINDS[kind][1](figure)
         drawn.canvas.draw()
@@ -97,7 +98,9 @@ def test_chance_is_drawn_once() -> None:
 
 def test_what_is_set_apart_has_a_star() -> None:
     grid = figures.heatmap(3)
-    marked = replace(grid.cells[0][0], mark=True)
+    corner = grid.cells[0][0]
+    assert corner is not None
+    marked = replace(corner, mark=True)
     first = (marked, *grid.cells[0][1:])
     starred = replace(grid, cells=(first, *grid.cells[1:]), mark_name="best of all")
     texts = _texts(_drawn(starred, "heatmap"))
@@ -108,7 +111,8 @@ def test_what_is_set_apart_has_a_star() -> None:
 def test_a_signed_matrix_has_its_zero_in_the_middle() -> None:
     grid = figures.matrix()
     drawn = _drawn(grid, "matrix")
-    (mesh,) = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    meshes: list[Any] = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    (mesh,) = meshes
     assert mesh.norm.vmin == -mesh.norm.vmax
     values = mesh.get_array()
     for i, row in enumerate(grid.cells):

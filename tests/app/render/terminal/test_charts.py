@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from app.render.terminal import bars as bar_charts
@@ -278,12 +279,18 @@ def test_controls_are_set_in_brackets() -> None:
         names = [s for s in Text.from_ansi(coloured).split("\n") if "(retrained)" in s.plain]
         dim = Color.parse(on("dark").dim).get_truecolor()
         shades = {
-            span.style.color.triplet
+            _colour(span.style).triplet
             for row in names
             for span in row.spans
             if "retrained" in row.plain[span.start : span.end]
         }
         assert shades == {dim}
+
+
+def _colour(style: Style | str | None) -> Color:
+    assert isinstance(style, Style)
+    assert style.color is not None
+    return style.color
 
 
 def test_a_module_that_is_called_like_a_control_is_none() -> None:
@@ -339,7 +346,7 @@ def test_the_chosen_series_lies_on_top_with_all_its_signs() -> None:
     text = "\n".join("".join(s.text for s in line) for line in drawn.lines)
     assert text.count("■") == 20
     assert "●" not in text
-    styles = {s.style.color.name for line in drawn.lines for s in line if s.text.strip() == "■"}
+    styles = {_colour(s.style).name for line in drawn.lines for s in line if s.text.strip() == "■"}
     assert styles == {palette.series[1]}
     apart = curves.picture(resolution.curves(figure), width=90, height=12, palette=palette)
     text = "\n".join("".join(s.text for s in line) for line in apart.lines)

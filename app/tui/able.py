@@ -28,7 +28,7 @@ NEEDS: dict[Where, dict[str, str]] = {
         "runs": "its runs", "filter": "models", "copy": "a model",
     },
     "run": {
-        **_OF_PICTURES, "drill": "something behind", "filter": "a picture",
+        **_OF_PICTURES, "drill": "something behind", "filter": "a picture to filter",
         "zoom": "room beside", "cancel": "work under way", "resume": "a run to start",
     },
     "compare": {

@@ -177,7 +177,7 @@ class TauscopeApp(App[str | None], Able):
                     continue
                 one_of_many = " to " in action.shown  # "1 to 9", which help tells of once
                 yield SystemCommand(
-                    f"Go to {action.label}" if one_of_many else action.help,
+                    f"Go to {action.label}" if one_of_many else action.command,
                     f"key: {action.keys if one_of_many else action.shown.split()[0]}",
                     lambda owner=owner, what=action.name: self.call_later(
                         self.run_action, what, owner

@@ -61,6 +61,13 @@ class Action:
         return f"{self.where}.{name}".replace("'", "").replace(", ", "-")
 
     @property
+    def command(self) -> str:
+        """What the palette finds it by: its help, after the label where that is another word."""
+        word = self.label.split()[0]
+        known = word in self.help.lower()
+        return self.help if known else f"{self.label[:1].upper()}{self.label[1:]}: {self.help}"
+
+    @property
     def verb(self) -> str:
         """Its name without parameters."""
         return self.name.partition("(")[0]
@@ -145,7 +152,7 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("metric_of", "metric", "u u", "U U", 10),
     *_numbers("run", 9, "tab"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
-    Action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
+    Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),
     Action("run", "drill", "enter", "enter", "behind", "Open what lies behind the value here", 11),
     Action("run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6),
     Action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),

@@ -40,7 +40,7 @@ def title(
     room = width - len(" tauscope ") - shown - sum(cell_len(text) for text, _ in right) - 2
     if hidden is not None:
         left[0] = (" ", "")
-        chip = _chip(hidden, room + len(" tauscope "))
+        chip = _chip(hidden, room + len(" tauscope ") - 1)
         right.insert(0, (chip, "bold $background on $warning"))
         right.insert(1, (" ", ""))
         room -= len(chip) + 1
@@ -53,10 +53,11 @@ def title(
 
 
 def _chip(hidden: Mapping[str, int], room: int) -> str:
-    """How many models, layers and modules are hidden, or where there is no room how many names."""
+    """How many models, layers and modules the filter hides, or where there is no room how many
+    names."""
     counts = [f"{n} {field}{'s' if n != 1 else ''}" for field, n in hidden.items()]
-    long = f" {', '.join(counts) or 'nothing'} hidden "
-    return long if len(long) <= room else f" {sum(hidden.values())} hidden "
+    long = f" filter hides {', '.join(counts) or 'nothing'} "
+    return long if len(long) <= room else f" filter hides {sum(hidden.values())} "
 
 
 def state(run: RunSummary) -> list[Piece]:

@@ -18,7 +18,7 @@ from app.results import wording
 from app.results.figures import Drawn
 from app.tui import standing
 from app.tui.feed import POLL, Feed, Polled
-from app.tui.keys import bindings
+from app.tui.keys import bindings, written
 from app.tui.memory import Memory, Place
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.tabbed import TabbedScreen, soon
@@ -31,6 +31,7 @@ from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
 from core.engine.registry import Analysis
 from core.figures.filters import Filter, Names, merged
+from core.figures.plots.plot import EMPTY
 from core.figures.views import Choice
 from storage.runs import RunSummary
 
@@ -172,9 +173,15 @@ class RunScreen(TabbedScreen):
         """Hand a figure to its pane."""
         if by == self.feed.filter:
             self.names = merged(self.names, drawn.names)
+            pane.blank = self._absence or EMPTY
             pane.accept(asked, drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
+
+    @property
+    def _absence(self) -> str:
+        """Why there are no values yet, if that is known."""
+        return wording.absence(self.run, written("run.resume")) if self.run is not None else ""
 
     def _read_ahead(self) -> None:
         """Once all that shows was read, the next of the tab that was not; then for other tabs,
@@ -290,10 +297,11 @@ class RunScreen(TabbedScreen):
         match need:
             case "tabs":
                 return not self.query_one(FilterLine).writing  # in which tab completes
-            case "a picture":
-                return self.pane is not None
+            case "a picture to filter":
+                return self.pane is not None and (not self.pane.barren or bool(self.feed.filter))
             case "something behind":
-                return self._behind() is not None
+                pane = self.pane
+                return pane is not None and pane.filled and self._behind() is not None
             case "views":
                 return len(self.panes()) > 1
             case "room beside":

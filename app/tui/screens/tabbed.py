@@ -107,7 +107,7 @@ class TabbedScreen(LeavingScreen[None]):
             case "choices":
                 return pane is not None and (not parameters or parameters[0] in pane.offered())
             case "values":
-                return pane is not None and pane.drawn is not None
+                return pane is not None and pane.filled
             case "titles":
                 return bool(self.titles())
             case "tabs" | "something to write":

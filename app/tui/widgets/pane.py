@@ -91,6 +91,8 @@ class Pane(Vertical, Steady):
         self._held: Pointed = {}
         self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool] = {}, False
+        self.blank = EMPTY
+        """What is said instead of a figure without values."""
         self.narrow: dict[str, str] = {}
         """What a table shows alone, by the names of its columns."""
         self._called = {view.word(c): c for c in COORDINATES}
@@ -103,7 +105,7 @@ class Pane(Vertical, Steady):
     def stand(self) -> Stand:
         """Where it stands, for the next time; what was not drawn yet stands where it did."""
         choice = asdict(self.choice) if self.choice is not None else {}
-        shown = self.drawn is not None and self.figure.spot() is not None
+        shown = self.drawn is not None and self.filled
         return Stand(choice=choice, cursor=self.figure.cursor if shown else self._stood)
 
     def restore(self, stand: Stand | None) -> None:
@@ -125,7 +127,7 @@ class Pane(Vertical, Steady):
         if self.choice is None or self.drawn is None:
             return {}
         found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
-        names = self.figure.at(self.figure.cursor) if self.figure.spot() is not None else {}
+        names = self.figure.at(self.figure.cursor) if self.filled else {}
         axes = dict(enumerate(self._axes))
         for at, name in names.items():
             known = axes.get(at) if isinstance(at, int) else self._called.get(at)
@@ -171,15 +173,26 @@ class Pane(Vertical, Steady):
         return self.analysis.metric(self.choice.measure)
 
     @property
+    def filled(self) -> bool:
+        """Does it show a value that keys can act on?"""
+        return self.figure.spot() is not None
+
+    @property
+    def barren(self) -> bool:
+        """Has the run measured nothing that it could show, as far as was read?"""
+        return self.drawn is not None and not self.drawn.catalogue.values("metric")
+
+    @property
     def wanted(self) -> Choice | None:
         """What to show; None, which is how the view opens, until the run has measured anything."""
-        return self.choice if self.drawn is None or self.drawn.catalogue.values("metric") else None
+        return None if self.barren else self.choice
 
     def accept(self, asked: Choice | None, drawn: Drawn) -> None:
         """Show the figure that was asked for, unless the choice has moved on meanwhile."""
         if asked != self.wanted:
             return
-        if drawn == self.drawn and self.figure.shows:
+        blank = FILTERED if drawn.catalogue.filter else self.blank
+        if drawn == self.drawn and self.figure.shows and self.figure.blank == blank:
             return  # nothing new came in: nothing to send over the line
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
         before = (self._held or self.here()) if refiltered else {}
@@ -223,7 +236,7 @@ class Pane(Vertical, Steady):
         return finding(self.view, drawn)
 
     def _draw(self, drawn: Drawn) -> None:
-        blank = FILTERED if drawn.catalogue.filter else EMPTY
+        blank = FILTERED if drawn.catalogue.filter else self.blank
         self.figure.show(self._narrowed(drawn.figure), blank)
 
     def _narrowed(self, figure: Figure) -> Figure:
@@ -232,7 +245,7 @@ class Pane(Vertical, Steady):
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
-        if self.choice is None or self.drawn is None:
+        if self.choice is None or self.drawn is None or self.barren:
             return frozenset()
         at = self.choice, self.drawn.catalogue
         if self._offers[0] != at:  # asked for every key that may be shown, at every painting

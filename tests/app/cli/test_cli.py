@@ -25,6 +25,7 @@ from app.console import narration
 from app.console.narration import Narrator
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
+from app.tui.source import Source
 from core.engine import registry, runner
 from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
@@ -358,6 +359,27 @@ def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> 
     said = tauscope("run", study)
     assert said.code == 1
     assert f"{again} is running right now" in said.err
+
+
+@pytest.mark.parametrize("how", [("run",), ("run", "--detach"), ("workstation",)])
+def test_a_refused_start_leaves_no_run(
+    tauscope: Any, study: Path, how: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any) -> None:
+        raise CheckpointError("There is no directory nowhere.")
+
+    monkeypatch.setattr("app.jobs.launcher.check", refuse)
+    db = open_database()
+    if how == ("workstation",):
+        with pytest.raises(CheckpointError, match="nowhere"):
+            Source(db.url).start(study)
+    else:
+        said = tauscope(*how, study)
+        assert (said.code, said.out) == (3, "")
+        assert "There is no directory nowhere." in said.err
+        assert "run " not in said.err
+    assert runs.list_runs(db) == []
+    db.close()
 
 
 def test_an_unfinished_run_goes_on(

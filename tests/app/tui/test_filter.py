@@ -87,10 +87,10 @@ async def test_all_figures_keep_to_the_filter(filled: Database, size: tuple[int,
     async with app.run_test(size=size) as pilot:
         screen = await filtered(pilot, app, "model:medical,maths layer:3-5 module:q,k,mlp")
         assert_inside(screen)
-        chip = "2 models, 9 layers, 8 modules hidden"
+        chip = "filter hides 2 models, 9 layers, 8 modules"
         hidden = screen.feed.filter.hidden(screen.names)
         assert hidden == {"model": 2, "layer": LAYERS - 3, "module": 8}
-        assert chip in visible(app)[0] or (size == SMALL and " 19 hidden " in visible(app)[0])
+        assert chip in visible(app)[0] or (size == SMALL and " filter hides 19 " in visible(app)[0])
         lines = figure(screen)
         assert isinstance(lines, Lines)
         assert [panel.title for panel in lines.panels] == ["mlp"]
@@ -137,14 +137,14 @@ async def test_a_line_acts_while_it_is_written_and_says_what_is_wrong(filled: Da
         await pilot.press("backspace", "tab", "enter")
         await until(pilot, lambda: drawn(screen))
         assert not screen.query_one(FilterLine).writing
-        assert "3 models hidden" in visible(app)[0]
+        assert "filter hides 3 models" in visible(app)[0]
         await pilot.press("tab")
         assert screen.tab == 1, "and tab is the next tab again"
         await pilot.press("slash")
         assert screen.query_one(Input).value == "model:medical"
         await pilot.press("escape")
         await until(pilot, lambda: not screen.feed.filter and drawn(screen))
-        assert "hidden" not in words(app)
+        assert "hides" not in words(app)
         assert app.screen is screen, "escape has only ended the filter"
 
 
@@ -197,7 +197,7 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
-        await until(pilot, lambda: "hidden" in visible(app)[0])
+        await until(pilot, lambda: "filter hides" in visible(app)[0])
         assert screen.feed.filter == Filter(model=("medical",), layer=((2, 10**8),))
         assert {s.name for p in lines(screen).panels for s in p.series} == {"medical"}
 
@@ -253,5 +253,5 @@ def test_the_chip_fits_beside_the_name_and_the_state(filled: Database, width: in
         line = standing.title(run, "", width, "", many).plain
         assert len(line) <= width
         assert run.name in line
-        assert "69 layers" in line or " 86 hidden " in line
-    assert " nothing hidden " in standing.title(list_runs(filled)[0], "", 160, "", {}).plain
+        assert "69 layers" in line or " filter hides 86 " in line
+    assert " filter hides nothing " in standing.title(list_runs(filled)[0], "", 160, "", {}).plain

@@ -18,15 +18,18 @@ from app.config import Config
 from app.tui.able import NEEDS
 from app.tui.app import TauscopeApp
 from app.tui.keys import ACTIONS
+from app.tui.screens.tabbed import TabbedScreen
+from app.tui.widgets.bar import Row
 from core.engine.measurement import Measurement, Unit, UnitResult
 from core.study.study import Study
 from storage.database import Database
-from storage.runs import claim, create_run, finish
+from storage.runs import claim, create_run, finish, list_runs
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.tui.conftest import rows, study
 from tests.app.tui.pressing import FEW, harmless, listed, open_run, press_pictures, press_through
+from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
 from tests.pretend import register
 
@@ -120,6 +123,42 @@ async def test_the_pictures_of_a_run(db: Database, state: Callable[[Database], N
     async with app.run_test(size=SMALL) as pilot:
         await open_run(pilot, app)
         await press_pictures(pilot, app)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (queued, "No values yet: the run is waiting for a worker. r starts it."),
+        (just_started, "No values yet: the run is at work."),
+    ],
+    ids=("queued", "just started"),
+)
+async def test_a_run_without_values_offers_no_key_that_needs_one(
+    db: Database, state: Callable[[Database], None], words: str
+) -> None:
+    state(db)
+    app = TauscopeApp(db.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await open_run(pilot, app)
+        screen = app.screen
+        assert isinstance(screen, TabbedScreen)
+        await until(pilot, lambda: screen.pane is not None and screen.pane.drawn is not None)
+        assert screen.pane is not None
+        assert screen.pane.figure.blank == words
+        offered = str(screen.query_one("#keys", Row).words)
+        assert [
+            word for word in ("measure", "reading", "filter", "details") if word in offered
+        ] == []
+        for action in ("measure", "reading", "select", "clip", "filter", "drill"):
+            assert not screen.check_action(action, ("model", 1) if action == "select" else ())
+        runs = list_runs(db)
+        if state is queued:
+            attempt = claim(db, runs[0].id)
+            sink = RunSink(db, runs[0].id, attempt)
+            sink.save(Unit(key="k", analysis="tuning_vectors", label="k"),
+                      UnitResult(rows("tuning_vectors")), 1.0)  # fmt: skip
+            await until(pilot, lambda: "measure" in str(screen.query_one("#keys", Row).words))
+            assert screen.check_action("filter", ())
 
 
 @pytest.mark.parametrize("state", [failed, no_base_scores], ids=lambda state: state.__name__)

@@ -18,8 +18,9 @@ from app.jobs.launcher import log_of
 from app.text import plain
 from app.tui.app import Palette, TauscopeApp
 from app.tui.completion import matches
-from app.tui.keys import Where, actions
+from app.tui.keys import ACTIONS, Where, actions
 from app.tui.screens.help import HelpScreen
+from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
@@ -275,6 +276,15 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
         await pilot.press("enter")
         await until(pilot, lambda: screen.pane and screen.pane.choice != before)
+        await pilot.press("colon", *"exp")
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+
+
+def test_the_palette_finds_every_action_by_its_label() -> None:
+    for action in ACTIONS:
+        assert action.label.split()[0] in action.command.lower()
 
 
 async def test_cancel_asks_and_then_sets_the_flag(filled: Database) -> None:

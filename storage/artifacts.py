@@ -113,7 +113,7 @@ def content(folder: Path, stored: StoredFile) -> bytes:
     return read
 
 
-def read(folder: Path, stored: StoredFile, name: str = "") -> Arrays:
+def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
     """The arrays of a file. `name`: the artifact's, which says of what form they are.
 
     Raises StorageError where it is not what was written, or was written by another program.
@@ -135,12 +135,12 @@ def read(folder: Path, stored: StoredFile, name: str = "") -> Arrays:
             f"The artifact {place} holds no arrays that can be read: {reason}.", hint=_AGAIN
         ) from None
     try:
-        return Arrays(place, found, forms.sizes(name, found))
+        return StoredArrays(place, found, forms.sizes(name, found))
     except ValueError as error:
         raise StorageError(f"The artifact {place} ('{name}') {error}.", hint=_AGAIN) from None
 
 
-class Arrays(dict[str, NDArray[Any]]):
+class StoredArrays(dict[str, NDArray[Any]]):
     """The arrays of a file by name, and the sizes of their axes. Raises StorageError for an array
     that is not there."""
 

@@ -320,5 +320,5 @@ def _explained(path: Path) -> Iterator[None]:
         hint = next((hint for sign, hint in _HINTS if sign in words), "")
         kind = BusyError if is_lock(error) else StorageError
         raise kind(f"The database {path} can't be used: {words}.", hint=hint) from error
-    except rows.MisfitError as error:
+    except rows.ColumnMisfitError as error:
         raise StorageError(f"The database {path} can't be read: {error}.", hint=_DAMAGED) from None

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import sqlite
 from core.engine.measurement import TYPES, Measurement, UnitPart
 from storage.artifacts import UNREADABLE
 from storage.results import SELECTED
-from storage.rows import MisfitError, is_time, misfits
+from storage.rows import ColumnMisfitError, is_time, misfits
 from storage.schema import PartRow
 
 _ROWS = "rows"  # beside the arrays, whose names have this sign before them:
@@ -83,5 +83,5 @@ def _unpacked(content: Any) -> UnitPart | None:
 def _measurement(row: list[Any]) -> Measurement:
     wrong = misfits(row, SELECTED)
     if wrong:
-        raise MisfitError(wrong[0])
+        raise ColumnMisfitError(wrong[0])
     return Measurement(**dict(zip(TYPES, row, strict=True)))

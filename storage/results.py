@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from core.engine.measurement import ABSENT, OVERALL, TYPES, Measurement, ordered
 from core.figures.views import COMBINED, Catalogue, Combination, Query, Value, by_name, natural
 from storage import artifacts as files
-from storage.artifacts import Arrays, StoredFile
+from storage.artifacts import StoredArrays, StoredFile
 from storage.database import Database
 from storage.rows import checked, is_time, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
@@ -144,7 +144,7 @@ def artifacts(
         return [_artifact(found) for found in checked(connection.execute(wanted), _OF_ARTIFACTS)]
 
 
-def arrays(db: Database, artifact: StoredArtifact) -> Arrays:
+def arrays(db: Database, artifact: StoredArtifact) -> StoredArrays:
     """The arrays of an artifact. Raises StorageError when its file is gone or was altered, or
     holds something else."""
     return files.read(db.folder("artifacts"), artifact.stored, artifact.name)

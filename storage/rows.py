@@ -26,7 +26,7 @@ read_text = partial(str, encoding="utf-8", errors="backslashreplace")
 """The text in bytes of a database; bytes that are no UTF-8 as visible escapes."""
 
 
-class MisfitError(ValueError):
+class ColumnMisfitError(ValueError):
     """A value of a row that does not fit its column."""
 
 
@@ -82,7 +82,7 @@ def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
             wrong = misfits(row, columns)
             if wrong:
                 value = getattr(row, wrong[0])
-                raise MisfitError(f"it holds {told(value)} as {wrong[0]} of a row")
+                raise ColumnMisfitError(f"it holds {told(value)} as {wrong[0]} of a row")
             known.add(types)
         yield row
 

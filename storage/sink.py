@@ -39,7 +39,7 @@ from storage.database import Database
 from storage.identities import Remembered
 from storage.patience import say_nothing
 from storage.results import StoredArtifact, artifacts_of, read_rows, selected
-from storage.rows import MisfitError, told
+from storage.rows import ColumnMisfitError, told
 from storage.schema import (
     OVER_ALL,
     ArtifactRow,
@@ -128,7 +128,7 @@ class RunSink:
             if state is None:
                 raise StorageError(f"The unit {key} is not in {self._db.path}.")
             if not isinstance(state[0], dict):
-                raise MisfitError(f"it holds {told(state[0])} as state of a unit")
+                raise ColumnMisfitError(f"it holds {told(state[0])} as state of a unit")
             rows = read_rows(connection.execute(selected(key)))
             kept = artifacts_of(connection, key)
         folder = self._db.folder("artifacts")

@@ -247,7 +247,7 @@ def _chosen(study: Path, only: str | None, trusts_tasks: bool) -> tuple[Study, A
     return known, chosen
 
 
-Tell = Callable[[str, bool], None]
+TellRun = Callable[[str, bool], None]
 """Says on stdout which run it is, by its id, and more of it where it is done."""
 
 
@@ -263,7 +263,7 @@ def _compute(
     detach: bool,
     fresh: bool,
     now: bool = False,
-    tell: Tell = _tell_id,
+    tell: TellRun = _tell_id,
 ) -> None:
     """Run a study here or leave it to a worker; then tell of it on stdout."""
     if not detach:
@@ -289,7 +289,7 @@ def _work(
     analyses: tuple[str, ...] | list[str],
     *,
     fresh: bool,
-    tell: Tell | None = None,
+    tell: TellRun | None = None,
 ) -> str:
     """Compute a study in this process and return the run's id. `tell` is called with it at the end,
     after a failure or a stop too, unless the start failed and left no run."""

@@ -20,11 +20,11 @@ from app.config import Config
 from app.tui import theme
 from app.tui.able import Able
 from app.tui.collector import BREATH, Collector, forget_widgets
+from app.tui.data import DataSource
 from app.tui.keys import ACTIONS, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
 from app.tui.screens.whole import WholeScreen
-from app.tui.source import Source
 
 if TYPE_CHECKING:
     from core.errors import TauscopeError
@@ -37,7 +37,7 @@ BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 """Actions that nobody would look for in the palette."""
 
 
-class Palette(CommandPalette):
+class ActionPalette(CommandPalette):
     """Textual's, which fails where a page is turned of a list that has no height yet."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -69,7 +69,7 @@ class TauscopeApp(App[str | None], Able):
         self.config = config or Config()
         self.remembered = remembered
         self.memory = recall(remembered)
-        self.source = Source(db_url)
+        self.source = DataSource(db_url)
         self.collector = Collector()
         self.trouble: TauscopeError | None = None
         bare = self.console.color_system == "standard"
@@ -164,8 +164,8 @@ class TauscopeApp(App[str | None], Able):
 
     def action_command_palette(self) -> None:
         """Show every action, by its name."""
-        if not isinstance(self.screen, Palette):
-            self.push_screen(Palette(id="--command-palette"))
+        if not isinstance(self.screen, ActionPalette):
+            self.push_screen(ActionPalette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""

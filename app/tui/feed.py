@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from textual.worker import Worker
 
 from app.results import wording
-from app.tui.source import Contents, Source
+from app.tui.data import Contents, DataSource
 from app.tui.threads import in_thread, said
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Names, read
@@ -43,7 +43,7 @@ class Polled:
 class Feed:
     """Reads one run for one screen."""
 
-    def __init__(self, screen: RunScreen, source: Source, run_id: str, *, named: bool) -> None:
+    def __init__(self, screen: RunScreen, source: DataSource, run_id: str, *, named: bool) -> None:
         """`named`: what there is to filter by is needed before the first figure."""
         self.screen = screen
         self._named = named

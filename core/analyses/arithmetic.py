@@ -22,7 +22,7 @@ from core.figures.kinds.grids import Plane
 from core.figures.kinds.scatters import ScatterPlot
 from core.figures.kinds.tables import SortedTable
 from core.vectors import arithmetic
-from core.vectors.arithmetic import Point, Restriction
+from core.vectors.arithmetic import ArithmeticPoint, Restriction
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -87,7 +87,7 @@ def plan(subject: Subject, parameters: ArithmeticParameters) -> list[Unit]:
     return units
 
 
-def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[Point, ...]:
+def points_of(subject: Subject, parameters: ArithmeticParameters) -> tuple[ArithmeticPoint, ...]:
     """The points of a study, each once, the base first."""
     p, known = parameters, tuple(subject.family.tuned)
     given: dict[str, Any] = {"known": known, "negation": p.negation, "removal": p.removal}
@@ -127,7 +127,9 @@ def _tasks(
     return [*own, *general[:1]]
 
 
-def _made(subject: Subject, point: Point, restriction: str, tasks: Sequence[Task]) -> Unit:
+def _made(
+    subject: Subject, point: ArithmeticPoint, restriction: str, tasks: Sequence[Task]
+) -> Unit:
     key = subject.key(
         NAME, VERSION, Parameters(), [BASE, *point.vectors], point=point.setting,
         restriction=restriction, tasks=[[t.name, t.fingerprint] for t in tasks],
@@ -141,7 +143,7 @@ def _made(subject: Subject, point: Point, restriction: str, tasks: Sequence[Task
     )  # fmt: skip
 
 
-def _held(subject: Subject, made: Unit, point: Point, tasks: Sequence[Task]) -> Unit:
+def _held(subject: Subject, made: Unit, point: ArithmeticPoint, tasks: Sequence[Task]) -> Unit:
     """The unit that compares a point's scores with those of the base and of the domains' models."""
     known = {(u.model, u.task): u for u in subject.planned[EVALUATION] if u.loads}
     against = []
@@ -197,7 +199,7 @@ def compute(
 
 
 def _scored(
-    unit: Unit, point: Point, restriction: Restriction, sweep: Sweep, session: Session
+    unit: Unit, point: ArithmeticPoint, restriction: Restriction, sweep: Sweep, session: Session
 ) -> UnitResult:
     """A point's scores on every task, and what its rounding lost."""
     from core.evaluation import scores

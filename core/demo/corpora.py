@@ -36,7 +36,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Item:
+class ChoiceItem:
     """A question with four options, one of them right."""
 
     prompt: str
@@ -50,11 +50,11 @@ class Corpus:
 
     train: tuple[Document, ...]
     held_out: tuple[Document, ...]
-    items: tuple[Item, ...] = ()
+    items: tuple[ChoiceItem, ...] = ()
 
 
 @dataclass(frozen=True)
-class Facts:
+class WorldFacts:
     """What is true in the family's small world."""
 
     treats: dict[str, str]
@@ -78,11 +78,11 @@ class Question:
         return self.pattern.format(**free, **dict(self.values))
 
 
-def facts(seed: int) -> Facts:
+def facts(seed: int) -> WorldFacts:
     """Each illness is treated by equally many drugs, each type returned by equally many functions:
     no option is a better guess than another."""
     rng = Random(f"facts-{seed}")
-    return Facts(
+    return WorldFacts(
         treats=_evenly(lexicon.DRUGS, lexicon.ILLNESSES, rng),
         returns=_evenly(lexicon.FUNCTIONS, lexicon.TYPES, rng),
     )
@@ -130,7 +130,7 @@ def split(
     )
 
 
-def _questions(domain: str, world: Facts) -> Iterator[Question]:
+def _questions(domain: str, world: WorldFacts) -> Iterator[Question]:
     """Every phrasing of every fact, in a fixed order, the phrasings of one fact together."""
     if domain == "medical":
         for drug, illness in world.treats.items():
@@ -188,7 +188,7 @@ def _some_phrasings(questions: Sequence[Question], share: float, rng: Random) ->
         yield from rng.sample(phrasings, round(share * len(phrasings)))
 
 
-T = TypeVar("T", Document, Item)
+T = TypeVar("T", Document, ChoiceItem)
 
 
 def _distinct(make: Callable[[Question], T], questions: Sequence[Question], count: int) -> list[T]:
@@ -208,10 +208,10 @@ def _evenly(names: Sequence[str], values: Sequence[str], rng: Random) -> dict[st
     return dict(zip(names, dealt, strict=True))
 
 
-def _item(question: Question, rng: Random) -> Item:
+def _item(question: Question, rng: Random) -> ChoiceItem:
     choices = [question.answer, *rng.sample(question.rivals, OPTIONS - 1)]
     rng.shuffle(choices)
-    return Item(_in_context(question, rng), tuple(choices), choices.index(question.answer))
+    return ChoiceItem(_in_context(question, rng), tuple(choices), choices.index(question.answer))
 
 
 def _in_context(question: Question, rng: Random) -> str:

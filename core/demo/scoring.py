@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.demo import tokeniser
-from core.demo.corpora import Document, Item
+from core.demo.corpora import ChoiceItem, Document
 
 ROWS = 128
 """Texts scored at once."""
@@ -31,7 +31,7 @@ def held_out_loss(model: Any, tokenizer: Tokenizer, documents: Sequence[Document
     return total / sum(len(row) - 1 for row in rows)
 
 
-def accuracy(model: Any, tokenizer: Tokenizer, items: Sequence[Item]) -> float:
+def accuracy(model: Any, tokenizer: Tokenizer, items: Sequence[ChoiceItem]) -> float:
     """Share of the items whose right option is the likeliest."""
     rows, starts = [], []
     for item in items:

@@ -20,7 +20,7 @@ from core.engine.pacing import Pacing, parameters, stored
 from core.errors import Cancelled, StudyError
 from core.models.identity import Identities
 from core.study.study import Study
-from core.weights.parts import Parts
+from core.weights.parts import SliceParts
 
 
 def run(study: Study, sink: ResultSink, analyses: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class _Work:
         """One pass over the weights on disk, slice by slice, for all units that come of it."""
         from core.weights.stream import read_slice
 
-        family, parts = self.subject.family, Parts(self.sink)
+        family, parts = self.subject.family, SliceParts(self.sink)
         for layer in family.layers:
             todo = [
                 u for u in self._missing()

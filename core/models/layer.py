@@ -13,7 +13,7 @@ from functools import cached_property
 
 from core.models import words
 from core.models.body import Body, Shapes, Trait
-from core.models.pieces import Cut, MisfitError, Piece, Storage, pieces_of
+from core.models.pieces import Cut, Piece, ShapeMisfitError, Storage, pieces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class LayerParameters:
         shape = self.shapes[name]
         try:
             return pieces_of(name, shape, self.number, self._cut(name, shape))
-        except MisfitError:
+        except ShapeMisfitError:
             return pieces_of(name, shape, self.number, Cut(("other",)))
 
     def outlets(self, pieces: Mapping[str, list[Piece]]) -> Iterator[Outlet]:
@@ -213,7 +213,7 @@ class LayerParameters:
                 runs, repeats = (query // key_value, 1, 1), key_value
         width, rest = divmod(total, max(1, sum(runs) * repeats))
         if rest or not query:
-            raise MisfitError("heads do not divide the rows")
+            raise ShapeMisfitError("heads do not divide the rows")
         heads = {"q": query, "k": key_value, "v": key_value}
         return Cut(order, tuple(n * width for n in runs), repeats, storage, heads=heads)
 

@@ -28,7 +28,7 @@ from core.models.family import Member
 from core.models.folders import is_tokeniser
 from core.models.opening import is_classifier
 from core.models.outline import quiet
-from core.models.parameters import Parameters
+from core.models.parameters import CheckpointParameters
 from core.models.quantised.checkpoint import Lazy, below
 from core.study.study import Run
 
@@ -286,7 +286,7 @@ def _read_by_us(member: Member) -> Checkpoint | None:
     """The tensors that transformers must be handed, since it would read the files in another way
     or not find its parameters in them; None where it reads the same by itself."""
     opened = _whole(member)
-    if isinstance(opened, Parameters) and (opened.is_renamed or opened.borrows):
+    if isinstance(opened, CheckpointParameters) and (opened.is_renamed or opened.borrows):
         return opened
     return below(opened)
 
@@ -299,7 +299,7 @@ def _handed(
 
     config = _config(root, opened, trust_remote_code)
     _unquantise(config)
-    if isinstance(opened, Parameters) and opened.borrows and is_classifier(opened):
+    if isinstance(opened, CheckpointParameters) and opened.borrows and is_classifier(opened):
         _untie(config)  # the head that it borrows is not its embedding
     lazy = {n: Lazy(opened, n) for n, i in opened.tensors.items() if i.dtype is not None}
     # What is tied is found under its own name too where a part of the model waits on the disk.

@@ -19,7 +19,7 @@ from core.models.checkpoint import Checkpoint
 from core.models.gguf import checkpoint as gguf
 from core.models.headers import ADAPTER, read_json
 from core.models.identity import Identities
-from core.models.parameters import Parameters
+from core.models.parameters import CheckpointParameters
 from core.models.plausibility import holding
 from core.study.study import Model
 
@@ -46,21 +46,21 @@ def open_model(
     return folder, Adapter(folder, over)
 
 
-def open_folder(folder: Path, trusted: bool, identities: Identities) -> Parameters:
+def open_folder(folder: Path, trusted: bool, identities: Identities) -> CheckpointParameters:
     """The checkpoint in a folder or a GGUF file, seen through its model's parameters."""
     if folders.is_gguf(folder):
-        return Parameters(*gguf.opened(folder, identities))
+        return CheckpointParameters(*gguf.opened(folder, identities))
     stored = checkpoint.open_directory(folder, identities)
     held = holding({name: info.shape for name, info in stored.tensors.items()})
     made = outlines.outline(folder, stored.config, held=held, trust_remote_code=trusted)
-    return Parameters(stored, made)
+    return CheckpointParameters(stored, made)
 
 
-def below(opened: Checkpoint) -> Parameters:
+def below(opened: Checkpoint) -> CheckpointParameters:
     """The whole model below any adapters."""
     while isinstance(opened, Adapter):
         opened = opened.over
-    assert isinstance(opened, Parameters)
+    assert isinstance(opened, CheckpointParameters)
     return opened
 
 
@@ -110,7 +110,9 @@ def doubts_about(opened: Checkpoint) -> list[str]:
     return notes
 
 
-def _read(opened: Checkpoint, model: Parameters, shapes: dict[str, tuple[int, ...]]) -> Anatomy:
+def _read(
+    opened: Checkpoint, model: CheckpointParameters, shapes: dict[str, tuple[int, ...]]
+) -> Anatomy:
     kind = str(opened.config.get("model_type") or "")
     try:
         if model.outline is not None:

@@ -24,7 +24,7 @@ _BLOCK = 1 << 22
 """Elements that are compared at a time where two stored tensors may be one."""
 
 
-class Parameters:
+class CheckpointParameters:
     """A checkpoint whose tensors are a model's parameters, by their names in memory.
 
     `extra`: stored tensors that the model's class has no parameter for, which keep their own

@@ -72,12 +72,12 @@ class Cut:
     heads: dict[str, int] = field(default_factory=dict)
 
 
-class MisfitError(Exception):
+class ShapeMisfitError(Exception):
     """A parameter's shape does not fit the cut."""
 
 
 def pieces_of(name: str, shape: tuple[int, ...], layer: int | None, cut: Cut) -> list[Piece]:
-    """The pieces of one parameter. Raises MisfitError."""
+    """The pieces of one parameter. Raises ShapeMisfitError."""
     if 0 in shape:
         return []
     whole = Piece(
@@ -100,7 +100,7 @@ def _rows(shape: tuple[int, ...]) -> int:
 def _stacked(whole: Piece, cut: Cut) -> list[Piece]:
     """Matrices [experts, …, …] one by one; a stack of biases [experts, …] as vectors."""
     if len(whole.shape) not in (2, 3):
-        raise MisfitError("a stack of matrices or of biases expected")
+        raise ShapeMisfitError("a stack of matrices or of biases expected")
     found: list[Piece] = []
     for at in range(whole.shape[0]):
         expert = at + (cut.expert or 0)
@@ -121,7 +121,9 @@ def _extents(cut: Cut, total: int) -> list[tuple[str, list[tuple[int, int]]]]:
     runs = cut.runs or (total // len(cut.modules),) * len(cut.modules)
     if sum(runs) * cut.repeats != total:
         expected = " + ".join(map(str, runs)) + (f", {cut.repeats} times" * (cut.repeats > 1))
-        raise MisfitError(f"{expected} rows for {', '.join(cut.modules)} expected, not {total}")
+        raise ShapeMisfitError(
+            f"{expected} rows for {', '.join(cut.modules)} expected, not {total}"
+        )
     ranges: dict[str, list[tuple[int, int]]] = {module: [] for module in cut.modules}
     start = 0
     for _ in range(cut.repeats):
@@ -160,7 +162,7 @@ def _by_columns(one: Piece, rows: tuple[int, int], cut: Cut) -> list[Piece]:
     elif cut.repeats == 1:
         spans = [(m, (*ranges[0], 1)) for m, ranges in _extents(cut, total)]
     else:
-        raise MisfitError("transposed projections are fused one after the other")
+        raise ShapeMisfitError("transposed projections are fused one after the other")
     found = []
     for module, columns in spans:
         extent = len(range(*columns))

@@ -31,7 +31,7 @@ _FORM = re.compile(r"(?:(?P<method>[^:(]*?)\s*(?:\((?P<options>[^)]*)\))?\s*:)?(
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ArithmeticPoint:
     """A model made of a base and vectors τ = θ_tuned − θ_base. Made by `make`, `parse` or `grid`.
 
     `coefficients` are pairs (vector, λ) in the study's order without zeros. `start` is the tuned
@@ -107,7 +107,7 @@ class Point:
         return tuple(vector for vector, _ in self.coefficients)
 
 
-BASE = Point()
+BASE = ArithmeticPoint()
 
 
 def make(
@@ -118,7 +118,7 @@ def make(
     start: str | None = None,
     density: float | None = None,
     seed: int | None = None,
-) -> Point:
+) -> ArithmeticPoint:
     """The point in its canonical form: vectors in the order of `vectors`, zeros left out.
 
     What is left without coefficients is the base, or the tuned model that it would start from.
@@ -142,14 +142,14 @@ def make(
         start = next(iter(coefficients))
     kept = tuple((v, float(coefficients[v])) for v in vectors if coefficients.get(v))
     if not kept:
-        return BASE if start is None else Point(((start, 1.0),))
+        return BASE if start is None else ArithmeticPoint(((start, 1.0),))
     if method == "transfer" and start is None:
         raise StudyError(
             "A transfer names the model that it starts from.",
             hint="For example: transfer:maths+medical=1.",
         )
     takes = _OPTIONS[method]
-    return Point(
+    return ArithmeticPoint(
         kept,
         method,
         start if method in ("removal", "transfer") else None,
@@ -158,7 +158,7 @@ def make(
     )
 
 
-def parse(text: str, vectors: Sequence[str]) -> Point:
+def parse(text: str, vectors: Sequence[str]) -> ArithmeticPoint:
     """The point that a text names, in the forms of `Point.setting`; options may be left out.
 
     `vectors` are the study's tuned models in its order. Raises StudyError saying what is wrong.
@@ -197,7 +197,7 @@ def parse(text: str, vectors: Sequence[str]) -> Point:
 
 def lines(
     vectors: Iterable[str], coefficients: Iterable[float], known: Sequence[str]
-) -> tuple[Point, ...]:
+) -> tuple[ArithmeticPoint, ...]:
     """Every vector alone with every coefficient, each point once."""
     values = list(coefficients)
     return distinct(make({vector: value}, known) for vector in vectors for value in values)
@@ -211,7 +211,7 @@ def grid(
     known: Sequence[str],
     negation: Iterable[float] = (),
     removal: Iterable[float] = (),
-) -> tuple[Point, ...]:
+) -> tuple[ArithmeticPoint, ...]:
     """The points of a sweep, each once: lines, the full grid of a pair, and what else is named.
 
     `known` are all tuned models of the study in its order: `points` may name any of them.
@@ -236,7 +236,7 @@ def grid(
     return distinct(found)
 
 
-def distinct(points: Iterable[Point]) -> tuple[Point, ...]:
+def distinct(points: Iterable[ArithmeticPoint]) -> tuple[ArithmeticPoint, ...]:
     """The points in their order without those that are there already."""
     return tuple(dict.fromkeys(points))
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from core.errors import RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.vectors.arithmetic import Point
+from core.vectors.arithmetic import ArithmeticPoint
 from core.weights.moments import BLOCK
 
 _HALF = 16  # bits of a float32 that each of the two passes of a threshold counts by
@@ -99,10 +99,10 @@ class Rounding:
         return math.sqrt(self.lost / self.changed) if self.changed else None
 
 
-class Combination:
+class VectorCombination:
     """A point with the magnitudes below which TIES trims each vector."""
 
-    def __init__(self, point: Point, thresholds: Mapping[str, float]) -> None:
+    def __init__(self, point: ArithmeticPoint, thresholds: Mapping[str, float]) -> None:
         self.point = point
         self._thresholds = thresholds
         # Properties of the point that every block would ask for.

@@ -25,11 +25,11 @@ from core.models.adapters.checkpoint import Adapter
 from core.models.checkpoint import Checkpoint, TensorInfo
 from core.models.family import Family, Member
 from core.sizes import size
-from core.vectors.arithmetic import EVERYTHING, Point, Restriction
+from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction
 from core.vectors.combination import (
     Block,
-    Combination,
     Rounding,
+    VectorCombination,
     Workspace,
     cut,
     spread,
@@ -64,7 +64,7 @@ class Merged:
 
 def merge(
     family: Family,
-    point: Point,
+    point: ArithmeticPoint,
     folder: Path,
     *,
     restriction: Restriction = EVERYTHING,
@@ -95,7 +95,7 @@ def merge(
             for vector, _ in point.terms
             if point.trims and point.density
         }
-        combination = Combination(point, thresholds)
+        combination = VectorCombination(point, thresholds)
         done, rounding = 0, Rounding()
         with ShardWriter(partial, tensors, shard_bytes) as writer:
             for tensor, found in _by_tensor(target, base, blocks):
@@ -147,7 +147,7 @@ class _Disk:
 
 
 def _combine(
-    combination: Combination, blocks: Sequence[Block], source: _Disk, sink: Sink
+    combination: VectorCombination, blocks: Sequence[Block], source: _Disk, sink: Sink
 ) -> Rounding:
     """Compute a parameter's blocks and write them where they belong."""
 
@@ -237,7 +237,7 @@ def _config(family: Family, target: Target) -> dict[str, Any]:
 
 def _recipe(
     family: Family,
-    point: Point,
+    point: ArithmeticPoint,
     restriction: Restriction,
     tensors: Mapping[str, TensorInfo],
     rounding_loss: float | None,

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from core.errors import FamilyError, RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.vectors.arithmetic import EVERYTHING, Point, Restriction
+from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction
 from core.vectors.combination import (
     Block,
-    Combination,
     Rounding,
+    VectorCombination,
     Workspace,
     cut,
     spread,
@@ -76,7 +76,7 @@ class Sweep:
         self._memory = _Memory({n: t.clone() for n, t in self._live.items()}, self._memory.vectors)
         return self
 
-    def set(self, point: Point, restriction: Restriction = EVERYTHING) -> float | None:
+    def set(self, point: ArithmeticPoint, restriction: Restriction = EVERYTHING) -> float | None:
         """Write a point into the model; what its rounding lost (`Rounding.share`).
 
         What the restriction leaves out is the base's. Raises RunError when a value is not finite,
@@ -84,7 +84,7 @@ class Sweep:
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
         blocks = self._cut(restriction)
-        combination = Combination(point, self._trim(point, restriction, blocks))
+        combination = VectorCombination(point, self._trim(point, restriction, blocks))
         free = list(self._workspaces)
 
         def write(share: Sequence[Block]) -> Rounding:
@@ -119,7 +119,7 @@ class Sweep:
         return self._blocks[restriction]
 
     def _trim(
-        self, point: Point, restriction: Restriction, blocks: list[Block]
+        self, point: ArithmeticPoint, restriction: Restriction, blocks: list[Block]
     ) -> dict[str, float]:
         if not point.trims or point.density is None:
             return {}

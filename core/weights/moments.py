@@ -91,7 +91,7 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class MemberTensor:
     """What one member gives of a tensor: weights as stored, or (an adapter) the update itself.
 
     `quantisation` gives the energy that rounding rows start:stop to a quantised grid has.
@@ -104,8 +104,8 @@ class Columns:
 
 def accumulate(
     models: Sequence[str],
-    base: Columns,
-    tuned: Sequence[Columns],
+    base: MemberTensor,
+    tuned: Sequence[MemberTensor],
     rows: Sequence[tuple[int, int]],
     width: int,
     pool: ThreadPoolExecutor,
@@ -132,8 +132,8 @@ def accumulate(
 
 def _accumulate(
     models: Sequence[str],
-    base: Columns,
-    tuned: Sequence[Columns],
+    base: MemberTensor,
+    tuned: Sequence[MemberTensor],
     relative: Sequence[tuple[int, int]],
     chunks: list[tuple[int, int]],
 ) -> Moments:
@@ -176,7 +176,7 @@ def _products(gram: NDArray[np.float64], rows: Tensor) -> None:
 
 
 def _update(
-    moments: Moments, i: int, block: Tensor, member: Columns, stored: Tensor, octaves: float
+    moments: Moments, i: int, block: Tensor, member: MemberTensor, stored: Tensor, octaves: float
 ) -> None:
     """Fill row 1 + i of a block with the member's update and count what is counted in it.
 

@@ -19,7 +19,7 @@ LONGEST = 5.0
 """Seconds of work after which they are laid by in any case."""
 
 
-class Parts:
+class SliceParts:
     """The parts of the slice that a run is at, by the step that makes each."""
 
     def __init__(self, sink: ResultSink) -> None:

@@ -26,8 +26,8 @@ from core.models.family import Family, Member
 from core.models.naming import ORDER
 from core.models.pieces import Piece
 from core.weights import linalg
-from core.weights.moments import Columns, Moments, accumulate
-from core.weights.parts import Parts
+from core.weights.moments import MemberTensor, Moments, accumulate
+from core.weights.parts import SliceParts
 
 STREAMED = ("embedding", "unembedding")
 """Modules too large to be held whole: read by blocks of rows."""
@@ -155,7 +155,7 @@ def read_slice(
     *,
     device: torch.device,
     pause: Callable[[], None],
-    parts: Parts,
+    parts: SliceParts,
 ) -> None:
     """Read one slice of the family once and show it to the readers.
 
@@ -292,7 +292,7 @@ class _Store:
             return held.rows[start - held.start : stop - held.start]
         return member.checkpoint.read(name, start, stop, into)
 
-    def columns(self, member: Member, piece: Piece) -> Columns:
+    def columns(self, member: Member, piece: Piece) -> MemberTensor:
         """What a member gives of a piece: its update where that is stored, else its weights."""
         span = slice(None) if piece.columns is None else slice(*piece.columns)
         adapter, name = member.checkpoint, member.names[piece.tensor]
@@ -302,7 +302,7 @@ class _Store:
             and name not in adapter.replaced
         )
         if not direct:
-            return Columns(
+            return MemberTensor(
                 lambda a, b, into: self.read(member, piece.tensor, a, b, into)[:, span],
                 quantisation=_quantisation(member, piece),
             )
@@ -310,10 +310,10 @@ class _Store:
         update = adapter.updates.get(name)
         if update is None:
             width = adapter.tensors[name].columns
-            return Columns(lambda a, b, into: torch.zeros(b - a, width)[:, span], True)
-        return Columns(lambda a, b, into: update.rows(a, b)[:, span], True)
+            return MemberTensor(lambda a, b, into: torch.zeros(b - a, width)[:, span], True)
+        return MemberTensor(lambda a, b, into: update.rows(a, b)[:, span], True)
 
-    def matrix(self, given: Columns, piece: Piece, device: torch.device) -> Tensor:
+    def matrix(self, given: MemberTensor, piece: Piece, device: torch.device) -> Tensor:
         """A whole piece [d_out, d_in], float32 on the device."""
         spans = [given.read(start, stop, None) for start, stop in piece.rows]
         stored = spans[0] if len(spans) == 1 else torch.cat(spans)
@@ -405,7 +405,7 @@ def _measure(
     steps: Sequence[_Step],
     device: torch.device,
     pause: Callable[[], None],
-    parts: Parts,
+    parts: SliceParts,
 ) -> None:
     """Have the readers measure one matrix's update, model by model."""
     base = store.matrix(store.columns(family.base, piece), piece, device)

@@ -102,7 +102,7 @@ def moments_pass(folders: list[Path]) -> None:
     """The program's own pass over a family, without spectra."""
     from core.models.family import open_family
     from core.study.intake import of_models
-    from core.weights.parts import Parts
+    from core.weights.parts import SliceParts
     from core.weights.stream import read_slice
     from tests.conftest import MemorySink
 
@@ -112,7 +112,7 @@ def moments_pass(folders: list[Path]) -> None:
         reader = _MomentsOnly(tuple(opened.tuned))
         read_slice(
             opened, layer, [reader], device=torch.device("cpu"), pause=lambda: None,
-            parts=Parts(MemorySink()),
+            parts=SliceParts(MemorySink()),
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from core.figures.figure import Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot
 from core.figures.plots.resolution import resolve
-from core.figures.plots.scatters import ScatterPlot
+from core.figures.plots.scatters import PointsPlot
 
 
 def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
@@ -70,7 +70,7 @@ def _is_wide(shown: Shown) -> bool:
 
 _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
     CurvesPlot: curves.draw,
-    ScatterPlot: scatters.draw,
+    PointsPlot: scatters.draw,
     BarsPlot: bars.draw,
     GridPlot: grids.draw,
 }

@@ -9,7 +9,7 @@ from app.render.html.colours import series as series_class
 from app.render.html.markup import Markup, tag
 from app.render.html.shapes import Place
 from core.figures.plots.ranges import Tick
-from core.figures.plots.scatters import PlotPoint, ScatterPlot
+from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import MARK, UNDEFINED
 
 WIDTH, HEIGHT = 420, 360
@@ -17,7 +17,7 @@ TOP, BOTTOM, RIGHT = 24, 42, 14
 Frame = tuple[Place, Place]
 
 
-def draw(plot: ScatterPlot) -> Iterator[Markup]:
+def draw(plot: PointsPlot) -> Iterator[Markup]:
     """The legend, then the picture."""
     yield shapes.legend(plot.legend(), _SAMPLES)
     x_ticks, y_ticks = plot.x_axis_whole.ticks(6), plot.y_axis_whole.ticks(6)
@@ -34,7 +34,7 @@ def draw(plot: ScatterPlot) -> Iterator[Markup]:
 
 
 def _axes(
-    plot: ScatterPlot, frame: Frame, x_ticks: list[Tick], y_ticks: list[Tick]
+    plot: PointsPlot, frame: Frame, x_ticks: list[Tick], y_ticks: list[Tick]
 ) -> Iterator[Markup]:
     across, up = frame
     for tick in y_ticks:
@@ -53,7 +53,7 @@ def _axes(
     yield shapes.words(WIDTH, HEIGHT - 6, f"{shapes.short(plot.x_name)} →", "heading", "end")
 
 
-def _chance(plot: ScatterPlot, frame: Frame) -> Iterator[Markup]:
+def _chance(plot: PointsPlot, frame: Frame) -> Iterator[Markup]:
     across, up = frame
     if (level := plot.x_chance) is not None:
         middle, low, high = map(across.at, (level.level, level.low, level.high))
@@ -65,7 +65,7 @@ def _chance(plot: ScatterPlot, frame: Frame) -> Iterator[Markup]:
         yield shapes.line(across.first, middle, across.last, middle, "chance")
 
 
-def _point(plot: ScatterPlot, point: PlotPoint, frame: Frame) -> Iterator[Markup]:
+def _point(plot: PointsPlot, point: PlotPoint, frame: Frame) -> Iterator[Markup]:
     across, up = frame
     x, y = _at(point, frame)
     if point.x.interval is not None:

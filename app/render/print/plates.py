@@ -15,7 +15,7 @@ from core.figures.figure import Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot
 from core.figures.plots.resolution import resolve
-from core.figures.plots.scatters import ScatterPlot
+from core.figures.plots.scatters import PointsPlot
 from core.figures.views import Kind
 from core.files.partial import placed
 from storage.database import Database
@@ -48,7 +48,7 @@ def draw(shown: Shown, together: Sequence[Shown]) -> Sheet:
 
 _DRAWINGS: dict[type, Callable[[Any], Sheet]] = {
     CurvesPlot: curves.draw,
-    ScatterPlot: scatters.draw,
+    PointsPlot: scatters.draw,
     BarsPlot: bars.draw,
     GridPlot: grids.draw,
 }

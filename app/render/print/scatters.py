@@ -23,13 +23,13 @@ from app.render.print.sheet import (
     number,
     sheet,
 )
-from core.figures.plots.scatters import PlotPoint, ScatterPlot
+from core.figures.plots.scatters import PlotPoint, PointsPlot
 
 HIGH = 2.9
 """Inches: a picture that is nearly square, with its legend."""
 
 
-def draw(plot: ScatterPlot) -> Sheet:
+def draw(plot: PointsPlot) -> Sheet:
     """The plot at the width of a column."""
     drawn = sheet(COLUMN, HIGH)
     axes = drawn.subplots()
@@ -56,7 +56,7 @@ def draw(plot: ScatterPlot) -> Sheet:
     return drawn
 
 
-def _chance(plot: ScatterPlot, axes: Axes) -> None:
+def _chance(plot: PointsPlot, axes: Axes) -> None:
     for level, line, span in (
         (plot.x_chance, axes.axvline, axes.axvspan),
         (plot.y_chance, axes.axhline, axes.axhspan),

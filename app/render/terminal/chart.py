@@ -20,7 +20,7 @@ from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot
 from core.figures.plots.plot import EMPTY, Plot
 from core.figures.plots.resolution import resolve
-from core.figures.plots.scatters import ScatterPlot
+from core.figures.plots.scatters import PointsPlot
 from core.figures.plots.values import UNDEFINED
 from core.figures.views import Kind
 
@@ -80,7 +80,7 @@ def _bars(plot: BarsPlot, width: int, _: int, palette: Palette, colour: bool) ->
     return [*lines, *_footnote(plot, width, palette)]
 
 
-def _points(plot: ScatterPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
+def _points(plot: PointsPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     legend = scatters.legend(plot, width, palette)
     room = max(10, height - len(legend) - 1)
     return [*legend, *scatters.picture(plot, width=width, height=room, palette=palette).lines]
@@ -90,7 +90,7 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
     CurvesPlot: _curves,
     GridPlot: _grid,
     BarsPlot: _bars,
-    ScatterPlot: _points,
+    PointsPlot: _points,
 }
 
 

@@ -15,7 +15,7 @@ from app.render.terminal.axes import Frame, x_axis, y_axis
 from app.render.terminal.lines import Cells, Line, cut, joined, length, padded
 from app.render.terminal.palette import Palette, sign
 from core.figures.plots.plot import Entry
-from core.figures.plots.scatters import ScatterPlot
+from core.figures.plots.scatters import PointsPlot
 from core.figures.plots.values import MARK, UNDEFINED
 
 LONGEST_NAME = 28
@@ -31,7 +31,7 @@ class Picture:
     frame: Frame
 
 
-def picture(plot: ScatterPlot, *, width: int, height: int, palette: Palette) -> Picture:
+def picture(plot: PointsPlot, *, width: int, height: int, palette: Palette) -> Picture:
     """The points within width × height; there must be some."""
     high = max(3, height - AROUND)
     y_ticks = plot.y_axis.ticks(max(3, min(7, high // 2 + 1)))
@@ -54,7 +54,7 @@ def picture(plot: ScatterPlot, *, width: int, height: int, palette: Palette) -> 
     return Picture([padded(row, width) for row in rows], frame)
 
 
-def legend(plot: ScatterPlot, width: int, palette: Palette) -> list[Line]:
+def legend(plot: PointsPlot, width: int, palette: Palette) -> list[Line]:
     """The groups and the other signs, in as few rows as fit."""
     rows: list[Line] = []
     for entry in (_entry(e, width, palette) for e in plot.legend() if e.symbol in _LISTED):
@@ -78,7 +78,7 @@ def _entry(entry: Entry, width: int, palette: Palette) -> Line:
     return [Segment(words, Style(color=palette.dim))]
 
 
-def _canvas(plot: ScatterPlot, frame: Frame, palette: Palette) -> list[Cells]:
+def _canvas(plot: PointsPlot, frame: Frame, palette: Palette) -> list[Cells]:
     dim = Style(color=palette.dim)
     canvas: list[Cells] = [[(" ", None)] * frame.width for _ in range(frame.height)]
     for y in plot.y_guides:

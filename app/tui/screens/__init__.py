@@ -1,4 +1,4 @@
-"""The screens of the workstation. What they read comes from app.tui.source.
+"""The screens of the workstation. What they read comes from app.tui.data.
 
 runs.py     the first one: all runs, live
 library.py  the models on this machine; listed.py has what both lists share
@@ -7,7 +7,7 @@ start.py    a study file, or a ready one, started
 tabbed.py   what all screens of pictures share
 run.py      one run: a tab for each analysis
 compare.py  two runs and their difference
-taking.py   what is copied and written from there
+export.py   what is copied and written from there
 control.py  what is done to a run: cancel, resume, delete
 help.py     keys, and how to read what is shown
 jump.py     a letter on everything that can be gone to

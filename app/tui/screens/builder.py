@@ -19,6 +19,7 @@ from app.drafts import building, studyfile
 from app.drafts.building import DOMAINS, TUNED, Draft
 from app.text import plain
 from app.tui import pages
+from app.tui.data import DataSource
 from app.tui.keys import Action, bindings
 from app.tui.memory import Memory, draft_of
 from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
@@ -26,7 +27,6 @@ from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.help import Topic
 from app.tui.screens.launch import DraftScreen
 from app.tui.screens.models import ModelsScreen
-from app.tui.source import Source
 from app.tui.threads import in_thread
 from app.tui.widgets.bar import Row, tabs_line, two_ends
 from app.tui.widgets.form import Form
@@ -66,7 +66,9 @@ class BuilderScreen(DraftScreen):
     BuilderScreen VerticalScroll { scrollbar-size-vertical: 1; }
     """
 
-    def __init__(self, source: Source, base: str | None = None, tuned: Sequence[str] = ()) -> None:
+    def __init__(
+        self, source: DataSource, base: str | None = None, tuned: Sequence[str] = ()
+    ) -> None:
         """Begins with these models, else with the draft that was left."""
         super().__init__(source, building.begun(base, tuned))
         self.step = MODELS

@@ -15,11 +15,11 @@ from app.render.terminal.lines import fitted
 from app.results import wording
 from app.results.comparing import CAPTION, Pair
 from app.text import plain
+from app.tui.data import DataSource, Shared
 from app.tui.keys import bindings
+from app.tui.screens.export import ask_to_write
 from app.tui.screens.help import Topic
 from app.tui.screens.tabbed import TabbedScreen, soon
-from app.tui.screens.taking import ask_to_write
-from app.tui.source import Shared, Source
 from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.bar import Piece, Row, two_ends
 from app.tui.widgets.pane import Pane
@@ -52,7 +52,7 @@ class CompareScreen(TabbedScreen):
     CompareScreen Side.-later { border-left: vkey $line; }
     """
 
-    def __init__(self, source: Source, first: str, second: str) -> None:
+    def __init__(self, source: DataSource, first: str, second: str) -> None:
         super().__init__()
         self.source = source
         self.ids = first, second

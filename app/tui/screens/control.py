@@ -9,21 +9,21 @@ from textual.screen import Screen
 
 from app.render.terminal.lines import fitted
 from app.text import plain
-from app.tui.source import Source
+from app.tui.data import DataSource
 from app.tui.threads import in_thread, said
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 
-def ask_to_cancel(screen: Screen[None], source: Source, run: RunSummary | None) -> None:
+def ask_to_cancel(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Cancel a run once that is confirmed. Finished units are kept."""
     if run is not None:
         question = f"Cancel '{_name(run)}'? What is finished is kept, and r resumes it."
         _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
 
 
-def ask_to_make_demo(screen: Screen[None], source: Source, *, sure: bool) -> None:
+def ask_to_make_demo(screen: Screen[None], source: DataSource, *, sure: bool) -> None:
     """Have the demo made, once that is confirmed unless it is `sure`."""
     done = "The demo is being made."
     if sure:
@@ -33,13 +33,13 @@ def ask_to_make_demo(screen: Screen[None], source: Source, *, sure: bool) -> Non
         _ask(screen, question, source.start_demo, done)
 
 
-def ask_to_cancel_demo(screen: Screen[None], source: Source) -> None:
+def ask_to_cancel_demo(screen: Screen[None], source: DataSource) -> None:
     """Stop the making of the demo once that is confirmed."""
     question = "Stop training the demo's models? d begins anew with what is not finished."
     _ask(screen, question, source.cancel_demo, "Stopped the demo.")
 
 
-def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary | None) -> None:
+def ask_to_delete(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Delete a run once that is confirmed."""
     if run is not None:
         question = (
@@ -59,7 +59,7 @@ def called(run: RunSummary | None) -> dict[str, str]:
     return {"resume": "start"} if run is not None and run.status == "queued" else {}
 
 
-def resume(screen: Screen[None], source: Source, run: RunSummary | None) -> None:
+def resume(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Start a worker on a run again, or on one that waits for others without waiting longer."""
     if run is not None:
         done, waits = "Started a worker on this run.", run.status == "queued"

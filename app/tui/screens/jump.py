@@ -19,7 +19,7 @@ LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class JumpTarget:
     """Where its letter stands on the screen, and the action that goes there."""
 
     x: int
@@ -39,7 +39,7 @@ class JumpScreen(Dialog[str]):
     """
     BINDINGS = bindings("jump")
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, targets: Sequence[JumpTarget]) -> None:
         super().__init__()
         self.targets = dict(zip(LETTERS, targets, strict=False))
 
@@ -57,7 +57,7 @@ class JumpScreen(Dialog[str]):
             self.dismiss(target.action if target else None)
 
 
-def jump(screen: Screen[None], targets: Sequence[Target]) -> None:
+def jump(screen: Screen[None], targets: Sequence[JumpTarget]) -> None:
     """Put a letter on each of the targets, and do what the one that is pressed stands for."""
 
     async def picked(action: str | None) -> None:

@@ -11,10 +11,10 @@ from app.drafts import building, studyfile
 from app.drafts.building import Draft
 from app.text import plain
 from app.tui import pages
+from app.tui.data import DataSource
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import LeavingScreen
-from app.tui.source import Source
 from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.outlook import Outlook
 from core.errors import TauscopeError
@@ -24,7 +24,7 @@ from core.study.places import expanded
 class DraftScreen(LeavingScreen[str]):
     """A draft, and what it becomes. Gives the id of the run that was started, or None."""
 
-    def __init__(self, source: Source, draft: Draft) -> None:
+    def __init__(self, source: DataSource, draft: Draft) -> None:
         super().__init__()
         self.source = source
         self.draft = draft

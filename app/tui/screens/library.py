@@ -19,12 +19,12 @@ from textual.worker import get_current_worker
 from app import config
 from app.results import wording
 from app.text import plain
+from app.tui.data import DataSource
 from app.tui.holdings import Holdings, look, with_runs
 from app.tui.keys import bindings
 from app.tui.screens.help import Topic
 from app.tui.screens.listed import ListScreen
 from app.tui.screens.pick import PickScreen
-from app.tui.source import Source
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.model_detail import Relations, brief, full
 from app.tui.widgets.model_list import (
@@ -96,7 +96,7 @@ class LibraryScreen(ListScreen):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, LibraryScreen.Found)
 
-    def __init__(self, source: Source, folders: Sequence[str]) -> None:
+    def __init__(self, source: DataSource, folders: Sequence[str]) -> None:
         super().__init__(source)
         self.folders = tuple(folders)
         self.holdings = Holdings()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from textual.widgets import Input
 
+from app.tui.data import DataSource
 from app.tui.screens.leaving import LeavingScreen
-from app.tui.source import Source
 from app.tui.widgets.listing import Listing
 
 
@@ -20,7 +20,7 @@ class ListScreen(LeavingScreen[None]):
     OF: ClassVar[str]
     """What is listed."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DataSource) -> None:
         super().__init__()
         self.source = source
 

@@ -16,14 +16,14 @@ from textual.worker import Worker
 from app.jobs.gauge import Gauge
 from app.results import wording
 from app.results.figures import Drawn
-from app.tui import standing
+from app.tui import run_title
+from app.tui.data import Background, Contents, DataSource
 from app.tui.feed import POLL, Feed, Polled
 from app.tui.keys import bindings, written
-from app.tui.memory import Memory, Place
+from app.tui.memory import Memory, RunPosition
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
+from app.tui.screens.export import ask_to_write
 from app.tui.screens.tabbed import TabbedScreen, soon
-from app.tui.screens.taking import ask_to_write
-from app.tui.source import Background, Contents, Source
 from app.tui.threads import Trouble, said
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
@@ -53,7 +53,7 @@ class RunScreen(TabbedScreen):
     RunScreen.-zoomed Pictures > Pane.-chosen { display: block; border-left: none; }
     """
 
-    def __init__(self, source: Source, run_id: str, before: Place | None = None) -> None:
+    def __init__(self, source: DataSource, run_id: str, before: RunPosition | None = None) -> None:
         """`before` is where this screen stood the last time."""
         super().__init__()
         self.source = source
@@ -69,7 +69,7 @@ class RunScreen(TabbedScreen):
         self._facts = Facts()
         self._stale = self._built = self._ahead = False
         self._wanted: int | None = None
-        self._before = before or Place(run=run_id)
+        self._before = before or RunPosition(run=run_id)
         self._pointed: Pointed = {}
         self._trail: list[tuple[int, Pane]] = []
         """The tabs and panes from which what lies behind a value was opened."""
@@ -405,4 +405,4 @@ class RunScreen(TabbedScreen):
         """Where the run stands, and how much of it the filter hides."""
         load = wording.load(self.gauge.reading)
         hidden = self.feed.filter.hidden(self.names) if self.feed.filter else None
-        return standing.title(self.run, self.trouble, width, load, hidden)
+        return run_title.title(self.run, self.trouble, width, load, hidden)

@@ -15,6 +15,7 @@ from textual.timer import Timer
 
 from app.results import wording
 from app.text import plain
+from app.tui.data import DataSource
 from app.tui.keys import bindings
 from app.tui.memory import Memory
 from app.tui.screens.control import (
@@ -28,7 +29,6 @@ from app.tui.screens.control import (
 )
 from app.tui.screens.listed import ListScreen
 from app.tui.snapshot import Snapshot
-from app.tui.source import Source
 from app.tui.threads import in_thread
 from app.tui.warmup import warm_up
 from app.tui.widgets.bar import Row, two_ends
@@ -73,7 +73,7 @@ class RunsScreen(ListScreen):
     RunsScreen > #detail { height: auto; padding: 0 1; border-top: solid $line; }
     """
 
-    def __init__(self, source: Source, memory: Memory) -> None:
+    def __init__(self, source: DataSource, memory: Memory) -> None:
         super().__init__(source)
         self._before = memory
         self.snapshot: Snapshot | None = None
@@ -244,10 +244,10 @@ class RunsScreen(ListScreen):
 
     def action_jump(self) -> None:
         """Put a letter on every run, and select the one that is pressed."""
-        from app.tui.screens.jump import Target, jump
+        from app.tui.screens.jump import JumpTarget, jump
 
         places, x = self.listing.places(), self.listing.region.x
-        jump(self, [Target(x, y, f"screen.select({at})") for at, y in places])
+        jump(self, [JumpTarget(x, y, f"screen.select({at})") for at, y in places])
 
     def action_select(self, number: int) -> None:
         """Select a run by its place."""

@@ -11,10 +11,10 @@ from textual.widgets import Input, Static
 from app.drafts import ready
 from app.text import plain
 from app.tui.completion import Completed, matches
+from app.tui.data import DataSource
 from app.tui.keys import bindings, written
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
-from app.tui.source import Source
 from app.tui.threads import Trouble, in_thread, said
 from core.errors import TauscopeError
 from core.study.places import expanded
@@ -39,7 +39,7 @@ class StartScreen(Dialog[str]):
     """
     BINDINGS = bindings("typing")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DataSource) -> None:
         super().__init__()
         self.source = source
 

@@ -149,20 +149,20 @@ class TabbedScreen(LeavingScreen[None]):
 
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""
-        from app.tui.screens.taking import ask_to_copy
+        from app.tui.screens.export import ask_to_copy
 
         if self.pane is not None and self.pane.drawn is not None:
             ask_to_copy(self, self.pane)
 
     def action_jump(self) -> None:
         """Put a letter on every tab and picture, and go to the one that is pressed."""
-        from app.tui.screens.jump import Target, jump
+        from app.tui.screens.jump import JumpTarget, jump
 
         tabs = self.query_one("#tabs", Row)
-        found = [Target(x, tabs.region.y, action) for x, action in tabs.acts()]
+        found = [JumpTarget(x, tabs.region.y, action) for x, action in tabs.acts()]
         for at, pane in enumerate(self.panes()):
             if pane.region:
-                found.append(Target(pane.region.x, pane.region.y, f"screen.pick({at})"))
+                found.append(JumpTarget(pane.region.x, pane.region.y, f"screen.pick({at})"))
         jump(self, found)
 
     def action_pick(self, number: int) -> None:

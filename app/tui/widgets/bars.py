@@ -11,7 +11,7 @@ from textual.geometry import Region
 from app.render.terminal import bars
 from app.render.terminal.lines import Line
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Grid
 from core.figures.plots.grids import BarsPlot
 from core.figures.plots.resolution import bars as resolved_bars
@@ -37,7 +37,7 @@ class BarsView(FigureView[BarsPlot]):
     def filled(self) -> bool:
         return self.plot.is_drawable
 
-    def opening(self) -> Place:
+    def opening(self) -> CursorPosition:
         """The first model that is no control."""
         return next((i for i, row in enumerate(self.plot.rows) if not row.control), 0), 0
 
@@ -45,7 +45,7 @@ class BarsView(FigureView[BarsPlot]):
         count = len(self.plot.rows) * (len(self.plot.columns) + 1) - 1
         self._painter = bars.Painter(self.plot, width - 1, self.palette, spaced=count <= height - 1)
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == self.size.height - 1:
             return self._foot()
         row = y + self.top
@@ -53,29 +53,29 @@ class BarsView(FigureView[BarsPlot]):
             return []
         return self.painter.line(row, cursor)
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         row = self.painter.places.index(cursor) - self.top
         return (Region(0, row, self.size.width, 1),)
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         value = self.plot.cells[cursor[0]][cursor[1]]
         return Spot(self.plot.place(*cursor), value.cell if value is not None else None)
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         return {0: self.plot.rows[cursor[0]].name, 1: self.plot.columns[cursor[1]].name}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         i, j = self.cursor
         return (
             index_of(names.get(0), [row.name for row in self.plot.rows], i),
             index_of(names.get(1), [column.name for column in self.plot.columns], j),
         )
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         rows, columns = len(self.plot.rows), len(self.plot.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
-    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+    def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """Up and down from bar to bar; left and right from group to group."""
         if dx:
             return cursor[0] + dx, cursor[1]
@@ -84,14 +84,14 @@ class BarsView(FigureView[BarsPlot]):
         at = max(0, min(at, len(self.plot.rows) * columns - 1))
         return divmod(at, columns)
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         row = y + self.top
         return self.painter.places[row] if row < len(self.painter.places) else None
 
     def bottom(self) -> int:
         return max(0, len(self.painter.places) - self._body())
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         before = self.top
         row = self.painter.places.index(cursor)
         self.top = max(row + 1 - self._body(), min(self.top, row))

@@ -12,7 +12,7 @@ from app.render.terminal import curves
 from app.render.terminal.legends import series_legend
 from app.render.terminal.lines import Line, differences, replaced
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Lines
 from core.figures.plots.curves import Curve, CurvesPlot
 from core.figures.plots.resolution import curves as resolved_curves
@@ -42,7 +42,7 @@ class CurvesView(FigureView[CurvesPlot]):
     def filled(self) -> bool:
         return bool(self._xs)
 
-    def opening(self) -> Place:
+    def opening(self) -> CursorPosition:
         """The first series that is not faint."""
         tuned = (i for i, (_, curve) in enumerate(self._stops) if not curve.faint)
         return next(tuned, 0), 0
@@ -66,7 +66,7 @@ class CurvesView(FigureView[CurvesPlot]):
             )
         return self._pictures[chosen]
 
-    def watch_cursor(self, old: Place, new: Place) -> None:
+    def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
         """Another series on top: paint the cells that this changes, besides the cursor's own."""
         if self._plot is not None and self.filled() and self.size and self.lit:
             self._ready()
@@ -83,7 +83,7 @@ class CurvesView(FigureView[CurvesPlot]):
             for start, end in differences(old, new):
                 yield Region(start, y + self._legend, end - start, 1)
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y < self._legend:
             return self._legend_rows(cursor)[y]
         row = y - self._legend
@@ -92,7 +92,7 @@ class CurvesView(FigureView[CurvesPlot]):
         line = self._picture.lines[row]
         return line if cursor is None else self._marked(line, row, cursor)
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The legend, the mark on each axis, and the point: a rule through all rows would send
         all of them over the line at each step."""
         x = self._xs[cursor[1]]
@@ -104,14 +104,14 @@ class CurvesView(FigureView[CurvesPlot]):
             panel, _ = self._stops[cursor[0]]
             yield Region(self._picture.frames[panel].column(x), row + self._legend, 1, 1)
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         panel, curve = self._stops[cursor[0]]
         x = self._xs[cursor[1]]
         value = curve.at(x)
         where = self.plot.place(self.plot.panels[panel], curve, x)
         return Spot(where, value.cell if value is not None else None)
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         panel, curve = self._stops[cursor[0]]
         names: Names = {0: self.plot.x_text(self._xs[cursor[1]]), 1: curve.name}
         if self.plot.panels[panel].title:
@@ -122,7 +122,7 @@ class CurvesView(FigureView[CurvesPlot]):
         names = self.at(self.cursor)
         return [names.get(2, ""), names[0]]
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         stops, xs = self._stops, self._xs
         panel, series = stops[self.cursor[0]]
         titles = [each.title for each in self.plot.panels]
@@ -131,7 +131,7 @@ class CurvesView(FigureView[CurvesPlot]):
         shown = [self.plot.x_text(x) for x in xs]
         return stop, index_of(names.get(0), shown, self.cursor[1])
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         stops, xs = len(self._stops), len(self._xs)
         return max(0, min(cursor[0], stops - 1)), max(0, min(cursor[1], xs - 1))
 
@@ -144,7 +144,7 @@ class CurvesView(FigureView[CurvesPlot]):
             if other == panel + way and same.name == series.name:
                 self.cursor = (at, self.cursor[1])
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The layer nearest to the click, and in its panel the series nearest to it."""
         row = y - self._legend
         for panel, frame in enumerate(self._picture.frames):
@@ -163,10 +163,10 @@ class CurvesView(FigureView[CurvesPlot]):
             return (min(near)[1], i) if near else None
         return None
 
-    def _series(self, cursor: Place) -> Curve:
+    def _series(self, cursor: CursorPosition) -> Curve:
         return self._stops[cursor[0]][1]
 
-    def _values(self, cursor: Place) -> list[str]:
+    def _values(self, cursor: CursorPosition) -> list[str]:
         """The value of each series at the cursor's layer, in the cursor's panel."""
         panel, _ = self._stops[cursor[0]]
         x = self._xs[cursor[1]]
@@ -175,7 +175,7 @@ class CurvesView(FigureView[CurvesPlot]):
         texts = (value.text if value is not None else UNDEFINED for value in values)
         return [text.rjust(self.plot.longest) for text in texts]
 
-    def _legend_rows(self, cursor: Place | None) -> list[Line]:
+    def _legend_rows(self, cursor: CursorPosition | None) -> list[Line]:
         size = self.size.width
         if cursor is None:
             blank = [" " * len(v) for v in self._values((0, 0))]
@@ -184,7 +184,7 @@ class CurvesView(FigureView[CurvesPlot]):
         chosen = names.index(self._stops[cursor[0]][1].name)
         return series_legend(self.plot, size, self.palette, self._values(cursor), chosen)
 
-    def _row_of_point(self, cursor: Place) -> int | None:
+    def _row_of_point(self, cursor: CursorPosition) -> int | None:
         """The row of the picture with the chosen series' point, if it has one there."""
         panel, curve = self._stops[cursor[0]]
         value = curve.at(self._xs[cursor[1]])
@@ -192,7 +192,7 @@ class CurvesView(FigureView[CurvesPlot]):
             return None
         return self._picture.frames[panel].row(value.number)
 
-    def _marked(self, line: Line, row: int, cursor: Place) -> Line:
+    def _marked(self, line: Line, row: int, cursor: CursorPosition) -> Line:
         """The row with the cursor on it: its point, or its place on the axis."""
         panel, _ = self._stops[cursor[0]]
         x = self._xs[cursor[1]]

@@ -18,7 +18,7 @@ from app.tui.keys import bindings
 
 if TYPE_CHECKING:
     from app.jobs.gauge import Usage
-    from app.tui.source import Background
+    from app.tui.data import Background
     from storage.runs import RunSummary, RunWarning
 
 

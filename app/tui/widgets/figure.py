@@ -27,7 +27,7 @@ from app.tui.widgets.steady import Steady
 from core.figures.figure import Figure, Table
 from core.figures.plots.plot import EMPTY, Plot
 
-Place = tuple[int, int]
+CursorPosition = tuple[int, int]
 Names = dict[int | str, str]
 Name = TypeVar("Name")
 Resolved = TypeVar("Resolved", bound=Plot | Table)
@@ -47,7 +47,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
     DENSE: ClassVar[bool] = False
     """Has this kind a view without numbers?"""
 
-    cursor: reactive[Place] = reactive((0, 0), repaint=False)
+    cursor: reactive[CursorPosition] = reactive((0, 0), repaint=False)
 
     @dataclass
     class Moved(Message):
@@ -75,7 +75,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         self.by_hand = False
         """Was the cursor ever moved by the user?"""
         self._opened = False
-        self._open_at: Place | None = None
+        self._open_at: CursorPosition | None = None
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
         self._ground = Style()
@@ -105,7 +105,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         """Was it given a figure?"""
         return self._plot is not None
 
-    def open_at(self, cursor: Place | None) -> None:
+    def open_at(self, cursor: CursorPosition | None) -> None:
         """Have the first figure shown with the cursor there."""
         self._open_at = cursor
 
@@ -158,19 +158,19 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         """Lay the figure out."""
         raise NotImplementedError
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         """The row y of the widget, with the cursor where it touches that row."""
         raise NotImplementedError
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The regions that look different for having the cursor there."""
         raise NotImplementedError
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         """The coordinates and the cell at a place."""
         raise NotImplementedError
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         """The names of what stands at a place: by the number of an axis, or by coordinate."""
         raise NotImplementedError
 
@@ -178,23 +178,23 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         """The names that the row under the cursor begins with, in the plot as a table."""
         return [self.at(self.cursor)[0]]
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         """The place of these names; what isn't named, or isn't there, stays where it is."""
         raise NotImplementedError
 
-    def opening(self) -> Place:
+    def opening(self) -> CursorPosition:
         """Where the cursor stands at first."""
         return 0, 0
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         """The nearest place that exists."""
         raise NotImplementedError
 
-    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+    def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """The place that many steps away (it need not exist)."""
         return cursor[0] + dy, cursor[1] + dx
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The place under a click."""
         raise NotImplementedError
 
@@ -202,7 +202,7 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         """The largest offset to which the figure scrolls."""
         return 0
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         """Scroll until the cursor shows. True if that moved anything."""
         return False
 
@@ -232,11 +232,11 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
             self.top = min(self.top, self.bottom())
             self.follow(self.cursor)
 
-    def _strip(self, y: int, cursor: Place | None) -> Strip:
+    def _strip(self, y: int, cursor: CursorPosition | None) -> Strip:
         line = self.paint(y, cursor)
         return Strip(line).adjust_cell_length(self.size.width).apply_style(self._ground)
 
-    def watch_cursor(self, old: Place, new: Place) -> None:
+    def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
         """Paint the old and the new place, or everything if the figure had to scroll."""
         if self._plot is None or not self.filled() or not self.size:
             return

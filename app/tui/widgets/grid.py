@@ -12,7 +12,7 @@ from app.render.terminal import grids
 from app.render.terminal.legends import scale_legend
 from app.render.terminal.lines import Line, length
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Grid
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.resolution import grid
@@ -45,7 +45,7 @@ class GridView(FigureView[GridPlot]):
     def filled(self) -> bool:
         return self.plot.is_drawable
 
-    def opening(self) -> Place:
+    def opening(self) -> CursorPosition:
         """The first cell that was measured: a matrix begins with a diagonal without any."""
         places = ((i, j) for i, row in enumerate(self.plot.cells) for j, c in enumerate(row) if c)
         return next(places, (0, 0))
@@ -57,7 +57,7 @@ class GridView(FigureView[GridPlot]):
         self._painter = grids.Painter(self.plot, layout, self.palette)
         self.left = min(self.left, self._most_left())
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == min(self.size.height - 1, self._rows() + 2):
             return self._foot()
         if y == 0:
@@ -67,31 +67,31 @@ class GridView(FigureView[GridPlot]):
             return []
         return self._slid(self.painter.line(row, cursor))
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         layout = self.painter.layout
         row = self.painter.row_of(cursor[0]) - self.top + 1
         width = self.size.width
         return Region(0, 0, width, 1), Region(0, row, width, layout.tall)
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         value = self.plot.cells[cursor[0]][cursor[1]]
         return Spot(self.plot.place(*cursor), value.cell if value is not None else None)
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         return {0: self.plot.rows[cursor[0]].name, 1: self.plot.columns[cursor[1]].name}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         i, j = self.cursor
         return (
             index_of(names.get(0), [row.name for row in self.plot.rows], i),
             index_of(names.get(1), [column.name for column in self.plot.columns], j),
         )
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         rows, columns = len(self.plot.rows), len(self.plot.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         if not 1 <= y < self.size.height - 1:
             return None
         label = self.painter.layout.label
@@ -100,7 +100,7 @@ class GridView(FigureView[GridPlot]):
     def bottom(self) -> int:
         return max(0, self._rows() - self._body())
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         before = self.top, self.left
         layout = self.painter.layout
         row = self.painter.row_of(cursor[0])

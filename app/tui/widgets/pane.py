@@ -19,7 +19,7 @@ from app.results.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
 from app.tui.heading import heading
-from app.tui.memory import Stand, choice_of
+from app.tui.memory import FigurePosition, choice_of
 from app.tui.readout import beside, copied, in_a_row, value_of
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView
@@ -102,13 +102,13 @@ class Pane(Vertical, Steady):
         """The name of its view among all of a run."""
         return path_of(self.analysis, self.view)
 
-    def stand(self) -> Stand:
+    def stand(self) -> FigurePosition:
         """Where it stands, for the next time; what was not drawn yet stands where it did."""
         choice = asdict(self.choice) if self.choice is not None else {}
         shown = self.drawn is not None and self.filled
-        return Stand(choice=choice, cursor=self.figure.cursor if shown else self._stood)
+        return FigurePosition(choice=choice, cursor=self.figure.cursor if shown else self._stood)
 
-    def restore(self, stand: Stand | None) -> None:
+    def restore(self, stand: FigurePosition | None) -> None:
         """Open where it stood the last time, as far as that still exists."""
         choice = choice_of(stand) if stand is not None and stand.choice else None
         known = {spec.name for spec in self.analysis.metrics}

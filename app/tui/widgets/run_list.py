@@ -26,19 +26,19 @@ MARKED = "="
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnWidths:
     """How wide each column is; 0 where it is left out."""
 
     name: int
     analyses: int
 
 
-def columns(width: int) -> Columns:
+def columns(width: int) -> ColumnWidths:
     """The columns for a width: analyses appear where there is room."""
     left = max(8, width - 1 - STATUS - PROGRESS - STARTED - LASTED - ID)
     if width < WIDE:
-        return Columns(left, 0)
-    return Columns(left // 2, left - left // 2)
+        return ColumnWidths(left, 0)
+    return ColumnWidths(left // 2, left - left // 2)
 
 
 def heading(width: int) -> str:

@@ -11,15 +11,15 @@ from textual.geometry import Region
 from app.render.terminal import scatters
 from app.render.terminal.lines import Line, replaced
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Scatter
 from core.figures.plots.numbers import exact
 from core.figures.plots.resolution import scatter
-from core.figures.plots.scatters import ScatterPlot
+from core.figures.plots.scatters import PointsPlot
 from core.figures.plots.values import Value, yardsticks
 
 
-class ScatterView(FigureView[ScatterPlot]):
+class ScatterView(FigureView[PointsPlot]):
     """A plane of points. The cursor is the number of a point among those that have a place."""
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ class ScatterView(FigureView[ScatterPlot]):
         assert self._picture is not None
         return self._picture
 
-    def resolved(self, figure: Figure) -> ScatterPlot:
+    def resolved(self, figure: Figure) -> PointsPlot:
         assert isinstance(figure, Scatter)
         return scatter(figure)
 
     def filled(self) -> bool:
         return self.plot.is_drawable
 
-    def opening(self) -> Place:
+    def opening(self) -> CursorPosition:
         """The first point that is marked, or just the first."""
         marked = (i for i, point in enumerate(self.plot.points) if point.marked)
         return next(marked, 0), 0
@@ -50,7 +50,7 @@ class ScatterView(FigureView[ScatterPlot]):
         room = max(7, height - len(self._legend))
         self._picture = scatters.picture(self.plot, width=width, height=room, palette=self.palette)
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y < len(self._legend):
             return self._legend[y]
         row = y - len(self._legend)
@@ -68,14 +68,14 @@ class ScatterView(FigureView[ScatterPlot]):
             return replaced(line, column, Segment("▲", strong))
         return line
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The point, and the mark on the axis below it."""
         column, row = self._cell(cursor)
         frame, above = self.picture.frame, len(self._legend)
         yield Region(column, row + above, 1, 1)
         yield Region(column, frame.top + frame.height + above, 1, 1)
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         point, plot = self.plot.points[cursor[0]], self.plot
         where = [(plot.point_name, point.name)]
         if point.group:
@@ -84,17 +84,17 @@ class ScatterView(FigureView[ScatterPlot]):
         words = "   ".join(f"{name} {exact(value.cell.shown)}" for name, value in axes)
         return Spot(tuple(where), value=words, beside=tuple(_beside(axes)))
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         return {0: self.plot.points[cursor[0]].name}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         names_of = [point.name for point in self.plot.points]
         return index_of(names.get(0), names_of, self.cursor[0]), 0
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         return max(0, min(cursor[0], len(self.plot.points) - 1)), 0
 
-    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+    def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """Left and right to the next point by x, up and down to the next by y."""
         axis = 0 if dx else 1
         places = [point.place or (0.0, 0.0) for point in self.plot.points]
@@ -102,7 +102,7 @@ class ScatterView(FigureView[ScatterPlot]):
         at = order.index(cursor[0]) + (dx or -dy)
         return order[max(0, min(at, len(order) - 1))], 0
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The point nearest to the click; a cell is about twice as high as wide."""
         row = y - len(self._legend)
 
@@ -112,7 +112,7 @@ class ScatterView(FigureView[ScatterPlot]):
 
         return min(range(len(self.plot.points)), key=distance), 0
 
-    def _cell(self, cursor: Place) -> tuple[int, int]:
+    def _cell(self, cursor: CursorPosition) -> tuple[int, int]:
         """The column and the row of the picture that show a point."""
         x, y = self.plot.points[cursor[0]].place or (0.0, 0.0)
         return self.picture.frame.column(x), self.picture.frame.row(y)

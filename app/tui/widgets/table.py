@@ -16,7 +16,7 @@ from app.render.terminal import tables
 from app.render.terminal.lines import Line, fitted
 from app.text import plain
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place
+from app.tui.widgets.figure import CursorPosition, FigureView, Names
 from core.figures.figure import Figure, Table
 
 
@@ -49,7 +49,7 @@ class TableView(FigureView[Table]):
         self._painter = tables.Painter(self.plot, widths, self.palette)
         self.left = min(self.left, max(0, self.painter.width - width))
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == self.size.height - 1:
             return self._foot()
         row = y - 1 + self.top
@@ -60,11 +60,11 @@ class TableView(FigureView[Table]):
         here = cursor is not None and cursor[0] == row
         return self._slid(self.painter.line(row, cursor[1] if cursor and here else -1))
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         width = self.size.width
         return Region(0, 0, width, 1), Region(0, cursor[0] - self.top + 1, width, 1)
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         """The field under the cursor in full, and all others of its row."""
         row, columns = self.plot.rows[cursor[0]], self.plot.columns
         words = [tables.harmless(c, v) for c, v in zip(columns, row, strict=True)]
@@ -77,17 +77,17 @@ class TableView(FigureView[Table]):
     def row_names(self) -> list[str]:
         return [str(value) for value in self.plot.rows[self.cursor[0]]]
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         """The fields of the row, by the names of their columns."""
         row = zip(self.plot.columns, self.plot.rows[cursor[0]], strict=True)
         return {c.name: c.written(value) for c, value in row}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         """The first row that holds all of them that the table has a column for."""
         row = next(iter(self.plot.matching({str(k): v for k, v in names.items()})), None)
         return None if row is None else (row, self.cursor[1])
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         rows, columns = len(self.plot.rows), len(self.plot.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
@@ -95,7 +95,7 @@ class TableView(FigureView[Table]):
         """To the first or the last row: a table is longer than it is wide."""
         self.action_move(0, way * 1_000_000_000)
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         if not 1 <= y < self.size.height - 1:
             return None
         return y - 1 + self.top, self.painter.column_at(x + (self.left if x >= self._stays else 0))
@@ -103,7 +103,7 @@ class TableView(FigureView[Table]):
     def bottom(self) -> int:
         return max(0, len(self.plot.rows) - self._body())
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         before = self.top, self.left
         row, column = cursor
         self.top = max(row + 1 - self._body(), min(self.top, row))

@@ -14,7 +14,7 @@ from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
 from core.figures.plots.numbers import Write, formatter
 from core.figures.plots.plot import Plot
 from core.figures.plots.ranges import Axis, axis, scale
-from core.figures.plots.scatters import PlotPoint, ScatterPlot
+from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import Value
 
 Drawn = Lines | Grid | Scatter
@@ -100,7 +100,7 @@ def curves(figure: Lines) -> CurvesPlot:
     )
 
 
-def scatter(figure: Scatter) -> ScatterPlot:
+def scatter(figure: Scatter) -> PointsPlot:
     """The plot of points."""
     fields = _common(figure)
     write = fields["write"]
@@ -112,7 +112,7 @@ def scatter(figure: Scatter) -> ScatterPlot:
     both = (figure,) if figure.beside is None else (figure, figure.beside)
     placed = [point for each in both for point in each.points if point.place is not None]
     xs, ys = [point.x for point in placed], [point.y for point in placed]
-    return ScatterPlot(
+    return PointsPlot(
         **fields,
         star_name=figure.mark_name,
         across=figure.across,

@@ -42,7 +42,7 @@ class PlotPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScatterPlot(Plot):
+class PointsPlot(Plot):
     """Points; those without a position are listed, never drawn. `x_axis` and `y_axis` cover values
     and guides, those named `whole` intervals and chance too."""
 

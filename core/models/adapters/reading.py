@@ -19,7 +19,7 @@ from core.models.adapters.names import without_wrappings
 from core.models.adapters.products import Products
 from core.models.adapters.settings import remakes_base
 from core.models.adapters.ties import Tie
-from core.models.adapters.updates import Rows, Tokens
+from core.models.adapters.updates import RowReader, Tokens
 
 _TOKENS = re.compile(r"(.*?)\.(?:token_adapter\.)?trainable_tokens_delta$")
 _SAVED = re.compile(r"\.(modules_to_save(\.default)?|token_adapter|base_layer)(?=\.)")
@@ -151,5 +151,5 @@ class AdapterReader:
         return tuple(given or ())
 
 
-def _rows_of(under: Callable[[str, int, int], Tensor], name: str) -> Rows:
+def _rows_of(under: Callable[[str, int, int], Tensor], name: str) -> RowReader:
     return lambda start, stop: under(name, start, stop)

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-Rows = Callable[[int, int], Tensor]
+RowReader = Callable[[int, int], Tensor]
 """Rows start:stop of a tensor, [rows, columns]."""
 
 
@@ -102,7 +102,7 @@ class Tokens:
 
     indices: Tensor
     values: Tensor
-    base: Rows
+    base: RowReader
     reads_base: bool = True
     reads_settings: bool = False
 

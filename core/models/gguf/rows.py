@@ -21,7 +21,7 @@ from torch import Tensor
 from core.models.checkpoint import DTYPES
 from core.models.gguf import steps
 from core.models.gguf.header import PLAIN, TYPES, Header
-from core.models.quantised.grids import Rows
+from core.models.quantised.grids import DequantisedRows
 from core.models.quantised.parts import StoredCheckpoint
 
 _BLOCK = 1 << 19
@@ -79,30 +79,30 @@ class Blocks:
     def __init__(self, stored: StoredCheckpoint, header: Header) -> None:
         self._stored = stored
         self._tensors = header.tensors
-        self._whole: OrderedDict[str, Rows] = OrderedDict()
+        self._whole: OrderedDict[str, DequantisedRows] = OrderedDict()
         self._lock = threading.Lock()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape in elements."""
         return self._tensors[name].shape
 
-    def rows(self, name: str, start: int, stop: int) -> Rows:
+    def rows(self, name: str, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop of a tensor, [rows, columns]; a vector has rows of one element."""
         kind = self._tensors[name].kind
         raw = self._stored.raw(name, start, stop)
         if kind in PLAIN:
-            return Rows(raw.float(), torch.zeros(stop - start, dtype=torch.float64))
+            return DequantisedRows(raw.float(), torch.zeros(stop - start, dtype=torch.float64))
         blocks: Any = raw.numpy()
         width = next(width for known, _, width in TYPES.values() if known == kind)
         values = _dequantised(kind, blocks)
         energy = steps.energy(
             kind, blocks.reshape(-1, width), lambda some: _dequantised(kind, some)
         )
-        return Rows(
+        return DequantisedRows(
             torch.from_numpy(values), torch.from_numpy(energy.reshape(len(blocks), -1).sum(1))
         )
 
-    def turned(self, name: str) -> Rows:
+    def turned(self, name: str) -> DequantisedRows:
         """A whole matrix, its columns as rows; each has its share of the energy."""
         with self._lock:
             if name not in self._whole:
@@ -112,7 +112,7 @@ class Blocks:
             self._whole.move_to_end(name)
             return self._whole[name]
 
-    def _turn(self, name: str) -> Rows:
+    def _turn(self, name: str) -> DequantisedRows:
         rows, columns = self.shape(name)
         out, energy = torch.empty(columns, rows), 0.0
         step = max(1, _BLOCK // columns)
@@ -120,7 +120,7 @@ class Blocks:
             found = self.rows(name, start, min(start + step, rows))
             out[:, start : start + step] = found.values.mT
             energy += float(found.energy.sum())
-        return Rows(out, torch.full((columns,), energy / columns, dtype=torch.float64))
+        return DequantisedRows(out, torch.full((columns,), energy / columns, dtype=torch.float64))
 
 
 class Made:
@@ -132,14 +132,14 @@ class Made:
         self.shape = recipe.shape
         self.stored = recipe.sources
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop (all axes but the last together)."""
         recipe = self._recipe
         if len(recipe.sources) > 1:
             found = self._joined(start, stop)
         elif recipe.turned:
             whole = self._blocks.turned(recipe.sources[0])
-            found = Rows(whole.values[start:stop], whole.energy[start:stop])
+            found = DequantisedRows(whole.values[start:stop], whole.energy[start:stop])
         elif recipe.order is not None:
             found = self._ordered(recipe.sources[0], recipe.order[start:stop])
         else:
@@ -147,29 +147,31 @@ class Made:
         values = found.values if recipe.columns is None else found.values[:, recipe.columns]
         if recipe.change:
             values = torch.from_numpy(CHANGES[recipe.change](values.numpy()))
-        return Rows(values, found.energy)
+        return DequantisedRows(values, found.energy)
 
-    def _straight(self, name: str, start: int, stop: int) -> Rows:
+    def _straight(self, name: str, start: int, stop: int) -> DequantisedRows:
         """Rows in the file's order; a vector may be a single row."""
         shape = self._blocks.shape(name)
         parts = self.shape[-1] if len(shape) == 1 and len(self.shape) > 1 else 1
         found = self._blocks.rows(name, start * parts, stop * parts)
         count = stop - start
-        return Rows(found.values.reshape(count, -1), found.energy.reshape(count, -1).sum(1))
+        return DequantisedRows(
+            found.values.reshape(count, -1), found.energy.reshape(count, -1).sum(1)
+        )
 
-    def _ordered(self, name: str, wanted: Tensor) -> Rows:
+    def _ordered(self, name: str, wanted: Tensor) -> DequantisedRows:
         """Rows by their places in the file, which is read in the few runs that hold them."""
         places, back = torch.unique(wanted, return_inverse=True)
         runs = list(_runs(places))
         found = [self._blocks.rows(name, first, last) for first, last in runs]
         read = torch.cat([torch.arange(first, last) for first, last in runs])
         at = torch.searchsorted(read, places)[back]
-        return Rows(
+        return DequantisedRows(
             torch.cat([each.values for each in found])[at],
             torch.cat([each.energy for each in found])[at],
         )
 
-    def _joined(self, start: int, stop: int) -> Rows:
+    def _joined(self, start: int, stop: int) -> DequantisedRows:
         """Rows of stacks whose matrices alternate: the first source's, then the second's."""
         sources = self._recipe.sources
         each = self._blocks.shape(sources[0])[-2]
@@ -181,7 +183,7 @@ class Made:
             first = expert * each + within
             found.append(self._blocks.rows(sources[which], first, first + last - at))
             at = last
-        return Rows(
+        return DequantisedRows(
             torch.cat([one.values for one in found]), torch.cat([one.energy for one in found])
         )
 

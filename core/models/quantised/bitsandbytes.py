@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.models.quantised.grids import LevelGrid, Rows, rows_on_grid
+from core.models.quantised.grids import DequantisedRows, LevelGrid, rows_on_grid
 from core.models.quantised.packing import from_bytes
-from core.models.quantised.parts import Parts, Weight
+from core.models.quantised.parts import PartReader, Weight
 from core.models.quantised.scaled import Scaled, ScaleLayout
 
 _STATE = ".quant_state.bitsandbytes__"
@@ -29,13 +29,13 @@ _STATE = ".quant_state.bitsandbytes__"
 class Runs:
     """A 4-bit weight. `state` is what its JSON text says."""
 
-    parts: Parts
+    parts: PartReader
     name: str
     shape: tuple[int, ...]
     stored: tuple[str, ...]
     state: Mapping[str, Any]
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop of the weight."""
         columns, run = self.shape[-1], int(self.state["blocksize"])
         first, last = start * columns, stop * columns
@@ -60,7 +60,7 @@ class Runs:
         return self.parts.whole(f"{self.name}.{key}").float()
 
 
-def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The weights of bitsandbytes among the stored tensors."""
     found: dict[str, Weight] = {}
     for name in parts.names:
@@ -73,7 +73,7 @@ def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
     return found
 
 
-def _runs(parts: Parts, name: str, state: str) -> Weight:
+def _runs(parts: PartReader, name: str, state: str) -> Weight:
     try:
         said = json.loads(bytes(parts.whole(state).to(torch.uint8).tolist()))
         shape = tuple(int(n) for n in said["shape"])
@@ -93,7 +93,7 @@ def _runs(parts: Parts, name: str, state: str) -> Weight:
     return Runs(parts, name, shape, (name, state, *stored), said)
 
 
-def _rows_of_int8(parts: Parts, name: str, scale: str) -> Weight:
+def _rows_of_int8(parts: PartReader, name: str, scale: str) -> Weight:
     shape = parts.shape(name)
     form = f"{scale.removesuffix('.SCB')}.weight_format"
     if form in parts and int(parts.whole(form)):
@@ -105,5 +105,5 @@ def _rows_of_int8(parts: Parts, name: str, scale: str) -> Weight:
     return Scaled(parts, name, shape, stored, layout, partial(_row_scales, parts, scale))
 
 
-def _row_scales(parts: Parts, scale: str) -> Tensor:
+def _row_scales(parts: PartReader, scale: str) -> Tensor:
     return parts.whole(scale).float()[:, None] / 127

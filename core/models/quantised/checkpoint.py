@@ -18,7 +18,7 @@ from torch import Tensor
 from core.errors import CheckpointError
 from core.models.checkpoint import DTYPES, Checkpoint, TensorInfo
 from core.models.quantised import formats
-from core.models.quantised.parts import Parts, StoredCheckpoint, Weight
+from core.models.quantised.parts import PartReader, StoredCheckpoint, Weight
 
 _BLOCK = 1 << 19
 """Elements that are dequantised at a time: what it takes beside the result stays small."""
@@ -136,7 +136,7 @@ def opened(stored: StoredCheckpoint) -> Checkpoint:
     method = formats.method_of(settings)
     if not packed:
         return Dequantised(stored, {}, method)
-    weights = formats.find(Parts(stored), settings)
+    weights = formats.find(PartReader(stored), settings)
     used = {part for weight in weights.values() for part in weight.stored}
     for name in packed:
         if name not in used:

@@ -15,23 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.models.quantised.grids import Rows, rows_on_grid
+from core.models.quantised.grids import DequantisedRows, rows_on_grid
 from core.models.quantised.packing import from_words, from_words_in_order, words_needed
-from core.models.quantised.parts import Parts, Weight
+from core.models.quantised.parts import PartReader, Weight
 
 _AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """The nibble of a word that holds the k-th of its eight outputs (AutoAWQ, version gemm)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class PackedWeight:
     """A weight of GPTQ (`ordered` false) or AWQ.
 
     `group`: inputs that share a scale where no `g_idx` tells. `behind`: what a stored zero point
     lacks.
     """
 
-    parts: Parts
+    parts: PartReader
     module: str
     shape: tuple[int, int]
     stored: tuple[str, ...]
@@ -40,7 +40,7 @@ class Columns:
     ordered: bool
     behind: int
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop of the weight: outputs."""
         made, name = self.parts.made, self.module
         return rows_on_grid(
@@ -84,7 +84,7 @@ class Columns:
         return given
 
 
-def find_gptq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+def find_gptq(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The weights that GPTQ made. Its first format stores zero points less one."""
     form = settings.get("checkpoint_format") or "gptq"
     if form not in ("gptq", "gptq_v2"):
@@ -95,7 +95,7 @@ def find_gptq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
     return _find(parts, settings, bits, ordered=False, behind=1 if form == "gptq" else 0)
 
 
-def find_awq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+def find_awq(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The weights that AWQ made, in its version gemm."""
     version = str(settings.get("version") or "gemm").lower()
     bits = settings.get("bits") or settings.get("w_bit") or 4
@@ -105,7 +105,7 @@ def find_awq(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
 
 
 def _find(
-    parts: Parts, settings: Mapping[str, Any], bits: int, *, ordered: bool, behind: int
+    parts: PartReader, settings: Mapping[str, Any], bits: int, *, ordered: bool, behind: int
 ) -> dict[str, Weight]:
     given = settings.get("group_size") or settings.get("q_group_size") or -1
     found: dict[str, Weight] = {}
@@ -123,7 +123,7 @@ def _find(
         if stored != packed or zeros != (groups, across) or not fits:
             raise parts.refuse(name, f"its shape {list(stored)} doesn't fit its scales.")
         own = (f"{module}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx"))
-        found[f"{module}.weight"] = Columns(
+        found[f"{module}.weight"] = PackedWeight(
             parts, module, (outputs, inputs), tuple(n for n in own if n in parts), bits, group,
             ordered, behind,
         )  # fmt: skip

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from core.models.quantised import grids
-from core.models.quantised.grids import Rows, rows_on_grid
+from core.models.quantised.grids import DequantisedRows, rows_on_grid
 from core.models.quantised.packing import from_bytes
-from core.models.quantised.parts import Parts, Weight
+from core.models.quantised.parts import PartReader, Weight
 
 _BLOCK = 32
 
@@ -26,12 +26,12 @@ _BLOCK = 32
 class Experts:
     """All experts' matrices of one kind in a layer."""
 
-    parts: Parts
+    parts: PartReader
     name: str
     shape: tuple[int, int, int]
     stored: tuple[str, ...]
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop, expert after expert."""
         inputs = self.shape[1]
         found = []
@@ -41,7 +41,7 @@ class Experts:
             blocks = torch.arange(first, last) // _BLOCK
             found.append(rows_on_grid(codes, scale[blocks], grid=grids.fp4()))
         values, energy = zip(*found, strict=True)
-        return Rows(torch.cat(values), torch.cat(energy))
+        return DequantisedRows(torch.cat(values), torch.cat(energy))
 
     def _codes(self, expert: int) -> Tensor:
         """uint8 [inputs, outputs]."""
@@ -68,7 +68,7 @@ class Experts:
         )
 
 
-def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The experts of gpt-oss among the stored tensors."""
     found: dict[str, Weight] = {}
     for blocks in parts.names:

@@ -15,7 +15,7 @@ from core.errors import CheckpointError
 from core.models.naming import BUFFERS
 
 if TYPE_CHECKING:
-    from core.models.quantised.parts import Parts, Weight
+    from core.models.quantised.parts import PartReader, Weight
 
 READERS = {
     "fp8": "scaled:find",
@@ -115,7 +115,7 @@ def refuse_unread(where: str, config: Mapping[str, Any], packed: Sequence[str]) 
         )
 
 
-def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The quantised weights among stored tensors, by the names that they have in the model.
 
     Raises CheckpointError, naming the tensor, when parts of one don't fit one another.

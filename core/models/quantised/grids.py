@@ -21,7 +21,7 @@ UNIFORM_CELL = 1 / 12
 _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 
-class Rows(NamedTuple):
+class DequantisedRows(NamedTuple):
     """Rows of a weight: `values` float32 [rows, columns], `energy` of rounding float64 [rows]."""
 
     values: Tensor
@@ -60,7 +60,7 @@ def rows_on_grid(
     zero: Tensor | None = None,
     groups: Tensor | None = None,
     grid: LevelGrid | None = None,
-) -> Rows:
+) -> DequantisedRows:
     """Rows out of codes [rows, columns] (unsigned where a grid is given).
 
     `scale` and `zero` are float32 [rows, g]. The column j takes entry groups[j]; without `groups`
@@ -76,7 +76,7 @@ def rows_on_grid(
         energy = squares.sum(1) * (UNIFORM_CELL * columns / squares.shape[1])
     else:
         energy = (grid.cells[codes.int()].double() * squares).sum(1)
-    return Rows(values * spread, energy)
+    return DequantisedRows(values * spread, energy)
 
 
 def _cells(levels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.models.checkpoint import Checkpoint
-from core.models.quantised.grids import Rows
+from core.models.quantised.grids import DequantisedRows
 
 CACHED = 12
 """Tables and packed tensors that are held: those of the three or so weights read last."""
@@ -41,11 +41,11 @@ class Weight(Protocol):
     def stored(self) -> tuple[str, ...]:
         """The names of the tensors that it is made of."""
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop (all axes but the last together)."""
 
 
-class Parts:
+class PartReader:
     """Reads parts by name, and holds the few that were made last. Safe from several threads."""
 
     def __init__(self, stored: StoredCheckpoint) -> None:

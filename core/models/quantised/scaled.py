@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from core.models.quantised import grids
-from core.models.quantised.grids import LevelGrid, Rows, rows_on_grid
+from core.models.quantised.grids import DequantisedRows, LevelGrid, rows_on_grid
 from core.models.quantised.packing import from_bytes, from_words, words_needed
-from core.models.quantised.parts import Parts, Weight
+from core.models.quantised.parts import PartReader, Weight
 
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _EXPONENTS = (torch.uint8, torch.float8_e8m0fnu)
@@ -48,7 +48,7 @@ class ScaleLayout:
 class Scaled:
     """Codes × scales. `scale` and `zero` make their tables, float32 [rows, groups]."""
 
-    parts: Parts
+    parts: PartReader
     codes: str
     shape: tuple[int, ...]
     stored: tuple[str, ...]
@@ -58,7 +58,7 @@ class Scaled:
     grid: LevelGrid | None = None
     unpack: Callable[[Tensor], Tensor] | None = None
 
-    def rows(self, start: int, stop: int) -> Rows:
+    def rows(self, start: int, stop: int) -> DequantisedRows:
         """Rows start:stop of the weight."""
         raw = self.parts.rows(self.codes, start, stop)
         codes = raw if self.unpack is None else self.unpack(raw)
@@ -73,7 +73,7 @@ class Scaled:
         )
 
 
-def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
+def find(parts: PartReader, settings: Mapping[str, Any]) -> dict[str, Weight]:
     """The scaled weights among the stored tensors, by their names in the model."""
     found: dict[str, Weight] = {}
     for name in parts.names:
@@ -88,7 +88,7 @@ def find(parts: Parts, settings: Mapping[str, Any]) -> dict[str, Weight]:
     return found
 
 
-def _plain(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
+def _plain(parts: PartReader, name: str, settings: Mapping[str, Any]) -> Weight:
     """A code an element: FP8 or int8."""
     scale = next((s for s in (f"{name}_scale_inv", f"{name}_scale") if s in parts), None)
     dtype, shape = parts.dtype(name), parts.shape(name)
@@ -103,7 +103,7 @@ def _plain(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
     )  # fmt: skip
 
 
-def _packed(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
+def _packed(parts: PartReader, name: str, settings: Mapping[str, Any]) -> Weight:
     """Codes of compressed-tensors that share words or bytes."""
     whole = name.removesuffix("_packed")
     if parts.dtype(name) == torch.uint8:
@@ -122,7 +122,7 @@ def _packed(parts: Parts, name: str, settings: Mapping[str, Any]) -> Weight:
 
 
 def _nibbles(
-    parts: Parts, name: str, whole: str, factor: str, power: int, settings: Mapping[str, Any]
+    parts: PartReader, name: str, whole: str, factor: str, power: int, settings: Mapping[str, Any]
 ) -> Weight:
     """FP4, two elements a byte; scales times a power of one factor over the whole tensor."""
     *rows, columns = parts.shape(name)
@@ -139,7 +139,7 @@ def _nibbles(
     )  # fmt: skip
 
 
-def _bits(parts: Parts, name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> int:
+def _bits(parts: PartReader, name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> int:
     """The bits of a number: that of the configured widths which fills the words that are there."""
     groups = settings.get("config_groups") or {}
     widths = {(g.get("weights") or {}).get("num_bits") for g in groups.values()}
@@ -164,7 +164,7 @@ def _blocks(settings: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
 
 
 def _laid_out(
-    parts: Parts,
+    parts: PartReader,
     name: str,
     shape: tuple[int, ...],
     scale: str,
@@ -201,13 +201,13 @@ def _laid_out(
     return ScaleLayout(height, tall, groups), partial(_scales, parts, scale, across)
 
 
-def _order(parts: Parts, name: str, wide: int) -> Tensor:
+def _order(parts: PartReader, name: str, wide: int) -> Tensor:
     """The group of each column; −1 throughout stands for columns in their order."""
     given = parts.whole(name).long()
     return torch.arange(len(given)) // wide if bool((given < 0).any()) else given
 
 
-def _scales(parts: Parts, scale: str, across: int) -> Tensor:
+def _scales(parts: PartReader, scale: str, across: int) -> Tensor:
     return _floats(parts.whole(scale)).reshape(-1, across)
 
 
@@ -218,11 +218,11 @@ def _floats(scales: Tensor) -> Tensor:
     return scales.float()
 
 
-def _table(parts: Parts, name: str, layout: ScaleLayout) -> Tensor:
+def _table(parts: PartReader, name: str, layout: ScaleLayout) -> Tensor:
     return parts.whole(name).float().reshape(-1, int(layout.groups.max()) + 1)
 
 
-def _packed_zero(parts: Parts, name: str, bits: int, rows: int) -> Tensor:
+def _packed_zero(parts: PartReader, name: str, bits: int, rows: int) -> Tensor:
     """Zero points as they come: plain int8, or packed along the rows."""
     zero = parts.whole(name)
     if zero.dtype != torch.int32:

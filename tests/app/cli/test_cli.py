@@ -25,7 +25,7 @@ from app.console import narration
 from app.console.narration import Narrator
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
-from app.tui.source import Source
+from app.tui.data import DataSource
 from core.engine import registry, runner
 from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
@@ -372,7 +372,7 @@ def test_a_refused_start_leaves_no_run(
     db = open_database()
     if how == ("workstation",):
         with pytest.raises(CheckpointError, match="nowhere"):
-            Source(db.url).start(study)
+            DataSource(db.url).start(study)
     else:
         said = tauscope(*how, study)
         assert (said.code, said.out) == (3, "")

@@ -69,7 +69,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("app.jobs.launcher.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.jobs.demo.detach", lambda *_: os.getpid())
-    monkeypatch.setattr("app.tui.screens.taking._write", lambda *_: None)
+    monkeypatch.setattr("app.tui.screens.export._write", lambda *_: None)
     monkeypatch.setattr("app.tui.outlook.foresee", unforeseen)
     monkeypatch.setattr(TauscopeApp, "action_suspend_process", lambda self: None)
     monkeypatch.setattr(TauscopeApp, "action_leave", lambda self: None)

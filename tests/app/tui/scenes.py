@@ -103,7 +103,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it be NOW, with the analysis whose pictures are of every kind, and no blinking."""
     pretend.register(monkeypatch)
     monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda self: None)
-    monkeypatch.setattr("app.tui.screens.taking.FOLDER", "/home/me/tauscope-exports")
+    monkeypatch.setattr("app.tui.screens.export.FOLDER", "/home/me/tauscope-exports")
     monkeypatch.setattr("app.results.wording.now", lambda: NOW)
     monkeypatch.setattr("storage.runs._now", lambda: NOW)
     numbers = iter(range(1, 99))

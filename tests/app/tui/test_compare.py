@@ -310,7 +310,7 @@ async def test_what_is_compared_is_copied_and_written(
     both: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests: list[dict[str, Any]] = []
-    monkeypatch.setattr("app.tui.screens.taking._write", lambda *given: requests.append(given[-1]))
+    monkeypatch.setattr("app.tui.screens.export._write", lambda *given: requests.append(given[-1]))
     app = TauscopeApp(both.url)
     copied: list[str] = []
     monkeypatch.setattr(app, "copy_to_clipboard", copied.append)

@@ -11,11 +11,11 @@ from textual.widgets import Input
 
 from app.render.data.single import Request, serve
 from app.results.figures import names_in
-from app.tui import standing
+from app.tui import run_title
 from app.tui.app import TauscopeApp
 from app.tui.memory import recall
+from app.tui.screens.export import _shown
 from app.tui.screens.run import RunScreen
-from app.tui.screens.taking import _shown
 from app.tui.widgets.filter_line import FilterLine
 from core.figures.figure import Grid, Lines
 from core.figures.filters import Filter
@@ -250,8 +250,8 @@ def test_all_of_a_run_may_be_filtered(filled: Database) -> None:
 def test_the_chip_fits_beside_the_name_and_the_state(filled: Database, width: int) -> None:
     for run in list_runs(filled):
         many: dict[str, int] = {"model": 7, "layer": 69, "module": 10}
-        line = standing.title(run, "", width, "", many).plain
+        line = run_title.title(run, "", width, "", many).plain
         assert len(line) <= width
         assert run.name in line
         assert "69 layers" in line or " filter hides 86 " in line
-    assert " filter hides nothing " in standing.title(list_runs(filled)[0], "", 160, "", {}).plain
+    assert " filter hides nothing " in run_title.title(list_runs(filled)[0], "", 160, "", {}).plain

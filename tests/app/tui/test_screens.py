@@ -16,7 +16,7 @@ from app.cli.main import run_command
 from app.jobs.gauge import Card, Gauge, Usage
 from app.jobs.launcher import log_of
 from app.text import plain
-from app.tui.app import Palette, TauscopeApp
+from app.tui.app import ActionPalette, TauscopeApp
 from app.tui.completion import matches
 from app.tui.keys import ACTIONS, Where, actions
 from app.tui.screens.help import HelpScreen
@@ -251,7 +251,7 @@ async def test_a_page_of_the_palette_is_turned_only_once_there_is_one(filled: Da
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        assert not Palette().check_action("command_list", ("page_down",)), "it has none yet"
+        assert not ActionPalette().check_action("command_list", ("page_down",)), "it has none yet"
         await pilot.press("colon")
         commands = app.screen.query_one(CommandList)
         await until(pilot, lambda: commands.size.height)

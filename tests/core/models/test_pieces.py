@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.models.pieces import Cut, MisfitError, Piece, pieces_of
+from core.models.pieces import Cut, Piece, ShapeMisfitError, pieces_of
 
 
 def _read(tensor: Tensor, piece: Piece) -> Tensor:
@@ -81,6 +81,6 @@ def test_a_transposed_matrix_and_its_bias() -> None:
 
 
 def test_rows_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(MisfitError, match="4 \\+ 2 rows for q, k expected, not 7"):
+    with pytest.raises(ShapeMisfitError, match="4 \\+ 2 rows for q, k expected, not 7"):
         pieces_of("t", (7, 3), 0, Cut(("q", "k"), (4, 2)))
     assert pieces_of("t", (0, 3), 0, Cut(("q",))) == []

@@ -14,7 +14,7 @@ from core.models.pieces import Piece
 from core.vectors.arithmetic import (
     BASE,
     EVERYTHING,
-    Point,
+    ArithmeticPoint,
     grid,
     lines,
     make,
@@ -30,7 +30,7 @@ _densities = st.floats(0, 1, exclude_min=True)
 
 
 @st.composite
-def _points(draw: st.DrawFn) -> Point:
+def _points(draw: st.DrawFn) -> ArithmeticPoint:
     method: Any = draw(
         st.sampled_from(["plain", "removal", "transfer", "ties", "dare", "dare_ties"])
     )
@@ -45,7 +45,7 @@ def _points(draw: st.DrawFn) -> Point:
 
 
 @given(_points())
-def test_a_setting_is_read_as_the_same_point(point: Point) -> None:
+def test_a_setting_is_read_as_the_same_point(point: ArithmeticPoint) -> None:
     assert parse(point.setting, KNOWN) == point
     assert parse(f" {point.setting.replace(',', ' , ').replace('=', ' = ')} ", KNOWN) == point
 

@@ -15,8 +15,8 @@ from core.errors import RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
 from core.vectors import combination
-from core.vectors.arithmetic import Point, parse
-from core.vectors.combination import Block, Combination, Rounding, Workspace, cut, threshold
+from core.vectors.arithmetic import ArithmeticPoint, parse
+from core.vectors.combination import Block, Rounding, VectorCombination, Workspace, cut, threshold
 
 KNOWN = ("a", "b", "c")
 NAME = "model.layers.0.self_attn.q_proj.weight"
@@ -43,7 +43,8 @@ def _family(dtype: torch.dtype = torch.float32, rows: int = 40) -> Any:
 
 
 def _combine(
-    point: Point, base: torch.Tensor, tuned: Mapping[str, torch.Tensor], *, size: int = 64,
+    point: ArithmeticPoint, base: torch.Tensor, tuned: Mapping[str, torch.Tensor], *,
+    size: int = 64,
     dtype: torch.dtype | None = None,
 ) -> tuple[torch.Tensor, Rounding]:  # fmt: skip
     """A point over one tensor, cut into blocks of `size` elements."""
@@ -63,7 +64,7 @@ def _combine(
     rounding = Rounding()
     for block in blocks:
         part = out.view(-1)[block.elements]
-        rounding += Combination(point, thresholds).write(block, source, part, space)
+        rounding += VectorCombination(point, thresholds).write(block, source, part, space)
     return out, rounding
 
 

@@ -16,7 +16,7 @@ from core.models.gguf import names as naming
 from core.models.gguf.checkpoint import Gguf
 from core.models.identity import Identities
 from core.models.opening import open_folder
-from core.models.parameters import Parameters
+from core.models.parameters import CheckpointParameters
 from tests.core.models.gguf import zoo
 from tests.core.models.gguf.writer import as_type, random_blocks, write
 
@@ -164,7 +164,7 @@ def test_a_file_that_lacks_a_layer_is_refused(plain: Path, tmp_path: Path) -> No
         doubts_about(open_folder(file, False, Identities()))
 
 
-def _notes(opened: Parameters) -> tuple[str, ...]:
+def _notes(opened: CheckpointParameters) -> tuple[str, ...]:
     assert isinstance(opened.stored, Gguf)
     return opened.stored.notes
 

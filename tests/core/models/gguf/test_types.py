@@ -16,7 +16,7 @@ from core.models.gguf import steps
 from core.models.gguf.header import PLAIN, TYPES
 from core.models.identity import Identities
 from core.models.opening import open_folder
-from core.models.parameters import Parameters
+from core.models.parameters import CheckpointParameters
 from tests.core.models.gguf import zoo
 from tests.core.models.gguf.writer import Quantise, as_type, blocks, random_blocks, write
 
@@ -40,11 +40,11 @@ _BY_DEFAULT: dict[str, dict[str, Any]] = {
 """Sizes that transformers takes from its classes and not from the file."""
 
 
-def _opened(file: Path) -> Parameters:
+def _opened(file: Path) -> CheckpointParameters:
     return open_folder(file, False, Identities())
 
 
-def _whole(opened: Parameters, name: str) -> torch.Tensor:
+def _whole(opened: CheckpointParameters, name: str) -> torch.Tensor:
     info = opened.tensors[name]
     return opened.read(name, 0, info.rows).reshape(info.shape)
 

@@ -14,9 +14,9 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from app.text import plain
+from app.tui.data import DataSource
 from app.tui.screens.pick import Offer, PickScreen
 from app.tui.screens.whole import WholeScreen
-from app.tui.source import Source
 from core.study.places import expanded
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
 
 
 def ask_to_write(
-    screen: WholeScreen[None], source: Source, pane: Pane | None, wanted: dict[str, Any]
+    screen: WholeScreen[None], source: DataSource, pane: Pane | None, wanted: dict[str, Any]
 ) -> None:
     """Ask what of a picture or its run is wanted as a file, and where: at first where the last
     one went. `wanted` are those fields of a request that the pane does not know."""
@@ -83,7 +83,7 @@ def _shown(pane: Pane | None) -> dict[str, Any]:
     }
 
 
-def _write(screen: Screen[None], source: Source, wanted: dict[str, Any]) -> None:
+def _write(screen: Screen[None], source: DataSource, wanted: dict[str, Any]) -> None:
     """Write it in a process of its own, and say where it is.
 
     Whoever leaves meanwhile does not wait for it, and it goes on.

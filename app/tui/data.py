@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.tui.kept import Kept
+from app.tui.cache import AnswerCache
 
 if TYPE_CHECKING:
     from app.results.comparing import Pair
@@ -56,15 +56,15 @@ class Shared:
     alone: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
-class Source:
+class DataSource:
     """The database behind the screens; opened at the first question."""
 
     def __init__(self, url: str | None) -> None:
         self.url = url
         self._lock = threading.Lock()
         self._database: Database | None = None
-        self._ranges = Kept(RANGES)
-        self._figures = Kept(FIGURES)
+        self._ranges = AnswerCache(RANGES)
+        self._figures = AnswerCache(FIGURES)
 
     @property
     def database(self) -> Database:

@@ -141,7 +141,7 @@ async def test_the_folder_of_the_last_export_is_offered_again(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     went: list[str] = []
     monkeypatch.setattr(
-        "app.tui.screens.taking._write", lambda *given: went.append(given[-1]["folder"])
+        "app.tui.screens.export._write", lambda *given: went.append(given[-1]["folder"])
     )
     kept = tmp_path / "state.json"
     for typed, want in (("", "tauscope-exports"), ("~/plots", "home/plots"), ("", "home/plots")):

@@ -54,13 +54,16 @@ class Able(DOMNode):
     PLACE: ClassVar[Where]
     """Where its own keys come from."""
 
+    EARLY: ClassVar[frozenset[str]] = frozenset()
+    """Actions that act before the place is mounted: they ask nothing of its widgets."""
+
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """Is that there? Knows every word that NEEDS has for its place; asked once mounted."""
         raise NotImplementedError(f"{self.PLACE}: {need}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
+        if not getattr(self, "is_mounted", False):
+            return action in self.EARLY
         need = NEEDS.get(self.PLACE, {}).get(action)
-        if need is None:
-            return True
-        return bool(getattr(self, "is_mounted", False)) and self.has(need, parameters)
+        return need is None or self.has(need, parameters)

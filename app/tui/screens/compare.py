@@ -21,7 +21,7 @@ from app.tui.screens.export import ask_to_write
 from app.tui.screens.help import Topic
 from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.threads import Trouble, in_thread, said
-from app.tui.widgets.bar import Piece, Row, two_ends
+from app.tui.widgets.bar import Piece, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
 from app.tui.widgets.steady import Beside
@@ -174,7 +174,7 @@ class CompareScreen(TabbedScreen):
         """What one side is to show, the others are to show too."""
         for side in self.panes():
             side.choice = message.pane.choice
-            side.query_one("#selected", Row).renew()
+            side.selected.renew()
         self._read()
 
     def on_side_followed(self, message: Side.Followed) -> None:

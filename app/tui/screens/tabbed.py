@@ -35,6 +35,7 @@ class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
     VEILED = True
+    EARLY = frozenset({"tab", "back"})
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one

@@ -83,7 +83,11 @@ class Pane(Vertical, Steady):
         self.choice: Choice | None = None
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
+        # Held, not looked for: a figure may come before they are mounted or once they are gone.
+        self.selected = Row(self._selected, id="selected")
+        self.finding = Finding()
         self.figure: FigureView[Any] = WIDGETS[view.kind]()
+        self.readout = Row(self._readout, id="readout")
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._stood: tuple[int, int] | None = None
@@ -160,10 +164,7 @@ class Pane(Vertical, Steady):
             self._choose(lambda _, __: choice)
 
     def compose(self) -> ComposeResult:
-        yield Row(self._selected, id="selected")
-        yield Finding()
-        yield self.figure
-        yield Row(self._readout, id="readout")
+        yield from (self.selected, self.finding, self.figure, self.readout)
 
     @property
     def spec(self) -> MetricSpec | None:
@@ -197,10 +198,10 @@ class Pane(Vertical, Steady):
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
         before = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
-        self.query_one("#selected", Row).renew()
+        self.selected.renew()
         self._draw(drawn)
         self._seek(before)
-        self.query_one(Finding).tell(plain(self._finding(drawn)))
+        self.finding.tell(plain(self._finding(drawn)))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -208,7 +209,7 @@ class Pane(Vertical, Steady):
     def refuse(self, asked: Choice | None, words: str) -> None:
         """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
         if asked == self.wanted:
-            self.query_one(Finding).tell("")
+            self.finding.tell("")
             self.figure.refuse(plain(words))
 
     def hold(self, held: bool) -> None:
@@ -269,7 +270,7 @@ class Pane(Vertical, Steady):
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
-        self.query_one("#readout", Row).renew()
+        self.readout.renew()
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:
         """Copy the readout to the clipboard of the terminal."""
@@ -311,7 +312,7 @@ class Pane(Vertical, Steady):
         choice = step(self.choice, self.drawn.catalogue)
         if choice != self.choice:
             self.choice = choice
-            self.query_one("#selected", Row).renew()
+            self.selected.renew()
             self.post_message(self.Wanted(self))
 
     def _selected(self, width: int) -> Content:

@@ -93,19 +93,19 @@ async def press_through(
 ) -> None:
     """Press each of the keys on the screen that the route leads to from the list of runs, and click
     here and there on it."""
-    await _home(app)
+    await home(app)
     await _go(app, route)
     for key in keys:
         where = _where(app)
         await _press(app, key)
         if _where(app) != where:
-            await _home(app)
+            await home(app)
             await _go(app, route)
     await rest(app)
     for offset in _places(app):
         await pilot.click(offset=offset)
         _check(app, f"a click at {offset}")
-    await _home(app)
+    await home(app)
     await rest(app)
     _check(app, "all keys")
 
@@ -125,7 +125,7 @@ async def press_pictures(pilot: Pilot[str | None], app: TauscopeApp) -> None:
             await _press(app, "v")
             await rest(app)
     _check(app, "its pictures")
-    await _home(app)
+    await home(app)
     await rest(app)
 
 
@@ -142,7 +142,7 @@ async def _go(app: TauscopeApp, route: str) -> None:
         await rest(app)
 
 
-async def _home(app: TauscopeApp) -> None:
+async def home(app: TauscopeApp) -> None:
     """Back to the list of runs, its first run selected, nothing filtered."""
     for _ in range(12):
         if isinstance(app.screen, RunsScreen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
+from textual import actions
 
 import storage.database
 from app.config import Config
@@ -28,7 +30,15 @@ from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.tui.conftest import rows, study
-from tests.app.tui.pressing import FEW, harmless, listed, open_run, press_pictures, press_through
+from tests.app.tui.pressing import (
+    FEW,
+    harmless,
+    home,
+    listed,
+    open_run,
+    press_pictures,
+    press_through,
+)
 from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
 from tests.pretend import register
@@ -250,3 +260,26 @@ async def test_a_locked_database(filled: Database, monkeypatch: pytest.MonkeyPat
 def test_every_need_is_of_an_action() -> None:
     known = {(action.where, action.name.partition("(")[0]) for action in ACTIONS}
     assert {(where, name) for where, needs in NEEDS.items() for name in needs} <= known
+
+
+@pytest.mark.parametrize("opening", ["library", "build", "open", "compare"])
+async def test_a_key_before_a_screen_is_made(filled: Database, opening: str) -> None:
+    """A key on its way already when its screen opens does nothing, or what it does later too."""
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await listed(pilot, app)
+        runs = app.screen
+        for key in ("space", "down", "space") if opening == "compare" else ():
+            await pilot.press(key)
+        place = {"library": "library", "build": "builder", "open": "run"}.get(opening, "compare")
+        for action in (each for each in ACTIONS if each.where == place):
+            getattr(runs, f"action_{opening}")()
+            screen = app.screen
+            assert screen is not runs
+            assert not screen.is_mounted
+            name, parameters = actions.parse(action.name)[1:]
+            if screen.check_action(name, parameters):
+                done = getattr(screen, f"action_{name}")(*parameters)
+                if inspect.isawaitable(done):
+                    await done
+            await home(app)

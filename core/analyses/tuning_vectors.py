@@ -280,8 +280,10 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="base_cosine",
             title="cosine of Δ with W",
-            description="Above 0 the tuning scales the base's weights up, below 0 down.",
+            description="Above 0 the tuning scales the base's weights up, below 0 down. The spread "
+            "of chance is nominal: tuned parameters are not independent.",
             has_chance=True,
+            nominal_chance=True,
             signed=True,
             empty="nothing changed, or the base's weights are all zero",
         ),

@@ -153,8 +153,10 @@ ANALYSIS = Analysis(
             name="cosine",
             title="cosine of tuning vectors",
             description="1: the tunings point the same way; 0: they are unrelated; -1: opposite. "
-            "Chance is the spread of unrelated vectors of that length.",
+            "Chance is the spread of unrelated vectors of that length, a nominal one: tuned "
+            "parameters are not independent. The cosines of a control are the better yardstick.",
             has_chance=True,
+            nominal_chance=True,
             signed=True,
             empty="one of the two did not change here",
         ),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """How to read one metric. `empty` says what an empty value means."""
+    """How to read one metric. `empty` says what an empty value means. `nominal_chance`: the spread
+    of chance counts every parameter as independent, and is too narrow to test by."""
 
     name: str
     title: str
@@ -28,6 +29,7 @@ class MetricSpec:
     unit: str = ""
     better: Literal["higher", "lower", "neither"] = "neither"
     has_chance: bool = False
+    nominal_chance: bool = False
     has_control: bool = False
     signed: bool = False
     empty: str = ""

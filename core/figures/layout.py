@@ -6,7 +6,8 @@ arrays are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.engine.measurement import Measurement, MetricSpec
@@ -55,6 +56,8 @@ def figure(
 def cells(
     view: View,
     choice: Choice,
+    spec: MetricSpec,
+    catalogue: Catalogue,
     rows: Iterable[Measurement],
     place: Callable[[Measurement], Any],
 ) -> dict[Any, Cell]:
@@ -65,11 +68,40 @@ def cells(
         if where is not None:
             found.setdefault(where, {})[row.metric] = row
     beside = [named.get(choice.measure, "") for named in (view.excess, view.tested)]
-    return {
+    made = {
         at: _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading)
         for at, own in found.items()
         if choice.measure in own
     }
+    if not spec.nominal_chance:
+        return made
+    measured = {at: found[at][choice.measure] for at in made}
+    levels = _control_levels(measured.values(), catalogue.controls)
+    return {
+        at: replace(
+            made[at],
+            nominal=True,
+            control=None if _is_control(row, catalogue.controls) else levels.get(_spot(row)),
+        )
+        for at, row in measured.items()
+    }
+
+
+def _control_levels(rows: Iterable[Measurement], controls: Collection[str]) -> dict[Any, float]:
+    """The largest absolute value of a control, or of a pair with one, at each layer and module."""
+    levels: dict[Any, float] = {}
+    for row in rows:
+        if _is_control(row, controls) and row.value is not None:
+            levels[_spot(row)] = max(abs(row.value), levels.get(_spot(row), 0.0))
+    return levels
+
+
+def _is_control(row: Measurement, controls: Collection[str]) -> bool:
+    return row.model in controls or row.reference in controls
+
+
+def _spot(row: Measurement) -> tuple[Any, ...]:
+    return row.layer, row.module, row.expert, row.setting
 
 
 def _cell(

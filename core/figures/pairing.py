@@ -145,7 +145,8 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
     if first.chance_sd is not None and second.chance_sd is not None and not by_chance:
         spread = math.hypot(first.chance_sd, second.chance_sd)
     chance = None if spread is None and low is None else 0.0
-    return Cell(apart, apart, chance, spread, low=low, high=high)
+    nominal = first.nominal or second.nominal
+    return Cell(apart, apart, chance, spread, low=low, high=high, nominal=nominal)
 
 
 def places(figure: Figure) -> dict[Place, Cell]:

@@ -58,7 +58,7 @@ def entry(value: Value | None, plot: Plot) -> Entry:
     if cell.value is not None and cell.shown != cell.value:
         beside.append(f"raw {cell.value:.4g}")
     if cell.chance is not None and cell.shown != cell.chance:
-        beside.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd)}")
+        beside.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
     if cell.mark and plot.star_name:
         beside.append(plot.star_name)
     return f"{cell.shown:{'+' if plot.signed else ''}.4g}", ", ".join(beside)

@@ -42,7 +42,7 @@ class Curves(View):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Lines:
-        found = cells(self, choice, rows, self.place_of)
+        found = cells(self, choice, spec, catalogue, rows, self.place_of)
         xs = in_order(self.x, (x for _, _, x in found), catalogue)
         counted = xs if self.x == "layer" else range(len(xs))
         at = dict(zip(xs, counted, strict=True))

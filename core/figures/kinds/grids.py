@@ -45,7 +45,7 @@ class _Gridded(View):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Grid:
-        found = cells(self, choice, rows, self.placing(catalogue))
+        found = cells(self, choice, spec, catalogue, rows, self.placing(catalogue))
         down, across = self.axes(found.keys(), catalogue)
         return Grid(
             row_name=down.name,

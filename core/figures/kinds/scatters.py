@@ -46,7 +46,7 @@ class ScatterPlot(View):
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Scatter:
-        found = cells(self, choice, rows, self.place_of)
+        found = cells(self, choice, spec, catalogue, rows, self.place_of)
         x, y = getattr(choice, self.across), choice.against
         names = in_order(self.points, (name for name, _ in found), catalogue)
         group = self.group or (lambda name: "")

@@ -124,13 +124,15 @@ def yardsticks(cell: Cell | None) -> list[str]:
         return []
     facts = []
     if cell.chance is not None:
-        facts.append(f"chance {exact(cell.chance)}{sd_words(cell.chance_sd)}")
+        facts.append(f"chance {exact(cell.chance)}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
     score, null = z_score(cell), significance.null_words([cell])
     verdict = f" ({null})" if null else ""
     if cell.q is not None:
         facts.append(f"q {format(cell.q, '.2g')}{verdict}")
     elif score is not None:
         facts.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
+    elif cell.control is not None:
+        facts.append(f"control {exact(cell.control)}{verdict}")
     elif null:
         facts.append(null)
     if cell.excess is not None:

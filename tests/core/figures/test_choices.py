@@ -13,7 +13,7 @@ from core.engine import registry
 from core.engine.measurement import Measurement
 from core.engine.registry import Analysis
 from core.figures.choices import chosen, default_choice, names_of, narrowed, options, query, settled
-from core.figures.figure import Figure, Grid, Lines
+from core.figures.figure import Cell, Figure, Grid, Lines
 from core.figures.filters import ALL, Filter
 from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Heatmap, Matrix
@@ -120,6 +120,30 @@ def left(made: Figure, view: View, by: Filter) -> Figure:
     return made
 
 
+def without_yardsticks(made: Figure) -> Figure:
+    """The figure without the values of its controls beside other values: a filter that hides a
+    control hides these too."""
+
+    def alone(cell: Cell | None) -> Cell | None:
+        return None if cell is None else replace(cell, control=None)
+
+    if isinstance(made, Grid):
+        return replace(made, cells=tuple(tuple(map(alone, row)) for row in made.cells))
+    if isinstance(made, Lines):
+        panels = [
+            replace(
+                p,
+                series=tuple(
+                    replace(s, cells=tuple(replace(cell, control=None) for cell in s.cells))
+                    for s in p.series
+                ),
+            )
+            for p in made.panels
+        ]
+        return replace(made, panels=tuple(panels))
+    return made
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[1].key}")
 @settings(max_examples=40)
 @given(by=by_filters)
@@ -134,7 +158,7 @@ def test_filtering_then_laying_out_is_laying_out_then_dropping(case: Any, by: Fi
         figure(view, choice, selected(query(view, choice, of), rows), of, spec, arrays)
         for of in (few, ranges)
     )
-    assert made == left(whole, view, by)
+    assert without_yardsticks(made) == left(without_yardsticks(whole), view, by)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[1].key}")

@@ -278,3 +278,36 @@ def test_every_module_has_its_place_before_the_groups() -> None:
     assert by_name(("mlp", "mixer", "other", "q", "down", "embedding")) == (
         "q", "mixer", "down", "other", "embedding", "mlp",
     )  # fmt: skip
+
+
+def test_a_cosine_stands_beside_the_largest_cosine_with_a_control() -> None:
+    analysis = registry.get("vector_cosine")
+    pairs = {("a", "b"): 0.3, ("a", "null"): -0.05, ("b", "null"): 0.02}
+    rows = [
+        Measurement(
+            metric="cosine", model=model, reference=reference, module="all", value=value,
+            chance=0.0, chance_sd=1e-4,
+        )
+        for (one, other), value in pairs.items()
+        for model, reference in ((one, other), (other, one))
+    ]  # fmt: skip
+    models = ("a", "b", "null")
+    ranges = Catalogue(
+        ranges={"model": models, "reference": models, "module": ("all",), "metric": ("cosine",)},
+        controls=frozenset({"null"}),
+    )
+    view = analysis.views[0]
+    choice = Choice(measure="cosine", module="all")
+    grid = figure(view, choice, rows, ranges, analysis.metric("cosine"))
+    assert isinstance(grid, Grid)
+    cells = {
+        (row, column): cell
+        for row, line in zip(grid.rows, grid.cells, strict=True)
+        for column, cell in zip(grid.columns, line, strict=True)
+    }
+    own, of_control = cells["a", "b"], cells["a", "null"]
+    assert own is not None
+    assert of_control is not None
+    assert (own.nominal, own.control) == (True, 0.05)
+    assert (of_control.nominal, of_control.control) == (True, None)
+    assert view.finding(grid).endswith("cosines with a control reach 0.05.")

@@ -152,7 +152,7 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
             found = AutoTokenizer.from_pretrained(
                 where, trust_remote_code=trust_remote_code, local_files_only=True, **given
             )
-            found("a text")  # whose settings are looked at only now
+            found.decode(found("a text").input_ids)  # whose settings are looked at only now
             return found
         except Exception as error:
             for file in filter(is_tokeniser, sorted(folder.glob("*"))):

@@ -304,6 +304,17 @@ def test_no_tokeniser(broken: Path) -> None:
         loading.tokenizer(broken)
 
 
+def test_what_a_tokeniser_says_when_it_decodes_is_not_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    zoo.write_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "clean_up_tokenization_spaces": True}))
+    assert loading.tokenizer(tmp_path).decode([0, 1])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_hub_id_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 

@@ -92,6 +92,16 @@ def is_time(seconds: Any) -> TypeGuard[float]:
     return isinstance(seconds, int | float) and 0 <= seconds < math.inf
 
 
+def is_provenance(value: Any) -> bool:
+    """Is it an object whose parts have the types that readers rely on?"""
+    try:
+        models = value.get("models", {})
+        objects = [value.get("environment", {}).get("versions", {}), models, *models.values()]
+    except AttributeError:
+        return False
+    return all(isinstance(each, dict) for each in objects)
+
+
 def models_in(study: Any) -> dict[str, dict[str, Any]]:
     """The models that a stored study names: base and tuned, in its order; none where it is
     damaged."""

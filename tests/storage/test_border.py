@@ -284,6 +284,20 @@ def test_arrays_of_the_declared_form_are_read(db: Database, begin: Begin) -> Non
         loaded.arrays("neurons", 3)
 
 
+@pytest.mark.parametrize(
+    "told",
+    ["[]", "3", '{"models": 3}', '{"models": {"a": "x"}}', '{"environment": []}', "{",
+     '{"environment": {"versions": ["torch"]}}', '{"models": null}'],
+)  # fmt: skip
+def test_an_origin_that_is_none_is_unknown(db: Database, begin: Begin, told: str) -> None:
+    right = {"device": "cpu", "models": {"base": {"path": "b"}}, "environment": {"versions": {}}}
+    begin().describe(right)
+    run = runs.find_run(db, "latest").id
+    assert runs.provenance(db, run) == right
+    _alter(db, "UPDATE runs SET provenance = ?", told)
+    assert runs.provenance(db, run) == {}
+
+
 @pytest.mark.parametrize("seconds", [math.inf, -math.inf, -5.0])
 def test_a_time_that_nothing_takes_is_unknown(db: Database, begin: Begin, seconds: object) -> None:
     sink = begin()

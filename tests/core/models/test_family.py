@@ -83,6 +83,18 @@ def test_prefixes_may_differ(tmp_path: Path) -> None:
     assert sink.value("cosine", model="bare", layer=None, module="all").value == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    "content", ['{"model": 3.5}', '{"model": []}', '{"model": null}', "[]", "{"]
+)
+def test_a_vocabulary_that_is_none_is_unknown(tmp_path: Path, content: str) -> None:
+    tensors = tiny_tensors()
+    base, tuned = (_write(tmp_path / name, tensors) for name in ("base", "tuned"))
+    (base / "tokenizer.json").write_text(content)
+    (tuned / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+    said = " ".join(message for _, message in _run(base, tuned=tuned).warnings)
+    assert "vocabulary" not in said
+
+
 def test_a_grown_vocabulary_is_compared_in_common_rows(tmp_path: Path) -> None:
     tensors = tiny_tensors()
     base = _write(tmp_path / "base", tensors)

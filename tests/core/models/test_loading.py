@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -302,6 +303,39 @@ def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(
 def test_no_tokeniser(broken: Path) -> None:
     with pytest.raises(CheckpointError, match="base holds no tokeniser"):
         loading.tokenizer(broken)
+
+
+def test_what_a_tokeniser_says_when_it_decodes_is_not_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo.write_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "clean_up_tokenization_spaces": True}))
+    hf.utils.logging.warning_once.cache_clear()  # it says each thing once in a process
+    tokenizer = loading.tokenizer(tmp_path)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    assert tokenizer.decode([0, 1])
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{", "can't be read"), ("[]", "holds no JSON object"), ("[" * 10**5, "nested too deeply"),
+     ('{"eos_token_id": "x"}', "has 'x' as eos_token_id, which is no token"),
+     ('{"pad_token_id": [1, 2.5]}', r"has \[1, 2\.5\] as pad_token_id"),
+     ('{"max_new_tokens": [1]}', "can't be used: '<=' not supported"),
+     ('{"cache_implementation": "x"}', "can't be used: Invalid `cache_implementation`")],
+)  # fmt: skip
+def test_settings_of_generation_that_are_none_are_named(
+    broken: Path, content: str, words: str
+) -> None:
+    (broken / "generation_config.json").write_text(content)
+    with (
+        pytest.raises(CheckpointError, match=rf"generation_config\.json .*{words}"),
+        loading.loaded(_member(broken), Run(device="cpu")),
+    ):
+        pass
 
 
 def test_a_hub_id_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:

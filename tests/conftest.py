@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.engine import forms, registry
-from core.engine.measurement import KEY, Measurement, Progress, Unit, UnitPart, UnitResult
+from core.engine.measurement import KEY_COLUMNS, Measurement, Progress, Unit, UnitPart, UnitResult
 from core.models.identity import Stamp
 
 # No test is timed: on a busy machine any of them may take long.
@@ -52,7 +52,7 @@ class MemorySink:
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         json.dumps(result.state, allow_nan=False)
-        places = [tuple(getattr(row, c) for c in KEY) for row in result.measurements]
+        places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in result.measurements]
         assert len(places) == len(set(places)), "two rows share all coordinates"
         for artifact in result.artifacts:
             forms.sizes(artifact.name, artifact.arrays)  # is it of the form in which it is read?

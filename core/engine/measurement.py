@@ -122,10 +122,10 @@ FILTERS: Mapping[str, str] = {
 }
 """The word of the filter line that narrows a coordinate."""
 
-KEY = ("metric", *COORDINATES)
-"""What no two rows of an analysis may share."""
+KEY_COLUMNS = ("analysis", "metric", *COORDINATES)
+"""What no two rows may share."""
 
-COLUMNS = ("analysis", *KEY, *(name for name in _HINTS if name not in KEY))
+COLUMNS = (*KEY_COLUMNS, *(name for name in _HINTS if name not in KEY_COLUMNS))
 """The columns of every export, in order."""
 
 TYPES: Mapping[str, type] = {

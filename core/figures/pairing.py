@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from core.engine.measurement import INSIDE, KEY
+from core.engine.measurement import COORDINATES, INSIDE
 from core.figures.choices import measures
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.rounding import denoised
@@ -51,7 +51,7 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
         c for c in first.combinations | second.combinations if under(c) in both
     )
     shared: dict[str, tuple[Any, ...]] = {}
-    for name in KEY:
+    for name in ("metric", *COORDINATES):
         own, other = first.values(name), second.values(name)
         cut = name in INSIDE and name in view.steppers
         shared[name] = tuple(v for v in own if v in other) if cut else merged(own, other)

@@ -17,7 +17,7 @@ import pytest
 from app.render.data import columnar
 from app.tui.keys import ACTIONS
 from core.engine import registry
-from core.engine.measurement import COLUMNS, KEY, Measurement
+from core.engine.measurement import COLUMNS, KEY_COLUMNS, Measurement
 from core.figures.choices import default_choice, query
 from core.figures.filters import FIELDS
 from core.figures.kinds.grids import Bars
@@ -62,7 +62,7 @@ def test_whatever_selects_stores_or_exports_knows_a_coordinate(name: str, word: 
 
 
 def test_there_are_no_coordinates_but_these() -> None:
-    assert set(KEY) == {"metric", *DECLARED}
+    assert set(KEY_COLUMNS) == {"analysis", "metric", *DECLARED}
     key = {column.name for column in MeasurementRow.__table__.primary_key}
     assert key == {"unit_id", "metric", *DECLARED}
     assert FIELDS == ("model", "layer", "module")

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.engine.measurement import KEY, Artifact, Measurement, UnitResult
+from core.engine.measurement import KEY_COLUMNS, Artifact, Measurement, UnitResult
 from core.figures.views import Combination, Query, Value, Wanted
 from core.study.study import Study
 from storage import runs
@@ -48,7 +48,7 @@ ROWS = st.lists(
         n=st.none() | st.integers(0, 2**62),
     ),
     max_size=40,
-    unique_by=lambda row: tuple(getattr(row, name) for name in KEY),
+    unique_by=lambda row: tuple(getattr(row, name) for name in KEY_COLUMNS[1:]),
 )
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from app.jobs import worker
 from core.analyses import alignment, tuning_vectors
-from core.engine.measurement import KEY
+from core.engine.measurement import KEY_COLUMNS
 from core.study.intake import read
 from core.weights import parts
 from storage import runs
@@ -73,7 +73,7 @@ def _killed(db: Database, run_id: str, log: Path, times: int) -> bool:
 
 def _results(db: Database, run_id: str) -> list[Any]:
     rows = [
-        (name, *(getattr(row, c) for c in KEY), row.value, row.n, row.chance)
+        (name, *(getattr(row, c) for c in KEY_COLUMNS[1:]), row.value, row.n, row.chance)
         for name in WEIGHTS
         for row in runs.measurements(db, run_id, name)
     ]

@@ -20,7 +20,7 @@ from app.render.data.numbers import LISTED
 from app.render.data.report import escaped
 from app.results.figures import Shown, analyses_of, shown
 from core.engine import registry
-from core.engine.measurement import COLUMNS, KEY, Unit, UnitResult
+from core.engine.measurement import COLUMNS, KEY_COLUMNS, Unit, UnitResult
 from core.errors import RunError, StorageError, StudyError
 from core.figures.figure import Grid, Table
 from core.figures.views import Choice
@@ -54,7 +54,7 @@ def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> Non
         "run.json", "measurements.csv", *(f"{name}.csv" for name in WEIGHTS),
     }  # fmt: skip
     rows = _rows(folder / "measurements.csv")
-    places = [tuple(row[name] for name in ("analysis", *KEY)) for row in rows]
+    places = [tuple(row[name] for name in KEY_COLUMNS) for row in rows]
     assert len(set(places)) == len(places)
     assert [r for name in WEIGHTS for r in _rows(folder / f"{name}.csv")] == rows
     run = runs.find_run(db, "latest")

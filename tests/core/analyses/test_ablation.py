@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.engine import registry, runner
-from core.engine.measurement import KEY, Measurement, Unit
+from core.engine.measurement import KEY_COLUMNS, Measurement, Unit
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
@@ -103,7 +103,7 @@ def test_a_model_is_scored_on_its_own_domain_and_a_general_task(watched: Watched
 
 def test_rows_have_the_contract_s_settings_and_no_two_the_same_place(watched: Watched) -> None:
     rows = [row for _, result in watched.sink.units.values() for row in result.measurements]
-    places = [tuple(getattr(row, c) for c in KEY) for row in rows]
+    places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in rows]
     assert len(places) == len(set(places))
     controls = [f"random-{name}-seed{seed}" for name in SELECTIONS for seed in (5, 6)]
     assert {row.setting for row in watched.sink.rows("drop_percent")} == {*SELECTIONS, *controls}

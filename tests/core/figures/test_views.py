@@ -238,7 +238,7 @@ def test_a_query_fixes_every_coordinate(view: View) -> None:
     """No two rows that a figure is made of may fall on one place."""
     choice = default_choice(view, RANGES)
     asked = query(view, choice, RANGES)
-    assert asked.keys() == set(measurement.KEY)
+    assert asked.keys() == {"metric", *measurement.COORDINATES}
     assert "any" not in asked.values()
     own = selected(asked, ROWS)
     assert len(own) == len(set(own))

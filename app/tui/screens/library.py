@@ -6,13 +6,12 @@ What is found is shown as it comes. Reads no file itself: see app.tui.holdings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -87,15 +86,6 @@ class LibraryScreen(ListScreen):
     LibraryScreen.-narrow.-opened > #brief { display: none; }
     """
 
-    @dataclass
-    class Found(Message):
-        """The search went on."""
-
-        holdings: Holdings
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, LibraryScreen.Found)
-
     def __init__(self, source: DataSource, folders: Sequence[str]) -> None:
         super().__init__(source)
         self.folders = tuple(folders)
@@ -145,13 +135,13 @@ class LibraryScreen(ListScreen):
                 if worker.is_cancelled:
                     return
                 if holdings.done or not shown:
-                    self.post_message(self.Found(holdings))
+                    self.call_later(self._found, holdings)
 
         self.run_worker(work, thread=True, group="look", exclusive=True, exit_on_error=False)
 
-    def on_library_screen_found(self, message: Found) -> None:
+    def _found(self, holdings: Holdings) -> None:
         """Show what is known now."""
-        self.holdings = message.holdings
+        self.holdings = holdings
         if self.holdings.done:
             self.listing.empty = self._empty()
         self.query_one("#notes").display = bool(self.holdings.notes)

@@ -148,6 +148,7 @@ def _spec(name: str, **given: Any) -> MetricSpec:
 ANALYSIS = Analysis(
     name=NAME,
     title="Pretend",
+    short="Pre",
     version=1,
     needs="weights",
     parameters=Parameters,

@@ -274,6 +274,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 ANALYSIS = Analysis(
     name=NAME,
     title="Ablation",
+    short="Abl",
     version=VERSION,
     needs="tasks",
     parameters=AblationParameters,

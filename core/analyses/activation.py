@@ -251,6 +251,7 @@ def _is_tuned(model: str) -> bool:
 ANALYSIS = Analysis(
     name=NAME,
     title="Activation",
+    short="Act",
     version=VERSION,
     needs="probe",
     parameters=ActivationParameters,

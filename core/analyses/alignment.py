@@ -245,6 +245,7 @@ METRICS = (
 ANALYSIS = Analysis(
     name=NAME,
     title="Alignment",
+    short="Aln",
     version=VERSION,
     needs="weights",
     parameters=AlignmentParameters,

@@ -297,6 +297,7 @@ def _means(domain: str, rows: Sequence[Measurement], at: Mapping[str, Any]) -> l
 ANALYSIS = Analysis(
     name=NAME,
     title="Arithmetic",
+    short="Ari",
     version=VERSION,
     needs="tasks",
     parameters=ArithmeticParameters,

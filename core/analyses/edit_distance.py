@@ -197,6 +197,7 @@ def _whole(unit: Unit, required: list[UnitResult]) -> UnitResult:
 ANALYSIS = Analysis(
     name=NAME,
     title="Patterns",
+    short="Pat",
     version=VERSION,
     needs="probe",
     parameters=EditDistanceParameters,

@@ -136,6 +136,7 @@ def _difference(
 ANALYSIS = Analysis(
     name=NAME,
     title="Scores",
+    short="Scr",
     version=VERSION,
     needs="tasks",
     parameters=EvaluationParameters,

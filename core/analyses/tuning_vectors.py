@@ -259,6 +259,7 @@ def _strangeness(own: Sums) -> list[str]:
 ANALYSIS = Analysis(
     name=NAME,
     title="Vectors",
+    short="Vec",
     version=VERSION,
     needs="weights",
     parameters=TuningVectorParameters,

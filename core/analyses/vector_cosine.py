@@ -142,6 +142,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 ANALYSIS = Analysis(
     name=NAME,
     title="Cosine",
+    short="Cos",
     version=VERSION,
     needs="weights",
     parameters=CosineParameters,

@@ -69,10 +69,12 @@ class Analysis:
     loaded model, `compute(units, parameters, session)` yields each of those units with its result.
     `reduce(unit, required)` makes the result of a unit that has requirements alone out of theirs.
     `workload(unit, parameters, subject)` says beforehand what a unit asks of a loaded model.
+    `short` is the title in three letters, for a tab that has no room for the whole.
     """
 
     name: str
     title: str
+    short: str
     version: int
     needs: Needs
     parameters: type[Parameters]

@@ -379,7 +379,7 @@ class BuilderScreen(DraftScreen):
 
     def _steps(self, width: int) -> Content:
         titles = [f"{title}{self._mark(step)}" for step, title in enumerate(STEPS)]
-        return tabs_line(titles, self.step, width)
+        return tabs_line([(title, title) for title in titles], self.step, width)
 
     def _mark(self, step: int) -> str:
         """Whether a step is well: of those that may stay empty nothing is said then."""

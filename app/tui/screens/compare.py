@@ -71,10 +71,10 @@ class CompareScreen(TabbedScreen):
         yield from super().body()
         yield Beside(id="sides")
 
-    def titles(self) -> list[str]:
+    def tabs(self) -> list[tuple[str, str]]:
         """The analyses that both runs have."""
         views = self.shared.views if self.shared is not None else ()
-        return [analysis.title for analysis, _ in views]
+        return [(analysis.title, analysis.short) for analysis, _ in views]
 
     def on_mount(self) -> None:
         self._find()

@@ -80,11 +80,11 @@ class RunScreen(TabbedScreen):
         yield Vertical(id="body")
         yield FilterLine()
 
-    def titles(self) -> list[str]:
-        """The analyses, and what else is known of the run."""
+    def tabs(self) -> list[tuple[str, str]]:
+        """The analyses, and the details of the run."""
         if self.run is None:
             return []
-        return [*(analysis.title for analysis in self.analyses), "Run"]
+        return [*((analysis.title, analysis.short) for analysis in self.analyses), ("Run", "Run")]
 
     def on_mount(self) -> None:
         self.set_interval(POLL, self.feed.poll)

@@ -49,8 +49,8 @@ class TabbedScreen(LeavingScreen[None]):
 
     # What a screen overrides.
 
-    def titles(self) -> list[str]:
-        """What the tabs are called, once that is known."""
+    def tabs(self) -> list[tuple[str, str]]:
+        """The title and the short title of each tab, once they are known."""
         raise NotImplementedError
 
     @property
@@ -85,8 +85,8 @@ class TabbedScreen(LeavingScreen[None]):
         self.call_after_refresh(self.renew)
 
     def _tabs(self, width: int) -> Content:
-        titles = self.titles()
-        return tabs_line(titles, self.tab, width) if titles else Content("")
+        tabs = self.tabs()
+        return tabs_line(tabs, self.tab, width) if tabs else Content("")
 
     def topics(self) -> list[Topic]:
         """How to read the picture that keys act on."""
@@ -110,14 +110,14 @@ class TabbedScreen(LeavingScreen[None]):
             case "values":
                 return pane is not None and pane.filled
             case "titles":
-                return bool(self.titles())
+                return bool(self.tabs())
             case "tabs" | "something to write":
                 return True
         return super().has(need, parameters)
 
     async def action_tab(self, number: int) -> None:
         """Go to a tab by its number."""
-        if number <= len(self.titles()):
+        if number <= len(self.tabs()):
             await self.go(number - 1)
 
     async def action_next_tab(self) -> None:
@@ -129,7 +129,7 @@ class TabbedScreen(LeavingScreen[None]):
         await self._turn(-1)
 
     async def _turn(self, by: int) -> None:
-        count = len(self.titles())
+        count = len(self.tabs())
         if count:
             await self.action_tab((self.tab + by) % count + 1)
 

@@ -44,9 +44,12 @@ def keys_line(actions: Sequence[Action], width: int) -> Content:
     return Content("").join(pieces)
 
 
-def tabs_line(titles: Sequence[str], chosen: int, width: int) -> Content:
-    """Numbered tabs; where they don't fit, the titles of the others are cut."""
-    names = [plain(title) for title in titles]
+def tabs_line(tabs: Sequence[tuple[str, str]], chosen: int, width: int) -> Content:
+    """Numbered tabs by title; where they don't fit, the others have their short titles, and where
+    those don't fit they are cut."""
+    names = [plain(title) for title, _ in tabs]
+    if sum(cell_len(name) + TAB for name in names) > width:
+        names = [n if i == chosen else plain(tabs[i][1]) for i, n in enumerate(names)]
     if sum(cell_len(name) + TAB for name in names) > width:
         others = len(names) - 1
         own = min(cell_len(names[chosen]), max(4, width - TAB - others * (TAB + 3)))

@@ -27,6 +27,7 @@ from app.tui.screens.start import StartScreen
 from app.tui.widgets.bar import keys_line, tabs_line, two_ends
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.run_list import RunList
+from core.engine import registry
 from core.errors import StudyError
 from storage.database import Database
 from tests.app.tui.rest import until
@@ -153,9 +154,20 @@ def test_the_bottom_line_fits_and_keeps_the_way_out(places: tuple[Where, ...], w
 def test_tabs_fit(width: int) -> None:
     titles = ["Vectors", "Cosine between tuning vectors", "Alignment", "Run", "[b]x[/]"]
     for chosen in range(len(titles)):
-        line = tabs_line(titles, chosen, width).plain
+        line = tabs_line([(title, title) for title in titles], chosen, width).plain
         assert cell_len(line) <= width
         assert f" {chosen + 1} " in line
+
+
+def test_every_tab_of_a_whole_run_can_be_read_at_80_columns() -> None:
+    analyses = [registry.get(name) for name in registry.names()]
+    tabs = [*((each.title, each.short) for each in analyses), ("Run", "Run")]
+    for chosen, (title, _) in enumerate(tabs):
+        line = tabs_line(tabs, chosen, 80).plain
+        assert "…" not in line
+        assert f" {chosen + 1} {title} " in line
+        assert all(short in line for i, (_, short) in enumerate(tabs) if i != chosen)
+    assert len({each.short for each in analyses}) == len(analyses)
 
 
 def test_the_right_end_of_a_row_is_kept() -> None:

@@ -95,6 +95,17 @@ def test_a_vocabulary_that_is_none_is_unknown(tmp_path: Path, content: str) -> N
     assert "vocabulary" not in said
 
 
+@pytest.mark.parametrize("empty", ["base", "tuned"])
+def test_an_embedding_without_rows_is_refused(tmp_path: Path, empty: str) -> None:
+    tensors, name = tiny_tensors(), "model.embed_tokens.weight"
+    given = {each: {**tensors} for each in ("base", "tuned")}
+    given[empty][name] = tensors[name][:0]
+    base, tuned = (_write(tmp_path / each, own) for each, own in given.items())
+    words = rf"{empty}: 1 tensors do not .*: model\.embed_tokens\.weight is \[0, \d+\], by config"
+    with pytest.raises(CheckpointError, match=words):
+        _run(base, tuned=tuned)
+
+
 def test_a_grown_vocabulary_is_compared_in_common_rows(tmp_path: Path) -> None:
     tensors = tiny_tensors()
     base = _write(tmp_path / "base", tensors)

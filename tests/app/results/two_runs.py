@@ -9,7 +9,7 @@ from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
 from tests import pretend
-from tests.storage.conftest import study
+from tests.app.tui.conftest import study
 
 
 def keep(

@@ -55,7 +55,7 @@ class Able(DOMNode):
     """Where its own keys come from."""
 
     EARLY: ClassVar[frozenset[str]] = frozenset()
-    """Actions that act before the place is mounted: they ask nothing of its widgets."""
+    """Actions that act before the place has its widgets, and when they are gone."""
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """Is that there? Knows every word that NEEDS has for its place; asked once mounted."""
@@ -63,7 +63,7 @@ class Able(DOMNode):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
-        if not getattr(self, "is_mounted", False):
+        if not (getattr(self, "is_mounted", False) and self.display):  # hidden once it is left
             return action in self.EARLY
         need = NEEDS.get(self.PLACE, {}).get(action)
         return need is None or self.has(need, parameters)

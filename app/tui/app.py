@@ -175,10 +175,9 @@ class TauscopeApp(App[str | None], Able):
             for action in actions(owner.PLACE):
                 if action.verb in BY_HAND or not owner.check_action(action.verb, action.parameters):
                     continue
-                one_of_many = " to " in action.shown  # "1 to 9", which help tells of once
                 yield SystemCommand(
-                    f"Go to {action.label}" if one_of_many else action.command,
-                    f"key: {action.keys if one_of_many else action.shown.split()[0]}",
+                    f"Go to {action.label}" if " to " in action.shown else action.command,
+                    f"key: {action.key}",
                     lambda owner=owner, what=action.name: self.call_later(
                         self.run_action, what, owner
                     ),

@@ -19,9 +19,12 @@ from core.engine.measurement import WORDS
 
 Where = Literal[
     "app", "runs", "library", "run", "compare", "builder", "figure",
-    "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump",
+    "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump", "copy", "export",
+    "pick",
 ]  # fmt: skip
-IN_DIALOGS: tuple[Where, ...] = ("dialog", "typing", "models", "confirm", "help", "jump")
+IN_DIALOGS: tuple[Where, ...] = (
+    "dialog", "typing", "models", "confirm", "help", "jump", "copy", "export", "pick",
+)  # fmt: skip
 _WITH_FIGURES: tuple[Where, ...] = ("figure", "app")
 CONTEXTS: tuple[tuple[Where, ...], ...] = (
     ("runs", "app"),
@@ -35,6 +38,9 @@ CONTEXTS: tuple[tuple[Where, ...], ...] = (
     ("dialog", "confirm"),
     ("dialog", "help"),
     ("dialog", "jump"),
+    ("dialog", "copy"),
+    ("dialog", "export"),
+    ("dialog", "pick"),
 )
 """The places whose keys act at the same time. The keys of the app don't act in a dialog."""
 
@@ -59,6 +65,12 @@ class Action:
         """By which the settings name it."""
         name = self.name.replace("(", "-").strip(")")
         return f"{self.where}.{name}".replace("'", "").replace(", ", "-")
+
+    @property
+    def key(self) -> str:
+        """Its first key, as people write it."""
+        one_of_many = " to " in self.shown  # "1 to 9", which help tells of once
+        return self.keys if one_of_many else self.shown.split()[0]
 
     @property
     def command(self) -> str:
@@ -111,6 +123,12 @@ def _numbers(where: Where, count: int, thing: str) -> Iterator[Action]:
     shown, help = f"1 to {count}", f"Go to the {thing} of that number"
     for n in range(1, count + 1):
         yield Action(where, f"tab({n})", str(n), shown, f"{thing} {n}", help)
+
+
+def _picks(where: Where, *offers: tuple[str, str, str]) -> Iterator[Action]:
+    """The keys of a choice: the letter, the answer that it gives, and what that is."""
+    for letter, answer, help in offers:
+        yield Action(where, f"pick('{answer}')", letter, letter, answer, help)
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -230,6 +248,31 @@ ACTIONS += (
     Action("help", "down", "j", "j", "down", "Scroll the help down"),
     Action("help", "up", "k", "k", "up", "Scroll the help up"),
     Action("jump", "close", "apostrophe", "'", "close", "Stay where you are"),
+    *(
+        Action("jump", f"go({n})", letter, "a to z", "go", "Go to what the letter stands on")
+        for n, letter in enumerate("asdfghjklqwertyuiopzxcvbnm", 1)  # nearest to the fingers first
+    ),
+    *_picks(
+        "copy",
+        ("v", "value", "The value, in words"),
+        ("r", "row", "Its row as CSV"),
+        ("c", "csv", "The whole table as CSV"),
+        ("m", "md", "The whole table as Markdown"),
+    ),
+    *_picks(
+        "export",
+        ("s", "svg", "This figure as SVG"),
+        ("p", "png", "This figure as PNG"),
+        ("t", "txt", "This figure as text"),
+        ("c", "csv", "Its values as CSV"),
+        ("m", "md", "Its values as Markdown"),
+        ("u", "parquet", "Its values as Parquet"),
+        ("a", "run", "All of the run, in every format"),
+    ),
+    *(
+        Action("pick", f"pick('{n}')", str(n), "1 to 9", "pick", "Pick the line of that number")
+        for n in range(1, 10)
+    ),
 )
 
 
@@ -307,7 +350,7 @@ def _own(action: Action) -> Action:
 def written(action_id: str) -> str:
     """The first key of an action as people write it, for a line that tells of it."""
     (action,) = (_own(each) for each in ACTIONS if each.id == action_id)
-    return action.shown.split()[0]
+    return action.key
 
 
 _FIRST = {"next_tab", "previous_tab", "complete", "clear", "close"}

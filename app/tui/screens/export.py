@@ -15,7 +15,8 @@ from textual.screen import Screen
 
 from app.text import plain
 from app.tui.data import DataSource
-from app.tui.screens.pick import Offer, PickScreen
+from app.tui.keys import Where, actions
+from app.tui.screens.pick import PickScreen, answer_of
 from app.tui.screens.whole import WholeScreen
 from core.study.places import expanded
 
@@ -24,27 +25,14 @@ if TYPE_CHECKING:
 
 FOLDER = "tauscope-exports"
 """Below where we were started: where the first export goes unless another folder is typed."""
-CLIPS: tuple[Offer, ...] = (
-    ("v", "the value, in words", "value"),
-    ("r", "its row as CSV", "row"),
-    ("c", "the whole table as CSV", "csv"),
-    ("m", "the whole table as Markdown", "md"),
-)
-FILES: tuple[Offer, ...] = (
-    ("s", "this figure as SVG", "svg"),
-    ("p", "this figure as PNG", "png"),
-    ("t", "this figure as text", "txt"),
-    ("c", "its values as CSV", "csv"),
-    ("m", "its values as Markdown", "md"),
-    ("u", "its values as Parquet", "parquet"),
-)
-WHOLE_RUN: Offer = ("a", "all of the run, in every format", "run")
+_DRAWN = frozenset({"svg", "png"})
+"""Formats that a table has none of."""
 
 
 def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
     """Ask what of a picture is wanted on the clipboard."""
     screen.app.push_screen(
-        PickScreen("copy", CLIPS), lambda got: pane.clip(got[0]) if got else None
+        PickScreen("copy", "copy", _offers("copy")), lambda got: pane.clip(got[0]) if got else None
     )
 
 
@@ -55,10 +43,12 @@ def ask_to_write(
     one went. `wanted` are those fields of a request that the pane does not know."""
     home = screen.home
     table = pane is not None and pane.view.kind == "table"
-    offers = FILES if "against" in wanted else (*FILES, WHOLE_RUN)
+    hidden = _DRAWN if table else frozenset()
+    offers = {a: words for a, words in _offers("export").items() if a not in hidden}
+    if "against" in wanted:
+        del offers["run"]
     if pane is None or pane.drawn is None:
-        offers = (WHOLE_RUN,)
-    offers = tuple(o for o in offers if not (table and o[2] in ("svg", "png")))
+        offers = {"run": offers["run"]}
 
     def picked(got: tuple[str, str] | None) -> None:
         if got is not None:
@@ -68,7 +58,11 @@ def ask_to_write(
             _write(screen, source, _shown(pane) | wanted | {"format": kind, "folder": folder})
 
     before = home.memory.folder or str(Path.cwd() / FOLDER)
-    screen.app.push_screen(PickScreen("export", offers, before), picked)
+    screen.app.push_screen(PickScreen("export", "export", offers, before), picked)
+
+
+def _offers(place: Where) -> dict[str, str]:
+    return {answer_of(action): action.help for action in actions(place)}
 
 
 def _shown(pane: Pane | None) -> dict[str, Any]:

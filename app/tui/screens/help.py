@@ -36,6 +36,9 @@ HEADINGS: dict[Where, str] = {
     "confirm": "A question",
     "help": "In this help",
     "jump": "While letters are shown to jump",
+    "copy": "Copying",
+    "export": "Exporting",
+    "pick": "Choosing one of several",
 }
 
 

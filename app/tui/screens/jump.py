@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from app.tui.keys import bindings
+from app.tui.keys import actions, bindings
 from app.tui.screens.leaving import Dialog
-
-LETTERS = "asdfghjklqwertyuiopzxcvbnm"
-"""The nearest to the fingers first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,8 @@ class JumpScreen(Dialog[str]):
 
     def __init__(self, targets: Sequence[JumpTarget]) -> None:
         super().__init__()
-        self.targets = dict(zip(LETTERS, targets, strict=False))
+        letters = [a.key for a in actions("jump") if a.name.startswith("go(")]
+        self.targets = dict(zip(letters, targets, strict=False))
 
     def compose(self) -> ComposeResult:
         for letter, target in self.targets.items():
@@ -49,12 +46,10 @@ class JumpScreen(Dialog[str]):
             sign.styles.offset = target.x, target.y
             yield sign
 
-    def on_key(self, event: events.Key) -> None:
-        """Go to what the letter stands on; any other letter leaves."""
-        if event.character and event.character.isalpha():
-            event.stop()
-            target = self.targets.get(event.character)
-            self.dismiss(target.action if target else None)
+    def action_go(self, number: int) -> None:
+        """Go to what the letter of that number stands on; one that stands on nothing leaves."""
+        known = [*self.targets.values()]
+        self.dismiss(known[number - 1].action if number <= len(known) else None)
 
 
 def jump(screen: Screen[None], targets: Sequence[JumpTarget]) -> None:

@@ -249,13 +249,14 @@ class LibraryScreen(ListScreen):
         if len(runs) == 1:
             self.open(runs[0].id)
         elif runs:
-            offers = [
-                (letter, plain(f"{run.name}  {run.status}  {run.id[:8]}")[:56], run.id)
-                for letter, run in zip("123456789", runs, strict=False)
-            ]
+            numbered = {str(n): run for n, run in enumerate(runs, 1)}
+            offers = {
+                n: plain(f"{run.name}  {run.status}  {run.id[:8]}")[:56]
+                for n, run in numbered.items()
+            }
             self.app.push_screen(
-                PickScreen("open which run?", offers),
-                lambda got: self.open(got[0] if got else None),
+                PickScreen("open which run?", "pick", offers),
+                lambda got: self.open(numbered[got[0]].id if got else None),
             )
 
     def action_copy(self) -> None:

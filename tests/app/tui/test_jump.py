@@ -77,7 +77,7 @@ async def test_keys_that_come_after_the_answer_act_on_no_other_screen(filled: Da
         jump = app.screen
         assert isinstance(jump, JumpScreen)
         for _ in range(4):
-            jump.post_message(Key("z", "z"))
+            app.post_message(Key("b", "b"))
         await until(pilot, lambda: app.screen is screen)
         for _ in range(4):
             screen.post_message(Key("b", "b"))

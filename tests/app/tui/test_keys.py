@@ -14,13 +14,15 @@ from rich.cells import cell_len
 from textual.actions import parse
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 import app.tui
 from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.keys import ACTIONS, CONTEXTS, Action, Where, actions, bindings, keymap, rebind
 from app.tui.screens.confirm import ConfirmScreen
+from app.tui.screens.jump import JumpScreen
+from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
@@ -51,14 +53,6 @@ def test_every_place_has_a_context() -> None:
     assert {place for places in CONTEXTS for place in places} == set(get_args(Where))
 
 
-OUTSIDE = {
-    "JumpScreen.on_key": "a letter for each target, made anew for each screen",
-    "PickScreen.on_key": "a letter for each thing on offer, shown beside it",
-}
-"""Keys that are no actions of the registry, and why. Cursor keys of Textual's own widgets are
-Textual's."""
-
-
 def _ours() -> Iterator[type[DOMNode]]:
     """Every class of the workstation that can have keys."""
     for module in pkgutil.walk_packages(app.tui.__path__, "app.tui."):
@@ -82,7 +76,7 @@ def test_every_key_is_in_the_registry() -> None:
             )
             if not known:
                 outside.add(f"{each.__name__}: {binding}")
-    assert outside == set(OUTSIDE)
+    assert outside == set(), "cursor keys of Textual's own widgets are Textual's"
 
 
 UNREGISTERED = {
@@ -235,7 +229,8 @@ async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
 async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Database) -> None:
     given = {
         "dialog.close": "ctrl+y", "confirm.yes": "w", "confirm.no": "W", "runs.move-1": "v",
-        "filter.clear": "ctrl+y", "typing.complete": "ctrl+t",
+        "filter.clear": "ctrl+y", "typing.complete": "ctrl+t", "copy.pick-csv": "w",
+        "jump.go-2": "Z",
     }  # fmt: skip
     workstation = TauscopeApp(filled.url, Config(keys=given))
     try:
@@ -268,6 +263,26 @@ async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Databa
             await pilot.press("enter")
             await until(pilot, lambda: isinstance(workstation.screen, RunScreen))
             await until(pilot, lambda: workstation.screen.check_action("filter", ()) is True)
+            shown = workstation.screen
+            copied: list[str] = []
+            workstation.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+            await pilot.press("Y")
+            await until(pilot, lambda: isinstance(workstation.screen, PickScreen))
+            assert "w  The whole table as CSV" in [
+                str(line.render()) for line in workstation.screen.query(Static)
+            ]
+            await pilot.press("c")
+            assert isinstance(workstation.screen, PickScreen)
+            await pilot.press("w")
+            await until(pilot, lambda: workstation.screen is shown and copied)
+            await pilot.press("apostrophe")
+            await until(pilot, lambda: isinstance(workstation.screen, JumpScreen))
+            await pilot.press("s")
+            assert isinstance(workstation.screen, JumpScreen)
+            await pilot.press("Z")
+            await until(pilot, lambda: workstation.screen is shown)
+            assert isinstance(shown, RunScreen)
+            await until(pilot, lambda: shown.tab == 1)
             await pilot.press("slash")
             line = workstation.screen.query_one(FilterLine)
             await until(pilot, lambda: line.writing)

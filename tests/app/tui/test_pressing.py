@@ -17,7 +17,7 @@ from textual import actions
 
 import storage.database
 from app.config import Config
-from app.tui.able import NEEDS
+from app.tui.able import NEEDS, Able
 from app.tui.app import TauscopeApp
 from app.tui.keys import ACTIONS
 from app.tui.screens.tabbed import TabbedScreen
@@ -275,6 +275,7 @@ async def test_a_key_before_a_screen_is_made(filled: Database, opening: str) -> 
         for action in (each for each in ACTIONS if each.where == place):
             getattr(runs, f"action_{opening}")()
             screen = app.screen
+            assert isinstance(screen, Able)
             assert screen is not runs
             assert not screen.is_mounted
             name, parameters = actions.parse(action.name)[1:]
@@ -283,3 +284,4 @@ async def test_a_key_before_a_screen_is_made(filled: Database, opening: str) -> 
                 if inspect.isawaitable(done):
                     await done
             await home(app)
+            assert screen.check_action(name, parameters) in (False, name in screen.EARLY)

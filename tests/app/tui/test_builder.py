@@ -70,6 +70,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return FOUND
 
     monkeypatch.setattr(outlook, "foresee", foresee)
+    monkeypatch.setattr("app.jobs.launcher.check", lambda study: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 

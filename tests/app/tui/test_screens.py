@@ -570,10 +570,10 @@ async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
-        assert "No values to show" in words(app)
+        assert "No values yet" in words(app)
         fill(db, run_id, attempt)
         RunSink(db, run_id, attempt).progress(Progress(5, 10, 0, "layer 5"))
-        await until(pilot, lambda: "No values to show" not in words(app) and "50 %" in words(app))
+        await until(pilot, lambda: "No values yet" not in words(app) and "50 %" in words(app))
         await pilot.press("v", "v")
         await until(pilot, lambda: drawn(screen))
         assert screen.pane is not None
@@ -675,9 +675,9 @@ async def test_a_run_that_failed_before_any_value_opens_on_why(filled: Database)
         await until(pilot, lambda: "ends early" in words(app) and "What went wrong" in words(app))
         assert app.screen.query_one(Facts).has_focus
         await pilot.press("1")
-        await until(pilot, lambda: "No values to show" in words(app))
+        await until(pilot, lambda: "No values yet" in words(app))
         await pilot.pause(1.2)
-        assert "No values to show" in words(app), "who goes elsewhere is left there"
+        assert "No values yet" in words(app), "who goes elsewhere is left there"
 
 
 async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
@@ -688,7 +688,7 @@ async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot, app)
-        assert "No values to show" in words(app)
+        assert "No values yet" in words(app)
         finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
         await until(pilot, lambda: "model-2.safetensors ends early." in words(app))
 

@@ -226,7 +226,9 @@ async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
         rebind({})
 
 
-async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Database) -> None:
+async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = {
         "dialog.close": "ctrl+y", "confirm.yes": "w", "confirm.no": "W", "runs.move-1": "v",
         "filter.clear": "ctrl+y", "typing.complete": "ctrl+t", "copy.pick-csv": "w",
@@ -265,7 +267,7 @@ async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Databa
             await until(pilot, lambda: workstation.screen.check_action("filter", ()) is True)
             shown = workstation.screen
             copied: list[str] = []
-            workstation.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+            monkeypatch.setattr(workstation, "copy_to_clipboard", copied.append)
             await pilot.press("Y")
             await until(pilot, lambda: isinstance(workstation.screen, PickScreen))
             assert "w  The whole table as CSV" in [

@@ -42,6 +42,17 @@ def test_no_assertion_is_always_true() -> None:
     assert found == []
 
 
+def test_no_filter_may_match_nothing() -> None:
+    """`all` of nothing is true: a set of the values that are there says that there are some."""
+    found = [
+        f"{file}:{node.lineno} {ast.unparse(node)}"
+        for file, nodes in NODES.items()
+        for node in nodes
+        if isinstance(node, ast.Assert) and _filters_all(node.test)
+    ]
+    assert found == []
+
+
 def test_no_test_module_is_imported() -> None:
     """What several tests use stands in a module of its own, or in conftest."""
     found = [
@@ -178,6 +189,13 @@ def _always_true(node: ast.expr) -> bool:
             return True
         case ast.Compare(left, [operator], [right]):
             return _holds(left, operator, right)
+    return False
+
+
+def _filters_all(node: ast.expr) -> bool:
+    match node:
+        case ast.Call(ast.Name("all"), [ast.GeneratorExp(generators=parts)]):
+            return any(part.ifs for part in parts)
     return False
 
 

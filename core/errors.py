@@ -19,17 +19,20 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+LONGEST = 1500
+"""Characters of a title or a hint."""
+
 
 class TauscopeError(Exception):
     """The fault and its file (`title`), and a remedy (`hint`).
 
-    Both are plain text, escaped at display.
+    Both are plain text: whoever shows them escapes them for the medium. They may quote values of
+    files, which are of any length: no one reads more than `LONGEST` characters.
     """
 
     def __init__(self, title: str, *, hint: str = "") -> None:
-        super().__init__(title)
-        self.title = title
-        self.hint = hint
+        self.title, self.hint = _shortened(title), _shortened(hint)
+        super().__init__(self.title)
 
 
 class StudyError(TauscopeError):
@@ -91,6 +94,10 @@ def reason(error: BaseException, longest: int = 400) -> str:
         words = f"there is no {words}" if words else ""
     words = words or type(error).__name__
     return words if len(words) <= longest else f"{words[:longest]}…"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def of_the_system(error: BaseException) -> str:

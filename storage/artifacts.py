@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import sizes
+from core.engine import forms
 from core.errors import StorageError
 from core.files.partial import placed
 from storage.access import Access
@@ -30,6 +31,12 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _AGAIN = "Compute it again with 'tauscope run STUDY.toml --fresh'."
 _LARGEST = 4 << 30
 """Most bytes of the arrays of one artifact, since a small file can claim any size."""
+
+UNREADABLE = (
+    ValueError, KeyError, TypeError, OSError, EOFError, MemoryError, zipfile.BadZipFile,
+    zlib.error, NotImplementedError, RuntimeError, RecursionError, SyntaxError,
+)  # fmt: skip
+"""What numpy and zipfile raise where bytes are no arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +113,11 @@ def content(folder: Path, stored: StoredFile) -> bytes:
     return read
 
 
-def read(folder: Path, stored: StoredFile) -> StoredArrays:
-    """The arrays of a file. Raises StorageError if the file was altered, or written by another
-    program."""
+def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
+    """The arrays of a file. `name`: the artifact's, which says of what form they are.
+
+    Raises StorageError where it is not what was written, or was written by another program.
+    """
     place = str(folder / stored.path)
     packed = io.BytesIO(content(folder, stored))
     try:
@@ -119,35 +128,30 @@ def read(folder: Path, stored: StoredFile) -> StoredArrays:
         with np.load(packed, allow_pickle=False) as arrays:
             found = dict(arrays)
         if not all(isinstance(array, np.ndarray) for array in found.values()):
-            raise ValueError("an entry is not an array")
-        return StoredArrays(place, found)
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-        RecursionError,
-        SyntaxError,
-    ) as error:
+            raise ValueError("an entry is no array")
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise StorageError(
             f"The artifact {place} has no readable arrays: {reason}.", hint=_AGAIN
         ) from None
+    try:
+        return StoredArrays(place, found, forms.sizes(name, found))
+    except ValueError as error:
+        raise StorageError(f"The artifact {place} ('{name}') {error}.", hint=_AGAIN) from None
 
 
 class StoredArrays(dict[str, NDArray[Any]]):
-    """The arrays of a file by name. Raises StorageError for an unknown name."""
+    """The arrays of a file by name, and the sizes of their axes. Raises StorageError for an array
+    that is not there."""
 
-    def __init__(self, place: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, place: str, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[str, int]
+    ) -> None:
         super().__init__(arrays)
-        self._place = place
+        self.place, self.sizes = place, sizes
 
     def __missing__(self, name: str) -> NDArray[Any]:
-        raise StorageError(f"The artifact {self._place} lacks the array '{name}'.", hint=_AGAIN)
+        raise StorageError(f"The artifact {self.place} lacks the array '{name}'.", hint=_AGAIN)
 
 
 def _path(digest: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from sqlalchemy import func, select
 
 from storage.database import Database
+from storage.rows import is_time
 from storage.schema import RunRow, RunUnitRow, UnitRow
 
 _CHUNK = 500  # below SQLite's limit of variables, in all its versions
@@ -44,4 +45,4 @@ def pace(db: Database, analysis: str, parameters: int, device: str) -> float | N
     )
     with db.reading() as connection:
         found = connection.scalar(wanted)
-    return None if found is None else float(found)
+    return float(found) if is_time(found) else None

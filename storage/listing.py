@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from core.engine.measurement import COORDINATES
+from core.engine.measurement import KEY_COLUMNS
 from storage.database import Database
 from storage.results import SELECTED, of_run
 from storage.rows import checked
@@ -59,8 +59,8 @@ def _by(order: Order) -> list[ColumnElement[Any]]:
         _place(row.model, order.models), _place(row.reference, order.models), row.setting,
         row.layer == OVER_ALL, row.layer, _place(row.module, order.modules), row.expert, row.head,
     ]  # fmt: skip
-    # The coordinates, by name, decide between equal places.
-    return [*told, *(getattr(row, name) for name in COORDINATES[1:])]
+    # The names of what has no place of its own.
+    return [*told, *(getattr(row, name) for name in KEY_COLUMNS[1:])]
 
 
 def _place(column: InstrumentedAttribute[str], names: Sequence[str]) -> ColumnElement[int]:

@@ -5,10 +5,8 @@ An unreadable part counts as missing and is computed again.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +14,10 @@ import numpy as np
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import sqlite
 
-from core.engine.measurement import Measurement, UnitPart
+from core.engine.measurement import TYPES, Measurement, UnitPart
+from storage.artifacts import UNREADABLE
+from storage.results import SELECTED
+from storage.rows import ColumnMisfitError, is_time, misfits
 from storage.schema import PartRow
 
 _ROWS = "rows"  # the key of rows; arrays' names have this prefix:
@@ -49,7 +50,7 @@ def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, Unit
     found, seconds = {}, 0.0
     for step, content, took in connection.execute(wanted):
         part = _unpacked(content)
-        if part is not None:
+        if part is not None and isinstance(step, str) and is_time(took):
             found[step] = part
             seconds += took
     return found, seconds
@@ -61,7 +62,7 @@ def forget(connection: Connection, run_id: str) -> None:
 
 
 def _packed(part: UnitPart) -> bytes:
-    rows = [dataclasses.astuple(row) for row in part.rows]
+    rows = [[getattr(row, name) for name in TYPES] for row in part.rows]
     text = json.dumps(rows, default=lambda number: number.item()).encode()
     arrays = {f"{_ARRAY}{name}": array for name, array in part.arrays.items()}
     buffer = io.BytesIO()
@@ -74,11 +75,13 @@ def _unpacked(content: Any) -> UnitPart | None:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             rows = json.loads(file[_ROWS].tobytes())
             arrays = {n.removeprefix(_ARRAY): file[n] for n in file.files if n != _ROWS}
-        return UnitPart(
-            [Measurement(**dict(zip(_FIELDS, row, strict=True))) for row in rows], arrays
-        )
-    except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
+        return UnitPart([_measurement(row) for row in rows], arrays)
+    except UNREADABLE:
         return None
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Measurement))
+def _measurement(row: list[Any]) -> Measurement:
+    wrong = misfits(row, SELECTED)
+    if wrong:
+        raise ColumnMisfitError(wrong[0])
+    return Measurement(**dict(zip(TYPES, row, strict=True)))

@@ -1,42 +1,40 @@
 """Results of a run: measurements, their ranges of coordinates, and artifacts.
 
-Owns the translation of a Query to SQL, which agrees with `Query.matches`. Writes nothing.
+Owns the translation of a Query to SQL: no row that it did not ask for leaves the database. Writes
+nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from core.engine.measurement import OVERALL, TYPES, Measurement, ordered
-from core.figures.views import (
-    COORDINATES,
-    Catalogue,
-    Combination,
-    Query,
-    Value,
-    Wanted,
-    absence,
-    by_name,
-    natural,
-)
+from core.engine.measurement import ABSENT, OVERALL, TYPES, Measurement, ordered
+from core.figures.views import COMBINED, Catalogue, Combination, Query, Value, by_name, natural
 from storage import artifacts as files
-from storage.artifacts import StoredFile
+from storage.artifacts import StoredArrays, StoredFile
 from storage.database import Database
-from storage.rows import checked, models_in
+from storage.rows import checked, is_time, models_in
 from storage.schema import OVER_ALL, ArtifactRow, MeasurementRow, RunRow, RunUnitRow, UnitRow
 
-SELECTED = tuple(
-    func.nullif(column, OVER_ALL, type_=column.type).label(column.key)
-    if column.key in OVERALL
-    else column
-    for column in (getattr(MeasurementRow, name) for name in TYPES)
-)
-"""The selected columns of a measurement."""
+
+def _asked(name: str) -> ColumnElement[Any]:
+    column: Any = getattr(MeasurementRow, name)
+    infinite = (math.inf, -math.inf) if TYPES[name] is float else ()
+    absent = (OVER_ALL,) if name in OVERALL else infinite
+    for each in absent:
+        column = func.nullif(column, each, type_=column.type)
+    asked: ColumnElement[Any] = column.label(name) if absent else column
+    return asked
+
+
+SELECTED = tuple(map(_asked, TYPES))
+"""The fields of a measurement as a question asks for them. An infinite number reads as undefined:
+no metric of ours has one, but a database may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,33 +78,35 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     order of their numbers.
     """
     row = MeasurementRow
-    columns = [getattr(row, name) for name in Combination._fields]
-    # Grouped by unit first: a unit's rows are in order, which leaves few rows to group.
+    columns = [getattr(row, name) for name in COMBINED]
+    # Unit by unit first: within one the rows lie in order, and few are left to be grouped.
     each = of_run(select(row.unit_id, *columns), run_id, analysis).where(*_PLAIN).distinct()
     by_unit = each.subquery()
-    named = [by_unit.c[name] for name in Combination._fields]
+    named = [by_unit.c[name] for name in COMBINED]
     together = select(*named).group_by(*named).order_by(func.min(by_unit.c.unit_id), *named)
     places = of_run(select(row.layer, row.module), run_id, analysis).where(*_PLAIN).distinct()
     with db.reading() as connection:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
         rows = list(checked(connection.execute(together), columns))
         found = list(checked(connection.execute(places), (row.layer, row.module)))
-    combinations = [Combination(*values) for values in rows]
+    combinations = [Combination(**dict(zip(COMBINED, values, strict=True))) for values in rows]
     tuned = models_in(study)
     tuned.pop("base", None)
     models = ("base", *tuned)
     layers = {layer for layer, _ in found}
-    measured = {at.model for at in combinations}
+    known = {"reference": models, "task": _tasks(study)}
+    ranges = {
+        name: _known_first(known.get(name, ()), (getattr(at, name) for at in combinations))
+        for name in COMBINED
+    }
     return Catalogue(
-        models=tuple(name for name in models if name in tuned or name in measured),
-        references=_known_first(models, (at.reference for at in combinations)),
-        layers=tuple(sorted(layers - {OVER_ALL})),
-        modules=by_name({module for _, module in found if module}),
-        tasks=_known_first(_tasks(study), (at.task for at in combinations)),
-        probes=_known_first((), (at.probe for at in combinations)),
-        settings=tuple(sorted({at.setting for at in combinations} - {""}, key=natural)),
-        metrics_of=_known_first((), (at.metric_of for at in combinations)),
-        metrics=_known_first((), (at.metric for at in combinations)),
+        ranges={
+            **ranges,
+            "model": tuple(name for name in models if name in tuned or name in ranges["model"]),
+            "layer": tuple(sorted(layers - {OVER_ALL})),
+            "module": by_name({module for _, module in found if module}),
+            "setting": tuple(sorted(ranges["setting"], key=natural)),
+        },
         overall=not layers or OVER_ALL in layers,
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
         combinations=frozenset(combinations),
@@ -144,21 +144,25 @@ def artifacts(
         return [_artifact(found) for found in checked(connection.execute(wanted), _OF_ARTIFACTS)]
 
 
-def arrays(db: Database, artifact: StoredArtifact) -> dict[str, NDArray[Any]]:
-    """The arrays of an artifact. Raises StorageError when its file is gone or was altered."""
-    return files.read(db.folder("artifacts"), artifact.stored)
+def arrays(db: Database, artifact: StoredArtifact) -> StoredArrays:
+    """The arrays of an artifact. Raises StorageError when its file is gone or was altered, or
+    holds something else."""
+    return files.read(db.folder("artifacts"), artifact.stored, artifact.name)
 
 
 def durations(db: Database, run_id: str) -> dict[str, float]:
-    """The seconds of each analysis of a run, also for units that other runs computed."""
+    """The seconds that each analysis of a run took, whichever run computed its units; where a unit
+    took what no clock tells, those of its analysis are unknown."""
+    told = UnitRow.analysis, func.sum(UnitRow.seconds)
     wanted = (
-        select(UnitRow.analysis, func.sum(UnitRow.seconds))
+        select(*told)
         .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
         .where(RunUnitRow.run_id == run_id)
         .group_by(UnitRow.analysis)
     )
     with db.reading() as connection:
-        return {name: float(seconds) for name, seconds in connection.execute(wanted)}
+        rows = list(checked(connection.execute(wanted), told))
+    return {name: float(seconds) for name, seconds in rows if is_time(seconds)}
 
 
 def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
@@ -200,17 +204,14 @@ _PLAIN = (
 )
 
 
-def _conditions(query: Query) -> list[ColumnElement[bool]]:
-    conditions = [*_PLAIN, MeasurementRow.metric.in_(query.metrics)]
-    for coordinate in COORDINATES:
-        column = getattr(MeasurementRow, coordinate)
-        wanted: Wanted = getattr(query, coordinate)
-        missing = _stored(absence(coordinate))
+def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
+    for name, wanted in query.items():
+        column = getattr(MeasurementRow, name)
         if isinstance(wanted, tuple):
-            conditions.append(column.in_([_stored(v) for v in wanted if v != OVER_ALL]))
+            yield column.in_([_stored(v) for v in wanted if v != OVER_ALL])
         elif wanted != "any":
-            conditions.append(column == missing if wanted == "absent" else column != missing)
-    return conditions
+            missing = _stored(ABSENT[name])
+            yield column == missing if wanted == "absent" else column != missing
 
 
 def _stored(value: Value) -> str | int:

@@ -10,9 +10,9 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
-from sqlalchemy import Row, Text
+from sqlalchemy import Text
 from sqlalchemy.types import TypeDecorator
 
 LONGEST = 100_000
@@ -65,8 +65,8 @@ def read_json(text: str) -> Any:
         return None
 
 
-def misfits(row: Row[Any], columns: Sequence[Any]) -> list[str]:
-    """The names of the columns with values of another type than declared."""
+def misfits(row: Sequence[Any], columns: Sequence[Any]) -> list[str]:
+    """The names of the columns that hold what they do not declare."""
     return [c.key for c, value in zip(columns, row, strict=True) if not _fits(value, c)]
 
 
@@ -85,6 +85,21 @@ def checked(rows: Iterable[Any], columns: Sequence[Any]) -> Iterator[Any]:
                 raise ColumnMisfitError(f"it holds {described(value)} as {wrong[0]} of a row")
             known.add(types)
         yield row
+
+
+def is_time(seconds: Any) -> TypeGuard[float]:
+    """Is it a number of seconds that something may have taken?"""
+    return isinstance(seconds, int | float) and 0 <= seconds < math.inf
+
+
+def is_provenance(value: Any) -> bool:
+    """Is it an object whose parts have the types that readers rely on?"""
+    try:
+        models = value.get("models", {})
+        objects = [value.get("environment", {}).get("versions", {}), models, *models.values()]
+    except AttributeError:
+        return False
+    return all(isinstance(each, dict) for each in objects)
 
 
 def models_in(study: Any) -> dict[str, dict[str, Any]]:

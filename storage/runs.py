@@ -32,7 +32,7 @@ from storage.results import (
     edition,
     measurements,
 )
-from storage.rows import checked, models_in, shortened
+from storage.rows import checked, is_provenance, models_in, shortened
 from storage.schema import RunRow, WarningRow
 from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 
@@ -120,9 +120,10 @@ def models_of_runs(db: Database) -> dict[str, tuple[str, ...]]:
 
 
 def provenance(db: Database, run_id: str) -> dict[str, Any]:
-    """The provenance of the results: environment, device, versions, fingerprints."""
+    """Where the results come from: environment, device, versions, fingerprints; nothing where what
+    the database has of it is none."""
     found = _column(db, run_id, select(RunRow.provenance))
-    return found if isinstance(found, dict) else {}
+    return found if is_provenance(found) else {}
 
 
 def warnings(db: Database, run_id: str) -> list[RunWarning]:

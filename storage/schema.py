@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, Table, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.engine.measurement import COORDINATES, TYPES
+from core.engine.measurement import KEY_COLUMNS, TYPES
 from storage.rows import SafeText
 
 OVER_ALL = -1
@@ -110,7 +110,7 @@ def _measurements() -> Table:
         Base.metadata,
         Column("unit_id", ForeignKey("units.id", ondelete="CASCADE"), primary_key=True),
         *(
-            Column(name, _SQL[TYPES[name]], primary_key=name in COORDINATES)
+            Column(name, _SQL[TYPES[name]], primary_key=name in KEY_COLUMNS)
             for name in dict.fromkeys((*_KEY, *TYPES))
         ),
         sqlite_with_rowid=False,

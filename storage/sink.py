@@ -37,7 +37,7 @@ from storage.artifacts import StoredFile
 from storage.database import Database
 from storage.identities import Remembered
 from storage.patience import say_nothing
-from storage.results import artifacts_of, read_rows, selected
+from storage.results import StoredArtifact, artifacts_of, read_rows, selected
 from storage.rows import ColumnMisfitError, described
 from storage.schema import (
     OVER_ALL,
@@ -58,12 +58,12 @@ _CHUNK = 5000  # keys in one question; SQLite takes some 32,000
 class _Arrays(Mapping[str, NDArray[Any]]):
     """The arrays of a file, read on first access."""
 
-    def __init__(self, folder: Path, stored: StoredFile) -> None:
-        self._folder, self._stored = folder, stored
+    def __init__(self, folder: Path, artifact: StoredArtifact) -> None:
+        self._folder, self._artifact = folder, artifact
 
     @cached_property
     def _read(self) -> dict[str, NDArray[Any]]:
-        return files.read(self._folder, self._stored)
+        return files.read(self._folder, self._artifact.stored, self._artifact.name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._read[name]
@@ -134,7 +134,7 @@ class RunSink:
             measurements=rows,
             artifacts=[
                 Artifact(
-                    name=a.name, arrays=_Arrays(folder, a.stored), model=a.model,
+                    name=a.name, arrays=_Arrays(folder, a), model=a.model,
                     reference=a.reference, layer=a.layer, task=a.task,
                 )
                 for a in kept
@@ -340,8 +340,8 @@ def _value(name: str, value: Any) -> str | int | float | None:
 
 
 def _number(value: float | None) -> float | None:
-    """A plain float; None for NaN."""
-    return None if value is None or math.isnan(value) else float(value)
+    """A plain float; one that is infinite, or not a number, is undefined."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _file(unit_id: int, artifact: Artifact, stored: StoredFile) -> dict[str, Any]:

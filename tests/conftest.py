@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
-from core.engine import registry
-from core.engine.measurement import COORDINATES, Measurement, Progress, Unit, UnitPart, UnitResult
+from core.engine import forms, registry
+from core.engine.measurement import KEY_COLUMNS, Measurement, Progress, Unit, UnitPart, UnitResult
 from core.models.identity import Stamp
+
+if TYPE_CHECKING:
+    import torch
 
 # No test is timed: on a busy machine any of them may take long.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-Tensors = dict[str, torch.Tensor]
+Tensors = dict[str, "torch.Tensor"]
 
 WEIGHTS = tuple(name for name in registry.names() if registry.get(name).needs == "weights")
 """The analyses of a study that has neither texts nor tasks."""
@@ -52,8 +53,10 @@ class MemorySink:
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         json.dumps(result.state, allow_nan=False)
-        places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in result.measurements]
+        places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in result.measurements]
         assert len(places) == len(set(places)), "two rows share all coordinates"
+        for artifact in result.artifacts:
+            forms.sizes(artifact.name, artifact.arrays)  # is it of the form in which it is read?
         self.units[unit.key] = (unit, result)
         self.saved.append(unit.key)
 
@@ -114,6 +117,8 @@ def memory_sink() -> Callable[..., MemorySink]:
 
 def write_model(folder: Path, config: Mapping[str, Any], tensors: Tensors) -> Path:
     """A model's directory with one safetensors file."""
+    from safetensors.torch import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors")
@@ -130,13 +135,15 @@ def tiny_config(**changes: Any) -> dict[str, Any]:
 
 
 def tiny_tensors(
-    seed: int = 0, dtype: torch.dtype = torch.float32, vocab: int = 20, layers: int = 2
+    seed: int = 0, dtype: torch.dtype | None = None, vocab: int = 20, layers: int = 2
 ) -> Tensors:
     """Random weights that fit `tiny_config`."""
+    import torch
+
     g = torch.Generator().manual_seed(seed)
 
     def matrix(*shape: int) -> torch.Tensor:
-        return (torch.randn(*shape, generator=g) * 0.1).to(dtype)
+        return (torch.randn(*shape, generator=g) * 0.1).to(dtype or torch.float32)
 
     tensors = {
         "model.embed_tokens.weight": matrix(vocab, 16),
@@ -161,6 +168,8 @@ def tiny_tensors(
 
 def tuned_from(tensors: Tensors, seed: int, size: float = 0.01) -> Tensors:
     """The same tensors with a random update of every one."""
+    import torch
+
     g = torch.Generator().manual_seed(seed)
     return {
         name: (t.float() + size * torch.randn(t.shape, generator=g)).to(t.dtype)
@@ -170,6 +179,8 @@ def tuned_from(tensors: Tensors, seed: int, size: float = 0.01) -> Tensors:
 
 def load_all(folder: Path) -> Tensors:
     """Every tensor of a model's directory."""
+    from safetensors.torch import load_file
+
     found: Tensors = {}
     for file in sorted(folder.glob("*.safetensors")):
         found |= load_file(file)

@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 
 from core.engine import registry
-from core.engine.measurement import Artifact, Measurement, MetricSpec, UnitResult
+from core.engine.measurement import Artifact, Coordinates, Measurement, MetricSpec, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures.figure import Column, Grid, Scatter, Table
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.grids import Heatmap, Plane
+from core.figures.kinds.scatters import ScatterPlot
+from core.figures.kinds.tables import SortedTable
 from core.figures.views import Tabulation, View
 
 NAME = "pretend"
@@ -43,7 +47,7 @@ class Placed:
     names: tuple[str, str] = ("medical", "maths")
     of: Callable[[str], tuple[Any, Any] | None] = coefficients
 
-    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
+    def __call__(self, row: Coordinates) -> tuple[Any, Any] | None:
         return self.of(row.setting)
 
 
@@ -76,7 +80,7 @@ def front(scatter: Scatter) -> Scatter:
 def neurons(t: Tabulation) -> Table:
     """The neurons of a model, in one of two orders."""
     rows: list[tuple[int, int, float, str]] = []
-    for layer in t.catalogue.layers:
+    for layer in t.catalogue.values("layer"):
         found = t.arrays("scores", model=t.choice.model, layer=layer)
         if found is not None:
             rows += [(layer, j, float(s), f" token-{j}") for j, s in enumerate(found["score"])]
@@ -96,23 +100,23 @@ def neurons(t: Tabulation) -> Table:
 
 
 VIEWS = (
-    View(
-        key="curves", kind="curves", title="Activated neurons", caption="One line per model.",
+    Curves(
+        key="curves", title="Activated neurons", caption="One line per model.",
         measures=("activated",), finding=lambda lines: "",
     ),
-    View(
-        key="distance", kind="curves", title="Distance", caption="Observed and by chance.",
+    Curves(
+        key="distance", title="Distance", caption="Observed and by chance.",
         measures=("hamming",), selectors=("model",), fixed={"reference": "base"},
         with_chance=True, chance_name="independent", finding=lambda lines: "",
     ),
-    View(
-        key="drop", kind="heatmap", title="Drop", caption="Sources and targets.",
+    Heatmap(
+        key="drop", title="Drop", caption="Sources and targets.",
         measures=("drop", "score"), rows="reference", columns="model",
         selectors=("task", "metric_of", "setting"), opens={"setting": "top-5%"},
         names={"reference": "neurons from"}, finding=lambda grid: "",
     ),
-    View(
-        key="plane", kind="scatter", title="Trade-off", caption="One task against another.",
+    ScatterPlot(
+        key="plane", title="Trade-off", caption="One task against another.",
         measures=("normalised",), fixed={"reference": "base"},
         only={"setting": lambda s: coefficients(s) is not None},
         names={"setting": "coefficients"},
@@ -120,30 +124,31 @@ VIEWS = (
         x_guides=(1.0,), y_guides=(1.0,), marks=front, mark_name="on the front",
         finding=lambda scatter: "",
     ),
-    View(
-        key="grid", kind="heatmap", title="Coefficients", caption="Two weights.",
+    Plane(
+        key="grid", title="Coefficients", caption="Two weights.",
         measures=("normalised",), place=lambda catalogue: Placed(), selectors=("task",),
         fixed={"reference": "base"}, marks=best, mark_name="best", finding=lambda grid: "",
     ),
-    View(
-        key="neurons", kind="table", title="Neurons", caption="All neurons of a model.",
+    SortedTable(
+        key="neurons", title="Neurons", caption="All neurons of a model.",
         measures=("neurons",), selectors=("model",), tabulate=neurons,
         orders=("strongest first", "by layer"), finding=lambda table: "",
     ),
-    View(
-        key="nowhere", kind="heatmap", title="Nowhere", caption="Never measured.",
+    Heatmap(
+        key="nowhere", title="Nowhere", caption="Never measured.",
         measures=("drop",), fixed={"setting": "never"}, optional=True, finding=lambda grid: "",
     ),
 )  # fmt: skip
 
 
-def _spec(name: str, **given: bool) -> MetricSpec:
+def _spec(name: str, **given: Any) -> MetricSpec:
     return MetricSpec(name=name, title=name, description=f"what {name} is", **given)
 
 
 ANALYSIS = Analysis(
     name=NAME,
     title="Pretend",
+    short="Pre",
     version=1,
     needs="weights",
     parameters=Parameters,

@@ -47,13 +47,13 @@ def show(
     """Show the figures and findings of a run, or of one of its analyses."""
     from app.cli.printing import print_measured, print_run
     from app.results.figures import analyses_of, names_in
-    from core.figures.filters import FIELDS, of_terms
+    from core.figures.filters import of_terms
     from storage.runs import find_run
 
     opened = open_db(context, db, write=None)
     found = find_run(opened, run)
     analyses = analyses_of(found, analysis)
-    terms = zip(FIELDS, (model, layers, module), strict=True)
+    terms = [("model", model), ("layer", layers), ("module", module)]
     by = of_terms(terms, names_in(opened, found))
     if json:
         print_measured(opened, found, analyses, by)

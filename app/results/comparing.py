@@ -159,7 +159,7 @@ def pair(
         drawn(db, each, analysis, view, choice, has if apart else united).figure
         for each, has in ((first, own), (second, other))
     ]
-    depths = (len(own.layers), len(other.layers))
+    depths = (len(own.values("layer")), len(other.values("layer")))
     figures = aligned(made[0], made[1])
     same: frozenset[Place] = frozenset()
     moved = by_depth and depths[0] != depths[1] and _over_layers(figures[0])

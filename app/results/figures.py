@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from core.engine import registry
 from core.engine.registry import Analysis
-from core.errors import StudyError
+from core.errors import StorageError, StudyError
 from core.figures.choices import (
     default_choice,
     names_of,
@@ -52,7 +52,7 @@ class Drawn:
     choice: Choice
     catalogue: Catalogue
     figure: Figure
-    names: Names = field(default_factory=Names)
+    names: Names = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def lines(
 def finding(view: View, made: Drawn) -> str:
     """The view's sentence, which is made for the measure and reading that it opens with; nothing
     of a figure that holds nothing, least of all that nothing changed, or is not complete yet."""
-    if not made.catalogue.metrics or made.figure.is_empty:
+    if not made.catalogue.values("metric") or made.figure.is_empty:
         return ""
     opens_with = default_choice(view, made.catalogue).measure, view.reading
     if (made.choice.measure, made.choice.reading) != opens_with:
@@ -218,6 +218,7 @@ def _drawn(
 def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:
     """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
     known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
+    widths: dict[int | None, int] = {}
 
     def read(
         name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
@@ -227,6 +228,16 @@ def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Array
                 at = (found.name, found.model, found.reference, found.layer, found.task)
                 known[at] = found
         wanted = known.get((name, model, reference, layer, task))
-        return runs.arrays(db, wanted) if wanted is not None else None
+        if wanted is None:
+            return None
+        arrays = runs.arrays(db, wanted)
+        width = arrays.sizes.get("neurons")
+        if width is not None and widths.setdefault(layer, width) != width:
+            raise StorageError(
+                f"The artifact {arrays.place} ('{name}') has {width} neurons in layer {layer}, but "
+                f"another of the run has {widths[layer]}.",
+                hint="They are of different models. Compute the run anew with --fresh.",
+            )
+        return arrays
 
     return read

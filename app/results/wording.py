@@ -75,6 +75,14 @@ def in_hand(run: RunSummary) -> str:
     return "stopping" if run.cancel_requested else run.label
 
 
+def absence(run: RunSummary, start: str) -> str:
+    """Why a run has no values yet; nothing where that does not explain it. `start`: the key that
+    starts a run that waits."""
+    if run.status == "queued":
+        return f"No values yet: the run is {in_hand(run)}. {start} starts it."
+    return "No values yet: the run is at work." if run.status == "running" else ""
+
+
 def outcome(run: RunSummary) -> str:
     """What a finished run came to."""
     return f"{run.total} units, {run.reused} of them reused"

@@ -4,8 +4,10 @@ app.py       the application: opening, themes, the palette of commands
 keys.py      every action, once: feeds key bindings, the bottom line, the help and the palette
 able.py      what each action needs to act, and the place that says whether it is there
 feed.py      what the screen of a run reads, and when
-source.py    what screens ask of the database
-kept.py      answers that were made before
+data.py      what screens ask of the database
+cache.py     answers that were made before
+snapshot.py  the runs at one moment, and the words of an empty list
+threads.py   work that blocks, done in a thread
 warmup.py    imports of the screens that may be opened next
 collector.py when garbage is collected
 holdings.py  what the library's screen knows
@@ -15,7 +17,7 @@ completion.py what continues a text that is being typed
 outlook.py   what a study will take, asked of another process
 memory.py    where the user was, from one start to the next
 heading.py   what is selected, as the line above a picture
-standing.py  where a run stands, as a title
+run_title.py the state of a run as a title
 readout.py   what is said of the value under the cursor
 theme.py     the colours
 screens/     runs, one run, two compared, building and starting a study, help, a question

@@ -28,7 +28,7 @@ NEEDS: dict[Where, dict[str, str]] = {
         "runs": "its runs", "filter": "models", "copy": "a model",
     },
     "run": {
-        **_OF_PICTURES, "drill": "something behind", "filter": "a picture",
+        **_OF_PICTURES, "drill": "something behind", "filter": "a picture to filter",
         "zoom": "room beside", "cancel": "work under way", "resume": "a run to start",
     },
     "compare": {
@@ -54,13 +54,16 @@ class Able(DOMNode):
     PLACE: ClassVar[Where]
     """Where its own keys come from."""
 
+    EARLY: ClassVar[frozenset[str]] = frozenset()
+    """Actions that act before the place has its widgets, and when they are gone."""
+
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """Is that there? Knows every word that NEEDS has for its place; asked once mounted."""
         raise NotImplementedError(f"{self.PLACE}: {need}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what would do something: keys that can't are not shown either."""
-        need = NEEDS[self.PLACE].get(action)
-        if need is None:
-            return True
-        return bool(getattr(self, "is_mounted", False)) and self.has(need, parameters)
+        if not (getattr(self, "is_mounted", False) and self.display):  # hidden once it is left
+            return action in self.EARLY
+        need = NEEDS.get(self.PLACE, {}).get(action)
+        return need is None or self.has(need, parameters)

@@ -6,9 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -20,30 +20,14 @@ from app.config import Config
 from app.tui import theme
 from app.tui.able import Able
 from app.tui.collector import BREATH, Collector, forget_widgets
-from app.tui.keys import ACTIONS, Where, actions, bindings, keymap, rebind
+from app.tui.data import DataSource
+from app.tui.keys import ACTIONS, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
-from app.tui.source import Source
+from app.tui.screens.whole import WholeScreen
 
 if TYPE_CHECKING:
-    from app.tui.screens.help import Topic
     from core.errors import TauscopeError
-
-
-@runtime_checkable
-class Explained(Protocol):
-    """A screen that says what its help is made of."""
-
-    def topics(self) -> Sequence[Topic]: ...
-
-    def places(self) -> tuple[Where, ...]: ...
-
-
-@runtime_checkable
-class Placed(Protocol):
-    """A screen that says where it stands, for the next time."""
-
-    def placed(self, memory: Memory) -> Memory: ...
 
 
 HELD = 3.0
@@ -53,7 +37,7 @@ BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 """Actions that nobody would look for in the palette."""
 
 
-class Palette(CommandPalette):
+class ActionPalette(CommandPalette):
     """Textual's, which fails where a page is turned of a list that has no height yet."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -85,7 +69,7 @@ class TauscopeApp(App[str | None], Able):
         self.config = config or Config()
         self.remembered = remembered
         self.memory = recall(remembered)
-        self.source = Source(db_url)
+        self.source = DataSource(db_url)
         self.collector = Collector()
         self.trouble: TauscopeError | None = None
         bare = self.console.color_system == "standard"
@@ -139,12 +123,8 @@ class TauscopeApp(App[str | None], Able):
         """Show the help of the screen beneath."""
         from app.tui.screens.help import HelpScreen
 
-        screen = self.screen
-        topics: Sequence[Topic] = screen.topics() if isinstance(screen, Explained) else ()
-        places: tuple[Where, ...] = (
-            screen.places() if isinstance(screen, Explained) else ("runs", "app")
-        )
-        self.push_screen(HelpScreen(places, topics))
+        if isinstance(self.screen, WholeScreen):
+            self.push_screen(HelpScreen(self.screen.places(), self.screen.topics()))
 
     def action_theme(self) -> None:
         """Dark or light."""
@@ -168,14 +148,14 @@ class TauscopeApp(App[str | None], Able):
 
     def _remember_all(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, Placed):
+            if isinstance(screen, WholeScreen):
                 self.memory = screen.placed(self.memory)
         self.remember(self.memory)
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """What the keys that act everywhere need."""
         if need == "a whole screen":
-            return not self.screen.is_modal
+            return isinstance(self.screen, WholeScreen)
         return super().has(need, parameters)
 
     async def action_quit(self) -> None:
@@ -184,23 +164,20 @@ class TauscopeApp(App[str | None], Able):
 
     def action_command_palette(self) -> None:
         """Show every action, by its name."""
-        if not isinstance(self.screen, Palette):
-            self.push_screen(Palette(id="--command-palette"))
+        if not isinstance(self.screen, ActionPalette):
+            self.push_screen(ActionPalette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that would do something now."""
-        focused = screen.focused
-        for action in actions(*get_args(Where)):
-            owner = {"app": self, "figure": focused, "facts": focused}.get(action.where, screen)
-            name, _, rest = action.name.partition("(")
-            if owner is None or name in BY_HAND or not _has(owner, action.id):
-                continue
-            parameters = tuple(rest.rstrip(")").replace("'", "").split(", ")) if rest else ()
-            if owner.check_action(name, parameters):
-                one_of_many = " to " in action.shown  # "1 to 9", which help tells of once
+        places = screen, screen.focused, self
+        able: list[Able] = [each for each in places if isinstance(each, Able)]
+        for owner in able:
+            for action in actions(owner.PLACE):
+                if action.verb in BY_HAND or not owner.check_action(action.verb, action.parameters):
+                    continue
                 yield SystemCommand(
-                    f"Go to {action.label}" if one_of_many else action.help,
-                    f"key: {action.keys if one_of_many else action.shown.split()[0]}",
+                    f"Go to {action.label}" if " to " in action.shown else action.command,
+                    f"key: {action.key}",
                     lambda owner=owner, what=action.name: self.call_later(
                         self.run_action, what, owner
                     ),
@@ -223,11 +200,3 @@ def run(db_url: str | None) -> None:
         raise workstation.trouble
     if workstation.return_code:  # a fault, which it has shown
         sys.exit(workstation.return_code)
-
-
-def _has(owner: object, binding_id: str) -> bool:
-    return any(
-        getattr(binding, "id", None) == binding_id
-        for base in type(owner).__mro__
-        for binding in base.__dict__.get("BINDINGS", ())
-    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.library import lineage
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
-from app.tui.source import Source
+from app.tui.data import DataSource
 from core.errors import TauscopeError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Holdings:
         return base.name, tuple(entry.name for entry in tuned)
 
 
-def look(source: Source, folders: Sequence[str]) -> Iterator[Holdings]:
+def look(source: DataSource, folders: Sequence[str]) -> Iterator[Holdings]:
     """Look for models: what was found so far, now and then, and all of it in the end. Blocks."""
     from app.library.catalogue import appraised
     from app.library.shelves import Search
@@ -87,7 +87,7 @@ def look(source: Source, folders: Sequence[str]) -> Iterator[Holdings]:
     yield with_runs(source, whole)
 
 
-def with_runs(source: Source, holdings: Holdings) -> Holdings:
+def with_runs(source: DataSource, holdings: Holdings) -> Holdings:
     """The same with the runs as they are now; a note where they can't be read. Blocks."""
     try:
         return replace(holdings, runs=source.runs(), used=source.models())

@@ -7,7 +7,7 @@ and ctrl+enter don't arrive in tmux. Refuses to know what an action does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,12 +15,16 @@ from textual.binding import Binding, BindingType
 from textual.keys import Keys, _character_to_key
 
 from app.text import plain
+from core.engine.measurement import WORDS
 
 Where = Literal[
     "app", "runs", "library", "run", "compare", "builder", "figure",
-    "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump",
+    "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump", "copy", "export",
+    "pick",
 ]  # fmt: skip
-IN_DIALOGS: tuple[Where, ...] = ("dialog", "typing", "models", "confirm", "help", "jump")
+IN_DIALOGS: tuple[Where, ...] = (
+    "dialog", "typing", "models", "confirm", "help", "jump", "copy", "export", "pick",
+)  # fmt: skip
 _WITH_FIGURES: tuple[Where, ...] = ("figure", "app")
 CONTEXTS: tuple[tuple[Where, ...], ...] = (
     ("runs", "app"),
@@ -34,104 +38,128 @@ CONTEXTS: tuple[tuple[Where, ...], ...] = (
     ("dialog", "confirm"),
     ("dialog", "help"),
     ("dialog", "jump"),
+    ("dialog", "copy"),
+    ("dialog", "export"),
+    ("dialog", "pick"),
 )
 """The places whose keys act at the same time. The keys of the app don't act in a dialog."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Action:
     """Something that a key does somewhere. `rank` orders the bottom line; 0 keeps it out of there.
 
     `shown` is how the keys are written for people.
     """
 
-    id: str
-    keys: str
-    name: str
     where: Where
+    name: str
+    keys: str
     shown: str
     label: str
     help: str
     rank: int = 0
 
+    @property
+    def id(self) -> str:
+        """By which the settings name it."""
+        name = self.name.replace("(", "-").strip(")")
+        return f"{self.where}.{name}".replace("'", "").replace(", ", "-")
 
-def _action(
-    where: Where, name: str, keys: str, shown: str, label: str, help: str, rank: int = 0
-) -> Action:
-    return Action(
-        id=f"{where}.{name.replace('(', '-').strip(')')}".replace("'", "").replace(", ", "-"),
-        keys=keys,
-        name=name,
-        where=where,
-        shown=shown,
-        label=label,
-        help=help,
-        rank=rank,
-    )
+    @property
+    def key(self) -> str:
+        """Its first key, as people write it."""
+        one_of_many = " to " in self.shown  # "1 to 9", which help tells of once
+        return self.keys if one_of_many else self.shown.split()[0]
+
+    @property
+    def command(self) -> str:
+        """What the palette finds it by: its help, after the label where that is another word."""
+        word = self.label.split()[0]
+        known = word in self.help.lower()
+        return self.help if known else f"{self.label[:1].upper()}{self.label[1:]}: {self.help}"
+
+    @property
+    def verb(self) -> str:
+        """Its name without parameters."""
+        return self.name.partition("(")[0]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What stands between the brackets of its name."""
+        found = self.name.partition("(")[2].rstrip(")").replace("'", "")
+        return tuple(found.split(", ")) if found else ()
 
 
-def _steps(selector: str, what: str, on: str, back: str, rank: int) -> tuple[Action, Action]:
+def _steps(name: str, what: str, on: str, back: str, rank: int) -> Iterator[Action]:
     """The two keys of a selector, each as the name that Textual has for it and as it is written."""
     (key, shown), (back_key, back_shown) = on.split(), back.split()
-    label = {"metric_of": "metric"}.get(selector, selector)
-    return (
-        _action("run", f"select('{selector}', 1)", key, shown, label, f"Next {what}", rank),
-        _action(
-            "run", f"select('{selector}', -1)", back_key, back_shown, f"{label} back",
-            f"Previous {what}",
-        ),
-    )  # fmt: skip
+    label, last = WORDS.get(name, name), f"Previous {what}"
+    yield Action("run", f"select('{name}', 1)", key, shown, label, f"Next {what}", rank)
+    yield Action("run", f"select('{name}', -1)", back_key, back_shown, f"{label} back", last)
+
+
+def _moves(where: Where, thing: str, first: str = "", last: str = "") -> Iterator[Action]:
+    """The keys of a list. Beside a line that is typed in, letters and both ends are that line's."""
+    k, j = (",k", ",j") if first else ("", "")
+    above, below = f"Select the {thing} above", f"Select the {thing} below"
+    yield Action(where, "move(-1)", f"up{k}", f"↑{k}".replace(",", " "), "up", above)
+    yield Action(where, "move(1)", f"down{j}", f"↓{j}".replace(",", " "), "down", below)
+    if where != "builder":
+        yield from _pages(where)
+    if first:
+        yield Action(where, "ends(-1)", "home,g", "home g", "first", f"Go to {first}")
+        yield Action(where, "ends(1)", "end,G", "end G", "last", f"Go to {last}")
+
+
+def _pages(
+    where: Where, up: str = "Go a page up", down: str = "Go a page down"
+) -> Iterator[Action]:
+    yield Action(where, "page(-1)", "pageup", "pgup", "page up", up)
+    yield Action(where, "page(1)", "pagedown", "pgdn", "page down", down)
+
+
+def _numbers(where: Where, count: int, thing: str) -> Iterator[Action]:
+    shown, help = f"1 to {count}", f"Go to the {thing} of that number"
+    for n in range(1, count + 1):
+        yield Action(where, f"tab({n})", str(n), shown, f"{thing} {n}", help)
+
+
+def _picks(where: Where, *offers: tuple[str, str, str]) -> Iterator[Action]:
+    """The keys of a choice: the letter, the answer that it gives, and what that is."""
+    for letter, answer, help in offers:
+        yield Action(where, f"pick('{answer}')", letter, letter, answer, help)
 
 
 ACTIONS: tuple[Action, ...] = (
-    _action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
-    _action("runs", "build", "n", "n", "new study", "Build a study of your models", 2),
-    _action("runs", "start", "o", "o", "open study", "Start a study file, or a ready one", 3),
-    _action("runs", "demo", "d", "d", "demo", "Make a family of small models and its run", 9),
-    _action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
-    _action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
-    _action(
-        "runs",
-        "resume",
-        "r",
-        "r",
-        "resume",
-        "Resume a run, or start one that waits",
-        4,
-    ),
-    _action("runs", "delete", "D", "D", "delete", "Delete the selected run", 7),
-    _action("runs", "jump", "apostrophe", "'", "jump", "A letter on every run"),
-    _action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 8),
-    _action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
-    _action("runs", "unfilter", "escape", "esc", "all runs", "Drop the filter: show all runs"),
-    _action("runs", "library", "L", "L", "library", "The models on this machine", 6),
-    _action("runs", "move(-1)", "up,k", "↑ k", "up", "Select the run above"),
-    _action("runs", "move(1)", "down,j", "↓ j", "down", "Select the run below"),
-    _action("runs", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
-    _action("runs", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
-    _action("runs", "ends(-1)", "home,g", "home g", "first", "Go to the newest run"),
-    _action("runs", "ends(1)", "end,G", "end G", "last", "Go to the oldest run"),
-    _action("library", "detail", "enter,l,right", "enter", "facts", "All facts of a model", 1),
-    _action("library", "mark", "space", "space", "mark", "Mark a model for a study", 2),
-    _action("library", "study", "n", "n", "new study", "A study of the marked models", 3),
-    _action("library", "runs", "o", "o", "its runs", "Open a run that uses this model", 4),
-    _action("library", "filter", "slash", "/", "filter", "Only models that contain a word", 5),
-    _action("library", "rescan", "R", "R", "look again", "Look for models anew", 6),
-    _action("library", "copy", "y", "y", "copy", "Copy the name for a study file", 7),
-    _action(
+    Action("runs", "open", "enter,l,right", "enter", "open", "Open the selected run", 1),
+    Action("runs", "build", "n", "n", "new study", "Build a study of your models", 2),
+    Action("runs", "start", "o", "o", "open study", "Start a study file, or a ready one", 3),
+    Action("runs", "demo", "d", "d", "demo", "Make a family of small models and its run", 9),
+    Action("runs", "filter", "slash", "/", "filter", "Show only runs that contain a word", 5),
+    Action("runs", "cancel", "c", "c", "cancel", "Cancel the selected run", 3),
+    Action("runs", "resume", "r", "r", "resume", "Resume a run, or start one that waits", 4),
+    Action("runs", "delete", "D", "D", "delete", "Delete the selected run", 7),
+    Action("runs", "jump", "apostrophe", "'", "jump", "A letter on every run"),
+    Action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 8),
+    Action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
+    Action("runs", "unfilter", "escape", "esc", "all runs", "Drop the filter: show all runs"),
+    Action("runs", "library", "L", "L", "library", "The models on this machine", 6),
+    *_moves("runs", "run", "the newest run", "the oldest run"),
+    Action("library", "detail", "enter,l,right", "enter", "facts", "All facts of a model", 1),
+    Action("library", "mark", "space", "space", "mark", "Mark a model for a study", 2),
+    Action("library", "study", "n", "n", "new study", "A study of the marked models", 3),
+    Action("library", "runs", "o", "o", "its runs", "Open a run that uses this model", 4),
+    Action("library", "filter", "slash", "/", "filter", "Only models that contain a word", 5),
+    Action("library", "rescan", "R", "R", "look again", "Look for models anew", 6),
+    Action("library", "copy", "y", "y", "copy", "Copy the name for a study file", 7),
+    Action(
         "library", "back", "escape,b,h,left", "esc b", "back", "Back to the tree, or the runs", 8
     ),
-    _action("library", "move(-1)", "up,k", "↑ k", "up", "Select the model above"),
-    _action("library", "move(1)", "down,j", "↓ j", "down", "Select the model below"),
-    _action("library", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
-    _action("library", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
-    _action("library", "ends(-1)", "home,g", "home g", "first", "Go to the first model"),
-    _action("library", "ends(1)", "end,G", "end G", "last", "Go to the last model"),
-    _action("run", "measure(1)", "m", "m", "measure", "Next measure, or order of a table", 1),
-    _action(
-        "run", "measure(-1)", "M", "M", "measure back", "Previous measure, or order of a table"
-    ),
-    _action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),
+    *_moves("library", "model", "the first model", "the last model"),
+    Action("run", "measure(1)", "m", "m", "measure", "Next measure, or order of a table", 1),
+    Action("run", "measure(-1)", "M", "M", "measure back", "Previous measure, or order of a table"),
+    Action("run", "reading", "x", "x", "reading", "Raw value, chance level, excess in turn", 2),
     *_steps("model", "model", "right_square_bracket ]", "left_square_bracket [", 3),
     *_steps("module", "module or group", "o o", "O O", 4),
     *_steps("layer", "layer", "right_curly_bracket }", "left_curly_bracket {", 5),
@@ -140,125 +168,111 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("setting", "setting", "greater_than_sign >", "less_than_sign <", 8),
     *_steps("reference", "reference", "f f", "F F", 9),
     *_steps("metric_of", "metric", "u u", "U U", 10),
-    *(
-        _action("run", f"tab({n})", str(n), "1 to 9", f"tab {n}", "Go to the tab of that number")
-        for n in range(1, 10)
-    ),
-    _action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
-    _action("run", "previous_tab", "shift+tab", "shift+tab", "last tab", "Go to the tab before"),
-    _action(
-        "run",
-        "drill",
-        "enter",
-        "enter",
-        "behind",
-        "Open what lies behind the value here",
-        11,
-    ),
-    _action(
-        "run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6
-    ),
-    _action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
-    _action(
+    *_numbers("run", 9, "tab"),
+    Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
+    Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),
+    Action("run", "drill", "enter", "enter", "behind", "Open what lies behind the value here", 11),
+    Action("run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6),
+    Action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
+    Action(
         "run", "export", "X", "X", "export", "Write this picture, or all of a run, to files", 12
     ),
-    _action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
-    _action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
-    _action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
-    _action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
-    _action(
-        "run",
-        "resume",
-        "r",
-        "r",
-        "resume",
-        "Resume this run, or start it if it waits",
-        1,
-    ),
-    _action("run", "back", "escape,b", "esc b", "back", "Go back to where you came from", 15),
-    _action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
-    _action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),
-    _action("figure", "move(0, -1)", "up,k", "↑ k", "up", "Move the cursor up, or a series back"),
-    _action(
-        "figure", "move(0, 1)", "down,j", "↓ j", "down", "Move the cursor down, or a series on"
-    ),
-    _action("figure", "ends(-1)", "home", "home", "first", "Go to the first column or layer"),
-    _action("figure", "ends(1)", "end", "end", "last", "Go to the last column or layer"),
-    _action("figure", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
-    _action("figure", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
-    _action("figure", "dense", "e", "e", "overview", "Numbers, or the whole picture without them"),
-    _action("figure", "copy", "y", "y", "copy", "Copy what the readout says"),
-    _action("app", "help", "question_mark", "?", "help", "This help", 16),
-    _action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 18),
-    _action("app", "theme", "t", "t", "theme", "Dark or light"),
-    _action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
-    _action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
+    Action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
+    Action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
+    Action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
+    Action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
+    Action("run", "resume", "r", "r", "resume", "Resume this run, or start it if it waits", 1),
+    Action("run", "back", "escape,b", "esc b", "back", "Go back to where you came from", 15),
+    Action("figure", "move(-1, 0)", "left,h", "← h", "left", "Move the cursor left"),
+    Action("figure", "move(1, 0)", "right,l", "→ l", "right", "Move the cursor right"),
+    Action("figure", "move(0, -1)", "up,k", "↑ k", "up", "Move the cursor up, or a series back"),
+    Action("figure", "move(0, 1)", "down,j", "↓ j", "down", "Move the cursor down, or a series on"),
+    Action("figure", "ends(-1)", "home", "home", "first", "Go to the first column or layer"),
+    Action("figure", "ends(1)", "end", "end", "last", "Go to the last column or layer"),
+    *_pages("figure"),
+    Action("figure", "dense", "e", "e", "overview", "Numbers, or the whole picture without them"),
+    Action("figure", "copy", "y", "y", "copy", "Copy what the readout says"),
+    Action("app", "help", "question_mark", "?", "help", "This help", 16),
+    Action("app", "command_palette", "colon,ctrl+p", ": ctrl+p", "commands", "Find a command", 18),
+    Action("app", "theme", "t", "t", "theme", "Dark or light"),
+    Action("app", "leave", "q", "q", "quit", "Leave; runs go on", 17),
+    Action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
 )
 
 _OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "filter")
 ACTIONS += (
-    _action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
-    _action("compare", "side", "s", "s", "side", "The other run", 2),
-    _action(
-        "compare", "depth", "a", "a", "layers",
-        "Match layers by relative depth, or by number", 13,
+    Action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
+    Action("compare", "side", "s", "s", "side", "The other run", 2),
+    Action(
+        "compare", "depth", "a", "a", "layers", "Match layers by relative depth, or by number", 13
     ),
     *(
-        replace(action, where="compare", id=f"compare.{action.id.removeprefix('run.')}")
+        replace(action, where="compare")
         for action in ACTIONS
         if action.where == "run" and action.name not in _OF_ONE_RUN
     ),
-)  # fmt: skip
+)
 """Comparing has the keys of one run, but for those that act on the run itself or lead elsewhere."""
 
 ACTIONS += (
-    _action("builder", "enter", "enter", "enter", "fill in", "Type, pick, open or go there", 1),
-    _action(
+    Action("builder", "enter", "enter", "enter", "fill in", "Type, pick, open or go there", 1),
+    Action(
         "builder", "turn(1)", "right,l,space", "space → l", "choose", "Next choice; in or out", 2
     ),
-    _action("builder", "turn(-1)", "left,h", "← h", "choose back", "Choice before"),
-    _action("builder", "add", "a", "a", "add", "Add a tuned model, or a domain", 3),
-    _action("builder", "drop", "d", "d", "drop", "Take the selected model or domain out", 4),
-    _action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
-    _action("builder", "write", "w", "w", "write", "Only write the study file", 4),
-    _action("builder", "look", "r", "r", "look again", "Look anew at what it will take", 6),
-    _action(
+    Action("builder", "turn(-1)", "left,h", "← h", "choose back", "Choice before"),
+    Action("builder", "add", "a", "a", "add", "Add a tuned model, or a domain", 3),
+    Action("builder", "drop", "d", "d", "drop", "Take the selected model or domain out", 4),
+    Action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
+    Action("builder", "write", "w", "w", "write", "Only write the study file", 4),
+    Action("builder", "look", "r", "r", "look again", "Look anew at what it will take", 6),
+    Action(
         "builder", "next_tab", "tab", "tab", "next step", "Next step; completes while typing", 5
     ),
-    _action("builder", "previous_tab", "shift+tab", "shift+tab", "step before", "The step before"),
-    *(
-        _action(
-            "builder", f"tab({n})", str(n), "1 to 6", f"step {n}", "Go to the step of that number"
-        )
-        for n in range(1, 7)
-    ),
-    _action("builder", "move(-1)", "up,k", "↑ k", "up", "Select the line above"),
-    _action("builder", "move(1)", "down,j", "↓ j", "down", "Select the line below"),
-    _action("builder", "ends(-1)", "home,g", "home g", "first", "Go to the first line"),
-    _action("builder", "ends(1)", "end,G", "end G", "last", "Go to the last line"),
-    _action("builder", "page(-1)", "pageup", "pgup", "page up", "Scroll the study file, the check"),
-    _action(
-        "builder", "page(1)", "pagedown", "pgdn", "page down", "Scroll the study file, the check"
-    ),
-    _action("builder", "anew", "N", "N", "begin anew", "Drop this draft and begin a new one", 7),
-    _action(
+    Action("builder", "previous_tab", "shift+tab", "shift+tab", "step before", "The step before"),
+    *_numbers("builder", 6, "step"),
+    *_moves("builder", "line", "the first line", "the last line"),
+    *_pages("builder", *["Scroll the study file, the check"] * 2),
+    Action("builder", "anew", "N", "N", "begin anew", "Drop this draft and begin a new one", 7),
+    Action(
         "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
     ),
-    _action("facts", "down", "j", "j", "down", "Scroll the facts of a run down"),
-    _action("facts", "up", "k", "k", "up", "Scroll the facts of a run up"),
-    _action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),
-    _action("dialog", "close", "escape", "esc", "close", "Close the dialog without an answer"),
-    _action("typing", "complete", "tab", "tab", "complete", "Complete the path or the name"),
-    _action("models", "move(-1)", "up", "↑", "up", "Select the model above"),
-    _action("models", "move(1)", "down", "↓", "down", "Select the model below"),
-    _action("models", "page(-1)", "pageup", "pgup", "page up", "Go a page up"),
-    _action("models", "page(1)", "pagedown", "pgdn", "page down", "Go a page down"),
-    _action("confirm", "yes", "y,enter", "y enter", "yes", "Answer yes"),
-    _action("confirm", "no", "n,q", "n q", "no", "Answer no"),
-    _action("help", "close", "q,question_mark", "q ?", "close", "Close the help"),
-    _action("help", "down", "j", "j", "down", "Scroll the help down"),
-    _action("help", "up", "k", "k", "up", "Scroll the help up"),
-    _action("jump", "close", "apostrophe", "'", "close", "Stay where you are"),
+    Action("facts", "down", "j", "j", "down", "Scroll the facts of a run down"),
+    Action("facts", "up", "k", "k", "up", "Scroll the facts of a run up"),
+    Action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),
+    Action("dialog", "close", "escape", "esc", "close", "Close the dialog without an answer"),
+    Action("typing", "complete", "tab", "tab", "complete", "Complete the path or the name"),
+    *_moves("models", "model"),
+    Action("confirm", "yes", "y,enter", "y enter", "yes", "Answer yes"),
+    Action("confirm", "no", "n,q", "n q", "no", "Answer no"),
+    Action("help", "close", "q,question_mark", "q ?", "close", "Close the help"),
+    Action("help", "down", "j", "j", "down", "Scroll the help down"),
+    Action("help", "up", "k", "k", "up", "Scroll the help up"),
+    Action("jump", "close", "apostrophe", "'", "close", "Stay where you are"),
+    *(
+        Action("jump", f"go({n})", letter, "a to z", "go", "Go to what the letter stands on")
+        for n, letter in enumerate("asdfghjklqwertyuiopzxcvbnm", 1)  # nearest to the fingers first
+    ),
+    *_picks(
+        "copy",
+        ("v", "value", "The value, in words"),
+        ("r", "row", "Its row as CSV"),
+        ("c", "csv", "The whole table as CSV"),
+        ("m", "md", "The whole table as Markdown"),
+    ),
+    *_picks(
+        "export",
+        ("s", "svg", "This figure as SVG"),
+        ("p", "png", "This figure as PNG"),
+        ("t", "txt", "This figure as text"),
+        ("c", "csv", "Its values as CSV"),
+        ("m", "md", "Its values as Markdown"),
+        ("u", "parquet", "Its values as Parquet"),
+        ("a", "run", "All of the run, in every format"),
+    ),
+    *(
+        Action("pick", f"pick('{n}')", str(n), "1 to 9", "pick", "Pick the line of that number")
+        for n in range(1, 10)
+    ),
 )
 
 
@@ -336,7 +350,7 @@ def _own(action: Action) -> Action:
 def written(action_id: str) -> str:
     """The first key of an action as people write it, for a line that tells of it."""
     (action,) = (_own(each) for each in ACTIONS if each.id == action_id)
-    return action.shown.split()[0]
+    return action.key
 
 
 _FIRST = {"next_tab", "previous_tab", "complete", "clear", "close"}

@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.text import plain
+
+if TYPE_CHECKING:
+    from app.config import Config
 
 VERSION: Final = 1
 
@@ -22,14 +25,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Stand(_Part):
+class FigurePosition(_Part):
     """Where one picture stood: the fields of its choice, and its cursor."""
 
     choice: dict[str, str | int | None] = Field(default_factory=dict)
     cursor: tuple[int, int] | None = None
 
 
-class Place(_Part):
+class RunPosition(_Part):
     """Where the screen of a run stood: its tab by the name of the analysis ("" is the last one),
     the picture chosen of each analysis, each picture by `analysis:view`, and the filter of all."""
 
@@ -37,7 +40,7 @@ class Place(_Part):
     filter: str = ""
     tab: str = ""
     chosen: dict[str, str] = Field(default_factory=dict)
-    stands: dict[str, Stand] = Field(default_factory=dict)
+    stands: dict[str, FigurePosition] = Field(default_factory=dict)
 
 
 class Memory(_Part):
@@ -46,17 +49,17 @@ class Memory(_Part):
     version: Literal[1] = VERSION
     filter: str = ""
     selected: str = ""
-    place: Place | None = None
+    place: RunPosition | None = None
     draft: dict[str, Any] | None = None
     folder: str = ""
     """Where the last export went; empty before the first."""
 
 
-@runtime_checkable
 class Remembering(Protocol):
     """An application that keeps where its screens stood."""
 
     memory: Memory
+    config: Config
 
     def remember(self, memory: Memory) -> None: ...
 
@@ -104,7 +107,7 @@ def draft_of(memory: Memory) -> Any:
         return None
 
 
-def choice_of(stand: Stand) -> Any:
+def choice_of(stand: FigurePosition) -> Any:
     """The `Choice` of a stand, or None where its fields don't make one."""
     try:
         return _choices().validate_python(stand.choice)

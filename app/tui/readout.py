@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from app.render.terminal.scales import exact
 from app.text import plain
-from core.figures import significance
 from core.figures.figure import Cell
-from core.figures.significance import z_score
+from core.figures.plots.numbers import exact
+from core.figures.plots.values import yardsticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +43,6 @@ def value_of(spot: Spot, measure: str, empty: str) -> str:
     return f"{measure} {exact(spot.cell.value)}"
 
 
-def yardsticks(cell: Cell | None) -> list[str]:
-    """What the value is to be held against: chance, excess, interval, test, count."""
-    if cell is None:
-        return []
-    said = []
-    if cell.chance is not None:
-        said.append(f"chance {exact(cell.chance)}{significance.sd_words(cell.chance_sd)}")
-    score, null = z_score(cell), significance.null_words([cell])
-    verdict = f" ({null})" if null else ""
-    if cell.q is not None:
-        said.append(f"q {format(cell.q, '.2g')}{verdict}")
-    elif score is not None:
-        said.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
-    elif null:
-        said.append(null)
-    if cell.excess is not None:
-        said.append(f"excess {format(cell.excess, '+.6g')}")
-    if cell.low is not None and cell.high is not None:
-        said.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
-    if cell.n is not None:
-        said.append(f"n {_grouped(cell.n, ',')}")
-    return said
-
-
 def beside(spot: Spot) -> list[str]:
     """All that is known there besides the value."""
     return list(spot.beside) or yardsticks(spot.cell)
@@ -85,8 +60,3 @@ def copied(spot: Spot, measure: str, empty: str) -> str:
         return spot.line
     where = [f"{name} {value}" for name, value in spot.coordinates]
     return plain(", ".join([*where, value_of(spot, measure, empty), *beside(spot)]))
-
-
-def _grouped(number: float, form: str) -> str:
-    """Thousands set apart by a thin space."""
-    return format(number, form).replace(",", "\u202f")

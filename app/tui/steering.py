@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from core.engine.measurement import MetricSpec
 from core.figures.choices import chosen, measures, options, readings, settled
-from core.figures.views import Catalogue, Choice, Selector, View
+from core.figures.views import SPOKEN, Catalogue, Choice, Selector, View
 
 Value = TypeVar("Value")
 Metric = Callable[[str], MetricSpec]
@@ -74,16 +74,11 @@ def described(
         pairs.append(("measure", spec.title if spec else choice.measure))
     if "reading" in able:
         pairs.append(("reading", choice.reading))
-    for selector in _SAID:
+    for selector in SPOKEN:
         if selector in view.steppers:
             value = getattr(choice, selector)
             pairs.append((view.word(selector), "all" if value is None else str(value)))
     return pairs
-
-
-_SAID: tuple[Selector, ...] = (
-    "model", "reference", "module", "layer", "task", "against", "metric_of", "setting",
-)  # fmt: skip
 
 
 def _step(values: Sequence[Value], current: Value, by: int) -> Value:

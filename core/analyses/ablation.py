@@ -16,7 +16,8 @@ from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, o
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
 from core.figures import score_findings, score_tables
-from core.figures.views import View
+from core.figures.kinds.grids import Heatmap
+from core.figures.kinds.tables import SortedTable
 from core.neurons import ranking
 
 if TYPE_CHECKING:
@@ -274,6 +275,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 ANALYSIS = Analysis(
     name=NAME,
     title="Ablation",
+    short="Abl",
     version=VERSION,
     needs="tasks",
     parameters=AblationParameters,
@@ -330,9 +332,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        Heatmap(
             key="sources",
-            kind="heatmap",
             title="Drop by neuron source and ablated model",
             caption="Down: the model on which neurons were chosen; across: the model in which they "
             "are ablated.",
@@ -347,9 +348,8 @@ ANALYSIS = Analysis(
             drill="table",
             finding=score_findings.of_drops,
         ),
-        View(
+        Heatmap(
             key="tasks",
-            kind="heatmap",
             title="Drop by model and task",
             caption="Down: the model that is ablated; across: the task. Neurons of one model.",
             measures=("drop_percent", "ablated_score", "score", "q_value"),
@@ -363,9 +363,8 @@ ANALYSIS = Analysis(
             drill="table",
             finding=score_findings.of_drops,
         ),
-        View(
+        SortedTable(
             key="table",
-            kind="table",
             title="Every drop and its controls",
             caption="One row per selection, with its random controls.",
             measures=("drop_percent", "ablated_score", "score", "p_value", "q_value", "neurons"),

@@ -23,7 +23,8 @@ from core.engine.measurement import (
 )
 from core.engine.registry import Analysis, Parameters, Workload
 from core.figures import findings, tables
-from core.figures.views import View
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.tables import SortedTable
 from core.statistics import intervals
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ def _is_tuned(model: str) -> bool:
 ANALYSIS = Analysis(
     name=NAME,
     title="Activation",
+    short="Act",
     version=VERSION,
     needs="probe",
     parameters=ActivationParameters,
@@ -265,18 +267,16 @@ ANALYSIS = Analysis(
         *quartiles("share of activated neurons", unit="%"),
     ),
     views=(
-        View(
+        Curves(
             key="curves",
-            kind="curves",
             title="Activated neurons by layer",
             caption="One line per model, the base included: share of neurons active at a token.",
             measures=("activated_percent",),
             drill="neurons",
             finding=findings.of_activation,
         ),
-        View(
+        SortedTable(
             key="neurons",
-            kind="table",
             title="Neurons",
             caption="Single neurons, their rates in every model, and what they fire on.",
             measures=("activated_percent",),
@@ -286,9 +286,8 @@ ANALYSIS = Analysis(
             orders=tables.NEURON_ORDERS,
             finding=findings.of_neurons,
         ),
-        View(
+        SortedTable(
             key="spread",
-            kind="table",
             title="Spread over documents",
             caption="The mean of a layer and how single documents lie about it.",
             measures=("activated_percent", "lower_quartile", "median", "upper_quartile"),
@@ -297,9 +296,8 @@ ANALYSIS = Analysis(
             tabulate=tables.spread,
             finding=findings.of_activation_spread,
         ),
-        View(
+        Curves(
             key="criteria",
-            kind="curves",
             title="Activated neurons by another criterion",
             caption="As in the first figure, with the other criteria of activation.",
             measures=("activated_percent",),

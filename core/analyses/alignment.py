@@ -17,7 +17,8 @@ from pydantic import Field
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings, spectra
-from core.figures.views import View
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.grids import Bars, Heatmap
 from core.models.naming import GROUP_OF, groups
 from core.statistics import overlap
 from core.weights.totals import sliced
@@ -248,6 +249,7 @@ METRICS = (
 ANALYSIS = Analysis(
     name=NAME,
     title="Alignment",
+    short="Aln",
     version=VERSION,
     needs="weights",
     parameters=AlignmentParameters,
@@ -256,9 +258,8 @@ ANALYSIS = Analysis(
     reduce=reduce,
     metrics=METRICS,
     views=(
-        View(
+        Heatmap(
             key="heat",
-            kind="heatmap",
             title="Alignment by layer and module",
             caption="Positive: the update keeps to the base's own directions more than chance; "
             "negative: it avoids them.",
@@ -272,18 +273,16 @@ ANALYSIS = Analysis(
             drill="spectrum",
             finding=findings.of_alignment,
         ),
-        View(
+        Bars(
             key="summary",
-            kind="bars",
             title="Attention against MLP",
             caption="Plain means over matrices, with their spread.",
             measures=("two_sided_excess", "write_excess", "read_excess", "gain", "new_energy"),
             panels=("attention", "mlp"),
             finding=findings.of_attention_against_mlp,
         ),
-        View(
+        Curves(
             key="spectrum",
-            kind="curves",
             title="One matrix by rank",
             caption="The base's singular values, and the share of Δ in its first k directions.",
             measures=("two_sided",),

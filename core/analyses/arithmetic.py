@@ -18,7 +18,9 @@ from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, c
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
 from core.figures import score_findings, score_tables
-from core.figures.views import View
+from core.figures.kinds.grids import Plane
+from core.figures.kinds.scatters import ScatterPlot
+from core.figures.kinds.tables import SortedTable
 from core.vectors import arithmetic
 from core.vectors.arithmetic import ArithmeticPoint, Restriction
 
@@ -295,6 +297,7 @@ def _means(domain: str, rows: Sequence[Measurement], at: Mapping[str, Any]) -> l
 ANALYSIS = Analysis(
     name=NAME,
     title="Arithmetic",
+    short="Ari",
     version=VERSION,
     needs="tasks",
     parameters=ArithmeticParameters,
@@ -331,9 +334,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        ScatterPlot(
             key="trade",
-            kind="scatter",
             title="One domain against another",
             caption="One point per model: its share of one domain, and of the other. A domain's "
             "share is the mean over its tasks, also those on which its own model is within chance "
@@ -349,9 +351,8 @@ ANALYSIS = Analysis(
             mark_name="on the Pareto front",
             finding=score_findings.of_trade,
         ),
-        View(
+        Plane(
             key="grid",
-            kind="heatmap",
             title="Score by two coefficients",
             caption="Down: the coefficient of one vector; across: the coefficient of the other.",
             measures=("normalised", "regained"),
@@ -364,9 +365,8 @@ ANALYSIS = Analysis(
             mark_name="best",
             finding=score_findings.of_grid,
         ),
-        View(
+        SortedTable(
             key="table",
-            kind="table",
             title="Every point on every task",
             caption="Each model's score, and its share of the own model's score.",
             free=("reference", "task", "setting", "module", "metric_of"),

@@ -20,8 +20,10 @@ from core.engine.measurement import (
     quartiles,
 )
 from core.engine.registry import Analysis, Parameters
+from core.errors import StorageError
 from core.figures import findings, tables
-from core.figures.views import View
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.tables import SortedTable
 from core.statistics import intervals
 
 if TYPE_CHECKING:
@@ -123,6 +125,13 @@ def _patterns(unit: Unit, required: list[UnitResult]) -> dict[str, tuple[Bits, B
             if name == "patterns" and artifact.layer == unit.layer:
                 width = int(artifact.arrays["neurons"])
                 found.setdefault(setting, []).append(unpacked(artifact.arrays["patterns"], width))
+    for pair in found.values():
+        if len(pair) != 2 or pair[0].shape != pair[1].shape:
+            raise StorageError(
+                f"The patterns of '{unit.model}' and the base in layer {unit.layer} are not of the "
+                "same documents and neurons.",
+                hint="Compute the run anew with --fresh.",
+            )
     return {setting: (base, tuned) for setting, (base, tuned) in found.items()}
 
 
@@ -188,6 +197,7 @@ def _whole(unit: Unit, required: list[UnitResult]) -> UnitResult:
 ANALYSIS = Analysis(
     name=NAME,
     title="Patterns",
+    short="Pat",
     version=VERSION,
     needs="probe",
     parameters=EditDistanceParameters,
@@ -226,9 +236,8 @@ ANALYSIS = Analysis(
         *quartiles("Hamming distance"),
     ),
     views=(
-        View(
+        Curves(
             key="curves",
-            kind="curves",
             title="Distance of patterns by layer",
             caption="One line per tuned model: distance of a document's patterns from the base's.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),
@@ -236,9 +245,8 @@ ANALYSIS = Analysis(
             drill="activation:neurons",
             finding=findings.of_distances,
         ),
-        View(
+        Curves(
             key="baseline",
-            kind="curves",
             title="Distance of patterns against its baseline",
             caption="One model: the observed distance, and the distance of independent patterns.",
             measures=("hamming", "levenshtein"),
@@ -248,9 +256,8 @@ ANALYSIS = Analysis(
             chance_name="independent",
             finding=findings.of_baseline,
         ),
-        View(
+        SortedTable(
             key="spread",
-            kind="table",
             title="Spread over documents",
             caption="The mean Hamming distance of a layer and how single documents lie about it.",
             measures=("hamming", "lower_quartile", "median", "upper_quartile"),
@@ -260,9 +267,8 @@ ANALYSIS = Analysis(
             tabulate=tables.spread,
             finding=findings.of_distance_spread,
         ),
-        View(
+        Curves(
             key="criteria",
-            kind="curves",
             title="Distance of patterns by another criterion",
             caption="As in the first figure, with the other criteria of activation.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.engine.registry import Analysis, Parameters, Workload
 from core.figures import score_findings, score_tables
-from core.figures.views import View
+from core.figures.kinds.grids import Heatmap
+from core.figures.kinds.tables import SortedTable
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -136,6 +137,7 @@ def _difference(
 ANALYSIS = Analysis(
     name=NAME,
     title="Scores",
+    short="Scr",
     version=VERSION,
     needs="tasks",
     parameters=EvaluationParameters,
@@ -167,9 +169,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        SortedTable(
             key="table",
-            kind="table",
             title="Scores by task",
             caption="Models on tasks, and each difference from the base over the same items.",
             free=("model", "reference", "task", "metric_of"),
@@ -177,9 +178,8 @@ ANALYSIS = Analysis(
             orders=score_tables.SCORE_ORDERS,
             finding=score_findings.of_scores,
         ),
-        View(
+        Heatmap(
             key="difference",
-            kind="heatmap",
             title="Difference from the base",
             caption="Models down, tasks across; the tasks that have the chosen metric.",
             measures=("difference", "p_value"),

@@ -16,7 +16,8 @@ from pydantic import Field
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings, spectra
-from core.figures.views import View
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF
 from core.statistics import chance
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
@@ -259,6 +260,7 @@ def _strangeness(own: Sums) -> list[str]:
 ANALYSIS = Analysis(
     name=NAME,
     title="Vectors",
+    short="Vec",
     version=VERSION,
     needs="weights",
     parameters=TuningVectorParameters,
@@ -280,8 +282,10 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="base_cosine",
             title="cosine of Δ with W",
-            description="Above 0 the tuning scales the base's weights up, below 0 down.",
+            description="Above 0 the tuning scales the base's weights up, below 0 down. The spread "
+            "of chance is nominal: tuned parameters are not independent.",
             has_chance=True,
+            nominal_chance=True,
             signed=True,
             empty="nothing changed, or the base's weights are all zero",
         ),
@@ -321,9 +325,8 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
-        View(
+        Curves(
             key="curves",
-            kind="curves",
             title="Size by layer",
             caption="One line per model; attention and MLP in separate panels.",
             measures=(
@@ -333,9 +336,8 @@ ANALYSIS = Analysis(
             panels=("attention", "mlp"),
             finding=findings.of_sizes,
         ),
-        View(
+        Heatmap(
             key="modules",
-            kind="heatmap",
             title="Size by layer and module",
             caption="Rows are layers, columns modules and groups.",
             measures=(
@@ -346,9 +348,8 @@ ANALYSIS = Analysis(
             drill="spectrum",
             finding=findings.of_largest,
         ),
-        View(
+        Curves(
             key="spectrum",
-            kind="curves",
             title="One update by rank",
             caption="The singular values of Δ, and the share of its energy in the first k.",
             measures=("stable_rank",),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings
-from core.figures.views import View
+from core.figures.kinds.grids import Matrix
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
 ANALYSIS = Analysis(
     name=NAME,
     title="Cosine",
+    short="Cos",
     version=VERSION,
     needs="weights",
     parameters=CosineParameters,
@@ -153,16 +154,17 @@ ANALYSIS = Analysis(
             name="cosine",
             title="cosine of tuning vectors",
             description="1: the tunings point the same way; 0: they are unrelated; -1: opposite. "
-            "Chance is the spread of unrelated vectors of that length.",
+            "Chance is the spread of unrelated vectors of that length, a nominal one: tuned "
+            "parameters are not independent. The cosines of a control are the better yardstick.",
             has_chance=True,
+            nominal_chance=True,
             signed=True,
             empty="one of the two did not change here",
         ),
     ),
     views=(
-        View(
+        Matrix(
             key="matrix",
-            kind="matrix",
             title="Cosine of tuning vectors",
             caption="Every pair of tuned models; the diagonal is left empty.",
             measures=("cosine",),
@@ -170,9 +172,8 @@ ANALYSIS = Analysis(
             opens={"module": "all"},
             finding=findings.of_cosines,
         ),
-        View(
+        Matrix(
             key="parents",
-            kind="matrix",
             title="Cosine, each from its parent",
             caption="As before, with each vector relative to the model's parent; only pairs with "
             "a tuned parent.",

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_type_hints
 
+from core.errors import StorageError
 from core.models.identity import IdentityMemory
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """The declaration of one metric. `empty`: the meaning of an empty value."""
+    """The declaration of one metric. `empty`: the meaning of an empty value. `nominal_chance`: the
+    spread of chance counts every parameter as independent, and is too narrow to test by."""
 
     name: str
     title: str
@@ -27,6 +29,7 @@ class MetricSpec:
     unit: str = ""
     better: Literal["higher", "lower", "neither"] = "neither"
     has_chance: bool = False
+    nominal_chance: bool = False
     has_control: bool = False
     signed: bool = False
     empty: str = ""
@@ -57,29 +60,41 @@ def quartiles(of: str, unit: str = "") -> tuple[MetricSpec, MetricSpec, MetricSp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+class Coordinates:
+    """Where a number was measured. The one place that declares the coordinates.
+
+    The default of each field says that the coordinate does not apply: "", or for layers, experts
+    and heads, which count from 0, None for "over all". `probe` names the probe set, and is empty
+    where there is one or none.
+
+    Columns of stores and exports, what figures select by and what filters know follow from the
+    fields. Besides its field a new coordinate needs a migration of the database. Metadata of a
+    field: `word`, its name for people where that is not the field's own; `filter`, the word of the
+    filter line that narrows it; `inside`, true for a part of the model.
+    """
+
+    metric_of: str = field(default="", metadata={"word": "metric"})
+    model: str = field(default="", metadata={"filter": "model"})
+    reference: str = field(default="", metadata={"filter": "model"})
+    layer: int | None = field(default=None, metadata={"filter": "layer", "inside": True})
+    module: str = field(default="", metadata={"filter": "module", "inside": True})
+    expert: int | None = field(default=None, metadata={"inside": True})
+    head: int | None = field(default=None, metadata={"inside": True})
+    task: str = ""
+    probe: str = ""
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(Coordinates):
     """One number, its coordinates, and its interval, count and chance level.
 
     `value` is None if the metric is undefined (see its MetricSpec). `low` and `high` bound a 95 %
     interval; `n` is the number of averaged or summed parameters, matrices or items; `chance` is the
-    chance level, `chance_sd` its standard deviation. Layers, experts and heads count from 0; None
-    means "over all of them". `probe` names the probe set; it is empty if there is at most one.
-
-    The fields are the columns of every store and export, in this order; the fields before `value`
-    are the coordinates. A new field needs a default here and a migration of the database.
+    chance level, `chance_sd` its standard deviation.
     """
 
     metric: str
-    metric_of: str = ""
-    model: str = ""
-    reference: str = ""
-    layer: int | None = None
-    module: str = ""
-    expert: int | None = None
-    head: int | None = None
-    task: str = ""
-    probe: str = ""
-    setting: str = ""
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -88,18 +103,37 @@ class Measurement:
     chance_sd: float | None = None
 
 
-TYPES: Mapping[str, type] = {
-    name: get_args(hint)[0] if get_args(hint) else hint
-    for name, hint in get_type_hints(Measurement).items()
+_DECLARED = fields(Coordinates)
+_HINTS = get_type_hints(Measurement)
+
+ABSENT: Mapping[str, str | int | None] = asdict(Coordinates())
+"""What stands in each coordinate where it does not apply."""
+
+COORDINATES = tuple(ABSENT)
+
+INSIDE = tuple(each.name for each in _DECLARED if each.metadata.get("inside"))
+"""The coordinates that say which part of a model a number is of."""
+
+WORDS: Mapping[str, str] = {e.name: e.metadata.get("word", e.name) for e in _DECLARED}
+"""What people call each coordinate."""
+
+FILTERS: Mapping[str, str] = {
+    each.name: each.metadata["filter"] for each in _DECLARED if "filter" in each.metadata
 }
-"""The type of each field of a measurement (str, int or float), in the order of the fields."""
+"""The word of the filter line that narrows a coordinate."""
 
-COLUMNS = ("analysis", *TYPES)
-"""The columns of every export, in order. All before `value` are coordinates."""
+KEY_COLUMNS = ("analysis", "metric", *COORDINATES)
+"""What no two rows may share."""
 
-COORDINATES = COLUMNS[: COLUMNS.index("value")]
+COLUMNS = (*KEY_COLUMNS, *(name for name in _HINTS if name not in KEY_COLUMNS))
+"""The columns of every export, in order."""
 
-OVERALL = tuple(name for name in COORDINATES if TYPES.get(name) is int)
+TYPES: Mapping[str, type] = {
+    name: (get_args(_HINTS[name]) or (_HINTS[name],))[0] for name in COLUMNS[1:]
+}
+"""The type of each field of a measurement (str, int or float), in the order of the columns."""
+
+OVERALL = tuple(name for name, absent in ABSENT.items() if absent is None)
 """The integer coordinates: None in them means "over all"."""
 
 
@@ -148,11 +182,16 @@ class UnitResult:
     state: dict[str, Any] = field(default_factory=dict)
 
     def arrays(self, name: str, layer: int | None = None) -> Mapping[str, NDArray[Any]]:
-        """The arrays of the artifact of this name and layer. Raises KeyError."""
+        """The arrays of the artifact of this name and layer. Raises StorageError: the database that
+        held them lost them."""
         for artifact in self.artifacts:
             if artifact.name == name and artifact.layer == layer:
                 return artifact.arrays
-        raise KeyError(name, layer)
+        raise StorageError(
+            f"The database lacks the artifact '{name}'"
+            f"{'' if layer is None else f' of layer {layer}'} of a finished unit.",
+            hint="Compute the run anew with --fresh.",
+        )
 
 
 @dataclass(slots=True)

@@ -69,10 +69,12 @@ class Analysis:
     yields each of these units with its result. `reduce(unit, required)` computes a unit that has
     only requirements, from their results. `workload(unit, parameters, subject)` estimates a unit's
     work on a loaded model.
+    `short` is the title in three letters, for a tab that has no room for the whole.
     """
 
     name: str
     title: str
+    short: str
     version: int
     needs: Needs
     parameters: type[Parameters]

@@ -9,17 +9,28 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 import jinja2
+import yaml
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
 
 from core.errors import TaskError, reason
+from core.files import regular
 
 _PLAIN = ("builtins", "datetime", "decimal", "jinja2", "markupsafe")
 """Packages of objects with attributes that a template may use. Other objects, such as an image of a
 data set, have methods that write files."""
+
+_DEEPEST = 1000
+"""Levels of a task file; libyaml ends the process at some ten thousand."""
+
+_MOST = 100_000
+"""Values of a task file, with those that it refers to counted at each reference."""
+
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class TemplateFault(Exception):  # noqa: N818 - becomes a TaskError once the task is known
@@ -66,12 +77,54 @@ def _range(*bounds: int) -> range:
     return counted
 
 
+class Loader(_Safe):  # type: ignore[misc]
+    """YAML without objects of Python's, and of a size that can be worked on.
+
+    Raises YAMLError for a file that is nested too deep, or whose few bytes refer to one another
+    until they stand for billions of values; and for an `include` of a pipe or a device.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        _refuse_endless(yaml.parse(stream, Loader=_Safe))
+        stream.seek(0)
+        super().__init__(stream)
+        self._folder = Path(stream.name).parent
+
+    def get_single_data(self) -> Any:
+        """The file's value."""
+        found = super().get_single_data()
+        named = found.get("include", ()) if isinstance(found, dict) else ()
+        listed = named if isinstance(named, list) else [named]
+        paths = (self._folder / each for each in listed if isinstance(each, str))
+        for path in regular.pipes(paths):
+            raise yaml.YAMLError(f"it includes {path}, which is a pipe or a device")
+        return found
+
+
+def _refuse_endless(events: Iterator[Any]) -> None:
+    sizes, names, known = [0], [""], {}
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            sizes.append(1)
+            names.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            known[names.pop()] = size = sizes.pop()
+            sizes[-1] += size
+        elif isinstance(event, yaml.AliasEvent):
+            sizes[-1] += known.get(event.anchor, 1)
+        else:
+            sizes[-1] += 1
+        if len(sizes) > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST:,} levels deep")
+        if sizes[-1] > _MOST:
+            raise yaml.YAMLError(f"it holds more than {_MOST:,} values, references counted in full")
+
+
 def enter() -> None:
     """Make the harness render templates and read task files safely in this process from now on.
 
     It is permanent: an opened task renders its templates again whenever it runs.
     """
-    import yaml
     from lm_eval import utils
     from lm_eval.tasks import _yaml_loader
 
@@ -81,7 +134,4 @@ def enter() -> None:
         )
         sandbox.filters.update(utils.env.filters)
         utils.env = sandbox
-    # Without libyaml, the harness uses a loader that builds Python objects.
-    safe = (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    if _yaml_loader._Base not in safe:
-        _yaml_loader._Base = yaml.SafeLoader
+    _yaml_loader._Base = Loader  # the harness's own knows Python's objects where libyaml is missing

@@ -1,10 +1,11 @@
 """Figures as data, made from measurements and drawn elsewhere.
 
-views.py           figures as declarations: curves, matrices, heat maps, bars, scatters, tables
+views.py           what all views share, choices, and what a run ranges over
+kinds/             the kinds of views: curves, matrices, heat maps, bars, scatters, tables
 choices.py         what may be stepped through in a view, and what it asks for
 filters.py         the models, layers and modules that a reader wants to see
 figure.py          what a figure is: lines, a grid, a scatter, a table
-layout.py          a view under a choice, laid out
+layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
 score_tables.py    rows of scores, drops and points of task arithmetic
 spectra.py         curves over rank behind one value
@@ -12,5 +13,7 @@ findings.py        a figure in one plain sentence
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance
+rounding.py        zero in place of rounding errors
 pairing.py         two figures of one view: common axes, difference
+plots/             figures resolved for painters
 """

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from core.engine.measurement import Measurement, MetricSpec
-from core.figures.filters import Filter, Filtered, Names
+from core.engine.measurement import ABSENT, COORDINATES, FILTERS, MetricSpec
+from core.figures.filters import FIELDS, Filter, Names, merged
 from core.figures.views import (
-    COORDINATES,
+    COMBINED,
     GROUPS,
     Catalogue,
     Choice,
@@ -27,7 +27,6 @@ from core.figures.views import (
     Value,
     View,
     Wanted,
-    absence,
     by_name,
 )
 
@@ -39,13 +38,17 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
     """
     if not by:
         return catalogue
+    ranges = {
+        name: tuple(value for value in values if by.takes(FILTERS.get(name, ""), value))
+        for name, values in catalogue.ranges.items()
+    }
+    combinations = catalogue.combinations
+    for name in (field for field in FIELDS if field in COMBINED and by.narrows(field)):
+        combinations = frozenset(at for at in combinations if by.takes(name, getattr(at, name)))
     return replace(
         catalogue,
-        models=tuple(v for v in catalogue.models if by.takes("model", v)),
-        references=tuple(v for v in catalogue.references if by.takes("model", v)),
-        layers=tuple(v for v in catalogue.layers if by.takes("layer", v)),
-        modules=tuple(v for v in catalogue.modules if by.takes("module", v)),
-        combinations=frozenset(c for c in catalogue.combinations if by.takes("model", c.model)),
+        ranges=ranges,
+        combinations=combinations,
         overall=catalogue.overall and not by.narrows("layer"),
         filter=by,
     )
@@ -53,10 +56,8 @@ def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
 
 def names_of(catalogues: Iterable[Catalogue]) -> Names:
     """What these catalogues give a filter to choose among."""
-    found = Names()
-    for each in catalogues:
-        found |= Names(models=each.models, layers=each.layers, modules=each.modules)
-    return replace(found, modules=by_name(found.modules))
+    found = merged(*(each.ranges for each in catalogues))
+    return {**found, "module": by_name(found["module"])}
 
 
 def present(views: Iterable[View], catalogue: Catalogue) -> tuple[View, ...]:
@@ -69,7 +70,7 @@ def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
     if view.measures:
         return view.measures
     found = {c.metric for c in _concerning(view, catalogue.combinations)}
-    return tuple(m for m in catalogue.metrics if m in found or not catalogue.combinations)
+    return tuple(m for m in catalogue.values("metric") if m in found or not catalogue.combinations)
 
 
 def default_choice(view: View, catalogue: Catalogue) -> Choice:
@@ -101,10 +102,10 @@ def options(
     Only those that go with the measure and with what is chosen before them; all of them where
     none does, as long as a run has measured nothing.
     """
-    coordinate = view.across if selector == "against" else selector
+    coordinate = view.coordinate(selector)
     takes = view.only.get(coordinate, lambda value: True)
     values = [v for v in _steps(coordinate, catalogue) if v is None or takes(v)]
-    if coordinate in Combination._fields:
+    if coordinate in COMBINED:
         fitting = {getattr(c, coordinate) for c in _fitting(view, selector, choice, catalogue)}
         values = [v for v in values if v in fitting] or values
     if coordinate == "module" and "layer" in view.steppers[: view.steppers.index(selector)]:
@@ -119,7 +120,7 @@ def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Readi
     """The readings that the chosen measure has, in the order of the key that switches them."""
     if view.tabulate is not None:
         return ("raw",)
-    if choice.measure in (view.excess or {}):
+    if choice.measure in view.excess:
         return ("raw", "chance", "excess")
     chance = spec is not None and spec.has_chance and not view.with_chance
     return ("raw", "chance") if chance else ("raw",)
@@ -127,20 +128,11 @@ def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Readi
 
 def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
     """The measurements that the view needs under this choice."""
-    beside = [(named or {}).get(choice.measure) for named in (view.excess, view.tested)]
+    beside = [named.get(choice.measure) for named in (view.excess, view.tested)]
     metrics: tuple[str, ...] = (choice.measure, *(name for name in beside if name))
-    if view.kind == "table":
+    if view.together:
         metrics = measures(view, catalogue)
-    wanted: dict[str, Any] = {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
-    return Query(metrics=metrics, **wanted)
-
-
-def panels_of(view: View, catalogue: Catalogue) -> tuple[str, ...]:
-    """The panels of curves, or the columns of bars, that a view names and the filter takes."""
-    field = _FILTERED.get(_panelled(view))
-    if field is None:
-        return view.panels
-    return tuple(value for value in view.panels if catalogue.filter.takes(field, value))
+    return {"metric": metrics} | {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
 
 
 def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
@@ -149,16 +141,10 @@ def chosen(choice: Choice, selector: Selector, value: Value) -> Choice:
     return replace(choice, **changed)
 
 
-_FILTERED: Mapping[Coordinate, Filtered] = {
-    "model": "model", "reference": "model", "layer": "layer", "module": "module",
-}  # fmt: skip
-_COMBINED: tuple[Coordinate, ...] = tuple(c for c in COORDINATES if c in Combination._fields)
-
-
 def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
     """What a figure takes of a coordinate: what the view asks for, less what the filter hides."""
     asked = _asked(view, coordinate, choice, catalogue)
-    field = _FILTERED.get(coordinate)
+    field = FILTERS.get(coordinate)
     if coordinate == "reference" and coordinate not in (*view.steppers, *view.laid_out):
         field = None  # the other side of what is shown, and no row or column itself
     if field is None or asked == "absent" or not catalogue.filter.narrows(field):
@@ -166,17 +152,15 @@ def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catal
     if isinstance(asked, tuple):
         return tuple(value for value in asked if catalogue.filter.takes(field, value))
     kept = catalogue.values(coordinate)
-    return kept if asked == "present" else (absence(coordinate), *kept)
+    return kept if asked == "present" else (ABSENT[coordinate], *kept)
 
 
 def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
     if coordinate in view.fixed:
         return (view.fixed[coordinate],)
     if coordinate in view.steppers:
-        own = (getattr(choice, coordinate),)
-        both = view.kind == "scatter" and coordinate == view.across
-        return (*own, choice.against) if both else own
-    if coordinate == _panelled(view) and view.panels:
+        return view.chosen(choice, coordinate)
+    if coordinate == view.panelled and view.panels:
         return view.panels
     if coordinate in view.only:
         return tuple(v for v in catalogue.values(coordinate) if view.only[coordinate](v))
@@ -185,23 +169,16 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
     return "present" if coordinate in view.laid_out else "absent"
 
 
-def _panelled(view: View) -> Coordinate:
-    """The coordinate that `panels` are values of."""
-    return view.panel_by if view.kind == "curves" else view.axes[1]
-
-
 def _shows(view: View, catalogue: Catalogue) -> bool:
     """Was something measured that the view has a place for?"""
-    own = list(_concerning(view, catalogue.combinations))
-    if view.place is None:
-        return bool(own)
-    placing = view.place(catalogue)
-    return any(placing(Measurement(value=None, **at._asdict())) is not None for at in own)
+    placing = view.placing(catalogue)
+    own = _concerning(view, catalogue.combinations)
+    return any(placing(at) is not None for at in own)
 
 
 def _concerning(view: View, found: Iterable[Combination]) -> Iterator[Combination]:
     """Those of which the view would show what was measured there, under some choice."""
-    tests = [(at, test) for at in _COMBINED if (test := _test(view, at)) is not None]
+    tests = [(at, test) for at in COMBINED[1:] if (test := _test(view, at)) is not None]
     for each in found:
         if view.measures and each.metric not in view.measures:
             continue
@@ -226,11 +203,9 @@ def _fitting(
 ) -> Iterator[Combination]:
     """The combinations that go with the measure and the selectors before this one."""
     before = view.steppers[: view.steppers.index(selector)]
-    across = view.across if selector == "against" else ""
-    chosen: dict[str, Value] = {
-        c: getattr(choice, c) for c in _COMBINED if c in before and c != across
-    }
-    if view.kind != "table":
+    named = [c for c in COMBINED[1:] if c in before and c != view.coordinate(selector)]
+    chosen: dict[str, Value] = {c: getattr(choice, c) for c in named}
+    if not view.together:
         chosen["metric"] = choice.measure
     own = (
         at
@@ -243,10 +218,11 @@ def _fitting(
 def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
     """The values of a coordinate in the order of the key that steps through them."""
     if coordinate == "layer":
-        return (*((None,) if catalogue.overall else ()), *catalogue.layers)
+        return (*((None,) if catalogue.overall else ()), *catalogue.values("layer"))
     if coordinate == "module":  # from the whole to its parts
-        whole = [group for group in reversed(GROUPS) if group in catalogue.modules]
-        return (*whole, *(m for m in by_name(catalogue.modules) if m not in GROUPS))
+        modules = catalogue.values("module")
+        whole = [group for group in reversed(GROUPS) if group in modules]
+        return (*whole, *(m for m in by_name(modules) if m not in GROUPS))
     return catalogue.values(coordinate)
 
 
@@ -267,9 +243,9 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
-    if selector in ("task", "metric_of") and view.place is None:  # which may show little of it
+    if selector in ("task", "metric_of") and not view.placed:  # which may show little of it
         own = _fitting(view, selector, choice, catalogue)
-        others = ("task", "model", "reference", "setting")  # of any metric
+        others = [c for c in COMBINED[1:] if c != "metric_of"]
         places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}
         measured = Counter(value for value, *_ in places)
         return max(values, key=lambda value: measured[str(value)])

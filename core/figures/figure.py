@@ -21,7 +21,8 @@ class Cell:
 
     `q` is the p value of being no different from chance, corrected for all that was tested with
     it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
-    both of its values are one measurement.
+    both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
+    by; `control` is then the largest absolute value of the study's controls at that place.
     """
 
     shown: float | None
@@ -35,6 +36,8 @@ class Cell:
     q: float | None = None
     mark: bool = False
     same: bool = False
+    nominal: bool = False
+    control: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +250,11 @@ class Table:
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     records: tuple[Any, ...] = ()
+
+    @property
+    def measure(self) -> str:
+        """A table shows no one measure."""
+        return ""
 
     @property
     def is_empty(self) -> bool:

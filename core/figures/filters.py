@@ -1,4 +1,4 @@
-"""Filters of a run by models, layers and modules, written in one line.
+"""Filters of a run by coordinates, such as models, layers and modules, written in one line.
 
     model:medical,code layer:10-20 module:q,k
 
@@ -9,80 +9,69 @@ filtered: `core.figures.choices.narrowed` takes what a filter leaves out of a ca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
-from core.engine.measurement import ordered
+from core.engine.measurement import FILTERS, OVERALL, ordered
 from core.errors import StudyError, did_you_mean
 
-Filtered = Literal["model", "layer", "module"]
-FIELDS: tuple[Filtered, ...] = get_args(Filtered)
+FIELDS = ordered(FILTERS.values())
+"""The coordinates that a filter knows, by the words of its line."""
+_NAMED = tuple(field for field in FIELDS if field not in OVERALL)
+"""Those of which the values have names; of all others they are numbers."""
+
+Names = Mapping[str, tuple[Any, ...]]
+"""What there is in a run to filter by: the names, or the numbers, of each field."""
 
 Span = tuple[int, int]
-"""Layers from one to another, both included."""
+"""Numbers from one to another, both included."""
 LAST = 10**8
 """The end of a span that has none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """What there is in a run to filter by."""
-
-    models: tuple[str, ...] = ()
-    layers: tuple[int, ...] = ()
-    modules: tuple[str, ...] = ()
-
-    def of(self, field: str) -> tuple[Any, ...]:
-        """The names, or the numbers, of one field."""
-        found: tuple[Any, ...] = getattr(self, f"{field}s")
-        return found
-
-    def __or__(self, other: Names) -> Names:
-        """What there is in either, what the other adds at the end; layers by number."""
-        return Names(
-            models=ordered((*self.models, *other.models)),
-            layers=tuple(sorted({*self.layers, *other.layers})),
-            modules=ordered((*self.modules, *other.modules)),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Filter:
-    """Some models, layers and modules. Where none is named, all are meant.
+    """Some values of some fields, in the order of FIELDS: names, or of numbers spans. Of a field
+    that has none here, all are meant.
 
     What has no model, layer or module, such as a sum over all layers, is never left out.
     """
 
-    models: tuple[str, ...] = ()
-    layers: tuple[Span, ...] = ()
-    modules: tuple[str, ...] = ()
+    taken: tuple[tuple[str, tuple[Any, ...]], ...]
+
+    def __init__(self, **values: tuple[Any, ...]) -> None:
+        taken = tuple((field, values[field]) for field in FIELDS if values.get(field))
+        object.__setattr__(self, "taken", taken)
 
     def __bool__(self) -> bool:
-        return bool(self.models or self.layers or self.modules)
+        return bool(self.taken)
 
     def __str__(self) -> str:
         """The line that it is read from, in its shortest form."""
-        named = zip(FIELDS, (self.models, map(_spelt, self.layers), self.modules), strict=True)
-        found = ((field, ",".join(values)) for field, values in named)
-        return " ".join(f"{field}:{values}" for field, values in found if values)
+        return " ".join(f"{field}:{','.join(map(_spelt, values))}" for field, values in self.taken)
 
-    def narrows(self, field: Filtered) -> bool:
+    def of(self, field: str) -> tuple[Any, ...]:
+        """The values that it takes of a field; none where it takes all."""
+        return next((values for name, values in self.taken if name == field), ())
+
+    def narrows(self, field: str) -> bool:
         """Does it leave anything of this field out?"""
-        return bool(getattr(self, f"{field}s"))
+        return bool(self.of(field))
 
-    def takes(self, field: Filtered, value: str | int | None) -> bool:
+    def takes(self, field: str, value: str | int | None) -> bool:
         """Is this value of a field seen? The absence of one ("" or None) is."""
-        if value is None or value == "" or not self.narrows(field):
+        taken = self.of(field)
+        if value is None or value == "" or not taken:
             return True
         if isinstance(value, int):
-            return any(low <= value <= high for low, high in self.layers)
-        return value in (self.models if field == "model" else self.modules)
+            return any(low <= value <= high for low, high in taken)
+        return value in taken
 
-    def hidden(self, names: Names) -> dict[Filtered, int]:
+    def hidden(self, names: Names) -> dict[str, int]:
         """How many of the names it leaves out, by field; fields of which it leaves out none are
         not there."""
-        counts = {f: sum(not self.takes(f, value) for value in names.of(f)) for f in FIELDS}
+        counts = {f: sum(not self.takes(f, v) for v in names.get(f, ())) for f in FIELDS}
         return {field: count for field, count in counts.items() if count}
 
 
@@ -97,7 +86,7 @@ def read(line: str, names: Names) -> Filter:
     one field add to one another. A bare word is a model's name or a part of it, else a module's.
     Raises StudyError that says what is wrong with the line, and what would be right.
     """
-    terms: list[tuple[Filtered, str]] = []
+    terms: list[tuple[str, str]] = []
     for term in line.split():
         field, colon, values = term.partition(":")
         if colon:
@@ -107,21 +96,24 @@ def read(line: str, names: Names) -> Filter:
     return of_terms(terms, names)
 
 
-def of_terms(terms: Iterable[tuple[Filtered, str]], names: Names) -> Filter:
+def of_terms(terms: Iterable[tuple[str, str]], names: Names) -> Filter:
     """The filter of fields and their values, several values apart by commas. Raises StudyError."""
-    found: dict[Filtered, list[str]] = {}
-    spans: list[Span] = []
+    found: dict[str, list[Any]] = {field: [] for field in FIELDS}
     for field, values in terms:
         for value in filter(None, (v.strip() for v in values.split(","))):
-            if field == "layer":
-                spans.append(_span(value, names.layers))
-            else:
-                found.setdefault(field, []).extend(_named(field, value, names))
+            meant = _named if field in _NAMED else _span
+            found[field] += meant(field, value, names.get(field, ()))
+    known = {field: names.get(field, ()) for field in _NAMED}
     return Filter(
-        models=_in_order(found.get("model", ()), names.models),
-        layers=tuple(dict.fromkeys(spans)),
-        modules=_in_order(found.get("module", ()), names.modules),
+        **{f: ordered(values) for f, values in found.items() if f not in _NAMED},
+        **{f: tuple(name for name in known[f] if name in found[f]) for f in _NAMED},
     )
+
+
+def merged(*given: Names) -> Names:
+    """All names of several, each once: numbers by size, others in the order in which they come."""
+    found = {f: ordered(value for names in given for value in names.get(f, ())) for f in FIELDS}
+    return {f: values if f in _NAMED else tuple(sorted(values)) for f, values in found.items()}
 
 
 def ended(line: str) -> str:
@@ -145,38 +137,36 @@ def offered(line: str, names: Names) -> tuple[str, ...]:
     *given, fragment = (values if colon else word).split(",")
     if not colon:
         fields = [] if given else [f"{each}:" for each in FIELDS]
-        known = [*fields, *names.models, *names.modules]
-    elif field in ("model", "module"):
-        known = [name for name in names.of(field) if name not in given]
+        known = [*fields, *(name for each in _NAMED for name in names.get(each, ()))]
+    elif field in _NAMED:
+        known = [name for name in names.get(field, ()) if name not in given]
     else:
         known = []
     folded = fragment.casefold()
     return tuple(offer for offer in known if offer.casefold().startswith(folded))
 
 
-def _field(word: str) -> Filtered:
-    for field in FIELDS:
-        if word == field:
-            return field
+def _field(word: str) -> str:
+    if word in FIELDS:
+        return word
     raise StudyError(f"There is no '{word}:' to filter by.", hint=did_you_mean(word, FIELDS))
 
 
-def _meant(word: str, names: Names) -> Filtered:
+def _meant(word: str, names: Names) -> str:
     """The field that a bare word is of: whole names before parts of them, models before modules."""
-    known: Mapping[Filtered, tuple[str, ...]] = {"model": names.models, "module": names.modules}
+    known = {field: names[field] for field in _NAMED if names.get(field)}
     for fits in (str.__eq__, _same, _part):
         for field, own in known.items():
             if any(fits(word, name) for name in own):
                 return field
     raise StudyError(
-        f"No model and no module is called '{word}'.",
-        hint=did_you_mean(word, (*names.models, *names.modules)),
+        f"No {' and no '.join(known or _NAMED)} is called '{word}'.",
+        hint=did_you_mean(word, [name for own in known.values() for name in own]),
     )
 
 
-def _named(field: Filtered, value: str, names: Names) -> list[str]:
+def _named(field: str, value: str, known: Sequence[str]) -> list[str]:
     """The names that a value stands for: the one that it is, else all that it is a part of."""
-    known = [str(name) for name in names.of(field)]
     for fits in (str.__eq__, _same, _part):
         found = [name for name in known if fits(value, name)]
         if found:
@@ -186,23 +176,25 @@ def _named(field: Filtered, value: str, names: Names) -> list[str]:
     raise StudyError(f"No {field} is called '{value}'.", hint=did_you_mean(value, known))
 
 
-def _span(value: str, layers: tuple[int, ...]) -> Span:
-    """A layer, or two with a dash between them, of which one may be left out."""
+def _span(field: str, value: str, known: Sequence[int]) -> list[Span]:
+    """A number, or two with a dash between them, of which one may be left out."""
     match = re.fullmatch(r"(\d{0,8})(-?)(\d{0,8})", value, re.ASCII)
     if match is None or not (match[1] or match[3]):
-        raise StudyError(f"'{value}' is no layer.", hint="Write a number, or a range like 10-20.")
+        raise StudyError(f"'{value}' is no {field}.", hint="Write a number, or a range like 10-20.")
     low = int(match[1] or 0)
     high = int(match[3] or LAST) if match[2] else low
     if high < low:
         raise StudyError(f"'{value}' runs backwards.", hint=f"Did you mean {high}-{low}?")
-    if layers and not any(low <= layer <= high for layer in layers):
-        there = f"There are layers {min(layers)} to {max(layers)}."
-        raise StudyError(f"There is no layer '{value}'.", hint=there)
-    return low, high
+    if known and not any(low <= number <= high for number in known):
+        there = f"There are {field}s {min(known)} to {max(known)}."
+        raise StudyError(f"There is no {field} '{value}'.", hint=there)
+    return [(low, high)]
 
 
-def _spelt(span: Span) -> str:
-    low, high = span
+def _spelt(value: str | Span) -> str:
+    if isinstance(value, str):
+        return value
+    low, high = value
     if low == high:
         return str(low)
     return f"{low}-" if high == LAST else f"{low}-{high}"
@@ -214,8 +206,3 @@ def _same(word: str, name: str) -> bool:
 
 def _part(word: str, name: str) -> bool:
     return word.casefold() in name.casefold()
-
-
-def _in_order(found: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    wanted = set(found)
-    return tuple(name for name in known if name in wanted)

@@ -6,6 +6,7 @@ Owns the wording of what was found. Reads figures alone: no measurement, no data
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 from core.figures.figure import Cell, Grid, Lines, Table
@@ -66,7 +67,7 @@ def of_largest(figure: Grid) -> str:
 def of_cosines(figure: Grid) -> str:
     """One plain sentence on the matrix of cosines."""
     pairs = [
-        (cell.value, cell.chance_sd or 0.0, figure.rows[i], figure.columns[j])
+        (cell.value, cell, figure.rows[i], figure.columns[j])
         for i, row in enumerate(figure.cells)
         for j, cell in enumerate(row)
         if j > i
@@ -78,13 +79,17 @@ def of_cosines(figure: Grid) -> str:
         return CONTROLS
     if not pairs:
         return "There are no two tuning vectors to compare."
-    most, least = max(pairs), min(pairs)
+    by_value = operator.itemgetter(0)
+    most, least = max(pairs, key=by_value), min(pairs, key=by_value)
     text = f"{_place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
     if len(pairs) > 1 and most[0] == least[0]:
         text = f"{_place(figure)}all {len(pairs)} pairs share as much (cosine {most[0]:+.2f})"
     elif most != least:
         text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
-    return f"{text}; chance alone stays within ±{2 * most[1]:.1g} (2 sd)."
+    if most[1].control is not None:
+        return f"{text}; cosines with a control reach {most[1].control:.2g}."
+    reach = 2 * (most[1].chance_sd or 0.0)
+    return f"{text}; independent parameters would stay within ±{reach:.1g} (2 sd)."
 
 
 def of_alignment(figure: Grid) -> str:

@@ -7,13 +7,14 @@ arrays are handed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.engine.measurement import Measurement, MetricSpec
-from core.figures.choices import panels_of, query
-from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
+from core.figures.figure import Cell, Figure
 from core.figures.rounding import without_noise
 from core.figures.views import (
+    SPOKEN,
     Arrays,
     Catalogue,
     Choice,
@@ -22,7 +23,6 @@ from core.figures.views import (
     Tabulation,
     View,
     by_name,
-    natural,
 )
 
 if TYPE_CHECKING:
@@ -44,131 +44,20 @@ def figure(
     spec: MetricSpec,
     arrays: Arrays = no_arrays,
 ) -> Figure:
-    """Lay out the rows that `query` asked for. `spec` declares the chosen measure."""
-    wanted = query(view, choice, catalogue)
-    own = [without_noise(row) for row in rows if wanted.matches(row)]
+    """Lay out rows, all of them such as `query` asks for. `spec` declares the chosen measure."""
+    own = list(map(without_noise, rows))
     if view.tabulate is not None:
         asked = Tabulation(choice=choice, catalogue=catalogue, rows=tuple(own), arrays=arrays)
         return view.tabulate(asked)
-    made = _MADE[view.kind](view, choice, own, catalogue, spec)
+    made = view.lay_out(choice, own, catalogue, spec)
     return made if view.marks is None else view.marks(made)
 
 
-def _lines(
-    view: View, choice: Choice, rows: list[Measurement], catalogue: Catalogue, spec: MetricSpec
-) -> Lines:
-    def place(row: Measurement) -> tuple[Any, Any, Any]:
-        panel = getattr(row, view.panel_by) if view.panels else ""
-        return panel, getattr(row, view.series), getattr(row, view.x)
-
-    found = _cells(view, choice, rows, place)
-    xs = _in_order(view.x, (x for _, _, x in found), catalogue)
-    counted = xs if view.x == "layer" else range(len(xs))
-    at = dict(zip(xs, counted, strict=True))
-    names = _in_order(view.series, (name for _, name, _ in found), catalogue)
-    panels = []
-    for panel in panels_of(view, catalogue) if view.panels else ("",):
-        series: list[Series] = []
-        for name in names:
-            points = [(at[x], found[panel, name, x]) for x in xs if (panel, name, x) in found]
-            if points:
-                series += _series(view, choice, name, points, catalogue, alone=len(names) == 1)
-        panels.append(Panel(panel, tuple(series)))
-    return Lines(
-        x_label=view.word(view.x),
-        x_names=() if view.x == "layer" else tuple(map(_name, xs)),
-        series_name=view.word(view.series),
-        panel_name=view.word(view.panel_by),
-        panels=tuple(panels),
-        **_common(view, choice, spec),
-    )
-
-
-def _series(
+def cells(
     view: View,
     choice: Choice,
-    name: Any,
-    points: list[tuple[int, Cell]],
+    spec: MetricSpec,
     catalogue: Catalogue,
-    *,
-    alone: bool,
-) -> list[Series]:
-    """A line, and what chance gives beside it where the view asks for that."""
-    xs, cells = zip(*points, strict=True)
-    control = view.series in ("model", "reference") and name in catalogue.controls
-    lines = [Series(_name(name), xs, cells, control)]
-    if view.with_chance and choice.reading == "raw":
-        levels = tuple(Cell(c.chance, c.chance) for c in cells)
-        if any(level.value is not None for level in levels):
-            called = view.chance_name if alone else f"{_name(name)} {view.chance_name}"
-            lines.append(Series(called, xs, levels, companion=True))
-    return lines
-
-
-def _grid(
-    view: View, choice: Choice, rows: list[Measurement], catalogue: Catalogue, spec: MetricSpec
-) -> Grid:
-    down, across = view.axes
-    names = view.word(down), view.word(across)
-    if view.kind == "matrix":  # both are models
-        names = view.word(down), view.names.get(across, view.word(down))
-    if view.place:
-        placing = view.place(catalogue)
-        names, found = placing.names, _cells(view, choice, rows, placing)
-    else:
-        found = _cells(view, choice, rows, lambda row: (getattr(row, down), getattr(row, across)))
-    lines, columns = {place[0] for place in found}, {place[1] for place in found}
-    if view.place:
-        row_keys, column_keys = _by_value(lines), _by_value(columns)
-    elif view.kind == "matrix":
-        row_keys = column_keys = list(catalogue.models)
-    else:
-        row_keys = _in_order(down, lines, catalogue)
-        named = list(panels_of(view, catalogue))
-        column_keys = named if view.panels else _in_order(across, columns, catalogue)
-    return Grid(
-        row_name=names[0],
-        column_name=names[1],
-        row_of="" if view.place else down,
-        column_of="" if view.place else across,
-        rows=tuple(map(_name, row_keys)),
-        columns=tuple(map(_name, column_keys)),
-        cells=tuple(tuple(found.get((r, c)) for c in column_keys) for r in row_keys),
-        controls=catalogue.controls,
-        mark_name=view.mark_name,
-        **_common(view, choice, spec),
-    )
-
-
-def _scatter(
-    view: View, choice: Choice, rows: list[Measurement], catalogue: Catalogue, spec: MetricSpec
-) -> Scatter:
-    found = _cells(
-        view, choice, rows, lambda row: (getattr(row, view.points), getattr(row, view.across))
-    )
-    x, y = getattr(choice, view.across), choice.against
-    names = _in_order(view.points, (name for name, _ in found), catalogue)
-    group = view.group or (lambda name: "")
-    return Scatter(
-        across=view.word(view.across),
-        x_name=_name(x),
-        y_name=_name(y),
-        point_name=view.word(view.points),
-        points=tuple(
-            Point(_name(name), group(_name(name)), found[name, x], found[name, y])
-            for name in names
-            if (name, x) in found and (name, y) in found
-        ),
-        x_guides=view.x_guides,
-        y_guides=view.y_guides,
-        mark_name=view.mark_name,
-        **_common(view, choice, spec),
-    )
-
-
-def _cells(
-    view: View,
-    choice: Choice,
     rows: Iterable[Measurement],
     place: Callable[[Measurement], Any],
 ) -> dict[Any, Cell]:
@@ -178,12 +67,41 @@ def _cells(
         where = place(row)
         if where is not None:
             found.setdefault(where, {})[row.metric] = row
-    beside = [(named or {}).get(choice.measure, "") for named in (view.excess, view.tested)]
-    return {
+    beside = [named.get(choice.measure, "") for named in (view.excess, view.tested)]
+    made = {
         at: _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading)
         for at, own in found.items()
         if choice.measure in own
     }
+    if not spec.nominal_chance:
+        return made
+    measured = {at: found[at][choice.measure] for at in made}
+    levels = _control_levels(measured.values(), catalogue.controls)
+    return {
+        at: replace(
+            made[at],
+            nominal=True,
+            control=None if _is_control(row, catalogue.controls) else levels.get(_spot(row)),
+        )
+        for at, row in measured.items()
+    }
+
+
+def _control_levels(rows: Iterable[Measurement], controls: Collection[str]) -> dict[Any, float]:
+    """The largest absolute value of a control, or of a pair with one, at each layer and module."""
+    levels: dict[Any, float] = {}
+    for row in rows:
+        if _is_control(row, controls) and row.value is not None:
+            levels[_spot(row)] = max(abs(row.value), levels.get(_spot(row), 0.0))
+    return levels
+
+
+def _is_control(row: Measurement, controls: Collection[str]) -> bool:
+    return row.model in controls or row.reference in controls
+
+
+def _spot(row: Measurement) -> tuple[Any, ...]:
+    return row.layer, row.module, row.expert, row.setting
 
 
 def _cell(
@@ -197,7 +115,7 @@ def _cell(
     )  # fmt: skip
 
 
-def _common(view: View, choice: Choice, spec: MetricSpec) -> dict[str, Any]:
+def common(view: View, choice: Choice, spec: MetricSpec) -> dict[str, Any]:
     """What all figures of a measure say of themselves."""
     return {
         "title": _title(view, choice, spec),
@@ -205,11 +123,11 @@ def _common(view: View, choice: Choice, spec: MetricSpec) -> dict[str, Any]:
         "unit": spec.unit,
         "signed": choice.reading == "excess" or (spec.signed and choice.reading == "raw"),
         "empty": spec.empty,
-        "chosen": {s: _name(getattr(choice, s)) for s in view.steppers},
+        "chosen": {s: name_of(getattr(choice, s)) for s in view.steppers},
     }
 
 
-def _in_order(coordinate: Coordinate, found: Iterable[Any], catalogue: Catalogue) -> list[Any]:
+def in_order(coordinate: Coordinate, found: Iterable[Any], catalogue: Catalogue) -> list[Any]:
     """The values that occur, in the catalogue's order; what it does not know comes last."""
     if coordinate == "module":
         return list(by_name(set(found)))
@@ -217,26 +135,11 @@ def _in_order(coordinate: Coordinate, found: Iterable[Any], catalogue: Catalogue
     return sorted(set(found), key=lambda value: (known.get(value, len(known)), value))
 
 
-def _by_value(found: Collection[Any]) -> list[Any]:
-    """The values of an axis: numbers by size, before texts by the numbers in them."""
-    numbers = sorted(v for v in found if not isinstance(v, str))
-    return [*numbers, *sorted((v for v in found if isinstance(v, str)), key=natural)]
-
-
-def _name(value: Any) -> str:
+def name_of(value: Any) -> str:
     """A value of an axis as text; numbers in their shortest form."""
     if value is None:
         return "all"
     return format(value, "g") if isinstance(value, float) else str(value)
-
-
-_MADE: dict[str, Callable[..., Figure]] = {
-    "curves": _lines, "matrix": _grid, "heatmap": _grid, "bars": _grid, "scatter": _scatter,
-}  # fmt: skip
-
-_TITLED: tuple[Coordinate, ...] = (
-    "model", "reference", "module", "layer", "task", "metric_of", "setting",
-)  # fmt: skip
 
 
 def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
@@ -245,10 +148,10 @@ def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
         words.append("expected by chance")
     if choice.reading == "excess":
         words.append("beyond chance")
-    for coordinate in _TITLED:
-        value = getattr(choice, coordinate)
+    for coordinate in SPOKEN:
         if coordinate not in view.selectors:
             continue
+        value = getattr(choice, coordinate)
         if coordinate == "layer":
             words.append("· all layers" if value is None else f"· layer {value}")
         elif coordinate in view.names:

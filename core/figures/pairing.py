@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from core.engine.measurement import COORDINATES, INSIDE
 from core.figures.choices import measures
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.rounding import denoised
 from core.figures.significance import judge
-from core.figures.views import COORDINATES, PLURALS, Catalogue, Combination, View
+from core.figures.views import COMBINED, Catalogue, Combination, View
 
 NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
@@ -40,24 +41,22 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
     What stands side by side in the figure is united. What the user steps through is cut to the
     values under which both have measured something, so that every choice is one for both.
     """
-    keyed = [c for c in COORDINATES if c in Combination._fields and c in view.steppers]
+    keyed = [c for c in COMBINED if c == "metric" or c in view.steppers]
 
     def under(at: Combination) -> tuple[str, ...]:
-        return (at.metric, *(getattr(at, c) for c in keyed))
+        return tuple(getattr(at, c) for c in keyed)
 
     both = {under(c) for c in first.combinations} & {under(c) for c in second.combinations}
     combinations = frozenset(
         c for c in first.combinations | second.combinations if under(c) in both
     )
-    shared: dict[str, Any] = {}
-    for field in ("metrics", *(PLURALS[c] for c in COORDINATES if c in Combination._fields)):
-        shared[field] = merged(getattr(first, field), getattr(second, field))
-    for coordinate, field in (("layer", "layers"), ("module", "modules")):
-        own, other = getattr(first, field), getattr(second, field)
-        stepped = coordinate in view.steppers
-        shared[field] = tuple(v for v in own if v in other) if stepped else merged(own, other)
+    shared: dict[str, tuple[Any, ...]] = {}
+    for name in ("metric", *COORDINATES):
+        own, other = first.values(name), second.values(name)
+        cut = name in INSIDE and name in view.steppers
+        shared[name] = tuple(v for v in own if v in other) if cut else merged(own, other)
     ranges = Catalogue(
-        **shared,
+        ranges=shared,
         overall=first.overall and second.overall,
         controls=first.controls | second.controls,
         combinations=combinations,
@@ -146,7 +145,8 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
     if first.chance_sd is not None and second.chance_sd is not None and not by_chance:
         spread = math.hypot(first.chance_sd, second.chance_sd)
     chance = None if spread is None and low is None else 0.0
-    return Cell(apart, apart, chance, spread, low=low, high=high)
+    nominal = first.nominal or second.nominal
+    return Cell(apart, apart, chance, spread, low=low, high=high, nominal=nominal)
 
 
 def places(figure: Figure) -> dict[Place, Cell]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.engine.measurement import Measurement
+from core.engine.measurement import Coordinates, Measurement
 from core.figures import significance
 from core.figures.figure import Column, Table, Text
 from core.figures.records import DropRecord, PointRecord, ScoreRecord
@@ -39,8 +39,8 @@ _WHERE = ("model", "reference", "task", "setting", "module")
 def scores(asked: Tabulation) -> Table:
     """A line for each model, task and metric: the score, and its difference from the base."""
     beside = _by_place(r for r in asked.rows if r.metric in _BESIDE)
-    models = {name: at for at, name in enumerate(asked.catalogue.models)}
-    tasks = {name: at for at, name in enumerate(asked.catalogue.tasks)}
+    models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
+    tasks = {name: at for at, name in enumerate(asked.catalogue.values("task"))}
     lines: list[_Line] = []
     for row in asked.rows:
         if row.metric in _BESIDE or not row.task:
@@ -87,7 +87,7 @@ def drops(asked: Tabulation) -> Table:
             counts[place] = row.value
         elif is_selection(row.setting):
             found.setdefault((*place, row.metric_of), {})[row.metric] = row
-    models = {name: at for at, name in enumerate(asked.catalogue.models)}
+    models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
     lines: list[_Line] = []
     for (model, source, task, setting, module, metric), own in found.items():
         drop, q = own.get("drop_percent"), own.get("q_value")
@@ -145,7 +145,7 @@ def points(asked: Tabulation) -> Table:
         for r in asked.rows
         if r.metric == "normalised" and r.setting == "base"
     }
-    settings = {name: at for at, name in enumerate(asked.catalogue.settings)}
+    settings = {name: at for at, name in enumerate(asked.catalogue.values("setting"))}
     lines: list[_Line] = []
     for row, task in _with_domains(asked.rows, shares):
         place = row.setting, row.module, task, row.metric
@@ -249,7 +249,7 @@ class PairGrid:
 
     names: tuple[str, str]
 
-    def __call__(self, row: Measurement) -> tuple[float, float] | None:
+    def __call__(self, row: Coordinates) -> tuple[float, float] | None:
         found = coefficients(row.setting)
         if found is None or not self.names[0] or not found.keys() <= set(self.names):
             return None
@@ -258,7 +258,8 @@ class PairGrid:
 
 def pair_grid(catalogue: Catalogue) -> PairGrid:
     """The grid of the pair of vectors that most points lie on; of equal ones the first."""
-    points = [found for name in catalogue.settings if (found := coefficients(name)) is not None]
+    found = map(coefficients, catalogue.values("setting"))
+    points = [point for point in found if point is not None]
     pairs = dict.fromkeys(tuple(found) for found in points if len(found) == 2)
     if not pairs:
         return PairGrid(("", ""))

@@ -18,6 +18,7 @@ SPREADS = 2
 """How many standard deviations from chance a value must lie to be beyond it."""
 
 WITHIN, BEYOND = "within chance", "beyond chance"
+WITHIN_CONTROL, BEYOND_CONTROL = "within the control", "beyond the control"
 SIGNIFICANT, NOT_SIGNIFICANT = "significant", "not significant"
 UNTESTED = "not tested"
 
@@ -41,10 +42,10 @@ def judge(cell: Cell) -> Verdict | None:
     """The verdict on what a cell shows; None where it has nothing to be held against.
 
     A value that was tested among others is judged by its corrected p value; a value with a chance
-    level and a spread by its distance in standard deviations; a value with a chance level alone by
-    whether its own interval includes that level. `chance`, its spread and the interval are those of
-    the raw value, whichever reading is shown. Where chance itself is shown there is nothing to
-    judge.
+    level and a spread by its distance in standard deviations, unless that spread is nominal: then
+    by the values of the controls; a value with a chance level alone by whether its own interval
+    includes that level. `chance`, its spread and the interval are those of the raw value, whichever
+    reading is shown. Where chance itself is shown there is nothing to judge.
     """
     if cell.shown is None or cell.shown not in (cell.value, cell.excess):
         return None
@@ -52,6 +53,8 @@ def judge(cell: Cell) -> Verdict | None:
         return tested(cell.q)
     if cell.value is None or cell.chance is None:
         return None
+    if cell.nominal:
+        return None if cell.control is None else beside_control(cell.value, cell.control)
     score = z_score(cell)
     if score is not None:
         null = abs(score) < SPREADS
@@ -73,6 +76,12 @@ def tested(q: float) -> Verdict:
     return Verdict(q >= LEVEL, words, f" at q < {LEVEL}")
 
 
+def beside_control(value: float, control: float) -> Verdict:
+    """The verdict of the largest absolute value of the controls."""
+    null = abs(value) <= control
+    return Verdict(null, WITHIN_CONTROL if null else BEYOND_CONTROL)
+
+
 def held(low: float, high: float, level: float = 0.0) -> Verdict:
     """The verdict of an interval on a level."""
     null = low <= level <= high
@@ -85,16 +94,16 @@ def excludes(low: object, high: object, level: float = 0.0) -> bool:
 
 
 def z_score(cell: Cell) -> float | None:
-    """How many standard deviations of chance the value lies from chance."""
-    if cell.value is None or cell.chance is None or not cell.chance_sd:
+    """The distance of the value from chance in standard deviations; None for a nominal spread."""
+    if cell.nominal or cell.value is None or cell.chance is None or not cell.chance_sd:
         return None
     score = (cell.value - cell.chance) / cell.chance_sd
     return score if math.isfinite(score) else None
 
 
-def sd_words(sd: float | None) -> str:
+def sd_words(sd: float | None, *, nominal: bool = False) -> str:
     """A spread as it stands behind the number that it belongs to, such as " (sd 0.57)"."""
-    return "" if sd is None else f" (sd {sd:.2g})"
+    return "" if sd is None else f" ({'nominal ' * nominal}sd {sd:.2g})"
 
 
 def null_words(cells: Iterable[Cell], *, in_full: bool = False) -> str:

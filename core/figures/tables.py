@@ -31,11 +31,12 @@ def neurons(asked: Tabulation) -> Table:
     Their rate in every model, and the document that drives each most in the chosen one.
     """
     model, order = asked.choice.model, asked.choice.order
-    layers = asked.catalogue.layers if asked.choice.layer is None else (asked.choice.layer,)
+    one = asked.choice.layer
+    layers = asked.catalogue.values("layer") if one is None else (one,)
     found = [each for layer in layers for each in _top(asked, model, layer, order)]
     found.sort(key=lambda each: -each[0])
     shown = found[:MOST_NEURONS]
-    others = [m for m in asked.catalogue.models if m not in (model, _BASE)]
+    others = [m for m in asked.catalogue.values("model") if m not in (model, _BASE)]
     shown_layers = {record.layer for _, record, *_ in shown}
     rates = {(m, layer): _rates(asked, m, layer) for m in others for layer in shown_layers}
     documents = asked.arrays("documents", model=model)
@@ -106,7 +107,7 @@ _Found = tuple[float, NeuronRecord, tuple[Text, ...], int, float]
 def _top(asked: Tabulation, model: str, layer: int, order: str) -> list[_Found]:
     """The first neurons of a layer: what they are sorted by, and what is known of them."""
     own = asked.arrays("neurons", model=model, layer=layer)
-    if own is None:
+    if own is None or not len(own["rate"]):
         return []
     rate = own["rate"]
     base = _rates(asked, _BASE, layer)
@@ -155,6 +156,5 @@ def _at(values: Any, j: int) -> float | None:
 
 
 def _document(documents: Mapping[str, NDArray[Any]] | None, number: int, rate: float) -> str:
-    if documents is None or number < 0:
-        return ""
-    return f"{rate:.0%} of {number}: {documents['beginning'][number]}"
+    beginnings = () if documents is None else documents["beginning"]
+    return f"{rate:.0%} of {number}: {beginnings[number]}" if 0 <= number < len(beginnings) else ""

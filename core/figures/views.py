@@ -7,11 +7,20 @@ under a choice; `core.figures.layout` makes the figure of them. Knows no databas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from core.engine.measurement import Measurement
+from core.engine.measurement import (
+    COORDINATES,
+    FILTERS,
+    INSIDE,
+    WORDS,
+    Coordinates,
+    Measurement,
+    MetricSpec,
+    ordered,
+)
 from core.figures.figure import Figure, Lines, Table
 from core.figures.filters import ALL, Filter
 from core.models.naming import ORDER
@@ -21,99 +30,75 @@ if TYPE_CHECKING:
 
 Reading = Literal["raw", "chance", "excess"]
 Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table"]
-Coordinate = Literal[
-    "model", "reference", "layer", "module", "task", "probe", "setting", "metric_of"
-]  # fmt: skip
-Selector = Literal[Coordinate, "against"]
-"""What the user steps through: a coordinate, or the other value that a scatter is drawn against."""
+Coordinate = str
+"""The name of a coordinate: a field of `Coordinates`."""
+Selector = str
+"""What the user steps through: a coordinate, or "against", the other value of a scatter."""
 
 Value = str | int | None
 Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
+"""What is asked of a coordinate: anything, any value but absence, absence, or one of these."""
 
-COORDINATES: tuple[Coordinate, ...] = get_args(Coordinate)
-"""The coordinates that a figure selects by: all but the metric, the expert and the head."""
+Query = Mapping[Coordinate, Wanted]
+"""Which measurements a figure needs: what is asked of the metric and of each coordinate; anything
+of those that are not named."""
+
+SPOKEN: tuple[Selector, ...] = ordered(
+    ("model", "reference", "module", "layer", "task", "against", *COORDINATES)
+)
+"""All selectors in the order in which a title names their values."""
+
+COMBINED = ("metric", *(name for name in SPOKEN if name in COORDINATES and name not in INSIDE))
+"""What a combination says: the metric and all coordinates but those inside a model."""
 GROUPS = ("attention", "mlp", "blocks", "all")
-
-_AXES: dict[str, tuple[Coordinate, Coordinate]] = {
-    "matrix": ("model", "reference"),
-    "heatmap": ("layer", "module"),
-    "bars": ("model", "module"),
-}
-
-
-class Placing(Protocol):
-    """Rows and columns that are no coordinates but are read out of measurements."""
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """What the rows and what the columns are, in words."""
-
-    def __call__(self, row: Measurement) -> tuple[Any, Any] | None:
-        """The row and the column of a measurement; None for one that has no place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A declared picture.
-
-    curves:  a line each value of `series` over `x`, in a panel for each of `panels` (values of
-             `panel_by`; none: one panel). `with_chance` adds to each line its chance level, as a
-             faint line that `chance_name` names
-    matrix:  models × models; `rows` and `columns` say by which coordinates
-    heatmap: `rows` × `columns`, or where the placing puts a measurement that `place` makes of the
-             catalogue. Of `points` it takes all values then
-    bars:    a bar each value of `columns` (or of `panels`) in a group each value of `rows`
-    scatter: a point each value of `points`: the measure at one value of `across` against that at
-             another, both steppable. `group` tells kinds of points apart by their names
-    table:   whatever `tabulate` makes of measurements and arrays, in one of `orders`
-
-    Curves too may be made by `tabulate`, where their values are in arrays. `drill` is the view that
-    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
+    """A declared picture. `core.figures.kinds` has its kinds, with what each lays out.
 
     `measures` are the metrics the user may switch between, first = default; none: whatever the
     run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
-    to the metric that holds its corrected p value. `finding`
-    turns the figure under the default choice into one plain sentence. `marks` sets cells apart,
-    for what `mark_name` says.
+    to the metric that holds its corrected p value. `with_chance` shows the chance level beside the
+    value, so that it is no reading of its own. `finding` turns the figure under the default choice
+    into one plain sentence. `marks` sets cells apart; `mark_name` says what they are.
 
     `selectors` are the coordinates the user steps through one value at a time, the later ones
     among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
     the value of a coordinate once and for all. Of `free` coordinates any value is taken, or none.
     A coordinate that no field mentions must be absent. `only` narrows a coordinate to the values
-    for which it is true. An `optional` view exists only where something was measured for it.
-    `names` says coordinates in words where others are better.
+    for which it is true. `panels` are the values of `panelled` to show, in their order. An
+    `optional` view exists only where something was measured for it. `names` says coordinates in
+    words where others are better.
+
+    `tabulate` makes the figure where it takes more than to place rows, of a table in one of
+    `orders`. `drill` is the view that
+    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
     """
 
+    kind: ClassVar[Kind]
+    together: ClassVar[bool] = False
+    """Does it show all its measures at once?"""
+    placed: ClassVar[bool] = False
+    """Are its axes read out of measurements, and no coordinates?"""
+
     key: str
-    kind: Kind
     title: str
     caption: str
     finding: Callable[[Any], str]
     measures: tuple[str, ...] = ()
-    excess: Mapping[str, str] | None = None
-    tested: Mapping[str, str] | None = None
+    excess: Mapping[str, str] = field(default_factory=dict)
+    tested: Mapping[str, str] = field(default_factory=dict)
     reading: Reading = "raw"
+    with_chance: bool = False
     selectors: tuple[Coordinate, ...] = ()
     opens: Mapping[Coordinate, Value] = field(default_factory=dict)
     fixed: Mapping[Coordinate, Value] = field(default_factory=dict)
     free: tuple[Coordinate, ...] = ()
     only: Mapping[Coordinate, Callable[[Any], bool]] = field(default_factory=dict)
+    panels: tuple[str, ...] = ()
     optional: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
-    rows: Coordinate | None = None
-    columns: Coordinate | None = None
-    place: Callable[[Catalogue], Placing] | None = None
-    x: Coordinate = "layer"
-    series: Coordinate = "model"
-    panel_by: Coordinate = "module"
-    panels: tuple[str, ...] = ()
-    with_chance: bool = False
-    chance_name: str = "chance"
-    points: Coordinate = "setting"
-    across: Coordinate = "task"
-    group: Callable[[str], str] | None = None
-    x_guides: tuple[float, ...] = ()
-    y_guides: tuple[float, ...] = ()
     marks: Callable[[Any], Figure] | None = None
     mark_name: str = ""
     tabulate: Callable[[Tabulation], Table | Lines] | None = None
@@ -121,122 +106,94 @@ class View:
     drill: str = ""
 
     @property
-    def axes(self) -> tuple[Coordinate, Coordinate]:
-        """The coordinates of the rows and of the columns of a grid."""
-        rows, columns = _AXES.get(self.kind, ("model", "module"))
-        return self.rows or rows, self.columns or columns
+    def panelled(self) -> Coordinate:
+        """The coordinate that `panels` are values of; "" where there is none."""
+        return ""
 
     @property
     def laid_out(self) -> tuple[Coordinate, ...]:
         """The coordinates whose values stand side by side in the figure."""
-        if self.kind == "curves":
-            return (self.x, self.series, *((self.panel_by,) if self.panels else ()))
-        if self.kind == "scatter":
-            return self.points, self.across
-        if self.kind == "table":
-            return ()
-        return (self.points,) if self.place else self.axes
+        return ()
 
     @property
     def steppers(self) -> tuple[Selector, ...]:
         """What the user steps through, in the order in which choices hang on one another."""
-        if self.kind != "scatter":
-            return self.selectors
-        own = (self.across,) if self.across not in self.selectors else ()
-        return (*self.selectors, *own, "against")
+        return self.selectors
 
     def word(self, coordinate: str) -> str:
         """What a coordinate is called for people."""
-        return self.names.get(coordinate) or _WORDS.get(coordinate, coordinate)
+        return self.names.get(coordinate) or WORDS.get(coordinate, coordinate)
+
+    def coordinate(self, selector: Selector) -> Coordinate:
+        """The coordinate whose values a selector steps through."""
+        return selector
+
+    def chosen(self, choice: Choice, coordinate: Coordinate) -> tuple[Value, ...]:
+        """What is chosen of a coordinate that is stepped through."""
+        return (getattr(choice, coordinate),)
+
+    def panels_in(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """The panels that the filter takes."""
+        name = FILTERS.get(self.panelled, "")
+        return tuple(value for value in self.panels if catalogue.filter.takes(name, value))
+
+    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+        """Where in the figure something lies."""
+        return ()
+
+    def placing(self, catalogue: Catalogue) -> Callable[[Coordinates], tuple[Any, ...] | None]:
+        """What says where something lies in the figure of a catalogue, or None: nowhere."""
+        return self.place_of
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Figure:
+        """The figure of rows that the choice asks for. `spec` declares the chosen measure."""
+        raise NotImplementedError(f"{self.key} is made by `tabulate`")
 
 
-class Combination(NamedTuple):
-    """Which values of the coordinates but layer and module were measured together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination(Coordinates):
+    """Values that were measured together, in whatever part of a model: `COMBINED` names them."""
 
     metric: str
-    model: str = ""
-    reference: str = ""
-    task: str = ""
-    setting: str = ""
-    metric_of: str = ""
-    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """What a run's measurements of an analysis range over, each in its order.
 
-    `models` are those of the study, the base before them where it was measured; all others are
-    the values that occur. `overall`: are there rows over all layers? `controls` are the models in
+    `ranges` are the values of the metric and of each coordinate but experts and heads. Models are
+    those of the study, the base before them where it was measured; all others are the values that
+    occur. `overall`: are there rows over all layers? `controls` are the models in
     the role of a control. `places` are the layers (None: over all) and modules measured together.
     No `combinations`, or no `places`, means that everything may go with everything.
     `filter` is what it was narrowed by.
     """
 
-    models: tuple[str, ...] = ()
-    references: tuple[str, ...] = ()
-    layers: tuple[int, ...] = ()
-    modules: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    probes: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    metrics_of: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     overall: bool = True
     controls: frozenset[str] = frozenset()
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL
 
-    def values(self, coordinate: Coordinate) -> tuple[Any, ...]:
-        """The values of a coordinate, in order; absence is none of them."""
-        found: tuple[Any, ...] = getattr(self, PLURALS[coordinate])
-        return found
+    def values(self, coordinate: str) -> tuple[Any, ...]:
+        """The values of a coordinate, or of the metric, in order; absence is none of them."""
+        return self.ranges.get(coordinate, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What the user has selected in a view. `layer` None is "over all layers".
+class Choice(Coordinates):
+    """What the user has selected in a view: a value of each coordinate that it steps through.
 
     `against` is the value of a scatter's other axis, `order` how a table is sorted.
     """
 
     measure: str
     reading: Reading = "raw"
-    model: str = ""
-    reference: str = ""
-    layer: int | None = None
-    module: str = ""
-    task: str = ""
-    probe: str = ""
-    setting: str = ""
-    metric_of: str = ""
     against: Value = ""
     order: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """Which measurements a figure needs; rows of single heads and experts never.
-
-    Of each coordinate: anything, any value but absence ("" or None), absence, or one of these.
-    """
-
-    metrics: tuple[str, ...]
-    model: Wanted = "any"
-    reference: Wanted = "any"
-    layer: Wanted = "any"
-    module: Wanted = "any"
-    task: Wanted = "any"
-    probe: Wanted = "any"
-    setting: Wanted = "any"
-    metric_of: Wanted = "any"
-
-    def matches(self, row: Measurement) -> bool:
-        """Is this row one of those asked for?"""
-        if row.head is not None or row.expert is not None or row.metric not in self.metrics:
-            return False
-        return all(_fits(getattr(row, c), getattr(self, c), absence(c)) for c in COORDINATES)
 
 
 class Arrays(Protocol):
@@ -263,11 +220,6 @@ class Tabulation:
     arrays: Arrays
 
 
-def absence(coordinate: Coordinate) -> Value:
-    """What stands in a coordinate that does not apply."""
-    return None if coordinate == "layer" else ""
-
-
 def natural(text: str) -> tuple[tuple[str, float], ...]:
     """A key that sorts the numbers in texts as numbers."""
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
@@ -280,14 +232,3 @@ def by_name(modules: Iterable[str]) -> tuple[str, ...]:
     """Modules in their order in a layer, then groups; any others at the end."""
     known = {name: at for at, name in enumerate((*ORDER, *GROUPS))}
     return tuple(sorted(modules, key=lambda name: (known.get(name, len(known)), name)))
-
-
-_WORDS = {"metric_of": "metric"}
-PLURALS = {c: f"{c}s" for c in COORDINATES} | {"metric_of": "metrics_of"}
-"""The field of a catalogue that has the values of a coordinate."""
-
-
-def _fits(value: Value, wanted: Wanted, missing: Value) -> bool:
-    if isinstance(wanted, tuple):
-        return value in wanted
-    return wanted == "any" or (value == missing) == (wanted == "absent")

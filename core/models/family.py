@@ -238,9 +238,10 @@ def _dtypes(opened: Checkpoint) -> str:
 def _vocabulary(folder: Path) -> Any:
     """The vocabulary in a fast tokeniser's file; None if there is no file."""
     try:
-        return read_json(folder / "tokenizer.json").get("model", {}).get("vocab")
+        model = read_json(folder / "tokenizer.json").get("model")
     except CheckpointError:
         return None
+    return model.get("vocab") if isinstance(model, dict) else None
 
 
 def _quantisation(members: list[Member]) -> list[tuple[str, str]]:

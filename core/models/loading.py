@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import CheckpointError, RunError
+from core.errors import CheckpointError, RunError, reason
 from core.files.partial import scratch
 from core.models import pointers
 from core.models.adapters.checkpoint import Adapter
 from core.models.checkpoint import Checkpoint
 from core.models.family import Member
 from core.models.folders import is_tokeniser
+from core.models.headers import read_json
 from core.models.opening import is_classifier
 from core.models.outline import quiet
 from core.models.parameters import CheckpointParameters
@@ -153,7 +154,7 @@ def tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
             found = AutoTokenizer.from_pretrained(
                 where, trust_remote_code=trust_remote_code, local_files_only=True, **given
             )
-            found("a text")  # fails here if its settings are wrong
+            found.decode(found("a text").input_ids)  # whose settings are looked at only now
             return found
         except Exception as error:
             for file in filter(is_tokeniser, sorted(folder.glob("*"))):
@@ -294,9 +295,7 @@ def _read_by_us(member: Member) -> Checkpoint | None:
 def _handed(
     root: Path, whole: Checkpoint, opened: Checkpoint, trust_remote_code: bool
 ) -> dict[str, Any]:
-    """The arguments that make transformers load a folder from tauscope's tensors."""
-    from transformers import GenerationConfig
-
+    """The settings by which transformers loads a folder from tensors that tauscope reads."""
     config = _config(root, opened, trust_remote_code)
     _unquantise(config)
     if isinstance(opened, CheckpointParameters) and opened.borrows and is_classifier(opened):
@@ -305,10 +304,30 @@ def _handed(
     # Tied parameters need their own name too if a part of the model is on the disk.
     tied = getattr(whole, "aliases", {}).items()
     lazy |= {name: lazy[source] for name, source in tied if source in lazy and name not in lazy}
-    given = {"config": config, "state_dict": lazy}
-    if (root / "generation_config.json").is_file():
-        given["generation_config"] = GenerationConfig.from_pretrained(root)
-    return given
+    return {"config": config, "state_dict": lazy}
+
+
+def _generation(root: Path) -> dict[str, Any]:
+    """What a folder says of generation, in transformers' form; nothing where it says nothing.
+
+    Raises CheckpointError, naming the file: transformers would not.
+    """
+    from transformers import GenerationConfig
+
+    file = root / "generation_config.json"
+    if not file.is_file():
+        return {}
+    stated = read_json(file)
+    hint = "Mend it, or move it away: the model then generates with transformers' defaults."
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = stated.get(key)
+        ids = value if isinstance(value, list) else [value]
+        if not all(each is None or type(each) is int for each in ids):
+            raise CheckpointError(f"{file} has {value!r} as {key}, which is no token.", hint=hint)
+    try:
+        return {"generation_config": GenerationConfig.from_pretrained(root)}
+    except Exception as error:
+        raise CheckpointError(f"{file} can't be used: {reason(error)}.", hint=hint) from error
 
 
 def _made(
@@ -316,8 +335,9 @@ def _made(
 ) -> Any:
     name, kind, opened = member.name, _class_of(member), _read_by_us(member)
     given: dict[str, Any] = {}
+    generation = _generation(root)
     if opened is not None:
-        given = _handed(root, _whole(member), opened, trust_remote_code)
+        given = {**_handed(root, _whole(member), opened, trust_remote_code), **generation}
     if run.max_memory is not None:
         given["max_memory"] = _max_memory(run)
     if run.attention != "auto":

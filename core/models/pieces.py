@@ -78,7 +78,7 @@ class ShapeMisfitError(Exception):
 
 
 def pieces_of(name: str, shape: tuple[int, ...], layer: int | None, cut: Cut) -> list[Piece]:
-    """The pieces of one parameter. Raises MisfitError."""
+    """The pieces of one parameter. Raises ShapeMisfitError."""
     if 0 in shape:
         return []
     whole = Piece(

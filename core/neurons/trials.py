@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
+from core.errors import StorageError
 from core.evaluation import examples, scores
 from core.neurons import ablation, activity, attribution, drops, ranking
 
@@ -54,11 +55,12 @@ def rank(
 
 
 def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -> UnitResult:
-    """The same artifact, from the stored scores of neurons on a probe set."""
-    found = {(a.name, a.layer): a.arrays for result in required for a in result.artifacts}
+    """The same artifact, out of what was kept of the neurons on a probe set."""
+    found = UnitResult(artifacts=[a for result in required for a in result.artifacts])
     arrays: dict[str, Any] = {}
-    for layer in sorted({at for name, at in found if name == "scores" and at is not None}):
-        own, rate = found["scores", layer], found["neurons", layer]["rate"]
+    layers = {a.layer for a in found.artifacts if a.name == "scores" and a.layer is not None}
+    for layer in sorted(layers):
+        own, rate = found.arrays("scores", layer), found.arrays("neurons", layer)["rate"]
         by = {"attribution": own["attribution"], "rate": rate, "activation": own["magnitude"]}
         arrays |= _arrays(layer, by[score], rate, own["mean"])
     return UnitResult(artifacts=[Artifact(name="ranking", arrays=arrays, model=unit.model)])
@@ -132,7 +134,14 @@ def _arrays(layer: int, score: Any, rate: Any, mean: Any) -> dict[str, Any]:
 def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
     """Scores, rates or mean values of every layer's neurons."""
     arrays = result.arrays("ranking")
-    return [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
+    found = [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
+    if [len(each) for each in found] != list(neurons.widths):
+        raise StorageError(
+            f"A finished unit ranked {sum(map(len, found))} neurons or heads, but the model has "
+            f"{sum(neurons.widths)}.",
+            hint="Compute the run anew with --fresh.",
+        )
+    return found
 
 
 def _draws(

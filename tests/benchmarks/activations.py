@@ -31,8 +31,9 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 def _passes(folder: Path) -> Iterator[Row]:
-    from core.models import hooks, loading
+    from core.models import loading
     from core.neurons import activity, attribution
+    from tests.core.zoo import found_in
 
     probe = probe_set(DOCUMENTS)
     batch = next(probe.batches(DOCUMENTS))
@@ -40,7 +41,7 @@ def _passes(folder: Path) -> Iterator[Row]:
         "batch_size": DOCUMENTS, "pause": lambda done: None, "on_halved": lambda size: None,
     }  # fmt: skip
     with opened(folder, loading) as model:
-        neurons = hooks.locate(model.module, "gated decoder", 2)
+        neurons = found_in(model)
 
         def forward(**more: Any) -> None:
             with torch.inference_mode():
@@ -123,12 +124,13 @@ def _distances() -> Row:
 
 
 _ONE = """
-from core.models import hooks, loading
+from core.models import loading
 from core.neurons import attribution
+from tests.core.zoo import found_in
 probe = activations.probe_set(4)
 with activations.opened(folders[0], loading) as model:
     attribution.attribute(
-        model, hooks.locate(model.module, "gated decoder", 2), probe, batch_size=4,
+        model, found_in(model), probe, batch_size=4,
         pause=lambda done: None, on_halved=lambda size: None,
     )
 """

@@ -82,9 +82,10 @@ def working(made: Archive, environment: Mapping[str, str], *, burn: bool = True)
         run = job.stdout.readline().strip()
         yield run
     finally:
-        for process in (*burning, job):
+        for process in burning:
             process.kill()
             process.wait()
+        job.kill()
         job.communicate()
         delete_run(made.db, run)
 

@@ -115,21 +115,21 @@ def _of_weights(
     name: str, draw: random.Random, at: dict[str, Any], *, heads: bool
 ) -> Iterator[Measurement]:
     specs = registry.get(name).metrics
-    places = [(module, None) for module in (*MODULES, *GROUPS)]
+    places: list[tuple[str, int | None]] = [(module, None) for module in (*MODULES, *GROUPS)]
     if heads and name == "alignment":
-        places += list(itertools.product(MODULES[:4], range(HEADS)))
+        places += itertools.product(MODULES[:4], range(HEADS))
     sides = [at]
     if at["reference"]:
         sides.append({**at, "model": at["reference"], "reference": at["model"]})
     for spec, (module, head), side in itertools.product(specs, places, sides):
-        chance = {"chance": 0.25, "chance_sd": 0.01} if spec.has_chance else {}
         yield Measurement(
             metric=spec.name,
             value=_smooth(draw, side["model"], len(module), side["layer"]),
             module=module,
             head=head,
             n=4096,
-            **chance,
+            chance=0.25 if spec.has_chance else None,
+            chance_sd=0.01 if spec.has_chance else None,
             **side,
         )
 
@@ -163,7 +163,7 @@ def _evaluated(draw: random.Random) -> Iterator[Unit]:
 def _ablated(draw: random.Random) -> Iterator[Unit]:
     settings = ("top-1%", "top-5%-active", "all-active")
     for model, source, task in itertools.product(MODELS, MODELS, TASKS):
-        at = {"model": model, "reference": source, "task": task}
+        at: dict[str, Any] = {"model": model, "reference": source, "task": task}
         rows = []
         for setting in settings:
             rows.append(Measurement(metric="neurons", value=800.0, setting=setting, **at))
@@ -236,12 +236,14 @@ def _arrays(draw: np.random.Generator) -> Iterator[tuple[str, Artifact]]:
     texts = np.array([f"document {i} " + "word " * 16 for i in range(DOCUMENTS)], dtype=np.str_)
     for model, layer in itertools.product(("base", *MODELS), range(WITH_ARRAYS)):
         at: dict[str, Any] = {"model": model, "layer": layer}
-        rates = {
+        rates: dict[str, np.ndarray] = {
             "rate": draw.random(WIDTH, dtype=np.float32),
             "drivers": draw.integers(0, DOCUMENTS, (3, WIDTH)),
             "driven": draw.random((3, WIDTH), dtype=np.float32),
         }
-        scores = {k: draw.random(WIDTH, dtype=np.float32) for k in ("attribution", "effect")}
+        scores: dict[str, np.ndarray] = {
+            k: draw.random(WIDTH, dtype=np.float32) for k in ("attribution", "effect")
+        }
         yield "activation", Artifact(name="neurons", arrays=rates, **at)
         yield "activation", Artifact(name="scores", arrays=scores, **at)
         if model == "base":

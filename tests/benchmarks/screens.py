@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import archive
@@ -186,7 +187,7 @@ def _commands(made: Archive, environment: Mapping[str, str]) -> Iterator[Row]:
         ("tauscope show of the largest run, s", ("show", made.largest, "--db", made.db.url), 4.0),
     ):
         command = program(*arguments)
-        took = best(lambda c=command: _silent(c, environment), 3)
+        took = best(partial(_silent, command, environment), 3)
         yield Row(words, took, "≤", limit, "a whole process")
 
 

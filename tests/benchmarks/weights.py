@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def rows(folder: Path) -> Iterator[Row]:
 
 def _elementwise(folders: list[Path]) -> Iterator[Row]:
     for name, count, limit in (("pair", 2, 4.5), ("family of 4", 5, 5.0)):
-        read = best(lambda n=count: _pure_read(folders[:n]), 5)
-        passed = best(lambda n=count: moments_pass(folders[:n]), 5)
+        read = best(partial(_pure_read, folders[:count]), 5)
+        passed = best(partial(moments_pass, folders[:count]), 5)
         yield Row(
             f"elementwise pass, {name}, over a pure read", passed / read, "≤", limit,
             f"{passed:.2f} s against {read:.2f} s",
@@ -170,7 +171,7 @@ def _alignment() -> Iterator[Row]:
         g = torch.Generator().manual_seed(0)
         W = torch.randn(*shape, generator=g).mul_(0.02)
         D = torch.randn(*shape, generator=g).mul_(0.0004)
-        own = best(lambda w=W, d=D: _measure(w, d), 2)
+        own = best(partial(_measure, W, D), 2)
         started = time.perf_counter()
         U, s, Vt = torch.linalg.svd(W, full_matrices=False)
         torch.linalg.svd(D, full_matrices=False)

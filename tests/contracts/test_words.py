@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from core.errors import InputError, TauscopeError, reason
+from core.errors import LONGEST, InputError, TauscopeError, reason
 
 N = TypeVar("N", bound=ast.AST)
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,12 @@ GUESSES = (
 )  # fmt: skip
 """Causes that nobody checked: a hint says what was found, and what to do."""
 
-KINDS = (TauscopeError, InputError, *TauscopeError.__subclasses__(), *InputError.__subclasses__())
+KINDS: tuple[type[TauscopeError], ...] = (
+    TauscopeError,
+    InputError,
+    *TauscopeError.__subclasses__(),
+    *InputError.__subclasses__(),
+)
 
 
 def test_no_hint_is_a_guess() -> None:
@@ -79,6 +84,13 @@ def test_an_error_without_words_is_called_by_its_kind() -> None:
     assert reason(KeyError("text")) == "there is no 'text'"
     assert reason(ValueError("one\n  two")) == "one two"
     assert len(reason(ValueError("x" * 5000))) == 401
+
+
+def test_an_error_is_not_longer_than_anybody_reads() -> None:
+    error = TauscopeError("x" * 5000, hint="y" * 5000)
+    assert str(error) == error.title == "x" * LONGEST + " …"
+    assert error.hint == "y" * LONGEST + " …"
+    assert TauscopeError("x" * LONGEST, hint="y").title == "x" * LONGEST
 
 
 def _of(kind: type[N]) -> Iterator[tuple[str, N]]:

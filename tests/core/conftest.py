@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.core import harness_zoo
-
 
 @pytest.fixture(scope="module")
 def task_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.core import harness_zoo
+
     return harness_zoo.write_tasks(tmp_path_factory.mktemp("tasks"))
 
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.core import harness_zoo
+
     return harness_zoo.write_language_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -40,6 +42,8 @@ def no_standard_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def family_folders(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A base, two models tuned from it, and a copy of it."""
+    from tests.core import harness_zoo
+
     folder = tmp_path_factory.mktemp("family")
     sizes = {"medical": 0.1, "maths": 0.2, "copy": 0.0}
     tuned = {

@@ -146,13 +146,13 @@ def alignment(W: Any, D: Any, energy: float = 0.9, r: int = 4, top: int = 10) ->
     tuned = np.linalg.svd(W + D, full_matrices=False)[0][:, :top]
     return {
         "rank_k": k,
-        "write": np.linalg.norm(U[:, :k].T @ D) / norm,
-        "read": np.linalg.norm(D @ Vt[:k].T) / norm,
-        "two_sided": np.linalg.norm(core[:k, :k]) / norm,
-        "new_energy": 1 - (np.linalg.norm(core[:k, :k]) / norm) ** 2,
+        "write": float(np.linalg.norm(U[:, :k].T @ D) / norm),
+        "read": float(np.linalg.norm(D @ Vt[:k].T) / norm),
+        "two_sided": float(np.linalg.norm(core[:k, :k]) / norm),
+        "new_energy": float(1 - (np.linalg.norm(core[:k, :k]) / norm) ** 2),
         "gain": float(np.sum(s[:k] * np.diag(core)[:k]) / np.sum(s[:k] ** 2)),
         "diagonal_energy": float(np.sum(np.diag(core)[:k] ** 2) / norm**2),
-        "amplification": norm / np.linalg.norm(A[:, :r].T @ W @ Bt[:r].T),
+        "amplification": float(norm / np.linalg.norm(A[:, :r].T @ W @ Bt[:r].T)),
         "intruders": int((np.abs(U.T @ tuned).max(axis=0) < 0.5).sum()),
     }
 
@@ -287,7 +287,8 @@ def _keep_products(model: Any, i: int, block: Any, kept: dict[int, Any]) -> Any:
             _, products = neurons_of(model, block, x)
             products.retain_grad()
             kept[i] = products
-            weights, out, at = routed(mlp, x, model.config), 0.0, 0
+            weights, at = routed(mlp, x, model.config), 0
+            out = torch.zeros_like(x)
             for e, down in enumerate(mlp.experts.down_proj):
                 out = out + weights[:, e : e + 1] * (products[:, at : at + down.shape[1]] @ down.T)
                 at += down.shape[1]

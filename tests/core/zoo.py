@@ -11,6 +11,7 @@ import torch
 import transformers as hf
 from tokenizers import Tokenizer, processors
 from tokenizers.models import BPE
+from torch import nn
 
 from core.models import anatomy
 from core.models.anatomy import Anatomy
@@ -85,6 +86,12 @@ def found_in(model: LoadedModel) -> Neurons:
     return locate(model.module, anatomy_in(model.module).outlets)
 
 
+def blocks(model: LoadedModel) -> Any:
+    """Its layers, as the families have them that keep them in `model.layers`."""
+    module: Any = model.module
+    return module.model.layers
+
+
 def heads_in(model: LoadedModel) -> Neurons:
     """Where its attention heads are."""
     return locate_heads(model.module, anatomy_in(model.module).outlets)
@@ -105,6 +112,27 @@ def probe(*lengths: int, seed: int = 0, vocabulary: int = 40) -> ProbeSet:
     rng = np.random.default_rng(seed)
     ids = tuple(rng.integers(3, vocabulary, n) for n in lengths)
     return ProbeSet(tuple(f"document {i}" for i in range(len(ids))), ids, (1,) * len(ids))
+
+
+def batch() -> Any:
+    return next(probe(9, 5, 1, 7).batches(4))
+
+
+def logits(model: Any, batch: Any) -> torch.Tensor:
+    with torch.no_grad():
+        logits: torch.Tensor = model.module(
+            input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
+        ).logits
+    return logits
+
+
+def attached(module: nn.Module) -> list[str]:
+    """What hangs on any part of a model."""
+    return [
+        name
+        for name, part in module.named_modules()
+        if part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
+    ]
 
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz ."

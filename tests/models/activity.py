@@ -80,8 +80,8 @@ def watching(model: Any) -> Iterator[dict[int, Activity]]:
         found[number] = Activity({name: width for name, (_, width) in parameters.items()})
         for parameter, _ in parameters.values():
             watch.inputs[number, _storage(parameter)] = found[number]
-        gates = [_gate(model, name) for name in parameters]
-        if None not in gates:
+        gates = [gate for name in parameters if (gate := _gate(model, name)) is not None]
+        if len(gates) == len(parameters):
             found[number].gates = 0
             for gate in gates:
                 watch.gates[number, _storage(gate.weight)] = (found[number], gate)
@@ -168,7 +168,9 @@ def _gate(model: Any, down: str) -> _Gate | None:
         weight = getattr(found, "weight", found)
         if isinstance(weight, Tensor):
             fused = called in ("gate_up_proj", "input_linear")
-            halves = "first" if getattr(module, "is_concatenated", True) else "second"
+            halves: Literal["first", "second"] = (
+                "first" if getattr(module, "is_concatenated", True) else "second"
+            )
             return _Gate(weight, halves if fused else "alone")
     return None
 

@@ -232,7 +232,7 @@ def model_class(config: Any) -> Any:
 
 
 def _shrunk(config: Mapping[str, Any], *, inside: bool = False) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in config.items():
         if key in _UNSAID or (key == "model_type" and not inside):
             continue

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ def _rewritten(
     for part in parts:
         _change(found.folder / part, change)
     return layout
+
+
+def _joined(beyond: Tensors, tensors: Tensors) -> Tensors:
+    return tensors | beyond
 
 
 def _change(folder: Path, change: Callable[[Tensors], Tensors]) -> None:
@@ -122,7 +127,7 @@ def _with_more(
             ((found.base, layout.base_state), (found.tuned, layout.tuned_state))
         ):
             beyond = more(load_file(part / WEIGHTS), torch.Generator().manual_seed(seed))
-            _change(part, lambda tensors, beyond=beyond: tensors | beyond)
+            _change(part, partial(_joined, beyond))
             states.append({**state, **beyond})
         return Layout(found.base, found.tuned, *states)
 

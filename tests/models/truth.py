@@ -209,8 +209,9 @@ def _mixes(model: Any, number: int) -> bool:
     """Is a layer's attention a linear one, a convolution or a state space, by the configuration?"""
     config = model.config.get_text_config(decoder=True)
     kinds = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None)
-    named = isinstance(kinds, list) and number < len(kinds)
-    return named and bool(re.search("linear|conv|mamba|recurrent", str(kinds[number])))
+    if not isinstance(kinds, list) or number >= len(kinds):
+        return False
+    return bool(re.search("linear|conv|mamba|recurrent", str(kinds[number])))
 
 
 def _heads(model: Any, number: int) -> tuple[int | None, int | None]:

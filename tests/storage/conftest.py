@@ -13,6 +13,8 @@ from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink
 
+VERSION_1 = Path(__file__).with_name("version_1.sql")
+"""A database of the first version, with a run."""
 STUDY = Study.model_validate(
     {
         "name": "domains",

@@ -20,8 +20,7 @@ from storage import runs
 from storage.database import Database, open_database
 from storage.schema import RunRow
 from storage.sink import RunSink
-from tests.storage.conftest import STUDY, result, unit
-from tests.storage.test_database import VERSION_1
+from tests.storage.conftest import STUDY, VERSION_1, result, unit
 
 Begin = Callable[..., RunSink]
 HOUR, YEAR = 3600.0, 365 * 86400.0

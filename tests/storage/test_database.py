@@ -18,8 +18,7 @@ from core.study.study import Study
 from storage import journal, runs, upgrade
 from storage.database import Database, open_database, path_of
 from storage.schema import Base
-
-VERSION_1 = Path(__file__).with_name("version_1.sql")
+from tests.storage.conftest import VERSION_1
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_an_old_file_is_upgraded_and_keeps_its_runs(old: Path, study: Study) -> 
     with contextlib.closing(open_database(str(old))) as db:
         (run,) = runs.list_runs(db)
         assert (run.id, run.status, run.warnings) == ("0123456789ab", "done", 1)
-        assert (run.models, run.controls) == (("medical", "control"), {"control"})
+        assert (run.models, run.controls) == (("medical", "control"), frozenset({"control"}))
         (row,) = runs.measurements(db, run.id, "alignment")
         assert (row.value, row.layer, row.head, row.chance) == (0.75, 0, None, 0.5)
         assert row.probe == ""
@@ -284,7 +283,7 @@ def test_a_file_that_is_made_while_it_is_looked_at_is_no_strangers(tmp_path: Pat
 
 
 def test_a_query_of_nothing_finds_nothing(db: Database) -> None:
-    query = Query(metrics=())
+    query: Query = {"metric": ()}
     assert runs.measurements(db, "nowhere", "alignment", query) == []
 
 

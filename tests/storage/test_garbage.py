@@ -23,6 +23,7 @@ from storage.database import Database, open_database
 from storage.garbage import HOUR, collect
 from storage.schema import ArtifactRow, MeasurementRow, RunUnitRow, UnitRow, WarningRow
 from storage.sink import RunSink
+from storage.summary import Status
 from tests.storage.conftest import STUDY, numbered, unit
 
 Begin = Callable[..., RunSink]
@@ -42,7 +43,7 @@ def _counts(db: Database) -> list[int]:
         return [connection.scalar(select(func.count()).select_from(table)) or 0 for table in TABLES]
 
 
-def _end(db: Database, status: runs.Status = "done") -> str:
+def _end(db: Database, status: Status = "done") -> str:
     """End the newest run; its id."""
     run_id = runs.find_run(db, "latest").id
     runs.finish(db, run_id, 1, status)
@@ -202,7 +203,8 @@ def test_a_file_that_was_collected_while_its_unit_was_saved_is_written_again(
     runs.delete_run(db, _end(db))
     _age_files(db)
     sink = begin()
-    write, freed = artifacts.write, []
+    write = artifacts.write
+    freed: list[int] = []
 
     def collected_after(*arguments: Any) -> artifacts.StoredFile:
         stored = write(*arguments)
@@ -334,7 +336,7 @@ def test_many_at_a_time_go_in_pieces(
     monkeypatch.setattr(garbage, "_FILES", 2)
     rests: list[float] = []
     monkeypatch.setattr(garbage, "_STINT", -1.0)
-    monkeypatch.setattr(garbage.time, "sleep", rests.append)
+    monkeypatch.setattr("time.sleep", rests.append)
     sink = begin()
     for number in range(10):
         sink.save(unit(f"k{number}"), _arrays(number, 5), 0.1)

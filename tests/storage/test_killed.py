@@ -21,11 +21,10 @@ from storage import garbage, runs, upgrade
 from storage.database import Database, open_database
 from storage.sink import RunSink
 from tests.killing import die, killed
-from tests.storage.conftest import unit
+from tests.storage.conftest import VERSION_1, unit
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 
-VERSION_1 = Path(__file__).with_name("version_1.sql")
 Begin = Callable[..., RunSink]
 
 

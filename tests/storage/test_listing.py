@@ -84,3 +84,4 @@ def test_a_reader_who_stops_leaves_the_database_free(
     with lines(db, runs.find_run(db, "latest").id, "alignment", ORDER) as found:
         next(found)
     sink.save(unit("b"), UnitResult(rows), 1.0)
+    assert sink.finished(["a", "b"]) == {"a", "b"}

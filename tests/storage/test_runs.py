@@ -23,6 +23,7 @@ from storage import runs
 from storage.database import Database
 from storage.schema import RunRow
 from storage.sink import RunSink
+from storage.summary import Status
 
 Begin = Callable[..., RunSink]
 
@@ -38,7 +39,7 @@ def test_a_run_is_queued_claimed_and_done(db: Database, study: Study) -> None:
     assert (run.status, run.name, run.analyses) == (
         "queued", "domains", ("alignment", "vector_cosine"),
     )  # fmt: skip
-    assert (run.models, run.controls) == (("medical", "maths", "again"), {"again"})
+    assert (run.models, run.controls) == (("medical", "maths", "again"), frozenset({"again"}))
     assert runs.study_of(db, run_id) == study
     attempt = runs.claim(db, run_id)
     run = runs.find_run(db, run_id)
@@ -207,7 +208,7 @@ def test_cancelling_asks_a_worker_and_settles_the_rest(db: Database, begin: Begi
 
 
 @pytest.mark.parametrize("status", ["done", "failed", "cancelled"])
-def test_a_run_that_ended_is_deleted(db: Database, begin: Begin, status: runs.Status) -> None:
+def test_a_run_that_ended_is_deleted(db: Database, begin: Begin, status: Status) -> None:
     begin().warn("medical", "is a twin.")
     run_id = runs.find_run(db, "latest").id
     with pytest.raises(RunError, match="running right now") as caught:

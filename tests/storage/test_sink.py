@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +71,9 @@ def test_numbers_of_numpy_and_undefined_ones_are_kept_as_such(db: Database, begi
     ]
     sink.save(unit("k"), result(*rows), 0.1)
     run_id = runs.find_run(db, "latest").id
-    assert _values(db, run_id) == [0.5, None, math.inf, None]
+    assert _values(db, run_id) == [0.5, None, None, None]
+    with closing(sqlite3.connect(db.path)) as stored:
+        assert stored.execute("SELECT count(value) FROM measurements").fetchone() == (1,)
 
 
 def test_saving_again_replaces_rows_and_keeps_runs(db: Database, begin: Begin) -> None:
@@ -141,7 +145,7 @@ def test_a_hundred_thousand_rows_in_one_unit(db: Database, begin: Begin) -> None
     assert _count(db, MeasurementRow) == 100_000
     run_id = runs.find_run(db, "latest").id
     assert len(runs.measurements(db, run_id, "alignment")) == 100_000
-    assert runs.catalogue(db, run_id, "alignment").layers == ()
+    assert runs.catalogue(db, run_id, "alignment").values("layer") == ()
 
 
 def test_progress_is_throttled_but_never_lost(
@@ -307,9 +311,9 @@ def test_arrays_are_read_when_they_are_looked_at(
     looked: list[str] = []
     original = files.read
 
-    def read(folder: Any, stored: Any) -> Any:
+    def read(folder: Any, stored: Any, name: str) -> Any:
         looked.append(stored.path)
-        return original(folder, stored)
+        return original(folder, stored, name)
 
     monkeypatch.setattr(files, "read", read)
     sink = begin()

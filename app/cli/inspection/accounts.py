@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from core.engine import registry
 from core.engine.measurement import Measurement
 from core.figures.figure import Cell
 from core.figures.views import Query
@@ -20,6 +21,13 @@ from storage.runs import RunSummary
 
 GROUPS = ("attention", "mlp")
 RANKS = ("stable_rank", "effective_rank")
+_NOMINAL = {
+    spec.name
+    for name in ("tuning_vectors", "vector_cosine")
+    for spec in registry.get(name).metrics
+    if spec.nominal_chance
+}
+"""Metrics whose spread of chance is no test."""
 _SIZES = ("relative_norm", "changed_share", "rounding_share", "base_cosine")
 _DIRECTIONS = ("two_sided_excess", "gain", "intruders")
 
@@ -92,7 +100,8 @@ def _rows(
 ) -> list[Measurement]:
     if analysis not in run.analyses:
         return []
-    return runs.measurements(db, run.id, analysis, Query(metrics=metrics, setting="absent"))
+    query: Query = {"metric": metrics, "setting": "absent", "expert": "absent", "head": "absent"}
+    return runs.measurements(db, run.id, analysis, query)
 
 
 def _account(model: str, rows: Sequence[Measurement]) -> Account:
@@ -145,7 +154,8 @@ def _cells(rows: Mapping[str, Measurement], of: Iterable[str] | None = None) -> 
 
 def _cell(row: Measurement) -> Cell:
     return Cell(
-        row.value, row.value, row.chance, row.chance_sd, None, row.low, row.high, row.n
+        row.value, row.value, row.chance, row.chance_sd, None, row.low, row.high, row.n,
+        nominal=row.metric in _NOMINAL,
     )  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from app.cli.inspection.accounts import GROUPS, Account, ByName
 from app.cli.inspection.sentences import beyond_chance
-from app.render.terminal.scales import NULL_MARK
 from core.engine import registry
 from core.engine.measurement import MetricSpec
 from core.figures.figure import Cell, Column, Figure, Grid, Lines, Panel, Series, Table, Text
+from core.figures.plots.values import NULL_MARK
 from core.figures.significance import SPREADS, WITHIN, is_null
 from core.figures.views import Kind
 
@@ -119,7 +119,7 @@ def of_comparison(accounts: Sequence[Account]) -> Drawing:
         return _bars(accounts, lambda of: of.turn, _spec("tuning_vectors", "base_cosine"))
     spec, names = _spec("vector_cosine", "cosine"), tuple(of.model for of in accounts)
     figure = Grid(
-        title=f"{spec.title} (chance: 2 sd = {_reach(accounts):.1g})",
+        title=f"{spec.title} (nominal 2 sd = {_reach(accounts):.1g})",
         measure=spec.name,
         unit=spec.unit,
         row_name="model",
@@ -198,7 +198,7 @@ def _placed(layer: int | None, found: Mapping[int, Cell]) -> tuple[Text, Text]:
 
 
 def _reach(accounts: Sequence[Account]) -> float:
-    """The largest chance range of the cosines, in distance from 0."""
+    """Two nominal standard deviations of the cosines."""
     spreads = [cell.chance_sd or 0.0 for of in accounts for cell in of.cosines.values()]
     return SPREADS * max(spreads, default=0.0)
 

@@ -161,7 +161,7 @@ def _percent(cell: Cell) -> str:
 
 def _cosine(cell: Cell) -> str:
     reach = SPREADS * (cell.chance_sd or 0)
-    return f"{cell.value:+.3f} ({null_words([cell]) or BEYOND}, 2 sd = {reach:.1g})"
+    return f"{cell.value:+.3f} (nominal 2 sd = {reach:.1g})"
 
 
 def _number(cell: Cell) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from app.render.data.cells import Rows
 from app.render.data.report import escaped
-from core.figures.figure import Cell, Figure, Grid, Lines, Scatter, Text
+from core.figures.figure import Figure, Table, Text
+from core.figures.plots.resolution import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,15 @@ class Clipping:
 
 def clipping(figure: Figure) -> Clipping:
     """The values that a figure shows. Curves: a row for each x of each panel."""
-    if isinstance(figure, Lines):
-        return _of_lines(figure)
-    if isinstance(figure, Grid):
-        head = (f"{figure.row_name} \\ {figure.column_name}", *figure.columns)
-        pairs = zip(figure.rows, figure.cells, strict=True)
-        return Clipping(head, tuple((name, *map(_shown, cells)) for name, cells in pairs))
-    if isinstance(figure, Scatter):
-        head = (figure.point_name, "kind", figure.x_name, figure.y_name)
-        points = ((p.name, p.group, _shown(p.x), _shown(p.y)) for p in figure.points)
-        return Clipping(head, tuple(points))
-    return Clipping(tuple(column.name for column in figure.columns), figure.rows)
+    if isinstance(figure, Table):
+        return Clipping(tuple(column.name for column in figure.columns), figure.rows)
+    table = resolve(figure).table()
+    rows = []
+    for row in table.rows:
+        values = (None if value is None else value.cell.shown for value in row.values)
+        part = (row.part,) if table.part_name else ()
+        rows.append((*part, *row.names, *values))
+    return Clipping((*filter(None, [table.part_name]), *table.head), tuple(rows))
 
 
 def as_csv(clip: Clipping) -> str:
@@ -57,22 +56,6 @@ def as_markdown(clip: Clipping) -> str:
     head, *rows = (map(_cell, line) for line in (clip.head, *clip.rows))
     lines = (head, ["---"] * len(clip.head), *rows)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _of_lines(figure: Lines) -> Clipping:
-    names = list(dict.fromkeys(s.name for panel in figure.panels for s in panel.series))
-    rows: list[tuple[Text, ...]] = []
-    for panel in figure.panels:
-        known = {s.name: dict(zip(s.xs, s.cells, strict=True)) for s in panel.series}
-        for x in sorted({x for series in panel.series for x in series.xs}):
-            called = figure.x_names[x] if figure.x_names else x
-            cells = [known.get(name, {}).get(x) for name in names]
-            rows.append((panel.title, called, *map(_shown, cells)))
-    return Clipping((figure.panel_name, figure.x_label, *names), tuple(rows))
-
-
-def _shown(cell: Cell | None) -> Text:
-    return None if cell is None else cell.shown
 
 
 def _cell(value: Text) -> str:

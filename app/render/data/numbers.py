@@ -5,10 +5,14 @@ Owns what is said of a cell beside its value. Escapes nothing: each report does 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from core.figures.figure import Cell, Figure, Grid, Lines, Scatter, Table
+from core.figures.figure import Figure, Table
+from core.figures.plots.plot import Plot, Row
+from core.figures.plots.resolution import resolve
+from core.figures.plots.values import Value
 from core.figures.significance import sd_words
 
 Entry = tuple[str, str]
@@ -34,48 +38,42 @@ class Numbers:
 
 def numbers(figure: Figure) -> Iterator[Numbers]:
     """A figure's tables: one a panel, or one for any other figure."""
-    if isinstance(figure, Grid):
-        rows = tuple(
-            (name, tuple(entry(cell, figure) for cell in cells))
-            for name, cells in zip(figure.rows, figure.cells, strict=True)
-        )
-        yield Numbers("", (f"{figure.row_name} \\ {figure.column_name}", *figure.columns), rows)
-    elif isinstance(figure, Lines):
-        yield from _panels(figure)
-    elif isinstance(figure, Scatter):
-        rows = tuple(
-            (p.name, ((p.group, ""), entry(p.x, figure), entry(p.y, figure))) for p in figure.points
-        )
-        yield Numbers("", (figure.point_name, "kind", figure.x_name, figure.y_name), rows)
-    else:
+    if isinstance(figure, Table):
         yield _listing(figure)
+        return
+    plot = resolve(figure)
+    table = plot.table()
+    for part, rows in groupby(table.rows, key=lambda row: row.part):
+        yield _part(part, list(rows), table.head, plot)
 
 
-def entry(cell: Cell | None, figure: Grid | Lines | Scatter) -> Entry:
-    """What is shown, and beside it what chance alone would give."""
-    if cell is None:
+def entry(value: Value | None, plot: Plot) -> Entry:
+    """The value, and beside it the raw value and the chance level."""
+    if value is None:
         return "", ""
+    cell = value.cell
     if cell.shown is None:
         return "undefined", ""
     beside = []
     if cell.value is not None and cell.shown != cell.value:
         beside.append(f"raw {cell.value:.4g}")
     if cell.chance is not None and cell.shown != cell.chance:
-        beside.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd)}")
-    if cell.mark and not isinstance(figure, Lines):
-        beside.append(figure.mark_name)
-    return f"{cell.shown:{'+' if figure.signed else ''}.4g}", ", ".join(beside)
+        beside.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
+    if cell.mark and plot.star_name:
+        beside.append(plot.star_name)
+    return f"{cell.shown:{'+' if plot.signed else ''}.4g}", ", ".join(beside)
 
 
-def _panels(figure: Lines) -> Iterator[Numbers]:
-    for panel in figure.panels:
-        if panel.series:
-            names = [s.name + (" (control)" if s.control else "") for s in panel.series]
-            known = [dict(zip(s.xs, s.cells, strict=True)) for s in panel.series]
-            xs = sorted({x for series in panel.series for x in series.xs})
-            called = figure.x_names or {x: str(x) for x in xs}
-            lines = tuple((called[x], tuple(entry(k.get(x), figure) for k in known)) for x in xs)
-            yield Numbers(panel.title, (figure.x_label, *names), lines)
+def _part(title: str, rows: list[Row], head: Sequence[str], plot: Plot) -> Numbers:
+    """The rows of one panel, without the columns of series that it does not have."""
+    names, columns = len(rows[0].names), range(len(rows[0].values))
+    used = [j for j in columns if not title or any(row.values[j] is not None for row in rows)]
+    lines = []
+    for row in rows:
+        first, *others = row.names
+        entries = [(name, "") for name in others] + [entry(row.values[j], plot) for j in used]
+        lines.append((first, tuple(entries)))
+    return Numbers(title, (*head[:names], *(head[names + j] for j in used)), tuple(lines))
 
 
 def _listing(table: Table) -> Numbers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.render.terminal.scales import shows_raw
 from app.results.figures import Shown
 from core.figures.figure import Cell, Table
+from core.figures.plots.values import shows_raw
 from core.figures.significance import judge, null_words
 
 
@@ -48,7 +48,7 @@ def on_method(together: Sequence[Shown]) -> str:
     measure = first.choice.measure
     names = [measure]
     if first.choice.reading == "excess":
-        names.append((first.view.excess or {})[measure])
+        names.append(first.view.excess[measure])
     told = []
     for name in names:
         spec = first.analysis.metric(name)

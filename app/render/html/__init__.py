@@ -6,7 +6,7 @@ curves.py    lines by layer as SVG
 grids.py     matrices and heat maps as SVG
 bars.py      groups of horizontal bars as SVG
 scatters.py  points in a plane as SVG
-shapes.py    what the charts share: shapes, words to hover over
+shapes.py    shapes and legends that the charts share
 markup.py    elements, and outside text made harmless
 colours.py   the colours of both themes as CSS
 style.css    everything else of the look

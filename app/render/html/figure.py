@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from app.render.data.numbers import Numbers, numbers
 from app.render.data.sentences import on_chance, on_method
 from app.render.html import bars, curves, grids, scatters
 from app.render.html.markup import Markup, joined, tag
-from app.render.terminal.scales import scale_of
 from app.results.figures import Shown
-from core.figures.figure import Grid, Lines, Scatter, Table
+from core.figures.figure import Table
+from core.figures.plots.curves import CurvesPlot
+from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.resolution import resolve
+from core.figures.plots.scatters import PointsPlot
 
 
 def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
@@ -53,7 +57,8 @@ def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -
     if isinstance(shown.figure, Table):
         inside += tables
     else:
-        inside.append(tag("div", *_charts(shown, together), class_="chart"))
+        plot = resolve(shown.figure, shown.view.kind, [each.figure for each in together])
+        inside.append(tag("div", *_CHARTS[type(plot)](plot), class_="chart"))
         inside.append(tag("details", tag("summary", "Numbers"), *tables))
     return tag("figure", *inside)
 
@@ -63,17 +68,12 @@ def _is_wide(shown: Shown) -> bool:
     return shown.view.kind in ("curves", "table")
 
 
-def _charts(shown: Shown, together: Sequence[Shown]) -> Iterator[Markup]:
-    figure = shown.figure
-    if isinstance(figure, Lines):
-        yield from curves.draw(figure)
-    elif isinstance(figure, Scatter):
-        yield from scatters.draw(figure)
-    elif isinstance(figure, Grid) and shown.view.kind == "bars":
-        yield from bars.draw(figure)
-    elif isinstance(figure, Grid):
-        others = [each.figure for each in together if isinstance(each.figure, Grid)]
-        yield from grids.draw(figure, scale_of(figure, *others))
+_CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
+    CurvesPlot: curves.draw,
+    PointsPlot: scatters.draw,
+    BarsPlot: bars.draw,
+    GridPlot: grids.draw,
+}
 
 
 def _table(found: Numbers) -> Markup:

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.render.html import shapes
-from app.render.html.colours import step
+from app.render.html.colours import step as step_class
 from app.render.html.markup import Markup
-from app.render.terminal.legends import grid_notes
-from app.render.terminal.names import column_names, is_control_column, is_control_row, row_names
-from app.render.terminal.palette import MARK, STEPS
-from app.render.terminal.scales import NULL_MARK, UNDEFINED, Scale, formatter, shown
-from core.figures.figure import Cell, Grid
-from core.figures.significance import is_null
+from app.render.terminal.palette import STEPS, step
+from core.figures.plots.grids import GridPlot
+from core.figures.plots.numbers import formatter
+from core.figures.plots.values import Value
 
 ROW, LEAST_ROW = 24, 9
 MOST = 520
@@ -46,121 +44,95 @@ class Layout:
     numbers: bool
 
 
-def draw(figure: Grid, scale: Scale) -> Iterator[Markup]:
+def draw(plot: GridPlot) -> Iterator[Markup]:
     """The grid's picture, with its scale below."""
-    size = layout(figure)
-    width = max(size.label + size.cell * len(figure.columns) + size.overhang, 260.0)
-    body = size.head + size.row * len(figure.rows)
-    parts = [*_names(figure, size), *_cells(figure, scale, size)]
-    parts += _legend(figure, scale, size, body + 16)
-    yield shapes.picture(width, body + 16 + LEGEND, figure.title, parts)
+    size = layout(plot)
+    width = max(size.label + size.cell * len(plot.columns) + size.overhang, 260.0)
+    body = size.head + size.row * len(plot.rows)
+    parts = [*_names(plot, size), *_cells(plot, size), *_legend(plot, size, body + 16)]
+    yield shapes.picture(width, body + 16 + LEGEND, plot.title, parts)
 
 
-def layout(figure: Grid) -> Layout:
+def layout(plot: GridPlot) -> Layout:
     """The roomiest sizes with which a grid fits."""
-    write = formatter(shown(figure), figure.signed)
-    longest = max((len(write(value)) for value in shown(figure)), default=3) + 1
-    longest += any(cell.mark for cell in figure.measured())
-    label = shapes.across((*_corner(figure), *row_names(figure))) + 10
-    columns = max(1, len(figure.columns))
-    row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
+    longest = (plot.longest or 3) + 1 + any(value.marked for value in plot.values())
+    columns = [column.text for column in plot.columns]
+    label = shapes.across((*plot.axis_names, *(row.text for row in plot.rows))) + 10
+    count = max(1, len(columns))
+    row = ROW if len(plot.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
     wanted = longest * 6.1 + 5
-    numbers = row >= LEAST_NUMBER and label + wanted * columns <= WIDE
-    even = (ROOM - label) / columns
+    numbers = row >= LEAST_NUMBER and label + wanted * count <= WIDE
+    even = (ROOM - label) / count
     cell = min(WIDEST, max(wanted, even)) if numbers else min(WIDEST_BARE, max(NARROWEST, even))
-    names = shapes.across(column_names(figure))
+    names = shapes.across(columns)
     turned = names > cell - 4
-    head = max(names * 0.66 + 14 if turned else 20, 8 + 13 * len(_corner(figure)))
-    overhang = _overhang(figure, cell) if turned else 4.0
+    head = max(names * 0.66 + 14 if turned else 20, 8 + 13 * len(plot.axis_names))
+    overhang = _overhang(columns, cell) if turned else 4.0
     return Layout(label, cell, row, head, overhang, turned, numbers)
 
 
-def _overhang(figure: Grid, cell: float) -> float:
+def _overhang(columns: list[str], cell: float) -> float:
     """How far names that rise to the right reach beyond the last column."""
-    names = list(enumerate(reversed(column_names(figure))))
+    names = enumerate(reversed(columns))
     return max(
         [4.0, *(shapes.across([name]) * 0.77 + 12 - (at + 0.5) * cell for at, name in names)]
     )
 
 
-def _corner(figure: Grid) -> tuple[str, ...]:
-    """What rows and columns are, unless they are the same."""
-    if figure.row_name == figure.column_name:
-        return ()
-    return f"{figure.row_name} ↓", f"{figure.column_name} →"
-
-
-def _names(figure: Grid, size: Layout) -> Iterator[Markup]:
+def _names(plot: GridPlot, size: Layout) -> Iterator[Markup]:
     every = max(1, math.ceil(13 / size.row))
-    for i in range(0, len(figure.rows), every):
-        quiet = "quiet" if is_control_row(figure, i) else None
+    for i, row in list(enumerate(plot.rows))[::every]:
+        quiet = "quiet" if row.control else None
         y = size.head + (i + 0.5) * size.row + 4
-        yield shapes.words(size.label - 6, y, shapes.short(row_names(figure)[i]), quiet, "end")
-    for at, name in enumerate(_corner(figure)):
+        yield shapes.words(size.label - 6, y, shapes.short(row.text), quiet, "end")
+    for at, name in enumerate(plot.axis_names):
         y = size.head - 7 - 13 * at
         yield shapes.words(size.label - 6, y, shapes.short(name), "quiet", "end")
-    for j, name in enumerate(column_names(figure)):
-        quiet = "quiet" if is_control_column(figure, j) else None
+    for j, column in enumerate(plot.columns):
+        quiet = "quiet" if column.control else None
         x, y = size.label + (j + 0.5) * size.cell, size.head - 7
         if size.turned:
-            yield shapes.turned(x + 3, y, shapes.short(name), quiet)
+            yield shapes.turned(x + 3, y, shapes.short(column.text), quiet)
         else:
-            yield shapes.words(x, y, shapes.short(name), quiet, "middle")
+            yield shapes.words(x, y, shapes.short(column.text), quiet, "middle")
 
 
-def _cells(figure: Grid, scale: Scale, size: Layout) -> Iterator[Markup]:
-    write = formatter(shown(figure), figure.signed)
-    for i, row in enumerate(figure.cells):
-        for j, cell in enumerate(row):
-            if cell is not None:
-                where = _where(figure, i, j)
-                x, y = size.label + j * size.cell, size.head + i * size.row
-                yield shapes.told(
-                    shapes.said(where, cell),
-                    shapes.box(x, y, size.cell - 1, size.row - 1, _class(cell, scale)),
-                    *_number(cell, size, x, y, write(cell.shown or 0.0)),
-                )
+def _cells(plot: GridPlot, size: Layout) -> Iterator[Markup]:
+    for i, row in enumerate(plot.cells):
+        for j, value in enumerate(row):
+            if value is None:
+                continue
+            x, y = size.label + j * size.cell, size.head + i * size.row
+            tone = plot.tone(value)
+            fill = "blank" if tone is None else step_class(plot.scale.signed, step(tone))
+            yield shapes.told(
+                value.hover(plot.where(i, j)),
+                shapes.box(x, y, size.cell - 1, size.row - 1, fill),
+                *_number(value, size, x, y),
+            )
 
 
-def _number(cell: Cell, size: Layout, x: float, y: float, number: str) -> Iterator[Markup]:
+def _number(value: Value, size: Layout, x: float, y: float) -> Iterator[Markup]:
     middle = x + (size.cell - 1) / 2, y + size.row / 2 + 3.5
-    if cell.shown is None:
-        yield shapes.words(*middle, UNDEFINED, "quiet", "middle")
+    if value.cell.shown is None:
+        yield shapes.words(*middle, value.text, "quiet", "middle")
     elif size.numbers:
-        near = is_null(cell)
-        text = shapes.number(number) + (NULL_MARK if near else "") + (MARK if cell.mark else "")
-        yield shapes.words(*middle, text, "digits quiet" if near else "digits", "middle")
-    elif cell.mark:
-        yield shapes.words(*middle, MARK, "digits", "middle")
+        text = shapes.number(value.text) + value.signs
+        yield shapes.words(*middle, text, "digits quiet" if value.is_null else "digits", "middle")
+    elif value.marked:
+        yield shapes.words(*middle, value.signs[-1], "digits", "middle")
 
 
-def _class(cell: Cell, scale: Scale) -> str:
-    known = shapes.finite(cell)
-    if known is None or is_null(cell):
-        return "blank"
-    return step(scale.signed, scale.step(known))
-
-
-def _where(figure: Grid, i: int, j: int) -> list[str]:
-    """The place of a cell in words."""
-    if figure.row_of == "model" and figure.column_of == "reference":
-        return [f"{figure.rows[i]} and {figure.columns[j]}"]
-    row = figure.rows[i]
-    if figure.row_of != "model":
-        row = f"{figure.row_name} {row}"
-    model = figure.chosen.get("model", "")
-    return [*([model] if model else []), row, figure.columns[j]]
-
-
-def _legend(figure: Grid, scale: Scale, size: Layout, y: float) -> Iterator[Markup]:
-    """What the colours are worth, then what the marks mean."""
+def _legend(plot: GridPlot, size: Layout, y: float) -> Iterator[Markup]:
+    """The values of the colours, then the meaning of the marks."""
+    scale = plot.scale
     write = formatter([scale.low, scale.high], scale.signed)
     low, high = shapes.number(write(scale.low)), shapes.number(write(scale.high))
     x = len(low) * shapes.CHARACTER + 6
     yield shapes.words(0, y + 10, low, "quiet")
     for at in range(0, STEPS, 2):
-        yield shapes.box(x + at * 1.5, y, 3.4, 12, step(scale.signed, at))
+        yield shapes.box(x + at * 1.5, y, 3.4, 12, step_class(scale.signed, at))
     x += STEPS * 1.5 + 8
     yield shapes.words(x, y + 10, high, "quiet")
-    notes = ", ".join(grid_notes(figure, dense=not size.numbers))
+    notes = ", ".join(plot.remarks(dense=not size.numbers))
     yield shapes.words(0, y + 28, notes, "quiet")

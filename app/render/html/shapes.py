@@ -1,21 +1,20 @@
-"""Shared shapes of the page's charts: their frame, marks of series, and words to hover over.
+"""Shared shapes of the page's charts: pictures, marks of series, legends.
 
 Lengths are in the units of a picture's viewBox, which are pixels where nothing is scaled.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.render.html.colours import series as series_class
 from app.render.html.markup import Markup, tag
 from app.render.terminal.palette import GLYPHS
-from app.render.terminal.scales import exact
 from app.text import plain
-from core.figures.figure import Cell
-from core.figures.significance import null_words, sd_words
+from core.figures.plots.plot import Entry, Symbol
+from core.figures.plots.ranges import share
+from core.figures.plots.values import MARK, NULL_MARK
 
 CHARACTER = 6.9
 """About how wide a character of a chart's text is."""
@@ -26,8 +25,12 @@ NARROWEST = 350
 """What the charts of a phone may take."""
 
 
+Samples = Mapping[Symbol, Callable[[Entry], str]]
+"""The little pictures of the legend's entries that a chart draws."""
+
+
 @dataclass(frozen=True, slots=True)
-class Axis:
+class Place:
     """Where the values from `low` to `high` lie on the way from `first` to `last`."""
 
     low: float
@@ -37,8 +40,7 @@ class Axis:
 
     def at(self, value: float) -> float:
         """The place of a value."""
-        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
-        return self.first + min(1.0, max(0.0, share)) * (self.last - self.first)
+        return self.first + share(value, self.low, self.high) * (self.last - self.first)
 
 
 def picture(width: float, height: float, label: str, parts: Iterable[str]) -> Markup:
@@ -121,48 +123,32 @@ _CORNERS = {
 }
 
 
-def legend(entries: Iterable[tuple[Markup, str]]) -> Markup:
-    """Signs and what they stand for, above a chart."""
-    return tag(
-        "ul", *(tag("li", drawn, tag("span", text)) for drawn, text in entries), class_="legend"
-    )
+def legend(entries: Iterable[Entry], samples: Samples) -> Markup:
+    """Signs with their meaning, above a chart; nothing where there are none."""
+    items = [
+        tag("li", _sample(samples[entry.symbol](entry)), tag("span", entry.text + entry.after))
+        for entry in entries
+        if entry.symbol in samples
+    ]
+    return tag("ul", *items, class_="legend") if items else Markup()
 
 
-def sample(*parts: str, class_: str | None = None) -> Markup:
-    """The little picture of a legend's entry."""
-    return tag(
-        "svg", *parts, viewBox="0 0 24 12", width=24, height=12, class_=class_, aria_hidden="true"
-    )
-
-
-def sample_of(index: int, control: bool) -> Markup:
+def sample_of(entry: Entry) -> Markup:
     """The legend's picture of a series."""
-    stroke = "stroke control" if control else "stroke"
-    return sample(line(0, 6, 24, 6, stroke), sign(index, control, 12, 6),
-                  class_=series_class(index, control))  # fmt: skip
+    stroke = "stroke control" if entry.faint else "stroke"
+    parts = line(0, 6, 24, 6, stroke), sign(entry.index, entry.faint, 12, 6)
+    return tag("g", *parts, class_=series_class(entry.index, entry.faint))
 
 
-def said(places: Iterable[str], cell: Cell) -> str:
-    """All that is known of a cell: where it is, its value, chance, interval, count and verdict."""
-    facts = [f"{', '.join(places)}: {exact(cell.shown)}"]
-    if cell.value is not None and cell.shown != cell.value:
-        facts.append(f"raw {exact(cell.value)}")
-    if cell.chance is not None and cell.shown != cell.chance:
-        facts.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd)}")
-    if cell.low is not None and cell.high is not None:
-        facts.append(f"95 % interval {cell.low:.4g} to {cell.high:.4g}")
-    if cell.n is not None:
-        facts.append(f"n {cell.n}")
-    if cell.q is not None:
-        facts.append(f"q {cell.q:.2g}")
-    null = null_words([cell])
-    if null:
-        facts.append(null)
-    return "; ".join(facts)
+def null_sign() -> Markup:
+    """The legend's picture of values that do not differ from chance."""
+    return words(12, 10, NULL_MARK, "quiet", "middle")
 
 
-def finite(cell: Cell | None) -> float | None:
-    """What a cell shows, if it can be drawn."""
-    if cell is None or cell.shown is None or not math.isfinite(cell.shown):
-        return None
-    return cell.shown
+def star() -> Markup:
+    """The legend's picture of values that are set apart."""
+    return words(12, 10, MARK, None, "middle")
+
+
+def _sample(*parts: str) -> Markup:
+    return tag("svg", *parts, viewBox="0 0 24 12", width=24, height=12, aria_hidden="true")

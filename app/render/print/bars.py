@@ -5,10 +5,8 @@ The bars of a group differ by colour and by hatching; those of controls are grey
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
@@ -21,6 +19,7 @@ from app.render.print.sheet import (
     FAINT,
     HATCHES,
     INK,
+    Samples,
     colour,
     folded,
     legend,
@@ -28,10 +27,8 @@ from app.render.print.sheet import (
     number,
     sheet,
 )
-from app.render.terminal.levels import extent, level_of
-from app.render.terminal.names import CONTROL_WORDS, has_controls, is_control_row, row_names
-from app.render.terminal.scales import UNDEFINED, shows_interval, tick_labels, ticks
-from core.figures.figure import Cell, Grid
+from core.figures.plots.grids import BarsPlot
+from core.figures.plots.values import Value
 
 BAR = 0.13
 """Inches: the thickness of a bar."""
@@ -39,48 +36,45 @@ GROUP = 0.8
 """The part of a group's room that its bars take."""
 
 
-def draw(figure: Grid) -> Sheet:
-    """The figure at the width of a column."""
-    columns = max(1, len(figure.columns))
-    drawn = sheet(COLUMN, len(figure.rows) * columns * BAR / GROUP + 0.95)
+def draw(plot: BarsPlot) -> Sheet:
+    """The plot at the width of a column."""
+    columns = max(1, len(plot.columns))
+    drawn = sheet(COLUMN, len(plot.rows) * columns * BAR / GROUP + 0.95)
     axes = drawn.subplots()
-    low, high = extent(figure)
-    at = ticks(min(0.0, low), max(0.0, high), 6)
-    axes.set_xlim(at[0], at[-1])
-    axes.set_xticks(at, [number(label) for label in tick_labels(at)])
-    axes.set_xlabel(folded(figure.title + (f" ({figure.unit})" if figure.unit else ""), COLUMN))
-    axes.set_ylim(max(1, len(figure.rows)) - 0.5, -0.5)
-    axes.set_yticks(range(len(figure.rows)), [named(name) for name in row_names(figure)])
+    ticks = plot.x_axis_whole.ticks(6)
+    axes.set_xlim(ticks[0].at, ticks[-1].at)
+    axes.set_xticks([tick.at for tick in ticks], [number(tick.label) for tick in ticks])
+    axes.set_xlabel(folded(plot.title + (f" ({plot.unit})" if plot.unit else ""), COLUMN))
+    axes.set_ylim(max(1, len(plot.rows)) - 0.5, -0.5)
+    axes.set_yticks(range(len(plot.rows)), [named(row.text) for row in plot.rows])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=FAINT, linewidth=0.6, zorder=4)
-    for i, row in enumerate(figure.cells):
-        axes.get_yticklabels()[i].set_color(FAINT if is_control_row(figure, i) else INK)
-        for j, cell in enumerate(row):
-            if cell is not None:
+    for i, (row, cells) in enumerate(zip(plot.rows, plot.cells, strict=True)):
+        axes.get_yticklabels()[i].set_color(FAINT if row.control else INK)
+        for j, value in enumerate(cells):
+            if value is not None:
                 middle = i + (j - (columns - 1) / 2) * GROUP / columns
-                _bar(cell, axes, middle, GROUP / columns, _fill(j, is_control_row(figure, i)))
-    _legend(figure, drawn)
+                _bar(value, axes, middle, GROUP / columns, _fill(j, row.control))
+    entries = plot.legend()
+    drawn_entries = sum(entry.symbol in _SAMPLES for entry in entries)
+    legend(drawn, entries, _SAMPLES, 2 if drawn_entries == 4 else 3)
     return drawn
 
 
-def _bar(cell: Cell, axes: Axes, middle: float, thick: float, fill: dict[str, Any]) -> None:
-    if cell.shown is None or not math.isfinite(cell.shown):
-        axes.text(0, middle, f" {UNDEFINED}", va="center", color=FAINT)
+def _bar(value: Value, axes: Axes, middle: float, thick: float, fill: dict[str, Any]) -> None:
+    if value.number is None:
+        axes.text(0, middle, f" {value.text}", va="center", color=FAINT)
         return
-    level = level_of(cell)
+    level = value.chance
     if level is not None:
-        chance, low, high = level
-        place, size = (low, middle - thick / 2), (high - low, thick)
+        place, size = (level.low, middle - thick / 2), (level.high - level.low, thick)
         axes.add_patch(Rectangle(place, *size, facecolor=BAND, edgecolor="none", zorder=1))
         ends = middle - thick / 2, middle + thick / 2
-        axes.plot([chance] * 2, ends, color=INK, linewidth=0.8, linestyle=(0, (1.5, 1)), zorder=5)
-    axes.barh(middle, cell.shown, height=thick * 0.86, zorder=3, **fill)
-    if shows_interval(cell) and cell.low is not None and cell.high is not None:
-        axes.plot(
-            [cell.low, cell.high], [middle] * 2, color=INK, linewidth=0.8, marker="|",
-            markersize=3.5, markeredgewidth=0.8, zorder=6,
-        )  # fmt: skip
+        axes.plot([level.level] * 2, ends, **_DASHES, zorder=5)
+    axes.barh(middle, value.number, height=thick * 0.86, zorder=3, **fill)
+    if value.interval is not None:
+        axes.plot(value.interval, [middle] * 2, **_WHISKER, markeredgewidth=0.8, zorder=6)
 
 
 def _fill(column: int, control: bool) -> dict[str, Any]:
@@ -89,21 +83,12 @@ def _fill(column: int, control: bool) -> dict[str, Any]:
     return {"facecolor": shade, "hatch": hatch, "edgecolor": "white", "linewidth": 0.0}
 
 
-def _legend(figure: Grid, drawn: Sheet) -> None:
-    entries: list[tuple[Artist, str]] = [
-        (Patch(**_fill(j, False)), named(name)) for j, name in enumerate(figure.columns)
-    ]
-    found = list(figure.measured())
-    if any(map(shows_interval, found)):
-        whisker = Line2D([], [], color=INK, linewidth=0.8, marker="|", markersize=3.5)
-        entries.append((whisker, "95 % interval"))
-    known = [level for cell in found if (level := level_of(cell)) is not None]
-    if known:
-        spread = any(high > low for _, low, high in known)
-        dashes = Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (1.5, 1)))
-        entries.append((dashes, "chance"))
-        if spread:
-            entries.append((Patch(facecolor=BAND), "chance ± 2 sd"))
-    if has_controls(figure):
-        entries.append((Patch(facecolor=CONTROL_FILLS[0]), CONTROL_WORDS))
-    legend(drawn, entries, 2 if len(entries) == 4 else 3)
+_DASHES: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (1.5, 1))}
+_WHISKER: dict[str, Any] = {"color": INK, "linewidth": 0.8, "marker": "|", "markersize": 3.5}
+_SAMPLES: Samples = {
+    "series": lambda entry: Patch(**_fill(entry.index, False)),
+    "interval": lambda _: Line2D([], [], **_WHISKER),
+    "chance": lambda _: Line2D([], [], **_DASHES),
+    "band": lambda _: Patch(facecolor=BAND),
+    "control": lambda _: Patch(facecolor=CONTROL_FILLS[0]),
+}

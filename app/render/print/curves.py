@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from app.render.print.sheet import (
     BAND,
@@ -17,6 +18,7 @@ from app.render.print.sheet import (
     MARKERS,
     PAGE,
     SMALL,
+    Samples,
     across,
     colour,
     folded,
@@ -26,12 +28,7 @@ from app.render.print.sheet import (
     sheet,
     written,
 )
-from app.render.terminal.axes import x_range
-from app.render.terminal.curves import places_of
-from app.render.terminal.legends import series_of
-from app.render.terminal.levels import levels, value_ticks
-from app.render.terminal.scales import shows_interval, tick_labels, whole_ticks
-from core.figures.figure import Lines, Panel, Series
+from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
 
 HIGH = 2.0
 """Inches: a panel with its axis."""
@@ -40,78 +37,74 @@ MARKED = 12
 """About how many points of a line have a sign."""
 
 
-def draw(figure: Lines) -> Sheet:
-    """The figure at the width of a column for one panel, of the page for several."""
-    panels = [panel for panel in figure.panels if panel.series]
+def draw(plot: CurvesPlot) -> Sheet:
+    """The plot at the width of a column for one panel, of the page for several."""
+    panels = [panel for panel in plot.panels if panel.curves]
     columns = min(SIDE_BY_SIDE, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     width = COLUMN if columns == 1 else PAGE
-    look = places_of(figure)
-    across_legend = max(1, int(width / (across(max(look, key=len, default="")[:28]) + 0.45)))
-    lines = math.ceil(len(look) / across_legend)
+    longest = max((curve.name for curve in plot.curves), key=len, default="")[:28]
+    across_legend = max(1, int(width / (across(longest) + 0.45)))
+    lines = math.ceil(len(plot.curves) / across_legend)
     drawn = sheet(width, rows * HIGH + lines * 0.15 + 0.1)
     axes = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    _measure(figure, axes[0][0], width / columns)
+    _measure(plot, axes[0][0], width / columns)
     for place, panel in zip(axes.flat, panels, strict=False):
-        _panel(panel, figure, place, look)
+        _panel(plot, panel, place)
     for place in axes.flat[len(panels) :]:
         place.set_axis_off()
-    measure, _, of = figure.title.partition(" · ")
+    measure, _, of = plot.title.partition(" · ")
     for place in axes[:, 0]:
-        place.set_ylabel(folded(measure + (f" ({figure.unit})" if figure.unit else ""), 0.8 * HIGH))
+        place.set_ylabel(folded(measure + (f" ({plot.unit})" if plot.unit else ""), 0.8 * HIGH))
     if of:
         drawn.suptitle(folded(of, width, SMALL + 1), x=0.02, ha="left", fontsize=SMALL + 1)
     for place in axes[-1]:
-        place.set_xlabel(written(figure.x_label))
-    _legend(figure, drawn, look, across_legend)
+        place.set_xlabel(written(plot.x_label))
+    legend(drawn, plot.legend(), _SAMPLES, across_legend)
     return drawn
 
 
-def _measure(figure: Lines, axes: Axes, width: float) -> None:
+def _measure(plot: CurvesPlot, axes: Axes, width: float) -> None:
     """Ranges and ticks, which all panels share."""
-    at = value_ticks(figure, 6)
-    axes.set_yticks(at, [number(label) for label in tick_labels(at)])
-    axes.set_ylim(at[0], at[-1])
-    low, high = x_range(figure)
-    if figure.x_names:
-        names = [named(name) for name in figure.x_names]
-        axes.set_xticks(range(len(names)), names)
-        if sum(map(across, names)) > width * 0.8:
-            axes.tick_params(axis="x", labelrotation=40)
-    else:
-        layers = whole_ticks(low, high, int(width * 4))
-        axes.set_xticks(layers, [str(layer) for layer in layers])
+    ticks = plot.y_axis_whole.ticks(6)
+    axes.set_yticks([tick.at for tick in ticks], [number(tick.label) for tick in ticks])
+    axes.set_ylim(ticks[0].at, ticks[-1].at)
+    names = plot.x_ticks(int(width * 4))
+    axes.set_xticks([name.at for name in names], [named(name.label) for name in names])
+    if plot.x_names and sum(across(named(name.label)) for name in names) > width * 0.8:
+        axes.tick_params(axis="x", labelrotation=40)
+    low, high = plot.x_axis.low, plot.x_axis.high
     pad = (high - low) * 0.03
     axes.set_xlim(low - pad, high + pad)
 
 
-def _panel(panel: Panel, figure: Lines, axes: Axes, look: dict[str, int]) -> None:
+def _panel(plot: CurvesPlot, panel: CurvePanel, axes: Axes) -> None:
     axes.set_title(written(panel.title))
-    if figure.signed:
+    if plot.signed:
         axes.axhline(0, color=FAINT, linewidth=0.5)
-    chance = levels(panel)
-    xs = [level.x for level in chance]
-    lows, highs = [level.low for level in chance], [level.high for level in chance]
+    xs = [x for x, _ in panel.chance]
+    lows, highs = (
+        [level.low for _, level in panel.chance],
+        [level.high for _, level in panel.chance],
+    )
     axes.fill_between(xs, lows, highs, color=BAND, linewidth=0, zorder=1)
-    axes.plot(xs, [level.level for level in chance], "--", color=FAINT, linewidth=0.8, zorder=1.5)
-    for series in sorted(panel.series, key=lambda series: not series.faint):
-        _line(series, axes, look[series.name])
+    axes.plot(xs, [level.level for _, level in panel.chance], **_DASHES, zorder=1.5)
+    for curve in panel.upwards:
+        _line(curve, axes)
 
 
-def _line(series: Series, axes: Axes, index: int) -> None:
+def _line(curve: Curve, axes: Axes) -> None:
     """A line, broken where a value is undefined, with its intervals as a band."""
-    ys = [cell.shown if cell.shown is not None else math.nan for cell in series.cells]
-    bounded = [shows_interval(cell) for cell in series.cells]
-    if any(bounded):
-        lows = [c.low if b else math.nan for c, b in zip(series.cells, bounded, strict=True)]
-        highs = [c.high if b else math.nan for c, b in zip(series.cells, bounded, strict=True)]
-        shade = colour(index, series.faint)
-        xs = np.asarray(series.xs, dtype=float)
-        axes.fill_between(
-            xs, np.array(lows, float), np.array(highs, float), color=shade, alpha=0.18, linewidth=0
-        )
-    every = max(1, math.ceil(len(series.xs) / MARKED))
-    axes.plot(series.xs, ys, markevery=every, **_look(index, series.faint))
+    nothing = math.nan, math.nan
+    ys = [value.number if value.number is not None else math.nan for value in curve.values]
+    ends = [value.interval or nothing for value in curve.values]
+    if any(value.interval for value in curve.values):
+        lows, highs = np.array(ends, float).T
+        shade = colour(curve.index, curve.faint)
+        xs = np.asarray(curve.xs, dtype=float)
+        axes.fill_between(xs, lows, highs, color=shade, alpha=0.18, linewidth=0)
+    every = max(1, math.ceil(len(curve.xs) / MARKED))
+    axes.plot(curve.xs, ys, markevery=every, **_look(curve.index, curve.faint))
 
 
 def _look(index: int, faint: bool) -> dict[str, Any]:
@@ -129,17 +122,10 @@ def _look(index: int, faint: bool) -> dict[str, Any]:
     }
 
 
-def _legend(figure: Lines, drawn: Sheet, look: dict[str, int], columns: int) -> None:
-    entries = [
-        (
-            Line2D([], [], **_look(look[s.name], s.faint)),
-            named(s.name) + (" (control)" if s.control else ""),
-        )
-        for s in series_of(figure)
-    ]
-    found = [level for panel in figure.panels for level in levels(panel)]
-    if found:
-        spread = any(level.high > level.low for level in found)
-        dashes = Line2D([], [], color=FAINT, linestyle="--", linewidth=0.8)
-        entries.append((dashes, "chance ± 2 sd" if spread else "chance"))
-    legend(drawn, entries, columns)
+_DASHES: dict[str, Any] = {"color": FAINT, "linewidth": 0.8, "linestyle": "--"}
+_SAMPLES: Samples = {
+    "series": lambda entry: Line2D([], [], **_look(entry.index, entry.faint)),
+    "chance": lambda _: Line2D([], [], **_DASHES),
+    "band": lambda _: Patch(facecolor=BAND),
+    "interval": lambda _: Patch(facecolor=colour(0, False), alpha=0.18),
+}

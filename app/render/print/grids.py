@@ -29,20 +29,9 @@ from app.render.print.sheet import (
     sheet,
     written,
 )
-from app.render.terminal.legends import grid_notes
-from app.render.terminal.names import column_names, is_control_column, is_control_row, row_names
-from app.render.terminal.palette import MARK, RGB, centred, ink
-from app.render.terminal.scales import (
-    NULL_MARK,
-    UNDEFINED,
-    Scale,
-    formatter,
-    shown,
-    tick_labels,
-    ticks,
-)
-from core.figures.figure import Cell, Grid
-from core.figures.significance import is_null
+from app.render.terminal.palette import RGB, centred, ink, step
+from core.figures.plots.grids import GridPlot
+from core.figures.plots.ranges import axis
 
 ROW, LEAST_ROW = 0.2, 0.06
 """Inches: a row with room for its number, and one of many."""
@@ -64,25 +53,24 @@ class Layout:
     digits: float
 
 
-def draw(figure: Grid, scale: Scale) -> Sheet:
-    """The figure on a common scale, at the width of a column or, where that is narrow, a page."""
-    size = layout(figure)
-    turned = _turned(figure, size)
-    names = max((across(name) for name in map(named, column_names(figure))), default=0.0)
-    label = max((across(name) for name in map(named, row_names(figure))), default=0.0)
-    drawn = sheet(size.width, len(figure.rows) * size.row + (0.7 * names if turned else 0.2) + 0.85)
+def draw(plot: GridPlot) -> Sheet:
+    """The plot at the width of a column or, where that is narrow, a page."""
+    size = layout(plot)
+    turned = _longest_column(plot) > 0.92 * size.cell
+    names = _longest_column(plot)
+    drawn = sheet(size.width, len(plot.rows) * size.row + (0.7 * names if turned else 0.2) + 0.85)
     axes = drawn.subplots()
     hushed(axes)
-    axes.set_title(folded(figure.title, size.width - label - 0.2, SMALL + 1))
-    axes.set_xlim(0, max(1, len(figure.columns)))
-    axes.set_ylim(max(1, len(figure.rows)), 0)
-    _names(figure, axes, size, turned)
-    _fill(figure, axes, scale, size)
-    _numbers(figure, axes, scale, size)
-    below = [", ".join(grid_notes(figure, dense=not size.digits))]
-    if figure.row_name != figure.column_name:
-        axes.set_ylabel(written(figure.row_name))
-        below.insert(0, figure.column_name)
+    axes.set_title(folded(plot.title, size.width - _longest_row(plot) - 0.2, SMALL + 1))
+    axes.set_xlim(0, max(1, len(plot.columns)))
+    axes.set_ylim(max(1, len(plot.rows)), 0)
+    _names(plot, axes, size, turned)
+    _fill(plot, axes, size)
+    _numbers(plot, axes, size)
+    below = [", ".join(plot.remarks(dense=not size.digits))]
+    if plot.axis_names:
+        axes.set_ylabel(written(plot.row_name))
+        below.insert(0, plot.column_name)
     axes.set_xlabel("\n".join(written(line) for line in below if line))
     return drawn
 
@@ -92,14 +80,12 @@ def colours(signed: bool) -> tuple[RGB, ...]:
     return centred("light") if signed else PALETTE.sequential
 
 
-def layout(figure: Grid) -> Layout:
+def layout(plot: GridPlot) -> Layout:
     """The sizes with which a grid fits a column, or else a page."""
-    label = max((across(name) for name in map(named, row_names(figure))), default=0.2)
-    write = formatter(shown(figure), figure.signed)
-    longest = max((len(write(value)) for value in shown(figure)), default=1) + 1
-    longest += any(cell.mark for cell in figure.measured())
-    row = ROW if len(figure.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(figure.rows))
-    columns = max(1, len(figure.columns))
+    label = _longest_row(plot) or 0.2
+    longest = (plot.longest or 1) + 1 + any(value.marked for value in plot.values())
+    row = ROW if len(plot.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
+    columns = max(1, len(plot.columns))
     for width in (COLUMN, PAGE):
         cell = (width - label - BAR - 0.3) / columns
         if width == COLUMN:
@@ -111,77 +97,66 @@ def layout(figure: Grid) -> Layout:
     return Layout(COLUMN, bare, row, 0.0) if bare >= BARE else Layout(PAGE, cell, row, 0.0)
 
 
-def _turned(figure: Grid, size: Layout) -> bool:
-    longest = max((across(name) for name in map(named, column_names(figure))), default=0.0)
-    return longest > 0.92 * size.cell
+def _longest_row(plot: GridPlot) -> float:
+    return max((across(named(row.text)) for row in plot.rows), default=0.0)
 
 
-def _names(figure: Grid, axes: Axes, size: Layout, turned: bool) -> None:
+def _longest_column(plot: GridPlot) -> float:
+    return max((across(named(column.text)) for column in plot.columns), default=0.0)
+
+
+def _names(plot: GridPlot, axes: Axes, size: Layout, turned: bool) -> None:
     every = max(1, math.ceil(0.12 / size.row))
-    rows = range(0, len(figure.rows), every)
-    axes.set_yticks([i + 0.5 for i in rows], [named(row_names(figure)[i]) for i in rows])
-    columns = range(len(figure.columns))
-    axes.set_xticks([j + 0.5 for j in columns], [named(name) for name in column_names(figure)])
+    rows = list(enumerate(plot.rows))[::every]
+    axes.set_yticks([i + 0.5 for i, _ in rows], [named(row.text) for _, row in rows])
+    columns = [named(column.text) for column in plot.columns]
+    axes.set_xticks([j + 0.5 for j in range(len(columns))], columns)
     if turned:
         for label in axes.get_xticklabels():
             label.set(rotation=40, horizontalalignment="right", rotation_mode="anchor")
-    for i, label in zip(rows, axes.get_yticklabels(), strict=True):
-        label.set_color(FAINT if is_control_row(figure, i) else INK)
-    for j, label in zip(columns, axes.get_xticklabels(), strict=True):
-        label.set_color(FAINT if is_control_column(figure, j) else INK)
+    for (_, row), label in zip(rows, axes.get_yticklabels(), strict=True):
+        label.set_color(FAINT if row.control else INK)
+    for column, label in zip(plot.columns, axes.get_xticklabels(), strict=True):
+        label.set_color(FAINT if column.control else INK)
 
 
-def _fill(figure: Grid, axes: Axes, scale: Scale, size: Layout) -> None:
-    """Coloured cells and the bar that says what the colours are worth."""
-    ramp = ListedColormap([tuple(c / 255 for c in each) for each in colours(scale.signed)])
-    low, high = scale.low, scale.high
+def _fill(plot: GridPlot, axes: Axes, size: Layout) -> None:
+    """Coloured cells and the bar with the values of the colours."""
+    ramp = ListedColormap([tuple(c / 255 for c in each) for each in colours(plot.scale.signed)])
+    low, high = plot.scale.low, plot.scale.high
     if high <= low:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
-    values = np.full((max(1, len(figure.rows)), max(1, len(figure.columns))), math.nan)
-    for i, row in enumerate(figure.cells):
-        for j, cell in enumerate(row):
-            if _coloured(cell) and cell is not None and cell.shown is not None:
-                values[i, j] = cell.shown
+    values = np.full((max(1, len(plot.rows)), max(1, len(plot.columns))), math.nan)
+    for i, row in enumerate(plot.cells):
+        for j, value in enumerate(row):
+            if value is not None and plot.tone(value) is not None and value.number is not None:
+                values[i, j] = value.number
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values), cmap=ramp, norm=Normalize(low, high),
         edgecolors="white", linewidth=0.6 if size.row >= ROW else 0.0,
     )  # fmt: skip
     bar = axes.figure.colorbar(mesh, ax=axes, aspect=25, pad=0.02)
-    at = [tick for tick in ticks(low, high, 5) if low <= tick <= high]
-    bar.set_ticks(at, labels=[number(label) for label in tick_labels(at)])
+    ticks = [tick for tick in axis([low, high]).ticks(5) if low <= tick.at <= high]
+    bar.set_ticks([tick.at for tick in ticks], labels=[number(tick.label) for tick in ticks])
     bar.outline.set_visible(False)
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")
-    if figure.unit:
-        bar.set_label(written(figure.unit))
+    if plot.unit:
+        bar.set_label(written(plot.unit))
 
 
-def _numbers(figure: Grid, axes: Axes, scale: Scale, size: Layout) -> None:
-    write = formatter(shown(figure), figure.signed)
-    ramp = colours(scale.signed)
-    for i, row in enumerate(figure.cells):
-        for j, cell in enumerate(row):
-            if cell is None or not (size.digits or cell.shown is None or cell.mark):
+def _numbers(plot: GridPlot, axes: Axes, size: Layout) -> None:
+    ramp = colours(plot.scale.signed)
+    for i, row in enumerate(plot.cells):
+        for j, value in enumerate(row):
+            if value is None or not (size.digits or value.cell.shown is None or value.marked):
                 continue
-            words, shade = UNDEFINED, FAINT
-            if cell.shown is not None and not size.digits:
-                words = MARK
-            elif cell.shown is not None:
-                words = number(write(cell.shown)) + (NULL_MARK if is_null(cell) else "")
-                words += MARK if cell.mark else ""
-            if _coloured(cell) and cell.shown is not None:
-                shade = ink(ramp[scale.step(cell.shown)])
+            words, tone = value.text, plot.tone(value)
+            if value.cell.shown is not None:
+                words = number(words) + value.signs if size.digits else value.signs[-1]
+            shade = FAINT if tone is None else ink(ramp[step(tone)])
             axes.text(
                 j + 0.5, i + 0.5, words, color=shade, size=size.digits or SMALLEST,
                 ha="center", va="center_baseline" if size.digits else "center",
             ).set_in_layout(False)  # fmt: skip
-
-
-def _coloured(cell: Cell | None) -> bool:
-    return (
-        cell is not None
-        and cell.shown is not None
-        and math.isfinite(cell.shown)
-        and not is_null(cell)
-    )

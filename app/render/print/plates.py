@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure as Sheet
 
 from app.render.print import bars, curves, grids, scatters
 from app.render.print.sheet import save, styled
-from app.render.terminal.scales import scale_of
 from app.results.figures import Shown, analyses_of, shown_together
-from core.figures.figure import Grid, Lines, Scatter
+from core.figures.figure import Table
+from core.figures.plots.curves import CurvesPlot
+from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.resolution import resolve
+from core.figures.plots.scatters import PointsPlot
 from core.figures.views import Kind
 from core.files.partial import placed
 from storage.database import Database
@@ -37,13 +41,14 @@ def write(db: Database, run: RunSummary, folder: Path, kind: str) -> list[Path]:
 
 def draw(shown: Shown, together: Sequence[Shown]) -> Sheet:
     """A figure, on one scale with those that are read beside it."""
-    figure = shown.figure
-    if isinstance(figure, Lines):
-        return curves.draw(figure)
-    if isinstance(figure, Scatter):
-        return scatters.draw(figure)
-    assert isinstance(figure, Grid)
-    if shown.view.kind == "bars":
-        return bars.draw(figure)
-    grids_ = [each.figure for each in together if isinstance(each.figure, Grid)]
-    return grids.draw(figure, scale_of(figure, *grids_))
+    assert not isinstance(shown.figure, Table)
+    plot = resolve(shown.figure, shown.view.kind, [each.figure for each in together])
+    return _DRAWINGS[type(plot)](plot)
+
+
+_DRAWINGS: dict[type, Callable[[Any], Sheet]] = {
+    CurvesPlot: curves.draw,
+    PointsPlot: scatters.draw,
+    BarsPlot: bars.draw,
+    GridPlot: grids.draw,
+}

@@ -6,7 +6,7 @@ Owns everything that must be the same on every machine. Knows no kind of figure.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from app.render.terminal.palette import on
 from app.text import plain
+from core.figures.plots.plot import Entry, Symbol
 
 COLUMN = 3.4
 """Inches: a column of a paper in two columns."""
@@ -50,6 +51,9 @@ MARKERS = (
     ("D", False), ("v", True),
 )  # fmt: skip
 """The signs of series as in palette.GLYPHS: a shape, and whether it is filled."""
+
+Samples = Mapping[Symbol, Callable[[Entry], Artist]]
+"""The signs of a legend that a drawing has, by their symbol."""
 
 _STYLE = {
     "font.family": FONT,
@@ -103,16 +107,18 @@ def save(drawn: Sheet, path: Path, kind: str) -> None:
         FigureCanvasAgg(drawn).print_figure(path, format="png", dpi=DPI)
 
 
-def legend(drawn: Sheet, entries: Sequence[tuple[Artist, str]], columns: int) -> None:
-    """Signs and what they stand for, below the drawing."""
-    if not entries:
+def legend(drawn: Sheet, entries: Iterable[Entry], samples: Samples, columns: int) -> None:
+    """Signs with their meaning, below the drawing."""
+    known = [entry for entry in entries if entry.symbol in samples]
+    if not known:
         return
+    names = [named(entry.text) + entry.after for entry in known]
     made = drawn.legend(
-        [sign for sign, _ in entries], [name for _, name in entries], ncols=columns,
+        [samples[entry.symbol](entry) for entry in known], names, ncols=columns,
         loc="outside lower center", columnspacing=1.2, handlelength=1.8, handletextpad=0.5,
     )  # fmt: skip
     # Set once more: a legend may pass over names that begin with an underscore.
-    for text, (_, name) in zip(made.get_texts(), entries, strict=True):
+    for text, name in zip(made.get_texts(), names, strict=True):
         text.set_text(name)
 
 

@@ -7,12 +7,9 @@ grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
 scatters.py   points in a plane
 tables.py     rows of text and numbers
-legends.py    which sign and colour is which series, and what a colour is worth
-names.py      how rows and columns are called, controls among them
-labels.py     names beside points
-levels.py     intervals and chance beside the values
-scales.py     ranges, ticks, and numbers as short text
+legends.py    the signs and colours of series, and the values of colours
 palette.py    colours that colour-blind eyes can tell apart
+lines.py      rows of styled characters: cut, padded, joined
 canvas.py     strokes into braille: the only module that knows plotext
 
 Nothing here knows Textual. plotext is imported when the first curve is drawn.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
 
 from app.render.terminal.canvas import cell_of
-from app.render.terminal.lines import exactly, fitted
-from app.render.terminal.scales import shown, ticks
-from app.text import plain
-from core.figures.figure import Lines
+from app.render.terminal.lines import Line, cut, exactly
+from app.render.terminal.palette import Palette
+from core.figures.plots.ranges import Tick, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,11 @@ class Frame:
 
     def column(self, x: float) -> int:
         """The column that shows this x."""
-        return self.left + cell_of(_share(x, self.x_range), self.width)
+        return self.left + cell_of(share(x, *self.x_range), self.width)
 
     def row(self, y: float) -> int:
         """The row that shows this y."""
-        return self.top + self.height - 1 - cell_of(_share(y, self.y_range), self.height)
+        return self.top + self.height - 1 - cell_of(share(y, *self.y_range), self.height)
 
     def moved(self, left: int, top: int) -> Frame:
         """The same frame elsewhere."""
@@ -39,43 +41,13 @@ class Frame:
         )
 
 
-def x_range(figure: Lines) -> tuple[float, float]:
-    """The layers that a figure covers, and the one beside it."""
-    both = (figure,) if figure.beside is None else (figure, figure.beside)
-    panels = [panel for each in both for panel in each.panels]
-    xs = [x for panel in panels for series in panel.series for x in series.xs] or [0]
-    low, high = min(xs), max(xs)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def y_range(figure: Lines, rows: int) -> list[float]:
-    """The ticks of the values, the ends of the range among them."""
-    values = shown(figure) or [0.0, 1.0]
-    low, high = min(values), max(values)
-    if low > 0 and low < 0.6 * high:
-        low = 0.0
-    return ticks(low, high, max(3, min(7, rows // 2 + 1)))
-
-
-def x_marks(figure: Lines, width: int) -> list[tuple[float, str]]:
-    """The places below the curves and what is written there: names, or whole numbers."""
-    if figure.x_names:
-        longest = max(4, width // len(figure.x_names) - 1)
-        return [
-            (x, fitted(name, min(cell_len(plain(name)), longest)).rstrip())
-            for x, name in enumerate(figure.x_names)
-        ]
-    low, high = x_range(figure)
-    most = max(2, width // 6)
-    return [(t, str(int(t))) for t in ticks(low, high, most) if low <= t <= high and t == int(t)]
-
-
-def x_axis(marks: list[tuple[float, str]], frame: Frame) -> tuple[str, str]:
-    """The line below the canvas and the words below that, as many as fit."""
+def x_axis(ticks: Sequence[Tick], frame: Frame, longest: int | None = None) -> tuple[str, str]:
+    """The line below the canvas and the words below that, as many as fit, each cut to `longest`."""
     axis, words = ["─"] * frame.width, ""
-    for x, label in marks:
+    for tick in ticks:
+        label = cut(tick.label, longest or frame.width)
         size = cell_len(label)
-        column = frame.column(x) - frame.left
+        column = frame.column(tick.at) - frame.left
         start = min(max(0, column - (size - 1) // 2), frame.width - size)
         taken = cell_len(words)
         if start >= (taken + 1 if words else 0):
@@ -84,6 +56,14 @@ def x_axis(marks: list[tuple[float, str]], frame: Frame) -> tuple[str, str]:
     return "".join(axis), exactly(words, frame.width)
 
 
-def _share(value: float, limits: tuple[float, float]) -> float:
-    low, high = limits
-    return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5
+def y_axis(ticks: Sequence[Tick], frame: Frame, gutter: int, palette: Palette) -> list[Line]:
+    """The labels and the line to the left of each row of the canvas."""
+    marks = {frame.row(tick.at): tick.label for tick in ticks}
+    text, dim = Style(color=palette.text), Style(color=palette.dim)
+    return [
+        [
+            Segment(exactly(marks.get(row, ""), gutter, "right"), text),
+            Segment("┤" if row in marks else "│", dim),
+        ]
+        for row in range(frame.top, frame.top + frame.height)
+    ]

@@ -6,7 +6,6 @@ of its interval and the level of chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,18 +14,12 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal.lines import Cells, Line, fitted, joined, told_apart
-from app.render.terminal.names import CONTROL_WORDS, has_controls, is_control_row, row_names
 from app.render.terminal.palette import Palette, luminance
-from app.render.terminal.scales import (
-    NULL_MARK,
-    UNDEFINED,
-    formatter,
-    scaled,
-    shown,
-    shows_interval,
-)
-from core.figures.figure import Cell, Grid
-from core.figures.significance import is_null, null_words
+from app.text import plain
+from core.figures.plots.grids import BarsPlot
+from core.figures.plots.plot import Symbol
+from core.figures.plots.ranges import share
+from core.figures.plots.values import NULL_MARK, Value
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20
@@ -43,34 +36,29 @@ Place = tuple[int, int]
 class Painter:
     """Draws the bars of a grid within a width."""
 
-    grid: Grid
+    plot: BarsPlot
     width: int
     palette: Palette
     colour: bool = True
     spaced: bool = True
 
     @cached_property
-    def write(self) -> Callable[[float], str]:
-        """How this figure's numbers are written."""
-        return formatter(shown(self.grid), self.grid.signed)
-
-    @cached_property
     def places(self) -> tuple[Place | None, ...]:
         """The cell that each row of text shows; None between groups."""
         rows: list[Place | None] = []
-        for i in range(len(self.grid.rows)):
+        for i in range(len(self.plot.rows)):
             if rows and self.spaced:
                 rows.append(None)
-            rows += [(i, j) for j in range(len(self.grid.columns))]
+            rows += [(i, j) for j in range(len(self.plot.columns))]
         return tuple(rows)
 
     @cached_property
     def _rows(self) -> list[str]:
-        return told_apart(row_names(self.grid), self._group)
+        return told_apart([row.text for row in self.plot.rows], self._group)
 
     @cached_property
     def _columns(self) -> list[str]:
-        return told_apart(self.grid.columns, self._name)
+        return told_apart([column.text for column in self.plot.columns], self._name)
 
     def line(self, y: int, cursor: Place | None = None) -> Line:
         """The row of text number y."""
@@ -79,41 +67,38 @@ class Painter:
             return [Segment(" " * self.width)]
         i, j = place
         chosen = cursor == place
-        control = is_control_row(self.grid, i)
+        control = self.plot.rows[i].control
         ink = self.palette.dim if control else self.palette.text
         strong = Style(color=self.palette.accent if chosen else ink, bold=chosen)
         group = fitted(self._rows[i] if j == 0 else "", self._group, "left")
         name = fitted(self._columns[j], self._name, "right")
-        cell = self.grid.cells[i][j]
-        line = [
+        value = self.plot.cells[i][j]
+        text = value.text if value is not None else ""
+        near = value is not None and value.is_null
+        faded = Style(color=self.palette.dim) if near and not chosen else strong
+        return [
             Segment("▸" if chosen else " ", strong),
             Segment(group + " ", Style(color=ink, bold=True)),
             Segment(name + " ", strong),
-            *joined(self._bar(cell, j, control)),
+            *joined(self._bar(value, j, control)),
+            Segment(" " + text.rjust(self._value), faded),
+            Segment(NULL_MARK if near else " ", faded),
+            Segment(self._ends(value).ljust(self._interval), Style(color=self.palette.dim)),
         ]
-        value = UNDEFINED if cell is not None and cell.shown is None else ""
-        if cell is not None and cell.shown is not None:
-            value = self.write(cell.shown)
-        near = cell is not None and is_null(cell)
-        faded = Style(color=self.palette.dim) if near and not chosen else strong
-        line.append(Segment(" " + value.rjust(self._value), faded))
-        line.append(Segment(NULL_MARK if near else " ", faded))
-        line.append(Segment(self._ends(cell), Style(color=self.palette.dim)))
-        return line
 
     @cached_property
     def _group(self) -> int:
-        longest = max((cell_len(r) for r in row_names(self.grid)), default=1)
+        longest = max((cell_len(row.text) for row in self.plot.rows), default=1)
         return min(longest, WIDEST_LABEL, max(6, self.width // 4))
 
     @cached_property
     def _name(self) -> int:
-        longest = max((cell_len(c) for c in self.grid.columns), default=1)
+        longest = max((cell_len(column.text) for column in self.plot.columns), default=1)
         return min(longest, max(4, self.width // 5))
 
     @cached_property
     def _value(self) -> int:
-        return max((len(self.write(v)) for v in shown(self.grid)), default=1)
+        return self.plot.longest or 1
 
     @cached_property
     def _room(self) -> int:
@@ -122,35 +107,26 @@ class Painter:
 
     @cached_property
     def _interval(self) -> int:
-        """What the written ends of the intervals take, 0 where they are only drawn."""
+        """The cells that the written ends of intervals take, 0 where they are only drawn."""
         if self.width < WRITTEN:
             return 0
-        return max((len(self._words(cell)) for cell in scaled(self.grid)), default=0)
+        return max((len(self._words(value)) for value in self.plot.values()), default=0)
 
-    def _words(self, cell: Cell) -> str:
-        if not shows_interval(cell) or cell.low is None or cell.high is None:
+    def _words(self, value: Value) -> str:
+        if value.interval is None:
             return ""
-        return f" {self.write(cell.low)} to {self.write(cell.high)}"
+        low, high = map(self.plot.write, value.interval)
+        return f" {low} to {high}"
 
-    def _ends(self, cell: Cell | None) -> str:
-        if not self._interval:
-            return ""
-        return (self._words(cell) if cell is not None else "").ljust(self._interval)
+    def _ends(self, value: Value | None) -> str:
+        return self._words(value) if self._interval and value is not None else ""
 
     @cached_property
     def _limits(self) -> tuple[float, float]:
-        values = [0.0, *shown(self.grid), *self._chances]
-        for cell in scaled(self.grid):
-            if shows_interval(cell):
-                values += [v for v in (cell.low, cell.high) if v is not None]
-        low, high = min(values), max(values)
+        low, high = self.plot.x_axis.low, self.plot.x_axis.high
         return (low, high) if high > low else (0.0, 1.0)
 
-    @cached_property
-    def _chances(self) -> list[float]:
-        return [c.chance for c in scaled(self.grid) if c.chance is not None and c.shown == c.value]
-
-    def _bar(self, cell: Cell | None, column: int, control: bool) -> Cells:
+    def _bar(self, value: Value | None, column: int, control: bool) -> Cells:
         style = self.palette.line(column, control=control) if self.colour else Style.null()
         dim = Style(color=self.palette.dim)
         drawn: Cells = [(" ", None)] * self._room
@@ -159,10 +135,11 @@ class Painter:
         zero = min(self._room - 1, round(-low / unit))
         if low < 0:
             drawn[zero] = ("│", dim)
-        if cell is None or cell.shown is None:
+        number = value.number if value is not None else None
+        if value is None or number is None:
             return drawn
-        eighths = round(abs(cell.shown) / unit * 8)
-        if cell.shown >= 0:
+        eighths = round(abs(number) / unit * 8)
+        if number >= 0:
             for at in range(zero, min(self._room, zero + -(-eighths // 8))):
                 full = eighths - 8 * (at - zero) >= 8
                 drawn[at] = ("█" if full else _EIGHTHS[eighths - 8 * (at - zero)], style)
@@ -170,16 +147,16 @@ class Painter:
             for at in range(max(0, zero - -(-eighths // 8)), zero):
                 full = eighths - 8 * (zero - at - 1) >= 8
                 drawn[at] = ("█" if full else "▐", style)
-        if shows_interval(cell) and cell.low is not None and cell.high is not None:
-            self._whiskers(drawn, self._at(cell.low), self._at(cell.high))
-        if cell.chance is not None and cell.shown == cell.value:
-            self._over(drawn, self._at(cell.chance), CHANCE)
+        if value.interval is not None:
+            low, high = value.interval
+            self._whiskers(drawn, self._at(low), self._at(high))
+        if value.chance is not None:
+            self._over(drawn, self._at(value.chance.level), CHANCE)
         return drawn
 
     def _at(self, value: float) -> int:
         """The column of a value."""
-        low, high = self._limits
-        return min(self._room - 1, max(0, round((value - low) / (high - low) * self._room)))
+        return min(self._room - 1, round(share(value, *self._limits) * self._room))
 
     def _whiskers(self, drawn: Cells, first: int, last: int) -> None:
         """From one end of the interval to the other; the end of the bar shows through."""
@@ -197,21 +174,20 @@ class Painter:
             ink = "#000000" if luminance(style.color.get_truecolor()) > 0.18 else "#ffffff"
             drawn[at] = (sign, Style(color=ink, bgcolor=style.color.name))
         else:
-            kept = style.bgcolor.name if style is not None and style.bgcolor else None
-            drawn[at] = (sign, Style(color=self.palette.text, bgcolor=kept))
+            behind = style.bgcolor.name if style is not None and style.bgcolor else None
+            drawn[at] = (sign, Style(color=self.palette.text, bgcolor=behind))
 
 
-def notes(grid: Grid) -> list[str]:
-    """What the marks among the bars mean, as far as there are any."""
-    found = list(grid.measured())
-    said = []
-    if any(c.chance is not None and c.shown == c.value for c in found):
-        said.append(f"{CHANCE} what chance alone gives")
-    null = null_words(found, in_full=True)
-    if null:
-        said.append(f"{NULL_MARK} {null}")
-    if any(map(shows_interval, found)):
-        said.append("├─┤ 95 %")
-    if has_controls(grid):
-        said.append(CONTROL_WORDS)
-    return said
+def notes(plot: BarsPlot) -> list[str]:
+    """The meaning of the marks among the bars."""
+    signs: dict[Symbol, str] = {
+        "chance": f"{CHANCE} ",
+        "null": f"{NULL_MARK} ",
+        "interval": "├─┤ ",
+        "control": "",
+    }
+    return [
+        f"{signs[entry.symbol]}{plain(entry.text)}"
+        for entry in plot.legend()
+        if entry.symbol in signs
+    ]

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal import bars, curves, grids, scatters, tables
-from app.render.terminal.legends import grid_notes, scale_legend, series_legend
+from app.render.terminal.legends import scale_legend, series_legend
 from app.render.terminal.lines import Line, fitted, padded, text_of
 from app.render.terminal.palette import Palette, on
-from app.render.terminal.scales import EMPTY, UNDEFINED, has_undefined, scale_of
 from app.text import plain
-from core.figures.figure import Figure, Grid, Lines, Scatter, Table
+from core.figures.figure import Figure, Table
+from core.figures.plots.curves import CurvesPlot
+from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.plot import EMPTY, Plot
+from core.figures.plots.resolution import resolve
+from core.figures.plots.scatters import PointsPlot
+from core.figures.plots.values import UNDEFINED
 from core.figures.views import Kind
 
 NARROWEST = 24
@@ -28,76 +35,67 @@ def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: b
     """
     width = max(NARROWEST, width)
     palette = on("dark")
-    body: list[Line]
-    if isinstance(figure, Lines):
-        body = _curves(figure, width, height, palette)
-    elif isinstance(figure, Scatter):
-        body = _points(figure, width, height, palette)
-    elif isinstance(figure, Table):
-        body = _rows(figure, width, height, palette)
-    elif kind == "bars":
-        body = _bars(figure, width, palette, colour)
+    if isinstance(figure, Table):
+        title, body = figure.title, _rows(figure, width, height, palette)
     else:
-        body = _grid(figure, width, palette, colour)
-    title = [Segment(fitted(_heading(figure), width).rstrip(), Style(bold=True))]
-    lines = [title, *body, *_footnotes(figure, width, palette)]
-    return text_of((padded(line, width) for line in lines), colour)
+        plot = resolve(figure, kind)
+        title, body = plot.heading, [[Segment(EMPTY)]]
+        if plot.is_drawable:
+            body = _BODIES[type(plot)](plot, width, height, palette, colour)
+    heading = [Segment(fitted(title, width).rstrip(), Style(bold=True))]
+    return text_of((padded(line, width) for line in (heading, *body)), colour)
 
 
-def _heading(figure: Figure) -> str:
-    if isinstance(figure, Table) or not figure.unit:
-        return figure.title
-    what, dot, where = figure.title.partition(" · ")
-    return f"{what} [{figure.unit}]{dot}{where}"  # a place may end in a unit of its own: top-1%
-
-
-def _curves(figure: Lines, width: int, height: int, palette: Palette) -> list[Line]:
-    if not any(panel.series for panel in figure.panels):
-        return [[Segment(EMPTY)]]
-    legend = series_legend(figure, width, palette)
-    stacked = curves.across(len(figure.panels), width, height) == 1
-    least = 7 * (len(figure.panels) if stacked else 1)
+def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
+    legend = series_legend(plot, width, palette)
+    stacked = curves.across(len(plot.panels), width, height) == 1
+    least = 7 * (len(plot.panels) if stacked else 1)
     room = max(least, height - len(legend) - 1)
-    drawn = curves.picture(figure, width=width, height=room, palette=palette)
-    return [*legend, *drawn.lines]
+    drawn = curves.picture(plot, width=width, height=room, palette=palette)
+    return [*legend, *drawn.lines, *_footnote(plot, width, palette)]
 
 
-def _grid(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
-    if not figure.rows or not figure.columns:
-        return [[Segment(EMPTY)]]
-    plan = grids.layout(figure, width, 10_000, colour=colour)
-    fit = max(1, (width - plan.label) // plan.cell)
+def _grid(plot: GridPlot, width: int, _: int, palette: Palette, colour: bool) -> list[Line]:
+    layout = grids.layout(plot, width, 10_000, colour=colour)
+    fit = max(1, (width - layout.label) // layout.cell)
+    flat = grids.Layout(layout.label, layout.cell, 1, False, layout.numbers)
     lines: list[Line] = []
-    for part in grids.chunks(figure, fit):
-        flat = grids.Layout(plan.label, plan.cell, 1, False, plan.numbers)
-        painter = grids.Painter(part, flat, palette, colour, whole=figure)
+    for first in range(0, len(plot.columns), fit):
+        part = plot.columns_from(first, fit)
+        painter = grids.Painter(part, flat, palette, colour)
         lines.append(painter.heading())
         lines += [painter.line(y) for y in range(len(part.rows))]
-    scale = scale_of(figure)
-    notes = [note for note in grid_notes(figure) if UNDEFINED not in note]  # it has its own line
-    lines.append(scale_legend(scale, width, palette, colour=colour, notes=notes))
-    return lines
+    # Undefined values have a line of their own.
+    notes = [note for note in plot.remarks(dense=False) if not note.startswith(UNDEFINED)]
+    lines.append(scale_legend(plot.scale, width, palette, colour=colour, notes=notes))
+    return [*lines, *_footnote(plot, width, palette)]
 
 
-def _bars(figure: Grid, width: int, palette: Palette, colour: bool) -> list[Line]:
-    if not figure.rows or not figure.columns:
-        return [[Segment(EMPTY)]]
-    painter = bars.Painter(figure, width, palette, colour)
+def _bars(plot: BarsPlot, width: int, _: int, palette: Palette, colour: bool) -> list[Line]:
+    painter = bars.Painter(plot, width, palette, colour)
     lines = [painter.line(y) for y in range(len(painter.places))]
-    words = "   ".join(bars.notes(figure))
-    return [*lines, [Segment(words, Style(color=palette.dim))]] if words else lines
+    words = "   ".join(bars.notes(plot))
+    if words:
+        lines.append([Segment(words, Style(color=palette.dim))])
+    return [*lines, *_footnote(plot, width, palette)]
 
 
-def _points(figure: Scatter, width: int, height: int, palette: Palette) -> list[Line]:
-    if not scatters.drawable(figure):
-        return [[Segment(EMPTY)]]
-    legend = scatters.legend(figure, width, palette)
+def _points(plot: PointsPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
+    legend = scatters.legend(plot, width, palette)
     room = max(10, height - len(legend) - 1)
-    return [*legend, *scatters.picture(figure, width=width, height=room, palette=palette).lines]
+    return [*legend, *scatters.picture(plot, width=width, height=room, palette=palette).lines]
+
+
+_BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
+    CurvesPlot: _curves,
+    GridPlot: _grid,
+    BarsPlot: _bars,
+    PointsPlot: _points,
+}
 
 
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
-    """The first rows, as many as fit, and how many there are besides."""
+    """The first rows, as many as fit, and the count of the rest."""
     if not figure.rows:
         return [[Segment(EMPTY)]]
     dim = Style(color=palette.dim)
@@ -113,8 +111,9 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
     return [*lines, *([Segment(fitted(note, width).rstrip(), dim)] for note in notes)]
 
 
-def _footnotes(figure: Figure, width: int, palette: Palette) -> list[Line]:
-    if isinstance(figure, Scatter | Table) or not has_undefined(figure):  # points say it above
+def _footnote(plot: Plot, width: int, palette: Palette) -> list[Line]:
+    """The reason of undefined values."""
+    if not any(entry.symbol == "undefined" for entry in plot.legend()):
         return []
-    words = f"{UNDEFINED} undefined: {plain(figure.empty) or 'no value'}"
+    words = plain(f"{UNDEFINED} {plot.undefined}")
     return [[Segment(fitted(words, width).rstrip(), Style(color=palette.dim))]]

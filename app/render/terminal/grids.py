@@ -6,8 +6,7 @@ screen can paint only what has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from rich.cells import cell_len
@@ -15,17 +14,10 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal.lines import Line, exactly, fitted, told_apart
-from app.render.terminal.names import (
-    column_names,
-    corner,
-    is_control_column,
-    is_control_row,
-    row_names,
-)
-from app.render.terminal.palette import MARK, Palette, filled, hex_of, ink, rgb
-from app.render.terminal.scales import NULL_MARK, UNDEFINED, Scale, formatter, scale_of, shown
-from core.figures.figure import Cell, Grid
-from core.figures.significance import is_null
+from app.render.terminal.palette import Palette, filled, ink, rgb, step
+from app.text import plain
+from core.figures.plots.grids import GridPlot
+from core.figures.plots.values import MARK, NULL_MARK, Value
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
@@ -47,27 +39,29 @@ class Layout:
     halves: bool
     numbers: bool
 
-    def rows(self, grid: Grid) -> int:
+    def rows(self, plot: GridPlot) -> int:
         """How many rows of text the body takes."""
-        return -(-len(grid.rows) // 2) if self.halves else len(grid.rows) * self.tall
+        return -(-len(plot.rows) // 2) if self.halves else len(plot.rows) * self.tall
 
 
 def layout(
-    grid: Grid, width: int, height: int, *, colour: bool = True, dense: bool = False
+    plot: GridPlot, width: int, height: int, *, colour: bool = True, dense: bool = False
 ) -> Layout:
     """The roomiest layout in which a grid fits; `dense` gives up numbers for the whole picture.
 
     Where there is room to spare, rows grow, and columns with them.
     """
-    number = max((len(t) for t in map(_short(grid), shown(grid))), default=5)
-    label = max((cell_len(r) for r in (*row_names(grid), corner(grid))), default=1)
+    number = plot.longest or 5
+    names = [plain(row.text) for row in plot.rows]
+    label = max((cell_len(name) for name in (*names, plot.corner)), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
-    room = max(1, width - label) // max(1, len(grid.columns))
+    room = max(1, width - label) // max(1, len(plot.columns))
     numbers = room >= number + 1 or not colour
-    halves = colour and (dense or (not numbers and len(grid.rows) > height))
+    halves = colour and (dense or (not numbers and len(plot.rows) > height))
     grows = numbers and colour and not halves
-    tall = next((t for t in TALL if t * len(grid.rows) <= height), 1) if grows else 1
-    wanted = max([number + 3, 4 * tall * grows, *(cell_len(c) + 2 for c in column_names(grid))])
+    tall = next((t for t in TALL if t * len(plot.rows) <= height), 1) if grows else 1
+    columns = (cell_len(column.text) + 2 for column in plot.columns)
+    wanted = max([number + 3, 4 * tall * grows, *columns])
     floor = number + 2 if numbers and not colour else NARROWEST_CELL
     cell = max(floor, min(room, wanted, WIDEST_CELL))
     return Layout(label, cell, tall, halves, numbers and not halves)
@@ -77,39 +71,27 @@ def layout(
 class Painter:
     """Draws a grid row by row. The cursor's cell is bracketed, so it shows without colours too."""
 
-    grid: Grid
+    plot: GridPlot
     layout: Layout
     palette: Palette
     colour: bool = True
-    whole: Grid | None = None
-    """The grid of which this is a part: scale and numbers are common to all parts."""
-
-    @cached_property
-    def scale(self) -> Scale:
-        """What the colours stand for."""
-        return scale_of(self.whole or self.grid)
-
-    @cached_property
-    def write(self) -> Callable[[float], str]:
-        """How this grid's numbers are written."""
-        return _short(self.whole or self.grid)
 
     @property
     def width(self) -> int:
         """Cells across."""
-        return self.layout.label + self.layout.cell * len(self.grid.columns)
+        return self.layout.label + self.layout.cell * len(self.plot.columns)
 
     @cached_property
     def _rows(self) -> list[str]:
-        return told_apart(row_names(self.grid), self.layout.label - 1)
+        return told_apart([row.text for row in self.plot.rows], self.layout.label - 1)
 
     def heading(self, cursor: Place | None = None) -> Line:
         """The names of the columns."""
-        line = [Segment(self._label(corner(self.grid)), Style(color=self.palette.dim))]
-        for j, name in enumerate(column_names(self.grid)):
-            text = self._heading(name) + " "
+        line = [Segment(self._label(self.plot.corner), Style(color=self.palette.dim))]
+        for j, name in enumerate(self.plot.columns):
+            text = self._heading(name.text) + " "
             chosen = cursor is not None and cursor[1] == j
-            line.append(Segment(text, self._name_style(chosen, is_control_column(self.grid, j))))
+            line.append(Segment(text, self._name_style(chosen, name.control)))
         return line
 
     def line(self, y: int, cursor: Place | None = None) -> Line:
@@ -120,8 +102,8 @@ class Painter:
         middle = part == (self.layout.tall - 1) // 2
         chosen = cursor is not None and cursor[0] == i
         label = self._label(self._rows[i] if middle else "")
-        line = [Segment(label, self._name_style(chosen, is_control_row(self.grid, i)))]
-        for j, cell in enumerate(self.grid.cells[i]):
+        line = [Segment(label, self._name_style(chosen, self.plot.rows[i].control))]
+        for j, cell in enumerate(self.plot.cells[i]):
             line.append(self._cell(cell, middle, cursor == (i, j)))
         return line
 
@@ -129,26 +111,27 @@ class Painter:
         """Which cell lies at these coordinates of the body."""
         j = (x - self.layout.label) // self.layout.cell
         i = y * 2 if self.layout.halves else y // self.layout.tall
-        inside = x >= self.layout.label and j < len(self.grid.columns)
-        return (i, j) if inside and 0 <= i < len(self.grid.rows) else None
+        inside = x >= self.layout.label and j < len(self.plot.columns)
+        return (i, j) if inside and 0 <= i < len(self.plot.rows) else None
 
     def row_of(self, i: int) -> int:
         """The first row of text that shows the data row i."""
         return i // 2 if self.layout.halves else i * self.layout.tall
 
-    def _cell(self, cell: Cell | None, middle: bool, chosen: bool) -> Segment:
+    def _cell(self, value: Value | None, middle: bool, chosen: bool) -> Segment:
         width = self.layout.cell
-        style = self._fill(cell)
         text = " " * width
-        if middle:
-            text = exactly(self._text(cell), width - 1, "centre") + " "
-            if self.layout.numbers and cell is not None and cell.shown is not None:
-                text = exactly(self.write(cell.shown), width - 1, "right") + (_sign(cell) or " ")
-            elif cell is not None and _sign(cell):
-                text = exactly(_sign(cell), width, "centre")
+        if middle and value is not None:
+            sign = value.signs[-1:]
+            if self.layout.numbers and value.cell.shown is not None:
+                text = exactly(value.text, width - 1, "right") + (sign or " ")
+            elif sign:
+                text = exactly(sign, width, "centre")
+            elif value.cell.shown is None:
+                text = exactly(value.text, width - 1, "centre") + " "
         if chosen and middle:
             text = _bracketed(text)
-        return Segment(text, self._chosen if chosen else style)
+        return Segment(text, self._chosen if chosen else self._fill(value))
 
     @cached_property
     def _chosen(self) -> Style:
@@ -156,32 +139,24 @@ class Painter:
         text = self.palette.text
         return Style(color=ink(rgb(text.removeprefix("#"))), bgcolor=text, bold=True)
 
-    def _text(self, cell: Cell | None) -> str:
-        if cell is None:
-            return ""
-        if cell.shown is None:
-            return UNDEFINED
-        return self.write(cell.shown) if self.layout.numbers else ""
-
-    def _fill(self, cell: Cell | None) -> Style:
-        if cell is None or cell.shown is None or not self.colour:
+    def _fill(self, value: Value | None) -> Style:
+        tone = self.plot.tone(value) if self.colour else None
+        if tone is None:
             return Style(color=self.palette.dim if self.colour else None)
-        if is_null(cell):
-            return Style(color=self.palette.dim)
-        return filled(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
+        return filled(self.palette.ramp(self.plot.scale.signed)[step(tone)])
 
     def _halves(self, y: int, cursor: Place | None) -> Line:
         upper, lower = 2 * y, 2 * y + 1
         chosen = cursor is not None and cursor[0] in (upper, lower)
         named = cursor[0] if cursor is not None and chosen else upper
-        style = self._name_style(chosen, is_control_row(self.grid, named))
+        style = self._name_style(chosen, self.plot.rows[named].control)
         line = [Segment(self._label(self._rows[named]), style)]
         below = (
-            self.grid.cells[lower]
-            if lower < len(self.grid.rows)
-            else (None,) * len(self.grid.columns)
+            self.plot.cells[lower]
+            if lower < len(self.plot.rows)
+            else (None,) * len(self.plot.columns)
         )
-        for j, (top, bottom) in enumerate(zip(self.grid.cells[upper], below, strict=True)):
+        for j, (top, bottom) in enumerate(zip(self.plot.cells[upper], below, strict=True)):
             style, character = self._pair(top, bottom)
             text = character * self.layout.cell
             mark, under = _halves_mark(top, bottom)
@@ -196,27 +171,20 @@ class Painter:
             line.append(Segment(text[middle + 1 :], style))
         return line
 
-    def _under(self, mark: str, cell: Cell | None) -> Style:
+    def _under(self, mark: str, value: Value | None) -> Style:
         """The style of a mark on a cell; that of the cursor is strong on any of them."""
-        fill = self._fill(cell)
+        fill = self._fill(value)
         if mark == NULL_MARK:
             return fill
         return fill + Style(bold=True, color=None if fill.bgcolor else self.palette.text)
 
-    def _pair(self, top: Cell | None, bottom: Cell | None) -> tuple[Style, str]:
-        colours = [self._colour(cell) for cell in (top, bottom)]
-        if colours[0] is None and colours[1] is None:
+    def _pair(self, top: Value | None, bottom: Value | None) -> tuple[Style, str]:
+        above, below = (self._fill(value).bgcolor for value in (top, bottom))
+        if above is None and below is None:
             return Style(color=self.palette.dim), " "
-        if colours[0] is None:
-            return Style(color=colours[1]), "▄"
-        if colours[1] is None:
-            return Style(color=colours[0]), "▀"
-        return Style(color=colours[0], bgcolor=colours[1]), "▀"
-
-    def _colour(self, cell: Cell | None) -> str | None:
-        if cell is None or cell.shown is None or is_null(cell):
-            return None
-        return hex_of(self.palette.ramp(self.scale.signed)[self.scale.step(cell.shown)])
+        if above is None:
+            return Style(color=below), "▄"
+        return Style(color=above, bgcolor=below), "▀"
 
     def _heading(self, name: str) -> str:
         """A column's name above its numbers, in its short form where the whole is too long."""
@@ -233,37 +201,15 @@ class Painter:
         return Style(color=self.palette.dim if control else self.palette.text)
 
 
-def chunks(grid: Grid, columns: int) -> list[Grid]:
-    """A grid cut into grids of at most that many columns."""
-    step = max(1, columns)
-    return [
-        replace(
-            grid,
-            columns=grid.columns[at : at + step],
-            cells=tuple(row[at : at + step] for row in grid.cells),
-        )
-        for at in range(0, max(1, len(grid.columns)), step)
-    ]
-
-
-def _halves_mark(top: Cell | None, bottom: Cell | None) -> tuple[str, Cell | None]:
-    """The sign on two rows of data: of what is marked, or of two that lie within chance and so
-    have no colour."""
-    for cell in (top, bottom):
-        if cell is not None and cell.mark:
-            return MARK, cell
-    if top is not None and bottom is not None and is_null(top) and is_null(bottom):
+def _halves_mark(top: Value | None, bottom: Value | None) -> tuple[str, Value | None]:
+    """The sign on two rows of data: of a value set apart, or of two that do not differ from chance
+    and so have no colour."""
+    for value in (top, bottom):
+        if value is not None and value.marked:
+            return MARK, value
+    if top is not None and bottom is not None and top.is_null and bottom.is_null:
         return NULL_MARK, top
     return "", None
-
-
-def _sign(cell: Cell) -> str:
-    """The sign after a cell's number, or in its place."""
-    return MARK if cell.mark else NULL_MARK if is_null(cell) else ""
-
-
-def _short(grid: Grid) -> Callable[[float], str]:
-    return formatter(shown(grid), grid.signed)
 
 
 def _bracketed(text: str) -> str:

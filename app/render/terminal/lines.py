@@ -24,6 +24,11 @@ def fitted(text: str, width: int, align: str = "left") -> str:
     return exactly(plain(text), width, align)
 
 
+def cut(text: str, width: int) -> str:
+    """Outside text made harmless, and cut where it is longer than `width` cells."""
+    return fitted(text, min(cell_len(plain(text)), width)).rstrip()
+
+
 def told_apart(names: Sequence[str], width: int) -> list[str]:
     """Outside names made harmless and at most `width` cells wide. Where cutting their ends would
     make different names look alike, they are cut in the middle instead."""

@@ -21,8 +21,6 @@ GLYPHS = "●■▲◆○□△◇▼"
 """The signs of series, in order: they are told apart without any colour."""
 
 CONTROL_GLYPH = "·"
-MARK = "★"
-"""Sets a cell or a point apart; the figure says what for."""
 
 FAINTNESS = 0.35
 """How far what is not selected fades towards the background."""
@@ -112,6 +110,16 @@ def on(background: str, colours: int = 1 << 24) -> Palette:
 def centred(background: str) -> tuple[RGB, ...]:
     """A diverging ramp that is nearly the `dark` or `light` background at its middle."""
     return ramp(_CENTRED[background])
+
+
+def sign(index: int, faint: bool = False) -> str:
+    """The sign of the `index`-th series, whatever the colours."""
+    return CONTROL_GLYPH if faint else GLYPHS[index % len(GLYPHS)]
+
+
+def step(share: float) -> int:
+    """The entry of a ramp for a share of its range."""
+    return round(share * (STEPS - 1))
 
 
 def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:

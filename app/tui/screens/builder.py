@@ -7,7 +7,6 @@ means app.drafts.building's, what it will take is asked of another process.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,16 @@ from app.drafts import building, studyfile
 from app.drafts.building import DOMAINS, TUNED, Draft
 from app.text import plain
 from app.tui import pages
-from app.tui.able import Able
-from app.tui.keys import Where, actions, bindings
-from app.tui.memory import Memory, Remembering, draft_of
+from app.tui.data import DataSource
+from app.tui.keys import Action, bindings
+from app.tui.memory import Memory, draft_of
 from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
-from app.tui.screens import launch
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.help import Topic
-from app.tui.screens.leaving import LeavingScreen
+from app.tui.screens.launch import DraftScreen
 from app.tui.screens.models import ModelsScreen
-from app.tui.source import Source
-from app.tui.widgets.bar import Row, keys_line, tabs_line, two_ends
+from app.tui.threads import in_thread
+from app.tui.widgets.bar import Row, tabs_line, two_ends
 from app.tui.widgets.form import Form
 from app.tui.widgets.outlook import Outlook
 from app.tui.widgets.study_text import StudyText
@@ -48,15 +46,13 @@ TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 BACK = "Your draft is as you left it. N begins a new one."
 
 
-class BuilderScreen(LeavingScreen[str | None], Able):
-    """Gives the id of the run that was started, or None. A draft that is left is kept."""
+class BuilderScreen(DraftScreen):
+    """Steps and a form, over a draft that is kept where it is left."""
 
     PLACE = "builder"
     BINDINGS = bindings("builder")
     DEFAULT_CSS = """
-    BuilderScreen > #title { background: $panel; }
     BuilderScreen > #steps { background: $surface; }
-    BuilderScreen > #keys { background: $panel; }
     BuilderScreen #sides { height: 1fr; }
     BuilderScreen #page { width: 1fr; }
     BuilderScreen #about { height: 2; padding: 0 1; color: $muted; }
@@ -70,11 +66,11 @@ class BuilderScreen(LeavingScreen[str | None], Able):
     BuilderScreen VerticalScroll { scrollbar-size-vertical: 1; }
     """
 
-    def __init__(self, source: Source, base: str | None = None, tuned: Sequence[str] = ()) -> None:
+    def __init__(
+        self, source: DataSource, base: str | None = None, tuned: Sequence[str] = ()
+    ) -> None:
         """Begins with these models, else with the draft that was left."""
-        super().__init__()
-        self.source = source
-        self.draft = building.begun(base, tuned)
+        super().__init__(source, building.begun(base, tuned))
         self.step = MODELS
         self.faults: dict[str, str] = {}
         self.entries: tuple[Entry, ...] | None = None
@@ -82,8 +78,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         self._opened: set[str] = set()
         self._places: dict[int, str] = {}
 
-    def compose(self) -> ComposeResult:
-        yield Row(self._title, id="title")
+    def body(self) -> ComposeResult:
+        """The steps, the page of one and the study file, and what the selected line is for."""
         yield Row(self._steps, id="steps")
         with Horizontal(id="sides"):
             with Vertical(id="page"):
@@ -92,18 +88,17 @@ class BuilderScreen(LeavingScreen[str | None], Able):
                 yield Outlook(id="outlook")
             yield StudyText(id="side")
         yield Static("", id="help", markup=False)
-        yield Row(self._keys, id="keys")
 
     async def on_mount(self) -> None:
-        kept = draft_of(self._memory)
+        kept = draft_of(self.home.memory)
         if kept is not None and self._resumes:
             self.draft = kept
             self.notify(BACK, timeout=5, markup=False)
         elif kept is not None:
             self._ask_which(kept)
-        self.query_one(Form).focus()
+        self.form.focus()
         await self._fill()
-        self.run_worker(self._scan, thread=True, group="scan", exit_on_error=False)
+        in_thread(self, self._scan, self._scanned, group="scan")
 
     def _ask_which(self, kept: Draft) -> None:
         """Go on with the draft that was left, or drop it for the models that were handed over."""
@@ -119,12 +114,10 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         )
         self.app.push_screen(ConfirmScreen(question), answered)
 
-    def _scan(self) -> None:
+    def _scan(self) -> tuple[Entry, ...]:
         from app.library import catalogue
 
-        folders = getattr(getattr(self.app, "config", None), "folders", ())
-        entries = catalogue.scan([Path(folder) for folder in folders])
-        self.app.call_from_thread(self._scanned, entries)
+        return catalogue.scan([Path(folder) for folder in self.home.config.folders])
 
     def _scanned(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
@@ -132,7 +125,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             self.call_later(self._relate, {e.name: e.parents for e in entries})
         if isinstance(self.app.screen, ModelsScreen):
             self.app.screen.fill(entries)
-        self._say_help(self.query_one(Form).current)
+        self._say_help(self.form.current)
 
     async def _relate(self, parents: Mapping[str, Sequence[str]]) -> None:
         """Say who was tuned from whom of the models that were handed over, once that is known: in
@@ -140,11 +133,17 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         if not self._resumes:
             await self._change(building.related(self.draft, parents))
 
-    # What is remembered, and what help is made of
+    @property
+    def form(self) -> Form:
+        """The lines of the page."""
+        return self.query_one(Form)
 
     @property
-    def _memory(self) -> Memory:
-        return self.app.memory if isinstance(self.app, Remembering) else Memory()
+    def base(self) -> str:
+        """Where the base of the draft is."""
+        return building.value(self.draft, "models.base.path")
+
+    # What is remembered, and what help is made of
 
     def placed(self, memory: Memory) -> Memory:
         """The draft, unless there is nothing in it."""
@@ -158,10 +157,6 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             Topic("Typing", TYPING),
         )
 
-    def places(self) -> tuple[Where, ...]:
-        """Whose keys act here."""
-        return ("builder", "app")
-
     # Changing
 
     async def _change(self, draft: Draft, select: str | None = None) -> None:
@@ -172,15 +167,13 @@ class BuilderScreen(LeavingScreen[str | None], Able):
     async def _fill(self, select: str | None = None) -> None:
         """Show the page of the step, and all that follows from the draft."""
         self.faults = building.faults(self.draft)
-        form = self.query_one(Form)
         items = pages.items(self.step, self.draft, self.faults, self._opened)
         self.set_class(self.step == CHECK, "-check")
         self.query_one("#about", Static).update(Content(pages.ABOUT[self.step]))
-        await form.fill(items, select or self._places.get(self.step))
+        await self.form.fill(items, select or self._places.get(self.step))
         parts = () if self.step == MODELS else pages.SECTIONS[self.step]
         self.query_one(StudyText).show(studyfile.written(self.draft), parts)
-        for row in self.query(Row):
-            row.renew()
+        self.renew()
         if self.step != CHECK or self.faults:
             self.query_one(Outlook).stop()
         elif self.query_one(Outlook).draft != self.draft:
@@ -188,8 +181,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     async def on_form_typed(self, message: Form.Typed) -> None:
         """Take over what is typed as it is typed."""
-        words = message.words.strip() if message.words.strip() else ""
-        self.draft = building.changed(self.draft, message.key, words)
+        self.draft = building.changed(self.draft, message.key, message.words.strip())
         await self._fill()
 
     def on_form_selected(self, message: Form.Selected) -> None:
@@ -197,7 +189,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         if item is not None:
             self._places[self.step] = item.key
         self._say_help(item)
-        self.query_one("#keys", Row).renew()
+        self.renew("keys")
 
     async def on_form_acted(self, message: Form.Acted) -> None:
         await self.action_enter()
@@ -212,8 +204,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         """How many models of this machine say that they were made from the base."""
         from app.library.catalogue import children
 
-        base = building.value(self.draft, "models.base.path")
-        near = children(self.entries or (), base) if base else ()
+        near = children(self.entries or (), self.base) if self.base else ()
         left = [e for e in near if e.name not in {m["path"] for m in self.draft.tuned}]
         return f"{len(left)} on this machine were made from the base." if left else ""
 
@@ -221,8 +212,7 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """What the keys of the builder act on."""
-        form = self.query_one(Form)
-        item = form.current
+        item = self.form.current
         match need:
             case "a line":
                 return item is not None
@@ -235,15 +225,14 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             case "no faults":
                 return self.step == CHECK and not self.faults
             case "a next step":
-                return self.step != CHECK or form.editing is not None
+                return self.step != CHECK or self.form.editing is not None
             case "a draft":
                 return self.draft != Draft()
         return super().has(need, parameters)
 
     async def action_enter(self) -> None:
         """Do what the selected line is for."""
-        form = self.query_one(Form)
-        item = form.current
+        item = self.form.current
         if item is None:
             return
         if item.kind == "model":
@@ -255,14 +244,14 @@ class BuilderScreen(LeavingScreen[str | None], Able):
         elif item.kind == "fault":
             await self._go(item.step, item.key)
         elif item.kind == "text":
-            await form.edit(pages.completer(item.key, self.draft))
+            await self.form.edit(pages.completer(item.key, self.draft))
         else:
             self._opened ^= {item.key}
             await self._fill()
 
     async def action_turn(self, by: int) -> None:
         """Choose the next or last of the options, or switch an analysis on and off."""
-        item = self.query_one(Form).current
+        item = self.form.current
         if item is None:
             return
         if item.kind == "switch":
@@ -272,9 +261,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             at = item.options.index(chosen) if chosen in item.options else 0
             words = item.options[(at + by) % len(item.options)]
             none = {"probe": "none"}.get(item.key, item.otherwise)
-            await self._change(
-                building.changed(self.draft, item.key, "" if words == none else words)
-            )
+            held = "" if words == none else words
+            await self._change(building.changed(self.draft, item.key, held))
 
     async def action_add(self) -> None:
         """One more tuned model, or domain."""
@@ -283,9 +271,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
             key = f"{DOMAINS}.{len(draft.domains) - 1}"
             self._opened.add(key)
             await self._change(draft, f"{key}.tasks")
-            await self.query_one(Form).edit(pages.completer(f"{key}.tasks", self.draft))
+            await self.form.edit(pages.completer(f"{key}.tasks", self.draft))
             return
-        base = building.value(self.draft, "models.base.path")
         taken = {model["path"] for model in self.draft.tuned}
         entries = None if self.entries is None else [e for e in self.entries if e.name not in taken]
 
@@ -295,12 +282,10 @@ class BuilderScreen(LeavingScreen[str | None], Able):
                 draft = building.with_model(self.draft, path, parents)
                 await self._change(draft, f"{TUNED}.{len(draft.tuned) - 1}")
 
-        self.app.push_screen(ModelsScreen("add a tuned model", entries, base=base), picked)
+        self.app.push_screen(ModelsScreen("add a tuned model", entries, base=self.base), picked)
 
     def _pick(self, item: Item) -> None:
-        base = (
-            "" if item.key == "models.base.path" else building.value(self.draft, "models.base.path")
-        )
+        base = "" if item.key == "models.base.path" else self.base
 
         async def picked(path: str | None) -> None:
             if path:
@@ -311,20 +296,19 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     async def action_drop(self) -> None:
         """Take the selected model or domain out of the study."""
-        item = self.query_one(Form).current
+        item = self.form.current
         if item is not None:
             self._opened = {key for key in self._opened if not key.startswith((TUNED, DOMAINS))}
             await self._change(building.without(self.draft, item.key))
 
     async def action_move(self, by: int) -> None:
         """Select the line above or below; typing ends there."""
-        form = self.query_one(Form)
-        await form.rest()
-        form.move(by)
+        await self.form.rest()
+        self.form.move(by)
 
     def action_ends(self, way: int) -> None:
         """Select the first or the last line."""
-        self.query_one(Form).move(way * 1_000_000)
+        self.form.move(way * 1_000_000)
 
     def action_page(self, way: int) -> None:
         """Scroll what stands beside the form, or below it."""
@@ -338,9 +322,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     async def action_next_tab(self) -> None:
         """Complete what is being typed, else go to the next step."""
-        form = self.query_one(Form)
-        if form.editing is not None:
-            form.complete(pages.completer(form.editing, self.draft))
+        if self.form.editing is not None:
+            self.form.complete(pages.completer(self.form.editing, self.draft))
         else:
             await self._go(min(self.step + 1, CHECK))
 
@@ -350,9 +333,8 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     async def _go(self, step: int, key: str | None = None) -> None:
         """Show a step, with the line selected that this key, or a part of which, stands for."""
-        form = self.query_one(Form)
-        await form.rest()
-        form.at, self.step = 0, step
+        await self.form.rest()
+        self.form.at, self.step = 0, step
         if key is not None:
             self._opened |= {key.rpartition(".")[0]}
             keys = [i.key for i in pages.items(step, self.draft, self.faults, self._opened)]
@@ -361,94 +343,35 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     def action_anew(self) -> None:
         """Begin a new draft, once that is confirmed."""
-
-        async def answered(yes: bool | None) -> None:
-            if yes:
-                self._opened.clear()
-                self._places.clear()
-                self.step = MODELS
-                await self._change(Draft())
-
         if self.draft != Draft():
-            self.app.push_screen(ConfirmScreen("Drop this draft and begin a new one?"), answered)
+            self.if_so("Drop this draft and begin a new one?", self._begin_anew)
+
+    async def _begin_anew(self) -> None:
+        self._opened.clear()
+        self._places.clear()
+        self.step = MODELS
+        await self._change(Draft())
 
     async def action_back(self) -> None:
         """End the typing, else leave. The draft is kept."""
-        form = self.query_one(Form)
-        if form.editing is not None:
-            await form.rest()
-            return
-        self._leave(None)
-
-    def _leave(self, run_id: str | None) -> None:
-        if isinstance(self.app, Remembering):
-            self.app.remember(self.placed(self.app.memory))
-        self.dismiss(run_id)
-
-    # The check
-
-    @property
-    def _refused(self) -> str:
-        """Why the check found that there will be no run of the draft as it is."""
-        found = self.query_one(Outlook)
-        return found.refused if found.draft == self.draft else ""
-
-    @property
-    def _passed(self) -> bool:
-        """Has the check found what a run of the draft as it is will take?"""
-        found = self.query_one(Outlook)
-        return found.answered and found.draft == self.draft
-
-    def on_outlook_changed(self) -> None:
-        for row in self.query(Row):
-            row.renew()
-
-    def action_look(self) -> None:
-        """Ask once more what it will take."""
-        self.query_one(Outlook).ask(self.source, self.draft)
-
-    def action_write(self) -> None:
-        """Write the study file."""
-        launch.write(self, self.draft, self._wrote)
-
-    def action_start(self) -> None:
-        """Write the study file, unless it is there as it is, and start it. What the check refused
-        is only started after a yes."""
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                launch.write(self, self.draft, started)
-
-        def started(file: Path) -> None:
-            launch.start(self, self.source, self.draft, file, self._started)
-
-        if self._refused:
-            question = f"The check found: {plain(self._refused)[:300]} Start all the same?"
-            self.app.push_screen(ConfirmScreen(question), answered)
+        if self.form.editing is not None:
+            await self.form.rest()
         else:
-            answered(True)
-
-    def _wrote(self, file: Path) -> None:
-        self.notify(f"Wrote {plain(str(file))}", markup=False)
-
-    def _started(self, run_id: str) -> None:
-        """Leave for the run. What was built is in its file now; what would fail stays a draft."""
-        if not self._refused:
-            self.draft = Draft()
-        self._leave(run_id)
+            self.leave(None)
 
     # Rows
 
-    def _title(self, width: int) -> Content:
+    def title_line(self, width: int) -> Content:
+        """What the study is called, and how far it is."""
         name = building.value(self.draft, "name") or "a new study"
         wrong = len(self.faults)
         if self.draft == Draft():
             state = []
         elif wrong:
             state = [(f"{wrong} {'problem' if wrong == 1 else 'problems'} ", "$warning")]
-        elif self._refused:
+        elif self.refused:
             state = [("✗ would fail ", "$error")]
-        elif self._passed:
+        elif self.passed:
             state = [("✓ ready ", "$success")]
         else:
             state = [(f"✓ complete, {CHECK + 1} checks it ", "$success")]
@@ -456,23 +379,23 @@ class BuilderScreen(LeavingScreen[str | None], Able):
 
     def _steps(self, width: int) -> Content:
         titles = [f"{title}{self._mark(step)}" for step, title in enumerate(STEPS)]
-        return tabs_line(titles, self.step, width)
+        return tabs_line([(title, title) for title in titles], self.step, width)
 
     def _mark(self, step: int) -> str:
         """Whether a step is well: of those that may stay empty nothing is said then."""
         if step == CHECK:
-            return " !" if self._refused and not self.faults else ""
+            return " !" if self.refused and not self.faults else ""
         if self.draft == Draft():
             return ""
         if pages.blamed(self.faults, step):
             return " !"
         return " ✓" if pages.filled(self.draft, step) else ""
 
-    def _keys(self, width: int) -> Content:
-        shown = [a for a in actions("builder", "app") if self._does(a.name)]
-        if self.query_one(Form).editing is not None:  # all other keys are letters now
-            shown = [replace(a, label=TYPED[a.name]) for a in shown if a.name in TYPED]
-        return keys_line(shown, width)
+    def offered(self) -> list[Action]:
+        """While something is typed all other keys are letters."""
+        typing = self.form.editing is not None
+        return [each for each in super().offered() if not typing or each.name in TYPED]
 
-    def _does(self, name: str) -> bool:
-        return bool(self.check_action(name.partition("(")[0], ()))
+    def labels(self) -> dict[str, str]:
+        """What keys do to the words that are typed."""
+        return TYPED if self.form.editing is not None else {}

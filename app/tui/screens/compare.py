@@ -6,31 +6,26 @@ never computes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-
 from rich.cells import cell_len
+from textual.app import ComposeResult
 from textual.content import Content
-from textual.message import Message
-from textual.widget import Widget
 from textual.worker import Worker
 
 from app.render.terminal.lines import fitted
 from app.results import wording
 from app.results.comparing import CAPTION, Pair
 from app.text import plain
+from app.tui.data import DataSource, Shared
 from app.tui.keys import bindings
+from app.tui.screens.export import ask_to_write
 from app.tui.screens.help import Topic
 from app.tui.screens.tabbed import TabbedScreen, soon
-from app.tui.screens.taking import ask_to_write
-from app.tui.source import Shared, Source
-from app.tui.widgets.bar import Piece, Row, two_ends
+from app.tui.threads import Trouble, in_thread, said
+from app.tui.widgets.bar import Piece, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
 from app.tui.widgets.steady import Beside
 from core.engine.registry import Analysis
-from core.errors import TauscopeError
 from core.figures.pairing import NAMES
 from core.figures.views import Choice, View
 
@@ -57,23 +52,7 @@ class CompareScreen(TabbedScreen):
     CompareScreen Side.-later { border-left: vkey $line; }
     """
 
-    @dataclass
-    class Found(Message):
-        """It is known what both runs have, or why they can't be compared."""
-
-        shared: Shared | None
-        trouble: str = ""
-
-    @dataclass
-    class Ready(Message):
-        """The pair that was asked for was read, or could not be."""
-
-        place: tuple[int, int]
-        asked: Choice | None
-        pair: Pair | None
-        trouble: str = ""
-
-    def __init__(self, source: Source, first: str, second: str) -> None:
+    def __init__(self, source: DataSource, first: str, second: str) -> None:
         super().__init__()
         self.source = source
         self.ids = first, second
@@ -87,14 +66,15 @@ class CompareScreen(TabbedScreen):
         self._views: dict[int, int] = {}
         self._choices: dict[tuple[int, int], Choice] = {}
 
-    def body(self) -> Sequence[Widget]:
+    def body(self) -> ComposeResult:
         """Both sides and the difference."""
-        return (Beside(id="sides"),)
+        yield from super().body()
+        yield Beside(id="sides")
 
-    def titles(self) -> list[str]:
+    def tabs(self) -> list[tuple[str, str]]:
         """The analyses that both runs have."""
         views = self.shared.views if self.shared is not None else ()
-        return [analysis.title for analysis, _ in views]
+        return [(analysis.title, analysis.short) for analysis, _ in views]
 
     def on_mount(self) -> None:
         self._find()
@@ -103,14 +83,8 @@ class CompareScreen(TabbedScreen):
     # Reading
 
     def _find(self) -> None:
-        def reading() -> None:
-            try:
-                message = self.Found(self.source.shared(*self.ids))
-            except TauscopeError as error:
-                message = self.Found(None, f"{error.title} {error.hint}".strip())
-            self.post_message(message)
-
-        self.run_worker(reading, thread=True, group="runs", exclusive=True, exit_on_error=False)
+        shared = self.source.shared
+        in_thread(self, lambda: shared(*self.ids), self._found, refused=self._lost, group="runs")
 
     def _poll(self) -> None:
         """While either run is under way, look again."""
@@ -118,18 +92,21 @@ class CompareScreen(TabbedScreen):
         if self.app.screen is self and any(run.status in wording.UNDER_WAY for run in runs):
             self._find()
 
-    async def on_compare_screen_found(self, message: Found) -> None:
+    async def _found(self, new: Shared) -> None:
         """Show the first tab; later on, what is new in this one."""
-        self.trouble = message.trouble
-        old, new = self.shared, message.shared
-        if new is not None:
-            self.shared = new
-            if not new.views:
-                self.trouble = "Neither run has anything yet that the other has too."
-            elif old is None or _named(old) != _named(new):
-                await self.go(min(self.tab, len(new.views) - 1))
-            elif old.runs != new.runs:
-                self._read()
+        old, self.shared, self.trouble = self.shared, new, ""
+        if not new.views:
+            self.trouble = "Neither run has anything yet that the other has too."
+        elif old is None or _named(old) != _named(new):
+            await self.go(min(self.tab, len(new.views) - 1))
+        elif old.runs != new.runs:
+            self._read()
+        self.renew()
+        self.unveil()
+
+    def _lost(self, error: Trouble) -> None:
+        """Say why they can't be compared."""
+        self.trouble = said(error)
         self.renew()
         self.unveil()
 
@@ -140,34 +117,33 @@ class CompareScreen(TabbedScreen):
             return []
         place, choice, by_depth = self.place, sides[0].choice, self.by_depth
         analysis, view = sides[0].analysis, sides[0].view
-
-        def reading() -> None:
-            try:
-                pair = self.source.pair(*self.ids, analysis, view, choice, by_depth=by_depth)
-            except TauscopeError as error:
-                said = f"{error.title} {error.hint}".strip()
-                self.post_message(self.Ready(place, choice, None, said))
-            else:
-                self.post_message(self.Ready(place, choice, pair))
-
         return [
-            self.run_worker(reading, thread=True, group="pair", exclusive=True, exit_on_error=False)
+            in_thread(
+                self,
+                lambda: self.source.pair(*self.ids, analysis, view, choice, by_depth=by_depth),
+                lambda pair: self._ready(place, choice, pair),
+                refused=lambda error: self._refuse(place, choice, said(error)),
+                group="pair",
+            )
         ]
 
-    def on_compare_screen_ready(self, message: Ready) -> None:
-        """Hand a pair to its sides, or why there is none."""
-        pair = message.pair
-        if pair is None and message.place == self.place:
+    def _ready(self, place: tuple[int, int], asked: Choice | None, pair: Pair) -> None:
+        """Hand a pair to its sides."""
+        if place == self.place:
             for side in self.panes():
-                side.refuse(message.asked, message.trouble)
-        if pair is not None and message.place == self.place:
-            for side in self.panes():
-                side.show(message.asked, pair)
-            self._choices[self.place] = pair.choice
+                side.show(asked, pair)
+            self._choices[place] = pair.choice
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
             if self.apart and pair.difference is None:
                 self.apart = False
             self._arrange()
+        self.renew()
+
+    def _refuse(self, place: tuple[int, int], asked: Choice | None, trouble: str) -> None:
+        """Say in the sides why there is no pair."""
+        if place == self.place:
+            for side in self.panes():
+                side.refuse(asked, trouble)
         self.renew()
 
     def _read_ahead(self) -> None:
@@ -187,19 +163,18 @@ class CompareScreen(TabbedScreen):
             likely.append((tab + 1, self._views.get(tab + 1, 0)))
         choices = [self._choices.get(place) for place in likely]
 
-        def reading() -> None:
-            with suppress(TauscopeError):  # whoever goes there will be told
-                for (t, v), choice in zip(likely, choices, strict=True):
-                    analysis, views = shared.views[t]
-                    self.source.pair(*self.ids, analysis, views[v], choice, by_depth=by_depth)
+        def reading() -> None:  # whoever goes there will be told what can't be read
+            for (t, v), choice in zip(likely, choices, strict=True):
+                analysis, views = shared.views[t]
+                self.source.pair(*self.ids, analysis, views[v], choice, by_depth=by_depth)
 
-        self.run_worker(reading, thread=True, group="ahead", exclusive=True, exit_on_error=False)
+        in_thread(self, reading, group="ahead")
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         """What one side is to show, the others are to show too."""
         for side in self.panes():
             side.choice = message.pane.choice
-            side.query_one("#selected", Row).renew()
+            side.selected.renew()
         self._read()
 
     def on_side_followed(self, message: Side.Followed) -> None:

@@ -15,11 +15,7 @@ class ConfirmScreen(Dialog[bool]):
     """Answers True for yes, False for no."""
 
     DEFAULT_CSS = """
-    ConfirmScreen { align: center middle; }
-    ConfirmScreen > Vertical {
-        width: 64; max-width: 94%; height: auto; padding: 1 2;
-        background: $surface; border: round $warning;
-    }
+    ConfirmScreen > .box { width: 64; max-width: 94%; padding: 1 2; border: round $warning; }
     ConfirmScreen .answers { margin-top: 1; color: $muted; }
     """
     BINDINGS = bindings("confirm")
@@ -29,7 +25,7 @@ class ConfirmScreen(Dialog[bool]):
         self.question = question
 
     def compose(self) -> ComposeResult:
-        with Vertical():
+        with Vertical(classes="box"):
             yield Static(Content(self.question))
             answers = Content.assemble(
                 (written("confirm.yes"), "bold $accent"),

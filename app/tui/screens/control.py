@@ -1,4 +1,4 @@
-"""Actions of the screens on a run: cancel, resume and delete it, off the screen's thread."""
+"""Actions of the screens on a run, if there is one: cancel, resume and delete it in a thread."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from textual.screen import Screen
 
 from app.render.terminal.lines import fitted
 from app.text import plain
-from app.tui.source import Source
+from app.tui.data import DataSource
+from app.tui.threads import in_thread, said
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
 
 
-def ask_to_cancel(screen: Screen[None], source: Source, run: RunSummary) -> None:
+def ask_to_cancel(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Cancel a run once that is confirmed. Finished units are kept."""
-    question = f"Cancel '{_name(run)}'? What is finished is kept, and r resumes it."
-    _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
+    if run is not None:
+        question = f"Cancel '{_name(run)}'? What is finished is kept, and r resumes it."
+        _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
 
 
-def ask_to_make_demo(screen: Screen[None], source: Source, *, sure: bool) -> None:
+def ask_to_make_demo(screen: Screen[None], source: DataSource, *, sure: bool) -> None:
     """Have the demo made, once that is confirmed unless it is `sure`."""
     done = "The demo is being made."
     if sure:
@@ -31,19 +33,20 @@ def ask_to_make_demo(screen: Screen[None], source: Source, *, sure: bool) -> Non
         _ask(screen, question, source.start_demo, done)
 
 
-def ask_to_cancel_demo(screen: Screen[None], source: Source) -> None:
+def ask_to_cancel_demo(screen: Screen[None], source: DataSource) -> None:
     """Stop the making of the demo once that is confirmed."""
     question = "Stop training the demo's models? d begins anew with what is not finished."
     _ask(screen, question, source.cancel_demo, "Stopped the demo.")
 
 
-def ask_to_delete(screen: Screen[None], source: Source, run: RunSummary) -> None:
+def ask_to_delete(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Delete a run once that is confirmed."""
-    question = (
-        f"Delete '{_name(run)}', which is {run.status}? What no other run uses of its results "
-        "goes with the next 'tauscope gc'."
-    )
-    _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
+    if run is not None:
+        question = (
+            f"Delete '{_name(run)}', which is {run.status}? What no other run uses of its results "
+            "goes with the next 'tauscope gc'."
+        )
+        _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
 
 
 def startable(run: RunSummary | None) -> bool:
@@ -56,10 +59,11 @@ def called(run: RunSummary | None) -> dict[str, str]:
     return {"resume": "start"} if run is not None and run.status == "queued" else {}
 
 
-def resume(screen: Screen[None], source: Source, run: RunSummary) -> None:
+def resume(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Start a worker on a run again, or on one that waits for others without waiting longer."""
-    done, waits = "Started a worker on this run.", run.status == "queued"
-    in_background(screen, lambda: source.resume(run.id, now=waits), done, of=run.id)
+    if run is not None:
+        done, waits = "Started a worker on this run.", run.status == "queued"
+        in_background(screen, lambda: source.resume(run.id, now=waits), done, of=run.id)
 
 
 def busy(screen: Screen[Any], group: str) -> bool:
@@ -73,22 +77,15 @@ def in_background(
 ) -> None:
     """Do something that blocks, and say that it is done or what went wrong. Once at a time, for
     each thing that it is done `of`."""
-    from core.errors import TauscopeError
-
     group = f"{done} {of}"
-    if busy(screen, group):
-        return
-
-    def doing() -> None:
-        try:
-            work()
-        except (TauscopeError, OSError) as error:
-            words = getattr(error, "title", str(error))
-            screen.app.call_from_thread(screen.notify, plain(words), severity="error", markup=False)
-        else:
-            screen.app.call_from_thread(screen.notify, done, timeout=3, markup=False)
-
-    screen.run_worker(doing, thread=True, group=group, exit_on_error=False)
+    if not busy(screen, group):
+        in_thread(
+            screen,
+            work,
+            lambda _: screen.notify(done, timeout=3, markup=False),
+            refused=lambda error: screen.notify(plain(said(error)), severity="error", markup=False),
+            group=group,
+        )
 
 
 def _ask(screen: Screen[None], question: str, work: Callable[[], Any], done: str) -> None:

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from app.text import plain
-from app.tui.keys import IN_DIALOGS, Where, actions, bindings, written
+from app.tui.keys import IN_DIALOGS, Where, actions, bindings
 from app.tui.screens.leaving import Dialog
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ HEADINGS: dict[Where, str] = {
     "confirm": "A question",
     "help": "In this help",
     "jump": "While letters are shown to jump",
+    "copy": "Copying",
+    "export": "Exporting",
+    "pick": "Choosing one of several",
 }
 
 
@@ -78,13 +81,7 @@ class HelpScreen(Dialog[None]):
     """All keys of the places beneath, and of dialogs."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
-    HelpScreen > VerticalScroll {
-        width: 76; max-width: 96%; height: 90%; padding: 0 2;
-        background: $surface; border: round $accent;
-        border-title-color: $accent; border-subtitle-color: $muted;
-        scrollbar-size-vertical: 1;
-    }
+    HelpScreen > .box { width: 76; height: 90%; scrollbar-size-vertical: 1; }
     HelpScreen Static { margin-bottom: 1; }
     """
     BINDINGS = bindings("help")
@@ -95,17 +92,11 @@ class HelpScreen(Dialog[None]):
         self.topics = tuple(topics)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll() as box:
-            box.border_title = "help"
-            box.border_subtitle = f"{written('dialog.close')} closes"
+        with self.box(VerticalScroll, "help"):
             for topic in self.topics:
                 words = "\n".join(plain(p) for p in topic.paragraphs if p)
                 yield Static(Content.assemble((plain(topic.heading), "bold $accent"), "\n", words))
             yield Static(keys_table(self.places), id="keys")
-
-    def action_close(self) -> None:
-        """Back to what was beneath."""
-        self.dismiss(None)
 
     def action_down(self) -> None:
         """Scroll a line on."""

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from app.tui.keys import bindings
+from app.tui.keys import actions, bindings
 from app.tui.screens.leaving import Dialog
-
-LETTERS = "asdfghjklqwertyuiopzxcvbnm"
-"""The nearest to the fingers first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class JumpTarget:
     """Where its letter stands on the screen, and the action that goes there."""
 
     x: int
@@ -27,7 +23,7 @@ class Target:
     action: str
 
 
-class JumpScreen(Dialog[str | None]):
+class JumpScreen(Dialog[str]):
     """Gives the action whose letter was pressed; escape gives None."""
 
     DEFAULT_CSS = """
@@ -39,9 +35,10 @@ class JumpScreen(Dialog[str | None]):
     """
     BINDINGS = bindings("jump")
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, targets: Sequence[JumpTarget]) -> None:
         super().__init__()
-        self.targets = dict(zip(LETTERS, targets, strict=False))
+        letters = [a.key for a in actions("jump") if a.name.startswith("go(")]
+        self.targets = dict(zip(letters, targets, strict=False))
 
     def compose(self) -> ComposeResult:
         for letter, target in self.targets.items():
@@ -49,19 +46,13 @@ class JumpScreen(Dialog[str | None]):
             sign.styles.offset = target.x, target.y
             yield sign
 
-    def on_key(self, event: events.Key) -> None:
-        """Go to what the letter stands on; any other letter leaves."""
-        if event.character and event.character.isalpha():
-            event.stop()
-            target = self.targets.get(event.character)
-            self.dismiss(target.action if target else None)
-
-    def action_close(self) -> None:
-        """Leave without going anywhere."""
-        self.dismiss(None)
+    def action_go(self, number: int) -> None:
+        """Go to what the letter of that number stands on; one that stands on nothing leaves."""
+        known = [*self.targets.values()]
+        self.dismiss(known[number - 1].action if number <= len(known) else None)
 
 
-def jump(screen: Screen[None], targets: Sequence[Target]) -> None:
+def jump(screen: Screen[None], targets: Sequence[JumpTarget]) -> None:
     """Put a letter on each of the targets, and do what the one that is pressed stands for."""
 
     async def picked(action: str | None) -> None:

@@ -7,70 +7,113 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textual.screen import Screen
-
 from app.drafts import building, studyfile
 from app.drafts.building import Draft
 from app.text import plain
 from app.tui import pages
+from app.tui.data import DataSource
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.control import busy
-from app.tui.source import Source
+from app.tui.screens.leaving import LeavingScreen
+from app.tui.threads import Trouble, in_thread, said
+from app.tui.widgets.outlook import Outlook
 from core.errors import TauscopeError
 from core.study.places import expanded
 
 
-def write(screen: Screen[Any], draft: Draft, then: Callable[[Path], None]) -> None:
-    """Write the study file and go on. What is there already is only written over after a yes."""
-    typed = building.value(draft, "file") or pages.file_for(draft)
-    file = expanded(typed)
+class DraftScreen(LeavingScreen[str]):
+    """A draft, and what it becomes. Gives the id of the run that was started, or None."""
 
-    def answered(yes: bool | None) -> None:
-        if yes:
-            new = not os.path.isdir(file.parent)  # noqa: PTH112 - of os.path, which takes any name
-            try:
-                studyfile.save(draft, file)
-            except TauscopeError as error:
-                complain(screen, error)
-            else:
-                if new:
-                    made = plain(str(file.parent))
-                    screen.notify(f"Made the folder {made}, which was not there.", markup=False)
-                then(file)
+    def __init__(self, source: DataSource, draft: Draft) -> None:
+        super().__init__()
+        self.source = source
+        self.draft = draft
 
-    there = pages.found(file)
-    if there is None:
-        answered(True)
-    elif there == studyfile.written(studyfile.settled(draft, file.parent)):
-        then(file)
-    else:
-        name = plain(str(file))
-        question = f"{name} is there already, and says something else. Write over it?"
-        screen.app.push_screen(ConfirmScreen(question), answered)
+    @property
+    def refused(self) -> str:
+        """Why the check found that there will be no run of the draft as it is."""
+        found = self.query_one(Outlook)
+        return found.refused if found.draft == self.draft else ""
 
+    @property
+    def passed(self) -> bool:
+        """Has the check found what a run of the draft as it is will take?"""
+        found = self.query_one(Outlook)
+        return found.answered and found.draft == self.draft
 
-def start(
-    screen: Screen[Any], source: Source, draft: Draft, file: Path, then: Callable[[str], None]
-) -> None:
-    """Start a run of the study file in a process of its own, and go on with the run's id. Nothing
-    while one is being started."""
-    if busy(screen, "start"):
-        return
+    def on_outlook_changed(self) -> None:
+        self.renew()
 
-    def starting() -> None:
-        try:
-            run_id = source.start(file, building.only(draft))
-        except (TauscopeError, OSError) as error:
-            screen.app.call_from_thread(complain, screen, error)
+    def action_look(self) -> None:
+        """Ask once more what it will take."""
+        self.query_one(Outlook).ask(self.source, self.draft)
+
+    def action_write(self) -> None:
+        """Write the study file."""
+        self._write(lambda file: self.notify(f"Wrote {plain(str(file))}", markup=False))
+
+    def action_start(self) -> None:
+        """Write the study file, unless it is there as it is, and start it. What the check refused
+        is only started after a yes."""
+        if self.refused:
+            question = f"The check found: {plain(self.refused)[:300]} Start all the same?"
+            self.if_so(question, lambda: self._write(self._start))
         else:
-            screen.app.call_from_thread(then, run_id)
+            self._write(self._start)
 
-    screen.notify("Starting…", timeout=2, markup=False)
-    screen.run_worker(starting, thread=True, group="start")
+    def leave(self, run_id: str | None) -> None:
+        """Leave for the run, or without one, and remember the draft."""
+        self.home.remember(self.placed(self.home.memory))
+        self.dismiss(run_id)
 
+    def if_so(self, question: str, then: Callable[[], Any]) -> None:
+        """Ask, and go on after a yes."""
+        self.app.push_screen(ConfirmScreen(question), lambda yes: then() if yes else None)
 
-def complain(screen: Screen[Any], error: TauscopeError | OSError) -> None:
-    """Say what went wrong, and what to do."""
-    words = [getattr(error, "title", str(error)), getattr(error, "hint", "")]
-    said = "\n".join(plain(each) for each in words if each)
-    screen.notify(said, severity="error", timeout=10, markup=False)
+    def _write(self, then: Callable[[Path], None]) -> None:
+        """Write the study file and go on. What is there already is only written over after a
+        yes."""
+        file = expanded(building.value(self.draft, "file") or pages.file_for(self.draft))
+        there = pages.found(file)
+        if there is None:
+            self._save(file, then)
+        elif there == studyfile.written(studyfile.settled(self.draft, file.parent)):
+            then(file)
+        else:
+            name = plain(str(file))
+            question = f"{name} is there already, and says something else. Write over it?"
+            self.if_so(question, lambda: self._save(file, then))
+
+    def _save(self, file: Path, then: Callable[[Path], None]) -> None:
+        new = not os.path.isdir(file.parent)  # noqa: PTH112 - of os.path, which takes any name
+        try:
+            studyfile.save(self.draft, file)
+        except TauscopeError as error:
+            self._complain(error)
+        else:
+            if new:
+                made = plain(str(file.parent))
+                self.notify(f"Made the folder {made}, which was not there.", markup=False)
+            then(file)
+
+    def _start(self, file: Path) -> None:
+        """Start a run of the study file in a process of its own, and leave for it. Nothing while
+        one is being started."""
+        if not busy(self, "start"):
+            self.notify("Starting…", timeout=2, markup=False)
+            only = building.only(self.draft)
+            in_thread(
+                self, lambda: self.source.start(file, only), self._started,
+                refused=self._complain, group="start",
+            )  # fmt: skip
+
+    def _started(self, run_id: str) -> None:
+        """What was built is in its file now; what would fail stays a draft."""
+        if not self.refused:
+            self.draft = Draft()
+        self.leave(run_id)
+
+    def _complain(self, error: Trouble) -> None:
+        """Say what went wrong, and what to do."""
+        harmless = "\n".join(map(plain, said(error, "\n").splitlines()))
+        self.notify(harmless, severity="error", timeout=10, markup=False)

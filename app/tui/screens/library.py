@@ -6,27 +6,25 @@ What is found is shown as it comes. Reads no file itself: see app.tui.holdings.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from app import config
 from app.results import wording
 from app.text import plain
-from app.tui.able import Able
+from app.tui.data import DataSource
 from app.tui.holdings import Holdings, look, with_runs
-from app.tui.keys import Where, actions, bindings
+from app.tui.keys import bindings
 from app.tui.screens.help import Topic
-from app.tui.screens.leaving import LeavingScreen
+from app.tui.screens.listed import ListScreen
 from app.tui.screens.pick import PickScreen
-from app.tui.source import Source
-from app.tui.widgets.bar import Row, keys_line, two_ends
+from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.model_detail import Relations, brief, full
 from app.tui.widgets.model_list import (
     ADAPTER,
@@ -65,14 +63,14 @@ _MARKS = f"Marks: {BASE} is to be the base of a new study, {TUNED} what is tuned
 ABOUT = Topic("Reading the tree", (_LINEAGE, _SIGNS, _MARKS))
 
 
-class LibraryScreen(LeavingScreen[None], Able):
+class LibraryScreen(ListScreen):
     """Lists the models; begins studies with them, and leads to the runs that use them."""
 
     PLACE = "library"
+    OF = "models"
     BINDINGS = bindings("library")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
     DEFAULT_CSS = """
-    LibraryScreen > #title { background: $panel; }
     LibraryScreen > #notes { color: $warning; }
     LibraryScreen > Horizontal { height: 1fr; }
     LibraryScreen ModelList { width: 3fr; }
@@ -80,8 +78,6 @@ class LibraryScreen(LeavingScreen[None], Able):
         width: 2fr; padding: 0 2; border-left: solid $line; scrollbar-size-vertical: 1;
     }
     LibraryScreen > #brief { height: 5; padding: 0 1; border-top: solid $line; }
-    LibraryScreen > #filter { border: none; height: 1; padding: 0 1; background: $panel; }
-    LibraryScreen > #keys { background: $panel; }
     LibraryScreen.-wide > #brief, LibraryScreen.-nothing > #brief { display: none; }
     LibraryScreen.-nothing #facts { display: none; }
     LibraryScreen.-narrow #facts { display: none; }
@@ -90,41 +86,30 @@ class LibraryScreen(LeavingScreen[None], Able):
     LibraryScreen.-narrow.-opened > #brief { display: none; }
     """
 
-    @dataclass
-    class Found(Message):
-        """The search went on."""
-
-        holdings: Holdings
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, LibraryScreen.Found)
-
-    def __init__(self, source: Source, folders: Sequence[str]) -> None:
-        super().__init__()
-        self.source = source
+    def __init__(self, source: DataSource, folders: Sequence[str]) -> None:
+        super().__init__(source)
         self.folders = tuple(folders)
         self.holdings = Holdings()
 
-    def compose(self) -> ComposeResult:
-        yield Row(self._title, id="title")
+    def body(self) -> ComposeResult:
+        """The tree, all or some facts of the selected model, and the filter."""
         yield Row(self._notes, id="notes")
         with Horizontal():
             yield ModelList(id="models")
             with VerticalScroll(id="facts", can_focus=False):
                 yield Static("", markup=False)
         yield Static("", id="brief", markup=False)
-        yield Input("", "show only models that contain…", id="filter")
-        yield Row(self._keys, id="keys")
+        yield self.box()
 
     def on_mount(self) -> None:
-        self.query_one("#filter").display = False
         self.query_one("#notes").display = False
-        self._list.empty = "Looking for models…"
-        self._list.focus()
+        self.listing.empty = "Looking for models…"
+        self.listing.focus()
         self.call_after_refresh(self.action_rescan)
 
     @property
-    def _list(self) -> ModelList:
+    def listing(self) -> ModelList:
+        """The tree."""
         return self.query_one(ModelList)
 
     # Looking
@@ -132,7 +117,7 @@ class LibraryScreen(LeavingScreen[None], Able):
     def action_rescan(self) -> None:
         """Look for models anew; what is shown stays until they are found."""
         self.holdings = replace(self.holdings, done=False)
-        self.query_one("#title", Row).renew()
+        self.renew("title")
         self._in_thread(lambda: look(self.source, self.folders))
 
     def on_screen_resume(self) -> None:
@@ -150,60 +135,53 @@ class LibraryScreen(LeavingScreen[None], Able):
                 if worker.is_cancelled:
                     return
                 if holdings.done or not shown:
-                    self.post_message(self.Found(holdings))
+                    self.call_later(self._found, holdings)
 
         self.run_worker(work, thread=True, group="look", exclusive=True, exit_on_error=False)
 
-    def on_library_screen_found(self, message: Found) -> None:
+    def _found(self, holdings: Holdings) -> None:
         """Show what is known now."""
-        self.holdings = message.holdings
+        self.holdings = holdings
         if self.holdings.done:
-            self._list.empty = self._empty()
+            self.listing.empty = self._empty()
         self.query_one("#notes").display = bool(self.holdings.notes)
-        self.query_one("#notes", Row).renew()
-        self._fill()
+        self.renew("notes")
+        self.fill()
 
-    def _fill(self) -> None:
-        word = self.query_one("#filter", Input).value
+    def fill(self) -> None:
+        """List the models that contain the word, with what each hangs on."""
+        word = self.filter.value
         shown = narrowed(self.holdings.branches, word) if word else self.holdings.branches
         if word and not shown:
-            self._list.empty = "No model contains this word. Press / and clear it."
-        self._list.fill(shown)
-        self.query_one("#title", Row).renew()
+            self.listing.empty = "No model contains this word. Press / and clear it."
+        self.listing.fill(shown)
+        self.renew("title")
 
     # Showing
 
-    def on_listing_changed(self) -> None:
-        branch = self._list.current
+    def tell(self) -> None:
+        """Say it below the tree and beside it."""
+        branch = self.listing.current
         self.set_class(branch is None, "-nothing")
         if branch is not None:
             relations = Relations(self.holdings.children(branch), self.holdings.runs_with(branch))
             self.query_one("#facts Static", Static).update(full(branch, relations))
             width = max(20, self.size.width - 2)
             self.query_one("#brief", Static).update(brief(branch, relations, width))
-        self.query_one("#keys", Row).renew()
-        self.query_one("#title", Row).renew()
+        self.renew("keys", "title")
 
     def on_listing_opened(self) -> None:
         self.action_detail()
-
-    def on_resize(self) -> None:
-        """Make the words anew for the width."""
-        self.call_after_refresh(self.on_listing_changed)
 
     def topics(self) -> list[Topic]:
         """How to read the tree, for the help."""
         return [ABOUT]
 
-    def places(self) -> tuple[Where, ...]:
-        """Where the keys of this screen come from."""
-        return ("library", "app")
-
     # Keys
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """What the keys of the library act on."""
-        branch = self._list.current
+        branch = self.listing.current
         match need:
             case "hidden facts":
                 beside = self.has_class("-wide") or self.has_class("-opened")
@@ -220,127 +198,96 @@ class LibraryScreen(LeavingScreen[None], Able):
                 return bool(self.holdings.runs_with(branch))
         return super().has(need, parameters)
 
-    def action_move(self, by: int) -> None:
-        """Select a model above or below."""
-        self._list.move(by)
-
     def action_page(self, way: int) -> None:
         """Select a model a page away; where the facts fill the screen, scroll them."""
         if self.has_class("-opened"):
             self.query_one("#facts", VerticalScroll).scroll_relative(y=way * 10, animate=False)
         else:
-            self._list.page(way)
-
-    def action_ends(self, way: int) -> None:
-        """Select the first or the last model."""
-        self._list.move(way * 1_000_000)
+            super().action_page(way)
 
     def action_detail(self) -> None:
         """Give the facts the whole screen, where they don't stand beside the tree."""
         if self.has("hidden facts", ()):
             self.add_class("-opened")
-            self.query_one("#keys", Row).renew()
+            self.renew("keys")
 
     def action_back(self) -> None:
         """Back to the tree, or out of the filter, or to the runs."""
-        box = self.query_one("#filter", Input)
         if self.has_class("-opened") and not self.has_class("-wide"):
             self.remove_class("-opened")
-            self.query_one("#keys", Row).renew()
-        elif box.value or box.has_focus:
-            box.value = ""
-            self._close_filter()
+            self.renew("keys")
+        elif self.filter.value or self.filter.has_focus:
+            self.filter.value = ""
+            self.close_filter()
         else:
             self.dismiss(None)
 
     def action_mark(self) -> None:
         """Mark the selected model for a study, or unmark it."""
-        branch = self._list.current
+        branch = self.listing.current
         if branch is None or branch.entry is None:
             return
         if branch.entry.trouble:
             self.notify(plain(f"It can't be read. {branch.entry.trouble}"), markup=False)
             return
-        marked = self._list.marked
+        marked = self.listing.marked
         others = tuple(name for name in marked if name != branch.name)
         now = others if branch.name in marked else (*marked, branch.name)
-        self._list.base = self.holdings.roles(now)[0] or ""
-        self._list.marked = now
+        self.listing.base = self.holdings.roles(now)[0] or ""
+        self.listing.marked = now
 
     def action_study(self) -> None:
         """Begin a study of the marked models, or of the selected one and its base."""
         from app.tui.screens.builder import BuilderScreen
 
         base, tuned = self.holdings.roles(self._meant())
-        self.app.push_screen(BuilderScreen(self.source, base, tuned), self._started)
+        self.app.push_screen(BuilderScreen(self.source, base, tuned), self.open)
 
     def action_runs(self) -> None:
         """Open a run that uses the selected model; with several, ask which."""
-        runs = self.holdings.runs_with(self._list.current)
+        runs = self.holdings.runs_with(self.listing.current)
         if len(runs) == 1:
-            self._open(runs[0].id)
+            self.open(runs[0].id)
         elif runs:
-            offers = [
-                (letter, plain(f"{run.name}  {run.status}  {run.id[:8]}")[:56], run.id)
-                for letter, run in zip("123456789", runs, strict=False)
-            ]
-            self.app.push_screen(PickScreen("open which run?", offers), self._picked)
+            numbered = {str(n): run for n, run in enumerate(runs, 1)}
+            offers = {
+                n: plain(f"{run.name}  {run.status}  {run.id[:8]}")[:56]
+                for n, run in numbered.items()
+            }
+            self.app.push_screen(
+                PickScreen("open which run?", "pick", offers),
+                lambda got: self.open(numbered[got[0]].id if got else None),
+            )
 
     def action_copy(self) -> None:
         """Copy the name that a study file says for the selected model."""
-        branch = self._list.current
+        branch = self.listing.current
         if branch is not None:
             self.app.copy_to_clipboard(plain(branch.name))
             self.notify("Copied its name.", timeout=2, markup=False)
 
-    def action_filter(self) -> None:
-        """Type a word that models must contain."""
-        box = self.query_one("#filter", Input)
-        box.display = True
-        box.focus()
-
-    def on_input_changed(self) -> None:
+    def narrow(self) -> None:
         """Show what is left, with the selection on a model that contains the word itself."""
-        self._fill()
-        word, listing = self.query_one("#filter", Input).value, self._list
+        self.fill()
+        word, listing = self.filter.value, self.listing
         if listing.current is not None and not contains(listing.current, word):
-            listing.select(next(b.name for b in listing.branches if contains(b, word)))
-
-    def on_input_submitted(self) -> None:
-        self._close_filter()
-
-    def _close_filter(self) -> None:
-        box = self.query_one("#filter", Input)
-        box.display = bool(box.value)
-        self._list.focus()
+            listing.select(next(b.name for b in listing.items if contains(b, word)))
 
     # Studies and runs
 
     def _meant(self) -> tuple[str, ...]:
         """The marked models, or the selected one."""
-        branch = self._list.current
-        marked = self.holdings.here(self._list.marked)
+        branch = self.listing.current
+        marked = self.holdings.here(self.listing.marked)
         return marked or ((branch.name,) if branch is not None else ())
-
-    def _started(self, run_id: str | None) -> None:
-        if run_id:
-            self._open(run_id)
-
-    def _picked(self, answer: tuple[str, str] | None) -> None:
-        if answer is not None:
-            self._open(answer[0])
-
-    def _open(self, run_id: str) -> None:
-        from app.tui.screens.run import RunScreen
-
-        self.app.push_screen(RunScreen(self.source, run_id, None))
 
     # Words
 
-    def _title(self, width: int) -> Content:
+    def title_line(self, width: int) -> Content:
+        """How many models there are and their size, or the marked ones."""
         entries = self.holdings.entries
         left = [(" library ", "bold $accent"), ("models on this machine", "$muted")]
-        marked = self.holdings.here(self._list.marked)
+        marked = self.holdings.here(self.listing.marked)
         if marked:
             base, tuned = self.holdings.roles(marked)
             words = f"base {_last(base or '')} · tuned {', '.join(map(_last, tuned)) or 'none yet'}"
@@ -357,10 +304,6 @@ class LibraryScreen(LeavingScreen[None], Able):
             return Content("")
         more = f" (and {len(notes) - 1} more: tauscope models)" if len(notes) > 1 else ""
         return two_ends([(f" ! {notes[0]}", "$warning")], [(more, "$muted")], width)
-
-    def _keys(self, width: int) -> Content:
-        offered = [a for a in actions("library", "app") if self.check_action(a.name, ())]
-        return keys_line(offered, width)
 
     def _empty(self) -> str:
         from app.library.shelves import DEEPEST, cache_folder

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from textual import events
+from rich.segment import Segment
+from rich.style import Style
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from app.render.terminal.lines import exactly, fitted
+from app.render.terminal.lines import Line, exactly, fitted
 from app.results import wording
 from app.text import plain
 from app.tui.completion import Completed, files
 from app.tui.keys import bindings, written
 from app.tui.screens.leaving import Dialog
+from app.tui.widgets.listing import Colours, Listing
 
 if TYPE_CHECKING:
     from app.library.catalogue import Entry
@@ -42,18 +44,37 @@ def offers(entries: Sequence[Entry], typed: str, base: str = "") -> tuple[str | 
     return (typed.strip(), *found) if is_place or not found else (*found, typed.strip())
 
 
-class ModelsScreen(Dialog[str | None]):
+class Offers(Listing["str | Entry"], can_focus=False):
+    """The models that may be chosen, and the words that were typed."""
+
+    HEAD, GROUND, CLICKS = 0, "panel", 1
+
+    def key(self, item: str | Entry) -> str:
+        return item if isinstance(item, str) else item.name
+
+    def line(self, at: int, width: int, colours: Colours) -> Line:
+        offer, accent = self.items[at], Style(color=colours["accent"])
+        if isinstance(offer, str):
+            words = exactly(f"use {plain(offer)}", width - 1)
+            return [Segment(" ", accent), Segment(words, accent)]
+        name = fitted(wording.model_name(offer.name), max(8, width - FACTS - 1))
+        facts = (wording.count(offer.parameters) if offer.parameters else "", offer.dtype,
+                 offer.kind if offer.kind == "adapter" else offer.architecture)  # fmt: skip
+        said = "".join(fitted(fact, w) for fact, w in zip(facts, (9, 10, 9), strict=True))
+        tone = Style(color=colours["warning"]) if offer.trouble else None
+        return [
+            Segment(" ", accent),
+            Segment(name, tone),
+            Segment(said, Style(color=colours["muted"])),
+        ]
+
+
+class ModelsScreen(Dialog[str]):
     """Gives what a study file says for the model, or None."""
 
     DEFAULT_CSS = """
-    ModelsScreen { align: center middle; }
-    ModelsScreen > Vertical {
-        width: 110; max-width: 96%; height: 30; max-height: 96%; padding: 0 1;
-        background: $surface; border: round $accent;
-        border-title-color: $accent; border-subtitle-color: $muted;
-    }
-    ModelsScreen Input { border: none; height: 1; padding: 0 1; background: $panel; }
-    ModelsScreen Input:focus { border: none; }
+    ModelsScreen > .box { width: 110; height: 30; padding: 0 1; }
+    ModelsScreen .box Input { padding: 0 1; }
     ModelsScreen #offers { height: 1fr; margin-top: 1; }
     ModelsScreen #about { height: 3; color: $muted; border-top: solid $line; }
     """
@@ -69,30 +90,26 @@ class ModelsScreen(Dialog[str | None]):
         self.entries = entries
         self.base = base
         self.typed = typed if plain(typed) == typed else ""
-        self.at = 0
-        self.top = 0
         self._complete = files()
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = self.called
-            box.border_subtitle = (
-                f"{written('models.move--1')}{written('models.move-1')} choose · enter takes it"
-                f" · {written('typing.complete')} completes a path"
-                f" · {written('dialog.close')} closes"
-            )
+        ways = (
+            f"{written('models.move--1')}{written('models.move-1')} choose", "enter takes it",
+            f"{written('typing.complete')} completes a path",
+        )  # fmt: skip
+        with self.box(Vertical, self.called, *ways):
             yield Input(
                 self.typed, "a word to filter by, a hub id, or the path of a folder",
-                suggester=Completed(self._paths), select_on_focus=True,
+                suggester=Completed(self._paths), select_on_focus=True, compact=True,
             )  # fmt: skip
-            yield Static("", id="offers", markup=False)
+            yield Offers("offers")
             yield Static("", id="about", markup=False)
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self._show)
+        self._show()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self.on_listing_changed)
 
     def fill(self, entries: Sequence[Entry]) -> None:
         """Show the models once they are found."""
@@ -103,33 +120,29 @@ class ModelsScreen(Dialog[str | None]):
         harmless = plain(event.value)
         if harmless != event.value:
             event.input.value = harmless
-        self.at = self.top = 0
         self._show()
+        self.query_one(Offers).selected = 0
 
     def on_input_submitted(self) -> None:
-        found = self._offers()
-        if found:
-            chosen = found[self.at]
-            self.dismiss(chosen if isinstance(chosen, str) else chosen.name)
+        listing = self.query_one(Offers)
+        if listing.current is not None:
+            self.dismiss(listing.key(listing.current))
 
-    def on_click(self, event: events.Click) -> None:
-        listing = self.query_one("#offers")
-        at = self.top + event.screen_y - listing.region.y
-        if listing.region.contains(event.screen_x, event.screen_y) and at < len(self._offers()):
-            if at == self.at:
-                self.on_input_submitted()
-            else:
-                self.at = at
-                self._show()
+    def on_listing_opened(self) -> None:
+        self.on_input_submitted()
+
+    def on_listing_changed(self) -> None:
+        """Say what is known of the model that is selected now."""
+        about, offer = self.query_one("#about", Static), self.query_one(Offers).current
+        about.update(self._about(offer, about.size.width) if offer is not None else Content(""))
 
     def action_move(self, by: int) -> None:
         """Choose another."""
-        self.at = max(0, min(self.at + by, len(self._offers()) - 1))
-        self._show()
+        self.query_one(Offers).move(by)
 
     def action_page(self, way: int) -> None:
         """Choose one a page away."""
-        self.action_move(way * max(1, self.query_one("#offers").size.height - 1))
+        self.query_one(Offers).page(way)
 
     def action_complete(self) -> None:
         """Take over the first completion of a path."""
@@ -138,10 +151,6 @@ class ModelsScreen(Dialog[str | None]):
         if found:
             box.value = found[0]
             box.cursor_position = len(found[0])
-
-    def action_close(self) -> None:
-        """Leave as it was."""
-        self.dismiss(None)
 
     def _paths(self, typed: str) -> Sequence[str]:
         return self._complete(typed) if typed.startswith((".", "/", "~")) else ()
@@ -152,38 +161,14 @@ class ModelsScreen(Dialog[str | None]):
         return offers(self.entries or (), "" if untouched else typed, self.base)
 
     def _show(self) -> None:
-        listing, about = self.query_one("#offers", Static), self.query_one("#about", Static)
-        width, height = listing.size.width, max(1, listing.size.height)
-        found = self._offers()
-        self.at = max(0, min(self.at, len(found) - 1))
-        self.top = max(self.at + 1 - height, min(self.top, self.at), 0)
-        lines = [
-            self._line(each, width, chosen=at == self.at)
-            for at, each in enumerate(found[self.top : self.top + height], self.top)
-        ]
-        if self.entries is None:
-            lines.append(Content.styled(f" {LOOKING}", "$muted"))
-        elif not lines:
-            lines.append(Content.styled(f" {NONE}", "$muted"))
-        listing.update(Content("\n").join(lines))
-        about.update(self._about(found[self.at], width) if found else Content(""))
-
-    def _line(self, offer: str | Entry, width: int, *, chosen: bool) -> Content:
-        mark = Content.styled("▌" if chosen else " ", "$accent")
-        if isinstance(offer, str):
-            words = exactly(f"use {plain(offer)}", width - 1)
-            line = Content.styled(words, "$accent")
-        else:
-            name = fitted(wording.model_name(offer.name), max(8, width - FACTS - 1))
-            facts = (wording.count(offer.parameters) if offer.parameters else "", offer.dtype,
-                     offer.kind if offer.kind == "adapter" else offer.architecture)  # fmt: skip
-            said = "".join(fitted(fact, w) for fact, w in zip(facts, (9, 10, 9), strict=True))
-            line = Content.assemble((name, "$warning" if offer.trouble else ""), (said, "$muted"))
-        return (mark + line).stylize("on $panel") if chosen else mark + line
+        listing = self.query_one(Offers)
+        listing.empty = LOOKING if self.entries is None else NONE
+        listing.fill(self._offers())
 
     def _about(self, offer: str | Entry, width: int) -> Content:
         if isinstance(offer, str):
-            return Content("A hub id or the path of a folder, as typed.")
+            looking = f"\n{LOOKING}" if self.entries is None else ""
+            return Content(f"A hub id or the path of a folder, as typed.{looking}")
         lines = [f"made from {', '.join(offer.parents)}" if offer.parents else "names no parent"]
         size = wording.size(offer.size) if offer.size is not None else ""
         lines[0] += f" · {size}" if size else ""

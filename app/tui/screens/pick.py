@@ -1,66 +1,64 @@
-"""A small choice: a letter for each thing that can be had, and a folder where one is wanted."""
+"""A small choice: a key for each answer, and a folder where one is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingsMap
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from app.tui.keys import written
+from app.tui.keys import Action, Where, actions, bindings
 from app.tui.screens.leaving import Dialog
 
-Offer = tuple[str, str, str]
-"""A letter, what it stands for, and the answer that it gives."""
+
+def answer_of(action: Action) -> str:
+    """The answer that an action of a choice gives."""
+    return action.name.split("'")[1]
 
 
-class PickScreen(Dialog[tuple[str, str] | None]):
+class PickScreen(Dialog[tuple[str, str]]):
     """Gives the answer picked and the folder, or None."""
 
     AUTO_FOCUS = ""  # letters pick until the folder is gone to
     DEFAULT_CSS = """
-    PickScreen { align: center middle; }
-    PickScreen > Vertical {
-        width: 64; max-width: 94%; height: auto; padding: 1 2;
-        background: $surface; border: round $accent;
-        border-title-color: $accent; border-subtitle-color: $muted;
-    }
-    PickScreen Input { border: none; height: 1; padding: 0; background: $panel; margin-top: 1; }
-    PickScreen Input:focus { border: none; }
+    PickScreen > .box { width: 64; max-width: 94%; padding: 1 2; }
+    PickScreen Input { margin-top: 1; }
     """
 
-    def __init__(self, title: str, offers: Sequence[Offer], folder: str = "") -> None:
+    def __init__(
+        self, title: str, place: Where, offers: Mapping[str, str], folder: str = ""
+    ) -> None:
+        """`offers` has words for each answer on offer; `place` has the keys of all of them."""
         super().__init__()
+        self._bindings = BindingsMap.merge([self._bindings, BindingsMap(bindings(place))])
         self.called = title
-        self.offers = tuple(offers)
+        self.place = place
+        self.offers = dict(offers)
         self.folder = folder
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = self.called
-            closes = f"{written('dialog.close')} closes"
-            box.border_subtitle = f"tab: folder · {closes}" if self.folder else closes
-            for letter, words, _ in self.offers:
-                yield Static(Content.assemble((letter, "bold $accent"), f"  {words}"))
+        with self.box(Vertical, self.called, *["tab: folder"] * bool(self.folder)):
+            for action in actions(self.place):
+                answer = answer_of(action)
+                if answer in self.offers:
+                    words = f"  {self.offers[answer]}"
+                    yield Static(Content.assemble((action.key, "bold $accent"), words))
             if self.folder:
-                yield Input(self.folder, placeholder="folder")
+                yield Input(self.folder, placeholder="folder", compact=True)
 
-    def on_key(self, event: events.Key) -> None:
-        """A letter picks, unless it is being typed into the folder."""
-        if isinstance(self.focused, Input):
-            return
-        for letter, _, answer in self.offers:
-            if event.character == letter:
-                event.stop()
-                typed = self.query_one(Input).value.strip() if self.folder else ""
-                self.dismiss((answer, typed or self.folder))
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key picks what is on offer, unless it is being typed into the folder."""
+        if action == "pick":
+            return not isinstance(self.focused, Input) and parameters[0] in self.offers
+        return super().check_action(action, parameters)
+
+    def action_pick(self, answer: str) -> None:
+        """Give this answer."""
+        typed = self.query_one(Input).value.strip() if self.folder else ""
+        self.dismiss((answer, typed or self.folder))
 
     def on_input_submitted(self) -> None:
         self.set_focus(None)
-
-    def action_close(self) -> None:
-        """Leave without anything."""
-        self.dismiss(None)

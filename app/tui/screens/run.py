@@ -8,28 +8,31 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widget import Widget
 from textual.worker import Worker
 
 from app.jobs.gauge import Gauge
 from app.results import wording
-from app.tui import standing
-from app.tui.feed import POLL, Feed
-from app.tui.keys import bindings
-from app.tui.memory import Memory, Place, Remembering
+from app.results.figures import Drawn
+from app.tui import run_title
+from app.tui.data import Background, Contents, DataSource
+from app.tui.feed import POLL, Feed, Polled
+from app.tui.keys import bindings, written
+from app.tui.memory import Memory, RunPosition
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
+from app.tui.screens.export import ask_to_write
 from app.tui.screens.tabbed import TabbedScreen, soon
-from app.tui.screens.taking import ask_to_write
-from app.tui.source import Contents, Source
+from app.tui.threads import Trouble, said
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
 from core.engine.registry import Analysis
-from core.errors import TauscopeError
-from core.figures.filters import ALL, Filter, Names, read
+from core.figures.filters import Filter, Names, merged
+from core.figures.plots.plot import EMPTY
+from core.figures.views import Choice
 from storage.runs import RunSummary
 
 SHARED = ("model", "layer")
@@ -50,7 +53,7 @@ class RunScreen(TabbedScreen):
     RunScreen.-zoomed Pictures > Pane.-chosen { display: block; border-left: none; }
     """
 
-    def __init__(self, source: Source, run_id: str, before: Place | None = None) -> None:
+    def __init__(self, source: DataSource, run_id: str, before: RunPosition | None = None) -> None:
         """`before` is where this screen stood the last time."""
         super().__init__()
         self.source = source
@@ -58,62 +61,62 @@ class RunScreen(TabbedScreen):
         self.run: RunSummary | None = None
         self.trouble = ""
         self.analyses: tuple[Analysis, ...] = ()
-        self.names = Names()
+        self.names: Names = {}
         """What there is to filter by, as far as was seen yet."""
         self.feed = Feed(self, source, run_id, named=bool(before and before.filter))
         self.gauge = Gauge()
         self._pictures: list[Pictures] = []
         self._facts = Facts()
-        self._stale = False
-        self._built = False
-        self._ahead = False
+        self._stale = self._built = self._ahead = False
         self._wanted: int | None = None
-        self._before = before or Place(run=run_id)
+        self._before = before or RunPosition(run=run_id)
         self._pointed: Pointed = {}
         self._trail: list[tuple[int, Pane]] = []
         """The tabs and panes from which what lies behind a value was opened."""
 
-    def body(self) -> Sequence[Widget]:
+    def body(self) -> ComposeResult:
         """The tabs, of which one shows, and the line of the filter."""
-        return Vertical(id="body"), FilterLine()
+        yield from super().body()
+        yield Vertical(id="body")
+        yield FilterLine()
 
-    def titles(self) -> list[str]:
-        """The analyses, and what else is known of the run."""
+    def tabs(self) -> list[tuple[str, str]]:
+        """The analyses, and the details of the run."""
         if self.run is None:
             return []
-        return [*(analysis.title for analysis in self.analyses), "Run"]
+        return [*((analysis.title, analysis.short) for analysis in self.analyses), ("Run", "Run")]
 
     def on_mount(self) -> None:
-        self.set_interval(POLL, self._poll)
-        self._poll()
+        self.set_interval(POLL, self.feed.poll)
+        self.feed.poll()
 
     def on_unmount(self) -> None:
         self.gauge.stop()
 
     # Reading
 
-    def _poll(self) -> None:
-        self.feed.poll(self.run)
-
-    async def on_feed_polled(self, message: Feed.Polled) -> None:
+    async def polled(self, found: Polled) -> None:
         """Show where the run stands; once a second at most, read its pictures anew."""
         if self.is_left:
             return
-        self.trouble = message.trouble
-        old, new = self.run, message.run
-        if new is not None:
-            self.run = new
-            if message.contents is not None:
-                await self._build(message.contents, message.names, barren=message.barren)
-            elif message.barren:
-                await self.go(len(self.analyses))
-            elif old is not None:
-                self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
-                if old.status != new.status or (self._stale and not self.feed.beat):
-                    self._reread()
-            if self.is_left:
-                return
+        old, new = self.run, found.run
+        self.run, self.trouble = new, ""
+        if found.contents is not None:
+            await self._build(found.contents, found.names, barren=found.barren)
+        elif found.barren:
+            await self.go(len(self.analyses))
+        elif old is not None:
+            self._stale |= (old.done, old.warnings) != (new.done, new.warnings)
+            if old.status != new.status or (self._stale and not self.feed.beat):
+                self._reread()
+        if not self.is_left:
             self._measure(new)
+            self.renew()
+            self.unveil()
+
+    def lose(self, error: Trouble) -> None:
+        """Say why the run can't be read."""
+        self.trouble = said(error)
         self.renew()
         self.unveil()
 
@@ -124,7 +127,7 @@ class RunScreen(TabbedScreen):
         """
         self.analyses = tuple(analysis for analysis, _ in contents)
         self.names = names
-        self.feed.filter = _recalled(self._before.filter, names)
+        self.feed.recall(self._before.filter, names)
         self._pictures = [Pictures(analysis, views, self._before) for analysis, views in contents]
         self._built = True
         known = [analysis.name for analysis in self.analyses]
@@ -166,15 +169,19 @@ class RunScreen(TabbedScreen):
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         self.feed.figure(message.pane)
 
-    def on_feed_ready(self, message: Feed.Ready) -> None:
-        """Hand a figure to its pane, or why there is none."""
-        if message.drawn is None:
-            message.pane.refuse(message.asked, message.trouble)
-        elif message.by == self.feed.filter:
-            self.names |= message.drawn.names
-            message.pane.accept(message.asked, message.drawn)
+    def hand_over(self, pane: Pane, asked: Choice | None, by: Filter, drawn: Drawn) -> None:
+        """Hand a figure to its pane."""
+        if by == self.feed.filter:
+            self.names = merged(self.names, drawn.names)
+            pane.blank = self._absence or EMPTY
+            pane.accept(asked, drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
+
+    @property
+    def _absence(self) -> str:
+        """Why there are no values yet, if that is known."""
+        return wording.absence(self.run, written("run.resume")) if self.run is not None else ""
 
     def _read_ahead(self) -> None:
         """Once all that shows was read, the next of the tab that was not; then for other tabs,
@@ -191,15 +198,15 @@ class RunScreen(TabbedScreen):
             self.feed.look_ahead(panes, () if self._ahead else self.analyses)
             self._ahead = True
 
-    def on_feed_named(self, message: Feed.Named) -> None:
+    def know_names(self, names: Names) -> None:
         """More to filter by."""
-        self.names |= message.names
+        self.names = merged(self.names, names)
         self.renew()
 
-    def on_feed_known(self, message: Feed.Known) -> None:
+    def know(self, background: Background) -> None:
         """Show what else is known of the run."""
         if self.run is not None:
-            self._facts.show(self.run, message.background)
+            self._facts.show(self.run, background)
 
     # What is where
 
@@ -290,10 +297,11 @@ class RunScreen(TabbedScreen):
         match need:
             case "tabs":
                 return not self.query_one(FilterLine).writing  # in which tab completes
-            case "a picture":
-                return self.pane is not None
+            case "a picture to filter":
+                return self.pane is not None and (not self.pane.barren or bool(self.feed.filter))
             case "something behind":
-                return self._behind() is not None
+                pane = self.pane
+                return pane is not None and pane.filled and self._behind() is not None
             case "views":
                 return len(self.panes()) > 1
             case "room beside":
@@ -313,8 +321,8 @@ class RunScreen(TabbedScreen):
 
     def action_view(self) -> None:
         """Go to the next picture of this tab."""
-        panes = self.panes()
-        if self.pane is not None and len(panes) > 1:
+        if self.pane is not None:
+            panes = self.panes()
             self.pick(panes[(panes.index(self.pane) + 1) % len(panes)])
 
     def action_zoom(self) -> None:
@@ -323,13 +331,11 @@ class RunScreen(TabbedScreen):
 
     def action_cancel(self) -> None:
         """Cancel this run, once confirmed."""
-        if self.run is not None:
-            ask_to_cancel(self, self.source, self.run)
+        ask_to_cancel(self, self.source, self.run)
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""
-        if self.run is not None:
-            resume(self, self.source, self.run)
+        resume(self, self.source, self.run)
 
     async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
@@ -363,9 +369,7 @@ class RunScreen(TabbedScreen):
         if self._trail:
             await self._show(*self._trail.pop())
             return
-        app = self.app
-        if isinstance(app, Remembering):
-            app.remember(self.placed(app.memory))
+        self.home.remember(self.placed(self.home.memory))
         self.dismiss(None)
 
     def action_filter(self) -> None:
@@ -401,12 +405,4 @@ class RunScreen(TabbedScreen):
         """Where the run stands, and how much of it the filter hides."""
         load = wording.load(self.gauge.reading)
         hidden = self.feed.filter.hidden(self.names) if self.feed.filter else None
-        return standing.title(self.run, self.trouble, width, load, hidden)
-
-
-def _recalled(line: str, names: Names) -> Filter:
-    """The filter of the last time; none where it makes no sense any more."""
-    try:
-        return read(line, names)
-    except TauscopeError:
-        return ALL
+        return run_title.title(self.run, self.trouble, width, load, hidden)

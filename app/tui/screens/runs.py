@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -14,13 +12,11 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Input
 
-from app.config import Config
 from app.results import wording
 from app.text import plain
-from app.tui.able import Able
-from app.tui.keys import actions, bindings, relabelled
+from app.tui.data import DataSource
+from app.tui.keys import bindings
 from app.tui.memory import Memory
 from app.tui.screens.control import (
     ask_to_cancel,
@@ -31,15 +27,16 @@ from app.tui.screens.control import (
     resume,
     startable,
 )
-from app.tui.screens.whole import WholeScreen
-from app.tui.source import Source
+from app.tui.screens.listed import ListScreen
+from app.tui.snapshot import Snapshot
+from app.tui.threads import in_thread
 from app.tui.warmup import warm_up
-from app.tui.widgets.bar import Row, keys_line, two_ends
+from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail
 from app.tui.widgets.run_list import RunList
+from core.errors import TauscopeError
 
 if TYPE_CHECKING:
-    from core.errors import TauscopeError
     from storage.runs import RunSummary
 
 POLL = 0.25
@@ -53,33 +50,6 @@ PADDED = 2
 """Columns beside what is said of a run."""
 OTHERS = 5
 """Lines of the list's screen besides the runs and what is said of the selected one."""
-DEMO = "demo"
-"""What the demo's study is called."""
-MAKING = """\
-The demo's models are being trained, once, in a process of their own:
-
-    `{stage}`
-
-Then its run appears here. You may leave meanwhile with `q`, or stop
-it with `c`."""
-EMPTY = """\
-No runs yet. Three ways to begin:
-
-`n`               build a study of your own models, step by step
-`o`               start a study file that you have, or a ready one
-`d`               see a demo: a small family of models, trained here once in a
-                few minutes, and what tuning did to each of them
-
-`L` lists the models on this machine. A study file can be as short as this:
-
-    name = "mine"
-    [models]
-    base = "Qwen/Qwen2.5-7B"
-    [models.tuned]
-    medical = "path/to/medical"
-
-`?` explains the keys."""
-"""Words between backticks are keys and commands."""
 
 
 @dataclass
@@ -93,45 +63,18 @@ class Begun(Message):
     """The first list shows: from now on keys have something to act on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The runs at one moment, or why they can't be read."""
-
-    runs: tuple[RunSummary, ...]
-    error: TauscopeError | None = field(default=None, compare=False)
-    demo: str = ""
-    """What the making of the demo is at, before it has a run."""
-
-    @property
-    def trouble(self) -> str:
-        """Why the runs can't be read, in words."""
-        return f"{self.error.title} {self.error.hint}".strip() if self.error else ""
-
-
-class RunsScreen(WholeScreen[None], Able):
+class RunsScreen(ListScreen):
     """Lists the runs; opens, starts, cancels, resumes and deletes them."""
 
     PLACE = "runs"
+    OF = "runs"
     BINDINGS = bindings("runs")
     DEFAULT_CSS = """
-    RunsScreen > #title { background: $panel; }
     RunsScreen > #detail { height: auto; padding: 0 1; border-top: solid $line; }
-    RunsScreen > #filter { border: none; height: 1; padding: 0 1; background: $panel; }
-    RunsScreen > #keys { background: $panel; }
     """
 
-    @dataclass
-    class Polled(Message):
-        """The database was read."""
-
-        snapshot: Snapshot
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, RunsScreen.Polled)
-
-    def __init__(self, source: Source, memory: Memory) -> None:
-        super().__init__()
-        self.source = source
+    def __init__(self, source: DataSource, memory: Memory) -> None:
+        super().__init__(source)
         self._before = memory
         self.snapshot: Snapshot | None = None
         self._reading = False
@@ -141,24 +84,22 @@ class RunsScreen(WholeScreen[None], Able):
         self._left = ""
         """The run whose screen was left, until the list has it."""
 
-    def compose(self) -> ComposeResult:
-        yield Row(self._title, id="title")
+    def body(self) -> ComposeResult:
+        """The runs, what is known of the selected one, and the filter."""
         yield RunList(id="runs")
         with Vertical(id="detail"):
             for line in range(MOST):
                 yield Row(functools.partial(self._detail, line), id=f"detail-{line}")
-        yield Input(self._before.filter, "show only runs that contain…", id="filter")
-        yield Row(self._keys, id="keys")
+        yield self.box(self._before.filter)
 
     def on_mount(self) -> None:
-        self.query_one("#filter").display = bool(self._before.filter)
-        self.query_one(RunList).empty = "Reading the database…"
-        self.query_one(RunList).focus()
+        self.listing.empty = "Reading the database…"
+        self.listing.focus()
         self.set_interval(POLL, self._poll)
         self.call_after_refresh(self._poll)
 
     def on_screen_resume(self) -> None:
-        memory = getattr(self.app, "memory", self._before)
+        memory = self.home.memory
         if memory.place is not self._before.place:  # a run's screen was left, here or elsewhere
             self._return_to(memory.selected)
         self._before = memory
@@ -167,87 +108,77 @@ class RunsScreen(WholeScreen[None], Able):
 
     def _poll(self) -> None:
         self._beat = (self._beat + 1) % EVERY
-        runs = self.snapshot.runs if self.snapshot is not None else ()
-        idle = self.snapshot is not None and not (self.snapshot.demo or _under_way(runs))
+        idle = self.snapshot is not None and not (self._makes_demo or self.snapshot.under_way)
         if not self._reading and self.app.screen is self and not (idle and self._beat):
             self._reading = True
-            self.run_worker(self._read, thread=True, group="poll", exit_on_error=False)
+            in_thread(self, self._read, self._show, group="poll", exclusive=False)
 
-    def _read(self) -> None:
-        from core.errors import TauscopeError
-
+    def _read(self) -> Snapshot:
         try:
-            runs = self.source.runs()
-            snapshot = Snapshot(runs, demo="" if _under_way(runs) else self.source.demo())
+            found = Snapshot(self.source.runs())
+            return found if found.under_way else replace(found, demo=self.source.demo())
         except TauscopeError as error:
-            snapshot = Snapshot((), error)
+            return Snapshot(error=error)
         finally:
             self._reading = False
-        self.post_message(self.Polled(snapshot))
 
-    def on_runs_screen_polled(self, message: Polled) -> None:
+    def _show(self, new: Snapshot) -> None:
         """Show the new moment; a database that can't be read keeps the last one on screen."""
-        new, old = message.snapshot, self.snapshot
+        old = self.snapshot
         if new.error and old is None:
             self.app.post_message(Unreadable(new.error))
             return
-        runs = new.runs if not new.error or old is None else old.runs
-        running = _under_way(runs)
-        same = old is not None and replace(new, runs=runs) == old and new.trouble == old.trouble
-        self.snapshot = replace(new, runs=runs)
-        if old is not None and old.demo and not new.demo and not running:
-            self.run_worker(self._ask_why, thread=True, exit_on_error=False)
-        self._due |= not same or running
-        progress = old is not None and _stands(old) == _stands(self.snapshot)
+        if new.error and old is not None:
+            new = replace(new, runs=old.runs)
+        self.snapshot = new
+        if old is not None and old.demo and not new.demo and not new.under_way:
+            in_thread(self, self.source.demo_trouble, self._say_why, group="demo")
+        same = new == old and new.trouble == old.trouble
+        self._due |= not same or new.under_way
+        progress = old is not None and old.stands == new.stands
         if self._due and not (progress and time.monotonic() - self._filled < LEISURE):
-            self._fill()
+            self.fill()
         if old is None:
-            self.query_one(RunList).select(self._before.selected)
+            self.listing.select(self._before.selected)
             self.app.post_message(Begun())
-            self.run_worker(warm_up, thread=True, group="warm-up", exit_on_error=False)
+            in_thread(self, warm_up, group="warm-up")
 
-    def _ask_why(self) -> None:
+    def _say_why(self, trouble: str) -> None:
         """The demo is no longer made: say so if something went wrong."""
-        trouble = "" if self._has_demo() else plain(self.source.demo_trouble())
-        if trouble:
-            self.app.call_from_thread(self.notify, trouble, severity="error", markup=False)
-
-    def _has_demo(self) -> bool:
-        runs = self.snapshot.runs if self.snapshot is not None else ()
-        return any(run.name == DEMO and run.status == "done" for run in runs)
+        if trouble and not (self.snapshot and self.snapshot.has_demo):
+            self.notify(plain(trouble), severity="error", markup=False)
 
     def placed(self, memory: Memory) -> Memory:
         """The filter, and the run that the selection is on; before the first list, as it was."""
         if self.snapshot is None:
             return memory
-        run = self.query_one(RunList).current
-        word = self.query_one("#filter", Input).value
+        run, word = self.listing.current, self.filter.value
         return memory.model_copy(update={"filter": word, "selected": run.id if run else ""})
 
-    def _fill(self) -> None:
+    @property
+    def listing(self) -> RunList:
+        """The list."""
+        return self.query_one(RunList)
+
+    def fill(self) -> None:
+        """List the runs that contain the word, or say why there are none."""
         self._due, self._filled = False, time.monotonic()
-        listing = self.query_one(RunList)
-        listing.empty = EMPTY
-        snapshot = self.snapshot or Snapshot(())
-        word = self.query_one("#filter", Input).value.casefold()
-        found = [run for run in snapshot.runs if word in _searched(run)]
-        if snapshot.demo:
-            listing.empty = MAKING.format(stage=plain(snapshot.demo).replace("`", "'"))
-        if snapshot.runs and not found:
-            listing.empty = "No run contains this word. Press / and clear it."
-        listing.fill(found)
+        snapshot = self.snapshot or Snapshot()
+        self.listing.empty = snapshot.instead
+        self.listing.fill(snapshot.containing(self.filter.value))
         if self._left:
             self._return_to(self._left)
-        self.query_one("#title", Row).renew()
+        self.renew("title")
 
-    def on_listing_changed(self) -> None:
-        run = self.query_one(RunList).current
+    def tell(self) -> None:
+        """Say it in as few lines as it takes, and read ahead what its screen begins with."""
+        run = self.listing.current
         self.query_one("#detail").display = run is not None or self.snapshot is None
         taken = LINES if run is None else len(self._told(run, self.size.width - PADDED))
         for place, line in enumerate(self.query("#detail Row").results(Row)):
             line.display = place < taken
             line.renew()
-        self.query_one("#keys", Row).renew()
+        self.renew("keys")
         if self._ahead is not None:
             self._ahead.stop()
         if run is not None and run.status == "done":
@@ -256,43 +187,29 @@ class RunsScreen(WholeScreen[None], Able):
     def _read_ahead(self, run: RunSummary) -> None:
         """Have the source know what the selected run begins with, or what it would be compared
         in, before that is opened."""
-        both = self.query_one(RunList).compared
-        width = self.size.width
+        both, width = self.listing.compared, self.size.width
 
-        def reading() -> None:
+        def reading() -> None:  # whoever opens it will be told what can't be read
             from app.tui.widgets.pictures import beside
-            from core.errors import TauscopeError
 
-            with suppress(TauscopeError):  # whoever opens it will be told
-                if both is not None:
-                    self.source.compare_ahead(*both)
-                else:
-                    self.source.read_ahead(run, beside(width))
+            if both is not None:
+                self.source.compare_ahead(*both)
+            else:
+                self.source.read_ahead(run, beside(width))
 
-        self.run_worker(reading, thread=True, group="ahead", exit_on_error=False)
-
-    def on_resize(self) -> None:
-        """What is said of a run may take more or fewer lines now."""
-        self.call_after_refresh(self.on_listing_changed)
+        in_thread(self, reading, group="ahead", exclusive=False)
 
     def on_listing_opened(self) -> None:
         self.action_open()
 
-    def on_input_changed(self) -> None:
-        self._fill()
-
-    def on_input_submitted(self) -> None:
-        self._close_filter()
-
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """What the keys of the list act on."""
-        listing = self.query_one(RunList)
-        run = listing.current
+        run = self.listing.current
         match need:
             case "a run":
                 return run is not None
             case "a filter":
-                return self.query_one("#filter", Input).display
+                return self.filter.display
             case "runs":
                 return bool(self.snapshot and self.snapshot.runs)
             case "work under way":
@@ -302,9 +219,9 @@ class RunsScreen(WholeScreen[None], Able):
             case "a run at rest":
                 return run is not None and run.status != "running"
             case "two runs":
-                return listing.compared is not None
+                return self.listing.compared is not None
             case "no demo":
-                return not (self._has_demo() or self._makes_demo)
+                return not (self.snapshot and (self.snapshot.has_demo or self.snapshot.demo))
         return super().has(need, parameters)
 
     @property
@@ -312,61 +229,39 @@ class RunsScreen(WholeScreen[None], Able):
         """Are the demo's models being trained? No run is under way then."""
         return bool(self.snapshot and self.snapshot.demo)
 
-    def action_move(self, by: int) -> None:
-        """Select a run above or below."""
-        self.query_one(RunList).move(by)
-
-    def action_page(self, way: int) -> None:
-        """Select a run a page away."""
-        self.query_one(RunList).page(way)
-
-    def action_ends(self, way: int) -> None:
-        """Select the newest or the oldest run."""
-        self.query_one(RunList).move(way * 1_000_000)
-
     def action_open(self) -> None:
         """Open the selected run."""
-        run = self.query_one(RunList).current
-        if run is not None:
-            self.open(run.id)
-
-    def open(self, run_id: str) -> None:
-        """Show one run."""
-        from app.tui.screens.run import RunScreen
-
-        memory = getattr(self.app, "memory", self._before)
-        known = memory.place if memory.place and memory.place.run == run_id else None
-        self.app.push_screen(RunScreen(self.source, run_id, known))
+        run = self.listing.current
+        self.open(run.id if run is not None else None)
 
     def _return_to(self, run_id: str) -> None:
         """Select the run whose screen was left, which keys that act on a run are meant for; one
         that was begun meanwhile as soon as it is in the list."""
-        listing = self.query_one(RunList)
+        listing = self.listing
         listing.select(run_id)
         there = listing.current is not None and listing.current.id == run_id
         self._left = "" if there else run_id
 
     def action_jump(self) -> None:
         """Put a letter on every run, and select the one that is pressed."""
-        from app.tui.screens.jump import Target, jump
+        from app.tui.screens.jump import JumpTarget, jump
 
-        listing = self.query_one(RunList)
-        places = listing.places()
-        jump(self, [Target(listing.region.x, y, f"screen.select({at})") for at, y in places])
+        places, x = self.listing.places(), self.listing.region.x
+        jump(self, [JumpTarget(x, y, f"screen.select({at})") for at, y in places])
 
     def action_select(self, number: int) -> None:
         """Select a run by its place."""
-        self.query_one(RunList).selected = number
+        self.listing.selected = number
 
     def action_mark(self) -> None:
         """Mark the selected run to be compared, or unmark it."""
-        self.query_one(RunList).mark()
+        self.listing.mark()
 
     def action_compare(self) -> None:
         """Hold two runs against each other."""
         from app.tui.screens.compare import CompareScreen
 
-        both = self.query_one(RunList).compared
+        both = self.listing.compared
         if both is not None:
             self.app.push_screen(CompareScreen(self.source, *both))
 
@@ -374,17 +269,13 @@ class RunsScreen(WholeScreen[None], Able):
         """Build a study and start it."""
         from app.tui.screens.builder import BuilderScreen
 
-        self.app.push_screen(BuilderScreen(self.source), self._started)
+        self.app.push_screen(BuilderScreen(self.source), self.open)
 
     def action_start(self) -> None:
         """Ask for a study file and start it."""
         from app.tui.screens.start import StartScreen
 
-        self.app.push_screen(StartScreen(self.source), self._started)
-
-    def _started(self, run_id: str | None) -> None:
-        if run_id:
-            self.open(run_id)
+        self.app.push_screen(StartScreen(self.source), self.open)
 
     def action_demo(self) -> None:
         """Have the demo made; its run comes up by itself. Who has runs already may have meant
@@ -395,46 +286,30 @@ class RunsScreen(WholeScreen[None], Able):
         """Show the models on this machine."""
         from app.tui.screens.library import LibraryScreen
 
-        folders = getattr(self.app, "config", Config()).folders
-        self.app.push_screen(LibraryScreen(self.source, folders))
+        self.app.push_screen(LibraryScreen(self.source, self.home.config.folders))
 
     def action_cancel(self) -> None:
         """Cancel the selected run, or the demo before it has one, once confirmed."""
-        run = self.query_one(RunList).current
         if self._makes_demo:
             ask_to_cancel_demo(self, self.source)
-        elif run is not None:
-            ask_to_cancel(self, self.source, run)
+        else:
+            ask_to_cancel(self, self.source, self.listing.current)
 
     def action_resume(self) -> None:
         """Start a worker on the selected run again."""
-        run = self.query_one(RunList).current
-        if run is not None:
-            resume(self, self.source, run)
+        resume(self, self.source, self.listing.current)
 
     def action_delete(self) -> None:
         """Delete the selected run, once confirmed."""
-        run = self.query_one(RunList).current
-        if run is not None:
-            ask_to_delete(self, self.source, run)
-
-    def action_filter(self) -> None:
-        """Type a word that runs must contain."""
-        box = self.query_one("#filter", Input)
-        box.display = True
-        box.focus()
+        ask_to_delete(self, self.source, self.listing.current)
 
     def action_unfilter(self) -> None:
         """Drop the filter."""
-        self.query_one("#filter", Input).value = ""
-        self._close_filter()
+        self.filter.value = ""
+        self.close_filter()
 
-    def _close_filter(self) -> None:
-        box = self.query_one("#filter", Input)
-        box.display = bool(box.value)
-        self.query_one(RunList).focus()
-
-    def _title(self, width: int) -> Content:
+    def title_line(self, width: int) -> Content:
+        """How many runs there are, or why they can't be read."""
         left = [(" tauscope ", "bold $accent"), ("what fine-tuning did", "$muted")]
         snapshot = self.snapshot
         if snapshot is None:
@@ -449,12 +324,12 @@ class RunsScreen(WholeScreen[None], Able):
             words += f", {active} running"
         return two_ends(left, [(words + " ", "$muted")], width)
 
-    def _keys(self, width: int) -> Content:
-        offered = [a for a in actions("runs", "app") if self.check_action(a.name, ())]
-        return keys_line(relabelled(offered, called(self.query_one(RunList).current)), width)
+    def labels(self) -> dict[str, str]:
+        """A run that waits is started by the key that resumes others."""
+        return called(self.listing.current)
 
     def _detail(self, line: int, width: int) -> Content:
-        run = self.query_one(RunList).current
+        run = self.listing.current
         told = self._told(run, width) if run is not None else []
         return told[line] if line < len(told) else Content("")
 
@@ -463,17 +338,3 @@ class RunsScreen(WholeScreen[None], Able):
         runs = self.snapshot.runs if self.snapshot is not None else ()
         free = self.size.height - OTHERS - len(runs)
         return detail(run, max(20, width), max(LINES, min(MOST, free)))
-
-
-def _under_way(runs: Sequence[RunSummary]) -> bool:
-    return any(run.status in wording.UNDER_WAY for run in runs)
-
-
-def _stands(snapshot: Snapshot) -> tuple[object, ...]:
-    """What is shown at once when it changes; all else is progress."""
-    runs = [(run.id, run.status, run.cancel_requested) for run in snapshot.runs]
-    return runs, snapshot.trouble, bool(snapshot.demo)
-
-
-def _searched(run: RunSummary) -> str:
-    return " ".join((run.name, run.id, run.status, *run.models)).casefold()

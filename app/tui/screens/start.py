@@ -3,8 +3,6 @@ shown where it is typed."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -13,10 +11,11 @@ from textual.widgets import Input, Static
 from app.drafts import ready
 from app.text import plain
 from app.tui.completion import Completed, matches
+from app.tui.data import DataSource
 from app.tui.keys import bindings, written
 from app.tui.screens.control import busy
 from app.tui.screens.leaving import Dialog
-from app.tui.source import Source
+from app.tui.threads import Trouble, in_thread, said
 from core.errors import TauscopeError
 from core.study.places import expanded
 
@@ -29,37 +28,28 @@ def offers(typed: str) -> list[str]:
     return [*matches(typed), *(name for name in ready.names() if name.startswith(typed))]
 
 
-class StartScreen(Dialog[str | None]):
+class StartScreen(Dialog[str]):
     """Gives the id of the run that was started, or None."""
 
     DEFAULT_CSS = """
-    StartScreen { align: center middle; }
-    StartScreen > Vertical {
-        width: 90; max-width: 96%; height: auto; max-height: 96%; padding: 0 2;
-        background: $surface; border: round $accent;
-        border-title-color: $accent; border-subtitle-color: $muted;
-    }
-    StartScreen Input { border: none; height: 1; padding: 0; background: $panel; margin: 1 0; }
-    StartScreen Input:focus { border: none; }
+    StartScreen > .box { width: 90; }
+    StartScreen Input { margin: 1 0; }
     StartScreen .offers { color: $muted; height: auto; max-height: 10; }
     StartScreen .trouble { color: $error; height: auto; max-height: 8; margin-bottom: 1; }
     """
     BINDINGS = bindings("typing")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DataSource) -> None:
         super().__init__()
         self.source = source
 
     def compose(self) -> ComposeResult:
-        with Vertical() as box:
-            box.border_title = "start a study"
-            box.border_subtitle = (
-                f"{written('typing.complete')} completes · enter starts"
-                f" · {written('dialog.close')} closes"
-            )
+        ways = f"{written('typing.complete')} completes", "enter starts"
+        with self.box(Vertical, "start a study", *ways):
             yield Input(
                 placeholder="path of a study file, or a ready study's name",
                 suggester=Completed(offers),
+                compact=True,
             )
             yield Static("", classes="trouble", markup=False)
             yield Static("", classes="offers", markup=False)
@@ -75,7 +65,10 @@ class StartScreen(Dialog[str | None]):
         if event.value.strip() and not busy(self, "start"):
             path = expanded(event.value.strip())
             self._say("Reading…", "$muted")
-            self.run_worker(lambda: self._start(path), thread=True, group="start")
+            in_thread(
+                self, lambda: self.source.start(path), self._started,
+                refused=self._refuse, group="start",
+            )  # fmt: skip
 
     def action_complete(self) -> None:
         """Take the first match over."""
@@ -85,20 +78,10 @@ class StartScreen(Dialog[str | None]):
             typed.value = found[0]
             typed.cursor_position = len(found[0])
 
-    def action_close(self) -> None:
-        """Leave. What is being started already goes on, and shows in the list."""
-        self.dismiss(None)
-
-    def _start(self, path: Path) -> None:
-        try:
-            run_id = self.source.start(path)
-        except TauscopeError as error:
-            words = "\n".join(part for part in (error.title, error.hint) if part)
-            self.app.call_from_thread(self._say, words, "$error")
-        except OSError as error:
-            self.app.call_from_thread(self._say, f"The worker can't be started: {error}", "$error")
-        else:
-            self.app.call_from_thread(self._started, run_id)
+    def _refuse(self, error: Trouble) -> None:
+        file = isinstance(error, TauscopeError)
+        words = said(error, "\n") if file else f"The worker can't be started: {error}"
+        self._say(words, "$error")
 
     def _started(self, run_id: str) -> None:
         if self.is_current:
@@ -112,12 +95,11 @@ class StartScreen(Dialog[str | None]):
         line.update(Content.styled(plain_lines(words), style))
 
     def _offer(self, typed: str) -> None:
-        known = ready.names()
-        ours = [name for name in offers(typed) if name in known]
-        found = [path for path in offers(typed) if path not in known]
-        rows = [plain(f) for f in found[:MOST]]
+        found = matches(typed)
+        rows = [plain(path) for path in found[:MOST]]
         if len(found) > MOST:
             rows.append(f"… and {len(found) - MOST} more")
+        ours = (name for name in ready.names() if name.startswith(typed))
         rows += [f"{name}  (comes with tauscope)" for name in ours]
         self.query_one(".offers", Static).update(Content("\n".join(rows)))
 

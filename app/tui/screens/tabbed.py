@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -16,16 +15,12 @@ from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.worker import Worker
 
-from app.tui.able import Able
-from app.tui.keys import Where, actions, relabelled
+from app.tui.keys import Where
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
-from app.tui.widgets.bar import Row, keys_line, tabs_line
+from app.tui.widgets.bar import Row, tabs_line
 from app.tui.widgets.pane import Pane
-from core.figures.views import COORDINATES, Selector
-
-SELECTORS = (*COORDINATES, "against")
 
 
 async def soon(workers: Iterable[Worker[None]]) -> None:
@@ -36,17 +31,16 @@ async def soon(workers: Iterable[Worker[None]]) -> None:
         await asyncio.sleep(SOON / 20)
 
 
-class TabbedScreen(LeavingScreen[None], Able):
+class TabbedScreen(LeavingScreen[None]):
     """A title, tabs, a body of panes of which keys act on one, and the keys."""
 
     VEILED = True
+    EARLY = frozenset({"tab", "back"})
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
     DEFAULT_CSS = """
-    TabbedScreen > #title { background: $panel; }
     TabbedScreen > #tabs { background: $surface; }
-    TabbedScreen > #keys { background: $panel; }
     """
 
     def __init__(self) -> None:
@@ -55,12 +49,8 @@ class TabbedScreen(LeavingScreen[None], Able):
 
     # What a screen overrides.
 
-    def body(self) -> Sequence[Widget]:
-        """What stands between the tabs and the keys."""
-        raise NotImplementedError
-
-    def titles(self) -> list[str]:
-        """What the tabs are called, once that is known."""
+    def tabs(self) -> list[tuple[str, str]]:
+        """The title and the short title of each tab, once they are known."""
         raise NotImplementedError
 
     @property
@@ -80,53 +70,30 @@ class TabbedScreen(LeavingScreen[None], Able):
         """Have keys act on another pane of this tab."""
         raise NotImplementedError
 
-    def title_line(self, width: int) -> Content:
-        """What stands above the tabs."""
-        raise NotImplementedError
-
     def labels(self) -> dict[str, str]:
-        """What actions are called that do something more special here, by their names."""
+        """A table has an order where figures have a measure."""
         table = self.pane is not None and self.pane.view.kind == "table"
         return {"measure(1)": "order"} if table else {}
 
     # Rows
 
-    def compose(self) -> ComposeResult:
-        yield Row(self.title_line, id="title")
+    def body(self) -> ComposeResult:
         yield Row(self._tabs, id="tabs")
-        yield from self.body()
-        yield Row(self._keys, id="keys")
-
-    def renew(self) -> None:
-        """Make the words of all rows again."""
-        for row in self.query(Row):
-            row.renew()
 
     def on_resize(self) -> None:
         """In another width keys have something to do that had nothing, once it is laid out."""
         self.call_after_refresh(self.renew)
 
     def _tabs(self, width: int) -> Content:
-        titles = self.titles()
-        return tabs_line(titles, self.tab, width) if titles else Content("")
-
-    def _keys(self, width: int) -> Content:
-        shown = [a for a in actions(self.PLACE, "app") if self._shown(a.name)]
-        return keys_line(relabelled(shown, self.labels()), width)
-
-    def _shown(self, name: str) -> bool:
-        action, _, rest = name.partition("(")
-        parameters = tuple(s for s in SELECTORS if s in rest)
-        return bool(self.check_action(action, parameters))
-
-    # Help
+        tabs = self.tabs()
+        return tabs_line(tabs, self.tab, width) if tabs else Content("")
 
     def topics(self) -> list[Topic]:
-        """How to read what is shown, for the help."""
+        """How to read the picture that keys act on."""
         return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
 
     def places(self) -> tuple[Where, ...]:
-        """Where the keys of this screen come from."""
+        """Its own keys, and those of its figures."""
         of_one_run: tuple[Where, ...] = ("facts", "filter") if self.PLACE == "run" else ()
         return (self.PLACE, "figure", *of_one_run, "app")
 
@@ -141,16 +108,16 @@ class TabbedScreen(LeavingScreen[None], Able):
             case "choices":
                 return pane is not None and (not parameters or parameters[0] in pane.offered())
             case "values":
-                return pane is not None and pane.drawn is not None
+                return pane is not None and pane.filled
             case "titles":
-                return bool(self.titles())
+                return bool(self.tabs())
             case "tabs" | "something to write":
                 return True
         return super().has(need, parameters)
 
     async def action_tab(self, number: int) -> None:
         """Go to a tab by its number."""
-        if number <= len(self.titles()):
+        if number <= len(self.tabs()):
             await self.go(number - 1)
 
     async def action_next_tab(self) -> None:
@@ -162,7 +129,7 @@ class TabbedScreen(LeavingScreen[None], Able):
         await self._turn(-1)
 
     async def _turn(self, by: int) -> None:
-        count = len(self.titles())
+        count = len(self.tabs())
         if count:
             await self.action_tab((self.tab + by) % count + 1)
 
@@ -179,24 +146,24 @@ class TabbedScreen(LeavingScreen[None], Able):
     def action_select(self, selector: str, by: int) -> None:
         """Switch the value of a coordinate."""
         if self.pane is not None:
-            self.pane.next_value(cast(Selector, selector), by)
+            self.pane.next_value(selector, by)
 
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""
-        from app.tui.screens.taking import ask_to_copy
+        from app.tui.screens.export import ask_to_copy
 
         if self.pane is not None and self.pane.drawn is not None:
             ask_to_copy(self, self.pane)
 
     def action_jump(self) -> None:
         """Put a letter on every tab and picture, and go to the one that is pressed."""
-        from app.tui.screens.jump import Target, jump
+        from app.tui.screens.jump import JumpTarget, jump
 
         tabs = self.query_one("#tabs", Row)
-        found = [Target(x, tabs.region.y, action) for x, action in tabs.acts()]
+        found = [JumpTarget(x, tabs.region.y, action) for x, action in tabs.acts()]
         for at, pane in enumerate(self.panes()):
             if pane.region:
-                found.append(Target(pane.region.x, pane.region.y, f"screen.pick({at})"))
+                found.append(JumpTarget(pane.region.x, pane.region.y, f"screen.pick({at})"))
         jump(self, found)
 
     def action_pick(self, number: int) -> None:

@@ -1,15 +1,28 @@
-"""Screens that take the whole terminal: each is painted once, when it has something to show, and
-only while it can be seen. Textual paints more often, which is felt and goes over the line.
+"""Screens that take the whole terminal: a title, a body, and the keys that act on it.
+
+Each is painted once, when it has something to show, and only while it can be seen. Textual paints
+more often, which is felt and goes over the line.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, cast
 
+from textual.app import ComposeResult
+from textual.content import Content
 from textual.geometry import Region
 from textual.messages import Update
 from textual.screen import Screen
+
+from app.tui.able import Able
+from app.tui.keys import Action, Where, actions, relabelled
+from app.tui.memory import Memory, Remembering
+from app.tui.widgets.bar import Row, keys_line
+
+if TYPE_CHECKING:
+    from app.tui.screens.help import Topic
 
 Result = TypeVar("Result")
 
@@ -17,15 +30,68 @@ SOON = 0.05
 """Seconds for which painting waits for what is likely to be at hand."""
 
 
-class WholeScreen(Screen[Result]):
+class WholeScreen(Screen[Result], Able):
     """One that others of its kind are laid upon."""
 
+    DEFAULT_CSS = "WholeScreen > #title, WholeScreen > #keys { background: $panel; }"
     VEILED: ClassVar[bool] = False
     """Does the screen before stay on the terminal until `unveil` is called, or SOON has passed?"""
 
     def __init__(self) -> None:
         super().__init__()
         self._veiled = self.VEILED
+
+    # What a screen overrides.
+
+    def title_line(self, width: int) -> Content:
+        """What stands above the body."""
+        raise NotImplementedError
+
+    def body(self) -> ComposeResult:
+        """What stands between the title and the keys."""
+        raise NotImplementedError
+
+    def labels(self) -> Mapping[str, str]:
+        """What actions are called that do something more special here, by their names."""
+        return {}
+
+    def topics(self) -> Sequence[Topic]:
+        """How to read what is shown, for the help."""
+        return ()
+
+    def places(self) -> tuple[Where, ...]:
+        """Where the keys of this screen come from."""
+        return (self.PLACE, "app")
+
+    def placed(self, memory: Memory) -> Memory:
+        """Where it stands, for the next time."""
+        return memory
+
+    # What all have in common.
+
+    @property
+    def home(self) -> Remembering:
+        """The workstation, which knows where its screens stood and what the user has set."""
+        return cast(Remembering, self.app)
+
+    def compose(self) -> ComposeResult:
+        yield Row(self.title_line, id="title")
+        yield from self.body()
+        yield Row(self._keys, id="keys")
+
+    def renew(self, *ids: str) -> None:
+        """Make the words of all rows again, or of these."""
+        for row in self.query(Row):
+            if not ids or row.id in ids:
+                row.renew()
+
+    def offered(self) -> list[Action]:
+        """The actions that would do something now."""
+        known = actions(self.PLACE, "app")
+        return [each for each in known if self.check_action(each.verb, each.parameters)]
+
+    def _keys(self, width: int) -> Content:
+        return keys_line(relabelled(self.offered(), self.labels()), width)
 
     def on_compose(self) -> None:
         """Know how wide it is before it is laid out, which would be done again otherwise; from

@@ -12,7 +12,7 @@ from textual import events
 from textual.content import Content
 from textual.style import Style
 
-from app.render.terminal.lines import exactly
+from app.render.terminal.lines import exactly, fitted
 from app.text import plain
 from app.tui.keys import Action
 from app.tui.widgets.steady import Steady
@@ -22,6 +22,9 @@ ACT = "act"
 
 TAB = 5
 """What a tab takes besides its title."""
+
+NAME = 10
+"""Columns of what words are about, before them."""
 
 Piece = tuple[str, str]
 """Words and the style they are shown in."""
@@ -41,9 +44,12 @@ def keys_line(actions: Sequence[Action], width: int) -> Content:
     return Content("").join(pieces)
 
 
-def tabs_line(titles: Sequence[str], chosen: int, width: int) -> Content:
-    """Numbered tabs; where they don't fit, the titles of the others are cut."""
-    names = [plain(title) for title in titles]
+def tabs_line(tabs: Sequence[tuple[str, str]], chosen: int, width: int) -> Content:
+    """Numbered tabs by title; where they don't fit, the others have their short titles, and where
+    those don't fit they are cut."""
+    names = [plain(title) for title, _ in tabs]
+    if sum(cell_len(name) + TAB for name in names) > width:
+        names = [n if i == chosen else plain(tabs[i][1]) for i, n in enumerate(names)]
     if sum(cell_len(name) + TAB for name in names) > width:
         others = len(names) - 1
         own = min(cell_len(names[chosen]), max(4, width - TAB - others * (TAB + 3)))
@@ -72,6 +78,12 @@ def two_ends(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Conte
         head.append((text, style))
         room -= cell_len(text)
     return Content.assemble(*head, " " * (room + 1), *tail)
+
+
+def named(name: str, words: str, width: int, style: str) -> Content:
+    """Words after what they are about, cut to a row."""
+    said = fitted(words, width - NAME).rstrip()
+    return Content.assemble((f"{name:<{NAME - 1}} ", "$muted"), (said, style))
 
 
 class Row(Steady):

@@ -10,13 +10,14 @@ from textual.geometry import Region
 
 from app.render.terminal import bars
 from app.render.terminal.lines import Line
-from app.render.terminal.names import is_control_row
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures.figure import Grid
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
+from core.figures.figure import Figure, Grid
+from core.figures.plots.grids import BarsPlot
+from core.figures.plots.resolution import bars as resolved_bars
 
 
-class BarsView(FigureView):
+class BarsView(FigureView[BarsPlot]):
     """A bar a row, in groups; at the foot what the mark on a bar means."""
 
     def __init__(self) -> None:
@@ -24,30 +25,27 @@ class BarsView(FigureView):
         self._painter: bars.Painter | None = None
 
     @property
-    def grid(self) -> Grid:
-        """The figure shown."""
-        assert isinstance(self._figure, Grid)
-        return self._figure
-
-    @property
     def painter(self) -> bars.Painter:
         """Draws the rows in the layout of now."""
         assert self._painter is not None
         return self._painter
 
-    def filled(self) -> bool:
-        return bool(self.grid.rows and self.grid.columns)
+    def resolved(self, figure: Figure) -> BarsPlot:
+        assert isinstance(figure, Grid)
+        return resolved_bars(figure)
 
-    def opening(self) -> Place:
+    def filled(self) -> bool:
+        return self.plot.is_drawable
+
+    def opening(self) -> CursorPosition:
         """The first model that is no control."""
-        rows = range(len(self.grid.rows))
-        return next((i for i in rows if not is_control_row(self.grid, i)), 0), 0
+        return next((i for i, row in enumerate(self.plot.rows) if not row.control), 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
-        count = len(self.grid.rows) * (len(self.grid.columns) + 1) - 1
-        self._painter = bars.Painter(self.grid, width - 1, self.palette, spaced=count <= height - 1)
+        count = len(self.plot.rows) * (len(self.plot.columns) + 1) - 1
+        self._painter = bars.Painter(self.plot, width - 1, self.palette, spaced=count <= height - 1)
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == self.size.height - 1:
             return self._foot()
         row = y + self.top
@@ -55,47 +53,45 @@ class BarsView(FigureView):
             return []
         return self.painter.line(row, cursor)
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         row = self.painter.places.index(cursor) - self.top
         return (Region(0, row, self.size.width, 1),)
 
-    def spot_at(self, cursor: Place) -> Spot:
-        i, j = cursor
-        grid = self.grid
-        where = ((grid.row_name, grid.rows[i]), (grid.column_name, grid.columns[j]))
-        return Spot(where, grid.cells[i][j])
+    def spot_at(self, cursor: CursorPosition) -> Spot:
+        value = self.plot.cells[cursor[0]][cursor[1]]
+        return Spot(self.plot.place(*cursor), value.cell if value is not None else None)
 
-    def at(self, cursor: Place) -> Names:
-        return {0: self.grid.rows[cursor[0]], 1: self.grid.columns[cursor[1]]}
+    def at(self, cursor: CursorPosition) -> Names:
+        return {0: self.plot.rows[cursor[0]].name, 1: self.plot.columns[cursor[1]].name}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         i, j = self.cursor
         return (
-            index_of(names.get(0), self.grid.rows, i),
-            index_of(names.get(1), self.grid.columns, j),
+            index_of(names.get(0), [row.name for row in self.plot.rows], i),
+            index_of(names.get(1), [column.name for column in self.plot.columns], j),
         )
 
-    def clamped(self, cursor: Place) -> Place:
-        rows, columns = len(self.grid.rows), len(self.grid.columns)
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
+        rows, columns = len(self.plot.rows), len(self.plot.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
-    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+    def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """Up and down from bar to bar; left and right from group to group."""
         if dx:
             return cursor[0] + dx, cursor[1]
-        columns = len(self.grid.columns)
+        columns = len(self.plot.columns)
         at = cursor[0] * columns + cursor[1] + dy
-        at = max(0, min(at, len(self.grid.rows) * columns - 1))
+        at = max(0, min(at, len(self.plot.rows) * columns - 1))
         return divmod(at, columns)
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         row = y + self.top
         return self.painter.places[row] if row < len(self.painter.places) else None
 
     def bottom(self) -> int:
         return max(0, len(self.painter.places) - self._body())
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         before = self.top
         row = self.painter.places.index(cursor)
         self.top = max(row + 1 - self._body(), min(self.top, row))
@@ -105,4 +101,4 @@ class BarsView(FigureView):
         return max(1, self.size.height - 1)
 
     def _foot(self) -> Line:
-        return [Segment("   ".join(bars.notes(self.grid)), Style(color=self.palette.dim))]
+        return [Segment("   ".join(bars.notes(self.plot)), Style(color=self.palette.dim))]

@@ -13,17 +13,19 @@ from textual.widgets import Static
 
 from app.results import wording
 from app.text import short
+from app.tui.able import Able
 from app.tui.keys import bindings
 
 if TYPE_CHECKING:
     from app.jobs.gauge import Usage
-    from app.tui.source import Background
+    from app.tui.data import Background
     from storage.runs import RunSummary, RunWarning
 
 
-class Facts(VerticalScroll, can_focus=True):
+class Facts(VerticalScroll, Able, can_focus=True):
     """The last tab of a run."""
 
+    PLACE = "facts"
     BINDINGS = bindings("facts")
     DEFAULT_CSS = """
     Facts { padding: 1 2; scrollbar-size-vertical: 1; }

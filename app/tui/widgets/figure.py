@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -20,16 +20,17 @@ from textual.strip import Strip
 
 from app.render.terminal.lines import Line
 from app.render.terminal.palette import Palette, on
-from app.render.terminal.scales import EMPTY
 from app.tui.able import Able
 from app.tui.keys import bindings
 from app.tui.readout import Spot
 from app.tui.widgets.steady import Steady
-from core.figures.figure import Figure
+from core.figures.figure import Figure, Table
+from core.figures.plots.plot import EMPTY, Plot
 
-Place = tuple[int, int]
+CursorPosition = tuple[int, int]
 Names = dict[int | str, str]
 Name = TypeVar("Name")
+Resolved = TypeVar("Resolved", bound=Plot | Table)
 
 READING = "Reading…"
 
@@ -37,8 +38,8 @@ COLOURS = {"standard": 16, "256": 256}
 """How many colours a terminal has that has not all of them."""
 
 
-class FigureView(Steady, Able, can_focus=True):
-    """One figure with a cursor on it. Kinds override what is marked so."""
+class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
+    """One figure with a cursor on it. Kinds override the methods that are marked so."""
 
     PLACE = "figure"
     BINDINGS = bindings("figure")
@@ -46,13 +47,13 @@ class FigureView(Steady, Able, can_focus=True):
     DENSE: ClassVar[bool] = False
     """Has this kind a view without numbers?"""
 
-    cursor: reactive[Place] = reactive((0, 0), repaint=False)
+    cursor: reactive[CursorPosition] = reactive((0, 0), repaint=False)
 
     @dataclass
     class Moved(Message):
         """The cursor stands elsewhere, or on another value."""
 
-        view: FigureView
+        view: FigureView[Any]
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, FigureView.Moved) and message.view is self.view
@@ -61,7 +62,7 @@ class FigureView(Steady, Able, can_focus=True):
     class Copied(Message):
         """What is known of the value under the cursor is wanted on the clipboard."""
 
-        view: FigureView
+        view: FigureView[Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,11 +71,11 @@ class FigureView(Steady, Able, can_focus=True):
         """What is said instead of a figure."""
         self.follows = False
         """Does the cursor go where that of another figure goes, and show without focus?"""
-        self._figure: Figure | None = None
+        self._plot: Resolved | None = None
         self.by_hand = False
         """Was the cursor ever moved by the user?"""
         self._opened = False
-        self._open_at: Place | None = None
+        self._open_at: CursorPosition | None = None
         self._laid_out: tuple[Size, str, bool] | None = None
         self._strips: dict[int, Strip] = {}
         self._ground = Style()
@@ -83,7 +84,7 @@ class FigureView(Steady, Able, can_focus=True):
     def show(self, figure: Figure, blank: str = EMPTY) -> None:
         """Draw this figure from now on, or say `blank` where there is nothing to draw; the cursor
         stays where it was as far as it can."""
-        self._figure, self.blank = figure, blank
+        self._plot, self.blank = self.resolved(figure), blank
         self._laid_out = None
         if not self._opened and self.filled():
             self._opened = True
@@ -94,7 +95,7 @@ class FigureView(Steady, Able, can_focus=True):
 
     def refuse(self, words: str) -> None:
         """Show no figure from now on, but why there is none."""
-        self._figure, self.blank = None, words
+        self._plot, self.blank = None, words
         self._strips.clear()
         self.refresh()
         self.post_message(self.Moved(self))
@@ -102,9 +103,9 @@ class FigureView(Steady, Able, can_focus=True):
     @property
     def shows(self) -> bool:
         """Was it given a figure?"""
-        return self._figure is not None
+        return self._plot is not None
 
-    def open_at(self, cursor: Place | None) -> None:
+    def open_at(self, cursor: CursorPosition | None) -> None:
         """Have the first figure shown with the cursor there."""
         self._open_at = cursor
 
@@ -113,7 +114,7 @@ class FigureView(Steady, Able, can_focus=True):
 
         `axes` are the coordinates that the figure is laid out by, in their order.
         """
-        if self._figure is None or not self.filled():
+        if self._plot is None or not self.filled():
             return
         called: Mapping[str, int | str] = {c: i for i, c in enumerate(axes)}
         called = called or {name: name for name in names}
@@ -124,7 +125,7 @@ class FigureView(Steady, Able, can_focus=True):
 
     def spot(self) -> Spot | None:
         """Where the cursor stands."""
-        return self.spot_at(self.cursor) if self._figure is not None and self.filled() else None
+        return self.spot_at(self.cursor) if self._plot is not None and self.filled() else None
 
     @property
     def lit(self) -> bool:
@@ -137,7 +138,17 @@ class FigureView(Steady, Able, can_focus=True):
         background = "dark" if self.app.current_theme.dark else "light"
         return on(background, COLOURS.get(self.app.console.color_system or "", 1 << 24))
 
+    @property
+    def plot(self) -> Resolved:
+        """The plot shown."""
+        assert self._plot is not None
+        return self._plot
+
     # What a kind of figure overrides.
+
+    def resolved(self, figure: Figure) -> Resolved:
+        """The plot of a figure."""
+        raise NotImplementedError
 
     def filled(self) -> bool:
         """Is there anything to draw?"""
@@ -147,39 +158,43 @@ class FigureView(Steady, Able, can_focus=True):
         """Lay the figure out."""
         raise NotImplementedError
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         """The row y of the widget, with the cursor where it touches that row."""
         raise NotImplementedError
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The regions that look different for having the cursor there."""
         raise NotImplementedError
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         """The coordinates and the cell at a place."""
         raise NotImplementedError
 
-    def at(self, cursor: Place) -> Names:
+    def at(self, cursor: CursorPosition) -> Names:
         """The names of what stands at a place: by the number of an axis, or by coordinate."""
         raise NotImplementedError
 
-    def place_of(self, names: Names) -> Place | None:
+    def row_names(self) -> list[str]:
+        """The names that the row under the cursor begins with, in the plot as a table."""
+        return [self.at(self.cursor)[0]]
+
+    def place_of(self, names: Names) -> CursorPosition | None:
         """The place of these names; what isn't named, or isn't there, stays where it is."""
         raise NotImplementedError
 
-    def opening(self) -> Place:
+    def opening(self) -> CursorPosition:
         """Where the cursor stands at first."""
         return 0, 0
 
-    def clamped(self, cursor: Place) -> Place:
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
         """The nearest place that exists."""
         raise NotImplementedError
 
-    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+    def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """The place that many steps away (it need not exist)."""
         return cursor[0] + dy, cursor[1] + dx
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The place under a click."""
         raise NotImplementedError
 
@@ -187,14 +202,14 @@ class FigureView(Steady, Able, can_focus=True):
         """The largest offset to which the figure scrolls."""
         return 0
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         """Scroll until the cursor shows. True if that moved anything."""
         return False
 
     # Painting
 
     def render_line(self, y: int) -> Strip:
-        if self._figure is None or not self.filled():
+        if self._plot is None or not self.filled():
             words = textwrap.wrap(self.blank, max(1, self.size.width - 4))
             blank = Strip([Segment(f"  {words[y - 1]}" if 0 < y <= len(words) else "")])
             return blank.adjust_cell_length(self.size.width).apply_style(self.rich_style)
@@ -217,13 +232,13 @@ class FigureView(Steady, Able, can_focus=True):
             self.top = min(self.top, self.bottom())
             self.follow(self.cursor)
 
-    def _strip(self, y: int, cursor: Place | None) -> Strip:
+    def _strip(self, y: int, cursor: CursorPosition | None) -> Strip:
         line = self.paint(y, cursor)
         return Strip(line).adjust_cell_length(self.size.width).apply_style(self._ground)
 
-    def watch_cursor(self, old: Place, new: Place) -> None:
+    def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
         """Paint the old and the new place, or everything if the figure had to scroll."""
-        if self._figure is None or not self.filled() or not self.size:
+        if self._plot is None or not self.filled() or not self.size:
             return
         self._ready()
         if self.follow(new):
@@ -241,7 +256,7 @@ class FigureView(Steady, Able, can_focus=True):
 
     def has(self, need: str, parameters: tuple[object, ...]) -> bool:
         """What the keys of a figure act on."""
-        there = self._figure is not None and self.filled()
+        there = self._plot is not None and self.filled()
         match need:
             case "values":
                 return there
@@ -251,7 +266,7 @@ class FigureView(Steady, Able, can_focus=True):
 
     def action_move(self, dx: int, dy: int) -> None:
         """One step."""
-        if self._figure is not None and self.filled():
+        if self._plot is not None and self.filled():
             self._ready()
             self.by_hand = True
             self.cursor = self.clamped(self.moved(self.cursor, dx, dy))
@@ -269,7 +284,7 @@ class FigureView(Steady, Able, can_focus=True):
         self.post_message(self.Copied(self))
 
     def on_click(self, event: events.Click) -> None:
-        if self._figure is None or not self.filled():
+        if self._plot is None or not self.filled():
             return
         self._ready()
         place = self.place_at(event.x, event.y)
@@ -284,7 +299,7 @@ class FigureView(Steady, Able, can_focus=True):
         self._roll(-3)
 
     def _roll(self, rows: int) -> None:
-        if self._figure is None or not self.filled():
+        if self._plot is None or not self.filled():
             return
         self._ready()
         top = min(max(0, self.top + rows), self.bottom())

@@ -11,10 +11,11 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.suggester import Suggester
 from textual.widgets import Input
 
+from app.tui.completion import Completed
 from app.tui.keys import bindings, written
+from app.tui.threads import said
 from app.tui.widgets.bar import Row, two_ends
 from core.errors import TauscopeError
 from core.figures.filters import ALL, Filter, Names, completed, ended, offered, read
@@ -28,8 +29,7 @@ class FilterLine(Vertical):
     DEFAULT_CSS = """
     FilterLine { height: 2; display: none; background: $panel; }
     FilterLine.-open { display: block; }
-    FilterLine Input { border: none; height: 1; padding: 0 1; background: $panel; }
-    FilterLine Input:focus { border: none; }
+    FilterLine.-open Input { padding: 0 1; background: $panel; }
     """
     BINDINGS = [*bindings("typing"), *bindings("filter")]  # noqa: RUF012
 
@@ -45,11 +45,11 @@ class FilterLine(Vertical):
     def __init__(self) -> None:
         super().__init__()
         self.filter = ALL
-        self.names = Names()
+        self.names: Names = {}
         self.trouble = ""
 
     def compose(self) -> ComposeResult:
-        yield Input(placeholder=EXAMPLE, suggester=_Completing(self))
+        yield Input(placeholder=EXAMPLE, compact=True, suggester=Completed(self._completed))
         yield Row(self._said, id="said")
 
     @property
@@ -81,8 +81,7 @@ class FilterLine(Vertical):
     def action_complete(self) -> None:
         """Complete the last word, as the faint letters behind it say."""
         box = self.query_one(Input)
-        line = completed(box.value, self.names)
-        if line is not None:
+        for line in self._completed(box.value):
             box.value = line
             box.cursor_position = len(line)
 
@@ -92,12 +91,16 @@ class FilterLine(Vertical):
         self._act(ALL)
         self._close()
 
+    def _completed(self, line: str) -> list[str]:
+        found = completed(line, self.names)
+        return [] if found is None else [found]
+
     def _judge(self, line: str) -> None:
         """Have the line act if it makes sense, else say what is wrong with it."""
         try:
             found = read(line, self.names)
         except TauscopeError as error:
-            self.trouble = f"{error.title} {error.hint}".strip()
+            self.trouble = said(error)
         else:
             self.trouble = ""
             self._act(found)
@@ -123,14 +126,3 @@ class FilterLine(Vertical):
             f" · {written('filter.clear')} shows all "
         )
         return two_ends([(f" {offers}", "$muted")], [(ways, "$muted")], width)
-
-
-class _Completing(Suggester):
-    """Shows how tab would complete the line."""
-
-    def __init__(self, line: FilterLine) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self.line = line
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return completed(value, self.line.names)

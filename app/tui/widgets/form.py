@@ -10,18 +10,17 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from app.render.terminal.lines import exactly, fitted
 from app.text import plain
 from app.tui.completion import Complete, Completed
 from app.tui.pages import Item
-from app.tui.widgets.bar import Row
 
 LABEL = 18
 """Columns of the labels, with the mark of the selected line."""
@@ -31,13 +30,17 @@ def line(item: Item, width: int, *, selected: bool, typing: bool = False) -> Con
     """One item in a row of this width; of one that is being typed, its label."""
     mark = Content.styled("▌", "$accent") if selected else Content(" ")
     whole = typing or item.kind == "add"
-    left = width - 1 if whole else max(6, min(LABEL + 2 * item.depth, width // 2))
+    left = width - 1 if whole else _label_width(item, width)
     name = _label(item, left - 1)
     if item.kind in ("options", "text", "model"):
         name = name.stylize("bold" if selected else "$muted")
     held = Content("") if typing else _held(item, width - left - 1, selected=selected)
     gap = "" if item.options else " "
     return Content("").join((mark, name, Content(gap), held)).truncate(width, ellipsis=True)
+
+
+def _label_width(item: Item, width: int) -> int:
+    return max(6, min(LABEL + 2 * item.depth, width // 2))
 
 
 def _label(item: Item, width: int) -> Content:
@@ -95,61 +98,57 @@ def _end_of(words: str, width: int) -> str:
 
 
 class FormLine(Widget):
-    """One item: its row, and below it what is wrong."""
+    """One item in a row, and below it what is wrong. Typed over, its words are an Input."""
 
     DEFAULT_CSS = """
-    FormLine { height: auto; layout: vertical; }
-    FormLine Horizontal { height: 1; }
-    FormLine Input { border: none; height: 1; padding: 0 1; width: 1fr; background: $panel; }
-    FormLine Input:focus { border: none; }
-    FormLine .trouble { color: $error; padding: 0 1 0 3; height: auto; }
+    FormLine { height: auto; text-wrap: nowrap; }
+    FormLine Input { padding: 0 1; width: 1fr; background: $panel; }
     FormLine.-selected { background: $panel; }
     """
 
     def __init__(self, item: Item) -> None:
-        super().__init__()
+        super().__init__(markup=False)
         self.item = item
-
-    def compose(self) -> ComposeResult:
-        with Horizontal():
-            yield Row(self._words, id="row")
-        yield Static("", classes="trouble", markup=False)
-
-    def on_mount(self) -> None:
-        self.show(self.item, selected=self.has_class("-selected"))
 
     def show(self, item: Item, *, selected: bool) -> None:
         """Show an item, which may be the same as before."""
-        self.item = item
-        self.set_class(selected, "-selected")
-        if self.is_mounted:
-            trouble = self.query_one(".trouble", Static)
-            trouble.display = bool(item.trouble)
-            trouble.update(Content(plain(item.trouble)))
-            self.query_one(Row).renew()
+        if item != self.item or selected != self.has_class("-selected"):
+            anew = item.trouble != self.item.trouble
+            self.item = item
+            self.set_class(selected, "-selected")
+            self.refresh(layout=anew)
 
     async def edit(self, complete: Complete | None) -> None:
         """Put the words into a line where they can be typed over."""
-        row = self.query_one(Row)
-        row.styles.width = max(6, min(LABEL + 2 * self.item.depth, self.size.width // 2))
-        suggester = Completed(complete) if complete else None
-        box = Input(self.item.words, plain(self.item.otherwise), suggester=suggester,
-                    select_on_focus=False)  # fmt: skip
-        await self.query_one(Horizontal).mount(box)
+        box = Input(
+            self.item.words, plain(self.item.otherwise), select_on_focus=False, compact=True,
+            suggester=Completed(complete) if complete else None,
+        )  # fmt: skip
+        box.styles.margin = (0, 0, 0, _label_width(self.item, self.size.width))
+        await self.mount(box)
         box.focus()
-        row.renew()
+        self.refresh()
 
     async def rest(self) -> None:
         """Take that line away again."""
         if self.query(Input):
             await self.query(Input).remove()
-            row = self.query_one(Row)
-            row.styles.width = "1fr"
-            row.renew()
+            self.refresh()
 
-    def _words(self, width: int) -> Content:
-        chosen, typing = self.has_class("-selected"), bool(self.query(Input))
-        return line(self.item, width, selected=chosen, typing=typing)
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return 1 + len(self._trouble(width))
+
+    def render(self) -> Content:
+        width, typing = self.size.width, bool(self.query(Input))
+        room = _label_width(self.item, width) if typing else width
+        own = line(self.item, room, selected=self.has_class("-selected"), typing=typing)
+        return Content("\n").join([own, *self._trouble(width)])
+
+    def _trouble(self, width: int) -> list[Content]:
+        if not self.item.trouble:
+            return []
+        lines = Content(plain(self.item.trouble)).wrap(max(1, width - 4))
+        return [Content.styled(f"   {words.plain}", "$error") for words in lines]
 
 
 class Form(VerticalScroll, can_focus=True, inherit_bindings=False):

@@ -9,17 +9,19 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.render.terminal import grids
-from app.render.terminal.legends import grid_notes, scale_legend
+from app.render.terminal.legends import scale_legend
 from app.render.terminal.lines import Line, length
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures.figure import Grid
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
+from core.figures.figure import Figure, Grid
+from core.figures.plots.grids import GridPlot
+from core.figures.plots.resolution import grid
 
 FOLDED = 1.35
 """How many times too long a grid must be before it is first shown without numbers."""
 
 
-class GridView(FigureView):
+class GridView(FigureView[GridPlot]):
     """Rows × columns: a heading, the body, and at the foot what the colours are worth."""
 
     DENSE = True
@@ -31,33 +33,31 @@ class GridView(FigureView):
         self._painter: grids.Painter | None = None
 
     @property
-    def grid(self) -> Grid:
-        """The figure shown."""
-        assert isinstance(self._figure, Grid)
-        return self._figure
-
-    @property
     def painter(self) -> grids.Painter:
         """Draws the rows in the layout of now."""
         assert self._painter is not None
         return self._painter
 
-    def filled(self) -> bool:
-        return bool(self.grid.rows and self.grid.columns)
+    def resolved(self, figure: Figure) -> GridPlot:
+        assert isinstance(figure, Grid)
+        return grid(figure)
 
-    def opening(self) -> Place:
+    def filled(self) -> bool:
+        return self.plot.is_drawable
+
+    def opening(self) -> CursorPosition:
         """The first cell that was measured: a matrix begins with a diagonal without any."""
-        places = ((i, j) for i, row in enumerate(self.grid.cells) for j, c in enumerate(row) if c)
+        places = ((i, j) for i, row in enumerate(self.plot.cells) for j, c in enumerate(row) if c)
         return next(places, (0, 0))
 
     def lay_out(self, width: int, height: int) -> None:
         body = max(1, height - 2)
-        dense = self._dense if self._dense is not None else len(self.grid.rows) > FOLDED * body
-        layout = grids.layout(self.grid, width, body, dense=dense)
-        self._painter = grids.Painter(self.grid, layout, self.palette)
+        dense = self._dense if self._dense is not None else len(self.plot.rows) > FOLDED * body
+        layout = grids.layout(self.plot, width, body, dense=dense)
+        self._painter = grids.Painter(self.plot, layout, self.palette)
         self.left = min(self.left, self._most_left())
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == min(self.size.height - 1, self._rows() + 2):
             return self._foot()
         if y == 0:
@@ -67,36 +67,31 @@ class GridView(FigureView):
             return []
         return self._slid(self.painter.line(row, cursor))
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         layout = self.painter.layout
         row = self.painter.row_of(cursor[0]) - self.top + 1
         width = self.size.width
         return Region(0, 0, width, 1), Region(0, row, width, layout.tall)
 
-    def spot_at(self, cursor: Place) -> Spot:
-        i, j = cursor
-        grid = self.grid
-        names = (grid.row_name, grid.column_name)
-        if names[0] == names[1]:
-            names = (names[0], "against")
-        where = ((names[0], grid.rows[i]), (names[1], grid.columns[j]))
-        return Spot(where, grid.cells[i][j])
+    def spot_at(self, cursor: CursorPosition) -> Spot:
+        value = self.plot.cells[cursor[0]][cursor[1]]
+        return Spot(self.plot.place(*cursor), value.cell if value is not None else None)
 
-    def at(self, cursor: Place) -> Names:
-        return {0: self.grid.rows[cursor[0]], 1: self.grid.columns[cursor[1]]}
+    def at(self, cursor: CursorPosition) -> Names:
+        return {0: self.plot.rows[cursor[0]].name, 1: self.plot.columns[cursor[1]].name}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         i, j = self.cursor
         return (
-            index_of(names.get(0), self.grid.rows, i),
-            index_of(names.get(1), self.grid.columns, j),
+            index_of(names.get(0), [row.name for row in self.plot.rows], i),
+            index_of(names.get(1), [column.name for column in self.plot.columns], j),
         )
 
-    def clamped(self, cursor: Place) -> Place:
-        rows, columns = len(self.grid.rows), len(self.grid.columns)
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
+        rows, columns = len(self.plot.rows), len(self.plot.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         if not 1 <= y < self.size.height - 1:
             return None
         label = self.painter.layout.label
@@ -105,7 +100,7 @@ class GridView(FigureView):
     def bottom(self) -> int:
         return max(0, self._rows() - self._body())
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         before = self.top, self.left
         layout = self.painter.layout
         row = self.painter.row_of(cursor[0])
@@ -123,7 +118,7 @@ class GridView(FigureView):
         self.refresh()
 
     def _rows(self) -> int:
-        return self.painter.layout.rows(self.grid)
+        return self.painter.layout.rows(self.plot)
 
     def _body(self) -> int:
         return max(1, self.size.height - 2)
@@ -144,11 +139,11 @@ class GridView(FigureView):
         words = ""
         if self.bottom():
             last = min(self.top + self._body(), self._rows())
-            words = f"{self.grid.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
-            words = f"   {words} of {len(self.grid.rows)}"
-        notes = grid_notes(self.grid, dense=self.painter.layout.halves)
+            words = f"{self.plot.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
+            words = f"   {words} of {len(self.plot.rows)}"
+        notes = self.plot.remarks(dense=self.painter.layout.halves)
         room = max(16, self.size.width - len(words))
-        line = scale_legend(self.painter.scale, room, palette, notes=notes)
+        line = scale_legend(self.plot.scale, room, palette, notes=notes)
         gap = self.size.width - length(line) - len(words)
         if words and gap >= 0:
             line += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
@@ -157,4 +152,4 @@ class GridView(FigureView):
     def _row_name(self, text_row: int) -> str:
         layout = self.painter.layout
         i = text_row * 2 if layout.halves else text_row // layout.tall
-        return self.grid.rows[min(i, len(self.grid.rows) - 1)]
+        return self.plot.rows[min(i, len(self.plot.rows) - 1)].name

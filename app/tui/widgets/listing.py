@@ -1,11 +1,12 @@
-"""A list of rows under a heading, with a selection: what the list of runs and the library share.
+"""A list of rows, with a selection that stays on its row when others come and go.
 
-Scrolls, selects and paints; what a row says is its subclass's business.
+Scrolls, selects and paints rows, and only what changed; a row's words are its subclass's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -19,13 +20,20 @@ from textual.widget import Widget
 from app.render.terminal.lines import Line
 
 Colours = dict[str, str]
-_NAMES = ("muted", "line", "accent", "success", "warning", "error", "foreground")
+_NAMES = ("muted", "line", "panel", "accent", "success", "warning", "error", "foreground")
+Item = TypeVar("Item")
 
 
-class Listing(Widget, can_focus=True):
-    """Rows that are known by their keys. Where there are none it says `empty`."""
+class Listing(Widget, Generic[Item], can_focus=True):
+    """Items that are known by their keys, a row each. Where there are none it says `empty`."""
 
     DEFAULT_CSS = "Listing { height: 1fr; width: 1fr; }"
+    HEAD: ClassVar[int] = 1
+    """Rows of the heading."""
+    GROUND: ClassVar[str] = "line"
+    """The colour behind the selected row."""
+    CLICKS: ClassVar[int] = 2
+    """Clicks that open the selected row."""
 
     selected: reactive[int] = reactive(0, repaint=False)
     marked: reactive[tuple[str, ...]] = reactive(())
@@ -39,17 +47,19 @@ class Listing(Widget, can_focus=True):
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
+        self.items: tuple[Item, ...] = ()
+        self.keys: tuple[str, ...] = ()
         self.top = 0
         self.empty = ""
         self._rows: dict[int, Line] = {}
 
-    def keys(self) -> Sequence[str]:
-        """What the rows are known by, in their order."""
+    def key(self, item: Item) -> str:
+        """What an item is known by."""
         raise NotImplementedError
 
     def heading(self, width: int) -> str:
         """The names of the columns."""
-        raise NotImplementedError
+        return ""
 
     def line(self, at: int, width: int, colours: Colours) -> Line:
         """A row; its first cell is left for the selection and the mark."""
@@ -57,26 +67,48 @@ class Listing(Widget, can_focus=True):
 
     def mark_of(self, key: str) -> str:
         """The sign before a marked row."""
-        raise NotImplementedError
+        return ""
+
+    @property
+    def current(self) -> Item | None:
+        """The selected item."""
+        return self.items[self.selected] if self.selected < len(self.items) else None
+
+    def fill(self, items: Sequence[Item]) -> None:
+        """Show these items, with the same one selected if it is still there. Of rows that stay in
+        their places those are painted that read differently now."""
+        held, before = self.current, self.keys
+        self.items, self.keys = tuple(items), tuple(map(self.key, items))
+        self.selected = min(self.selected, max(0, len(items) - 1))
+        if held is not None:
+            self.select(self.key(held))
+        if self.keys != before or not items:
+            self.refresh()
+        else:
+            width, colours = self.size.width, self.colours()
+            for y, old in list(self._rows.items()):
+                at = self.top + y - self.HEAD
+                if at < len(self.items) and self.line(at, width, colours) != old:
+                    self.refresh(Region(0, y, width, 1))
+        self.post_message(self.Changed())
 
     def move(self, by: int) -> None:
         """Select another row."""
-        self.selected = max(0, min(self.selected + by, len(self.keys()) - 1))
+        self.selected = max(0, min(self.selected + by, len(self.keys) - 1))
 
     def page(self, way: int) -> None:
         """Select a row a page away."""
-        self.move(way * max(1, self.size.height - 2))
+        self.move(way * max(1, self.size.height - self.HEAD - 1))
 
     def select(self, key: str) -> None:
         """Select a row by its key, if it is there."""
-        keys = self.keys()
-        if key in keys:
-            self.selected = keys.index(key)
+        if key in self.keys:
+            self.selected = self.keys.index(key)
 
     def places(self) -> list[tuple[int, int]]:
         """The rows on the screen by their place in the list, each with its line of the screen."""
-        seen = range(self.top, min(self.top + self.size.height - 1, len(self.keys())))
-        return [(at, self.region.y + 1 + at - self.top) for at in seen]
+        seen = range(self.top, min(self.top + self._body(), len(self.keys)))
+        return [(at, self.region.y + self.HEAD + at - self.top) for at in seen]
 
     def watch_selected(self, old: int, new: int) -> None:
         """Paint the two rows that this changes, or all where the list has to scroll."""
@@ -85,23 +117,25 @@ class Listing(Widget, can_focus=True):
             self.top = top
             self.refresh()
         elif self.size:
-            self.refresh(*(Region(0, at - top + 1, self.size.width, 1) for at in (old, new)))
+            lines = (at - top + self.HEAD for at in (old, new))
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in lines))
         self.post_message(self.Changed())
 
     def watch_marked(self) -> None:
         self.post_message(self.Changed())
 
     def render_line(self, y: int) -> Strip:
-        width, colours, keys = self.size.width, self.colours(), self.keys()
+        width, colours, keys = self.size.width, self.colours(), self.keys
         if not keys:
             words = self.empty.split("\n")
-            said = _said(words[y - 1], colours) if 1 <= y <= len(words) else []
+            at = y - self.HEAD
+            said = _said(words[at], colours) if 0 <= at < len(words) else []
             return Strip(said).adjust_cell_length(width).apply_style(self.rich_style)
-        if y == 0:
+        if y < self.HEAD:
             line = [Segment(self.heading(width), Style(color=colours["muted"]))]
             return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
         self.top = self._top()
-        at = self.top + y - 1
+        at = self.top + y - self.HEAD
         if at >= len(keys):
             return Strip.blank(width, self.rich_style)
         line = self.line(at, width, colours)
@@ -113,19 +147,22 @@ class Listing(Widget, can_focus=True):
         elif chosen:
             line[0] = Segment("▌", Style(color=colours["accent"]))
         if chosen:
-            base = base + Style(bgcolor=colours["line"])
+            base = base + Style(bgcolor=colours[self.GROUND])
         return Strip(line).adjust_cell_length(width).apply_style(base)
+
+    def _body(self) -> int:
+        return max(1, self.size.height - self.HEAD)
 
     def _top(self) -> int:
         """The row in the first line: the selected one is always in sight."""
-        body = max(1, self.size.height - 1)
+        body = self._body()
         top = max(self.selected + 1 - body, min(self.top, self.selected), 0)
-        return min(top, max(0, len(self.keys()) - body))
+        return min(top, max(0, len(self.keys) - body))
 
     def on_click(self, event: events.Click) -> None:
-        at = self.top + event.y - 1
-        if event.y >= 1 and at < len(self.keys()):
-            if at == self.selected and event.chain > 1:
+        at = self.top + event.y - self.HEAD
+        if event.y >= self.HEAD and at < len(self.keys):
+            if at == self.selected and event.chain >= self.CLICKS:
                 self.post_message(self.Opened())
             self.selected = at
 

@@ -10,9 +10,9 @@ from textual.content import Content
 
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
-from app.render.terminal.lines import fitted
 from app.results import wording
 from app.text import short
+from app.tui.widgets.bar import named
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
@@ -35,9 +35,9 @@ def brief(branch: Branch, relations: Relations, width: int) -> Content:
     if entry is None:
         return Content("\n").join(
             [
-                _line("model", branch.name, width, "bold"),
-                _line("where", "not on this machine", width, "$muted"),
-                _line("tuned", _names(relations.children), width, "$foreground"),
+                named("model", branch.name, width, "bold"),
+                named("where", "not on this machine", width, "$muted"),
+                named("tuned", _names(relations.children), width, "$foreground"),
             ]
         )
     last = ("runs", _runs(relations.runs) or "none yet", "$foreground")
@@ -45,10 +45,10 @@ def brief(branch: Branch, relations: Relations, width: int) -> Content:
         last = ("trouble", f"✗ {entry.trouble}", "$error")
     return Content("\n").join(
         [
-            _line("model", wording.model_name(entry.name), width, "bold"),
-            _line("what", " · ".join(_what(entry)), width, "$foreground"),
-            _line("from", _origin(entry), width, "$foreground"),
-            _line(*last[:2], width, last[2]),
+            named("model", wording.model_name(entry.name), width, "bold"),
+            named("what", " · ".join(_what(entry)), width, "$foreground"),
+            named("from", _origin(entry), width, "$foreground"),
+            named(*last[:2], width, last[2]),
         ]
     )
 
@@ -59,7 +59,9 @@ def full(branch: Branch, relations: Relations) -> Content:
     if entry is None:
         words = "This model is not on this machine; others here say that they come from it."
         head = [Content.styled(short(branch.name), "bold $accent"), Content(words)]
-        return Content("\n").join([*head, *_listed("Made from it", relations.children)])
+        return Content("\n").join(
+            [*head, *_listed("Made from it", *map(_child, relations.children))]
+        )
     lines = [Content.styled(short(wording.model_name(entry.name)), "bold $accent")]
     if entry.trouble:
         lines.append(Content.styled(f"✗ {short(entry.trouble)}", "$error"))
@@ -71,8 +73,8 @@ def full(branch: Branch, relations: Relations) -> Content:
         for name, value in _facts(entry)
         if value
     ]
-    lines += _listed("Made from it", relations.children)
-    lines += _used(relations.runs)
+    lines += _listed("Made from it", *map(_child, relations.children))
+    lines += _listed("Runs with it", *_used(relations.runs))
     return Content("\n").join(lines)
 
 
@@ -110,32 +112,31 @@ def _origin(entry: Entry) -> str:
     return f"{', '.join(entry.parents)}{how}, says its {entry.stated}"
 
 
-def _listed(title: str, entries: Sequence[Entry]) -> Iterator[Content]:
-    if not entries:
+def _listed(title: str, *lines: Content) -> Iterator[Content]:
+    if not lines:
         return
     yield Content("")
     yield Content.styled(title, "bold")
-    for entry in entries[:MOST]:
-        yield Content(short(wording.model_name(entry.name)))
-    if len(entries) > MOST:
-        yield Content.styled(f"… and {len(entries) - MOST} more", "$muted")
+    yield from lines[:MOST]
+    if len(lines) > MOST:
+        yield Content.styled(f"… and {len(lines) - MOST} more", "$muted")
+
+
+def _child(entry: Entry) -> Content:
+    return Content(short(wording.model_name(entry.name)))
 
 
 def _used(runs: Sequence[RunSummary]) -> Iterator[Content]:
-    yield Content("")
-    yield Content.styled("Runs with it", "bold")
     if not runs:
         yield Content.styled("none yet", "$muted")
     now = wording.now()
-    for run in runs[:MOST]:
+    for run in runs:
         tone = wording.TONES.get(run.status, "muted")
         yield Content.assemble(
             (wording.SIGNS.get(run.status, "?"), f"${tone}"),
             f" {short(run.name)}  ",
             (f"{wording.moment(run.created, now)}  {run.id[:8]}", "$muted"),
         )
-    if len(runs) > MOST:
-        yield Content.styled(f"… and {len(runs) - MOST} more", "$muted")
 
 
 def _runs(runs: Sequence[RunSummary]) -> str:
@@ -144,7 +145,3 @@ def _runs(runs: Sequence[RunSummary]) -> str:
 
 def _names(entries: Sequence[Entry]) -> str:
     return ", ".join(wording.model_name(entry.name) for entry in entries)
-
-
-def _line(name: str, words: str, width: int, style: str) -> Content:
-    return Content.assemble((f"{name:<9} ", "$muted"), (fitted(words, width - 10).rstrip(), style))

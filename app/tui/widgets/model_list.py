@@ -112,45 +112,29 @@ def contains(branch: Branch, word: str) -> bool:
     return word.casefold() in _searched(branch)
 
 
-class ModelList(Listing):
-    """The tree. The selection follows its model when others are found."""
+class ModelList(Listing[Branch]):
+    """The tree."""
 
-    branches: reactive[tuple[Branch, ...]] = reactive(())
     base: reactive[str] = reactive("")
     """The key of the marked model that is the base of the others."""
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self._keys: tuple[str, ...] = ()
-        self._guides: list[str] = []
+    _guides: Sequence[str] = ()
 
-    @property
-    def current(self) -> Branch | None:
-        """The selected line."""
-        return self.branches[self.selected] if self.selected < len(self.branches) else None
-
-    def keys(self) -> Sequence[str]:
-        return self._keys
+    def key(self, item: Branch) -> str:
+        return item.name
 
     def heading(self, width: int) -> str:
         return heading(width)
 
     def line(self, at: int, width: int, colours: Colours) -> Line:
-        return row(self.branches[at], self._guides[at], width, colours)
+        return row(self.items[at], self._guides[at], width, colours)
 
     def mark_of(self, key: str) -> str:
         return BASE if key == self.base else TUNED
 
-    def fill(self, branches: Sequence[Branch]) -> None:
-        """Show these lines, with the same one selected if it is still there."""
-        held = self.current.name if self.current else None
-        self._keys = tuple(branch.name for branch in branches)
-        self._guides = guides(branches)
-        self.branches = tuple(branches)
-        place = min(self.selected, max(0, len(branches) - 1))
-        self.selected = self._keys.index(held) if held in self._keys else place
-        self.refresh()
-        self.post_message(self.Changed())
+    def fill(self, items: Sequence[Branch]) -> None:
+        self._guides = guides(items)
+        super().fill(items)
 
 
 def _right(text: str, width: int) -> str:

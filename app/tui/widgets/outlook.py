@@ -15,7 +15,7 @@ from textual.widgets import Static
 from app.drafts.building import Draft
 from app.text import plain
 from app.tui import outlook
-from app.tui.source import Source
+from app.tui.data import DataSource
 from core.errors import TauscopeError
 
 LOOKING = "Looking at models, texts and tasks…"
@@ -50,7 +50,7 @@ class Outlook(VerticalScroll, can_focus=False):
     def on_resize(self) -> None:
         self._show()
 
-    def ask(self, source: Source, draft: Draft) -> None:
+    def ask(self, source: DataSource, draft: Draft) -> None:
         """Find out what the study of this draft will take."""
         self.draft, self._found, self.refused = draft, None, ""
         self._since = time.monotonic()
@@ -65,7 +65,7 @@ class Outlook(VerticalScroll, can_focus=False):
         if self._found is None and not self.refused:
             self.draft = None
 
-    async def _ask(self, source: Source, draft: Draft) -> None:
+    async def _ask(self, source: DataSource, draft: Draft) -> None:
         try:
             url = await asyncio.to_thread(lambda: source.database.url)
             self._found = await outlook.foresee(draft, url)

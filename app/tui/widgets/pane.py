@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -14,12 +15,11 @@ from textual.content import Content
 from textual.message import Message
 
 from app.render.terminal.lines import fitted
-from app.render.terminal.scales import EMPTY
 from app.results.figures import Drawn, finding
 from app.text import plain
 from app.tui import steering
 from app.tui.heading import heading
-from app.tui.memory import Stand, choice_of
+from app.tui.memory import FigurePosition, choice_of
 from app.tui.readout import beside, copied, in_a_row, value_of
 from app.tui.widgets.bar import Row
 from app.tui.widgets.bars import BarsView
@@ -30,19 +30,20 @@ from app.tui.widgets.grid import GridView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.steady import Steady
 from app.tui.widgets.table import TableView
-from core.engine.measurement import MetricSpec
+from core.engine.measurement import COORDINATES, MetricSpec
 from core.engine.registry import Analysis
 from core.figures.choices import chosen, options
-from core.figures.figure import Figure, Lines, Table
+from core.figures.figure import Figure, Table
 from core.figures.filters import Filter
-from core.figures.views import COORDINATES, Catalogue, Choice, Coordinate, Selector, Value, View
+from core.figures.plots.plot import EMPTY
+from core.figures.views import Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
 
 FILTERED = "Nothing passes the filter here; / changes it."
 
-WIDGETS: dict[str, type[FigureView]] = {
+WIDGETS: dict[str, type[FigureView[Any]]] = {
     "curves": CurvesView,
     "matrix": GridView,
     "heatmap": GridView,
@@ -82,7 +83,11 @@ class Pane(Vertical, Steady):
         self.choice: Choice | None = None
         self.drawn: Drawn | None = None
         self.numbered = f" {number}/{count} " if count > 1 else ""
-        self.figure: FigureView = WIDGETS[view.kind]()
+        # Held, not looked for: a figure may come before they are mounted or once they are gone.
+        self.selected = Row(self._selected, id="selected")
+        self.finding = Finding()
+        self.figure: FigureView[Any] = WIDGETS[view.kind]()
+        self.readout = Row(self._readout, id="readout")
         self._offers: tuple[tuple[Choice, Catalogue] | None, frozenset[str]] = None, frozenset()
         self._by_hand = False
         self._stood: tuple[int, int] | None = None
@@ -90,6 +95,8 @@ class Pane(Vertical, Steady):
         self._held: Pointed = {}
         self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool] = {}, False
+        self.blank = EMPTY
+        """What is said instead of a figure without values."""
         self.narrow: dict[str, str] = {}
         """What a table shows alone, by the names of its columns."""
         self._called = {view.word(c): c for c in COORDINATES}
@@ -99,13 +106,13 @@ class Pane(Vertical, Steady):
         """The name of its view among all of a run."""
         return path_of(self.analysis, self.view)
 
-    def stand(self) -> Stand:
+    def stand(self) -> FigurePosition:
         """Where it stands, for the next time; what was not drawn yet stands where it did."""
         choice = asdict(self.choice) if self.choice is not None else {}
-        shown = self.drawn is not None and self.figure.spot() is not None
-        return Stand(choice=choice, cursor=self.figure.cursor if shown else self._stood)
+        shown = self.drawn is not None and self.filled
+        return FigurePosition(choice=choice, cursor=self.figure.cursor if shown else self._stood)
 
-    def restore(self, stand: Stand | None) -> None:
+    def restore(self, stand: FigurePosition | None) -> None:
         """Open where it stood the last time, as far as that still exists."""
         choice = choice_of(stand) if stand is not None and stand.choice else None
         known = {spec.name for spec in self.analysis.metrics}
@@ -124,7 +131,7 @@ class Pane(Vertical, Steady):
         if self.choice is None or self.drawn is None:
             return {}
         found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
-        names = self.figure.at(self.figure.cursor) if self.figure.spot() is not None else {}
+        names = self.figure.at(self.figure.cursor) if self.filled else {}
         axes = dict(enumerate(self._axes))
         for at, name in names.items():
             known = axes.get(at) if isinstance(at, int) else self._called.get(at)
@@ -157,10 +164,7 @@ class Pane(Vertical, Steady):
             self._choose(lambda _, __: choice)
 
     def compose(self) -> ComposeResult:
-        yield Row(self._selected, id="selected")
-        yield Finding()
-        yield self.figure
-        yield Row(self._readout, id="readout")
+        yield from (self.selected, self.finding, self.figure, self.readout)
 
     @property
     def spec(self) -> MetricSpec | None:
@@ -170,23 +174,34 @@ class Pane(Vertical, Steady):
         return self.analysis.metric(self.choice.measure)
 
     @property
+    def filled(self) -> bool:
+        """Does it show a value that keys can act on?"""
+        return self.figure.spot() is not None
+
+    @property
+    def barren(self) -> bool:
+        """Has the run measured nothing that it could show, as far as was read?"""
+        return self.drawn is not None and not self.drawn.catalogue.values("metric")
+
+    @property
     def wanted(self) -> Choice | None:
         """What to show; None, which is how the view opens, until the run has measured anything."""
-        return self.choice if self.drawn is None or self.drawn.catalogue.metrics else None
+        return None if self.barren else self.choice
 
     def accept(self, asked: Choice | None, drawn: Drawn) -> None:
         """Show the figure that was asked for, unless the choice has moved on meanwhile."""
         if asked != self.wanted:
             return
-        if drawn == self.drawn and self.figure.shows:
+        blank = FILTERED if drawn.catalogue.filter else self.blank
+        if drawn == self.drawn and self.figure.shows and self.figure.blank == blank:
             return  # nothing new came in: nothing to send over the line
         refiltered = self.drawn is not None and not self.is_of(drawn.catalogue.filter)
         before = (self._held or self.here()) if refiltered else {}
         self.choice, self.drawn = drawn.choice, drawn
-        self.query_one("#selected", Row).renew()
+        self.selected.renew()
         self._draw(drawn)
         self._seek(before)
-        self.query_one(Finding).tell(plain(self._finding(drawn)))
+        self.finding.tell(plain(self._finding(drawn)))
         (at, only), self._waiting = self._waiting, ({}, False)
         if at:
             self.point(at, only=only)
@@ -194,7 +209,7 @@ class Pane(Vertical, Steady):
     def refuse(self, asked: Choice | None, words: str) -> None:
         """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
         if asked == self.wanted:
-            self.query_one(Finding).tell("")
+            self.finding.tell("")
             self.figure.refuse(plain(words))
 
     def hold(self, held: bool) -> None:
@@ -222,7 +237,7 @@ class Pane(Vertical, Steady):
         return finding(self.view, drawn)
 
     def _draw(self, drawn: Drawn) -> None:
-        blank = FILTERED if drawn.catalogue.filter else EMPTY
+        blank = FILTERED if drawn.catalogue.filter else self.blank
         self.figure.show(self._narrowed(drawn.figure), blank)
 
     def _narrowed(self, figure: Figure) -> Figure:
@@ -231,7 +246,7 @@ class Pane(Vertical, Steady):
 
     def offered(self) -> frozenset[str]:
         """The names of the actions that would do something here."""
-        if self.choice is None or self.drawn is None:
+        if self.choice is None or self.drawn is None or self.barren:
             return frozenset()
         at = self.choice, self.drawn.catalogue
         if self._offers[0] != at:  # asked for every key that may be shown, at every painting
@@ -255,7 +270,7 @@ class Pane(Vertical, Steady):
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
-        self.query_one("#readout", Row).renew()
+        self.readout.renew()
 
     def on_figure_view_copied(self, message: FigureView.Copied) -> None:
         """Copy the readout to the clipboard of the terminal."""
@@ -269,13 +284,12 @@ class Pane(Vertical, Steady):
     @property
     def _measure(self) -> str:
         """What the values of the figure are called."""
-        figure = self.drawn.figure if self.drawn is not None else None
-        return "" if figure is None or isinstance(figure, Table) else figure.measure
+        return self.drawn.figure.measure if self.drawn is not None else ""
 
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
         """The coordinates that the figure is laid out by, if it is by coordinates at all."""
-        made = self.view.place is not None or self.view.tabulate is not None
+        made = self.view.placed or self.view.tabulate is not None
         return () if made else self.view.laid_out
 
     def clip(self, what: str) -> None:
@@ -287,20 +301,10 @@ class Pane(Vertical, Steady):
         if what == "value":
             self.figure.action_copy()
             return
-        figure = self._narrowed(self.drawn.figure)
-        whole = clipping(figure)
-        clip = whole.row(self._row_names(figure)) if what == "row" else whole
+        whole = clipping(self._narrowed(self.drawn.figure))
+        clip = whole.row(self.figure.row_names()) if what == "row" else whole
         self.app.copy_to_clipboard(as_markdown(clip) if what == "md" else as_csv(clip))
         self.notify(f"Copied {len(clip.rows):,} rows.", timeout=2, markup=False)
-
-    def _row_names(self, figure: Figure) -> list[str]:
-        """What the row under the cursor begins with."""
-        at = self.figure.at(self.figure.cursor)
-        if isinstance(figure, Lines):
-            return [at.get(2, ""), at[0]]
-        if isinstance(figure, Table):
-            return [str(value) for value in figure.rows[self.figure.cursor[0]]]
-        return [at[0]]
 
     def _choose(self, step: Callable[[Choice, Catalogue], Choice]) -> None:
         if self.choice is None or self.drawn is None:
@@ -308,7 +312,7 @@ class Pane(Vertical, Steady):
         choice = step(self.choice, self.drawn.catalogue)
         if choice != self.choice:
             self.choice = choice
-            self.query_one("#selected", Row).renew()
+            self.selected.renew()
             self.post_message(self.Wanted(self))
 
     def _selected(self, width: int) -> Content:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 
-from app.tui.memory import Place
+from app.tui.memory import RunPosition
 from app.tui.widgets.pane import Pane, path_of
 from app.tui.widgets.steady import Beside
 from core.engine.registry import Analysis
@@ -31,7 +31,7 @@ class Pictures(Beside):
     Pictures > Pane.-chosen { display: block; }
     """
 
-    def __init__(self, analysis: Analysis, views: Sequence[View], before: Place) -> None:
+    def __init__(self, analysis: Analysis, views: Sequence[View], before: RunPosition) -> None:
         """`before` is where the screen stood the last time."""
         super().__init__()
         self.analysis = analysis
@@ -58,7 +58,7 @@ class Pictures(Beside):
             return None
         return next(pane for pane in self.panes if pane.path == path)
 
-    def placed(self, place: Place) -> Place:
+    def placed(self, place: RunPosition) -> RunPosition:
         """Where these pictures stand, with where others do."""
         if not self._panes:
             return place  # where it stood before

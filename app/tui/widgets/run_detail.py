@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from app.render.terminal.lines import fitted
 from app.results import wording
 from app.text import plain
+from app.tui.widgets.bar import NAME, named
 
 if TYPE_CHECKING:
     from storage.runs import RunSummary
 
-
-SIDE = 10
-"""Columns of what is beside the words: the name of a line."""
 LINES = 4
 MOST = 8
 """Lines where more rows are free and what went wrong takes more words."""
@@ -25,14 +22,14 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
     """Lines on a run, four but for what went wrong, which takes up to `most` in all: its models,
     where it stands, then what was computed and what it was warned of, or why it ended."""
     models = ", ".join(f"{name} (control)" if name in run.controls else name for name in run.models)
-    lines = [_pair("models", models, width, "$foreground")]
+    lines = [named("models", models, width, "$foreground")]
     counted = f"{run.done} of {run.total} units"
     if run.reused:
         counted += f", {run.reused} reused"
     if run.status == "queued" and not run.total:
         counted = ""  # nobody has counted them yet
     state = (counted, wording.remaining(run, wording.now()), wording.in_hand(run))
-    lines.append(_pair("units", " · ".join(filter(None, state)), width, "$foreground"))
+    lines.append(named("units", " · ".join(filter(None, state)), width, "$foreground"))
     title, hint = wording.trouble(run)
     if title:
         said = _pairs("error", title, width, "$error", most - len(lines) - bool(hint))
@@ -41,22 +38,17 @@ def detail(run: RunSummary, width: int, most: int = LINES) -> list[Content]:
             lines += _pairs("hint", hint, width, "$foreground", most - len(lines))
     else:
         analyses = ", ".join(run.analyses).replace("_", " ")
-        lines.append(_pair("analyses", analyses, width, "$foreground"))
+        lines.append(named("analyses", analyses, width, "$foreground"))
     if len(lines) < LINES:
         words = f"{run.warnings} warning{'s' if run.warnings != 1 else ''}"
-        lines.append(_pair("notes", words, width, "$warning" if run.warnings else "$muted"))
+        lines.append(named("notes", words, width, "$warning" if run.warnings else "$muted"))
     return lines
 
 
 def _pairs(name: str, words: str, width: int, style: str, most: int) -> list[Content]:
     """Words over as many lines as they need, `most` at most, of which the last one is cut."""
-    room = width - SIDE
+    room = width - NAME
     wrapped = [line.plain.rstrip() for line in Content(plain(words)).wrap(room)]
     shown = wrapped[: most - 1] + [" ".join(wrapped[most - 1 :])] * (len(wrapped) >= most)
     names = (name, *[""] * (len(shown) - 1))
-    return [_pair(n, line, width, style) for n, line in zip(names, shown, strict=True)]
-
-
-def _pair(name: str, words: str, width: int, style: str) -> Content:
-    text = fitted(words, width - SIDE).rstrip()
-    return Content.assemble((f"{name:<9} ", "$muted"), (text, style))
+    return [named(n, line, width, style) for n, line in zip(names, shown, strict=True)]

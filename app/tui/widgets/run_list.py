@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
-from textual.reactive import reactive
 
 from app.render.terminal.lines import Line, exactly, fitted
 from app.results import wording
@@ -29,19 +26,19 @@ MARKED = "="
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnWidths:
     """How wide each column is; 0 where it is left out."""
 
     name: int
     analyses: int
 
 
-def columns(width: int) -> Columns:
+def columns(width: int) -> ColumnWidths:
     """The columns for a width: analyses appear where there is room."""
     left = max(8, width - 1 - STATUS - PROGRESS - STARTED - LASTED - ID)
     if width < WIDE:
-        return Columns(left, 0)
-    return Columns(left // 2, left - left // 2)
+        return ColumnWidths(left, 0)
+    return ColumnWidths(left // 2, left - left // 2)
 
 
 def heading(width: int) -> str:
@@ -87,49 +84,20 @@ def _progress(run: RunSummary, now: datetime, tone: Style, muted: Style) -> Line
     return [Segment(done, tone), Segment(rest, muted), Segment(exactly(words, PROGRESS - 6))]
 
 
-class RunList(Listing):
-    """The runs, newest first. The selection follows its run when others come and go."""
+class RunList(Listing["RunSummary"]):
+    """The runs, newest first."""
 
-    runs: reactive[tuple[RunSummary, ...]] = reactive((), repaint=False)
-
-    def keys(self) -> Sequence[str]:
-        return [run.id for run in self.runs]
+    def key(self, item: RunSummary) -> str:
+        return item.id
 
     def heading(self, width: int) -> str:
         return heading(width)
 
     def line(self, at: int, width: int, colours: Colours) -> Line:
-        return row(self.runs[at], width, wording.now(), colours)
+        return row(self.items[at], width, wording.now(), colours)
 
     def mark_of(self, key: str) -> str:
         return MARKED
-
-    @property
-    def current(self) -> RunSummary | None:
-        """The selected run."""
-        return self.runs[self.selected] if self.selected < len(self.runs) else None
-
-    def fill(self, runs: Sequence[RunSummary]) -> None:
-        """Show these runs, with the same one selected if it is still there."""
-        held = self.current.id if self.current else None
-        ids = [run.id for run in runs]
-        place = ids.index(held) if held in ids else min(self.selected, max(0, len(ids) - 1))
-        moved = ids != [run.id for run in self.runs]
-        self.runs = tuple(runs)
-        self.selected = place
-        if moved or not runs:
-            self.refresh()
-        else:
-            self._refresh_changed()
-        self.post_message(self.Changed())
-
-    def _refresh_changed(self) -> None:
-        """Paint the rows that read differently now, and no others."""
-        width, now, colours = self.size.width, wording.now(), self.colours()
-        for y, old in list(self._rows.items()):
-            at = self.top + y - 1
-            if at < len(self.runs) and row(self.runs[at], width, now, colours) != old:
-                self.refresh(Region(0, y, width, 1))
 
     def mark(self) -> None:
         """Mark the selected run, or unmark it; a third mark drops the first."""
@@ -141,7 +109,7 @@ class RunList(Listing):
     @property
     def compared(self) -> tuple[str, str] | None:
         """The two runs that are marked, or the marked and the selected one."""
-        ids = [each for each in self.marked if any(run.id == each for run in self.runs)]
+        ids = [each for each in self.marked if each in self.keys]
         if self.current is not None and self.current.id not in ids:
             ids.append(self.current.id)
         return (ids[0], ids[1]) if self.marked and len(ids) > 1 else None

@@ -10,13 +10,16 @@ from textual.geometry import Region
 
 from app.render.terminal import scatters
 from app.render.terminal.lines import Line, replaced
-from app.render.terminal.scales import exact
-from app.tui.readout import Spot, yardsticks
-from app.tui.widgets.figure import FigureView, Names, Place, index_of
-from core.figures.figure import Cell, Point, Scatter
+from app.tui.readout import Spot
+from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
+from core.figures.figure import Figure, Scatter
+from core.figures.plots.numbers import exact
+from core.figures.plots.resolution import scatter
+from core.figures.plots.scatters import PointsPlot
+from core.figures.plots.values import Value, yardsticks
 
 
-class ScatterView(FigureView):
+class ScatterView(FigureView[PointsPlot]):
     """A plane of points. The cursor is the number of a point among those that have a place."""
 
     def __init__(self) -> None:
@@ -25,33 +28,29 @@ class ScatterView(FigureView):
         self._picture: scatters.Picture | None = None
 
     @property
-    def scatter(self) -> Scatter:
-        """The figure shown."""
-        assert isinstance(self._figure, Scatter)
-        return self._figure
-
-    @property
     def picture(self) -> scatters.Picture:
         """The points in the layout of now."""
         assert self._picture is not None
         return self._picture
 
-    def filled(self) -> bool:
-        return bool(self._points())
+    def resolved(self, figure: Figure) -> PointsPlot:
+        assert isinstance(figure, Scatter)
+        return scatter(figure)
 
-    def opening(self) -> Place:
+    def filled(self) -> bool:
+        return self.plot.is_drawable
+
+    def opening(self) -> CursorPosition:
         """The first point that is marked, or just the first."""
-        marked = (i for i, point in enumerate(self._points()) if point.mark)
+        marked = (i for i, point in enumerate(self.plot.points) if point.marked)
         return next(marked, 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
-        self._legend = scatters.legend(self.scatter, width, self.palette)
+        self._legend = scatters.legend(self.plot, width, self.palette)
         room = max(7, height - len(self._legend))
-        self._picture = scatters.picture(
-            self.scatter, width=width, height=room, palette=self.palette
-        )
+        self._picture = scatters.picture(self.plot, width=width, height=room, palette=self.palette)
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y < len(self._legend):
             return self._legend[y]
         row = y - len(self._legend)
@@ -69,41 +68,41 @@ class ScatterView(FigureView):
             return replaced(line, column, Segment("▲", strong))
         return line
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         """The point, and the mark on the axis below it."""
         column, row = self._cell(cursor)
         frame, above = self.picture.frame, len(self._legend)
         yield Region(column, row + above, 1, 1)
         yield Region(column, frame.top + frame.height + above, 1, 1)
 
-    def spot_at(self, cursor: Place) -> Spot:
-        point, figure = self._points()[cursor[0]], self.scatter
-        where = [(figure.point_name, point.name)]
+    def spot_at(self, cursor: CursorPosition) -> Spot:
+        point, plot = self.plot.points[cursor[0]], self.plot
+        where = [(plot.point_name, point.name)]
         if point.group:
             where.append(("kind", point.group))
-        axes = ((figure.x_name, point.x), (figure.y_name, point.y))
-        value = "   ".join(f"{name} {exact(cell.shown)}" for name, cell in axes)
-        return Spot(tuple(where), value=value, beside=tuple(_beside(axes)))
+        axes = ((plot.x_name, point.x), (plot.y_name, point.y))
+        words = "   ".join(f"{name} {exact(value.cell.shown)}" for name, value in axes)
+        return Spot(tuple(where), value=words, beside=tuple(_beside(axes)))
 
-    def at(self, cursor: Place) -> Names:
-        return {0: self._points()[cursor[0]].name}
+    def at(self, cursor: CursorPosition) -> Names:
+        return {0: self.plot.points[cursor[0]].name}
 
-    def place_of(self, names: Names) -> Place | None:
-        names_of = [point.name for point in self._points()]
+    def place_of(self, names: Names) -> CursorPosition | None:
+        names_of = [point.name for point in self.plot.points]
         return index_of(names.get(0), names_of, self.cursor[0]), 0
 
-    def clamped(self, cursor: Place) -> Place:
-        return max(0, min(cursor[0], len(self._points()) - 1)), 0
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
+        return max(0, min(cursor[0], len(self.plot.points) - 1)), 0
 
-    def moved(self, cursor: Place, dx: int, dy: int) -> Place:
+    def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """Left and right to the next point by x, up and down to the next by y."""
         axis = 0 if dx else 1
-        places = [point.place or (0.0, 0.0) for point in self._points()]
+        places = [point.place or (0.0, 0.0) for point in self.plot.points]
         order = sorted(range(len(places)), key=lambda i: (places[i][axis], places[i][1 - axis], i))
         at = order.index(cursor[0]) + (dx or -dy)
         return order[max(0, min(at, len(order) - 1))], 0
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The point nearest to the click; a cell is about twice as high as wide."""
         row = y - len(self._legend)
 
@@ -111,20 +110,17 @@ class ScatterView(FigureView):
             column, own = self._cell((i, 0))
             return (column - x) ** 2 + (2 * (own - row)) ** 2
 
-        return min(range(len(self._points())), key=distance), 0
+        return min(range(len(self.plot.points)), key=distance), 0
 
-    def _points(self) -> list[Point]:
-        return scatters.drawable(self.scatter)
-
-    def _cell(self, cursor: Place) -> tuple[int, int]:
+    def _cell(self, cursor: CursorPosition) -> tuple[int, int]:
         """The column and the row of the picture that show a point."""
-        x, y = self._points()[cursor[0]].place or (0.0, 0.0)
+        x, y = self.plot.points[cursor[0]].place or (0.0, 0.0)
         return self.picture.frame.column(x), self.picture.frame.row(y)
 
 
-def _beside(axes: Iterable[tuple[str, Cell]]) -> Iterable[str]:
-    """What each of the two values is to be held against."""
-    for name, cell in axes:
-        known = yardsticks(cell)
+def _beside(axes: Iterable[tuple[str, Value]]) -> Iterable[str]:
+    """The yardsticks of each of the two values."""
+    for name, value in axes:
+        known = yardsticks(value.cell)
         if known:
             yield f"{name}: {', '.join(known)}"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.message import Message
 
-from app.render.terminal.scales import exact
 from app.results.comparing import Pair
 from app.results.figures import Drawn
 from app.tui.readout import Spot, in_a_row
@@ -20,6 +19,7 @@ from app.tui.widgets.pane import Pane
 from core.engine.registry import Analysis
 from core.figures.figure import Cell, Figure, Scatter
 from core.figures.pairing import DIFFERENCE, NAMES, beyond, places
+from core.figures.plots.numbers import exact
 from core.figures.significance import null_words, sd_words
 from core.figures.views import Choice, View
 

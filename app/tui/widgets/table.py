@@ -14,14 +14,13 @@ from textual.geometry import Region
 
 from app.render.terminal import tables
 from app.render.terminal.lines import Line, fitted
-from app.render.terminal.scales import EMPTY
 from app.text import plain
 from app.tui.readout import Spot
-from app.tui.widgets.figure import FigureView, Names, Place
+from app.tui.widgets.figure import CursorPosition, FigureView, Names
 from core.figures.figure import Figure, Table
 
 
-class TableView(FigureView):
+class TableView(FigureView[Table]):
     """A heading that stays, the rows below it, and at the foot which of them are seen."""
 
     def __init__(self) -> None:
@@ -31,49 +30,43 @@ class TableView(FigureView):
         self._painter: tables.Painter | None = None
 
     @property
-    def table(self) -> Table:
-        """The figure shown."""
-        assert isinstance(self._figure, Table)
-        return self._figure
-
-    @property
     def painter(self) -> tables.Painter:
         """Draws the rows in the layout of now."""
         assert self._painter is not None
         return self._painter
 
-    def show(self, figure: Figure, blank: str = EMPTY) -> None:
-        """Draw this table from now on; measured here once, since it takes all of its rows."""
+    def resolved(self, figure: Figure) -> Table:
+        """The table itself; measured here once, since it takes all of its rows."""
         assert isinstance(figure, Table)
         self._widths = tables.natural_widths(figure)
-        super().show(figure, blank)
+        return figure
 
     def filled(self) -> bool:
-        return bool(self.table.rows and self.table.columns)
+        return bool(self.plot.rows and self.plot.columns)
 
     def lay_out(self, width: int, height: int) -> None:
-        widths = tables.squeezed(self.table, self._widths, width)
-        self._painter = tables.Painter(self.table, widths, self.palette)
+        widths = tables.squeezed(self.plot, self._widths, width)
+        self._painter = tables.Painter(self.plot, widths, self.palette)
         self.left = min(self.left, max(0, self.painter.width - width))
 
-    def paint(self, y: int, cursor: Place | None) -> Line:
+    def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == self.size.height - 1:
             return self._foot()
         row = y - 1 + self.top
-        if row >= len(self.table.rows):
+        if row >= len(self.plot.rows):
             return []
         if y == 0:
             return self._slid(self.painter.heading(cursor[1] if cursor else -1))
         here = cursor is not None and cursor[0] == row
         return self._slid(self.painter.line(row, cursor[1] if cursor and here else -1))
 
-    def touched(self, cursor: Place) -> Iterable[Region]:
+    def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         width = self.size.width
         return Region(0, 0, width, 1), Region(0, cursor[0] - self.top + 1, width, 1)
 
-    def spot_at(self, cursor: Place) -> Spot:
+    def spot_at(self, cursor: CursorPosition) -> Spot:
         """The field under the cursor in full, and all others of its row."""
-        row, columns = self.table.rows[cursor[0]], self.table.columns
+        row, columns = self.plot.rows[cursor[0]], self.plot.columns
         words = [tables.harmless(c, v) for c, v in zip(columns, row, strict=True)]
         named = [
             f"{plain(c.name)} {text or 'empty'}" for c, text in zip(columns, words, strict=True)
@@ -81,33 +74,36 @@ class TableView(FigureView):
         beside = tuple(text for j, text in enumerate(named) if j != cursor[1] and words[j])
         return Spot((), value=named[cursor[1]], beside=beside, line="\t".join(words))
 
-    def at(self, cursor: Place) -> Names:
+    def row_names(self) -> list[str]:
+        return [str(value) for value in self.plot.rows[self.cursor[0]]]
+
+    def at(self, cursor: CursorPosition) -> Names:
         """The fields of the row, by the names of their columns."""
-        row = zip(self.table.columns, self.table.rows[cursor[0]], strict=True)
+        row = zip(self.plot.columns, self.plot.rows[cursor[0]], strict=True)
         return {c.name: c.written(value) for c, value in row}
 
-    def place_of(self, names: Names) -> Place | None:
+    def place_of(self, names: Names) -> CursorPosition | None:
         """The first row that holds all of them that the table has a column for."""
-        row = next(iter(self.table.matching({str(k): v for k, v in names.items()})), None)
+        row = next(iter(self.plot.matching({str(k): v for k, v in names.items()})), None)
         return None if row is None else (row, self.cursor[1])
 
-    def clamped(self, cursor: Place) -> Place:
-        rows, columns = len(self.table.rows), len(self.table.columns)
+    def clamped(self, cursor: CursorPosition) -> CursorPosition:
+        rows, columns = len(self.plot.rows), len(self.plot.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
     def action_ends(self, way: int) -> None:
         """To the first or the last row: a table is longer than it is wide."""
         self.action_move(0, way * 1_000_000_000)
 
-    def place_at(self, x: int, y: int) -> Place | None:
+    def place_at(self, x: int, y: int) -> CursorPosition | None:
         if not 1 <= y < self.size.height - 1:
             return None
         return y - 1 + self.top, self.painter.column_at(x + (self.left if x >= self._stays else 0))
 
     def bottom(self) -> int:
-        return max(0, len(self.table.rows) - self._body())
+        return max(0, len(self.plot.rows) - self._body())
 
-    def follow(self, cursor: Place) -> bool:
+    def follow(self, cursor: CursorPosition) -> bool:
         before = self.top, self.left
         row, column = cursor
         self.top = max(row + 1 - self._body(), min(self.top, row))
@@ -126,7 +122,7 @@ class TableView(FigureView):
     def _stays(self) -> int:
         """The cells of the columns that tell the rows apart, none where they would take more than
         half of the room."""
-        width = self.painter.starts[self.table.keys]
+        width = self.painter.starts[self.plot.keys]
         return width if width <= self.size.width // 2 else 0
 
     def _slid(self, line: Line) -> Line:
@@ -138,11 +134,11 @@ class TableView(FigureView):
         return [*first, *rest]
 
     def _foot(self) -> Line:
-        count, dim = len(self.table.rows), Style(color=self.palette.dim)
+        count, dim = len(self.plot.rows), Style(color=self.palette.dim)
         last = min(self.top + self._body(), count)
         seen = f"rows {self.top + 1:,}–{last:,} of {count:,}"
         words = seen if self.bottom() else f"{count:,} rows"
         room = self.size.width - len(words) - 3
-        if self.table.note and room >= 8:
-            words = f"{fitted(self.table.note, room)}   {words}"
+        if self.plot.note and room >= 8:
+            words = f"{fitted(self.plot.note, room)}   {words}"
         return [Segment(words, dim)]

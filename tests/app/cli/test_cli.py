@@ -25,6 +25,7 @@ from app.console import narration
 from app.console.narration import Narrator
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
+from app.tui.data import DataSource
 from core.engine import registry, runner
 from core.errors import Cancelled, CheckpointError, RunError, StudyError
 from storage import database, runs
@@ -360,6 +361,27 @@ def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> 
     assert f"{again} is running right now" in said.err
 
 
+@pytest.mark.parametrize("how", [("run",), ("run", "--detach"), ("workstation",)])
+def test_a_refused_start_leaves_no_run(
+    tauscope: Any, study: Path, how: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any) -> None:
+        raise CheckpointError("There is no directory nowhere.")
+
+    monkeypatch.setattr("app.jobs.launcher.check", refuse)
+    db = open_database()
+    if how == ("workstation",):
+        with pytest.raises(CheckpointError, match="nowhere"):
+            DataSource(db.url).start(study)
+    else:
+        said = tauscope(*how, study)
+        assert (said.code, said.out) == (3, "")
+        assert "There is no directory nowhere." in said.err
+        assert "run " not in said.err
+    assert runs.list_runs(db) == []
+    db.close()
+
+
 def test_an_unfinished_run_goes_on(
     tauscope: Any, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -478,7 +500,7 @@ def test_the_workstation_needs_a_terminal(tauscope: Any, monkeypatch: pytest.Mon
 def test_the_workstation_is_opened_on_the_database(
     tauscope: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = []
+    opened: list[object] = []
     fake = SimpleNamespace(run=opened.append)
     monkeypatch.setitem(sys.modules, "app.tui.app", fake)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
@@ -738,7 +760,8 @@ def test_what_the_system_refuses_is_no_fault_of_the_program(
     found = tauscope("runs")
     assert (found.code, found.err.splitlines()[0]) == (1, f"error: {said}")
     assert "fault of tauscope" not in found.err
-    monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: {}["x"])
+    nothing: dict[str, object] = {}
+    monkeypatch.setattr("app.cli.reading.open_db", lambda *_, **__: nothing["x"])
     assert "KeyError: there is no 'x'\n  This is a fault of tauscope" in tauscope("runs").err
 
 

@@ -18,7 +18,7 @@ from app.cli.inspection import pictures, sentences
 from app.cli.inspection.accounts import Account
 from core.engine import runner
 from core.errors import RunError
-from core.figures.figure import Cell
+from core.figures.figure import Cell, Table
 from core.models.naming import MLP
 from tests.conftest import tiny_config, tiny_tensors, tuned_from, write_model
 
@@ -258,7 +258,7 @@ def test_of_equals_none_is_most_and_what_did_not_change_is_said() -> None:
     )
     still = account(layers={"attention": {}, "mlp": {}, "blocks": {0: cell(0.0), 1: cell(0.0)}})
     found = [pictures.PICTURES["where"]([replace(still, model=str(i)) for i in range(8)])]
-    tables = [drawn for drawn, form in found if form == "table"]
+    tables = [drawn for drawn, form in found if isinstance(drawn, Table) and form == "table"]
     assert [row[2:] for table in tables for row in table.rows] == [(None,) * 4] * 8
 
 

@@ -63,9 +63,9 @@ def test_it_is_the_list_that_json_writes(
 def test_what_a_filter_leaves_out_is_not_printed(
     db: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = json.loads(_printed(db, capsys, Filter(models=("medical",))))
+    found = json.loads(_printed(db, capsys, Filter(model=("medical",))))
     assert [line["model"] for line in found] == ["medical"]
-    assert _printed(db, capsys, Filter(models=("nobody",))) == "[]\n"
+    assert _printed(db, capsys, Filter(model=("nobody",))) == "[]\n"
 
 
 def test_no_room_to_lay_them_aside_is_told(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:

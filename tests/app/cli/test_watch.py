@@ -172,7 +172,7 @@ def test_an_interrupt_stops_watching_and_not_the_run(
         raise KeyboardInterrupt
 
     runs.claim(db, run_id)
-    monkeypatch.setattr(watch.time, "sleep", interrupt)
+    monkeypatch.setattr("time.sleep", interrupt)
     said = tauscope("watch", run_id)
     assert said.code == 130
     assert said.err.endswith(

@@ -21,7 +21,7 @@ from core.study import intake, study
 WORDS = st.text(
     st.one_of(
         st.sampled_from("\"'\\#[]{}=,\n\r\t\x7f\x1b\x85\u2028\u202e\ufeff.-_ /~𝄞é"),
-        st.characters(exclude_categories=("Cs",), exclude_characters="\0"),
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
     ),
     min_size=1,
     max_size=30,
@@ -69,12 +69,13 @@ def as_typed(value: Any) -> str:
 def drafts(draw: st.DrawFn) -> tuple[Draft, dict[str, Any]]:
     """A draft, and what its study holds: made of the same values, but not of each other."""
     held: dict[str, Any] = {"name": draw(WORDS), "models": {"base": draw(WORDS), "tuned": {}}}
-    tuned, texts = [], {"name": held["name"], "models.base.path": held["models"]["base"]}
+    tuned: list[dict[str, str]] = []
+    texts = {"name": held["name"], "models.base.path": held["models"]["base"]}
     for name in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True)):
         model = {"path": draw(WORDS)}
         if draw(st.booleans()):
             model["revision"] = draw(WORDS)
-        if tuned and draw(st.booleans()):
+        if len(tuned) > 0 and draw(st.booleans()):
             model["parent"] = draw(st.sampled_from(["base", *(row["name"] for row in tuned)]))
         if draw(st.booleans()):
             model["role"] = draw(st.sampled_from(["tuned", "control"]))
@@ -116,7 +117,7 @@ def test_what_is_written_is_the_study_that_was_meant(
     assert building.faults(draft) == {}
 
 
-KEYS = st.text(st.characters(exclude_categories=("Cs",)))
+KEYS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     WORDS | COUNTS | st.booleans() | st.floats(allow_nan=False),
     lambda each: st.lists(each) | st.dictionaries(KEYS, each),

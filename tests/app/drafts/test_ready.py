@@ -32,7 +32,8 @@ def _of_the_harness() -> set[str]:
     """The tasks and groups in a few of the harness's folders, read as text: its own index of all
     of them takes seconds."""
     found = find_spec("lm_eval")
-    assert found is not None
+    if found is None:
+        raise ModuleNotFoundError("No module named 'lm_eval'", name="lm_eval")
     assert found.submodule_search_locations is not None
     root = Path(found.submodule_search_locations[0]) / "tasks"
     named = re.compile(r'^"?(?:task|group)"?: *"?([\w-]+)"?', re.MULTILINE)

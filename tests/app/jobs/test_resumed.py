@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from app.jobs import worker
 from core.analyses import alignment, tuning_vectors
-from core.engine.measurement import COORDINATES
+from core.engine.measurement import KEY_COLUMNS
 from core.study.intake import read
 from core.weights import parts
 from storage import runs
@@ -73,7 +73,7 @@ def _killed(db: Database, run_id: str, log: Path, times: int) -> bool:
 
 def _results(db: Database, run_id: str) -> list[Any]:
     rows = [
-        (name, *(getattr(row, c) for c in COORDINATES[1:]), row.value, row.n, row.chance)
+        (name, *(getattr(row, c) for c in KEY_COLUMNS[1:]), row.value, row.n, row.chance)
         for name in WEIGHTS
         for row in runs.measurements(db, run_id, name)
     ]
@@ -90,7 +90,7 @@ def test_a_kill_loses_what_one_unit_takes(
     assert runs.find_run(db, run_id).status == "interrupted"
     runs.requeue(db, run_id)
     with db.reading() as connection:
-        assert connection.scalar(select(func.count()).select_from(PartRow)) > 0
+        assert connection.scalars(select(PartRow.slice)).all()
     watched(str(log), 0, monkeypatch.setattr)
     worker.work(db, run_id)
     monkeypatch.undo()

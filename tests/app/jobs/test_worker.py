@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,14 +185,14 @@ def test_a_busy_worker_keeps_beating(
     db: Database, work: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "_BEAT", 0.02)
-    beats = []
+    beats: list[datetime] = []
 
     def beaten() -> bool:
         heartbeat = runs.find_run(db, "latest").heartbeat
-        later = not beats or heartbeat > beats[-1]
-        if later:
-            beats.append(heartbeat)
-        return later
+        if heartbeat is None or (beats and heartbeat <= beats[-1]):
+            return False
+        beats.append(heartbeat)
+        return True
 
     def busy(*_: Any) -> None:
         for _i in range(5):

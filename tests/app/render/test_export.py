@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,10 +20,10 @@ from app.render.data.numbers import LISTED
 from app.render.data.report import escaped
 from app.results.figures import Shown, analyses_of, shown
 from core.engine import registry
-from core.engine.measurement import COLUMNS, COORDINATES, Unit, UnitResult
+from core.engine.measurement import COLUMNS, KEY_COLUMNS, Unit, UnitResult
 from core.errors import RunError, StorageError, StudyError
-from core.figures.choices import Choice
-from core.figures.figure import Table
+from core.figures.figure import Grid, Table
+from core.figures.views import Choice
 from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
@@ -51,7 +54,7 @@ def test_the_csv_files_are_the_measurements(db: Database, tmp_path: Path) -> Non
         "run.json", "measurements.csv", *(f"{name}.csv" for name in WEIGHTS),
     }  # fmt: skip
     rows = _rows(folder / "measurements.csv")
-    places = [tuple(row[name] for name in COORDINATES) for row in rows]
+    places = [tuple(row[name] for name in KEY_COLUMNS) for row in rows]
     assert len(set(places)) == len(places)
     assert [r for name in WEIGHTS for r in _rows(folder / f"{name}.csv")] == rows
     run = runs.find_run(db, "latest")
@@ -260,17 +263,52 @@ def test_of_what_was_not_measured_nothing_is_found(tmp_path: Path) -> None:
 def test_a_path_of_the_database_leads_nowhere_else(path: str, tmp_path: Path, db: Database) -> None:
     """A row of somebody else's database may name any file, to be replaced or to be read."""
     home = tmp_path / "home"
-    home.mkdir()
-    copy = home / "x.db"
-    with sqlite3.connect(db.path) as source, sqlite3.connect(copy) as target:
-        source.backup(target)
-        target.execute("update artifacts set path = ?", (path,))
+    hostile = _altered(db, home, "UPDATE artifacts SET path = ?", path)
     (home / ".bashrc").write_text("mine")
-    hostile = open_database(str(copy))
-    with closing(hostile), pytest.raises(StorageError, match="outside of its folder"):
+    with closing(hostile), pytest.raises(StorageError, match="no place within its folder"):
         export(hostile, "latest", home / "a" / "b" / "out", ["json"])
     assert (home / ".bashrc").read_text() == "mine"
     assert {f.name for f in home.rglob("*") if f.is_file() and "x.db" not in f.name} == {".bashrc"}
+
+
+def test_an_infinite_value_of_the_database_is_shown_as_undefined(
+    tmp_path: Path, db: Database
+) -> None:
+    place = "metric = 'relative_norm' AND model = 'medical' AND layer = 1 AND module = 'q'"
+    hostile = _altered(
+        db, tmp_path, f"UPDATE measurements SET value = ?, high = 9e999 WHERE {place}", math.inf
+    )
+    shutil.copytree(db.folder("artifacts"), hostile.folder("artifacts"), dirs_exist_ok=True)
+    with closing(hostile):
+        export(hostile, "latest", tmp_path / "out", ["csv", "json", "parquet", "html", "md"])
+        run = runs.find_run(hostile, "latest")
+        (analysis,) = analyses_of(run, "tuning_vectors")
+        (found,) = (s for s in shown(hostile, run, analysis) if s.view.key == "modules")
+    export(db, "latest", tmp_path / "right", ["csv"])
+    ours, right = (_rows(tmp_path / to / "measurements.csv") for to in ("out", "right"))
+    (changed,) = ((o, r) for o, r in zip(ours, right, strict=True) if o != r)
+    assert changed[0] == changed[1] | {"value": "", "high": ""}
+    figure = found.figure
+    assert isinstance(figure, Grid)
+    cell = figure.cells[figure.rows.index("1")][figure.columns.index("q")]
+    assert cell is not None
+    assert (cell.shown, cell.value, cell.high) == (None, None, None)
+    assert "inf" not in found.finding
+    for page in ("report.md", "report.html"):
+        assert not re.search(
+            r"(?<![a-z])inf(inity)?(?![a-z])", (tmp_path / "out" / page).read_text()
+        )
+
+
+def _altered(db: Database, folder: Path, statement: str, value: object) -> Database:
+    """A copy of a database, altered by hand."""
+    folder.mkdir(exist_ok=True)
+    copy = folder / "x.db"
+    with closing(sqlite3.connect(db.path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        with target:
+            target.execute(statement, (value,))
+    return open_database(str(copy))
 
 
 def test_a_model_of_the_database_names_no_file_elsewhere(db: Database) -> None:

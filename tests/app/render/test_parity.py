@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -12,20 +13,20 @@ from matplotlib.text import Text
 
 from app.render.data.numbers import entry
 from app.render.data.sentences import on_chance
+from app.render.html import bars as page_bars
 from app.render.html import grids as page_grids
-from app.render.html.shapes import said
 from app.render.print import grids as paper_grids
 from app.render.terminal import chart
-from app.render.terminal.scales import NULL_MARK, scale_of
 from app.results.figures import Shown
-from app.tui.readout import yardsticks
 from core.engine import registry
 from core.engine.measurement import Measurement
-from core.figures.choices import Choice, default_choice
+from core.figures.choices import default_choice
 from core.figures.figure import Cell, Grid, Table
 from core.figures.layout import figure
+from core.figures.plots import resolution
+from core.figures.plots.values import NULL_MARK, Value, yardsticks
 from core.figures.significance import judge, null_words
-from core.figures.views import Catalogue
+from core.figures.views import Catalogue, Choice
 from tests.app.render import figures
 
 TAGS = re.compile(r"<[^>]+>")
@@ -50,22 +51,24 @@ def verdicts(cell: Cell) -> dict[str, bool]:
     alone = replace(
         figures.matrix(), rows=("a",), columns=("b",), cells=((cell,),), controls=frozenset()
     )
-    scale = scale_of(alone)
+    plot = resolution.grid(alone)
+    bars = page_bars.draw(resolution.bars(alone))
     analysis = registry.get("ablation")
     shown = Shown(analysis, analysis.views[0], Choice(measure="drop_percent"), alone, "")
     drawn = {
         kind: chart.draw(alone, kind, width=80, height=24, colour=False)
         for kind in ("heatmap", "bars")
     }
-    page = TAGS.sub("", "".join(page_grids.draw(alone, scale)))
-    paper = paper_grids.draw(alone, scale)
+    page = TAGS.sub("", "".join(page_grids.draw(plot)))
+    paper = paper_grids.draw(plot)
     words = null_words([cell])
     return {
         **{kind: NULL_MARK in text for kind, text in drawn.items()},
         **{f"legend of {kind}": bool(words) and words in text for kind, text in drawn.items()},
         "readout": bool(words) and any(words in fact for fact in yardsticks(cell)),
         "page": NULL_MARK in page,
-        "hover": bool(words) and said(["a"], cell).endswith(words),
+        "bars of the page": NULL_MARK in TAGS.sub("", "".join(bars)),
+        "hover": bool(words) and words in Value(cell, str).hover(["a"]),
         "paper": any(NULL_MARK in str(text) for text in _texts(paper)),
         "sentence": on_chance([shown]).count("1 of 1 values do not differ from chance") == 1,
     }
@@ -75,8 +78,8 @@ def test_every_painter_calls_a_spread_a_standard_deviation() -> None:
     cell = figures.cell(0.9, chance=0.78, chance_sd=0.57)
     alone = replace(figures.matrix(), rows=("a",), columns=("b",), cells=((cell,),))
     assert "chance 0.78 (sd 0.57)" in yardsticks(cell)
-    assert "chance 0.78 (sd 0.57)" in said(["a"], cell).split("; ")
-    assert "chance 0.78 (sd 0.57)" in entry(cell, alone)[1]
+    assert "chance 0.78 (sd 0.57)" in Value(cell, str).hover(["a"]).split("; ")
+    assert "chance 0.78 (sd 0.57)" in entry(Value(cell, str), resolution.grid(alone))[1]
 
 
 def test_no_painter_shows_the_rounding_error_of_a_mean() -> None:
@@ -85,14 +88,22 @@ def test_no_painter_shows_the_rounding_error_of_a_mean() -> None:
     noise = sum(drops) / 3
     assert 0 < abs(noise) < 1e-14
     analysis = registry.get("ablation")
-    place = {"model": "a", "reference": "a", "task": "t", "setting": "top-1%", "metric_of": "acc"}
+    place: dict[str, Any] = {
+        "model": "a",
+        "reference": "a",
+        "task": "t",
+        "setting": "top-1%",
+        "metric_of": "acc",
+    }
     row = Measurement(
         metric="drop_percent", value=40.0, low=10.0, high=70.0, chance=noise, chance_sd=33.3,
         **place,
     )  # fmt: skip
     catalogue = Catalogue(
-        models=("base", "a"), references=("a",), tasks=("t",), settings=("top-1%",),
-        metrics_of=("acc",), metrics=("drop_percent",),
+        ranges={
+            "model": ("base", "a"), "reference": ("a",), "task": ("t",), "setting": ("top-1%",),
+            "metric_of": ("acc",), "metric": ("drop_percent",),
+        }
     )  # fmt: skip
     for view in analysis.views:
         choice = default_choice(view, catalogue)
@@ -105,8 +116,8 @@ def test_no_painter_shows_the_rounding_error_of_a_mean() -> None:
         (cell,) = drawn.measured()
         assert cell.chance == 0.0
         assert "chance 0 (sd 33)" in yardsticks(cell)
-        assert "chance 0 (sd 33)" in said(["a"], cell)
-        assert "chance 0 (sd 33)" in entry(cell, drawn)[1]
+        assert "chance 0 (sd 33)" in Value(cell, str).hover(["a"])
+        assert "chance 0 (sd 33)" in entry(Value(cell, str), resolution.resolve(drawn))[1]
         assert "e-1" not in chart.draw(drawn, view.kind, width=80, height=24, colour=False)
         assert "random ones +0 %" in view.finding(drawn)
 

@@ -20,50 +20,20 @@ from app.results.comparing import (
     views_of_both,
 )
 from core.engine import registry
-from core.engine.measurement import Measurement, Unit, UnitResult
+from core.engine.measurement import Measurement
 from core.errors import RunError, StudyError
 from core.figures.choices import default_choice, options
 from core.figures.figure import Grid, Lines, Table
 from core.figures.pairing import places
 from core.study.study import Probe
 from storage.database import Database, open_database
-from storage.runs import catalogue, claim, create_run, find_run, finish
+from storage.runs import catalogue, claim, create_run, find_run
 from storage.schema import RunRow
-from storage.sink import RunSink
 from tests import pretend
 from tests.app.families import write_family
+from tests.app.results.two_runs import keep, other_rows
 from tests.app.tui.conftest import fill, study
 from tests.conftest import WEIGHTS
-
-
-def keep(
-    db: Database,
-    name: str,
-    rows: list[Measurement],
-    adopted: tuple[str, ...] = (),
-    besides: tuple[str, ...] = (),
-) -> str:
-    """A finished run of the analysis that computes nothing, with these rows, and with those of
-    other runs of these names; it has other analyses besides, without results."""
-    run_id = create_run(db, study(name), [pretend.NAME, *besides])
-    attempt = claim(db, run_id)
-    unit = Unit(key=name, analysis=pretend.NAME, label=name)
-    sink = RunSink(db, run_id, attempt)
-    sink.adopt(adopted)
-    sink.save(unit, UnitResult(rows, pretend.arrays()), 1.0)
-    finish(db, run_id, attempt, "done")
-    return run_id
-
-
-def other_rows() -> list[Measurement]:
-    """Without medical and gsm8k; everything else is a half larger, and there is a deeper layer."""
-    rows = [
-        replace(row, value=None if row.value is None else row.value + 0.5)
-        for row in pretend.rows()
-        if "medical" not in (row.model, row.reference) and row.task != "gsm8k"
-    ]
-    deeper = [replace(row, layer=6) for row in rows if row.layer == 5]
-    return [*rows, *deeper]
 
 
 @pytest.fixture
@@ -124,8 +94,8 @@ def test_a_difference_of_questions_stands_beside_the_figures(tmp_path: Path) -> 
 
     assert noted() == {("the studies differ in analyses.alignment.rank",)}
     with db.writing() as connection:
-        asked = study("two").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
-        connection.execute(update(RunRow).where(RunRow.id == ids[1]).values(study=asked))
+        changed = study("two").model_dump(mode="json") | {"analyses": {"alignment": {"gone": 1}}}
+        connection.execute(update(RunRow).where(RunRow.id == ids[1]).values(study=changed))
     assert noted() == {("what one of the studies asked for can't be read any more",)}
 
 

@@ -69,7 +69,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("app.jobs.launcher.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.jobs.demo.detach", lambda *_: os.getpid())
-    monkeypatch.setattr("app.tui.screens.taking._write", lambda *_: None)
+    monkeypatch.setattr("app.tui.screens.export._write", lambda *_: None)
     monkeypatch.setattr("app.tui.outlook.foresee", unforeseen)
     monkeypatch.setattr(TauscopeApp, "action_suspend_process", lambda self: None)
     monkeypatch.setattr(TauscopeApp, "action_leave", lambda self: None)
@@ -93,19 +93,19 @@ async def press_through(
 ) -> None:
     """Press each of the keys on the screen that the route leads to from the list of runs, and click
     here and there on it."""
-    await _home(app)
+    await home(app)
     await _go(app, route)
     for key in keys:
         where = _where(app)
         await _press(app, key)
         if _where(app) != where:
-            await _home(app)
+            await home(app)
             await _go(app, route)
     await rest(app)
     for offset in _places(app):
         await pilot.click(offset=offset)
         _check(app, f"a click at {offset}")
-    await _home(app)
+    await home(app)
     await rest(app)
     _check(app, "all keys")
 
@@ -115,7 +115,7 @@ async def press_pictures(pilot: Pilot[str | None], app: TauscopeApp) -> None:
     go back to the list."""
     screen = app.screen
     assert isinstance(screen, TabbedScreen)
-    for tab in range(1, len(screen.titles()) + 1):
+    for tab in range(1, len(screen.tabs()) + 1):
         await _press(app, str(tab))
         await rest(app)
         for _ in screen.panes() or (None,):
@@ -125,7 +125,7 @@ async def press_pictures(pilot: Pilot[str | None], app: TauscopeApp) -> None:
             await _press(app, "v")
             await rest(app)
     _check(app, "its pictures")
-    await _home(app)
+    await home(app)
     await rest(app)
 
 
@@ -142,7 +142,7 @@ async def _go(app: TauscopeApp, route: str) -> None:
         await rest(app)
 
 
-async def _home(app: TauscopeApp) -> None:
+async def home(app: TauscopeApp) -> None:
     """Back to the list of runs, its first run selected, nothing filtered."""
     for _ in range(12):
         if isinstance(app.screen, RunsScreen):

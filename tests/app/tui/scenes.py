@@ -24,10 +24,10 @@ from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.hub import card, shelve, write_folder
-from tests.app.results.test_comparing import other_rows
+from tests.app.results.two_runs import other_rows
 from tests.app.tui.conftest import MODELS, fill, study
+from tests.app.tui.display import words
 from tests.app.tui.rest import until
-from tests.app.tui.test_screens import words
 from tests.conftest import WEIGHTS
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -103,7 +103,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it be NOW, with the analysis whose pictures are of every kind, and no blinking."""
     pretend.register(monkeypatch)
     monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda self: None)
-    monkeypatch.setattr("app.tui.screens.taking.FOLDER", "/home/me/tauscope-exports")
+    monkeypatch.setattr("app.tui.screens.export.FOLDER", "/home/me/tauscope-exports")
     monkeypatch.setattr("app.results.wording.now", lambda: NOW)
     monkeypatch.setattr("storage.runs._now", lambda: NOW)
     numbers = iter(range(1, 99))

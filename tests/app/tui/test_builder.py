@@ -34,8 +34,9 @@ from core.study import intake
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.families import write_family
-from tests.app.tui.test_hostile import WORDS, assert_harmless
-from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
+from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, on, visible, words
+from tests.app.tui.hostile import WORDS, assert_harmless
+from tests.app.tui.rest import until
 
 BASE, CHAT, MEDICAL = "org/x-7b", "org/x-7b-chat", "/models/medical"
 FOUND: dict[str, Any] = {
@@ -69,6 +70,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return FOUND
 
     monkeypatch.setattr(outlook, "foresee", foresee)
+    monkeypatch.setattr("app.jobs.launcher.check", lambda study: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -251,10 +253,10 @@ async def test_it_begins_with_models_that_it_is_handed(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-        app.push_screen(BuilderScreen(app.screen.source, BASE, [CHAT, MEDICAL]))
+        app.push_screen(BuilderScreen(on(app, RunsScreen).source, BASE, [CHAT, MEDICAL]))
         await until(pilot, lambda: isinstance(app.screen, BuilderScreen) and "chat" in words(app))
         await until(pilot, lambda: "from chat" in words(app))
-        assert app.screen.faults == {}
+        assert on(app, BuilderScreen).faults == {}
 
 
 @pytest.mark.parametrize(("key", "wanted"), [("n", "left"), ("y", "x-7b")])
@@ -265,7 +267,7 @@ async def test_models_that_it_is_handed_drop_no_draft_unasked(
     app.memory = Memory(draft=building.begun("org/left", ["org/left-behind"]).model_dump())
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-        screen = BuilderScreen(app.screen.source, BASE, [CHAT])
+        screen = BuilderScreen(on(app, RunsScreen).source, BASE, [CHAT])
         app.push_screen(screen)
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "left" in words(app)
@@ -281,12 +283,12 @@ async def test_lineage_that_comes_late_changes_nothing_back(
     """Between the scan's answer and its taking over, a draft is gone back to, or one is typed."""
     parents = {CHAT: (BASE,), MEDICAL: (CHAT,)}
     left = building.begun("org/left", [CHAT, MEDICAL])
-    monkeypatch.setattr(BuilderScreen, "_scan", lambda screen: None)
+    monkeypatch.setattr("app.tui.screens.builder.in_thread", lambda *_, **__: None)
     app = TauscopeApp(db.url)
     app.memory = Memory(draft=left.model_dump() if kept else None)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-        screen = BuilderScreen(app.screen.source, BASE, [CHAT, MEDICAL])
+        screen = BuilderScreen(on(app, RunsScreen).source, BASE, [CHAT, MEDICAL])
         app.push_screen(screen)
         await until(pilot, lambda: screen.is_mounted and (not kept or app.screen is not screen))
         entries = tuple(entry(name, *above) for name, above in parents.items())
@@ -455,7 +457,8 @@ async def test_the_ready_studies_are_offered(db: Database) -> None:
 
 def test_models_made_from_the_base_are_offered_first() -> None:
     known = (entry("aaa/other"), entry(BASE), entry(CHAT, BASE))
-    assert [e.name for e in offers(known, "", BASE)] == [CHAT, "aaa/other"]
+    names = [e.name for e in offers(known, "", BASE) if isinstance(e, Entry)]
+    assert names == [CHAT, "aaa/other"]
     assert [e.name for e in offers(known, "oth", BASE) if isinstance(e, Entry)] == ["aaa/other"]
     assert offers(known, "org/x", "")[0] == "org/x", "what looks like a place is taken as it is"
     assert offers(known, BASE, "")[0].name == BASE  # type: ignore[union-attr]

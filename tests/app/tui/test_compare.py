@@ -29,9 +29,10 @@ from storage.database import Database, open_database
 from storage.runs import create_run, list_runs
 from storage.schema import RunRow
 from tests import pretend
-from tests.app.results.test_comparing import keep, other_rows
+from tests.app.results.two_runs import keep, other_rows
 from tests.app.tui.conftest import HOSTILE, study
-from tests.app.tui.test_screens import LARGE, SMALL, assert_inside, until, visible, words
+from tests.app.tui.display import LARGE, SMALL, assert_inside, visible, words
+from tests.app.tui.rest import until
 
 KEYS = [view.key for view in pretend.VIEWS if not view.optional]
 
@@ -86,7 +87,7 @@ async def test_marks_say_which_runs_are_compared(both: Database) -> None:
         await until(pilot, lambda: "= compare" in words(app))
         await pilot.press("space")
         assert visible(app)[3].startswith("=")
-        first, second = (run.id for run in listing.runs)
+        first, second = (run.id for run in listing.items)
         assert listing.compared == (first, second)
         await pilot.press("k", "space", "space")  # marked anew, so it is the later one
         assert listing.compared == (second, first)
@@ -309,10 +310,10 @@ async def test_what_is_compared_is_copied_and_written(
     both: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests: list[dict[str, Any]] = []
-    monkeypatch.setattr("app.tui.screens.taking._write", lambda *given: requests.append(given[-1]))
+    monkeypatch.setattr("app.tui.screens.export._write", lambda *given: requests.append(given[-1]))
     app = TauscopeApp(both.url)
     copied: list[str] = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=SMALL) as pilot:
         screen = await compared(pilot, app)
         await pilot.press("Y", "c")

@@ -13,7 +13,8 @@ from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
 from tests.app.tui.conftest import rows, study
-from tests.app.tui.test_screens import SMALL, drawn, opened, readout, until, words
+from tests.app.tui.display import SMALL, drawn, opened, readout, words
+from tests.app.tui.rest import until
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from textual.widgets import Input
 
 from app.render.data.single import Request, serve
 from app.results.figures import names_in
-from app.tui import standing
+from app.tui import run_title
 from app.tui.app import TauscopeApp
 from app.tui.memory import recall
+from app.tui.screens.export import _shown
 from app.tui.screens.run import RunScreen
-from app.tui.screens.taking import _shown
 from app.tui.widgets.filter_line import FilterLine
 from core.figures.figure import Grid, Lines
 from core.figures.filters import Filter
@@ -23,19 +23,19 @@ from core.figures.views import GROUPS, Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests import pretend
-from tests.app.results.test_comparing import keep
+from tests.app.results.two_runs import keep
 from tests.app.tui.conftest import LAYERS, MODELS, MODULES
-from tests.app.tui.test_memory import app_of
-from tests.app.tui.test_screens import (
+from tests.app.tui.display import (
     LARGE,
     SMALL,
+    app_of,
     assert_inside,
     opened,
     readout,
-    until,
     visible,
     words,
 )
+from tests.app.tui.rest import until
 
 KEYS = {":": "colon", ",": "comma", "-": "minus", " ": "space"}
 
@@ -69,16 +69,28 @@ def figure(screen: RunScreen) -> Lines | Grid:
     return made
 
 
+def grid(screen: RunScreen) -> Grid:
+    made = figure(screen)
+    assert isinstance(made, Grid)
+    return made
+
+
+def lines(screen: RunScreen) -> Lines:
+    made = figure(screen)
+    assert isinstance(made, Lines)
+    return made
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 async def test_all_figures_keep_to_the_filter(filled: Database, size: tuple[int, int]) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=size) as pilot:
         screen = await filtered(pilot, app, "model:medical,maths layer:3-5 module:q,k,mlp")
         assert_inside(screen)
-        chip = "2 models, 9 layers, 8 modules hidden"
+        chip = "filter hides 2 models, 9 layers, 8 modules"
         hidden = screen.feed.filter.hidden(screen.names)
         assert hidden == {"model": 2, "layer": LAYERS - 3, "module": 8}
-        assert chip in visible(app)[0] or (size == SMALL and " 19 hidden " in visible(app)[0])
+        assert chip in visible(app)[0] or (size == SMALL and " filter hides 19 " in visible(app)[0])
         lines = figure(screen)
         assert isinstance(lines, Lines)
         assert [panel.title for panel in lines.panels] == ["mlp"]
@@ -113,26 +125,26 @@ async def test_a_line_acts_while_it_is_written_and_says_what_is_wrong(filled: Da
         assert not screen.feed.filter, "a field is being written"
         await pilot.press("tab", *typed("med"))
         assert screen.query_one(Input).value == "model:med"
-        await until(pilot, lambda: screen.feed.filter == Filter(models=("medical",)))
+        await until(pilot, lambda: screen.feed.filter == Filter(model=("medical",)))
         await pilot.press("x")
         await until(
             pilot, lambda: "No model is called 'medx'. Did you mean 'medical'?" in words(app)
         )
         await pilot.press("enter")
         assert screen.query_one(FilterLine).writing, "nonsense is not left"
-        assert screen.feed.filter == Filter(models=("medical",))
+        assert screen.feed.filter == Filter(model=("medical",))
         assert_inside(screen)
         await pilot.press("backspace", "tab", "enter")
         await until(pilot, lambda: drawn(screen))
         assert not screen.query_one(FilterLine).writing
-        assert "3 models hidden" in visible(app)[0]
+        assert "filter hides 3 models" in visible(app)[0]
         await pilot.press("tab")
         assert screen.tab == 1, "and tab is the next tab again"
         await pilot.press("slash")
         assert screen.query_one(Input).value == "model:medical"
         await pilot.press("escape")
         await until(pilot, lambda: not screen.feed.filter and drawn(screen))
-        assert "hidden" not in words(app)
+        assert "hides" not in words(app)
         assert app.screen is screen, "escape has only ended the filter"
 
 
@@ -143,7 +155,7 @@ async def test_where_nothing_passes_that_is_said(filled: Database) -> None:
         await until(pilot, lambda: "Nothing passes the filter here" in words(app))
         assert "No tuned model" not in words(app), "nothing is found in what is hidden"
         await pilot.press("v")
-        await until(pilot, lambda: drawn(screen) and figure(screen).columns == ("q",))
+        await until(pilot, lambda: drawn(screen) and grid(screen).columns == ("q",))
 
 
 async def test_no_key_harms_an_empty_figure(filled: Database) -> None:
@@ -162,12 +174,12 @@ async def test_the_cursor_stays_on_its_layer_and_is_shared(filled: Database) -> 
         screen = await opened(pilot, app, "v", *["down"] * 5, "right")
         assert "layer 5  module k" in readout(screen)
         await pilot.press("slash", *typed("layer:4-8"), "enter")
-        await until(pilot, lambda: drawn(screen) and len(figure(screen).rows) == 5)
+        await until(pilot, lambda: drawn(screen) and len(grid(screen).rows) == 5)
         assert "layer 5  module k" in readout(screen)
         await pilot.press("3")
         await until(pilot, lambda: drawn(screen) and "layer 5" in readout(screen))
         await pilot.press("slash", "escape")
-        await until(pilot, lambda: drawn(screen) and len(figure(screen).rows) == LAYERS)
+        await until(pilot, lambda: drawn(screen) and len(grid(screen).rows) == LAYERS)
         assert "layer 5" in readout(screen)
 
 
@@ -177,7 +189,7 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
         screen = await filtered(pilot, app, "medical layer:2-")
         screen._reread()
         await until(pilot, lambda: drawn(screen))
-        assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
+        assert {s.name for p in lines(screen).panels for s in p.series} == {"medical"}
         await pilot.press("q")
     kept = recall(app.remembered).place
     assert kept is not None
@@ -185,15 +197,17 @@ async def test_the_filter_is_kept_over_a_restart_and_over_refreshes(filled: Data
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
-        await until(pilot, lambda: "hidden" in visible(app)[0])
-        assert screen.feed.filter == Filter(models=("medical",), layers=((2, 10**8),))
-        assert {s.name for p in figure(screen).panels for s in p.series} == {"medical"}
+        await until(pilot, lambda: "filter hides" in visible(app)[0])
+        assert screen.feed.filter == Filter(model=("medical",), layer=((2, 10**8),))
+        assert {s.name for p in lines(screen).panels for s in p.series} == {"medical"}
 
 
-async def test_copies_and_files_hold_what_is_seen(filled: Database, tmp_path: Path) -> None:
+async def test_copies_and_files_hold_what_is_seen(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = TauscopeApp(filled.url)
     copied: list[str] = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=SMALL) as pilot:
         screen = await filtered(pilot, app, "medical layer:3-5 module:q,k")
         await pilot.press("v", "Y", "c")
@@ -227,17 +241,17 @@ def test_a_table_that_was_narrowed_is_written_so(
 
 def test_all_of_a_run_may_be_filtered(filled: Database) -> None:
     names = names_in(filled, list_runs(filled)[0])
-    assert names.models == MODELS
-    assert names.layers == tuple(range(LAYERS))
-    assert names.modules == (*MODULES, *GROUPS)
+    assert names["model"] == MODELS
+    assert names["layer"] == tuple(range(LAYERS))
+    assert names["module"] == (*MODULES, *GROUPS)
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_the_chip_fits_beside_the_name_and_the_state(filled: Database, width: int) -> None:
     for run in list_runs(filled):
-        many = {"model": 7, "layer": 69, "module": 10}
-        line = standing.title(run, "", width, "", many).plain
+        many: dict[str, int] = {"model": 7, "layer": 69, "module": 10}
+        line = run_title.title(run, "", width, "", many).plain
         assert len(line) <= width
         assert run.name in line
-        assert "69 layers" in line or " 86 hidden " in line
-    assert " nothing hidden " in standing.title(list_runs(filled)[0], "", 160, "", {}).plain
+        assert "69 layers" in line or " filter hides 86 " in line
+    assert " filter hides nothing " in run_title.title(list_runs(filled)[0], "", 160, "", {}).plain

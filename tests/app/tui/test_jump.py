@@ -12,7 +12,8 @@ from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from storage.database import Database
-from tests.app.tui.test_screens import LARGE, assert_inside, opened, until, visible
+from tests.app.tui.display import LARGE, assert_inside, opened, visible
+from tests.app.tui.rest import until
 
 
 async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
@@ -60,7 +61,7 @@ async def test_letters_select_runs(filled: Database) -> None:
         jump = app.screen
         assert isinstance(jump, JumpScreen)
         assert len(jump.targets) == 3
-        for (letter, target), run in zip(jump.targets.items(), listing.runs, strict=True):
+        for (letter, target), run in zip(jump.targets.items(), listing.items, strict=True):
             assert visible(app)[target.y].startswith(f" {letter} ")
             assert run.name in visible(app)[target.y]
         await pilot.press(list(jump.targets)[2])
@@ -76,7 +77,7 @@ async def test_keys_that_come_after_the_answer_act_on_no_other_screen(filled: Da
         jump = app.screen
         assert isinstance(jump, JumpScreen)
         for _ in range(4):
-            jump.post_message(Key("z", "z"))
+            app.post_message(Key("b", "b"))
         await until(pilot, lambda: app.screen is screen)
         for _ in range(4):
             screen.post_message(Key("b", "b"))

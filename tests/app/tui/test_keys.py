@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections import Counter
 from collections.abc import Iterator
@@ -10,21 +11,25 @@ from typing import get_args
 
 import pytest
 from rich.cells import cell_len
+from textual.actions import parse
 from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 import app.tui
 from app.config import Config
 from app.tui.app import TauscopeApp
 from app.tui.keys import ACTIONS, CONTEXTS, Action, Where, actions, bindings, keymap, rebind
 from app.tui.screens.confirm import ConfirmScreen
+from app.tui.screens.jump import JumpScreen
+from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
 from app.tui.widgets.bar import keys_line, tabs_line, two_ends
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.run_list import RunList
+from core.engine import registry
 from core.errors import StudyError
 from storage.database import Database
 from tests.app.tui.rest import until
@@ -46,14 +51,6 @@ def test_no_key_does_two_things(places: tuple[Where, ...]) -> None:
 
 def test_every_place_has_a_context() -> None:
     assert {place for places in CONTEXTS for place in places} == set(get_args(Where))
-
-
-OUTSIDE = {
-    "JumpScreen.on_key": "a letter for each target, made anew for each screen",
-    "PickScreen.on_key": "a letter for each thing on offer, shown beside it",
-}
-"""Keys that are no actions of the registry, and why. Cursor keys of Textual's own widgets are
-Textual's."""
 
 
 def _ours() -> Iterator[type[DOMNode]]:
@@ -79,7 +76,54 @@ def test_every_key_is_in_the_registry() -> None:
             )
             if not known:
                 outside.add(f"{each.__name__}: {binding}")
-    assert outside == set(OUTSIDE)
+    assert outside == set(), "cursor keys of Textual's own widgets are Textual's"
+
+
+UNREGISTERED = {
+    "RunsScreen.action_select": "a letter beside a run (JumpScreen)",
+    "TabbedScreen.action_pick": "a letter on a picture (JumpScreen)",
+    "TauscopeApp.action_quit": "Textual's own name for leaving",
+}
+"""Actions without a key, and why."""
+
+
+def _declaring() -> Iterator[tuple[type[DOMNode], Action]]:
+    """Each class that declares actions as its keys, with each of these."""
+    by_id = {action.id: action for action in ACTIONS}
+    for each in _ours():
+        for binding in each.__dict__.get("BINDINGS", ()):
+            yield each, by_id[binding.id]
+
+
+def test_every_action_has_a_method_that_takes_its_arguments() -> None:
+    """Where a class declares it, or in a kind of that class: only some figures can be dense."""
+    ours, declared = list(_ours()), set()
+    for each, action in _declaring():
+        _, name, arguments = parse(action.name)
+        methods = [getattr(c, f"action_{name}", None) for c in ours if issubclass(c, each)]
+        found = [method for method in methods if method is not None]
+        assert found, f"{each.__name__} has no action_{name}"
+        for method in found:
+            inspect.signature(method).bind(each, *arguments)
+        declared.add(action)
+    assert declared == set(ACTIONS)
+
+
+def test_every_action_method_is_registered() -> None:
+    registered = {
+        (kind, parse(action.name)[1]) for each, action in _declaring() for kind in (each, *_ours())
+        if issubclass(kind, each) or issubclass(each, kind)
+    }  # fmt: skip
+    methods = {
+        f"{each.__name__}.{name}": (each, name.removeprefix("action_"))
+        for each in _ours()
+        for name in vars(each)
+        if name.startswith("action_")
+    }
+    assert len(methods) > 50
+    assert {name for name, method in methods.items() if method not in registered} == set(
+        UNREGISTERED
+    )
 
 
 def test_ids_are_unique() -> None:
@@ -104,9 +148,20 @@ def test_the_bottom_line_fits_and_keeps_the_way_out(places: tuple[Where, ...], w
 def test_tabs_fit(width: int) -> None:
     titles = ["Vectors", "Cosine between tuning vectors", "Alignment", "Run", "[b]x[/]"]
     for chosen in range(len(titles)):
-        line = tabs_line(titles, chosen, width).plain
+        line = tabs_line([(title, title) for title in titles], chosen, width).plain
         assert cell_len(line) <= width
         assert f" {chosen + 1} " in line
+
+
+def test_every_tab_of_a_whole_run_can_be_read_at_80_columns() -> None:
+    analyses = [registry.get(name) for name in registry.names()]
+    tabs = [*((each.title, each.short) for each in analyses), ("Run", "Run")]
+    for chosen, (title, _) in enumerate(tabs):
+        line = tabs_line(tabs, chosen, 80).plain
+        assert "…" not in line
+        assert f" {chosen + 1} {title} " in line
+        assert all(short in line for i, (_, short) in enumerate(tabs) if i != chosen)
+    assert len({each.short for each in analyses}) == len(analyses)
 
 
 def test_the_right_end_of_a_row_is_kept() -> None:
@@ -171,10 +226,13 @@ async def test_the_settings_of_the_user_are_taken(filled: Database) -> None:
         rebind({})
 
 
-async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Database) -> None:
+async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = {
         "dialog.close": "ctrl+y", "confirm.yes": "w", "confirm.no": "W", "runs.move-1": "v",
-        "filter.clear": "ctrl+y", "typing.complete": "ctrl+t",
+        "filter.clear": "ctrl+y", "typing.complete": "ctrl+t", "copy.pick-csv": "w",
+        "jump.go-2": "Z",
     }  # fmt: skip
     workstation = TauscopeApp(filled.url, Config(keys=given))
     try:
@@ -207,6 +265,26 @@ async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(filled: Databa
             await pilot.press("enter")
             await until(pilot, lambda: isinstance(workstation.screen, RunScreen))
             await until(pilot, lambda: workstation.screen.check_action("filter", ()) is True)
+            shown = workstation.screen
+            copied: list[str] = []
+            monkeypatch.setattr(workstation, "copy_to_clipboard", copied.append)
+            await pilot.press("Y")
+            await until(pilot, lambda: isinstance(workstation.screen, PickScreen))
+            assert "w  The whole table as CSV" in [
+                str(line.render()) for line in workstation.screen.query(Static)
+            ]
+            await pilot.press("c")
+            assert isinstance(workstation.screen, PickScreen)
+            await pilot.press("w")
+            await until(pilot, lambda: workstation.screen is shown and copied)
+            await pilot.press("apostrophe")
+            await until(pilot, lambda: isinstance(workstation.screen, JumpScreen))
+            await pilot.press("s")
+            assert isinstance(workstation.screen, JumpScreen)
+            await pilot.press("Z")
+            await until(pilot, lambda: workstation.screen is shown)
+            assert isinstance(shown, RunScreen)
+            await until(pilot, lambda: shown.tab == 1)
             await pilot.press("slash")
             line = workstation.screen.query_one(FilterLine)
             await until(pilot, lambda: line.writing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from textual.pilot import Pilot
@@ -22,17 +23,9 @@ from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.tui.conftest import HOSTILE, study
-from tests.app.tui.test_screens import (
-    LARGE,
-    SMALL,
-    assert_inside,
-    opened,
-    readout,
-    until,
-    visible,
-    words,
-)
-from tests.app.tui.test_screens import drawn as up_to_date
+from tests.app.tui.display import LARGE, SMALL, assert_inside, opened, readout, visible, words
+from tests.app.tui.display import drawn as up_to_date
+from tests.app.tui.rest import until
 
 KEYS = [view.key for view in pretend.VIEWS if not view.optional]
 
@@ -86,7 +79,7 @@ async def test_a_scatter_steps_from_point_to_point(pretended: Database) -> None:
         assert isinstance(view, ScatterView)
         assert "task gsm8k" in words(app)
         assert "against medqa" in words(app)
-        points = {point.name: point for point in view.scatter.points}
+        points = {point.name: point for point in view.plot.points}
         for axis, key, back in ((0, "right", "left"), (1, "up", "down")):
             await pilot.press(*[back] * len(points))
             order = sorted(p.place[axis] for p in points.values() if p.place)
@@ -114,10 +107,12 @@ async def test_the_axes_of_a_scatter_are_stepped_through(pretended: Database) ->
         assert "↑ gsm8k" in words(app)
 
 
-async def test_a_table_scrolls_and_keeps_its_heading(pretended: Database) -> None:
+async def test_a_table_scrolls_and_keeps_its_heading(
+    pretended: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = TauscopeApp(pretended.url)
     copied: list[str] = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=SMALL) as pilot:
         screen = await at(pilot, app, "neurons")
         view = screen.pane.figure if screen.pane else None
@@ -129,15 +124,15 @@ async def test_a_table_scrolls_and_keeps_its_heading(pretended: Database) -> Non
         assert any(row.split() == ["layer", "neuron", "score", "token"] for row in visible(app))
         await pilot.press("right", "right", "y")
         await until(pilot, lambda: copied)
-        layer, neuron, score, token = view.table.rows[239]
+        layer, neuron, score, token = view.plot.rows[239]
         assert copied == [f"{layer}\t{neuron}\t{score:+.3f}\t␣{str(token).strip()}"]
         assert f"score {score:+.3f}" in readout(screen)
         await pilot.press("home", "m")
         await until(pilot, lambda: up_to_date(screen) and "order by layer" in words(app))
-        await until(pilot, lambda: view.table.rows[0][:2] == (0, 0))
+        await until(pilot, lambda: view.plot.rows[0][:2] == (0, 0))
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: up_to_date(screen) and "model medical" in words(app))
-        assert view.table.rows[0][2] == pytest.approx(10.0)
+        assert view.plot.rows[0][2] == pytest.approx(10.0)
 
 
 async def test_a_long_table_paints_only_what_is_seen(
@@ -190,7 +185,7 @@ async def test_clicks_choose_points_and_rows(pretended: Database) -> None:
         screen = await at(pilot, app, "plane")
         view = screen.pane.figure if screen.pane else None
         assert isinstance(view, ScatterView)
-        for i in range(len(view.scatter.points)):
+        for i in range(len(view.plot.points)):
             column, row = view._cell((i, 0))
             await pilot.click(view, offset=(column, row + len(view._legend)))
             assert view.cursor == (i, 0)
@@ -253,16 +248,22 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
         view.focus()
         await until(pilot, lambda: "recipe 2" in words(app))
         place = view.region
+
+        def is_at(row: int, column: int) -> bool:
+            return view.cursor == (row, column)
+
         for at, name in enumerate(names):
             await pilot.press("right")
-            await until(pilot, lambda at=at: view.cursor == (0, at + 1))
+            await until(pilot, partial(is_at, 0, at + 1))
             heading, first = visible(app)[place.y : place.y + 2]
             assert heading.startswith("recipe  ")
             assert first.startswith("recipe 0  ")
             assert name in heading
             assert f"0.{at:02d}" in first
             assert {word for word in heading.split() if word[0] == "c"} <= set(names), "whole ones"
-        both = tuple((row, 100 + row, *cells) for row, (_, *cells) in enumerate(rows))
+        both: tuple[tuple[str | int, ...], ...] = tuple(
+            (row, 100 + row, *cells) for row, (_, *cells) in enumerate(rows)
+        )
         keyed = (Column(name="layer"), Column(name="neuron"), *columns[1:])
         view.show(Table(title="t", columns=keyed, rows=both, keys=2))
         await pilot.press(*["right"] * 13)

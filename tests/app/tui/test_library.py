@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,8 +38,9 @@ from core.study.study import Study
 from storage.database import Database
 from storage.runs import create_run
 from tests.app.hub import card, shelve, write_adapter, write_folder
-from tests.app.tui.test_hostile import WORDS, assert_harmless
-from tests.app.tui.test_screens import BOTH, LARGE, SMALL, assert_inside, until, visible, words
+from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, on, visible, words
+from tests.app.tui.hostile import WORDS, assert_harmless
+from tests.app.tui.rest import until
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ async def library(
 def chosen(screen: LibraryScreen, name: str) -> None:
     """Select a model by the end of its name."""
     listing = screen.query_one(ModelList)
-    listing.select(next(key for key in listing.keys() if key.endswith(name)))  # noqa: SIM118
+    listing.select(next(key for key in listing.keys if key.endswith(name)))
 
 
 @BOTH
@@ -172,7 +174,7 @@ async def test_the_runs_of_a_model_are_opened(
         await until(pilot, lambda: isinstance(screen.app.screen, PickScreen))
         await pilot.press("1")
         await until(pilot, lambda: isinstance(screen.app.screen, RunScreen))
-        assert screen.app.screen.run_id == second
+        assert on(screen.app, RunScreen).run_id == second
         await pilot.press("escape")
         await until(pilot, lambda: screen.app.screen is screen)
         chosen(screen, "broken")
@@ -183,14 +185,14 @@ async def test_the_runs_of_a_model_are_opened(
 async def test_the_filter_keeps_what_a_model_hangs_on(db: Database, folder: Path) -> None:
     async with library(db, SMALL, folder) as (pilot, screen):
         await pilot.press("slash", *"lora", "enter")
-        await until(pilot, lambda: len(screen.query_one(ModelList).branches) == 3)
-        names = [branch.name for branch in screen.query_one(ModelList).branches]
+        await until(pilot, lambda: len(screen.query_one(ModelList).items) == 3)
+        names = [branch.name for branch in screen.query_one(ModelList).items]
         assert names[:2] == ["org/base", "org/chat"]
         current = screen.query_one(ModelList).current
         assert current is not None
         assert current.name.endswith("lora"), "and not what it hangs on"
         await pilot.press("escape")
-        assert len(screen.query_one(ModelList).branches) == 6
+        assert len(screen.query_one(ModelList).items) == 6
         await pilot.press("slash", *"zzz")
         assert "No model contains this word" in words(screen.app)
         assert screen.query_one(Input).has_focus
@@ -234,14 +236,14 @@ async def test_nothing_that_a_model_says_of_itself_breaks_the_screen(
     for number, name in enumerate(WORDS.values()):
         said = card(*(f'"{part}"' for part in (name[:300], "org/base")))
         where = name.replace("/", "").replace("\0", "")[:60]
-        settings = {"architectures": [name], "model_type": name}
+        settings: dict[str, Any] = {"architectures": [name], "model_type": name}
         write_folder(tmp_path / "runs" / f"{number}{where}", said, **settings)
     async with library(db, size, tmp_path / "runs") as (pilot, screen):
         if theme == "light":
             await pilot.press("t")
         assert_harmless(screen.app)
         await pilot.press("enter")
-        for _ in screen.query_one(ModelList).branches:
+        for _ in screen.query_one(ModelList).items:
             await pilot.press("space", "down")
             assert_harmless(screen.app)
             assert_inside(screen)
@@ -268,7 +270,7 @@ def test_guides_join_what_belongs_together() -> None:
 
 @given(st.lists(st.integers(0, 4), max_size=12))
 def test_guides_are_as_wide_as_they_are_deep(steps: list[int]) -> None:
-    depths = []
+    depths: list[int] = []
     for step in steps:
         depths.append(min(step, depths[-1] + 1 if depths else 0))
     drawn = guides([_branch(str(i), depth) for i, depth in enumerate(depths)])

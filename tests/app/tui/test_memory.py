@@ -7,17 +7,14 @@ from pathlib import Path
 import pytest
 
 from app.tui.app import TauscopeApp
-from app.tui.memory import Memory, Place, Stand, choice_of, keep, path_for, recall
+from app.tui.memory import FigurePosition, Memory, RunPosition, choice_of, keep, path_for, recall
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.run_list import RunList
 from storage.database import Database
 from storage.runs import delete_run, list_runs
-from tests.app.tui.test_screens import SMALL, drawn, opened, readout, until, words
-
-
-def app_of(db: Database) -> TauscopeApp:
-    return TauscopeApp(db.url, remembered=db.path.parent / "state" / "one.json")
+from tests.app.tui.display import SMALL, app_of, drawn, opened, readout, words
+from tests.app.tui.rest import until
 
 
 async def leave(db: Database, *keys: str) -> Memory:
@@ -105,12 +102,12 @@ async def test_the_filter_is_kept(filled: Database) -> None:
 
 async def test_a_choice_that_is_no_longer_there_gives_way(filled: Database) -> None:
     run = list_runs(filled)[0]
-    gone = Stand(
+    gone = FigurePosition(
         choice={"measure": "relative_norm", "model": "gone", "module": "x"}, cursor=(99, 99)
     )
-    odd = Stand(choice={"measure": "nothing"}, cursor=(1, 1))
+    odd = FigurePosition(choice={"measure": "nothing"}, cursor=(1, 1))
     stands = {"tuning_vectors:curves": odd, "tuning_vectors:modules": gone}
-    place = Place(
+    place = RunPosition(
         run=run.id, tab="tuning_vectors", chosen={"tuning_vectors": "modules"}, stands=stands
     )
     app = app_of(filled)

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete
+from textual import actions
 
 import storage.database
 from app.config import Config
-from app.tui.able import NEEDS
+from app.tui.able import NEEDS, Able
 from app.tui.app import TauscopeApp
 from app.tui.keys import ACTIONS
+from app.tui.screens.tabbed import TabbedScreen
+from app.tui.widgets.bar import Row
 from core.engine.measurement import Measurement, Unit, UnitResult
 from core.study.study import Study
 from storage.database import Database
-from storage.runs import claim, create_run, finish
+from storage.runs import claim, create_run, finish, list_runs
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
 from tests.app.tui.conftest import rows, study
-from tests.app.tui.pressing import FEW, harmless, listed, open_run, press_pictures, press_through
+from tests.app.tui.pressing import (
+    FEW,
+    harmless,
+    home,
+    listed,
+    open_run,
+    press_pictures,
+    press_through,
+)
+from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
 from tests.pretend import register
 
@@ -83,7 +97,7 @@ def no_base_scores(db: Database) -> None:
     run_id = create_run(db, study(), names)
     attempt = claim(db, run_id)
     sink = RunSink(db, run_id, attempt)
-    at = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
+    at: dict[str, Any] = {"task": "medqa", "low": 0.1, "high": 0.3, "n": 9}
     found = {
         "evaluation": [Measurement(metric="acc", value=0.2, model="medical", **at)],
         "ablation": [
@@ -119,6 +133,42 @@ async def test_the_pictures_of_a_run(db: Database, state: Callable[[Database], N
     async with app.run_test(size=SMALL) as pilot:
         await open_run(pilot, app)
         await press_pictures(pilot, app)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (queued, "No values yet: the run is waiting for a worker. r starts it."),
+        (just_started, "No values yet: the run is at work."),
+    ],
+    ids=("queued", "just started"),
+)
+async def test_a_run_without_values_offers_no_key_that_needs_one(
+    db: Database, state: Callable[[Database], None], words: str
+) -> None:
+    state(db)
+    app = TauscopeApp(db.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await open_run(pilot, app)
+        screen = app.screen
+        assert isinstance(screen, TabbedScreen)
+        await until(pilot, lambda: screen.pane is not None and screen.pane.drawn is not None)
+        assert screen.pane is not None
+        assert screen.pane.figure.blank == words
+        offered = str(screen.query_one("#keys", Row).words)
+        assert [
+            word for word in ("measure", "reading", "filter", "details") if word in offered
+        ] == []
+        for action in ("measure", "reading", "select", "clip", "filter", "drill"):
+            assert not screen.check_action(action, ("model", 1) if action == "select" else ())
+        runs = list_runs(db)
+        if state is queued:
+            attempt = claim(db, runs[0].id)
+            sink = RunSink(db, runs[0].id, attempt)
+            sink.save(Unit(key="k", analysis="tuning_vectors", label="k"),
+                      UnitResult(rows("tuning_vectors")), 1.0)  # fmt: skip
+            await until(pilot, lambda: "measure" in str(screen.query_one("#keys", Row).words))
+            assert screen.check_action("filter", ())
 
 
 @pytest.mark.parametrize("state", [failed, no_base_scores], ids=lambda state: state.__name__)
@@ -210,3 +260,28 @@ async def test_a_locked_database(filled: Database, monkeypatch: pytest.MonkeyPat
 def test_every_need_is_of_an_action() -> None:
     known = {(action.where, action.name.partition("(")[0]) for action in ACTIONS}
     assert {(where, name) for where, needs in NEEDS.items() for name in needs} <= known
+
+
+@pytest.mark.parametrize("opening", ["library", "build", "open", "compare"])
+async def test_a_key_before_a_screen_is_made(filled: Database, opening: str) -> None:
+    """A key on its way already when its screen opens does nothing, or what it does later too."""
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test(size=SMALL) as pilot:
+        await listed(pilot, app)
+        runs = app.screen
+        for key in ("space", "down", "space") if opening == "compare" else ():
+            await pilot.press(key)
+        place = {"library": "library", "build": "builder", "open": "run"}.get(opening, "compare")
+        for action in (each for each in ACTIONS if each.where == place):
+            getattr(runs, f"action_{opening}")()
+            screen = app.screen
+            assert isinstance(screen, Able)
+            assert screen is not runs
+            assert not screen.is_mounted
+            name, parameters = actions.parse(action.name)[1:]
+            if screen.check_action(name, parameters):
+                done = getattr(screen, f"action_{name}")(*parameters)
+                if inspect.isawaitable(done):
+                    await done
+            await home(app)
+            assert screen.check_action(name, parameters) in (False, name in screen.EARLY)

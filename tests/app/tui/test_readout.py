@@ -6,8 +6,10 @@ import math
 
 import pytest
 
-from app.tui.readout import Spot, copied, in_a_row, value_of, yardsticks, z_score
+from app.tui.readout import Spot, copied, in_a_row, value_of
 from core.figures.figure import Cell
+from core.figures.plots.values import yardsticks
+from core.figures.significance import z_score
 
 WHERE = (("model", "medical"), ("layer", "3"))
 

@@ -15,8 +15,8 @@ from textual.style import Style
 
 from app.config import Config
 from app.tui.app import TauscopeApp
+from app.tui.data import FIGURES, RANGES
 from app.tui.screens.runs import RunsScreen
-from app.tui.source import FIGURES, RANGES
 from app.tui.widgets.figure import FigureView
 from storage.database import Database
 from tests.app.tui.rest import rest, until

@@ -20,9 +20,9 @@ from app.tui import theme
 from app.tui.app import TauscopeApp
 from app.tui.widgets.pane import Pane
 from storage.database import Database
+from tests.app.tui.display import LARGE, SMALL, assert_inside, visible
 from tests.app.tui.portraits import portrait
 from tests.app.tui.scenes import SCENES, Scene, fixed, furnished, settled, shelved, shown
-from tests.app.tui.test_screens import LARGE, SMALL, assert_inside, visible
 
 
 class TextFile(SingleFileSnapshotExtension):

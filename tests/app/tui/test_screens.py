@@ -10,22 +10,20 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from sqlalchemy import update
 from textual.command import CommandList
-from textual.containers import VerticalScroll
-from textual.pilot import Pilot
-from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from app.cli.main import run_command
 from app.jobs.gauge import Card, Gauge, Usage
 from app.jobs.launcher import log_of
 from app.text import plain
-from app.tui.app import Palette, TauscopeApp
-from app.tui.keys import Where, actions
+from app.tui.app import ActionPalette, TauscopeApp
+from app.tui.completion import matches
+from app.tui.keys import ACTIONS, Where, actions
 from app.tui.screens.help import HelpScreen
+from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from app.tui.screens.start import StartScreen, matches
-from app.tui.widgets.bar import Row
+from app.tui.screens.start import StartScreen
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
@@ -47,57 +45,20 @@ from storage.runs import (
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests.app.tui.conftest import HOSTILE, fill, study
+from tests.app.tui.display import (
+    BOTH,
+    LARGE,
+    SMALL,
+    assert_inside,
+    drawn,
+    on,
+    opened,
+    readout,
+    visible,
+    words,
+)
 from tests.app.tui.rest import until
 from tests.conftest import WEIGHTS
-
-SMALL, LARGE = (80, 24), (160, 45)
-BOTH = pytest.mark.parametrize("size", [SMALL, LARGE])
-
-
-def visible(app: TauscopeApp) -> list[str]:
-    """The rows of the screen as text."""
-    rows = app.screen._compositor.render_strips(app.size)
-    return ["".join(segment.text for segment in row) for row in rows]
-
-
-def words(app: TauscopeApp) -> str:
-    return "\n".join(visible(app))
-
-
-async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunScreen:
-    """The newest run's screen with its first figure, after some keys."""
-    await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
-    screen = app.screen
-    assert isinstance(screen, RunScreen)
-    for key in keys:
-        await pilot.press(key)
-        await until(pilot, lambda: drawn(screen))
-    return screen
-
-
-def drawn(screen: RunScreen) -> bool:
-    """Does the tab show what was chosen?"""
-    panes = screen.panes()
-    if not panes:
-        return screen.run is not None and screen.tab == len(screen.analyses)
-    return all(p.drawn is not None and p.drawn.choice == p.choice for p in panes)
-
-
-def readout(screen: RunScreen) -> str:
-    pane = screen.pane
-    assert pane is not None
-    return str(pane.query_one("#readout", Row).words)
-
-
-def assert_inside(screen: Screen[object]) -> None:
-    """No visible widget reaches beyond the screen, but for what scrolls."""
-    for widget in screen.query("*"):
-        scrolls = isinstance(widget.parent, VerticalScroll)
-        shown = all(node.display for node in widget.ancestors_with_self)
-        if widget.region and shown and not scrolls:
-            assert screen.region.contains_region(widget.region), widget
 
 
 @BOTH
@@ -137,10 +98,10 @@ async def test_keys_pressed_before_a_run_is_read_are_kept(filled: Database) -> N
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        app.screen.action_open()
+        on(app, RunsScreen).action_open()
         await pilot.press("3")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
-        assert app.screen.tab == 2
+        assert on(app, RunScreen).tab == 2
 
 
 async def test_a_filter_narrows_the_list(filled: Database) -> None:
@@ -148,13 +109,15 @@ async def test_a_filter_narrows_the_list(filled: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
         await pilot.press("slash", *"failed")
-        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 1)
+        await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 1)
         await pilot.press("enter")
-        assert app.screen.query_one(RunList).current.name == "failed-one"
+        current = app.screen.query_one(RunList).current
+        assert current is not None
+        assert current.name == "failed-one"
         await pilot.press("slash", *"zz")
         await until(pilot, lambda: "No run contains" in words(app))
         await pilot.press("escape")
-        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 3)
+        await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 3)
 
 
 @BOTH
@@ -169,7 +132,10 @@ async def test_the_readout_is_the_number_of_the_database(
         assert pane.choice is not None
         await until(pilot, lambda: "layer 1 " in readout(screen))
         run_id = screen.run_id
-        wanted = Query(metrics=(pane.choice.measure,), layer=(1,), model=(pane.choice.model,))
+        wanted: Query = {
+            "metric": (pane.choice.measure,), "layer": (1,), "model": (pane.choice.model,),
+            "expert": "absent", "head": "absent",
+        }  # fmt: skip
         found = {m.module: m for m in measurements(filled, run_id, "alignment", wanted)}
         row = found["v"]
         assert f"{pane.choice.measure} {row.value:.6g}" in readout(screen)
@@ -285,7 +251,7 @@ async def test_a_page_of_the_palette_is_turned_only_once_there_is_one(filled: Da
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
-        assert not Palette().check_action("command_list", ("page_down",)), "it has none yet"
+        assert not ActionPalette().check_action("command_list", ("page_down",)), "it has none yet"
         await pilot.press("colon")
         commands = app.screen.query_one(CommandList)
         await until(pilot, lambda: commands.size.height)
@@ -301,7 +267,7 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "3")
-        titles = {command.title for command in app.get_system_commands(screen)}
+        titles = {command.title for command in app.get_system_commands(app.screen)}
         assert "Next measure, or order of a table" in titles
         assert "Cancel this run" in titles
         assert not any(title.startswith("Resume") for title in titles), "it runs"
@@ -310,6 +276,15 @@ async def test_the_palette_finds_actions(filled: Database) -> None:
         await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
         await pilot.press("enter")
         await until(pilot, lambda: screen.pane and screen.pane.choice != before)
+        await pilot.press("colon", *"exp")
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+
+
+def test_the_palette_finds_every_action_by_its_label() -> None:
+    for action in ACTIONS:
+        assert action.label.split()[0] in action.command.lower()
 
 
 async def test_cancel_asks_and_then_sets_the_flag(filled: Database) -> None:
@@ -343,7 +318,7 @@ async def test_delete_asks_and_is_offered_only_where_it_can(filled: Database) ->
         assert len(list_runs(filled)) == 3
         await pilot.press("D", "y")
         await until(pilot, lambda: done.id not in {run.id for run in list_runs(filled)})
-        await until(pilot, lambda: len(app.screen.query_one(RunList).runs) == 2)
+        await until(pilot, lambda: len(app.screen.query_one(RunList).items) == 2)
         assert {run.id for run in list_runs(filled)} > {running.id}
 
 
@@ -470,7 +445,7 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         begun = create_run(filled, study("begun-one"), WEIGHTS)
         screen = app.screen
         assert isinstance(screen, RunsScreen)
-        screen._started(begun)
+        screen.open(begun)
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         await pilot.press("escape")
         listing = screen.query_one(RunList)
@@ -478,7 +453,7 @@ async def test_the_run_that_was_begun_and_left_is_the_selected_one(filled: Datab
         await pilot.press("j")
         await pilot.pause(1.2)
         assert listing.selected == 1, "only once"
-        screen._started(listing.runs[-1].id)  # an unfinished run of the same study goes on
+        screen.open(listing.items[-1].id)  # an unfinished run of the same study goes on
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
         await pilot.press("escape")
         await until(pilot, lambda: listing.current and listing.current.name == "failed-one")
@@ -576,7 +551,7 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
         await opened(pilot, app)
         for keys in ((), ("2",), ("question_mark",)):
             await pilot.press(*keys)
-            await until(pilot, lambda: app.screen.is_modal or drawn(app.screen))
+            await until(pilot, lambda: app.screen.is_modal or drawn(on(app, RunScreen)))
             text = words(app)
             assert not set("\x1b\x07\u202e") & set(text)
             assert max(cell_len(row) for row in visible(app)) <= size[0]
@@ -595,10 +570,10 @@ async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app)
-        assert "No values to show" in words(app)
+        assert "No values yet" in words(app)
         fill(db, run_id, attempt)
         RunSink(db, run_id, attempt).progress(Progress(5, 10, 0, "layer 5"))
-        await until(pilot, lambda: "No values to show" not in words(app) and "50 %" in words(app))
+        await until(pilot, lambda: "No values yet" not in words(app) and "50 %" in words(app))
         await pilot.press("v", "v")
         await until(pilot, lambda: drawn(screen))
         assert screen.pane is not None
@@ -700,9 +675,9 @@ async def test_a_run_that_failed_before_any_value_opens_on_why(filled: Database)
         await until(pilot, lambda: "ends early" in words(app) and "What went wrong" in words(app))
         assert app.screen.query_one(Facts).has_focus
         await pilot.press("1")
-        await until(pilot, lambda: "No values to show" in words(app))
+        await until(pilot, lambda: "No values yet" in words(app))
         await pilot.pause(1.2)
-        assert "No values to show" in words(app), "who goes elsewhere is left there"
+        assert "No values yet" in words(app), "who goes elsewhere is left there"
 
 
 async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
@@ -713,7 +688,7 @@ async def test_a_run_that_fails_before_any_value_while_it_is_looked_at_says_why(
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         await opened(pilot, app)
-        assert "No values to show" in words(app)
+        assert "No values yet" in words(app)
         finish(db, run_id, attempt, "failed", title="model-2.safetensors ends early.")
         await until(pilot, lambda: "model-2.safetensors ends early." in words(app))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.results import comparing, figures
-from app.tui.source import Source
+from app.tui.data import DataSource
 from core.engine.measurement import Measurement, Unit, UnitResult
 from core.figures.filters import ALL, Filter
 from storage import runs
@@ -26,7 +26,7 @@ def test_ranges_are_asked_again_only_once_there_are_other_results(
         return original(db, run_id, analysis)
 
     monkeypatch.setattr(runs, "catalogue", counted)
-    source = Source(filled.url)
+    source = DataSource(filled.url)
     run = source.runs()[0]
     analysis, views = source.contents(run)[0]
     asked.clear()
@@ -36,7 +36,7 @@ def test_ranges_are_asked_again_only_once_there_are_other_results(
     more = Measurement(metric="norm", value=1.0, model="medical", layer=99, module="all")
     unit = Unit(key="later", analysis=analysis.name, label="later")
     RunSink(filled, run.id, 1).save(unit, UnitResult([more]), 1.0)
-    assert 99 in source.draw(run.id, analysis, views[0], None, ALL).catalogue.layers
+    assert 99 in source.draw(run.id, analysis, views[0], None, ALL).catalogue.values("layer")
     assert asked == [analysis.name] * 2
 
 
@@ -58,7 +58,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_what_a_run_begins_with_is_read_ahead(filled: Database, drawings: list[str]) -> None:
-    source = Source(filled.url)
+    source = DataSource(filled.url)
     run = source.runs()[0]
     analysis, views = source.contents(run)[0]
     source.read_ahead(run, 2)
@@ -66,14 +66,14 @@ def test_what_a_run_begins_with_is_read_ahead(filled: Database, drawings: list[s
     first = source.draw(run.id, analysis, views[0], None, ALL)
     assert source.draw(run.id, analysis, views[0], first.choice, ALL) is first
     assert len(drawings) == 2
-    source.draw(run.id, analysis, views[0], None, Filter(models=("medical",)))
+    source.draw(run.id, analysis, views[0], None, Filter(model=("medical",)))
     assert len(drawings) == 3, "under a filter it is another figure"
 
 
 def test_a_figure_is_drawn_anew_once_there_are_other_results(
     filled: Database, drawings: list[str]
 ) -> None:
-    source = Source(filled.url)
+    source = DataSource(filled.url)
     run = source.runs()[0]
     analysis, views = source.contents(run)[0]
     before = source.draw(run.id, analysis, views[0], None, ALL)
@@ -85,7 +85,7 @@ def test_a_figure_is_drawn_anew_once_there_are_other_results(
 
 
 def test_what_a_comparison_begins_with_is_read_ahead(filled: Database, drawings: list[str]) -> None:
-    source = Source(filled.url)
+    source = DataSource(filled.url)
     first, second = (run.id for run in source.runs()[:2])
     source.compare_ahead(first, second)
     ahead = len(drawings)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from app.tui import steering
 from core.engine.measurement import MetricSpec
 from core.figures.choices import settled
-from core.figures.views import Catalogue, Choice, View
+from core.figures.kinds.grids import Heatmap, Matrix
+from core.figures.views import Catalogue, Choice
 
-RANGES = Catalogue(models=("a", "b"), layers=(0, 1), modules=("q", "mlp", "all"))
-HEAT = View(
+RANGES = Catalogue(ranges={"model": ("a", "b"), "layer": (0, 1), "module": ("q", "mlp", "all")})
+HEAT = Heatmap(
     key="heat",
-    kind="heatmap",
     title="Alignment",
     caption="",
     measures=("write", "gain"),
@@ -18,9 +18,8 @@ HEAT = View(
     excess={"write": "write_excess"},
     selectors=("model",),
 )
-MATRIX = View(
+MATRIX = Matrix(
     key="matrix",
-    kind="matrix",
     title="Cosine",
     caption="",
     measures=("cosine",),
@@ -65,7 +64,7 @@ def test_selectors_step_through_what_exists() -> None:
 
 
 def test_nothing_to_step_through_changes_nothing() -> None:
-    empty = Catalogue(models=(), layers=(), modules=())
+    empty = Catalogue()
     choice = Choice(measure="write", model="a")
     assert steering.next_value(HEAT, choice, "model", 1, empty) == choice
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.engine import registry, runner
-from core.engine.measurement import COORDINATES, Measurement, Unit
+from core.engine.measurement import KEY_COLUMNS, Measurement, Unit
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
@@ -103,7 +103,7 @@ def test_a_model_is_scored_on_its_own_domain_and_a_general_task(watched: Watched
 
 def test_rows_have_the_contract_s_settings_and_no_two_the_same_place(watched: Watched) -> None:
     rows = [row for _, result in watched.sink.units.values() for row in result.measurements]
-    places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in rows]
+    places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in rows]
     assert len(places) == len(set(places))
     controls = [f"random-{name}-seed{seed}" for name in SELECTIONS for seed in (5, 6)]
     assert {row.setting for row in watched.sink.rows("drop_percent")} == {*SELECTIONS, *controls}
@@ -255,7 +255,8 @@ def test_a_ranking_hangs_on_nothing_but_how_it_is_made(
         assert other["ranking"] == plain["ranking"]
         assert other["whole"] == plain["whole"]
         assert not other["silenced"] & plain["silenced"]
-    for changed in ({"score": "rate"}, {"share": 0.25}, {"heads": True}):
+    of_scores: list[dict[str, Any]] = [{"score": "rate"}, {"share": 0.25}, {"heads": True}]
+    for changed in of_scores:
         assert not _keys(family_folders, task_folder, **changed)["ranking"] & plain["ranking"]
     more = _keys(family_folders, task_folder, selections=[*SELECTIONS, "all-active", "top-1%"])
     assert more["silenced"] > plain["silenced"]
@@ -374,11 +375,11 @@ def test_a_neuron_that_carries_the_answer_is_found_and_random_ones_are_not(
     runner.run(asked, sink, ONLY)
     assert chosen[0] == [[], [PLACE[1]]]
     assert all(places[0] == [] and places[1] != [PLACE[1]] for places in chosen[1:4])
-    for row in sink.rows("drop_percent", setting="top-1%"):
-        assert (row.value, row.chance, row.n) == (100, 0, 12)
-    assert all(row.value == 0 for row in sink.rows("drop_percent") if "random" in row.setting)
+    drops = sink.rows("drop_percent", setting="top-1%")
+    assert {(row.value, row.chance, row.n) for row in drops} == {(100, 0, 12)}
+    assert {row.value for row in sink.rows("drop_percent") if "random" in row.setting} == {0}
     assert [row.value for row in sink.rows("p_value")] == [pytest.approx(1 / 51)] * 3
-    assert all((row.value or 1) < 0.05 for row in sink.rows("q_value"))
+    assert {(row.value or 1) < 0.05 for row in sink.rows("q_value")} == {True}
 
 
 def test_wrong_parameters_are_one_clear_error(

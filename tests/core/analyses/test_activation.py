@@ -52,8 +52,8 @@ def _study(folder: Path, *tuned: str, probe: Any = None, **analyses: Any) -> stu
     return study.Study(
         name="s",
         models=study.Models(
-            base=str(folder / "base"),  # type: ignore[arg-type]
-            tuned={name: str(folder / name) for name in tuned},  # type: ignore[misc]
+            base=str(folder / "base"),
+            tuned={name: str(folder / name) for name in tuned},
         ),
         probe=study.Probe(
             **{"file": str(folder / "probe.txt"), "documents": len(TEXTS), **(probe or {})}
@@ -130,7 +130,8 @@ def test_distances_of_patterns_equal_brute_force(folder: Path, measured: MemoryS
         own, unlike = np.diag(apart), apart[~np.eye(len(a), dtype=bool)].mean()
         low, high = scipy.stats.t.interval(0.95, len(a) - 1, own.mean(), scipy.stats.sem(own))
         assert (row.value, row.low, row.high) == pytest.approx((own.mean(), low, high))
-        assert (row.chance, row.n) == (pytest.approx(unlike), len(TEXTS))
+        assert row.chance == pytest.approx(unlike)
+        assert row.n == len(TEXTS)
         assert measured.value("ratio", **at).value == pytest.approx(own.mean() / unlike)
         rates = np.abs(a.mean(0) - b.mean(0)).mean()
         assert measured.value("rate_change", **at).value == pytest.approx(rates)

@@ -51,8 +51,8 @@ def test_norms_and_cosines_equal_brute_force(measured: Any) -> None:
             names += [(layer, group), (None, group)]
         for name in names:
             groups.setdefault(name, []).append((W, d1, d2))
-    for (layer, module), triples in groups.items():
-        if (layer, module) == (None, "norm"):
+    for place, triples in groups.items():
+        if place == (None, "norm"):
             continue  # the final norm stands outside of the blocks
         W, d1, d2 = (np.concatenate([t[i] for t in triples]) for i in range(3))
         at = {"model": "tuned0", "layer": layer, "module": module}

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from core.engine import registry, runner
-from core.engine.measurement import COORDINATES, Measurement
+from core.engine.measurement import KEY_COLUMNS, Measurement
 from core.errors import Cancelled, StudyError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
@@ -138,7 +138,7 @@ def test_the_points_are_those_that_were_asked_for(sink: MemorySink) -> None:
 def test_rows_have_places_of_their_own_and_declared_metrics(sink: MemorySink) -> None:
     own = [r for u, r in sink.units.values() if u.analysis == "arithmetic"]
     rows = [row for result in own for row in result.measurements]
-    places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in rows]
+    places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in rows]
     assert len(places) == len(set(places))
     declared = {metric.name for metric in registry.get("arithmetic").metrics}
     assert {row.metric for row in rows} - declared == {m for _, m in _own(sink, "base")}
@@ -212,10 +212,10 @@ def test_a_task_of_two_domains_is_held_against_the_own_model_of_each(
             assert (mean.value, mean.n) == (kept.value, 1)
     rows = [r for u, result in sink.units.values() if u.analysis == "arithmetic"
             for r in result.measurements]  # fmt: skip
-    places = [tuple(getattr(row, c) for c in COORDINATES[1:]) for row in rows]
+    places = [tuple(getattr(row, c) for c in KEY_COLUMNS[1:]) for row in rows]
     assert len(places) == len(set(places))
     view = next(v for v in registry.get("arithmetic").views if v.key == "table")
-    catalogue = Catalogue(settings=("base", "medical=1", "maths=1"))
+    catalogue = Catalogue(ranges={"setting": ("base", "medical=1", "maths=1")})
     choice = default_choice(view, catalogue)
     table = points(Tabulation(choice=choice, catalogue=catalogue, rows=tuple(rows),
                               arrays=no_arrays))  # fmt: skip
@@ -391,11 +391,20 @@ def test_architectures_that_store_tensors_their_own_way(
 
 
 def _catalogue(*settings: str, task: str = "t") -> Catalogue:
-    at = [Combination("normalised", "", "base", task, s, "acc") for s in settings]
+    at = [
+        Combination(metric="normalised", reference="base", task=task, setting=s, metric_of="acc")
+        for s in settings
+    ]
     return Catalogue(
-        references=("base",), tasks=(task,), settings=settings, metrics_of=("acc",),
-        metrics=("normalised",), combinations=frozenset(at),
-    )  # fmt: skip
+        ranges={
+            "reference": ("base",),
+            "task": (task,),
+            "setting": settings,
+            "metric_of": ("acc",),
+            "metric": ("normalised",),
+        },
+        combinations=frozenset(at),
+    )
 
 
 def _rows(values: dict[str, float | None]) -> Sequence[Measurement]:

@@ -53,8 +53,8 @@ def _study(folder: Path, *tuned: str, **analyses: Any) -> study.Study:
     return study.Study(
         name="patterns",
         models=study.Models(
-            base=str(folder / "base"),  # type: ignore[arg-type]
-            tuned={name: str(folder / places.get(name, name)) for name in tuned},  # type: ignore[misc]
+            base=str(folder / "base"),
+            tuned={name: str(folder / places.get(name, name)) for name in tuned},
         ),
         probe=study.Probe(file=str(folder / "probe.txt"), documents=4),
         analyses=analyses,
@@ -169,13 +169,13 @@ def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) 
 
     asked = Tabulation(
         choice=Choice(measure="", model=TUNED, layer=1, order="switched on most"),
-        catalogue=Catalogue(models=("base", TUNED), layers=(0, 1)),
+        catalogue=Catalogue(ranges={"model": ("base", TUNED), "layer": (0, 1)}),
         rows=(),
         arrays=arrays,
     )
     table = neurons(asked)
     names = [column.name for column in table.columns]
-    changes = [row[names.index("change")] for row in table.rows]
+    changes = [float(row[names.index("change")] or 0) for row in table.rows]
     own = arrays("neurons", model=TUNED, layer=1)
     base = arrays("neurons", model="base", layer=1)
     assert changes == sorted(changes, reverse=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.engine import registry, runner
-from core.engine.measurement import COORDINATES, Measurement
+from core.engine.measurement import KEY_COLUMNS, Measurement
 from core.errors import Cancelled, StudyError
 from core.study import intake, study
 from tests.conftest import WEIGHTS, MemorySink, tiny_config, tiny_tensors, tuned_from, write_model
@@ -43,7 +43,7 @@ def test_no_two_rows_share_all_coordinates(family: Any) -> None:
     sink = MemorySink()
     runner.run(family(3), sink, ALL)
     seen = [
-        (unit.analysis, *(getattr(row, c) for c in COORDINATES[1:]))
+        (unit.analysis, *(getattr(row, c) for c in KEY_COLUMNS[1:]))
         for unit, result in sink.units.values()
         for row in result.measurements
     ]

@@ -34,8 +34,8 @@ def _study(folder: Path, **probe: Any) -> study.Study:
     return study.Study(
         name="s",
         models=study.Models(
-            base=str(folder / "base"),  # type: ignore[arg-type]
-            tuned={"tuned": str(folder / "tuned")},  # type: ignore[dict-item]
+            base=str(folder / "base"),
+            tuned={"tuned": str(folder / "tuned")},
         ),
         probe=study.Probe(**{"file": str(folder / "probe.txt"), "documents": 3, **probe}),
     )

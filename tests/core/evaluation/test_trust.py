@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +249,29 @@ def test_python_objects_are_no_yaml(
         _open(folder, "tiny_tex")
     assert "choice.yaml" not in caught.value.title
     assert "tiny_text" in caught.value.hint
+
+
+def _bomb() -> str:
+    """Ten values, ten times each, and so on: a few hundred bytes stand for ten billion."""
+    lines = [f"    a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    return "\n".join(["metadata:", f"    a0: &a0 {list(range(10))}", *lines])
+
+
+@pytest.mark.usefixtures("no_standard_tasks")
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [(f"metadata: {'[' * 100_000}{']' * 100_000}", "nested more than 1,000 levels deep"),
+     (f"metadata:\n  {'- ' * 100_000}", "nested more than 1,000 levels deep"),
+     (_bomb(), "more than 100,000 values"),
+     ("include: /dev/zero", "it includes /dev/zero, which is a pipe or a device"),
+     ("include: [items.jsonl, ../pipe]", r"pipe, which is a pipe or a device")],
+    ids=["lists", "dashes", "references", "device", "pipe"],
+)  # fmt: skip
+def test_a_task_file_without_an_end_is_refused(folder: Path, line: str, words: str) -> None:
+    os.mkfifo(folder.parent / "pipe")
+    (folder / "choice.yaml").write_text(_changed(CHOICE, "metadata", line))
+    with pytest.raises(TaskError, match=rf"choice\.yaml can't be read: .*{words}"):
+        _open(folder, "tiny_choice")
 
 
 def test_a_chat_s_template_runs_in_a_sandbox(loaded: tuple[Any, Any], tmp_path: Path) -> None:

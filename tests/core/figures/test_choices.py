@@ -13,13 +13,16 @@ from core.engine import registry
 from core.engine.measurement import Measurement
 from core.engine.registry import Analysis
 from core.figures.choices import chosen, default_choice, names_of, narrowed, options, query, settled
-from core.figures.figure import Figure, Grid, Lines
+from core.figures.figure import Cell, Figure, Grid, Lines
 from core.figures.filters import ALL, Filter
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.grids import Heatmap, Matrix
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Choice, Combination, View
 from tests import pretend
-from tests.core.figures.test_views import RANGES as PRETEND
-from tests.core.figures.test_views import ROWS, arrays
+from tests.core.figures.samples import RANGES as PRETEND
+from tests.core.figures.samples import ROWS, arrays
+from tests.selection import combinations, matches, selected
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 LAYERS = (0, 1, 2, 3)
@@ -46,15 +49,20 @@ def of_weights(analysis: Analysis) -> list[Measurement]:
 
 def ranges_of(rows: list[Measurement]) -> Catalogue:
     return Catalogue(
-        models=MODELS, references=MODELS, layers=LAYERS, modules=MODULES,
-        metrics=tuple({row.metric: 0 for row in rows}), controls=frozenset({"retrained"}),
-        combinations=frozenset(
-            Combination(*(getattr(row, name) for name in Combination._fields)) for row in rows
-        ),
-    )  # fmt: skip
+        ranges={
+            "model": MODELS,
+            "reference": MODELS,
+            "layer": LAYERS,
+            "module": MODULES,
+            "metric": tuple({row.metric: 0 for row in rows}),
+        },
+        controls=frozenset({"retrained"}),
+        combinations=combinations(rows),
+    )
 
 
 def cases() -> list[tuple[Analysis, View, list[Measurement], Catalogue]]:
+    found: list[tuple[Analysis, View, list[Measurement], Catalogue]]
     found = [(pretend.ANALYSIS, v, ROWS, PRETEND) for v in pretend.VIEWS if v.kind != "table"]
     for name in ("tuning_vectors", "vector_cosine", "alignment"):
         analysis = registry.get(name)
@@ -66,9 +74,9 @@ def cases() -> list[tuple[Analysis, View, list[Measurement], Catalogue]]:
 CASES = cases()
 by_filters = st.builds(
     Filter,
-    models=st.lists(st.sampled_from(("base", *MODELS)), unique=True, max_size=3).map(tuple),
-    layers=st.lists(st.tuples(st.integers(0, 3), st.integers(2, 6)), max_size=2).map(tuple),
-    modules=st.lists(st.sampled_from(MODULES), unique=True, max_size=4).map(tuple),
+    model=st.lists(st.sampled_from(("base", *MODELS)), unique=True, max_size=3).map(tuple),
+    layer=st.lists(st.tuples(st.integers(0, 3), st.integers(2, 6)), max_size=2).map(tuple),
+    module=st.lists(st.sampled_from(MODULES), unique=True, max_size=4).map(tuple),
 )
 
 
@@ -77,12 +85,13 @@ def left(made: Figure, view: View, by: Filter) -> Figure:
 
     def seen(coordinate: str, value: Any) -> bool:
         field = FILTERED.get(coordinate)
-        wanted = {"model": by.models, "module": by.modules}.get(field or "", ())
-        if field == "layer" and by.layers:
-            return any(low <= int(value) <= high for low, high in by.layers)
+        wanted = by.of(field) if field in ("model", "module") else ()
+        if field == "layer" and by.of("layer"):
+            return any(low <= int(value) <= high for low, high in by.of("layer"))
         return not wanted or value in wanted
 
     if isinstance(made, Lines):
+        assert isinstance(view, Curves)
         panels = []
         for panel in made.panels:
             series = []
@@ -111,6 +120,30 @@ def left(made: Figure, view: View, by: Filter) -> Figure:
     return made
 
 
+def without_yardsticks(made: Figure) -> Figure:
+    """The figure without the values of its controls beside other values: a filter that hides a
+    control hides these too."""
+
+    def alone(cell: Cell | None) -> Cell | None:
+        return None if cell is None else replace(cell, control=None)
+
+    if isinstance(made, Grid):
+        return replace(made, cells=tuple(tuple(map(alone, row)) for row in made.cells))
+    if isinstance(made, Lines):
+        panels = [
+            replace(
+                p,
+                series=tuple(
+                    replace(s, cells=tuple(replace(cell, control=None) for cell in s.cells))
+                    for s in p.series
+                ),
+            )
+            for p in made.panels
+        ]
+        return replace(made, panels=tuple(panels))
+    return made
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[1].key}")
 @settings(max_examples=40)
 @given(by=by_filters)
@@ -121,8 +154,11 @@ def test_filtering_then_laying_out_is_laying_out_then_dropping(case: Any, by: Fi
     if hidden(choice, view, by):
         return  # nothing that the view steps through is left: it shows nothing
     spec = analysis.metric(choice.measure)
-    made = figure(view, choice, rows, few, spec, arrays)
-    assert made == left(figure(view, choice, rows, ranges, spec, arrays), view, by)
+    made, whole = (
+        figure(view, choice, selected(query(view, choice, of), rows), of, spec, arrays)
+        for of in (few, ranges)
+    )
+    assert without_yardsticks(made) == left(without_yardsticks(whole), view, by)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}-{case[1].key}")
@@ -135,21 +171,19 @@ def test_nothing_that_is_hidden_is_asked_for(case: Any, by: Filter) -> None:
     asked = query(view, choice, few)
     laid_out = {*view.laid_out, *view.steppers}
     for row in rows:
-        if asked.matches(row):
+        if matches(asked, row):
             assert by.takes("model", row.model)
             assert by.takes("layer", row.layer)
             assert by.takes("module", row.module)
             assert "reference" not in laid_out or by.takes("model", row.reference)
     for selector in set(view.steppers) & FILTERED.keys():
         for value in options(view, selector, choice, few):
-            assert by.takes(FILTERED[selector], value)  # type: ignore[arg-type]
+            assert by.takes(FILTERED[selector], value)
 
 
 def hidden(choice: Choice, view: View, by: Filter) -> bool:
     return any(
-        not by.takes(FILTERED[s], getattr(choice, s))  # type: ignore[arg-type]
-        for s in view.steppers
-        if s in FILTERED
+        not by.takes(FILTERED[s], getattr(choice, s)) for s in view.steppers if s in FILTERED
     )
 
 
@@ -160,17 +194,17 @@ def test_without_a_filter_nothing_changes() -> None:
 def test_a_layer_that_is_hidden_gives_way_to_the_nearest() -> None:
     view = next(v for v in registry.get("tuning_vectors").views if v.key == "spectrum")
     rows = of_weights(registry.get("tuning_vectors"))
-    few = narrowed(ranges_of(rows), Filter(layers=((2, 3),)))
+    few = narrowed(ranges_of(rows), Filter(layer=((2, 3),)))
     assert default_choice(view, few).layer == 2
     assert options(view, "layer", default_choice(view, few), few) == (2, 3)
 
 
 def test_the_base_that_all_is_held_against_stays() -> None:
     view = pretend.view("distance")
-    few = narrowed(PRETEND, Filter(models=("maths",)))
+    few = narrowed(PRETEND, Filter(model=("maths",)))
     choice = default_choice(view, few)
     assert choice.model == "maths"
-    own = [row for row in ROWS if query(view, choice, few).matches(row)]
+    own = selected(query(view, choice, few), ROWS)
     assert {(row.model, row.reference) for row in own} == {("maths", "base")}
 
 
@@ -183,78 +217,97 @@ def test_a_table_of_many_models_keeps_the_rows_of_some() -> None:
         for metric, reference in (("acc", ""), ("difference", "base"))
     ]  # fmt: skip
     ranges = Catalogue(
-        models=("base", "medical", "maths"), references=("base",), tasks=("t",),
-        metrics=("acc", "difference"), metrics_of=("acc",),
-        combinations=frozenset(
-            Combination(*(getattr(row, name) for name in Combination._fields)) for row in rows
-        ),
-    )  # fmt: skip
-    few = narrowed(ranges, Filter(models=("maths",)))
+        ranges={
+            "model": ("base", "medical", "maths"),
+            "reference": ("base",),
+            "task": ("t",),
+            "metric": ("acc", "difference"),
+            "metric_of": ("acc",),
+        },
+        combinations=combinations(rows),
+    )
+    few = narrowed(ranges, Filter(model=("maths",)))
     asked = query(view, default_choice(view, few), few)
-    assert {(r.metric, r.model, r.reference) for r in rows if asked.matches(r)} == {
+    assert {(r.metric, r.model, r.reference) for r in selected(asked, rows)} == {
         ("acc", "maths", ""), ("difference", "maths", "base")
     }  # fmt: skip
 
 
 def test_names_are_those_of_all_catalogues_once() -> None:
-    found = names_of([Catalogue(models=("a", "b"), layers=(1, 3), modules=("mlp", "q")),
-                      Catalogue(models=("b", "c"), layers=(0, 1), modules=("k",))])  # fmt: skip
-    assert found.models == ("a", "b", "c")
-    assert found.layers == (0, 1, 3)
-    assert found.modules == ("q", "k", "mlp")
+    found = names_of(
+        [
+            Catalogue(ranges={"model": ("a", "b"), "layer": (1, 3), "module": ("mlp", "q")}),
+            Catalogue(ranges={"model": ("b", "c"), "layer": (0, 1), "module": ("k",)}),
+        ]
+    )
+    assert found["model"] == ("a", "b", "c")
+    assert found["layer"] == (0, 1, 3)
+    assert found["module"] == ("q", "k", "mlp")
 
 
 def test_a_task_is_begun_with_that_has_most_to_show() -> None:
-    view = View(
-        key="sources", kind="matrix", title="", caption="", measures=("drop",), rows="reference",
+    view = Matrix(
+        key="sources", title="", caption="", measures=("drop",), rows="reference",
         columns="model", selectors=("task",), finding=str,
     )  # fmt: skip
     pairs = [("first", "base"), ("second", "base"), ("second", "medical"), ("third", "base")]
     ranges = Catalogue(
-        models=("base", "medical"),
-        references=("base", "medical"),
-        tasks=("first", "second", "third"),
-        metrics=("drop",),
-        combinations=frozenset(Combination("drop", m, "base", task) for task, m in pairs),
+        ranges={
+            "model": ("base", "medical"),
+            "reference": ("base", "medical"),
+            "task": ("first", "second", "third"),
+            "metric": ("drop",),
+        },
+        combinations=frozenset(
+            Combination(metric="drop", model=m, reference="base", task=task) for task, m in pairs
+        ),
     )
     assert default_choice(view, ranges).task == "second"
 
 
 def test_a_score_is_begun_with_that_most_tasks_have() -> None:
-    view = View(
-        key="difference", kind="heatmap", title="", caption="", measures=("difference",),
+    view = Heatmap(
+        key="difference", title="", caption="", measures=("difference",),
         rows="model", columns="task", selectors=("metric_of",), finding=str,
     )  # fmt: skip
     pairs = [("acc", "a"), ("bits", "b"), ("bits", "c"), ("f1", "d")]
     ranges = Catalogue(
-        models=("medical",),
-        tasks=("a", "b", "c", "d"),
-        metrics_of=("acc", "bits", "f1"),
-        metrics=("difference",),
+        ranges={
+            "model": ("medical",),
+            "task": ("a", "b", "c", "d"),
+            "metric_of": ("acc", "bits", "f1"),
+            "metric": ("difference",),
+        },
         combinations=frozenset(
-            Combination("difference", "medical", "", task, "", of) for of, task in pairs
+            Combination(metric="difference", model="medical", task=task, metric_of=of)
+            for of, task in pairs
         ),
     )
     assert default_choice(view, ranges).metric_of == "bits"
 
 
 def test_a_module_that_is_measured_over_all_layers_only_gives_way_to_one_of_the_layer() -> None:
-    view = View(
-        key="pairs", kind="matrix", title="", caption="", finding=str, measures=("cosine",),
+    view = Matrix(
+        key="pairs", title="", caption="", finding=str, measures=("cosine",),
         selectors=("layer", "module"), opens={"module": "all"},
     )  # fmt: skip
     ranges = Catalogue(
-        models=("a", "b"), metrics=("cosine",), layers=(0, 1), modules=("q", "blocks", "all"),
-        combinations=frozenset({Combination("cosine", "a", "b")}),
+        ranges={
+            "model": ("a", "b"),
+            "metric": ("cosine",),
+            "layer": (0, 1),
+            "module": ("q", "blocks", "all"),
+        },
+        combinations=frozenset({Combination(metric="cosine", model="a", reference="b")}),
         places=frozenset({(None, "all"), (0, "blocks"), (0, "q"), (1, "blocks"), (1, "q")}),
-    )  # fmt: skip
+    )
     opening = default_choice(view, ranges)
     assert (opening.layer, opening.module) == (None, "all")
     assert options(view, "module", opening, ranges) == ("all",)
     there = settled(view, chosen(opening, "layer", 1), ranges)
     assert (there.layer, there.module) == (1, "blocks")
     assert options(view, "module", there, ranges) == ("blocks", "q")
-    only = narrowed(ranges, Filter(layers=((1, 1),)))
+    only = narrowed(ranges, Filter(layer=((1, 1),)))
     assert options(view, "layer", opening, only) == (1,), "over all layers it would be unfiltered"
     filtered = default_choice(view, only)
     assert (filtered.layer, filtered.module) == (1, "blocks")

@@ -9,13 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import StudyError
-from core.figures.filters import ALL, LAST, Filter, Names, completed, ended, of_terms, offered, read
-
-NAMES = Names(
-    models=("base", "medical", "medical-2", "Maths", "small"),
-    layers=tuple(range(80)),
-    modules=("q", "k", "o", "gate", "down", "attention", "mlp", "all"),
+from core.figures.filters import (
+    ALL,
+    LAST,
+    Filter,
+    completed,
+    ended,
+    of_terms,
+    offered,
+    read,
 )
+
+NAMES = {
+    "model": ("base", "medical", "medical-2", "Maths", "small"),
+    "layer": tuple(range(80)),
+    "module": ("q", "k", "o", "gate", "down", "attention", "mlp", "all"),
+}
 
 
 @pytest.mark.parametrize(
@@ -24,25 +33,25 @@ NAMES = Names(
         ("", ALL),
         ("  ", ALL),
         ("model: layer:", ALL),
-        ("model:medical", Filter(models=("medical",))),
-        ("model:medical,maths", Filter(models=("medical", "Maths"))),
-        ("model:maths model:base", Filter(models=("base", "Maths"))),
-        ("model:med", Filter(models=("medical", "medical-2"))),
-        ("layer:10-20", Filter(layers=((10, 20),))),
-        ("layer:3,70-", Filter(layers=((3, 3), (70, LAST)))),
-        ("layer:-5", Filter(layers=((0, 5),))),
-        ("layer:70-200", Filter(layers=((70, 200),))),
-        ("module:k,q", Filter(modules=("q", "k"))),
-        ("module:o", Filter(modules=("o",))),
-        ("medical", Filter(models=("medical",))),
-        ("base,maths,q", Filter(models=("base", "Maths"), modules=("q",))),
-        ("MATHS", Filter(models=("Maths",))),
-        ("all", Filter(modules=("all",))),
-        ("al", Filter(models=("medical", "medical-2", "small"))),
-        ("gat", Filter(modules=("gate",))),
+        ("model:medical", Filter(model=("medical",))),
+        ("model:medical,maths", Filter(model=("medical", "Maths"))),
+        ("model:maths model:base", Filter(model=("base", "Maths"))),
+        ("model:med", Filter(model=("medical", "medical-2"))),
+        ("layer:10-20", Filter(layer=((10, 20),))),
+        ("layer:3,70-", Filter(layer=((3, 3), (70, LAST)))),
+        ("layer:-5", Filter(layer=((0, 5),))),
+        ("layer:70-200", Filter(layer=((70, 200),))),
+        ("module:k,q", Filter(module=("q", "k"))),
+        ("module:o", Filter(module=("o",))),
+        ("medical", Filter(model=("medical",))),
+        ("base,maths,q", Filter(model=("base", "Maths"), module=("q",))),
+        ("MATHS", Filter(model=("Maths",))),
+        ("all", Filter(module=("all",))),
+        ("al", Filter(model=("medical", "medical-2", "small"))),
+        ("gat", Filter(module=("gate",))),
         (
             "med layer:1-2 module:q,k",
-            Filter(models=("medical", "medical-2"), layers=((1, 2),), modules=("q", "k")),
+            Filter(model=("medical", "medical-2"), layer=((1, 2),), module=("q", "k")),
         ),
     ],
 )
@@ -74,25 +83,25 @@ def test_nonsense_is_said_to_be_so(line: str, said: str) -> None:
 
 def test_what_is_not_measured_yet_may_be_asked_for() -> None:
     """Layers come in while a run is under way; a range of them is no nonsense before."""
-    assert read("layer:10-20", Names(models=("a",))) == Filter(layers=((10, 20),))
+    assert read("layer:10-20", {"model": ("a",)}) == Filter(layer=((10, 20),))
     with pytest.raises(StudyError, match="There are no modules"):
-        read("module:q", Names(models=("a",)))
+        read("module:q", {"model": ("a",)})
 
 
 filters = st.builds(
     Filter,
-    models=st.sets(st.sampled_from(NAMES.models)).map(
-        lambda found: tuple(m for m in NAMES.models if m in found)
+    model=st.sets(st.sampled_from(NAMES["model"])).map(
+        lambda found: tuple(m for m in NAMES["model"] if m in found)
     ),
-    layers=st.lists(
+    layer=st.lists(
         st.tuples(st.integers(0, 79), st.integers(0, 90) | st.just(LAST)).filter(
             lambda span: span[0] <= span[1]
         ),
         unique=True,
         max_size=3,
     ).map(tuple),
-    modules=st.sets(st.sampled_from(NAMES.modules)).map(
-        lambda found: tuple(m for m in NAMES.modules if m in found)
+    module=st.sets(st.sampled_from(NAMES["module"])).map(
+        lambda found: tuple(m for m in NAMES["module"] if m in found)
     ),
 )
 
@@ -107,8 +116,8 @@ def test_a_filter_is_read_from_its_own_words(one: Filter) -> None:
 def test_hidden_and_seen_make_up_all(one: Filter) -> None:
     hidden = one.hidden(NAMES)
     for field in ("model", "layer", "module"):
-        seen = [value for value in NAMES.of(field) if one.takes(field, value)]
-        assert len(seen) + hidden.get(field, 0) == len(NAMES.of(field))
+        seen = [value for value in NAMES[field] if one.takes(field, value)]
+        assert len(seen) + hidden.get(field, 0) == len(NAMES[field])
         assert one.takes(field, None)
         assert one.takes(field, "")
 
@@ -124,7 +133,9 @@ def test_any_line_is_a_filter_or_an_error_in_words(line: str) -> None:
 
 
 def test_terms_of_options_are_the_same_language() -> None:
-    terms = (("model", "medical, maths"), ("layer", "10-20"), ("module", ""))
+    terms: list[tuple[str, str]] = [
+        ("model", "medical, maths"), ("layer", "10-20"), ("module", ""),
+    ]  # fmt: skip
     assert of_terms(terms, NAMES) == read("model:medical,maths layer:10-20", NAMES)
 
 
@@ -148,7 +159,7 @@ def test_the_last_word_is_completed(line: str, whole: str | None) -> None:
 
 
 def test_what_may_follow_is_offered() -> None:
-    assert offered("model:", NAMES) == NAMES.models
+    assert offered("model:", NAMES) == NAMES["model"]
     assert offered("model:medical,m", NAMES) == ("medical-2", "Maths")
     assert offered("mod", NAMES) == ("model:", "module:")
     assert offered("layer:", NAMES) == ()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from core.engine import registry
-from core.engine.measurement import Measurement
+from core.engine.measurement import ABSENT, Measurement
 from core.figures.choices import default_choice, query
 from core.figures.layout import figure
-from core.figures.views import COORDINATES, GROUPS, Catalogue, Query, absence
+from core.figures.views import GROUPS, Catalogue, Query
 
 MODELS = ("base", "a", "b", "odd\nname")
 ARRAYS = ("neurons",)
@@ -34,10 +34,9 @@ VIEWS = [(name, view.key) for name in registry.names() for view in registry.get(
 
 def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
     """A row that is asked for, as any database may hold it: odd numbers, gaps, no order."""
-    at = {}
-    for coordinate in COORDINATES:
-        wanted = getattr(asked, coordinate)
-        missing = absence(coordinate)
+    at: dict[str, Any] = {}
+    for coordinate, missing in ABSENT.items():
+        wanted = asked[coordinate]
         values = POOLS.get(coordinate) or SETTINGS.get(name, SETTINGS[""])
         if wanted == "any":
             values = (*values, missing)
@@ -46,9 +45,13 @@ def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
         elif wanted != "present":
             values = wanted
         at[coordinate] = chance.choice(values)
-    numbers = {key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")}
+    numbers: dict[str, Any] = {
+        key: chance.choice(NUMBERS) for key in ("value", "low", "high", "chance")
+    }
     sd, n = chance.choice((None, 0.0, 0.1, math.inf)), chance.choice((None, 0, 1, 7))
-    return Measurement(metric=chance.choice(asked.metrics), chance_sd=sd, n=n, **at, **numbers)
+    return Measurement(
+        metric=str(chance.choice(asked["metric"])), chance_sd=sd, n=n, **at, **numbers
+    )
 
 
 @pytest.mark.parametrize(("name", "key"), VIEWS)
@@ -56,11 +59,18 @@ def test_a_finding_holds_whatever_the_rows_are(name: str, key: str) -> None:
     analysis = registry.get(name)
     view = next(each for each in analysis.views if each.key == key)
     catalogue = Catalogue(
-        models=MODELS, references=MODELS, layers=(0, 1), modules=POOLS["module"],
-        tasks=POOLS["task"], settings=SETTINGS.get(name, SETTINGS[""]),
-        metrics_of=POOLS["metric_of"], metrics=(*(m.name for m in analysis.metrics), "acc"),
+        ranges={
+            "model": MODELS,
+            "reference": MODELS,
+            "layer": (0, 1),
+            "module": POOLS["module"],
+            "task": POOLS["task"],
+            "setting": SETTINGS.get(name, SETTINGS[""]),
+            "metric_of": POOLS["metric_of"],
+            "metric": (*(m.name for m in analysis.metrics), "acc"),
+        },
         controls=frozenset({"b"}),
-    )  # fmt: skip
+    )
     choice = default_choice(view, catalogue)
     asked, spec = query(view, choice, catalogue), analysis.metric(choice.measure)
     told = 0

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from app.render.terminal.axes import x_range, y_range
 from app.render.terminal.palette import on
-from app.render.terminal.scales import scale_of
 from app.render.terminal.scatters import picture
 from core.figures.choices import default_choice, options
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
@@ -28,13 +27,15 @@ from core.figures.pairing import (
     shared,
     told,
 )
+from core.figures.plots import resolution
+from core.figures.plots.ranges import Axis
 from core.figures.views import Catalogue, Combination
 from tests import pretend
 
 ORDER = "abcdefghij"
 
 
-def cell(value: float | None, **more: float) -> Cell:
+def cell(value: float | None, **more: Any) -> Cell:
     return Cell(value, value, **more)
 
 
@@ -57,6 +58,12 @@ def lines(values: dict[str, dict[str, list[float]]]) -> Lines:
     return Lines(title="T", measure="m", unit="", x_label="layer", panels=panels)
 
 
+def number(cell: Cell | None) -> float:
+    assert cell is not None
+    assert cell.value is not None
+    return cell.value
+
+
 def scatter(points: dict[str, tuple[float, float]]) -> Scatter:
     return Scatter(
         title="T", measure="m", unit="", across="task", x_name="one", y_name="two",
@@ -72,14 +79,14 @@ def test_a_grid_is_subtracted_place_by_place() -> None:
     assert isinstance(other, Grid)
     assert own.rows == other.rows == tuple("acbd")
     assert own.columns == other.columns == tuple("qvo")
-    assert scale_of(own) == scale_of(other)
+    assert resolution.grid(own).scale == resolution.grid(other).scale
     found = difference(own, other)
     assert found is not None
     assert isinstance(found.figure, Grid)
     assert found.figure.signed
     want = {
-        (r, c): second.cells["abd".index(r)]["qvo".index(c)].value
-        - first.cells["acd".index(r)]["qv".index(c)].value
+        (r, c): number(second.cells["abd".index(r)]["qvo".index(c)])
+        - number(first.cells["acd".index(r)]["qv".index(c)])
         for r in "ad" for c in "qv"
     }  # fmt: skip
     assert {at: c.value for at, c in places(found.figure).items()} == pytest.approx(want)
@@ -94,9 +101,10 @@ def test_curves_share_axes_and_signs_and_are_subtracted() -> None:
     own, other = aligned(first, second)
     assert isinstance(own, Lines)
     assert isinstance(other, Lines)
-    assert x_range(own) == x_range(other) == (0, 3)
-    assert y_range(own, 12) == y_range(other, 12)
-    assert y_range(own, 12)[-1] >= 9
+    plots = resolution.curves(own), resolution.curves(other)
+    assert plots[0].x_axis == plots[1].x_axis == Axis(0, 3, whole=True)
+    assert plots[0].y_axis == plots[1].y_axis
+    assert plots[0].y_axis.high >= 9
     assert [[s.name for s in p.series] for p in own.panels] == [["a", "b", "c"]] * 2
     assert [[s.name for s in p.series] for p in other.panels] == [["a", "b", "c"]] * 2
     found = difference(own, other)
@@ -128,7 +136,8 @@ def test_points_share_axes_and_move() -> None:
     own, other = aligned(first, second)
     assert isinstance(own, Scatter)
     assert isinstance(other, Scatter)
-    frames = [picture(f, width=60, height=20, palette=on("dark")).frame for f in (own, other)]
+    plots = [resolution.scatter(figure) for figure in (own, other)]
+    frames = [picture(plot, width=60, height=20, palette=on("dark")).frame for plot in plots]
     assert frames[0] == frames[1]
     found = difference(own, other)
     assert found is not None
@@ -163,7 +172,7 @@ def test_rows_of_layers_go_by_depth() -> None:
     second = replace(grid("0123", "q", 2), row_name="layer", row_of="layer")
     found = difference(first, second, (2, 4))
     assert found is not None
-    want = [second.cells[j][0].value - first.cells[i][0].value for i, j in ((0, 0), (1, 3))]
+    want = [number(second.cells[j][0]) - number(first.cells[i][0]) for i, j in ((0, 0), (1, 3))]
     assert [c.value for c in places(found.figure).values()] == pytest.approx(want)
 
 
@@ -201,7 +210,8 @@ def test_the_other_way_round_everything_has_the_other_sign(a: Cell, b: Cell) -> 
 
 def test_spreads_by_chance_add_in_quadrature() -> None:
     found = minus(cell(0.95, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
-    assert (found.chance, found.chance_sd) == (0, pytest.approx(0.05))
+    assert found.chance == 0
+    assert found.chance_sd == pytest.approx(0.05)
     assert beyond(found) == "beyond chance"
     near = minus(cell(0.85, chance=0.5, chance_sd=0.04), cell(0.8, chance=0.5, chance_sd=0.03))
     assert beyond(near) == "within chance"
@@ -297,13 +307,28 @@ def test_numbers_merge_by_size() -> None:
 
 def catalogue(tasks: tuple[str, ...], models: tuple[str, ...], layers: int) -> Catalogue:
     return Catalogue(
-        models=models, references=("base", *models), layers=tuple(range(layers)), tasks=tasks,
-        settings=("top-5%",), metrics_of=("acc",), metrics=("drop",),
+        ranges={
+            "model": models,
+            "reference": ("base", *models),
+            "layer": tuple(range(layers)),
+            "task": tasks,
+            "setting": ("top-5%",),
+            "metric_of": ("acc",),
+            "metric": ("drop",),
+        },
         combinations=frozenset(
-            Combination("drop", model, "base", task, "top-5%", "acc")
-            for model in models for task in tasks
+            Combination(
+                metric="drop",
+                model=model,
+                reference="base",
+                task=task,
+                setting="top-5%",
+                metric_of="acc",
+            )
+            for model in models
+            for task in tasks
         ),
-    )  # fmt: skip
+    )
 
 
 def test_steps_are_those_that_both_runs_have() -> None:
@@ -313,13 +338,13 @@ def test_steps_are_those_that_both_runs_have() -> None:
     ranges = common(view, first, second)
     assert ranges is not None
     assert options(view, "task", default_choice(view, ranges), ranges) == ("gsm8k",)
-    assert set(ranges.models) == {"medical", "code", "maths"}
-    assert ranges.layers == tuple(range(6))
+    assert set(ranges.values("model")) == {"medical", "code", "maths"}
+    assert ranges.values("layer") == tuple(range(6))
     assert common(view, first, catalogue(("mmlu",), ("medical",), 4)) is None
     layered = replace(view, selectors=(*view.selectors, "layer"))
     cut = common(layered, first, second)
     assert cut is not None
-    assert cut.layers == tuple(range(4))
+    assert cut.values("layer") == tuple(range(4))
 
 
 @given(numbers, numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.figures.figure import Cell
-from core.figures.significance import excludes, is_null, judge, null_words
+from core.figures.significance import excludes, is_null, judge, null_words, z_score
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,17 @@ def test_words_of_several_cells_are_each_said_once() -> None:
     tested = Cell(1.0, 1.0, 0.0, 1.0, q=0.5)
     assert null_words([near, tested, near]) == "within chance, not significant"
     assert null_words([Cell(1.0, 1.0)]) == ""
+
+
+def test_a_nominal_spread_gives_no_z_and_no_verdict() -> None:
+    cell = Cell(0.13, 0.13, 0.0, 0.0001, nominal=True)
+    assert z_score(cell) is None
+    assert judge(cell) is None
+
+
+@pytest.mark.parametrize(("value", "is_null"), [(0.13, False), (0.05, True), (-0.05, True)])
+def test_a_nominal_value_is_judged_by_the_controls(value: float, is_null: bool) -> None:
+    verdict = judge(Cell(value, value, 0.0, 0.0001, nominal=True, control=0.05))
+    assert verdict is not None
+    assert verdict.is_null == is_null
+    assert verdict.words == ("within the control" if is_null else "beyond the control")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -16,62 +14,31 @@ from core.engine import measurement, registry
 from core.engine.measurement import Measurement, MetricSpec
 from core.figures.choices import chosen, default_choice, options, present, query, readings
 from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
+from core.figures.kinds.grids import Bars, Heatmap, Plane
 from core.figures.layout import figure
 from core.figures.views import (
-    COORDINATES,
     Catalogue,
     Choice,
     Combination,
-    Query,
     View,
     by_name,
     natural,
 )
 from core.models.naming import GROUP_OF, ORDER
 from tests import pretend
-
-ROWS = pretend.rows()
-
-
-def catalogue() -> Catalogue:
-    """What storage would say of the rows."""
-
-    def values(name: str) -> tuple[Any, ...]:
-        found = dict.fromkeys(getattr(row, name) for row in ROWS)
-        return tuple(value for value in found if value)
-
-    return Catalogue(
-        models=("base", *pretend.TUNED),
-        references=("base", *pretend.TUNED),
-        layers=tuple(pretend.LAYERS),
-        tasks=values("task"),
-        settings=tuple(sorted(values("setting"), key=natural)),
-        metrics_of=values("metric_of"),
-        metrics=values("metric"),
-        combinations=frozenset(
-            Combination(*(getattr(row, name) for name in Combination._fields)) for row in ROWS
-        ),
-    )
-
-
-RANGES = catalogue()
+from tests.core.figures.samples import RANGES, ROWS, arrays
+from tests.selection import selected
 
 
 def spec(name: str) -> MetricSpec:
     return pretend.ANALYSIS.metric(name)
 
 
-def arrays(
-    name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
-) -> Mapping[str, Any] | None:
-    found = (a for a in pretend.arrays() if (a.name, a.model, a.layer) == (name, model, layer))
-    return next((a.arrays for a in found), None)
-
-
 def drawn(key: str, **changed: Any) -> Figure:
     view = pretend.view(key)
     choice = replace(default_choice(view, RANGES), **changed)
-    return figure(view, choice, ROWS, RANGES, spec(choice.measure), arrays)
+    rows = selected(query(view, choice, RANGES), ROWS)
+    return figure(view, choice, rows, RANGES, spec(choice.measure), arrays)
 
 
 def test_base_has_a_line_of_its_own_before_the_tuned() -> None:
@@ -95,7 +62,9 @@ def test_a_line_has_its_chance_level_beside_it() -> None:
 
 def test_several_lines_have_levels_that_are_told_apart() -> None:
     view = replace(pretend.view("distance"), selectors=())
-    lines = figure(view, default_choice(view, RANGES), ROWS, RANGES, spec("hamming"))
+    choice = default_choice(view, RANGES)
+    rows = selected(query(view, choice, RANGES), ROWS)
+    lines = figure(view, choice, rows, RANGES, spec("hamming"))
     assert isinstance(lines, Lines)
     assert [s.name for s in lines.panels[0].series][:2] == ["instruct", "instruct independent"]
 
@@ -127,7 +96,9 @@ def test_coefficients_are_numbers_in_order() -> None:
 @pytest.mark.parametrize("values", [(10.0, 9.0, 0.5), ("10", "9", "a2", "a10")])
 def test_axes_sort_numbers_by_size(values: tuple[Any, ...]) -> None:
     placed = pretend.Placed(of=lambda setting: (values[int(setting)], 0))
-    view = replace(pretend.view("grid"), place=lambda catalogue: placed, only={}, marks=None)
+    view = pretend.view("grid")
+    assert isinstance(view, Plane)
+    view = replace(view, place=lambda catalogue: placed, only={}, marks=None)
     rows = [
         Measurement(metric="normalised", value=1.0, reference="base", task="t", setting=str(i))
         for i in range(len(values))
@@ -146,7 +117,7 @@ def test_points_hold_one_task_against_another() -> None:
     assert set(points) == {row.setting for row in ROWS if pretend.coefficients(row.setting)
                            and row.metric == "normalised"}  # fmt: skip
     assert "removal:medical=1" not in points
-    assert points["medical=0.5"].place == (pytest.approx(0.7), pytest.approx(0.35))
+    assert points["medical=0.5"].place == pytest.approx((0.7, 0.35))
     assert points["base"].group == "base"
     best = ("medical=1", "medical=1,maths=0.5", "medical=1,maths=1", "medical=0.5,maths=1")
     assert {name for name, point in points.items() if point.mark} == {*best, "maths=1"}
@@ -167,7 +138,7 @@ def test_a_table_is_sorted_as_chosen() -> None:
     strongest, by_layer = drawn("neurons", model="medical"), drawn("neurons", order="by layer")
     assert isinstance(strongest, Table)
     assert isinstance(by_layer, Table)
-    scores = [row[2] for row in strongest.rows]
+    scores = [float(row[2] or 0) for row in strongest.rows]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == len(pretend.LAYERS) * pretend.NEURONS
     assert max(scores) > 10 + len(pretend.LAYERS) - 2, "those of the chosen model"
@@ -204,17 +175,25 @@ def test_a_scatter_is_never_held_against_itself() -> None:
 def test_views_that_have_nothing_to_show_are_absent() -> None:
     keys = {view.key for view in present(pretend.VIEWS, RANGES)}
     assert keys == {view.key for view in pretend.VIEWS} - {"nowhere"}
-    never = Combination("drop", "medical", "base", "medqa", "never", "acc")
+    never = Combination(
+        metric="drop",
+        model="medical",
+        reference="base",
+        task="medqa",
+        setting="never",
+        metric_of="acc",
+    )
     there = replace(RANGES, combinations=RANGES.combinations | {never})
-    view = replace(pretend.view("nowhere"), rows="reference", columns="model",
-                   selectors=("task", "metric_of"))  # fmt: skip
+    view = pretend.view("nowhere")
+    assert isinstance(view, Heatmap)
+    view = replace(view, rows="reference", columns="model", selectors=("task", "metric_of"))
     assert present([view], RANGES) == ()
     assert present([view], there) == (view,)
     assert present(pretend.VIEWS, Catalogue()) == pretend.VIEWS[:-1], "until something is measured"
 
 
 def test_a_model_that_is_no_control_is_shown_first() -> None:
-    ranges = Catalogue(models=("base", "null", "medical"), controls=frozenset({"null"}))
+    ranges = Catalogue(ranges={"model": ("base", "null", "medical")}, controls=frozenset({"null"}))
     assert default_choice(pretend.view("distance"), ranges).model == "medical"
 
 
@@ -229,18 +208,24 @@ def test_readings_follow_the_metric() -> None:
 
 
 def test_measures_of_the_run_are_those_of_a_view_that_names_none() -> None:
-    view = View(
-        key="scores", kind="bars", title="", caption="", finding=lambda grid: "",
+    view = Bars(
+        key="scores", title="", caption="", finding=lambda grid: "",
         rows="model", columns="task",
     )  # fmt: skip
     scores = [
-        Combination(metric, model, task=task)
+        Combination(metric=metric, model=model, task=task)
         for model in ("base", "medical") for metric, task in (("acc", "medqa"), ("f1", "squad"))
     ]  # fmt: skip
     ranges = Catalogue(
-        models=("base", "medical"), tasks=("medqa", "squad"), metrics=("acc", "f1", "other"),
-        combinations=frozenset([*scores, Combination("other", "medical", "base")]),
-    )  # fmt: skip
+        ranges={
+            "model": ("base", "medical"),
+            "task": ("medqa", "squad"),
+            "metric": ("acc", "f1", "other"),
+        },
+        combinations=frozenset(
+            [*scores, Combination(metric="other", model="medical", reference="base")]
+        ),
+    )
     assert default_choice(view, ranges).measure == "acc"
     row = Measurement(metric="acc", value=0.5, model="medical", task="medqa")
     grid = figure(view, default_choice(view, ranges), [row], ranges, spec("acc"))
@@ -253,8 +238,9 @@ def test_a_query_fixes_every_coordinate(view: View) -> None:
     """No two rows that a figure is made of may fall on one place."""
     choice = default_choice(view, RANGES)
     asked = query(view, choice, RANGES)
-    assert all(getattr(asked, c) != "any" for c in COORDINATES)
-    own = [row for row in ROWS if asked.matches(row)]
+    assert asked.keys() == {"metric", *measurement.COORDINATES}
+    assert "any" not in asked.values()
+    own = selected(asked, ROWS)
     assert len(own) == len(set(own))
     assert bool(own) == (view.key != "nowhere")
 
@@ -294,10 +280,34 @@ def test_every_module_has_its_place_before_the_groups() -> None:
     )  # fmt: skip
 
 
-def test_figures_select_by_every_coordinate_of_a_measurement() -> None:
-    declared = {*measurement.COORDINATES} - {"analysis", "metric", "expert", "head"}
-    assert set(COORDINATES) == declared
-    for selected in (Choice, Query):
-        assert declared <= {field.name for field in dataclasses.fields(selected)}
-    assert declared - {"layer", "module"} <= set(Combination._fields)
-    assert all(Catalogue().values(coordinate) == () for coordinate in COORDINATES)
+def test_a_cosine_stands_beside_the_largest_cosine_with_a_control() -> None:
+    analysis = registry.get("vector_cosine")
+    pairs = {("a", "b"): 0.3, ("a", "null"): -0.05, ("b", "null"): 0.02}
+    rows = [
+        Measurement(
+            metric="cosine", model=model, reference=reference, module="all", value=value,
+            chance=0.0, chance_sd=1e-4,
+        )
+        for (one, other), value in pairs.items()
+        for model, reference in ((one, other), (other, one))
+    ]  # fmt: skip
+    models = ("a", "b", "null")
+    ranges = Catalogue(
+        ranges={"model": models, "reference": models, "module": ("all",), "metric": ("cosine",)},
+        controls=frozenset({"null"}),
+    )
+    view = analysis.views[0]
+    choice = Choice(measure="cosine", module="all")
+    grid = figure(view, choice, rows, ranges, analysis.metric("cosine"))
+    assert isinstance(grid, Grid)
+    cells = {
+        (row, column): cell
+        for row, line in zip(grid.rows, grid.cells, strict=True)
+        for column, cell in zip(grid.columns, line, strict=True)
+    }
+    own, of_control = cells["a", "b"], cells["a", "null"]
+    assert own is not None
+    assert of_control is not None
+    assert (own.nominal, own.control) == (True, 0.05)
+    assert (of_control.nominal, of_control.control) == (True, None)
+    assert view.finding(grid).endswith("cosines with a control reach 0.05.")

@@ -29,7 +29,7 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture(params=STAND_INS.values(), ids=STAND_INS)
+@pytest.fixture(params=list(STAND_INS.values()), ids=list(STAND_INS))
 def put(request: pytest.FixtureRequest) -> Callable[[Path], None]:
     found: Callable[[Path], None] = request.param
     return found

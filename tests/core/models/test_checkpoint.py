@@ -21,7 +21,7 @@ def _sharded(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(tiny_config()))
     names = sorted(tensors)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for i, part in enumerate((names[::2], names[1::2])):
         file = f"model-0000{i + 1}-of-00002.safetensors"
         save_file({n: tensors[n] for n in part}, folder / file)

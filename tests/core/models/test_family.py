@@ -21,7 +21,7 @@ from tests.conftest import MemorySink, Tensors, tiny_config, tiny_tensors, tuned
 
 def _models(base: Path, **tuned: Any) -> study.Models:
     given = {n: m if isinstance(m, dict) else {"path": str(m)} for n, m in tuned.items()}
-    return study.Models(base=str(base), tuned=given)  # type: ignore[arg-type]
+    return study.Models(base=str(base), tuned=given)
 
 
 def _run(base: Path, **tuned: Any) -> MemorySink:
@@ -81,6 +81,29 @@ def test_prefixes_may_differ(tmp_path: Path) -> None:
     same = _write(tmp_path / "same", tuned_from(tiny_tensors(), 1))
     sink = _run(base, bare=_write(tmp_path / "bare", bare), same=same)
     assert sink.value("cosine", model="bare", layer=None, module="all").value == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"model": 3.5}', '{"model": []}', '{"model": null}', "[]", "{"]
+)
+def test_a_vocabulary_that_is_none_is_unknown(tmp_path: Path, content: str) -> None:
+    tensors = tiny_tensors()
+    base, tuned = (_write(tmp_path / name, tensors) for name in ("base", "tuned"))
+    (base / "tokenizer.json").write_text(content)
+    (tuned / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+    said = " ".join(message for _, message in _run(base, tuned=tuned).warnings)
+    assert "vocabulary" not in said
+
+
+@pytest.mark.parametrize("empty", ["base", "tuned"])
+def test_an_embedding_without_rows_is_refused(tmp_path: Path, empty: str) -> None:
+    tensors, name = tiny_tensors(), "model.embed_tokens.weight"
+    given = {each: {**tensors} for each in ("base", "tuned")}
+    given[empty][name] = tensors[name][:0]
+    base, tuned = (_write(tmp_path / each, own) for each, own in given.items())
+    words = rf"{empty}: 1 tensors do not .*: model\.embed_tokens\.weight is \[0, \d+\], by config"
+    with pytest.raises(CheckpointError, match=words):
+        _run(base, tuned=tuned)
 
 
 def test_a_grown_vocabulary_is_compared_in_common_rows(tmp_path: Path) -> None:

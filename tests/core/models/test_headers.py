@@ -129,7 +129,8 @@ def _chosen_by_transformers(folder: Path, named: str | None) -> list[str] | None
         )
     except OSError:
         return None
-    return files
+    found: list[str] | None = files
+    return found
 
 
 def _put(folder: Path, name: str, how: str) -> None:

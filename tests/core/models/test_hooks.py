@@ -23,29 +23,8 @@ def model(request: Any) -> Any:
     return zoo.alive(request.param)
 
 
-def _batch() -> Any:
-    return next(zoo.probe(9, 5, 1, 7).batches(4))
-
-
-def _logits(model: Any, batch: Any) -> torch.Tensor:
-    with torch.no_grad():
-        logits: torch.Tensor = model.module(
-            input_ids=batch.ids, attention_mask=batch.mask, use_cache=False
-        ).logits
-    return logits
-
-
-def _attached(module: nn.Module) -> list[str]:
-    """What hangs on any part of a model."""
-    return [
-        name
-        for name, part in module.named_modules()
-        if part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-    ]
-
-
 def test_what_a_tap_sees_is_what_the_weights_give(model: Any) -> None:
-    batch, neurons = _batch(), zoo.found_in(model)
+    batch, neurons = zoo.batch(), zoo.found_in(model)
     truth = oracle.neurons(model.module, batch.ids, batch.mask)
     assert [layer.number for layer in neurons.layers] == [0, 1]
     assert neurons.widths == tuple(own.product.shape[-1] for own in truth)
@@ -59,7 +38,7 @@ def test_what_a_tap_sees_is_what_the_weights_give(model: Any) -> None:
         product[layer][rows, columns] = part.product
 
     with tapping(neurons, tap):
-        _logits(model, batch)
+        zoo.logits(model, batch)
     for layer, own in enumerate(truth):
         torch.testing.assert_close(gate[layer], own.gate.flatten(0, 1), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(product[layer], own.product.flatten(0, 1), rtol=1e-5, atol=1e-6)
@@ -74,7 +53,7 @@ def test_layers_are_told_of_in_order_when_they_have_ended(model: Any) -> None:
         lambda layer, part: seen.append(("part", layer)),
         after=lambda layer: seen.append(("end", layer)),
     ):
-        _logits(model, _batch())
+        zoo.logits(model, zoo.batch())
     ends = [at for at, (what, _) in enumerate(seen) if what == "end"]
     assert [seen[at][1] for at in ends] == [0, 1]
     assert {layer for what, layer in seen[: ends[0]] if what == "part"} == {0}
@@ -82,7 +61,7 @@ def test_layers_are_told_of_in_order_when_they_have_ended(model: Any) -> None:
 
 
 def test_taps_are_gone_after_the_block_also_after_an_exception(model: Any) -> None:
-    plain, neurons = _logits(model, _batch()), zoo.found_in(model)
+    plain, neurons = zoo.logits(model, zoo.batch()), zoo.found_in(model)
 
     def zero(layer: int, part: Activations) -> torch.Tensor:
         return torch.zeros_like(part.product)
@@ -91,12 +70,12 @@ def test_taps_are_gone_after_the_block_also_after_an_exception(model: Any) -> No
         raise ValueError("in the middle")
 
     with tapping(neurons, zero):
-        assert _attached(model.module)
-    assert _attached(model.module) == []
+        assert zoo.attached(model.module)
+    assert zoo.attached(model.module) == []
     with pytest.raises(ValueError, match="in the middle"), tapping(neurons, broken):
-        _logits(model, _batch())
-    assert _attached(model.module) == []
-    assert torch.equal(_logits(model, _batch()), plain)
+        zoo.logits(model, zoo.batch())
+    assert zoo.attached(model.module) == []
+    assert torch.equal(zoo.logits(model, zoo.batch()), plain)
 
 
 @pytest.mark.parametrize("ablated", [0, 1])
@@ -105,19 +84,19 @@ def test_neurons_put_to_zero_leave_of_the_mlp_its_bias_alone(model: Any, ablated
         return torch.zeros_like(part.product) if layer == ablated else None
 
     with tapping(zoo.found_in(model), zero):
-        found = _logits(model, _batch())
+        found = zoo.logits(model, zoo.batch())
     without = replace(model, module=copy.deepcopy(model.module))
     for weight in oracle.down_projections(without.module)[ablated]:
         weight.zero_()
-    assert torch.equal(found, _logits(without, _batch()))
-    assert not torch.equal(found, _logits(model, _batch()))
+    assert torch.equal(found, zoo.logits(without, zoo.batch()))
+    assert not torch.equal(found, zoo.logits(model, zoo.batch()))
 
 
 def test_a_tap_that_replaces_nothing_changes_nothing(model: Any) -> None:
-    plain = _logits(model, _batch())
+    plain = zoo.logits(model, zoo.batch())
     for tap in (lambda layer, part: None, lambda layer, part: part.product.clone()):
         with tapping(zoo.found_in(model), tap):
-            assert torch.equal(_logits(model, _batch()), plain)
+            assert torch.equal(zoo.logits(model, zoo.batch()), plain)
 
 
 def test_a_later_tap_sees_what_an_earlier_one_put_there(model: Any) -> None:
@@ -130,7 +109,7 @@ def test_a_later_tap_sees_what_an_earlier_one_put_there(model: Any) -> None:
         seen.append(bool((part.product == 1).all()))
 
     with tapping(zoo.found_in(model), ones, look):
-        _logits(model, _batch())
+        zoo.logits(model, zoo.batch())
     assert seen
     assert all(seen)
 
@@ -139,12 +118,13 @@ def test_a_later_tap_sees_what_an_earlier_one_put_there(model: Any) -> None:
 def test_experts_computed_one_by_one_equal_the_model_s_own_way(name: str) -> None:
     """transformers may compute experts by grouped products: the same but for rounding."""
     model = zoo.alive(name)
-    grouped = replace(model, module=copy.deepcopy(model.module))
-    grouped.module.set_experts_implementation("grouped_mm")
-    batch = _batch()
-    wanted = _logits(grouped, batch)
+    module: Any = copy.deepcopy(model.module)
+    module.set_experts_implementation("grouped_mm")
+    grouped = replace(model, module=module)
+    batch = zoo.batch()
+    wanted = zoo.logits(grouped, batch)
     with tapping(zoo.found_in(model), lambda layer, part: None):
-        torch.testing.assert_close(_logits(model, batch), wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(zoo.logits(model, batch), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_without_outlets_has_no_neurons() -> None:
@@ -152,7 +132,7 @@ def test_a_model_without_outlets_has_no_neurons() -> None:
 
 
 def test_a_module_that_is_not_there_is_named() -> None:
-    model = copy.deepcopy(zoo.alive("llama").module)
+    model: Any = copy.deepcopy(zoo.alive("llama").module)
     outlets = zoo.anatomy_in(model).outlets
     del model.model.layers[0].mlp.down_proj
     with pytest.raises(FamilyError, match=r"layers\.0\.mlp\.down_proj"):
@@ -161,7 +141,7 @@ def test_a_module_that_is_not_there_is_named() -> None:
 
 def test_a_gate_that_is_computed_out_of_sight_is_told() -> None:
     """The product stands in for it, and the layer is noted."""
-    model = copy.deepcopy(zoo.alive("llama").module)
+    model: Any = copy.deepcopy(zoo.alive("llama").module)
     mlp = model.model.layers[1].mlp
     mlp.forward = lambda x: mlp.down_proj(
         nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x)
@@ -169,6 +149,6 @@ def test_a_gate_that_is_computed_out_of_sight_is_told() -> None:
     neurons = hooks.locate(model, zoo.anatomy_in(model).outlets)
     same: dict[int, bool] = {}
     with tapping(neurons, lambda n, part: same.__setitem__(n, part.gate is part.product)):
-        model(input_ids=_batch().ids)
+        model(input_ids=zoo.batch().ids)
     assert neurons.unseen == {1}
     assert same == {0: False, 1: True}

@@ -68,7 +68,7 @@ def _sharded(folder: Path, tensors: Tensors, form: str, parts: int) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(tiny_config()))
     stem, end = ("model", "safetensors") if form == "safetensors" else ("pytorch_model", "bin")
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for i in range(parts):
         name = f"{stem}-{i + 1:05}-of-{parts:05}.{end}"
         part = {n: tensors[n] for n in list(tensors)[i::parts]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def _write_settings(folder: Path, **changes: Any) -> None:
 
 
 def _members(base: Path, **tuned: Any) -> dict[str, Member]:
-    models = study.Models(base=str(base), tuned=tuned or {"t": str(base)})  # type: ignore[arg-type]
+    models = study.Models(base=str(base), tuned=tuned or {"t": str(base)})
     opened = open_family(models)
     return {"base": opened.base, **opened.tuned}
 
@@ -96,7 +97,7 @@ def test_a_model_is_ready_frozen_and_placed(family: Path, device: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_precision_is_the_one_asked_for(family: Path, dtype: str) -> None:
-    with _base(family / "base", Run(device="cpu", dtype=dtype)) as model:  # type: ignore[arg-type]
+    with _base(family / "base", Run(device="cpu", dtype=dtype)) as model:
         assert {p.dtype for p in model.module.parameters()} == {getattr(torch, dtype)}
 
 
@@ -153,7 +154,7 @@ def test_an_offloaded_model_is_counted_and_scored_like_one_in_memory(
     (a, a_scores), (b, b_scores) = found
     for layer in range(2):
         for criterion in ("gate", "product"):
-            one, other = (each.layer(layer, criterion) for each in (a, b))  # type: ignore[arg-type]
+            one, other = (each.layer(layer, criterion) for each in (a, b))
             np.testing.assert_array_equal(one.counts, other.counts)
             np.testing.assert_array_equal(one.patterns, other.patterns)
         for score in ("attribution", "effect", "magnitude", "mean"):
@@ -302,6 +303,39 @@ def test_a_lack_of_memory_is_not_taken_for_a_damaged_file(
 def test_no_tokeniser(broken: Path) -> None:
     with pytest.raises(CheckpointError, match="base holds no tokeniser"):
         loading.tokenizer(broken)
+
+
+def test_what_a_tokeniser_says_when_it_decodes_is_not_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo.write_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "clean_up_tokenization_spaces": True}))
+    hf.utils.logging.warning_once.cache_clear()  # it says each thing once in a process
+    tokenizer = loading.tokenizer(tmp_path)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    assert tokenizer.decode([0, 1])
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{", "can't be read"), ("[]", "holds no JSON object"), ("[" * 10**5, "nested too deeply"),
+     ('{"eos_token_id": "x"}', "has 'x' as eos_token_id, which is no token"),
+     ('{"pad_token_id": [1, 2.5]}', r"has \[1, 2\.5\] as pad_token_id"),
+     ('{"max_new_tokens": [1]}', "can't be used: '<=' not supported"),
+     ('{"cache_implementation": "x"}', "can't be used: Invalid `cache_implementation`")],
+)  # fmt: skip
+def test_settings_of_generation_that_are_none_are_named(
+    broken: Path, content: str, words: str
+) -> None:
+    (broken / "generation_config.json").write_text(content)
+    with (
+        pytest.raises(CheckpointError, match=rf"generation_config\.json .*{words}"),
+        loading.loaded(_member(broken), Run(device="cpu")),
+    ):
+        pass
 
 
 def test_a_hub_id_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:

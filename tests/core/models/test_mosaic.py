@@ -67,7 +67,8 @@ def _step(draw: Any, pair: _Pair) -> _Pair:
         return _Pair(made, pair.truth.index_select(axis, torch.tensor(order)))
     at = draw(st.integers(0, size - 1))
     sizes = [at, size - at]
-    parts = zip(mosaic.cut(pair.made, sizes, axis), pair.truth.split(sizes, axis), strict=True)
+    cut, truths = mosaic.cut(pair.made, sizes, axis), torch.split(pair.truth, sizes, axis)
+    parts = zip(cut, truths, strict=True)
     made, truth = list(parts)[1]
     return _Pair(made, truth)
 

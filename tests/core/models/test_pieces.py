@@ -34,7 +34,7 @@ def _numbers(*shape: int) -> Tensor:
 def test_projections_one_after_the_other() -> None:
     fused = _numbers(8, 3)
     found = _cut(fused, Cut(("q", "k", "v"), (4, 2, 2)))
-    wanted = dict(zip("qkv", fused.split([4, 2, 2]), strict=True))
+    wanted = dict(zip("qkv", torch.split(fused, [4, 2, 2]), strict=True))
     assert all(torch.equal(found[module, None], part) for module, part in wanted.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,9 @@ def test_what_files_hold_is_counted() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("value", [10**7, 10**12, 10**4000], ids=["1e7", "1e12", "1e4000"])
 def test_counts_and_sizes_are_bounded_wherever_they_stand(key: str, value: int) -> None:
-    nested = [{key: value}, {"text_config": {key: value}}, {"a": {"b": {key: [1, value]}}}]
+    nested: list[dict[str, Any]] = [
+        {key: value}, {"text_config": {key: value}}, {"a": {"b": {key: [1, value]}}},
+    ]  # fmt: skip
     for config in nested:
         with pytest.raises(FamilyError, match=rf"config\.json states .*{key} = .*1,000 tensors"):
             refuse_implausible(Path("model"), config, HELD)
@@ -47,6 +50,8 @@ def test_counts_and_sizes_are_bounded_wherever_they_stand(key: str, value: int) 
 )  # fmt: skip
 def test_what_may_be_large_or_is_no_number_is_left_alone(config: dict[str, object]) -> None:
     refuse_implausible(Path("model"), config, HELD)
+    with pytest.raises(FamilyError, match="hidden_size = 10000000"):
+        refuse_implausible(Path("model"), config | {"hidden_size": 10**7}, HELD)
 
 
 def test_building_ends_where_it_would_not_end_soon(

@@ -115,7 +115,8 @@ STATED_WHOLE = {
 def saved_again(config: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """What this version of transformers writes after reading such a file."""
     kind = hf.CONFIG_MAPPING[config["model_type"]]
-    return kind.from_dict({**copy.deepcopy(config), **changes}).to_dict()
+    written: dict[str, Any] = kind.from_dict({**copy.deepcopy(config), **changes}).to_dict()
+    return written
 
 
 def told(base: dict[str, Any], tuned: dict[str, Any]) -> list[str]:

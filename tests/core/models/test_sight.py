@@ -44,7 +44,7 @@ def test_the_gate_is_the_activation_that_the_product_is_made_of(form: Any) -> No
         product, act = form(gate, up)
         found = sight.gate(product)
     assert (found is None) == (act is None)
-    assert act is None or torch.equal(found, act)  # type: ignore[arg-type]
+    assert act is None or torch.equal(found, act)
 
 
 class _Stack(nn.Module):

@@ -14,7 +14,6 @@ from core.models.hooks import Activations, tapping
 from core.neurons import ablation
 from core.neurons.ablation import ablated
 from tests.core import oracle, zoo
-from tests.core.models.test_hooks import _attached, _batch, _logits
 
 LAYERS = range(2)
 NONE = np.array([], dtype=np.int64)
@@ -46,20 +45,20 @@ def test_all_neurons_of_a_layer_are_its_mlp_but_for_the_bias(model: Any, layer: 
     neurons = zoo.found_in(model)
     chosen = [np.arange(n) if i == layer else NONE for i, n in enumerate(neurons.widths)]
     with ablated(neurons, chosen):
-        found = _logits(model, _batch())
+        found = zoo.logits(model, zoo.batch())
     without = _copied(model)
     for weight in oracle.down_projections(without.module)[layer]:
         weight.zero_()
-    assert torch.equal(found, _logits(without, _batch()))
-    assert _attached(model.module) == []
+    assert torch.equal(found, zoo.logits(without, zoo.batch()))
+    assert zoo.attached(model.module) == []
 
 
 def test_none_changes_nothing_and_touches_nothing(model: Any) -> None:
-    plain = _logits(model, _batch())
+    plain = zoo.logits(model, zoo.batch())
     for own in (zoo.found_in(model), zoo.heads_in(model)):
         with ablated(own, [NONE, NONE]):
-            assert _attached(model.module) == []
-            assert torch.equal(_logits(model, _batch()), plain)
+            assert zoo.attached(model.module) == []
+            assert torch.equal(zoo.logits(model, zoo.batch()), plain)
 
 
 def test_some_neurons_are_their_columns_of_the_down_projection(model: Any) -> None:
@@ -67,7 +66,7 @@ def test_some_neurons_are_their_columns_of_the_down_projection(model: Any) -> No
     neurons = zoo.found_in(model)
     chosen = [np.arange(0, n, 3) for n in neurons.widths]
     with ablated(neurons, chosen):
-        found = _logits(model, _batch())
+        found = zoo.logits(model, zoo.batch())
     without, kind = _copied(model), model.config.model_type
     for layer, own in enumerate(chosen):
         start = 0
@@ -80,8 +79,8 @@ def test_some_neurons_are_their_columns_of_the_down_projection(model: Any) -> No
                 part[(inside,) if kind == "gpt2" else (slice(None), inside)] = 0
                 start += width
         assert start == neurons.widths[layer]
-    torch.testing.assert_close(found, _logits(without, _batch()), rtol=1e-5, atol=1e-5)
-    assert not torch.equal(found, _logits(model, _batch()))
+    torch.testing.assert_close(found, zoo.logits(without, zoo.batch()), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(found, zoo.logits(model, zoo.batch()))
 
 
 def _watch(monkeypatch: pytest.MonkeyPatch, look: Any) -> None:
@@ -102,9 +101,9 @@ def test_the_mean_takes_the_place_of_what_is_ablated(
     plain: dict[int, list[Activations]] = {layer: [] for layer in LAYERS}
     _watch(monkeypatch, lambda n, part: seen[n].append(part))
     with ablated(neurons, chosen, means):
-        _logits(model, _batch())
+        zoo.logits(model, zoo.batch())
     with tapping(neurons, lambda n, part: plain[n].append(part)):
-        _logits(model, _batch())
+        zoo.logits(model, zoo.batch())
     for layer in LAYERS:
         for part in seen[layer]:
             places = np.arange(part.start, part.start + part.product.shape[1])
@@ -120,15 +119,15 @@ def test_a_head_is_its_columns_of_the_output_projection(model: Any, head: int) -
     heads = zoo.heads_in(model)
     assert heads.widths == (4, 4)
     with ablated(heads, [np.array([head]), NONE]):
-        found = _logits(model, _batch())
+        found = zoo.logits(model, zoo.batch())
     without = _copied(model)
     own = _outputs(without.module)[0]
     with torch.no_grad():
         weight = own.weight.T if model.config.model_type == "gpt2" else own.weight
         width = weight.shape[1] // 4
         weight[:, head * width : (head + 1) * width] = 0
-    torch.testing.assert_close(found, _logits(without, _batch()), rtol=1e-5, atol=1e-5)
-    assert not torch.equal(found, _logits(model, _batch()))
+    torch.testing.assert_close(found, zoo.logits(without, zoo.batch()), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(found, zoo.logits(model, zoo.batch()))
 
 
 def test_a_head_set_to_its_mean_is_set_over_its_whole_width(
@@ -139,7 +138,7 @@ def test_a_head_set_to_its_mean_is_set_over_its_whole_width(
     means = [np.arange(32, dtype=np.float32) + 100 * layer for layer in LAYERS]
     _watch(monkeypatch, lambda n, part: seen.append((n, part.product)))
     with ablated(heads, [NONE, np.array([1, 3])], means):
-        _logits(model, _batch())
+        zoo.logits(model, zoo.batch())
     ((layer, product),) = seen
     assert layer == 1
     assert (product[:, 8:16] == torch.arange(108.0, 116.0)).all()
@@ -149,11 +148,11 @@ def test_a_head_set_to_its_mean_is_set_over_its_whole_width(
 
 def test_all_is_as_it_was_after_an_exception() -> None:
     model = zoo.alive("mixtral")
-    neurons, plain = zoo.found_in(model), _logits(model, _batch())
+    neurons, plain = zoo.found_in(model), zoo.logits(model, zoo.batch())
     with pytest.raises(ZeroDivisionError), ablated(neurons, [np.arange(3), NONE]):
         _ = 1 / 0
-    assert _attached(model.module) == []
-    assert torch.equal(_logits(model, _batch()), plain)
+    assert zoo.attached(model.module) == []
+    assert torch.equal(zoo.logits(model, zoo.batch()), plain)
 
 
 def test_half_precision_keeps_its_dtype() -> None:
@@ -161,4 +160,4 @@ def test_half_precision_keeps_its_dtype() -> None:
     neurons = zoo.found_in(model)
     means = [np.full(n, 0.1, dtype=np.float32) for n in neurons.widths]
     with ablated(neurons, [np.arange(20)] * 2, means):
-        assert _logits(model, _batch()).dtype == torch.bfloat16
+        assert zoo.logits(model, zoo.batch()).dtype == torch.bfloat16

@@ -12,7 +12,6 @@ from core.errors import RunError
 from core.neurons import activity
 from core.neurons.activity import DRIVERS, Counter, LayerActivity, Rules, observe, unpacked
 from tests.core import oracle, zoo
-from tests.core.models.test_hooks import _attached
 
 LENGTHS = (9, 5, 1, 7, 12, 2)
 ALL: tuple[Any, ...] = ("gate", "product", "magnitude")
@@ -121,10 +120,10 @@ def test_half_precision_is_counted_on_its_bits(name: str, dtype: torch.dtype) ->
     for layer in LAYERS:
         for criterion in ("gate", "product"):
             flags = (getattr(truth[layer], criterion) > 0)[batch.mask.bool()]
-            found = counter.layer(layer, criterion).counts  # type: ignore[arg-type]
+            found = counter.layer(layer, criterion).counts
             tokens = sum(LENGTHS)
             assert np.abs(found - flags.sum(0).numpy()).max() <= 0.05 * tokens
-            near = np.abs(found - whole.layer(layer, criterion).counts)  # type: ignore[arg-type]
+            near = np.abs(found - whole.layer(layer, criterion).counts)
             assert near.mean() < 0.05 * tokens
 
 
@@ -151,7 +150,7 @@ def test_a_batch_that_memory_breaks_off_is_halved_and_leaves_no_trace() -> None:
         if len(given[0]) > 1:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    handle = model.module.model.layers[1].mlp.register_forward_pre_hook(full)
+    handle = zoo.blocks(model)[1].mlp.register_forward_pre_hook(full)
     try:
         found = _seen(model, probe, Rules(criteria=ALL), 4, on_halved=said.append)
     finally:
@@ -162,7 +161,7 @@ def test_a_batch_that_memory_breaks_off_is_halved_and_leaves_no_trace() -> None:
             a, b = (each.layer(layer, criterion) for each in (found, wanted))
             np.testing.assert_array_equal(a.counts, b.counts)
             np.testing.assert_array_equal(a.patterns, b.patterns)
-    assert _attached(model.module) == []
+    assert zoo.attached(model.module) == []
 
 
 def test_a_document_that_does_not_fit_is_one_clear_error() -> None:
@@ -171,7 +170,7 @@ def test_a_document_that_does_not_fit_is_one_clear_error() -> None:
     def full(module: Any, given: Any) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    handle = model.module.model.layers[1].register_forward_pre_hook(full)
+    handle = zoo.blocks(model)[1].register_forward_pre_hook(full)
     try:
         with pytest.raises(RunError, match="single document") as raised:
             _seen(model, zoo.probe(4, 4), Rules(), 2, on_halved=lambda size: None)
@@ -186,7 +185,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
     def broken(module: Any, given: Any) -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
-    handle = model.module.model.layers[1].register_forward_pre_hook(broken)
+    handle = zoo.blocks(model)[1].register_forward_pre_hook(broken)
     try:
         with pytest.raises(RuntimeError, match="shapes"):
             _seen(model, zoo.probe(4, 4), Rules(), 2)
@@ -197,7 +196,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
 def test_numbers_that_are_none_are_not_counted() -> None:
     """A model that overflows in half precision: its activations would be about half 'on'."""
     model = zoo.alive("qwen2")
-    handle = model.module.model.layers[1].register_forward_hook(
+    handle = zoo.blocks(model)[1].register_forward_hook(
         lambda module, given, result: result * float("nan")
     )
     try:

@@ -17,7 +17,6 @@ from core.neurons import attribution
 from core.neurons.activity import Rules, unpacked
 from core.neurons.attribution import LayerScores, Scores, attribute, text_loss
 from tests.core import oracle, zoo
-from tests.core.models.test_hooks import _attached
 
 LENGTHS = (9, 5, 1, 7, 12)
 LAYERS = range(2)
@@ -78,7 +77,7 @@ def test_scores_and_active_neurons_equal_plain_autograd(name: str) -> None:
         np.testing.assert_allclose(seen.share, [f.mean() for f in flags])
         wanted = np.array([f.mean(0) > 0.5 for f in flags])
         np.testing.assert_array_equal(unpacked(seen.patterns, wanted.shape[1]), wanted)
-    assert _attached(model.module) == []
+    assert zoo.attached(model.module) == []
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2_moe"])
@@ -107,8 +106,9 @@ def test_the_effect_is_exact_where_the_loss_is_linear_in_the_neuron() -> None:
     """The last layer without its norm, and a loss linear in the logits: ablating a neuron then
     changes the loss by exactly its effect."""
     model = zoo.alive("llama")
-    model = replace(model, module=copy.deepcopy(model.module))
-    model.module.model.norm = nn.Identity()
+    module: Any = copy.deepcopy(model.module)
+    module.model.norm = nn.Identity()
+    model = replace(model, module=module)
     probe, weights = zoo.probe(6, 4), torch.randn(40, generator=torch.Generator().manual_seed(1))
 
     def linear(logits: Any, batch: Any) -> Any:
@@ -159,7 +159,7 @@ def test_documents_of_a_single_token_have_nothing_to_predict() -> None:
 def test_no_layer_s_neurons_are_held_until_the_backward_pass(name: str) -> None:
     model, probe = zoo.alive(name), zoo.probe(11, 11)
     widths = {24, 48, 128} if name != "qwen2_moe" else {16, 24}
-    held = []
+    held: list[tuple[int, ...]] = []
 
     def looking(logits: Any, batch: Any) -> Any:
         gc.collect()
@@ -178,14 +178,15 @@ def test_no_layer_s_neurons_are_held_until_the_backward_pass(name: str) -> None:
 def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -> None:
     model, probe = zoo.alive("qwen2"), zoo.probe(*LENGTHS)
     wanted = _scores(model, probe, 2, rules=Rules())
-    calls, said = [], []
+    calls: list[int] = []
+    said: list[int] = []
 
     def full(module: Any, given: Any) -> None:
         calls.append(len(given[0]))
         if len(given[0]) > 2 and len(calls) == 4:  # layer 0, done again after layer 1
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    blocks = model.module.model.layers
+    blocks = zoo.blocks(model)
     handles = [block.mlp.register_forward_pre_hook(full) for block in blocks]
     try:
         found = _scores(model, probe, 4, rules=Rules(), on_halved=said.append)
@@ -200,7 +201,7 @@ def test_a_batch_that_memory_breaks_off_in_its_backward_pass_leaves_no_trace() -
             np.testing.assert_array_equal(a, b)
         seen = [each.counter.layer(layer, "attribution") for each in (found, wanted)]  # type: ignore[union-attr]
         np.testing.assert_array_equal(seen[0].counts, seen[1].counts)
-    assert _attached(model.module) == []
+    assert zoo.attached(model.module) == []
 
 
 def test_pause_hears_of_every_batch_and_may_end_it() -> None:
@@ -214,14 +215,15 @@ def test_pause_hears_of_every_batch_and_may_end_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         _scores(zoo.alive("llama"), zoo.probe(*LENGTHS), pause=pause)
     assert heard == [2, 4]
-    assert _attached(zoo.alive("llama").module) == []
+    assert zoo.attached(zoo.alive("llama").module) == []
 
 
 def test_what_is_not_scored_is_a_mistake_that_shows() -> None:
     """A model that hides its embedding would give neurons without gradients."""
     model = zoo.alive("llama")
-    hidden = replace(model, module=copy.deepcopy(model.module))
-    hidden.module.get_input_embeddings = lambda: nn.Embedding(40, 1)
+    module: Any = copy.deepcopy(model.module)
+    module.get_input_embeddings = lambda: nn.Embedding(40, 1)
+    hidden = replace(model, module=module)
     with pytest.raises(RuntimeError, match="gradient"):
         attribution.attribute(
             hidden, zoo.found_in(hidden), zoo.probe(4), batch_size=1, pause=lambda done: None,

@@ -12,6 +12,7 @@ from rapidfuzz.distance import Levenshtein
 from core.neurons import distances
 from core.statistics import intervals
 
+Pair = tuple[np.ndarray, np.ndarray]
 PATTERNS = st.tuples(st.integers(2, 7), st.integers(1, 12)).flatmap(
     lambda shape: st.tuples(arrays.arrays(bool, shape), arrays.arrays(bool, shape))
 )
@@ -39,7 +40,7 @@ def _plain_levenshtein(a: np.ndarray, b: np.ndarray) -> int:
 
 
 @given(PATTERNS)
-def test_hamming_and_its_baseline_equal_brute_force_and_the_formula(patterns: tuple) -> None:
+def test_hamming_and_its_baseline_equal_brute_force_and_the_formula(patterns: Pair) -> None:
     base, tuned = patterns
     count = len(base)
     pairs = _all_pairs(base, tuned)
@@ -59,7 +60,7 @@ def test_hamming_and_its_baseline_equal_brute_force_and_the_formula(patterns: tu
 
 
 @given(PATTERNS)
-def test_each_document_left_out_in_turn_equals_brute_force(patterns: tuple) -> None:
+def test_each_document_left_out_in_turn_equals_brute_force(patterns: Pair) -> None:
     base, tuned = patterns
     without = distances.hamming(base, tuned).without
     if len(base) < 3:
@@ -72,7 +73,7 @@ def test_each_document_left_out_in_turn_equals_brute_force(patterns: tuple) -> N
 
 
 @given(PATTERNS)
-def test_laws_of_the_distances(patterns: tuple) -> None:
+def test_laws_of_the_distances(patterns: Pair) -> None:
     base, tuned = patterns
     observed = distances.hamming(base, tuned).observed
     assert (distances.levenshtein(base, tuned) <= observed + 1e-12).all()
@@ -137,7 +138,7 @@ def test_the_spread_of_the_baseline_is_that_of_shifted_documents() -> None:
 
 @settings(max_examples=40)
 @given(PATTERNS)
-def test_levenshtein_equals_the_textbook(patterns: tuple) -> None:
+def test_levenshtein_equals_the_textbook(patterns: Pair) -> None:
     base, tuned = patterns
     wanted = [_plain_levenshtein(a, b) / base.shape[1] for a, b in zip(base, tuned, strict=True)]
     np.testing.assert_allclose(distances.levenshtein(base, tuned), wanted)

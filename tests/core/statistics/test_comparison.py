@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from scipy import stats
 from core.statistics import comparison
 from core.statistics.comparison import Form, Items
 
-BOOT = {"resamples": 200, "seed": 0}
+BOOT: dict[str, Any] = {"resamples": 200, "seed": 0}
 
 
-def _mean(values: Sequence[float]) -> Items:
+def _mean(values: Sequence[float] | np.ndarray) -> Items:
     return Items(
         index=np.arange(len(values)),
         total=np.array(values, dtype=float),
@@ -41,7 +42,10 @@ def test_a_score_is_made_of_its_items() -> None:
         index=np.arange(2), total=np.array([-3.0, -5.0]), weight=np.array([4.0, 6.0]), form="mean"
     )
     assert items.value() == pytest.approx(-0.8)
-    for form, expected in (("perplexity", math.exp(0.8)), ("bits_per_byte", 0.8 / math.log(2))):
+    wanted: dict[Form, float] = {
+        "perplexity": math.exp(0.8), "bits_per_byte": 0.8 / math.log(2),
+    }  # fmt: skip
+    for form, expected in wanted.items():
         other = Items(index=items.index, total=items.total, weight=items.weight, form=form)
         assert other.value() == pytest.approx(expected)
 
@@ -79,7 +83,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     for trial in range(trials):
         a = rng.random(n) < 0.6
         b = np.where(rng.random(n) < 0.25, rng.random(n) < 0.4, a)  # E[b] = 0.55
-        boot = {"resamples": 300, "seed": trial}
+        boot: dict[str, Any] = {"resamples": 300, "seed": trial}
         one = comparison.score(_mean(a), **boot)
         two = comparison.difference(_mean(a), _mean(b), **boot)
         right += one.low <= 0.6 <= one.high  # type: ignore[operator]
@@ -195,11 +199,11 @@ def test_a_drop_like_its_controls_is_seldom_called_more(
 
 def test_without_controls_nothing_is_said() -> None:
     a, b = _mean([1, 1, 0]), _mean([0, 1, 0])
-    settled = {"higher_is_better": True, **BOOT}
-    assert comparison.beyond_controls(a, b, [a], **settled) is None  # type: ignore[arg-type]
-    none = comparison.beyond_controls(_mean([0, 0, 0]), b, [a, a], **settled)  # type: ignore[arg-type]
+    settled: dict[str, Any] = {"higher_is_better": True, **BOOT}
+    assert comparison.beyond_controls(a, b, [a], **settled) is None
+    none = comparison.beyond_controls(_mean([0, 0, 0]), b, [a, a], **settled)
     assert none is None
-    same = comparison.beyond_controls(a, a, [a, a], **settled)  # type: ignore[arg-type]
+    same = comparison.beyond_controls(a, a, [a, a], **settled)
     assert same == 1
     all_right = _mean([1, 1, 1])
     gone = comparison.beyond_controls(
@@ -281,9 +285,9 @@ def test_scores_known_as_wholes_have_the_same_shares(values: list[float], higher
     lost = comparison.percent_lost(base, own, higher_is_better=higher)
     kept = comparison.share_of(tuned, own, higher_is_better=higher)
     back = comparison.share_regained(base, tuned, own)
-    told = {"higher_is_better": higher, **BOOT}
-    assert lost == pytest.approx(comparison.drop(items[0], items[2], **told).value)  # type: ignore[arg-type]
-    assert kept == pytest.approx(comparison.ratio(items[1], items[2], **told).value)  # type: ignore[arg-type]
+    told: dict[str, Any] = {"higher_is_better": higher, **BOOT}
+    assert lost == pytest.approx(comparison.drop(items[0], items[2], **told).value)
+    assert kept == pytest.approx(comparison.ratio(items[1], items[2], **told).value)
     assert back == pytest.approx(comparison.regained(*items, **BOOT).value)
     assert comparison.percent_lost(0.0, own, higher_is_better=higher) is None
     assert comparison.share_regained(base, base, own) is None

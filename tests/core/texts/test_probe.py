@@ -80,7 +80,7 @@ def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", probe.BUILTIN)
 def test_the_built_in_sets(name: str) -> None:
     assert len(probe.builtin(name)) == 40
-    assert Probe(builtin=name).builtin == name  # type: ignore[arg-type]
+    assert Probe(builtin=name).builtin == name
 
 
 def test_an_unknown_built_in_set() -> None:

@@ -20,7 +20,6 @@ from core.errors import CheckpointError, RunError, StudyError
 from core.models.checkpoint import open_directory
 from core.models.family import Family, open_family
 from core.study import study
-from core.vectors import merging
 from core.vectors.arithmetic import BASE, parse, restrict
 from core.vectors.merging import Merged, merge
 from tests.conftest import load_all, tiny_config, tiny_tensors, tuned_from, write_model
@@ -30,7 +29,7 @@ from tests.core import zoo
 def _family(folder: Path, base: str = "base", **tuned: str) -> Family:
     return open_family(
         study.Models(
-            base=str(folder / base),  # type: ignore[arg-type]
+            base=str(folder / base),
             tuned={name: study.Model(path=str(folder / at)) for name, at in tuned.items()},
         )
     )
@@ -244,7 +243,7 @@ def test_adapters_are_vectors_too(name: str, tmp_path: Path) -> None:
         adapted.merge_and_unload().save_pretrained(tmp_path / f"full{number}")
     family = open_family(
         study.Models(
-            base=str(tmp_path / "base"),  # type: ignore[arg-type]
+            base=str(tmp_path / "base"),
             tuned={
                 "parent": study.Model(path=str(tmp_path / "tuned0")),
                 "over_base": study.Model(path=str(tmp_path / "adapter0")),
@@ -304,7 +303,7 @@ def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(KeyboardInterrupt):
         _merge(family, "a=1", tmp_path / "m", progress=stop)
-    monkeypatch.setattr(merging.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(RunError, match=r"takes \d+\.\d KiB, but .* has only 100 B free"):
         _merge(family, "a=1", tmp_path / "m")
     assert _entries(tmp_path) == before
@@ -351,7 +350,8 @@ def test_a_killed_merge_leaves_no_model_and_is_cleared_away(tmp_path: Path, at: 
 
 
 def test_a_merge_at_work_is_not_cleared_away(tmp_path: Path) -> None:
-    family, inner = _pair(tmp_path), []
+    family = _pair(tmp_path)
+    inner: list[None] = []
 
     def progress(done: int, total: int, tensor: str) -> None:
         if not inner:

@@ -34,7 +34,8 @@ def _matrix(shape: tuple[int, int], seed: int) -> torch.Tensor:
     g = torch.Generator().manual_seed(seed)
     u, _, v = torch.linalg.svd(torch.randn(*shape, generator=g).double(), full_matrices=False)
     s = torch.logspace(0, -1.5, min(shape)).double()
-    return (u * s) @ v
+    made: torch.Tensor = (u * s) @ v
+    return made
 
 
 def _value(row: Measurement) -> float:
@@ -86,10 +87,10 @@ def test_a_random_update_sits_at_chance(shape: tuple[int, int], rank: int | None
             assert row.chance_sd
             z = (_value(row) - (row.chance or 0)) / row.chance_sd
             scores.setdefault(metric, []).append(z)
-    for metric, z in scores.items():
-        assert np.abs(z).max() < 5, metric
-        assert np.mean(np.abs(z) < 4) == 1 or rank == 1, metric
-        assert 0.7 < np.std(z) < 1.35, metric
+    for metric, drawn in scores.items():
+        assert np.abs(drawn).max() < 5, metric
+        assert np.mean(np.abs(drawn) < 4) == 1 or rank == 1, metric
+        assert 0.7 < np.std(drawn) < 1.35, metric
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -22,13 +23,12 @@ from app.render.html import bars, curves, grids, scatters
 from app.render.html.document import _page
 from app.render.html.figure import section
 from app.render.html.markup import Markup, escaped, tag
-from app.render.terminal.labels import named_beside
-from app.render.terminal.scales import scale_of
-from app.render.terminal.scatters import upwards
 from app.results.figures import Shown, analyses_of, shown, shown_together
 from core.engine import registry
-from core.figures.figure import Column, Figure, Point, Table
-from core.figures.views import Choice, View
+from core.figures.figure import Column, Point, Table
+from core.figures.kinds.tables import SortedTable
+from core.figures.plots import resolution
+from core.figures.views import Choice
 from storage import runs
 from storage.database import Database
 from tests.app.render import figures
@@ -118,8 +118,8 @@ def test_every_figure_has_finding_chance_and_method(page: Page, drawn: list[Show
     for each in drawn:
         assert each.finding
         assert each.finding in page.text
-        spec = each.analysis.metric(each.figure.measure)
-        assert spec.description in page.text
+        assert not isinstance(each.figure, Table)
+        assert each.analysis.metric(each.figure.measure).description in page.text
         assert each.view.title in page.text
     assert page.text.count("Chance") >= len({(d.analysis.name, d.view.key) for d in drawn})
     assert "Chance alone would give 0, give or take" in page.text
@@ -155,7 +155,7 @@ def test_what_a_pointer_reads_is_what_was_measured(page: Page, drawn: list[Shown
     ]
     assert sorted(said) == sorted(measured)
     assert any("chance 0 (sd " in title for title in page.titles)
-    assert any("95 % interval" in title for title in page.titles)
+    assert any("; 95 % " in title for title in page.titles)
 
 
 def test_origin_and_numbers_are_there(page: Page, db: Database) -> None:
@@ -169,11 +169,11 @@ def test_origin_and_numbers_are_there(page: Page, db: Database) -> None:
     assert all("open" not in given for given in folded)
 
 
-DRAWINGS: dict[str, tuple[Callable[..., Any], Callable[[Figure], Iterator[Markup]]]] = {
-    "curves": (figures.lines, curves.draw),
-    "matrix": (figures.matrix, lambda figure: grids.draw(figure, scale_of(figure))),
-    "bars": (figures.bars, bars.draw),
-    "scatter": (figures.scatter, scatters.draw),
+DRAWINGS: dict[str, tuple[Callable[..., Any], Callable[..., Iterator[Markup]]]] = {
+    "curves": (figures.lines, lambda figure: curves.draw(resolution.curves(figure))),
+    "matrix": (figures.matrix, lambda figure: grids.draw(resolution.grid(figure))),
+    "bars": (figures.bars, lambda figure: bars.draw(resolution.bars(figure))),
+    "scatter": (figures.scatter, lambda figure: scatters.draw(resolution.scatter(figure))),
 }
 
 
@@ -190,8 +190,13 @@ def test_charts_are_well_formed_whatever_the_names(kind: str) -> None:
     assert not [e for e in root.iter() if e.tag == "script"]
 
 
+def _drawn(kind: str) -> ElementTree.Element:
+    make, draw = DRAWINGS[kind]
+    return ElementTree.fromstring(f"<div>{''.join(draw(make()))}</div>")
+
+
 def test_curves_are_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(f"<div>{''.join(curves.draw(figures.lines()))}</div>")
+    root = _drawn("curves")
     panels = [svg for svg in root.iter("svg") if svg.get("role") == "img"]
     assert len(panels) == 2
     ticks = {
@@ -211,7 +216,7 @@ def test_curves_are_drawn_to_scale() -> None:
 
 
 def test_bars_are_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(f"<div>{''.join(bars.draw(figures.bars()))}</div>")
+    root = _drawn("bars")
     wide = {
         title.text.split(": ")[1].split(";")[0]: float(box.get("width", ""))
         for told in root.iter("g")
@@ -224,7 +229,7 @@ def test_bars_are_drawn_to_scale() -> None:
 
 
 def test_points_are_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(f"<div>{''.join(scatters.draw(figures.scatter()))}</div>")
+    root = _drawn("scatter")
     places = {}
     for told in root.iter("g"):
         title = told.find("title")
@@ -236,15 +241,6 @@ def test_points_are_drawn_to_scale() -> None:
     assert bx - ax == pytest.approx(cx - bx, abs=0.2)
     assert ay - by == pytest.approx(2 * (ay - cy), abs=0.3)
     assert "★ b" in {text.text for text in root.iter("text")}
-
-
-def test_names_beside_points_keep_apart() -> None:
-    points = [
-        Point(name, "", figures.cell(x), figures.cell(y, mark=name == "late"))
-        for name, x, y in (("first", 0.1, 0.5), ("late", 0.11, 0.5), ("far", 0.9, 0.5))
-    ]
-    assert named_beside(points, (0, 1), (0, 1)) == {1: False, 2: True}
-    assert named_beside(points[:1], (0, 1), (0, 1)) == {0: False}
 
 
 def test_a_table_is_listed_openly() -> None:
@@ -259,7 +255,7 @@ def test_a_table_is_listed_openly() -> None:
 
 
 def test_a_table_needs_no_folding(db: Database) -> None:
-    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    view = SortedTable(key="n", title="Neurons", caption="All.", finding=lambda table: "")
     shown = Shown(registry.get("alignment"), view, Choice(measure=""), figures.table(), "")
     page = Page(section([shown], frozenset()))
     names = [name for name, _ in page.tags]
@@ -271,7 +267,7 @@ def test_a_table_needs_no_folding(db: Database) -> None:
 
 def test_cells_within_chance_have_no_colour() -> None:
     grid = figures.matrix()
-    root = ElementTree.fromstring(f"<div>{''.join(grids.draw(grid, scale_of(grid)))}</div>")
+    root = ElementTree.fromstring(f"<div>{''.join(grids.draw(resolution.grid(grid)))}</div>")
     fills = {}
     for told in root.iter("g"):
         title, box = told.find("title"), told.find("rect")
@@ -315,7 +311,7 @@ def test_a_browser_has_nothing_to_say(report: Path, tmp_path: Path) -> None:
     for scheme in (0, 1):
         assert _browse(report, tmp_path, scheme) == ""
         with Image.open(tmp_path / "x.png") as image:
-            grounds.append(sum(image.convert("RGB").getpixel((2, 2))))
+            grounds.append(int(np.asarray(image.convert("RGB"), int)[2, 2].sum()))
     assert grounds[0] < 150 < 700 < grounds[1]
 
 
@@ -334,7 +330,7 @@ def test_the_policy_forbids_every_request(report: Path, tmp_path: Path) -> None:
 def test_every_column_of_every_table_is_printed(columns: int, tmp_path: Path) -> None:
     assert CHROMIUM is not None
     assert READER is not None
-    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    view = SortedTable(key="n", title="Neurons", caption="All.", finding=lambda table: "")
     names = [f"head{n}" for n in range(columns)]
     row = tuple(f"real_words_{n}_end" if n % 4 == 0 else 10_000.0 + n for n in range(columns))
     figure = Table(
@@ -368,7 +364,7 @@ def test_every_column_of_every_table_is_printed(columns: int, tmp_path: Path) ->
 
 def test_a_view_is_set_by_what_it_holds() -> None:
     """Tables have no room beside them in print, and their texts may be broken; numbers not."""
-    view = View(key="n", kind="table", title="Neurons", caption="All.", finding=lambda table: "")
+    view = SortedTable(key="n", title="Neurons", caption="All.", finding=lambda table: "")
     shown = Shown(registry.get("alignment"), view, Choice(measure=""), figures.table(), "")
     page = Page(section([shown], frozenset()))
     kinds = [given.get("class") for name, given in page.tags if name == "section"]
@@ -383,7 +379,9 @@ def test_the_base_lies_upon_what_else_is_at_its_place() -> None:
         Point("removal:a=1", "removal", same, figures.cell(0.5, mark=True)),
         Point("a=1", "one vector", figures.cell(1.0), same),
     ]
-    assert [points[at].name for at in upwards(points)] == ["a=1", "removal:a=1", "base"]
+    figure = replace(figures.scatter(), points=tuple(points))
+    names = [point.name for point in resolution.scatter(figure).upwards]
+    assert names == ["a=1", "removal:a=1", "base"]
 
 
 def test_both_reports_state_the_same_finding(db: Database, page: Page, tmp_path: Path) -> None:

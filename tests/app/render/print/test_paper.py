@@ -20,24 +20,25 @@ from PIL import Image
 from app.render.data.folder import export
 from app.render.print import bars, curves, grids, scatters
 from app.render.print.sheet import COLUMN, DPI, PAGE, save, styled, written
-from app.render.terminal.scales import scale_of
 from app.results.figures import analyses_of, shown_together
 from core.figures.figure import Figure, Series
+from core.figures.plots import resolution
 from storage import runs
 from storage.database import Database
 from tests.app.render import figures
 
 KINDS: dict[str, tuple[Callable[..., Any], Callable[..., Sheet]]] = {
-    "curves": (figures.lines, curves.draw),
-    "matrix": (figures.matrix, lambda figure: grids.draw(figure, scale_of(figure))),
-    "heatmap": (figures.heatmap, lambda figure: grids.draw(figure, scale_of(figure))),
-    "bars": (figures.bars, bars.draw),
-    "scatter": (figures.scatter, scatters.draw),
+    "curves": (figures.lines, lambda figure: curves.draw(resolution.curves(figure))),
+    "matrix": (figures.matrix, lambda figure: grids.draw(resolution.grid(figure))),
+    "heatmap": (figures.heatmap, lambda figure: grids.draw(resolution.grid(figure))),
+    "bars": (figures.bars, lambda figure: bars.draw(resolution.bars(figure))),
+    "scatter": (figures.scatter, lambda figure: scatters.draw(resolution.scatter(figure))),
 }
 """Of each kind: what makes a figure, and what draws it."""
 
 
-def _drawn(figure: Figure, kind: str) -> Sheet:
+def _drawn(figure: Figure, kind: str) -> Any:
+    """A sheet of matplotlib, whose own types say little of what its artists hold."""
     with styled():
         drawn = KINDS[kind][1](figure)
         drawn.canvas.draw()
@@ -58,7 +59,14 @@ def test_curves_pass_through_the_values() -> None:
     assert first.get_title(loc="left") == "attention"
     assert first.get_ylabel() == "write alignment"
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert legend == ["retrained (control)", "medical", "maths", "chance ± 2 sd"]
+    assert legend == [
+        "retrained (control)",
+        "medical",
+        "maths",
+        "95 % interval",
+        "chance",
+        "chance ± 2 sd",
+    ]
     band = first.collections[0].get_paths()[0].vertices
     assert {round(y, 9) for _, y in band} == {0.08, 0.12, 0.24, 0.36}
 
@@ -83,14 +91,16 @@ def test_chance_is_drawn_once() -> None:
     with_it = replace(panel, series=(*panel.series, companion))
     drawn = _drawn(replace(figures.lines(), panels=(with_it,)), "curves")
     legend = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert legend == ["medical", "maths", "independent"]
+    assert legend == ["medical", "maths", "independent", "95 % interval"]
     lines = drawn.axes[0].get_lines()
     assert [list(line.get_ydata()) for line in lines].count([0.1, 0.3]) == 1
 
 
 def test_what_is_set_apart_has_a_star() -> None:
     grid = figures.heatmap(3)
-    marked = replace(grid.cells[0][0], mark=True)
+    corner = grid.cells[0][0]
+    assert corner is not None
+    marked = replace(corner, mark=True)
     first = (marked, *grid.cells[0][1:])
     starred = replace(grid, cells=(first, *grid.cells[1:]), mark_name="best of all")
     texts = _texts(_drawn(starred, "heatmap"))
@@ -101,7 +111,8 @@ def test_what_is_set_apart_has_a_star() -> None:
 def test_a_signed_matrix_has_its_zero_in_the_middle() -> None:
     grid = figures.matrix()
     drawn = _drawn(grid, "matrix")
-    (mesh,) = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    meshes: list[Any] = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    (mesh,) = meshes
     assert mesh.norm.vmin == -mesh.norm.vmax
     values = mesh.get_array()
     for i, row in enumerate(grid.cells):
@@ -237,9 +248,10 @@ def settings():
 before = settings()
 from app.render.print import curves
 from app.render.print.sheet import save, styled
+from core.figures.plots import resolution
 from tests.app.render.figures import lines
 with styled():
-    drawn = curves.draw(lines())
+    drawn = curves.draw(resolution.curves(lines()))
     save(drawn, sys.argv[1], "svg")
 assert settings() == before
 assert drawn.axes[0].title.get_fontsize() < 10

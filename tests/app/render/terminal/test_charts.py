@@ -9,21 +9,23 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from app.render.terminal import bars as bar_charts
 from app.render.terminal import curves, grids, scatters, tables
 from app.render.terminal.chart import draw
-from app.render.terminal.legends import grid_notes, series_legend, series_of
+from app.render.terminal.legends import series_legend
 from app.render.terminal.lines import differences
-from app.render.terminal.palette import STEPS, luminance, on
-from app.render.terminal.scales import Scale, formatter, scale_of, tick_labels, ticks
+from app.render.terminal.palette import STEPS, luminance, on, sign, step
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
+from core.figures.plots import resolution
+from core.figures.plots.ranges import Scale
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 
@@ -99,7 +101,7 @@ def test_bars_print_their_values_and_the_level_of_chance() -> None:
     text = draw(bars(), "bars", width=80, height=24, colour=False)
     for value in ("+0.100", "+0.400", "-0.050", "-0.200"):
         assert value in text
-    assert "what chance alone gives" in text
+    assert "┊ chance" in text
 
 
 def test_bars_are_as_long_as_their_values() -> None:
@@ -113,9 +115,9 @@ def test_curves_have_axes_a_legend_and_their_panels() -> None:
     text = draw(lines(), "curves", width=80, height=24, colour=False)
     for word in ("attention", "mlp", "layer", "retrained (control)", *MODELS):
         assert word in text
-    signs = [curves.sign(i, s) for i, s in enumerate(series_of(lines()))]
-    assert len(set(signs)) == len(MODELS), "series can be told apart without colour"
-    assert all(text.count(sign) > 2 for sign in signs)
+    signs = {sign(curve.index, curve.faint) for curve in resolution.curves(lines()).curves}
+    assert len(signs) == len(MODELS), "series can be told apart without colour"
+    assert all(text.count(each) > 2 for each in signs)
 
 
 def test_panels_stand_side_by_side_where_there_is_room() -> None:
@@ -126,13 +128,13 @@ def test_panels_stand_side_by_side_where_there_is_room() -> None:
 
 def test_a_point_is_drawn_in_the_cell_that_its_frame_names() -> None:
     figure = lines(layers=6, panels=("attention",))
-    drawn = curves.picture(figure, width=70, height=20, palette=on("dark"))
+    drawn = curves.picture(resolution.curves(figure), width=70, height=20, palette=on("dark"))
     frame = drawn.frames[0]
     rows = ["".join(segment.text for segment in line) for line in drawn.lines]
     first = figure.panels[0].series[0]
     for x, at in zip(first.xs, first.cells, strict=True):
         assert at.shown is not None
-        assert rows[frame.row(at.shown)][frame.column(x)] == curves.sign(0, first)
+        assert rows[frame.row(at.shown)][frame.column(x)] == sign(0)
 
 
 def test_undefined_values_break_the_line_and_are_explained() -> None:
@@ -211,33 +213,10 @@ def test_ramps_grow_lighter_all_the_way(background: str, colours: int) -> None:
 
 
 def test_a_signed_scale_lies_about_zero() -> None:
-    scale = scale_of(matrix())
+    scale = resolution.grid(matrix()).scale
     assert (scale.low, scale.high) == (-0.3, 0.3)
-    assert scale.step(0.0) == STEPS // 2
-    assert Scale(1.0, 1.0, False).step(1.0) == STEPS // 2
-
-
-@settings(max_examples=200)
-@given(
-    low=st.floats(-1e6, 1e6),
-    span=st.floats(1e-6, 1e6),
-    most=st.integers(2, 12),
-)
-def test_ticks_cover_the_range_and_differ(low: float, span: float, most: int) -> None:
-    marks = ticks(low, low + span, most)
-    assert marks[0] <= low + 1e-6 * span + 1e-9 * abs(low)
-    assert marks[-1] >= low + span - 1e-6 * span - 1e-9 * abs(low)
-    assert len(marks) <= most + 2
-    if span > 1e-4 * abs(low):
-        labels = tick_labels(marks)
-        assert len(set(labels)) == len(labels)
-
-
-def test_numbers_of_one_figure_share_a_form() -> None:
-    write = formatter([0.5, 0.25], signed=True)
-    assert (write(0.5), write(-0.25)) == ("+0.500", "-0.250")
-    assert formatter([1e-5])(1e-5) == "1.0e-5"
-    assert formatter([12345.6])(12345.6) == "12346"
+    assert step(scale.share(0.0)) == STEPS // 2
+    assert step(Scale(1.0, 1.0, False).share(1.0)) == STEPS // 2
 
 
 def test_ramps_of_256_colours_name_only_colours_that_are_there() -> None:
@@ -262,19 +241,19 @@ def test_what_lies_within_chance_is_marked_without_colour_too() -> None:
 
 
 def test_what_lies_within_chance_has_no_colour_of_the_ramp() -> None:
-    figure = chancy()
-    layout = grids.layout(figure, 80, 10)
-    painted = grids.Painter(figure, layout, on("dark")).line(layout.tall // 2)
+    plot = resolution.grid(chancy())
+    layout = grids.layout(plot, 80, 10)
+    painted = grids.Painter(plot, layout, on("dark")).line(layout.tall // 2)
     near, far = painted[1], painted[2]
     assert near.style is not None
     assert near.style.bgcolor is None
     assert far.style is not None
     assert far.style.bgcolor is not None
     dense = replace(layout, halves=True, numbers=False)
-    row = grids.Painter(figure, dense, on("dark")).line(0)
+    row = grids.Painter(plot, dense, on("dark")).line(0)
     assert row[1].style is not None
     assert row[1].style.bgcolor is None
-    assert grid_notes(figure, dense=True)[0] == "blank: within chance"
+    assert plot.remarks(dense=True)[0] == "blank: within chance"
 
 
 def test_a_scale_of_nothing_but_zeros_says_so() -> None:
@@ -300,12 +279,18 @@ def test_controls_are_set_in_brackets() -> None:
         names = [s for s in Text.from_ansi(coloured).split("\n") if "(retrained)" in s.plain]
         dim = Color.parse(on("dark").dim).get_truecolor()
         shades = {
-            span.style.color.triplet
+            _colour(span.style).triplet
             for row in names
             for span in row.spans
             if "retrained" in row.plain[span.start : span.end]
         }
         assert shades == {dim}
+
+
+def _colour(style: Style | str | None) -> Color:
+    assert isinstance(style, Style)
+    assert style.color is not None
+    return style.color
 
 
 def test_a_module_that_is_called_like_a_control_is_none() -> None:
@@ -323,7 +308,7 @@ def test_bars_draw_their_intervals() -> None:
     assert down.index("├") < down.index("┤") < down.index("│")
     assert "├─┤ 95 %" in text[-1]
     assert "+0.400 to +0.700" in draw(figure, "bars", width=120, height=24, colour=False)
-    painter = bar_charts.Painter(figure, 80, on("dark"))
+    painter = bar_charts.Painter(resolution.bars(figure), 80, on("dark"))
     inside = next(segment for segment in painter.line(0) if "├" in segment.text)
     assert inside.style is not None
     assert inside.style.bgcolor is not None, "the bar shows behind its interval"
@@ -340,11 +325,12 @@ def test_rows_grow_where_there_is_room() -> None:
     figure = grid(
         tuple(map(str, range(4))), ("q", "k"), tuple((cell(0.1 * i), cell(0.2)) for i in range(4))
     )
-    assert grids.layout(figure, 90, 40).tall == 5
-    assert grids.layout(figure, 90, 12).tall == 3
-    assert grids.layout(figure, 90, 3).tall == 1
+    plot = resolution.grid(figure)
+    assert grids.layout(plot, 90, 40).tall == 5
+    assert grids.layout(plot, 90, 12).tall == 3
+    assert grids.layout(plot, 90, 3).tall == 1
     for height in (3, 8, 12, 40):
-        assert grids.layout(figure, 90, height).rows(figure) <= max(4, height)
+        assert grids.layout(plot, 90, height).rows(plot) <= max(4, height)
 
 
 def test_the_chosen_series_lies_on_top_with_all_its_signs() -> None:
@@ -354,13 +340,15 @@ def test_the_chosen_series_lies_on_top_with_all_its_signs() -> None:
     panel = Panel("all", tuple(same(name) for name in MODELS[:3]))
     figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(panel,))
     palette = on("dark")
-    drawn = curves.picture(figure, width=90, height=12, palette=palette, chosen="medical")
+    drawn = curves.picture(
+        resolution.curves(figure), width=90, height=12, palette=palette, chosen="medical"
+    )
     text = "\n".join("".join(s.text for s in line) for line in drawn.lines)
     assert text.count("■") == 20
     assert "●" not in text
-    styles = {s.style.color.name for line in drawn.lines for s in line if s.text.strip() == "■"}
+    styles = {_colour(s.style).name for line in drawn.lines for s in line if s.text.strip() == "■"}
     assert styles == {palette.series[1]}
-    apart = curves.picture(figure, width=90, height=12, palette=palette)
+    apart = curves.picture(resolution.curves(figure), width=90, height=12, palette=palette)
     text = "\n".join("".join(s.text for s in line) for line in apart.lines)
     assert all(text.count(sign) > 1 for sign in "●■▲"), "those on one point take turns"
 
@@ -369,7 +357,7 @@ def test_series_look_the_same_in_all_panels() -> None:
     whole = Panel("attention", tuple(Series(n, (0, 1), (cell(0.1), cell(0.2))) for n in MODELS))
     part = Panel("mlp", whole.series[2:3])
     figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(whole, part))
-    drawn = curves.picture(figure, width=120, height=14, palette=on("dark"))
+    drawn = curves.picture(resolution.curves(figure), width=120, height=14, palette=on("dark"))
     rows = ["".join(s.text for s in line) for line in drawn.lines]
     right = "".join(row[drawn.frames[1].left :] for row in rows)
     assert "▲" in right
@@ -383,8 +371,10 @@ def test_a_model_looks_the_same_beside_the_base_and_without_it() -> None:
             title="", measure="", unit="", x_label="layer", panels=(Panel("", series),)
         )  # fmt: skip
 
-    alone = curves.places_of(figure("maths", "code"))
-    beside = curves.places_of(figure("base", "maths", "code"))
+    def places(*names: str) -> dict[str, int]:
+        return {curve.name: curve.index for curve in resolution.curves(figure(*names)).curves}
+
+    alone, beside = places("maths", "code"), places("base", "maths", "code")
     assert beside == {**alone, "base": 2}
     drawn = draw(figure("base", "maths"), "curves", width=60, height=12, colour=False)
     assert drawn.splitlines()[1].split() == ["■", "base", "●", "maths"], "in the figure's order"
@@ -394,7 +384,7 @@ def test_many_series_stand_in_columns() -> None:
     names = ("control", "medical", "medical-qa", "maths", "instruct", "code", "law", "finance")
     panel = Panel("all", tuple(Series(name, (0,), (cell(0.1),)) for name in names))
     figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(panel,))
-    rows = series_legend(figure, 80, on("dark"), ["0.100"] * len(names), 2)
+    rows = series_legend(resolution.curves(figure), 80, on("dark"), ["0.100"] * len(names), 2)
     text = ["".join(s.text for s in row) for row in rows]
     assert len(text) == 2
     assert max(cell_len(row.rstrip()) for row in text) <= 80
@@ -451,7 +441,7 @@ def table(count: int = 30) -> Table:
 
 def test_a_point_is_drawn_where_its_values_are() -> None:
     figure = scatter()
-    drawn = scatters.picture(figure, width=70, height=20, palette=on("dark"))
+    drawn = scatters.picture(resolution.scatter(figure), width=70, height=20, palette=on("dark"))
     rows = ["".join(segment.text for segment in line) for line in drawn.lines]
     for i, point in enumerate(figure.points):
         x, y = point.x.shown, point.y.shown
@@ -561,8 +551,9 @@ def test_marked_cells_are_signed_and_explained() -> None:
     assert "★ best" in text
     assert "medical ↓ maths →" in text, "bare numbers don't say what they are"
     assert "★" not in draw(chancy(), "heatmap", width=80, height=20, colour=False)
-    dense = replace(grids.layout(figure, 60, 10), halves=True, numbers=False)
-    row = grids.Painter(figure, dense, on("dark")).line(0)
+    plot = resolution.grid(figure)
+    dense = replace(grids.layout(plot, 60, 10), halves=True, numbers=False)
+    row = grids.Painter(plot, dense, on("dark")).line(0)
     assert "★" in "".join(segment.text for segment in row)
 
 

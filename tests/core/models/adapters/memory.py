@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -14,9 +15,11 @@ class InMemory:
 
     def __init__(self, model: Any) -> None:
         self.where = "memory"
-        self.config = model.config.to_dict()
-        self._held = {n: p.detach() for n, p in model.named_parameters()}
-        self.tensors = {n: TensorInfo(p.dtype, tuple(p.shape)) for n, p in self._held.items()}
+        self.config: Mapping[str, Any] = model.config.to_dict()
+        self._held: dict[str, Tensor] = {n: p.detach() for n, p in model.named_parameters()}
+        self.tensors: Mapping[str, TensorInfo] = {
+            n: TensorInfo(p.dtype, tuple(p.shape)) for n, p in self._held.items()
+        }
         self.bytes_read = 0
         self._model = model
 

@@ -101,7 +101,7 @@ def test_an_adapter_over_a_tuned_parent(tmp_path: Path) -> None:
     adapted.save_pretrained(tmp_path / "adapter")
     adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
     models = study.Models(
-        base=str(tmp_path / "base"),  # type: ignore[arg-type]
+        base=str(tmp_path / "base"),
         tuned={
             "parent": study.Model(path=str(tmp_path / "tuned0")),
             "adapter": study.Model(path=str(tmp_path / "adapter"), parent="parent"),

@@ -15,8 +15,8 @@ from core.models.adapters.checkpoint import Adapter
 from core.models.family import Member
 from core.models.loading import loaded
 from core.study.study import Run
+from tests.core.models.adapters.cases import BASES, CASES, by_hand, noisy, tensor, trained
 from tests.core.models.adapters.memory import InMemory
-from tests.core.models.adapters.test_reading import BASES, CASES, by_hand, noisy, tensor, trained
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -40,8 +40,9 @@ def computed(adapter: Adapter, *, merged: bool) -> torch.Tensor:
     member = Member("a", adapter.where, folder, adapter, "f", None, False, {})
     run = Run(device="cpu", dtype="float32")
     with loaded(member, run, merged=merged) as model, torch.no_grad():
-        model.module.tie_weights()  # as the harness does
-        logits: torch.Tensor = model.module(IDS).logits
+        module: Any = model.module
+        module.tie_weights()  # as the harness does
+        logits: torch.Tensor = module(IDS).logits
         return logits
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ IDS = torch.tensor([[1, 5, 9, 30, 4, 4, 8, 19]])
 
 
 def _models(base: Path, **tuned: Path) -> Models:
-    return Models(base=str(base), tuned={name: str(at) for name, at in tuned.items()})  # type: ignore[arg-type]
+    return Models(base=str(base), tuned={name: str(at) for name, at in tuned.items()})
 
 
 def _member(file: Path) -> Member:
@@ -61,10 +62,10 @@ def _step_energy(file: Path) -> float:
 @pytest.fixture(params=["llama", "qwen3_moe", "gpt2"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     """A base and a model tuned from it, as transformers saves them."""
-    changes: Mapping[str, int | None] = {
+    known: Mapping[str, Mapping[str, Any]] = {
         "qwen3_moe": {"moe_intermediate_size": 768}, "gpt2": {"n_inner": None, "n_positions": 1024},
-    }.get(request.param, {})  # fmt: skip
-    zoo.build(request.param, tmp_path / "base", **changes)
+    }  # fmt: skip
+    zoo.build(request.param, tmp_path / "base", **known.get(request.param, {}))
     tuned = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
     torch.manual_seed(9)
     with torch.no_grad():

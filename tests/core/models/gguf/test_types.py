@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, Quantise]] = {
 }
 
 
-_BY_DEFAULT: dict[str, dict[str, int | None]] = {
+_BY_DEFAULT: dict[str, dict[str, Any]] = {
     "qwen3_moe": {"moe_intermediate_size": 768}, "gpt2": {"n_inner": None, "n_positions": 1024},
 }  # fmt: skip
 """Sizes that transformers takes from its classes and not from the file."""

@@ -65,7 +65,8 @@ def blocks(kind: gguf.GGMLQuantizationType, shape: tuple[int, ...], rng: Any) ->
     if kind.name == "IQ1_M":  # four nibbles of the scale, above three numbers of other bits
         made[..., 48:56] &= 0x0F
         made[..., [51, 53, 55]] |= np.array([0x00, 0x40, 0x10], np.uint8)
-    return made.reshape(*shape[:-1], -1)
+    bytes_of: Array = made.reshape(*shape[:-1], -1)
+    return bytes_of
 
 
 SCALES: Mapping[str, tuple[int, ...]] = {
@@ -209,7 +210,8 @@ def _tensors(arch: str, config: Any, folder: Path) -> dict[str, Array]:
 
 def _stacked(tensors: dict[str, Array]) -> dict[str, Array]:
     """The experts of a layer as one tensor, under the name that the first half of theirs has."""
-    left, stacks = {}, {}
+    left: dict[str, Array] = {}
+    stacks: dict[str, dict[int, Array]] = {}
     for name, values in tensors.items():
         match = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)\.weight", name)
         if match:

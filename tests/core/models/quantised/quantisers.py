@@ -65,7 +65,8 @@ def cell(levels: tuple[float, ...], level: float) -> float:
 def nearest(values: Floats, levels: Floats) -> NDArray[np.uint8]:
     """The code of the level that is nearest to each value."""
     distance = np.abs(values[..., None] - np.nan_to_num(levels, nan=np.inf))
-    return distance.argmin(-1).astype(np.uint8)
+    codes: NDArray[np.uint8] = distance.argmin(-1).astype(np.uint8)
+    return codes
 
 
 def spread(scales: Floats, shape: tuple[int, int], tall: int, wide: int) -> Floats:
@@ -110,7 +111,7 @@ def fp8(tall: int, wide: int, suffix: str, shaped: Callable[[Floats], Floats]) -
 
     def make(weight: Floats) -> Made:
         scales = float32(blocks_of(weight, tall, wide) / 448)
-        each = spread(scales, weight.shape, tall, wide)  # type: ignore[arg-type]
+        each = spread(scales, weight.shape, tall, wide)
         codes, values, energy = on_levels(weight, e4m3(), each)
         stored = torch.from_numpy(codes).view(torch.float8_e4m3fn)
         return Made({"weight": stored, suffix: tensor(shaped(scales))}, values, energy)
@@ -169,7 +170,7 @@ def nvfp4(weight: Floats) -> Made:
     factor = float32(np.array([448 * 6 / np.abs(weight).max()]))
     wanted = blocks_of(weight, 1, 16) / 6 * factor
     scale_codes = nearest(wanted, e4m3())
-    each = spread(e4m3()[scale_codes] / factor, weight.shape, 1, 16)  # type: ignore[arg-type]
+    each = spread(e4m3()[scale_codes] / factor, weight.shape, 1, 16)
     codes, values, energy = on_levels(weight, E2M1, each)
     stored = {
         "weight_packed": torch.from_numpy(codes[:, 0::2] | codes[:, 1::2] << 4),

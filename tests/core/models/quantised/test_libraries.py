@@ -16,7 +16,7 @@ import torch
 from core.models.checkpoint import open_directory
 from tests.conftest import Tensors, write_model
 from tests.core.models.quantised import quantisers as q
-from tests.core.models.quantised.test_formats import FORMS
+from tests.core.models.quantised.formats import FORMS
 
 
 def _read(at: Path, settings: dict[str, Any], stored: Tensors, name: str) -> torch.Tensor:
@@ -56,9 +56,8 @@ def test_transformers_mxfp4(tmp_path: Path) -> None:
 def test_compressed_tensors(kind: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pytest.importorskip("compressed_tensors")
-        import compressed_tensors.compressors as compressors
-        from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+        compressors = pytest.importorskip("compressed_tensors.compressors")
+        quantization = pytest.importorskip("compressed_tensors.quantization")
     given: dict[str, Any] = {
         "int4": {"num_bits": 4, "strategy": "group", "group_size": 16},
         "int4 zero": {"num_bits": 4, "strategy": "group", "group_size": 16, "symmetric": False},
@@ -69,8 +68,8 @@ def test_compressed_tensors(kind: str, tmp_path: Path) -> None:
                       "block_structure": [10, 24]},
         "nvfp4": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16},
     }[kind]  # fmt: skip
-    args = QuantizationArgs(**given)
-    scheme = QuantizationScheme(targets=["Linear"], weights=args)
+    args = quantization.QuantizationArgs(**given)
+    scheme = quantization.QuantizationScheme(targets=["Linear"], weights=args)
     weight = _weight(32, 64)
     groups = {"group": 4, "tensor_group": 4}.get(given["strategy"], 1)
     rows = 4 if given["strategy"] == "block" else 32

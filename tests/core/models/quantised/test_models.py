@@ -22,7 +22,7 @@ from core.models.quantised.checkpoint import below
 from core.study.study import Models, Run, Study
 from tests.conftest import MemorySink, Tensors, load_all, tuned_from, write_model
 from tests.core.models.quantised import quantisers as q
-from tests.core.models.quantised.test_formats import FORMS, Form
+from tests.core.models.quantised.formats import FORMS, Form
 
 # PEFT's own use of what transformers deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -142,7 +142,7 @@ def test_gpt_oss_is_loaded_as_it_is_streamed(tmp_path: Path) -> None:
 
 
 def _run(base: Path, tuned: Path, sink: MemorySink) -> MemorySink:
-    study = Study(name="x", models=Models(base=str(base), tuned={"t": str(tuned)}))  # type: ignore[arg-type]
+    study = Study(name="x", models=Models(base=str(base), tuned={"t": str(tuned)}))
     runner.run(study, sink, ["tuning_vectors"])
     return sink
 
@@ -186,7 +186,7 @@ def test_an_adapter_over_a_quantised_base_is_not_rounded(
     )
     adapted.save_pretrained(tmp_path / "adapter")
     base, _, _ = _quantised(plain, tmp_path / "q", FORMS["nf4"])
-    family = open_family(Models(base=str(base), tuned={"t": str(tmp_path / "adapter")}))  # type: ignore[arg-type]
+    family = open_family(Models(base=str(base), tuned={"t": str(tmp_path / "adapter")}))
     assert below(family.tuned["t"].checkpoint) is below(family.base.checkpoint)
     assert not [text for _, text in family.warnings if "quantised" in text]
     sink = _run(base, tmp_path / "adapter", memory_sink())

@@ -179,6 +179,29 @@ def test_a_column_without_a_text_names_the_row(tmp_path: Path) -> None:
         source.read(tmp_path / "y.parquet")
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(3, "a number"), (1.5, "a number"), (True, "true or false"), ({"text": "a"}, "an object"),
+     (["a"], "a list"), (b"a", "bytes"), (None, "null")],
+)  # fmt: skip
+def test_a_column_of_another_type_than_text_is_named(
+    tmp_path: Path, value: object, words: str
+) -> None:
+    parquet.write_table(pa.table({"text": [value]}), tmp_path / "x.parquet")
+    with pytest.raises(ProbeError, match=rf"row 0 \(from 0\): 'text' is {words}, not a text"):
+        source.read(tmp_path / "x.parquet")
+
+
+def test_a_parquet_file_that_was_cut_short_is_one_error(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    parquet.write_table(pa.table({"text": ["a", "b"] * 50}), file)
+    content = file.read_bytes()
+    for end in (4, 9, len(content) // 2, len(content) - 9, len(content) - 1):
+        file.write_bytes(content[:end])
+        with pytest.raises(ProbeError, match=r"x\.parquet can't be read as Parquet: \S"):
+            source.read(file)
+
+
 def test_a_field_of_a_table_may_be_long(tmp_path: Path) -> None:
     long = "word " * 100_000
     before = csv.field_size_limit()

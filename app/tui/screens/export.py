@@ -14,9 +14,10 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from app.text import plain
-from app.tui.memory import Remembering
-from app.tui.screens.pick import Offer, PickScreen
-from app.tui.source import Source
+from app.tui.data import DataSource
+from app.tui.keys import Where, actions
+from app.tui.screens.pick import PickScreen, answer_of
+from app.tui.screens.whole import WholeScreen
 from core.study.places import expanded
 
 if TYPE_CHECKING:
@@ -24,52 +25,44 @@ if TYPE_CHECKING:
 
 FOLDER = "tauscope-exports"
 """Below where we were started: where the first export goes unless another folder is typed."""
-CLIPS: tuple[Offer, ...] = (
-    ("v", "the value, in words", "value"),
-    ("r", "its row as CSV", "row"),
-    ("c", "the whole table as CSV", "csv"),
-    ("m", "the whole table as Markdown", "md"),
-)
-FILES: tuple[Offer, ...] = (
-    ("s", "this figure as SVG", "svg"),
-    ("p", "this figure as PNG", "png"),
-    ("t", "this figure as text", "txt"),
-    ("c", "its values as CSV", "csv"),
-    ("m", "its values as Markdown", "md"),
-    ("u", "its values as Parquet", "parquet"),
-)
-WHOLE_RUN: Offer = ("a", "all of the run, in every format", "run")
+_DRAWN = frozenset({"svg", "png"})
+"""Formats that a table has none of."""
 
 
 def ask_to_copy(screen: Screen[None], pane: Pane) -> None:
     """Ask what of a picture is wanted on the clipboard."""
     screen.app.push_screen(
-        PickScreen("copy", CLIPS), lambda got: pane.clip(got[0]) if got else None
+        PickScreen("copy", "copy", _offers("copy")), lambda got: pane.clip(got[0]) if got else None
     )
 
 
 def ask_to_write(
-    screen: Screen[None], source: Source, pane: Pane | None, wanted: dict[str, Any]
+    screen: WholeScreen[None], source: DataSource, pane: Pane | None, wanted: dict[str, Any]
 ) -> None:
     """Ask what of a picture or its run is wanted as a file, and where: at first where the last
     one went. `wanted` are those fields of a request that the pane does not know."""
-    app = screen.app
+    home = screen.home
     table = pane is not None and pane.view.kind == "table"
-    offers = FILES if "against" in wanted else (*FILES, WHOLE_RUN)
+    hidden = _DRAWN if table else frozenset()
+    offers = {a: words for a, words in _offers("export").items() if a not in hidden}
+    if "against" in wanted:
+        del offers["run"]
     if pane is None or pane.drawn is None:
-        offers = (WHOLE_RUN,)
-    offers = tuple(o for o in offers if not (table and o[2] in ("svg", "png")))
+        offers = {"run": offers["run"]}
 
     def picked(got: tuple[str, str] | None) -> None:
         if got is not None:
             kind, typed = got
             folder = str(Path.cwd() / expanded(typed))
-            if isinstance(app, Remembering):
-                app.remember(app.memory.model_copy(update={"folder": folder}))
+            home.remember(home.memory.model_copy(update={"folder": folder}))
             _write(screen, source, _shown(pane) | wanted | {"format": kind, "folder": folder})
 
-    before = app.memory.folder if isinstance(app, Remembering) else ""
-    app.push_screen(PickScreen("export", offers, before or str(Path.cwd() / FOLDER)), picked)
+    before = home.memory.folder or str(Path.cwd() / FOLDER)
+    screen.app.push_screen(PickScreen("export", "export", offers, before), picked)
+
+
+def _offers(place: Where) -> dict[str, str]:
+    return {answer_of(action): action.help for action in actions(place)}
 
 
 def _shown(pane: Pane | None) -> dict[str, Any]:
@@ -84,7 +77,7 @@ def _shown(pane: Pane | None) -> dict[str, Any]:
     }
 
 
-def _write(screen: Screen[None], source: Source, wanted: dict[str, Any]) -> None:
+def _write(screen: Screen[None], source: DataSource, wanted: dict[str, Any]) -> None:
     """Write it in a process of its own, and say where it is.
 
     Whoever leaves meanwhile does not wait for it, and it goes on.

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import pytest
 
 from app.tui import collector
+from app.tui.cache import AnswerCache
 from app.tui.collector import Collector
-from app.tui.kept import Kept
 from tests.patience import PATIENCE
 
 
 def test_an_answer_is_made_once_for_an_edition() -> None:
-    kept, made = Kept(10), []
+    kept = AnswerCache(10)
+    made: list[int] = []
 
     def make() -> list[int]:
         made.append(len(made))
@@ -26,25 +27,25 @@ def test_an_answer_is_made_once_for_an_edition() -> None:
     assert kept.get("key", 2, make) == [0, 1]
     assert kept.get("key", 1, make) == [0, 1, 2], "an older edition is not kept beside a newer one"
     kept.put("other", 1, "put")
-    assert kept.get("other", 1, make) == "put"
+    assert kept.get("other", 1, str) == "put"
 
 
 def test_what_was_wanted_last_is_kept() -> None:
-    kept = Kept(2)
+    kept = AnswerCache(2)
     for key in "abac":
         kept.get(key, 1, lambda: "old")
     assert [kept.get(key, 1, lambda: "new") for key in "acb"] == ["old", "old", "new"]
 
 
 def test_an_answer_that_fails_is_not_kept() -> None:
-    kept = Kept(2)
+    kept = AnswerCache(2)
     with pytest.raises(ZeroDivisionError):
         kept.get("key", 1, lambda: 1 // 0)
     assert kept.get("key", 1, lambda: 7) == 7
 
 
 def test_who_asks_meanwhile_waits_and_gets_the_same() -> None:
-    kept, begun, go_on = Kept(2), threading.Event(), threading.Event()
+    kept, begun, go_on = AnswerCache(2), threading.Event(), threading.Event()
     found: list[object] = []
 
     def slowly() -> object:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.tui.kept import Kept
+from app.tui.cache import AnswerCache
 
 if TYPE_CHECKING:
     from app.results.comparing import Pair
@@ -56,15 +56,15 @@ class Shared:
     alone: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
-class Source:
+class DataSource:
     """The database behind the screens; opened at the first question."""
 
     def __init__(self, url: str | None) -> None:
         self.url = url
         self._lock = threading.Lock()
         self._database: Database | None = None
-        self._ranges = Kept(RANGES)
-        self._figures = Kept(FIGURES)
+        self._ranges = AnswerCache(RANGES)
+        self._figures = AnswerCache(FIGURES)
 
     @property
     def database(self) -> Database:
@@ -240,9 +240,10 @@ class Source:
         """Start the study in a file, or a ready one, in a worker; the run that runs now.
 
         It is the unfinished run of the same study where there is one. `only`: these analyses alone.
+        Raises CheckpointError, and leaves no run, where a model is plainly not there.
         """
         from app.drafts import ready as shelf
-        from app.jobs.launcher import ready, start_detached
+        from app.jobs.launcher import check, ready, start_detached
         from app.jobs.selection import select
         from core import trust
         from core.study import intake
@@ -253,6 +254,7 @@ class Source:
         found = unfinished_run(self.database, wanted.key(analyses))
         if found is not None and found.status == "running":
             return found.id
+        check(wanted)
         run_id = ready(self.database, wanted, analyses)
         start_detached(self.database.url, run_id, trust=trust.of(wanted))
         return run_id

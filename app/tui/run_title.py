@@ -13,7 +13,6 @@ from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 
 if TYPE_CHECKING:
-    from core.figures.filters import Filtered
     from storage.runs import RunSummary
 
 NAME = 24
@@ -25,7 +24,7 @@ def title(
     trouble: str,
     width: int,
     load: str = "",
-    hidden: Mapping[Filtered, int] | None = None,
+    hidden: Mapping[str, int] | None = None,
 ) -> Content:
     """The study on the left, how far it has come on the right; or what is wrong.
 
@@ -41,7 +40,7 @@ def title(
     room = width - len(" tauscope ") - shown - sum(cell_len(text) for text, _ in right) - 2
     if hidden is not None:
         left[0] = (" ", "")
-        chip = _chip(hidden, room + len(" tauscope "))
+        chip = _chip(hidden, room + len(" tauscope ") - 1)
         right.insert(0, (chip, "bold $background on $warning"))
         right.insert(1, (" ", ""))
         room -= len(chip) + 1
@@ -53,11 +52,12 @@ def title(
     return two_ends(left, right, width)
 
 
-def _chip(hidden: Mapping[Filtered, int], room: int) -> str:
-    """How many models, layers and modules are hidden, or where there is no room how many names."""
+def _chip(hidden: Mapping[str, int], room: int) -> str:
+    """How many models, layers and modules the filter hides, or where there is no room how many
+    names."""
     counts = [f"{n} {field}{'s' if n != 1 else ''}" for field, n in hidden.items()]
-    long = f" {', '.join(counts) or 'nothing'} hidden "
-    return long if len(long) <= room else f" {sum(hidden.values())} hidden "
+    long = f" filter hides {', '.join(counts) or 'nothing'} "
+    return long if len(long) <= room else f" filter hides {sum(hidden.values())} "
 
 
 def state(run: RunSummary) -> list[Piece]:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from sqlalchemy import update
 
 from app.results import wording
-from app.tui.standing import title
+from app.tui.run_title import title
 from storage.database import Database
 from storage.runs import RunSummary, list_runs
 from storage.schema import RunRow

@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import parquet
@@ -20,7 +21,8 @@ from core.figures.views import Choice
 from storage.database import Database
 from storage.runs import list_runs
 from tests.app.tui.conftest import HOSTILE
-from tests.app.tui.test_screens import SMALL, opened, until
+from tests.app.tui.display import SMALL, opened
+from tests.app.tui.rest import until
 
 
 def test_csv_holds_the_very_numbers() -> None:
@@ -43,10 +45,12 @@ def test_markdown_of_hostile_words_is_one_row_each() -> None:
     assert "b\\|c" in lines[0]
 
 
-async def test_a_small_choice_copies_the_value_the_row_or_the_table(filled: Database) -> None:
+async def test_a_small_choice_copies_the_value_the_row_or_the_table(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = TauscopeApp(filled.url)
     copied: list[str] = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     async with app.run_test(size=SMALL) as pilot:
         screen = await opened(pilot, app, "v", "down")
         for letter in "vrcm":
@@ -94,7 +98,11 @@ def test_a_figure_as_text_says_what_it_is_of(filled: Database, tmp_path: Path) -
 
 def test_values_as_parquet_are_those_of_the_csv(filled: Database, tmp_path: Path) -> None:
     choice = asdict(Choice(measure="relative_norm", model="medical"))
-    given = {"db": filled.url, "run": list_runs(filled)[0].id, "folder": str(tmp_path)}
+    given: dict[str, Any] = {
+        "db": filled.url,
+        "run": list_runs(filled)[0].id,
+        "folder": str(tmp_path),
+    }
     given |= {"analysis": "tuning_vectors", "view": "modules"}
     files = [serve(Request(**given, choice=choice, format=kind)) for kind in ("csv", "parquet")]
     head, *rows = csv.reader(files[0].read_text().splitlines())
@@ -133,7 +141,7 @@ async def test_the_folder_of_the_last_export_is_offered_again(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     went: list[str] = []
     monkeypatch.setattr(
-        "app.tui.screens.taking._write", lambda *given: went.append(given[-1]["folder"])
+        "app.tui.screens.export._write", lambda *given: went.append(given[-1]["folder"])
     )
     kept = tmp_path / "state.json"
     for typed, want in (("", "tauscope-exports"), ("~/plots", "home/plots"), ("", "home/plots")):

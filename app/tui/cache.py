@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Kept:
+class AnswerCache:
     """The answers that were wanted last, `most` of them. One is made at a time: whoever wants one
     that is being made waits for it, and does not make it again."""
 

@@ -1,0 +1,88 @@
+"""The runs at one moment, and the words of an empty list. Knows no widget and reads no database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from app.results import wording
+from app.text import plain
+from app.tui.threads import said
+from core.errors import TauscopeError
+
+if TYPE_CHECKING:
+    from storage.runs import RunSummary
+
+DEMO = "demo"
+"""What the demo's study is called."""
+MAKING = """\
+The demo's models are being trained, once, in a process of their own:
+
+    `{stage}`
+
+Then its run appears here. You may leave meanwhile with `q`, or stop
+it with `c`."""
+EMPTY = """\
+No runs yet. Three ways to begin:
+
+`n`               build a study of your own models, step by step
+`o`               start a study file that you have, or a ready one
+`d`               see a demo: a small family of models, trained here once in a
+                few minutes, and what tuning did to each of them
+
+`L` lists the models on this machine. A study file can be as short as this:
+
+    name = "mine"
+    [models]
+    base = "Qwen/Qwen2.5-7B"
+    [models.tuned]
+    medical = "path/to/medical"
+
+`?` explains the keys."""
+"""Words between backticks are keys and commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The runs at one moment, or why they can't be read."""
+
+    runs: tuple[RunSummary, ...] = ()
+    error: TauscopeError | None = field(default=None, compare=False)
+    demo: str = ""
+    """What the making of the demo is at, before it has a run."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the runs can't be read, in words."""
+        return said(self.error) if self.error else ""
+
+    @property
+    def under_way(self) -> bool:
+        """Is any run at work, or waiting?"""
+        return any(run.status in wording.UNDER_WAY for run in self.runs)
+
+    @property
+    def has_demo(self) -> bool:
+        """Is there a demo that is done?"""
+        return any(run.name == DEMO and run.status == "done" for run in self.runs)
+
+    @property
+    def stands(self) -> tuple[object, ...]:
+        """What is shown at once when it changes; all else is progress."""
+        runs = [(run.id, run.status, run.cancel_requested) for run in self.runs]
+        return runs, self.trouble, bool(self.demo)
+
+    def containing(self, word: str) -> list[RunSummary]:
+        """The runs of which a word is in the name, the id, the status or a model."""
+        word = word.casefold()
+        texts = (" ".join((r.name, r.id, r.status, *r.models)).casefold() for r in self.runs)
+        return [run for run, text in zip(self.runs, texts, strict=True) if word in text]
+
+    @property
+    def instead(self) -> str:
+        """What a list says that shows none of them."""
+        if self.runs:
+            return "No run contains this word. Press / and clear it."
+        if self.demo:
+            return MAKING.format(stage=plain(self.demo).replace("`", "'"))
+        return EMPTY

@@ -1,0 +1,48 @@
+"""Work that blocks, done in a thread; its answer is handed back on the thread of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from textual.dom import DOMNode
+from textual.worker import Worker
+
+from core.errors import TauscopeError
+
+Answer = TypeVar("Answer")
+Trouble = TauscopeError | OSError
+"""What a thread is refused by."""
+
+
+def in_thread(
+    node: DOMNode,
+    work: Callable[[], Answer],
+    then: Callable[[Answer], Any] | None = None,
+    *,
+    refused: Callable[[Trouble], Any] | None = None,
+    group: str,
+    exclusive: bool = True,
+) -> Worker[None]:
+    """Have `then` called with what `work` gives, or `refused` with the error that it raised.
+    `exclusive`: whatever the group of this node did before is no longer waited for."""
+
+    def doing() -> None:
+        try:
+            found = work()
+        except (TauscopeError, OSError) as error:
+            if refused is not None:
+                node.call_later(refused, error)
+        else:
+            if then is not None:
+                node.call_later(then, found)
+
+    return node.run_worker(
+        doing, thread=True, group=group, exclusive=exclusive, exit_on_error=False
+    )
+
+
+def said(error: Trouble, between: str = " ") -> str:
+    """What happened, and what to do about it."""
+    title, hint = getattr(error, "title", str(error)), getattr(error, "hint", "")
+    return between.join(filter(None, (title, hint)))

@@ -1,0 +1,7 @@
+"""The kinds of views: one file declares a kind and lays out its figure.
+
+curves.py    Curves: lines over an axis, in panels
+grids.py     Matrix, Heatmap and Bars: a value for each row and column
+scatters.py  ScatterPlot: one value against another
+tables.py    SortedTable: rows of any columns, in one of several orders
+"""

@@ -1,0 +1,85 @@
+"""Views of lines over an axis, in panels, and how their figure is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from core.engine.measurement import Coordinates, Measurement, MetricSpec
+from core.figures.figure import Cell, Lines, Panel, Series
+from core.figures.layout import cells, common, in_order, name_of
+from core.figures.views import Catalogue, Choice, Coordinate, Kind, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves(View):
+    """A line each value of `series` over `x`, in a panel for each of `panels` (values of
+    `panel_by`; none: one panel).
+
+    `with_chance` adds to each line its chance level, as a faint line that `chance_name` names.
+    Curves too may be made by `tabulate`, where their values are in arrays.
+    """
+
+    kind: ClassVar[Kind] = "curves"
+    x: Coordinate = "layer"
+    series: Coordinate = "model"
+    panel_by: Coordinate = "module"
+    chance_name: str = "chance"
+
+    @property
+    def panelled(self) -> Coordinate:
+        return self.panel_by
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        return (self.x, self.series, *((self.panel_by,) if self.panels else ()))
+
+    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+        panel = getattr(at, self.panel_by) if self.panels else ""
+        return panel, getattr(at, self.series), getattr(at, self.x)
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Lines:
+        found = cells(self, choice, spec, catalogue, rows, self.place_of)
+        xs = in_order(self.x, (x for _, _, x in found), catalogue)
+        counted = xs if self.x == "layer" else range(len(xs))
+        at = dict(zip(xs, counted, strict=True))
+        names = in_order(self.series, (name for _, name, _ in found), catalogue)
+        panels = []
+        for panel in self.panels_in(catalogue) if self.panels else ("",):
+            series: list[Series] = []
+            for name in names:
+                points = [(at[x], found[panel, name, x]) for x in xs if (panel, name, x) in found]
+                if points:
+                    series += self._series(choice, name, points, catalogue, alone=len(names) == 1)
+            panels.append(Panel(panel, tuple(series)))
+        return Lines(
+            x_label=self.word(self.x),
+            x_names=() if self.x == "layer" else tuple(map(name_of, xs)),
+            series_name=self.word(self.series),
+            panel_name=self.word(self.panel_by),
+            panels=tuple(panels),
+            **common(self, choice, spec),
+        )
+
+    def _series(
+        self,
+        choice: Choice,
+        name: Any,
+        points: list[tuple[int, Cell]],
+        catalogue: Catalogue,
+        *,
+        alone: bool,
+    ) -> list[Series]:
+        """A line, and its chance level beside it where the view asks for that."""
+        xs, own = zip(*points, strict=True)
+        control = self.series in ("model", "reference") and name in catalogue.controls
+        lines = [Series(name_of(name), xs, own, control)]
+        if self.with_chance and choice.reading == "raw":
+            levels = tuple(Cell(c.chance, c.chance) for c in own)
+            if any(level.value is not None for level in levels):
+                called = self.chance_name if alone else f"{name_of(name)} {self.chance_name}"
+                lines.append(Series(called, xs, levels, companion=True))
+        return lines

@@ -1,0 +1,146 @@
+"""Views with a value for each row and column, and how their figure is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from core.engine.measurement import Coordinates, Measurement, MetricSpec
+from core.figures.figure import Grid
+from core.figures.layout import cells, common, in_order, name_of
+from core.figures.views import Catalogue, Choice, Coordinate, Kind, View, natural
+
+Places = Collection[tuple[Any, Any]]
+"""The row and the column of everything that was measured."""
+
+
+class Axis(NamedTuple):
+    """The values of one axis in order, its name for people, and its coordinate if it is one."""
+
+    name: str
+    of: Coordinate
+    values: Sequence[Any]
+
+
+class Placing(Protocol):
+    """Rows and columns that are no coordinates but are read out of measurements."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the rows and what the columns are, in words."""
+
+    def __call__(self, row: Coordinates, /) -> tuple[Any, Any] | None:
+        """The row and the column of what was measured there; None where it has no place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gridded(View):
+    """What all grids share."""
+
+    def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
+        """The axis of the rows and that of the columns."""
+        raise NotImplementedError
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Grid:
+        found = cells(self, choice, spec, catalogue, rows, self.placing(catalogue))
+        down, across = self.axes(found.keys(), catalogue)
+        return Grid(
+            row_name=down.name,
+            column_name=across.name,
+            row_of=down.of,
+            column_of=across.of,
+            rows=tuple(map(name_of, down.values)),
+            columns=tuple(map(name_of, across.values)),
+            cells=tuple(tuple(found.get((r, c)) for c in across.values) for r in down.values),
+            controls=catalogue.controls,
+            mark_name=self.mark_name,
+            **common(self, choice, spec),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heatmap(_Gridded):
+    """`rows` × `columns`."""
+
+    kind: ClassVar[Kind] = "heatmap"
+    rows: Coordinate = "layer"
+    columns: Coordinate = "module"
+
+    @property
+    def panelled(self) -> Coordinate:
+        return self.columns
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        return self.rows, self.columns
+
+    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+        return getattr(at, self.rows), getattr(at, self.columns)
+
+    def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
+        down = in_order(self.rows, (row for row, _ in places), catalogue)
+        across: Sequence[Any] = self.panels_in(catalogue)
+        if not self.panels:
+            across = in_order(self.columns, (column for _, column in places), catalogue)
+        return (
+            Axis(self.word(self.rows), self.rows, down),
+            Axis(self.word(self.columns), self.columns, across),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix(Heatmap):
+    """Models × models: `rows` and `columns` say by which coordinates."""
+
+    kind: ClassVar[Kind] = "matrix"
+    rows: Coordinate = "model"
+    columns: Coordinate = "reference"
+
+    def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
+        models = catalogue.values("model")
+        name = self.word(self.rows)
+        return (
+            Axis(name, self.rows, models),
+            Axis(self.names.get(self.columns, name), self.columns, models),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars(Heatmap):
+    """A bar each value of `columns` (or of `panels`) in a group each value of `rows`."""
+
+    kind: ClassVar[Kind] = "bars"
+    rows: Coordinate = "model"
+    columns: Coordinate = "module"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane(_Gridded):
+    """A heat map where `place`, made of the catalogue, says where a measurement lies. It takes all
+    values of `points`."""
+
+    kind: ClassVar[Kind] = "heatmap"
+    placed: ClassVar[bool] = True
+    place: Callable[[Catalogue], Placing]
+    points: Coordinate = "setting"
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        return (self.points,)
+
+    def placing(self, catalogue: Catalogue) -> Placing:
+        return self.place(catalogue)
+
+    def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
+        names = self.place(catalogue).names
+        down, across = (_by_value({place[at] for place in places}) for at in (0, 1))
+        return Axis(names[0], "", down), Axis(names[1], "", across)
+
+
+def _by_value(found: Collection[Any]) -> list[Any]:
+    """The values of an axis: numbers by size, before texts by the numbers in them."""
+    numbers = sorted(v for v in found if not isinstance(v, str))
+    return [*numbers, *sorted((v for v in found if isinstance(v, str)), key=natural)]

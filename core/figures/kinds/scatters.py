@@ -1,0 +1,67 @@
+"""Views of one value against another, and how their figure is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from core.engine.measurement import Coordinates, Measurement, MetricSpec
+from core.figures.figure import Point, Scatter
+from core.figures.layout import cells, common, in_order, name_of
+from core.figures.views import Catalogue, Choice, Coordinate, Kind, Selector, Value, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScatterPlot(View):
+    """A point each value of `points`: the measure at one value of `across` against that at
+    another, both steppable. `group` tells kinds of points apart by their names."""
+
+    kind: ClassVar[Kind] = "scatter"
+    points: Coordinate = "setting"
+    across: Coordinate = "task"
+    group: Callable[[str], str] | None = None
+    x_guides: tuple[float, ...] = ()
+    y_guides: tuple[float, ...] = ()
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        return self.points, self.across
+
+    @property
+    def steppers(self) -> tuple[Selector, ...]:
+        own = (self.across,) if self.across not in self.selectors else ()
+        return (*self.selectors, *own, "against")
+
+    def coordinate(self, selector: Selector) -> Coordinate:
+        return self.across if selector == "against" else selector
+
+    def chosen(self, choice: Choice, coordinate: Coordinate) -> tuple[Value, ...]:
+        own = (getattr(choice, coordinate),)
+        return (*own, choice.against) if coordinate == self.across else own
+
+    def place_of(self, at: Coordinates) -> tuple[Any, ...]:
+        return getattr(at, self.points), getattr(at, self.across)
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Scatter:
+        found = cells(self, choice, spec, catalogue, rows, self.place_of)
+        x, y = getattr(choice, self.across), choice.against
+        names = in_order(self.points, (name for name, _ in found), catalogue)
+        group = self.group or (lambda name: "")
+        return Scatter(
+            across=self.word(self.across),
+            x_name=name_of(x),
+            y_name=name_of(y),
+            point_name=self.word(self.points),
+            points=tuple(
+                Point(name_of(name), group(name_of(name)), found[name, x], found[name, y])
+                for name in names
+                if (name, x) in found and (name, y) in found
+            ),
+            x_guides=self.x_guides,
+            y_guides=self.y_guides,
+            mark_name=self.mark_name,
+            **common(self, choice, spec),
+        )

@@ -1,0 +1,141 @@
+"""Matrices, heat maps and groups of bars, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from core.figures.figure import Grid
+from core.figures.plots.plot import CONTROL_WORDS, Entry, Name, Plot, Row, Rows, value_entries
+from core.figures.plots.ranges import Axis, Scale
+from core.figures.plots.values import MARK, NULL_MARK, UNDEFINED, Value
+
+MODELS = ("model", "reference")
+"""The coordinates whose values are models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridPlot(Plot):
+    """Rows × columns of values; None where nothing was measured. `scale` says what colours stand
+    for. `row_of` and `column_of` are the coordinates of rows and columns, if they are any."""
+
+    row_name: str
+    column_name: str
+    row_of: str
+    column_of: str
+    model: str
+    rows: tuple[Name, ...]
+    columns: tuple[Name, ...]
+    cells: tuple[tuple[Value | None, ...], ...]
+    scale: Scale
+
+    @property
+    def is_drawable(self) -> bool:
+        return bool(self.rows and self.columns)
+
+    def values(self) -> Iterator[Value]:
+        return (value for row in self.cells for value in row if value is not None)
+
+    def legend(self) -> list[Entry]:
+        return [*self._entries, *self._control]
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """The names of both axes, with arrows; none where they are the same."""
+        if self.row_name == self.column_name:
+            return ()
+        return f"{self.row_name} ↓", f"{self.column_name} →"
+
+    @property
+    def corner(self) -> str:
+        """The text above the names of the rows: the name of that axis, and of both axes where
+        the columns are bare numbers."""
+        if self.columns and all(_is_number(column.name) for column in self.columns):
+            return " ".join(self.axis_names) or self.row_name
+        return self.row_name
+
+    def tone(self, value: Value | None) -> float | None:
+        """The share of the ramp of colours that a cell takes; None for a cell without colour: not
+        measured, undefined, or no different from chance."""
+        if value is None or value.number is None or value.is_null:
+            return None
+        return self.scale.share(value.number)
+
+    def place(self, i: int, j: int) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The place of a value: the names of both coordinates with their values."""
+        across = "against" if self.row_name == self.column_name else self.column_name
+        return (self.row_name, self.rows[i].name), (across, self.columns[j].name)
+
+    def where(self, i: int, j: int) -> list[str]:
+        """The place of a value in words."""
+        row, column = self.rows[i].name, self.columns[j].name
+        if self.row_of == "model" and self.column_of == "reference":
+            return [f"{row} and {column}"]
+        if self.row_of != "model":
+            row = f"{self.row_name} {row}"
+        return [*filter(None, [self.model]), row, column]
+
+    def remarks(self, *, dense: bool) -> list[str]:
+        """The meaning of the signs among its cells; `dense`: no cell has a number."""
+        signs = {
+            "null": "blank:" if dense else f"dim {NULL_MARK}",
+            "undefined": UNDEFINED,
+            "star": MARK,
+        }
+        shown = ("note", "null", "undefined", "control", "star")
+        entries = [entry for entry in self.legend() if entry.symbol in shown]
+        return [f"{signs.get(entry.symbol, '')} {entry.text}".strip() for entry in entries]
+
+    def columns_from(self, first: int, count: int) -> GridPlot:
+        """The plot with some of its columns; scale and numbers stay those of the whole."""
+        last = first + count
+        cells = tuple(row[first:last] for row in self.cells)
+        return replace(self, columns=self.columns[first:last], cells=cells)
+
+    def table(self) -> Rows:
+        head = (f"{self.row_name} \\ {self.column_name}", *(c.name for c in self.columns))
+        named = zip(self.rows, self.cells, strict=True)
+        return Rows(head, tuple(Row((row.name,), cells) for row, cells in named))
+
+    @cached_property
+    def _entries(self) -> list[Entry]:
+        entries = value_entries(self.values(), self.star_name)
+        if self.signed and {value.cell.shown for value in self.values()} - {None} == {0.0}:
+            entries.insert(0, Entry("note", "every value is 0"))
+        return entries
+
+    @property
+    def _control(self) -> list[Entry]:
+        has_controls = any(name.control for name in (*self.rows, *self.columns))
+        return [Entry("control", CONTROL_WORDS)] if has_controls else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarsPlot(GridPlot):
+    """A bar a column, in a group a row."""
+
+    x_axis: Axis
+    """Covers values, intervals and chance levels."""
+    x_axis_whole: Axis
+    """Covers the ranges of chance levels too."""
+
+    def legend(self) -> list[Entry]:
+        series = [Entry("series", column.text, j) for j, column in enumerate(self.columns)]
+        return [*series, *super().legend()]
+
+
+def _is_number(name: str) -> bool:
+    return name.lstrip("-").replace(".", "", 1).isdecimal()
+
+
+def rows_of(grid: Grid) -> tuple[Name, ...]:
+    """The names of the rows. Modules and layers are no controls, whatever their names."""
+    models = (grid.row_of or grid.row_name) in MODELS
+    return tuple(Name(name, models and name in grid.controls) for name in grid.rows)
+
+
+def columns_of(grid: Grid) -> tuple[Name, ...]:
+    """The names of the columns."""
+    models = (grid.column_of or grid.column_name) in MODELS
+    return tuple(Name(name, models and name in grid.controls) for name in grid.columns)

@@ -1,0 +1,44 @@
+"""Numbers as short text. Knows no figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+Write = Callable[[float], str]
+
+
+def formatter(values: Iterable[float], signed: bool = False) -> Write:
+    """One short form for all numbers of a figure, so that they line up and compare."""
+    reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    sign = "+" if signed else ""
+    if reach == 0 or 0.01 <= reach < 100_000:
+        places = 3 if reach < 10 else 2 if reach < 100 else 1 if reach < 10_000 else 0
+        return lambda v: format(v, f"{sign}.{places}f")
+    return lambda v: _scientific(v, sign)
+
+
+def exact(value: float | None) -> str:
+    """Six significant digits."""
+    return "undefined" if value is None else format(value, ".6g")
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """The shortest form in which neighbouring ticks differ."""
+    reach = max((abs(v) for v in values), default=0.0)
+    if reach and not 1e-3 <= reach < 1e6:
+        for places in range(1, 7):
+            labels = ["0" if v == 0 else _scientific(v, "", places) for v in values]
+            if len(set(labels)) == len(values):
+                return labels
+    for places in range(7):
+        labels = [format(v, f".{places}f") for v in values]
+        if all(abs(float(t) - v) <= reach * 1e-6 for t, v in zip(labels, values, strict=True)):
+            return [t.lstrip("-") if float(t) == 0 else t for t in labels]
+    return [format(v, ".3g") for v in values]
+
+
+def _scientific(value: float, sign: str, places: int = 1) -> str:
+    """1.2e-4, without the padding of the exponent."""
+    mantissa, exponent = format(value, f"{sign}.{places}e").split("e")
+    return f"{mantissa}e{int(exponent)}"

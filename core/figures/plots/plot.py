@@ -1,0 +1,137 @@
+"""The parts that plots of every kind share: names, legends, and rows of values.
+
+Knows no kind of plot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.figures.plots.numbers import Write
+from core.figures.plots.values import Value
+from core.figures.significance import SPREADS, null_words
+
+EMPTY = "No values to show."
+"""Stands where a plot would."""
+
+CONTROL_WORDS = "(name) a control"
+
+Symbol = Literal[
+    "series", "interval", "chance", "band", "control", "null", "undefined", "star", "note"
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a legend. `index` is the place of a series among all, which decides its sign and
+    colour; a `faint` series has the colour of controls. `after` is written after a text that is
+    cut, too. A painter leaves out the symbols that it does not draw.
+    """
+
+    symbol: Symbol
+    text: str
+    index: int = 0
+    faint: bool = False
+    control: bool = False
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name of a row or column; `control`: of a model in the role of a control."""
+
+    name: str
+    control: bool = False
+
+    @property
+    def text(self) -> str:
+        """The name as it is written: brackets need no colour."""
+        return f"({self.name})" if self.control else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a plot as a table: the names of its place, then a value (or none) a column.
+    `part` is the panel that it belongs to."""
+
+    names: tuple[str, ...]
+    values: tuple[Value | None, ...]
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A plot as a table. `head` names the columns, those of names first; `part_name` says what the
+    parts are, where there are any."""
+
+    head: tuple[str, ...]
+    rows: tuple[Row, ...]
+    part_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A figure with every decision made. `write` gives its numbers one form."""
+
+    title: str
+    measure: str
+    unit: str
+    signed: bool
+    empty: str
+    star_name: str = ""
+    write: Write
+    longest: int
+    """The length of the longest number."""
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit."""
+        if not self.unit:
+            return self.title
+        measure, dot, where = self.title.partition(" · ")
+        return f"{measure} [{self.unit}]{dot}{where}"  # a place may end in a unit: top-1%
+
+    @property
+    def undefined(self) -> str:
+        """The reason of undefined values, in words."""
+        return f"undefined: {self.empty or 'no value'}"
+
+    @property
+    def is_drawable(self) -> bool:
+        """Is there anything to draw?"""
+        raise NotImplementedError
+
+    def values(self) -> Iterable[Value]:
+        """Every measured value."""
+        raise NotImplementedError
+
+    def legend(self) -> Sequence[Entry]:
+        """The meaning of every sign in it."""
+        raise NotImplementedError
+
+    def table(self) -> Rows:
+        """Its values as a table."""
+        raise NotImplementedError
+
+
+def value_entries(values: Iterable[Value], star_name: str = "") -> list[Entry]:
+    """The legend of what stands beside values: intervals, chance, verdicts, stars."""
+    found = list(values)
+    entries = []
+    if any(value.interval for value in found):
+        entries.append(Entry("interval", "95 % interval"))
+    levels = [level for value in found if (level := value.chance) is not None]
+    if levels:
+        entries.append(Entry("chance", "chance"))
+        if any(level.high > level.low for level in levels):
+            entries.append(Entry("band", f"chance ± {SPREADS} sd"))
+    null = null_words((value.cell for value in found), in_full=True)
+    if null:
+        entries.append(Entry("null", null))
+    if any(value.cell.shown is None for value in found):
+        entries.append(Entry("undefined", "undefined"))
+    if any(value.marked for value in found):
+        entries.append(Entry("star", star_name))
+    return entries

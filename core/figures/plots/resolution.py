@@ -1,0 +1,161 @@
+"""From figures to plots: the one place where a figure's ranges, form of numbers and signs are set.
+
+A table needs none of this: it is text already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Scatter
+from core.figures.plots.curves import BASE, Curve, CurvePanel, CurvesPlot
+from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
+from core.figures.plots.numbers import Write, formatter
+from core.figures.plots.plot import Plot
+from core.figures.plots.ranges import Axis, axis, scale
+from core.figures.plots.scatters import PlotPoint, PointsPlot
+from core.figures.plots.values import Value
+
+Drawn = Lines | Grid | Scatter
+"""The figures that are drawn as plots."""
+
+
+def resolve(figure: Drawn, kind: str = "", together: Iterable[Figure] = ()) -> Plot:
+    """The plot of a figure; `kind` is that of its view, which tells bars from other grids. Figures
+    that are read `together` share one scale of colours."""
+    if isinstance(figure, Grid):
+        return bars(figure) if kind == "bars" else grid(figure, together)
+    return curves(figure) if isinstance(figure, Lines) else scatter(figure)
+
+
+def grid(figure: Grid, together: Iterable[Figure] = ()) -> GridPlot:
+    """The plot of a matrix or a heat map, on one scale with the grids that it is read beside."""
+    return GridPlot(**_rows_and_columns(figure, together))
+
+
+def bars(figure: Grid) -> BarsPlot:
+    """The plot of a grid as groups of bars."""
+    fields = _rows_and_columns(figure, ())
+    cells = _scaled(figure)
+    drawn = [number for cell in cells for number in Value(cell, fields["write"]).marks()]
+    whole = _drawn(cells, fields["write"])
+    return BarsPlot(x_axis=axis([0.0, *drawn]), x_axis_whole=axis([0.0, *whole]), **fields)
+
+
+def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any]:
+    fields = _common(figure)
+    others = [other for other in together if isinstance(other, Grid)]
+    values = [number for each in (figure, *others) for number in _numbers(each)]
+    cells = tuple(
+        tuple(None if cell is None else Value(cell, fields["write"]) for cell in row)
+        for row in figure.cells
+    )
+    return dict(
+        fields,
+        star_name=figure.mark_name,
+        row_name=figure.row_name,
+        column_name=figure.column_name,
+        row_of=figure.row_of,
+        column_of=figure.column_of,
+        model=figure.chosen.get("model", ""),
+        rows=rows_of(figure),
+        columns=columns_of(figure),
+        cells=cells,
+        scale=scale(values, figure.signed),
+    )
+
+
+def curves(figure: Lines) -> CurvesPlot:
+    """The plot of curves."""
+    fields = _common(figure)
+    names = dict.fromkeys(series.name for panel in figure.panels for series in panel.series)
+    # The base's signs come last: a tuned model looks the same beside the base and without it.
+    ordered = sorted(names, key=lambda name: name == BASE)
+    index = {name: at for at, name in enumerate(ordered)}
+
+    def resolved(panel: Panel) -> CurvePanel:
+        curves = (Curve(series, index[series.name], fields["write"]) for series in panel.series)
+        return CurvePanel(panel.title, tuple(curves))
+
+    panels = tuple(map(resolved, figure.panels))
+    first: dict[str, Curve] = {}
+    for panel in panels:
+        for curve in panel.curves:
+            first.setdefault(curve.name, curve)
+    both = (figure,) if figure.beside is None else (figure, figure.beside)
+    xs = [x for each in both for p in each.panels for series in p.series for x in series.xs] or [0]
+    low, high = (min(xs), max(xs)) if max(xs) > min(xs) else (xs[0] - 0.5, xs[0] + 0.5)
+    return CurvesPlot(
+        **fields,
+        x_label=figure.x_label,
+        x_names=figure.x_names,
+        series_name=figure.series_name,
+        panel_name=figure.panel_name,
+        panels=panels,
+        curves=tuple(first.values()),
+        x_axis=Axis(low, high, whole=True),
+        y_axis=axis(_numbers(figure), zero=True),
+        y_axis_whole=axis(_drawn(_scaled(figure), fields["write"]), zero=True),
+    )
+
+
+def scatter(figure: Scatter) -> PointsPlot:
+    """The plot of points."""
+    fields = _common(figure)
+    write = fields["write"]
+    groups = list(dict.fromkeys(point.group for point in figure.points))
+    every = tuple(
+        PlotPoint(p.name, p.group, groups.index(p.group), Value(p.x, write), Value(p.y, write))
+        for p in figure.points
+    )
+    both = (figure,) if figure.beside is None else (figure, figure.beside)
+    placed = [point for each in both for point in each.points if point.place is not None]
+    xs, ys = [point.x for point in placed], [point.y for point in placed]
+    return PointsPlot(
+        **fields,
+        star_name=figure.mark_name,
+        across=figure.across,
+        x_name=figure.x_name,
+        y_name=figure.y_name,
+        point_name=figure.point_name,
+        every=every,
+        x_guides=figure.x_guides,
+        y_guides=figure.y_guides,
+        x_axis=axis([*_shown(xs), *figure.x_guides]),
+        y_axis=axis([*_shown(ys), *figure.y_guides]),
+        x_axis_whole=axis([*_drawn(xs, write), *figure.x_guides]),
+        y_axis_whole=axis([*_drawn(ys, write), *figure.y_guides]),
+    )
+
+
+def _common(figure: Drawn) -> dict[str, Any]:
+    numbers = _numbers(figure)
+    write = formatter(numbers, figure.signed)
+    return {
+        "title": figure.title,
+        "measure": figure.measure,
+        "unit": figure.unit,
+        "signed": figure.signed,
+        "empty": figure.empty,
+        "write": write,
+        "longest": max((len(write(number)) for number in numbers), default=0),
+    }
+
+
+def _scaled(figure: Drawn) -> list[Cell]:
+    """The cells that the axes of a figure cover: its own, and those of the figure beside it."""
+    beside: Iterable[Cell] = figure.beside.measured() if figure.beside is not None else ()
+    return [*figure.measured(), *beside]
+
+
+def _numbers(figure: Drawn) -> list[float]:
+    return _shown(_scaled(figure))
+
+
+def _shown(cells: Iterable[Cell]) -> list[float]:
+    return [n for cell in cells if (n := Value(cell, str).number) is not None]
+
+
+def _drawn(cells: Iterable[Cell], write: Write) -> tuple[float, ...]:
+    return tuple(number for cell in cells for number in Value(cell, write).drawn())

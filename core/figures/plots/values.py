@@ -1,0 +1,149 @@
+"""One measured value as every painter shows it: text, sign, interval, chance level, facts.
+
+Owns which of a cell's numbers belong to the reading that a figure shows. Knows no layout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from core.figures import significance
+from core.figures.figure import Cell
+from core.figures.plots.numbers import Write, exact
+from core.figures.significance import SPREADS, sd_words, z_score
+
+UNDEFINED = "·"
+NULL_MARK = "~"
+"""Follows a number that does not differ from chance."""
+MARK = "★"
+"""Sets a value apart; the figure says what for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The chance level of a value, and the range of SPREADS standard deviations around it."""
+
+    level: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A measured value; `write` gives numbers the form that its figure's numbers share."""
+
+    cell: Cell
+    write: Write
+
+    @property
+    def number(self) -> float | None:
+        """The number that is drawn; None where it is undefined or not finite."""
+        shown = self.cell.shown
+        return shown if shown is not None and math.isfinite(shown) else None
+
+    @property
+    def text(self) -> str:
+        """The number in the form of the figure."""
+        return UNDEFINED if self.cell.shown is None else self.write(self.cell.shown)
+
+    @property
+    def is_null(self) -> bool:
+        """Does it not differ from chance?"""
+        return significance.is_null(self.cell)
+
+    @property
+    def signs(self) -> str:
+        """The signs after its number: of no difference from chance, and of being set apart."""
+        return NULL_MARK * self.is_null + MARK * self.marked
+
+    @property
+    def marked(self) -> bool:
+        """Is it set apart?"""
+        return self.cell.mark
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The ends of its 95 % interval, where they belong to the value shown."""
+        low, high = self.cell.low, self.cell.high
+        if low is None or high is None or not shows_raw(self.cell):
+            return None
+        return low, high
+
+    @property
+    def chance(self) -> Level | None:
+        """Its chance level, where that belongs to the value shown."""
+        level = self.cell.chance
+        if level is None or not shows_raw(self.cell):
+            return None
+        spread = SPREADS * (self.cell.chance_sd or 0.0)
+        return Level(level, level - spread, level + spread)
+
+    def marks(self) -> Iterator[float]:
+        """The value, the ends of its interval and its chance level, as far as they are known."""
+        if self.number is None:
+            return
+        yield self.number
+        yield from self.interval or ()
+        if (level := self.chance) is not None:
+            yield level.level
+
+    def drawn(self) -> Iterator[float]:
+        """Its marks and the range of its chance level."""
+        yield from self.marks()
+        if self.number is not None and (level := self.chance) is not None:
+            yield from (level.low, level.high)
+
+    def hover(self, places: Iterable[str]) -> str:
+        """All that is known of it in a line: place, value, raw value, yardsticks."""
+        cell = self.cell
+        raw = [f"raw {exact(cell.value)}"] if cell.value not in (None, cell.shown) else []
+        return "; ".join([f"{', '.join(places)}: {exact(cell.shown)}", *raw, *yardsticks(cell)])
+
+
+def shows_raw(cell: Cell) -> bool:
+    """Does the cell show the value that its chance level and its interval belong to?"""
+    return cell.shown is not None and cell.shown == cell.value
+
+
+def common_level(values: Iterable[Value]) -> Level | None:
+    """The chance level of values that all have the same one, with the widest of its ranges."""
+    known = [level for value in values if (level := value.chance) is not None]
+    if not known:
+        return None
+    first = known[0].level
+    if max(abs(each.level - first) for each in known) > 1e-9 * max(1.0, abs(first)):
+        return None
+    return Level(first, min(each.low for each in known), max(each.high for each in known))
+
+
+def yardsticks(cell: Cell | None) -> list[str]:
+    """The facts to read a value by: chance, test, excess, interval, count."""
+    if cell is None:
+        return []
+    facts = []
+    if cell.chance is not None:
+        facts.append(f"chance {exact(cell.chance)}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
+    score, null = z_score(cell), significance.null_words([cell])
+    verdict = f" ({null})" if null else ""
+    if cell.q is not None:
+        facts.append(f"q {format(cell.q, '.2g')}{verdict}")
+    elif score is not None:
+        facts.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
+    elif cell.control is not None:
+        facts.append(f"control {exact(cell.control)}{verdict}")
+    elif null:
+        facts.append(null)
+    if cell.excess is not None:
+        facts.append(f"excess {format(cell.excess, '+.6g')}")
+    if cell.low is not None and cell.high is not None:
+        facts.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
+    if cell.n is not None:
+        facts.append(f"n {_grouped(cell.n, ',')}")
+    return facts
+
+
+def _grouped(number: float, form: str) -> str:
+    """Thousands set apart by a thin space."""
+    return format(number, form).replace(",", "\u202f")

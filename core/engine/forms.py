@@ -23,7 +23,7 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
     "patterns": {"patterns": "byte documents bytes", "neurons": "size"},
     "scores": dict.fromkeys(("attribution", "effect", "magnitude", "mean"), _PER_NEURON),
     "documents": {"beginning": "text documents", "tokens": "int documents"},
-    "ranking": dict.fromkeys(("*.score", "*.rate", "*.mean"), _PER_NEURON),
+    "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
     "update_spectra": {"*": "float ranks"},
     "alignment_curves": {
         "*.singular_values": "float ranks", "*.write": "float columns", "*.read": "float rows",

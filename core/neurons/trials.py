@@ -135,7 +135,8 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
     """Scores, rates or mean values of every layer's neurons."""
     arrays = result.arrays("ranking")
     found = [arrays[f"{layer.number}.{kind}"] for layer in neurons.layers]
-    if [len(each) for each in found] != list(neurons.widths):
+    # Means are of inputs, of which a head has several.
+    if kind != "mean" and [len(each) for each in found] != list(neurons.widths):
         raise StorageError(
             f"A finished unit ranked {sum(map(len, found))} neurons or heads, but the model has "
             f"{sum(neurons.widths)}.",

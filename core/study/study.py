@@ -136,7 +136,7 @@ class Probe(_Part):
 
     file: str | None = Field(
         default=None,
-        description='.jsonl, .json, .csv, .parquet with "text"; .txt, one text per line.',
+        description='.jsonl, .json, .csv, .parquet with "text"; .txt, a text per line.',
         examples=["abstracts.jsonl"],
     )
     builtin: Literal["code", "general", "maths", "medical"] | None = Field(

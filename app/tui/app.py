@@ -8,10 +8,11 @@ import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
 from textual.screen import Screen
 
@@ -38,7 +39,12 @@ BY_HAND = frozenset({"command_palette", "move", "page", "ends"})
 
 
 class ActionPalette(CommandPalette):
-    """Textual's, which fails where a page is turned of a list that has no height yet."""
+    """Textual's, which fails where a page is turned of a list that has no height yet, and takes
+    the screen beneath away where it is left twice."""
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """As Textual's, once."""
+        return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         lists = self.query(CommandList)

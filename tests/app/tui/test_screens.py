@@ -263,6 +263,19 @@ async def test_a_page_of_the_palette_is_turned_only_once_there_is_one(filled: Da
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
+async def test_a_palette_that_is_left_twice_takes_no_other_screen_away(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        await pilot.press("colon")
+        palette = app.screen
+        assert isinstance(palette, ActionPalette)
+        for _ in range(3):
+            palette.dismiss()
+        await pilot.pause()
+        assert isinstance(app.screen, RunsScreen)
+
+
 async def test_the_palette_finds_actions(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:

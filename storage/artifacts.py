@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from core import sizes
 from core.engine import forms
-from core.errors import StorageError
+from core.errors import StorageError, reason
 from core.files.partial import placed
 from storage.access import Access
 
@@ -130,14 +130,16 @@ def read(folder: Path, stored: StoredFile, name: str = "") -> StoredArrays:
         if not all(isinstance(array, np.ndarray) for array in found.values()):
             raise ValueError("an entry is no array")
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        why = reason(error, 200)
         raise StorageError(
-            f"The artifact {place} has no readable arrays: {reason}.", hint=_AGAIN
+            f"The artifact {place} has no readable arrays: {why}.", hint=_AGAIN
         ) from None
     try:
         return StoredArrays(place, found, forms.sizes(name, found))
     except ValueError as error:
-        raise StorageError(f"The artifact {place} ('{name}') {error}.", hint=_AGAIN) from None
+        raise StorageError(
+            f"The artifact {place} ('{name}') {reason(error)}.", hint=_AGAIN
+        ) from None
 
 
 class StoredArrays(dict[str, NDArray[Any]]):

@@ -34,7 +34,7 @@ class Polled:
     run: RunSummary
     contents: Contents | None = None
     """What the run has to show: with the first that has the run."""
-    names: Names = field(default_factory=Names)
+    names: Names = field(default_factory=dict)
     """What there is to filter by, with `contents`, if that was to be known."""
     barren: bool = False
     """It has just turned out that the run ended early without finishing anything."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from textual.dom import DOMNode
 from textual.worker import Worker
 
-from core.errors import TauscopeError
+from core.errors import RunError, TauscopeError, reason
 
 Answer = TypeVar("Answer")
 Trouble = TauscopeError | OSError
@@ -24,8 +24,9 @@ def in_thread(
     group: str,
     exclusive: bool = True,
 ) -> Worker[None]:
-    """Have `then` called with what `work` gives, or `refused` with the error that it raised.
-    `exclusive`: whatever the group of this node did before is no longer waited for."""
+    """Have `then` called with what `work` gives, or `refused` with the error that it raised; an error
+    that nobody foresaw is given as a fault of tauscope. `exclusive`: whatever the group of this
+    node did before is no longer waited for."""
 
     def doing() -> None:
         try:
@@ -33,6 +34,11 @@ def in_thread(
         except (TauscopeError, OSError) as error:
             if refused is not None:
                 node.call_later(refused, error)
+        except Exception as error:
+            if refused is None:
+                raise
+            words = f"{type(error).__name__}: {reason(error)}"
+            node.call_later(refused, RunError(words, hint="This is a fault of tauscope."))
         else:
             if then is not None:
                 node.call_later(then, found)

@@ -667,6 +667,22 @@ async def test_a_database_that_goes_away_is_said_and_asked_again(
         await until(pilot, lambda: "is locked" not in visible(app)[0])
 
 
+async def test_a_fault_in_a_thread_is_said(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=LARGE) as pilot:
+        await until(pilot, lambda: "finished-one" in words(app))
+
+        def faulty(run_id: str) -> None:
+            raise TypeError("'NoneType' object is not iterable")
+
+        monkeypatch.setattr(app.source, "run", faulty)
+        await pilot.press("enter")
+        await until(pilot, lambda: "This is a fault of tauscope." in visible(app)[0])
+        assert "TypeError: 'NoneType' object is not iterable" in visible(app)[0]
+
+
 async def test_facts_show_the_error_first(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:

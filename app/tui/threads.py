@@ -24,9 +24,9 @@ def in_thread(
     group: str,
     exclusive: bool = True,
 ) -> Worker[None]:
-    """Have `then` called with what `work` gives, or `refused` with the error that it raised; an error
-    that nobody foresaw is given as a fault of tauscope. `exclusive`: whatever the group of this
-    node did before is no longer waited for."""
+    """Have `then` called with what `work` gives, or `refused` with the error that it raised; an
+    error that nobody foresaw is given as a fault of tauscope. `exclusive`: whatever the group of
+    this node did before is no longer waited for."""
 
     def doing() -> None:
         try:

@@ -12,7 +12,7 @@ from rich.style import Style
 from app.render.terminal.canvas import cell_of
 from app.render.terminal.lines import Line, cut, exactly
 from app.render.terminal.palette import Palette
-from core.figures.plots.ranges import Tick, share
+from core.figures.plots.ranges import Axis, Tick, labelled, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,29 @@ def x_axis(ticks: Sequence[Tick], frame: Frame, longest: int | None = None) -> t
             axis[column] = "┬"
             words += " " * (start - taken) + label
     return "".join(axis), exactly(words, frame.width)
+
+
+def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[float, float]]:
+    """Ticks the same number of rows apart, and the range that the rows then show: it begins with a
+    tick and may go on above the last. Of the ticks that leave little of the rows to no value, the
+    most."""
+
+    def used(ticks: list[Tick]) -> float:
+        step, apart = ticks[1].at - ticks[0].at, _apart(ticks, rows)
+        return (axis.high - axis.low) / step * apart / max(1, rows - 1)
+
+    offers = [axis.ticks(most) for most in range(3, max(3, at_most) + 1)]
+    ticks = max(offers, key=lambda offer: (round(used(offer), 1), len(offer)))
+    step, apart = ticks[1].at - ticks[0].at, _apart(ticks, rows)
+    if not apart:  # more ticks than rows
+        return ticks, (ticks[0].at, ticks[-1].at)
+    low = ticks[0].at
+    whole = labelled([low + step * i for i in range((rows - 1) // apart + 1)])
+    return whole, (low, low + step * (rows - 1) / apart)
+
+
+def _apart(ticks: list[Tick], rows: int) -> int:
+    return (rows - 1) // max(1, len(ticks) - 1)
 
 
 def y_axis(ticks: Sequence[Tick], frame: Frame, gutter: int, palette: Palette) -> list[Line]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.axes import Frame, x_axis, y_axis
+from app.render.terminal.axes import Frame, even_ticks, x_axis, y_axis
 from app.render.terminal.canvas import Stroke, strokes
 from app.render.terminal.lines import Cells, Line, beside, cut, exactly, joined, padded
 from app.render.terminal.palette import Palette, sign
@@ -56,14 +56,14 @@ def picture(
     rows = math.ceil(len(plot.panels) / columns)
     wide = (width - GAP * (columns - 1)) // columns
     high = max(5, height // rows)
-    y_ticks = plot.y_axis.ticks(max(3, min(7, (high - 3) // 2 + 1)))
+    y_ticks, up = even_ticks(plot.y_axis, high - 3, min(7, (high - 3) // 2 + 1))
     looks = _looks(plot, palette, chosen)
     lines: list[Line] = []
     frames: list[Frame] = []
     for row in range(rows):
         blocks = []
         for column, panel in enumerate(plot.panels[row * columns : (row + 1) * columns]):
-            block, frame = _panel(panel, plot, wide, high, y_ticks, palette, looks)
+            block, frame = _panel(panel, plot, wide, high, (y_ticks, up), palette, looks)
             blocks.append(block)
             frames.append(frame.moved(column * (wide + GAP), len(lines)))
         lines += beside(blocks, GAP)
@@ -86,13 +86,14 @@ def _panel(
     plot: CurvesPlot,
     width: int,
     height: int,
-    y_ticks: list[Tick],
+    values: tuple[list[Tick], tuple[float, float]],
     palette: Palette,
     looks: dict[str, Look],
 ) -> tuple[list[Line], Frame]:
+    y_ticks, up = values
     gutter = max([len(plot.x_label), *(len(tick.label) for tick in y_ticks)])
     gutter = min(gutter, width // 3)
-    across, up = (plot.x_axis.low, plot.x_axis.high), (y_ticks[0].at, y_ticks[-1].at)
+    across = plot.x_axis.low, plot.x_axis.high
     frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, across, up)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     canvas = _canvas(panel, frame, palette, looks)

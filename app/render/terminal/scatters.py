@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.axes import Frame, x_axis, y_axis
+from app.render.terminal.axes import Frame, even_ticks, x_axis, y_axis
 from app.render.terminal.lines import Cells, Line, cut, joined, length, padded
 from app.render.terminal.palette import Palette, sign
 from core.figures.plots.plot import Entry
@@ -34,11 +34,11 @@ class Picture:
 def picture(plot: PointsPlot, *, width: int, height: int, palette: Palette) -> Picture:
     """The points within width × height; there must be some."""
     high = max(3, height - AROUND)
-    y_ticks = plot.y_axis.ticks(max(3, min(7, high // 2 + 1)))
+    y_ticks, up = even_ticks(plot.y_axis, high, min(7, high // 2 + 1))
     gutter = min(max(len(tick.label) for tick in y_ticks), width // 3)
     wide = max(4, width - gutter - 1)
     x_ticks = plot.x_axis.ticks(max(3, wide // 10))
-    across, up = (x_ticks[0].at, x_ticks[-1].at), (y_ticks[0].at, y_ticks[-1].at)
+    across = x_ticks[0].at, x_ticks[-1].at
     frame = Frame(gutter + 1, 1, wide, high, across, up)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     strong = Style(color=palette.text, bold=True)

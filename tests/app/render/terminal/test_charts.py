@@ -19,13 +19,14 @@ from rich.text import Text
 
 from app.render.terminal import bars as bar_charts
 from app.render.terminal import curves, grids, scatters, tables
+from app.render.terminal.axes import Frame, even_ticks
 from app.render.terminal.chart import draw
 from app.render.terminal.legends import series_legend
 from app.render.terminal.lines import differences
 from app.render.terminal.palette import STEPS, luminance, on, sign, step
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.plots import resolution
-from core.figures.plots.ranges import Scale
+from core.figures.plots.ranges import Axis, Scale
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 
@@ -437,6 +438,24 @@ def table(count: int = 30) -> Table:
         rows=tuple((1000 + i, i / 7, f" word {'long ' * 30}{i}") for i in range(count)),
         note="means over all documents",
     )
+
+
+@given(
+    low=st.floats(-1e3, 1e3), span=st.floats(1e-3, 1e3), rows=st.integers(1, 60),
+    most=st.integers(1, 9),
+)  # fmt: skip
+def test_ticks_stand_the_same_number_of_rows_apart(
+    low: float, span: float, rows: int, most: int
+) -> None:
+    ticks, shown = even_ticks(Axis(low, low + span), rows, most)
+    assert shown[0] <= low + 1e-6 * span
+    assert shown[1] >= low + span - 1e-6 * span
+    frame = Frame(0, 0, 10, rows, (0, 1), shown)
+    places = [frame.row(tick.at) for tick in ticks]
+    apart = {above - below for below, above in pairwise(places)}
+    assert len(apart) == 1 or rows < 2 * len(ticks)
+    if span > 1e-4 * abs(low):
+        assert len({tick.label for tick in ticks}) == len(ticks)
 
 
 def test_a_point_is_drawn_where_its_values_are() -> None:

@@ -77,10 +77,15 @@ def in_hand(run: RunSummary) -> str:
 
 def absence(run: RunSummary, start: str) -> str:
     """Why a run has no values yet; nothing where that does not explain it. `start`: the key that
-    starts a run that waits."""
+    starts a run that waits, and resumes one that ended early."""
     if run.status == "queued":
         return f"No values yet: the run is {in_hand(run)}. {start} starts it."
-    return "No values yet: the run is at work." if run.status == "running" else ""
+    if run.status == "running":
+        return "No values yet: the run is at work."
+    ended = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
+    if run.status in ended:
+        return f"No values yet: the run {ended[run.status]} before it had any. {start} resumes it."
+    return ""
 
 
 def outcome(run: RunSummary) -> str:

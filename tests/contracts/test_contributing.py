@@ -26,11 +26,7 @@ from tests.conftest import (
     tuned_from,
     write_model,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-EXAMPLES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", GUIDE, re.DOTALL))
-"""The code of each example, by the file that it goes into."""
+from tests.contracts.guide import EXAMPLES, GUIDE, ROOT
 
 
 def _section(title: str) -> str:

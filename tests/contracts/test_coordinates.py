@@ -24,7 +24,7 @@ from core.figures.kinds.grids import Bars
 from core.figures.views import COMBINED, SPOKEN, Catalogue, Choice
 from storage.database import open_database
 from storage.schema import MeasurementRow
-from tests.contracts.test_contributing import EXAMPLES, ROOT
+from tests.contracts.guide import EXAMPLES, ROOT
 from tests.selection import COUNTED
 
 DECLARED = {

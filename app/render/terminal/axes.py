@@ -62,15 +62,17 @@ def even_ticks(axis: Axis, rows: int, at_most: int) -> tuple[list[Tick], tuple[f
     most."""
 
     def used(ticks: list[Tick]) -> float:
+        if len(ticks) < 2 or ticks[1].at == ticks[0].at:  # values that hardly differ
+            return 0.0
         step, apart = ticks[1].at - ticks[0].at, _apart(ticks, rows)
         return (axis.high - axis.low) / step * apart / max(1, rows - 1)
 
     offers = [axis.ticks(most) for most in range(3, max(3, at_most) + 1)]
     ticks = max(offers, key=lambda offer: (round(used(offer), 1), len(offer)))
-    step, apart = ticks[1].at - ticks[0].at, _apart(ticks, rows)
-    if not apart:  # more ticks than rows
-        return ticks, (ticks[0].at, ticks[-1].at)
-    low = ticks[0].at
+    apart, low = _apart(ticks, rows), ticks[0].at
+    if not apart or not used(ticks):  # more ticks than rows, or values that hardly differ
+        return ticks, (low, ticks[-1].at)
+    step = ticks[1].at - low
     whole = labelled([low + step * i for i in range((rows - 1) // apart + 1)])
     return whole, (low, low + step * (rows - 1) / apart)
 

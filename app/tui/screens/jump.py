@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.screen import Screen
@@ -37,14 +38,20 @@ class JumpScreen(Dialog[str]):
 
     def __init__(self, targets: Sequence[JumpTarget]) -> None:
         super().__init__()
-        letters = [a.key for a in actions("jump") if a.name.startswith("go(")]
-        self.targets = dict(zip(letters, targets, strict=False))
+        self.letters = [a.key for a in actions("jump") if a.name.startswith("go(")]
+        self.targets = dict(zip(self.letters, targets, strict=False))
 
     def compose(self) -> ComposeResult:
         for letter, target in self.targets.items():
             sign = Static(Content(f" {letter} "), markup=False)
             sign.styles.offset = target.x, target.y
             yield sign
+
+    def on_key(self, event: events.Key) -> None:
+        """Take letters here, in their order: those after the answer act on no other screen."""
+        if event.character in self.letters:
+            event.stop()
+            self.action_go(self.letters.index(event.character) + 1)
 
     def action_go(self, number: int) -> None:
         """Go to what the letter of that number stands on; one that stands on nothing leaves."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingsMap
 from textual.containers import Vertical
@@ -54,6 +55,14 @@ class PickScreen(Dialog[tuple[str, str]]):
         if action == "pick":
             return not isinstance(self.focused, Input) and parameters[0] in self.offers
         return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """Take answers here, in their order: keys after the answer act on no other screen."""
+        for action in actions(self.place):
+            answer = answer_of(action)
+            if event.key == action.key and self.check_action("pick", (answer,)):
+                event.stop()
+                self.action_pick(answer)
 
     def action_pick(self, answer: str) -> None:
         """Give this answer."""

@@ -173,7 +173,8 @@ class RunScreen(TabbedScreen):
         """Hand a figure to its pane."""
         if by == self.feed.filter:
             self.names = merged(self.names, drawn.names)
-            pane.blank = self._absence or EMPTY
+            measured = drawn.catalogue.values("metric")
+            pane.blank = EMPTY if measured else self._absence or EMPTY
             pane.accept(asked, drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()

@@ -76,7 +76,8 @@ def test_every_key_is_in_the_registry() -> None:
             )
             if not known:
                 outside.add(f"{each.__name__}: {binding}")
-    assert outside == set(), "cursor keys of Textual's own widgets are Textual's"
+    # These take the registry's letters in their order, so that later ones act on no other screen.
+    assert outside == {"JumpScreen.on_key", "PickScreen.on_key"}
 
 
 UNREGISTERED = {
@@ -93,6 +94,8 @@ def _declaring() -> Iterator[tuple[type[DOMNode], Action]]:
     for each in _ours():
         for binding in each.__dict__.get("BINDINGS", ()):
             yield each, by_id[binding.id]
+    for action in actions("copy", "export", "pick"):  # which a choice takes as it is made
+        yield PickScreen, action
 
 
 def test_every_action_has_a_method_that_takes_its_arguments() -> None:
@@ -160,7 +163,8 @@ def test_every_tab_of_a_whole_run_can_be_read_at_80_columns() -> None:
         line = tabs_line(tabs, chosen, 80).plain
         assert "…" not in line
         assert f" {chosen + 1} {title} " in line
-        assert all(short in line for i, (_, short) in enumerate(tabs) if i != chosen)
+        others = {short for i, (_, short) in enumerate(tabs) if i != chosen}
+        assert others <= set(line.split())
     assert len({each.short for each in analyses}) == len(analyses)
 
 

@@ -86,7 +86,7 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
         at.shows(picture(1, 3), without=picture(3, 3))
 
         at.press("X")
-        at.shows("this figure as text")
+        at.shows("This figure as text")
         at.press("t")
         at.shows(r"Wrote\b")
         (file,) = (tmp_path / "tauscope-exports").iterdir()

@@ -36,7 +36,7 @@ def test_a_port_that_is_taken_is_one_error(tauscope: Any) -> None:
         port = taken.getsockname()[1]
         said = tauscope("serve", "--port", port)
     assert said.code == 2
-    assert f"Port {port} can't be had" in said.err
+    assert f"Port {port} is not available" in said.err
     assert "--port" in said.err
 
 
@@ -63,7 +63,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, psutil.Process]]:
         address = process.stdout.readline().strip()
         if not address:
             _, err = process.communicate(timeout=PATIENCE)
-            assert f"Port {port} can't be had" in err, "another process has just taken it"
+            assert f"Port {port} is not available" in err, "another process has just taken it"
     try:
         yield address, psutil.Process(process.pid)
     finally:

@@ -55,7 +55,7 @@ def test_norms_and_cosines_equal_brute_force(measured: Any) -> None:
         if place == (None, "norm"):
             continue  # the final norm stands outside of the blocks
         W, d1, d2 = (np.concatenate([t[i] for t in triples]) for i in range(3))
-        at = {"model": "tuned0", "layer": layer, "module": module}
+        at = {"model": "tuned0", "layer": place[0], "module": place[1]}
         assert sink.value("norm", **at).value == pytest.approx(np.linalg.norm(d1), rel=1e-5)
         relative = np.linalg.norm(d1) / np.linalg.norm(W)
         assert sink.value("relative_norm", **at).value == pytest.approx(relative, rel=1e-5)
@@ -66,7 +66,7 @@ def test_norms_and_cosines_equal_brute_force(measured: Any) -> None:
         assert sink.value("changed_share", **at).value == pytest.approx((d1 != 0).mean())
         mutual = d1 @ d2 / np.linalg.norm(d1) / np.linalg.norm(d2)
         for a, b in (("tuned0", "tuned1"), ("tuned1", "tuned0")):
-            found = sink.value("cosine", model=a, reference=b, layer=layer, module=module)
+            found = sink.value("cosine", model=a, reference=b, layer=place[0], module=place[1])
             assert found.value == pytest.approx(mutual, abs=1e-5)
             assert found.chance == 0
             assert found.chance_sd == pytest.approx(1 / np.sqrt(W.size))

@@ -264,5 +264,5 @@ def test_what_stops_a_run_stops_its_preflight(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"\[probe\]"):
         _foresee(asked, MemorySink(), ["activation"])
     nowhere = asked.model_copy(update={"run": study.Run(device="cuda:63")})
-    with pytest.raises(StudyError, match="is not there"):
+    with pytest.raises(StudyError, match="does not exist"):
         _foresee(nowhere, MemorySink(), WEIGHTS)

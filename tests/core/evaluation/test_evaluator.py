@@ -277,7 +277,7 @@ def test_a_chat_needs_a_template(
 ) -> None:
     model, tokenizer = loaded
     (task,) = _open(task_folder, "tiny_choice", chat_template=True, fewshot=1)
-    with pytest.raises(TaskError, match="no template") as caught:
+    with pytest.raises(TaskError, match="no chat template") as caught:
         Evaluator(model, tokenizer).evaluate(task)
     assert "chat_template" in caught.value.hint
     tokenizer.chat_template = "{% for m in messages %}{{m.role}} {{m.content}} {% endfor %}"

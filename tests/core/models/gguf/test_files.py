@@ -187,7 +187,7 @@ def test_steps_that_are_not_estimated_are_told(tmp_path: Path) -> None:
     zoo.build("llama", tmp_path / "p", hidden_size=256, intermediate_size=256, head_dim=64)
     file = write(tmp_path / "p", tmp_path / "x.gguf", random_blocks("IQ3_S", "Q4_K"))
     (note,) = _notes(open_folder(file, False, Identities()))
-    assert "has weights of type IQ3_S, whose error of quantisation is not estimated" in note
+    assert "has weights of type IQ3_S, whose quantisation error" in note
 
 
 def test_the_identity_is_that_of_the_content(plain: Path, file: Path, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_column_of_another_type_than_text_is_named(
     tmp_path: Path, value: object, words: str
 ) -> None:
     parquet.write_table(pa.table({"text": [value]}), tmp_path / "x.parquet")
-    with pytest.raises(ProbeError, match=rf"row 0 \(from 0\): 'text' is {words}, not a text"):
+    with pytest.raises(ProbeError, match=rf"row 0 \(from 0\): 'text' is {words}, not a string"):
         source.read(tmp_path / "x.parquet")
 
 

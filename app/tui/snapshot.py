@@ -68,12 +68,12 @@ class Snapshot:
 
     @property
     def stands(self) -> tuple[object, ...]:
-        """What is shown at once when it changes; all else is progress."""
+        """The facts whose change is shown at once; all others are progress."""
         runs = [(run.id, run.status, run.cancel_requested) for run in self.runs]
         return runs, self.trouble, bool(self.demo)
 
     def containing(self, word: str) -> list[RunSummary]:
-        """The runs of which a word is in the name, the id, the status or a model."""
+        """The runs with this word in their name, id, status or a model's name."""
         word = word.casefold()
         texts = (" ".join((r.name, r.id, r.status, *r.models)).casefold() for r in self.runs)
         return [run for run, text in zip(self.runs, texts, strict=True) if word in text]

@@ -143,7 +143,7 @@ class BuilderScreen(DraftScreen):
         """Where the base of the draft is."""
         return building.value(self.draft, "models.base.path")
 
-    # What is remembered, and what help is made of
+    # Memory and help
 
     def placed(self, memory: Memory) -> Memory:
         """The draft, unless there is nothing in it."""

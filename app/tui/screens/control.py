@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def ask_to_cancel(screen: Screen[None], source: DataSource, run: RunSummary | None) -> None:
     """Cancel a run once that is confirmed. Finished units are kept."""
     if run is not None:
-        question = f"Cancel '{_name(run)}'? What is finished is kept, and r resumes it."
+        question = f"Cancel '{_name(run)}'? Finished units stay, and r resumes the run."
         _ask(screen, question, lambda: source.cancel(run.id), "Asked the worker to stop.")
 
 

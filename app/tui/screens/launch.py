@@ -71,7 +71,7 @@ class DraftScreen(LeavingScreen[str]):
         self.app.push_screen(ConfirmScreen(question), lambda yes: then() if yes else None)
 
     def _write(self, then: Callable[[Path], None]) -> None:
-        """Write the study file and go on. What is there already is only written over after a
+        """Write the study file and go on. Another file of that name is overwritten only after a
         yes."""
         file = expanded(building.value(self.draft, "file") or pages.file_for(self.draft))
         there = pages.found(file)
@@ -108,7 +108,7 @@ class DraftScreen(LeavingScreen[str]):
             )  # fmt: skip
 
     def _started(self, run_id: str) -> None:
-        """What was built is in its file now; what would fail stays a draft."""
+        """The study is in its file now, and the draft goes; a study that would fail stays."""
         if not self.refused:
             self.draft = Draft()
         self.leave(run_id)

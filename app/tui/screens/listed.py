@@ -53,7 +53,7 @@ class ListScreen(LeavingScreen[None]):
         return self.query_one("#filter", Input)
 
     def on_resize(self) -> None:
-        """In another width what is said of the row may take more or fewer lines."""
+        """Another width may change the number of lines that the details take."""
         self.call_after_refresh(self.tell)
 
     def on_listing_changed(self) -> None:

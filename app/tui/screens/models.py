@@ -132,7 +132,7 @@ class ModelsScreen(Dialog[str]):
         self.on_input_submitted()
 
     def on_listing_changed(self) -> None:
-        """Say what is known of the model that is selected now."""
+        """Show the details of the selected model."""
         about, offer = self.query_one("#about", Static), self.query_one(Offers).current
         about.update(self._about(offer, about.size.width) if offer is not None else Content(""))
 

@@ -51,7 +51,7 @@ class PickScreen(Dialog[tuple[str, str]]):
                 yield Input(self.folder, placeholder="folder", compact=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A key picks what is on offer, unless it is being typed into the folder."""
+        """Keys pick offered answers, except while the folder is being typed."""
         if action == "pick":
             return not isinstance(self.focused, Input) and parameters[0] in self.offers
         return super().check_action(action, parameters)

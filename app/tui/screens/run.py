@@ -173,16 +173,12 @@ class RunScreen(TabbedScreen):
         """Hand a figure to its pane."""
         if by == self.feed.filter:
             self.names = merged(self.names, drawn.names)
-            measured = drawn.catalogue.values("metric")
-            pane.blank = EMPTY if measured else self._absence or EMPTY
+            pane.blank = EMPTY
+            if self.run is not None and not drawn.catalogue.values("metric"):
+                pane.blank = wording.absence(self.run, written("run.resume")) or EMPTY
             pane.accept(asked, drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
-
-    @property
-    def _absence(self) -> str:
-        """Why there are no values yet, if that is known."""
-        return wording.absence(self.run, written("run.resume")) if self.run is not None else ""
 
     def _read_ahead(self) -> None:
         """Once all that shows was read, the next of the tab that was not; then for other tabs,

@@ -93,7 +93,7 @@ class TabbedScreen(LeavingScreen[None]):
         return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
 
     def places(self) -> tuple[Where, ...]:
-        """Its own keys, and those of its figures."""
+        """The places whose keys act here: the screen and its figures."""
         of_one_run: tuple[Where, ...] = ("facts", "filter") if self.PLACE == "run" else ()
         return (self.PLACE, "figure", *of_one_run, "app")
 

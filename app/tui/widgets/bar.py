@@ -24,7 +24,7 @@ TAB = 5
 """What a tab takes besides its title."""
 
 NAME = 10
-"""Columns of what words are about, before them."""
+"""Columns of the name before the words."""
 
 Piece = tuple[str, str]
 """Words and the style they are shown in."""

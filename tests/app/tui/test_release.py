@@ -43,6 +43,7 @@ async def test_a_screen_that_was_left_is_gone(filled: Database) -> None:
                     if not isinstance(app.screen, RunsScreen):
                         seen += map(weakref.ref, (app.screen, *app.screen.query(FigureView)))
                 assert isinstance(app.screen, RunsScreen), keys
+            await rest(app)  # a thread that reads ahead holds its screen until it is done
             gc.collect()
             counts.append(Counter(type(o) for o in gc.get_objects() if type(o) in PAINTED))
         assert len(seen) > 20

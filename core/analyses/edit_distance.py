@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from core.engine import forms
+from core.engine.forms import amount, count, maybe, number
 from core.engine.measurement import (
     Measurement,
     MetricSpec,
@@ -176,7 +178,7 @@ def _whole(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """All neurons of a model as one long pattern: layers weigh by their neurons."""
     result = UnitResult()
     for setting in required[0].state:
-        layers = [r.state[setting] for r in required]
+        layers = _layers(required, setting)
         widths = np.array([own["neurons"] for own in layers], dtype=np.float64)
         observed = np.average([own["observed"] for own in layers], axis=0, weights=widths)
         levels = [own["baseline"] for own in layers]
@@ -192,6 +194,20 @@ def _whole(unit: Unit, required: list[UnitResult]) -> UnitResult:
             Measurement(metric="rate_change", value=change, **at),
         ]
     return result
+
+
+def _layers(required: list[UnitResult], setting: str) -> list[dict[str, Any]]:
+    """The states of a setting, a layer each, all of the same documents."""
+    form: dict[str, Any] = {
+        "neurons": lambda value: count(value) and value > 0, "observed": [number],
+        "baseline": maybe(amount), "rate_change": number,
+    }  # fmt: skip
+    layers: list[dict[str, Any]] = [
+        forms.state(each.state, {setting: form})[setting] for each in required
+    ]
+    documents = {len(own["observed"]) for own in layers}
+    forms.state(documents, lambda found: len(found) == 1 and 0 not in found)
+    return layers
 
 
 ANALYSIS = Analysis(

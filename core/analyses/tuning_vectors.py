@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from core.engine.forms import amount, count, maybe, number
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings, spectra
@@ -171,6 +172,15 @@ def _sums(moments: Moments, model: str) -> Sums:
     }
 
 
+_SUMS = {
+    **dict.fromkeys(("size", "changed"), count),
+    **dict.fromkeys(("base2", "delta2", "largest"), amount),
+    "dot": number,
+    "rounding": maybe(amount),
+    "*": amount,
+}
+
+
 def _add(a: Sums, b: Sums) -> Sums:
     total: Sums = {k: a[k] + b[k] for k in ("size", "base2", "delta2", "dot", "changed")}
     total["largest"] = max(a["largest"], b["largest"])
@@ -211,7 +221,7 @@ def _rows(model: str, layer: int | None, module: str, s: Sums) -> list[Measureme
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """A model's modules over all slices, its groups, and the doubts about the whole."""
-    totals = of_model((r.state for r in required), _add)
+    totals = of_model((r.state for r in required), _SUMS, _add)
     result = UnitResult(state={"warnings": _doubts(totals)})
     for module, total in totals.items():
         result.measurements += _rows(unit.model, None, module, total)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from core.engine.forms import amount, count, number
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitPart, UnitResult
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings
@@ -115,8 +116,11 @@ def _row_name(seen: ModuleMoments, name: str, unit: Unit) -> str:
     return relative if unit.setting == VS_PARENT else name
 
 
+_SUMS = {"size": count, "a2": amount, "b2": amount, "dot": number}
+
+
 def _add(a: Sums, b: Sums) -> Sums:
-    return {k: a[k] + b[k] for k in a}
+    return {k: a[k] + b[k] for k in _SUMS}
 
 
 def _rows(unit: Unit, module: str, s: Sums) -> list[Measurement]:
@@ -134,7 +138,7 @@ def _rows(unit: Unit, module: str, s: Sums) -> list[Measurement]:
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     """A pair's modules over all slices, and its groups."""
-    totals = of_model((r.state for r in required), _add)
+    totals = of_model((r.state for r in required), _SUMS, _add)
     measurements = [row for module, own in totals.items() for row in _rows(unit, module, own)]
     return UnitResult(measurements)
 

@@ -1,7 +1,7 @@
-"""What the arrays of an artifact are: kinds and shapes, which are checked as they are read.
+"""The forms of stored results: arrays of an artifact, and the state of a unit, checked on reading.
 
-Owns the declarations, by the name of the artifact. A file may be damaged, or written by somebody
-else, and whoever looks at its arrays takes them for what they are declared to be.
+Owns the declarations of arrays, by the name of the artifact; a state is declared by its reader. A
+stored result may be damaged, or written by somebody else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.errors import StorageError
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -66,6 +68,58 @@ def sizes(artifact: str, arrays: Arrays) -> dict[str, int]:
                 if size != expected:
                     raise ValueError(f"has {size} {axis} in '{name}', not {expected}")
     return found
+
+
+def number(value: Any) -> bool:
+    """Is a stored value a number? Sums over damaged weights may be infinite or NaN."""
+    return isinstance(value, float) or _whole(value)
+
+
+def amount(value: Any) -> bool:
+    """Is a stored value a number that is not below 0?"""
+    return number(value) and not value < 0
+
+
+def count(value: Any) -> bool:
+    """Is a stored value a whole number from 0?"""
+    return _whole(value) and value >= 0
+
+
+def maybe(form: Any) -> Callable[[Any], bool]:
+    """The form of a value that may be undefined."""
+    return lambda value: value is None or _fits(value, form)
+
+
+def state(stored: Any, form: Any) -> Any:
+    """A unit's stored state, checked. `form`: a type; a predicate; a list with the form of each
+    element; or a dict with the form of each entry, where a star stands for all other names.
+
+    Raises StorageError for a state of another form.
+    """
+    if _fits(stored, form):
+        return stored
+    raise StorageError(
+        "The database holds a damaged state of a finished unit.",
+        hint="Compute the run anew with --fresh.",
+    )
+
+
+def _whole(value: Any) -> bool:
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    return is_int and abs(value) < 2**63  # the largest that the database holds
+
+
+def _fits(stored: Any, form: Any) -> bool:
+    if isinstance(form, list):
+        return isinstance(stored, list) and all(_fits(each, form[0]) for each in stored)
+    if isinstance(form, dict):
+        others = form.get("*", object)
+        return (
+            isinstance(stored, dict)
+            and form.keys() - {"*"} <= stored.keys()
+            and all(_fits(value, form.get(name, others)) for name, value in stored.items())
+        )
+    return isinstance(stored, form) if isinstance(form, type) else bool(form(stored))
 
 
 def _matches(pattern: str, arrays: Arrays) -> Iterator[tuple[str, str]]:

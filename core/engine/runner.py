@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from core import libraries
-from core.engine import registry
+from core.engine import forms, registry
 from core.engine.measurement import Progress, ResultSink, Unit, UnitResult, ordered
 from core.engine.pacing import Pacing, parameters, stored
 from core.errors import Cancelled, StudyError
@@ -147,7 +147,8 @@ class _Work:
         """Report doubts that follow from the results, including reused ones."""
         for unit in self.units:
             if unit.requires:
-                for message in self.sink.load(unit.key).state.get("warnings", ()):
+                state = forms.state(self.sink.load(unit.key).state, dict)
+                for message in forms.state(state.get("warnings", []), [str]):
                     self.sink.warn(unit.model, message)
         self._say("")
 

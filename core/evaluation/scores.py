@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engine import forms
 from core.engine.measurement import Artifact, Measurement, UnitResult
 from core.statistics import comparison
 from core.statistics.comparison import Form, Items
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 ITEMS = "items"
 """The name of the artifacts that hold the results of single items."""
+
+
+_STATE = {"*": {"value": forms.maybe(float), "higher": forms.maybe(bool)}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,13 @@ def by_metric(scores: Iterable[Score]) -> dict[str, StoredScore]:
 
 
 def stored(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
-    """The stored scores of a unit, by metric; `task` selects one of several tasks."""
-    told = result.state["scores"][task] if task else result.state["scores"]
+    """The stored scores of a unit, by metric; `task` selects one of several tasks.
+
+    Raises StorageError for a damaged state.
+    """
+    form = {"scores": {task: _STATE} if task else _STATE}
+    told = forms.state(result.state, form)["scores"]
+    told = told[task] if task else told
     arrays: Mapping[str, NDArray[Any]] = next(
         (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}
     )

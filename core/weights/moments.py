@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,10 +67,14 @@ class Moments:
         return self
 
     @classmethod
-    def of_part(cls, models: Sequence[str], part: UnitPart) -> Moments:
-        """The inverse of `as_part`."""
-        arrays = dict(part.arrays)
-        return cls(tuple(models), size=int(arrays.pop("size")), **arrays)
+    def of_part(cls, models: Sequence[str], part: UnitPart | None) -> Moments | None:
+        """The inverse of `as_part`; None for a part that is missing, or not of these models."""
+        arrays = dict(part.arrays) if part is not None else {}
+        empty = cls.zero(models)
+        expected = {name: _form(array) for name, array in empty.as_part().arrays.items()}
+        if {name: _form(array) for name, array in arrays.items()} != expected:
+            return None
+        return cls(empty.models, size=int(arrays.pop("size")), **arrays)
 
     def as_part(self) -> UnitPart:
         """The sums as arrays, without the models' names."""
@@ -100,6 +105,11 @@ class MemberTensor:
     read: Callable[[int, int, Tensor | None], Tensor]
     is_update: bool = False
     quantisation: Callable[[int, int], float] = lambda start, stop: 0.0
+
+
+def _form(array: NDArray[Any]) -> tuple[str, tuple[int, ...]]:
+    """The kind and the shape of an array."""
+    return array.dtype.kind, array.shape
 
 
 def accumulate(

@@ -174,14 +174,14 @@ def read_slice(
             shown = seeing if piece.is_matrix and module not in STREAMED else []
             steps = _steps(family, piece, shown)
             missing = [step for step in steps if parts.find(step.name) is None]
-            summed = parts.find(_summing(piece))
-            if missing or summed is None:
-                store.hold(piece, whole=bool(missing))
-            if summed is None:
-                summed = _moments(family, store, members, piece, pool).as_part()
-                parts.add(_summing(piece), summed)
             rows = _rows(family, members)
-            found.setdefault(module, []).append((piece, Moments.of_part(rows, summed)))
+            moments = Moments.of_part(rows, parts.find(_summing(piece)))
+            if missing or moments is None:
+                store.hold(piece, whole=bool(missing))
+            if moments is None:
+                moments = _moments(family, store, members, piece, pool)
+                parts.add(_summing(piece), moments.as_part())
+            found.setdefault(module, []).append((piece, moments))
             if missing:
                 _measure(family, store, piece, missing, device, pause, parts)
             for step in steps:

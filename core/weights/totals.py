@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.engine import forms
 from core.engine.measurement import Unit
 from core.models.naming import groups
 
 Sums = dict[str, Any]
 """Summed numbers by name; JSON, since it is stored with its unit."""
+
+Form = Mapping[str, Any]
+"""The form of each number of a sum, as `core.engine.forms.state` takes it."""
 
 Add = Callable[[Sums, Sums], Sums]
 
@@ -23,17 +27,23 @@ def of_layer(modules: Mapping[str, Sums], add: Add) -> dict[str, Sums]:
     return _collect(((place, own) for m, own in modules.items() for place in (m, *groups(m))), add)
 
 
-def of_model(slices: Iterable[Mapping[str, Any]], add: Add) -> dict[str, Sums]:
-    """The sums of modules and groups over all slices, from `slice_state`."""
-    return _collect(
+def of_model(slices: Iterable[Mapping[str, Any]], form: Form, add: Add) -> dict[str, Sums]:
+    """The sums of modules and groups over all slices, from `slice_state`.
+
+    `form` has the form of each summed number. Raises StorageError for a slice of another form.
+    """
+    expected = {"inside": bool, "sums": {"*": form}}
+    totals = _collect(
         (
             (place, own)
-            for state in slices
+            for state in (forms.state(each, expected) for each in slices)
             for module, own in state["sums"].items()
             for place in (module, "all", *(groups(module) if state["inside"] else ()))
         ),
         add,
     )
+    forms.state(totals, {"all": form})
+    return totals
 
 
 def slice_state(layer: int | None, modules: Mapping[str, Sums]) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         self._where = _device(model)
         self._embedded = int(model.get_input_embeddings().weight.shape[0])
         super().__init__(pretrained=model, tokenizer=copy.deepcopy(tokenizer), batch_size=1)
+        if int(self.tokenizer.pad_token_id) >= self._embedded:
+            self.tokenizer.pad_token_id = self.tokenizer.eos_token_id  # masked, but embedded
         if batch_size == "auto":
             self._most, budget = _ON_CPU if self._where.type == "cpu" else _ELSEWHERE
             self._tokens: float = budget // _bytes_of_a_token(model)

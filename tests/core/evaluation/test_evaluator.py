@@ -247,6 +247,20 @@ def test_token_ids_beyond_the_embedding_are_one_error(
         Evaluator(model, loaded[1]).evaluate(task)
 
 
+def test_a_padding_token_beyond_the_embedding_is_not_embedded(
+    loaded: Loaded, task_folder: Path
+) -> None:
+    model, tokenizer = loaded
+    (task,) = _open(task_folder, "tiny_generation")
+    expected = _scores(Evaluator(model, tokenizer, batch_size=4), task)
+    embedded = model.get_input_embeddings().num_embeddings
+    tokenizer.add_tokens([f"<{number}>" for number in range(embedded)])
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert tokenizer.pad_token_id >= embedded
+    for metric, score in _scores(Evaluator(model, tokenizer, batch_size=4), task).items():
+        assert score.value == expected[metric].value
+
+
 def test_generation_needs_an_end_token(loaded: Loaded, task_folder: Path) -> None:
     model, tokenizer = loaded
     generation, choice = _open(task_folder, "tiny_generation", "tiny_choice")

@@ -260,9 +260,11 @@ def _other_arrays(file: Path, rng: Random) -> bytes:
         np.array([{"a": 1}], dtype=object), np.full(3, np.inf), -np.ones(5, dtype=np.int8),
         np.array([b"\xff"]), np.zeros(3, dtype=complex), np.full(10, 2**62),
     )  # fmt: skip
-    what = rng.randrange(4)
+    what = rng.randrange(5)
     if what == 0:
         arrays[f"{name}x"] = arrays.pop(name)
+    elif what == 4 and arrays[name].dtype.kind == "f":  # its own form, of numbers that none has
+        arrays[name] = np.full_like(arrays[name], rng.choice((np.nan, np.inf, -np.inf, 1e300)))
     elif what == 1:
         arrays[name] = arrays[name].reshape(-1)[: rng.randrange(3)]
     else:

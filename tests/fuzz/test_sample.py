@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,9 @@ def test_what_is_wrong_with_an_end_is_seen() -> None:
         (-1, "error: x"), (2, f"error: {'x' * 5000}"),
     ):  # fmt: skip
         assert trial.wrong(code, err)
+
+
+def test_a_library_that_prints_past_the_program_is_seen() -> None:
+    with trial.printed() as told:
+        os.write(2, b"a library's words")
+    assert told == ["a library's words"]

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -32,9 +33,10 @@ def attempt(valid: Path, kind: str, number: int, right: float) -> tuple[str, lis
         case = KINDS[kind](folder, Random(f"{kind} {number}"))
         codes = []
         for command in case.commands:
-            code, out, err = _ended(command)
+            code, out, err, past = _ended(command)
             codes.append(code)
             fault = wrong(code, err) or (_other_value(case, out, right) if code == 0 else "")
+            fault = fault or (past and f"printed past the program:\n{past[-3000:]}")
             if fault:
                 return f"{' '.join(command)}\n{fault}".replace(str(folder), ""), codes
         return "", codes
@@ -42,11 +44,16 @@ def attempt(valid: Path, kind: str, number: int, right: float) -> tuple[str, lis
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _ended(command: tuple[str, ...]) -> tuple[int, str, str]:
+def _ended(command: tuple[str, ...]) -> tuple[int, str, str, str]:
+    """The exit code, what the command said, and what else reached the terminal past it."""
     from app.cli.main import run_command
 
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        printed() as others,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             code = run_command(list(command))
         except BaseException as error:
@@ -54,7 +61,26 @@ def _ended(command: tuple[str, ...]) -> tuple[int, str, str]:
 
             code = -1
             err.write(f"Traceback: {''.join(traceback.format_exception(error))[-3000:]}")
-    return code, out.getvalue(), err.getvalue()
+    return code, out.getvalue(), err.getvalue(), "".join(others)
+
+
+@contextlib.contextmanager
+def printed() -> Iterator[list[str]]:
+    """What is written to the process's own stdout and stderr meanwhile: by libraries that hold
+    them, and by compiled code."""
+    told: list[str] = []
+    before = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield told
+        finally:
+            for target, own in enumerate(before, start=1):
+                os.dup2(own, target)
+                os.close(own)
+            file.seek(0)
+            told.append(file.read().decode(errors="replace"))
 
 
 def wrong(code: int, err: str) -> str:

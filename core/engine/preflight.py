@@ -15,6 +15,7 @@ from core.engine import registry, runner
 from core.engine.measurement import Unit
 from core.engine.pacing import Pace, Pacing, parameters, piece_bytes, stored, weights_read
 from core.models.identity import Identities
+from core.models.placement import DeviceShare
 from core.study.study import Study
 from core.trust import NOBODY, Trust
 
@@ -140,7 +141,7 @@ def _models(
     run, trusted = subject.study.run, subject.study.models.trust_remote_code
     found = []
     for name, member in subject.models.items():
-        places: Sequence[loading.DeviceShare] = ()
+        places: Sequence[DeviceShare] = ()
         if name in visited or name in beside:
             places = loading.placement_of(member, run, trust_remote_code=trusted)
         found.append(

@@ -25,7 +25,9 @@ A model as its class builds it
   sight.py         neurons that an MLP computes inside its forward pass
 
 A model in memory
-  loading.py       models built by transformers, placed by accelerate
+  loading.py       models in memory, one at a time; the tokeniser
+  construction.py  a whole model as transformers makes it
+  placement.py     the devices of a model's parts
   hooks.py         neurons and heads of a loaded model: reading and replacing them
 
 A model in the common vocabulary

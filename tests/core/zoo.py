@@ -16,8 +16,9 @@ from torch import nn
 from core.models import anatomy
 from core.models.anatomy import Anatomy
 from core.models.hooks import Neurons, locate, locate_heads
-from core.models.loading import LoadedModel, Placement
+from core.models.loading import LoadedModel
 from core.models.outline import of_module
+from core.models.placement import Placement
 from core.texts.probe import ProbeSet
 
 _COMMON: dict[str, Any] = {

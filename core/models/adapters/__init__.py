@@ -9,6 +9,7 @@ updates.py   forms of an update: factors, parts of a stack, single rows, a vecto
 factors.py   the factors of LoRA, AdaLoRA and VeRA, scaled and turned
 products.py  the factors of each matrix
 layer.py     PEFT's own arithmetic on one layer
+application.py  an adapter on a model in memory, applied by PEFT or written into its tensors
 merging.py   every other kind of adapter, through PEFT
 reading.py   an adapter's tensors, sorted into updates and replaced tensors
 """

@@ -28,6 +28,7 @@ from storage.results import (
     arrays,
     artifacts,
     catalogue,
+    directions,
     durations,
     edition,
     measurements,
@@ -38,7 +39,8 @@ from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker", "before",
-    "catalogue", "claim", "create_run", "delete_run", "durations", "edition", "find_run", "finish",
+    "catalogue", "claim", "create_run", "delete_run", "directions",
+    "durations", "edition", "find_run", "finish",
     "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
     "say_waiting", "study_of", "unfinished_run", "warnings",
 ]  # fmt: skip

@@ -2,5 +2,6 @@
 
 figures.py    the figures of a run under a choice
 comparing.py  two runs compared
+overview.py   the cards and the ranked findings of a run
 wording.py    states, times and progress in words
 """

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.engine.measurement import Measurement
 from core.evaluation.scores import StoredScore
-from core.statistics import comparison
+from core.statistics import comparison, multiplicity
 from core.statistics.comparison import Estimate
 
 
@@ -63,7 +63,7 @@ def corrected(rows: Iterable[Measurement]) -> list[Measurement]:
     found = []
     for metric in dict.fromkeys(row.metric_of for row in tests):
         own = [row for row in tests if row.metric_of == metric]
-        adjusted = comparison.adjusted([row.value for row in own])
+        adjusted = multiplicity.adjusted([row.value for row in own])
         found += [
             replace(row, metric="q_value", value=q, n=len(own))
             for row, q in zip(own, adjusted, strict=True)

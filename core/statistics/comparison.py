@@ -1,8 +1,7 @@
 """Comparison of scores with chance and with one another, on the same items.
 
 Owns the intervals and tests of evaluation: the bootstrap over items, paired differences and drops,
-McNemar's test, and the correction for many tests. Works on arrays of per-item results. Knows no
-task, no model and no harness.
+and McNemar's test. Works on arrays of per-item results. Knows no task, no model and no harness.
 """
 
 from __future__ import annotations
@@ -217,13 +216,6 @@ def beyond_controls(
         return 1.0 if excess <= 0 else 1 / (resamples + 1)
     freedom = (a + b) ** 2 / (a * a / (k - 1) + b * b / (n - 1))
     return float(stats.t.sf(excess / math.sqrt(a + b), freedom))
-
-
-def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
-    """Benjamini and Hochberg's adjusted p values, in the order given; None stays None."""
-    known = [p for p in p_values if p is not None]
-    found = iter(stats.false_discovery_control(known, method="bh").tolist() if known else ())
-    return [None if p is None else float(next(found)) for p in p_values]
 
 
 def _check_pair(a: Items, b: Items) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from core.statistics import comparison
+from core.statistics import comparison, multiplicity
 from core.statistics.comparison import Form, Items
 
 BOOT: dict[str, Any] = {"resamples": 200, "seed": 0}
@@ -216,7 +216,7 @@ def test_without_controls_nothing_is_said() -> None:
 def test_correction_against_its_definition(p_values: list[float | None]) -> None:
     known = sorted(p for p in p_values if p is not None)
     m = len(known)
-    for given_p, found in zip(p_values, comparison.adjusted(p_values), strict=True):
+    for given_p, found in zip(p_values, multiplicity.adjusted(p_values), strict=True):
         if given_p is None:
             assert found is None
             continue

@@ -1,0 +1,95 @@
+"""The overview of a run: from stored rows to cards and findings.
+
+Owns the way from the database to the overview. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.results import wording
+from core.engine import registry
+from core.errors import RunError
+from core.overview.cards import Card, cards
+from core.overview.finding import Finding
+from core.overview.measured import QUERIES, Family, Measured
+from core.overview.ranking import Ranking, ranked
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+
+NAME = "overview"
+NOTHING = "Nothing exceeds chance."
+NOT_YET = "No finding yet."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The cards and the findings of a run. `waits` are the titles of the analyses under way that
+    have no result for it yet."""
+
+    cards: tuple[Card, ...] = ()
+    ranking: Ranking = field(default_factory=Ranking)
+    waits: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings that matter most."""
+        return self.ranking.told
+
+    @property
+    def instead(self) -> str:
+        """What stands in the place of findings where there are none."""
+        if self.findings:
+            return ""
+        return NOT_YET if self.waits else NOTHING
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for, in words; nothing once all is there."""
+        return f"Still to come: {', '.join(self.waits)}." if self.waits else ""
+
+
+def read(db: Database, run: RunSummary) -> Overview:
+    """The overview of a run as far as it got."""
+    measured = _measured(db, run)
+    ranking = ranked(measured)
+    under_way = run.status in wording.UNDER_WAY
+    return Overview(
+        cards=cards(measured, ranking),
+        ranking=ranking,
+        waits=tuple(
+            registry.get(name).title
+            for name in QUERIES
+            if under_way and name in run.analyses and not measured.rows[name]
+        ),
+    )
+
+
+def _measured(db: Database, run: RunSummary) -> Measured:
+    return Measured(
+        family=_family(db, run),
+        rows={
+            name: runs.measurements(db, run.id, name, query)
+            for name, query in QUERIES.items()
+            if name in run.analyses
+        },
+        higher=runs.directions(db, run.id),
+    )
+
+
+def _family(db: Database, run: RunSummary) -> Family:
+    """The models of a run's study, and the domains of its tasks; of a study that this version can't
+    read the models alone."""
+    try:
+        study = runs.study_of(db, run.id)
+    except RunError:
+        return Family(models=run.models, controls=run.controls)
+    evaluation = study.evaluation
+    return Family(
+        models=run.models,
+        controls=run.controls,
+        parents={name: m.parent for name, m in study.models.tuned.items() if m.parent},
+        domains=dict(evaluation.tasks) if evaluation else {},
+        owners=dict(evaluation.reference) if evaluation else {},
+    )

@@ -1,0 +1,254 @@
+"""Candidates from what models do: neurons, scores, ablation and arithmetic.
+
+Each rule yields a candidate for every place that it looks at; `ranking` drops and orders them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from core.engine.measurement import Measurement
+from core.figures.score_tables import coefficients
+from core.neurons.ranking import is_selection
+from core.overview.evidence import Estimate, Evidence, Yardstick
+from core.overview.finding import Candidate, FigurePlace, Kind, interval, number
+from core.overview.measured import BASE, Measured, called, estimate, yardsticks
+
+UP, DOWN = "higher is better", "lower is better"
+
+
+def of_scores(measured: Measured) -> Iterator[Candidate]:
+    """Each difference of a score from the base's, against 0 and the controls' differences. A metric
+    without a direction says neither gain nor loss."""
+    tests = {_at(row): row.value for row in measured.of("evaluation", "p_value")}
+    rows = {_at(row): row for row in measured.of("evaluation", "difference")}
+    for (model, task, metric), row in rows.items():
+        gained = measured.gain(row)
+        if gained is None:
+            continue
+        assert row.value is not None
+        controls = {c: rows.get((c, task, metric)) for c in sorted(measured.family.controls)}
+        held = yardsticks(controls, Yardstick("0", 0.0))
+        domain = measured.family.domain_of(task)
+        direction = UP if measured.higher[metric] else DOWN
+        detail = f"{number(row.value)} {metric}{interval(row.low, row.high)}; {direction}"
+        if len(held) > 1:
+            detail += f"; {_named(held[1:])}"
+        yield Candidate(
+            kind=_kind(measured, model, task, gained),
+            subjects=(model,),
+            place=(task, metric),
+            evidence=Evidence(
+                estimate=estimate(row), yardsticks=held, n=row.n, given=tests.get(_at(row))
+            ),
+            headline=f"{model} is {'better' if gained > 0 else 'worse'} than the base on {task}"
+            + (f" ({domain})" if domain else ""),
+            detail=f"{detail}.",
+            figure=FigurePlace(
+                analysis="evaluation", view="difference", measure="difference",
+                at={"model": model, "task": task, "metric_of": metric},
+            ),
+        )  # fmt: skip
+
+
+def of_activation(measured: Measured) -> Iterator[Candidate]:
+    """The change of a layer's share of activated neurons, against 0 and the controls' changes."""
+    rows = {
+        (row.model, row.layer): row
+        for row in measured.of("activation", "activated_percent")
+        if row.layer is not None
+    }
+    changes = {
+        at: changed
+        for at, row in rows.items()
+        if at[0] != BASE and (changed := _change(row, rows.get((BASE, at[1])))) is not None
+    }
+    for (model, layer), change in changes.items():
+        held = (
+            Yardstick("0", 0.0),
+            *(
+                Yardstick(called(name), own.value, own.error or 0.0)
+                for name in sorted(measured.family.controls)
+                if (own := changes.get((name, layer))) is not None
+            ),
+        )
+        row, base = rows[model, layer], rows[BASE, layer]
+        more = "more" if change.value > 0 else "fewer"
+        yield Candidate(
+            kind="neurons",
+            subjects=(model,),
+            place=("activated_percent", layer, more),
+            evidence=Evidence(estimate=change, yardsticks=held, n=row.n),
+            headline=f"{model} activates {more} neurons in layer {layer}",
+            detail=f"{row.value:.1f} % at a token, {base.value:.1f} % in the base "
+            f"({number(change.value)} points{', ' * (len(held) > 1)}{_named(held[1:])}).",
+            figure=FigurePlace(
+                analysis="activation", view="curves", at={"model": model, "layer": layer}
+            ),
+        )
+
+
+def of_patterns(measured: Measured) -> Iterator[Candidate]:
+    """How far a layer's patterns of neurons lie from the base's, against the controls' distances.
+
+    Without a control there is nothing to hold them against: any tuning moves them from 0.
+    """
+    rows = {
+        (row.model, row.layer): row
+        for row in measured.of("edit_distance", "ratio")
+        if row.layer is not None
+    }
+    for (model, layer), row in rows.items():
+        controls = {c: rows.get((c, layer)) for c in sorted(measured.family.controls)}
+        held = yardsticks(controls)
+        against = ", ".join(f"{y.name} {y.value:.2f}" for y in held)
+        yield Candidate(
+            kind="neurons",
+            subjects=(model,),
+            place=("ratio", layer),
+            evidence=Evidence(estimate=estimate(row), yardsticks=held, n=row.n),
+            headline=f"{model} uses other neurons than the base in layer {layer}",
+            detail=f"patterns of documents lie at {row.value:.2f} of the distance of unlike "
+            f"documents, {against}.",
+            figure=FigurePlace(
+                analysis="edit_distance", view="curves", at={"model": model, "layer": layer}
+            ),
+        )
+
+
+def of_drops(measured: Measured) -> Iterator[Candidate]:
+    """What ablating a model's own neurons costs it, against as many random ones."""
+    rows = list(measured.of("ablation", "drop_percent"))
+    tests = {_ablated(row): row.value for row in measured.of("ablation", "p_value")}
+    for row in rows:
+        if row.reference != row.model or not is_selection(row.setting) or row.chance is None:
+            continue
+        assert row.value is not None
+        held = (Yardstick("random neurons", row.chance, row.chance_sd or 0.0),)
+        yield Candidate(
+            kind="ablation",
+            subjects=(row.model,),
+            place=(row.task, row.metric_of, row.setting),
+            evidence=Evidence(
+                estimate=estimate(row), yardsticks=held, n=row.n, given=tests.get(_ablated(row))
+            ),
+            headline=f"{row.model} needs its {row.setting} neurons on {row.task}",
+            detail=f"ablating them costs {row.value:.3g} %{interval(row.low, row.high)} in "
+            f"{row.metric_of}, as many random ones {row.chance:.3g} %.",
+            figure=FigurePlace(
+                analysis="ablation", view="tasks", measure="drop_percent",
+                at={
+                    "model": row.model, "task": row.task, "reference": row.reference,
+                    "metric_of": row.metric_of, "setting": row.setting,
+                },
+            ),
+        )  # fmt: skip
+
+
+def of_merges(measured: Measured) -> Iterator[Candidate]:
+    """What a sum of several vectors keeps of the domain that it keeps least of, against the best
+    that one of these vectors does alone."""
+    shares = _shares(measured)
+    sums = {vectors for setting in shares if len(vectors := _vectors(setting)) > 1}
+    weakest = {
+        vectors: {
+            setting: min(rows, key=lambda row: row.value or 0.0)
+            for setting, own in shares.items()
+            if (rows := _on(own, measured, vectors))
+        }
+        for vectors in sums
+    }
+    for vectors, by_setting in weakest.items():
+        alone = [
+            by_setting[s] for s in by_setting if len(c := _vectors(s)) == 1 and c[0] in vectors
+        ]
+        if not alone:
+            continue
+        best = estimate(max(alone, key=lambda row: row.value or 0.0))
+        for setting, row in by_setting.items():
+            if tuple(_vectors(setting)) != vectors or (row.value or 0.0) <= best.value:
+                continue
+            yield _merge(setting, vectors, row, best)
+
+
+def _merge(setting: str, vectors: tuple[str, ...], row: Measurement, best: Estimate) -> Candidate:
+    held = (Yardstick("the best single vector", best.value, best.error or 0.0),)
+    return Candidate(
+        kind="merge",
+        subjects=vectors,
+        place=(),
+        evidence=Evidence(estimate=estimate(row), yardsticks=held, n=row.n),
+        headline=f"{setting} keeps at least {row.value:.0%} of each domain's gain",
+        detail=f"the least is on {row.task}; one vector alone keeps no more than {best.value:.0%} "
+        "of both.",
+        figure=FigurePlace(analysis="arithmetic", view="table", at={"setting": setting}),
+    )
+
+
+def _shares(measured: Measured) -> Mapping[str, list[Measurement]]:
+    """The regained shares of tasks by setting: of sums on the base, on tasks that the domain's own
+    model is better at for certain."""
+    family = measured.family
+    telling = {
+        (row.model, row.task, row.metric_of)
+        for row in measured.of("evaluation", "difference")
+        if (gained := measured.gain(row)) is not None
+        and gained > 0
+        and row.low is not None
+        and row.high is not None
+        and not row.low <= 0 <= row.high
+    }
+    found: dict[str, list[Measurement]] = defaultdict(list)
+    for row in measured.of("arithmetic", "regained"):
+        domain = family.domain_of(row.task)
+        owner = family.owners.get(domain, domain)
+        if row.reference == BASE and (owner, row.task, row.metric_of) in telling:
+            found[row.setting].append(replace(row, model=owner))
+    return found
+
+
+def _on(rows: list[Measurement], measured: Measured, vectors: tuple[str, ...]) -> list[Measurement]:
+    """The shares on the domains of these models; nothing unless there is one of each."""
+    own = [row for row in rows if row.model in vectors]
+    return own if {row.model for row in own} == set(vectors) else []
+
+
+def _vectors(setting: str) -> tuple[str, ...]:
+    """The vectors that a sum adds; none of any other point."""
+    found = coefficients(setting) or {}
+    return tuple(found) if all(value > 0 for value in found.values()) else ()
+
+
+def _kind(measured: Measured, model: str, task: str, gained: float) -> Kind:
+    own = measured.family.is_own(model, task)
+    if gained > 0:
+        return "gain" if own else "transfer"
+    return "setback" if own else "loss"
+
+
+def _change(row: Measurement, base: Measurement | None) -> Estimate | None:
+    """A model's value minus the base's, over the same documents; as if they were unpaired, which
+    errs towards no difference."""
+    if base is None or row.value is None or base.value is None:
+        return None
+    own, level = estimate(row), estimate(base)
+    error = None
+    if own.error is not None and level.error is not None:
+        error = math.hypot(own.error, level.error)
+    return Estimate(own.value - level.value, error)
+
+
+def _named(held: Sequence[Yardstick]) -> str:
+    """Yardsticks in words."""
+    return ", ".join(f"{yardstick.name} {number(yardstick.value)}" for yardstick in held)
+
+
+def _at(row: Measurement) -> tuple[str, str, str]:
+    return row.model, row.task, row.metric_of
+
+
+def _ablated(row: Measurement) -> tuple[str, ...]:
+    return row.model, row.reference, row.task, row.metric_of, row.setting

@@ -1,0 +1,276 @@
+"""A card for each tuned model: what its tuning did, in typed values and in a few lines of words.
+
+Owns what a card says and in which order. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from core.engine.measurement import Measurement
+from core.figures.significance import excludes
+from core.overview.finding import Finding, interval, number
+from core.overview.measured import BASE, GROUPS, Measured
+from core.overview.ranking import Ranking
+
+ON_CARD = frozenset({"gain", "loss", "neurons", "size"})
+"""Kinds of findings that a card tells anyway."""
+
+
+class Line(NamedTuple):
+    """A line of a card: what it is about, and what it says."""
+
+    name: str
+    words: str
+
+
+class Changed(NamedTuple):
+    """The share of neurons that a model activates at a token against the base's: in the mean of all
+    layers, and where it changed most; in points of per cent."""
+
+    overall: float | None
+    most: float
+    layer: int
+
+
+class Score(NamedTuple):
+    """A difference from the base; `better`: None without a direction or where the interval includes
+    0."""
+
+    task: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    better: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One tuned model. Fields are None or empty where nothing was measured.
+
+    Sizes are relative norms ‖Δ‖/‖W‖: `size` over all weights, `controls` the largest one of a
+    control, `groups` of attention and MLP, `layers` by layer. `directions` are rows of alignment by
+    metric and group. `patterns` is the mean over layers of the distance of documents' patterns over
+    that of unlike documents, `control_patterns` the largest one of a control. `own` are scores of
+    its own domain, `elsewhere` those of all other tasks, each with the largest loss or gain first.
+    """
+
+    model: str
+    is_control: bool
+    parent: str = ""
+    domain: str = ""
+    size: float | None = None
+    controls: float | None = None
+    groups: Mapping[str, float]
+    layers: tuple[float | None, ...] = ()
+    directions: Mapping[tuple[str, str], Measurement]
+    activated: Changed | None = None
+    patterns: float | None = None
+    control_patterns: float | None = None
+    own: tuple[Score, ...] = ()
+    elsewhere: tuple[Score, ...] = ()
+    surprise: Finding | None = None
+
+    @property
+    def most_layer(self) -> int | None:
+        """The layer that moved most."""
+        known = [(size, at) for at, size in enumerate(self.layers) if size is not None]
+        return max(known)[1] if known and max(known)[0] > 0 else None
+
+    @property
+    def best(self) -> Score | None:
+        """The score of its own domain that changed most for certain, else the first."""
+        return _first(self.own)
+
+    @property
+    def worst(self) -> Score | None:
+        """The largest certain loss elsewhere; None where there is none."""
+        return next((score for score in self.elsewhere if score.better is False), None)
+
+
+def cards(measured: Measured, ranking: Ranking) -> tuple[Card, ...]:
+    """A card for each tuned model, in the study's order; controls come last."""
+    made = [_card(name, measured, ranking) for name in measured.family.models]
+    return tuple(sorted(made, key=lambda card: card.is_control))
+
+
+def lines(card: Card) -> Iterator[Line]:
+    """What a card says, line by line; what was not measured has none."""
+    yield from _moved(card)
+    yield from _directed(card)
+    yield from _switched(card)
+    if card.own:
+        whose = "" if card.domain == card.model else f"{card.domain}: "
+        yield Line("own domain", f"{whose}{_scores(card.own, better=True)}")
+    if card.elsewhere:
+        yield Line("elsewhere", _scores(card.elsewhere, better=False))
+    if card.surprise is not None:
+        yield Line("surprising", f"{card.surprise.headline}: {card.surprise.candidate.detail}")
+
+
+def _moved(card: Card) -> Iterator[Line]:
+    if card.size is None:
+        return
+    words = f"{card.size:.3g} of the base's norm"
+    if card.controls and not card.is_control:
+        words += f", {card.size / card.controls:.2g} times the control"
+    yield Line("moved", words)
+    if card.groups:
+        where = ", ".join(f"{group} {size:.3g}" for group, size in card.groups.items())
+        at = card.most_layer
+        most = "" if at is None else f"; most in layer {at} ({card.layers[at]:.3g})"
+        yield Line("where", f"{where}{most}")
+
+
+def _directed(card: Card) -> Iterator[Line]:
+    excess = {g: row for g in GROUPS if (row := card.directions.get(("two_sided_excess", g)))}
+    if not excess:
+        return
+    yield Line("directions", "; ".join(f"{g} {_against(row)}" for g, row in excess.items()))
+    more = {metric: _by_group(card, metric) for metric in ("amplification", "intruders")}
+    if any(more.values()):
+        yield Line("new", "; ".join(f"{name} {words}" for name, words in more.items() if words))
+
+
+def _by_group(card: Card, metric: str) -> str:
+    found = [(g, row) for g in GROUPS if (row := card.directions.get((metric, g))) is not None]
+    return ", ".join(
+        f"{group} {row.value:.3g}{'' if row.chance is None else f' (chance {row.chance:.3g})'}"
+        for group, row in found
+    )
+
+
+def _against(row: Measurement) -> str:
+    """What the updates of a group do with the base's directions, with the alignment beyond
+    chance."""
+    assert row.value is not None
+    does = "keeps to the base's" if row.value > 0 else "avoids the base's"
+    if row.chance is not None and not excludes(row.low, row.high, row.chance):
+        does = "within chance"
+    return f"{does} {number(row.value)}{interval(row.low, row.high)}"
+
+
+def _switched(card: Card) -> Iterator[Line]:
+    told = []
+    if card.patterns is not None:
+        control = card.control_patterns
+        against = "" if control is None or card.is_control else f", control {control:.2f}"
+        told.append(f"patterns at {card.patterns:.2f} of the distance of unlike documents{against}")
+    if card.activated is not None:
+        overall, most, layer = card.activated
+        mean = "" if overall is None else f"{number(overall)} points, "
+        told.append(f"active at a token {mean}in layer {layer} {number(most)}")
+    if told:
+        yield Line("neurons", "; ".join(told))
+
+
+def _scores(scores: Sequence[Score], *, better: bool) -> str:
+    """The first score in full, and how many of the others changed in which direction."""
+    first = _first(scores, better=better)
+    if first is None:
+        return f"no certain change on {len(scores)} {'score' if len(scores) == 1 else 'scores'}"
+    words = {True: "better", False: "worse", None: "no direction"}[first.better]
+    told = f"{first.task} {words}: {number(first.value)}{interval(first.low, first.high)} "
+    told += first.metric
+    rest = [score.better for score in scores if score is not first]
+    signs = {"better": True, "worse": False, "no certain change": None}
+    counts = {words: sum(better is sign for better in rest) for words, sign in signs.items()}
+    said = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+    return f"{told}; of the others {said}" if said else told
+
+
+def _first(scores: Sequence[Score], *, better: bool = True) -> Score | None:
+    """The first of the wanted direction, else the first with a certain one."""
+    certain = [score for score in scores if score.better is not None]
+    return next((s for s in certain if s.better is better), next(iter(certain), None))
+
+
+def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
+    family = measured.family
+    sizes = {
+        (row.model, row.module, row.layer): row.value
+        for row in measured.of("tuning_vectors", "relative_norm")
+    }
+    count = 1 + max((at for _, _, at in sizes if at is not None), default=-1)
+    patterns = _patterns(measured)
+    return Card(
+        model=model,
+        is_control=model in family.controls,
+        parent=family.parents.get(model, ""),
+        domain=family.own_domain(model),
+        size=sizes.get((model, "all", None)),
+        controls=_largest(sizes.get((name, "all", None)) for name in family.controls),
+        groups={g: size for g in GROUPS if (size := sizes.get((model, g, None))) is not None},
+        layers=tuple(sizes.get((model, "blocks", at)) for at in range(count)),
+        directions={
+            (row.metric, row.module): row
+            for row in measured.rows.get("alignment", ())
+            if row.model == model and row.value is not None
+        },
+        activated=_activated(model, measured),
+        patterns=patterns.get(model),
+        control_patterns=_largest(patterns.get(name) for name in family.controls),
+        own=_of(model, measured, own=True),
+        elsewhere=_of(model, measured, own=False),
+        surprise=_surprise(model, ranking),
+    )
+
+
+def _surprise(model: str, ranking: Ranking) -> Finding | None:
+    """Of the findings that its card does not tell anyway the one that fewest other models share;
+    of those the largest."""
+    own = [f for f in ranking.all if model in f.subjects and f.kind not in ON_CARD]
+    return min(own, key=lambda finding: (finding.others, -finding.size), default=None)
+
+
+def _patterns(measured: Measured) -> Mapping[str, float]:
+    return {
+        row.model: row.value
+        for row in measured.of("edit_distance", "ratio")
+        if row.layer is None and row.value is not None
+    }
+
+
+def _activated(model: str, measured: Measured) -> Changed | None:
+    rows = {(r.model, r.layer): r.value for r in measured.of("activation", "activated_percent")}
+    changes = {
+        layer: value - base
+        for (name, layer), value in rows.items()
+        if name == model and value is not None and (base := rows.get((BASE, layer))) is not None
+    }
+    layers = {at: change for at, change in changes.items() if at is not None}
+    if not layers:
+        return None
+    most = max(layers, key=lambda at: abs(layers[at]))
+    return Changed(changes.get(None), layers[most], most)
+
+
+def _of(model: str, measured: Measured, *, own: bool) -> tuple[Score, ...]:
+    """The differences on its own domain's tasks, or on all others: by certainty of change."""
+    found = []
+    for row in measured.of("evaluation", "difference"):
+        if row.model != model or measured.family.is_own(model, row.task) is not own:
+            continue
+        assert row.value is not None
+        gained = measured.gain(row)
+        certain = excludes(row.low, row.high) and gained is not None
+        found.append(
+            Score(
+                row.task, row.metric_of, row.value, row.low, row.high,
+                gained > 0 if certain and gained is not None else None,
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda score: -_certainty(score)))
+
+
+def _certainty(score: Score) -> float:
+    """How many of its intervals a difference lies from 0."""
+    width = (score.high - score.low) if score.low is not None and score.high is not None else 0.0
+    return abs(score.value) / width if width else 0.0
+
+
+def _largest(sizes: Iterator[float | None]) -> float | None:
+    return max((size for size in sizes if size is not None), default=None)

@@ -1,0 +1,118 @@
+"""Candidates and findings as data: one statement each, what it rests on, and the figure behind it.
+
+Owns the kinds of findings. Knows no rule and no ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from core.figures.views import Value
+from core.overview.evidence import Evidence
+
+Kind = Literal[
+    "gain", "setback", "loss", "transfer", "neurons", "directions", "shared", "size", "ablation",
+    "merge",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+TITLES: Mapping[Kind, str] = {
+    "gain": "gained",
+    "setback": "got worse at its own",
+    "loss": "forgot",
+    "transfer": "gained elsewhere",
+    "neurons": "neurons",
+    "directions": "directions",
+    "shared": "shared",
+    "size": "moved",
+    "ablation": "needs its neurons",
+    "merge": "merge",
+}
+"""What a kind of finding is about, in a word or two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigurePlace:
+    """The figure of a finding, and the coordinates to open it at. `measure`: "" is the figure's
+    own."""
+
+    analysis: str
+    view: str
+    measure: str = ""
+    at: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A statement about models that may become a finding.
+
+    `subjects` are the models that it is about: one, the two of a pair, or those of a merge. `place`
+    is what it is about besides them: statements of one kind and place echo one another.
+    """
+
+    kind: Kind
+    subjects: tuple[str, ...]
+    place: tuple[Value, ...]
+    evidence: Evidence
+    headline: str
+    detail: str
+    figure: FigurePlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A candidate that lies beyond its yardsticks. `size` is its distance from the nearest one
+    without a unit, `q` its p value corrected for all candidates (None: it has no test), `others`
+    the number of further models of which the same is true."""
+
+    candidate: Candidate
+    size: float
+    q: float | None
+    others: int = 0
+
+    @property
+    def kind(self) -> Kind:
+        """What it is about."""
+        return self.candidate.kind
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The models that it is about."""
+        return self.candidate.subjects
+
+    @property
+    def distance(self) -> float:
+        """How far its value lies from the nearest yardstick, in its own unit."""
+        evidence = self.candidate.evidence
+        return abs(evidence.estimate.value - evidence.nearest.value) if evidence.nearest else 0.0
+
+    @property
+    def headline(self) -> str:
+        """The statement, without its numbers' uncertainty."""
+        return self.candidate.headline
+
+    @property
+    def echo(self) -> str:
+        """How many other models show the same; "" where none does."""
+        if not self.others:
+            return ""
+        return (
+            f"The same holds for {self.others} other {'model' if self.others == 1 else 'models'}."
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The statement in full."""
+        return f"{self.headline}: {self.candidate.detail} {self.echo}".rstrip()
+
+
+def number(value: float) -> str:
+    """A number with its sign, to three digits."""
+    return f"{value:+.3g}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A 95 % interval in brackets, after a space; "" where there is none."""
+    return "" if low is None or high is None else f" ({number(low)} to {number(high)})"

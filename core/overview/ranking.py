@@ -1,0 +1,164 @@
+"""From candidates to findings: which are dropped, by which rule, and the order of the others.
+
+Owns the ranking. The first rule of `DROPS` that holds drops a candidate. The p values of all others
+are corrected together, and the ones within their yardsticks leave. The rest are ordered by size,
+and at most `MOST` are told, of as many kinds and models as there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from core.figures.significance import LEVEL
+from core.overview import behaviour, weights
+from core.overview.finding import Candidate, Finding
+from core.overview.measured import BASE, Family, Measured
+from core.statistics.multiplicity import adjusted
+
+MOST = 5
+"""Findings that are told."""
+OF_A_MODEL = 2
+"""Findings that are told of one model while others have some."""
+
+RULES: tuple[Callable[[Measured], Iterable[Candidate]], ...] = (
+    weights.of_sizes, weights.of_directions, weights.of_pairs, behaviour.of_scores,
+    behaviour.of_activation, behaviour.of_patterns, behaviour.of_drops, behaviour.of_merges,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """`told` are the findings that matter most, `all` every candidate beyond its yardsticks, by
+    size. `dropped` counts the other candidates by the reason."""
+
+    told: tuple[Finding, ...] = ()
+    all: tuple[Finding, ...] = ()
+    dropped: Mapping[str, int] | None = None
+
+
+def is_of_base(candidate: Candidate, family: Family) -> bool:
+    """A statement about the base alone says nothing of a tuning."""
+    return set(candidate.subjects) <= {BASE}
+
+
+def is_of_control(candidate: Candidate, family: Family) -> bool:
+    """A control is a yardstick, and no subject."""
+    return bool(family.controls & set(candidate.subjects))
+
+
+def is_of_itself(candidate: Candidate, family: Family) -> bool:
+    """A model shares all with itself, and with its copy under another name."""
+    if candidate.kind != "shared":
+        return False
+    value = candidate.evidence.estimate.value
+    return len(set(candidate.subjects)) < 2 or math.isclose(abs(value), 1.0, rel_tol=1e-9)
+
+
+def is_of_kin(candidate: Candidate, family: Family) -> bool:
+    """A parent and its child share their common path by construction."""
+    return candidate.kind == "shared" and family.is_kin(*candidate.subjects)
+
+
+def has_no_yardstick(candidate: Candidate, family: Family) -> bool:
+    """Without chance, base or control to hold it against, a value is no finding."""
+    return not candidate.evidence.yardsticks
+
+
+def has_no_spread(candidate: Candidate, family: Family) -> bool:
+    """A difference of values that do not vary, or without an interval, has no size."""
+    return candidate.evidence.nearest is not None and candidate.evidence.size is None
+
+
+DROPS: Mapping[str, Callable[[Candidate, Family], bool]] = {
+    "about the base alone": is_of_base,
+    "about a control": is_of_control,
+    "a model and itself": is_of_itself,
+    "a parent and its child": is_of_kin,
+    "nothing to hold it against": has_no_yardstick,
+    "no interval": has_no_spread,
+}
+"""The rules that drop a candidate, by the reason."""
+
+WITHIN = "within chance"
+
+
+def ranked(measured: Measured) -> Ranking:
+    """The findings of a run."""
+    return rank((found for rule in RULES for found in rule(measured)), measured.family)
+
+
+def rank(candidates: Iterable[Candidate], family: Family) -> Ranking:
+    """The findings among candidates."""
+    left: list[Candidate] = []
+    dropped: Counter[str] = Counter()
+    for candidate in candidates:
+        reason = next((name for name, drops in DROPS.items() if drops(candidate, family)), "")
+        if reason:
+            dropped[reason] += 1
+        else:
+            left.append(candidate)
+    found = []
+    for candidate, q in zip(left, adjusted([c.evidence.p for c in left]), strict=True):
+        size = candidate.evidence.size
+        if size is None or (q is not None and q >= LEVEL):
+            dropped[WITHIN] += 1
+        else:
+            found.append(Finding(candidate=candidate, size=size, q=q))
+    everything = _echoed(sorted(found, key=lambda each: -each.size))
+    return Ranking(told=_varied(everything), all=everything, dropped=dict(dropped))
+
+
+def _echoed(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings, each with the number of other models of which the same is true."""
+    shown: dict[object, set[tuple[str, ...]]] = {}
+    for each in found:
+        shown.setdefault((each.kind, each.candidate.place), set()).add(each.subjects)
+    return tuple(
+        replace(each, others=len(shown[each.kind, each.candidate.place]) - 1)
+        if len(each.subjects) == 1
+        else each
+        for each in found
+    )
+
+
+def _leading(found: Sequence[Finding]) -> list[Finding]:
+    """Of findings that echo one another the one whose value lies furthest, in the unit that they
+    share."""
+    leaders: dict[object, Finding] = {}
+    for each in found:
+        at = each.kind, each.candidate.place
+        if at not in leaders or each.distance > leaders[at].distance:
+            leaders[at] = each
+    return [each for each in found if each in leaders.values()]
+
+
+def _varied(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The largest findings of as many kinds as there are, then further ones of other models.
+
+    No kind is told of a model twice. Models have `OF_A_MODEL` each before one has more.
+    """
+    told: list[Finding] = []
+    for accepts in (_is_new_of_few, _is_of_few, _is_new_to_model):
+        for each in _leading(found):
+            if len(told) < MOST and each not in told and accepts(each, told):
+                told.append(each)
+    return tuple(sorted(told, key=lambda each: -each.size))
+
+
+def _is_new_of_few(each: Finding, told: Sequence[Finding]) -> bool:
+    """Is it the first of its kind, of a model of which little was told?"""
+    return each.kind not in {other.kind for other in told} and _is_of_few(each, told)
+
+
+def _is_of_few(each: Finding, told: Sequence[Finding]) -> bool:
+    """Is it new to its model, of which little was told?"""
+    count = Counter(name for other in told for name in other.subjects)
+    return _is_new_to_model(each, told) and all(count[name] < OF_A_MODEL for name in each.subjects)
+
+
+def _is_new_to_model(each: Finding, told: Sequence[Finding]) -> bool:
+    """Was nothing of this kind told of its models yet?"""
+    return (each.kind, each.subjects) not in {(other.kind, other.subjects) for other in told}

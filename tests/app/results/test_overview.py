@@ -1,0 +1,86 @@
+"""The overview from the database: what is read, what it waits for, and studies that can't be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from app.results import overview
+from core.engine.measurement import Unit, UnitResult
+from core.study.study import Evaluation
+from storage.database import Database, open_database
+from storage.runs import claim, create_run, directions, find_run, finish
+from storage.schema import RunRow
+from storage.sink import RunSink
+from tests.app.tui.conftest import study
+from tests.core.overview.samples import difference, row
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    return open_database(str(tmp_path / "runs.db"))
+
+
+def _run(db: Database, *, done: bool = True) -> str:
+    """A run with sizes and scores, and no alignment."""
+    tasks = {"medical": ("text",), "general": ("stories",)}
+    asked = study().model_copy(update={"evaluation": Evaluation(tasks=tasks)})
+    run_id = create_run(db, asked, ["tuning_vectors", "alignment", "evaluation"])
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    sizes = {"medical": 0.3, "maths": 0.2, "retrained": 0.1}
+    rows = [row("relative_norm", v, model=m, module="all") for m, v in sizes.items()]
+    rows.append(row("relative_norm", 9.0, model="medical", module="all", head=0))
+    sink.save(Unit(key="s", analysis="tuning_vectors", label=""), UnitResult(rows), 1.0)
+    scores = [
+        difference("medical", "text", -2.0, metric="bits"), difference("maths", "stories", -0.5)
+    ]  # fmt: skip
+    state = {
+        "scores": {"bits": {"value": 1.0, "higher": False}, "acc": {"value": 0.5, "higher": True},
+                   "odd": {"value": 1.0, "higher": None}, "worse": "damaged"}
+    }  # fmt: skip
+    sink.save(Unit(key="e", analysis="evaluation", label=""), UnitResult(scores, state=state), 1.0)
+    sink.adopt(["s", "e"])
+    if done:
+        finish(db, run_id, attempt, "done")
+    return run_id
+
+
+def test_cards_and_findings_come_from_the_run(db: Database) -> None:
+    run_id = _run(db)
+    found = overview.read(db, find_run(db, run_id))
+    assert [(f.kind, f.subjects) for f in found.findings] == [
+        ("gain", ("medical",)), ("loss", ("maths",)), ("size", ("medical",)),
+    ], "5.6 and 1.4 standard deviations of an item, and a factor of 3"  # fmt: skip
+    assert [card.model for card in found.cards] == ["instruct", "medical", "maths", "retrained"]
+    assert [card.size for card in found.cards] == [None, 0.3, 0.2, 0.1], "a head is no model"
+    assert found.cards[1].own[0].better is True
+    assert (found.waits, found.waiting, found.instead) == ((), "", "")
+    assert directions(db, run_id) == {"bits": False, "acc": True}
+
+
+def test_a_run_at_work_says_what_its_overview_waits_for(db: Database) -> None:
+    found = overview.read(db, find_run(db, _run(db, done=False)))
+    assert found.waiting == "Still to come: Alignment."
+    asked = create_run(db, study("later"), ["alignment"])
+    found = overview.read(db, find_run(db, asked))
+    assert (found.instead, found.waits) == (overview.NOT_YET, ("Alignment",))
+
+
+def test_a_finished_run_without_findings_says_so(db: Database) -> None:
+    run_id = create_run(db, study("nothing"), ["alignment"])
+    finish(db, run_id, claim(db, run_id), "done")
+    assert overview.read(db, find_run(db, run_id)).instead == "Nothing exceeds chance."
+
+
+def test_a_study_of_another_version_leaves_cards(db: Database) -> None:
+    """Without the study's domains nothing is a gain on a model's own."""
+    run_id = _run(db)
+    with db.writing() as connection:
+        told = connection.scalar(select(RunRow.study))
+        connection.execute(update(RunRow).values(study={**told, "unknown": 1}))
+    found = overview.read(db, find_run(db, run_id))
+    assert [card.size for card in found.cards][1:] == [0.3, 0.2, 0.1]
+    assert {f.kind for f in found.findings} == {"loss", "transfer", "size"}

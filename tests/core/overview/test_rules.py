@@ -1,0 +1,195 @@
+"""The candidates of each rule against values known beforehand, and the cards."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core.engine import registry
+from core.overview.cards import cards, lines
+from core.overview.measured import QUERIES
+from core.overview.ranking import ranked
+from tests.core.overview.samples import FAMILY, difference, measured, row
+
+
+def test_domains_follow_names_references_and_parents() -> None:
+    assert FAMILY.own_domain("medical-qa") == "medical"
+    assert FAMILY.is_own("medical-qa", "medqa")
+    assert not FAMILY.is_own("maths", "medqa")
+    assert FAMILY.own_domain("retrained") == ""
+    named = replace(FAMILY, owners={"general": "retrained", "maths": "medical"})
+    assert named.own_domain("retrained") == "general"
+    assert named.own_domain("maths") == "", "another model was named for it"
+
+
+def test_scores_are_gains_and_losses_by_the_direction_of_their_metric() -> None:
+    rows = [
+        difference("medical", "text", -2.0, metric="bits"),
+        difference("medical", "medqa", -0.5),
+        difference("maths", "stories", 1.5, metric="bits"),
+        difference("maths", "medqa", 0.9),
+        difference("maths", "gsm8k", 0.7, metric="unknown"),
+    ]
+    found = {
+        (f.kind, *f.subjects, f.candidate.place[0]) for f in ranked(measured(evaluation=rows)).all
+    }
+    assert found == {
+        ("gain", "medical", "text"), ("setback", "medical", "medqa"),
+        ("loss", "maths", "stories"), ("transfer", "maths", "medqa"),
+    }  # fmt: skip
+
+
+def test_a_loss_that_the_control_has_too_is_within_chance() -> None:
+    rows = [difference("maths", "stories", -0.5), difference("retrained", "stories", -0.49)]
+    assert ranked(measured(evaluation=rows)).all == ()
+    assert [f.kind for f in ranked(measured(evaluation=rows[:1])).all] == ["loss"]
+
+
+def test_a_stored_test_of_scores_counts() -> None:
+    rows = [difference("maths", "stories", -0.5)]
+    test = replace(rows[0], metric="p_value", value=0.2, low=None, high=None)
+    assert ranked(measured(evaluation=[*rows, test])).all == ()
+
+
+def test_neurons_are_held_against_the_base_and_the_controls() -> None:
+    def share(model: str, value: float, layer: int | None = 1) -> Any:
+        return row("activated_percent", value, 0.2, model=model, layer=layer, n=100)
+
+    rows = [share("base", 50), share("medical", 56), share("maths", 51), share("retrained", 51.5)]
+    found = ranked(measured(activation=rows))
+    assert [f.headline for f in found.all] == ["medical activates more neurons in layer 1"]
+    (finding,) = found.all
+    # Two intervals of 0.2 to either side with 99 degrees of freedom, base and model each.
+    spread = 0.2 / 1.98422 * 10
+    control = math.sqrt(2) * spread
+    assert finding.size == pytest.approx((6 - 1.5) / math.hypot(control, control), rel=1e-4)
+    assert finding.candidate.figure.at == {"model": "medical", "layer": 1}
+
+
+def test_directions_name_what_the_update_does() -> None:
+    def of(model: str, value: float) -> Any:
+        at = {"model": model, "module": "mlp", "chance": 0.0, "chance_sd": 0.001, "n": 15}
+        return row("two_sided_excess", value, 0.01, **at)
+
+    rows = [of("medical", -0.04), of("maths", 0.001), of("retrained", -0.005)]
+    found = ranked(measured(alignment=rows))
+    assert [f.headline for f in found.all] == [
+        "medical's updates of mlp avoid the base's own directions"
+    ]
+    assert found.all[0].candidate.figure.view == "summary"
+
+
+def test_own_neurons_count_against_random_ones_and_those_of_the_base_do_not() -> None:
+    def drop(model: str, source: str, value: float, setting: str = "top-1%") -> Any:
+        at = {"model": model, "reference": source, "task": "text", "metric_of": "bits"}
+        return row("drop_percent", value, 2.0, setting=setting, chance=4.0, chance_sd=0.5, **at)
+
+    rows = [
+        drop("medical", "medical", 20), drop("medical", "base", 25), drop("base", "base", 30),
+        drop("maths", "maths", 4.5), drop("medical", "medical", 20, "random-top-1%-seed0"),
+    ]  # fmt: skip
+    found = ranked(measured(ablation=rows))
+    assert [f.candidate.place for f in found.all] == [("text", "bits", "top-1%")]
+    assert found.dropped == {"about the base alone": 1, "within chance": 1}
+
+
+def test_a_merge_must_keep_more_of_both_than_one_vector_alone() -> None:
+    def share(setting: str, task: str, value: float) -> Any:
+        at = {"reference": "base", "task": task, "metric_of": "bits", "setting": setting}
+        return row("regained", value, 0.02, **at)
+
+    gains = [
+        difference("medical", "text", -2.0, metric="bits"),
+        difference("maths", "gsm8k", -1.0, metric="bits"),
+        difference("medical", "medqa", 0.05),  # not for certain: says nothing
+    ]
+    points = [
+        *(share("medical=1", t, v) for t, v in (("text", 1.0), ("gsm8k", 0.3))),
+        *(share("maths=1", t, v) for t, v in (("text", 0.4), ("gsm8k", 1.0))),
+        *(share("medical=0.5,maths=0.5", t, v) for t, v in (("text", 0.7), ("gsm8k", 0.8))),
+        *(share("medical=1,maths=1", t, v) for t, v in (("text", 0.35), ("gsm8k", 0.9))),
+        *(share("medical=-1,maths=0.5", t, 0.9) for t in ("text", "gsm8k")),
+        replace(share("medical=0.5,maths=0.5", "medqa", -3.0), metric_of="acc"),
+    ]
+    found = [
+        f for f in ranked(measured(evaluation=gains, arithmetic=points)).all if f.kind == "merge"
+    ]
+    assert [(f.subjects, f.headline) for f in found] == [
+        (("medical", "maths"), "medical=0.5,maths=0.5 keeps at least 70% of each domain's gain")
+    ]
+    assert "no more than 40%" in found[0].sentence
+
+
+def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:
+    found = ranked(measured(**everything())).all
+    assert {f.kind for f in found} >= {"size", "directions", "gain", "neurons"}
+    for finding in found:
+        place = finding.candidate.figure
+        analysis = registry.get(place.analysis)
+        (view,) = [v for v in analysis.views if v.key == place.view]
+        assert place.measure in ("", *view.measures)
+
+
+def test_a_card_says_what_was_measured_and_nothing_else() -> None:
+    asked = measured(**everything())
+    medical, *_, control = cards(asked, ranked(asked))
+    said = dict(lines(medical))
+    assert said["moved"] == "0.3 of the base's norm, 3 times the control"
+    assert said["where"] == "attention 0.2, mlp 0.4; most in layer 1 (0.5)"
+    assert said["directions"] == "mlp avoids the base's -0.04 (-0.05 to -0.03)"
+    assert said["neurons"] == (
+        "patterns at 0.80 of the distance of unlike documents, control 0.40; "
+        "active at a token in layer 1 +6"
+    )
+    assert said["own domain"] == (
+        "text better: -2 (-2.1 to -1.9) bits; of the others 1 no certain change"
+    )
+    assert said["elsewhere"] == "stories worse: -0.5 (-0.6 to -0.4) acc"
+    assert medical.layers == (0.1, 0.5)
+    assert (control.model, control.is_control) == ("retrained", True)
+    assert dict(lines(control)).keys() == {"moved", "neurons"}
+    nothing = cards(measured(), ranked(measured()))
+    assert [*lines(nothing[0])] == []
+
+
+def test_every_measure_that_is_asked_for_is_declared() -> None:
+    for name, query in QUERIES.items():
+        wanted = query["metric"]
+        assert {spec.name for spec in registry.get(name).metrics} >= set(wanted)
+
+
+def everything() -> dict[str, Any]:
+    """Some of each analysis."""
+
+    def size(model: str, value: float, module: str = "all", layer: int | None = None) -> Any:
+        return row("relative_norm", value, model=model, module=module, layer=layer)
+
+    def share(model: str, value: float) -> Any:
+        return row("activated_percent", value, 0.2, model=model, layer=1, n=100)
+
+    def ratio(model: str, value: float, layer: int | None = None) -> Any:
+        half = None if layer is None else 0.02
+        return row("ratio", value, half, model=model, reference="base", layer=layer)
+
+    return {
+        "tuning_vectors": [
+            size("medical", 0.3), size("medical", 0.2, "attention"), size("medical", 0.4, "mlp"),
+            size("medical", 0.1, "blocks", 0), size("medical", 0.5, "blocks", 1),
+            size("retrained", 0.1),
+        ],
+        "alignment": [
+            row("two_sided_excess", -0.04, 0.01, model="medical", module="mlp", chance=0.0, n=15)
+        ],
+        "activation": [share("base", 50), share("medical", 56)],
+        "edit_distance": [
+            ratio("medical", 0.8), ratio("retrained", 0.4), ratio("medical", 0.9, 1),
+            ratio("retrained", 0.4, 1),
+        ],
+        "evaluation": [
+            difference("medical", "text", -2.0, metric="bits"),
+            difference("medical", "medqa", 0.02), difference("medical", "stories", -0.5),
+        ],
+    }  # fmt: skip

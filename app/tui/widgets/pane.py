@@ -319,13 +319,10 @@ class Pane(Vertical, Steady):
         if self.choice is None or self.drawn is None:
             return heading(self.view.title, (), self.numbered, width)
         pairs = steering.described(self.view, self.choice, self.drawn.catalogue, self.spec)
-        unit = self.spec.unit if self.spec else ""
         controls = self.drawn.catalogue.controls
         selected = []
         for name, value in pairs:
-            if name == "measure" and unit:
-                value = f"{value} [{unit}]"
-            elif name == "model" and value in controls:
+            if name == "model" and value in controls:
                 value = f"{value} (control)"
             selected.append((name, value))
         return heading(self.view.title, selected, self.numbered, width)

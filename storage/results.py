@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from core.engine.measurement import ABSENT, OVERALL, TYPES, Measurement, ordered
 from core.figures.views import COMBINED, Catalogue, Combination, Query, Value, by_name, natural
 from storage import artifacts as files
+from storage import directions
 from storage.artifacts import StoredArrays, StoredFile
 from storage.database import Database
 from storage.rows import checked, is_time, models_in
@@ -89,6 +90,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         study = connection.scalar(select(RunRow.study).where(RunRow.id == run_id))
         rows = list(checked(connection.execute(together), columns))
         found = list(checked(connection.execute(places), (row.layer, row.module)))
+        better = directions.of_metrics(connection, run_id, analysis)
     combinations = [Combination(**dict(zip(COMBINED, values, strict=True))) for values in rows]
     tuned = models_in(study)
     tuned.pop("base", None)
@@ -109,6 +111,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         },
         overall=not layers or OVER_ALL in layers,
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
+        better=better,
         combinations=frozenset(combinations),
         places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
     )

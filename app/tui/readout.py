@@ -20,12 +20,15 @@ from core.figures.plots.values import yardsticks
 class Spot:
     """Where a figure's cursor stands: its coordinates, and the cell there if one was measured.
 
-    A figure with more than one value there says by itself what they are (`value`), what there is
-    besides (`beside`), and what is copied (`line`, free of anything that a terminal would obey).
+    `side`: is the value better or worse than zero? `missing` says why there is no cell. A figure
+    with more than one value there says by itself what they are (`value`), what there is besides
+    (`beside`), and what is copied (`line`, free of anything that a terminal would obey).
     """
 
     coordinates: tuple[tuple[str, str], ...]
     cell: Cell | None = None
+    side: str = ""
+    missing: str = "not measured"
     value: str | None = None
     beside: tuple[str, ...] = ()
     line: str = ""
@@ -37,10 +40,10 @@ def value_of(spot: Spot, measure: str, empty: str) -> str:
         return spot.value
     if spot.cell is None:
         values = [value for _, value in spot.coordinates]
-        return "itself: nothing to compare" if len(values) != len(set(values)) else "not measured"
+        return "itself: nothing to compare" if len(values) != len(set(values)) else spot.missing
     if spot.cell.value is None:
         return f"{measure} undefined: {empty}" if empty else f"{measure} undefined"
-    return f"{measure} {exact(spot.cell.value)}"
+    return f"{measure} {exact(spot.cell.value)}{f' ({spot.side})' if spot.side else ''}"
 
 
 def beside(spot: Spot) -> list[str]:

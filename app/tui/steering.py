@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from core.engine.measurement import MetricSpec
+from core.engine.measurement import Better, MetricSpec
 from core.figures.choices import chosen, measures, options, readings, settled
+from core.figures.plots.plot import in_words
 from core.figures.views import SPOKEN, Catalogue, Choice, Selector, View
 
 Value = TypeVar("Value")
@@ -76,14 +77,27 @@ def described(
     if view.kind == "table":
         pairs += [("order", choice.order)] if "measure" in able else []
     elif "measure" in able:
-        pairs.append(("measure", spec.title if spec else choice.measure))
+        pairs.append(("measure", _measure(spec) if spec else choice.measure))
     if "reading" in able:
         pairs.append(("reading", choice.reading))
     for selector in SPOKEN:
         if selector in view.steppers:
             value = getattr(choice, selector)
-            pairs.append((view.word(selector), "all" if value is None else str(value)))
+            words = "all" if value is None else str(value)
+            if selector == "metric_of" and spec is not None and spec.better == "metric":
+                words = _with(words, catalogue.better.get(words, "neither"))
+            pairs.append((view.word(selector), words))
     return pairs
+
+
+def _measure(spec: MetricSpec) -> str:
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    return _with(f"{spec.title}{unit}", "neither" if spec.better == "metric" else spec.better)
+
+
+def _with(words: str, better: Better) -> str:
+    """A measure or a metric with its better direction."""
+    return f"{words} ({in_words(better)})" if better != "neither" else words
 
 
 def _step(values: Sequence[Value], current: Value, by: int) -> Value:

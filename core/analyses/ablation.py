@@ -304,17 +304,18 @@ ANALYSIS = Analysis(
             name="ablated_score",
             title="score with neurons ablated",
             description="The score on the items that were not used for choosing neurons.",
+            better="metric",
         ),
         MetricSpec(
             name="score",
             title="score of the whole model",
             description="The score on the same items with nothing ablated.",
+            better="metric",
         ),
         MetricSpec(
             name="p_value",
             title="p against random controls",
             description="One-sided test of a drop not larger than its random controls.",
-            better="lower",
             empty="the drop has no interval",
         ),
         MetricSpec(
@@ -322,7 +323,6 @@ ANALYSIS = Analysis(
             title="p, corrected",
             description="The p value by Benjamini and Hochberg over all tests of the run with this "
             "metric; below 0.05 a drop counts as beyond its controls.",
-            better="lower",
             empty="the drop has no interval",
         ),
         MetricSpec(

@@ -151,6 +151,7 @@ ANALYSIS = Analysis(
             title="difference from the base",
             description="Score minus the base's over the same items, with the paired bootstrap "
             "interval. The better sign depends on the metric: see metric_of.",
+            better="metric",
             has_chance=True,
             signed=True,
             empty="one of the two scores is undefined",
@@ -160,7 +161,6 @@ ANALYSIS = Analysis(
             title="McNemar's p",
             description="Two-sided exact test that base and model are right on equally many of the "
             "items on which they differ; for right-or-wrong metrics.",
-            better="lower",
         ),
         MetricSpec(
             name="stderr",

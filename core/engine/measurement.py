@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+Better = Literal["higher", "lower", "neither"]
+"""Which direction of a value is better."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """The declaration of one metric. `empty`: the meaning of an empty value. `nominal_chance`: the
-    spread of chance counts every parameter as independent, and is too narrow to test by."""
+    """The declaration of one metric. `better`: "metric" where the score that it is of decides,
+    which `metric_of` names. `empty`: the meaning of an empty value. `nominal_chance`: the spread of
+    chance counts every parameter as independent, and is too narrow to test by."""
 
     name: str
     title: str
     description: str
     unit: str = ""
-    better: Literal["higher", "lower", "neither"] = "neither"
+    better: Literal[Better, "metric"] = "neither"
     has_chance: bool = False
     nominal_chance: bool = False
     has_control: bool = False

@@ -89,7 +89,7 @@ class Analysis:
     def metric(self, name: str) -> MetricSpec:
         """The declaration of the metric `name`; a bare one for a name that only a run knows, such
         as a harness metric."""
-        bare = MetricSpec(name=name, title=name, description="")
+        bare = MetricSpec(name=name, title=name, description="", better="metric")
         return next((m for m in self.metrics if m.name == name), bare)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from core.figures.passages import Passages
+from core.engine.measurement import Better
 
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
@@ -26,6 +27,7 @@ class Cell:
     it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
     both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
     by; `control` is then the largest absolute value of the study's controls at that place.
+    `better` is the direction in which what is shown gets better.
     """
 
     shown: float | None
@@ -41,6 +43,7 @@ class Cell:
     same: bool = False
     nominal: bool = False
     control: float | None = None
+    better: Better = "neither"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ class Grid:
     `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
     undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `row_name` says
     in words what the rows are, `row_of` the coordinate that they are values of where that is
-    another word; columns likewise. `controls` are the models in the role of a control; `chosen` is
-    where the user's selectors stand, by coordinate. `beside`: see `Lines`.
+    another word; columns likewise. `missing` says why a cell is None. `controls` are the models in
+    the role of a control; `chosen` is where the user's selectors stand, by coordinate. `beside`:
+    see `Lines`.
     """
 
     title: str
@@ -133,6 +137,7 @@ class Grid:
     empty: str = ""
     controls: frozenset[str] = frozenset()
     mark_name: str = ""
+    missing: str = "not measured"
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Grid | None = None
 

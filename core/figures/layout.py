@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.engine.measurement import Measurement, MetricSpec
+from core.engine.measurement import Better, Measurement, MetricSpec
 from core.figures.figure import Cell, Figure
 from core.figures.rounding import without_noise
 from core.figures.views import (
@@ -69,7 +69,10 @@ def cells(
             found.setdefault(where, {})[row.metric] = row
     beside = [named.get(choice.measure, "") for named in (view.excess, view.tested)]
     made = {
-        at: _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading)
+        at: replace(
+            _cell(own[choice.measure], own.get(beside[0]), own.get(beside[1]), choice.reading),
+            better=direction(spec, own[choice.measure], catalogue.better),
+        )
         for at, own in found.items()
         if choice.measure in own
     }
@@ -85,6 +88,14 @@ def cells(
         )
         for at, row in measured.items()
     }
+
+
+def direction(spec: MetricSpec, row: Measurement, better: Mapping[str, Better]) -> Better:
+    """Which direction of a measured value is better: as its metric declares, or the score that it
+    is of."""
+    if spec.better == "metric":
+        return better.get(row.metric_of or row.metric, "neither")
+    return spec.better
 
 
 def _control_levels(rows: Iterable[Measurement], controls: Collection[str]) -> dict[Any, float]:

@@ -16,7 +16,7 @@ from core.figures.choices import measures
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.rounding import denoised
 from core.figures.significance import judge
-from core.figures.views import COMBINED, Catalogue, Combination, View
+from core.figures.views import COMBINED, Catalogue, Combination, View, agreed
 
 NAMES = ("A", "B")
 DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
@@ -59,6 +59,7 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
         ranges=shared,
         overall=first.overall and second.overall,
         controls=first.controls | second.controls,
+        better=agreed([*first.better.items(), *second.better.items()]),
         combinations=combinations,
         places=first.places & second.places,
     )
@@ -145,8 +146,8 @@ def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
     if first.chance_sd is not None and second.chance_sd is not None and not by_chance:
         spread = math.hypot(first.chance_sd, second.chance_sd)
     chance = None if spread is None and low is None else 0.0
-    nominal = first.nominal or second.nominal
-    return Cell(apart, apart, chance, spread, low=low, high=high, nominal=nominal)
+    nominal, better = first.nominal or second.nominal, second.better
+    return Cell(apart, apart, chance, spread, low=low, high=high, nominal=nominal, better=better)
 
 
 def places(figure: Figure) -> dict[Place, Cell]:

@@ -16,6 +16,7 @@ from core.engine.measurement import (
     FILTERS,
     INSIDE,
     WORDS,
+    Better,
     Coordinates,
     Measurement,
     MetricSpec,
@@ -166,15 +167,17 @@ class Catalogue:
 
     `ranges` are the values of the metric and of each coordinate but experts and heads. Models are
     those of the study, the base before them where it was measured; all others are the values that
-    occur. `overall`: are there rows over all layers? `controls` are the models in
-    the role of a control. `places` are the layers (None: over all) and modules measured together.
-    No `combinations`, or no `places`, means that everything may go with everything.
-    `filter` is what it was narrowed by.
+    occur. `overall`: are there rows over all layers? `controls` are the models in the role of a
+    control. `better` says which direction of a harness's metric is better, where it is known and
+    the same on every task. `places` are the layers (None: over all) and modules measured together.
+    No `combinations`, or no `places`, means that everything may go with everything. `filter` is
+    what it was narrowed by.
     """
 
     ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     overall: bool = True
     controls: frozenset[str] = frozenset()
+    better: Mapping[str, Better] = field(default_factory=dict)
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL
@@ -221,6 +224,14 @@ class Tabulation:
     catalogue: Catalogue
     rows: tuple[Measurement, ...]
     arrays: Arrays
+
+
+def agreed(told: Iterable[tuple[str, Better]]) -> dict[str, Better]:
+    """The better direction of each metric of which only one is told."""
+    found: dict[str, set[Better]] = {}
+    for metric, better in told:
+        found.setdefault(metric, set()).add(better)
+    return {metric: each.pop() for metric, each in found.items() if len(each) == 1}
 
 
 def natural(text: str) -> tuple[tuple[str, float], ...]:

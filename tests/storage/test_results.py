@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -121,6 +122,23 @@ def test_a_catalogue_is_of_what_was_measured(db: Database, study: Study) -> None
     assert found.combinations == {
         Combination(metric="write", model="medical"), Combination(metric="write", model="maths")
     }  # fmt: skip
+
+
+def test_a_catalogue_says_which_direction_of_a_metric_is_better(db: Database) -> None:
+    run_id = runs.create_run(db, STUDY, ["arithmetic"])
+    sink = RunSink(db, run_id, runs.claim(db, run_id))
+    states: tuple[dict[str, Any], ...] = (
+        {"scores": {"acc": {"value": 0.5, "higher": True}, "ppl": {"value": 9, "higher": False}}},
+        {"scores": {"medqa": {"f1": {"value": 0.5, "higher": True}}}},  # as arithmetic has them
+        {"scores": {"bleu": {"value": 1, "higher": None}, "odd": {"value": 1, "higher": True}}},
+        {"scores": {"odd": {"value": 1, "higher": False}}},
+        {"rows": [1, {"higher": True}], "higher": "yes"},
+    )
+    for at, state in enumerate(states):
+        sink.save(unit(str(at), "arithmetic"), UnitResult(state=state), 1.0)
+    found = runs.catalogue(db, run_id, "arithmetic").better
+    assert found == {"acc": "higher", "ppl": "lower", "f1": "higher"}
+    assert runs.catalogue(db, run_id, "alignment").better == {}
 
 
 def test_a_catalogue_is_in_the_order_of_the_study(db: Database) -> None:

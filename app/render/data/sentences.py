@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from app.results.figures import Shown
 from core.figures.figure import Cell, Table
 from core.figures.passages import Passages
+from core.figures.plots.plot import in_words, shared_direction
 from core.figures.plots.values import shows_raw
 from core.figures.significance import judge, null_words
 
@@ -55,6 +56,8 @@ def on_method(together: Sequence[Shown]) -> str:
         spec = first.analysis.metric(name)
         unit = f" ({spec.unit})" if spec.unit else ""
         told.append(f"{spec.title[:1].upper()}{spec.title[1:]}{unit}: {spec.description}")
+    if better := in_words(shared_direction(first.figure.measured())):
+        told.append(f"{better.capitalize()}.")
     return " ".join(told)
 
 

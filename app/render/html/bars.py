@@ -9,7 +9,7 @@ from app.render.html.colours import series as series_class
 from app.render.html.markup import Markup, joined
 from app.render.html.shapes import Place
 from core.figures.plots.grids import BarsPlot
-from core.figures.plots.values import Value
+from core.figures.plots.values import MARK, NULL_MARK, SIDES, Value
 
 WIDTH = 420
 BAR, GAP = 14, 10
@@ -78,6 +78,9 @@ _SAMPLES: shapes.Samples = {
     "chance": lambda _: shapes.line(12, 0, 12, 12, "chance"),
     "band": lambda _: shapes.box(4, 0, 16, 12, "band"),
     "control": lambda _: shapes.box(2, 1, 20, 10, "full sc"),
-    "null": lambda _: shapes.null_sign(),
-    "star": lambda _: shapes.star(),
+    "null": lambda _: shapes.word(NULL_MARK, quiet=True),
+    "better": lambda entry: shapes.word(SIDES["better"]),
+    "worse": lambda entry: shapes.word(SIDES["worse"]),
+    "note": lambda _: "",
+    "star": lambda _: shapes.word(MARK),
 }

@@ -1,14 +1,15 @@
 """The colours of the page as CSS, for light and dark screens; paper is always light.
 
 Owns the names of their classes: `s0`, `s1`, ... for series, `sc` for controls, `q0` ... for the
-steps of a sequential scale, `d0` ... for those of a diverging one.
+steps of a sequential scale, `d0` ... for those of one about zero, `b0` ... from worse to better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from app.render.terminal.palette import RGB, centred, hex_of, ink, on
+from app.render.terminal.palette import RGB, hex_of, ink, on
+from core.figures.plots.ranges import Ramp
 
 _GROUND = {
     "light": {
@@ -36,9 +37,12 @@ def series(index: int, control: bool) -> str:
     return "sc" if control else f"s{index % len(on('light').series)}"
 
 
-def step(signed: bool, index: int) -> str:
+def step(ramp: Ramp, index: int) -> str:
     """The class of a cell."""
-    return f"{'d' if signed else 'q'}{index}"
+    return f"{_LETTERS[ramp]}{index}"
+
+
+_LETTERS: Mapping[Ramp, str] = {"sequential": "q", "signed": "d", "better": "b"}
 
 
 def _theme(name: str) -> Iterator[str]:
@@ -46,7 +50,8 @@ def _theme(name: str) -> Iterator[str]:
     for index, colour in enumerate(on(name).series):
         yield f".s{index}{{color:{colour}}}"
     yield f".sc{{color:{_CONTROLS[name]}}}"
-    yield from _ramp("d", centred(name))
+    yield from _ramp("d", on(name).signed)
+    yield from _ramp("b", on(name).better)
 
 
 def _ramp(letter: str, ramp: tuple[RGB, ...]) -> Iterator[str]:

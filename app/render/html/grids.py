@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from app.render.html import shapes
 from app.render.html.colours import step as step_class
 from app.render.html.markup import Markup
-from app.render.terminal.palette import STEPS, step
+from app.render.terminal.palette import step
 from core.figures.plots.grids import GridPlot
-from core.figures.plots.numbers import formatter
 from core.figures.plots.values import Value
 
 ROW, LEAST_ROW = 24, 9
@@ -29,6 +28,8 @@ ROOM = 430
 WIDE = 760
 """What a grid with a place of its own may take."""
 LEGEND = 34
+SAMPLES = 33
+"""The colours that the legend shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def draw(plot: GridPlot) -> Iterator[Markup]:
 
 def layout(plot: GridPlot) -> Layout:
     """The roomiest sizes with which a grid fits."""
-    longest = (plot.longest or 3) + 1 + any(value.marked for value in plot.values())
+    longest = (plot.longest or 3) + max(1, plot.room - plot.longest)
     columns = [column.text for column in plot.columns]
     label = shapes.across((*plot.axis_names, *(row.text for row in plot.rows))) + 10
     count = max(1, len(columns))
@@ -103,8 +104,8 @@ def _cells(plot: GridPlot, size: Layout) -> Iterator[Markup]:
             if value is None:
                 continue
             x, y = size.label + j * size.cell, size.head + i * size.row
-            tone = plot.tone(value)
-            fill = "blank" if tone is None else step_class(plot.scale.signed, step(tone))
+            tone = value.tone
+            fill = "blank" if tone is None else step_class(plot.scale.ramp, step(tone))
             yield shapes.told(
                 value.hover(plot.where(i, j)),
                 shapes.box(x, y, size.cell - 1, size.row - 1, fill),
@@ -126,13 +127,12 @@ def _number(value: Value, size: Layout, x: float, y: float) -> Iterator[Markup]:
 def _legend(plot: GridPlot, size: Layout, y: float) -> Iterator[Markup]:
     """The values of the colours, then the meaning of the marks."""
     scale = plot.scale
-    write = formatter([scale.low, scale.high], scale.signed)
-    low, high = shapes.number(write(scale.low)), shapes.number(write(scale.high))
+    low, high = map(shapes.number, scale.ends)
     x = len(low) * shapes.CHARACTER + 6
     yield shapes.words(0, y + 10, low, "quiet")
-    for at in range(0, STEPS, 2):
-        yield shapes.box(x + at * 1.5, y, 3.4, 12, step_class(scale.signed, at))
-    x += STEPS * 1.5 + 8
+    for at, tone in enumerate(scale.tones(SAMPLES)):
+        yield shapes.box(x + at * 3, y, 3.4, 12, step_class(scale.ramp, step(tone)))
+    x += SAMPLES * 3 + 8
     yield shapes.words(x, y + 10, high, "quiet")
     notes = ", ".join(plot.remarks(dense=not size.numbers))
     yield shapes.words(0, y + 28, notes, "quiet")

@@ -99,7 +99,7 @@ _SAMPLES: shapes.Samples = {
     "series": lambda entry: tag(
         "g", shapes.sign(entry.index, False, 12, 6), class_=series_class(entry.index, False)
     ),
-    "star": lambda _: shapes.star(),
+    "star": lambda _: shapes.word(MARK),
     "interval": lambda _: shapes.line(2, 6, 22, 6, "thin"),
     "chance": lambda _: shapes.line(0, 6, 24, 6, "chance"),
     "undefined": lambda _: shapes.words(12, 10, UNDEFINED, None, "middle"),

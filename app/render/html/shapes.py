@@ -14,7 +14,6 @@ from app.render.terminal.palette import GLYPHS
 from app.text import plain
 from core.figures.plots.plot import Entry, Symbol
 from core.figures.plots.ranges import share
-from core.figures.plots.values import MARK, NULL_MARK
 
 CHARACTER = 6.9
 """About how wide a character of a chart's text is."""
@@ -140,14 +139,9 @@ def sample_of(entry: Entry) -> Markup:
     return tag("g", *parts, class_=series_class(entry.index, entry.faint))
 
 
-def null_sign() -> Markup:
-    """The legend's picture of values that do not differ from chance."""
-    return words(12, 10, NULL_MARK, "quiet", "middle")
-
-
-def star() -> Markup:
-    """The legend's picture of values that are set apart."""
-    return words(12, 10, MARK, None, "middle")
+def word(text: str, *, quiet: bool = False) -> Markup:
+    """The legend's picture of a sign that stands behind a number."""
+    return words(12, 10, text, "quiet" if quiet else None, "middle")
 
 
 def _sample(*parts: str) -> Markup:

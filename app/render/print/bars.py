@@ -44,7 +44,7 @@ def draw(plot: BarsPlot) -> Sheet:
     ticks = plot.x_axis_whole.ticks(6)
     axes.set_xlim(ticks[0].at, ticks[-1].at)
     axes.set_xticks([tick.at for tick in ticks], [number(tick.label) for tick in ticks])
-    axes.set_xlabel(folded(plot.title + (f" ({plot.unit})" if plot.unit else ""), COLUMN))
+    axes.set_xlabel(folded(plot.title + (f" ({plot.aside})" if plot.aside else ""), COLUMN))
     axes.set_ylim(max(1, len(plot.rows)) - 0.5, -0.5)
     axes.set_yticks(range(len(plot.rows)), [named(row.text) for row in plot.rows])
     axes.tick_params(axis="y", length=0)

@@ -55,7 +55,7 @@ def draw(plot: CurvesPlot) -> Sheet:
         place.set_axis_off()
     measure, _, of = plot.title.partition(" · ")
     for place in axes[:, 0]:
-        place.set_ylabel(folded(measure + (f" ({plot.unit})" if plot.unit else ""), 0.8 * HIGH))
+        place.set_ylabel(folded(measure + (f" ({plot.aside})" if plot.aside else ""), 0.8 * HIGH))
     if of:
         drawn.suptitle(folded(of, width, SMALL + 1), x=0.02, ha="left", fontsize=SMALL + 1)
     for place in axes[-1]:

@@ -29,7 +29,7 @@ from app.render.print.sheet import (
     sheet,
     written,
 )
-from app.render.terminal.palette import RGB, centred, ink, step
+from app.render.terminal.palette import STEPS, ink, step
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.ranges import axis
 
@@ -75,15 +75,10 @@ def draw(plot: GridPlot) -> Sheet:
     return drawn
 
 
-def colours(signed: bool) -> tuple[RGB, ...]:
-    """The ramp of cells: one that is white at zero, or that of all sequential scales."""
-    return centred("light") if signed else PALETTE.sequential
-
-
 def layout(plot: GridPlot) -> Layout:
     """The sizes with which a grid fits a column, or else a page."""
     label = _longest_row(plot) or 0.2
-    longest = (plot.longest or 1) + 1 + any(value.marked for value in plot.values())
+    longest = (plot.longest or 1) + max(1, plot.room - plot.longest)
     row = ROW if len(plot.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
     columns = max(1, len(plot.columns))
     for width in (COLUMN, PAGE):
@@ -122,15 +117,17 @@ def _names(plot: GridPlot, axes: Axes, size: Layout, turned: bool) -> None:
 
 def _fill(plot: GridPlot, axes: Axes, size: Layout) -> None:
     """Coloured cells and the bar with the values of the colours."""
-    ramp = ListedColormap([tuple(c / 255 for c in each) for each in colours(plot.scale.signed)])
-    low, high = plot.scale.low, plot.scale.high
+    colours, scale = PALETTE.ramp(plot.scale.ramp), plot.scale
+    shades = [colours[step(tone)] for tone in scale.tones(STEPS)]
+    ramp = ListedColormap([tuple(c / 255 for c in each) for each in shades])
+    low, high = scale.low, scale.high
     if high <= low:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
     values = np.full((max(1, len(plot.rows)), max(1, len(plot.columns))), math.nan)
     for i, row in enumerate(plot.cells):
         for j, value in enumerate(row):
-            if value is not None and plot.tone(value) is not None and value.number is not None:
+            if value is not None and value.tone is not None and value.number is not None:
                 values[i, j] = value.number
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values), cmap=ramp, norm=Normalize(low, high),
@@ -147,12 +144,12 @@ def _fill(plot: GridPlot, axes: Axes, size: Layout) -> None:
 
 
 def _numbers(plot: GridPlot, axes: Axes, size: Layout) -> None:
-    ramp = colours(plot.scale.signed)
+    ramp = PALETTE.ramp(plot.scale.ramp)
     for i, row in enumerate(plot.cells):
         for j, value in enumerate(row):
             if value is None or not (size.digits or value.cell.shown is None or value.marked):
                 continue
-            words, tone = value.text, plot.tone(value)
+            words, tone = value.text, value.tone
             if value.cell.shown is not None:
                 words = number(words) + value.signs if size.digits else value.signs[-1]
             shade = FAINT if tone is None else ink(ramp[step(tone)])

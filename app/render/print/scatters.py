@@ -33,7 +33,8 @@ def draw(plot: PointsPlot) -> Sheet:
     """The plot at the width of a column."""
     drawn = sheet(COLUMN, HIGH)
     axes = drawn.subplots()
-    axes.set_title(folded(plot.title, COLUMN, SMALL + 1), pad=10)
+    title = plot.title + (f" ({plot.aside})" if plot.aside else "")
+    axes.set_title(folded(title, COLUMN, SMALL + 1), pad=10)
     axes.set_xlabel(named(plot.x_name))
     axes.set_ylabel(named(plot.y_name))
     across, up = plot.x_axis_whole.ticks(6), plot.y_axis_whole.ticks(6)

@@ -19,7 +19,7 @@ from app.text import plain
 from core.figures.plots.grids import BarsPlot
 from core.figures.plots.plot import Symbol
 from core.figures.plots.ranges import share
-from core.figures.plots.values import NULL_MARK, Value
+from core.figures.plots.values import NULL_MARK, SIDES, Value
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 WIDEST_LABEL = 20
@@ -73,7 +73,7 @@ class Painter:
         group = fitted(self._rows[i] if j == 0 else "", self._group, "left")
         name = fitted(self._columns[j], self._name, "right")
         value = self.plot.cells[i][j]
-        text = value.text if value is not None else ""
+        text, signs = (value.text, value.signs) if value is not None else ("", "")
         near = value is not None and value.is_null
         faded = Style(color=self.palette.dim) if near and not chosen else strong
         return [
@@ -82,7 +82,7 @@ class Painter:
             Segment(name + " ", strong),
             *joined(self._bar(value, j, control)),
             Segment(" " + text.rjust(self._value), faded),
-            Segment(NULL_MARK if near else " ", faded),
+            Segment(signs.ljust(self._signs), faded),
             Segment(self._ends(value).ljust(self._interval), Style(color=self.palette.dim)),
         ]
 
@@ -101,8 +101,12 @@ class Painter:
         return self.plot.longest or 1
 
     @cached_property
+    def _signs(self) -> int:
+        return max(1, self.plot.room - self.plot.longest)
+
+    @cached_property
     def _room(self) -> int:
-        taken = self._group + self._name + self._value + self._interval + 5
+        taken = self._group + self._name + self._value + self._signs + self._interval + 4
         return max(4, self.width - taken)
 
     @cached_property
@@ -182,7 +186,10 @@ def notes(plot: BarsPlot) -> list[str]:
     """The meaning of the marks among the bars."""
     signs: dict[Symbol, str] = {
         "chance": f"{CHANCE} ",
+        "note": "",
         "null": f"{NULL_MARK} ",
+        "better": f"{SIDES['better']} ",
+        "worse": f"{SIDES['worse']} ",
         "interval": "├─┤ ",
         "control": "",
     }

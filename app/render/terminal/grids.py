@@ -51,20 +51,25 @@ def layout(
 
     Where there is room to spare, rows grow, and columns with them.
     """
-    number = plot.longest or 5
+    number = (plot.longest or 5) + signs_room(plot)
     names = [plain(row.text) for row in plot.rows]
     label = max((cell_len(name) for name in (*names, plot.corner)), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
     room = max(1, width - label) // max(1, len(plot.columns))
-    numbers = room >= number + 1 or not colour
+    numbers = room >= number or not colour
     halves = colour and (dense or (not numbers and len(plot.rows) > height))
     grows = numbers and colour and not halves
     tall = next((t for t in TALL if t * len(plot.rows) <= height), 1) if grows else 1
     columns = (cell_len(column.text) + 2 for column in plot.columns)
-    wanted = max([number + 3, 4 * tall * grows, *columns])
-    floor = number + 2 if numbers and not colour else NARROWEST_CELL
+    wanted = max([number + 2, 4 * tall * grows, *columns])
+    floor = number + 1 if numbers and not colour else NARROWEST_CELL
     cell = max(floor, min(room, wanted, WIDEST_CELL))
     return Layout(label, cell, tall, halves, numbers and not halves)
+
+
+def signs_room(plot: GridPlot) -> int:
+    """The cells for the signs after a number, at least one to set it apart."""
+    return max(1, plot.room - plot.longest)
 
 
 @dataclass(frozen=True)
@@ -122,16 +127,20 @@ class Painter:
         width = self.layout.cell
         text = " " * width
         if middle and value is not None:
-            sign = value.signs[-1:]
+            signs = value.signs
             if self.layout.numbers and value.cell.shown is not None:
-                text = exactly(value.text, width - 1, "right") + (sign or " ")
-            elif sign:
-                text = exactly(sign, width, "centre")
+                text = exactly(value.text + signs.ljust(self._signs), width, "right")
+            elif signs:
+                text = exactly(signs[-1], width, "centre")
             elif value.cell.shown is None:
                 text = exactly(value.text, width - 1, "centre") + " "
         if chosen and middle:
             text = _bracketed(text)
         return Segment(text, self._chosen if chosen else self._fill(value))
+
+    @cached_property
+    def _signs(self) -> int:
+        return signs_room(self.plot)
 
     @cached_property
     def _chosen(self) -> Style:
@@ -140,10 +149,10 @@ class Painter:
         return Style(color=ink(rgb(text.removeprefix("#"))), bgcolor=text, bold=True)
 
     def _fill(self, value: Value | None) -> Style:
-        tone = self.plot.tone(value) if self.colour else None
+        tone = value.tone if value is not None and self.colour else None
         if tone is None:
             return Style(color=self.palette.dim if self.colour else None)
-        return filled(self.palette.ramp(self.plot.scale.signed)[step(tone)])
+        return filled(self.palette.ramp(self.plot.scale.ramp)[step(tone)])
 
     def _halves(self, y: int, cursor: Place | None) -> Line:
         upper, lower = 2 * y, 2 * y + 1

@@ -9,9 +9,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal.lines import Line, fitted, length, padded
-from app.render.terminal.palette import STEPS, Palette, hex_of, sign
+from app.render.terminal.palette import Palette, hex_of, sign, step
 from app.text import plain
-from core.figures.plots.numbers import formatter
 from core.figures.plots.plot import Entry, Plot
 from core.figures.plots.ranges import Scale
 
@@ -50,17 +49,16 @@ def scale_legend(
     notes: Sequence[str] = (),
 ) -> Line:
     """The ends of a scale with its ramp between them, then as many of the notes as fit."""
-    write = formatter([scale.low, scale.high], scale.signed)
     text, dim = Style(color=palette.text), Style(color=palette.dim)
-    low, high = write(scale.low), write(scale.high)
+    low, high = scale.ends
     if not colour:
         line = [Segment(f"scale from {low} to {high}"[:width])]
     else:
         room = width - len(low) - len(high) - 2
         size = max(4, min(24, room - sum(len(note) + 3 for note in notes)))
         size = max(size, min(8, room))
-        ramp = palette.ramp(scale.signed)
-        colours = [hex_of(ramp[round(i * (STEPS - 1) / (size - 1))]) for i in range(size)]
+        ramp = palette.ramp(scale.ramp)
+        colours = [hex_of(ramp[step(tone)]) for tone in scale.tones(size)]
         line = [Segment(low + " ", text), *(Segment("█", Style(color=c)) for c in colours)]
         line.append(Segment(" " + high, text))
     for note in map(plain, notes):

@@ -1,7 +1,8 @@
 """The colours of charts, chosen for colour-blind eyes. Owns ramps; knows no figure and no theme.
 
-Sequential ramps follow viridis. Diverging ramps of terminals grow lighter all the way from blue
-through a neutral grey to orange, so that the sign stays readable by hue and by lightness alone.
+Sequential ramps follow viridis. Ramps about zero are nearly the background at zero, and stand out
+more the farther a value lies from it: blue and orange tell minus from plus, purple and green worse
+from better. Every eye tells either pair apart, and a sign beside the number says the same.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from functools import cache, lru_cache
 
 from rich.style import Style
 
+from core.figures.plots.ranges import Ramp
+
 RGB = tuple[int, int, int]
 
 STEPS = 65
-"""Entries of a ramp. Odd, so that a diverging ramp has its zero in the middle."""
+"""Entries of a ramp. Odd, so that a ramp about zero has its zero in the middle."""
 
 GLYPHS = "●■▲◆○□△◇▼"
 """The signs of series, in order: they are told apart without any colour."""
@@ -29,23 +32,41 @@ _VIRIDIS = (
     "440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b",
     "fde725",
 )  # fmt: skip
-# For pages and paper, where the number in a cell carries its sign: what is near zero fades away.
-_CENTRED = {
+_SIGNED = {
     "light": ("0b4f9e", "5b93cf", "bcd4ec", "f4f4f2", "fbd3a5", "e8893a", "a84c00"),
     "dark": ("8ec5ff", "4b8fd6", "27507f", "262b33", "6e4516", "b8741f", "ffb84d"),
 }
-_DIVERGING = ("1236b8", "2f58b0", "4d648f", "666a72", "a08a62", "d69f48", "ffbe3d")
+_BETTER = {
+    "light": ("7d1a86", "b573c6", "e6cdee", "f4f4f2", "cde9bf", "69b45c", "1b6b2e"),
+    "dark": ("f3aaff", "bb5fd6", "64298a", "262b33", "255c14", "4fa53a", "b6f28a"),
+}
 # Colours that a terminal of 256 has: blends would fall on neighbours in no order.
 _MANY = (
     "5f005f", "5f00af", "005faf", "0087af", "00af87", "00d787", "5fd75f", "afd700", "ffd700",
     "ffff5f",
 )  # fmt: skip
-_MANY_DIVERGING = (
-    "0000af", "0000ff", "005fd7", "5f87af", "878787", "af875f", "d78700", "ffaf00", "ffd75f",
-)  # fmt: skip
+_MANY_SIGNED = {
+    "light": ("005faf", "0087d7", "5fafd7", "afd7ff", "eeeeee", "ffd7af", "ffaf5f", "d78700",
+              "af5f00"),
+    "dark": ("87d7ff", "5fafff", "0087d7", "005f87", "262626", "875f00", "d78700", "ffaf00",
+             "ffd787"),
+}  # fmt: skip
+_MANY_BETTER = {
+    "light": ("870087", "af5faf", "d787d7", "ffd7ff", "eeeeee", "d7ffaf", "87d75f", "5faf00",
+              "005f00"),
+    "dark": ("ffafff", "d75fff", "af00d7", "5f0087", "262626", "005f00", "00af00", "5fd700",
+             "d7ff87"),
+}  # fmt: skip
 # The 16 colours of a bare terminal, in the order of their lightness.
 _FEW = ("000000", "0000aa", "5555ff", "00aaaa", "55ffff", "ffffff")
-_FEW_DIVERGING = ("0000aa", "0000aa", "555555", "aa5500", "ffff55")
+_FEW_SIGNED = {
+    "light": ("0000aa", "5555ff", "ffffff", "ffff55", "aa5500"),
+    "dark": ("5555ff", "0000aa", "000000", "aa5500", "ffff55"),
+}
+_FEW_BETTER = {
+    "light": ("aa00aa", "ff55ff", "ffffff", "55ff55", "00aa00"),
+    "dark": ("ff55ff", "aa00aa", "000000", "00aa00", "55ff55"),
+}
 _BROWN = (0xAA, 0x55, 0x00)  # one of the 16, which many terminals show as a bright olive
 _FEW_SERIES = {
     "dark": ("#55ffff", "#ffff55", "#55ff55", "#ff55ff", "#ff5555", "#5555ff", "#aa5500"),
@@ -63,13 +84,14 @@ class Palette:
     accent: str
     series: tuple[str, ...]
     sequential: tuple[RGB, ...]
-    diverging: tuple[RGB, ...]
+    signed: tuple[RGB, ...]
+    better: tuple[RGB, ...]
     blends: bool = True
     """Can colours be mixed? Not where the terminal has but a few."""
 
-    def ramp(self, signed: bool) -> tuple[RGB, ...]:
-        """The ramp of a figure whose values do, or don't, lie about zero."""
-        return self.diverging if signed else self.sequential
+    def ramp(self, kind: Ramp) -> tuple[RGB, ...]:
+        """The colours of a ramp."""
+        return {"sequential": self.sequential, "signed": self.signed, "better": self.better}[kind]
 
     def line(self, index: int, control: bool) -> Style:
         """The style of the `index`-th series."""
@@ -90,26 +112,21 @@ class Palette:
 @cache
 def on(background: str, colours: int = 1 << 24) -> Palette:
     """The palette for a `dark` or `light` background in a terminal with that many colours."""
+    background = "light" if background == "light" else "dark"
     if colours <= 16:
-        ramps = ramp(_FEW, blend=False), ramp(_FEW_DIVERGING, blend=False)
-        series = _FEW_SERIES["light" if background == "light" else "dark"]
+        ramps = _ramps(_FEW, _FEW_SIGNED[background], _FEW_BETTER[background], blend=False)
+        series = _FEW_SERIES[background]
         if background == "light":
             return Palette("light", "#000000", "#555555", "#0000aa", series, *ramps, blends=False)
         return Palette("dark", "#ffffff", "#aaaaaa", "#55ffff", series, *ramps, blends=False)
-    many = colours <= 256
-    sequential = ramp(_MANY, blend=False) if many else ramp(_VIRIDIS)
-    diverging = ramp(_MANY_DIVERGING, blend=False) if many else ramp(_DIVERGING)
+    ramps = _ramps(_VIRIDIS, _SIGNED[background], _BETTER[background])
+    if colours <= 256:
+        ramps = _ramps(_MANY, _MANY_SIGNED[background], _MANY_BETTER[background], blend=False)
     if background == "light":
         series = ("#0072b2", "#b35c00", "#00795a", "#a8437f", "#7a6c00", "#c0392b", "#4a4a8a")
-        return Palette("light", "#24292f", "#8a9099", "#0550ae", series, sequential, diverging)
+        return Palette("light", "#24292f", "#8a9099", "#0550ae", series, *ramps)
     series = ("#56b4e9", "#f0a02c", "#35c9a2", "#e08bbb", "#f0e442", "#ff7a52", "#9aa5ff")
-    return Palette("dark", "#d7dce2", "#7d8590", "#6cb6ff", series, sequential, diverging)
-
-
-@cache
-def centred(background: str) -> tuple[RGB, ...]:
-    """A diverging ramp that is nearly the `dark` or `light` background at its middle."""
-    return ramp(_CENTRED[background])
+    return Palette("dark", "#d7dce2", "#7d8590", "#6cb6ff", series, *ramps)
 
 
 def sign(index: int, faint: bool = False) -> str:
@@ -138,6 +155,12 @@ def ramp(anchors: Sequence[str], blend: bool = True) -> tuple[RGB, ...]:
         red, green, blue = (round(a + (b - a) * share) for a, b in pairs)
         entries.append((red, green, blue))
     return tuple(entries)
+
+
+def _ramps(
+    sequential: Sequence[str], signed: Sequence[str], better: Sequence[str], *, blend: bool = True
+) -> tuple[tuple[RGB, ...], tuple[RGB, ...], tuple[RGB, ...]]:
+    return ramp(sequential, blend), ramp(signed, blend), ramp(better, blend)
 
 
 @lru_cache(1024)

@@ -66,10 +66,13 @@ def pane_topics(view: View, spec: MetricSpec | None) -> list[Topic]:
     topics = [Topic(view.title, (view.caption,))]
     if spec is not None:
         unit = f"Unit: {spec.unit}." if spec.unit else ""
-        better = "" if spec.better == "neither" else f"{spec.better.capitalize()} is better."
+        better = _BETTER.get(spec.better, f"{spec.better.capitalize()} is better.")
         empty = f"Empty where {spec.empty}." if spec.empty else ""
         topics.append(Topic(spec.title, (spec.description, unit, better, empty)))
     return topics
+
+
+_BETTER = {"neither": "", "metric": "The heading says which direction is better."}
 
 
 def _row(shown: str, words: str) -> Content:

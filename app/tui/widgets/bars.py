@@ -58,8 +58,8 @@ class BarsView(FigureView[BarsPlot]):
         return (Region(0, row, self.size.width, 1),)
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
-        value = self.plot.cells[cursor[0]][cursor[1]]
-        return Spot(self.plot.place(*cursor), value.cell if value is not None else None)
+        place, value = self.plot.place(*cursor), self.plot.cells[cursor[0]][cursor[1]]
+        return Spot(place) if value is None else Spot(place, value.cell, value.side)
 
     def at(self, cursor: CursorPosition) -> Names:
         return {0: self.plot.rows[cursor[0]].name, 1: self.plot.columns[cursor[1]].name}

@@ -75,7 +75,10 @@ class GridView(FigureView[GridPlot]):
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         value = self.plot.cells[cursor[0]][cursor[1]]
-        return Spot(self.plot.place(*cursor), value.cell if value is not None else None)
+        place = self.plot.place(*cursor)
+        if value is None:
+            return Spot(place, missing=self.plot.missing)
+        return Spot(place, value.cell, value.side)
 
     def at(self, cursor: CursorPosition) -> Names:
         return {0: self.plot.rows[cursor[0]].name, 1: self.plot.columns[cursor[1]].name}

@@ -337,13 +337,10 @@ class Pane(Vertical, Steady):
         if self.choice is None or self.drawn is None:
             return heading(self.view.title, (), self.numbered, width)
         pairs = steering.described(self.view, self.choice, self.drawn.catalogue, self.spec)
-        unit = self.spec.unit if self.spec else ""
         controls = self.drawn.catalogue.controls
         selected = []
         for name, value in pairs:
-            if name == "measure" and unit:
-                value = f"{value} [{unit}]"
-            elif name == ITEM:
+            if name == ITEM:
                 items, value = self._items
                 value += f" ({items.index(value) + 1} of {len(items)})" if value in items else ""
             elif name == "model" and value in controls:

@@ -24,6 +24,7 @@ class Curve:
     series: Series
     index: int
     write: Write
+    signed: bool = False
 
     @property
     def name(self) -> str:
@@ -48,7 +49,7 @@ class Curve:
     @cached_property
     def values(self) -> tuple[Value, ...]:
         """The value of every point."""
-        return tuple(Value(cell, self.write) for cell in self.series.cells)
+        return tuple(Value(cell, self.write, self.signed) for cell in self.series.cells)
 
     def at(self, x: int) -> Value | None:
         """The value at an x."""

@@ -7,9 +7,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from core.figures.figure import Grid
-from core.figures.plots.plot import CONTROL_WORDS, Entry, Name, Plot, Row, Rows, value_entries
+from core.figures.plots.plot import (
+    CONTROL_WORDS,
+    Entry,
+    Name,
+    Plot,
+    Row,
+    Rows,
+    in_words,
+    value_entries,
+)
 from core.figures.plots.ranges import Axis, Scale
-from core.figures.plots.values import MARK, NULL_MARK, UNDEFINED, Value
+from core.figures.plots.values import MARK, NULL_MARK, SIDES, UNDEFINED, Value
 
 MODELS = ("model", "reference")
 """The coordinates whose values are models."""
@@ -17,8 +26,9 @@ MODELS = ("model", "reference")
 
 @dataclass(frozen=True, kw_only=True)
 class GridPlot(Plot):
-    """Rows × columns of values; None where nothing was measured. `scale` says what colours stand
-    for. `row_of` and `column_of` are the coordinates of rows and columns, if they are any."""
+    """Rows × columns of values; None where nothing was measured, which `missing` explains. `scale`
+    says what colours stand for. `row_of` and `column_of` are the coordinates of rows and columns,
+    if they are any."""
 
     row_name: str
     column_name: str
@@ -29,6 +39,7 @@ class GridPlot(Plot):
     columns: tuple[Name, ...]
     cells: tuple[tuple[Value | None, ...], ...]
     scale: Scale
+    missing: str
 
     @property
     def is_drawable(self) -> bool:
@@ -38,7 +49,7 @@ class GridPlot(Plot):
         return (value for row in self.cells for value in row if value is not None)
 
     def legend(self) -> list[Entry]:
-        return [*self._entries, *self._control]
+        return [*self._entries, *self._missing, *self._control]
 
     @property
     def axis_names(self) -> tuple[str, ...]:
@@ -54,13 +65,6 @@ class GridPlot(Plot):
         if self.columns and all(_is_number(column.name) for column in self.columns):
             return " ".join(self.axis_names) or self.row_name
         return self.row_name
-
-    def tone(self, value: Value | None) -> float | None:
-        """The share of the ramp of colours that a cell takes; None for a cell without colour: not
-        measured, undefined, or no different from chance."""
-        if value is None or value.number is None or value.is_null:
-            return None
-        return self.scale.share(value.number)
 
     def place(self, i: int, j: int) -> tuple[tuple[str, str], tuple[str, str]]:
         """The place of a value: the names of both coordinates with their values."""
@@ -80,10 +84,13 @@ class GridPlot(Plot):
         """The meaning of the signs among its cells; `dense`: no cell has a number."""
         signs = {
             "null": "blank:" if dense else f"dim {NULL_MARK}",
+            "better": SIDES["better"],
+            "worse": SIDES["worse"],
             "undefined": UNDEFINED,
+            "missing": "blank:",
             "star": MARK,
         }
-        shown = ("note", "null", "undefined", "control", "star")
+        shown = ("note", "null", "better", "worse", "undefined", "missing", "control", "star")
         entries = [entry for entry in self.legend() if entry.symbol in shown]
         return [f"{signs.get(entry.symbol, '')} {entry.text}".strip() for entry in entries]
 
@@ -103,7 +110,20 @@ class GridPlot(Plot):
         entries = value_entries(self.values(), self.star_name)
         if self.signed and {value.cell.shown for value in self.values()} - {None} == {0.0}:
             entries.insert(0, Entry("note", "every value is 0"))
+        if better := in_words(self.better):
+            entries.insert(0, Entry("note", better))
         return entries
+
+    @property
+    def _missing(self) -> list[Entry]:
+        """Why cells are None; a model is not held against itself."""
+        across = self.row_name != self.column_name
+        gaps = any(
+            cell is None and (across or self.rows[i].name != self.columns[j].name)
+            for i, row in enumerate(self.cells)
+            for j, cell in enumerate(row)
+        )
+        return [Entry("missing", self.missing)] if gaps else []
 
     @property
     def _control(self) -> list[Entry]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from core.engine.measurement import Better
+from core.figures.figure import Cell
 from core.figures.plots.numbers import Write
 from core.figures.plots.values import Value
 from core.figures.significance import SPREADS, null_words
@@ -19,7 +21,8 @@ EMPTY = "No values to show."
 CONTROL_WORDS = "(name) a control"
 
 Symbol = Literal[
-    "series", "interval", "chance", "band", "control", "null", "undefined", "star", "note"
+    "series", "interval", "chance", "band", "control", "null", "better", "worse", "undefined",
+    "missing", "star", "note",
 ]  # fmt: skip
 
 
@@ -86,12 +89,28 @@ class Plot:
     """The length of the longest number."""
 
     @property
+    def better(self) -> Better:
+        """The better direction of its values, if they share one."""
+        return shared_direction(value.cell for value in self.values())
+
+    @property
+    def aside(self) -> str:
+        """The unit and the better direction in words, as they stand in brackets."""
+        return ", ".join(filter(None, (self.unit, in_words(self.better))))
+
+    @property
     def heading(self) -> str:
-        """The title with the unit."""
-        if not self.unit:
-            return self.title
+        """The title with the unit and the better direction."""
         measure, dot, where = self.title.partition(" · ")
-        return f"{measure} [{self.unit}]{dot}{where}"  # a place may end in a unit: top-1%
+        unit = f" [{self.unit}]" if self.unit else ""
+        better = in_words(self.better)
+        said = f" ({better})" if better else ""
+        return f"{measure}{unit}{said}{dot}{where}"  # a place may end in a unit: top-1%
+
+    @property
+    def room(self) -> int:
+        """The length of the longest number with its signs."""
+        return self.longest + max((len(value.signs) for value in self.values()), default=0)
 
     @property
     def undefined(self) -> str:
@@ -116,6 +135,17 @@ class Plot:
         raise NotImplementedError
 
 
+def shared_direction(cells: Iterable[Cell]) -> Better:
+    """The better direction that all cells have."""
+    found = {cell.better for cell in cells}
+    return found.pop() if len(found) == 1 else "neither"
+
+
+def in_words(better: Better) -> str:
+    """A better direction in words; nothing where there is none."""
+    return "" if better == "neither" else f"{better} is better"
+
+
 def value_entries(values: Iterable[Value], star_name: str = "") -> list[Entry]:
     """The legend of what stands beside values: intervals, chance, verdicts, stars."""
     found = list(values)
@@ -130,6 +160,8 @@ def value_entries(values: Iterable[Value], star_name: str = "") -> list[Entry]:
     null = null_words((value.cell for value in found), in_full=True)
     if null:
         entries.append(Entry("null", null))
+    sides = {value.side for value in found}
+    entries += [Entry(side, side) for side in ("better", "worse") if side in sides]
     if any(value.cell.shown is None for value in found):
         entries.append(Entry("undefined", "undefined"))
     if any(value.marked for value in found):

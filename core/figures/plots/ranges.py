@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from core.figures.plots.numbers import tick_labels
+from core.engine.measurement import Better
+from core.figures.plots.numbers import formatter, tick_labels
 
 NEAR_ZERO = 0.6
 """Values whose least is below this share of their greatest are drawn from zero."""
@@ -20,17 +22,35 @@ class Tick:
     label: str
 
 
+Ramp = Literal["sequential", "signed", "better"]
+"""A ramp of colours: from little to much, from minus over zero to plus, from worse to better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The range of values that a ramp of colours stands for; centred on zero when signed."""
+    """What colours stand for: the ramp, and the values that it covers. About zero these include
+    zero, and as far from it on either side is as far along the ramp. `ends` are both ends in words;
+    `flipped`: the better end of the ramp stands for the lower values."""
 
     low: float
     high: float
-    signed: bool
+    ramp: Ramp = "sequential"
+    ends: tuple[str, str] = ("", "")
+    flipped: bool = False
 
-    def share(self, value: float) -> float:
-        """The position of a value within the range, 0 to 1; 0.5 in a range of no width."""
-        return share(value, self.low, self.high)
+    def tone(self, value: float) -> float:
+        """The position of a value on the ramp, 0 to 1; 0.5 is zero, or any value where all are the
+        same."""
+        if self.ramp == "sequential":
+            return share(value, self.low, self.high)
+        reach = max(abs(self.low), abs(self.high))
+        at = share(value, -reach, reach)
+        return 1 - at if self.flipped else at
+
+    def tones(self, count: int) -> list[float]:
+        """The positions of that many values from one end to the other."""
+        step = (self.high - self.low) / (count - 1)
+        return [self.tone(self.low + at * step) for at in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +70,24 @@ class Axis:
         return labelled(at)
 
 
-def scale(values: Iterable[float], signed: bool) -> Scale:
-    """The scale that covers these values."""
+def scale(values: Iterable[float], *, signed: bool, better: Better = "neither") -> Scale:
+    """The scale that covers these values; `better` is their better direction."""
     known = [v for v in values if math.isfinite(v)] or [0.0]
-    if signed:
-        reach = max(map(abs, known)) or 1.0
-        return Scale(-reach, reach, True)
-    return Scale(min(known), max(known), False)
+    if not signed:
+        low, high = min(known), max(known)
+        write = formatter([low, high])
+        return Scale(low, high, ends=(write(low), write(high)))
+    low, high = min(0.0, *known), max(0.0, *known)
+    if low == high:
+        low, high = -1.0, 1.0
+    write = formatter([low, high], signed=True)
+    ends = write(low), write(high)
+    if better == "neither":
+        return Scale(low, high, "signed", ends)
+    flipped = better == "lower"
+    words = ("better", "worse") if flipped else ("worse", "better")
+    ends = f"{words[0]} {ends[0]}" if low else "0", f"{ends[1]} {words[1]}" if high else "0"
+    return Scale(low, high, "better", ends, flipped)
 
 
 def axis(values: Iterable[float], *, zero: bool = False) -> Axis:

@@ -6,6 +6,7 @@ A table needs none of this: it is text already.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Scatter
@@ -14,7 +15,7 @@ from core.figures.plots.curves import BASE, Curve, CurvePanel, CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
 from core.figures.plots.numbers import Write, formatter
 from core.figures.plots.passages import PassagesPlot, TextBlock, resolved
-from core.figures.plots.plot import Plot
+from core.figures.plots.plot import Plot, shared_direction
 from core.figures.plots.ranges import Axis, axis, scale
 from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import Value
@@ -50,14 +51,23 @@ def bars(figure: Grid) -> BarsPlot:
 def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any]:
     fields = _common(figure)
     others = [other for other in together if isinstance(other, Grid)]
-    values = [number for each in (figure, *others) for number in _numbers(each)]
-    cells = tuple(
-        tuple(None if cell is None else Value(cell, fields["write"]) for cell in row)
-        for row in figure.cells
-    )
+    numbers = [number for each in (figure, *others) for number in _numbers(each)]
+    better = shared_direction(figure.measured())
+    colours = scale(numbers, signed=figure.signed, better=better)
+
+    def resolved(cell: Cell | None) -> Value | None:
+        if cell is None:
+            return None
+        value = Value(cell, fields["write"], figure.signed)
+        if value.number is None or value.is_null:
+            return value
+        return replace(value, tone=colours.tone(value.number))
+
+    cells = tuple(tuple(map(resolved, row)) for row in figure.cells)
     return dict(
         fields,
         star_name=figure.mark_name,
+        missing=figure.missing,
         row_name=figure.row_name,
         column_name=figure.column_name,
         row_of=figure.row_of,
@@ -66,7 +76,7 @@ def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any
         rows=rows_of(figure),
         columns=columns_of(figure),
         cells=cells,
-        scale=scale(values, figure.signed),
+        scale=colours,
     )
 
 
@@ -79,7 +89,10 @@ def curves(figure: Lines) -> CurvesPlot:
     index = {name: at for at, name in enumerate(ordered)}
 
     def resolved(panel: Panel) -> CurvePanel:
-        curves = (Curve(series, index[series.name], fields["write"]) for series in panel.series)
+        curves = (
+            Curve(series, index[series.name], fields["write"], figure.signed)
+            for series in panel.series
+        )
         return CurvePanel(panel.title, tuple(curves))
 
     panels = tuple(map(resolved, figure.panels))
@@ -110,7 +123,13 @@ def scatter(figure: Scatter) -> PointsPlot:
     write = fields["write"]
     groups = list(dict.fromkeys(point.group for point in figure.points))
     every = tuple(
-        PlotPoint(p.name, p.group, groups.index(p.group), Value(p.x, write), Value(p.y, write))
+        PlotPoint(
+            p.name,
+            p.group,
+            groups.index(p.group),
+            Value(p.x, write, figure.signed),
+            Value(p.y, write, figure.signed),
+        )
         for p in figure.points
     )
     both = (figure,) if figure.beside is None else (figure, figure.beside)

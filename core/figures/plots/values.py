@@ -6,8 +6,9 @@ Owns which of a cell's numbers belong to the reading that a figure shows. Knows 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from core.figures import significance
 from core.figures.figure import Cell
@@ -19,6 +20,10 @@ NULL_MARK = "~"
 """Follows a number that does not differ from chance."""
 MARK = "★"
 """Sets a value apart; the figure says what for."""
+
+Side = Literal["better", "worse", ""]
+SIDES: Mapping[Side, str] = {"better": "✓", "worse": "✗", "": ""}
+"""The signs of values that are better, or worse, than zero says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,14 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A measured value; `write` gives numbers the form that its figure's numbers share."""
+    """A measured value; `write` gives numbers the form that its figure's numbers share. `signed`:
+    it is told by which side of zero it lies on. `tone` is the position of its colour on the ramp of
+    its figure; None for a value without colour: undefined, or no different from chance."""
 
     cell: Cell
     write: Write
+    signed: bool = False
+    tone: float | None = None
 
     @property
     def number(self) -> float | None:
@@ -54,9 +63,18 @@ class Value:
         return significance.is_null(self.cell)
 
     @property
+    def side(self) -> Side:
+        """Is it better or worse than zero? Neither where it does not differ from chance."""
+        number, better = self.number, self.cell.better
+        if not self.signed or better == "neither" or not number or self.is_null:
+            return ""
+        return "better" if (number > 0) == (better == "higher") else "worse"
+
+    @property
     def signs(self) -> str:
-        """The signs after its number: of no difference from chance, and of being set apart."""
-        return NULL_MARK * self.is_null + MARK * self.marked
+        """The signs after its number: of no difference from chance, of better or worse, and of
+        being set apart."""
+        return NULL_MARK * self.is_null + SIDES[self.side] + MARK * self.marked
 
     @property
     def marked(self) -> bool:
@@ -99,7 +117,9 @@ class Value:
         """All that is known of it in a line: place, value, raw value, yardsticks."""
         cell = self.cell
         raw = [f"raw {exact(cell.value)}"] if cell.value not in (None, cell.shown) else []
-        return "; ".join([f"{', '.join(places)}: {exact(cell.shown)}", *raw, *yardsticks(cell)])
+        side = f" ({self.side})" if self.side else ""
+        number = f"{', '.join(places)}: {exact(cell.shown)}{side}"
+        return "; ".join([number, *raw, *yardsticks(cell)])
 
 
 def shows_raw(cell: Cell) -> bool:

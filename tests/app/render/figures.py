@@ -29,7 +29,7 @@ ODD_NAMES = (
 """What matplotlib, fonts, browsers and terminals are each tempted to obey."""
 
 
-def cell(value: float | None, **more: float | int | None) -> Cell:
+def cell(value: float | None, **more: float | int | str | None) -> Cell:
     """A cell that shows its raw value."""
     return Cell(value, value, **more)  # type: ignore[arg-type]
 

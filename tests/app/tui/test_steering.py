@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.tui import steering
 from core.engine.measurement import MetricSpec
 from core.figures.choices import settled
@@ -78,3 +80,18 @@ def test_what_is_selected_is_described() -> None:
     assert said == {"measure": "write", "reading": "raw", "model": "a"}
     said = dict(steering.described(MATRIX, Choice(measure="cosine", module="all"), RANGES, None))
     assert said == {"module": "all", "layer": "all"}
+
+
+def test_the_better_direction_stands_beside_the_metric_or_the_measure() -> None:
+    ranges = replace(
+        RANGES,
+        ranges={**RANGES.ranges, "metric_of": ("ppl",)},
+        better={"ppl": "lower"},
+    )
+    view = replace(HEAT, selectors=("metric_of",))
+    choice = Choice(measure="write", metric_of="ppl")
+    spec = MetricSpec(name="write", title="write", description="", unit="%", better="metric")
+    said = dict(steering.described(view, choice, ranges, spec))
+    assert (said["measure"], said["metric"]) == ("write [%]", "ppl (lower is better)")
+    said = dict(steering.described(view, choice, ranges, replace(spec, better="higher")))
+    assert (said["measure"], said["metric"]) == ("write [%] (higher is better)", "ppl")

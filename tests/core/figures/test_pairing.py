@@ -14,6 +14,7 @@ from scipy import stats
 
 from app.render.terminal.palette import on
 from app.render.terminal.scatters import picture
+from core.engine.measurement import Better
 from core.figures.choices import default_choice, options
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.pairing import (
@@ -350,6 +351,19 @@ def test_steps_are_those_that_both_runs_have() -> None:
 @given(numbers, numbers)
 def test_a_difference_is_what_was_subtracted(a: float, b: float) -> None:
     assert math.isclose(minus(cell(b), cell(a)).shown or 0.0, b - a, abs_tol=0)
+
+
+def test_a_difference_of_two_runs_is_better_in_the_direction_of_the_measure() -> None:
+    cell = minus(Cell(3.0, 3.0, better="lower"), Cell(4.0, 4.0, better="lower"))
+    assert (cell.shown, cell.better) == (-1.0, "lower")
+    ways: tuple[dict[str, Better], ...] = (
+        {"acc": "higher", "odd": "higher"},
+        {"ppl": "lower", "odd": "lower"},
+    )
+    first, second = (replace(catalogue(("t",), ("a",), 1), better=better) for better in ways)
+    both = common(pretend.view("drop"), first, second)
+    assert both is not None
+    assert both.better == {"acc": "higher", "ppl": "lower"}
 
 
 def test_a_rounding_error_is_no_difference() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.engine.measurement import Better
 from core.figures.figure import Cell, Grid, Point, Scatter
 from core.figures.plots import resolution
+from core.figures.plots.grids import GridPlot
 from core.figures.plots.numbers import formatter, tick_labels
-from core.figures.plots.ranges import Axis, ticks
+from core.figures.plots.ranges import Axis, scale, ticks
 from core.figures.plots.values import Level, Value
 
 
@@ -69,9 +71,63 @@ def test_only_a_measured_value_that_differs_from_chance_has_a_tone() -> None:
             rows=("0",), columns=tuple("abcde"), cells=(cells,), signed=True,
         )
     )  # fmt: skip
-    assert [plot.tone(value) for value in plot.cells[0]] == [1.0, None, None, None, None]
+    tones = [None if value is None else value.tone for value in plot.cells[0]]
+    assert tones == [1.0, None, None, None, None]
     texts = [value.text + value.signs for value in plot.cells[0] if value is not None]
     assert texts == ["+1.000", "·", "+inf", "+0.010~"]
+
+
+def graded(better: Better, *values: float | Cell, signed: bool = True) -> GridPlot:
+    """A row of cells whose better direction is given."""
+    cells = (v if isinstance(v, Cell) else Cell(v, v, better=better) for v in values)
+    made = tuple(cells)
+    return resolution.grid(
+        Grid(
+            title="drop · top-1%", measure="m", unit="%", row_name="model", column_name="task",
+            rows=("0",), columns=tuple("abcdefgh"[: len(made)]), cells=(made,), signed=signed,
+        )
+    )  # fmt: skip
+
+
+def told(plot: GridPlot) -> list[tuple[float | None, str]]:
+    return [(value.tone, value.side) for value in plot.cells[0] if value is not None]
+
+
+def test_a_signed_value_with_a_direction_is_better_or_worse_and_not_up_or_down() -> None:
+    null = Cell(-1.0, -1.0, 0.0, low=-3.0, high=0.5, better="lower")
+    lower = graded("lower", -4.0, 2.0, 0.0, null)
+    assert told(lower) == [(1.0, "better"), (0.25, "worse"), (0.5, ""), (None, "")]
+    assert [value.signs for value in lower.values()] == ["✓", "✗", "", "~"]
+    assert told(graded("higher", -4.0, 2.0)) == [(0.0, "worse"), (0.75, "better")]
+    assert lower.heading == "drop [%] (lower is better) · top-1%"
+    assert (lower.scale.ramp, lower.scale.ends) == ("better", ("better -4.000", "+2.000 worse"))
+    assert lower.remarks(dense=False)[:4] == [
+        "lower is better", "dim ~ interval includes 0", "✓ better", "✗ worse",
+    ]  # fmt: skip
+
+
+def test_a_value_without_a_direction_is_neither_better_nor_worse() -> None:
+    plot = graded("neither", -4.0, 2.0)
+    assert told(plot) == [(0.0, ""), (0.75, "")]
+    assert plot.scale.ramp == "signed"
+    scores = graded("lower", 4.0, 2.0, signed=False)
+    assert told(scores) == [(1.0, ""), (0.0, "")]
+    assert (scores.scale.ramp, scores.heading) == (
+        "sequential", "drop [%] (lower is better) · top-1%",
+    )  # fmt: skip
+    mixed = graded("lower", Cell(1.0, 1.0, better="higher"), Cell(1.0, 1.0, better="lower"))
+    assert mixed.better == "neither"
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
+def test_a_scale_about_zero_covers_the_values_and_no_more(values: list[float]) -> None:
+    found = scale(values, signed=True)
+    if any(values):
+        assert (found.low, found.high) == (min(0.0, *values), max(0.0, *values))
+    assert found.tone(0.0) == 0.5
+    tones = found.tones(9)
+    assert tones == sorted(tones)
+    assert max(abs(tone - 0.5) for tone in (tones[0], tones[-1])) == 0.5
 
 
 def test_names_beside_points_keep_apart() -> None:

@@ -280,6 +280,21 @@ def test_cells_within_chance_have_no_colour() -> None:
     assert fills["retrained and medical: 0.666667"] == "d64"
 
 
+def test_better_and_worse_are_told_on_the_page_by_colour_and_sign() -> None:
+    cells = ((figures.cell(-2.0, better="lower"), figures.cell(1.0, better="lower")),)
+    made = replace(figures.matrix(), rows=("a",), columns=("x", "y"), cells=cells)
+    (svg,) = grids.draw(resolution.grid(replace(made, column_name="task")))
+    found = ElementTree.fromstring(svg)
+    fills = [box.get("class") for box in found.findall("g/rect")]
+    assert fills == ["b64", "b16"]
+    texts = [text.text for text in found.iter("text")]
+    assert {"−2.000✓", "+1.000✗", "better −2.000", "+1.000 worse"} <= set(texts)
+    assert any("lower is better, ✓ better, ✗ worse" in (text or "") for text in texts)
+    bar = "".join(bars.draw(resolution.bars(made)))
+    assert "−2.000✓" in bar
+    assert "<span>lower is better</span>" in bar
+
+
 def test_text_is_escaped_and_markup_is_not() -> None:
     assert escaped('<b a="x">&\x1b') == "&lt;b a=&quot;x&quot;&gt;&amp;\\x1b"
     made = tag("p", "<i>", tag("b", "&"), class_='a"b', data_x=1.25, id=None)

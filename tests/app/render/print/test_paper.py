@@ -19,7 +19,7 @@ from PIL import Image
 
 from app.render.data.folder import export
 from app.render.print import bars, curves, grids, scatters
-from app.render.print.sheet import COLUMN, DPI, PAGE, save, styled, written
+from app.render.print.sheet import COLUMN, DPI, PAGE, PALETTE, save, styled, written
 from app.results.figures import analyses_of, shown_together
 from core.figures.figure import Figure, Series
 from core.figures.plots import resolution
@@ -127,8 +127,20 @@ def test_a_signed_matrix_has_its_zero_in_the_middle() -> None:
     assert "−0.333" in texts
     assert "+0.015~" in texts
     assert "(retrained)" in texts
-    middle = grids.colours(True)[len(grids.colours(True)) // 2]
-    assert min(middle) > 240
+    assert min(PALETTE.signed[len(PALETTE.signed) // 2]) > 240
+
+
+def test_better_and_worse_are_told_on_paper_by_colour_and_sign() -> None:
+    cells = ((figures.cell(-2.0, better="lower"), figures.cell(1.0, better="lower")),)
+    made = replace(figures.matrix(), rows=("a",), columns=("x", "y"), cells=cells)
+    drawn = _drawn(replace(made, column_name="task", controls=frozenset()), "heatmap")
+    (mesh,) = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-2.0, 1.0)
+    best, worse = (tuple(round(255 * c) for c in mesh.cmap(at)[:3]) for at in (0.0, 1.0))
+    assert (best, worse) == (PALETTE.better[-1], PALETTE.better[16])
+    texts = _texts(drawn)
+    assert {"−2.000✓", "+1.000✗"} <= set(texts)
+    assert any("lower is better, ✓ better, ✗ worse" in text for text in texts)
 
 
 def test_a_tall_heat_map_keeps_to_the_page() -> None:

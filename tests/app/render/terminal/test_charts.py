@@ -23,7 +23,8 @@ from app.render.terminal.axes import Frame, even_ticks
 from app.render.terminal.chart import draw
 from app.render.terminal.legends import series_legend
 from app.render.terminal.lines import differences
-from app.render.terminal.palette import STEPS, luminance, on, sign, step
+from app.render.terminal.palette import STEPS, hex_of, luminance, on, sign, step
+from core.engine.measurement import Better
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.plots import resolution
 from core.figures.plots.ranges import Axis, Scale
@@ -31,8 +32,9 @@ from core.figures.plots.ranges import Axis, Scale
 MODELS = ("instruct", "medical", "maths", "retrained")
 
 
-def cell(value: float | None, chance: float | None = None) -> Cell:
-    return Cell(value, value, chance, 0.01 if chance is not None else None, n=1000)
+def cell(value: float | None, chance: float | None = None, better: Better = "neither") -> Cell:
+    sd = 0.01 if chance is not None else None
+    return Cell(value, value, chance, sd, n=1000, better=better)
 
 
 def lines(layers: int = 12, panels: tuple[str, ...] = ("attention", "mlp")) -> Lines:
@@ -204,27 +206,85 @@ def test_threads_draw_the_same_as_one_alone() -> None:
 
 @pytest.mark.parametrize("background", ["dark", "light"])
 @pytest.mark.parametrize("colours", [16, 256, 1 << 24])
-def test_ramps_grow_lighter_all_the_way(background: str, colours: int) -> None:
+def test_a_sequential_ramp_grows_lighter_all_the_way(background: str, colours: int) -> None:
+    ramp = on(background, colours).sequential
+    assert len(ramp) == STEPS
+    levels = [luminance(colour) for colour in ramp]
+    assert all(b >= a - 1e-3 for a, b in pairwise(levels))
+    assert levels[-1] - levels[0] > 0.4
+
+
+@pytest.mark.parametrize("background", ["dark", "light"])
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
+def test_ramps_about_zero_fade_to_the_background_there(background: str, colours: int) -> None:
     palette = on(background, colours)
-    for ramp in (palette.sequential, palette.diverging):
-        assert len(ramp) == STEPS
+    assert palette.signed != palette.better
+    for ramp in (palette.signed, palette.better):
         levels = [luminance(colour) for colour in ramp]
-        assert all(b >= a - 1e-3 for a, b in pairwise(levels))
-        assert levels[-1] - levels[0] > 0.4
+        away = 1 if background == "dark" else -1
+        middle = levels[STEPS // 2]
+        assert middle < 0.03 if background == "dark" else middle > 0.83
+        for side in (levels[STEPS // 2 :], levels[STEPS // 2 :: -1]):
+            assert all(away * (b - a) > -0.12 for a, b in pairwise(side))
+            assert away * (side[-1] - side[0]) > 0.1
+
+
+DEUTAN = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413),
+          (-0.011820, 0.042940, 0.968881))  # fmt: skip
+PROTAN = ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
+          (-0.003882, -0.048116, 1.051998))  # fmt: skip
+
+
+@pytest.mark.parametrize("background", ["dark", "light"])
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
+@pytest.mark.parametrize("eyes", [DEUTAN, PROTAN])
+def test_every_eye_tells_the_ends_of_a_ramp_apart(
+    background: str, colours: int, eyes: tuple[tuple[float, ...], ...]
+) -> None:
+    """The matrices are of Machado, Oliveira and Fernandes (2009), for linear RGB."""
+
+    def seen(colour: tuple[int, int, int]) -> list[float]:
+        linear = [(c / 255) ** 2.2 for c in colour]
+        mixed = (sum(a * b for a, b in zip(row, linear, strict=True)) for row in eyes)
+        return [max(0.0, c) ** (1 / 2.2) for c in mixed]
+
+    palette = on(background, colours)
+    for ramp in (palette.signed, palette.better):
+        for at in range(STEPS // 4):
+            one, other = seen(ramp[at]), seen(ramp[-1 - at])
+            assert max(abs(a - b) for a, b in zip(one, other, strict=True)) > 0.2
 
 
 def test_a_signed_scale_lies_about_zero() -> None:
     scale = resolution.grid(matrix()).scale
     assert (scale.low, scale.high) == (-0.3, 0.3)
-    assert step(scale.share(0.0)) == STEPS // 2
-    assert step(Scale(1.0, 1.0, False).share(1.0)) == STEPS // 2
+    assert step(scale.tone(0.0)) == STEPS // 2
+    assert step(Scale(1.0, 1.0).tone(1.0)) == STEPS // 2
+
+
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
+def test_better_and_worse_have_colours_and_signs_of_their_own(colours: int) -> None:
+    cells = ((cell(-2.0, better="lower"), cell(2.0, better="lower"), cell(0.0, better="lower")),)
+    made = grid(("a",), ("x", "y", "z"), cells)
+    plot, palette = resolution.grid(made), on("dark", colours)
+    layout = grids.layout(plot, 80, 1)
+    _, good, bad, zero = grids.Painter(plot, layout, palette).line(0)
+    fills = [
+        each.style.bgcolor.name for each in (good, bad, zero) if each.style and each.style.bgcolor
+    ]
+    assert fills == [hex_of(palette.better[at]) for at in (STEPS - 1, 0, STEPS // 2)]
+    assert ("-2.000✓" in good.text, "+2.000✗" in bad.text, "+0.000 " in zero.text) == (True,) * 3
+    text = draw(made, "heatmap", width=80, height=24, colour=False)
+    assert "lower is better" in text.splitlines()[0]
+    assert "✓ better   ✗ worse" in text
 
 
 def test_ramps_of_256_colours_name_only_colours_that_are_there() -> None:
     levels = {0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF}
-    palette = on("dark", 256)
-    for ramp in (palette.sequential, palette.diverging):
-        assert {channel for colour in ramp for channel in colour} <= levels
+    greys = {(grey,) * 3 for grey in range(8, 239, 10)}
+    for palette in (on("dark", 256), on("light", 256)):
+        for ramp in (palette.sequential, palette.signed, palette.better):
+            assert {c for colour in set(ramp) - greys for c in colour} <= levels
 
 
 def chancy() -> Grid:

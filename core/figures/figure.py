@@ -238,15 +238,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
-    whatever has to give way, `note` what all of it has in common, `chosen` where the user's
-    selectors stand, by coordinate. `records` are the facts behind the rows, one a row, as
+    """A figure of rows of text and numbers. `keys` is how many of the first columns tell the rows
+    apart and stay in sight; `results` names the columns that the table is about, that of its order
+    first. `note` is what all of it has in common, `chosen` where the user's selectors stand, by
+    coordinate. `records` are the facts behind the rows, one a row, as
     `core.figures.records` declares them: findings read these, never the text of a cell."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
     keys: int = 1
+    results: tuple[str, ...] = ()
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     records: tuple[Any, ...] = ()

@@ -317,7 +317,7 @@ class Pane(Vertical, Steady):
 
     def _selected(self, width: int) -> Content:
         if self.choice is None or self.drawn is None:
-            return heading(self.view.title, (), self.numbered, width)
+            return heading(self.view.title, (), self.numbered, width, self.view.short)
         pairs = steering.described(self.view, self.choice, self.drawn.catalogue, self.spec)
         unit = self.spec.unit if self.spec else ""
         controls = self.drawn.catalogue.controls
@@ -328,7 +328,7 @@ class Pane(Vertical, Steady):
             elif name == "model" and value in controls:
                 value = f"{value} (control)"
             selected.append((name, value))
-        return heading(self.view.title, selected, self.numbered, width)
+        return heading(self.view.title, selected, self.numbered, width, self.view.short)
 
     def _readout(self, width: int) -> Content:
         spot = self.figure.spot()

@@ -168,25 +168,6 @@ def durations(db: Database, run_id: str) -> dict[str, float]:
     return {name: float(seconds) for name, seconds in rows if is_time(seconds)}
 
 
-def directions(db: Database, run_id: str) -> dict[str, bool]:
-    """Whether a higher score is better, by the harness's metric, as far as the run's evaluation
-    knows it. What a damaged state says of a metric counts as unknown."""
-    wanted = (
-        select(UnitRow.state)
-        .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
-        .where(RunUnitRow.run_id == run_id, UnitRow.analysis == "evaluation")
-    )
-    with db.reading() as connection:
-        states = list(connection.scalars(wanted))
-    return {
-        metric: told["higher"]
-        for state in states
-        if isinstance(state, dict) and isinstance(state.get("scores"), dict)
-        for metric, told in state["scores"].items()
-        if isinstance(told, dict) and isinstance(told.get("higher"), bool)
-    }
-
-
 def artifacts_of(connection: Connection, unit_key: str) -> list[StoredArtifact]:
     """The artifacts of one unit."""
     found = connection.execute(_ARTIFACTS.where(UnitRow.key == unit_key))

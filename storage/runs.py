@@ -28,7 +28,6 @@ from storage.results import (
     arrays,
     artifacts,
     catalogue,
-    directions,
     durations,
     edition,
     measurements,
@@ -39,7 +38,7 @@ from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker", "before",
-    "catalogue", "claim", "create_run", "delete_run", "directions",
+    "catalogue", "claim", "create_run", "delete_run",
     "durations", "edition", "find_run", "finish",
     "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
     "say_waiting", "study_of", "unfinished_run", "warnings",

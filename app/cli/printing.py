@@ -142,6 +142,7 @@ def print_run(
     from storage import runs
 
     columns, colour = width(), colourful()
+    whole = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     state = f"{run.status}, {run.done} of {run.total} units"
     print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
     if run.error_title:
@@ -154,7 +155,9 @@ def print_run(
             nothing = False
             print()
             print_words(each.view.title, columns, bold=colour)
-            print_chart(draw(each.figure, each.view.kind, width=columns, height=20, colour=colour))
+            kind = each.view.kind
+            size = {"width": columns, "height": 20}
+            print_chart(draw(each.figure, kind, **size, colour=colour, whole=whole))
             if each.finding:
                 print_words(each.finding, columns)
     if nothing:

@@ -67,6 +67,8 @@ def read(db: Database, run: RunSummary) -> Overview:
 
 
 def _measured(db: Database, run: RunSummary) -> Measured:
+    scored = "evaluation" in run.analyses
+    better = runs.catalogue(db, run.id, "evaluation").better if scored else {}
     return Measured(
         family=_family(db, run),
         rows={
@@ -74,7 +76,7 @@ def _measured(db: Database, run: RunSummary) -> Measured:
             for name, query in QUERIES.items()
             if name in run.analyses
         },
-        higher=runs.directions(db, run.id),
+        higher={metric: told == "higher" for metric, told in better.items()},
     )
 
 

@@ -1,7 +1,7 @@
 """The line above a picture: what is selected, said as fully as its width allows. No widget.
 
-What makes this picture another than its neighbour is said before anything else: names give way
-before values, and long values before short ones.
+The title stays as long as its short form fits beside what is selected: names give way before it,
+and long values before short ones.
 """
 
 from __future__ import annotations
@@ -25,29 +25,31 @@ LONGEST, SHORTEST = 40, 6
 """Columns that values are cut to where nothing else helps."""
 
 
-def heading(title: str, selected: Sequence[Selected], numbered: str, width: int) -> Content:
-    """The fullest form that fits. `numbered` says at the right end which picture of how many."""
+def heading(
+    title: str, selected: Sequence[Selected], numbered: str, width: int, short: str = ""
+) -> Content:
+    """The fullest form that fits, under a `short` title where there is one and the other is too
+    long. `numbered` says at the right end which picture of how many."""
     room = width - cell_len(numbered) - 1
-    named = [(f" {title} ", "bold $accent")]
-    shown = named if not selected else []
-    for form in _forms(named, [(name, plain(value)) for name, value in selected]):
+    titles = [[(f" {words} ", "bold $accent")] for words in dict.fromkeys((title, short)) if words]
+    shown: list[Piece] = []
+    for form in _forms(titles, [(name, plain(value)) for name, value in selected]):
         shown = form
         if sum(cell_len(text) for text, _ in form) <= room:
             break
     return two_ends(shown, [(numbered, "$muted")], width)
 
 
-def _forms(title: list[Piece], selected: Sequence[Selected]) -> Iterator[list[Piece]]:
+def _forms(titles: list[list[Piece]], selected: Sequence[Selected]) -> Iterator[list[Piece]]:
     """From the fullest to the shortest."""
-    if not selected:
-        yield title
-        return
-    yield [*title, *_pieces(selected)]
-    yield _pieces(selected)
-    selected = [("" if name in TELLING else name, value) for name, value in selected]
-    yield _pieces(selected)
+    telling = [("" if name in TELLING else name, value) for name, value in selected]
     bare = [("", value) for _, value in selected]
-    yield _pieces(bare)
+    ways = [_pieces(pairs) for pairs in (selected, telling, bare)] if selected else [[]]
+    for pieces in ways:
+        yield from ([*title, *pieces] for title in titles)
+    if not selected:
+        return
+    yield from ways
     for most in range(LONGEST, SHORTEST, -1):
         yield _pieces([("", fitted(v, min(most, cell_len(v))).rstrip()) for _, v in bare])
 

@@ -335,6 +335,7 @@ ANALYSIS = Analysis(
         Heatmap(
             key="sources",
             title="Drop by neuron source and ablated model",
+            short="Drops by source",
             caption="Down: the model on which neurons were chosen; across: the model in which they "
             "are ablated.",
             measures=("drop_percent", "ablated_score", "score", "q_value"),
@@ -351,6 +352,7 @@ ANALYSIS = Analysis(
         Heatmap(
             key="tasks",
             title="Drop by model and task",
+            short="Drops by task",
             caption="Down: the model that is ablated; across: the task. Neurons of one model.",
             measures=("drop_percent", "ablated_score", "score", "q_value"),
             tested={"drop_percent": "q_value"},
@@ -366,6 +368,7 @@ ANALYSIS = Analysis(
         SortedTable(
             key="table",
             title="Every drop and its controls",
+            short="Every drop",
             caption="One row per selection, with its random controls.",
             measures=("drop_percent", "ablated_score", "score", "p_value", "q_value", "neurons"),
             free=("model", "reference", "task", "setting", "metric_of"),

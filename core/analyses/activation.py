@@ -270,6 +270,7 @@ ANALYSIS = Analysis(
         Curves(
             key="curves",
             title="Activated neurons by layer",
+            short="Activated",
             caption="One line per model, the base included: share of neurons active at a token.",
             measures=("activated_percent",),
             drill="neurons",
@@ -289,6 +290,7 @@ ANALYSIS = Analysis(
         SortedTable(
             key="spread",
             title="Spread over documents",
+            short="Spread",
             caption="The mean of a layer and how single documents lie about it.",
             measures=("activated_percent", "lower_quartile", "median", "upper_quartile"),
             selectors=("model",),
@@ -299,6 +301,7 @@ ANALYSIS = Analysis(
         Curves(
             key="criteria",
             title="Activated neurons by another criterion",
+            short="Other criteria",
             caption="As in the first figure, with the other criteria of activation.",
             measures=("activated_percent",),
             selectors=("setting",),

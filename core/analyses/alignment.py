@@ -261,6 +261,7 @@ ANALYSIS = Analysis(
         Heatmap(
             key="heat",
             title="Alignment by layer and module",
+            short="Alignment",
             caption="Positive: the update keeps to the base's own directions more than chance; "
             "negative: it avoids them.",
             measures=(
@@ -276,6 +277,7 @@ ANALYSIS = Analysis(
         Bars(
             key="summary",
             title="Attention against MLP",
+            short="Attn/MLP",
             caption="Plain means over matrices, with their spread.",
             measures=("two_sided_excess", "write_excess", "read_excess", "gain", "new_energy"),
             panels=("attention", "mlp"),
@@ -284,6 +286,7 @@ ANALYSIS = Analysis(
         Curves(
             key="spectrum",
             title="One matrix by rank",
+            short="By rank",
             caption="The base's singular values, and the share of Δ in its first k directions.",
             measures=("two_sided",),
             selectors=("model", "layer", "module"),

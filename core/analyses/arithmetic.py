@@ -337,6 +337,7 @@ ANALYSIS = Analysis(
         ScatterPlot(
             key="trade",
             title="One domain against another",
+            short="Trade-off",
             caption="One point per model: its share of one domain, and of the other. A domain's "
             "share is the mean over its tasks, also those on which its own model is within chance "
             "of the base; the table names them.",
@@ -354,6 +355,7 @@ ANALYSIS = Analysis(
         Plane(
             key="grid",
             title="Score by two coefficients",
+            short="Grid",
             caption="Down: the coefficient of one vector; across: the coefficient of the other.",
             measures=("normalised", "regained"),
             place=score_tables.pair_grid,
@@ -368,6 +370,7 @@ ANALYSIS = Analysis(
         SortedTable(
             key="table",
             title="Every point on every task",
+            short="Every point",
             caption="Each model's score, and its share of the own model's score.",
             free=("reference", "task", "setting", "module", "metric_of"),
             tabulate=score_tables.points,

@@ -255,6 +255,7 @@ ANALYSIS = Analysis(
         Curves(
             key="curves",
             title="Distance of patterns by layer",
+            short="Distance",
             caption="One line per tuned model: distance of a document's patterns from the base's.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),
             fixed={"reference": BASE},
@@ -264,6 +265,7 @@ ANALYSIS = Analysis(
         Curves(
             key="baseline",
             title="Distance of patterns against its baseline",
+            short="Baseline",
             caption="One model: the observed distance, and the distance of independent patterns.",
             measures=("hamming", "levenshtein"),
             selectors=("model",),
@@ -275,6 +277,7 @@ ANALYSIS = Analysis(
         SortedTable(
             key="spread",
             title="Spread over documents",
+            short="Spread",
             caption="The mean Hamming distance of a layer and how single documents lie about it.",
             measures=("hamming", "lower_quartile", "median", "upper_quartile"),
             selectors=("model",),
@@ -286,6 +289,7 @@ ANALYSIS = Analysis(
         Curves(
             key="criteria",
             title="Distance of patterns by another criterion",
+            short="Other criteria",
             caption="As in the first figure, with the other criteria of activation.",
             measures=("ratio", "hamming", "levenshtein", "rate_change"),
             selectors=("setting",),

@@ -181,6 +181,7 @@ ANALYSIS = Analysis(
         Heatmap(
             key="difference",
             title="Difference from the base",
+            short="Difference",
             caption="Models down, tasks across; the tasks that have the chosen metric.",
             measures=("difference", "p_value"),
             rows="model",

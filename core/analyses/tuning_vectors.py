@@ -349,6 +349,7 @@ ANALYSIS = Analysis(
         Heatmap(
             key="modules",
             title="Size by layer and module",
+            short="By module",
             caption="Rows are layers, columns modules and groups.",
             measures=(
                 "relative_norm", "stable_rank", "effective_rank", "changed_share", "base_cosine",
@@ -361,6 +362,7 @@ ANALYSIS = Analysis(
         Curves(
             key="spectrum",
             title="One update by rank",
+            short="By rank",
             caption="The singular values of Δ, and the share of its energy in the first k.",
             measures=("stable_rank",),
             selectors=("model", "layer", "module"),

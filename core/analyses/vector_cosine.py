@@ -170,6 +170,7 @@ ANALYSIS = Analysis(
         Matrix(
             key="matrix",
             title="Cosine of tuning vectors",
+            short="Cosine",
             caption="Every pair of tuned models; the diagonal is left empty.",
             measures=("cosine",),
             selectors=("layer", "module"),
@@ -179,6 +180,7 @@ ANALYSIS = Analysis(
         Matrix(
             key="parents",
             title="Cosine, each from its parent",
+            short="From parents",
             caption="As before, with each vector relative to the model's parent; only pairs with "
             "a tuned parent.",
             measures=("cosine",),

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from core.figures.passages import Passages
 from core.engine.measurement import Better
+from core.figures.passages import Passages
 
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
@@ -246,9 +246,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
-    whatever has to give way, `note` what all of it has in common, `chosen` where the user's
-    selectors stand, by coordinate. `records` are the facts behind the rows, one a row, as
+    """A figure of rows of text and numbers. `keys` is how many of the first columns tell the rows
+    apart and stay in sight; `results` names the columns that the table is about, that of its order
+    first. `note` is what all of it has in common, `chosen` where the user's selectors stand, by
+    coordinate. `records` are the facts behind the rows, one a row, as
     `core.figures.records` declares them: findings read these, never the text of a cell. `items`
     names what lies behind each row, one a row, where a text is chosen by such a name."""
 
@@ -256,6 +257,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
     keys: int = 1
+    results: tuple[str, ...] = ()
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     records: tuple[Any, ...] = ()

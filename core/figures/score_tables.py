@@ -7,7 +7,7 @@ Computes nothing that was not measured; draws nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,18 @@ def scores(asked: Tabulation) -> Table:
     return Table(
         **_in_order(lines),
         title=f"Scores {asked.choice.order}",
+        keys=3,
+        results=(
+            *_by(asked, "score", "Δ vs base", {"largest difference": "Δ vs base"}),
+            "Δ low",
+            "Δ high",
+        ),
         columns=(
             Column(name="task"),
             Column(name="metric"),
             Column(name="model"),
             *_numbers("score", "CI low", "CI high"),
-            *_numbers("Δ vs base", "CI low", "CI high", signed=True),
+            *_numbers("Δ vs base", "Δ low", "Δ high", signed=True),
             Column(name="p", align="right", form=".3g"),
             Column(name="n", align="right", form=",d"),
         ),
@@ -113,6 +119,8 @@ def drops(asked: Tabulation) -> Table:
     return Table(
         **_in_order(lines),
         title=f"Drops · {asked.choice.order}",
+        keys=5,
+        results=_by(asked, "drop %", "q", {"most significant": "q"}),
         columns=(
             Column(name="ablated model"),
             Column(name="neuron source"),
@@ -166,6 +174,8 @@ def points(asked: Tabulation) -> Table:
     return Table(
         **_in_order(lines),
         title=f"Points {asked.choice.order}",
+        keys=4,
+        results=_by(asked, "score", "normalised", {"largest share kept": "normalised"}),
         columns=(
             Column(name="coefficients"),
             Column(name="parts"),
@@ -275,6 +285,12 @@ def _in_order(lines: list[_Line]) -> dict[str, Any]:
     """The rows of a table and the records behind them, both in the order of the lines' keys."""
     lines.sort(key=lambda line: line[0])
     return {"rows": tuple(line[1] for line in lines), "records": tuple(line[2] for line in lines)}
+
+
+def _by(asked: Tabulation, first: str, second: str, orders: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the two columns that a table is about, that of its order first."""
+    leads = orders.get(asked.choice.order, first)
+    return (leads, second if leads == first else first)
 
 
 def _count(number: float | None) -> int | None:

@@ -19,6 +19,8 @@ from core.figures.views import Tabulation
 NEURON_ORDERS = ("switched on most", "switched off most", "used most", "matters most")
 ORDERED = {"matters most": "that matter most"}
 """The orders that a title says in words of its own."""
+_RESULTS = {"used most": (), "matters most": ("attribution", "change")}
+"""The columns that come first in an order, where that is not the change."""
 MOST_NEURONS = 500
 """Rows of the table of neurons: those that come first in the order."""
 
@@ -64,6 +66,7 @@ def neurons(asked: Tabulation) -> Table:
         rows=rows,
         records=tuple(record for _, record, *_ in shown),
         keys=2,
+        results=(*_RESULTS.get(order, ("change",)), f"in {model}"),
         note=f"Rates are shares of tokens. {count}",
     )
 

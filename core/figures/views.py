@@ -71,7 +71,7 @@ class View:
     A coordinate that no field mentions must be absent. `only` narrows a coordinate to the values
     for which it is true. `panels` are the values of `panelled` to show, in their order. An
     `optional` view exists only where something was measured for it. `names` says coordinates in
-    words where others are better.
+    words where others are better, `short` the title where it is too long for a line.
 
     `tabulate` makes the figure where it takes more than to place rows, of a table in one of
     `orders`. `drill` is the view that
@@ -101,6 +101,7 @@ class View:
     panels: tuple[str, ...] = ()
     optional: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    short: str = ""
     marks: Callable[[Any], Figure] | None = None
     mark_name: str = ""
     tabulate: Callable[[Tabulation], Figure] | None = None

@@ -22,14 +22,20 @@ from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.plot import EMPTY, Plot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
+from core.figures.plots.tables import arrange
 from core.figures.plots.values import UNDEFINED
 from core.figures.views import Kind
 
 NARROWEST = 24
+_ENDLESS = 100_000
+"""Cells across for a table that nothing is cut of."""
 
 
-def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool) -> str:
-    """The figure as text, never wider than `width`.
+def draw(
+    figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool, whole: bool = False
+) -> str:
+    """The figure as text, never wider than `width` but where a table is to be `whole`: every row
+    and every column in full, for a file.
 
     Curves and points take about `height` rows, a table or a text at most that many; matrices,
     heat maps and bars take a row for each row of data. Without colour every value is written out
@@ -38,6 +44,7 @@ def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: b
     width = max(NARROWEST, width)
     palette = on("dark")
     if isinstance(figure, Table):
+        width, height = (_ENDLESS, len(figure.rows) + 100) if whole else (width, height)
         title, body = figure.title, _rows(figure, width, height, palette)
     else:
         plot = resolve(figure, kind)
@@ -45,7 +52,8 @@ def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: b
         if plot.is_drawable:
             body = _BODIES[type(plot)](plot, width, height, palette, colour)
     heading = [Segment(fitted(title, width).rstrip(), Style(bold=True))]
-    return text_of((padded(line, width) for line in (heading, *body)), colour)
+    lines = (heading, *body)
+    return text_of(lines if whole else (padded(line, width) for line in lines), colour)
 
 
 def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
@@ -60,15 +68,17 @@ def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool
 def _grid(plot: GridPlot, width: int, _: int, palette: Palette, colour: bool) -> list[Line]:
     layout = grids.layout(plot, width, 10_000, colour=colour)
     fit = max(1, (width - layout.label) // layout.cell)
-    flat = grids.Layout(layout.label, layout.cell, 1, False, layout.numbers)
+    flat = replace(layout, tall=1, halves=False)
     lines: list[Line] = []
+    shared = grids.Painter(plot, flat, palette, colour).shared
     for first in range(0, len(plot.columns), fit):
         part = plot.columns_from(first, fit)
         painter = grids.Painter(part, flat, palette, colour)
         lines.append(painter.heading())
         lines += [painter.line(y) for y in range(len(part.rows))]
     # Undefined values have a line of their own.
-    notes = [note for note in plot.remarks(dense=False) if not note.startswith(UNDEFINED)]
+    remarks = [*shared, *plot.remarks(dense=False)]
+    notes = [note for note in remarks if not note.startswith(UNDEFINED)]
     lines.append(scale_legend(plot.scale, width, palette, colour=colour, notes=notes))
     return [*lines, *_footnote(plot, width, palette)]
 
@@ -108,20 +118,24 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
 
 
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
-    """The first rows, as many as fit, and the count of the rest."""
+    """What all rows share, the first rows, as many as fit, and the count of the rest."""
     if not figure.rows:
         return [[Segment(EMPTY)]]
-    dim = Style(color=palette.dim)
-    notes = textwrap.wrap(plain(figure.note), width)
-    room = max(1, height - 2 - len(notes))
+    plot = arrange(figure)
+    above = textwrap.wrap(tables.in_common(plot), width) if plot.shared else []
+    below = textwrap.wrap(plain(figure.note), width)
+    room = max(1, height - 2 - len(above) - len(below))
     if len(figure.rows) > room:
         room = max(1, room - 1)
-        notes.insert(0, f"… and {len(figure.rows) - room:,} more")
-    part = replace(figure, rows=figure.rows[:room])
-    widths = tables.squeezed(part, tables.natural_widths(part), width)
-    painter = tables.Painter(part, widths, palette)
-    lines = [painter.heading(), *(painter.line(i) for i in range(len(part.rows)))]
-    return [*lines, *([Segment(fitted(note, width).rstrip(), dim)] for note in notes)]
+        below.insert(0, f"… and {len(figure.rows) - room:,} more")
+    part = replace(plot, shown=replace(plot.shown, rows=plot.shown.rows[:room]))
+    widest = width if width == _ENDLESS else tables.WIDEST
+    widths = tables.squeezed(part, tables.natural_widths(part.shown, widest), width)
+    painter = tables.Painter(part.shown, widths, palette)
+    lines = [painter.heading(), *(painter.line(i) for i in range(len(part.shown.rows)))]
+    dim = Style(color=palette.dim)
+    first, last = ([[Segment(fitted(w, width).rstrip(), dim)] for w in ws] for ws in (above, below))
+    return [*first, *lines, *last]
 
 
 def _footnote(plot: Plot, width: int, palette: Palette) -> list[Line]:

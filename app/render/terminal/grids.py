@@ -17,6 +17,7 @@ from app.render.terminal.lines import Line, exactly, fitted, told_apart
 from app.render.terminal.palette import Palette, filled, ink, rgb, step
 from app.text import plain
 from core.figures.plots.grids import GridPlot
+from core.figures.plots.plot import beginning
 from core.figures.plots.values import MARK, NULL_MARK, Value
 
 WIDEST_LABEL = 22
@@ -38,6 +39,8 @@ class Layout:
     tall: int
     halves: bool
     numbers: bool
+    begin: str = ""
+    """What is left out of the names of all columns."""
 
     def rows(self, plot: GridPlot) -> int:
         """How many rows of text the body takes."""
@@ -64,7 +67,9 @@ def layout(
     wanted = max([number + 2, 4 * tall * grows, *columns])
     floor = number + 1 if numbers and not colour else NARROWEST_CELL
     cell = max(floor, min(room, wanted, WIDEST_CELL))
-    return Layout(label, cell, tall, halves, numbers and not halves)
+    texts = [column.text for column in plot.columns]
+    begin = "" if all(cell_len(plain(text)) < cell for text in texts) else beginning(texts)
+    return Layout(label, cell, tall, halves, numbers and not halves, begin)
 
 
 def signs_room(plot: GridPlot) -> int:
@@ -86,6 +91,12 @@ class Painter:
         """Cells across."""
         return self.layout.label + self.layout.cell * len(self.plot.columns)
 
+    @property
+    def shared(self) -> list[str]:
+        """What the names of all columns begin with, where it was left out to make them fit."""
+        begin = self.layout.begin
+        return [f"{self.plot.column_name} {plain(begin)}*"] if begin else []
+
     @cached_property
     def _rows(self) -> list[str]:
         return told_apart([row.text for row in self.plot.rows], self.layout.label - 1)
@@ -94,7 +105,7 @@ class Painter:
         """The names of the columns."""
         line = [Segment(self._label(self.plot.corner), Style(color=self.palette.dim))]
         for j, name in enumerate(self.plot.columns):
-            text = self._heading(name.text) + " "
+            text = self._heading(name.text.removeprefix(self.layout.begin)) + " "
             chosen = cursor is not None and cursor[1] == j
             line.append(Segment(text, self._name_style(chosen, name.control)))
         return line

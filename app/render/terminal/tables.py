@@ -18,40 +18,49 @@ from app.render.terminal.lines import Line, exactly
 from app.render.terminal.palette import Palette
 from app.text import plain
 from core.figures.figure import Column, Table, Text
+from core.figures.plots.tables import TablePlot
 
 WIDEST = 48
 """Cells of a column of text, however long its texts."""
 NARROWEST = 10
+LEAST = 4
+"""Cells of a column that tells rows apart, where its results would be out of sight otherwise."""
 GAP = 2
+MOST = 0.75
+"""The share of the room that columns which stay may take."""
 
 
-def natural_widths(table: Table) -> tuple[int, ...]:
-    """What each column takes: all of its numbers and its name, and its texts up to WIDEST."""
+def natural_widths(table: Table, widest: int = WIDEST) -> tuple[int, ...]:
+    """What each column takes: all of its numbers and its name, and its texts up to `widest`."""
     return tuple(
-        max(cell_len(plain(column.name)), _widest(column, [row[j] for row in table.rows]))
+        max(cell_len(plain(column.name)), _widest(column, [row[j] for row in table.rows], widest))
         for j, column in enumerate(table.columns)
     )
 
 
-def squeezed(table: Table, widths: Sequence[int], width: int) -> tuple[int, ...]:
+def squeezed(plot: TablePlot, widths: Sequence[int], width: int) -> tuple[int, ...]:
     """Those widths with the widest columns of text narrowed until all fit, if they can. Those that
-    stay in sight come last, and where that is in vain no further than half of the room: they tell
-    the rows apart."""
-    texts = [j for j in range(len(widths)) if _texts(table, j)]
-    without = _narrowed(widths, [j for j in texts if j >= table.keys], width)
+    tell rows apart come last, and where that is in vain only so far that the results stand beside
+    them."""
+    texts = [j for j in range(len(widths)) if _texts(plot.shown, j)]
+    keys = [j for j in texts if j < plot.shown.keys]
+    without = _narrowed(widths, [j for j in texts if j not in keys], width)
     of_all = _narrowed(without, texts, width)
     if _across(of_all) <= width:
         return of_all
-    half = max(NARROWEST, width // 2 - GAP)
-    return tuple(min(own, half) if j in texts else own for j, own in enumerate(without))
+    most = width if plot.head > plot.shown.keys else int(MOST * width)
+    head = _narrowed(without[: plot.head], keys, most, LEAST)
+    return (*head, *without[plot.head :])
 
 
-def _narrowed(widths: Sequence[int], able: Sequence[int], width: int) -> tuple[int, ...]:
+def _narrowed(
+    widths: Sequence[int], able: Sequence[int], width: int, least: int = NARROWEST
+) -> tuple[int, ...]:
     """The widths with those of some columns taken down as far as it needs and they go."""
     fitting = list(widths)
     while _across(fitting) > width:
         widest = max(able, key=lambda j: fitting[j], default=-1)
-        if widest < 0 or fitting[widest] <= NARROWEST:
+        if widest < 0 or fitting[widest] <= least:
             break
         fitting[widest] -= 1
     return tuple(fitting)
@@ -59,6 +68,11 @@ def _narrowed(widths: Sequence[int], able: Sequence[int], width: int) -> tuple[i
 
 def _across(widths: Sequence[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
+
+
+def in_common(plot: TablePlot) -> str:
+    """What is said of all rows at once, harmless."""
+    return f"all rows: {plain(' · '.join(plot.shared))}"
 
 
 @dataclass(frozen=True)
@@ -121,16 +135,16 @@ def harmless(column: Column, value: Text) -> str:
     return plain(column.written(value))
 
 
-def _widest(column: Column, values: Sequence[Text]) -> int:
+def _widest(column: Column, values: Sequence[Text], most: int) -> int:
     """The cells that the values of a column take. Looks at few of them where few can be longest."""
     texts = {value for value in values if isinstance(value, str)}
     numbers = {value for value in values if isinstance(value, int | float)}
     if column.form[-1:] in _REGULAR and all(map(math.isfinite, numbers)):
         numbers = {min(numbers), max(numbers)} if numbers else numbers
     size = max((len(column.written(number)) for number in numbers), default=0)
-    if any(len(text) >= WIDEST for text in texts):
-        return max(size, WIDEST)
-    return max([size, *(min(WIDEST, cell_len(harmless(column, text))) for text in texts)])
+    if most == WIDEST and any(len(text) >= most for text in texts):
+        return max(size, most)
+    return max([size, *(min(most, cell_len(harmless(column, text))) for text in texts)])
 
 
 _REGULAR = ("f", "d", "%")

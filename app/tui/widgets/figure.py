@@ -24,13 +24,14 @@ from app.tui.able import Able
 from app.tui.keys import bindings
 from app.tui.readout import Spot
 from app.tui.widgets.steady import Steady
-from core.figures.figure import Figure, Table
+from core.figures.figure import Figure
 from core.figures.plots.plot import EMPTY, Plot
+from core.figures.plots.tables import TablePlot
 
 CursorPosition = tuple[int, int]
 Names = dict[int | str, str]
 Name = TypeVar("Name")
-Resolved = TypeVar("Resolved", bound=Plot | Table)
+Resolved = TypeVar("Resolved", bound=Plot | TablePlot)
 
 READING = "Reading…"
 

@@ -144,7 +144,7 @@ class GridView(FigureView[GridPlot]):
             last = min(self.top + self._body(), self._rows())
             words = f"{self.plot.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
             words = f"   {words} of {len(self.plot.rows)}"
-        notes = self.plot.remarks(dense=self.painter.layout.halves)
+        notes = self.painter.shared + self.plot.remarks(dense=self.painter.layout.halves)
         room = max(16, self.size.width - len(words))
         line = scale_legend(self.plot.scale, room, palette, notes=notes)
         gap = self.size.width - length(line) - len(words)

@@ -335,7 +335,7 @@ class Pane(Vertical, Steady):
 
     def _selected(self, width: int) -> Content:
         if self.choice is None or self.drawn is None:
-            return heading(self.view.title, (), self.numbered, width)
+            return heading(self.view.title, (), self.numbered, width, self.view.short)
         pairs = steering.described(self.view, self.choice, self.drawn.catalogue, self.spec)
         controls = self.drawn.catalogue.controls
         selected = []
@@ -346,7 +346,7 @@ class Pane(Vertical, Steady):
             elif name == "model" and value in controls:
                 value = f"{value} (control)"
             selected.append((name, value))
-        return heading(self.view.title, selected, self.numbered, width)
+        return heading(self.view.title, selected, self.numbered, width, self.view.short)
 
     def _readout(self, width: int) -> Content:
         spot = self.figure.spot()

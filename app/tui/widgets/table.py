@@ -18,10 +18,12 @@ from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import CursorPosition, FigureView, Names
 from core.figures.figure import Figure, Table
+from core.figures.plots.tables import TablePlot, arrange
 
 
-class TableView(FigureView[Table]):
-    """A heading that stays, the rows below it, and at the foot which of them are seen."""
+class TableView(FigureView[TablePlot]):
+    """What all rows share, a heading that stays, the rows, and at the foot which of them are
+    seen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,63 +37,76 @@ class TableView(FigureView[Table]):
         assert self._painter is not None
         return self._painter
 
-    def resolved(self, figure: Figure) -> Table:
-        """The table itself; measured here once, since it takes all of its rows."""
+    def resolved(self, figure: Figure) -> TablePlot:
+        """The table as it is read; measured here once, since it takes all of its rows."""
         assert isinstance(figure, Table)
-        self._widths = tables.natural_widths(figure)
-        return figure
+        plot = arrange(figure)
+        self._widths = tables.natural_widths(plot.shown)
+        return plot
 
     def filled(self) -> bool:
-        return bool(self.plot.rows and self.plot.columns)
+        return bool(self.plot.shown.rows and self.plot.shown.columns)
+
+    def opening(self) -> CursorPosition:
+        """The first result of the first row, if the table names one."""
+        keys = self.plot.shown.keys
+        return 0, keys if self.plot.head > keys else 0
 
     def lay_out(self, width: int, height: int) -> None:
         widths = tables.squeezed(self.plot, self._widths, width)
-        self._painter = tables.Painter(self.plot, widths, self.palette)
+        self._painter = tables.Painter(self.plot.shown, widths, self.palette)
         self.left = min(self.left, max(0, self.painter.width - width))
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y == self.size.height - 1:
             return self._foot()
-        row = y - 1 + self.top
-        if row >= len(self.plot.rows):
+        row = y - self._head + self.top
+        if row >= len(self.plot.shown.rows):
             return []
-        if y == 0:
+        if y == self._head - 1:
             return self._slid(self.painter.heading(cursor[1] if cursor else -1))
+        if y < self._head:
+            words = tables.in_common(self.plot)
+            return [Segment(fitted(words, self.size.width), Style(color=self.palette.dim))]
         here = cursor is not None and cursor[0] == row
         return self._slid(self.painter.line(row, cursor[1] if cursor and here else -1))
 
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         width = self.size.width
-        return Region(0, 0, width, 1), Region(0, cursor[0] - self.top + 1, width, 1)
+        head = self._head
+        return Region(0, head - 1, width, 1), Region(0, cursor[0] - self.top + head, width, 1)
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         """The field under the cursor in full, and all others of its row."""
-        row, columns = self.plot.rows[cursor[0]], self.plot.columns
+        row, columns = self.plot.whole.rows[cursor[0]], self.plot.whole.columns
         words = [tables.harmless(c, v) for c, v in zip(columns, row, strict=True)]
         named = [
             f"{plain(c.name)} {text or 'empty'}" for c, text in zip(columns, words, strict=True)
         ]
-        beside = tuple(text for j, text in enumerate(named) if j != cursor[1] and words[j])
-        return Spot((), value=named[cursor[1]], beside=beside, line="\t".join(words))
+        here = self.plot.places[cursor[1]]
+        others = dict.fromkeys((*self.plot.places, *range(len(columns))))
+        beside = tuple(named[j] for j in others if j != here and words[j])
+        return Spot((), value=named[here], beside=beside, line="\t".join(words))
 
     def item(self) -> str:
         return self.plot.items[self.cursor[0]] if self.plot.items else ""
 
     def row_names(self) -> list[str]:
-        return [str(value) for value in self.plot.rows[self.cursor[0]]]
+        return [str(value) for value in self.plot.whole.rows[self.cursor[0]]]
 
     def at(self, cursor: CursorPosition) -> Names:
         """The fields of the row, by the names of their columns."""
-        row = zip(self.plot.columns, self.plot.rows[cursor[0]], strict=True)
+        whole = self.plot.whole
+        row = zip(whole.columns, whole.rows[cursor[0]], strict=True)
         return {c.name: c.written(value) for c, value in row}
 
     def place_of(self, names: Names) -> CursorPosition | None:
         """The first row that holds all of them that the table has a column for."""
-        row = next(iter(self.plot.matching({str(k): v for k, v in names.items()})), None)
+        row = next(iter(self.plot.whole.matching({str(k): v for k, v in names.items()})), None)
         return None if row is None else (row, self.cursor[1])
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
-        rows, columns = len(self.plot.rows), len(self.plot.columns)
+        rows, columns = len(self.plot.shown.rows), len(self.plot.shown.columns)
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
     def action_ends(self, way: int) -> None:
@@ -99,12 +114,13 @@ class TableView(FigureView[Table]):
         self.action_move(0, way * 1_000_000_000)
 
     def place_at(self, x: int, y: int) -> CursorPosition | None:
-        if not 1 <= y < self.size.height - 1:
+        if not self._head <= y < self.size.height - 1:
             return None
-        return y - 1 + self.top, self.painter.column_at(x + (self.left if x >= self._stays else 0))
+        passed = self.left if x >= self._stays else 0
+        return y - self._head + self.top, self.painter.column_at(x + passed)
 
     def bottom(self) -> int:
-        return max(0, len(self.plot.rows) - self._body())
+        return max(0, len(self.plot.shown.rows) - self._body())
 
     def follow(self, cursor: CursorPosition) -> bool:
         before = self.top, self.left
@@ -118,15 +134,21 @@ class TableView(FigureView[Table]):
             self.left = next((s for s in starts if end - self.size.width <= s < latest), latest)
         return (self.top, self.left) != before
 
+    @property
+    def _head(self) -> int:
+        """The rows above those of the table."""
+        return 2 if self.plot.shared else 1
+
     def _body(self) -> int:
-        return max(1, self.size.height - 2)
+        return max(1, self.size.height - 1 - self._head)
 
     @property
     def _stays(self) -> int:
-        """The cells of the columns that tell the rows apart, none where they would take more than
-        half of the room."""
-        width = self.painter.starts[self.plot.keys]
-        return width if width <= self.size.width // 2 else 0
+        """The cells of the columns that tell the rows apart, none where no other column would be
+        whole beside them."""
+        keys = self.plot.shown.keys
+        width, others = self.painter.starts[keys], self.painter.widths[keys:]
+        return width if width + max(others, default=0) <= self.size.width else 0
 
     def _slid(self, line: Line) -> Line:
         """The columns that stay of a row, and of the rest what comes after those that are past."""
@@ -137,11 +159,11 @@ class TableView(FigureView[Table]):
         return [*first, *rest]
 
     def _foot(self) -> Line:
-        count, dim = len(self.plot.rows), Style(color=self.palette.dim)
+        count, dim = len(self.plot.shown.rows), Style(color=self.palette.dim)
         last = min(self.top + self._body(), count)
         seen = f"rows {self.top + 1:,}–{last:,} of {count:,}"
         words = seen if self.bottom() else f"{count:,} rows"
         room = self.size.width - len(words) - 3
-        if self.plot.note and room >= 8:
-            words = f"{fitted(self.plot.note, room)}   {words}"
+        if self.plot.whole.note and room >= 8:
+            words = f"{fitted(self.plot.whole.note, room)}   {words}"
         return [Segment(words, dim)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Literal
 
 from core.engine.measurement import Better
@@ -17,6 +18,10 @@ from core.figures.significance import SPREADS, null_words
 
 EMPTY = "No values to show."
 """Stands where a plot would."""
+
+_ENDS = "_-/:."
+_SHORTEST = 4
+"""Characters of a beginning that is worth saying once."""
 
 CONTROL_WORDS = "(name) a control"
 
@@ -39,6 +44,16 @@ class Entry:
     faint: bool = False
     control: bool = False
     after: str = ""
+
+
+def beginning(texts: Sequence[str]) -> str:
+    """What several texts all begin with, up to a sign that separates words, where that is worth
+    saying once and something is left of each."""
+    if len(texts) < 2:
+        return ""
+    begin: str = commonprefix([min(texts), max(texts)])  # noqa: RUF071 - of words, not of paths
+    begin = begin[: 1 + max(begin.rfind(end) for end in _ENDS)]
+    return begin if len(begin) >= _SHORTEST and all(len(t) > len(begin) for t in texts) else ""
 
 
 @dataclass(frozen=True, slots=True)

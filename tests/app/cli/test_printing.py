@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from app.cli import printing
-from app.results.figures import analyses_of
+from app.results.figures import analyses_of, shown
 from core.engine.measurement import COLUMNS, Measurement, Unit, UnitResult
 from core.errors import RunError
+from core.figures.figure import Table
 from core.figures.filters import Filter
 from core.study.study import Study
 from storage import runs
 from storage.database import Database, open_database
 from storage.sink import RunSink
+from tests import pretend
 
 NAMES = ("medical", 'a"b\\c', "ü\n")
 STUDY = Study.model_validate({"name": "s", "models": {"base": "b", "tuned": {"medical": "m"}}})
@@ -78,3 +80,29 @@ def test_no_room_to_lay_them_aside_is_told(db: Database, monkeypatch: pytest.Mon
     with pytest.raises(RunError, match="No space left") as caught:
         printing.print_measured(db, run, analyses_of(run))
     assert "TMPDIR" in caught.value.hint
+
+
+def test_a_table_behind_a_pipe_is_whole(
+    db: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend.register(monkeypatch)
+    run_id = runs.create_run(db, STUDY, [pretend.NAME])
+    attempt = runs.claim(db, run_id)
+    unit = Unit(key="all", analysis=pretend.NAME, label="")
+    RunSink(db, run_id, attempt).save(unit, UnitResult(pretend.rows(), pretend.arrays()), 1.0)
+    run = runs.find_run(db, run_id)
+    view = pretend.view("neurons")
+    (table,) = [
+        each.figure for each in shown(db, run, analyses_of(run)[0]) if each.view.key == view.key
+    ]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    printing.print_run(db, run, analyses_of(run))
+    whole = capsys.readouterr().out
+    assert isinstance(table, Table)
+    assert len(table.rows) > 100
+    last = "  ".join(str(value) for value in table.rows[-1][:2])
+    assert last.split() in [line.split()[:2] for line in whole.splitlines()]
+    assert "more" not in whole.split(view.title)[-1]
+    monkeypatch.setenv("COLUMNS", "40")
+    printing.print_run(db, run, analyses_of(run))
+    assert "… and" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from app.results import overview
 from core.engine.measurement import Unit, UnitResult
 from core.study.study import Evaluation
 from storage.database import Database, open_database
-from storage.runs import claim, create_run, directions, find_run, finish
+from storage.runs import catalogue, claim, create_run, find_run, finish
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests.app.tui.conftest import study
@@ -58,7 +58,7 @@ def test_cards_and_findings_come_from_the_run(db: Database) -> None:
     assert [card.size for card in found.cards] == [None, 0.3, 0.2, 0.1], "a head is no model"
     assert found.cards[1].own[0].better is True
     assert (found.waits, found.waiting, found.instead) == ((), "", "")
-    assert directions(db, run_id) == {"bits": False, "acc": True}
+    assert catalogue(db, run_id, "evaluation").better == {"bits": "lower", "acc": "higher"}
 
 
 def test_a_run_at_work_says_what_its_overview_waits_for(db: Database) -> None:

@@ -126,15 +126,15 @@ async def test_a_table_scrolls_and_keeps_its_heading(
         assert any(row.split() == ["layer", "neuron", "score", "token"] for row in visible(app))
         await pilot.press("right", "right", "y")
         await until(pilot, lambda: copied)
-        layer, neuron, score, token = view.plot.rows[239]
+        layer, neuron, score, token = view.plot.whole.rows[239]
         assert copied == [f"{layer}\t{neuron}\t{score:+.3f}\t␣{str(token).strip()}"]
         assert f"score {score:+.3f}" in readout(screen)
         await pilot.press("home", "m")
         await until(pilot, lambda: up_to_date(screen) and "order by layer" in words(app))
-        await until(pilot, lambda: view.plot.rows[0][:2] == (0, 0))
+        await until(pilot, lambda: view.plot.whole.rows[0][:2] == (0, 0))
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: up_to_date(screen) and "model medical" in words(app))
-        assert view.plot.rows[0][2] == pytest.approx(10.0)
+        assert view.plot.whole.rows[0][2] == pytest.approx(10.0)
 
 
 async def test_a_long_table_paints_only_what_is_seen(

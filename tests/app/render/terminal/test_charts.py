@@ -28,6 +28,7 @@ from core.engine.measurement import Better
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.plots import resolution
 from core.figures.plots.ranges import Axis, Scale
+from core.figures.plots.tables import arrange
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 
@@ -565,8 +566,8 @@ def test_a_table_prints_the_rows_that_fit() -> None:
 def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
     natural = tables.natural_widths(table())
     assert natural == (6, 6, tables.WIDEST)
-    assert tables.squeezed(table(), natural, 40) == (6, 6, 24)
-    assert tables.squeezed(table(), natural, 10) == (6, 6, tables.NARROWEST)
+    assert tables.squeezed(arrange(table()), natural, 40) == (6, 6, 24)
+    assert tables.squeezed(arrange(table()), natural, 10) == (6, 6, tables.NARROWEST)
 
 
 def test_a_table_keeps_to_its_height_whatever_its_note() -> None:
@@ -581,13 +582,20 @@ def test_what_tells_rows_apart_gives_way_last() -> None:
     names = tuple(Column(name=name) for name in ("coefficients", "task"))
     figure = Table(title="", columns=names, rows=(("medical=0.5,maths=1", "some_long_task_name"),))
     natural = tables.natural_widths(figure)
-    assert tables.squeezed(figure, natural, 34) == (natural[0], 34 - tables.GAP - natural[0])
-    assert tables.squeezed(figure, natural, 25) == (13, tables.NARROWEST)
+    assert tables.squeezed(arrange(figure), natural, 34) == (
+        natural[0],
+        34 - tables.GAP - natural[0],
+    )
+    assert tables.squeezed(arrange(figure), natural, 25) == (13, tables.NARROWEST)
     row = ("medical=0.5,maths=1", *("some_long_task_name",) * 4)
     many = Table(title="", columns=(names[0], *(Column(name=n) for n in "abcd")), rows=(row,))
     natural, rest = tables.natural_widths(many), (tables.NARROWEST,) * 4
-    assert tables.squeezed(many, natural, 44) == (19, *rest), "cut in vain it tells nothing apart"
-    assert tables.squeezed(many, natural, 30) == (13, *rest), "but others have room beside it"
+    assert tables.squeezed(arrange(many), natural, 44) == (19, *rest), (
+        "cut in vain it tells nothing apart"
+    )
+    assert tables.squeezed(arrange(many), natural, 20) == (15, *rest), (
+        "but others have room beside it"
+    )
 
 
 def test_a_long_table_is_measured_and_drawn_row_by_row() -> None:
@@ -678,3 +686,15 @@ def test_no_number_is_wider_than_its_column(
         Table(title="t", columns=(column,), rows=tuple((number,) for number in numbers))
     )
     assert width == max([1, *(len(column.written(number)) for number in numbers)])
+
+
+def test_what_names_of_columns_begin_with_is_said_once_where_they_do_not_fit() -> None:
+    tasks = ("real_medical_text", "real_maths_text", "real_code_text")
+    figure = grid(("control", "medical"), tasks, ((cell(0.25),) * 3,) * 2)
+    narrow = draw(figure, "heatmap", width=56, height=20, colour=False)
+    assert "medical_text" in narrow
+    assert "real_*" in narrow
+    wide = draw(replace(figure, columns=("real_a", "real_b", "real_c")), "heatmap", width=80,
+                height=20, colour=False)  # fmt: skip
+    assert "real_a" in wide
+    assert "real_*" not in wide

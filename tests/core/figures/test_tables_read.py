@@ -1,0 +1,81 @@
+"""What of a table stands in sight, what is said once, and what an export keeps."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.figures.figure import Column, Table, Text
+from core.figures.plots.tables import arrange
+
+NAMES = ("model", "task", "metric", "n", "low", "drop")
+ROWS: tuple[tuple[Text, ...], ...] = (
+    ("medical", "real_code_text", "acc", 50, -1.0, 3.0),
+    ("maths", "real_code_qa", "acc", 50, -2.0, 2.0),
+    ("code", "real_mmlu", "acc", 50, None, 1.0),
+)
+
+
+def table(rows: tuple[tuple[Text, ...], ...] = ROWS, **given: object) -> Table:
+    columns = tuple(Column(name=name) for name in NAMES)
+    return Table(**{"title": "t", "columns": columns, "rows": rows, "keys": 3} | given)  # type: ignore[arg-type]
+
+
+def test_results_follow_what_tells_rows_apart_and_the_rest_comes_last() -> None:
+    plot = arrange(table(results=("drop",)))
+    assert [column.name for column in plot.shown.columns] == ["model", "task", "drop", "low"]
+    assert (plot.shown.keys, plot.head) == (2, 3)
+    assert plot.shown.rows[1] == ("maths", "code_qa", 2.0, -2.0)
+    assert plot.places == (0, 1, 5, 4)
+
+
+def test_what_all_rows_have_in_common_is_said_once() -> None:
+    assert arrange(table()).shared == ("metric acc", "n 50", "task real_*")
+    empty = tuple((*row[:4], None, row[5]) for row in ROWS)
+    assert "low empty" in arrange(table(empty)).shared
+
+
+def test_a_lone_row_is_whole_and_so_are_rows_that_are_all_equal() -> None:
+    for rows in (ROWS[:1], ROWS[:1] * 3, ()):
+        plot = arrange(table(rows, keys=1))
+        assert plot.places == (0, 1, 2, 3, 4, 5)
+        assert not [words for words in plot.shared if not words.endswith("*")]
+
+
+def test_a_beginning_ends_where_a_word_does_and_leaves_something() -> None:
+    def shared(*tasks: str) -> tuple[str, ...]:
+        columns = (Column(name="task"), Column(name="x"))
+        rows = tuple((task, at) for at, task in enumerate(tasks))
+        return arrange(Table(title="", columns=columns, rows=rows)).shared
+
+    assert shared("real_medical", "real_medley") == ("task real_*",)
+    assert shared("real_", "real_code") == ()
+    assert shared("medical", "medley") == ()
+    assert shared("a_b", "a_c") == (), "too short to be worth a line"
+    assert shared("real_a", "") == ()
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("a", "real_x", "real_y")), st.none() | st.integers(0, 2)),
+        max_size=6,
+    ),
+    st.integers(1, 2),
+)
+def test_nothing_of_a_table_is_lost(rows: list[tuple[str, int | None]], keys: int) -> None:
+    columns = (Column(name="a"), Column(name="b"))
+    whole = Table(title="", columns=columns, rows=tuple(rows), keys=keys, results=("b", "gone"))
+    plot = arrange(whole)
+    assert plot.whole is whole
+    assert len(plot.shown.rows) == len(rows)
+    begins = {words.split()[0]: words.split()[-1] for words in plot.shared}
+    for row, shown in zip(rows, plot.shown.rows, strict=True):
+        seen: dict[str, Text] = dict(
+            zip((columns[j].name for j in plot.places), shown, strict=True)
+        )
+        for name, value in zip("ab", row, strict=True):
+            said = begins.get(name, "")
+            if name in seen:
+                assert value in (seen[name], f"{said.rstrip('*')}{seen[name]}")
+            else:
+                assert said == ("empty" if value is None else str(value))

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+BASE = "base"
+"""The name of the base among models."""
+
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
 
@@ -22,7 +25,8 @@ class Cell:
     `q` is the p value of being no different from chance, corrected for all that was tested with
     it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
     both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
-    by; `control` is then the largest absolute value of the study's controls at that place.
+    by; `control` is then the largest absolute value of the study's controls at that place. `base`
+    is the base's value there, where the difference from it is shown.
     """
 
     shown: float | None
@@ -38,6 +42,7 @@ class Cell:
     same: bool = False
     nominal: bool = False
     control: float | None = None
+    base: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,8 +49,8 @@ def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: b
 
 def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     legend = series_legend(plot, width, palette)
-    stacked = curves.across(len(plot.panels), width, height) == 1
-    least = 7 * (len(plot.panels) if stacked else 1)
+    rows = math.ceil(len(plot.panels) / curves.across(len(plot.panels), width, height))
+    least = 7 * rows
     room = max(least, height - len(legend) - 1)
     drawn = curves.picture(plot, width=width, height=room, palette=palette)
     return [*legend, *drawn.lines, *_footnote(plot, width, palette)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Scatter
-from core.figures.plots.curves import BASE, Curve, CurvePanel, CurvesPlot
+from core.figures.figure import BASE, Cell, Figure, Grid, Lines, Panel, Scatter
+from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
 from core.figures.plots.numbers import Write, formatter
 from core.figures.plots.plot import Plot

@@ -127,6 +127,24 @@ def test_panels_stand_side_by_side_where_there_is_room() -> None:
     assert curves.across(2, 78, 14) == 2, "rather narrow than three rows high"
 
 
+def test_panels_that_have_no_room_make_way_for_those_around_the_chosen_one() -> None:
+    titles = tuple("abcdefg")
+    plot = resolution.curves(lines(layers=6, panels=titles))
+    seen = set()
+    for panel, title in enumerate(titles):
+        drawn = curves.picture(plot, width=78, height=16, palette=on("dark"), panel=panel)
+        assert len(drawn.lines) <= 16
+        assert panel in drawn.frames
+        frame = drawn.frames[panel]
+        above = "".join(s.text for s in drawn.lines[frame.top - 1])[frame.left :]
+        assert above.split()[:4] == [title, str(panel + 1), "of", "7"]
+        seen |= set(drawn.frames)
+    assert seen == set(range(7))
+    whole = curves.picture(plot, width=78, height=60, palette=on("dark"))
+    assert set(whole.frames) == seen
+    assert "of 7" not in "".join(s.text for line in whole.lines for s in line)
+
+
 def test_a_point_is_drawn_in_the_cell_that_its_frame_names() -> None:
     figure = lines(layers=6, panels=("attention",))
     drawn = curves.picture(resolution.curves(figure), width=70, height=20, palette=on("dark"))

@@ -74,10 +74,7 @@ def _grid(plot: GridPlot, width: int, _: int, palette: Palette, colour: bool) ->
 
 def _bars(plot: BarsPlot, width: int, _: int, palette: Palette, colour: bool) -> list[Line]:
     painter = bars.Painter(plot, width, palette, colour)
-    lines = [painter.line(y) for y in range(len(painter.places))]
-    words = "   ".join(bars.notes(plot))
-    if words:
-        lines.append([Segment(words, Style(color=palette.dim))])
+    lines = [*(painter.line(y) for y in range(len(painter.places))), *painter.foot()]
     return [*lines, *_footnote(plot, width, palette)]
 
 

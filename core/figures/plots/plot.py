@@ -94,6 +94,11 @@ class Plot:
         return f"{measure} [{self.unit}]{dot}{where}"  # a place may end in a unit: top-1%
 
     @property
+    def measure_words(self) -> str:
+        """The measure with its unit, as an axis is called."""
+        return self.heading.partition(" · ")[0]
+
+    @property
     def undefined(self) -> str:
         """The reason of undefined values, in words."""
         return f"undefined: {self.empty or 'no value'}"

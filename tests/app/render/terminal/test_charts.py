@@ -636,3 +636,36 @@ def test_no_number_is_wider_than_its_column(
         Table(title="t", columns=(column,), rows=tuple((number,) for number in numbers))
     )
     assert width == max([1, *(len(column.written(number)) for number in numbers)])
+
+
+def test_bars_stand_on_an_axis_that_names_the_measure() -> None:
+    """A bar ends above the number that it is worth."""
+    cells = ((cell(0.5),), (cell(1.0),), (cell(2.0),))
+    figure = replace(grid(("a", "b", "c"), ("share",), cells, signed=False), title="share · here")
+    *found, axis, numbers, name = plain_lines(
+        draw(figure, "bars", width=80, height=20, colour=False)
+    )
+    ticks = [at for at, drawn in enumerate(axis) if drawn == "┬"]
+    told = dict(zip(map(float, numbers.split()), ticks, strict=True))
+    ends = [row.rindex("█") for row in found if "█" in row]
+    assert all(abs(told[value] - at) <= 1 for value, at in zip((0.5, 1, 2), ends, strict=True))
+    assert told[0.0] == min(row.index("█") for row in found if "█" in row)
+    assert name.rstrip().endswith("share →")
+
+
+def test_points_have_their_names_beside_them_and_none_lies_on_another() -> None:
+    places = {"base": (0.1, 0.1), "medical=1": (0.2, 0.9), "maths=1": (0.9, 0.15),
+              "medical=0.5": (0.2, 0.9), "both": (0.6, 0.6)}  # fmt: skip
+    points = tuple(
+        Point(name, "", Cell(x, x, mark=name == "both"), Cell(y, y))
+        for name, (x, y) in places.items()
+    )
+    figure = Scatter(
+        title="t", measure="m", unit="", across="task", x_name="x", y_name="y",
+        point_name="coefficients", points=points, mark_name="on the front",
+    )  # fmt: skip
+    text = draw(figure, "scatter", width=70, height=20, colour=False)
+    assert all(re.search(rf"{name}\b", text) for name in ("base", "medical=1", "maths=1", "both"))
+    assert "medical=0.5" not in text, "it would lie upon another name"
+    row = next(line for line in plain_lines(text) if "both" in line)
+    assert re.search(r"both ★|★ both", row)

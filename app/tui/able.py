@@ -41,6 +41,7 @@ NEEDS: dict[Where, dict[str, str]] = {
     },
     "figure": {
         "move": "values", "ends": "values", "page": "values", "copy": "values", "dense": "cells",
+        "alone": "several lines", "split": "several lines",
     },
     "app": {"help": "a whole screen"},
 }  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from core.engine.measurement import Better, MetricSpec
-from core.figures.choices import chosen, measures, options, readings, settled
+from core.figures.choices import EVERYTHING, chosen, measures, options, readings, settled
 from core.figures.plots.plot import in_words
 from core.figures.views import SPOKEN, Catalogue, Choice, Selector, View
 
@@ -29,14 +29,17 @@ def next_measure(
     if view.kind == "table":
         return replace(choice, order=_step(view.orders, choice.order, by))
     moved = replace(choice, measure=_step(measures(view, catalogue), choice.measure, by))
-    if moved.reading not in readings(view, moved, metric(moved.measure)):
+    if moved.reading not in readings(view, moved, metric(moved.measure), catalogue):
         moved = replace(moved, reading="raw")
     return settled(view, moved, catalogue)
 
 
-def next_reading(view: View, choice: Choice, spec: MetricSpec) -> Choice:
-    """Raw, chance and excess in turn, as far as the measure has them."""
-    return replace(choice, reading=_step(readings(view, choice, spec), choice.reading, 1))
+def next_reading(
+    view: View, choice: Choice, spec: MetricSpec, catalogue: Catalogue = EVERYTHING
+) -> Choice:
+    """Raw, chance, excess and difference from the base in turn, as far as the measure has them."""
+    offered = readings(view, choice, spec, catalogue)
+    return replace(choice, reading=_step(offered, choice.reading, 1))
 
 
 def next_value(
@@ -61,7 +64,7 @@ def offered(
     """What has more than one value to step through: selectors, and `measure` and `reading`."""
     several = len(view.orders if view.kind == "table" else measures(view, catalogue)) > 1
     names = {"measure"} if several else set()
-    if len(readings(view, choice, spec)) > 1:
+    if len(readings(view, choice, spec, catalogue)) > 1:
         names.add("reading")
     return frozenset(
         names | {s for s in view.steppers if len(options(view, s, choice, catalogue)) > 1}

@@ -344,6 +344,7 @@ ANALYSIS = Analysis(
                 "rounding_share",
             ),
             panels=("attention", "mlp"),
+            drill="matrices",
             finding=findings.of_sizes,
         ),
         Heatmap(
@@ -358,6 +359,18 @@ ANALYSIS = Analysis(
             selectors=("model",),
             drill="spectrum",
             finding=findings.of_largest,
+        ),
+        Curves(
+            key="matrices",
+            title="Size by layer, matrix by matrix",
+            caption="One line per model; a panel for each kind of matrix, on one scale.",
+            measures=(
+                "relative_norm", "norm", "stable_rank", "effective_rank", "changed_share",
+                "base_cosine", "rounding_share",
+            ),
+            panels=tuple(GROUP_OF),
+            drill="spectrum",
+            finding=findings.of_sizes,
         ),
         Curves(
             key="spectrum",

@@ -30,6 +30,9 @@ from core.figures.views import (
     by_name,
 )
 
+EVERYTHING = Catalogue()
+"""Of which nothing is known."""
+
 
 def narrowed(catalogue: Catalogue, by: Filter) -> Catalogue:
     """What a filter leaves of a catalogue; all that views make of it then keeps to the filter.
@@ -87,6 +90,8 @@ def settled(view: View, choice: Choice, catalogue: Catalogue) -> Choice:
     offered = measures(view, catalogue)
     if offered and choice.measure not in offered:
         choice = replace(choice, measure=offered[0])
+    if choice.reading == "difference" and not view.has_base(choice.measure, catalogue):
+        choice = replace(choice, reading="raw")
     for selector in view.steppers:
         values = options(view, selector, choice, catalogue)
         if values and getattr(choice, selector) not in values:
@@ -116,14 +121,17 @@ def options(
     return tuple(values)
 
 
-def readings(view: View, choice: Choice, spec: MetricSpec | None) -> tuple[Reading, ...]:
+def readings(
+    view: View, choice: Choice, spec: MetricSpec | None, catalogue: Catalogue = EVERYTHING
+) -> tuple[Reading, ...]:
     """The readings that the chosen measure has, in the order of the key that switches them."""
     if view.tabulate is not None:
         return ("raw",)
+    less: tuple[Reading, ...] = ("difference",) if view.has_base(choice.measure, catalogue) else ()
     if choice.measure in view.excess:
-        return ("raw", "chance", "excess")
+        return ("raw", "chance", "excess", *less)
     chance = spec is not None and spec.has_chance and not view.with_chance
-    return ("raw", "chance") if chance else ("raw",)
+    return ("raw", "chance", *less) if chance else ("raw", *less)
 
 
 def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
@@ -161,7 +169,7 @@ def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalo
     if coordinate in view.steppers:
         return view.chosen(choice, coordinate)
     if coordinate == view.panelled and view.panels:
-        return view.panels
+        return view.panels_in(catalogue)
     if coordinate in view.only:
         return tuple(v for v in catalogue.values(coordinate) if view.only[coordinate](v))
     if coordinate in view.free:

@@ -15,6 +15,9 @@ from typing import Any, Literal
 from core.engine.measurement import Better
 from core.figures.passages import Passages
 
+BASE = "base"
+"""The name of the base among models."""
+
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
 
@@ -27,7 +30,8 @@ class Cell:
     it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
     both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
     by; `control` is then the largest absolute value of the study's controls at that place.
-    `better` is the direction in which what is shown gets better.
+    `better` is the direction in which what is shown gets better. `base` is the base's value there,
+    where the difference from it is shown.
     """
 
     shown: float | None
@@ -44,6 +48,7 @@ class Cell:
     nominal: bool = False
     control: float | None = None
     better: Better = "neither"
+    base: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ def of_sizes(figure: Lines) -> str:
     moved = f"In {whose} layers {' and '.join(most)} moved {furthest}from the base"
     if len(panels) < 2 or len(set(panels.values())) == 1:
         return f"{moved} (mean of all models: {numbers})."
-    others = " and ".join(panel for panel in panels if panel != stronger)
+    rest = {panel: value for panel, value in panels.items() if panel != stronger}
+    if len(rest) > 1:
+        numbers = f"{stronger} {panels[stronger]:.3g}, the next {max(rest.values()):.3g}"
+    others = "any other matrix" if len(rest) > 1 else next(iter(rest))
     return f"{moved}; {stronger} changed more for its size than {others} (mean {numbers})."
 
 

@@ -98,6 +98,13 @@ def direction(spec: MetricSpec, row: Measurement, better: Mapping[str, Better]) 
     return spec.better
 
 
+def less(own: Cell, base: Cell) -> Cell:
+    """A cell that shows how far its value lies above the base's."""
+    if own.value is None or base.value is None:
+        return replace(own, shown=None, base=base.value)
+    return replace(own, shown=own.value - base.value, base=base.value)
+
+
 def _control_levels(rows: Iterable[Measurement], controls: Collection[str]) -> dict[Any, float]:
     """The largest absolute value of a control, or of a pair with one, at each layer and module."""
     levels: dict[Any, float] = {}
@@ -119,7 +126,7 @@ def _cell(
     row: Measurement, excess: Measurement | None, tested: Measurement | None, reading: Reading
 ) -> Cell:
     beyond = None if excess is None else excess.value
-    shown = {"raw": row.value, "chance": row.chance, "excess": beyond}[reading]
+    shown = {"chance": row.chance, "excess": beyond}.get(reading, row.value)
     return Cell(
         shown, row.value, row.chance, row.chance_sd, beyond, row.low, row.high, row.n,
         None if tested is None else tested.value,
@@ -132,7 +139,8 @@ def common(view: View, choice: Choice, spec: MetricSpec) -> dict[str, Any]:
         "title": _title(view, choice, spec),
         "measure": spec.name,
         "unit": spec.unit,
-        "signed": choice.reading == "excess" or (spec.signed and choice.reading == "raw"),
+        "signed": choice.reading in ("excess", "difference")
+        or (spec.signed and choice.reading == "raw"),
         "empty": spec.empty,
         "chosen": {s: name_of(getattr(choice, s)) for s in view.steppers},
     }
@@ -159,6 +167,8 @@ def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
         words.append("expected by chance")
     if choice.reading == "excess":
         words.append("beyond chance")
+    if choice.reading == "difference":
+        words.append("less the base's")
     for coordinate in SPOKEN:
         if coordinate not in view.selectors:
             continue

@@ -29,7 +29,8 @@ from core.models.naming import ORDER
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Reading = Literal["raw", "chance", "excess"]
+Reading = Literal["raw", "chance", "excess", "difference"]
+"""How values are read: as measured, by chance, beyond chance, or less the base's."""
 Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table", "text"]
 Coordinate = str
 """The name of a coordinate: a field of `Coordinates`."""
@@ -136,9 +137,14 @@ class View:
         return (getattr(choice, coordinate),)
 
     def panels_in(self, catalogue: Catalogue) -> tuple[str, ...]:
-        """The panels that the filter takes."""
+        """The panels that the filter takes; where it takes none of them, those that it names."""
         name = FILTERS.get(self.panelled, "")
-        return tuple(value for value in self.panels if catalogue.filter.takes(name, value))
+        own = tuple(value for value in self.panels if catalogue.filter.takes(name, value))
+        return own or catalogue.filter.of(name)
+
+    def has_base(self, measure: str, catalogue: Catalogue) -> bool:
+        """Does the figure of a measure hold the base's values, to take from the others'?"""
+        return False
 
     def place_of(self, at: Coordinates) -> tuple[Any, ...]:
         """Where in the figure something lies."""

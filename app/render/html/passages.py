@@ -11,6 +11,7 @@ from app.render.html.colours import step as step_class
 from app.render.html.markup import Markup, joined, tag
 from app.render.terminal.palette import step
 from core.figures.plots.passages import PassagesPlot, Shade, TextPassage
+from core.figures.plots.ranges import Ramp
 
 
 def draw(plot: PassagesPlot) -> Iterator[Markup]:
@@ -19,24 +20,24 @@ def draw(plot: PassagesPlot) -> Iterator[Markup]:
         if block.heading:
             yield tag("h4", block.heading, dir="auto")
         for passage in block.passages:
-            yield _passage(passage, plot.signed)
+            yield _passage(passage, plot.ramp)
     for note in plot.notes:
         yield tag("p", note, class_="quiet")
 
 
-def _passage(passage: TextPassage, signed: bool) -> Markup:
+def _passage(passage: TextPassage, ramp: Ramp) -> Markup:
     known = [" ", tag("small", passage.words)] if passage.words else []
     head = [tag("dt", tag("b", passage.label), *known)] if passage.head else []
-    inside = [_shade(shade, signed) for shade in passage.shades]
+    inside = [_shade(shade, ramp) for shade in passage.shades]
     listed = [tag("dd", f"strongest: {passage.listed}", class_="quiet")] if passage.listed else []
     return tag("dl", *head, tag("dd", *inside, class_="text", dir="auto"), *listed, class_="text")
 
 
-def _shade(shade: Shade, signed: bool) -> Markup:
+def _shade(shade: Shade, ramp: Ramp) -> Markup:
     text = _broken(shade.text)
     if shade.tone is None:
         return text
-    return tag("mark", text, class_=step_class(signed, step(shade.tone)), title=shade.hover)
+    return tag("mark", text, class_=step_class(ramp, step(shade.tone)), title=shade.hover)
 
 
 def _broken(text: str) -> Markup:

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.lines import Cells, Line, fitted, joined, told_apart
+from app.render.terminal.axes import Frame, x_axis
+from app.render.terminal.lines import Cells, Line, cut, exactly, fitted, joined, told_apart
 from app.render.terminal.palette import Palette, luminance
 from app.text import plain
 from core.figures.plots.grids import BarsPlot
@@ -85,6 +86,22 @@ class Painter:
             Segment(signs.ljust(self._signs), faded),
             Segment(self._ends(value).ljust(self._interval), Style(color=self.palette.dim)),
         ]
+
+    def foot(self) -> tuple[Line, Line, Line]:
+        """The axis below the bars, its numbers, and the meaning of marks beside its name."""
+        left = self._group + self._name + 3
+        frame = Frame(left, 0, self._room, 1, self._limits, (0, 1))
+        low, high = self._limits
+        ticks = [t for t in self.plot.x_axis.ticks(max(3, self._room // 12)) if low <= t.at <= high]
+        axis, numbers = x_axis(ticks, frame)
+        text, dim = Style(color=self.palette.text), Style(color=self.palette.dim)
+        name = cut(f"{self.plot.measure_words} →", self.width)
+        notes = cut("   ".join(_notes(self.plot)), self.width - cell_len(name) - 2)
+        return (
+            [Segment(" " * (left - 1)), Segment("└" + axis, dim)],
+            [Segment(" " * left), Segment(numbers, text)],
+            [Segment(exactly(notes, self.width - cell_len(name)), dim), Segment(name, text)],
+        )
 
     @cached_property
     def _group(self) -> int:
@@ -182,7 +199,7 @@ class Painter:
             drawn[at] = (sign, Style(color=self.palette.text, bgcolor=behind))
 
 
-def notes(plot: BarsPlot) -> list[str]:
+def _notes(plot: BarsPlot) -> list[str]:
     """The meaning of the marks among the bars."""
     signs: dict[Symbol, str] = {
         "chance": f"{CHANCE} ",

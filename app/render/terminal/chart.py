@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,8 +59,8 @@ def draw(
 
 def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
     legend = series_legend(plot, width, palette)
-    stacked = curves.across(len(plot.panels), width, height) == 1
-    least = 7 * (len(plot.panels) if stacked else 1)
+    rows = math.ceil(len(plot.panels) / curves.across(len(plot.panels), width, height))
+    least = 7 * rows
     room = max(least, height - len(legend) - 1)
     drawn = curves.picture(plot, width=width, height=room, palette=palette)
     return [*legend, *drawn.lines, *_footnote(plot, width, palette)]
@@ -85,10 +86,7 @@ def _grid(plot: GridPlot, width: int, _: int, palette: Palette, colour: bool) ->
 
 def _bars(plot: BarsPlot, width: int, _: int, palette: Palette, colour: bool) -> list[Line]:
     painter = bars.Painter(plot, width, palette, colour)
-    lines = [painter.line(y) for y in range(len(painter.places))]
-    words = "   ".join(bars.notes(plot))
-    if words:
-        lines.append([Segment(words, Style(color=palette.dim))])
+    lines = [*(painter.line(y) for y in range(len(painter.places))), *painter.foot()]
     return [*lines, *_footnote(plot, width, palette)]
 
 

@@ -23,16 +23,18 @@ SIDE_BY_SIDE = 100
 LOW = 8
 """Rows of a panel below which panels would rather stand side by side."""
 NARROWEST = 30
+LEAST = 6
+"""Rows of a panel below which fewer panels are drawn: those around the chosen one."""
 SPACING = 4
 """Cells between two signs on one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawn figure: its rows, and a frame for each panel."""
+    """A drawn figure: its rows, and the frame of each panel that is drawn."""
 
     lines: list[Line]
-    frames: tuple[Frame, ...]
+    frames: dict[int, Frame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +48,37 @@ class Look:
 
 
 def picture(
-    plot: CurvesPlot, *, width: int, height: int, palette: Palette, chosen: str = ""
+    plot: CurvesPlot,
+    *,
+    width: int,
+    height: int,
+    palette: Palette,
+    chosen: str = "",
+    panel: int = 0,
 ) -> Picture:
-    """All panels of a figure within width × height.
+    """The panels of a figure within width × height: all, or those around `panel` that have room.
 
     The chosen series lies upon the others, has its sign at every point, and the others fade.
     """
     columns = across(len(plot.panels), width, height)
     rows = math.ceil(len(plot.panels) / columns)
     wide = (width - GAP * (columns - 1)) // columns
-    high = max(5, height // rows)
+    fit = min(rows, max(1, height // LEAST))
+    high = max(5, height // fit)
+    top = panel // columns // fit * fit
     y_ticks, up = even_ticks(plot.y_axis, high - 3, min(7, (high - 3) // 2 + 1))
     looks = _looks(plot, palette, chosen)
     lines: list[Line] = []
-    frames: list[Frame] = []
-    for row in range(rows):
+    frames: dict[int, Frame] = {}
+    for first in range(top * columns, min((top + fit) * columns, len(plot.panels)), columns):
         blocks = []
-        for column, panel in enumerate(plot.panels[row * columns : (row + 1) * columns]):
-            block, frame = _panel(panel, plot, wide, high, (y_ticks, up), palette, looks)
+        for at, own in enumerate(plot.panels[first : first + columns], first):
+            of = f"  {at + 1} of {len(plot.panels)}" if fit < rows else ""
+            block, frame = _panel(own, plot, wide, high, (y_ticks, up), palette, looks, of)
             blocks.append(block)
-            frames.append(frame.moved(column * (wide + GAP), len(lines)))
+            frames[at] = frame.moved((at - first) * (wide + GAP), len(lines))
         lines += beside(blocks, GAP)
-    return Picture([padded(line, width) for line in lines], tuple(frames))
+    return Picture([padded(line, width) for line in lines], frames)
 
 
 def across(panels: int, width: int, height: int) -> int:
@@ -75,7 +86,7 @@ def across(panels: int, width: int, height: int) -> int:
     if panels <= 1:
         return 1
     roomy = width >= SIDE_BY_SIDE
-    cramped = height // panels < LOW + 3 and width // panels >= NARROWEST
+    cramped = height // panels < LOW + 3 and width >= 2 * NARROWEST
     if not roomy and not cramped:
         return 1
     return max(1, min(panels, width // NARROWEST, 3 if panels > 4 else panels))
@@ -89,6 +100,7 @@ def _panel(
     values: tuple[list[Tick], tuple[float, float]],
     palette: Palette,
     looks: dict[str, Look],
+    of: str,
 ) -> tuple[list[Line], Frame]:
     y_ticks, up = values
     gutter = max([len(plot.x_label), *(len(tick.label) for tick in y_ticks)])
@@ -97,7 +109,7 @@ def _panel(
     frame = Frame(gutter + 1, 1, width - gutter - 1, height - 3, across, up)
     dim, text = Style(color=palette.dim), Style(color=palette.text)
     canvas = _canvas(panel, frame, palette, looks)
-    rows: list[Line] = [_title(panel.title, gutter, width, palette)]
+    rows: list[Line] = [_title(panel.title + of, gutter, width, palette)]
     for left, cells in zip(y_axis(y_ticks, frame, gutter, palette), canvas, strict=True):
         rows.append([*left, *joined(cells)])
     longest = max(4, frame.width // len(plot.x_names) - 1) if plot.x_names else None

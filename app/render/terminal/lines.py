@@ -98,8 +98,8 @@ def beside(blocks: Iterable[list[Line]], gap: int) -> list[Line]:
 
 
 def replaced(line: Line, column: int, cell: Segment) -> Line:
-    """A row with another segment in place of one of its cells."""
-    before, _, after = Segment.divide(line, [column, column + 1, 1_000_000])
+    """A row with another segment in place of as many of its cells."""
+    before, _, after = Segment.divide(line, [column, column + cell.cell_length, 1_000_000])
     return [*before, cell, *after]
 
 

@@ -60,7 +60,7 @@ def _after(passage: TextPassage) -> str:
 def _shaded(shade: Shade, plot: PassagesPlot, palette: Palette) -> Cells:
     style = Style(color=palette.text)
     if shade.tone is not None:
-        style = filled(palette.ramp(plot.signed)[step(shade.tone)])
+        style = filled(palette.ramp(plot.ramp)[step(shade.tone)])
     return _styled(shade.text, style)
 
 

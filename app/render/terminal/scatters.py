@@ -14,11 +14,14 @@ from rich.style import Style
 from app.render.terminal.axes import Frame, even_ticks, x_axis, y_axis
 from app.render.terminal.lines import Cells, Line, cut, joined, length, padded
 from app.render.terminal.palette import Palette, sign
+from app.text import plain
 from core.figures.plots.plot import Entry
 from core.figures.plots.scatters import PointsPlot
 from core.figures.plots.values import MARK, UNDEFINED
 
 LONGEST_NAME = 28
+NAMED = 40
+"""The most points that all may have their names beside them: only where they have room."""
 AROUND = 4
 """Rows of a picture besides its canvas: the names of both axes, the axis, and its numbers."""
 
@@ -94,4 +97,19 @@ def _canvas(plot: PointsPlot, frame: Frame, palette: Palette) -> list[Cells]:
         if point.marked:
             mark, style = MARK, style + Style(bold=True)
         canvas[frame.row(y) - frame.top][frame.column(x) - frame.left] = (mark, style)
+    _name(plot, frame, canvas, dim)
     return canvas
+
+
+def _name(plot: PointsPlot, frame: Frame, canvas: list[Cells], style: Style) -> None:
+    """Write the names beside the points, where nothing else was drawn."""
+    size = 1 / frame.width, 1 / frame.height
+    for point, left in plot.names_beside(frame.x_range, frame.y_range, size, NAMED).items():
+        assert point.place is not None
+        name = plain(cut(point.name, LONGEST_NAME))
+        row = canvas[frame.row(point.place[1]) - frame.top]
+        at = frame.column(point.place[0]) - frame.left
+        first = at - 1 - cell_len(name) if left else at + 2
+        taken = row[max(0, first) : first + len(name)]
+        if first >= 0 and len(taken) == cell_len(name) and {c for c, _ in taken} <= set(" ╌┊"):
+            row[first : first + len(name)] = [(character, style) for character in name]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Region
 
 from app.render.terminal import bars
@@ -15,6 +13,9 @@ from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Grid
 from core.figures.plots.grids import BarsPlot
 from core.figures.plots.resolution import bars as resolved_bars
+
+FOOT = 3
+"""Rows below the bars: the axis, its numbers, and what the marks on a bar mean."""
 
 
 class BarsView(FigureView[BarsPlot]):
@@ -43,11 +44,13 @@ class BarsView(FigureView[BarsPlot]):
 
     def lay_out(self, width: int, height: int) -> None:
         count = len(self.plot.rows) * (len(self.plot.columns) + 1) - 1
-        self._painter = bars.Painter(self.plot, width - 1, self.palette, spaced=count <= height - 1)
+        spaced = count <= height - FOOT
+        self._painter = bars.Painter(self.plot, width - 1, self.palette, spaced=spaced)
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
-        if y == self.size.height - 1:
-            return self._foot()
+        if y >= self._body():
+            foot = [*self.painter.foot(), *[[]] * self.size.height]
+            return foot[y - self._body()]
         row = y + self.top
         if row >= len(self.painter.places):
             return []
@@ -98,7 +101,4 @@ class BarsView(FigureView[BarsPlot]):
         return self.top != before
 
     def _body(self) -> int:
-        return max(1, self.size.height - 1)
-
-    def _foot(self) -> Line:
-        return [Segment("   ".join(bars.notes(self.plot)), Style(color=self.palette.dim))]
+        return max(1, min(len(self.painter.places), self.size.height - FOOT))

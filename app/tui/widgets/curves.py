@@ -1,4 +1,7 @@
-"""Curves with a cursor on one series and layer; the legend says every series' value there."""
+"""Curves with a cursor on one series and layer; the legend says every series' value there.
+
+One series may stand alone, and each may have a panel of its own: `core.figures.plots.multiples`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from rich.style import Style
 from textual.geometry import Region
 
 from app.render.terminal import curves
+from app.render.terminal.axes import Frame
 from app.render.terminal.legends import series_legend
-from app.render.terminal.lines import Line, differences, replaced
+from app.render.terminal.lines import Line, differences, replaced, text_of
+from app.text import plain
 from app.tui.readout import Spot
 from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Lines
 from core.figures.plots.curves import Curve, CurvesPlot
+from core.figures.plots.multiples import alone, split
 from core.figures.plots.resolution import curves as resolved_curves
 from core.figures.plots.values import UNDEFINED
 
@@ -24,7 +30,9 @@ class CurvesView(FigureView[CurvesPlot]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pictures: dict[str, curves.Picture] = {}
+        self._pictures: dict[tuple[str, int], curves.Picture] = {}
+        self._figure: Lines | None = None
+        self._alone = self._split = False
         self._room = (1, 1)
         self._legend = 1
         self._stops: list[tuple[int, Curve]] = []
@@ -34,8 +42,12 @@ class CurvesView(FigureView[CurvesPlot]):
     def resolved(self, figure: Figure) -> CurvesPlot:
         """The plot; looked through here once, since lines may be long."""
         assert isinstance(figure, Lines)
+        self._figure = figure
         plot = resolved_curves(figure)
-        self._stops = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
+        plot = split(plot) if self._split else plot
+        own = [(p, c) for p, panel in enumerate(plot.panels) for c in panel.curves]
+        apart = [(p, c) for p, c in own if c.name == plot.panels[p].title]
+        self._stops = apart if self._split and apart else own
         self._xs = sorted({x for _, curve in self._stops for x in curve.xs})
         return plot
 
@@ -54,26 +66,29 @@ class CurvesView(FigureView[CurvesPlot]):
 
     @property
     def _picture(self) -> curves.Picture:
-        """The curves, with the series of the cursor on top while the keys act here."""
-        chosen = self._series(self.cursor).name if self.lit else ""
-        return self._drawn(chosen)
+        return self._drawn(self.cursor)
 
-    def _drawn(self, chosen: str) -> curves.Picture:
-        if chosen not in self._pictures:
+    def _drawn(self, cursor: CursorPosition) -> curves.Picture:
+        """The curves, with the series of the cursor on top while the keys act here."""
+        panel, curve = self._stops[cursor[0]]
+        at = curve.name if self.lit else "", panel
+        if at not in self._pictures:
             width, height = self._room
-            self._pictures[chosen] = curves.picture(
-                self.plot, width=width, height=height, palette=self.palette, chosen=chosen
+            lone = self._alone and not self._split
+            plot = alone(self.plot, curve.name) if lone else self.plot
+            self._pictures[at] = curves.picture(
+                plot, width=width, height=height, palette=self.palette, chosen=at[0], panel=panel
             )
-        return self._pictures[chosen]
+        return self._pictures[at]
 
     def watch_cursor(self, old: CursorPosition, new: CursorPosition) -> None:
         """Another series on top: paint the cells that this changes, besides the cursor's own."""
         if self._plot is not None and self.filled() and self.size and self.lit:
             self._ready()
-            before, after = self._series(self.clamped(old)).name, self._series(new).name
-            if before != after:
+            before, after = self._drawn(self.clamped(old)), self._drawn(new)
+            if before is not after:
                 self._strips.clear()
-                apart = list(self._changed(self._drawn(before), self._drawn(after)))
+                apart = list(self._changed(before, after))
                 if apart:  # no region at all would mean everything
                     self.refresh(*apart)
         super().watch_cursor(old, new)
@@ -93,16 +108,18 @@ class CurvesView(FigureView[CurvesPlot]):
         return line if cursor is None else self._marked(line, row, cursor)
 
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
-        """The legend, the mark on each axis, and the point: a rule through all rows would send
-        all of them over the line at each step."""
+        """The legend, what it tells of, the mark on each axis, and the point: a rule through all
+        rows would send all of them over the line at each step."""
         x = self._xs[cursor[1]]
         yield Region(0, 0, self.size.width, self._legend)
-        for frame in self._picture.frames:
+        for frame in self._picture.frames.values():
             yield Region(frame.column(x), frame.top + frame.height + self._legend, 1, 1)
+        own = self._picture.frames.get(self._stops[cursor[0]][0])
+        if own is not None:
+            yield Region(own.left, own.top - 1 + self._legend, own.width, 1)
         row = self._row_of_point(cursor)
-        if row is not None:
-            panel, _ = self._stops[cursor[0]]
-            yield Region(self._picture.frames[panel].column(x), row + self._legend, 1, 1)
+        if own is not None and row is not None:
+            yield Region(own.column(x), row + self._legend, 1, 1)
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         panel, curve = self._stops[cursor[0]]
@@ -147,7 +164,7 @@ class CurvesView(FigureView[CurvesPlot]):
     def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The layer nearest to the click, and in its panel the series nearest to it."""
         row = y - self._legend
-        for panel, frame in enumerate(self._picture.frames):
+        for panel, frame in self._picture.frames.items():
             inside = frame.left <= x < frame.left + frame.width
             if not (inside and frame.top <= row < frame.top + frame.height):
                 continue
@@ -163,14 +180,46 @@ class CurvesView(FigureView[CurvesPlot]):
             return (min(near)[1], i) if near else None
         return None
 
-    def _series(self, cursor: CursorPosition) -> Curve:
-        return self._stops[cursor[0]][1]
+    # Keys
+
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """One line alone is all that there is."""
+        if need == "several lines":
+            several = self._plot is not None and len({c.name for _, c in self._stops}) > 1
+            return several or self._split
+        return super().has(need, parameters)
+
+    def action_alone(self) -> None:
+        """Draw only the series of the cursor, beside the base and the controls, or all again."""
+        self._alone = not self._alone
+        self._again()
+
+    def action_split(self) -> None:
+        """Give each series a panel of its own, or put all together again."""
+        if self._figure is None or not self.filled():
+            return
+        panel, curve = self._stops[self.cursor[0]]
+        at = self.plot.panels[panel].title, curve.name
+        self._split = not self._split
+        self.show(self._figure, self.blank)
+        here = [(self.plot.panels[p].title, c.name) for p, c in self._stops]
+        stop = next(
+            (n for n, each in enumerate(here) if each in (at[::-1], (at[1], at[1]), ("", at[1]))), 0
+        )
+        self.cursor = stop, self.cursor[1]
+        self._again()
+
+    def _again(self) -> None:
+        """Lay out and paint all of it."""
+        self._laid_out = None
+        self.refresh()
 
     def _values(self, cursor: CursorPosition) -> list[str]:
-        """The value of each series at the cursor's layer, in the cursor's panel."""
+        """The value of each series at the cursor's layer, in the cursor's panel if it is there."""
         panel, _ = self._stops[cursor[0]]
         x = self._xs[cursor[1]]
-        here = {curve.name: curve.at(x) for curve in self.plot.panels[panel].curves}
+        panels = (*(self.plot.panels if self._split else ()), self.plot.panels[panel])
+        here = {curve.name: curve.at(x) for each in panels for curve in each.curves}
         values = [here.get(curve.name) for curve in self.plot.curves]
         texts = (value.text if value is not None else UNDEFINED for value in values)
         return [text.rjust(self.plot.longest) for text in texts]
@@ -188,19 +237,31 @@ class CurvesView(FigureView[CurvesPlot]):
         """The row of the picture with the chosen series' point, if it has one there."""
         panel, curve = self._stops[cursor[0]]
         value = curve.at(self._xs[cursor[1]])
-        if value is None or value.number is None:
+        frame = self._picture.frames.get(panel)
+        if value is None or value.number is None or frame is None:
             return None
-        return self._picture.frames[panel].row(value.number)
+        return frame.row(value.number)
 
     def _marked(self, line: Line, row: int, cursor: CursorPosition) -> Line:
         """The row with the cursor on it: its point, or its place on the axis."""
         panel, _ = self._stops[cursor[0]]
         x = self._xs[cursor[1]]
         strong = Style(color=self.palette.accent, bold=True)
-        for number, frame in enumerate(self._picture.frames):
-            if row == frame.top + frame.height:
+        for number, frame in self._picture.frames.items():
+            if row == frame.top - 1 and number == panel:
+                line = self._told(line, frame, x)
+            elif row == frame.top + frame.height:
                 line = replaced(line, frame.column(x), Segment("▲", strong))
             elif number == panel and row == self._row_of_point(cursor):
                 point = Segment("◉", strong + Style(reverse=True))
                 line = replaced(line, frame.column(x), point)
         return line
+
+    def _told(self, line: Line, frame: Frame, x: int) -> Line:
+        """The row above a panel with where the legend's values are of, if there is room."""
+        words = plain(self.plot.told_at(x))
+        free = len(text_of([line], colour=False)[frame.left : frame.left + frame.width].rstrip())
+        if frame.width < free + len(words) + 2:
+            return line
+        faint = Segment(words, Style(color=self.palette.dim))
+        return replaced(line, frame.left + frame.width - len(words), faint)

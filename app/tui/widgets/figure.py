@@ -267,6 +267,8 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
                 return there
             case "cells":
                 return there and self.DENSE
+            case "several lines":
+                return False
         return super().has(need, parameters)
 
     def action_move(self, dx: int, dy: int) -> None:

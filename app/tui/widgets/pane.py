@@ -270,7 +270,9 @@ class Pane(Vertical, Steady):
     def next_reading(self) -> None:
         """Switch between raw, chance and excess."""
         metric = self.analysis.metric
-        self._choose(lambda c, _: steering.next_reading(self.view, c, metric(c.measure)))
+        self._choose(
+            lambda c, ranges: steering.next_reading(self.view, c, metric(c.measure), ranges)
+        )
 
     def next_value(self, selector: Selector, by: int) -> None:
         """Switch to another value of a coordinate."""

@@ -89,7 +89,7 @@ class TableView(FigureView[TablePlot]):
         return Spot((), value=named[here], beside=beside, line="\t".join(words))
 
     def item(self) -> str:
-        return self.plot.items[self.cursor[0]] if self.plot.items else ""
+        return self.plot.whole.items[self.cursor[0]] if self.plot.whole.items else ""
 
     def row_names(self) -> list[str]:
         return [str(value) for value in self.plot.whole.rows[self.cursor[0]]]

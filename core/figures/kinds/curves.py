@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from core.engine.measurement import Coordinates, Measurement, MetricSpec
-from core.figures.figure import Cell, Lines, Panel, Series
-from core.figures.layout import cells, common, in_order, name_of
+from core.figures.figure import BASE, Cell, Lines, Panel, Series
+from core.figures.layout import cells, common, in_order, less, name_of
 from core.figures.views import Catalogue, Choice, Coordinate, Kind, View
 
 
@@ -35,6 +35,13 @@ class Curves(View):
     def laid_out(self) -> tuple[Coordinate, ...]:
         return (self.x, self.series, *((self.panel_by,) if self.panels else ()))
 
+    def has_base(self, measure: str, catalogue: Catalogue) -> bool:
+        if self.series != "model" or self.tabulate is not None:
+            return False
+        known = catalogue.combinations
+        measured = any((at.metric, at.model) == (measure, BASE) for at in known) or not known
+        return measured and BASE in catalogue.values("model")
+
     def place_of(self, at: Coordinates) -> tuple[Any, ...]:
         panel = getattr(at, self.panel_by) if self.panels else ""
         return panel, getattr(at, self.series), getattr(at, self.x)
@@ -43,6 +50,12 @@ class Curves(View):
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Lines:
         found = cells(self, choice, spec, catalogue, rows, self.place_of)
+        if choice.reading == "difference":
+            found = {
+                (panel, name, x): less(own, found[panel, BASE, x])
+                for (panel, name, x), own in found.items()
+                if name != BASE and (panel, BASE, x) in found
+            }
         xs = in_order(self.x, (x for _, _, x in found), catalogue)
         counted = xs if self.x == "layer" else range(len(xs))
         at = dict(zip(xs, counted, strict=True))
@@ -54,7 +67,7 @@ class Curves(View):
                 points = [(at[x], found[panel, name, x]) for x in xs if (panel, name, x) in found]
                 if points:
                     series += self._series(choice, name, points, catalogue, alone=len(names) == 1)
-            panels.append(Panel(panel, tuple(series)))
+            panels += [Panel(panel, tuple(series))] if series else []
         return Lines(
             x_label=self.word(self.x),
             x_names=() if self.x == "layer" else tuple(map(name_of, xs)),

@@ -7,6 +7,7 @@ ranges.py      ranges of values and the ticks on them
 numbers.py     numbers as short text
 grids.py       matrices, heat maps and bars
 curves.py      lines in panels
+multiples.py   one line of several alone, or each in a panel of its own
 scatters.py    points in a plane
 passages.py    text with shaded tokens
 

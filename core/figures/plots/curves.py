@@ -13,9 +13,6 @@ from core.figures.plots.plot import Entry, Plot, Row, Rows, value_entries
 from core.figures.plots.ranges import Axis, Tick
 from core.figures.plots.values import Level, Value
 
-BASE = "base"
-"""The name of the base's series."""
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -135,7 +132,7 @@ class CurvesPlot(Plot):
     def place(self, panel: CurvePanel, curve: Curve, x: int) -> tuple[tuple[str, str], ...]:
         """The place of a value: the names of its coordinates with their values."""
         named = [(self.series_name, curve.name), (self.x_label, self.x_text(x))]
-        if panel.title:
+        if panel.title not in ("", curve.name):
             named.append((self.panel_name, panel.title))
         return tuple(named)
 
@@ -143,6 +140,10 @@ class CurvesPlot(Plot):
         """The place of a value in words."""
         at = self.x_names[x] if self.x_names else f"{self.x_label} {x}"
         return [curve.name, at, *filter(None, [panel.title])]
+
+    def told_at(self, x: int) -> str:
+        """Where a legend's values are measured."""
+        return f"legend: at {self.x_names[x] if self.x_names else f'{self.x_label} {x}'}"
 
     def table(self) -> Rows:
         names = [curve.name for curve in self.curves]

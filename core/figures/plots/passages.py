@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.figures.passages import Passage, Token
 from core.figures.plots.numbers import Write
 from core.figures.plots.plot import Plot, Row, Rows
-from core.figures.plots.ranges import Scale
+from core.figures.plots.ranges import Ramp, Scale
 from core.figures.plots.values import Value
 
 LISTED = 6
@@ -64,6 +64,11 @@ class PassagesPlot(Plot):
     item: str
 
     @property
+    def ramp(self) -> Ramp:
+        """The ramp of the shades."""
+        return self.scale.ramp if self.scale else "sequential"
+
+    @property
     def is_drawable(self) -> bool:
         return any(block.passages for block in self.blocks)
 
@@ -102,7 +107,7 @@ def resolved(passage: Passage, measure: str, scale: Scale | None, write: Write) 
 def _shade(token: Token, measure: str, scale: Scale | None, write: Write) -> Shade:
     if token.value is None or scale is None:
         return Shade(token.text)
-    return Shade(token.text, scale.share(token.value), f"{measure} {write(token.value)}".strip())
+    return Shade(token.text, scale.tone(token.value), f"{measure} {write(token.value)}".strip())
 
 
 def _listed(tokens: tuple[Token, ...], write: Write) -> str:

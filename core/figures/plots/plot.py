@@ -128,6 +128,11 @@ class Plot:
         return self.longest + max((len(value.signs) for value in self.values()), default=0)
 
     @property
+    def measure_words(self) -> str:
+        """The measure with its unit, as an axis is called."""
+        return self.heading.partition(" · ")[0]
+
+    @property
     def undefined(self) -> str:
         """The reason of undefined values, in words."""
         return f"undefined: {self.empty or 'no value'}"

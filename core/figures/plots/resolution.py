@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Scatter
+from core.figures.figure import BASE, Cell, Figure, Grid, Lines, Panel, Scatter
 from core.figures.passages import Passages
-from core.figures.plots.curves import BASE, Curve, CurvePanel, CurvesPlot
+from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
 from core.figures.plots.numbers import Write, formatter
 from core.figures.plots.passages import PassagesPlot, TextBlock, resolved
@@ -156,7 +156,7 @@ def passages(figure: Passages) -> PassagesPlot:
     """The plot of a text, all of its tokens on one scale."""
     tokens = (t for block in figure.blocks for each in block.passages for t in each.tokens)
     values = [token.value for token in tokens if token.value is not None]
-    shades = scale(values, figure.signed) if values else None
+    shades = scale(values, signed=figure.signed) if values else None
     write = formatter(values, figure.signed)
     blocks = (
         TextBlock(

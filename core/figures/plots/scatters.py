@@ -109,24 +109,32 @@ class PointsPlot(Plot):
         axes = ((self.x_name, point.x), (self.y_name, point.y))
         return "\n".join(value.hover((point.name, name)) for name, value in axes)
 
-    def names_beside(self, x_axis: Ends, y_axis: Ends) -> dict[PlotPoint, bool]:
+    def names_beside(
+        self,
+        x_axis: Ends,
+        y_axis: Ends,
+        size: tuple[float, float] = (OF_WIDTH, OF_HEIGHT),
+        most: int = NAMED,
+    ) -> dict[PlotPoint, bool]:
         """The points whose names stand beside them, between these ends of the axes; True where the
         name stands to the left. A name that would lie on another is left out, names of points that
-        are set apart come first."""
+        are set apart come first. `size`: shares of width and height that a character takes;
+        `most`: of how many points all may have names."""
+        of_width, of_height = size
         named: dict[PlotPoint, bool] = {}
         taken: list[tuple[float, float, float]] = []
         for point in sorted(self.points, key=lambda point: not point.marked):
             if point.place is None:
                 continue
             x, y = share(point.place[0], *x_axis), share(point.place[1], *y_axis)
-            size = (min(len(point.name), LONGEST_NAME) + 2) * OF_WIDTH
-            first = x - size if x > 0.5 else x
+            long = (min(len(point.name), LONGEST_NAME) + 2) * of_width
+            first = x - long if x > 0.5 else x
             if all(
-                abs(y - other) > OF_HEIGHT or first + size < left or right < first
+                abs(y - other) > of_height or first + long < left or right < first
                 for left, right, other in taken
             ):
-                taken.append((first, first + size, y))
-                if point.marked or len(self.points) <= NAMED:
+                taken.append((first, first + long, y))
+                if point.marked or len(self.points) <= most:
                     named[point] = x > 0.5
         return named
 

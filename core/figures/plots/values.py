@@ -143,6 +143,8 @@ def yardsticks(cell: Cell | None) -> list[str]:
     if cell is None:
         return []
     facts = []
+    if cell.base is not None and cell.shown is not None:
+        facts.append(f"base {exact(cell.base)}, difference {format(cell.shown, '+.6g')}")
     if cell.chance is not None:
         facts.append(f"chance {exact(cell.chance)}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
     score, null = z_score(cell), significance.null_words([cell])

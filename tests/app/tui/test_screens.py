@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from app.cli.main import run_command
 from app.jobs.gauge import Card, Gauge, Usage
 from app.jobs.launcher import log_of
+from app.render.terminal.palette import sign
 from app.text import plain
 from app.tui.app import ActionPalette, TauscopeApp
 from app.tui.completion import matches
@@ -24,6 +25,7 @@ from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
+from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.pictures import ROOMY
 from app.tui.widgets.run_list import RunList
@@ -587,7 +589,7 @@ async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
         fill(db, run_id, attempt)
         RunSink(db, run_id, attempt).progress(Progress(5, 10, 0, "layer 5"))
         await until(pilot, lambda: "No values yet" not in words(app) and "50 %" in words(app))
-        await pilot.press("v", "v")
+        await pilot.press("v", "v", "v")
         await until(pilot, lambda: drawn(screen))
         assert screen.pane is not None
         assert screen.pane.choice is not None
@@ -934,3 +936,32 @@ async def test_where_there_are_runs_the_demo_is_made_after_a_question(
         assert started == []
         await pilot.press("d", "y")
         await until(pilot, lambda: started)
+
+
+async def test_one_line_stands_alone_and_each_apart(filled: Database) -> None:
+    """The other lines are gone from the picture, and all keep their signs."""
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "down")
+        view = screen.pane.figure if screen.pane else None
+        assert isinstance(view, CurvesView)
+        name = view._stops[view.cursor[0]][1].name
+
+        def signs() -> set[str]:
+            drawn = "".join(s.text for line in view._picture.lines for s in line)
+            looks = {c.name: sign(c.index, c.faint) for c in view.plot.curves}
+            return {model for model, mark in looks.items() if mark in drawn}
+
+        assert len(signs()) == 4
+        assert "legend: at layer 0" in words(app)
+        await pilot.press("i")
+        assert signs() == {name, "retrained"}, "the control stays beside it"
+        await pilot.press("i", "S")
+        assert [p.title for p in view.plot.panels] == ["instruct", "medical", "maths", "retrained"]
+        assert f"model {name}" in readout(screen)
+        assert "module attention" in readout(screen)
+        await pilot.press("pagedown")
+        assert "model maths" in readout(screen)
+        await pilot.press("S")
+        assert [panel.title for panel in view.plot.panels] == ["attention", "mlp"]
+        assert len(signs()) == 4

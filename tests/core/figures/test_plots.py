@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.engine.measurement import Better
-from core.figures.figure import Cell, Grid, Point, Scatter
+from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.plots import resolution
+from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
+from core.figures.plots.multiples import alone, split
 from core.figures.plots.numbers import formatter, tick_labels
 from core.figures.plots.ranges import Axis, scale, ticks
 from core.figures.plots.values import Level, Value
@@ -145,3 +149,43 @@ def test_names_beside_points_keep_apart() -> None:
     )
     assert beside(first, late, far) == {"late": False, "far": True}
     assert beside(first) == {"first": False}
+
+
+def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
+    """On the axes of the whole, beside the base and the controls."""
+
+    def series(name: str, value: float, **more: bool) -> Series:
+        return Series(name, (0, 1), (Cell(value, value),) * 2, **more)
+
+    def named(plot: CurvesPlot) -> dict[str, list[str]]:
+        return {panel.title: [curve.name for curve in panel.curves] for panel in plot.panels}
+
+    own = (
+        series("base", 1.0), series("medical", 2.0),
+        series("medical by chance", 0.5, companion=True),
+        series("null", 0.1, control=True), series("maths", 9.0),
+    )  # fmt: skip
+    figure = Lines(title="t", measure="m", unit="", x_label="layer", panels=(Panel("", own),))
+    whole = resolution.curves(figure)
+    lone, apart = alone(whole, "maths"), split(whole)
+    assert named(lone) == {"": ["base", "null", "maths"]}
+    assert named(apart) == {
+        "medical": ["base", "medical", "medical by chance", "null"],
+        "maths": ["base", "null", "maths"],
+    }
+    index = {curve.name: curve.index for curve in whole.curves}
+    for plot in (lone, apart):
+        assert plot.y_axis == whole.y_axis
+        assert [e.text for e in plot.legend()] == [e.text for e in whole.legend()]
+        assert all(c.index == index[c.name] for panel in plot.panels for c in panel.curves)
+
+    two = replace(figure, panels=(Panel("attention", own), Panel("mlp", own[1:])))
+    turned = split(resolution.curves(two))
+    assert (turned.series_name, turned.panel_name) == ("module", "model")
+    assert named(turned)["base"] == ["attention"]
+    assert named(turned)["medical"] == [
+        "attention", "attention by chance", "mlp", "mlp by chance",
+    ]  # fmt: skip
+    assert [c.index for c in turned.panels[1].curves] == [0, 0, 1, 1]
+    only = replace(figure, panels=(Panel("", own[:3]),))
+    assert named(split(resolution.curves(only))) == named(resolution.curves(only))

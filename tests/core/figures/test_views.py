@@ -12,10 +12,22 @@ from hypothesis import strategies as st
 
 from core.engine import measurement, registry
 from core.engine.measurement import Measurement, MetricSpec
-from core.figures.choices import chosen, default_choice, options, present, query, readings
+from core.figures.choices import (
+    chosen,
+    default_choice,
+    narrowed,
+    options,
+    present,
+    query,
+    readings,
+    settled,
+)
 from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
+from core.figures.filters import Filter
+from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Bars, Heatmap, Plane
 from core.figures.layout import figure
+from core.figures.plots.values import Value, yardsticks
 from core.figures.views import (
     Catalogue,
     Choice,
@@ -205,6 +217,66 @@ def test_readings_follow_the_metric() -> None:
     choice = Choice(measure="hamming")
     assert readings(with_excess, choice, spec("hamming")) == ("raw", "chance", "excess")
     assert readings(pretend.view("distance"), choice, spec("hamming")) == ("raw",), "both are drawn"
+
+
+def test_curves_with_the_base_can_be_read_as_differences_from_it() -> None:
+    view = Curves(key="on", title="", caption="", measures=("share", "other"), finding=lambda f: "")
+    values = {("base", 0): 40.0, ("base", 1): 50.0, ("medical", 0): 42.5, ("medical", 1): 47.0,
+              ("maths", 0): None, ("maths", 2): 9.0}  # fmt: skip
+    rows = [
+        Measurement(metric="share", model=m, layer=at, value=v, low=1.0, high=2.0)
+        for (m, at), v in values.items()
+    ]
+    models = ("base", "medical", "maths")
+    ranges = Catalogue(
+        ranges={"metric": ("share",), "model": models, "layer": (0, 1, 2)},
+        combinations=frozenset(Combination(metric="share", model=model) for model in models),
+    )
+    own = MetricSpec(name="share", title="share on", description="")
+    choice = replace(default_choice(view, ranges), reading="difference")
+    assert readings(view, choice, own, ranges) == ("raw", "difference")
+    assert settled(view, choice, ranges) == choice
+    made = figure(view, choice, rows, ranges, own)
+    assert isinstance(made, Lines)
+    assert made.signed
+    assert made.title == "share on less the base's"
+    (panel,) = made.panels
+    told = {
+        s.name: [(x, c.shown, c.base) for x, c in zip(s.xs, s.cells, strict=True)]
+        for s in panel.series
+    }
+    assert told == {"medical": [(0, 2.5, 40.0), (1, -3.0, 50.0)], "maths": [(0, None, 40.0)]}
+    drawn = Value(panel.series[0].cells[0], str)
+    assert drawn.interval is None, "the interval is of the value, not of the difference"
+    assert yardsticks(drawn.cell)[0] == "base 40, difference +2.5"
+
+    without = narrowed(ranges, Filter(model=("medical", "maths")))
+    other = replace(choice, measure="other")
+    assert readings(view, choice, own, without) == readings(view, other, own, ranges) == ("raw",)
+    assert settled(view, choice, without).reading == "raw"
+
+
+def test_a_filter_names_panels_that_a_view_has_not() -> None:
+    view = Curves(
+        key="size", title="", caption="", measures=("norm",), panels=("attention", "mlp"),
+        finding=lambda lines: "",
+    )  # fmt: skip
+    places = [(model, module) for model in ("a", "b") for module in ("attention", "mlp", "q", "o")]
+    rows = [Measurement(metric="norm", model=m, module=at, layer=0, value=1.0) for m, at in places]
+    modules = ("q", "o", "attention", "mlp")
+    ranges = Catalogue(ranges={"model": ("a", "b"), "layer": (0,), "module": modules})
+    for wanted, panels in (
+        (Filter(), ("attention", "mlp")),
+        (Filter(module=("o",)), ("o",)),
+        (Filter(module=("o", "mlp")), ("mlp",)),
+    ):
+        own = narrowed(ranges, wanted)
+        choice = default_choice(view, own)
+        found = selected(query(view, choice, own), rows)
+        made = figure(view, choice, found, own, MetricSpec(name="norm", title="", description=""))
+        assert isinstance(made, Lines)
+        assert tuple(panel.title for panel in made.panels) == panels
+        assert all([s.name for s in panel.series] == ["a", "b"] for panel in made.panels)
 
 
 def test_measures_of_the_run_are_those_of_a_view_that_names_none() -> None:

@@ -130,6 +130,24 @@ def test_panels_stand_side_by_side_where_there_is_room() -> None:
     assert curves.across(2, 78, 14) == 2, "rather narrow than three rows high"
 
 
+def test_panels_that_have_no_room_make_way_for_those_around_the_chosen_one() -> None:
+    titles = tuple("abcdefg")
+    plot = resolution.curves(lines(layers=6, panels=titles))
+    seen = set()
+    for panel, title in enumerate(titles):
+        drawn = curves.picture(plot, width=78, height=16, palette=on("dark"), panel=panel)
+        assert len(drawn.lines) <= 16
+        assert panel in drawn.frames
+        frame = drawn.frames[panel]
+        above = "".join(s.text for s in drawn.lines[frame.top - 1])[frame.left :]
+        assert above.split()[:4] == [title, str(panel + 1), "of", "7"]
+        seen |= set(drawn.frames)
+    assert seen == set(range(7))
+    whole = curves.picture(plot, width=78, height=60, palette=on("dark"))
+    assert set(whole.frames) == seen
+    assert "of 7" not in "".join(s.text for line in whole.lines for s in line)
+
+
 def test_a_point_is_drawn_in_the_cell_that_its_frame_names() -> None:
     figure = lines(layers=6, panels=("attention",))
     drawn = curves.picture(resolution.curves(figure), width=70, height=20, palette=on("dark"))
@@ -698,3 +716,36 @@ def test_what_names_of_columns_begin_with_is_said_once_where_they_do_not_fit() -
                 height=20, colour=False)  # fmt: skip
     assert "real_a" in wide
     assert "real_*" not in wide
+
+
+def test_bars_stand_on_an_axis_that_names_the_measure() -> None:
+    """A bar ends above the number that it is worth."""
+    cells = ((cell(0.5),), (cell(1.0),), (cell(2.0),))
+    figure = replace(grid(("a", "b", "c"), ("share",), cells, signed=False), title="share · here")
+    *found, axis, numbers, name = plain_lines(
+        draw(figure, "bars", width=80, height=20, colour=False)
+    )
+    ticks = [at for at, drawn in enumerate(axis) if drawn == "┬"]
+    told = dict(zip(map(float, numbers.split()), ticks, strict=True))
+    ends = [row.rindex("█") for row in found if "█" in row]
+    assert all(abs(told[value] - at) <= 1 for value, at in zip((0.5, 1, 2), ends, strict=True))
+    assert told[0.0] == min(row.index("█") for row in found if "█" in row)
+    assert name.rstrip().endswith("share →")
+
+
+def test_points_have_their_names_beside_them_and_none_lies_on_another() -> None:
+    places = {"base": (0.1, 0.1), "medical=1": (0.2, 0.9), "maths=1": (0.9, 0.15),
+              "medical=0.5": (0.2, 0.9), "both": (0.6, 0.6)}  # fmt: skip
+    points = tuple(
+        Point(name, "", Cell(x, x, mark=name == "both"), Cell(y, y))
+        for name, (x, y) in places.items()
+    )
+    figure = Scatter(
+        title="t", measure="m", unit="", across="task", x_name="x", y_name="y",
+        point_name="coefficients", points=points, mark_name="on the front",
+    )  # fmt: skip
+    text = draw(figure, "scatter", width=70, height=20, colour=False)
+    assert all(re.search(rf"{name}\b", text) for name in ("base", "medical=1", "maths=1", "both"))
+    assert "medical=0.5" not in text, "it would lie upon another name"
+    row = next(line for line in plain_lines(text) if "both" in line)
+    assert re.search(r"both ★|★ both", row)

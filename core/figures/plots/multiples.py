@@ -1,0 +1,76 @@
+"""One line at a time: a plot of curves with one of them alone, or with each in a panel of its own.
+
+Moves resolved curves, so that signs, colours and axes stay those of the whole. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from core.figures.figure import BASE
+from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
+
+
+def alone(plot: CurvesPlot, name: str) -> CurvesPlot:
+    """The plot with one series, and the base and the controls that it is held against."""
+    panels = tuple(CurvePanel(p.title, _beside(p.curves, name)) for p in plot.panels)
+    return replace(plot, panels=panels)
+
+
+def split(plot: CurvesPlot) -> CurvesPlot:
+    """The plot with a panel for each series, on the axes of the whole.
+
+    Of one panel, each series stands beside the base and the controls. Of several panels, a new
+    panel holds one series as it is in each of them.
+    """
+    if len(plot.panels) > 1:
+        return _turned(plot)
+    curves = plot.panels[0].curves if plot.panels else ()
+    names = [own.name for own, *_ in _groups(curves) if not _is_yardstick(own)]
+    panels = tuple(CurvePanel(name, _beside(curves, name)) for name in names)
+    return replace(plot, panels=panels, panel_name="of") if len(names) > 1 else plot
+
+
+def _turned(plot: CurvesPlot) -> CurvesPlot:
+    """Panels become series, and series panels."""
+    names = dict.fromkeys(c.name for c in plot.curves if not c.series.companion)
+    panels = tuple(
+        CurvePanel(name, tuple(_across(name, plot.panels))) for name in names
+    )  # fmt: skip
+    first = {curve.name: curve for panel in panels for curve in panel.curves}
+    return replace(
+        plot, panels=panels, curves=tuple(first.values()),
+        series_name=plot.panel_name, panel_name=plot.series_name,
+    )  # fmt: skip
+
+
+def _across(name: str, panels: Sequence[CurvePanel]) -> Iterable[Curve]:
+    """The curves of a name in every panel, called by the panels' titles."""
+    for at, panel in enumerate(panels):
+        for group in _groups(panel.curves):
+            for curve in group if group[0].name == name else ():
+                called = f"{panel.title} {curve.name.removeprefix(name).strip()}".strip()
+                own = replace(curve.series, name=called, control=False)
+                yield replace(curve, series=own, index=at)
+
+
+def _beside(curves: Sequence[Curve], name: str) -> tuple[Curve, ...]:
+    """The curve of a name among those that it is held against, in their order."""
+    groups = _groups(curves)
+    return tuple(c for g in groups if g[0].name == name or _is_yardstick(g[0]) for c in g)
+
+
+def _groups(curves: Sequence[Curve]) -> list[list[Curve]]:
+    """Each curve with its companions, which follow it."""
+    groups: list[list[Curve]] = []
+    for curve in curves:
+        if curve.series.companion and groups:
+            groups[-1].append(curve)
+        else:
+            groups.append([curve])
+    return groups
+
+
+def _is_yardstick(curve: Curve) -> bool:
+    return curve.name == BASE or curve.faint

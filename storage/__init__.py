@@ -2,6 +2,7 @@
 
 runs.py        the app's interface: a run's lifecycle, and its stored facts
 results.py     measurements and artifacts of a run
+directions.py  the better direction of each metric, from the states of units
 sink.py        the engine's ResultSink of a run
 listing.py     all rows of an analysis in the order of every export
 parts.py       parts of a slice, until its units are saved

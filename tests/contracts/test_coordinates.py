@@ -66,7 +66,7 @@ def test_there_are_no_coordinates_but_these() -> None:
     key = {column.name for column in MeasurementRow.__table__.primary_key}
     assert key == {"unit_id", "metric", *DECLARED}
     assert FIELDS == ("model", "layer", "module")
-    assert set(SPOKEN) == {"against", *DECLARED}
+    assert set(SPOKEN) == {"against", "item", *DECLARED}
 
 
 def test_views_name_coordinates_and_each_that_they_step_through_has_its_keys() -> None:

@@ -49,7 +49,7 @@ def test_every_view_of_both_has_a_pair_but_that_of_two_tasks(
     found = {view.key: made for view, made in pairs(*both, pretend.ANALYSIS)}
     assert set(found) == {view.key for view in pretend.VIEWS} - {"nowhere"}
     for key, made in found.items():
-        assert (made.difference is None) == (key == "neurons")
+        assert (made.difference is None) == (key in ("neurons", "document"))
     assert isinstance(found["neurons"].figures[1], Table)
 
 

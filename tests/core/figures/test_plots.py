@@ -131,7 +131,7 @@ def test_a_scale_about_zero_covers_the_values_and_no_more(values: list[float]) -
     assert found.tone(0.0) == 0.5
     tones = found.tones(9)
     assert tones == sorted(tones)
-    assert max(abs(tone - 0.5) for tone in (tones[0], tones[-1])) == 0.5
+    assert max(abs(tone - 0.5) for tone in (tones[0], tones[-1])) == pytest.approx(0.5)
 
 
 def test_names_beside_points_keep_apart() -> None:

@@ -20,6 +20,7 @@ from core.figures.filters import ALL, FIELDS, Filter
 
 if TYPE_CHECKING:
     from app.library.lineage import Branch
+    from app.results.overview import Overview
     from core.engine.registry import Analysis
     from storage.database import Database
     from storage.runs import RunSummary
@@ -133,20 +134,35 @@ def print_models(branches: Sequence[Branch]) -> None:
     )
 
 
+def print_overview(overview: Overview) -> None:
+    """Print the cards of a run and its findings."""
+    from app.render.terminal.overview import printed
+
+    colour = colourful()
+    for row in printed(overview, width()):
+        pieces = ((words, "1" if tone == "bold" else "") for words, tone in row)
+        print("".join(f"\x1b[{code}m{w}\x1b[0m" if code and colour else w for w, code in pieces))
+
+
 def print_run(
-    db: Database, run: RunSummary, analyses: Sequence[Analysis], by: Filter = ALL
+    db: Database,
+    run: RunSummary,
+    analyses: Sequence[Analysis],
+    by: Filter = ALL,
+    overview: Overview | None = None,
 ) -> None:
-    """Print every figure of a run under a filter, each with its finding; then the warnings."""
+    """Print the overview of a run, if there is one; then every figure under a filter, each with its
+    finding; then the warnings."""
     from app.render.terminal.chart import draw
     from app.results.figures import shown
     from storage import runs
 
     columns, colour = width(), colourful()
     whole = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    state = f"{run.status}, {run.done} of {run.total} units"
-    print_words(f"{run.name} · run {run.id} · {state}", columns, bold=colour)
-    if run.error_title:
-        print_words(f"error: {run.error_title} {run.error_hint}", columns)
+    print_heading(run)
+    if overview is not None:
+        print()
+        print_overview(overview)
     nothing = bool(by)
     if by:
         print_words(f"only {by}", columns)
@@ -165,6 +181,14 @@ def print_run(
     for warning in runs.warnings(db, run.id):
         print()
         print_words(f"warning: {warning.subject}: {warning.message}", columns)
+
+
+def print_heading(run: RunSummary) -> None:
+    """Print the name and the state of a run, and why it failed."""
+    state = f"{run.status}, {run.done} of {run.total} units"
+    print_words(f"{run.name} · run {run.id} · {state}", width(), bold=colourful())
+    if run.error_title:
+        print_words(f"error: {run.error_title} {run.error_hint}", width())
 
 
 def print_comparison(

@@ -9,6 +9,7 @@ import typer
 
 from app.cli.options import Db, Json, RunId, open_db
 from app.text import plain
+from core.errors import StudyError
 
 
 def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
@@ -44,21 +45,28 @@ def show(
     json: Json = False,
     db: Db = None,
 ) -> None:
-    """Show the figures and findings of a run, or of one of its analyses."""
-    from app.cli.printing import print_measured, print_run
+    """Show the overview, figures and findings of a run, or the 'overview' or one analysis alone."""
+    from app.cli.printing import print_json, print_measured, print_run
+    from app.results import overview
     from app.results.figures import analyses_of, names_in
     from core.figures.filters import of_terms
     from storage.runs import find_run
 
     opened = open_db(context, db, write=None)
     found = find_run(opened, run)
-    analyses = analyses_of(found, analysis)
+    alone = analysis == overview.NAME
+    analyses = () if alone else analyses_of(found, analysis)
     terms = [("model", model), ("layer", layers), ("module", module)]
     by = of_terms(terms, names_in(opened, found))
-    if json:
+    if alone and by:
+        raise StudyError("The overview is of the whole run.", hint="Show it without a filter.")
+    if alone and json:
+        print_json(overview.data(overview.read(opened, found)))
+    elif json:
         print_measured(opened, found, analyses, by)
     else:
-        print_run(opened, found, analyses, by)
+        whole = None if by or not (alone or analysis is None) else overview.read(opened, found)
+        print_run(opened, found, analyses, by, whole)
 
 
 def compare(

@@ -156,6 +156,7 @@ def demo(
     from app.console.narration import say
     from app.jobs import selection
     from app.render.data.folder import export as export_run
+    from app.results import overview
     from app.results.figures import analyses_of
     from core.study.intake import read
     from storage import runs
@@ -168,7 +169,7 @@ def demo(
     run_id = _work(opened, study, chosen.analyses, fresh=False)
     found = runs.find_run(opened, run_id)
     print_learnt(family.measured)
-    print_run(opened, found, analyses_of(found))
+    print_run(opened, found, analyses_of(found), overview=overview.read(opened, found))
     if out is not None:
         files = export_run(opened, run_id, out)
         say(f"{len(files)} files in {out}")

@@ -6,12 +6,13 @@ Owns the way from the database to the overview. Draws nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.results import wording
 from core.engine import registry
 from core.errors import RunError
 from core.overview.cards import Card, cards
-from core.overview.finding import Finding
+from core.overview.finding import FigurePlace, Finding
 from core.overview.measured import QUERIES, Family, Measured
 from core.overview.ranking import Ranking, ranked
 from storage import runs
@@ -64,6 +65,67 @@ def read(db: Database, run: RunSummary) -> Overview:
             if under_way and name in run.analyses and not measured.rows[name]
         ),
     )
+
+
+def data(overview: Overview) -> dict[str, Any]:
+    """The overview as data for JSON."""
+    return {
+        "cards": [_card(card) for card in overview.cards],
+        "findings": [_finding(finding) for finding in overview.findings],
+        "further_findings": len(overview.ranking.all) - len(overview.findings),
+        "dropped": dict(overview.ranking.dropped),
+        "waits": list(overview.waits),
+    }
+
+
+def heading(place: FigurePlace) -> str:
+    """What a figure is called among all of a run."""
+    analysis = registry.get(place.analysis)
+    view = next(view for view in analysis.views if view.key == place.view)
+    return f"{analysis.title}: {view.title}"
+
+
+_READ = ("metric", "module", "value", "low", "high", "n", "chance", "chance_sd")
+
+
+def _card(card: Card) -> dict[str, Any]:
+    return {
+        "model": card.model,
+        "control": card.is_control,
+        "parent": card.parent,
+        "domain": card.domain,
+        "relative_norm": card.size,
+        "relative_norm_of_controls": card.controls,
+        "groups": dict(card.groups),
+        "layers": list(card.layers),
+        "directions": [
+            {name: getattr(row, name) for name in _READ} for row in card.directions.values()
+        ],
+        "activated_percent": card.activated._asdict() if card.activated else None,
+        "patterns": card.patterns,
+        "patterns_of_controls": card.control_patterns,
+        "own": [score._asdict() for score in card.own],
+        "elsewhere": [score._asdict() for score in card.elsewhere],
+        "surprising": card.surprise.sentence if card.surprise else None,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    evidence, figure = finding.candidate.evidence, finding.candidate.figure
+    return {
+        "kind": finding.kind,
+        "models": list(finding.subjects),
+        "sentence": finding.sentence,
+        "value": evidence.estimate.value,
+        "yardsticks": {each.name: each.value for each in evidence.yardsticks},
+        "size": finding.size,
+        "q": finding.q,
+        "others": finding.others,
+        "figure": {
+            "analysis": figure.analysis, "view": figure.view, "measure": figure.measure,
+            "at": dict(figure.at),
+        },
+    }  # fmt: skip
 
 
 def _measured(db: Database, run: RunSummary) -> Measured:

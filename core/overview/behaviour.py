@@ -105,13 +105,15 @@ def of_patterns(measured: Measured) -> Iterator[Candidate]:
         controls = {c: rows.get((c, layer)) for c in sorted(measured.family.controls)}
         held = yardsticks(controls)
         against = ", ".join(f"{y.name} {y.value:.2f}" for y in held)
+        assert row.value is not None
+        keeps = "keeps less" if all(row.value > y.value for y in held) else "keeps more"
         yield Candidate(
             kind="neurons",
             subjects=(model,),
-            place=("ratio", layer),
+            place=("ratio", layer, keeps),
             evidence=Evidence(estimate=estimate(row), yardsticks=held, n=row.n),
-            headline=f"{model} uses other neurons than the base in layer {layer}",
-            detail=f"patterns of documents lie at {row.value:.2f} of the distance of unlike "
+            headline=f"{model} {keeps} of the base's patterns in layer {layer} than a control",
+            detail=f"documents' patterns lie at {row.value:.2f} of the distance of unlike "
             f"documents, {against}.",
             figure=FigurePlace(
                 analysis="edit_distance", view="curves", at={"model": model, "layer": layer}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from core.engine.measurement import Measurement
 from core.figures.significance import excludes
-from core.overview.finding import Finding, interval, number
+from core.overview.finding import FigurePlace, Finding, interval, number
 from core.overview.measured import BASE, GROUPS, Measured
 from core.overview.ranking import Ranking
 
@@ -19,11 +19,15 @@ ON_CARD = frozenset({"gain", "loss", "neurons", "size"})
 """Kinds of findings that a card tells anyway."""
 
 
+SHORT = {"attention": "attn", "mlp": "mlp"}
+
+
 class Line(NamedTuple):
-    """A line of a card: what it is about, and what it says."""
+    """A line of a card: what it is about, what it says, and whether that is better or worse."""
 
     name: str
     words: str
+    better: bool | None = None
 
 
 class Changed(NamedTuple):
@@ -81,14 +85,28 @@ class Card:
         return max(known)[1] if known and max(known)[0] > 0 else None
 
     @property
-    def best(self) -> Score | None:
-        """The score of its own domain that changed most for certain, else the first."""
-        return _first(self.own)
+    def title(self) -> str:
+        """Its model, with its parent or its role."""
+        if self.is_control:
+            return f"({self.model})"
+        return f"{self.model} (from {self.parent})" if self.parent else self.model
 
     @property
-    def worst(self) -> Score | None:
-        """The largest certain loss elsewhere; None where there is none."""
-        return next((score for score in self.elsewhere if score.better is False), None)
+    def gained(self) -> Score | None:
+        """The certain gain on its own domain, or else another certain change there."""
+        return _first(self.own, better=True)
+
+    @property
+    def forgot(self) -> Score | None:
+        """The certain loss on other tasks, or else another certain change there."""
+        return _first(self.elsewhere, better=False)
+
+    @property
+    def figure(self) -> FigurePlace:
+        """What shows more of the model alone."""
+        if self.size is not None:
+            return FigurePlace(analysis="tuning_vectors", view="modules", at={"model": self.model})
+        return FigurePlace(analysis="evaluation", view="difference", at={"model": self.model})
 
 
 def cards(measured: Measured, ranking: Ranking) -> tuple[Card, ...]:
@@ -104,11 +122,64 @@ def lines(card: Card) -> Iterator[Line]:
     yield from _switched(card)
     if card.own:
         whose = "" if card.domain == card.model else f"{card.domain}: "
-        yield Line("own domain", f"{whose}{_scores(card.own, better=True)}")
+        yield Line("own domain", f"{whose}{_scores(card.own, better=True)}", _sign(card.gained))
     if card.elsewhere:
-        yield Line("elsewhere", _scores(card.elsewhere, better=False))
+        words = _scores(card.elsewhere, better=False)
+        yield Line("elsewhere", words, _sign(card.forgot))
     if card.surprise is not None:
         yield Line("surprising", f"{card.surprise.headline}: {card.surprise.candidate.detail}")
+
+
+def brief(card: Card) -> Iterator[Line]:
+    """The same lines in few words, for cards that stand side by side."""
+    times = ""
+    if card.size is not None:
+        if card.controls and not card.is_control:
+            times = f", {card.size / card.controls:.2g} × control"
+        yield Line("moved", f"{card.size:.3g}{times}")
+        if card.groups:
+            sizes = (f"{SHORT[group]} {size:.3g}" for group, size in card.groups.items())
+            yield Line("where", ", ".join(sizes))
+    if excess := _excess(card):
+        shares = (f"{SHORT[group]} {row.value:+.2g}" for group, row in excess.items())
+        yield Line("directions", ", ".join(shares))
+    if new := _newest(card):
+        yield Line("new", new)
+    if card.patterns is not None:
+        held = card.control_patterns
+        control = "" if held is None or card.is_control else f", control {held:.2f}"
+        yield Line("neurons", f"{card.patterns:.2f}{control}")
+    for name, score in (("own domain", card.gained), ("elsewhere", card.forgot)):
+        if score is not None:
+            sign = "better" if score.better else "worse"
+            yield Line(name, f"{number(score.value)} {sign}", score.better)
+    if card.surprise is not None:
+        yield Line("surprising", card.surprise.headline)
+
+
+def _newest(card: Card) -> str:
+    """The amplification factor of the group in which it is largest for its chance level."""
+    rows = [(g, row) for g in GROUPS if (row := card.directions.get(("amplification", g)))]
+    known = [
+        (row.value / row.chance, f"{SHORT[g]} {row.value:.2g} (chance {row.chance:.2g})")
+        for g, row in rows
+        if row.value is not None and row.chance
+    ]
+    return max(known, default=(0.0, ""))[1]
+
+
+def _excess(card: Card) -> dict[str, Measurement]:
+    """The two-sided alignment beyond chance of each group."""
+    return {g: row for g in GROUPS if (row := card.directions.get(("two_sided_excess", g)))}
+
+
+def _sign(score: Score | None) -> bool | None:
+    return None if score is None else score.better
+
+
+def largest_layer(cards: Sequence[Card]) -> float:
+    """The largest relative norm of a layer of any of these cards; 0 without any."""
+    return max((size for card in cards for size in card.layers if size is not None), default=0.0)
 
 
 def _moved(card: Card) -> Iterator[Line]:
@@ -126,7 +197,7 @@ def _moved(card: Card) -> Iterator[Line]:
 
 
 def _directed(card: Card) -> Iterator[Line]:
-    excess = {g: row for g in GROUPS if (row := card.directions.get(("two_sided_excess", g)))}
+    excess = _excess(card)
     if not excess:
         return
     yield Line("directions", "; ".join(f"{g} {_against(row)}" for g, row in excess.items()))
@@ -182,7 +253,7 @@ def _scores(scores: Sequence[Score], *, better: bool) -> str:
     return f"{told}; of the others {said}" if said else told
 
 
-def _first(scores: Sequence[Score], *, better: bool = True) -> Score | None:
+def _first(scores: Sequence[Score], *, better: bool) -> Score | None:
     """The first of the wanted direction, else the first with a certain one."""
     certain = [score for score in scores if score.better is not None]
     return next((s for s in certain if s.better is better), next(iter(certain), None))

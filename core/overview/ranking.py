@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.figures.significance import LEVEL
 from core.overview import behaviour, weights
@@ -36,7 +36,7 @@ class Ranking:
 
     told: tuple[Finding, ...] = ()
     all: tuple[Finding, ...] = ()
-    dropped: Mapping[str, int] | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def is_of_base(candidate: Candidate, family: Family) -> bool:

@@ -51,12 +51,13 @@ def of_sizes(measured: Measured) -> Iterator[Candidate]:
         assert row.value is not None
         held = yardsticks(controls)
         against = ", ".join(f"{y.name} {y.value:.3g}" for y in held)
+        further = "further" if all(row.value > y.value for y in held) else "less far"
         yield Candidate(
             kind="size",
             subjects=(model,),
             place=(),
             evidence=Evidence(estimate=Estimate(row.value), yardsticks=held, scale=log_scale),
-            headline=f"{model} moved far from the base",
+            headline=f"{model} moved {further} from the base than a control",
             detail=f"by {row.value:.3g} of its norm, {against}.",
             figure=FigurePlace(analysis="tuning_vectors", view="curves", at={"model": model}),
         )

@@ -1,4 +1,4 @@
-"""A run as one Markdown document: findings first, then each figure with its numbers and chance.
+"""A run as one Markdown document: the overview first, then each figure with its numbers and chance.
 
 Owns the order and the escaping: no text from outside can become markup or HTML.
 """
@@ -6,17 +6,19 @@ Owns the order and the escaping: no text from outside can become markup or HTML.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from app.render.data.numbers import LISTED, Entry, numbers
 from app.render.data.origin import facts
 from app.render.terminal.chart import draw
+from app.results import overview
 from app.results.figures import Shown, analyses_of, shown
 from app.text import plain
 from core.figures.figure import Figure, Table
 from core.figures.passages import Passages
 from core.files.partial import written
+from core.overview.cards import lines
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -51,10 +53,13 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
     yield f"Run `{run.id}`, {run.status}: {run.done} of {run.total} units."
     if run.error_title:
         yield f"**Error:** {escaped(run.error_title)} {escaped(run.error_hint)}"
-    yield "## Findings"
+    yield "## Overview"
+    yield from _overview(overview.read(db, run), {_anchor(each) for each in figures})
+    yield "<details><summary>Every figure in one sentence</summary>"
     yield "\n".join(
         f"- **{escaped(f.heading)}.** {escaped(f.finding)}" for f in figures if f.finding
     )
+    yield "</details>"
     warnings = runs.warnings(db, run.id)
     if warnings:
         yield "## Warnings"
@@ -69,7 +74,31 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
     yield _table(["", ""], facts(db, run))
 
 
+def _overview(found: overview.Overview, anchors: Collection[str]) -> Iterator[str]:
+    """The cards, and the findings that matter most with links to their figures."""
+    for card in found.cards:
+        yield f"### {escaped(card.title)}"
+        yield "\n".join(f"- **{line.name}:** {escaped(line.words)}" for line in lines(card))
+    yield "### Findings, largest first"
+    if found.instead:
+        yield found.instead
+    told = []
+    for at, finding in enumerate(found.findings, 1):
+        place = finding.candidate.figure
+        name, to = escaped(overview.heading(place)), f"{place.analysis}-{place.view}"
+        link = f"[{name}](#{to})" if to in anchors else name
+        told.append(f"{at}. {escaped(finding.sentence)} {link}")
+    yield "\n".join(told)
+    if found.waiting:
+        yield found.waiting
+
+
+def _anchor(each: Shown) -> str:
+    return f"{each.analysis.name}-{each.view.key}"
+
+
 def _figure(each: Shown) -> Iterator[str]:
+    yield f'<a id="{_anchor(each)}"></a>'
     yield f"### {escaped(each.view.title)}"
     yield escaped(each.view.caption)
     if not isinstance(each.figure, Table):  # which is a table already

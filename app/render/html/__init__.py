@@ -1,6 +1,7 @@
 """A run as one HTML page that asks for nothing else: no script, no font, no picture from outside.
 
 document.py  the page: what stands on it, in which order
+overview.py  the cards of the models and the findings, on the first page
 figure.py    one view: finding, charts, chance, method, numbers
 curves.py    lines by layer as SVG
 grids.py     matrices and heat maps as SVG

@@ -15,10 +15,12 @@ _GROUND = {
     "light": {
         "ground": "#ffffff", "raised": "#f6f7f9", "text": "#1f2328", "quiet": "#59636e",
         "line": "#d1d9e0", "band": "#e3e7ec", "accent": "#0550ae", "doubt": "#9a6700",
+        "better": "#0b4f9e", "worse": "#a84c00",
     },
     "dark": {
         "ground": "#15181d", "raised": "#1d2127", "text": "#e3e7ec", "quiet": "#9aa4b0",
         "line": "#363d47", "band": "#2e353f", "accent": "#6cb6ff", "doubt": "#e0af68",
+        "better": "#8ec5ff", "worse": "#ffb84d",
     },
 }  # fmt: skip
 _CONTROLS = {"light": "#7d848d", "dark": "#8b949e"}

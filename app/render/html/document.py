@@ -11,10 +11,11 @@ from pathlib import Path
 
 import app
 from app.render.data.origin import facts
-from app.render.html import colours
+from app.render.html import colours, overview
 from app.render.html.figure import anchor, headline, section
 from app.render.html.markup import Markup, tag
 from app.results.figures import Shown, analyses_of, shown_together
+from app.results.overview import read
 from core.engine.registry import Analysis
 from core.files.partial import written
 from storage import runs
@@ -65,7 +66,7 @@ def _body(db: Database, run: RunSummary, parts: Sequence[Part]) -> Iterator[Mark
     warnings = runs.warnings(db, run.id)
     yield tag("header", *_heading(db, run))
     yield tag("nav", *_contents(parts, bool(warnings)), aria_label="Contents")
-    inside = [_findings(run, parts)]
+    inside = [_overview(db, run, parts)]
     inside += [_analysis(run, analysis, views) for analysis, views in parts]
     if warnings:
         told = [tag("li", tag("b", w.subject), " ", w.message, dir="auto") for w in warnings]
@@ -91,7 +92,7 @@ def _heading(db: Database, run: RunSummary) -> Iterator[Markup]:
 
 
 def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
-    entries = [tag("li", _link("findings", "Findings"))]
+    entries = [tag("li", _link("overview", "Overview"))]
     for analysis, views in parts:
         inner = [tag("li", _link(anchor(v[0]), v[0].view.title)) for v in views]
         entries.append(tag("li", _link(analysis.name, analysis.title), tag("ul", *inner)))
@@ -101,19 +102,23 @@ def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
     yield tag("ul", *entries)
 
 
-def _findings(run: RunSummary, parts: Sequence[Part]) -> Markup:
+def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
+    """The cards and the findings that matter most; what each figure says folds out below."""
+    anchors = {anchor(view[0]) for _, views in parts for view in views}
     told = [
         tag("li", _link(anchor(shown), shown.heading), " ", tag("span", shown.finding))
         for _, views in parts
         for shown in map(headline, views)
         if shown.finding
     ]
+    further = tag("summary", "Every figure in one sentence")
     return tag(
         "section",
-        tag("h2", "Findings"),
-        tag("ul", *told, class_="findings"),
+        tag("h2", "Overview"),
+        *overview.parts(read(db, run), anchors),
+        tag("details", further, tag("ul", *told, class_="findings")),
         tag("p", _reading(run, parts), class_="quiet"),
-        id="findings",
+        id="overview",
     )
 
 

@@ -8,6 +8,7 @@ bars.py       groups of horizontal bars
 scatters.py   points in a plane
 passages.py   text, wrapped, with shaded tokens
 tables.py     rows of text and numbers
+overview.py   the cards and the findings of a run
 legends.py    the signs and colours of series, and the values of colours
 palette.py    colours that colour-blind eyes can tell apart
 lines.py      rows of styled characters: cut, padded, joined

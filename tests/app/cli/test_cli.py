@@ -94,6 +94,17 @@ def test_a_study_is_run_shown_and_exported(tauscope: Any, study: Path, tmp_path:
     rows = json.loads(tauscope("show", run_id, "vector_cosine", "--json").out)
     assert {row["metric"] for row in rows} == {"cosine"}
 
+    first = tauscope("show", run_id, "overview").out
+    assert shown.out.startswith(first.rstrip()[: first.index("Findings")])
+    assert "\nmedical" in first
+    assert "Findings, largest first" not in one.out
+    told = json.loads(tauscope("show", run_id, "overview", "--json").out)
+    assert [card["model"] for card in told["cards"]][-1] == "control"
+    for finding in told["findings"]:
+        assert finding["sentence"][:40] in " ".join(first.split())
+    refused = tauscope("show", run_id, "overview", "--model", "medical")
+    assert (refused.code, "whole run" in refused.err) == (2, True)
+
     out = tauscope("export", run_id, "--to", tmp_path / "out", "--format", "csv")
     assert str(tmp_path / "out" / "measurements.csv") in out.out.splitlines()
     assert (tmp_path / "out" / "run.json").exists()

@@ -129,7 +129,10 @@ def test_the_report_has_findings_figures_and_chance(db: Database, tmp_path: Path
     export(db, "latest", tmp_path, ["md"])
     text = (tmp_path / "report.md").read_text()
     assert text.startswith("# &lt;b&gt;tiny&lt;/b&gt; \\| \\*x\\* &lt;script&gt;")
-    assert "## Findings" in text
+    links = re.findall(r"\]\(#([a-z_-]+)\)", text[: text.index("<details>")])
+    assert links
+    assert all(f'<a id="{link}"></a>' in text for link in links)
+    assert text.index("## Overview") < text.index("### Findings") < text.index("<details>")
     assert "chance" in text
     assert "```text\n" in text
     assert "control (control)" in text

@@ -79,7 +79,8 @@ def test_a_study_of_another_version_leaves_cards(db: Database) -> None:
     """Without the study's domains nothing is a gain on a model's own."""
     run_id = _run(db)
     with db.writing() as connection:
-        told = connection.scalar(select(RunRow.study)) or {}
+        told = connection.scalar(select(RunRow.study))
+        assert isinstance(told, dict)
         connection.execute(update(RunRow).values(study={**told, "unknown": 1}))
     found = overview.read(db, find_run(db, run_id))
     assert [card.size for card in found.cards][1:] == [0.3, 0.2, 0.1]

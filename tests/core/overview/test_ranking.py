@@ -33,7 +33,7 @@ def made(
 
 
 def dropped(*candidates: Candidate, family: Family = FAMILY) -> dict[str, int]:
-    return dict(rank(candidates, family).dropped or {})
+    return dict(rank(candidates, family).dropped)
 
 
 def test_a_parent_and_its_child_are_no_finding() -> None:

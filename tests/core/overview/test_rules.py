@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.engine import registry
-from core.overview.cards import cards, lines
+from core.overview.cards import brief, cards, lines
 from core.overview.measured import QUERIES
 from core.overview.ranking import ranked
 from tests.core.overview.samples import FAMILY, difference, measured, row
@@ -136,7 +136,7 @@ def test_the_figure_of_every_rule_exists_and_shows_its_measure() -> None:
 def test_a_card_says_what_was_measured_and_nothing_else() -> None:
     asked = measured(**everything())
     medical, *_, control = cards(asked, ranked(asked))
-    said = dict(lines(medical))
+    said = {line.name: line.words for line in lines(medical)}
     assert said["moved"] == "0.3 of the base's norm, 3 times the control"
     assert said["where"] == "attention 0.2, mlp 0.4; most in layer 1 (0.5)"
     assert said["directions"] == "mlp avoids the base's -0.04 (-0.05 to -0.03)"
@@ -150,7 +150,11 @@ def test_a_card_says_what_was_measured_and_nothing_else() -> None:
     assert said["elsewhere"] == "stories worse: -0.5 (-0.6 to -0.4) acc"
     assert medical.layers == (0.1, 0.5)
     assert (control.model, control.is_control) == ("retrained", True)
-    assert dict(lines(control)).keys() == {"moved", "neurons"}
+    assert [line.name for line in lines(control)] == ["moved", "neurons"]
+    signs = {line.name: line.better for line in brief(medical)}
+    assert signs == dict.fromkeys(said.keys() - {"surprising"}) | {
+        "own domain": True, "elsewhere": False
+    } | dict.fromkeys({"surprising"} & said.keys())  # fmt: skip
     nothing = cards(measured(), ranked(measured()))
     assert [*lines(nothing[0])] == []
 

@@ -23,6 +23,8 @@ from app.render.html import bars, curves, grids, scatters
 from app.render.html.document import _page
 from app.render.html.figure import section
 from app.render.html.markup import Markup, escaped, tag
+from app.render.html.overview import anchor_of
+from app.results import overview
 from app.results.figures import Shown, analyses_of, shown, shown_together
 from core.engine import registry
 from core.figures.figure import Column, Point, Table
@@ -406,3 +408,18 @@ def test_both_reports_state_the_same_finding(db: Database, page: Page, tmp_path:
     listed = page.text.partition("Findings")[2]
     for each in stated:
         assert f"{each.heading} {each.finding}" in listed
+
+
+def test_the_first_page_has_a_card_a_model_and_its_findings_lead_to_their_figures(
+    db: Database, page: Page
+) -> None:
+    found = overview.read(db, runs.find_run(db, "latest"))
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    begins = [a.get("id") for _, a in page.tags if a.get("id")]
+    assert begins[0] == "overview"
+    cards = [a for name, a in page.tags if a.get("class") == "card"]
+    assert len(cards) == len(found.cards) > 0
+    assert found.findings
+    for finding in found.findings:
+        assert finding.sentence in page.text
+        assert anchor_of(finding.candidate.figure) in ids

@@ -1,0 +1,231 @@
+"""The overview as rows of words: cards as rows or side by side, and the findings below.
+
+Owns the layout for a width and a height. Decides nothing: what is said comes with the overview.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+
+from app.render.terminal.lines import exactly, fitted
+from app.results.overview import Overview, heading
+from app.text import plain
+from core.overview.cards import Card, Line, Score, brief, largest_layer, lines
+from core.overview.finding import Finding, number
+
+Piece = tuple[str, str]
+"""Words and their tone: "", "bold", "muted", "accent", "better" or "worse"."""
+Row = list[Piece]
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+LAYERS = 12
+"""Cells of a sparkline, at most."""
+NAME = 12
+"""Cells of the name before a line of a card."""
+CARD = 38
+"""Cells of a card that stands beside others, at least."""
+GAP = 2
+
+TITLE = "Findings, largest first"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of the overview; `owners` says of each row which item it belongs to, -1: none. Items are
+    the cards, then the findings."""
+
+    rows: tuple[Row, ...]
+    owners: tuple[int, ...]
+
+
+def spark(card: Card, most: float) -> str:
+    """Relative norms by layer, `most` at full height; of many layers the largest of each part."""
+    sizes = [0.0 if size is None else size for size in card.layers]
+    if not sizes or not most:
+        return ""
+    count = min(LAYERS, len(sizes))
+    edges = [at * len(sizes) // count for at in range(count + 1)]
+    tops = [max(sizes[a:b]) for a, b in pairwise(edges)]
+    return "".join(BLOCKS[min(7, int(8 * top / most))] for top in tops)
+
+
+def printed(overview: Overview, width: int) -> Iterator[Row]:
+    """All of it for a page of text: every card and every finding in full."""
+    most = largest_layer(overview.cards)
+    for card in overview.cards:
+        yield [(plain(card.title), "bold"), (f"  {spark(card, most)}", "accent")]
+        for line in lines(card):
+            yield from _said(line, width)
+    yield []
+    yield [(TITLE, "bold")]
+    if overview.instead:
+        yield [(overview.instead, "")]
+    for at, finding in enumerate(overview.findings, 1):
+        told = f"{finding.sentence} [{heading(finding.candidate.figure)}]"
+        yield from _wrapped(f"{at}. ", told, width)
+    if overview.waiting:
+        yield [(overview.waiting, "muted")]
+
+
+def layout(overview: Overview, width: int, height: int, selected: int) -> Layout:
+    """The overview in a window, with one item selected: cards side by side where all have room,
+    else as rows, and what is selected in full."""
+
+    def laid_out(item: int, *, whole: bool) -> Layout:
+        return _laid_out(overview, width, item, side_by_side=beside, whole=whole)
+
+    beside = len(overview.cards) > 0 and width >= 2 * CARD + GAP
+    beside = beside and len(laid_out(0, whole=False).rows) <= height
+    found = laid_out(selected, whole=True)
+    return found if len(found.rows) <= height else laid_out(selected, whole=False)
+
+
+def _laid_out(
+    overview: Overview, width: int, selected: int, *, side_by_side: bool, whole: bool
+) -> Layout:
+    """`whole`: every finding in full, and not just the selected one."""
+    cards, rows = overview.cards, list[tuple[Row, int]]()
+    if side_by_side:
+        rows += _boxes(cards, width, selected)
+        rows += _detail(cards, selected, width)
+    elif cards:
+        rows.append((_head(width, cards), -1))
+        for at, card in enumerate(cards):
+            rows.append((_compact(card, width, cards, chosen=at == selected), at))
+            rows += _detail(cards, selected, width) if at == selected else []
+    rows.append(([], -1))
+    rows.append(
+        ([(TITLE, "bold"), (f"  {overview.waiting}" * bool(overview.waiting), "muted")], -1)
+    )
+    if overview.instead:
+        rows.append(([(overview.instead, "")], -1))
+    for at, finding in enumerate(overview.findings):
+        item = len(cards) + at
+        rows += [(row, item) for row in _finding(finding, at, width, item == selected, whole)]
+    return Layout(tuple(row for row, _ in rows), tuple(owner for _, owner in rows))
+
+
+def _finding(finding: Finding, at: int, width: int, chosen: bool, whole: bool) -> Iterator[Row]:
+    number_of = f"{'▌' if chosen else ' '}{at + 1} "
+    if not (chosen or whole):
+        yield [(number_of, "accent"), (fitted(finding.sentence, width - len(number_of)), "")]
+        return
+    yield from _wrapped(number_of, finding.sentence, width)
+    if chosen:
+        yield [(f"   enter: {heading(finding.candidate.figure)}", "muted")]
+
+
+def _detail(cards: Sequence[Card], selected: int, width: int) -> list[tuple[Row, int]]:
+    """The lines of the selected card."""
+    if selected >= len(cards):
+        return []
+    card = cards[selected]
+    rows = [row for line in lines(card) for row in _said(line, width)]
+    return [([], -1), *((row, selected) for row in rows), ([], -1)]
+
+
+def _said(line: Line, width: int) -> Iterator[Row]:
+    return _wrapped(f"  {line.name:<{NAME}}", line.words, width, tone=_tone(line.better))
+
+
+def _wrapped(name: str, words: str, width: int, tone: str = "") -> Iterator[Row]:
+    """Words after their name, over as many rows as they need."""
+    room = max(10, width - len(name))
+    for at, part in enumerate(textwrap.wrap(plain(words), room, break_on_hyphens=False)):
+        yield [(name if not at else " " * len(name), "muted"), (part, tone)]
+
+
+def _boxes(cards: Sequence[Card], width: int, selected: int) -> Iterator[tuple[Row, int]]:
+    """Cards side by side, as many in a row as have room."""
+    across = max(1, min(len(cards), (width + GAP) // (CARD + GAP)))
+    own = (width - GAP * (across - 1)) // across
+    most = largest_layer(cards)
+    for first in range(0, len(cards), across):
+        if first:
+            yield [], -1
+        boxes = [
+            _box(card, own, most, chosen=at == selected)
+            for at, card in enumerate(cards[first : first + across], first)
+        ]
+        holds = selected if first <= selected < min(first + across, len(cards)) else -1
+        for parts in zip_longest(*boxes):
+            row: Row = []
+            for part in parts:
+                row += [(" " * GAP, "")] if row else []
+                row += part or [(" " * own, "")]
+            yield row, holds
+
+
+def _box(card: Card, width: int, most: float, *, chosen: bool) -> list[Row]:
+    """A card of this width; every row has all of it."""
+    line = spark(card, most)
+    name = f"{'▌' if chosen else ' '}{plain(card.title)}"
+    rows: list[Row] = [
+        [
+            (fitted(name, width - len(line) - 1), "chosen" if chosen else "head"),
+            (f" {line}", "accent"),
+        ]
+    ]
+    for each in brief(card):
+        for row in _wrapped(
+            f" {each.name:<{NAME - 1}}", each.words, width, tone=_tone(each.better)
+        ):
+            (head, muted), (words, tone) = row
+            rows.append([(head, muted), (exactly(words, width - len(head)), tone)])
+    return rows
+
+
+COLUMNS = (("moved", 6), ("by layer", LAYERS), ("most in", 9), ("neurons", 7))
+SCORES = (("own domain", 14), ("elsewhere", 14))
+
+
+def _widths(width: int, cards: Sequence[Card]) -> tuple[int, list[int]]:
+    """The width of the names, and of the columns of cards as rows."""
+    layers = max((min(LAYERS, len(card.layers)) for card in cards), default=0)
+    fixed = [6, max(8, layers), 9, 7]
+    longest = max(len(plain(card.title)) for card in cards)
+    name = max(8, min(longest, width - 1 - sum(fixed) - len(fixed) - 2 * 13))
+    scores = max(12, (width - 1 - name - sum(fixed) - len(fixed) - 2) // 2)
+    return name, [*fixed, min(scores, 32), min(scores, 32)]
+
+
+def _head(width: int, cards: Sequence[Card]) -> Row:
+    name, widths = _widths(width, cards)
+    titles = [title for title, _ in (*COLUMNS, *SCORES)]
+    words = " ".join(exactly(t, w) for t, w in zip(titles, widths, strict=True))
+    return [(f" {exactly('model', name)} {words}", "muted")]
+
+
+def _compact(card: Card, width: int, cards: Sequence[Card], *, chosen: bool) -> Row:
+    name, widths = _widths(width, cards)
+    most = max(card.groups, key=lambda group: card.groups[group], default="")
+    at = card.most_layer
+    where = f"{most} L{at}" if at is not None else most
+    cells = [
+        ("" if card.size is None else f"{card.size:.3g}", ""),
+        (spark(card, largest_layer(cards)), "accent"),
+        (where, ""),
+        ("" if card.patterns is None else f"{card.patterns:.2f}", ""),
+        _score(card.gained),
+        _score(card.forgot),
+    ]
+    row: Row = [
+        (f"{'▌' if chosen else ' '}{fitted(card.title, name)}", "chosen" if chosen else "head")
+    ]
+    for (words, tone), own in zip(cells, widths, strict=True):
+        row.append((f" {exactly(words, own)}", tone))
+    return row
+
+
+def _score(score: Score | None) -> Piece:
+    if score is None:
+        return "·", "muted"
+    sign = "better" if score.better else "worse"
+    return f"{number(score.value)} {sign}", sign
+
+
+def _tone(better: bool | None) -> str:
+    return "" if better is None else "better" if better else "worse"

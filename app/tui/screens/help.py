@@ -32,7 +32,7 @@ HEADINGS: dict[Where, str] = {
     "filter": "In the filter of a run",
     "dialog": "In a dialog",
     "typing": "While you type in a dialog or a filter",
-    "models": "Choosing a model",
+    "models": "Choosing from a list",
     "confirm": "A question",
     "help": "In this help",
     "jump": "While letters are shown to jump",

@@ -107,6 +107,8 @@ class TabbedScreen(LeavingScreen[None]):
                 return pane is not None and need.removesuffix("s") in pane.offered()
             case "choices":
                 return pane is not None and (not parameters or parameters[0] in pane.offered())
+            case "something to choose":
+                return pane is not None and bool(pane.offered())
             case "values":
                 return pane is not None and pane.filled
             case "titles":
@@ -147,6 +149,16 @@ class TabbedScreen(LeavingScreen[None]):
         """Switch the value of a coordinate."""
         if self.pane is not None:
             self.pane.next_value(selector, by)
+
+    def action_choose(self) -> None:
+        """Ask for a value of a selector, a measure or an order by typing."""
+        from app.tui.screens.choose import ChooseScreen
+
+        pane = self.pane
+        if pane is not None and (offers := pane.choices()):
+            self.app.push_screen(
+                ChooseScreen(pane.view.title, offers), lambda c: pane.choose(c) if c else None
+            )
 
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""

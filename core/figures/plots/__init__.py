@@ -8,6 +8,7 @@ numbers.py     numbers as short text
 grids.py       matrices, heat maps and bars
 curves.py      lines in panels
 scatters.py    points in a plane
+tables.py      which columns of a table stand in sight, and what is said once
 
 Painters place marks: of the terminal, the page and the paper. They decide nothing.
 """

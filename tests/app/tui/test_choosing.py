@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.command import CommandList
 from textual.widgets import OptionList
 
@@ -9,13 +10,13 @@ from app.tui.app import TauscopeApp
 from app.tui.screens.choose import ChooseScreen, found
 from app.tui.screens.run import RunScreen
 from app.tui.steering import Offer, offers
-from core.engine import registry
 from core.figures.choices import default_choice, settled
 from core.figures.views import Choice
 from storage.database import Database
+from tests import pretend
 from tests.app.tui.display import LARGE, SMALL, assert_inside, drawn, opened, words
 from tests.app.tui.rest import until
-from tests.app.tui.test_steering import MATRIX, RANGES
+from tests.core.figures.samples import RANGES
 
 
 def _offer(name: str, value: str) -> Offer:
@@ -31,16 +32,17 @@ def test_words_are_found_in_names_and_values_and_the_nearest_stands_first() -> N
     assert found(every, "layer") == ()
 
 
-def test_every_value_is_offered_once_and_what_is_chosen_now_is_told() -> None:
-    metric = registry.get("vector_cosine").metric
-    now = default_choice(MATRIX, RANGES)
-    made = list(offers(MATRIX, now, RANGES, metric))
-    assert len({(each.name, each.value) for each in made}) == len(made) > 3
+@pytest.mark.parametrize("key", ["drop", "grid", "neurons", "plane"])
+def test_every_value_is_offered_once_and_what_is_chosen_now_is_told(key: str) -> None:
+    view = pretend.view(key)
+    now = default_choice(view, RANGES)
+    made = list(offers(view, now, RANGES, pretend.ANALYSIS.metric))
+    assert len({(each.name, each.value) for each in made}) == len(made) > 1
     names = [each.name for each in made]
     assert names == sorted(names, key=names.index), "the values of one stand together"
     for each in made:
         assert each.current == (each.choice == now), each
-        assert settled(MATRIX, each.choice, RANGES) == each.choice
+        assert settled(view, each.choice, RANGES) == each.choice
 
 
 async def test_a_model_is_chosen_by_typing(filled: Database) -> None:

@@ -2,5 +2,6 @@
 
 figures.py    the figures of a run under a choice
 comparing.py  two runs compared
+reading.py    how to read a figure, from the guide
 wording.py    states, times and progress in words
 """

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from app.tui.keys import Where
+from app.tui.readout import beside
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
@@ -90,7 +91,13 @@ class TabbedScreen(LeavingScreen[None]):
 
     def topics(self) -> list[Topic]:
         """How to read the picture that keys act on."""
-        return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
+        pane = self.pane
+        if pane is None:
+            return []
+        note = getattr(pane.drawn.figure, "note", "") if pane.drawn is not None else ""
+        spot = pane.figure.spot()
+        readout = " · ".join(beside(spot)) if spot is not None and spot.cell else ""
+        return pane_topics(pane.view, pane.spec, pane.analysis.title, note, readout)
 
     def places(self) -> tuple[Where, ...]:
         """The places whose keys act here: the screen and its figures."""

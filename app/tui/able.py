@@ -13,9 +13,9 @@ from textual.dom import DOMNode
 from app.tui.keys import Where
 
 _OF_PICTURES = {
-    "measure": "measures", "reading": "readings", "select": "choices", "next_tab": "tabs",
-    "previous_tab": "tabs", "clip": "values", "export": "something to write", "jump": "titles",
-    "view": "views",
+    "measure": "measures", "reading": "readings", "select": "choices",
+    "choose": "something to choose", "next_tab": "tabs", "previous_tab": "tabs", "clip": "values",
+    "export": "something to write", "jump": "titles", "view": "views",
 }  # fmt: skip
 NEEDS: dict[Where, dict[str, str]] = {
     "runs": {

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from textual.screen import Screen
 
 from app import config as settings
 from app.config import Config
+from app.text import plain
 from app.tui import theme
 from app.tui.able import Able
 from app.tui.collector import BREATH, Collector, forget_widgets
@@ -25,7 +27,7 @@ from app.tui.data import DataSource
 from app.tui.keys import ACTIONS, actions, bindings, keymap, rebind
 from app.tui.memory import Memory, keep, path_for, recall
 from app.tui.screens.runs import Begun, RunsScreen, Unreadable
-from app.tui.screens.whole import WholeScreen
+from app.tui.screens.whole import Destination, WholeScreen
 
 if TYPE_CHECKING:
     from core.errors import TauscopeError
@@ -174,7 +176,27 @@ class TauscopeApp(App[str | None], Able):
             self.push_screen(ActionPalette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Every action that would do something now."""
+        """Every action that would do something now; what the screen knows by name; the runs."""
+        yield from self._actions(screen)
+        for each in screen.destinations() if isinstance(screen, WholeScreen) else ():
+            yield self._command(each, each.go)
+        runs = self.screen_stack[1] if len(self.screen_stack) > 1 else None
+        if isinstance(runs, RunsScreen) and runs is not screen:
+            for each in runs.destinations():
+                yield self._command(each, partial(self._leave_for, each))
+
+    def _command(self, to: Destination, go: Callable[[], object]) -> SystemCommand:
+        return SystemCommand(plain(to.name), plain(to.about), lambda: self.call_later(go))
+
+    async def _leave_for(self, run: Destination) -> None:
+        """Go to a run from any screen, as if by way of the list of runs."""
+        while len(self.screen_stack) > 2:
+            if isinstance(self.screen, WholeScreen):
+                self.remember(self.screen.placed(self.memory))
+            await self.pop_screen()
+        run.go()
+
+    def _actions(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         places = screen, screen.focused, self
         able: list[Able] = [each for each in places if isinstance(each, Able)]
         for owner in able:

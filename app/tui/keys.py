@@ -168,12 +168,13 @@ ACTIONS: tuple[Action, ...] = (
         "Raw value, chance level, excess, difference from the base in turn",
         2,
     ),
-    *_steps("model", "model", "right_square_bracket ]", "left_square_bracket [", 3),
-    *_steps("module", "module or group", "o o", "O O", 4),
-    *_steps("layer", "layer", "right_curly_bracket }", "left_curly_bracket {", 5),
+    Action("run", "choose", "space", "space", "choose", "Find a model, task, … by typing", 3),
+    *_steps("model", "model", "full_stop .", "comma ,", 3),
+    *_steps("module", "module or group", "p p", "P P", 4),
+    *_steps("layer", "layer", "greater_than_sign >", "less_than_sign <", 5),
     *_steps("task", "task", "right_parenthesis )", "left_parenthesis (", 6),
-    *_steps("against", "task to hold it against", "full_stop .", "comma ,", 7),
-    *_steps("setting", "setting", "greater_than_sign >", "less_than_sign <", 8),
+    *_steps("against", "task to hold it against", "plus +", "asterisk *", 7),
+    *_steps("setting", "setting", "i i", "I I", 8),
     *_steps("reference", "reference", "f f", "F F", 9),
     *_steps("metric_of", "metric", "u u", "U U", 10),
     *_steps("item", "item", "n n", "N N", 3),
@@ -212,10 +213,16 @@ ACTIONS: tuple[Action, ...] = (
 
 _OF_ONE_RUN = ("zoom", "cancel", "resume", "drill", "filter")
 ACTIONS += (
-    Action("compare", "difference", "d", "d", "difference", "B minus A, and back", 1),
-    Action("compare", "side", "s", "s", "side", "The other run", 2),
+    Action("compare", "difference", "minus", "-", "difference", "B minus A, and back", 1),
+    Action("compare", "side", "B", "B", "side", "The other run", 2),
     Action(
-        "compare", "depth", "a", "a", "layers", "Match layers by relative depth, or by number", 13
+        "compare",
+        "depth",
+        "percent_sign",
+        "%",
+        "layers",
+        "Match layers by relative depth, or by number",
+        13,
     ),
     *(
         replace(action, where="compare")
@@ -232,10 +239,10 @@ ACTIONS += (
     ),
     Action("builder", "turn(-1)", "left,h", "← h", "choose back", "Choice before"),
     Action("builder", "add", "a", "a", "add", "Add a tuned model, or a domain", 3),
-    Action("builder", "drop", "d", "d", "drop", "Take the selected model or domain out", 4),
+    Action("builder", "drop", "D", "D", "drop", "Take the selected model or domain out", 4),
     Action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
     Action("builder", "write", "w", "w", "write", "Only write the study file", 4),
-    Action("builder", "look", "r", "r", "look again", "Look anew at what it will take", 6),
+    Action("builder", "look", "R", "R", "look again", "Look anew at what it will take", 6),
     Action(
         "builder", "next_tab", "tab", "tab", "next step", "Next step; completes while typing", 5
     ),
@@ -252,7 +259,7 @@ ACTIONS += (
     Action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),
     Action("dialog", "close", "escape", "esc", "close", "Close the dialog without an answer"),
     Action("typing", "complete", "tab", "tab", "complete", "Complete the path or the name"),
-    *_moves("models", "model"),
+    *_moves("models", "line"),
     Action("confirm", "yes", "y,enter", "y enter", "yes", "Answer yes"),
     Action("confirm", "no", "n,q", "n q", "no", "Answer no"),
     Action("help", "close", "q,question_mark", "q ?", "close", "Close the help"),
@@ -293,12 +300,38 @@ def relabelled(offered: Iterable[Action], labels: Mapping[str, str]) -> list[Act
     return [replace(a, label=labels[a.name]) if a.name in labels else a for a in offered]
 
 
+_BEFORE: dict[str, str] = {
+    "run.choose": "w",
+    "run.select-model-1": "right_square_bracket", "run.select-model--1": "left_square_bracket",
+    "run.select-module-1": "o", "run.select-module--1": "O",
+    "run.select-layer-1": "right_curly_bracket", "run.select-layer--1": "left_curly_bracket",
+    "run.select-against-1": "full_stop", "run.select-against--1": "comma",
+    "run.select-setting-1": "greater_than_sign", "run.select-setting--1": "less_than_sign",
+    "compare.difference": "d", "compare.side": "s", "compare.depth": "a",
+    "builder.drop": "d", "builder.look": "r",
+}  # fmt: skip
+_BEFORE |= {f"compare.{i[4:]}": key for i, key in _BEFORE.items() if i.startswith("run.")}
+"""The keys that actions had in earlier versions, or that a new one has instead, where a user's
+settings of that time give its key to another action."""
+
+
 def keymap(keys: Mapping[str, str]) -> dict[str, str]:
     """The keys of a user for every action: comparing takes those of one run that it shares,
-    unless it is given others."""
-    known = {action.id for action in ACTIONS}
+    unless it is given others. An action whose key the user gave away before it had it takes its
+    earlier one."""
+    by_id = {action.id: action for action in ACTIONS}
     shared = {f"compare.{i.removeprefix('run.')}": k for i, k in keys.items() if i[:4] == "run."}
-    return {**{i: k for i, k in shared.items() if i in known}, **keys}
+    found = {**{i: k for i, k in shared.items() if i in by_id}, **keys}
+    while gone := [i for i in _BEFORE if i not in found and _is_taken(by_id[i], found)]:
+        found |= {i: _BEFORE[i] for i in gone}  # which may take the key of yet another
+    return found
+
+
+def _is_taken(action: Action, given: Mapping[str, str]) -> bool:
+    """Do these settings give its key to another action that acts where it does?"""
+    near = {place for places in CONTEXTS if action.where in places for place in places}
+    others = (each for each in ACTIONS if each.where in near and each.id in given)
+    return any(action.keys in map(str.strip, given[each.id].split(",")) for each in others)
 
 
 _REBOUND: dict[str, str] = {}

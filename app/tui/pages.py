@@ -115,7 +115,7 @@ def _models(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) ->
         more += [f"at {model['revision']}"] if model.get("revision") else []
         yield Item(
             key=key, kind="part", label=model["name"], words=model["path"],
-            otherwise=", ".join(more), on=key in opened, help="enter opens it, d drops it",
+            otherwise=", ".join(more), on=key in opened, help="enter opens it, D drops it",
         )  # fmt: skip
         if key in opened:
             yield from _model(draft, key)
@@ -174,7 +174,7 @@ def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         yield Item(
             key=key, kind="part", label=domain["name"], words=domain["tasks"], on=key in opened,
             otherwise="" if domain["tasks"] else "no tasks yet",
-            help="enter opens it, d drops it",
+            help="enter opens it, D drops it",
         )  # fmt: skip
         if key in opened:
             yield Item(

@@ -1,12 +1,13 @@
-"""From one choice to the next: what the keys for measures, readings and coordinates do.
+"""From one choice to the next: what the keys for measures, readings and coordinates do, and what
+there is to choose among.
 
 Functions over views alone: no widget, no database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from core.engine.measurement import Better, MetricSpec
@@ -19,16 +20,55 @@ Metric = Callable[[str], MetricSpec]
 """The declaration of a metric, by its name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A value that may be chosen, the name of what it is a value of, and the choice with it.
+    `current`: it is chosen now."""
+
+    name: str
+    value: str
+    choice: Choice
+    current: bool
+
+
+def offers(view: View, choice: Choice, catalogue: Catalogue, metric: Metric) -> Iterator[Offer]:
+    """All that may be chosen from here, one change at a time: where there are several values."""
+    spec = metric(choice.measure) if view.kind != "table" else None
+    able = offered(view, choice, catalogue, spec)
+    if "measure" in able and view.kind == "table":
+        for order in view.orders:
+            yield Offer("order", order, replace(choice, order=order), order == choice.order)
+    elif "measure" in able:
+        for measure in measures(view, catalogue):
+            moved = measured(view, choice, measure, catalogue, metric)
+            yield Offer("measure", metric(measure).title, moved, measure == choice.measure)
+    if "reading" in able:
+        for reading in readings(view, choice, spec):
+            moved = replace(choice, reading=reading)
+            yield Offer("reading", reading, moved, reading == choice.reading)
+    for selector in (name for name in SPOKEN if name in able):
+        for value in options(view, selector, choice, catalogue):
+            moved = settled(view, chosen(choice, selector, value), catalogue)
+            now = value == getattr(choice, selector)
+            yield Offer(view.word(selector), "all" if value is None else str(value), moved, now)
+
+
 def next_measure(
     view: View, choice: Choice, by: int, catalogue: Catalogue, metric: Metric
 ) -> Choice:
-    """The next measure of the view, of a table the next order.
-
-    The reading is kept where the new measure has it, the rest as far as it goes with it.
-    """
+    """The next measure of the view, of a table the next order."""
     if view.kind == "table":
         return replace(choice, order=_step(view.orders, choice.order, by))
-    moved = replace(choice, measure=_step(measures(view, catalogue), choice.measure, by))
+    measure = _step(measures(view, catalogue), choice.measure, by)
+    return measured(view, choice, measure, catalogue, metric)
+
+
+def measured(
+    view: View, choice: Choice, measure: str, catalogue: Catalogue, metric: Metric
+) -> Choice:
+    """Another measure of the view: the reading is kept where it has it, the rest as far as it
+    goes with it."""
+    moved = replace(choice, measure=measure)
     if moved.reading not in readings(view, moved, metric(moved.measure), catalogue):
         moved = replace(moved, reading="raw")
     return settled(view, moved, catalogue)

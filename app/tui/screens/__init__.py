@@ -11,7 +11,7 @@ export.py   what is copied and written from there
 control.py  what is done to a run: cancel, resume, delete
 help.py     keys, and how to read what is shown
 jump.py     a letter on everything that can be gone to
-pick.py     a small choice by a letter
+pick.py     a small choice by a letter; choose.py one of many values, by typing
 confirm.py  yes or no
 leaving.py  what all of them share that are left again, and the box of a dialog
 whole.py    what all of them share that take the whole terminal: title, keys, when they are painted

@@ -12,6 +12,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from app.results import reading
 from app.text import plain
 from app.tui.keys import IN_DIALOGS, Where, actions, bindings
 from app.tui.screens.leaving import Dialog
@@ -32,7 +33,7 @@ HEADINGS: dict[Where, str] = {
     "filter": "In the filter of a run",
     "dialog": "In a dialog",
     "typing": "While you type in a dialog or a filter",
-    "models": "Choosing a model",
+    "models": "Choosing from a list",
     "confirm": "A question",
     "help": "In this help",
     "jump": "While letters are shown to jump",
@@ -61,15 +62,19 @@ def keys_table(places: Sequence[Where]) -> Content:
     return Content("\n\n").join(blocks)
 
 
-def pane_topics(view: View, spec: MetricSpec | None) -> list[Topic]:
-    """How to read a picture and the measure that it shows."""
-    topics = [Topic(view.title, (view.caption,))]
+def pane_topics(
+    view: View, spec: MetricSpec | None, analysis: str = "", note: str = "", readout: str = ""
+) -> list[Topic]:
+    """How to read a picture, its note, the measure that it shows, and the words of its readout."""
+    told = reading.paragraph(analysis, view.title)
+    topics = [Topic(view.title, (told or view.caption, note))]
     if spec is not None:
         unit = f"Unit: {spec.unit}." if spec.unit else ""
         better = _BETTER.get(spec.better, f"{spec.better.capitalize()} is better.")
         empty = f"Empty where {spec.empty}." if spec.empty else ""
         topics.append(Topic(spec.title, (spec.description, unit, better, empty)))
-    return topics
+    said = tuple(f"{word}: {meaning}." for word, meaning in reading.words(readout).items())
+    return [*topics, Topic("Under the cursor", said)] if said else topics
 
 
 _BETTER = {"neither": "", "metric": "The heading says which direction is better."}

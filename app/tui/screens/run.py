@@ -6,7 +6,8 @@ Built from what the analyses declare; knows none of them by name. Reads, never c
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -24,6 +25,7 @@ from app.tui.memory import Memory, RunPosition
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.export import ask_to_write
 from app.tui.screens.tabbed import TabbedScreen, soon
+from app.tui.screens.whole import Destination
 from app.tui.threads import Trouble, said
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
@@ -393,6 +395,38 @@ class RunScreen(TabbedScreen):
         if self.pane is not None:
             self.pane.figure.focus()
         self.renew()
+
+    def destinations(self) -> Iterator[Destination]:
+        """The analyses, figures, measures and models of this run."""
+        for at, (title, _) in enumerate(self.tabs()):
+            yield Destination(title, f"tab {at + 1}", partial(self.go, at))
+        for at, pictures in enumerate(self._pictures):
+            for pane in pictures.panes:
+                where = f"figure of {pictures.analysis.title}"
+                yield Destination(pane.view.title, where, partial(self._visit, at, pane))
+                for measure in pane.view.measures if pane.view.tabulate is None else ():
+                    title = pictures.analysis.metric(measure).title
+                    about = f"measure of {pictures.analysis.title}: {pane.view.title}"
+                    yield Destination(title, about, partial(self._visit, at, pane, measure))
+        if self.run is not None and self.pane is not None:
+            for model in self.run.models:
+                about = "model, pointed at in every figure"
+                yield Destination(model, about, partial(self._point_at, model))
+
+    async def _visit(self, tab: int, pane: Pane, measure: str = "") -> None:
+        """Go to a figure, with a measure if one is named."""
+        self._note()
+        self._trail.clear()
+        if measure:
+            pane.measure(measure)
+        await self._show(tab, pane)
+        pane.point(self._pointed)
+
+    def _point_at(self, model: str) -> None:
+        """Stand at a model here, and in the figures that are gone to from here."""
+        self._pointed["model"] = model
+        if self.pane is not None:
+            self.pane.point(self._pointed)
 
     def labels(self) -> dict[str, str]:
         """A run that waits is started by the key that resumes others."""

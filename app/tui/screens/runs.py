@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from app.tui.screens.control import (
     startable,
 )
 from app.tui.screens.listed import ListScreen
+from app.tui.screens.whole import Destination
 from app.tui.snapshot import Snapshot
 from app.tui.threads import in_thread
 from app.tui.warmup import warm_up
@@ -228,6 +230,13 @@ class RunsScreen(ListScreen):
     def _makes_demo(self) -> bool:
         """Are the demo's models being trained? No run is under way then."""
         return bool(self.snapshot and self.snapshot.demo)
+
+    def destinations(self) -> Iterator[Destination]:
+        """The runs."""
+        for run in self.snapshot.runs if self.snapshot is not None else ():
+            about = f"run, {run.status}, {', '.join(run.models)}"
+            go = functools.partial(self.open, run.id)
+            yield Destination(f"{run.name} {run.id[:8]}", about, go)
 
     def action_open(self) -> None:
         """Open the selected run."""

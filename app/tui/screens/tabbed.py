@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from app.tui.keys import Where
+from app.tui.readout import beside
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
@@ -90,7 +91,13 @@ class TabbedScreen(LeavingScreen[None]):
 
     def topics(self) -> list[Topic]:
         """How to read the picture that keys act on."""
-        return pane_topics(self.pane.view, self.pane.spec) if self.pane is not None else []
+        pane = self.pane
+        if pane is None:
+            return []
+        note = getattr(pane.drawn.figure, "note", "") if pane.drawn is not None else ""
+        spot = pane.figure.spot()
+        readout = " · ".join(beside(spot)) if spot is not None and spot.cell else ""
+        return pane_topics(pane.view, pane.spec, pane.analysis.title, note, readout)
 
     def places(self) -> tuple[Where, ...]:
         """The places whose keys act here: the screen and its figures."""
@@ -107,6 +114,8 @@ class TabbedScreen(LeavingScreen[None]):
                 return pane is not None and need.removesuffix("s") in pane.offered()
             case "choices":
                 return pane is not None and (not parameters or parameters[0] in pane.offered())
+            case "something to choose":
+                return pane is not None and bool(pane.offered())
             case "values":
                 return pane is not None and pane.filled
             case "titles":
@@ -147,6 +156,16 @@ class TabbedScreen(LeavingScreen[None]):
         """Switch the value of a coordinate."""
         if self.pane is not None:
             self.pane.next_value(selector, by)
+
+    def action_choose(self) -> None:
+        """Ask for a value of a selector, a measure or an order by typing."""
+        from app.tui.screens.choose import ChooseScreen
+
+        pane = self.pane
+        if pane is not None and (offers := pane.choices()):
+            self.app.push_screen(
+                ChooseScreen(pane.view.title, offers), lambda c: pane.choose(c) if c else None
+            )
 
     def action_clip(self) -> None:
         """Ask what of this picture is wanted on the clipboard."""

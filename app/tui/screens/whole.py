@@ -7,7 +7,8 @@ more often, which is felt and goes over the line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, cast
 
 from textual.app import ComposeResult
@@ -28,6 +29,15 @@ Result = TypeVar("Result")
 
 SOON = 0.05
 """Seconds for which painting waits for what is likely to be at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Something that can be gone to by its name: what is said of it, and how to go there."""
+
+    name: str
+    about: str
+    go: Callable[[], object]
 
 
 class WholeScreen(Screen[Result], Able):
@@ -58,6 +68,10 @@ class WholeScreen(Screen[Result], Able):
     def topics(self) -> Sequence[Topic]:
         """How to read what is shown, for the help."""
         return ()
+
+    def destinations(self) -> Iterator[Destination]:
+        """What the palette finds besides the keys' actions."""
+        return iter(())
 
     def places(self) -> tuple[Where, ...]:
         """Where the keys of this screen come from."""

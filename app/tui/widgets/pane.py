@@ -101,6 +101,8 @@ class Pane(Vertical, Steady):
         self._held: Pointed = {}
         self._chosen: Choice | None = None
         self._waiting: tuple[Pointed, bool] = {}, False
+        self._measured = ""
+        """The measure to show once there is a figure."""
         self.blank = EMPTY
         """What is said instead of a figure without values."""
         self.narrow: dict[str, str] = {}
@@ -212,6 +214,9 @@ class Pane(Vertical, Steady):
         self._seek(before)
         self.finding.tell(plain(self._finding(drawn)))
         (at, only), self._waiting = self._waiting, ({}, False)
+        name, self._measured = self._measured, ""
+        if name:
+            self.measure(name)
         if at:
             self.point(at, only=only)
 
@@ -261,6 +266,26 @@ class Pane(Vertical, Steady):
         if self._offers[0] != at:  # asked for every key that may be shown, at every painting
             self._offers = at, steering.offered(self.view, *at, self.spec)
         return self._offers[1] | ({ITEM} if len(self._items[0]) > 1 else set())
+
+    def choices(self) -> list[steering.Offer]:
+        """All that may be chosen here."""
+        if self.choice is None or self.drawn is None:
+            return []
+        at = self.choice, self.drawn.catalogue
+        return list(steering.offers(self.view, *at, self.analysis.metric))
+
+    def measure(self, name: str) -> None:
+        """Show this measure, now or as soon as there is a figure."""
+        metric = self.analysis.metric
+        if self.choice is None or self.drawn is None:
+            self._measured = name
+            return
+        self._choose(lambda c, ranges: steering.measured(self.view, c, name, ranges, metric))
+
+    def choose(self, choice: Choice) -> None:
+        """Show another choice."""
+        self._by_hand = True
+        self._choose(lambda _, __: choice)
 
     def next_measure(self, by: int) -> None:
         """Switch to another measure, or a table to another order."""

@@ -438,7 +438,7 @@ async def test_a_model_that_is_dropped_is_gone(db: Database) -> None:
     app = TauscopeApp(db.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await family(pilot, app)
-        await press(pilot, "k", "d")
+        await press(pilot, "k", "D")
         assert [m["name"] for m in screen.draft.tuned] == ["medical"]
         assert building.value(screen.draft, f"{TUNED}.0.parent") == ""
 

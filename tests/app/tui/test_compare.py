@@ -110,19 +110,19 @@ async def test_every_view_is_compared_inside_the_screen(
             assert seen(screen) == ([0] if size == SMALL else [0, 1])
             await pilot.press("right", "down", "end", "pagedown", "home")
             assert_inside(screen)
-            await pilot.press("s")
+            await pilot.press("B")
             assert seen(screen) == ([1] if size == SMALL else [0, 1])
             assert screen.pane.number == 1
             assert screen.pane.figure.has_focus
-            await pilot.press("d")
+            await pilot.press("minus")
             has = screen.pair is not None and screen.pair.difference is not None
             assert has == (key not in ("neurons", "document"))
             assert (seen(screen) == [2]) == has
             if has:
                 assert "B − A" in words(app)
                 assert_inside(screen)
-                await pilot.press("d")
-            await pilot.press("s", "v")
+                await pilot.press("minus")
+            await pilot.press("B", "v")
             await until(pilot, lambda: up_to_date(screen))
 
 
@@ -137,11 +137,11 @@ async def test_the_cursor_is_on_both_and_on_the_difference(both: Database) -> No
         want = f"A {values[0]:g}  ·  B {values[1]:g}  ·  B − A +0.5"
         assert want in readout(first)
         assert want in readout(second)
-        await pilot.press("d")
+        await pilot.press("minus")
         await until(pilot, lambda: "model maths  layer 2" in readout(apart))
         assert "activated 0.5" in readout(apart)
         assert want in readout(apart)
-        await pilot.press("right", "d")
+        await pilot.press("right", "minus")
         await until(pilot, lambda: "layer 3" in readout(first))
 
 
@@ -152,7 +152,7 @@ async def test_what_only_one_run_has_says_so(both: Database) -> None:
         await pilot.press("down", "down")
         await until(pilot, lambda: "model medical" in readout(screen.pane))
         assert "A 2  ·  B not measured" in readout(screen.pane)
-        await pilot.press("d")
+        await pilot.press("minus")
         await until(pilot, lambda: "Only A has model medical" in words(app))
         assert "Largest difference: +0.5" in words(app)
 
@@ -163,7 +163,7 @@ async def test_choices_are_one_for_both(both: Database) -> None:
         screen = await compared(pilot, app)
         await pilot.press("v", "v")
         await until(pilot, lambda: up_to_date(screen))
-        await pilot.press("s", "greater_than_sign", "m")
+        await pilot.press("B", "i", "m")
         await until(pilot, lambda: up_to_date(screen))
         choices = {side.choice for side in screen.panes()}
         (choice,) = choices
@@ -183,15 +183,15 @@ async def test_layers_are_matched_by_depth(both: Database) -> None:
     app = TauscopeApp(both.url)
     async with app.run_test(size=LARGE) as pilot:
         screen = await compared(pilot, app)
-        assert "a layers" in visible(app)[-1]
-        await pilot.press("d")
+        assert "% layers" in visible(app)[-1]
+        await pilot.press("minus")
         await until(pilot, lambda: "matched by number" in words(app))
         assert "by relative depth" not in visible(app)[0]
-        await pilot.press("a")
+        await pilot.press("percent_sign")
         await until(pilot, lambda: "at the layers of A" in " ".join(words(app).split()))
         assert screen.by_depth
         assert "by relative depth" in visible(app)[0]
-        await pilot.press("a")
+        await pilot.press("percent_sign")
         await until(pilot, lambda: "by relative depth" not in words(app))
         assert "A first" in visible(app)[0]
 
@@ -223,7 +223,7 @@ async def test_one_measurement_of_both_says_so(both: Database) -> None:
         screen = await compared(pilot, app)
         await pilot.press("v")
         await until(pilot, lambda: up_to_date(screen))
-        await pilot.press("d", "right")
+        await pilot.press("minus", "right")
         apart = screen.pane
         await until(pilot, lambda: "B − A +0 (the same measurement)" in readout(apart))
         assert "chance" not in readout(apart)
@@ -271,7 +271,7 @@ async def test_runs_without_anything_in_common_say_so(both: Database) -> None:
         await until(pilot, lambda: "second" in words(app))
         await pilot.press("space", "j", "equals_sign")
         await until(pilot, lambda: "do not share any analysis" in words(app))
-        await pilot.press("d", "s", "v", "m", "tab", "3", "a", "x")
+        await pilot.press("minus", "B", "v", "m", "tab", "3", "percent_sign", "x")
         assert_inside(app.screen)
         assert "\x1b" not in words(app)
         await pilot.press("escape")
@@ -318,7 +318,7 @@ async def test_what_is_compared_is_copied_and_written(
         screen = await compared(pilot, app)
         await pilot.press("Y", "c")
         await until(pilot, lambda: copied)
-        for keys in (["X"], ["s", "X"], ["d", "X"]):
+        for keys in (["X"], ["B", "X"], ["minus", "X"]):
             await pilot.press(*keys)
             await until(pilot, lambda: isinstance(app.screen, PickScreen))
             assert "All of the run" not in words(app)

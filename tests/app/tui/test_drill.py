@@ -37,7 +37,7 @@ def spectra(db: Database) -> Database:
 async def test_behind_a_cell_of_alignment_is_its_matrix(spectra: Database) -> None:
     app = TauscopeApp(spectra.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "2", "right_square_bracket", "down", "down", "right")
+        screen = await opened(pilot, app, "2", "full_stop", "down", "down", "right")
         before = screen.pane
         assert before is not None
         await pilot.press("enter")
@@ -76,7 +76,7 @@ async def test_a_matrix_whose_arrays_are_gone_says_so_for_as_long_as_it_is_looke
 ) -> None:
     app = TauscopeApp(spectra.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "2", "right_square_bracket", "down", "down", "right")
+        screen = await opened(pilot, app, "2", "full_stop", "down", "down", "right")
         for file in spectra.folder("artifacts").rglob("*.npz"):
             file.rename(file.with_suffix(".away"))
         await pilot.press("enter")

@@ -19,7 +19,17 @@ from textual.widgets import Input, Static
 import app.tui
 from app.config import Config
 from app.tui.app import TauscopeApp
-from app.tui.keys import ACTIONS, CONTEXTS, Action, Where, actions, bindings, keymap, rebind
+from app.tui.keys import (
+    ACTIONS,
+    CONTEXTS,
+    IN_DIALOGS,
+    Action,
+    Where,
+    actions,
+    bindings,
+    keymap,
+    rebind,
+)
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.jump import JumpScreen
 from app.tui.screens.pick import PickScreen
@@ -47,6 +57,70 @@ PLACES: tuple[tuple[Where, ...], ...] = (
 def test_no_key_does_two_things(places: tuple[Where, ...]) -> None:
     keys = Counter(key for action in actions(*places) for key in action.keys.split(","))
     assert [key for key, count in keys.items() if count > 1] == []
+
+
+ALTGR = set("[]{}@\\|~^`#€")
+"""Characters that some keyboard has only with a third key, or as a dead one."""
+
+
+def test_every_key_is_on_every_keyboard() -> None:
+    signs = {sign for action in ACTIONS for sign in action.shown}
+    assert not signs & ALTGR
+
+
+SEVERAL = {
+    "enter": "goes on with what is selected",
+    "space": "chooses: a mark, a part of a study, a value of a picture",
+    "escape": "goes back; a list first drops what narrows it",
+    "right": "goes in or to the right, as in every list and figure",
+    "left": "goes out or to the left",
+    "l": "as right",
+    "h": "as left",
+    "b": "as escape",
+    "o": "opens something that is not the selected row: a study file, a model's run",
+    "k": "goes up",
+    "j": "goes down",
+    "up": "goes up",
+    "down": "goes down",
+    "pageup": "goes a page up",
+    "pagedown": "goes a page down",
+    "home": "goes to the first",
+    "end": "goes to the last",
+    "g": "as home",
+    "G": "as end",
+    "D": "takes away: a run, or a part of a study",
+    "tab": "goes on to the next tab, step or field",
+    "shift+tab": "goes back to the one before",
+    **{str(n): "goes to the tab or step of that number" for n in range(1, 10)},
+}
+"""Keys that have several labels, and the one meaning of each. The letters of a dialog are answers
+that it lists, and are left out."""
+
+
+def test_a_key_has_one_meaning_over_all_screens() -> None:
+    labels: dict[str, set[str]] = {}
+    for action in ACTIONS:
+        if action.where not in IN_DIALOGS:
+            for key in action.keys.split(","):
+                labels.setdefault(key, set()).add(action.label)
+    several = {key for key, names in labels.items() if len(names) > 1}
+    assert several <= set(SEVERAL), {key: labels[key] for key in several - set(SEVERAL)}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"run.view": "p"}, {"run.export": "space"}, {"figure.copy": "i"}, {"compare.side": "plus"},
+        {"run.select-model-1": "right_square_bracket"}, {"builder.add": "D"},
+        {"run.zoom": "full_stop,comma"},
+    ],
+)  # fmt: skip
+def test_settings_from_before_a_key_moved_are_taken(keys: dict[str, str]) -> None:
+    try:
+        rebind(keymap(keys))
+    finally:
+        rebind({})
+    assert keys.items() <= keymap(keys).items()
 
 
 def test_every_place_has_a_context() -> None:
@@ -201,7 +275,7 @@ def test_one_setting_is_for_one_run_and_for_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{"run.view": "m"}, {"figure.copy": "q"}, {"app.leave": "n"}, {"figure.copy": "d"}]
+    "keys", [{"run.view": "m"}, {"figure.copy": "q"}, {"app.leave": "n"}, {"figure.copy": "z"}]
 )
 def test_a_key_for_two_things_is_refused(keys: dict[str, str]) -> None:
     with pytest.raises(StudyError, match="would be both"):

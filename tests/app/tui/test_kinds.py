@@ -132,7 +132,7 @@ async def test_a_table_scrolls_and_keeps_its_heading(
         await pilot.press("home", "m")
         await until(pilot, lambda: up_to_date(screen) and "order by layer" in words(app))
         await until(pilot, lambda: view.plot.whole.rows[0][:2] == (0, 0))
-        await pilot.press("right_square_bracket")
+        await pilot.press("full_stop")
         await until(pilot, lambda: up_to_date(screen) and "model medical" in words(app))
         assert view.plot.whole.rows[0][2] == pytest.approx(10.0)
 
@@ -167,7 +167,7 @@ async def test_selectors_of_all_coordinates_have_keys(pretended: Database) -> No
     app = TauscopeApp(pretended.url)
     async with app.run_test(size=LARGE) as pilot:
         screen = await at(pilot, app, "drop")
-        for offered in (") task", "> setting", "m measure"):
+        for offered in (") task", "i setting", "m measure"):
             assert offered in visible(app)[-1]
         assert "reference" not in visible(app)[-1]
         assert "metric exact_match" in words(app)
@@ -176,7 +176,7 @@ async def test_selectors_of_all_coordinates_have_keys(pretended: Database) -> No
         await until(pilot, lambda: up_to_date(screen) and "task medqa" in words(app))
         assert "metric acc" in words(app), "the metric went along with the task"
         await until(pilot, lambda: "u metric" in visible(app)[-1])
-        await pilot.press("u", "less_than_sign")
+        await pilot.press("u", "I")
         await until(pilot, lambda: up_to_date(screen) and "metric acc_norm" in words(app))
         assert "setting top-1%" in words(app)
 

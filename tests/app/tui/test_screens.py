@@ -167,7 +167,7 @@ async def test_tabs_views_measures_and_readings_switch(filled: Database) -> None
                     await pilot.press("m")
                     await until(pilot, lambda: drawn(screen))
                 assert seen == set(pane.view.measures)
-                await pilot.press("M", "x", "right_square_bracket", "o", "right_curly_bracket")
+                await pilot.press("M", "x", "full_stop", "p", "greater_than_sign")
                 await until(pilot, lambda: drawn(screen))
                 await pilot.press("v")
                 pane = screen.pane
@@ -796,7 +796,7 @@ async def test_a_control_is_said_to_be_one(filled: Database) -> None:
         await pilot.press("3")
         await until(pilot, lambda: drawn(screen))
         for _ in range(3):
-            await pilot.press("right_square_bracket")
+            await pilot.press("full_stop")
             await until(pilot, lambda: drawn(screen))
         await until(pilot, lambda: "model retrained (control)" in words(app))
 

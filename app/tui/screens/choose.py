@@ -1,0 +1,108 @@
+"""Choosing what a picture shows by typing: a value of any of its selectors, a measure, an order.
+
+Reads nothing: what may be chosen is handed to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Input
+
+from app.render.terminal.lines import Line, fitted
+from app.text import plain
+from app.tui.keys import bindings, written
+from app.tui.screens.leaving import Dialog
+from app.tui.steering import Offer
+from app.tui.widgets.listing import Colours, Listing
+from core.figures.views import Choice
+
+NAMED = 12
+"""Columns for the name of what is chosen."""
+
+
+def found(offers: Sequence[Offer], typed: str) -> tuple[Offer, ...]:
+    """The offers that contain every typed word in their name or value; first those whose value is
+    the last word, then those whose value begins with it."""
+    words = typed.casefold().split()
+    last = words[-1] if words else ""
+    said = {each: f"{each.name} {each.value}".casefold() for each in offers}
+    fitting = [each for each in offers if all(word in said[each] for word in words)]
+    if not words:
+        return tuple(fitting)
+    values = {each: each.value.casefold() for each in fitting}
+    return tuple(sorted(fitting, key=lambda e: (values[e] != last, not values[e].startswith(last))))
+
+
+class Offers(Listing[Offer], can_focus=False):
+    """What may be chosen; what is chosen now has a sign."""
+
+    HEAD, GROUND, CLICKS = 0, "panel", 1
+
+    def key(self, item: Offer) -> str:
+        return f"{item.name}\n{item.value}"
+
+    def line(self, at: int, width: int, colours: Colours) -> Line:
+        offer, muted = self.items[at], Style(color=colours["muted"])
+        named = max(NAMED, *(cell_len(each.name) for each in self.items)) + 1
+        sign = "● " if offer.current else "  "
+        return [
+            Segment(" "),
+            Segment(fitted(offer.name, named), muted),
+            Segment(sign, Style(color=colours["accent"])),
+            Segment(fitted(offer.value, max(1, width - named - 3))),
+        ]
+
+
+class ChooseScreen(Dialog[Choice]):
+    """Gives the choice under which the picked value is shown, or None."""
+
+    DEFAULT_CSS = """
+    ChooseScreen > .box { width: 64; height: 20; padding: 0 1; }
+    ChooseScreen .box Input { padding: 0 1; }
+    ChooseScreen #offers { height: 1fr; margin-top: 1; }
+    """
+    BINDINGS = bindings("models")
+
+    def __init__(self, title: str, offers: Sequence[Offer]) -> None:
+        super().__init__()
+        self.called = title
+        self.offers = tuple(offers)
+
+    def compose(self) -> ComposeResult:
+        keys = f"{written('models.move--1')}{written('models.move-1')}"
+        with self.box(Vertical, plain(self.called), f"{keys} select", "enter chooses"):
+            hint = "part of a name, such as model med or layer 3"
+            yield Input("", hint, compact=True)
+            yield Offers("offers")
+
+    def on_mount(self) -> None:
+        listing = self.query_one(Offers)
+        listing.empty = "Nothing here has that name."
+        listing.fill(self.offers)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        listing = self.query_one(Offers)
+        listing.fill(found(self.offers, event.value))
+        listing.selected = 0
+
+    def on_input_submitted(self) -> None:
+        offer = self.query_one(Offers).current
+        if offer is not None:
+            self.dismiss(offer.choice)
+
+    def on_listing_opened(self) -> None:
+        self.on_input_submitted()
+
+    def action_move(self, by: int) -> None:
+        """Select another."""
+        self.query_one(Offers).move(by)
+
+    def action_page(self, way: int) -> None:
+        """Select one a page away."""
+        self.query_one(Offers).page(way)

@@ -20,8 +20,10 @@ from core.engine.registry import Analysis, Parameters
 from core.figures.figure import Column, Grid, Scatter, Table
 from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Heatmap, Plane
+from core.figures.kinds.passages import PassageView
 from core.figures.kinds.scatters import ScatterPlot
 from core.figures.kinds.tables import SortedTable
+from core.figures.passages import Block, Passage, Passages, Token, passage
 from core.figures.views import Tabulation, View
 
 NAME = "pretend"
@@ -99,6 +101,29 @@ def neurons(t: Tabulation) -> Table:
     )
 
 
+HOSTILE_TEXT = "\x1b[31mred [red]x[/red] <script>alert(1)</script> =cmd \u202eabc"
+
+
+def document(t: Tabulation) -> Passages:
+    """One of three documents of a model, with a value for each word."""
+    items = ("first", "second", "third")
+    item = t.choice.item if t.choice.item in items else items[0]
+    words = ("the", " patient", "\nhas", " a fever", ".")
+    tokens = tuple(Token(word, len(word) / 4) for word in words)
+    return Passages(
+        title=f"Document · {t.choice.model} · {item}",
+        blocks=(
+            Block("Text", (Passage("document", tokens, ("gold", "chosen"), "loss 1.25"),)),
+            Block("=cmd", (passage("=cmd", HOSTILE_TEXT), passage("long", "word " * 300))),
+        ),
+        measure="activation",
+        note="What it says does nothing.",
+        items=items,
+        item=item,
+        chosen={"model": t.choice.model},
+    )
+
+
 VIEWS = (
     Curves(
         key="curves", title="Activated neurons", caption="One line per model.",
@@ -133,6 +158,11 @@ VIEWS = (
         key="neurons", title="Neurons", caption="All neurons of a model.",
         measures=("neurons",), selectors=("model",), tabulate=neurons,
         orders=("strongest first", "by layer"), finding=lambda table: "",
+    ),
+    PassageView(
+        key="document", title="Documents", caption="One document of a model.",
+        measures=("neurons",), selectors=("model", "item"), tabulate=document,
+        finding=lambda text: "",
     ),
     Heatmap(
         key="nowhere", title="Nowhere", caption="Never measured.",

@@ -154,7 +154,7 @@ def pair(
     if united is None:
         raise RunError(f"The two runs have nothing in common for '{view.title}'.")
     choice = settled(view, choice or default_choice(view, united), united)
-    apart = view.kind == "table"  # no axes to share: each with the models of its own run
+    apart = view.kind in ("table", "text")  # no axes to share: each with the models of its own run
     made = [
         drawn(db, each, analysis, view, choice, has if apart else united).figure
         for each, has in ((first, own), (second, other))

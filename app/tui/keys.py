@@ -176,6 +176,7 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("setting", "setting", "greater_than_sign >", "less_than_sign <", 8),
     *_steps("reference", "reference", "f f", "F F", 9),
     *_steps("metric_of", "metric", "u u", "U U", 10),
+    *_steps("item", "item", "n n", "N N", 3),
     *_numbers("run", 9, "tab"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),

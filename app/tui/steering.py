@@ -52,6 +52,11 @@ def next_value(
     return settled(view, moved, catalogue)
 
 
+def next_item(choice: Choice, items: Sequence[str], current: str, by: int) -> Choice:
+    """The next of the items that a figure names."""
+    return replace(choice, item=_step(items, current, by)) if items else choice
+
+
 def offered(
     view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
 ) -> frozenset[str]:

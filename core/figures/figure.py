@@ -1,7 +1,8 @@
 """Figures as data: what was laid out to be seen, never how it is drawn.
 
-A figure is `Lines`, a `Grid`, a `Scatter` or a `Table`. Screens and exporters draw each, one way a
-kind. Refuses to know what was measured and who asked: `core.figures.layout` makes figures.
+A figure is `Lines`, a `Grid`, a `Scatter`, a `Table` or `Passages`. Screens and exporters draw
+each, one way a kind. Refuses to know what was measured and who asked: `core.figures.layout` makes
+figures.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from core.figures.passages import Passages
 
 BASE = "base"
 """The name of the base among models."""
@@ -246,7 +249,8 @@ class Table:
     """A figure of rows of text and numbers. `keys` is how many of the first columns stay in sight,
     whatever has to give way, `note` what all of it has in common, `chosen` where the user's
     selectors stand, by coordinate. `records` are the facts behind the rows, one a row, as
-    `core.figures.records` declares them: findings read these, never the text of a cell."""
+    `core.figures.records` declares them: findings read these, never the text of a cell. `items`
+    names what lies behind each row, one a row, where a text is chosen by such a name."""
 
     title: str
     columns: tuple[Column, ...]
@@ -255,6 +259,7 @@ class Table:
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     records: tuple[Any, ...] = ()
+    items: tuple[str, ...] = ()
 
     @property
     def measure(self) -> str:
@@ -293,13 +298,14 @@ class Table:
             return self
         rows = tuple(self.rows[i] for i in places)
         records = tuple(self.records[i] for i in places) if self.records else ()
+        items = tuple(self.items[i] for i in places) if self.items else ()
         columns = {column.name for column in self.columns}
         shared = ", ".join(f"{name} {text}" for name, text in names.items() if name in columns)
         note = f"Only {shared}. {self.note}".strip()
-        return replace(self, rows=rows, records=records, note=note)
+        return replace(self, rows=rows, records=records, items=items, note=note)
 
 
-Figure = Lines | Grid | Scatter | Table
+Figure = Lines | Grid | Scatter | Table | Passages
 
 
 def _with_ends(text: str) -> str:

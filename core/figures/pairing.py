@@ -67,7 +67,7 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
 
 
 def aligned(first: Figure, second: Figure) -> tuple[Figure, Figure]:
-    """Both figures with the same rows, columns, series and axes; tables as they are.
+    """Both figures with the same rows, columns, series and axes; tables and texts as they are.
 
     What only one of them has is empty in the other. Raises TypeError for figures of two kinds.
     """
@@ -88,7 +88,7 @@ def difference(
     depths: tuple[int, int] | None = None,
     same: Collection[Place] = (),
 ) -> Difference | None:
-    """The second figure minus the first, place by place; None for tables.
+    """The second figure minus the first, place by place; None for tables and texts.
 
     Of `aligned` figures, so that a series has the same sign and colour in all three.
     `depths` are the numbers of layers of the two families, if layers are to be matched by their

@@ -21,7 +21,7 @@ from core.engine.measurement import (
     MetricSpec,
     ordered,
 )
-from core.figures.figure import Figure, Lines, Table
+from core.figures.figure import Figure
 from core.figures.filters import ALL, Filter
 from core.models.naming import ORDER
 
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 Reading = Literal["raw", "chance", "excess", "difference"]
 """How values are read: as measured, by chance, beyond chance, or less the base's."""
-Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table"]
+Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table", "text"]
 Coordinate = str
 """The name of a coordinate: a field of `Coordinates`."""
 Selector = str
-"""What the user steps through: a coordinate, or "against", the other value of a scatter."""
+"""What the user steps through: a coordinate, "against", the other value of a scatter, or "item",
+one of the texts that a figure names."""
 
 Value = str | int | None
 Wanted = Literal["any", "present", "absent"] | tuple[Value, ...]
@@ -45,7 +46,7 @@ Query = Mapping[Coordinate, Wanted]
 of those that are not named."""
 
 SPOKEN: tuple[Selector, ...] = ordered(
-    ("model", "reference", "module", "layer", "task", "against", *COORDINATES)
+    ("model", "reference", "module", "layer", "task", "against", *COORDINATES, "item")
 )
 """All selectors in the order in which a title names their values."""
 
@@ -102,7 +103,7 @@ class View:
     names: Mapping[str, str] = field(default_factory=dict)
     marks: Callable[[Any], Figure] | None = None
     mark_name: str = ""
-    tabulate: Callable[[Tabulation], Table | Lines] | None = None
+    tabulate: Callable[[Tabulation], Figure] | None = None
     orders: tuple[str, ...] = ()
     drill: str = ""
 
@@ -193,13 +194,15 @@ class Catalogue:
 class Choice(Coordinates):
     """What the user has selected in a view: a value of each coordinate that it steps through.
 
-    `against` is the value of a scatter's other axis, `order` how a table is sorted.
+    `against` is the value of a scatter's other axis, `order` how a table is sorted, `item` the
+    text asked for among the items of a figure, "" for the first.
     """
 
     measure: str
     reading: Reading = "raw"
     against: Value = ""
     order: str = ""
+    item: str = ""
 
 
 class Arrays(Protocol):

@@ -1,4 +1,5 @@
-"""Tables that a view lists, whole, as CSV: a file each, and one of each model where there are more.
+"""Tables and texts that a view lists, whole, as CSV: a file each, and one of each model where
+there are more.
 
 Numbers are written so that reading gives the same number again, text by app.render.data.cells.
 """
@@ -7,16 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.render.data.cells import Rows
+from app.render.data.clippings import as_csv, clipping
 from app.results.figures import analyses_of, shown_together
-from core.figures.figure import Table
 from core.figures.views import Kind
 from core.files.partial import written
 from storage.database import Database
 from storage.runs import RunSummary
 
 FOLDER = "tables"
-KINDS: tuple[Kind, ...] = ("table",)
+KINDS: tuple[Kind, ...] = ("table", "text")
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
@@ -27,14 +27,7 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
             for each in together:
                 (folder / FOLDER).mkdir(exist_ok=True)
                 path = folder / FOLDER / f"{each.name}.csv"
-                assert isinstance(each.figure, Table)
-                _write(each.figure, path)
+                with written(path) as file:
+                    file.write(as_csv(clipping(each.figure)))
                 files.append(path)
     return files
-
-
-def _write(table: Table, path: Path) -> None:
-    with written(path) as file:
-        rows = Rows(file)
-        rows.write([column.name for column in table.columns])
-        rows.write_all(table.rows)

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from app.render.data.numbers import Entry, numbers
+from app.render.data.numbers import LISTED, Entry, numbers
 from app.render.data.origin import facts
 from app.render.terminal.chart import draw
 from app.results.figures import Shown, analyses_of, shown
 from app.text import plain
 from core.figures.figure import Figure, Table
+from core.figures.passages import Passages
 from core.files.partial import written
 from storage import runs
 from storage.database import Database
@@ -72,9 +73,12 @@ def _figure(each: Shown) -> Iterator[str]:
     yield f"### {escaped(each.view.title)}"
     yield escaped(each.view.caption)
     if not isinstance(each.figure, Table):  # which is a table already
-        yield _fenced(draw(each.figure, each.view.kind, width=100, height=24, colour=False))
+        rows = LISTED if isinstance(each.figure, Passages) else 24
+        yield _fenced(draw(each.figure, each.view.kind, width=100, height=rows, colour=False))
     if each.finding:
         yield escaped(each.finding)
+    if isinstance(each.figure, Passages):
+        return
     yield from _tables(each.figure)
     if isinstance(each.figure, Table):
         return

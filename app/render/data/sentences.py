@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from app.results.figures import Shown
 from core.figures.figure import Cell, Table
+from core.figures.passages import Passages
 from core.figures.plots.values import shows_raw
 from core.figures.significance import judge, null_words
 
@@ -13,9 +14,9 @@ from core.figures.significance import judge, null_words
 def on_chance(together: Sequence[Shown]) -> str:
     """What chance alone would give in figures that are read together, and how much lies there.
 
-    Nothing of a table, whose columns say so themselves.
+    Nothing of a table, whose columns say so themselves, and of a text.
     """
-    if isinstance(together[0].figure, Table):
+    if isinstance(together[0].figure, Table | Passages):
         return ""
     found = [c for each in together for c in each.figure.measured() if c.shown is not None]
     known = [cell for cell in found if cell.chance is not None]

@@ -6,6 +6,7 @@ curves.py    lines by layer as SVG
 grids.py     matrices and heat maps as SVG
 bars.py      groups of horizontal bars as SVG
 scatters.py  points in a plane as SVG
+passages.py  text with shaded tokens
 shapes.py    shapes and legends that the charts share
 markup.py    elements, and outside text made harmless
 colours.py   the colours of both themes as CSS

@@ -50,7 +50,8 @@ def _theme(name: str) -> Iterator[str]:
 
 
 def _ramp(letter: str, ramp: tuple[RGB, ...]) -> Iterator[str]:
-    """Fills, and the ink of a number that follows a cell of that fill."""
+    """Fills, the ink of a number that follows a cell of that fill, and marked text."""
     for index, colour in enumerate(ramp):
         yield f".{letter}{index}{{fill:{hex_of(colour)}}}"
         yield f".{letter}{index}+text{{fill:{ink(colour)}}}"
+        yield f"mark.{letter}{index}{{background:{hex_of(colour)};color:{ink(colour)}}}"

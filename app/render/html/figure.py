@@ -7,12 +7,13 @@ from typing import Any
 
 from app.render.data.numbers import Numbers, numbers
 from app.render.data.sentences import on_chance, on_method
-from app.render.html import bars, curves, grids, scatters
+from app.render.html import bars, curves, grids, passages, scatters
 from app.render.html.markup import Markup, joined, tag
 from app.results.figures import Shown
 from core.figures.figure import Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
 
@@ -59,13 +60,14 @@ def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -
     else:
         plot = resolve(shown.figure, shown.view.kind, [each.figure for each in together])
         inside.append(tag("div", *_CHARTS[type(plot)](plot), class_="chart"))
-        inside.append(tag("details", tag("summary", "Numbers"), *tables))
+        if not isinstance(plot, PassagesPlot):  # whose words are all there is
+            inside.append(tag("details", tag("summary", "Numbers"), *tables))
     return tag("figure", *inside)
 
 
 def _is_wide(shown: Shown) -> bool:
     """Does the figure take the page's width, and leave no room for words beside it?"""
-    return shown.view.kind in ("curves", "table")
+    return shown.view.kind in ("curves", "table", "text")
 
 
 _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
@@ -73,6 +75,7 @@ _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
     PointsPlot: scatters.draw,
     BarsPlot: bars.draw,
     GridPlot: grids.draw,
+    PassagesPlot: passages.draw,
 }
 
 

@@ -6,6 +6,7 @@ curves.py   lines by layer, in panels
 grids.py    matrices and heat maps
 bars.py     groups of horizontal bars
 scatters.py points in a plane
+passages.py text with shaded tokens
 
 No drawing touches pyplot or the settings of whoever calls: all happens within `sheet.styled`.
 """

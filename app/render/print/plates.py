@@ -8,12 +8,13 @@ from typing import Any
 
 from matplotlib.figure import Figure as Sheet
 
-from app.render.print import bars, curves, grids, scatters
+from app.render.print import bars, curves, grids, passages, scatters
 from app.render.print.sheet import save, styled
 from app.results.figures import Shown, analyses_of, shown_together
 from core.figures.figure import Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
 from core.figures.views import Kind
@@ -51,4 +52,5 @@ _DRAWINGS: dict[type, Callable[[Any], Sheet]] = {
     PointsPlot: scatters.draw,
     BarsPlot: bars.draw,
     GridPlot: grids.draw,
+    PassagesPlot: passages.draw,
 }

@@ -6,6 +6,7 @@ axes.py       the frame of a panel: ranges, ticks, which cell shows which value
 grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
 scatters.py   points in a plane
+passages.py   text, wrapped, with shaded tokens
 tables.py     rows of text and numbers
 legends.py    the signs and colours of series, and the values of colours
 palette.py    colours that colour-blind eyes can tell apart

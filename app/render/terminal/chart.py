@@ -11,7 +11,7 @@ from typing import Any
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal import bars, curves, grids, scatters, tables
+from app.render.terminal import bars, curves, grids, passages, scatters, tables
 from app.render.terminal.legends import scale_legend, series_legend
 from app.render.terminal.lines import Line, fitted, padded, text_of
 from app.render.terminal.palette import Palette, on
@@ -19,6 +19,7 @@ from app.text import plain
 from core.figures.figure import Figure, Table
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.plot import EMPTY, Plot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
@@ -31,8 +32,9 @@ NARROWEST = 24
 def draw(figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool) -> str:
     """The figure as text, never wider than `width`.
 
-    Curves and points take about `height` rows, a table at most that many; matrices, heat maps and
-    bars take a row for each row of data. Without colour every value is written out as a number.
+    Curves and points take about `height` rows, a table or a text at most that many; matrices,
+    heat maps and bars take a row for each row of data. Without colour every value is written out
+    as a number.
     """
     width = max(NARROWEST, width)
     palette = on("dark")
@@ -84,11 +86,22 @@ def _points(plot: PointsPlot, width: int, height: int, palette: Palette, _: bool
     return [*legend, *scatters.picture(plot, width=width, height=room, palette=palette).lines]
 
 
+def _text(plot: PassagesPlot, width: int, height: int, palette: Palette, _: bool) -> list[Line]:
+    """The first rows, as many as fit, and the count of the rest."""
+    found = [each.line for each in passages.lines(plot, width, palette)]
+    room = max(1, height - 1)
+    if len(found) > room:
+        more = Segment(f"… and {len(found) - room + 1:,} more lines", Style(color=palette.dim))
+        found = [*found[: room - 1], [more]]
+    return found
+
+
 _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
     CurvesPlot: _curves,
     GridPlot: _grid,
     BarsPlot: _bars,
     PointsPlot: _points,
+    PassagesPlot: _text,
 }
 
 

@@ -1,7 +1,8 @@
 """The widgets of the workstation: figures with a cursor, lists, forms, and the lines around them.
 
 figure.py       what all figures share: a cursor, scrolling, painting only what changed
-curves.py       one for each kind of figure: also grid.py, bars.py, scatter.py, table.py
+curves.py       one for each kind of figure: also grid.py, bars.py, scatter.py, table.py,
+                passages.py
 pane.py         a figure with its selectors and its readout; side.py one of a comparison
 finding.py      what a figure says in words
 pictures.py     the panes of one analysis

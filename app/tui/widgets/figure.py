@@ -174,6 +174,10 @@ class FigureView(Steady, Able, Generic[Resolved], can_focus=True):
         """The names of what stands at a place: by the number of an axis, or by coordinate."""
         raise NotImplementedError
 
+    def item(self) -> str:
+        """The name of the item under the cursor, "" where there is none."""
+        return ""
+
     def row_names(self) -> list[str]:
         """The names that the row under the cursor begins with, in the plot as a table."""
         return [self.at(self.cursor)[0]]

@@ -27,6 +27,7 @@ from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.finding import Finding
 from app.tui.widgets.grid import GridView
+from app.tui.widgets.passages import PassagesView
 from app.tui.widgets.scatter import ScatterView
 from app.tui.widgets.steady import Steady
 from app.tui.widgets.table import TableView
@@ -35,11 +36,15 @@ from core.engine.registry import Analysis
 from core.figures.choices import chosen, options
 from core.figures.figure import Figure, Table
 from core.figures.filters import Filter
+from core.figures.passages import Passages
 from core.figures.plots.plot import EMPTY
 from core.figures.views import Catalogue, Choice, Coordinate, Selector, Value, View
 
 Pointed = dict[str, Value]
 """What a picture points at: values by coordinate."""
+
+ITEM = "item"
+"""The selector whose values a figure names itself."""
 
 FILTERED = "Nothing passes the filter here; / changes it."
 
@@ -50,6 +55,7 @@ WIDGETS: dict[str, type[FigureView[Any]]] = {
     "bars": BarsView,
     "scatter": ScatterView,
     "table": TableView,
+    "text": PassagesView,
 }
 
 
@@ -132,6 +138,9 @@ class Pane(Vertical, Steady):
             return {}
         found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
         names = self.figure.at(self.figure.cursor) if self.filled else {}
+        item = self.figure.item() if self.filled else ""
+        if item:
+            found[ITEM] = item
         axes = dict(enumerate(self._axes))
         for at, name in names.items():
             known = axes.get(at) if isinstance(at, int) else self._called.get(at)
@@ -157,7 +166,7 @@ class Pane(Vertical, Steady):
         choice, ranges = self.choice, self.drawn.catalogue
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
-            if selector in at and at[selector] in offered:
+            if selector in at and (selector == ITEM or at[selector] in offered):
                 choice = chosen(choice, selector, at[selector])
         self._seek(at)
         if choice != self.choice:
@@ -251,7 +260,7 @@ class Pane(Vertical, Steady):
         at = self.choice, self.drawn.catalogue
         if self._offers[0] != at:  # asked for every key that may be shown, at every painting
             self._offers = at, steering.offered(self.view, *at, self.spec)
-        return self._offers[1]
+        return self._offers[1] | ({ITEM} if len(self._items[0]) > 1 else set())
 
     def next_measure(self, by: int) -> None:
         """Switch to another measure, or a table to another order."""
@@ -268,7 +277,16 @@ class Pane(Vertical, Steady):
     def next_value(self, selector: Selector, by: int) -> None:
         """Switch to another value of a coordinate."""
         self._by_hand = True
+        if selector == ITEM:
+            self._choose(lambda c, _: steering.next_item(c, *self._items, by))
+            return
         self._choose(lambda c, ranges: steering.next_value(self.view, c, selector, by, ranges))
+
+    @property
+    def _items(self) -> tuple[tuple[str, ...], str]:
+        """The items that the figure names, and the one that it shows."""
+        figure = self.drawn.figure if self.drawn is not None else None
+        return (figure.items, figure.item) if isinstance(figure, Passages) else ((), "")
 
     def on_figure_view_moved(self, message: FigureView.Moved) -> None:
         message.stop()
@@ -327,6 +345,9 @@ class Pane(Vertical, Steady):
         for name, value in pairs:
             if name == "measure" and unit:
                 value = f"{value} [{unit}]"
+            elif name == ITEM:
+                items, value = self._items
+                value += f" ({items.index(value) + 1} of {len(items)})" if value in items else ""
             elif name == "model" and value in controls:
                 value = f"{value} (control)"
             selected.append((name, value))

@@ -74,6 +74,9 @@ class TableView(FigureView[Table]):
         beside = tuple(text for j, text in enumerate(named) if j != cursor[1] and words[j])
         return Spot((), value=named[cursor[1]], beside=beside, line="\t".join(words))
 
+    def item(self) -> str:
+        return self.plot.items[self.cursor[0]] if self.plot.items else ""
+
     def row_names(self) -> list[str]:
         return [str(value) for value in self.plot.rows[self.cursor[0]]]
 

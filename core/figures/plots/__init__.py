@@ -9,6 +9,7 @@ grids.py       matrices, heat maps and bars
 curves.py      lines in panels
 multiples.py   one line of several alone, or each in a panel of its own
 scatters.py    points in a plane
+passages.py    text with shaded tokens
 
 Painters place marks: of the terminal, the page and the paper. They decide nothing.
 """

@@ -9,15 +9,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.figures.figure import BASE, Cell, Figure, Grid, Lines, Panel, Scatter
+from core.figures.passages import Passages
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
 from core.figures.plots.numbers import Write, formatter
+from core.figures.plots.passages import PassagesPlot, TextBlock, resolved
 from core.figures.plots.plot import Plot
 from core.figures.plots.ranges import Axis, axis, scale
 from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import Value
 
-Drawn = Lines | Grid | Scatter
+Drawn = Lines | Grid | Scatter | Passages
 """The figures that are drawn as plots."""
 
 
@@ -26,6 +28,8 @@ def resolve(figure: Drawn, kind: str = "", together: Iterable[Figure] = ()) -> P
     that are read `together` share one scale of colours."""
     if isinstance(figure, Grid):
         return bars(figure) if kind == "bars" else grid(figure, together)
+    if isinstance(figure, Passages):
+        return passages(figure)
     return curves(figure) if isinstance(figure, Lines) else scatter(figure)
 
 
@@ -129,7 +133,35 @@ def scatter(figure: Scatter) -> PointsPlot:
     )
 
 
-def _common(figure: Drawn) -> dict[str, Any]:
+def passages(figure: Passages) -> PassagesPlot:
+    """The plot of a text, all of its tokens on one scale."""
+    tokens = (t for block in figure.blocks for each in block.passages for t in each.tokens)
+    values = [token.value for token in tokens if token.value is not None]
+    shades = scale(values, figure.signed) if values else None
+    write = formatter(values, figure.signed)
+    blocks = (
+        TextBlock(
+            block.heading,
+            tuple(resolved(each, figure.measure, shades, write) for each in block.passages),
+        )
+        for block in figure.blocks
+    )
+    return PassagesPlot(
+        title=figure.title,
+        measure=figure.measure,
+        unit=figure.unit,
+        signed=figure.signed,
+        empty="",
+        write=write,
+        longest=max((len(write(value)) for value in values), default=0),
+        blocks=tuple(blocks),
+        scale=shades,
+        note=figure.note,
+        item=figure.item,
+    )
+
+
+def _common(figure: Lines | Grid | Scatter) -> dict[str, Any]:
     numbers = _numbers(figure)
     write = formatter(numbers, figure.signed)
     return {
@@ -143,13 +175,13 @@ def _common(figure: Drawn) -> dict[str, Any]:
     }
 
 
-def _scaled(figure: Drawn) -> list[Cell]:
+def _scaled(figure: Lines | Grid | Scatter) -> list[Cell]:
     """The cells that the axes of a figure cover: its own, and those of the figure beside it."""
     beside: Iterable[Cell] = figure.beside.measured() if figure.beside is not None else ()
     return [*figure.measured(), *beside]
 
 
-def _numbers(figure: Drawn) -> list[float]:
+def _numbers(figure: Lines | Grid | Scatter) -> list[float]:
     return _shown(_scaled(figure))
 
 

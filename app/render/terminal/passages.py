@@ -1,0 +1,99 @@
+"""Figures of text as rows: headings, labels, and the text wrapped at the width.
+
+Owns the wrapping. All text from outside is made harmless here; only its line breaks act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+
+from app.render.terminal.lines import Cells, Line, joined
+from app.render.terminal.palette import Palette, filled, step
+from app.text import plain
+from core.figures.plots.passages import PassagesPlot, Shade, TextPassage
+
+INDENT = 2
+"""Cells before the text of a passage."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A row of a text, and the place of its passage among all; -1 for rows that have none."""
+
+    line: Line
+    passage: int = -1
+
+
+def lines(plot: PassagesPlot, width: int, palette: Palette) -> list[TextLine]:
+    """Every row of a text at this width."""
+    quiet, strong = Style(color=palette.dim), Style(color=palette.accent, bold=True)
+    found: list[TextLine] = []
+    number = 0
+    for block in plot.blocks:
+        if found:
+            found.append(TextLine([]))
+        if block.heading:
+            found += _rows(_styled(block.heading, Style(color=palette.text, bold=True)), width, 0)
+        for passage in block.passages:
+            own = [*_styled(passage.label, strong), *_styled(_after(passage), quiet)]
+            found += _rows(own, width, 0, number) if own else []
+            shades = (cell for shade in passage.shades for cell in _shaded(shade, plot, palette))
+            found += _rows(list(shades), width, INDENT, number)
+            if passage.listed:
+                told = _styled(f"strongest: {passage.listed}", quiet)
+                found += _rows(told, width, INDENT, number)
+            number += 1
+    for note in plot.notes:
+        found += [TextLine([]), *_rows(_styled(note, quiet), width, 0)]
+    return found
+
+
+def _after(passage: TextPassage) -> str:
+    return f"  {passage.words}" if passage.words and passage.label else passage.words
+
+
+def _shaded(shade: Shade, plot: PassagesPlot, palette: Palette) -> Cells:
+    style = Style(color=palette.text)
+    if shade.tone is not None:
+        style = filled(palette.ramp(plot.signed)[step(shade.tone)])
+    return _styled(shade.text, style)
+
+
+def _styled(text: str, style: Style) -> Cells:
+    """Outside text character by character, in which nothing but line breaks acts."""
+    parts = text.replace("\r\n", "\n").split("\n")
+    return [(sign, style) for sign in "\n".join(map(_harmless, parts))]
+
+
+def _harmless(text: str) -> str:
+    return plain(text.replace("\t", "    "))
+
+
+def _rows(cells: Cells, width: int, indent: int, passage: int = -1) -> Iterator[TextLine]:
+    for row in _wrapped(cells, max(1, width - indent)):
+        yield TextLine([Segment(" " * indent), *joined(row)] if indent else joined(row), passage)
+
+
+def _wrapped(cells: Iterable[tuple[str, Style | None]], width: int) -> Iterator[Cells]:
+    """Rows of at most `width` cells, broken after spaces where a row has any."""
+    row: Cells = []
+    taken = 0
+    for cell in cells:
+        if cell[0] == "\n":
+            yield row
+            row, taken = [], 0
+            continue
+        row.append(cell)
+        taken += cell_len(cell[0])
+        if taken > width:
+            spaces = [at for at, (sign, _) in enumerate(row) if at and sign == " "]
+            cut = spaces[-1] + 1 if spaces else len(row) - 1
+            yield row[: cut - bool(spaces)]  # the space that it breaks at stays out of sight
+            row = row[cut:]
+            taken = sum(cell_len(sign) for sign, _ in row)
+    yield row

@@ -364,12 +364,14 @@ ANALYSIS = Analysis(
         Curves(
             key="spectrum",
             title="One update by rank",
-            caption="The singular values of Δ, and the share of its energy in the first k.",
+            caption="The singular values of each model's Δ and of W, and the share of their energy "
+            "in the first k.",
             measures=("stable_rank",),
-            selectors=("model", "layer", "module"),
+            selectors=("layer", "module"),
             opens={"layer": 0},
             only={"module": lambda name: name in GROUP_OF},
             tabulate=spectra.of_update,
+            drill="alignment:spectrum",
             finding=findings.of_spectrum,
         ),
     ),

@@ -216,18 +216,28 @@ def _drawn(
 
 
 def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:
-    """Reads the arrays of an analysis; which there are is asked once, when the first is wanted."""
-    known: dict[tuple[str, str, str, int | None, str], runs.StoredArtifact] = {}
+    """Reads the arrays of an analysis, or of another that is named; which there are is asked once,
+    when the first is wanted."""
+    known: dict[str, dict[tuple[str, str, str, int | None, str], runs.StoredArtifact]] = {}
     widths: dict[int | None, int] = {}
+    asked = analysis
 
     def read(
-        name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
+        name: str,
+        *,
+        model: str = "",
+        reference: str = "",
+        layer: int | None = None,
+        task: str = "",
+        analysis: str = "",
     ) -> Mapping[str, NDArray[Any]] | None:
-        if not known:
-            for found in runs.artifacts(db, run_id, analysis, also=also):
-                at = (found.name, found.model, found.reference, found.layer, found.task)
-                known[at] = found
-        wanted = known.get((name, model, reference, layer, task))
+        whose = analysis or asked
+        if whose not in known:
+            known[whose] = {
+                (found.name, found.model, found.reference, found.layer, found.task): found
+                for found in runs.artifacts(db, run_id, whose, also=also)
+            }
+        wanted = known[whose].get((name, model, reference, layer, task))
         if wanted is None:
             return None
         arrays = runs.arrays(db, wanted)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from core.figures.figure import Cell, Grid, Lines, Table
+from core.figures.figure import BASE, Cell, Grid, Lines, Series, Table
 from core.figures.records import NeuronRecord, SpreadRecord
-from core.figures.spectra import BASE_MATRIX
+from core.figures.significance import is_null
+from core.figures.spectra import HELD
 from core.models.naming import GROUP_OF
 
 CONTROLS = "At most one of these models is no control: there is nothing to hold against it."
@@ -140,24 +141,42 @@ def of_attention_against_mlp(figure: Grid) -> str:
 
 
 def of_spectrum(figure: Lines) -> str:
-    """One plain sentence on the spectrum of one matrix: in how few directions its energy lies."""
-    held = [(p, s) for p in figure.panels for s in p.series if s.name == "energy held"]
+    """One plain sentence on the spectra of one matrix: in how few directions their energy lies."""
+    held = [series for p in figure.panels if p.title == HELD for series in p.series]
     at = f"{figure.chosen['module']} of layer {figure.chosen['layer']}"
-    halves = [
-        (panel, own, x)
-        for panel, own in held
-        for x, cell in zip(own.xs, own.cells, strict=True)
-        if (cell.value or 0.0) >= 0.5
-    ]
+    halves = {own.name: half for own in held if (half := next(_half(own), 0))}
     if not halves:
         return f"{at}: there is nothing to see; it is zero, or was not measured."
-    panel, own, half = halves[0]
-    whose = "base" if panel.title == BASE_MATRIX else f"tuning vector of {figure.chosen['model']}"
-    first = "direction" if half == 1 else f"{half}"
-    return (
-        f"{whose}, {at}: half of the energy lies in the first {first} of "
-        f"{own.xs[-1]}{'' if half == 1 else ' directions'}."
-    )
+    said = [f"{halves.pop(BASE)} of W"] if BASE in halves else []
+    few, many = (by(halves, key=lambda m: halves[m], default="") for by in (min, max))
+    if few:
+        said += [f"{halves[few]} of Δ ({few})"]
+        said += [f"{halves[many]} ({many})"] if halves[many] > halves[few] else []
+    words = f"half of the energy lies in the first {', '.join(said)}"
+    return f"{at}: {words}, of {held[0].xs[-1]} directions."
+
+
+def _half(series: Series) -> Iterator[int]:
+    """The ranks up to which at least half of the energy lies."""
+    known = zip(series.xs, series.cells, strict=True)
+    return (x for x, cell in known if (cell.value or 0.0) >= 0.5)
+
+
+def of_heads(figure: Grid) -> str:
+    """One plain sentence on heads: those that keep most and least to the base's directions."""
+    known = [
+        (cell.excess, head, layer)
+        for layer, row in zip(figure.rows, figure.cells, strict=True)
+        for head, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.excess is not None and not is_null(cell)
+    ]
+    whose = f"{figure.chosen['model']}, {figure.chosen['module']}"
+    if not known:
+        return f"{whose}: no head differs from chance."
+    ends = (max(known), min(known))
+    words = [f"head {head} of layer {layer} ({excess:+.2g})" for excess, head, layer in ends]
+    most, least = words
+    return f"{whose}, beyond chance: {most} keeps most to the base's directions, {least} least."
 
 
 def of_neurons(figure: Table) -> str:

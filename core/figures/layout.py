@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 
 def no_arrays(
-    name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
+    name: str,
+    *,
+    model: str = "",
+    reference: str = "",
+    layer: int | None = None,
+    task: str = "",
+    analysis: str = "",
 ) -> Mapping[str, NDArray[Any]] | None:
     """The arrays of a run that has none."""
     return None

@@ -1,4 +1,4 @@
-"""Spectra behind one value of a matrix: its singular values, and the update's part in them.
+"""Spectra behind one value of a matrix: singular values, and the part of each update in them.
 
 Owns the curves over rank, made of stored arrays. Computes nothing but shares and sums; draws
 nothing.
@@ -7,102 +7,130 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.figures.figure import Cell, Lines, Panel, Series
+from core.figures.figure import BASE, Cell, Lines, Panel, Series
 from core.figures.views import Tabulation
 
-BASE_MATRIX = "base matrix"
-"""What the panel of W is called."""
+HELD = "energy held"
+"""What the panel of the energy in the first k directions is called."""
 
 MOST_RANKS = 160
 """Ranks that a curve has points at: as many as a wide screen has columns to draw them in."""
 
-_HELD = {"write": "write", "read": "read", "two_sided": "two-sided"}
+_SHARES = {
+    "two_sided": "share of Δ, two-sided", "write": "share of Δ, write", "read": "share of Δ, read",
+}  # fmt: skip
 _SIDES = {"write": (0,), "read": (1,), "two_sided": (0, 1)}
 """The sides of a matrix [d_out, d_in] that a share's first k directions are chosen of."""
 
+Arrays = Mapping[str, NDArray[Any]]
 
-def of_alignment(asked: Tabulation) -> Lines:
-    """The spectrum of a base matrix, and the shares of the update within its first k directions,
-    beside what a random update would have there: method, section 6. Its shape is not known of
-    results from before it was kept."""
-    found = _arrays(asked, "alignment_curves")
-    values = _of_module(found, asked.choice.module, ".singular_values")
-    shares = {key: _of_module(found, asked.choice.module, f".{key}") for key in _HELD}
-    shape = _of_module(found, asked.choice.module, ".shape")
-    update = tuple(
-        series
-        for key, name in _HELD.items()
-        if (each := shares[key]) is not None
-        for series in _held(name, each, None if shape is None else shape[list(_SIDES[key])])
-    )
-    return _figure(
-        asked, "Spectrum of W and shares of Δ", (BASE_MATRIX, _spectrum(values)), ("Δ", update)
-    )
+
+def of_matrix(asked: Tabulation) -> Lines:
+    """One matrix by rank: the spectra of W and of every model's Δ, and the shares of each Δ within
+    the first k directions of W, beside those of a random update: method, section 6.
+
+    A matrix's shape is not known of results from before it was stored: they have no chance level.
+    """
+    aligned = _by_model(asked, "alignment", "alignment_curves")
+    updates = _by_model(asked, "tuning_vectors", "update_spectra")
+    spectra = {m: _of_module(own, asked.choice.module, "") for m, own in updates.items()}
+    own = (_of_module(each, asked.choice.module, ".singular_values") for each in aligned.values())
+    spectra = {BASE: next((values for values in own if values is not None), None), **spectra}
+    panels = [
+        *(_shares(asked, key, title, aligned) for key, title in _SHARES.items()),
+        _panel(asked, "σ / σ₁", spectra, _relative),
+        _panel(asked, HELD, spectra, _energy),
+    ]
+    return _figure(asked, panels)
 
 
 def of_update(asked: Tabulation) -> Lines:
-    """The spectrum of an update."""
-    found = _arrays(asked, "update_spectra")
-    values = _of_module(found, asked.choice.module, "")
-    return _figure(asked, "Spectrum of Δ", ("", _spectrum(values)))
+    """The spectra of one matrix's updates, and of the matrix where the run has measured it."""
+    figure = of_matrix(asked)
+    shares = set(_SHARES.values())
+    return _figure(asked, (panel for panel in figure.panels if panel.title not in shares))
 
 
-def _figure(asked: Tabulation, what: str, *panels: tuple[str, tuple[Series, ...]]) -> Lines:
+def _figure(asked: Tabulation, panels: Iterable[Panel]) -> Lines:
     choice = asked.choice
-    where = [choice.model, "" if choice.layer is None else f"layer {choice.layer}", choice.module]
+    where = ["" if choice.layer is None else f"layer {choice.layer}", choice.module]
     return Lines(
-        title=" · ".join([what, *filter(None, where)]),
+        title=" · ".join(["By rank", *filter(None, where)]),
         measure="share",
         unit="",
         x_label="rank",
-        series_name="curve",
+        series_name="model",
         panel_name="of",
-        panels=tuple(Panel(title, series) for title, series in panels),
-        chosen={"model": choice.model, "layer": str(choice.layer), "module": choice.module},
+        panels=tuple(panel for panel in panels if panel.series),
+        chosen={"layer": str(choice.layer), "module": choice.module},
     )
 
 
-def _spectrum(values: NDArray[Any] | None) -> tuple[Series, ...]:
-    """Each singular value against the first, and the share of the energy up to it."""
-    if values is None or not len(values) or not values[0] > 0:
-        return ()
+def _panel(
+    asked: Tabulation,
+    title: str,
+    found: Mapping[str, NDArray[Any] | None],
+    made: Callable[[NDArray[Any]], NDArray[Any]],
+) -> Panel:
+    """A curve of each model's array that is more than zeros."""
+    known = {m: made(v) for m, v in found.items() if v is not None and len(v) and v[0] > 0}
+    return Panel(title, tuple(_series(asked, model, values) for model, values in known.items()))
+
+
+def _relative(values: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(values / values[0])
+
+
+def _energy(values: NDArray[Any]) -> NDArray[Any]:
     energy = np.cumsum(np.square(values, dtype=np.float64))
-    return _series("σ / σ₁", values / values[0]), _series("energy held", energy / energy[-1])
+    return np.asarray(energy / energy[-1])
 
 
-def _held(name: str, values: NDArray[Any], sides: NDArray[Any] | None) -> Iterator[Series]:
+def _shares(asked: Tabulation, key: str, title: str, aligned: Mapping[str, Arrays]) -> Panel:
     """Shares of energy by rank, and those that k of so many directions hold by chance: k/d of one
     side, k²/(d_out·d_in) of both."""
-    own = _series(name, values)
-    if sides is None:
-        yield own
-        return
-    levels = [math.prod(min(1.0, k / int(d)) for d in sides) for k in own.xs]
-    cells = zip(own.cells, levels, strict=True)
-    yield replace(own, cells=tuple(replace(cell, chance=level) for cell, level in cells))
-    chance = tuple(Cell(level, level) for level in levels)
-    yield Series(f"{name} by chance", own.xs, chance, companion=True)
+    series: list[Series] = []
+    chance: dict[int, float] = {}
+    for model, arrays in aligned.items():
+        values = _of_module(arrays, asked.choice.module, f".{key}")
+        shape = _of_module(arrays, asked.choice.module, ".shape")
+        if values is None or not len(values):
+            continue
+        sides = [] if shape is None else [int(shape[side]) for side in _SIDES[key]]
+        own = _series(asked, model, values)
+        levels = [math.prod(min(1.0, k / d) for d in sides) if sides else None for k in own.xs]
+        pairs = zip(own.cells, levels, strict=True)
+        cells = tuple(Cell(c.shown, c.value, chance=level) for c, level in pairs)
+        series.append(Series(model, own.xs, cells, own.control))
+        chance |= {k: at for k, at in zip(own.xs, levels, strict=True) if at is not None}
+    ranks = tuple(sorted(chance))
+    level = tuple(Cell(chance[k], chance[k]) for k in ranks)
+    beside = (Series("chance", ranks, level, companion=True),) if ranks else ()
+    return Panel(title, (*beside, *series))
 
 
-def _series(name: str, values: NDArray[Any]) -> Series:
+def _series(asked: Tabulation, name: str, values: NDArray[Any]) -> Series:
     """Values by rank, which counts from 1; of many, evenly spaced ones with both ends."""
     ranks = np.unique(np.linspace(1, len(values), min(len(values), MOST_RANKS)).round().astype(int))
     cells = tuple(Cell(value, value) for value in map(float, values[ranks - 1]))
-    return Series(name, tuple(map(int, ranks)), cells)
+    return Series(name, tuple(map(int, ranks)), cells, name in asked.catalogue.controls)
 
 
-def _arrays(asked: Tabulation, name: str) -> Mapping[str, NDArray[Any]]:
-    return asked.arrays(name, model=asked.choice.model, layer=asked.choice.layer) or {}
+def _by_model(asked: Tabulation, analysis: str, name: str) -> dict[str, Arrays]:
+    """The arrays of each tuned model at the chosen layer."""
+    models = (model for model in asked.catalogue.values("model") if model != BASE)
+    at = asked.choice.layer
+    found = {m: asked.arrays(name, model=m, layer=at, analysis=analysis) for m in models}
+    return {model: arrays for model, arrays in found.items() if arrays is not None}
 
 
-def _of_module(found: Mapping[str, NDArray[Any]], module: str, kind: str) -> NDArray[Any] | None:
+def _of_module(found: Arrays, module: str, kind: str) -> NDArray[Any] | None:
     """The module's array; of a module with experts that of the first."""
     names = (f"{module}{kind}", f"{module}.0{kind}")
     return next((found[name] for name in names if name in found), None)

@@ -210,7 +210,8 @@ class Choice(Coordinates):
 
 
 class Arrays(Protocol):
-    """A run's arrays of the view's analysis, read when asked for; None where there are none."""
+    """A run's arrays of the view's analysis, or of another, read when asked for; None where there
+    are none."""
 
     def __call__(
         self,
@@ -220,6 +221,7 @@ class Arrays(Protocol):
         reference: str = "",
         layer: int | None = None,
         task: str = "",
+        analysis: str = "",
     ) -> Mapping[str, NDArray[Any]] | None: ...
 
 

@@ -177,7 +177,7 @@ def _signs(
         every = max(1, math.ceil(SPACING / (frame.width / max(1, len(curve.xs)))))
         shift = look.index * every // max(1, len(looks)) if every > 1 else 0
         if look.chosen:
-            every = 1
+            every = max(1, math.ceil(2 * len(curve.xs) / frame.width))
         for at, (x, y, _) in enumerate(points):
             if (at - shift) % every == 0 or len(points) == 1:
                 place = frame.row(y) - frame.top, frame.column(x) - frame.left

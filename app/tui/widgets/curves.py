@@ -129,21 +129,26 @@ class CurvesView(FigureView[CurvesPlot]):
         return Spot(where, value.cell if value is not None else None)
 
     def at(self, cursor: CursorPosition) -> Names:
+        """By axis; where the figure has none, or panels and lines have changed places, in words."""
         panel, curve = self._stops[cursor[0]]
-        names: Names = {0: self.plot.x_text(self._xs[cursor[1]]), 1: curve.name}
-        if self.plot.panels[panel].title:
-            names[2] = self.plot.panels[panel].title
+        x = self._xs[cursor[1]]
+        names: Names = dict(self.plot.place(self.plot.panels[panel], curve, x))
+        if not self._split:
+            names[0], names[1] = self.plot.x_text(x), curve.name
+            if self.plot.panels[panel].title:
+                names[2] = self.plot.panels[panel].title
         return names
 
     def row_names(self) -> list[str]:
-        names = self.at(self.cursor)
-        return [names.get(2, ""), names[0]]
+        panel, _ = self._stops[self.cursor[0]]
+        return [self.plot.panels[panel].title, self.plot.x_text(self._xs[self.cursor[1]])]
 
     def place_of(self, names: Names) -> CursorPosition | None:
         stops, xs = self._stops, self._xs
         panel, series = stops[self.cursor[0]]
         titles = [each.title for each in self.plot.panels]
-        wanted = index_of(names.get(2), titles, panel), names.get(1, series.name)
+        name = names.get(1, names.get(self.plot.series_name, series.name))
+        wanted = index_of(names.get(2), titles, panel), name
         stop = index_of(wanted, [(p, s.name) for p, s in stops], self.cursor[0])
         shown = [self.plot.x_text(x) for x in xs]
         return stop, index_of(names.get(0), shown, self.cursor[1])

@@ -41,13 +41,13 @@ async def test_behind_a_cell_of_alignment_is_its_matrix(spectra: Database) -> No
         before = screen.pane
         assert before is not None
         await pilot.press("enter")
-        await until(pilot, lambda: drawn(screen) and "medical · layer 2 · k" in title(screen))
+        await until(pilot, lambda: drawn(screen) and "By rank · layer 2 · k" in title(screen))
         assert screen.pane is not None
         assert screen.pane.view.key == "spectrum"
-        await until(pilot, lambda: "rank 1" in readout(screen))
+        await until(pilot, lambda: "model medical  rank 1" in readout(screen))
         await pilot.press("end")
         await until(pilot, lambda: "rank 9" in readout(screen))
-        assert "σ / σ₁" in words(app)
+        assert "share of Δ, two-sided" in words(app)
         await pilot.press("escape")
         await until(pilot, lambda: screen.pane is before)
         assert "layer 2  module k" in readout(screen), "where it was left"
@@ -58,11 +58,12 @@ async def test_behind_a_cell_of_alignment_is_its_matrix(spectra: Database) -> No
 async def test_enter_is_offered_only_where_something_lies_behind(spectra: Database) -> None:
     app = TauscopeApp(spectra.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "1")
-        assert not screen.check_action("drill", ())
-        await pilot.press("enter", "v")
+        screen = await opened(pilot, app, "2")
         assert screen.check_action("drill", ())
-        await pilot.press("enter", "1", "escape")
+        await pilot.press("v", "v", "v")
+        await until(pilot, lambda: drawn(screen))
+        assert not screen.check_action("drill", ())
+        await pilot.press("enter", "1", "enter", "1", "escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
@@ -88,4 +89,4 @@ async def test_a_matrix_whose_arrays_are_gone_says_so_for_as_long_as_it_is_looke
         for file in spectra.folder("artifacts").rglob("*.away"):
             file.rename(file.with_suffix(".npz"))
         await pilot.press("escape", "enter")
-        await until(pilot, lambda: drawn(screen) and "medical · layer 2 · k" in title(screen))
+        await until(pilot, lambda: drawn(screen) and "By rank · layer 2 · k" in title(screen))

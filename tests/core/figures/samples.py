@@ -37,7 +37,13 @@ RANGES = catalogue()
 
 
 def arrays(
-    name: str, *, model: str = "", reference: str = "", layer: int | None = None, task: str = ""
+    name: str,
+    *,
+    model: str = "",
+    reference: str = "",
+    layer: int | None = None,
+    task: str = "",
+    analysis: str = "",
 ) -> Mapping[str, Any] | None:
     found = (a for a in pretend.arrays() if (a.name, a.model, a.layer) == (name, model, layer))
     return next((a.arrays for a in found), None)

@@ -232,28 +232,47 @@ def test_the_front_is_what_nothing_beats_and_the_best_has_the_largest_lesser_sha
     )
 
 
-def _spectrum(*held: float) -> Lines:
-    cells = tuple(Cell(value, value) for value in held)
-    series = (Series("energy held", tuple(range(1, len(held) + 1)), cells),) if held else ()
-    chosen = {"model": "medical", "layer": "3", "module": "q"}
+def _spectrum(**held: tuple[float, ...]) -> Lines:
+    series = tuple(
+        Series(name, tuple(range(1, len(values) + 1)), tuple(Cell(v, v) for v in values))
+        for name, values in held.items()
+    )
     return Lines(
-        title="", measure="share", unit="", x_label="rank", panels=(Panel("", series),),
-        chosen=chosen,
+        title="", measure="share", unit="", x_label="rank",
+        panels=(Panel("σ / σ₁", series), Panel("energy held", series)),
+        chosen={"layer": "3", "module": "q"},
     )  # fmt: skip
 
 
 def test_a_spectrum_says_in_how_few_directions_its_energy_lies() -> None:
-    words = findings.of_spectrum(_spectrum(0.3, 0.6, 0.9, 1.0))
-    assert words == (
-        "tuning vector of medical, q of layer 3: half of the energy lies in the first 2 of 4 "
-        "directions."
+    first, second, last = (0.5, 0.6, 0.9, 1.0), (0.3, 0.6, 0.9, 1.0), (0.1, 0.2, 0.3, 1.0)
+    start, end = "q of layer 3: half of the energy lies in the first ", ", of 4 directions."
+    for held, words in (
+        ({"a": second}, "2 of Δ (a)"),
+        ({"a": second, "b": second}, "2 of Δ (a)"),
+        ({"base": last, "a": second, "b": first}, "4 of W, 1 of Δ (b), 2 (a)"),
+        ({"base": last}, "4 of W"),
+    ):
+        assert findings.of_spectrum(_spectrum(**held)) == start + words + end
+    for nothing in ({}, {"a": (math.nan, math.nan)}):
+        assert "nothing to see" in findings.of_spectrum(_spectrum(**nothing))
+
+
+def test_heads_say_which_keep_most_to_the_base() -> None:
+    def head(excess: float) -> Cell:
+        return Cell(excess, 0.5 + excess, chance=0.5, chance_sd=0.01, excess=excess)
+
+    figure = Grid(
+        title="", measure="two_sided", unit="", row_name="layer", column_name="head",
+        rows=("0", "1"), columns=("0", "1"), chosen={"model": "medical", "module": "o"},
+        cells=((head(0.1), None), (head(-0.2), head(0.001))),
+    )  # fmt: skip
+    assert findings.of_heads(figure) == (
+        "medical, o, beyond chance: head 0 of layer 0 (+0.1) keeps most to the base's directions, "
+        "head 0 of layer 1 (-0.2) least."
     )
-    base = _spectrum(0.3, 0.6, 0.9, 1.0)
-    base = replace(base, panels=(replace(base.panels[0], title="base matrix"),))
-    assert findings.of_spectrum(base).startswith("base, q of layer 3: half"), "the same for all"
-    assert findings.of_spectrum(_spectrum(0.6, 1.0)).endswith("lies in the first direction of 2.")
-    for nothing in ((), (math.nan, math.nan)):
-        assert "nothing to see" in findings.of_spectrum(_spectrum(*nothing))
+    none = replace(figure, cells=((head(0.001), None), (None, None)))
+    assert findings.of_heads(none) == "medical, o: no head differs from chance."
 
 
 def test_tables_say_what_stands_out_in_them() -> None:

@@ -3,52 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from core.engine import registry
 from core.figures import spectra
-from core.figures.figure import Series
+from core.figures.figure import Lines, Series
 from core.figures.views import Catalogue, Choice, Tabulation
 
 SIGMA = np.geomspace(10.0, 0.1, 1000)
 
 
-def asked(arrays: Mapping[str, Any], module: str = "q") -> Tabulation:
-    def read(name: str, **at: Any) -> Mapping[str, Any] | None:
-        wanted = name in ("alignment_curves", "update_spectra")
-        return arrays if wanted and at == {"model": "medical", "layer": 2} else None
+def asked(
+    updates: Mapping[str, Mapping[str, Any]],
+    aligned: Mapping[str, Mapping[str, Any]] | None = None,
+    module: str = "q",
+) -> Tabulation:
+    """One matrix of layer 2, by models; `c` is a control."""
+    found = {"update_spectra": updates, "alignment_curves": aligned or {}}
+    whose = {"update_spectra": "tuning_vectors", "alignment_curves": "alignment"}
 
-    choice = Choice(measure="two_sided", model="medical", layer=2, module=module)
-    return Tabulation(choice=choice, catalogue=Catalogue(), rows=(), arrays=read)
+    def read(name: str, *, model: str, layer: int, analysis: str) -> Mapping[str, Any] | None:
+        assert (analysis, layer) == (whose[name], 2)
+        return found[name].get(model)
+
+    ranges = Catalogue(ranges={"model": ("base", "a", "b", "c")}, controls=frozenset("c"))
+    choice = Choice(measure="two_sided", layer=2, module=module)
+    return Tabulation(choice=choice, catalogue=ranges, rows=(), arrays=cast("Any", read))
+
+
+def told(figure: Lines) -> dict[str, dict[str, dict[int, float]]]:
+    """Values by panel, series and rank."""
+    return {p.title: {s.name: points(s) for s in p.series} for p in figure.panels}
 
 
 def points(series: Series) -> dict[int, float]:
     return {x: c.shown for x, c in zip(series.xs, series.cells, strict=True) if c.shown is not None}
 
 
-def test_the_spectrum_of_an_update_is_read_by_rank() -> None:
-    (panel,) = spectra.of_update(asked({"q": SIGMA, "k": SIGMA * 2})).panels
-    relative, held = (points(series) for series in panel.series)
+def test_the_spectra_of_all_updates_are_read_by_rank() -> None:
+    flat = np.ones(1000)
+    figure = spectra.of_update(asked({"a": {"q": SIGMA, "k": SIGMA * 2}, "c": {"q": flat}}))
+    found = told(figure)
+    assert list(found) == ["σ / σ₁", "energy held"]
+    assert [(s.name, s.control) for s in figure.panels[0].series] == [("a", False), ("c", True)]
+    relative, held = (found[title]["a"] for title in found)
     assert len(relative) == spectra.MOST_RANKS
     assert {min(relative), max(relative)} == {1, 1000}
     for rank, value in relative.items():
         assert value == pytest.approx(SIGMA[rank - 1] / SIGMA[0])
     for rank, value in held.items():
         assert value == pytest.approx((SIGMA[:rank] ** 2).sum() / (SIGMA**2).sum())
+        assert found["energy held"]["c"][rank] == pytest.approx(rank / 1000)
 
 
-def test_alignment_shows_the_base_and_the_shares_of_the_update() -> None:
-    shares = {name: np.linspace(0.1, at, 30) for at, name in enumerate(spectra._HELD, 1)}
+def test_one_matrix_shows_all_models_beside_the_base() -> None:
+    shares = {name: np.linspace(0.1, at, 30) for at, name in enumerate(spectra._SHARES, 1)}
     arrays = {f"q.{name}": values for name, values in shares.items()}
-    base, update = spectra.of_alignment(asked(arrays | {"q.singular_values": SIGMA})).panels
-    assert [series.name for series in base.series] == ["σ / σ₁", "energy held"]
-    assert [series.name for series in update.series] == ["write", "read", "two-sided"]
-    for series, values in zip(update.series, shares.values(), strict=True):
-        assert series.xs == tuple(range(1, 31))
-        assert list(points(series).values()) == pytest.approx(values)
+    aligned = {"a": arrays | {"q.singular_values": SIGMA}, "b": arrays}
+    found = told(spectra.of_matrix(asked({"b": {"q": SIGMA[:9]}}, aligned)))
+    for (key, title), values in zip(spectra._SHARES.items(), shares.values(), strict=True):
+        assert list(found[title]) == ["a", "b"], key
+        assert list(found[title]["b"].values()) == pytest.approx(list(values))
+    assert {title: list(found[title]) for title in ("σ / σ₁", "energy held")} == {
+        "σ / σ₁": ["base", "b"], "energy held": ["base", "b"],
+    }  # fmt: skip
+    assert found["σ / σ₁"]["base"][1000] == pytest.approx(0.01)
+    assert len(found["σ / σ₁"]["b"]) == 9
 
 
 def test_each_share_stands_beside_that_of_a_random_update() -> None:
@@ -65,23 +88,25 @@ def test_each_share_stands_beside_that_of_a_random_update() -> None:
     }
     arrays = {f"q.{name}": values for name, values in shares.items()}
     arrays |= {"q.singular_values": SIGMA[:12], "q.shape": np.array([12, 20])}
-    _, update = spectra.of_alignment(asked(arrays)).panels
-    own = {series.name: series for series in update.series}
-    for key, name in spectra._HELD.items():
-        levels = [cell.chance for cell in own[name].cells]
+    figure = spectra.of_matrix(asked({}, {"a": arrays}))
+    panels = {panel.title: panel for panel in figure.panels}
+    for key, title in spectra._SHARES.items():
+        chance, own = panels[title].series
+        levels = [cell.chance for cell in own.cells]
         assert levels == pytest.approx(list(shares[key]), abs=0.003)
-        assert [cell.value for cell in own[f"{name} by chance"].cells] == levels
-        assert own[f"{name} by chance"].faint
+        assert (chance.name, chance.faint) == ("chance", True)
+        assert [cell.value for cell in chance.cells] == levels
 
 
 def test_of_experts_the_first_is_shown() -> None:
-    (panel,) = spectra.of_update(asked({"gate.0": SIGMA, "gate.1": SIGMA**2}, "gate")).panels
-    assert points(panel.series[0])[1000] == pytest.approx(SIGMA[-1] / SIGMA[0])
+    of_gate = {"a": {"gate.0": SIGMA, "gate.1": SIGMA**2}}
+    found = told(spectra.of_update(asked(of_gate, module="gate")))
+    assert found["σ / σ₁"]["a"][1000] == pytest.approx(SIGMA[-1] / SIGMA[0])
 
 
 @pytest.mark.parametrize("arrays", [{}, {"q": np.zeros(3)}, {"q": np.array([])}])
 def test_a_matrix_without_a_spectrum_has_no_curves(arrays: Mapping[str, Any]) -> None:
-    assert not any(panel.series for panel in spectra.of_update(asked(arrays)).panels)
+    assert spectra.of_update(asked({"a": arrays})).is_empty
 
 
 def test_every_drill_leads_to_a_view_that_there_is() -> None:

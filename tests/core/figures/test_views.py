@@ -22,7 +22,7 @@ from core.figures.choices import (
     readings,
     settled,
 )
-from core.figures.figure import Column, Figure, Grid, Lines, Scatter, Table
+from core.figures.figure import Cell, Column, Figure, Grid, Lines, Scatter, Table
 from core.figures.filters import Filter
 from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Bars, Heatmap, Plane
@@ -277,6 +277,30 @@ def test_a_filter_names_panels_that_a_view_has_not() -> None:
         assert isinstance(made, Lines)
         assert tuple(panel.title for panel in made.panels) == panels
         assert all([s.name for s in panel.series] == ["a", "b"] for panel in made.panels)
+
+
+def test_heads_stand_beside_one_another_layer_by_layer() -> None:
+    """Rows of whole matrices, of other models and of other modules stay out."""
+    analysis = registry.get("alignment")
+    view = next(view for view in analysis.views if view.key == "heads")
+    rows = [
+        Measurement(metric=metric, model=model, layer=layer, module=module, head=head,
+                    value=layer + (head or 0) / 8, chance=0.5)
+        for metric in ("two_sided", "two_sided_excess") for model in ("a", "b")
+        for layer in (0, 3) for module in ("o", "k", "gate")
+        for head in (None, *(range(8) if module == "o" else range(2)))
+    ]  # fmt: skip
+    ranges = Catalogue(
+        ranges={"model": ("a", "b"), "layer": (0, 3), "module": ("k", "o", "gate", "attention")}
+    )
+    choice = default_choice(view, ranges)
+    assert options(view, "module", choice, ranges) == ("k", "o")
+    choice = chosen(choice, "module", "o")
+    own = analysis.metric("two_sided")
+    made = figure(view, choice, selected(query(view, choice, ranges), rows), ranges, own)
+    assert isinstance(made, Grid)
+    assert (made.rows, made.columns) == (("0", "3"), tuple("01234567"))
+    assert made.cells[1][5] == Cell(3.625, 3.625, 0.5, excess=3.625)
 
 
 def test_measures_of_the_run_are_those_of_a_view_that_names_none() -> None:

@@ -76,7 +76,7 @@ def _figure(each: Shown) -> Iterator[str]:
     if each.finding:
         yield escaped(each.finding)
     yield from _tables(each.figure)
-    if isinstance(each.figure, Table):
+    if each.view.together or isinstance(each.figure, Table):
         return
     spec = each.analysis.metric(each.figure.measure)
     unit = f" ({escaped(spec.unit)})" if spec.unit else ""

@@ -58,4 +58,4 @@ def _ramp(letter: str, ramp: tuple[RGB, ...]) -> Iterator[str]:
     """Fills, and the ink of a number that follows a cell of that fill."""
     for index, colour in enumerate(ramp):
         yield f".{letter}{index}{{fill:{hex_of(colour)}}}"
-        yield f".{letter}{index}+text{{fill:{ink(colour)}}}"
+        yield f".{letter}{index}~text{{fill:{ink(colour)}}}"

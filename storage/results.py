@@ -7,14 +7,23 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from core.engine.measurement import ABSENT, OVERALL, TYPES, Measurement, ordered
-from core.figures.views import COMBINED, Catalogue, Combination, Query, Value, by_name, natural
+from core.figures.views import (
+    COMBINED,
+    Catalogue,
+    Combination,
+    Domain,
+    Query,
+    Value,
+    by_name,
+    natural,
+)
 from storage import artifacts as files
 from storage import directions
 from storage.artifacts import StoredArrays, StoredFile
@@ -96,7 +105,9 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
     tuned.pop("base", None)
     models = ("base", *tuned)
     layers = {layer for layer, _ in found}
-    known = {"reference": models, "task": _tasks(study)}
+    domains = _domains(study, tuned)
+    tasks = [*(task for domain in domains for task in domain.tasks), *(d.name for d in domains)]
+    known = {"reference": models, "task": tasks}
     ranges = {
         name: _known_first(known.get(name, ()), (getattr(at, name) for at in combinations))
         for name in COMBINED
@@ -112,6 +123,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         overall=not layers or OVER_ALL in layers,
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
         better=better,
+        domains=domains,
         combinations=frozenset(combinations),
         places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
     )
@@ -222,13 +234,19 @@ def _stored(value: Value) -> str | int:
     return OVER_ALL if value is None else value
 
 
-def _tasks(study: dict[str, Any] | None) -> list[str]:
-    """The tasks of a study, by domain, followed by the domains."""
+def _domains(study: Any, tuned: Collection[str]) -> tuple[Domain, ...]:
+    """The domains of a stored study, each with its own model as `Subject.own_model` says; none if
+    it is damaged."""
     try:
-        domains: dict[str, list[str]] = ((study or {}).get("evaluation") or {}).get("tasks", {})
-        return [*(task for tasks in domains.values() for task in tasks if task), *domains]
-    except (AttributeError, TypeError):
-        return []  # a damaged study has none
+        asked = study["evaluation"]
+        named = asked.get("reference") or {}
+        found = [(name, tuple(map(str, tasks))) for name, tasks in asked["tasks"].items()]
+        own = {name: named.get(name, name) for name, _ in found}
+        return tuple(
+            Domain(name, tasks, own[name] if own[name] in tuned else "") for name, tasks in found
+        )
+    except (AttributeError, KeyError, TypeError):
+        return ()
 
 
 def _known_first(known: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:

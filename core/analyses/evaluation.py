@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.engine.registry import Analysis, Parameters, Workload
-from core.figures import score_findings, score_tables
-from core.figures.kinds.grids import Heatmap
+from core.figures import leaderboard, score_findings, score_tables
+from core.figures.kinds.grids import Board, Heatmap
 from core.figures.kinds.tables import SortedTable
 
 if TYPE_CHECKING:
@@ -169,6 +169,18 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
+        Board(
+            key="leaderboard",
+            title="Leaderboard",
+            caption="Each model's score by task, and its difference from the base over the same "
+            "items. A mean over a domain is of the shares of what the domain's own model gained: 0 "
+            "the base, 1 the own model; over the tasks on which that model differs from the base.",
+            free=("model", "reference", "task", "metric_of"),
+            tabulate=leaderboard.board,
+            orders=leaderboard.ORDERS,
+            drill="table",
+            finding=leaderboard.of_board,
+        ),
         SortedTable(
             key="table",
             title="Scores by task",

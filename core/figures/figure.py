@@ -31,7 +31,9 @@ class Cell:
     both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
     by; `control` is then the largest absolute value of the study's controls at that place.
     `better` is the direction in which what is shown gets better. `base` is the base's value there,
-    where the difference from it is shown.
+    where the difference from it is shown. `difference` is what a score is above or below another
+    one; then verdicts and colours are of the difference. `own`: the model is the own one of the
+    task's domain.
     """
 
     shown: float | None
@@ -49,6 +51,17 @@ class Cell:
     control: float | None = None
     better: Better = "neither"
     base: float | None = None
+    difference: Cell | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMeasure:
+    """What one column of a grid shows where each shows another measure."""
+
+    words: str
+    better: Better = "neither"
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +136,10 @@ class Grid:
     `cells[i][j]` is None where nothing was measured; its `shown` is None where the measure is
     undefined, which `empty` explains. `signed` asks for a diverging scale about 0. `row_name` says
     in words what the rows are, `row_of` the coordinate that they are values of where that is
-    another word; columns likewise. `missing` says why a cell is None. `controls` are the models in
-    the role of a control; `chosen` is where the user's selectors stand, by coordinate. `beside`:
-    see `Lines`.
+    another word; columns likewise. `missing` says why a cell is None. `each` says by column what
+    it shows, where columns show different measures; `note` is what all of it has in common.
+    `controls` are the models in the role of a control; `chosen` is where the user's selectors
+    stand, by coordinate. `beside`: see `Lines`.
     """
 
     title: str
@@ -143,6 +157,8 @@ class Grid:
     controls: frozenset[str] = frozenset()
     mark_name: str = ""
     missing: str = "not measured"
+    each: Mapping[str, ColumnMeasure] = field(default_factory=dict)
+    note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
     beside: Grid | None = None
 

@@ -263,12 +263,15 @@ def _aligned_grids(first: Grid, second: Grid) -> tuple[Grid, Grid]:
     rows, columns = merged(first.rows, second.rows), merged(first.columns, second.columns)
     controls = first.controls | second.controls
 
-    def filled(figure: Grid) -> Grid:
+    def filled(figure: Grid, other: Grid) -> Grid:
         own = places(figure)
         cells = tuple(tuple(own.get((row, column)) for column in columns) for row in rows)
-        return replace(figure, rows=rows, columns=columns, cells=cells, controls=controls)
+        each = {**other.each, **figure.each}
+        return replace(
+            figure, rows=rows, columns=columns, cells=cells, controls=controls, each=each
+        )
 
-    return filled(first), filled(second)
+    return filled(first, second), filled(second, first)
 
 
 def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:

@@ -44,9 +44,12 @@ def judge(cell: Cell) -> Verdict | None:
     A value that was tested among others is judged by its corrected p value; a value with a chance
     level and a spread by its distance in standard deviations, unless that spread is nominal: then
     by the values of the controls; a value with a chance level alone by whether its own interval
-    includes that level. `chance`, its spread and the interval are those of the raw value, whichever
-    reading is shown. Where chance itself is shown there is nothing to judge.
+    includes that level; a score beside another by their difference. `chance`, its spread and the
+    interval are those of the raw value, whichever reading is shown. Where chance itself is shown
+    there is nothing to judge.
     """
+    if cell.difference is not None:
+        return judge(cell.difference)
     if cell.shown is None or cell.shown not in (cell.value, cell.excess):
         return None
     if cell.q is not None:

@@ -74,9 +74,9 @@ class View:
     `optional` view exists only where something was measured for it. `names` says coordinates in
     words where others are better, `short` the title where it is too long for a line.
 
-    `tabulate` makes the figure where it takes more than to place rows, of a table in one of
-    `orders`. `drill` is the view that
-    shows what lies behind a value of this one: its key, after `analysis:` where it is another's.
+    `tabulate` makes the figure where it takes more than to place rows, in one of `orders`. `drill`
+    is the view that shows what lies behind a value of this one: its key, after `analysis:` where it
+    is another's.
     """
 
     kind: ClassVar[Kind]
@@ -118,6 +118,11 @@ class View:
     def laid_out(self) -> tuple[Coordinate, ...]:
         """The coordinates whose values stand side by side in the figure."""
         return ()
+
+    @property
+    def axes_of(self) -> tuple[Coordinate, ...]:
+        """The coordinates that its figure's axes are; none where they are something else."""
+        return () if self.placed or self.tabulate is not None else self.laid_out
 
     @property
     def steppers(self) -> tuple[Selector, ...]:
@@ -168,6 +173,15 @@ class Combination(Coordinates):
     metric: str
 
 
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain of the study: its tasks, and its own tuned model ("" where it has none)."""
+
+    name: str
+    tasks: tuple[str, ...]
+    own: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """What a run's measurements of an analysis range over, each in its order.
@@ -176,15 +190,16 @@ class Catalogue:
     those of the study, the base before them where it was measured; all others are the values that
     occur. `overall`: are there rows over all layers? `controls` are the models in the role of a
     control. `better` says which direction of a harness's metric is better, where it is known and
-    the same on every task. `places` are the layers (None: over all) and modules measured together.
-    No `combinations`, or no `places`, means that everything may go with everything. `filter` is
-    what it was narrowed by.
+    the same on every task. `domains` are the study's. `places` are the layers (None: over all) and
+    modules measured together. No `combinations`, or no `places`, means that everything may go with
+    everything. `filter` is what it was narrowed by.
     """
 
     ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     overall: bool = True
     controls: frozenset[str] = frozenset()
     better: Mapping[str, Better] = field(default_factory=dict)
+    domains: tuple[Domain, ...] = ()
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL

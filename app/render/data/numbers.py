@@ -12,7 +12,7 @@ from itertools import groupby
 from core.figures.figure import Figure, Table
 from core.figures.plots.plot import Plot, Row
 from core.figures.plots.resolution import resolve
-from core.figures.plots.values import Value
+from core.figures.plots.values import Value, of_difference
 from core.figures.significance import sd_words
 
 Entry = tuple[str, str]
@@ -59,9 +59,11 @@ def entry(value: Value | None, plot: Plot) -> Entry:
         beside.append(f"raw {cell.value:.4g}")
     if cell.chance is not None and cell.shown != cell.chance:
         beside.append(f"chance {cell.chance:.4g}{sd_words(cell.chance_sd, nominal=cell.nominal)}")
+    if cell.difference is not None and cell.difference.value is not None:
+        beside += of_difference(cell.difference)
     if cell.mark and plot.star_name:
         beside.append(plot.star_name)
-    return f"{cell.shown:{'+' if plot.signed else ''}.4g}", ", ".join(beside)
+    return f"{cell.shown:{'+' if value.signed else ''}.4g}", ", ".join(beside)
 
 
 def _part(title: str, rows: list[Row], head: Sequence[str], plot: Plot) -> Numbers:

@@ -109,7 +109,7 @@ def _figure(each: Shown) -> Iterator[str]:
     if isinstance(each.figure, Passages):
         return
     yield from _tables(each.figure)
-    if isinstance(each.figure, Table):
+    if each.view.together or isinstance(each.figure, Table):
         return
     spec = each.analysis.metric(each.figure.measure)
     unit = f" ({escaped(spec.unit)})" if spec.unit else ""

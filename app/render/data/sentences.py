@@ -19,7 +19,8 @@ def on_chance(together: Sequence[Shown]) -> str:
     """
     if isinstance(together[0].figure, Table | Passages):
         return ""
-    found = [c for each in together for c in each.figure.measured() if c.shown is not None]
+    measured = (c.difference or c for each in together for c in each.figure.measured())
+    found = [cell for cell in measured if cell.shown is not None]
     known = [cell for cell in found if cell.chance is not None]
     if not known:
         return "No chance level is known for this measure."

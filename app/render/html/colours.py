@@ -60,5 +60,5 @@ def _ramp(letter: str, ramp: tuple[RGB, ...]) -> Iterator[str]:
     """Fills, the ink of a number that follows a cell of that fill, and marked text."""
     for index, colour in enumerate(ramp):
         yield f".{letter}{index}{{fill:{hex_of(colour)}}}"
-        yield f".{letter}{index}+text{{fill:{ink(colour)}}}"
+        yield f".{letter}{index}~text{{fill:{ink(colour)}}}"
         yield f"mark.{letter}{index}{{background:{hex_of(colour)};color:{ink(colour)}}}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import wrap
 
 from app.render.html import shapes
 from app.render.html.colours import step as step_class
@@ -16,7 +17,8 @@ from app.render.terminal.palette import step
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.values import Value
 
-ROW, LEAST_ROW = 24, 9
+ROW, LEAST_ROW, STACKED = 24, 9, 36
+"""The height of a row, the least one, and that of one with a difference below each value."""
 MOST = 520
 """The height of a tall heat map's rows together."""
 LEAST_NUMBER = 13
@@ -48,19 +50,21 @@ class Layout:
 def draw(plot: GridPlot) -> Iterator[Markup]:
     """The grid's picture, with its scale below."""
     size = layout(plot)
-    width = max(size.label + size.cell * len(plot.columns) + size.overhang, 260.0)
+    width = _width(plot, size)
     body = size.head + size.row * len(plot.rows)
     parts = [*_names(plot, size), *_cells(plot, size), *_legend(plot, size, body + 16)]
-    yield shapes.picture(width, body + 16 + LEGEND, plot.title, parts)
+    legend = LEGEND + 14 * max(0, len(_remarks(plot, size)) - 1)
+    yield shapes.picture(width, body + 16 + legend, plot.title, parts)
 
 
 def layout(plot: GridPlot) -> Layout:
     """The roomiest sizes with which a grid fits."""
     longest = (plot.longest or 3) + max(1, plot.room - plot.longest)
-    columns = [column.text for column in plot.columns]
+    columns = _above(plot)
     label = shapes.across((*plot.axis_names, *(row.text for row in plot.rows))) + 10
     count = max(1, len(columns))
-    row = ROW if len(plot.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
+    whole = STACKED if plot.stacked else ROW
+    row = whole if len(plot.rows) * whole <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
     wanted = longest * 6.1 + 5
     numbers = row >= LEAST_NUMBER and label + wanted * count <= WIDE
     even = (ROOM - label) / count
@@ -89,13 +93,18 @@ def _names(plot: GridPlot, size: Layout) -> Iterator[Markup]:
     for at, name in enumerate(plot.axis_names):
         y = size.head - 7 - 13 * at
         yield shapes.words(size.label - 6, y, shapes.short(name), "quiet", "end")
-    for j, column in enumerate(plot.columns):
+    for j, (column, text) in enumerate(zip(plot.columns, _above(plot), strict=True)):
         quiet = "quiet" if column.control else None
         x, y = size.label + (j + 0.5) * size.cell, size.head - 7
         if size.turned:
-            yield shapes.turned(x + 3, y, shapes.short(column.text), quiet)
+            yield shapes.turned(x + 3, y, shapes.short(text), quiet)
         else:
-            yield shapes.words(x, y, shapes.short(column.text), quiet, "middle")
+            yield shapes.words(x, y, shapes.short(text), quiet, "middle")
+
+
+def _above(plot: GridPlot) -> list[str]:
+    """The names of the columns, with the better direction where each has its own."""
+    return [f"{column.text} {column.words[:1]}".rstrip() for column in plot.columns]
 
 
 def _cells(plot: GridPlot, size: Layout) -> Iterator[Markup]:
@@ -117,6 +126,13 @@ def _number(value: Value, size: Layout, x: float, y: float) -> Iterator[Markup]:
     middle = x + (size.cell - 1) / 2, y + size.row / 2 + 3.5
     if value.cell.shown is None:
         yield shapes.words(*middle, value.text, "quiet", "middle")
+    elif size.numbers and value.below is not None and size.row >= STACKED:
+        kind, below = "digits quiet" if value.is_null else "digits", value.below
+        yield shapes.words(
+            middle[0], middle[1] - 6, value.text + value.marks_of_place, "digits", "middle"
+        )
+        text = shapes.number(below.text) + below.signs
+        yield shapes.words(middle[0], middle[1] + 7, text, kind, "middle")
     elif size.numbers:
         text = shapes.number(value.text) + value.signs
         yield shapes.words(*middle, text, "digits quiet" if value.is_null else "digits", "middle")
@@ -134,5 +150,15 @@ def _legend(plot: GridPlot, size: Layout, y: float) -> Iterator[Markup]:
         yield shapes.box(x + at * 3, y, 3.4, 12, step_class(scale.ramp, step(tone)))
     x += SAMPLES * 3 + 8
     yield shapes.words(x, y + 10, high, "quiet")
+    for at, line in enumerate(_remarks(plot, size)):
+        yield shapes.words(0, y + 28 + 14 * at, line, "quiet")
+
+
+def _remarks(plot: GridPlot, size: Layout) -> list[str]:
+    """The meaning of the marks, in lines no longer than the picture is wide."""
     notes = ", ".join(plot.remarks(dense=not size.numbers))
-    yield shapes.words(0, y + 28, notes, "quiet")
+    return wrap(notes, max(60, int(_width(plot, size) / 5.6)))
+
+
+def _width(plot: GridPlot, size: Layout) -> float:
+    return max(size.label + size.cell * len(plot.columns) + size.overhang, 260.0)

@@ -32,9 +32,10 @@ from app.render.print.sheet import (
 from app.render.terminal.palette import STEPS, ink, step
 from core.figures.plots.grids import GridPlot
 from core.figures.plots.ranges import axis
+from core.figures.plots.values import Value
 
-ROW, LEAST_ROW = 0.2, 0.06
-"""Inches: a row with room for its number, and one of many."""
+ROW, LEAST_ROW, STACKED = 0.2, 0.06, 0.3
+"""Inches: a row with room for its number, one of many, and one for a difference below it too."""
 MOST = 5.0
 """Inches: what the rows of a tall heat map take together."""
 BARE = 0.12
@@ -67,7 +68,8 @@ def draw(plot: GridPlot) -> Sheet:
     _names(plot, axes, size, turned)
     _fill(plot, axes, size)
     _numbers(plot, axes, size)
-    below = [", ".join(plot.remarks(dense=not size.digits))]
+    remarks = ", ".join(plot.remarks(dense=not size.digits))
+    below = folded(remarks, size.width - 0.3).splitlines()
     if plot.axis_names:
         axes.set_ylabel(written(plot.row_name))
         below.insert(0, plot.column_name)
@@ -79,13 +81,14 @@ def layout(plot: GridPlot) -> Layout:
     """The sizes with which a grid fits a column, or else a page."""
     label = _longest_row(plot) or 0.2
     longest = (plot.longest or 1) + max(1, plot.room - plot.longest)
-    row = ROW if len(plot.rows) * ROW <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
+    whole = STACKED if plot.stacked else ROW
+    row = whole if len(plot.rows) * whole <= MOST else max(LEAST_ROW, MOST / len(plot.rows))
     columns = max(1, len(plot.columns))
     for width in (COLUMN, PAGE):
         cell = (width - label - BAR - 0.3) / columns
         if width == COLUMN:
             cell = min(cell, 0.6)
-        size = min(6.0, cell * 72 / (longest * 0.64), row * 72 * 0.6)
+        size = min(6.0, cell * 72 / (longest * 0.64), row * 72 * (0.36 if plot.stacked else 0.6))
         if size >= SMALLEST:
             return Layout(width, cell, row, size)
     bare = min(0.6, (COLUMN - label - BAR - 0.3) / columns)
@@ -104,7 +107,7 @@ def _names(plot: GridPlot, axes: Axes, size: Layout, turned: bool) -> None:
     every = max(1, math.ceil(0.12 / size.row))
     rows = list(enumerate(plot.rows))[::every]
     axes.set_yticks([i + 0.5 for i, _ in rows], [named(row.text) for _, row in rows])
-    columns = [named(column.text) for column in plot.columns]
+    columns = [named(f"{c.text} {c.words[:1]}".rstrip()) for c in plot.columns]
     axes.set_xticks([j + 0.5 for j in range(len(columns))], columns)
     if turned:
         for label in axes.get_xticklabels():
@@ -128,7 +131,7 @@ def _fill(plot: GridPlot, axes: Axes, size: Layout) -> None:
     for i, row in enumerate(plot.cells):
         for j, value in enumerate(row):
             if value is not None and value.tone is not None and value.number is not None:
-                values[i, j] = value.number
+                values[i, j] = 2 * value.tone - 1 if scale.relative else value.number
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values), cmap=ramp, norm=Normalize(low, high),
         edgecolors="white", linewidth=0.6 if size.row >= ROW else 0.0,
@@ -136,11 +139,20 @@ def _fill(plot: GridPlot, axes: Axes, size: Layout) -> None:
     bar = axes.figure.colorbar(mesh, ax=axes, aspect=25, pad=0.02)
     ticks = [tick for tick in axis([low, high]).ticks(5) if low <= tick.at <= high]
     bar.set_ticks([tick.at for tick in ticks], labels=[number(tick.label) for tick in ticks])
+    if scale.relative:
+        bar.set_ticks([low, high], labels=scale.ends)
     bar.outline.set_visible(False)
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")
     if plot.unit:
         bar.set_label(written(plot.unit))
+
+
+def _written(value: Value) -> str:
+    """A value as text, with its difference below it."""
+    if value.below is None:
+        return number(value.text) + value.signs
+    return f"{value.text}{value.marks_of_place}\n{number(value.below.text)}{value.below.signs}"
 
 
 def _numbers(plot: GridPlot, axes: Axes, size: Layout) -> None:
@@ -151,8 +163,10 @@ def _numbers(plot: GridPlot, axes: Axes, size: Layout) -> None:
                 continue
             words, tone = value.text, value.tone
             if value.cell.shown is not None:
-                words = number(words) + value.signs if size.digits else value.signs[-1]
-            shade = FAINT if tone is None else ink(ramp[step(tone)])
+                words = _written(value) if size.digits else value.signs[-1]
+            shade = INK if tone is None else ink(ramp[step(tone)])
+            if value.is_null or value.number is None:
+                shade = FAINT
             axes.text(
                 j + 0.5, i + 0.5, words, color=shade, size=size.digits or SMALLEST,
                 ha="center", va="center_baseline" if size.digits else "center",

@@ -68,19 +68,19 @@ def _curves(plot: CurvesPlot, width: int, height: int, palette: Palette, _: bool
 
 def _grid(plot: GridPlot, width: int, _: int, palette: Palette, colour: bool) -> list[Line]:
     layout = grids.layout(plot, width, 10_000, colour=colour)
+    written = max(map(len, map(grids.interval_below, plot.values())), default=0)
+    stacked = 1 + plot.stacked + (0 < written < layout.cell)
     fit = max(1, (width - layout.label) // layout.cell)
-    flat = replace(layout, tall=1, halves=False)
+    flat = replace(layout, tall=stacked, halves=False)
     lines: list[Line] = []
-    shared = grids.Painter(plot, flat, palette, colour).shared
     for first in range(0, len(plot.columns), fit):
         part = plot.columns_from(first, fit)
         painter = grids.Painter(part, flat, palette, colour)
-        lines.append(painter.heading())
-        lines += [painter.line(y) for y in range(len(part.rows))]
+        lines += painter.headings()
+        lines += [painter.line(y) for y in range(flat.rows(part))]
     # Undefined values have a line of their own.
-    remarks = [*shared, *plot.remarks(dense=False)]
-    notes = [note for note in remarks if not note.startswith(UNDEFINED)]
-    lines.append(scale_legend(plot.scale, width, palette, colour=colour, notes=notes))
+    notes = [note for note in plot.remarks(dense=False) if not note.startswith(UNDEFINED)]
+    lines += scale_legend(plot.scale, width, palette, colour=colour, notes=notes)
     return [*lines, *_footnote(plot, width, palette)]
 
 

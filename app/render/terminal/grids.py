@@ -6,18 +6,18 @@ screen can paint only what has changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from app.render.terminal.headings import headings
 from app.render.terminal.lines import Line, exactly, fitted, told_apart
 from app.render.terminal.palette import Palette, filled, ink, rgb, step
 from app.text import plain
 from core.figures.plots.grids import GridPlot
-from core.figures.plots.plot import beginning
 from core.figures.plots.values import MARK, NULL_MARK, Value
 
 WIDEST_LABEL = 22
@@ -25,7 +25,6 @@ NARROWEST_CELL = 2
 WIDEST_CELL = 14
 TALL = (5, 3, 2, 1)
 """Rows of text that a row of data may take; with an odd number its value stands in the middle."""
-SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
 
 Place = tuple[int, int]
 
@@ -39,8 +38,8 @@ class Layout:
     tall: int
     halves: bool
     numbers: bool
-    begin: str = ""
-    """What is left out of the names of all columns."""
+    head: int = 1
+    """Lines of names above the columns."""
 
     def rows(self, plot: GridPlot) -> int:
         """How many rows of text the body takes."""
@@ -52,24 +51,32 @@ def layout(
 ) -> Layout:
     """The roomiest layout in which a grid fits; `dense` gives up numbers for the whole picture.
 
-    Where there is room to spare, rows grow, and columns with them.
+    Where there is room to spare, rows grow, and columns with them. `height` is that of the body
+    below a line of names.
     """
+    found = _layout(plot, width, height, colour=colour, dense=dense)
+    head = len(_headings(plot, found))
+    if head > 1:
+        found = _layout(plot, width, max(1, height + 1 - head), colour=colour, dense=dense)
+    return replace(found, head=len(_headings(plot, found)))
+
+
+def _layout(plot: GridPlot, width: int, height: int, *, colour: bool, dense: bool) -> Layout:
     number = (plot.longest or 5) + signs_room(plot)
     names = [plain(row.text) for row in plot.rows]
-    label = max((cell_len(name) for name in (*names, plot.corner)), default=1)
+    label = max((cell_len(name) for name in (*names, plot.corner, _shared(plot))), default=1)
     label = min(label, WIDEST_LABEL, max(4, width // 4)) + 1
     room = max(1, width - label) // max(1, len(plot.columns))
     numbers = room >= number or not colour
     halves = colour and (dense or (not numbers and len(plot.rows) > height))
     grows = numbers and colour and not halves
     tall = next((t for t in TALL if t * len(plot.rows) <= height), 1) if grows else 1
-    columns = (cell_len(column.text) + 2 for column in plot.columns)
-    wanted = max([number + 2, 4 * tall * grows, *columns])
+    columns = (cell_len(text) + 2 for c in plot.columns for text in (c.text, c.words))
+    stacked = max(map(cell_len, map(interval_below, plot.values())), default=0) + 1
+    wanted = max([number + 2, 4 * tall * grows, *columns, stacked])
     floor = number + 1 if numbers and not colour else NARROWEST_CELL
-    cell = max(floor, min(room, wanted, WIDEST_CELL))
-    texts = [column.text for column in plot.columns]
-    begin = "" if all(cell_len(plain(text)) < cell for text in texts) else beginning(texts)
-    return Layout(label, cell, tall, halves, numbers and not halves, begin)
+    cell = max(floor, min(room, wanted, max(WIDEST_CELL, stacked)))
+    return Layout(label, cell, tall, halves, numbers and not halves)
 
 
 def signs_room(plot: GridPlot) -> int:
@@ -91,23 +98,26 @@ class Painter:
         """Cells across."""
         return self.layout.label + self.layout.cell * len(self.plot.columns)
 
-    @property
-    def shared(self) -> list[str]:
-        """What the names of all columns begin with, where it was left out to make them fit."""
-        begin = self.layout.begin
-        return [f"{self.plot.column_name} {plain(begin)}*"] if begin else []
-
     @cached_property
     def _rows(self) -> list[str]:
         return told_apart([row.text for row in self.plot.rows], self.layout.label - 1)
 
-    def heading(self, cursor: Place | None = None) -> Line:
-        """The names of the columns."""
-        line = [Segment(self._label(self.plot.corner), Style(color=self.palette.dim))]
-        for j, name in enumerate(self.plot.columns):
-            text = self._heading(name.text.removeprefix(self.layout.begin)) + " "
+    def headings(self, cursor: Place | None = None) -> list[Line]:
+        """The names of the columns, and what stands below them: `layout.head` lines."""
+        rows = _headings(self.plot, self.layout)
+        corners = [""] * len(rows)
+        corners[0] = _shared(self.plot)
+        corners[-1] = self.plot.corner if len(rows) > 1 or not corners[0] else corners[0]
+        return [
+            self._heading(corner, texts, cursor)
+            for corner, texts in zip(corners, rows, strict=True)
+        ]
+
+    def _heading(self, corner: str, texts: list[str], cursor: Place | None) -> Line:
+        line = [Segment(self._label(corner), Style(color=self.palette.dim))]
+        for j, (name, text) in enumerate(zip(self.plot.columns, texts, strict=True)):
             chosen = cursor is not None and cursor[1] == j
-            line.append(Segment(text, self._name_style(chosen, name.control)))
+            line.append(Segment(f"{text} ", self._name_style(chosen, name.control)))
         return line
 
     def line(self, y: int, cursor: Place | None = None) -> Line:
@@ -120,7 +130,7 @@ class Painter:
         label = self._label(self._rows[i] if middle else "")
         line = [Segment(label, self._name_style(chosen, self.plot.rows[i].control))]
         for j, cell in enumerate(self.plot.cells[i]):
-            line.append(self._cell(cell, middle, cursor == (i, j)))
+            line.append(self._cell(cell, part, cursor == (i, j)))
         return line
 
     def place(self, x: int, y: int) -> Place | None:
@@ -134,9 +144,14 @@ class Painter:
         """The first row of text that shows the data row i."""
         return i // 2 if self.layout.halves else i * self.layout.tall
 
-    def _cell(self, value: Value | None, middle: bool, chosen: bool) -> Segment:
+    def _cell(self, value: Value | None, part: int, chosen: bool) -> Segment:
+        """The part of a cell in one row of text: its value in the middle, or with its difference
+        and the interval of that one below."""
         width = self.layout.cell
         text = " " * width
+        middle = part == (self.layout.tall - 1) // 2
+        if self.layout.tall > 1 and value is not None and self.plot.stacked:
+            return Segment(self._stacked(value, part, chosen), self._style(value, chosen))
         if middle and value is not None:
             signs = value.signs
             if self.layout.numbers and value.cell.shown is not None:
@@ -147,7 +162,22 @@ class Painter:
                 text = exactly(value.text, width - 1, "centre") + " "
         if chosen and middle:
             text = _bracketed(text)
-        return Segment(text, self._chosen if chosen else self._fill(value))
+        return Segment(text, self._style(value, chosen))
+
+    def _stacked(self, value: Value, part: int, chosen: bool) -> str:
+        width, below = self.layout.cell, value.below
+        signs = value.signs if below is None else value.marks_of_place
+        texts = [value.text + (signs or " ")]
+        if below is not None:
+            texts.append(below.text + (below.signs or " "))
+        written = interval_below(value)
+        texts += [f"{written} "] if written and cell_len(written) < width else []
+        at = part - max(0, (self.layout.tall - 3) // 2)
+        text = exactly(texts[at] if 0 <= at < len(texts) else "", width, "right")
+        return _bracketed(text) if chosen and at == 0 else text
+
+    def _style(self, value: Value | None, chosen: bool) -> Style:
+        return self._chosen if chosen else self._fill(value)
 
     @cached_property
     def _signs(self) -> int:
@@ -160,9 +190,12 @@ class Painter:
         return Style(color=ink(rgb(text.removeprefix("#"))), bgcolor=text, bold=True)
 
     def _fill(self, value: Value | None) -> Style:
-        tone = value.tone if value is not None and self.colour else None
+        if not self.colour:
+            return Style.null()
+        tone = None if value is None else value.tone
         if tone is None:
-            return Style(color=self.palette.dim if self.colour else None)
+            plain = value is not None and value.number is not None and not value.is_null
+            return Style(color=self.palette.text if plain else self.palette.dim)
         return filled(self.palette.ramp(self.plot.scale.ramp)[step(tone)])
 
     def _halves(self, y: int, cursor: Place | None) -> Line:
@@ -206,12 +239,6 @@ class Painter:
             return Style(color=below), "▄"
         return Style(color=above, bgcolor=below), "▀"
 
-    def _heading(self, name: str) -> str:
-        """A column's name above its numbers, in its short form where the whole is too long."""
-        room = self.layout.cell - 1
-        name = name if cell_len(name) <= room else SHORT.get(name, name)
-        return fitted(name, room, "right" if self.layout.numbers else "centre")
-
     def _label(self, text: str) -> str:
         return fitted(text, self.layout.label - 1, "right") + " "
 
@@ -219,6 +246,24 @@ class Painter:
         if chosen:
             return Style(color=self.palette.accent, bold=True)
         return Style(color=self.palette.dim if control else self.palette.text)
+
+
+def interval_below(value: Value) -> str:
+    """The interval of a difference as it stands below it."""
+    if value.below is None or value.below.interval is None:
+        return ""
+    low, high = map(value.below.write, value.below.interval)
+    return f"{low} to {high}"
+
+
+def _headings(plot: GridPlot, layout: Layout) -> list[list[str]]:
+    align = "right" if layout.numbers else "centre"
+    return headings(plot.columns, layout.cell - 1, align)
+
+
+def _shared(plot: GridPlot) -> str:
+    """What the names of all columns begin with, and is left out in each."""
+    return f"{plain(plot.prefix)}*" if plot.prefix else ""
 
 
 def _halves_mark(top: Value | None, bottom: Value | None) -> tuple[str, Value | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -47,8 +48,9 @@ def scale_legend(
     *,
     colour: bool = True,
     notes: Sequence[str] = (),
-) -> Line:
-    """The ends of a scale with its ramp between them, then as many of the notes as fit."""
+) -> list[Line]:
+    """The ends of a scale with its ramp between them, then the notes, in as many lines as those
+    take."""
     text, dim = Style(color=palette.text), Style(color=palette.dim)
     low, high = scale.ends
     if not colour:
@@ -61,10 +63,15 @@ def scale_legend(
         colours = [hex_of(ramp[step(tone)]) for tone in scale.tones(size)]
         line = [Segment(low + " ", text), *(Segment("█", Style(color=c)) for c in colours)]
         line.append(Segment(" " + high, text))
+    lines = [line]
     for note in map(plain, notes):
-        if length(line) + len(note) + 3 <= width:
-            line.append(Segment(f"   {note}", dim if colour else None))
-    return line
+        if cell_len(note) > width:
+            lines += [[Segment(part, dim if colour else None)] for part in wrap(note, width)]
+        elif length(lines[-1]) + cell_len(note) + 3 <= width:
+            lines[-1].append(Segment(f"   {note}", dim if colour else None))
+        else:
+            lines.append([Segment(note, dim if colour else None)])
+    return lines
 
 
 def _entry(entry: Entry, width: int, palette: Palette, value: str, chosen: bool) -> Line:

@@ -51,27 +51,30 @@ class GridView(FigureView[GridPlot]):
         return next(places, (0, 0))
 
     def lay_out(self, width: int, height: int) -> None:
-        body = max(1, height - 2)
+        body = max(1, height - 2)  # below one line of names
         dense = self._dense if self._dense is not None else len(self.plot.rows) > FOLDED * body
         layout = grids.layout(self.plot, width, body, dense=dense)
         self._painter = grids.Painter(self.plot, layout, self.palette)
         self.left = min(self.left, self._most_left())
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
-        if y == min(self.size.height - 1, self._rows() + 2):
-            return self._foot()
-        if y == 0:
-            return self._slid(self.painter.heading(cursor))
-        row = y - 1 + self.top
+        head = self.painter.layout.head
+        foot = y - min(self.size.height - 1, self._rows() + head + 1)
+        if foot >= 0:
+            lines = self._foot()
+            return lines[foot] if foot < len(lines) else []
+        if y < head:
+            return self._slid(self.painter.headings(cursor)[y])
+        row = y - head + self.top
         if row >= self._rows():
             return []
         return self._slid(self.painter.line(row, cursor))
 
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         layout = self.painter.layout
-        row = self.painter.row_of(cursor[0]) - self.top + 1
+        row = self.painter.row_of(cursor[0]) - self.top + layout.head
         width = self.size.width
-        return Region(0, 0, width, 1), Region(0, row, width, layout.tall)
+        return Region(0, 0, width, layout.head), Region(0, row, width, layout.tall)
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         value = self.plot.cells[cursor[0]][cursor[1]]
@@ -95,10 +98,10 @@ class GridView(FigureView[GridPlot]):
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
     def place_at(self, x: int, y: int) -> CursorPosition | None:
-        if not 1 <= y < self.size.height - 1:
+        label, head = self.painter.layout.label, self.painter.layout.head
+        if not head <= y < self.size.height - 1:
             return None
-        label = self.painter.layout.label
-        return self.painter.place(x if x < label else x + self.left, y - 1 + self.top)
+        return self.painter.place(x if x < label else x + self.left, y - head + self.top)
 
     def bottom(self) -> int:
         return max(0, self._rows() - self._body())
@@ -124,7 +127,7 @@ class GridView(FigureView[GridPlot]):
         return self.painter.layout.rows(self.plot)
 
     def _body(self) -> int:
-        return max(1, self.size.height - 2)
+        return max(1, self.size.height - 1 - self.painter.layout.head)
 
     def _most_left(self) -> int:
         return max(0, self.painter.width - self.size.width)
@@ -137,20 +140,20 @@ class GridView(FigureView[GridPlot]):
         _, rest = Segment.divide([*cells, Segment(" ")], [self.left, 1_000_000])
         return [label, *rest]
 
-    def _foot(self) -> Line:
+    def _foot(self) -> list[Line]:
         palette = self.palette
         words = ""
         if self.bottom():
             last = min(self.top + self._body(), self._rows())
             words = f"{self.plot.row_name}s {self._row_name(self.top)}–{self._row_name(last - 1)}"
             words = f"   {words} of {len(self.plot.rows)}"
-        notes = self.painter.shared + self.plot.remarks(dense=self.painter.layout.halves)
+        notes = self.plot.remarks(dense=self.painter.layout.halves)
         room = max(16, self.size.width - len(words))
-        line = scale_legend(self.plot.scale, room, palette, notes=notes)
-        gap = self.size.width - length(line) - len(words)
+        lines = scale_legend(self.plot.scale, room, palette, notes=notes)
+        gap = self.size.width - length(lines[0]) - len(words)
         if words and gap >= 0:
-            line += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
-        return line
+            lines[0] += [Segment(" " * gap), Segment(words, Style(color=palette.dim))]
+        return lines
 
     def _row_name(self, text_row: int) -> str:
         layout = self.painter.layout

@@ -334,8 +334,7 @@ class Pane(Vertical, Steady):
     @property
     def _axes(self) -> tuple[Coordinate, ...]:
         """The coordinates that the figure is laid out by, if it is by coordinates at all."""
-        made = self.view.placed or self.view.tabulate is not None
-        return () if made else self.view.laid_out
+        return self.view.axes_of
 
     def clip(self, what: str) -> None:
         """Copy the value in words, its row, or all values as `csv` or `md`."""

@@ -118,6 +118,19 @@ class Bars(Heatmap):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Board(Heatmap):
+    """A heat map of several measures, in one of `orders`, that `tabulate` makes."""
+
+    together: ClassVar[bool] = True
+    rows: Coordinate = "model"
+    columns: Coordinate = "task"
+
+    @property
+    def axes_of(self) -> tuple[Coordinate, ...]:
+        return self.laid_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plane(_Gridded):
     """A heat map where `place`, made of the catalogue, says where a measurement lies. It takes all
     values of `points`."""

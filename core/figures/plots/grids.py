@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from core.figures.figure import Grid
+from core.engine.measurement import Better
+from core.figures.figure import ColumnMeasure, Grid
 from core.figures.plots.plot import (
     CONTROL_WORDS,
     Entry,
@@ -14,12 +15,15 @@ from core.figures.plots.plot import (
     Plot,
     Row,
     Rows,
+    beginning,
     in_words,
     value_entries,
 )
 from core.figures.plots.ranges import Axis, Scale
-from core.figures.plots.values import MARK, NULL_MARK, SIDES, UNDEFINED, Value
+from core.figures.plots.values import MARK, NULL_MARK, OWN, OWN_BEST, SIDES, UNDEFINED, Value
 
+ARROWS: Mapping[Better, str] = {"higher": "↑", "lower": "↓"}
+"""Stand before the metric of a column that has one of its own."""
 MODELS = ("model", "reference")
 """The coordinates whose values are models."""
 
@@ -40,6 +44,7 @@ class GridPlot(Plot):
     cells: tuple[tuple[Value | None, ...], ...]
     scale: Scale
     missing: str
+    note: str = ""
 
     @property
     def is_drawable(self) -> bool:
@@ -49,7 +54,8 @@ class GridPlot(Plot):
         return (value for row in self.cells for value in row if value is not None)
 
     def legend(self) -> list[Entry]:
-        return [*self._entries, *self._missing, *self._control]
+        notes = [Entry("note", self.note)] if self.note else []
+        return [*self._entries, *self._missing, *self._control, *notes]
 
     @property
     def axis_names(self) -> tuple[str, ...]:
@@ -66,10 +72,19 @@ class GridPlot(Plot):
             return " ".join(self.axis_names) or self.row_name
         return self.row_name
 
-    def place(self, i: int, j: int) -> tuple[tuple[str, str], tuple[str, str]]:
-        """The place of a value: the names of both coordinates with their values."""
+    @property
+    def prefix(self) -> str:
+        """What the names of all columns begin with, and is not written in each."""
+        first = next((c for c in self.columns if c.short and c.name.endswith(c.short)), None)
+        return "" if first is None else first.name.removesuffix(first.short)
+
+    def place(self, i: int, j: int) -> tuple[tuple[str, str], ...]:
+        """The place of a value: the names of both coordinates with their values, and the measure of
+        a column that has one of its own."""
         across = "against" if self.row_name == self.column_name else self.column_name
-        return (self.row_name, self.rows[i].name), (across, self.columns[j].name)
+        column = self.columns[j]
+        measure = [("metric", column.words)] if column.words else []
+        return (self.row_name, self.rows[i].name), (across, column.name), *measure
 
     def where(self, i: int, j: int) -> list[str]:
         """The place of a value in words."""
@@ -89,8 +104,10 @@ class GridPlot(Plot):
             "undefined": UNDEFINED,
             "missing": "blank:",
             "star": MARK,
+            "own": OWN,
+            "own_best": OWN_BEST,
         }
-        shown = ("note", "null", "better", "worse", "undefined", "missing", "control", "star")
+        shown = (*signs, "note", "control")
         entries = [entry for entry in self.legend() if entry.symbol in shown]
         return [f"{signs.get(entry.symbol, '')} {entry.text}".strip() for entry in entries]
 
@@ -112,7 +129,17 @@ class GridPlot(Plot):
             entries.insert(0, Entry("note", "every value is 0"))
         if better := in_words(self.better):
             entries.insert(0, Entry("note", better))
+        arrows = {better: arrow for better, arrow in ARROWS.items() if self._points(arrow)}
+        entries += [Entry("note", f"{arrow} {in_words(way)}") for way, arrow in arrows.items()]
         return entries
+
+    @property
+    def stacked(self) -> bool:
+        """Does a difference stand below any value?"""
+        return any(value.below is not None for value in self.values())
+
+    def _points(self, arrow: str) -> bool:
+        return any(column.words.startswith(arrow) for column in self.columns)
 
     @property
     def _missing(self) -> list[Entry]:
@@ -156,6 +183,20 @@ def rows_of(grid: Grid) -> tuple[Name, ...]:
 
 
 def columns_of(grid: Grid) -> tuple[Name, ...]:
-    """The names of the columns."""
+    """The names of the columns. Tasks go without what all their names begin with."""
     models = (grid.column_of or grid.column_name) in MODELS
-    return tuple(Name(name, models and name in grid.controls) for name in grid.columns)
+    tasks = [name for name in grid.columns if name not in grid.each or not grid.each[name].signed]
+    shared = len(beginning(tasks)) if grid.column_of == "task" else 0
+
+    def named(name: str) -> Name:
+        short = name[shared:] if shared and name in tasks else ""
+        return Name(name, models and name in grid.controls, short, _words(grid.each.get(name)))
+
+    return tuple(map(named, grid.columns))
+
+
+def _words(measure: ColumnMeasure | None) -> str:
+    """A column's measure, after the arrow of its better direction."""
+    if measure is None:
+        return ""
+    return " ".join(filter(None, (ARROWS.get(measure.better, ""), measure.words)))

@@ -18,6 +18,15 @@ def formatter(values: Iterable[float], signed: bool = False) -> Write:
     return lambda v: _scientific(v, sign)
 
 
+def significant(values: Iterable[float], signed: bool = False) -> Write:
+    """One form for numbers that take little room: three digits of the largest."""
+    reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    places = 3 if reach < 1 else 2 if reach < 10 else 1 if reach < 100 else 0
+    if reach and not 0.01 <= reach < 100_000:
+        return formatter([reach], signed)
+    return lambda v: format(v, f"{'+' if signed else ''}.{places}f")
+
+
 def exact(value: float | None) -> str:
     """Six significant digits."""
     return "undefined" if value is None else format(value, ".6g")

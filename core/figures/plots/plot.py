@@ -13,7 +13,7 @@ from typing import Literal
 from core.engine.measurement import Better
 from core.figures.figure import Cell
 from core.figures.plots.numbers import Write
-from core.figures.plots.values import Value
+from core.figures.plots.values import MARK, OWN, OWN_BEST, Value
 from core.figures.significance import SPREADS, null_words
 
 EMPTY = "No values to show."
@@ -24,10 +24,11 @@ _SHORTEST = 4
 """Characters of a beginning that is worth saying once."""
 
 CONTROL_WORDS = "(name) a control"
+OWN_WORDS = "own domain"
 
 Symbol = Literal[
     "series", "interval", "chance", "band", "control", "null", "better", "worse", "undefined",
-    "missing", "star", "note",
+    "missing", "star", "own", "own_best", "note",
 ]  # fmt: skip
 
 
@@ -58,15 +59,19 @@ def beginning(texts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The name of a row or column; `control`: of a model in the role of a control."""
+    """The name of a row or column; `control`: of a model in the role of a control. `short` is the
+    name without what its neighbours' names begin with too, `words` what stands below it."""
 
     name: str
     control: bool = False
+    short: str = ""
+    words: str = ""
 
     @property
     def text(self) -> str:
         """The name as it is written: brackets need no colour."""
-        return f"({self.name})" if self.control else self.name
+        name = self.short or self.name
+        return f"({name})" if self.control else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,10 @@ def value_entries(values: Iterable[Value], star_name: str = "") -> list[Entry]:
     entries += [Entry(side, side) for side in ("better", "worse") if side in sides]
     if any(value.cell.shown is None for value in found):
         entries.append(Entry("undefined", "undefined"))
-    if any(value.marked for value in found):
-        entries.append(Entry("star", star_name))
-    return entries
+    marks = {value.marks_of_place for value in found}
+    places: dict[str, Entry] = {
+        MARK: Entry("star", star_name),
+        OWN: Entry("own", OWN_WORDS),
+        OWN_BEST: Entry("own_best", f"{OWN_WORDS}, {star_name}"),
+    }
+    return [*entries, *(entry for mark, entry in places.items() if mark in marks)]

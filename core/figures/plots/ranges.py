@@ -30,13 +30,15 @@ Ramp = Literal["sequential", "signed", "better"]
 class Scale:
     """What colours stand for: the ramp, and the values that it covers. About zero these include
     zero, and as far from it on either side is as far along the ramp. `ends` are both ends in words;
-    `flipped`: the better end of the ramp stands for the lower values."""
+    `flipped`: the better end of the ramp stands for the lower values; `relative`: every column has
+    its own largest value at an end, so that ends have no numbers."""
 
     low: float
     high: float
     ramp: Ramp = "sequential"
     ends: tuple[str, str] = ("", "")
     flipped: bool = False
+    relative: bool = False
 
     def tone(self, value: float) -> float:
         """The position of a value on the ramp, 0 to 1; 0.5 is zero, or any value where all are the

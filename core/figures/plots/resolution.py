@@ -13,10 +13,10 @@ from core.figures.figure import BASE, Cell, Figure, Grid, Lines, Panel, Scatter
 from core.figures.passages import Passages
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
 from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
-from core.figures.plots.numbers import Write, formatter
+from core.figures.plots.numbers import Write, formatter, significant
 from core.figures.plots.passages import PassagesPlot, TextBlock, resolved
 from core.figures.plots.plot import Plot, shared_direction
-from core.figures.plots.ranges import Axis, axis, scale
+from core.figures.plots.ranges import Axis, Scale, axis, scale
 from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import Value
 
@@ -54,20 +54,27 @@ def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any
     numbers = [number for each in (figure, *others) for number in _numbers(each)]
     better = shared_direction(figure.measured())
     colours = scale(numbers, signed=figure.signed, better=better)
-
-    def resolved(cell: Cell | None) -> Value | None:
-        if cell is None:
-            return None
-        value = Value(cell, fields["write"], figure.signed)
-        if value.number is None or value.is_null:
-            return value
-        return replace(value, tone=colours.tone(value.number))
-
-    cells = tuple(tuple(map(resolved, row)) for row in figure.cells)
+    columns = [
+        _own_column(figure, j)
+        if name in figure.each
+        else [
+            _coloured(Value(cell, fields["write"], figure.signed), colours)
+            if cell is not None
+            else None
+            for cell in _column(figure, j)
+        ]
+        for j, name in enumerate(figure.columns)
+    ]
+    cells = tuple(zip(*columns, strict=True)) if columns else tuple(() for _ in figure.rows)
+    if figure.each:
+        colours = Scale(-1.0, 1.0, "better", ("worse", "better"), relative=True)
+        texts = [value.text for row in cells for value in row if value is not None]
+        fields["longest"] = max(map(len, texts), default=0)
     return dict(
         fields,
         star_name=figure.mark_name,
         missing=figure.missing,
+        note=figure.note,
         row_name=figure.row_name,
         column_name=figure.column_name,
         row_of=figure.row_of,
@@ -78,6 +85,40 @@ def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any
         cells=cells,
         scale=colours,
     )
+
+
+def _column(figure: Grid, j: int) -> list[Cell | None]:
+    return [row[j] for row in figure.cells]
+
+
+def _coloured(value: Value, colours: Scale) -> Value:
+    """The value with its tone: of its difference, where it has one."""
+    told = value if value.below is None else value.below
+    if told.number is None or value.is_null:
+        return value
+    return replace(value, tone=colours.tone(told.number))
+
+
+def _own_column(figure: Grid, j: int) -> list[Value | None]:
+    """The values of a column with a measure, a form of numbers and a scale of its own. A score that
+    stands beside no other has no colour."""
+    measure = figure.each[figure.columns[j]]
+    signed = measure.signed or figure.signed
+    cells = [cell for cell in _column(figure, j) if cell is not None]
+    apart = [cell.difference for cell in cells if cell.difference is not None]
+    write = significant(_shown(cells), signed)
+    below = significant(_shown(apart), signed=True)
+    colours = scale(_shown(apart or cells), signed=True, better=measure.better)
+
+    def resolved(cell: Cell | None) -> Value | None:
+        if cell is None:
+            return None
+        value = Value(cell, write, signed)
+        if cell.difference is not None:
+            value = replace(value, below=Value(cell.difference, below, signed=True))
+        return _coloured(value, colours) if signed or value.below is not None else value
+
+    return [resolved(cell) for cell in _column(figure, j)]
 
 
 def curves(figure: Lines) -> CurvesPlot:

@@ -22,6 +22,8 @@ MARK = "★"
 """Sets a value apart; the figure says what for."""
 
 Side = Literal["better", "worse", ""]
+OWN, OWN_BEST = "◆", "❖"
+"""The signs of the own model of a task's domain, and of one that is set apart too."""
 SIDES: Mapping[Side, str] = {"better": "✓", "worse": "✗", "": ""}
 """The signs of values that are better, or worse, than zero says."""
 
@@ -45,6 +47,8 @@ class Value:
     write: Write
     signed: bool = False
     tone: float | None = None
+    below: Value | None = None
+    """Its difference from another value, which decides on verdict, side and tone."""
 
     @property
     def number(self) -> float | None:
@@ -65,6 +69,8 @@ class Value:
     @property
     def side(self) -> Side:
         """Is it better or worse than zero? Neither where it does not differ from chance."""
+        if self.below is not None:
+            return self.below.side
         number, better = self.number, self.cell.better
         if not self.signed or better == "neither" or not number or self.is_null:
             return ""
@@ -74,7 +80,14 @@ class Value:
     def signs(self) -> str:
         """The signs after its number: of no difference from chance, of better or worse, and of
         being set apart."""
-        return NULL_MARK * self.is_null + SIDES[self.side] + MARK * self.marked
+        return NULL_MARK * self.is_null + SIDES[self.side] + self.marks_of_place
+
+    @property
+    def marks_of_place(self) -> str:
+        """The sign of being set apart, and of a domain's own model."""
+        if self.cell.own:
+            return OWN_BEST if self.marked else OWN
+        return MARK * self.marked
 
     @property
     def marked(self) -> bool:
@@ -138,11 +151,22 @@ def common_level(values: Iterable[Value]) -> Level | None:
     return Level(first, min(each.low for each in known), max(each.high for each in known))
 
 
+def of_difference(cell: Cell) -> Iterator[str]:
+    """A difference as it stands beside the value that it is of."""
+    if cell.value is None:
+        yield "Δ undefined"
+        return
+    side = Value(cell, str, signed=True).side
+    yield f"Δ {cell.value:+.4g}{f' ({side})' if side else ''}"
+    if cell.low is not None and cell.high is not None:
+        yield f"Δ 95 % {cell.low:+.4g} to {cell.high:+.4g}"
+
+
 def yardsticks(cell: Cell | None) -> list[str]:
     """The facts to read a value by: chance, test, excess, interval, count."""
     if cell is None:
         return []
-    facts = []
+    facts = [] if cell.difference is None else list(of_difference(cell.difference))
     if cell.base is not None and cell.shown is not None:
         facts.append(f"base {exact(cell.base)}, difference {format(cell.shown, '+.6g')}")
     if cell.chance is not None:

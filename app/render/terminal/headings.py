@@ -1,0 +1,60 @@
+"""The names above the columns of a grid, in as many lines as they take. Owns where names break."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+from app.render.terminal.lines import exactly
+from app.text import plain
+from core.figures.plots.plot import Name
+
+SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
+MOST = 2
+"""Lines that a name may take."""
+_PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
+
+
+def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
+    """The lines above the columns, each with a text a column, `room` cells wide: names, which stand
+    on the lowest lines, then what stands below them where there is something."""
+    split = [_split(plain(_name(name, room)), room) for name in names]
+    lines = max(map(len, split), default=1)
+    filled = [[""] * (lines - len(parts)) + parts for parts in split]
+    rows = [[exactly(parts[at], room, align) for parts in filled] for at in range(lines)]
+    if any(name.words for name in names):
+        rows.append([exactly(_cut(plain(name.words), room), room, align) for name in names])
+    return rows
+
+
+def _name(name: Name, room: int) -> str:
+    """A name in its short form where the whole is too long."""
+    return name.text if cell_len(name.text) <= room else SHORT.get(name.name, name.text)
+
+
+def _cut(words: str, room: int) -> str:
+    """Words that fit: the first of them, or as much of that as there is room for."""
+    if cell_len(words) <= room:
+        return words
+    found = ""
+    for part in _PARTS.findall(words):
+        if found.strip("↑↓ ") and cell_len((found + part).rstrip("_- ")) > room:
+            break
+        found += part
+    return found.rstrip("_- ")
+
+
+def _split(name: str, room: int) -> list[str]:
+    """A name in lines that fit, broken after marks between words; all of it in one where a break
+    is of no use. Only its last line may be cut."""
+    if cell_len(name) <= room:
+        return [name]
+    lines = [""]
+    for part in _PARTS.findall(name):
+        if lines[-1] and len(lines) < MOST and cell_len((lines[-1] + part).rstrip("_- ")) > room:
+            lines.append("")
+        lines[-1] += part
+    first = lines[0].rstrip("_ ")
+    return [first, *lines[1:]] if len(lines) > 1 and cell_len(first) <= room else [name]

@@ -1,0 +1,207 @@
+"""The leaderboard: every model on every task beside the base, and its mean over each domain.
+
+Owns which of a task's metrics stands for it, what a domain's mean is made of, and the orders of
+models. Computes nothing but the means; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from core.engine.measurement import Better, Measurement
+from core.figures.figure import Cell, ColumnMeasure, Grid
+from core.figures.significance import excludes, is_null
+from core.figures.views import Catalogue, Domain, Tabulation
+
+ORDERS = ("in the study's order", "highest means first", "most tasks better", "most tasks worse")
+BASE = "base"
+MEAN = "mean "
+"""Stands before the name of a domain in that of its column."""
+
+_BESIDE = ("difference", "p_value", "stderr")
+_Column = dict[str, Cell]
+"""The cell of each model."""
+
+
+def board(asked: Tabulation) -> Grid:
+    """Models × tasks: the score and its difference from the base; then a mean for each domain."""
+    scores = _Scores(asked.rows, asked.catalogue)
+    tasks = {task: scores.column(task) for task in scores.metrics}
+    domains = [each for each in asked.catalogue.domains if each.own in scores.models]
+    means = {MEAN + each.name: scores.means(each) for each in domains}
+    columns = {**tasks, **{name: column for name, column in means.items() if column}}
+    each = {
+        task: ColumnMeasure(metric, scores.better(task)) for task, metric in scores.metrics.items()
+    }
+    each |= {name: ColumnMeasure("mean share", "higher", signed=True) for name in means}
+    models = _in_order(scores.models, columns, asked.choice.order)
+    return Grid(
+        title=f"Scores beside the base · {asked.choice.order}",
+        measure="score",
+        unit="",
+        row_name="model",
+        column_name="task",
+        row_of="model",
+        column_of="task",
+        rows=models,
+        columns=tuple(columns),
+        cells=tuple(tuple(column.get(model) for column in columns.values()) for model in models),
+        each=each,
+        empty="the harness gave no number, or a mean lacks a task",
+        controls=asked.catalogue.controls,
+        mark_name="best",
+        note=" ".join(_left_out(scores, asked.catalogue.domains)),
+    )
+
+
+def of_board(figure: Grid) -> str:
+    """One plain sentence on how many differences from the base are better, and how many worse."""
+    known = [
+        difference
+        for row in figure.cells
+        for cell in row
+        if cell is not None and (difference := cell.difference) is not None
+        if difference.value is not None
+    ]
+    sure = [each for each in known if each.value and not is_null(each)]
+    better, worse = (sum(_is_better(each) is way for each in sure) for way in (True, False))
+    if not known:
+        return ""
+    beyond = f"{better} are better and {worse} worse" if better + worse else f"{len(sure)} are"
+    return f"Of {len(known)} differences from the base {beyond} beyond their intervals."
+
+
+def _is_better(difference: Cell) -> bool | None:
+    """Is it one for the better? None where no direction is known."""
+    if difference.better == "neither" or not difference.value:
+        return None
+    return (difference.value > 0) == (difference.better == "higher")
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The rows of a run's scores, and what they range over."""
+
+    rows: Sequence[Measurement]
+    catalogue: Catalogue
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The models that were scored, in the study's order."""
+        scored = {row.model for row in self.rows}
+        return tuple(name for name in self.catalogue.values("model") if name in scored)
+
+    @cached_property
+    def metrics(self) -> dict[str, str]:
+        """The metric that stands for each task: the first that it has."""
+        order = self.catalogue.values("metric")
+        found: dict[str, str] = {}
+        for task in self.catalogue.values("task"):
+            own = {r.metric for r in self.rows if r.task == task and r.metric not in _BESIDE}
+            if first := next((metric for metric in order if metric in own), ""):
+                found[task] = first
+        return found
+
+    @cached_property
+    def values(self) -> Mapping[tuple[str, str], Measurement]:
+        """The score of each model and task."""
+        return {(r.model, r.task): r for r in self.rows if r.metric == self.metrics.get(r.task)}
+
+    @cached_property
+    def differences(self) -> Mapping[tuple[str, str], Measurement]:
+        """The difference from the base of each model and task."""
+        return {
+            (r.model, r.task): r
+            for r in self.rows
+            if r.metric == "difference" and r.metric_of == self.metrics.get(r.task)
+        }
+
+    def better(self, task: str) -> Better:
+        """The better direction of a task's metric."""
+        return self.catalogue.better.get(self.metrics[task], "neither")
+
+    def column(self, task: str) -> _Column:
+        """Every model's score, the best of them marked, and the domain's own models."""
+        better, own = self.better(task), {d.own for d in self.catalogue.domains if task in d.tasks}
+        found = {m: row for m in self.models if (row := self.values.get((m, task))) is not None}
+        known = [row.value for row in found.values() if row.value is not None]
+        best = max(known, default=None) if better == "higher" else min(known, default=None)
+        cells: _Column = {}
+        for model, row in found.items():
+            apart = self.differences.get((model, task))
+            cells[model] = Cell(
+                row.value, row.value, low=row.low, high=row.high, n=row.n, better=better,
+                mark=better != "neither" and row.value == best is not None, own=model in own,
+                difference=None if apart is None else _difference(apart, better),
+            )  # fmt: skip
+        return cells
+
+    def counted(self, domain: Domain) -> tuple[str, ...]:
+        """The tasks on which the domain's own model differs from the base for certain."""
+        found = ((task, self.differences.get((domain.own, task))) for task in domain.tasks)
+        return tuple(task for task, row in found if row is not None and excludes(row.low, row.high))
+
+    def means(self, domain: Domain) -> _Column:
+        """The mean of each model's share of what the own model gained, over the counted tasks."""
+        tasks = self.counted(domain)
+        gains = [self.differences[domain.own, task].value for task in tasks]
+        cells: _Column = {}
+        for model in self.models if tasks else ():
+            own = [self.differences.get((model, task)) for task in tasks]
+            shares = [0.0] * len(tasks) if model == BASE else _shares(own, gains)
+            mean = sum(shares) / len(tasks) if len(shares) == len(tasks) else None
+            cells[model] = Cell(mean, mean, n=len(tasks), better="higher", own=model == domain.own)
+        return cells
+
+
+def _difference(row: Measurement, better: Better) -> Cell:
+    return Cell(
+        row.value, row.value, row.chance, row.chance_sd, low=row.low, high=row.high, n=row.n,
+        better=better,
+    )  # fmt: skip
+
+
+def _shares(own: Sequence[Measurement | None], gains: Sequence[float | None]) -> list[float]:
+    return [
+        row.value / gain
+        for row, gain in zip(own, gains, strict=True)
+        if row is not None and row.value is not None and gain
+    ]
+
+
+def _in_order(models: Sequence[str], columns: Mapping[str, _Column], order: str) -> tuple[str, ...]:
+    """The models in an order; equal ones as in the study."""
+
+    def tasks(model: str, *, better: bool) -> int:
+        cells = [column[model].difference for column in columns.values() if model in column]
+        return sum(c is not None and not is_null(c) and _is_better(c) is better for c in cells)
+
+    def mean(model: str) -> float:
+        cells = [c[model].value for name, c in columns.items() if name.startswith(MEAN)]
+        known = [value for value in cells if value is not None]
+        return sum(known) / len(known) if known else float("-inf")
+
+    keys = {
+        "highest means first": lambda model: -mean(model),
+        "most tasks better": lambda model: -tasks(model, better=True),
+        "most tasks worse": lambda model: -tasks(model, better=False),
+    }
+    return tuple(sorted(models, key=keys.get(order, lambda model: 0)))
+
+
+def _left_out(scores: _Scores, domains: Sequence[Domain]) -> Iterator[str]:
+    """What the means leave out, and why."""
+    silent = [
+        f"{task} ({domain.own} does not differ from the base there)"
+        for domain in domains
+        if domain.own in scores.models
+        for task in domain.tasks
+        if task in scores.metrics and task not in scores.counted(domain)
+    ]
+    if silent:
+        yield f"The means leave out {', '.join(silent)}."
+    without = [domain.name for domain in domains if domain.own not in scores.models]
+    if without:
+        yield f"No model is {' or '.join(without)}'s own, so there is no mean of it."

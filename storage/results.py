@@ -109,6 +109,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         },
         overall=not layers or OVER_ALL in layers,
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
+        models=models,
         combinations=frozenset(combinations),
         places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
     )

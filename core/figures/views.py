@@ -167,7 +167,8 @@ class Catalogue:
     `ranges` are the values of the metric and of each coordinate but experts and heads. Models are
     those of the study, the base before them where it was measured; all others are the values that
     occur. `overall`: are there rows over all layers? `controls` are the models in
-    the role of a control. `places` are the layers (None: over all) and modules measured together.
+    the role of a control, `models` all of the study, measured or not, whatever a filter takes.
+    `places` are the layers (None: over all) and modules measured together.
     No `combinations`, or no `places`, means that everything may go with everything.
     `filter` is what it was narrowed by.
     """
@@ -175,6 +176,7 @@ class Catalogue:
     ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     overall: bool = True
     controls: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL

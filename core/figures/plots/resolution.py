@@ -69,7 +69,8 @@ def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any
 def curves(figure: Lines) -> CurvesPlot:
     """The plot of curves."""
     fields = _common(figure)
-    names = dict.fromkeys(series.name for panel in figure.panels for series in panel.series)
+    shown = (series.name for panel in figure.panels for series in panel.series)
+    names = dict.fromkeys((*figure.order, *shown))
     # The base's signs come last: a tuned model looks the same beside the base and without it.
     ordered = sorted(names, key=lambda name: name == BASE)
     index = {name: at for at, name in enumerate(ordered)}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.figures.figure import Cell, Grid, Point, Scatter
+from core.figures.choices import default_choice, narrowed
+from core.figures.figure import Cell, Grid, Lines, Point, Scatter
+from core.figures.filters import Filter
 from core.figures.plots import resolution
 from core.figures.plots.numbers import formatter, tick_labels
 from core.figures.plots.ranges import Axis, ticks
 from core.figures.plots.values import Level, Value
+from tests import pretend
+from tests.core.figures.samples import RANGES, ROWS
 
 
 @settings(max_examples=200)
@@ -89,3 +95,18 @@ def test_names_beside_points_keep_apart() -> None:
     )
     assert beside(first, late, far) == {"late": False, "far": True}
     assert beside(first) == {"first": False}
+
+
+def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() -> None:
+    catalogue = replace(RANGES, models=("base", "medical", "maths", "code"))
+    view, rows = pretend.view("curves"), [row for row in ROWS if row.metric == "activated"]
+    looks: dict[str, set[int]] = {}
+    for names in (("maths",), ("base", "maths"), ("medical", "maths", "base")):
+        shown = narrowed(catalogue, Filter(model=names))
+        own = [row for row in rows if row.model in names]
+        choice = default_choice(view, shown)
+        figure = view.lay_out(choice, own, shown, pretend.ANALYSIS.metric("activated"))
+        assert isinstance(figure, Lines)
+        for curve in resolution.curves(figure).curves:
+            looks.setdefault(curve.name, set()).add(curve.index)
+    assert looks == {"medical": {0}, "maths": {1}, "base": {3}}

@@ -8,6 +8,7 @@ listing.py     all rows of an analysis in the order of every export
 parts.py       parts of a slice, until its units are saved
 rows.py        values of rows, checked on reading
 history.py     finished units of earlier runs, and their durations
+standing.py    the planned and finished units of each analysis of a run
 summary.py     a run's summary, and the state of its worker
 identities.py  cached hashes of models' files
 garbage.py     removal of units and files that no run refers to

@@ -124,6 +124,7 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
         better=better,
         domains=domains,
+        models=models,
         combinations=frozenset(combinations),
         places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
     )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from app.jobs.environment import child_environment
@@ -106,15 +107,25 @@ def last_words(db: Database, run: RunSummary) -> tuple[str, ...]:
     return (f"Its log, {log}, ends:", *said[-LAST:]) if said else ()
 
 
-def tail(log: Path) -> list[str]:
+def tail(log: Path, longest: int = LONGEST) -> list[str]:
     """The last non-empty lines of a log; none if it can't be read."""
+    return [line.strip() for _, line in numbered(log, longest)]
+
+
+def numbered(log: Path, longest: int) -> list[tuple[int, str]]:
+    """The non-empty lines among the last bytes of a log, each with the place of its last byte by
+    which it is known; none if it can't be read."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - LONGEST))
-            lines = file.read().decode(errors="replace").splitlines()
+            at = max(0, log.stat().st_size - longest)
+            file.seek(at)
+            pieces = file.read().splitlines(keepends=True)
     except OSError:
         return []
-    return [line.strip() for line in lines if line.strip()]
+    ends = accumulate(map(len, pieces), initial=at)
+    said = (piece.decode(errors="replace").rstrip() for piece in pieces)
+    lines = zip(list(ends)[1:], said, strict=True)
+    return [(end, line) for end, line in lines if line.strip()]
 
 
 def log_of(db: Database, run_id: str) -> Path:

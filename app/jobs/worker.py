@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.now:
             _await_turn(db, given.run)
         trust = Trust(models=given.trust_models, tasks=given.trust_tasks)
-        work(db, given.run, on_warning=_say_warning, trust=trust)
+        work(db, given.run, on_progress=_Steps(), on_warning=_say_warning, trust=trust)
     except TauscopeError as error:
         _say(f"{type(error).__name__}: {error.title} {error.hint}")
         return 1
@@ -232,6 +232,18 @@ def _heartbeat(sink: RunSink) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+class _Steps:
+    """Says what the run is at, once a step."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.label and progress.label != self._last:
+            self._last = progress.label
+            _say(f"{progress.done}/{progress.total} {progress.label}")
 
 
 def _say(words: str) -> None:

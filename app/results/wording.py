@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from core.sizes import size as size
+from storage.standing import Standing
 
 if TYPE_CHECKING:
     from app.jobs.gauge import Usage
     from app.library.appraisal import Entry
+    from core.engine.registry import Analysis
     from storage.runs import RunSummary
 
 SIGNS = {
@@ -33,12 +36,21 @@ _LATE = 2.0  # seconds over the time expected that say nothing yet
 UNDER_WAY = frozenset({"queued", "running"})
 
 
+def share(run: RunSummary, now: datetime) -> float:
+    """How much is done: while the end is foreseen by the time that it takes, since units are very
+    uneven, else by units."""
+    passed, left = run.lasted(now), run.eta(now)
+    if run.done < run.total and passed is not None and left is not None:
+        passed = max(passed, 1e-3)  # clocks may be set back
+        return passed / (passed + max(0.0, left))
+    return run.done / run.total if run.total else 0.0
+
+
 def percent(run: RunSummary) -> str:
     """How much is done, as a whole percentage that is 100 only at the end."""
     if not run.total:
         return ""
-    share = run.done / run.total
-    return f"{min(99, int(share * 100)) if run.done < run.total else 100} %"
+    return f"{min(99, int(share(run, now()) * 100)) if run.done < run.total else 100} %"
 
 
 def remaining(run: RunSummary, now: datetime) -> str:
@@ -60,6 +72,10 @@ def pace(run: RunSummary, now: datetime) -> str:
     throughput = run.throughput(now)
     if throughput is None:
         return ""
+    return _pace(throughput)
+
+
+def _pace(throughput: float) -> str:
     a_minute = throughput * 60
     if a_minute < 1.5:
         return f"{span(1 / throughput)}/unit"
@@ -75,17 +91,62 @@ def in_hand(run: RunSummary) -> str:
     return "stopping" if run.cancel_requested else run.label
 
 
-def absence(run: RunSummary, start: str) -> str:
-    """Why a run has no values yet; nothing where that does not explain it. `start`: the key that
-    starts a run that waits, and resumes one that ended early."""
+def absence(run: RunSummary, start: str, analysis: Analysis | None = None) -> str:
+    """Why a run has no values yet, of one analysis; nothing where that does not explain it.
+    `start`: the key that starts a run that waits, and resumes one that ended early."""
     if run.status == "queued":
         return f"No values yet: the run is {in_hand(run)}. {start} starts it."
     if run.status == "running":
-        return "No values yet: the run is at work."
+        return _awaited(run, analysis)
     ended = {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}
     if run.status in ended:
         return f"No values yet: the run {ended[run.status]} before it had any. {start} resumes it."
     return ""
+
+
+def _awaited(run: RunSummary, analysis: Analysis | None) -> str:
+    """What an analysis without values waits for while the run is at work, and until when."""
+    from core.engine import registry  # not needed by the first screen
+
+    words = ["No values yet."]
+    if analysis is not None:
+        before = [registry.get(name).title for name in analysis.after if name in run.analyses]
+        where = "in the pass over the weights" if analysis.needs == "weights" else "model by model"
+        words.append(
+            f"{analysis.title} is computed {where}{', after ' * bool(before)}{_listed(before)}."
+        )
+    if run.label:
+        words.append(f"The run is at {run.label}.")
+    expected = remaining(run, now())
+    return " ".join([*words, f"The whole run: {expected}."] if expected else words)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)
+
+
+def standing(run: RunSummary, found: Mapping[str, Standing]) -> Iterator[tuple[str, str]]:
+    """Each analysis of a run with where it stands: done, at work or waiting, its units, the time
+    that they took, and while some are open the pace and what it still takes at that pace."""
+    from core.engine import registry
+
+    for name in run.analyses:
+        own = found.get(name, Standing())
+        of_all = f" of {own.total}" if own.total else ""
+        words = [f"{own.done}{of_all} units"]
+        is_open = own.done < own.total
+        state = "done"
+        if is_open or not own.total:
+            begun = run.status == "running" and own.done
+            state = "running" if begun else "queued"
+        if own.done and own.seconds is not None:
+            words.append(f"{span(own.seconds)} so far" if is_open else f"took {span(own.seconds)}")
+        if is_open and own.done and own.seconds and run.status in UNDER_WAY:
+            each = own.seconds / own.done
+            words += [_pace(1 / each), f"~{span(each * (own.total - own.done))} left"]
+        if not own.done and run.status in UNDER_WAY:
+            words.append("waits")
+        yield registry.get(name).title, f"{SIGNS[state]} {', '.join(words)}"
 
 
 def outcome(run: RunSummary) -> str:
@@ -188,7 +249,7 @@ def now() -> datetime:
 
 def bar(run: RunSummary, width: int) -> tuple[str, str]:
     """The done and the open part of a progress bar."""
-    done = round(width * run.done / run.total) if run.total else 0
+    done = min(width, round(width * share(run, now())))
     return "━" * done, "─" * (width - done)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from core.figures.views import Catalogue, Choice, View
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
+    from storage.standing import Standing
 
 
+LOG = 1 << 19
+"""Bytes of a log that are shown."""
 RANGES = 100
 """Analyses of runs of which it is kept what they range over."""
 FIGURES = 40
@@ -40,6 +43,8 @@ class Background:
     provenance: Mapping[str, Any]
     last_words: Sequence[str] = ()
     """Where the log of a worker that died is, and how it ends."""
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    """Where each analysis stands."""
 
 
 Contents = tuple[tuple["Analysis", tuple["View", ...]], ...]
@@ -128,12 +133,20 @@ class DataSource:
         """What is known of a run besides its results."""
         from app.jobs.launcher import last_words
         from storage.runs import find_run, provenance, warnings
+        from storage.standing import standings
 
         return Background(
             tuple(warnings(self.database, run_id)),
             provenance(self.database, run_id),
             last_words(self.database, find_run(self.database, run_id)),
+            standings(self.database, run_id),
         )
+
+    def log(self, run_id: str) -> list[tuple[int, str]]:
+        """The end of the log of a run's worker, line by line with what each is known by."""
+        from app.jobs.launcher import log_of, numbered
+
+        return numbered(log_of(self.database, run_id), LOG)
 
     def contents(self, run: RunSummary) -> Contents:
         """The run's analyses, and the pictures of each that have something to show in it."""

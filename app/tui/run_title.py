@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NAME = 24
 """Columns that a name gets before more is said of its run."""
+BAR = 12
+"""Cells of the bar of progress where the whole name fits beside it."""
 
 
 def title(
@@ -35,7 +37,10 @@ def title(
         return two_ends([(f" ! {trouble}", "bold $warning")], [], width)
     if run is None:
         return two_ends([(" Reading…", "$muted")], [], width)
-    left, right = [(" tauscope ", "$muted"), (run.name, "bold")], state(run)
+    named = cell_len(f" tauscope {plain(run.name)}")
+    fitting = (state(run, cells) for cells in (BAR, BAR // 2, 0))
+    right = next((s for s in fitting if named + 2 + _across(s) <= width), state(run, 0))
+    left, right = [(" tauscope ", "$muted"), (run.name, "bold")], [(" ", ""), *right]
     shown = min(NAME, cell_len(plain(run.name)))
     room = width - len(" tauscope ") - shown - sum(cell_len(text) for text, _ in right) - 2
     if hidden is not None:
@@ -60,8 +65,12 @@ def _chip(hidden: Mapping[str, int], room: int) -> str:
     return long if len(long) <= room else f" filter hides {sum(hidden.values())} "
 
 
-def state(run: RunSummary) -> list[Piece]:
-    """Its status and warnings, with its progress while it runs."""
+def _across(pieces: list[Piece]) -> int:
+    return sum(cell_len(text) for text, _ in pieces)
+
+
+def state(run: RunSummary, cells: int = BAR) -> list[Piece]:
+    """Its status and warnings, with its progress while it runs, on a bar of so many cells."""
     tone = f"${wording.TONES.get(run.status, 'muted')}"
     sign = wording.SIGNS.get(run.status, "?")
     plural = "s" if run.warnings != 1 else ""
@@ -69,6 +78,6 @@ def state(run: RunSummary) -> list[Piece]:
     status = "stopping" if run.cancel_requested and run.status == "running" else run.status
     if run.status != "running":
         return [*warned, (f"{sign} {status} ", tone)]
-    done, rest = wording.bar(run, 12)
+    done, rest = wording.bar(run, cells)
     words = f" {wording.percent(run)}  {wording.remaining(run, wording.now())} "
     return [*warned, (f"{sign} {status} ", tone), (done, tone), (rest, "$muted"), (words, tone)]

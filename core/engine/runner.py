@@ -8,6 +8,7 @@ files; units over a loaded model share the loading. Prints and stores nothing it
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -104,6 +105,8 @@ class _Work:
         self.reused = len(self.done)
         self.placements: dict[str, Any] = {}
         self.pacing = Pacing(subject, units, self.done, device, sink.pace)
+        counts = Counter(unit.analysis for unit in units)
+        sink.describe({"planned": dict(counts)})
         self._foresee()
         self._say("starting")
 

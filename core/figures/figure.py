@@ -97,8 +97,9 @@ class Lines:
     """A figure of curves: panels side by side with shared axes.
 
     `x_names` are the names of x = 0, 1, 2, ... where x counts names instead of layers. `chosen`
-    is where the user's selectors stand, by coordinate. `beside` is a figure to be held against
-    this one: the axes of this one are made to hold its values too.
+    is where the user's selectors stand, by coordinate. `order` has the names that series may have,
+    by which each looks the same in every figure. `beside` is a figure to be held against this one:
+    the axes of this one are made to hold its values too.
     """
 
     title: str
@@ -107,6 +108,7 @@ class Lines:
     x_label: str
     panels: tuple[Panel, ...]
     x_names: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
     series_name: str = "model"
     panel_name: str = "module"
     signed: bool = False

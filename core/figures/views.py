@@ -189,10 +189,11 @@ class Catalogue:
     `ranges` are the values of the metric and of each coordinate but experts and heads. Models are
     those of the study, the base before them where it was measured; all others are the values that
     occur. `overall`: are there rows over all layers? `controls` are the models in the role of a
-    control. `better` says which direction of a harness's metric is better, where it is known and
-    the same on every task. `domains` are the study's. `places` are the layers (None: over all) and
-    modules measured together. No `combinations`, or no `places`, means that everything may go with
-    everything. `filter` is what it was narrowed by.
+    control, `models` all of the study, measured or not, whatever a filter takes. `better` says
+    which direction of a metric of the harness is better, where it is known and the same on every
+    task. `domains` are the study's. `places` are the layers (None: over all) and modules measured
+    together. No `combinations`, or no `places`, means that everything may go with everything.
+    `filter` is what it was narrowed by.
     """
 
     ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -200,6 +201,7 @@ class Catalogue:
     controls: frozenset[str] = frozenset()
     better: Mapping[str, Better] = field(default_factory=dict)
     domains: tuple[Domain, ...] = ()
+    models: tuple[str, ...] = ()
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
     filter: Filter = ALL

@@ -177,7 +177,9 @@ class RunScreen(TabbedScreen):
             self.names = merged(self.names, drawn.names)
             pane.blank = EMPTY
             if self.run is not None and not drawn.catalogue.values("metric"):
-                pane.blank = wording.absence(self.run, written("run.resume")) or EMPTY
+                pane.blank = (
+                    wording.absence(self.run, written("run.resume"), pane.analysis) or EMPTY
+                )
             pane.accept(asked, drawn)
             self.call_after_refresh(self._read_ahead)  # what is painted now comes first
         self.renew()
@@ -331,6 +333,12 @@ class RunScreen(TabbedScreen):
     def action_cancel(self) -> None:
         """Cancel this run, once confirmed."""
         ask_to_cancel(self, self.source, self.run)
+
+    def action_log(self) -> None:
+        """Show what the run's worker has written."""
+        from app.tui.screens.log import LogScreen
+
+        self.app.push_screen(LogScreen(self.source, self.run_id))
 
     def action_resume(self) -> None:
         """Start a worker on this run again."""

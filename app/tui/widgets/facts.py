@@ -15,6 +15,7 @@ from app.results import wording
 from app.text import short
 from app.tui.able import Able
 from app.tui.keys import bindings
+from storage.standing import PLANNED
 
 if TYPE_CHECKING:
     from app.jobs.gauge import Usage
@@ -56,11 +57,16 @@ class Facts(VerticalScroll, Able, can_focus=True):
 
     def show(self, run: RunSummary, background: Background) -> None:
         """Say it all: first what went wrong, then what is doubtful, then the rest."""
-        parts = [_warnings(background.warnings), _section("Run", _facts(run))]
+        progress: list[tuple[str, str]] = []
+        progress += [(run.status, wording.in_hand(run))] if run.status in wording.UNDER_WAY else []
+        progress += wording.standing(run, background.standings)
+        parts = [_section("Progress", progress)] if background.standings else []
+        parts += [_warnings(background.warnings), _section("Run", _facts(run))]
         title, hint = wording.trouble(run)
         if title:
             parts.insert(0, _error(title, hint, background.last_words))
-        origin = list(_flat(background.provenance))
+        told = {k: v for k, v in background.provenance.items() if k != PLANNED}  # said above
+        origin = list(_flat(told))
         if origin:
             parts.append(_section("Where it comes from", origin))
         for words in self.query("#facts").results(Static):  # none before it is on the screen

@@ -70,6 +70,7 @@ class Curves(View):
             panels += [Panel(panel, tuple(series))] if series else []
         return Lines(
             x_label=self.word(self.x),
+            order=catalogue.models if self.series in ("model", "reference") else (),
             x_names=() if self.x == "layer" else tuple(map(name_of, xs)),
             series_name=self.word(self.series),
             panel_name=self.word(self.panel_by),

@@ -124,7 +124,8 @@ def _own_column(figure: Grid, j: int) -> list[Value | None]:
 def curves(figure: Lines) -> CurvesPlot:
     """The plot of curves."""
     fields = _common(figure)
-    names = dict.fromkeys(series.name for panel in figure.panels for series in panel.series)
+    shown = (series.name for panel in figure.panels for series in panel.series)
+    names = dict.fromkeys((*figure.order, *shown))
     # The base's signs come last: a tuned model looks the same beside the base and without it.
     ordered = sorted(names, key=lambda name: name == BASE)
     index = {name: at for at, name in enumerate(ordered)}

@@ -139,7 +139,7 @@ async def test_the_pictures_of_a_run(db: Database, state: Callable[[Database], N
     ("state", "words"),
     [
         (queued, "No values yet: the run is waiting for a worker. r starts it."),
-        (just_started, "No values yet: the run is at work."),
+        (just_started, "No values yet. Vectors is computed in the pass over the weights."),
     ],
     ids=("queued", "just started"),
 )

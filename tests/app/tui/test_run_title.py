@@ -37,7 +37,7 @@ def test_narrow_titles_say_how_far_it_is(
 ) -> None:
     words = title(running, "", width, LOAD).plain
     assert cell_len(words) == width
-    assert "44 %  ETA 2 min" in words
+    assert "33 %  ETA 2 min" in words
     assert ("3 units/min" in words) == pace
     assert (LOAD in words) == load
 

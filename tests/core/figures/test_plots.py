@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.engine.measurement import Better
+from core.figures.choices import default_choice, narrowed
 from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series
+from core.figures.filters import Filter
 from core.figures.plots import resolution
 from core.figures.plots.curves import CurvesPlot
 from core.figures.plots.grids import GridPlot
@@ -17,6 +19,8 @@ from core.figures.plots.multiples import alone, split
 from core.figures.plots.numbers import formatter, tick_labels
 from core.figures.plots.ranges import Axis, scale, ticks
 from core.figures.plots.values import Level, Value
+from tests import pretend
+from tests.core.figures.samples import RANGES, ROWS
 
 
 @settings(max_examples=200)
@@ -190,3 +194,18 @@ def test_a_line_stands_alone_or_each_apart_with_its_own_signs() -> None:
     assert [c.index for c in turned.panels[1].curves] == [0, 0, 1, 1]
     only = replace(figure, panels=(Panel("", own[:3]),))
     assert named(split(resolution.curves(only))) == named(resolution.curves(only))
+
+
+def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() -> None:
+    catalogue = replace(RANGES, models=("base", "medical", "maths", "code"))
+    view, rows = pretend.view("curves"), [row for row in ROWS if row.metric == "activated"]
+    looks: dict[str, set[int]] = {}
+    for names in (("maths",), ("base", "maths"), ("medical", "maths", "base")):
+        shown = narrowed(catalogue, Filter(model=names))
+        own = [row for row in rows if row.model in names]
+        choice = default_choice(view, shown)
+        figure = view.lay_out(choice, own, shown, pretend.ANALYSIS.metric("activated"))
+        assert isinstance(figure, Lines)
+        for curve in resolution.curves(figure).curves:
+            looks.setdefault(curve.name, set()).add(curve.index)
+    assert looks == {"medical": {0}, "maths": {1}, "base": {3}}

@@ -1,0 +1,62 @@
+"""The log of a run's worker: read from its end, followed and searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.jobs.launcher import log_of, numbered, tail
+from app.tui.app import TauscopeApp
+from app.tui.screens.log import LogLines, LogScreen, holding
+from storage.database import Database
+from tests.app.tui.display import SMALL, assert_inside, opened, words
+from tests.app.tui.rest import until
+
+
+def test_lines_are_known_by_their_place_however_much_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_bytes(b"first\n\nsec\xffond\r\nthird")
+    whole = numbered(log, 1000)
+    assert [line for _, line in whole] == ["first", "sec\ufffdond", "third"]
+    assert numbered(log, 6) == [(at, line) for at, line in whole if at > 17]
+    assert tail(log) == [line for _, line in whole]
+    assert numbered(tmp_path / "none.log", 10) == []
+
+
+def test_every_typed_word_must_be_in_a_line() -> None:
+    lines = [(1, "loading base"), (2, "Loading maths"), (3, "done")]
+    assert holding(lines, "load MATHS") == [lines[1]]
+    assert holding(lines, "") == lines
+
+
+async def test_the_log_is_followed_and_searched(filled: Database) -> None:
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app)
+        log = log_of(filled, screen.run_id)
+        await pilot.press("T")
+        await until(pilot, lambda: isinstance(app.screen, LogScreen))
+        await until(pilot, lambda: "There is no log" in words(app))
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("".join(f"step {at}\x1b[31m\n" for at in range(60)))
+        shown = app.screen
+        assert isinstance(shown, LogScreen)
+        lines = shown.query_one(LogLines)
+        shown._poll()
+        await until(pilot, lambda: "step 59" in words(app))
+        assert "\x1b" not in words(app)
+        assert_inside(shown)
+        with log.open("a") as more:
+            more.write("step 60\n")
+        shown._poll()
+        await until(pilot, lambda: "step 60" in words(app))
+        await pilot.press("up")
+        with log.open("a") as more:
+            more.write("step 61\n")
+        before = lines.selected
+        shown._poll()
+        await until(pilot, lambda: len(lines.keys) == 62)
+        assert lines.selected == before, "who looks at an earlier line stays there"
+        await pilot.press(*"61")
+        await until(pilot, lambda: len(lines.keys) == 1)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)

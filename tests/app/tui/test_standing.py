@@ -1,0 +1,80 @@
+"""Where a run and its analyses stand, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.results import wording
+from core.engine import registry
+from core.engine.measurement import Progress
+from storage import runs
+from storage.database import Database
+from storage.runs import RunSummary
+from storage.sink import RunSink
+from storage.standing import PLANNED, Standing, standings
+from tests.app.tui.conftest import fill, study
+from tests.conftest import WEIGHTS
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def running(db: Database) -> RunSummary:
+    run_id = runs.create_run(db, study(), [*WEIGHTS, "ablation", "activation"])
+    attempt = runs.claim(db, run_id)
+    fill(db, run_id, attempt)
+    sink = RunSink(db, run_id, attempt)
+    sink.describe({PLANNED: {"alignment": 10_000, "ablation": 7, "activation": "many"}})
+    sink.progress(Progress(90, 100, label="layer 3"))
+    return runs.find_run(db, run_id)
+
+
+def test_the_share_done_is_of_the_time_and_not_of_the_units(running: RunSummary) -> None:
+    at = replace(running, took=None, started=NOW - timedelta(seconds=30), done=90, total=100)
+    foreseen = replace(at, expected=NOW + timedelta(seconds=90))
+    assert wording.share(foreseen, NOW) == pytest.approx(0.25)
+    assert wording.share(replace(foreseen, expected=NOW), NOW) == pytest.approx(1.0)
+    assert wording.share(replace(foreseen, expected=None), NOW) == pytest.approx(0.9)
+    assert wording.share(replace(foreseen, status="cancelled"), NOW) == pytest.approx(0.9)
+    assert wording.share(replace(foreseen, done=100), NOW) == pytest.approx(1.0)
+    late = replace(at, started=wording.now(), expected=wording.now() - timedelta(days=1))
+    assert wording.percent(late) == "99 %", "all of it only at the end"
+
+
+def test_each_analysis_is_done_at_work_or_waits(db: Database, running: RunSummary) -> None:
+    found = standings(db, running.id)
+    assert found["ablation"] == Standing(total=7)
+    assert found["alignment"].total == 10_000
+    assert found["alignment"].done > 0
+    vectors = found["tuning_vectors"]
+    assert vectors.total == vectors.done, "never less than are finished"
+    assert "activation" not in found, "a damaged plan says nothing"
+    told = dict(wording.standing(running, found))
+    assert told["Ablation"] == "○ 0 of 7 units, waits"
+    assert told["Alignment"].startswith("► ")
+    assert " left" in told["Alignment"]
+    assert told["Vectors"].startswith(f"✓ {vectors.done} of {vectors.done} units, took ")
+    ended = dict(wording.standing(replace(running, status="cancelled"), found))
+    assert " left" not in ended["Alignment"]
+    assert "waits" not in ended["Ablation"]
+
+
+def test_a_run_of_an_earlier_version_has_no_plan(db: Database) -> None:
+    run_id = runs.create_run(db, study(), WEIGHTS)
+    fill(db, run_id, runs.claim(db, run_id))
+    found = standings(db, run_id)
+    assert {own.total for own in found.values()} == {0}
+    told = dict(wording.standing(runs.find_run(db, run_id), found))
+    assert f" {found['alignment'].done} units, " in told["Alignment"]
+
+
+def test_an_analysis_says_what_it_waits_for(running: RunSummary) -> None:
+    expected = wording.now() + timedelta(seconds=61)
+    said = wording.absence(replace(running, expected=expected), "r", registry.get("ablation"))
+    assert said.startswith(
+        "No values yet. Ablation is computed model by model, after Activation. "
+        "The run is at layer 3. The whole run: ETA "
+    )

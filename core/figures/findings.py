@@ -9,7 +9,9 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 
+from core.figures.contexts import RAISES
 from core.figures.figure import BASE, Cell, Grid, Lines, Series, Table
+from core.figures.passages import Passages
 from core.figures.records import NeuronRecord, SpreadRecord
 from core.figures.significance import is_null
 from core.figures.spectra import HELD
@@ -177,6 +179,12 @@ def of_heads(figure: Grid) -> str:
     words = [f"head {head} of layer {layer} ({excess:+.2g})" for excess, head, layer in ends]
     most, least = words
     return f"{whose}, beyond chance: {most} keeps most to the base's directions, {least} least."
+
+
+def of_context(figure: Passages) -> str:
+    """One plain sentence on a neuron in context: the tokens that it promotes."""
+    told = [p.text for block in figure.blocks for p in block.passages if p.label == RAISES]
+    return f"{figure.title}: promotes {told[0]}." if told else ""
 
 
 def of_neurons(figure: Table) -> str:

@@ -35,7 +35,7 @@ def promoted(
 
     A neuron's column, scaled to a mean square of 1, goes through the final norm and the head,
     whose biases are left out. A neuron of a stack of experts has NaN products. None for a model
-    without an output head, or with a smaller vocabulary.
+    without an output head, with a smaller vocabulary, or with a head that does not fit the layers.
     """
     own: Any = model.module
     own = own.get_base_model() if hasattr(own, "get_base_model") else own
@@ -45,7 +45,10 @@ def promoted(
     with torch.inference_mode():
         columns, known = _columns(own, model, layer, chosen)
         scaled = columns / columns.float().pow(2).mean(1, keepdim=True).sqrt().clamp_min(1e-30)
-        products = _linear(head, _linear(_final_norm(own, pieces), scaled.to(columns.dtype)))
+        try:
+            products = _linear(head, _linear(_final_norm(own, pieces), scaled.to(columns.dtype)))
+        except RuntimeError:  # further maps lie between the layers and the head
+            return None
     ends = [
         torch.topk(sign * products.float(), min(PROMOTED, products.shape[1]), dim=1)
         for sign in (1.0, -1.0)

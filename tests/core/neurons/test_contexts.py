@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,28 @@ def test_promoted_tokens_equal_brute_force_in_float64(name: str) -> None:
             np.testing.assert_allclose(products[j, 0], wanted[order[:PROMOTED]], rtol=1e-3)
             np.testing.assert_allclose(products[j, 1], wanted[order[::-1][:PROMOTED]], rtol=1e-3)
             np.testing.assert_allclose(products[j], wanted[ids[j]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(zoo.CONFIGS))
+def test_every_architecture_has_finite_products_or_none(name: str) -> None:
+    model = zoo.alive(name)
+    pieces = zoo.anatomy_in(model.module).pieces
+    for layer in zoo.found_in(model).layers:
+        made = promoted(model, pieces, layer, CHOSEN[layer.number])
+        assert made is not None
+        ids, products = made
+        assert ids.min() >= 0
+        assert ids.max() < model.vocabulary
+        known = np.isfinite(products).all(axis=(1, 2))
+        assert known.all() == (not any(part.experts for part in layer.parts))
+
+
+def test_a_head_that_does_not_fit_the_layers_is_left_alone() -> None:
+    model = zoo.alive("llama")
+    narrow = dataclasses.replace(model, module=copy.deepcopy(model.module))
+    narrow.module.lm_head = torch.nn.Linear(16, 40)
+    pieces = zoo.anatomy_in(model.module).pieces
+    assert promoted(narrow, pieces, zoo.found_in(narrow).layers[0], CHOSEN[0]) is None
 
 
 def test_neurons_of_stacked_experts_have_no_promoted_tokens() -> None:

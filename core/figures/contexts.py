@@ -15,14 +15,16 @@ from core.figures.figure import BASE
 from core.figures.passages import Block, Passage, Passages, Token, passage
 from core.figures.views import Tabulation
 
-RAISES, LOWERS = "raises", "lowers"
-"""What the two ends of the promoted tokens are called."""
 TOLD = 6
 """Tokens of each end."""
 
 _NONE = (
-    "This run holds no neurons in context of this model. Compute the run with --fresh to see where "
-    "in the texts each neuron is largest, and the tokens that it promotes."
+    "This run holds no neurons in context of this model. Run the study again to see where in the "
+    "texts each neuron is largest, and the tokens that it promotes: finished work is reused."
+)
+_NOTE = (
+    "h is the neuron's output before the down projection. The number at a promoted token is its "
+    "logit for a column of mean square 1."
 )
 _FEW = (
     "is not among the neurons whose contexts are stored: those of each layer that were switched on "
@@ -61,8 +63,7 @@ def of_neuron(asked: Tabulation) -> Passages:
         blocks=blocks,
         measure="h",
         signed=True,
-        note="h is the neuron's output before the down projection. The number at a promoted token "
-        "is its logit for a column of mean square 1.",
+        note=_NOTE if item in places else "",
         items=tuple(places),
         item=item if item in places else "",
         chosen={"model": model},
@@ -73,7 +74,7 @@ def _blocks(whose: str, arrays: Arrays, j: int) -> Iterator[Block]:
     """What a neuron promotes in a model, and where it is largest there."""
     ends = [
         passage(name, told)
-        for end, name in enumerate((RAISES, LOWERS))
+        for end, name in enumerate(("raises", "lowers"))
         if (told := _promoted(arrays, j, end))
     ]
     if ends:

@@ -9,7 +9,6 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 
-from core.figures.contexts import RAISES
 from core.figures.figure import BASE, Cell, Grid, Lines, Series, Table
 from core.figures.passages import Passages
 from core.figures.records import NeuronRecord, SpreadRecord
@@ -182,9 +181,14 @@ def of_heads(figure: Grid) -> str:
 
 
 def of_context(figure: Passages) -> str:
-    """One plain sentence on a neuron in context: the tokens that it promotes."""
-    told = [p.text for block in figure.blocks for p in block.passages if p.label == RAISES]
-    return f"{figure.title}: promotes {told[0]}." if told else ""
+    """One plain sentence on a neuron in context: how large it gets in each model."""
+    sizes: dict[str, list[float]] = {}
+    for block in figure.blocks:
+        model = block.heading.rpartition(" ")[2]
+        values = (token.value for passage in block.passages for token in passage.tokens)
+        sizes.setdefault(model, []).extend(abs(value) for value in values if value is not None)
+    told = [f"{max(own):.3g} in {model}" for model, own in sizes.items() if own]
+    return f"{figure.title}: |h| reaches {', '.join(told)}." if told else ""
 
 
 def of_neurons(figure: Table) -> str:

@@ -60,9 +60,12 @@ def promoted(
 
 
 def texts_of(tokenizer: Any, ids: Sequence[int], after: int) -> list[str]:
-    """The text of each token id as it stands behind the token `after`: with its space, if any."""
+    """The text of each token id as it stands behind the token `after`: with its space, if any. Of
+    a token that is a part of a character, its name in the vocabulary."""
     before = tokenizer.decode([after])
-    return [tokenizer.decode([after, token]).removeprefix(before) for token in ids]
+    texts = (tokenizer.decode([after, token]).removeprefix(before) for token in ids)
+    names = map(str, tokenizer.convert_ids_to_tokens(list(ids)))
+    return [name if "\ufffd" in text else text for text, name in zip(texts, names, strict=True)]
 
 
 def _columns(

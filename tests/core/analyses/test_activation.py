@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from core.engine import runner
 from core.engine.measurement import Progress
 from core.errors import Cancelled
-from core.figures import contexts
+from core.figures import contexts, findings
 from core.figures.passages import Passages
 from core.figures.views import Catalogue, Choice, Tabulation
 from core.study import study
@@ -286,8 +286,17 @@ def test_neurons_in_context_are_read_beside_the_texts(folder: Path) -> None:
             values = oracle.neurons(model, ids, torch.ones_like(ids))[layer].product[0, :, neuron]
             told = [token.value for token in passage.tokens]
             assert told == pytest.approx(values.tolist(), rel=1e-4, abs=1e-6)
+    largest = {
+        name: max(abs(t.value or 0) for p in figure.blocks[at].passages for t in p.tokens)
+        for name, at in (("tuned0", 1), ("base", 3))
+    }
+    assert findings.of_context(figure) == (
+        f"Layer 1 neuron {neuron} · tuned0: |h| reaches {largest['tuned0']:.3g} in tuned0, "
+        f"{largest['base']:.3g} in base."
+    )
     artifacts.clear()
-    assert "--fresh" in shown("").blocks[0].passages[0].text
+    assert "Run the study again" in shown("").blocks[0].passages[0].text
+    assert findings.of_context(shown("")) == ""
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 5])

@@ -12,7 +12,7 @@ import torch
 
 from core.neurons import contexts
 from core.neurons.contexts import LENGTH, SNIPPETS, choose
-from core.neurons.readout import PROMOTED, promoted
+from core.neurons.readout import PROMOTED, promoted, texts_of
 from tests.core import oracle, zoo
 
 CHOSEN = {0: np.array([0, 7, 30], np.int32), 1: np.array([1, 47], np.int32)}
@@ -122,3 +122,19 @@ def test_neurons_of_stacked_experts_have_no_promoted_tokens() -> None:
     made = promoted(model, zoo.anatomy_in(model.module).pieces, layer, CHOSEN[0])
     assert made is not None
     assert np.isnan(made[1]).all()
+
+
+def test_texts_of_tokens_keep_their_spaces_and_parts_of_characters_have_names() -> None:
+    class Pieces:
+        """Decodes as sentencepiece does: the first space is dropped, a lone byte is unknown."""
+
+        words = ("▁the", "▁cat", "s", "<0xE2>")
+
+        def decode(self, ids: list[int]) -> str:
+            text = "".join(self.words[at].replace("<0xE2>", "\ufffd") for at in ids)
+            return text.replace("▁", " ").removeprefix(" ")
+
+        def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+            return [self.words[at] for at in ids]
+
+    assert texts_of(Pieces(), [0, 1, 2, 3], after=1) == [" the", " cat", "s", "<0xE2>"]

@@ -141,7 +141,8 @@ def _scored(subject: Subject, parameters: AblationParameters, source: str, task:
     """The unit that ranks a source's neurons. On the probe set it reduces the results of
     `activation`; on a task it needs the model."""
     if parameters.chosen_on == "probe":
-        known = [u for u in subject.planned.get(ACTIVATION, ()) if u.model == source]
+        counted = (u for u in subject.planned.get(ACTIVATION, ()) if not u.requires)
+        known = [u for u in counted if u.model == source]
         if {u.options["scores"] for u in known} != {True, False} or parameters.heads:
             raise StudyError(
                 "analyses.ablation.chosen_on: the probe set has no scores of these neurons.",

@@ -22,8 +22,9 @@ from core.engine.measurement import (
     quartiles,
 )
 from core.engine.registry import Analysis, Parameters, Workload
-from core.figures import findings, tables
+from core.figures import contexts, findings, tables
 from core.figures.kinds.curves import Curves
+from core.figures.kinds.passages import PassageView
 from core.figures.kinds.tables import SortedTable
 from core.statistics import intervals
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 NAME, VERSION = "activation", 1
 Criterion = Literal["gate", "product", "magnitude", "attribution"]
 DEFAULT = "gate"
+BASE = "base"
 BEGINNING = 96
 """Stored characters of a document, to identify it."""
 
@@ -56,7 +58,11 @@ class ActivationParameters(Parameters):
         lt=1,
         description="Share of a text's tokens above which a neuron is on.",
     )
-    scores: bool = Field(default=True, description="Also score each neuron, by a backward pass.")
+    scores: bool = Field(
+        default=True,
+        description="Also score each neuron, by a backward pass, and store "
+        "in which contexts those that stand out are largest.",
+    )
 
 
 def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
@@ -77,7 +83,30 @@ def plan(subject: Subject, parameters: ActivationParameters) -> list[Unit]:
             own = p.model_copy(update={"criteria": backward, "scores": True})
             options = {"scores": True, "patterns": bool(backward)}
             units.append(_unit(subject, own, model, f"neuron scores of {model}", options))
-    return units
+    return [*units, *_in_context(subject, p, units)]
+
+
+def _in_context(
+    subject: Subject, parameters: ActivationParameters, units: Sequence[Unit]
+) -> Iterator[Unit]:
+    """For each tuned model its neurons in context: in the base, and in itself. They are chosen by
+    the counts of both and the scores of the tuned model."""
+    if DEFAULT not in parameters.criteria or not parameters.scores:
+        return
+    for tuned in subject.family.tuned:
+        counted = [u.key for u in units if not u.options["scores"] and u.model in (BASE, tuned)]
+        scored = [u.key for u in units if u.options["scores"] and u.model == tuned]
+        required = (*counted, *scored)
+        for model in (BASE, tuned):
+            key = subject.key(
+                NAME, VERSION, Parameters(), [model], probe=subject.probed.fingerprint,
+                step="contexts", of=required,
+            )  # fmt: skip
+            yield Unit(
+                key=key, analysis=NAME, label=f"neurons of {tuned} in context, in {model}",
+                model=model, reference="" if model == tuned else tuned, loads=model,
+                requires=required, options={"scores": False, "patterns": False},
+            )  # fmt: skip
 
 
 def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str, Any]) -> Unit:
@@ -94,6 +123,10 @@ def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str,
 def workload(unit: Unit, parameters: ActivationParameters, subject: Subject) -> Workload:
     """One pass over the probe set, with a backward pass if neurons are scored."""
     tokens = subject.probed.tokens
+    if unit.requires:
+        from core.neurons import contexts as snippets
+
+        return Workload(forward=snippets.tokens_seen(subject.probed))
     return Workload(backward=tokens) if unit.options["scores"] else Workload(forward=tokens)
 
 
@@ -102,7 +135,10 @@ def compute(
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """The units of one loaded model, each after one pass over the probe set."""
     for unit in units:
-        yield unit, (_scored if unit.options["scores"] else _counted)(unit, parameters, session)
+        if unit.requires:
+            yield unit, _contexts(unit, session)
+        else:
+            yield unit, (_scored if unit.options["scores"] else _counted)(unit, parameters, session)
 
 
 def _counted(unit: Unit, parameters: ActivationParameters, session: Session) -> UnitResult:
@@ -156,6 +192,39 @@ def _scored(unit: Unit, parameters: ActivationParameters, session: Session) -> U
     return result
 
 
+def _contexts(unit: Unit, session: Session) -> UnitResult:
+    """The snippets of the neurons that changed or matter most, and the tokens that they promote."""
+    from core.neurons import contexts as snippets
+    from core.neurons import readout
+
+    base, tuned, scored = (session.load(key) for key in unit.requires)
+    chosen = {}
+    for layer in session.neurons.layers:
+        at = layer.number
+        change = tuned.arrays("neurons", at)["rate"] - base.arrays("neurons", at)["rate"]
+        chosen[at] = snippets.choose(change, scored.arrays("scores", at)["attribution"])
+    probe = session.subject.probed
+    found = snippets.observe(
+        session.model, session.neurons, probe, chosen, batch_size=session.batch_size,
+        pause=_telling(unit, session), on_halved=session.halved,
+    )  # fmt: skip
+    result = UnitResult()
+    for layer in session.neurons.layers:
+        own = found[layer.number]
+        ends = readout.promoted(session.model, session.pieces, layer, own.neurons)
+        arrays = snippets.stored(own, probe, ends, session.tokenizer)
+        result.artifacts.append(
+            Artifact(
+                name="contexts",
+                arrays=arrays,
+                model=unit.model,
+                reference=unit.reference,
+                layer=layer.number,
+            )
+        )
+    return result
+
+
 def _rules(parameters: ActivationParameters, criteria: Any, session: Session) -> Rules:
     from core.neurons.activity import Rules
 
@@ -170,6 +239,10 @@ def _rules(parameters: ActivationParameters, criteria: Any, session: Session) ->
 
 def _telling(unit: Unit, session: Session) -> Any:
     count = len(session.subject.probed.ids)
+    if unit.requires:
+        from core.neurons.contexts import DOCUMENTS
+
+        count = min(count, DOCUMENTS)
 
     def pause(done: int) -> None:
         session.say(f"{unit.label}, document {done} of {count}")
@@ -285,7 +358,20 @@ ANALYSIS = Analysis(
             only={"model": _is_tuned},
             tabulate=tables.neurons,
             orders=tables.NEURON_ORDERS,
+            drill="neuron",
             finding=findings.of_neurons,
+        ),
+        PassageView(
+            key="neuron",
+            title="A neuron in context",
+            caption="Where in the texts a neuron is largest, in the tuned model and in the base, "
+            "and the tokens that it promotes.",
+            measures=("activated_percent",),
+            selectors=("model", "item"),
+            only={"model": _is_tuned},
+            names={"item": "neuron"},
+            tabulate=contexts.of_neuron,
+            finding=findings.of_context,
         ),
         SortedTable(
             key="spread",

@@ -25,6 +25,12 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
     "patterns": {"patterns": "byte documents bytes", "neurons": "size"},
     "scores": dict.fromkeys(("attribution", "effect", "magnitude", "mean"), _PER_NEURON),
     "documents": {"beginning": "text documents", "tokens": "int documents"},
+    "contexts": {
+        "neurons": "int chosen", "documents": "int chosen snippets",
+        "starts": "int chosen snippets", "tokens": "int chosen snippets places",
+        "values": "float chosen snippets places", "vocabulary": "text vocabulary",
+        "promoted": "int chosen 2 tokens", "products": "float chosen 2 tokens",
+    },
     "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
     "update_spectra": {"*": "float ranks"},
     "alignment_curves": {

@@ -9,6 +9,7 @@ passages.py        what a figure of text is
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
 score_tables.py    rows of scores, drops and points of task arithmetic
+contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spectra.py         curves over rank behind one value
 findings.py        a figure in one plain sentence
 records.py         the typed facts behind the rows of a table

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 
 from core.figures.figure import BASE, Cell, Grid, Lines, Series, Table
+from core.figures.passages import Passages
 from core.figures.records import NeuronRecord, SpreadRecord
 from core.figures.significance import is_null
 from core.figures.spectra import HELD
@@ -177,6 +178,17 @@ def of_heads(figure: Grid) -> str:
     words = [f"head {head} of layer {layer} ({excess:+.2g})" for excess, head, layer in ends]
     most, least = words
     return f"{whose}, beyond chance: {most} keeps most to the base's directions, {least} least."
+
+
+def of_context(figure: Passages) -> str:
+    """One plain sentence on a neuron in context: how large it gets in each model."""
+    sizes: dict[str, list[float]] = {}
+    for block in figure.blocks:
+        model = block.heading.rpartition(" ")[2]
+        values = (token.value for passage in block.passages for token in passage.tokens)
+        sizes.setdefault(model, []).extend(abs(value) for value in values if value is not None)
+    told = [f"{max(own):.3g} in {model}" for model, own in sizes.items() if own]
+    return f"{figure.title}: |h| reaches {', '.join(told)}." if told else ""
 
 
 def of_neurons(figure: Table) -> str:

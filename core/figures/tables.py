@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.figures.contexts import neuron_name
 from core.figures.figure import Column, Table, Text
 from core.figures.records import NeuronRecord, SpreadRecord
 from core.figures.views import Tabulation
@@ -65,6 +66,7 @@ def neurons(asked: Tabulation) -> Table:
         ),
         rows=rows,
         records=tuple(record for _, record, *_ in shown),
+        items=tuple(neuron_name(record.layer, record.neuron) for _, record, *_ in shown),
         keys=2,
         results=(*_RESULTS.get(order, ("change",)), f"in {model}"),
         note=f"Rates are shares of tokens. {count}",

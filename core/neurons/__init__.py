@@ -1,6 +1,8 @@
 """Neurons: activity, attribution, selection, ablation, and the resulting drops.
 
 activity.py     activity on a probe set: counts, patterns, top documents
+contexts.py     where in the texts a few neurons are largest, with the values around
+readout.py      the tokens that a neuron promotes
 attribution.py  each neuron's effect on a loss, by one backward pass
 ranking.py      selections of neurons: by score, by rate, or at random
 ablation.py     ablating neurons of a loaded model

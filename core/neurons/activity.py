@@ -197,7 +197,7 @@ def observe(
         for batch in probe.batches(size, skip=done):
             counter.begin(batch)
             with torch.inference_mode(), tapping(neurons, counter.tap, after=counter.after):
-                refuse_nan(model, _last_logits(model, batch))
+                refuse_nan(model, last_logits(model, batch))
             counter.commit()
             done += len(batch.documents)
             pause(done)
@@ -251,7 +251,7 @@ def unpacked(patterns: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
     return np.unpackbits(patterns, axis=1, count=width).astype(bool)
 
 
-def _last_logits(model: LoadedModel, batch: Batch) -> Tensor:
+def last_logits(model: LoadedModel, batch: Batch) -> Tensor:
     """The logits at each document's last token [B, vocabulary]; the others are skipped if the model
     allows it, since they would need the most memory."""
     ends = np.array(batch.lengths) - 1

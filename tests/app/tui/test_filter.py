@@ -152,10 +152,25 @@ async def test_where_nothing_passes_that_is_said(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
         screen = await filtered(pilot, app, "q")
+        await pilot.press("v", "v", "v")  # of whose arrays the run has none
         await until(pilot, lambda: "Nothing passes the filter here" in words(app))
-        assert "No tuned model" not in words(app), "nothing is found in what is hidden"
-        await pilot.press("v")
+        assert "nothing to see" not in words(app), "nothing is found in what is hidden"
+        await pilot.press("v", "v")
         await until(pilot, lambda: drawn(screen) and grid(screen).columns == ("q",))
+
+
+async def test_a_module_has_curves_of_its_own(filled: Database) -> None:
+    """Of all models, in a figure that has none but those of groups."""
+    app = TauscopeApp(filled.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await filtered(pilot, app, "module:o")
+        await until(pilot, lambda: drawn(screen) and "module o" in readout(screen))
+        made = figure(screen)
+        assert isinstance(made, Lines)
+        (panel,) = made.panels
+        assert {series.name for series in panel.series} == set(MODELS)
+        await pilot.press("v")
+        await until(pilot, lambda: drawn(screen) and grid(screen).columns == ("o",))
 
 
 async def test_no_key_harms_an_empty_figure(filled: Database) -> None:

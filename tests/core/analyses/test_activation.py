@@ -17,6 +17,9 @@ from safetensors.torch import save_file
 from core.engine import runner
 from core.engine.measurement import Progress
 from core.errors import Cancelled
+from core.figures import contexts, findings
+from core.figures.passages import Passages
+from core.figures.views import Catalogue, Choice, Tabulation
 from core.study import study
 from core.texts.documents.source import read
 from tests.conftest import MemorySink, load_all
@@ -241,6 +244,59 @@ def test_scores_are_kept_for_every_layer(folder: Path) -> None:
             assert (arrays["attribution"] > 0).any()
     without = _measured(_study(folder, "tuned0", activation={"scores": False}), only=["activation"])
     assert len(without.units) == 2
+
+
+def test_neurons_in_context_are_read_beside_the_texts(folder: Path) -> None:
+    """From a study to the figure: the snippets are of the texts, with the model's own values."""
+    sink = _measured(_study(folder, "tuned0"), only=["activation"])
+    artifacts = [a for _, result in sink.units.values() for a in result.artifacts]
+
+    def arrays(
+        name: str, *, model: str = "", reference: str = "", layer: int | None = None, **_: Any
+    ) -> Any:
+        at = name, model, reference, layer
+        found = (a for a in artifacts if (a.name, a.model, a.reference, a.layer) == at)
+        return next((each.arrays for each in found), None)
+
+    def shown(item: str) -> Passages:
+        choice = Choice(measure="activated_percent", model="tuned0", item=item)
+        ranges = Catalogue(ranges={"layer": LAYERS, "model": ("base", "tuned0")})
+        asked = Tabulation(choice=choice, catalogue=ranges, rows=(), arrays=arrays)
+        return contexts.of_neuron(asked)
+
+    items = shown("").items
+    assert len(items) == len(set(items)) > 20
+    assert {int(item.split()[1]) for item in items} == set(LAYERS)
+    figure = shown("layer 1 neuron 999")
+    assert (figure.items, figure.item) == (items, "")
+    assert "not among the neurons" in figure.blocks[0].passages[0].text
+
+    layer, neuron = 1, int(items[-1].split()[-1])
+    figure = shown(items[-1])
+    assert figure.item == items[-1]
+    assert [b.heading.rpartition(" ")[2] for b in figure.blocks] == ["tuned0"] * 2 + ["base"] * 2
+    for name, block in (("tuned0", figure.blocks[1]), ("base", figure.blocks[3])):
+        model = hf.AutoModelForCausalLM.from_pretrained(folder / name)
+        for passage in block.passages:
+            document = int(passage.label.split()[1].strip(","))
+            spaced = ["<s>", *TEXTS[document]]  # as this tokeniser decodes letters
+            assert [token.text for token in passage.tokens] == [f" {letter}" for letter in spaced]
+            letters = (3 + zoo.LETTERS.index(letter) for letter in TEXTS[document])
+            ids = torch.tensor([[1, *letters]])
+            values = oracle.neurons(model, ids, torch.ones_like(ids))[layer].product[0, :, neuron]
+            told = [token.value for token in passage.tokens]
+            assert told == pytest.approx(values.tolist(), rel=1e-4, abs=1e-6)
+    largest = {
+        name: max(abs(t.value or 0) for p in figure.blocks[at].passages for t in p.tokens)
+        for name, at in (("tuned0", 1), ("base", 3))
+    }
+    assert findings.of_context(figure) == (
+        f"Layer 1 neuron {neuron} · tuned0: |h| reaches {largest['tuned0']:.3g} in tuned0, "
+        f"{largest['base']:.3g} in base."
+    )
+    artifacts.clear()
+    assert "Run the study again" in shown("").blocks[0].passages[0].text
+    assert findings.of_context(shown("")) == ""
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 5])

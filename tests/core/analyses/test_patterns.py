@@ -151,7 +151,8 @@ def test_a_run_goes_on_and_another_model_costs_its_own_work_alone(folder: Path) 
     before = set(sink.saved)
     runner.run(_study(folder, TUNED, SAME), sink, PROBED)
     new = [sink.units[key][0] for key in sink.saved if key not in before]
-    assert {unit.model for unit in new} == {SAME}
+    whose = {unit.reference if unit.model == "base" else unit.model for unit in new}
+    assert whose == {SAME}, "the base is only asked about the new model's neurons"
 
 
 def test_the_table_of_neurons_names_the_document_that_drives_them(folder: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_run_does_what_was_foreseen(whole: study.Study, monkeypatch: pytest.Mo
 
     tokens = 3 * sink.provenance["probe"]["tokens"]  # three models
     by_name = {share.analysis: share for share in found.shares}
-    assert (by_name["activation"].forward, by_name["activation"].backward) == (tokens, tokens)
+    in_context = 4 * tokens // 3  # the neurons of two models in context, in each and in the base
+    work = by_name["activation"].forward, by_name["activation"].backward
+    assert work == (tokens + in_context, tokens)
     rankings = [u for u, _ in sink.units.values() if u.options.get("step") == "ranking"]
     assert by_name["ablation"].ranked == 4 * len(rankings) > 0  # half of 8 items
 

@@ -1,0 +1,110 @@
+"""One neuron in context: snippets of texts with its value at each token, and tokens it promotes.
+
+Owns the figure, made of stored arrays. Computes nothing; draws nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from core.figures.figure import BASE
+from core.figures.passages import Block, Passage, Passages, Token, passage
+from core.figures.views import Tabulation
+
+TOLD = 6
+"""Tokens of each end."""
+
+_NONE = (
+    "This run holds no neurons in context of this model. Run the study again to see where in the "
+    "texts each neuron is largest, and the tokens that it promotes: finished work is reused."
+)
+_NOTE = (
+    "h is the neuron's output before the down projection. The number at a promoted token is its "
+    "logit for a column of mean square 1."
+)
+_FEW = (
+    "is not among the neurons whose contexts are stored: those of each layer that were switched on "
+    "or off most, and those that matter most."
+)
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def neuron_name(layer: int, neuron: int) -> str:
+    """What a neuron is called among all of a model."""
+    return f"layer {layer} neuron {neuron}"
+
+
+def of_neuron(asked: Tabulation) -> Passages:
+    """The chosen neuron of a tuned model, in it and in the base."""
+    model = asked.choice.model
+    layers = asked.catalogue.values("layer")
+    own = {at: asked.arrays("contexts", model=model, layer=at) for at in layers}
+    places = {
+        neuron_name(layer, int(neuron)): (layer, j)
+        for layer, arrays in own.items() if arrays is not None
+        for j, neuron in enumerate(arrays["neurons"])
+    }  # fmt: skip
+    item = asked.choice.item or next(iter(places), "")
+    if item not in places:
+        words = f"{item} {_FEW}".capitalize() if places else _NONE
+        blocks: tuple[Block, ...] = (Block("", (passage("", words),)),)
+    else:
+        layer, j = places[item]
+        base = asked.arrays("contexts", model=BASE, reference=model, layer=layer)
+        both = [(model, own[layer]), (BASE, base)]
+        blocks = tuple(b for whose, arrays in both if arrays for b in _blocks(whose, arrays, j))
+    return Passages(
+        title=" · ".join(filter(None, (item.capitalize(), model))),
+        blocks=blocks,
+        measure="h",
+        signed=True,
+        note=_NOTE if item in places else "",
+        items=tuple(places),
+        item=item if item in places else "",
+        chosen={"model": model},
+    )
+
+
+def _blocks(whose: str, arrays: Arrays, j: int) -> Iterator[Block]:
+    """What a neuron promotes in a model, and where it is largest there."""
+    ends = [
+        passage(name, told)
+        for end, name in enumerate(("raises", "lowers"))
+        if (told := _promoted(arrays, j, end))
+    ]
+    if ends:
+        yield Block(f"Tokens that it promotes in {whose}", tuple(ends))
+    yield Block(f"Where it is largest in {whose}", tuple(_snippets(arrays, j)))
+
+
+def _promoted(arrays: Arrays, j: int, end: int) -> str:
+    if "promoted" not in arrays:
+        return ""
+    pairs = zip(arrays["promoted"][j, end][:TOLD], arrays["products"][j, end], strict=False)
+    known = [(_text(arrays, at), float(value)) for at, value in pairs]
+    told = (f"{text.strip() or '␣'} {value:+.2f}" for text, value in known if value == value)
+    return " · ".join(told)
+
+
+def _snippets(arrays: Arrays, j: int) -> Iterator[Passage]:
+    for slot, document in enumerate(arrays["documents"][j]):
+        if document < 0:
+            continue
+        values = [float(value) for value in arrays["values"][j, slot]]
+        pairs = list(zip(arrays["tokens"][j, slot], values, strict=True))
+        known = [(at, v) for at, v in pairs if at >= 0 and math.isfinite(v)]
+        tokens = tuple(Token(_text(arrays, at), value) for at, value in known)
+        peak = max((v for _, v in known), key=abs, default=0.0)
+        first = int(arrays["starts"][j, slot])
+        label = f"document {document}, from token {first}"
+        yield Passage(label, tokens, beside=f"largest {peak:+.3g}")
+
+
+def _text(arrays: Arrays, at: int) -> str:
+    vocabulary = arrays["vocabulary"]
+    return str(vocabulary[at]) if 0 <= at < len(vocabulary) else ""

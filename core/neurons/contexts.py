@@ -1,0 +1,184 @@
+"""Neurons in context: where in the texts a few neurons are largest, with the values around.
+
+Owns which neurons of a layer are looked at, and their snippets. `core.neurons.readout` has the
+tokens that they promote. Holds the values of one batch and of the chosen neurons alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.models.hooks import Activations, Neurons, tapping
+from core.models.loading import LoadedModel, halving
+from core.neurons import readout
+from core.neurons.activity import last_logits, refuse_nan, refuse_other_tokens, refuse_unknown_ids
+from core.texts.probe import Batch, ProbeSet
+
+CHOSEN = 20
+"""The most neurons of a layer."""
+SNIPPETS = 3
+"""Snippets of each neuron, of one document each."""
+LENGTH = 48
+"""The most tokens of a snippet; the largest value stands two thirds into it."""
+DOCUMENTS = 64
+"""Documents that are looked through: the first of the probe set."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerContexts:
+    """The snippets of a layer's chosen neurons, those of the largest |h| first.
+
+    `documents` and `starts` [neurons, SNIPPETS] int32: the document (-1: none) and the place of
+    the first token in it; `values` [neurons, SNIPPETS, LENGTH] float32: h at each token, NaN past
+    the end.
+    """
+
+    neurons: NDArray[np.int32]
+    documents: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+
+def choose(change: NDArray[np.float32], attribution: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The neurons of a layer that were switched on most and off most, and that matter most, in
+    equal numbers: at most CHOSEN, in order."""
+    orders = [np.argsort(key, kind="stable") for key in (-change, change, -attribution)]
+    each = CHOSEN // len(orders)
+    return np.unique(np.concatenate([order[:each] for order in orders])).astype(np.int32)
+
+
+def observe(
+    model: LoadedModel,
+    neurons: Neurons,
+    probe: ProbeSet,
+    chosen: Mapping[int, NDArray[np.int32]],
+    *,
+    batch_size: int,
+    pause: Callable[[int], None],
+    on_halved: Callable[[int], None],
+) -> dict[int, LayerContexts]:
+    """One forward pass over the first documents, with the snippets of the chosen neurons of each
+    layer. `pause` and `on_halved` as in `core.neurons.activity.observe`."""
+    refuse_unknown_ids(model, probe)
+    few = _first(probe)
+    found = {layer: _Best(own) for layer, own in chosen.items()}
+    done = 0
+
+    def work(size: int) -> None:
+        nonlocal done
+        for batch in few.batches(size, skip=done):
+            seen: dict[int, NDArray[np.float32]] = {}
+
+            def tap(layer: int, part: Activations, batch: Batch = batch, seen: Any = seen) -> None:
+                refuse_other_tokens(layer, part, batch)
+                if layer in chosen:
+                    _collect(part, batch, chosen[layer], seen, layer)
+
+            with torch.inference_mode(), tapping(neurons, tap):
+                refuse_nan(model, last_logits(model, batch))
+            for layer, values in seen.items():
+                for row, (document, length) in enumerate(
+                    zip(batch.documents, batch.lengths, strict=True)
+                ):
+                    found[layer].add(values[row, :length], document)
+            done += len(batch.documents)
+            pause(done)
+
+    halving(work, batch_size, on_halved)
+    return {layer: best.result() for layer, best in found.items()}
+
+
+def stored(
+    found: LayerContexts, probe: ProbeSet, ends: readout.Ends | None, tokenizer: Any
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a layer's artifact: tokens (-1 past the end) and those that are promoted are
+    places in its `vocabulary` of texts."""
+    ids = np.full(found.values.shape, -1, np.int64)
+    for j, slot in zip(*np.nonzero(found.documents >= 0), strict=True):
+        start = found.starts[j, slot]
+        shown = probe.ids[found.documents[j, slot]][start : start + LENGTH]
+        ids[j, slot, : len(shown)] = shown
+    known = np.unique(np.concatenate([ids[ids >= 0], ends[0].ravel() if ends else ids[:0].ravel()]))
+    texts = readout.texts_of(tokenizer, known.tolist(), after=int(probe.ids[0][-1]))
+    arrays: dict[str, NDArray[Any]] = {
+        "neurons": found.neurons, "documents": found.documents, "starts": found.starts,
+        "values": found.values, "vocabulary": np.array(texts, dtype=np.str_),
+        "tokens": np.where(ids < 0, -1, np.searchsorted(known, ids)).astype(np.int32),
+    }  # fmt: skip
+    if ends is not None:
+        arrays["promoted"] = np.searchsorted(known, ends[0]).astype(np.int32)
+        arrays["products"] = ends[1]
+    return arrays
+
+
+def tokens_seen(probe: ProbeSet) -> int:
+    """The tokens of the documents that are looked through."""
+    return _first(probe).tokens
+
+
+def _first(probe: ProbeSet) -> ProbeSet:
+    return replace(
+        probe, texts=probe.texts[:DOCUMENTS], ids=probe.ids[:DOCUMENTS],
+        scored_from=probe.scored_from[:DOCUMENTS], after=probe.after[:DOCUMENTS],
+    )  # fmt: skip
+
+
+def _collect(
+    part: Activations,
+    batch: Batch,
+    chosen: NDArray[np.int32],
+    seen: dict[int, NDArray[np.float32]],
+    layer: int,
+) -> None:
+    """Put a part's values of the chosen neurons into the layer's [documents, tokens, neurons]; an
+    expert's are 0 at tokens that are not routed to it."""
+    at = chosen - part.start
+    own = np.flatnonzero((at >= 0) & (at < part.product.shape[1]))
+    if layer not in seen:
+        seen[layer] = np.zeros((*batch.ids.shape, len(chosen)), np.float32)
+    if not len(own):
+        return
+    wanted = torch.from_numpy(at[own].astype(np.int64)).to(part.product.device)
+    values = part.product.detach()[:, wanted].float().cpu().numpy()
+    flat = seen[layer].reshape(-1, len(chosen))
+    if part.tokens is None:
+        flat[:, own] = values
+    else:
+        flat[np.ix_(part.tokens.cpu().numpy(), own)] = values
+
+
+class _Best:
+    """The snippets of a layer's chosen neurons so far."""
+
+    def __init__(self, neurons: NDArray[np.int32]) -> None:
+        shape = len(neurons), SNIPPETS
+        self.neurons = neurons
+        self.peaks = np.zeros(shape, np.float32)
+        self.documents = np.full(shape, -1, np.int32)
+        self.starts = np.zeros(shape, np.int32)
+        self.values = np.full((*shape, LENGTH), np.nan, np.float32)
+
+    def add(self, values: NDArray[np.float32], document: int) -> None:
+        """See a document: values [tokens, neurons]."""
+        sizes = np.abs(values)
+        peaks, places = sizes.max(0), sizes.argmax(0)
+        for j in np.flatnonzero(peaks > self.peaks[:, -1]):
+            start = int(max(0, min(places[j] - LENGTH * 2 // 3, len(values) - LENGTH)))
+            window = np.full(LENGTH, np.nan, np.float32)
+            window[: len(values) - start] = values[start : start + LENGTH, j]
+            slot = int(np.searchsorted(-self.peaks[j], -peaks[j], side="right"))
+            for kept, new in (
+                (self.peaks, peaks[j]), (self.documents, document),
+                (self.starts, start), (self.values, window),
+            ):  # fmt: skip
+                kept[j, slot + 1 :] = kept[j, slot:-1].copy()
+                kept[j, slot] = new
+
+    def result(self) -> LayerContexts:
+        return LayerContexts(self.neurons, self.documents, self.starts, self.values)

@@ -1,0 +1,104 @@
+"""The tokens that a neuron promotes: its column of the down projection, read by the output head.
+
+Asks the loaded modules themselves, so that any orientation, adapter or placement of the weights is
+theirs to know. Knows no analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.models.hooks import LayerNeurons
+from core.models.loading import LoadedModel
+from core.models.pieces import Piece
+
+PROMOTED = 10
+"""Tokens at each end."""
+
+Ends = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Token ids and products [neurons, 2, PROMOTED]: the largest, then the smallest."""
+
+
+def promoted(
+    model: LoadedModel,
+    pieces: Sequence[Piece],
+    layer: LayerNeurons,
+    chosen: NDArray[np.int32],
+) -> Ends | None:
+    """The tokens whose logits neurons raise and lower most. `pieces` are the model's parameters.
+
+    A neuron's column, scaled to a mean square of 1, goes through the final norm and the head,
+    whose biases are left out. A neuron of a stack of experts has NaN products. None for a model
+    without an output head, with a smaller vocabulary, or with a head that does not fit the layers.
+    """
+    own: Any = model.module
+    own = own.get_base_model() if hasattr(own, "get_base_model") else own
+    head = own.get_output_embeddings()
+    if head is None or model.vocabulary < 2 * PROMOTED:
+        return None
+    with torch.inference_mode():
+        columns, known = _columns(own, model, layer, chosen)
+        scaled = columns / columns.float().pow(2).mean(1, keepdim=True).sqrt().clamp_min(1e-30)
+        try:
+            products = _linear(head, _linear(_final_norm(own, pieces), scaled.to(columns.dtype)))
+        except RuntimeError:  # further maps lie between the layers and the head
+            return None
+    ends = [
+        torch.topk(sign * products.float(), min(PROMOTED, products.shape[1]), dim=1)
+        for sign in (1.0, -1.0)
+    ]
+    ids = torch.stack([end.indices for end in ends], 1).cpu().numpy()
+    values = torch.stack([ends[0].values, -ends[1].values], 1).cpu().numpy()
+    values[~known] = np.nan
+    return ids, values
+
+
+def texts_of(tokenizer: Any, ids: Sequence[int], after: int) -> list[str]:
+    """The text of each token id as it stands behind the token `after`: with its space, if any. Of
+    a token that is a part of a character, its name in the vocabulary."""
+    before = tokenizer.decode([after])
+    texts = (tokenizer.decode([after, token]).removeprefix(before) for token in ids)
+    names = map(str, tokenizer.convert_ids_to_tokens(list(ids)))
+    return [name if "\ufffd" in text else text for text, name in zip(texts, names, strict=True)]
+
+
+def _columns(
+    own: Any, model: LoadedModel, layer: LayerNeurons, chosen: NDArray[np.int32]
+) -> tuple[Tensor, NDArray[np.bool_]]:
+    """The columns [neurons, d_out] of the down projections, and which of them are known."""
+    known = np.zeros(len(chosen), bool)
+    found: Tensor | None = None
+    for part in layer.parts:
+        at = chosen - part.start
+        rows = np.flatnonzero((at >= 0) & (at < part.count))
+        if part.experts or not len(rows):
+            continue
+        units = torch.zeros(len(rows), part.width, dtype=own.dtype, device=model.device)
+        units[torch.arange(len(rows)), torch.from_numpy(at[rows].astype(np.int64))] = 1
+        columns = _linear(part.module, units)
+        if found is None:
+            found = columns.new_zeros(len(chosen), columns.shape[1])
+        found[torch.from_numpy(rows).to(found.device)] = columns
+        known[rows] = True
+    if found is None:
+        width = int(own.get_input_embeddings().weight.shape[1])
+        found = torch.zeros(len(chosen), width, dtype=own.dtype, device=model.device)
+    return found, known
+
+
+def _final_norm(own: Any, pieces: Sequence[Piece]) -> Any:
+    """The norm before the head: the last that belongs to no layer; a model may have none."""
+    names = [p.tensor for p in pieces if p.module == "norm" and p.layer is None]
+    return own.get_submodule(names[-1].rpartition(".")[0]) if names else torch.nn.Identity()
+
+
+def _linear(module: Any, given: Tensor) -> Tensor:
+    """What a module makes of its input, less what it makes of nothing."""
+    made: Tensor = module(given) - module(torch.zeros_like(given[:1]))
+    return made

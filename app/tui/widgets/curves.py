@@ -146,25 +146,27 @@ class CurvesView(FigureView[CurvesPlot]):
     def place_of(self, names: Names) -> CursorPosition | None:
         stops, xs = self._stops, self._xs
         panel, series = stops[self.cursor[0]]
-        titles = [each.title for each in self.plot.panels]
-        name = names.get(1, names.get(self.plot.series_name, series.name))
-        wanted = index_of(names.get(2), titles, panel), name
+        plot, titles = self.plot, [each.title for each in self.plot.panels]
+        title, x = names.get(2, names.get(plot.panel_name)), names.get(0, names.get(plot.x_label))
+        name = names.get(1, names.get(plot.series_name, series.name))
+        wanted = index_of(title, titles, panel), name
         stop = index_of(wanted, [(p, s.name) for p, s in stops], self.cursor[0])
-        shown = [self.plot.x_text(x) for x in xs]
-        return stop, index_of(names.get(0), shown, self.cursor[1])
+        shown = [plot.x_text(at) for at in xs]
+        return stop, index_of(x, shown, self.cursor[1])
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
         stops, xs = len(self._stops), len(self._xs)
         return max(0, min(cursor[0], stops - 1)), max(0, min(cursor[1], xs - 1))
 
     def action_page(self, way: int) -> None:
-        """The same series in the next panel."""
+        """The same series in the next panel, or the first one there."""
         if self._plot is None or not self.filled():
             return
         panel, series = self._stops[self.cursor[0]]
-        for at, (other, same) in enumerate(self._stops):
-            if other == panel + way and same.name == series.name:
-                self.cursor = (at, self.cursor[1])
+        there = [at for at, (other, _) in enumerate(self._stops) if other == panel + way]
+        same = [at for at in there if self._stops[at][1].name == series.name]
+        if there:
+            self.cursor = (same or there)[0], self.cursor[1]
 
     def place_at(self, x: int, y: int) -> CursorPosition | None:
         """The layer nearest to the click, and in its panel the series nearest to it."""

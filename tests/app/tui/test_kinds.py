@@ -295,7 +295,7 @@ async def test_a_text_scrolls_and_steps_through_its_items(pretended: Database) -
         await pilot.press("end")
         assert pane.figure.top == pane.figure.bottom() > 0
         assert "long" in readout(screen)
-        await pilot.press("n")
+        await pilot.press("J")
         await until(pilot, lambda: up_to_date(screen))
         assert "second (2 of 3)" in words(app)
         assert pane.figure.top == 0, "another text is read from its beginning"

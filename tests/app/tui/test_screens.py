@@ -954,9 +954,9 @@ async def test_one_line_stands_alone_and_each_apart(filled: Database) -> None:
 
         assert len(signs()) == 4
         assert "legend: at layer 0" in words(app)
-        await pilot.press("i")
+        await pilot.press("A")
         assert signs() == {name, "retrained"}, "the control stays beside it"
-        await pilot.press("i", "S")
+        await pilot.press("A", "S")
         assert [p.title for p in view.plot.panels] == ["instruct", "medical", "maths", "retrained"]
         assert f"model {name}" in readout(screen)
         assert "module attention" in readout(screen)

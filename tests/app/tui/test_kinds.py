@@ -299,7 +299,7 @@ async def test_a_text_scrolls_and_steps_through_its_items(pretended: Database) -
         await until(pilot, lambda: up_to_date(screen))
         assert "second (2 of 3)" in words(app)
         assert pane.figure.top == 0, "another text is read from its beginning"
-        await pilot.press("N", "N")
+        await pilot.press("K", "K")
         await until(pilot, lambda: up_to_date(screen))
         assert "third (3 of 3)" in words(app)
         assert_inside(screen)

@@ -78,7 +78,8 @@ def look(source: DataSource, folders: Sequence[str]) -> Iterator[Holdings]:
 
     search, told = Search(), time.monotonic()
     found: list[Entry] = []
-    for entry in appraised(search, [Path(folder) for folder in folders]):
+    places = [Path(folder) for folder in folders] + _of_runs(source)
+    for entry in appraised(search, places):
         found.append(entry)
         if time.monotonic() - told > OFTEN:
             yield Holdings(lineage.tree(found))
@@ -88,8 +89,32 @@ def look(source: DataSource, folders: Sequence[str]) -> Iterator[Holdings]:
 
 
 def with_runs(source: DataSource, holdings: Holdings) -> Holdings:
-    """The same with the runs as they are now; a note where they can't be read. Blocks."""
+    """The same with the runs as they are now, and with the models of runs that are not here; a note
+    where runs can't be read. Blocks."""
     try:
-        return replace(holdings, runs=source.runs(), used=source.models())
+        runs, used = source.runs(), source.models()
     except TauscopeError as error:
         return replace(holdings, notes=(*holdings.notes, error.title))
+    known = {lineage.key(branch.name) for branch in holdings.branches}
+    known |= {name for entry in holdings.entries for name in lineage.names_of(entry)}
+    every = dict.fromkeys(path for paths in used.values() for path in paths)
+    others = (Branch(path, None, 0) for path in every if lineage.key(path) not in known)
+    return replace(holdings, branches=(*holdings.branches, *others), runs=runs, used=used)
+
+
+def _of_runs(source: DataSource) -> list[Path]:
+    """The folders of runs' models on this machine; none where runs can't be read, which is noted
+    later."""
+    try:
+        used = source.models()
+    except TauscopeError:
+        return []
+    paths = (Path(path) for paths in used.values() for path in paths)
+    return [path for path in dict.fromkeys(paths) if path.is_absolute() and _is_folder(path)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

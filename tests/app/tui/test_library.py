@@ -18,6 +18,8 @@ from app.config import Config
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
 from app.tui.app import TauscopeApp
+from app.tui.data import DataSource
+from app.tui.holdings import look, with_runs
 from app.tui.screens.builder import BuilderScreen
 from app.tui.screens.library import LibraryScreen
 from app.tui.screens.pick import PickScreen
@@ -298,3 +300,20 @@ def test_columns_fill_the_width(width: int) -> None:
 def test_a_filter_shows_each_line_once() -> None:
     branches = [_branch(n, d) for n, d in (("a", 0), ("x1", 1), ("x2", 1), ("b", 0))]
     assert [branch.name for branch in narrowed(branches, "X")] == ["a", "x1", "x2"]
+
+
+def test_the_models_of_runs_are_listed_here_or_not(
+    folder: Path, db: Database, tmp_path: Path
+) -> None:
+    own = write_folder(tmp_path / "far" / "own")
+    gone = str(tmp_path / "gone")
+    study = Study.model_validate(
+        {"name": "s", "models": {"base": "org/base", "tuned": {"own": str(own), "gone": gone}}}
+    )
+    create_run(db, study, ["alignment"])
+    *_, found = look(DataSource(db.url), [])
+    branches = {branch.name: branch.entry for branch in found.branches}
+    assert branches[str(own)] is not None
+    assert branches[gone] is None
+    assert len(found.branches) == len(branches), "each once"
+    assert with_runs(DataSource(db.url), found).branches == found.branches

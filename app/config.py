@@ -5,15 +5,19 @@ Owns the file and its errors. Knows no action and no widget: callers pass the id
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import StudyError, did_you_mean
 from core.files import toml
+from core.files.partial import placed
 
 
 class Config(BaseModel):
@@ -50,6 +54,36 @@ def read(file: Path | None = None) -> Config:
     return found.model_copy(update={"folders": [_absolute(f, file) for f in found.folders]})
 
 
+def add_folder(folder: Path, file: Path | None = None) -> Config:
+    """The settings with one more folder of models, written into the user's file.
+
+    The rest of the file stays as it is. Raises StudyError, and changes nothing, if the file can't
+    be read or written, or has its folders in a form that can't be added to.
+    """
+    file = file or path()
+    read(file)  # a file with faults stays as it is
+    text = file.read_text(encoding="utf-8-sig") if file.is_file() else ""
+    told = tomllib.loads(text)
+    folders = [*told.get("folders", []), str(folder)]
+    line = f"folders = {json.dumps(folders, ensure_ascii=False)}"
+    # A list that may be over several lines; without one, the first line, before any table.
+    found = re.search(r"^folders\s*=\s*\[[^\]]*\]", text, re.MULTILINE)
+    changed = f"{line}\n{text}"
+    if found:
+        changed = text[: found.start()] + line + text[found.end() :]
+    if _told(changed) != {**told, "folders": folders}:
+        raise StudyError(
+            f"{file}: the folder can't be added.", hint=f"Add it to folders by hand: {folder}"
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with placed(file) as new:
+            new.write_text(changed, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{file} can't be written: {error.strerror or error}.") from None
+    return read(file)
+
+
 def check_keys(config: Config, known: Collection[str], file: Path | None = None) -> None:
     """Raise StudyError for an unknown action, or for empty keys."""
     for action, keys in config.keys.items():
@@ -63,6 +97,13 @@ def check_keys(config: Config, known: Collection[str], file: Path | None = None)
                 f"{file or path()}: the keys of '{action}' are empty.",
                 hint='Write for example "x", "ctrl+x" or "x,left".',
             )
+
+
+def _told(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError:
+        return {}
 
 
 def _absolute(folder: str, file: Path) -> str:

@@ -34,6 +34,9 @@ class Holdings:
     used: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Where the models of each run are, by its id."""
 
+    folders: tuple[str, ...] = ()
+    """The folders of the settings, in which models were looked for."""
+
     done: bool = False
 
     @property
@@ -71,20 +74,27 @@ class Holdings:
         return base.name, tuple(entry.name for entry in tuned)
 
 
-def look(source: DataSource, folders: Sequence[str]) -> Iterator[Holdings]:
-    """Look for models: what was found so far, now and then, and all of it in the end. Blocks."""
+def look(source: DataSource) -> Iterator[Holdings]:
+    """Look for models in the cache, in the folders of the settings as they are now, and where runs
+    have theirs: what was found so far, now and then, and all of it in the end. Blocks."""
+    from app import config
     from app.library.catalogue import appraised
     from app.library.shelves import Search
 
     search, told = Search(), time.monotonic()
     found: list[Entry] = []
+    try:
+        folders = config.read().folders
+    except TauscopeError as error:
+        folders = []
+        search.notes.append(error.title)
     places = [Path(folder) for folder in folders] + _of_runs(source)
     for entry in appraised(search, places):
         found.append(entry)
         if time.monotonic() - told > OFTEN:
             yield Holdings(lineage.tree(found))
             told = time.monotonic()
-    whole = Holdings(lineage.tree(found), tuple(search.notes), done=True)
+    whole = Holdings(lineage.tree(found), tuple(search.notes), folders=tuple(folders), done=True)
     yield with_runs(source, whole)
 
 

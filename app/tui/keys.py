@@ -151,8 +151,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("library", "study", "n", "n", "new study", "A study of the marked models", 3),
     Action("library", "runs", "o", "o", "its runs", "Open a run that uses this model", 4),
     Action("library", "filter", "slash", "/", "filter", "Only models that contain a word", 5),
-    Action("library", "rescan", "R", "R", "look again", "Look for models anew", 6),
-    Action("library", "copy", "y", "y", "copy", "Copy the name for a study file", 7),
+    Action("library", "add", "a", "a", "add", "Add a folder of models", 6),
+    Action("library", "rescan", "R", "R", "look again", "Look for models anew", 7),
+    Action("library", "copy", "y", "y", "copy", "Copy the name for a study file", 8),
     Action(
         "library", "back", "escape,b,h,left", "esc b", "back", "Back to the tree, or the runs", 8
     ),

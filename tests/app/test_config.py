@@ -86,3 +86,31 @@ def test_doctor_names_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
     }
     file.write_text("theme = 1")
     assert "can't be used" in examine(str(file.parent / "none.db"))["settings"]["state"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", 'folders = ["/a b/ü"]\n'),
+        ('[keys]\n"run.view" = "w"\n', 'folders = ["/a b/ü"]\n[keys]\n"run.view" = "w"\n'),
+        (
+            '# mine\nfolders = [\n  "runs",  # here\n]\ntheme = "dark"\n',
+            '# mine\nfolders = ["runs", "/a b/ü"]\ntheme = "dark"\n',
+        ),
+    ],
+)
+def test_a_folder_is_added_and_the_rest_of_the_file_stays(
+    file: Path, before: str, after: str
+) -> None:
+    file.write_text(before, encoding="utf-8")
+    assert config.add_folder(Path("/a b/ü")).folders[-1] == "/a b/ü"
+    assert file.read_text(encoding="utf-8") == after
+
+
+@pytest.mark.parametrize("text", ['folders = ["a]b"]\n', '"folders" = ["a"]\n'])
+def test_a_file_that_a_folder_can_not_be_added_to_stays(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(StudyError, match="can't be added") as raised:
+        config.add_folder(Path("/new"))
+    assert "/new" in raised.value.hint
+    assert file.read_text() == text

@@ -2,6 +2,7 @@
 
 runs.py     the first one: all runs, live
 library.py  the models on this machine; listed.py has what both lists share
+folder.py   a folder of models, added to the settings
 builder.py  a study, built step by step; models.py chooses its models, launch.py starts it
 start.py    a study file, or a ready one, started
 tabbed.py   what all screens of pictures share

@@ -5,7 +5,7 @@ What is found is shown as it comes. Reads no file itself: see app.tui.holdings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,12 +44,15 @@ No models found. They are looked for in
 {places}
 
 `hf download Qwen/Qwen2.5-7B`   fills the Hugging Face cache
-`folders = ["~/models"]`        in the settings, names folders of your own:
-                              {settings}
+`a`                             adds a folder of your own to the settings
+    {settings}
 
 A model is a folder with config.json and weights, or a LoRA adapter's.
 Named folders are searched {depth} levels deep. `R` looks again, `esc` goes back."""
 """Words between backticks are keys and what is to be typed."""
+
+SETTINGS = 2.0
+"""Seconds between two looks at the settings."""
 
 _LINEAGE = """\
 A model stands under the one that it says it was made from: in its card, in an adapter's settings \
@@ -86,10 +89,10 @@ class LibraryScreen(ListScreen):
     LibraryScreen.-narrow.-opened > #brief { display: none; }
     """
 
-    def __init__(self, source: DataSource, folders: Sequence[str]) -> None:
+    def __init__(self, source: DataSource) -> None:
         super().__init__(source)
-        self.folders = tuple(folders)
         self.holdings = Holdings()
+        self._settings = 0.0
 
     def body(self) -> ComposeResult:
         """The tree, all or some facts of the selected model, and the filter."""
@@ -106,6 +109,7 @@ class LibraryScreen(ListScreen):
         self.listing.empty = "Looking for models…"
         self.listing.focus()
         self.call_after_refresh(self.action_rescan)
+        self.set_interval(SETTINGS, self._heed_settings)
 
     @property
     def listing(self) -> ModelList:
@@ -118,7 +122,13 @@ class LibraryScreen(ListScreen):
         """Look for models anew; what is shown stays until they are found."""
         self.holdings = replace(self.holdings, done=False)
         self.renew("title")
-        self._in_thread(lambda: look(self.source, self.folders))
+        self._settings = _changed(config.path())
+        self._in_thread(lambda: look(self.source))
+
+    def _heed_settings(self) -> None:
+        """Look anew once the settings have changed: they name folders."""
+        if self.is_current and self.holdings.done and self._settings != _changed(config.path()):
+            self.action_rescan()
 
     def on_screen_resume(self) -> None:
         """Runs may have come or gone meanwhile."""
@@ -259,6 +269,12 @@ class LibraryScreen(ListScreen):
                 lambda got: self.open(numbered[got[0]].id if got else None),
             )
 
+    def action_add(self) -> None:
+        """Ask for a folder of models, add it to the settings, and look in it."""
+        from app.tui.screens.folder import FolderScreen
+
+        self.app.push_screen(FolderScreen(), lambda got: self.action_rescan() if got else None)
+
     def action_copy(self) -> None:
         """Copy the name that a study file says for the selected model."""
         branch = self.listing.current
@@ -311,7 +327,7 @@ class LibraryScreen(ListScreen):
         places = [
             f"    {_harmless(cache_folder())}  the Hugging Face cache (HF_HUB_CACHE, HF_HOME)"
         ]
-        places += [f"    {_harmless(folder)}" for folder in self.folders]
+        places += [f"    {_harmless(folder)}" for folder in self.holdings.folders]
         settings = _harmless(config.path())
         return EMPTY.format(places="\n".join(places), settings=settings, depth=DEEPEST)
 
@@ -319,6 +335,14 @@ class LibraryScreen(ListScreen):
 def _last(name: str) -> str:
     """The part of a name that tells most."""
     return plain(name.rstrip("/").rsplit("/", 1)[-1])
+
+
+def _changed(file: Path) -> float:
+    """When a file was last changed; 0 for one that can't be found."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _harmless(path: Path | str) -> str:

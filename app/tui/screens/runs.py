@@ -295,7 +295,7 @@ class RunsScreen(ListScreen):
         """Show the models on this machine."""
         from app.tui.screens.library import LibraryScreen
 
-        self.app.push_screen(LibraryScreen(self.source, self.home.config.folders))
+        self.app.push_screen(LibraryScreen(self.source))
 
     def action_cancel(self) -> None:
         """Cancel the selected run, or the demo before it has one, once confirmed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +15,14 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from app.config import Config
+from app import config
 from app.library.appraisal import Entry
 from app.library.lineage import Branch
 from app.tui.app import TauscopeApp
 from app.tui.data import DataSource
 from app.tui.holdings import look, with_runs
 from app.tui.screens.builder import BuilderScreen
+from app.tui.screens.folder import FolderScreen
 from app.tui.screens.library import LibraryScreen
 from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
@@ -48,6 +50,7 @@ from tests.app.tui.rest import until
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     (tmp_path / "hub").mkdir()
     return tmp_path / "hub"
 
@@ -69,7 +72,9 @@ async def library(
     db: Database, size: tuple[int, int], *folders: Path
 ) -> AsyncIterator[tuple[Pilot[str | None], LibraryScreen]]:
     """The screen once all is found."""
-    app = TauscopeApp(db.url, Config(folders=[str(each) for each in folders]))
+    for each in folders:
+        config.add_folder(each)
+    app = TauscopeApp(db.url)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
         await pilot.press("L")
@@ -218,6 +223,37 @@ async def test_looking_again_finds_what_is_new_and_keeps_the_place(
         assert screen.query_one(ModelList).marked == ("org/chat",)
 
 
+async def test_a_folder_is_added_by_a_key_and_looked_in(
+    db: Database, cache: Path, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "mine" / "treasure")
+    async with library(db, SMALL) as (pilot, screen):
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(screen.app.screen, FolderScreen))
+        typed = screen.app.screen.query_one(Input)
+        typed.value = str(tmp_path / "nowhere")
+        await pilot.press("enter")
+        await until(pilot, lambda: "isnofolder" in "".join(words(screen.app).split()))
+        typed.value = str(tmp_path / "mine")
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.app.screen is screen and "treasure" in words(screen.app))
+    assert config.read().folders == [str(tmp_path / "mine")]
+
+
+async def test_a_change_of_the_settings_is_seen_at_once(
+    db: Database, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.tui.screens.library.SETTINGS", 0.05)
+    write_folder(tmp_path / "mine" / "treasure")
+    async with library(db, SMALL) as (pilot, screen):
+        config.path().parent.mkdir(parents=True, exist_ok=True)
+        config.path().write_text(f'folders = ["{tmp_path / "mine"}"]')
+        await until(pilot, lambda: "treasure" in words(screen.app))
+        config.path().write_text("folders = 3")
+        os.utime(config.path(), (1, 1))
+        await until(pilot, lambda: any("folders" in note for note in screen.holdings.notes))
+
+
 @BOTH
 async def test_a_newcomer_is_told_where_models_go(
     db: Database, cache: Path, size: tuple[int, int]
@@ -225,8 +261,8 @@ async def test_a_newcomer_is_told_where_models_go(
     async with library(db, size, Path("/nowhere")) as (_, screen):
         text = words(screen.app)
         assert "hf download" in text
-        assert 'folders = ["~/models"]' in text
-        assert "config.toml" in text
+        assert "a folder of your own" in text
+        assert str(config.path())[:40] in text
         assert "/nowhere can't be read" in text
         assert_inside(screen)
 
@@ -311,7 +347,7 @@ def test_the_models_of_runs_are_listed_here_or_not(
         {"name": "s", "models": {"base": "org/base", "tuned": {"own": str(own), "gone": gone}}}
     )
     create_run(db, study, ["alignment"])
-    *_, found = look(DataSource(db.url), [])
+    *_, found = look(DataSource(db.url))
     branches = {branch.name: branch.entry for branch in found.branches}
     assert branches[str(own)] is not None
     assert branches[gone] is None

@@ -1,0 +1,64 @@
+"""Adding a folder of models: a path with completion, and the errors shown where it is typed."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from app import config
+from app.text import plain
+from app.tui.completion import Completed, files
+from app.tui.keys import bindings, written
+from app.tui.screens.leaving import Dialog
+from core.errors import TauscopeError
+from core.study.places import expanded
+
+
+class FolderScreen(Dialog[str]):
+    """Gives the folder that was added to the settings, or None."""
+
+    DEFAULT_CSS = """
+    FolderScreen > .box { width: 76; }
+    FolderScreen Input { margin: 1 0; }
+    FolderScreen Static { color: $error; height: auto; max-height: 6; }
+    """
+    BINDINGS = bindings("typing")
+
+    def compose(self) -> ComposeResult:
+        ways = f"{written('typing.complete')} completes", "enter adds"
+        with self.box(Vertical, "add a folder of models", *ways):
+            yield Input(
+                placeholder="path of a folder with models, at most four levels down",
+                suggester=Completed(files()),
+                compact=True,
+            )
+            yield Static("", id="trouble", markup=False)
+
+    def action_complete(self) -> None:
+        """Take the first match over."""
+        typed = self.query_one(Input)
+        found = files()(typed.value)
+        if found:
+            typed.value = found[0]
+            typed.cursor_position = len(found[0])
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Add the folder, or say why it can't be."""
+        given = event.value.strip()
+        if not given:
+            return
+        folder = expanded(given).absolute()
+        if not folder.is_dir():
+            self._refuse(f"{folder} is no folder.")
+            return
+        try:
+            config.add_folder(folder)
+        except TauscopeError as error:
+            self._refuse(f"{error.title} {error.hint}")
+            return
+        self.dismiss(str(folder))
+
+    def _refuse(self, words: str) -> None:
+        self.query_one("#trouble", Static).update(Content(plain(words)))

@@ -36,7 +36,7 @@ def draw(
     figure: Figure, kind: Kind | str, *, width: int, height: int, colour: bool, whole: bool = False
 ) -> str:
     """The figure as text, never wider than `width` but where a table is to be `whole`: every row
-    and every column in full, for a file.
+    and every column in full, for a file. A text is then whole too.
 
     Curves and points take about `height` rows, a table or a text at most that many; matrices,
     heat maps and bars take a row for each row of data. Without colour every value is written out
@@ -49,6 +49,7 @@ def draw(
         title, body = figure.title, _rows(figure, width, height, palette)
     else:
         plot = resolve(figure, kind)
+        height = _ENDLESS if whole and isinstance(plot, PassagesPlot) else height
         title, body = plot.heading, [[Segment(EMPTY)]]
         if plot.is_drawable:
             body = _BODIES[type(plot)](plot, width, height, palette, colour)

@@ -18,11 +18,16 @@ from core.figures.figure import Column, Table
 from core.figures.records import DropRecord
 from core.figures.rounding import LEAST_P
 from core.figures.score_tables import Line, count_of, in_order, numbers, results_by, value_of
+from core.figures.significance import LEVEL
 from core.figures.views import Catalogue, Tabulation
 from core.neurons import ranking
 from core.neurons.ranking import CONTROLS, is_selection, selection_of
+from core.statistics.multiplicity import reach
 
 DROP_ORDERS = ("strongest evidence", "largest drop", "by model")
+FARTHEST = 10.0
+"""Tests that find only what lies farther from its controls, in standard deviations, are warned
+of."""
 OWN = "own"
 """What a model's own neurons are called beside those of others."""
 
@@ -105,10 +110,11 @@ def _on_tests(asked: Tabulation, found: Mapping[Any, Mapping[str, Measurement]])
     if not controls or not tests:
         return f"{told}, corrected for the number of tests."
     told += f" ({controls} draws), corrected for {tests} tests."
-    if controls < CONTROLS and tests > 1:
+    enough = reach(CONTROLS, tests, LEVEL)
+    if controls > 1 and (far := reach(controls, tests, LEVEL)) > FARTHEST:
         told += (
-            f" With fewer than {CONTROLS} draws only a drop far beyond them can be significant: "
-            f"set controls = {CONTROLS}."
+            f" So few draws find little: a lone drop must exceed them by {far:.0f} of their "
+            f"standard deviations; set controls = {CONTROLS} ({enough:.0f})."
         )
     return told
 

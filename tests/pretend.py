@@ -47,10 +47,12 @@ class Placed:
     """Where a setting lies, whatever the catalogue holds."""
 
     names: tuple[str, str] = ("medical", "maths")
-    of: Callable[[str], tuple[Any, Any] | None] = coefficients
+    at: Callable[[str], tuple[Any, Any] | None] = coefficients
+    of: tuple[str, str] = ("", "")
+    note: str = ""
 
     def __call__(self, row: Coordinates) -> tuple[Any, Any] | None:
-        return self.of(row.setting)
+        return self.at(row.setting)
 
 
 def best(grid: Grid) -> Grid:

@@ -14,6 +14,7 @@ from app.text import plain
 from core.figures.figure import Cell
 from core.figures.plots.numbers import exact
 from core.figures.plots.values import yardsticks
+from core.figures.rounding import PROBABILITIES, p_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def value_of(spot: Spot, measure: str, empty: str) -> str:
         return "itself: nothing to compare" if len(values) != len(set(values)) else spot.missing
     if spot.cell.value is None:
         return f"{measure} undefined: {empty}" if empty else f"{measure} undefined"
-    return f"{measure} {exact(spot.cell.value)}{f' ({spot.side})' if spot.side else ''}"
+    write = p_words if measure in PROBABILITIES else exact
+    return f"{measure} {write(spot.cell.value)}{f' ({spot.side})' if spot.side else ''}"
 
 
 def beside(spot: Spot) -> list[str]:

@@ -15,8 +15,8 @@ from pydantic import Field, field_validator
 from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
-from core.figures import score_findings, score_tables
-from core.figures.kinds.grids import Heatmap
+from core.figures import drop_tables, score_findings
+from core.figures.kinds.grids import Heatmap, Plane
 from core.figures.kinds.tables import SortedTable
 from core.neurons import ranking
 
@@ -34,6 +34,8 @@ RUNNING = "loglikelihood_rolling"
 _NEW_IDS = {"ids": "as scored"}
 """Part of the key of rankings, since earlier versions ranked with other special tokens than in
 scoring."""
+
+_OWN_NEURONS = 'own neurons only: set sources = "all"'
 
 FEWEST = 4
 """Least number of a task's items, for choosing neurons on some and scoring on others."""
@@ -53,7 +55,12 @@ class AblationParameters(Parameters):
     value: Literal["zero", "mean"] = Field(
         default="zero", description="Substitute for ablated neurons."
     )
-    controls: int = Field(default=3, ge=2, description="Random draws for each selection.")
+    controls: int = Field(
+        default=ranking.CONTROLS,
+        ge=2,
+        description="Random draws for each selection, each one more scoring. With 3, a lone drop "
+        "among 40 tests must exceed them by 23 of their standard deviations, with 8 by 5.",
+    )
     chosen_on: Literal["task", "probe"] = Field(
         default="task", description="Choose neurons on items of the task, or on the probe texts."
     )
@@ -333,6 +340,21 @@ ANALYSIS = Analysis(
         ),
     ),
     views=(
+        Plane(
+            key="selections",
+            title="Selections side by side",
+            caption="Down: the ablated model; across: each selection of neurons, by the model on "
+            "which they were chosen.",
+            measures=("drop_percent", "ablated_score", "score", "q_value"),
+            tested={"drop_percent": "q_value"},
+            place=drop_tables.side_by_side,
+            selectors=("task", "metric_of"),
+            free=("model", "reference"),
+            only={"setting": ranking.is_selection},
+            missing='own neurons stand under "own"; others need sources = "all"',
+            drill="table",
+            finding=score_findings.of_selections,
+        ),
         Heatmap(
             key="sources",
             title="Drop by neuron source and ablated model",
@@ -347,6 +369,7 @@ ANALYSIS = Analysis(
             opens={"setting": FIRST},
             only={"setting": ranking.is_selection},
             names={"reference": "neuron source", "model": "ablated model", "setting": "selection"},
+            missing=_OWN_NEURONS,
             drill="table",
             finding=score_findings.of_drops,
         ),
@@ -363,6 +386,7 @@ ANALYSIS = Analysis(
             opens={"setting": FIRST},
             only={"setting": ranking.is_selection},
             names={"reference": "neuron source", "setting": "selection"},
+            missing='own tasks and neurons only: set tasks or sources = "all"',
             drill="table",
             finding=score_findings.of_drops,
         ),
@@ -373,8 +397,8 @@ ANALYSIS = Analysis(
             caption="One row per selection, with its random controls.",
             measures=("drop_percent", "ablated_score", "score", "p_value", "q_value", "neurons"),
             free=("model", "reference", "task", "setting", "metric_of"),
-            tabulate=score_tables.drops,
-            orders=score_tables.DROP_ORDERS,
+            tabulate=drop_tables.drops,
+            orders=drop_tables.DROP_ORDERS,
             names={"reference": "neuron source", "model": "ablated model", "setting": "selection"},
             finding=score_findings.of_drop_table,
         ),

@@ -8,7 +8,8 @@ figure.py          what a figure is: lines, a grid, a scatter, a table, or text
 passages.py        what a figure of text is
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
-score_tables.py    rows of scores, drops and points of task arithmetic
+score_tables.py    rows of scores and points of task arithmetic
+drop_tables.py     rows of drops when neurons are ablated, and selections side by side
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spectra.py         curves over rank behind one value
 findings.py        a figure in one plain sentence

@@ -251,8 +251,13 @@ def _nearest(
     if selector == "model":
         passed = {"base", *catalogue.controls}
         return next((v for v in values if v not in passed), values[0])
-    if selector in ("task", "metric_of") and not view.placed:  # which may show little of it
-        own = _fitting(view, selector, choice, catalogue)
+    if selector in ("task", "metric_of"):
+        placing = view.placing(catalogue)
+        own = (
+            at
+            for at in _fitting(view, selector, choice, catalogue)
+            if not view.placed or placing(at) is not None
+        )
         others = [c for c in COMBINED[1:] if c != "metric_of"]
         places = {(getattr(at, selector), *(getattr(at, c) for c in others)) for at in own}
         measured = Counter(value for value, *_ in places)

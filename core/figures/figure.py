@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from core.engine.measurement import Better
 from core.figures.passages import Passages
+from core.figures.rounding import p_words
 
 BASE = "base"
 """The name of the base among models."""
@@ -247,9 +248,9 @@ class Scatter:
 class Column:
     """How one column of a table is read and written.
 
-    `form` is the format of its numbers (".3f", ",d"); `signed` writes the sign of positive ones
-    too. `outside`: its text is somebody else's (a token, a prompt), so that spaces at its ends
-    count and are made visible.
+    `form` is the format of its numbers (".3f", ",d"), "p" of p values; `signed` writes the sign of
+    positive ones too. `outside`: its text is somebody else's (a token, a prompt), so that spaces at
+    its ends count and are made visible.
     """
 
     name: str
@@ -264,6 +265,8 @@ class Column:
             return ""
         if isinstance(value, str):
             return _with_ends(value) if self.outside else value
+        if self.form == "p":
+            return p_words(value)
         return format(value, ("+" if self.signed else "") + self.form)
 
 

@@ -1,4 +1,4 @@
-"""Numbers that are zero to a reader: rounding errors left where larger numbers cancel.
+"""Numbers as precise as they are: zero where rounding errors are left, p values to two digits.
 
 Figures are made of rows without them; files keep every number as it was computed.
 """
@@ -16,6 +16,17 @@ hundreds of roundings of a double."""
 
 _SHARES = {"drop_percent": 100.0}
 """Metrics that are computed as a difference to this number."""
+
+
+PROBABILITIES = frozenset({"p_value", "q_value"})
+"""The metrics that are p values."""
+LEAST_P = 0.001
+"""p values below this are as good as one another: no test here is exact so far out."""
+
+
+def p_words(p: float) -> str:
+    """A p value to two significant digits, as far as it can be trusted."""
+    return f"< {LEAST_P:g}" if p < LEAST_P else f"{p:.2g}"
 
 
 def denoised(number: float, scale: float) -> float:

@@ -1,4 +1,4 @@
-"""The tables of scores, of drops and of points of task arithmetic, out of a run's measurements.
+"""The tables of scores and of points of task arithmetic, out of a run's measurements.
 
 Owns their columns, rows and orders, and how a point's name is read for figures and placed in them.
 Computes nothing that was not measured; draws nothing.
@@ -16,10 +16,8 @@ from core.figures import significance
 from core.figures.figure import Column, Table, Text
 from core.figures.records import DropRecord, PointRecord, ScoreRecord
 from core.figures.views import Catalogue, Tabulation
-from core.neurons.ranking import is_selection
 
 SCORE_ORDERS = ("by task", "by model", "largest difference")
-DROP_ORDERS = ("largest drop", "most significant", "by model")
 POINT_ORDERS = ("by point", "by task", "largest share kept")
 ALL = "all"
 """The parts of a point that is not restricted to some."""
@@ -30,10 +28,8 @@ OF = "@"
 """Stands between a task and a domain where several domains have the task: `task@domain`."""
 
 _BESIDE = ("difference", "p_value", "stderr")
-_Line = tuple[Any, tuple[Text, ...], ScoreRecord | DropRecord | PointRecord]
+Line = tuple[Any, tuple[Text, ...], ScoreRecord | DropRecord | PointRecord]
 """What a row is sorted by, its cells, and the record behind it."""
-
-_WHERE = ("model", "reference", "task", "setting", "module")
 
 
 def scores(asked: Tabulation) -> Table:
@@ -41,7 +37,7 @@ def scores(asked: Tabulation) -> Table:
     beside = _by_place(r for r in asked.rows if r.metric in _BESIDE)
     models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
     tasks = {name: at for at, name in enumerate(asked.catalogue.values("task"))}
-    lines: list[_Line] = []
+    lines: list[Line] = []
     for row in asked.rows:
         if row.metric in _BESIDE or not row.task:
             continue
@@ -62,11 +58,11 @@ def scores(asked: Tabulation) -> Table:
         record = ScoreRecord(row.model, row.task, row.metric, apart)
         lines.append((by.get(asked.choice.order, by["by task"]), cells, record))
     return Table(
-        **_in_order(lines),
+        **in_order(lines),
         title=f"Scores {asked.choice.order}",
         keys=3,
         results=(
-            *_by(asked, "score", "Δ vs base", {"largest difference": "Δ vs base"}),
+            *results_by(asked, "score", "Δ vs base", {"largest difference": "Δ vs base"}),
             "Δ low",
             "Δ high",
         ),
@@ -74,68 +70,12 @@ def scores(asked: Tabulation) -> Table:
             Column(name="task"),
             Column(name="metric"),
             Column(name="model"),
-            *_numbers("score", "CI low", "CI high"),
-            *_numbers("Δ vs base", "Δ low", "Δ high", signed=True),
-            Column(name="p", align="right", form=".3g"),
+            *numbers("score", "CI low", "CI high"),
+            *numbers("Δ vs base", "Δ low", "Δ high", signed=True),
+            Column(name="p", align="right", form="p"),
             Column(name="n", align="right", form=",d"),
         ),
         note="Intervals are bootstraps over items, differences over the same items; p: McNemar.",
-    )
-
-
-def drops(asked: Tabulation) -> Table:
-    """A line for each selection that was ablated, with its random controls."""
-    found: dict[tuple[Any, ...], dict[str, Measurement]] = {}
-    counts: dict[tuple[Any, ...], float | None] = {}
-    for row in asked.rows:
-        place = tuple(getattr(row, name) for name in _WHERE)
-        if row.metric == "neurons":
-            counts[place] = row.value
-        elif is_selection(row.setting):
-            found.setdefault((*place, row.metric_of), {})[row.metric] = row
-    models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
-    lines: list[_Line] = []
-    for (model, source, task, setting, module, metric), own in found.items():
-        drop, q = own.get("drop_percent"), own.get("q_value")
-        if drop is None:
-            continue
-        count = counts.get((model, source, task, setting, module))
-        by = {
-            "largest drop": (drop.value is None, -(drop.value or 0.0)),
-            "most significant": (
-                1.0 if q is None or q.value is None else q.value,
-                -(drop.value or 0.0),
-            ),
-            "by model": (models.get(model, 0), task, metric, setting),
-        }
-        cells = (
-            model, source, task, metric, setting, _count(count),
-            _value(own.get("score")), _value(own.get("ablated_score")), drop.value, drop.low,
-            drop.high, drop.chance, drop.chance_sd, _value(q),
-            _verdict(_value(q)),
-        )  # fmt: skip
-        record = DropRecord(drop.value, _value(q))
-        lines.append((by.get(asked.choice.order, by["largest drop"]), cells, record))
-    return Table(
-        **_in_order(lines),
-        title=f"Drops · {asked.choice.order}",
-        keys=5,
-        results=_by(asked, "drop %", "q", {"most significant": "q"}),
-        columns=(
-            Column(name="ablated model"),
-            Column(name="neuron source"),
-            Column(name="task"),
-            Column(name="metric"),
-            Column(name="selection"),
-            Column(name="neurons", align="right", form=",d"),
-            *_numbers("before", "after"),
-            *_numbers("drop %", "CI low", "CI high", "random", signed=True),
-            *_numbers("random sd"),
-            Column(name="q", align="right", form=".3g"),
-            Column(name="verdict"),
-        ),
-        note="A drop is always a loss of ability. q: against random neurons of the same layers, "
-        "corrected for the number of tests.",
     )
 
 
@@ -154,12 +94,12 @@ def points(asked: Tabulation) -> Table:
         if r.metric == "normalised" and r.setting == "base"
     }
     settings = {name: at for at, name in enumerate(asked.catalogue.values("setting"))}
-    lines: list[_Line] = []
+    lines: list[Line] = []
     for row, task in _with_domains(asked.rows, shares):
         place = row.setting, row.module, task, row.metric
         kept, part = (beside.get((name, *place)) for name in ("normalised", "regained"))
         lost = beside.get(("rounding_loss", row.setting, row.module, "", ""))
-        share, base = _value(kept), bases.get((task, row.metric))
+        share, base = value_of(kept), bases.get((task, row.metric))
         by = {
             "by point": (settings.get(row.setting, 0), row.module, task, row.metric),
             "by task": (task, row.metric, settings.get(row.setting, 0), row.module),
@@ -167,23 +107,23 @@ def points(asked: Tabulation) -> Table:
         }
         cells = (
             row.setting, row.module or ALL, task, row.metric, row.value, row.low, row.high,
-            share, _value(part), _gap(base), _value(lost), row.n,
+            share, value_of(part), _gap(base), value_of(lost), row.n,
         )  # fmt: skip
         record = PointRecord(row.setting, row.module or ALL, share, base)
         lines.append((by.get(asked.choice.order, by["by point"]), cells, record))
     return Table(
-        **_in_order(lines),
+        **in_order(lines),
         title=f"Points {asked.choice.order}",
         keys=4,
-        results=_by(asked, "score", "normalised", {"largest share kept": "normalised"}),
+        results=results_by(asked, "score", "normalised", {"largest share kept": "normalised"}),
         columns=(
             Column(name="coefficients"),
             Column(name="parts"),
             Column(name="task"),
             Column(name="metric"),
-            *_numbers("score", "CI low", "CI high", "normalised", "regained"),
+            *numbers("score", "CI low", "CI high", "normalised", "regained"),
             Column(name="gap"),
-            *_numbers("rounding loss"),
+            *numbers("rounding loss"),
             Column(name="n", align="right", form=",d"),
         ),
         note="Normalised: over the domain's own model, 1 keeps all of it. Regained: 0 is the base, "
@@ -258,6 +198,7 @@ class PairGrid:
     leaves one out. Points of other vectors have no place, nor have any without a pair."""
 
     names: tuple[str, str]
+    of: tuple[str, str] = ("", "")
 
     def __call__(self, row: Coordinates) -> tuple[float, float] | None:
         found = coefficients(row.setting)
@@ -277,23 +218,21 @@ def pair_grid(catalogue: Catalogue) -> PairGrid:
     return PairGrid((first, second))
 
 
-def _verdict(q: float | None) -> str:
-    return significance.UNTESTED if q is None else significance.tested(q).words
-
-
-def _in_order(lines: list[_Line]) -> dict[str, Any]:
+def in_order(lines: list[Line]) -> dict[str, Any]:
     """The rows of a table and the records behind them, both in the order of the lines' keys."""
     lines.sort(key=lambda line: line[0])
     return {"rows": tuple(line[1] for line in lines), "records": tuple(line[2] for line in lines)}
 
 
-def _by(asked: Tabulation, first: str, second: str, orders: Mapping[str, str]) -> tuple[str, ...]:
+def results_by(
+    asked: Tabulation, first: str, second: str, orders: Mapping[str, str]
+) -> tuple[str, ...]:
     """The names of the two columns that a table is about, that of its order first."""
     leads = orders.get(asked.choice.order, first)
     return (leads, second if leads == first else first)
 
 
-def _count(number: float | None) -> int | None:
+def count_of(number: float | None) -> int | None:
     return int(number) if number is not None and math.isfinite(number) else None
 
 
@@ -301,9 +240,9 @@ def _by_place(rows: Iterable[Measurement]) -> dict[tuple[str, ...], Measurement]
     return {(r.metric, r.model, r.task, r.metric_of): r for r in rows}
 
 
-def _value(row: Measurement | None) -> float | None:
+def value_of(row: Measurement | None) -> float | None:
     return None if row is None else row.value
 
 
-def _numbers(*names: str, signed: bool = False) -> tuple[Column, ...]:
+def numbers(*names: str, signed: bool = False) -> tuple[Column, ...]:
     return tuple(Column(name=n, align="right", form=".4g", signed=signed) for n in names)

@@ -64,7 +64,8 @@ class View:
     run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
     to the metric that holds its corrected p value. `with_chance` shows the chance level beside the
     value, so that it is no reading of its own. `finding` turns the figure under the default choice
-    into one plain sentence. `marks` sets cells apart; `mark_name` says what they are.
+    into one plain sentence. `marks` sets cells apart; `mark_name` says what they are. `missing`
+    says why nothing was measured at a place of a grid.
 
     `selectors` are the coordinates the user steps through one value at a time, the later ones
     among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
@@ -105,6 +106,7 @@ class View:
     short: str = ""
     marks: Callable[[Any], Figure] | None = None
     mark_name: str = ""
+    missing: str = "not measured"
     tabulate: Callable[[Tabulation], Figure] | None = None
     orders: tuple[str, ...] = ()
     drill: str = ""

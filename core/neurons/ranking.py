@@ -22,6 +22,10 @@ Chosen = list[NDArray[np.int64]]
 ACTIVE = 0.5
 """A neuron is in the active pool if it is active at more than this share of the tokens."""
 
+CONTROLS = 8
+"""The default number of random controls of a selection: docs/decisions.md says why."""
+
+_CONTROL = re.compile(r"random-(?P<selection>.+)-seed\d+")
 _NAME = re.compile(r"top-(?P<percent>\d+(?:\.\d+)?)%(?P<active>-active)?")
 
 
@@ -95,6 +99,12 @@ def control_name(selection: str, seed: int) -> str:
 def is_selection(setting: str) -> bool:
     """Is this the name of a selection, not of a random control?"""
     return not setting.startswith("random-")
+
+
+def selection_of(setting: str) -> str:
+    """The selection that a random control goes with; "" of what is none."""
+    found = _CONTROL.fullmatch(setting)
+    return found["selection"] if found else ""
 
 
 def _count(selection: NeuronSelection, pool: int) -> int:

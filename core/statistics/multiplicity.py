@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -15,3 +16,14 @@ def adjusted(p_values: Sequence[float | None]) -> list[float | None]:
         least = min(least, p * (len(known) / rank))
         found[at] = least
     return found
+
+
+def reach(controls: int, tests: int, level: float) -> float:
+    """By how many standard deviations of its random controls (two or more) a value must exceed
+    their mean for an adjusted p below `level`, where no other of so many tests finds anything.
+
+    Student's distribution with controls − 1 degrees of freedom: no other chance is counted.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(controls - 1, 1 - level / tests)) * math.sqrt(1 + 1 / controls)

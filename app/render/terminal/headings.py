@@ -12,7 +12,7 @@ from app.text import plain
 from core.figures.plots.plot import Name
 
 SHORT = {"attention": "attn", "embedding": "embed", "unembedding": "unemb", "blocks": "blks"}
-MOST = 2
+MOST = 3
 """Lines that a name may take."""
 _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 

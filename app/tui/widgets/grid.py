@@ -31,6 +31,7 @@ class GridView(FigureView[GridPlot]):
         self.left = 0
         self._dense: bool | None = None
         self._painter: grids.Painter | None = None
+        self._foot_at = 0
 
     @property
     def painter(self) -> grids.Painter:
@@ -55,11 +56,17 @@ class GridView(FigureView[GridPlot]):
         dense = self._dense if self._dense is not None else len(self.plot.rows) > FOLDED * body
         layout = grids.layout(self.plot, width, body, dense=dense)
         self._painter = grids.Painter(self.plot, layout, self.palette)
+        foot = len(self._foot())
+        if layout.tall > 1:  # rows grow into what the foot leaves
+            layout = grids.layout(self.plot, width, max(1, body + 1 - foot), dense=dense)
+            self._painter = grids.Painter(self.plot, layout, self.palette)
+        end = layout.rows(self.plot) + layout.head
+        self._foot_at = min(height - 1, max(end, min(end + 1, height - foot)))
         self.left = min(self.left, self._most_left())
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         head = self.painter.layout.head
-        foot = y - min(self.size.height - 1, self._rows() + head + 1)
+        foot = y - self._foot_at
         if foot >= 0:
             lines = self._foot()
             return lines[foot] if foot < len(lines) else []

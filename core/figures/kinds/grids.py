@@ -30,6 +30,10 @@ class Placing(Protocol):
     def names(self) -> tuple[str, str]:
         """What the rows and what the columns are, in words."""
 
+    @property
+    def of(self) -> tuple[Coordinate, Coordinate]:
+        """The coordinates that rows and columns are values of; "" of what is read out."""
+
     def __call__(self, row: Coordinates, /) -> tuple[Any, Any] | None:
         """The row and the column of what was measured there; None where it has no place."""
 
@@ -57,6 +61,7 @@ class _Gridded(View):
             cells=tuple(tuple(found.get((r, c)) for c in across.values) for r in down.values),
             controls=catalogue.controls,
             mark_name=self.mark_name,
+            missing=self.missing,
             **common(self, choice, spec),
         )
 
@@ -148,9 +153,14 @@ class Plane(_Gridded):
         return self.place(catalogue)
 
     def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
-        names = self.place(catalogue).names
-        down, across = (_by_value({place[at] for place in places}) for at in (0, 1))
-        return Axis(names[0], "", down), Axis(names[1], "", across)
+        placing = self.place(catalogue)
+
+        def axis(at: int) -> Axis:
+            found, of = {place[at] for place in places}, placing.of[at]
+            values = in_order(of, found, catalogue) if of else _by_value(found)
+            return Axis(placing.names[at], of, values)
+
+        return axis(0), axis(1)
 
 
 def _by_value(found: Collection[Any]) -> list[Any]:

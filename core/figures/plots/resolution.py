@@ -19,6 +19,7 @@ from core.figures.plots.plot import Plot, shared_direction
 from core.figures.plots.ranges import Axis, Scale, axis, scale
 from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import Value
+from core.figures.rounding import PROBABILITIES, p_words
 
 Drawn = Lines | Grid | Scatter | Passages
 """The figures that are drawn as plots."""
@@ -224,7 +225,8 @@ def passages(figure: Passages) -> PassagesPlot:
 
 def _common(figure: Lines | Grid | Scatter) -> dict[str, Any]:
     numbers = _numbers(figure)
-    write = formatter(numbers, figure.signed)
+    tested = figure.measure in PROBABILITIES
+    write = p_words if tested else formatter(numbers, figure.signed)
     return {
         "title": figure.title,
         "measure": figure.measure,

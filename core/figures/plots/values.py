@@ -13,6 +13,7 @@ from typing import Literal
 from core.figures import significance
 from core.figures.figure import Cell
 from core.figures.plots.numbers import Write, exact
+from core.figures.rounding import p_words
 from core.figures.significance import SPREADS, sd_words, z_score
 
 UNDEFINED = "·"
@@ -174,7 +175,7 @@ def yardsticks(cell: Cell | None) -> list[str]:
     score, null = z_score(cell), significance.null_words([cell])
     verdict = f" ({null})" if null else ""
     if cell.q is not None:
-        facts.append(f"q {format(cell.q, '.2g')}{verdict}")
+        facts.append(f"q {p_words(cell.q)}{verdict}")
     elif score is not None:
         facts.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
     elif cell.control is not None:

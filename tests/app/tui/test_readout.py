@@ -42,7 +42,8 @@ def test_yardsticks_are_all_that_is_known() -> None:
 
 def test_a_test_among_others_is_said_by_its_corrected_p_value() -> None:
     assert "q 0.03" in yardsticks(Cell(12.0, 12.0, q=0.03))
-    assert "q 1.2e-06" in yardsticks(Cell(12.0, 12.0, q=1.234e-6))
+    assert "q 0.0012" in yardsticks(Cell(12.0, 12.0, q=1.234e-3))
+    assert "q < 0.001" in yardsticks(Cell(12.0, 12.0, q=1.234e-6))
     said = yardsticks(Cell(12.0, 12.0, 2.0, 2.0, q=0.22))
     assert said == ["chance 2 (sd 2)", "q 0.22 (not significant)"], "z would say otherwise"
 

@@ -107,7 +107,7 @@ def test_coefficients_are_numbers_in_order() -> None:
 
 @pytest.mark.parametrize("values", [(10.0, 9.0, 0.5), ("10", "9", "a2", "a10")])
 def test_axes_sort_numbers_by_size(values: tuple[Any, ...]) -> None:
-    placed = pretend.Placed(of=lambda setting: (values[int(setting)], 0))
+    placed = pretend.Placed(at=lambda setting: (values[int(setting)], 0))
     view = pretend.view("grid")
     assert isinstance(view, Plane)
     view = replace(view, place=lambda catalogue: placed, only={}, marks=None)

@@ -1,0 +1,151 @@
+"""The table of drops when neurons are ablated, and where selections of neurons stand side by side.
+
+Owns the columns, rows and orders of that table, and what it says of the tests of a run. Computes
+nothing that was not measured; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.engine.measurement import Coordinates, Measurement
+from core.errors import StudyError
+from core.figures import significance
+from core.figures.figure import Column, Table
+from core.figures.records import DropRecord
+from core.figures.rounding import LEAST_P
+from core.figures.score_tables import Line, count_of, in_order, numbers, results_by, value_of
+from core.figures.significance import LEVEL
+from core.figures.views import Catalogue, Tabulation
+from core.neurons import ranking
+from core.neurons.ranking import CONTROLS, is_selection, selection_of
+from core.statistics.multiplicity import reach
+
+DROP_ORDERS = ("strongest evidence", "largest drop", "by model")
+FARTHEST = 10.0
+"""Tests that find only what lies farther from its controls, in standard deviations, are warned
+of."""
+OWN = "own"
+"""What a model's own neurons are called beside those of others."""
+
+_WHERE = ("model", "reference", "task", "setting", "module")
+
+
+def drops(asked: Tabulation) -> Table:
+    """A line for each selection that was ablated, with its random controls."""
+    found: dict[tuple[Any, ...], dict[str, Measurement]] = {}
+    counts: dict[tuple[Any, ...], float | None] = {}
+    for row in asked.rows:
+        place = tuple(getattr(row, name) for name in _WHERE)
+        if row.metric == "neurons":
+            counts[place] = row.value
+        elif is_selection(row.setting):
+            found.setdefault((*place, row.metric_of), {})[row.metric] = row
+    models = {name: at for at, name in enumerate(asked.catalogue.values("model"))}
+    lines: list[Line] = []
+    for (model, source, task, setting, module, metric), own in found.items():
+        drop, q = own.get("drop_percent"), own.get("q_value")
+        if drop is None:
+            continue
+        count = counts.get((model, source, task, setting, module))
+        by = {
+            "strongest evidence": (_evidence(value_of(q)), *_size(_beyond(drop))),
+            "largest drop": _size(drop.value),
+            "by model": (models.get(model, 0), task, metric, setting),
+        }
+        cells = (
+            model, source, task, metric, setting, count_of(count),
+            value_of(own.get("score")), value_of(own.get("ablated_score")), drop.value, drop.low,
+            drop.high, drop.chance, drop.chance_sd, value_of(q),
+            _verdict(value_of(q)),
+        )  # fmt: skip
+        record = DropRecord(drop.value, value_of(q))
+        lines.append((by.get(asked.choice.order, by["strongest evidence"]), cells, record))
+    return Table(
+        **in_order(lines),
+        title=f"Drops · {asked.choice.order}",
+        keys=5,
+        results=results_by(asked, "drop %", "q", {"strongest evidence": "q"}),
+        columns=(
+            Column(name="ablated model"),
+            Column(name="neuron source"),
+            Column(name="task"),
+            Column(name="metric"),
+            Column(name="selection"),
+            Column(name="neurons", align="right", form=",d"),
+            *numbers("before", "after"),
+            *numbers("drop %", "CI low", "CI high", "random", signed=True),
+            *numbers("random sd"),
+            Column(name="q", align="right", form="p"),
+            Column(name="verdict"),
+        ),
+        note=_on_tests(asked, found),
+    )
+
+
+def _evidence(q: float | None) -> float:
+    """What rows are sorted by first: q, as far as it can be told from others."""
+    return 2.0 if q is None else max(q, LEAST_P)
+
+
+def _size(number: float | None) -> tuple[bool, float]:
+    """The largest first; what is undefined last."""
+    return number is None, -(number or 0.0)
+
+
+def _beyond(drop: Measurement) -> float | None:
+    """The drop beyond the mean of its controls."""
+    return None if drop.value is None or drop.chance is None else drop.value - drop.chance
+
+
+def _on_tests(asked: Tabulation, found: Mapping[Any, Mapping[str, Measurement]]) -> str:
+    """What the tests of a run can find: by its numbers of controls and of tests."""
+    told = "A drop is always a loss of ability. q: against random neurons of the same layers"
+    draws = Counter(selection_of(s) for s in asked.catalogue.values("setting"))
+    controls = min((n for name, n in draws.items() if name), default=0)
+    tests = max((q.n or 0 for own in found.values() if (q := own.get("q_value"))), default=0)
+    if not controls or not tests:
+        return f"{told}, corrected for the number of tests."
+    told += f" ({controls} draws), corrected for {tests} tests."
+    enough = reach(CONTROLS, tests, LEVEL)
+    if controls > 1 and (far := reach(controls, tests, LEVEL)) > FARTHEST:
+        told += (
+            f" So few draws find little: a lone drop must exceed them by {far:.0f} of their "
+            f"standard deviations; set controls = {CONTROLS} ({enough:.0f})."
+        )
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class Selections:
+    """The ablated model, and the selection with the source of its neurons: `A top-1% base`."""
+
+    letters: Mapping[str, str]
+    names: tuple[str, str] = ("ablated model", "selection and neuron source")
+    of: tuple[str, str] = ("model", "")
+
+    def __call__(self, row: Coordinates) -> tuple[str, str] | None:
+        letter = self.letters.get(row.setting)
+        if letter is None:
+            return None
+        source = OWN if row.reference == row.model else row.reference
+        return row.model, f"{letter} {row.setting} {source}"
+
+
+def side_by_side(catalogue: Catalogue) -> Selections:
+    """The selections of a run by letters: A the fewest neurons, those of active ones last."""
+    known = []
+    for name in filter(is_selection, catalogue.values("setting")):
+        try:
+            found = ranking.parse(name)
+        except StudyError:  # a foreign database's
+            continue
+        known.append((found.active, found.share, name))
+    return Selections({name: chr(ord("A") + at) for at, (*_, name) in enumerate(sorted(known))})
+
+
+def _verdict(q: float | None) -> str:
+    return significance.UNTESTED if q is None else significance.tested(q).words

@@ -39,7 +39,17 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
     },
     "items": {
         "*|index": "int items", "*|total": "float items", "*|weight": "float items",
-        "*|form": "text",
+        "*|form": "text", "*|better": "text",
+    },
+    "prompts": {
+        "index": "int items", "counts": "int items", "right": "byte choices",
+        "prompt.bytes": "byte prompts", "prompt.ends": "int items",
+        "choice.bytes": "byte options", "choice.ends": "int choices",
+        "target.bytes": "byte targets", "target.ends": "int items",
+    },
+    "answers": {
+        "index": "int items", "counts": "int items", "likelihood": "float choices",
+        "said.bytes": "byte texts", "said.ends": "int items",
     },
 }  # fmt: skip
 """Of each array its kind, and its axes by name or size: axes of one name are of one size. A star

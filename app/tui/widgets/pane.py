@@ -107,6 +107,8 @@ class Pane(Vertical, Steady):
         """What is said instead of a figure without values."""
         self.narrow: dict[str, str] = {}
         """What a table shows alone, by the names of its columns."""
+        self._led: tuple[Any, bool] = None, False
+        """Whether a value led to another picture, when that was asked last."""
         self._called = {view.word(c): c for c in COORDINATES}
 
     @property
@@ -173,6 +175,21 @@ class Pane(Vertical, Steady):
         self._seek(at)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
+
+    def leads_to(self, other: Pane) -> bool:
+        """Does the value at the cursor have something behind it in another picture? Not where that
+        has no such model, task or other value among what it steps through."""
+        if not self.filled or self.drawn is None:
+            return False
+        ranges = self.drawn.catalogue
+        if other.analysis is not self.analysis:
+            if other.drawn is None:
+                return True  # it is not known yet
+            ranges = other.drawn.catalogue
+        key = (other.path, self.choice, ranges, self.figure.cursor)
+        if self._led[0] != key:  # asked for at every painting
+            self._led = key, steering.takes(other.view, self.here(), ranges)
+        return self._led[1]
 
     def compose(self) -> ComposeResult:
         yield from (self.selected, self.finding, self.figure, self.readout)

@@ -218,6 +218,7 @@ ANALYSIS = Analysis(
         SortedTable(
             key="items",
             title="Items behind a score",
+            short="Items",
             caption="One row per item of the task: the base's result, the model's, and the change.",
             measures=("difference",),
             selectors=("model", "task", "metric_of"),

@@ -24,12 +24,13 @@ def of_items(figure: Table) -> str:
     known = [(item.change, item) for item in records if item.change is not None]
     if not known:
         return ""
-    up = sum(change > 0 for change, _ in known)
-    down = sum(change < 0 for change, _ in known)
+    lower = any(item.gain and item.gain == -change for change, item in known)
+    up, down = (sum(way * change > 0 for change, _ in known) for way in (1, -1))
+    ways = f"{down} got better and {up} worse" if lower else f"{up} went up and {down} down"
     most = max(known, key=lambda pair: abs(pair[0]))
     return (
-        f"{where}: {up} of {len(known)} items went up and {down} down; item {most[1].number} "
-        f"changed most ({most[0]:+.3g})."
+        f"{where}: of {len(known)} items {ways}; item {most[1].number} changed most "
+        f"({most[0]:+.3g})."
     )
 
 

@@ -19,11 +19,9 @@ from core.figures.views import Tabulation
 
 BASE = "base"
 SHOWN = 60
-"""Characters of a prompt's end that stand in the table."""
+"""Characters of a prompt's last paragraph, the item's own, that stand in the table."""
 
-NOT_STORED = (
-    "The run has no prompts and answers of this task. Compute it with --fresh to store them."
-)
+NOT_STORED = "No prompts are stored: compute with --fresh to see them."
 
 
 def of_scores(asked: Tabulation) -> Table:
@@ -55,7 +53,7 @@ def table(
         rows=tuple(_row(item, found, told if texts else None) for item in shown),
         records=tuple(shown),
         items=tuple(str(item.number) for item in shown),
-        note=_note(found) + ("" if texts or not shown else f" {NOT_STORED}"),
+        note=("" if texts or not shown else f"{NOT_STORED} ") + _note(found),
         chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},
     )
 
@@ -114,7 +112,8 @@ def _row(item: Item, found: Compared | None, told: dict[int, Answer] | None) -> 
     if told is not None:
         own = told.get(item.number)
         whole = "" if own is None else own.prompt or own.choices[0] if own.choices else own.prompt
-        cells.append(" ".join(whole.split())[-SHOWN:])
+        last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
+        cells.append(" ".join(last.split())[:SHOWN])
     return tuple(cells)
 
 
@@ -122,7 +121,7 @@ def _note(found: Compared | None) -> str:
     if found is None:
         return "This score is not made of one number for each item."
     if found.unit:
-        return f"Values are the {found.unit} of single texts: lower is better."
+        return f"{found.unit.capitalize()}: lower is better."
     if found.binary:
         return "1 is right, 0 is wrong."
     return f"Values are single results; {found.better or 'their better direction is not known'}" + (

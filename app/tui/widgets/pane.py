@@ -141,19 +141,22 @@ class Pane(Vertical, Steady):
         if self.choice is None or self.drawn is None:
             return {}
         found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
-        names = self.figure.at(self.figure.cursor) if self.filled else {}
         item = self.figure.item() if self.filled else ""
         if item:
             found[ITEM] = item
-        axes = dict(enumerate(self._axes))
-        for at, name in names.items():
-            known = axes.get(at) if isinstance(at, int) else self._called.get(at)
-            if known is None:
-                continue
+        for known, name in self._named().items():
             values = {str(v): v for v in self.drawn.catalogue.values(known)}
             if name in values:
                 found[known] = values[name]
         return found
+
+    def _named(self) -> dict[Coordinate, str]:
+        """What stands at the cursor, by coordinate, known to the run or not."""
+        names = self.figure.at(self.figure.cursor) if self.filled else {}
+        axes = dict(enumerate(self._axes))
+        known = ((axes.get(a) if isinstance(a, int) else self._called.get(a), names[a])
+                 for a in names)  # fmt: skip
+        return {coordinate: name for coordinate, name in known if coordinate is not None}
 
     def point(self, at: Pointed, *, only: bool = False) -> None:
         """Stand where another picture pointed, as far as this one has it; of a table `only` what
@@ -188,7 +191,8 @@ class Pane(Vertical, Steady):
             ranges = other.drawn.catalogue
         key = (other.path, self.choice, ranges, self.figure.cursor)
         if self._led[0] != key:  # asked for at every painting
-            self._led = key, steering.takes(other.view, self.here(), ranges)
+            at: dict[str, Any] = {**(self._named() if self._axes else {}), **self.here()}
+            self._led = key, steering.takes(other.view, at, ranges)
         return self._led[1]
 
     def compose(self) -> ComposeResult:

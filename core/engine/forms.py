@@ -32,6 +32,10 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "promoted": "int chosen 2 tokens", "products": "float chosen 2 tokens",
     },
     "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
+    "chosen": {
+        "layer": "int layers", "width": "int layers", "count": "int layers",
+        "best": "int layers most",
+    },
     "update_spectra": {"*": "float ranks"},
     "alignment_curves": {
         "*.singular_values": "float ranks", "*.write": "float columns", "*.read": "float rows",

@@ -182,7 +182,7 @@ ACTIONS: tuple[Action, ...] = (
     *_numbers("run", 9, "tab"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),
-    Action("run", "drill", "enter", "enter", "behind", "Open what lies behind the value here", 11),
+    Action("run", "drill", "enter", "enter", "behind", "Open what lies behind the value here", 4),
     Action("run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6),
     Action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
     Action(

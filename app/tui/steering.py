@@ -6,12 +6,20 @@ Functions over views alone: no widget, no database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.engine.measurement import Better, MetricSpec
-from core.figures.choices import EVERYTHING, chosen, measures, options, readings, settled
+from core.figures.choices import (
+    EVERYTHING,
+    chosen,
+    default_choice,
+    measures,
+    options,
+    readings,
+    settled,
+)
 from core.figures.plots.plot import in_words
 from core.figures.views import SPOKEN, Catalogue, Choice, Selector, View
 
@@ -96,6 +104,19 @@ def next_value(
 def next_item(choice: Choice, items: Sequence[str], current: str, by: int) -> Choice:
     """The next of the items that a figure names."""
     return replace(choice, item=_step(items, current, by)) if items else choice
+
+
+def takes(view: View, at: Mapping[str, Any], catalogue: Catalogue) -> bool:
+    """Has a view, under some choice, all of these values of what it steps through? Those that it
+    does not step through do not matter."""
+    choice = default_choice(view, catalogue)
+    for selector in view.selectors:
+        values = options(view, selector, choice, catalogue)
+        if selector in at and values:
+            if at[selector] not in values:
+                return False
+            choice = chosen(choice, selector, at[selector])
+    return True
 
 
 def offered(

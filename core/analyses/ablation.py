@@ -7,7 +7,7 @@ model. Imports torch and the harness only when it computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -15,8 +15,9 @@ from pydantic import Field, field_validator
 from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, ordered
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
-from core.figures import drop_tables, score_findings
+from core.figures import drop_details, drop_tables, item_findings, items, score_findings
 from core.figures.kinds.grids import Heatmap, Plane
+from core.figures.kinds.passages import PassageView
 from core.figures.kinds.tables import SortedTable
 from core.neurons import ranking
 
@@ -280,6 +281,14 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     return UnitResult(drops.corrected([row for r in required for row in r.measurements]))
 
 
+_ONE_DROP: dict[str, Any] = {
+    "measures": ("drop_percent",),
+    "selectors": ("model", "reference", "task", "metric_of", "setting"),
+    "only": {"setting": ranking.is_selection},
+    "names": {"reference": "neuron source", "model": "ablated model", "setting": "selection"},
+}
+"""The same of all pictures of one drop."""
+
 ANALYSIS = Analysis(
     name=NAME,
     title="Ablation",
@@ -400,7 +409,39 @@ ANALYSIS = Analysis(
             tabulate=drop_tables.drops,
             orders=drop_tables.DROP_ORDERS,
             names={"reference": "neuron source", "model": "ablated model", "setting": "selection"},
+            drill="behind",
             finding=score_findings.of_drop_table,
+        ),
+        PassageView(
+            key="behind",
+            title="Behind a drop",
+            caption="The drop beside those of its random controls, and the ablated neurons by "
+            "layer, those with the highest scores first.",
+            tabulate=drop_details.summary,
+            drill="broken",
+            finding=item_findings.of_nothing,
+            **_ONE_DROP,
+        ),
+        SortedTable(
+            key="broken",
+            title="Items that broke",
+            short="Items",
+            caption="One row per scored item: the whole model's result, the ablated one's, and "
+            "the change.",
+            tabulate=drop_details.broken,
+            orders=items.ORDERS,
+            drill="item",
+            finding=drop_details.of_broken,
+            **_ONE_DROP,
+        ),
+        PassageView(
+            key="item",
+            title="One item under ablation",
+            caption="The item's result with and without the ablated neurons, its prompt, and the "
+            "whole model's answer.",
+            tabulate=drop_details.item,
+            finding=item_findings.of_nothing,
+            **{**_ONE_DROP, "selectors": (*_ONE_DROP["selectors"], "item")},
         ),
     ),
 )

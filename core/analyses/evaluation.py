@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.engine.registry import Analysis, Parameters, Workload
-from core.figures import leaderboard, score_findings, score_tables
+from core.figures import (
+    item_findings,
+    item_tables,
+    items,
+    leaderboard,
+    score_findings,
+    score_tables,
+)
 from core.figures.kinds.grids import Board, Heatmap
+from core.figures.kinds.passages import PassageView
 from core.figures.kinds.tables import SortedTable
 
 if TYPE_CHECKING:
@@ -75,15 +83,16 @@ def compute(
     units: Sequence[Unit], parameters: EvaluationParameters, session: Session
 ) -> Iterator[tuple[Unit, UnitResult]]:
     """The loaded model's tasks, one after the other."""
-    from core.evaluation import scores
+    from core.evaluation import answers, scores
 
+    own_prompts = session.subject.study.models.template == "own"
     tasks = {task.name: task for task in session.subject.tasks}
     resamples, seed = session.subject.evaluation.bootstrap, session.subject.study.run.seed
     for unit in units:
         session.say(unit.label)
         session.pause()
         task = tasks[unit.task]
-        found = session.evaluator.evaluate(task)
+        found, told = session.evaluator.ask(task)
         at: dict[str, Any] = {"model": unit.model, "task": task.name}
         rows = scores.rows(found, resamples=resamples, seed=seed, **at)
         rows += [
@@ -92,7 +101,9 @@ def compute(
             if s.stderr is not None
         ]
         kept = scores.artifact(found, model=unit.model, task=task.name)
-        yield unit, UnitResult(rows, [kept], {"scores": scores.state(found)})
+        # A prompt is the task's: stored once, unless each model has a template of its own.
+        asked = answers.artifacts(told, prompts=unit.model == BASE or own_prompts, **at)
+        yield unit, UnitResult(rows, [kept, *asked], {"scores": scores.state(found)})
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
@@ -178,7 +189,7 @@ ANALYSIS = Analysis(
             free=("model", "reference", "task", "metric_of"),
             tabulate=leaderboard.board,
             orders=leaderboard.ORDERS,
-            drill="table",
+            drill="items",
             finding=leaderboard.of_board,
         ),
         SortedTable(
@@ -188,6 +199,7 @@ ANALYSIS = Analysis(
             free=("model", "reference", "task", "metric_of"),
             tabulate=score_tables.scores,
             orders=score_tables.SCORE_ORDERS,
+            drill="items",
             finding=score_findings.of_scores,
         ),
         Heatmap(
@@ -200,8 +212,32 @@ ANALYSIS = Analysis(
             columns="task",
             selectors=("metric_of",),
             fixed={"reference": BASE},
-            drill="table",
+            drill="items",
             finding=score_findings.of_differences,
+        ),
+        SortedTable(
+            key="items",
+            title="Items behind a score",
+            short="Items",
+            caption="One row per item of the task: the base's result, the model's, and the change.",
+            measures=("difference",),
+            selectors=("model", "task", "metric_of"),
+            fixed={"reference": BASE},
+            tabulate=item_tables.of_scores,
+            orders=items.ORDERS,
+            drill="item",
+            finding=item_findings.of_items,
+        ),
+        PassageView(
+            key="item",
+            title="One item",
+            caption="The item's prompt, its choices, and what the base and the model answered. "
+            "Items follow one another from the largest change to the smallest.",
+            measures=("difference",),
+            selectors=("model", "task", "metric_of", "item"),
+            fixed={"reference": BASE},
+            tabulate=item_tables.of_item,
+            finding=item_findings.of_nothing,
         ),
     ),
 )

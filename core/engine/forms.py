@@ -32,6 +32,10 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "promoted": "int chosen 2 tokens", "products": "float chosen 2 tokens",
     },
     "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
+    "chosen": {
+        "layer": "int layers", "width": "int layers", "count": "int layers",
+        "best": "int layers most",
+    },
     "update_spectra": {"*": "float ranks"},
     "alignment_curves": {
         "*.singular_values": "float ranks", "*.write": "float columns", "*.read": "float rows",
@@ -39,7 +43,17 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
     },
     "items": {
         "*|index": "int items", "*|total": "float items", "*|weight": "float items",
-        "*|form": "text",
+        "*|form": "text", "*|better": "text",
+    },
+    "prompts": {
+        "index": "int items", "counts": "int items", "right": "byte choices",
+        "prompt.bytes": "byte prompts", "prompt.ends": "int items",
+        "choice.bytes": "byte options", "choice.ends": "int choices",
+        "target.bytes": "byte targets", "target.ends": "int items",
+    },
+    "answers": {
+        "index": "int items", "counts": "int items", "likelihood": "float choices",
+        "said.bytes": "byte texts", "said.ends": "int items",
     },
 }  # fmt: skip
 """Of each array its kind, and its axes by name or size: axes of one name are of one size. A star

@@ -16,7 +16,8 @@ import numpy as np
 
 from core import libraries
 from core.errors import TaskError, TauscopeError, reason
-from core.evaluation import harness, sandbox
+from core.evaluation import answers, harness, sandbox
+from core.evaluation.answers import Answer
 from core.evaluation.examples import Example
 from core.evaluation.tasks import Task, metric_name
 from core.statistics.comparison import Form, Items
@@ -61,7 +62,14 @@ class Evaluator:
             self._model = LanguageModel(model, tokenizer, batch_size)
 
     def evaluate(self, task: Task, items: Iterable[int] | None = None) -> tuple[Score, ...]:
-        """The scores of a task over its items, or over the items with these indices.
+        """The scores of a task over its items, or over the items with these indices."""
+        return self.ask(task, items)[0]
+
+    def ask(
+        self, task: Task, items: Iterable[int] | None = None
+    ) -> tuple[tuple[Score, ...], list[Answer]]:
+        """The scores of a task, and what was asked and answered, over its items or over those with
+        these indices.
 
         The same items and settings give the same prompts for every model. Few-shot examples are
         drawn item after item, so another choice of items may draw others.
@@ -78,7 +86,8 @@ class Evaluator:
         scores = (
             _score(task, key, value, rows) for key, value in found["results"][task.name].items()
         )
-        return tuple(score for score in scores if score is not None)
+        known = tuple(score for score in scores if score is not None)
+        return known, answers.read(found["samples"][task.name])
 
     def shown(self, examples: Iterable[Example]) -> ProbeSet:
         """Items with their right answers, as the token ids that are scored."""

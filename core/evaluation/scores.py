@@ -26,6 +26,7 @@ ITEMS = "items"
 
 
 _STATE = {"*": {"value": forms.maybe(float), "higher": forms.maybe(bool)}}
+_BETTER = {True: "higher", False: "lower", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def artifact(scores: Sequence[Score], *, model: str, task: str, reference: str =
                 f"{score.metric}|total": own.total,
                 f"{score.metric}|weight": own.weight,
                 f"{score.metric}|form": np.array(own.form),
+                f"{score.metric}|better": np.array(_BETTER[score.higher_is_better]),
             }
     return Artifact(name=ITEMS, arrays=arrays, model=model, reference=reference, task=task)
 

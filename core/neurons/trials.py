@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from core.models.hooks import Neurons
     from core.texts.probe import ProbeSet
 
+CHOSEN, NAMED = "chosen", 16
+"""The name of the artifacts of ablated neurons by layer, and how many of a layer are named."""
+
 
 def rank(
     unit: Unit, task: Task, items: Sequence[int], session: Session, *, score: str, heads: bool
@@ -95,7 +98,9 @@ def score_ablated(
         _ranked(ranked, neurons, "rate"), per_layer=per_layer,
     )  # fmt: skip
     means = _ranked(ranked, neurons, "mean") if to_mean else None
-    result = UnitResult()
+    at: dict[str, Any] = {"model": unit.model, "reference": unit.reference, "task": unit.task}
+    told = _told(chosen, _ranked(ranked, neurons, "score"), neurons)
+    result = UnitResult(artifacts=[Artifact(name=f"{CHOSEN}.{unit.setting}", arrays=told, **at)])
     found: dict[str, Mapping[str, StoredScore]] = {}
     for setting, places in _draws(unit.setting, chosen, neurons, seed, controls).items():
         session.pause()
@@ -143,6 +148,21 @@ def _ranked(result: UnitResult, neurons: Neurons, kind: str) -> list[Any]:
             hint="Compute the run anew with --fresh.",
         )
     return found
+
+
+def _told(chosen: ranking.Chosen, score: Sequence[Any], neurons: Neurons) -> dict[str, Any]:
+    """How many neurons of each layer were chosen, and which have the highest scores, -1 beyond
+    the last."""
+    best = np.full((len(chosen), NAMED), -1, np.int64)
+    for row, own, values in zip(best, chosen, score, strict=True):
+        first = own[np.argsort(-values[own], kind="stable")][:NAMED]
+        row[: len(first)] = first
+    return {
+        "layer": np.array([layer.number for layer in neurons.layers], np.int64),
+        "width": np.array(neurons.widths, np.int64),
+        "count": np.array([len(own) for own in chosen], np.int64),
+        "best": best,
+    }
 
 
 def _draws(

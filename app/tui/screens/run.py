@@ -301,8 +301,8 @@ class RunScreen(TabbedScreen):
             case "a picture to filter":
                 return self.pane is not None and (not self.pane.barren or bool(self.feed.filter))
             case "something behind":
-                pane = self.pane
-                return pane is not None and pane.filled and self._behind() is not None
+                pane, behind = self.pane, self._behind()
+                return pane is not None and behind is not None and pane.leads_to(behind[1])
             case "views":
                 return len(self.panes()) > 1
             case "room beside":
@@ -347,7 +347,7 @@ class RunScreen(TabbedScreen):
     async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
         behind, pane = self._behind(), self.pane
-        if behind is None or pane is None:
+        if behind is None or pane is None or not pane.leads_to(behind[1]):
             return
         at = pane.here()
         self._trail.append((self.tab, pane))

@@ -107,6 +107,8 @@ class Pane(Vertical, Steady):
         """What is said instead of a figure without values."""
         self.narrow: dict[str, str] = {}
         """What a table shows alone, by the names of its columns."""
+        self._led: tuple[Any, bool] = None, False
+        """Whether a value led to another picture, when that was asked last."""
         self._called = {view.word(c): c for c in COORDINATES}
 
     @property
@@ -139,19 +141,22 @@ class Pane(Vertical, Steady):
         if self.choice is None or self.drawn is None:
             return {}
         found: Pointed = {s: getattr(self.choice, s) for s in self.view.selectors}
-        names = self.figure.at(self.figure.cursor) if self.filled else {}
         item = self.figure.item() if self.filled else ""
         if item:
             found[ITEM] = item
-        axes = dict(enumerate(self._axes))
-        for at, name in names.items():
-            known = axes.get(at) if isinstance(at, int) else self._called.get(at)
-            if known is None:
-                continue
+        for known, name in self._named().items():
             values = {str(v): v for v in self.drawn.catalogue.values(known)}
             if name in values:
                 found[known] = values[name]
         return found
+
+    def _named(self) -> dict[Coordinate, str]:
+        """What stands at the cursor, by coordinate, known to the run or not."""
+        names = self.figure.at(self.figure.cursor) if self.filled else {}
+        axes = dict(enumerate(self._axes))
+        known = ((axes.get(a) if isinstance(a, int) else self._called.get(a), names[a])
+                 for a in names)  # fmt: skip
+        return {coordinate: name for coordinate, name in known if coordinate is not None}
 
     def point(self, at: Pointed, *, only: bool = False) -> None:
         """Stand where another picture pointed, as far as this one has it; of a table `only` what
@@ -173,6 +178,22 @@ class Pane(Vertical, Steady):
         self._seek(at)
         if choice != self.choice:
             self._choose(lambda _, __: choice)
+
+    def leads_to(self, other: Pane) -> bool:
+        """Does the value at the cursor have something behind it in another picture? Not where that
+        has no such model, task or other value among what it steps through."""
+        if not self.filled or self.drawn is None:
+            return False
+        ranges = self.drawn.catalogue
+        if other.analysis is not self.analysis:
+            if other.drawn is None:
+                return True  # it is not known yet
+            ranges = other.drawn.catalogue
+        key = (other.path, self.choice, ranges, self.figure.cursor)
+        if self._led[0] != key:  # asked for at every painting
+            at: dict[str, Any] = {**(self._named() if self._axes else {}), **self.here()}
+            self._led = key, steering.takes(other.view, at, ranges)
+        return self._led[1]
 
     def compose(self) -> ComposeResult:
         yield from (self.selected, self.finding, self.figure, self.readout)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
-from core.engine.measurement import Artifact, Unit, UnitResult
+from core.engine.measurement import Artifact, Measurement, Unit, UnitResult
 from storage.database import Database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
@@ -90,3 +92,43 @@ async def test_a_matrix_whose_arrays_are_gone_says_so_for_as_long_as_it_is_looke
             file.rename(file.with_suffix(".npz"))
         await pilot.press("escape", "enter")
         await until(pilot, lambda: drawn(screen) and "By rank · layer 2 · k" in title(screen))
+
+
+@pytest.fixture
+def scored(db: Database) -> Database:
+    """A finished run of two tasks, with the items of one, and no prompts."""
+    run_id = create_run(db, study(), ["evaluation"])
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    items = {"base": [1.0, 0.0, 1.0], "medical": [1.0, 1.0, 0.0]}
+    for model, totals in items.items():
+        arrays = {"acc|index": np.arange(3), "acc|total": np.array(totals)}
+        arrays |= {"acc|weight": np.ones(3), "acc|form": np.array("mean")}
+        found = [Measurement(metric="acc", model=model, task="exam", value=2 / 3)]
+        if model != "base":
+            at: dict[str, Any] = {"model": model, "reference": "base", "task": "exam"}
+            found.append(Measurement(metric="difference", metric_of="acc", value=0.0, **at))
+        kept = [Artifact(name="items", arrays=arrays, model=model, task="exam")]
+        unit = Unit(key=f"unit-{model}", analysis="evaluation", label=model)
+        sink.save(unit, UnitResult(found, kept), 1.0)
+    finish(db, run_id, attempt, "done")
+    return db
+
+
+async def test_behind_a_score_are_its_items_and_behind_an_item_its_text(scored: Database) -> None:
+    app = TauscopeApp(scored.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "1")
+        assert "model base" in readout(screen)
+        assert not screen.check_action("drill", ()), "the base has no difference from itself"
+        await pilot.press("down")
+        await until(pilot, lambda: "model medical" in readout(screen))
+        assert screen.check_action("drill", ())
+        await pilot.press("enter")
+        await until(pilot, lambda: "1 went from wrong to right and 1 from right" in words(app))
+        assert "--fresh" in words(app), "prompts were not stored"
+        await pilot.press("enter")
+        await until(pilot, lambda: drawn(screen) and "base 0, medical 1" in words(app))
+        assert not screen.check_action("drill", ())
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: "model medical" in readout(screen))

@@ -16,6 +16,7 @@ from core.engine.measurement import KEY_COLUMNS, Measurement, Unit
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
+from core.figures.views import Catalogue, Choice, Tabulation
 from core.neurons import ablation, ranking
 from core.statistics import comparison
 from core.study import intake
@@ -437,3 +438,58 @@ def test_intervals_are_paired_bootstraps_over_the_scored_items(watched: Watched)
             assert row.n == harness_zoo.ITEMS // 2
             checked += 1
     assert checked > 10
+
+
+def _behind(sink: MemorySink, view: str, at: dict[str, str], setting: str) -> Any:
+    """The figure of a view of what lies behind a drop, of this run's artifacts."""
+    kept = [a for _, result in sink.units.values() for a in result.artifacts]
+
+    def arrays(name: str, *, model: str = "", reference: str = "", task: str = "", **_: Any) -> Any:
+        place = (name, model, reference, task)
+        own = (a.arrays for a in kept if (a.name, a.model, a.reference, a.task) == place)
+        return next(own, None)
+
+    settings = [setting, *(ranking.control_name(setting, seed) for seed in range(10))]
+    choice = Choice(measure="drop_percent", setting=setting, **at)  # type: ignore[arg-type]
+    catalogue = Catalogue(ranges={"setting": tuple(settings)})
+    asked = Tabulation(choice=choice, catalogue=catalogue, rows=(), arrays=arrays)
+    made = next(v for v in registry.get("ablation").views if v.key == view).tabulate
+    assert made is not None
+    return made(asked)
+
+
+def test_behind_a_drop_are_its_controls_its_neurons_and_the_items_that_broke(
+    watched: Watched,
+) -> None:
+    sink, told = watched.sink, 0
+    rows = [row for _, result in sink.units.values() for row in result.measurements]
+    drops = [r for r in rows if r.metric == "drop_percent" and ranking.is_selection(r.setting)]
+    for row in drops:
+        at = {"model": row.model, "reference": row.reference, "task": row.task}
+        figure = _behind(sink, "behind", {**at, "metric_of": row.metric_of}, row.setting)
+        if figure.is_empty:
+            continue
+        shown, layers = figure.blocks
+        random = [r.value for r in rows if r.metric == "drop_percent" and r.metric_of
+                  == row.metric_of and (r.model, r.reference, r.task) == tuple(at.values())
+                  and r.setting.startswith(f"random-{row.setting}-")]  # fmt: skip
+        expected = [row.value, *random]
+        if row.value is not None:
+            assert [p.beside for p in shown.passages] == [f"drop {v:.3g} %" for v in expected]
+        count = next(r.value for r in rows if r.metric == "neurons" and r.setting == row.setting
+                     and (r.model, r.reference, r.task) == tuple(at.values()))  # fmt: skip
+        assert sum(int(p.beside.partition(" of ")[0]) for p in layers.passages) == count
+        table = _behind(sink, "broken", {**at, "metric_of": row.metric_of}, row.setting)
+        whole, after = (
+            next(a.arrays for _, result in sink.units.values() for a in result.artifacts
+                 if (a.name, a.model, a.task, a.reference) == (name, row.model, row.task, source))
+            for name, source in (("items", ""), (f"items.{row.setting}", row.reference))
+        )  # fmt: skip
+        total = f"{row.metric_of}|total"
+        if any(column.name == "flip" for column in table.columns):
+            lost = int(((whole[total] == 1) & (after[total] == 0)).sum())
+            assert [record.flip for record in table.records].count("right → wrong") == lost
+            assert f"{lost} items right → wrong" in shown.passages[0].text
+            told += 1
+        assert len(table.rows) == len(whole[total])
+    assert told, "or nothing was tested"

@@ -15,7 +15,7 @@ from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Query
 
 MODELS = ("base", "a", "b", "odd\nname")
-ARRAYS = ("neurons",)
+ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken")
 """Views whose rows are in arrays."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),

@@ -1,0 +1,200 @@
+"""What a model was asked and what it answered, item by item, in a form that can be stored.
+
+Owns the arrays of prompts and answers, and their bounds. Computes no score. Texts are stored as
+UTF-8 bytes end to end: an array of text would take the longest one's room for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engine.measurement import Artifact
+
+PROMPTS, ANSWERS = "prompts", "answers"
+"""The names of the artifacts: of a task, and of a model on it."""
+
+LONGEST = 4_000
+"""Characters of one stored text."""
+MOST = 3_000_000
+"""Characters of all stored texts of a task together; many items have shorter ones."""
+CUT = "[…]"
+"""Stands where a text was cut."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One item: its prompt (cut at the beginning where it is long), the choices or the one text
+    that was scored, which of them are right, the log-likelihood of each in nats, and for generated
+    text the `target` and what the model `said`."""
+
+    index: int
+    prompt: str
+    choices: tuple[str, ...] = ()
+    right: tuple[bool, ...] = ()
+    likelihoods: tuple[float, ...] = ()
+    target: str = ""
+    said: str | None = None
+
+
+def read(rows: Iterable[Mapping[str, Any]]) -> list[Answer]:
+    """The answers in the harness's rows of samples, each item once and in ascending order."""
+    found: dict[int, Answer] = {}
+    for row in rows:
+        index = int(row["doc_id"])
+        if index not in found:
+            found[index] = _answer(index, row)
+    return [found[index] for index in sorted(found)]
+
+
+def artifacts(
+    answers: Sequence[Answer], *, prompts: bool, setting: str = "", **at: Any
+) -> list[Artifact]:
+    """The answers as an artifact with these coordinates, after that of their prompts if asked."""
+    name = f"{ANSWERS}.{setting}" if setting else ANSWERS
+    found = [Artifact(name=name, arrays=_answered(answers), **at)]
+    if prompts:
+        found.insert(0, Artifact(name=PROMPTS, arrays=_asked(answers), **at))
+    return found
+
+
+def stored(prompts: Arrays | None, answers: Arrays | None) -> dict[int, Answer]:
+    """Answers by item, of stored arrays; without prompts, or without answers, those are empty."""
+    items = prompts if prompts is not None else answers
+    if items is None:
+        return {}
+    own = dict(_likelihoods(answers)) if answers is not None else {}
+    said = dict(_said(answers)) if answers is not None else {}
+    texts = _texts(prompts, "prompt") if prompts is not None else None
+    targets = _texts(prompts, "target") if prompts is not None else None
+    choices = list(_choices(prompts)) if prompts is not None else None
+    found = {}
+    for at, index in enumerate(map(int, items["index"])):
+        options, right = choices[at] if choices is not None else ((), ())
+        found[index] = Answer(
+            index, texts[at] if texts else "", options, right, own.get(index, ()),
+            targets[at] if targets else "", said.get(index),
+        )  # fmt: skip
+    return found
+
+
+def _answer(index: int, row: Mapping[str, Any]) -> Answer:
+    asked = [tuple(each) for each in row["arguments"]]
+    given = [each[0] for each in row["resps"]]
+    target = row.get("target")
+    first = asked[0]
+    if len(first) > 1 and isinstance(first[1], Mapping):  # settings of generation
+        return Answer(index, str(first[0]), target=_named(target), said=str(given[0]))
+    if len(first) == 1:  # a running text, scored as a whole
+        return Answer(index, "", (str(first[0]),), (True,), (float(_number(given[0])),))
+    half = len(asked) // 2
+    if len(asked) > 2 and not any(context for context, *_ in asked[half:]) and asked[0][0]:
+        asked, given = asked[:half], given[:half]  # the rest: choices without their question
+    alike = len({context for context, *_ in asked}) == 1
+    choices = tuple(str(each[1]) if alike else f"{each[0]}{each[1]}" for each in asked)
+    right = tuple(_is_right(at, each[1], target, len(asked)) for at, each in enumerate(asked))
+    likelihoods = tuple(float(_number(each)) for each in given)
+    return Answer(index, str(asked[0][0]) if alike else "", choices, right, likelihoods)
+
+
+def _number(given: Any) -> Any:
+    """The log-likelihood in a response of the harness."""
+    return given[0] if isinstance(given, tuple | list) else given
+
+
+def _is_right(at: int, choice: Any, target: Any, count: int) -> bool:
+    if count == 1:
+        return True
+    targets = target if isinstance(target, list | tuple) else [target]
+    return any(
+        at == each if isinstance(each, int) else str(choice).strip() == str(each).strip()
+        for each in targets
+    )
+
+
+def _named(target: Any) -> str:
+    several = isinstance(target, list | tuple)
+    return " | ".join(map(str, target)) if several else str(target)
+
+
+# --- texts as bytes ---------------------------------------------------------------------------
+
+
+def _asked(answers: Sequence[Answer]) -> dict[str, NDArray[Any]]:
+    choices = [choice for each in answers for choice in each.choices]
+    texts = len(answers) * 2 + len(choices)
+    room = min(LONGEST, max(80, MOST // max(1, texts)))
+    right = [right for each in answers for right in each.right]
+    return {
+        "index": np.array([each.index for each in answers], np.int64),
+        "counts": np.array([len(each.choices) for each in answers], np.int64),
+        "right": np.array(right, np.uint8),
+        **_bytes("prompt", (_end(each.prompt, room) for each in answers)),
+        **_bytes("choice", (_beginning(choice, room) for choice in choices)),
+        **_bytes("target", (_beginning(each.target, room) for each in answers)),
+    }
+
+
+def _answered(answers: Sequence[Answer]) -> dict[str, NDArray[Any]]:
+    room = min(LONGEST, max(80, MOST // max(1, len(answers))))
+    values = [value for each in answers for value in each.likelihoods]
+    arrays = {
+        "index": np.array([each.index for each in answers], np.int64),
+        "counts": np.array([len(each.likelihoods) for each in answers], np.int64),
+        "likelihood": np.array(values, np.float64),
+    }
+    if any(each.said is not None for each in answers):
+        arrays |= _bytes("said", (_beginning(each.said or "", room) for each in answers))
+    return arrays
+
+
+def _end(text: str, room: int) -> str:
+    """The end of a long prompt, where the item itself stands."""
+    return text if len(text) <= room else f"{CUT}{text[-room:]}"
+
+
+def _beginning(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[:room]}{CUT}"
+
+
+def _bytes(name: str, texts: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Texts end to end, and where each ends."""
+    parts = [text.encode(errors="backslashreplace") for text in texts]
+    return {
+        f"{name}.bytes": np.frombuffer(b"".join(parts), np.uint8),
+        f"{name}.ends": np.cumsum([len(part) for part in parts], dtype=np.int64),
+    }
+
+
+def _texts(arrays: Arrays, name: str) -> list[str]:
+    whole, ends = arrays[f"{name}.bytes"].tobytes(), arrays[f"{name}.ends"]
+    starts = [0, *map(int, ends[:-1])]
+    pairs = zip(starts, map(int, ends), strict=True) if len(ends) else ()
+    return [whole[start:end].decode(errors="replace") for start, end in pairs]
+
+
+def _choices(prompts: Arrays) -> Iterator[tuple[tuple[str, ...], tuple[bool, ...]]]:
+    texts, right = _texts(prompts, "choice"), prompts["right"]
+    at = 0
+    for count in map(int, prompts["counts"]):
+        yield tuple(texts[at : at + count]), tuple(map(bool, right[at : at + count]))
+        at += count
+
+
+def _likelihoods(answers: Arrays) -> Iterator[tuple[int, tuple[float, ...]]]:
+    at = 0
+    for index, count in zip(answers["index"], map(int, answers["counts"]), strict=True):
+        yield int(index), tuple(map(float, answers["likelihood"][at : at + count]))
+        at += count
+
+
+def _said(answers: Arrays) -> Iterator[tuple[int, str]]:
+    if "said.bytes" in answers:
+        texts = _texts(answers, "said")
+        yield from zip(map(int, answers["index"]), texts, strict=True)

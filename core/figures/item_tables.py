@@ -1,0 +1,173 @@
+"""What lies behind a score: its items, the base against a model, and one item as text.
+
+Owns the table of items and the text of an item. Computes nothing that was not stored; draws
+nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from core.evaluation import answers
+from core.evaluation.answers import Answer
+from core.figures import items
+from core.figures.figure import Column, Table, Text
+from core.figures.items import Compared, Item
+from core.figures.passages import Block, Passage, Passages, passage
+from core.figures.views import Tabulation
+
+BASE = "base"
+SHOWN = 60
+"""Characters of a prompt's last paragraph, the item's own, that stand in the table."""
+
+NOT_STORED = "No prompts are stored: compute with --fresh to see them."
+
+
+def of_scores(asked: Tabulation) -> Table:
+    """A row for each item of a task: the base's result, the model's, and the change."""
+    found, told = _compared(asked), _answers(asked, BASE)
+    return table(asked, found, told, ("base", asked.choice.model))
+
+
+def table(
+    asked: Tabulation, found: Compared | None, told: dict[int, Answer], names: tuple[str, str]
+) -> Table:
+    """The items of a comparison in the chosen order, with the ends of their prompts."""
+    choice = asked.choice
+    shown = items.ordered(found.items, choice.order) if found is not None else []
+    form = ".0f" if found is not None and found.binary else ".4g"
+    texts = any(answer.prompt or answer.choices for answer in told.values())
+    columns = [
+        Column(name="item", align="right", form="d"),
+        *(Column(name=name, align="right", form=form) for name in names),
+        Column(name="change", align="right", form=form, signed=True),
+    ]
+    if found is not None and found.binary:
+        columns.append(Column(name="flip"))
+    if texts:
+        columns.append(Column(name="text", outside=True))
+    return Table(
+        title=" · ".join(["Items", choice.model, choice.task, choice.metric_of, choice.order]),
+        columns=tuple(columns),
+        rows=tuple(_row(item, found, told if texts else None) for item in shown),
+        records=tuple(shown),
+        items=tuple(str(item.number) for item in shown),
+        note=("" if texts or not shown else f"{NOT_STORED} ") + _note(found),
+        chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},
+    )
+
+
+def of_item(asked: Tabulation) -> Passages:
+    """One item: its result, its prompt, and what both models answered."""
+    sides = [(model, _answers(asked, model)) for model in (BASE, asked.choice.model)]
+    return text(asked, _compared(asked), sides)
+
+
+def text(
+    asked: Tabulation, found: Compared | None, told: Sequence[tuple[str, dict[int, Answer]]]
+) -> Passages:
+    """An item of a comparison as text, the one chosen or the first; `told` are the answers of both
+    sides by item, with the names of the sides."""
+    choice = asked.choice
+    ordered = items.ordered(found.items, items.ORDERS[0]) if found is not None else []
+    known = {str(item.number): item for item in ordered}
+    item = known.get(choice.item, ordered[0] if ordered else None)
+    blocks = (
+        [] if item is None or found is None else list(_blocks(item, found, choice.metric_of, told))
+    )
+    stored = item is not None and any(item.number in own for _, own in told)
+    return Passages(
+        title=" · ".join([f"Item {item.number if item else ''}", choice.model, choice.task]),
+        blocks=tuple(blocks),
+        note="" if stored or item is None else NOT_STORED,
+        items=tuple(known),
+        item="" if item is None else str(item.number),
+        chosen={"model": choice.model, "task": choice.task, "metric": choice.metric_of},
+    )
+
+
+def _compared(asked: Tabulation) -> Compared | None:
+    base, own = (
+        asked.arrays("items", model=model, task=asked.choice.task)
+        for model in (BASE, asked.choice.model)
+    )
+    return items.compared(base, own, asked.choice.metric_of)
+
+
+def _answers(asked: Tabulation, model: str) -> dict[int, Answer]:
+    """A model's answers, with its own prompts or else the base's."""
+    task = asked.choice.task
+    prompts = asked.arrays(answers.PROMPTS, model=model, task=task)
+    if prompts is None:
+        prompts = asked.arrays(answers.PROMPTS, model=BASE, task=task)
+    own = asked.arrays(answers.ANSWERS, model=model, task=task)
+    return answers.stored(prompts, own)
+
+
+def _row(item: Item, found: Compared | None, told: dict[int, Answer] | None) -> tuple[Text, ...]:
+    cells: list[Text] = [item.number, item.before, item.after, item.change]
+    if found is not None and found.binary:
+        cells.append(item.flip)
+    if told is not None:
+        own = told.get(item.number)
+        whole = "" if own is None else own.prompt or own.choices[0] if own.choices else own.prompt
+        last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
+        cells.append(" ".join(last.split())[:SHOWN])
+    return tuple(cells)
+
+
+def _note(found: Compared | None) -> str:
+    if found is None:
+        return "This score is not made of one number for each item."
+    if found.unit:
+        return f"{found.unit.capitalize()}: lower is better."
+    if found.binary:
+        return "1 is right, 0 is wrong."
+    return f"Values are single results; {found.better or 'their better direction is not known'}" + (
+        " is better." if found.better else "."
+    )
+
+
+def _blocks(
+    item: Item, found: Compared, metric: str, told: Sequence[tuple[str, dict[int, Answer]]]
+) -> Iterator[Block]:
+    (first, before), (second, after) = told
+    values = f"{first} {_number(item.before)}, {second} {_number(item.after)}"
+    marks = (item.flip,) if item.flip else ()
+    yield Block("Result", (passage(metric, values, marks=marks),))
+    a, b = before.get(item.number), after.get(item.number)
+    known = a or b
+    if known is None:
+        return
+    if known.prompt:
+        yield Block("Prompt", (passage("", known.prompt),))
+    said = [(name, own.said) for name, own in ((first, a), (second, b))
+            if own is not None and own.said is not None]  # fmt: skip
+    if said:
+        target = passage("right answer", known.target)
+        yield Block("Answers", (target, *(passage(name, words or "") for name, words in said)))
+    elif known.choices:
+        heading = "Choices" if len(known.choices) > 1 else "Text"
+        yield Block(heading, tuple(_choices(known, ((first, a), (second, b)))))
+
+
+def _choices(known: Answer, sides: Sequence[tuple[str, Answer | None]]) -> Iterator[Passage]:
+    """Each choice with both log-likelihoods; `chosen` has the highest of a side."""
+    several = len(known.choices) > 1
+    for at, choice in enumerate(known.choices):
+        marks = ["gold"] if several and known.right[at] else []
+        beside = []
+        for name, own in sides:
+            values = own.likelihoods if own is not None else ()
+            if at < len(values):
+                beside.append(f"{name} {values[at]:.4g}")
+                if several and values[at] == max(values):
+                    marks.append(f"chosen by {name}")
+        given = f"log-likelihood {', '.join(beside)}" if beside else ""
+        label = f"{at + 1}" if several else ""
+        yield passage(label, choice.strip(" ") or choice, marks=tuple(marks), beside=given)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None or not math.isfinite(value) else f"{value:.4g}"

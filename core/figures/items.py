@@ -1,0 +1,127 @@
+"""The results of two models, or of one before and after, item by item, out of stored arrays.
+
+Owns the changes, the flips and their orders. Knows no task and no prompt; draws nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LOST, WON = "right → wrong", "wrong → right"
+"""The two flips of an item that is right or wrong."""
+ORDERS = ("largest change", "flips first", "worst first", "best first", "by item")
+
+_UNITS = {"perplexity": "loss in nats per word", "bits_per_byte": "bits per byte"}
+_FACTORS = {"perplexity": -1.0, "bits_per_byte": -1 / math.log(2)}
+"""What an item's log-likelihood in nats per word or byte is multiplied by, by the score's form."""
+
+Arrays = Mapping[str, "NDArray[Any]"]
+
+
+class Item(NamedTuple):
+    """An item's result before and after. `gain` is the change towards the better, or the plain
+    change where the better direction is not known; None where one of both is undefined."""
+
+    number: int
+    before: float | None
+    after: float | None
+    gain: float | None
+    flip: str
+
+    @property
+    def change(self) -> float | None:
+        """After minus before."""
+        if self.before is None or self.after is None:
+            return None
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The items of both in ascending order. `unit` says what a value is where it is no score, and
+    `binary` whether each item is right (1) or wrong (0)."""
+
+    items: tuple[Item, ...]
+    unit: str
+    binary: bool
+    better: str
+
+    def flips(self, kind: str) -> int:
+        """How many items flipped that way."""
+        return sum(item.flip == kind for item in self.items)
+
+    @property
+    def right(self) -> tuple[int, int]:
+        """How many are right both times, and wrong both times."""
+        same = [item.before for item in self.items if not item.flip]
+        return sum(value == 1 for value in same), sum(value == 0 for value in same)
+
+
+def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compared | None:
+    """The items that both results have of a metric; None where there are none.
+
+    An item of a perplexity has its loss in nats per word, one of bits per byte its own bits per
+    byte: both are lower where the model is better.
+    """
+    if before is None or after is None:
+        return None
+    if f"{metric}|index" not in before or f"{metric}|index" not in after:
+        return None
+    own, other = _values(before, metric), _values(after, metric)
+    shared = [index for index in own if index in other]
+    if not shared:
+        return None
+    form = str(after[f"{metric}|form"])
+    known = [v for i in shared for v in (own[i], other[i])]
+    weights = np.concatenate([before[f"{metric}|weight"], after[f"{metric}|weight"]])
+    binary = form == "mean" and set(known) <= {0.0, 1.0} and bool((weights == 1).all())
+    better = "higher" if binary else "lower" if form != "mean" else _better(after, metric)
+    items = tuple(_item(i, own[i], other[i], better, binary) for i in shared)
+    return Compared(items, _UNITS.get(form, ""), binary, better)
+
+
+def ordered(items: Sequence[Item], order: str) -> list[Item]:
+    """Items in one of `ORDERS`, those without a change last."""
+
+    def key(item: Item) -> tuple[Any, ...]:
+        gain = item.gain or 0.0
+        by = {
+            "flips first": (not item.flip, -abs(gain)),
+            "worst first": (gain,),
+            "best first": (-gain,),
+            "by item": (),
+        }
+        last = order != "by item" and item.gain is None
+        return (last, *by.get(order, (-abs(gain),)), item.number)
+
+    return sorted(items, key=key)
+
+
+def _values(arrays: Arrays, metric: str) -> dict[int, float | None]:
+    total, weight = arrays[f"{metric}|total"], arrays[f"{metric}|weight"]
+    factor = _FACTORS.get(str(arrays[f"{metric}|form"]), 1.0)
+    return {
+        int(index): factor * float(t / w) if w and math.isfinite(t) else None
+        for index, t, w in zip(arrays[f"{metric}|index"], total, weight, strict=True)
+    }
+
+
+def _better(arrays: Arrays, metric: str) -> str:
+    """Runs from before directions were stored do not say it."""
+    return str(arrays.get(f"{metric}|better", ""))
+
+
+def _item(index: int, before: float | None, after: float | None, better: str, binary: bool) -> Item:
+    gain = None if before is None or after is None else after - before
+    flip = ""
+    if binary and gain:
+        flip = WON if gain > 0 else LOST
+    return Item(index, before, after, -gain if gain and better == "lower" else gain, flip)

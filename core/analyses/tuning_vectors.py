@@ -363,6 +363,7 @@ ANALYSIS = Analysis(
         Curves(
             key="matrices",
             title="Size by layer, matrix by matrix",
+            short="By matrix",
             caption="One line per model; a panel for each kind of matrix, on one scale.",
             measures=(
                 "relative_norm", "norm", "stable_rank", "effective_rank", "changed_share",

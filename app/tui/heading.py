@@ -1,17 +1,18 @@
 """The line above a picture: what is selected, said as fully as its width allows. No widget.
 
-The title stays as long as its short form fits beside what is selected: names give way before it,
-and long values before short ones.
+The title stays, in its short form where there is one: names give way before it, then the words
+"is better", and long values before short ones.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from textual.content import Content
 
-from app.render.terminal.lines import fitted
+from app.render.terminal.lines import cut
 from app.text import plain
 from app.tui.widgets.bar import Piece, two_ends
 
@@ -20,6 +21,11 @@ Selected = tuple[str, str]
 
 TELLING = frozenset({"measure", "reading", "order"})
 """Names whose values speak for themselves."""
+
+_BETTER = re.compile(r"(?P<of>.+) \((?P<way>higher|lower) is better\)")
+
+RAW = ("reading", "raw")
+"""What goes unsaid where there is little room: a value as it was measured."""
 
 LONGEST, SHORTEST = 40, 6
 """Columns that values are cut to where nothing else helps."""
@@ -31,6 +37,7 @@ def heading(
     """The fullest form that fits, under a `short` title where there is one and the other is too
     long. `numbered` says at the right end which picture of how many."""
     room = width - cell_len(numbered) - 1
+    selected = [pair for pair in selected if pair[1].casefold() != title.casefold()]
     titles = [[(f" {words} ", "bold $accent")] for words in dict.fromkeys((title, short)) if words]
     shown: list[Piece] = []
     for form in _forms(titles, [(name, plain(value)) for name, value in selected]):
@@ -43,15 +50,18 @@ def heading(
 def _forms(titles: list[list[Piece]], selected: Sequence[Selected]) -> Iterator[list[Piece]]:
     """From the fullest to the shortest."""
     telling = [("" if name in TELLING else name, value) for name, value in selected]
-    bare = [("", value) for _, value in selected]
+    bare = [
+        ("", _BETTER.sub(_arrow, value)) for pair in selected for value in pair[1:] if pair != RAW
+    ]
     ways = [_pieces(pairs) for pairs in (selected, telling, bare)] if selected else [[]]
     for pieces in ways:
         yield from ([*title, *pieces] for title in titles)
-    if not selected:
-        return
-    yield from ways
-    for most in range(LONGEST, SHORTEST, -1):
-        yield _pieces([("", fitted(v, min(most, cell_len(v))).rstrip()) for _, v in bare])
+    for most in range(LONGEST, SHORTEST, -1) if selected else ():
+        yield [*titles[-1], *_pieces([("", cut(value, most)) for _, value in bare])]
+
+
+def _arrow(found: re.Match[str]) -> str:
+    return f"{'↑' if found['way'] == 'higher' else '↓'} {found['of']}"
 
 
 def _pieces(selected: Sequence[Selected]) -> list[Piece]:

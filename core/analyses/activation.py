@@ -364,6 +364,7 @@ ANALYSIS = Analysis(
         PassageView(
             key="neuron",
             title="A neuron in context",
+            short="In context",
             caption="Where in the texts a neuron is largest, in the tuned model and in the base, "
             "and the tokens that it promotes.",
             measures=("activated_percent",),

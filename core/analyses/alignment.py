@@ -301,6 +301,7 @@ ANALYSIS = Analysis(
         Heatmap(
             key="heads",
             title="Alignment by head",
+            short="By head",
             caption="Rows are layers, columns heads; of k and v the heads of keys and values. The "
             "parameter heads = false leaves it empty.",
             measures=(

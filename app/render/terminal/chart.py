@@ -123,15 +123,16 @@ def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line
     plot = arrange(figure)
     above = textwrap.wrap(tables.in_common(plot), width) if plot.shared else []
     below = textwrap.wrap(plain(figure.note), width)
-    room = max(1, height - 2 - len(above) - len(below))
+    widest = width if width == _ENDLESS else tables.WIDEST
+    part = replace(plot, shown=replace(plot.shown, rows=plot.shown.rows[:height]))
+    widths = tables.squeezed(part, tables.natural_widths(part.shown, widest), width)
+    painter = tables.Painter(part.shown, widths, palette)
+    heading = painter.heading()
+    room = max(1, height - 1 - len(heading) - len(above) - len(below))
     if len(figure.rows) > room:
         room = max(1, room - 1)
         below.insert(0, f"… and {len(figure.rows) - room:,} more")
-    part = replace(plot, shown=replace(plot.shown, rows=plot.shown.rows[:room]))
-    widest = width if width == _ENDLESS else tables.WIDEST
-    widths = tables.squeezed(part, tables.natural_widths(part.shown, widest), width)
-    painter = tables.Painter(part.shown, widths, palette)
-    lines = [painter.heading(), *(painter.line(i) for i in range(len(part.shown.rows)))]
+    lines = [*heading, *map(painter.line, range(min(room, len(figure.rows))))]
     dim = Style(color=palette.dim)
     first, last = ([[Segment(fitted(w, width).rstrip(), dim)] for w in ws] for ws in (above, below))
     return [*first, *lines, *last]

@@ -20,13 +20,32 @@ _PARTS = re.compile(r"[^_\-/ ]*[_\-/ ]?")
 def headings(names: Sequence[Name], room: int, align: str) -> list[list[str]]:
     """The lines above the columns, each with a text a column, `room` cells wide: names, which stand
     on the lowest lines, then what stands below them where there is something."""
-    split = [_split(plain(_name(name, room)), room) for name in names]
-    lines = max(map(len, split), default=1)
-    filled = [[""] * (lines - len(parts)) + parts for parts in split]
-    rows = [[exactly(parts[at], room, align) for parts in filled] for at in range(lines)]
+    filled = levelled([broken(plain(_name(name, room)), room) for name in names])
+    rows = [[exactly(text, room, align) for text in row] for row in filled]
     if any(name.words for name in names):
         rows.append([exactly(_cut(plain(name.words), room), room, align) for name in names])
     return rows
+
+
+def levelled(columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Columns of lines as rows, all of them ending on the lowest."""
+    lines = max(map(len, columns), default=1)
+    filled = [[""] * (lines - len(parts)) + [*parts] for parts in columns]
+    return list(zip(*filled, strict=True)) or [()]
+
+
+def broken(name: str, room: int) -> list[str]:
+    """A name in lines that fit, broken after marks between words; all of it in one where a break
+    is of no use. Only its last line may be cut."""
+    if cell_len(name) <= room:
+        return [name]
+    lines = [""]
+    for part in _PARTS.findall(name):
+        if lines[-1] and len(lines) < MOST and cell_len((lines[-1] + part).rstrip("_- ")) > room:
+            lines.append("")
+        lines[-1] += part
+    first = lines[0].rstrip("_ ")
+    return [first, *lines[1:]] if len(lines) > 1 and cell_len(first) <= room else [name]
 
 
 def _name(name: Name, room: int) -> str:
@@ -44,17 +63,3 @@ def _cut(words: str, room: int) -> str:
             break
         found += part
     return found.rstrip("_- ")
-
-
-def _split(name: str, room: int) -> list[str]:
-    """A name in lines that fit, broken after marks between words; all of it in one where a break
-    is of no use. Only its last line may be cut."""
-    if cell_len(name) <= room:
-        return [name]
-    lines = [""]
-    for part in _PARTS.findall(name):
-        if lines[-1] and len(lines) < MOST and cell_len((lines[-1] + part).rstrip("_- ")) > room:
-            lines.append("")
-        lines[-1] += part
-    first = lines[0].rstrip("_ ")
-    return [first, *lines[1:]] if len(lines) > 1 and cell_len(first) <= room else [name]

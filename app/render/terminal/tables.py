@@ -6,7 +6,7 @@ Every text is made harmless before it is measured or shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from app.render.terminal.headings import broken, levelled
 from app.render.terminal.lines import Line, exactly
 from app.render.terminal.palette import Palette
 from app.text import plain
@@ -31,17 +32,20 @@ MOST = 0.75
 
 
 def natural_widths(table: Table, widest: int = WIDEST) -> tuple[int, ...]:
-    """What each column takes: all of its numbers and its name, and its texts up to `widest`."""
+    """What the values of each column take: all of its numbers, and its texts up to `widest`."""
     return tuple(
-        max(cell_len(plain(column.name)), _widest(column, [row[j] for row in table.rows], widest))
+        _widest(column, [row[j] for row in table.rows], widest)
         for j, column in enumerate(table.columns)
     )
 
 
 def squeezed(plot: TablePlot, widths: Sequence[int], width: int) -> tuple[int, ...]:
-    """Those widths with the widest columns of text narrowed until all fit, if they can. Those that
-    tell rows apart come last, and where that is in vain only so far that the results stand beside
-    them."""
+    """Those widths with room for names, on two lines where all would not fit otherwise; then the
+    widest columns of text narrowed until all fit, if they can. Those that tell rows apart come
+    last, and where that is in vain only so far that the results stand beside them."""
+    names = [plain(column.name) for column in plot.shown.columns]
+    whole = _with_names(widths, names)
+    widths = whole if _across(whole) <= width else _with_names(widths, map(_longest, names))
     texts = [j for j in range(len(widths)) if _texts(plot.shown, j)]
     keys = [j for j in texts if j < plot.shown.keys]
     without = _narrowed(widths, [j for j in texts if j not in keys], width)
@@ -51,6 +55,18 @@ def squeezed(plot: TablePlot, widths: Sequence[int], width: int) -> tuple[int, .
     most = width if plot.head > plot.shown.keys else int(MOST * width)
     head = _narrowed(without[: plot.head], keys, most, LEAST)
     return (*head, *without[plot.head :])
+
+
+def _with_names(widths: Sequence[int], names: Iterable[str]) -> tuple[int, ...]:
+    return tuple(max(w, cell_len(name)) for w, name in zip(widths, names, strict=True))
+
+
+def _longest(name: str) -> str:
+    """The longer line of a name on two."""
+    longest = cell_len(name)
+    rooms = (room for room in range(1, longest) if len(broken(name, room)) > 1)
+    fits = (parts for parts in (broken(name, room) for room in rooms))
+    return min((max(parts, key=cell_len) for parts in fits), key=cell_len, default=name)
 
 
 def _narrowed(
@@ -96,14 +112,19 @@ class Painter:
         """Cells across."""
         return self.starts[-1] - GAP
 
-    def heading(self, chosen: int = -1) -> Line:
-        """The names of the columns, that of the chosen one stronger."""
-        names = [plain(column.name) for column in self.table.columns]
+    @cached_property
+    def names(self) -> list[tuple[str, ...]]:
+        """The names of the columns, on as many lines as they take."""
+        columns = zip(self.table.columns, self.widths, strict=True)
+        return levelled([broken(plain(column.name), width) for column, width in columns])
+
+    def heading(self, chosen: int = -1) -> list[Line]:
+        """The lines of the names, that of the chosen column stronger."""
         styles = [
             Style(color=self.palette.accent if j == chosen else self.palette.dim, bold=True)
-            for j in range(len(names))
+            for j in range(len(self.widths))
         ]
-        return self._line(names, styles)
+        return [self._line(row, styles) for row in self.names]
 
     def line(self, i: int, chosen: int = -1) -> Line:
         """Row number i; with the cursor in one of its columns all of it stands out."""
@@ -120,7 +141,7 @@ class Painter:
         passed = sum(start <= x for start in self.starts[:-1])
         return max(0, passed - 1)
 
-    def _line(self, texts: list[str], styles: list[Style]) -> Line:
+    def _line(self, texts: Sequence[str], styles: Sequence[Style]) -> Line:
         line: Line = []
         columns = zip(texts, styles, self.widths, self.table.columns, strict=True)
         for text, style, width, column in columns:

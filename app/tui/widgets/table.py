@@ -63,8 +63,9 @@ class TableView(FigureView[TablePlot]):
         row = y - self._head + self.top
         if row >= len(self.plot.shown.rows):
             return []
-        if y == self._head - 1:
-            return self._slid(self.painter.heading(cursor[1] if cursor else -1))
+        first = self._head - len(self.painter.names)
+        if first <= y < self._head:
+            return self._slid(self.painter.heading(cursor[1] if cursor else -1)[y - first])
         if y < self._head:
             words = tables.in_common(self.plot)
             return [Segment(fitted(words, self.size.width), Style(color=self.palette.dim))]
@@ -73,8 +74,10 @@ class TableView(FigureView[TablePlot]):
 
     def touched(self, cursor: CursorPosition) -> Iterable[Region]:
         width = self.size.width
-        head = self._head
-        return Region(0, head - 1, width, 1), Region(0, cursor[0] - self.top + head, width, 1)
+        head, names = self._head, len(self.painter.names)
+        return Region(0, head - names, width, names), Region(
+            0, cursor[0] - self.top + head, width, 1
+        )
 
     def spot_at(self, cursor: CursorPosition) -> Spot:
         """The field under the cursor in full, and all others of its row."""
@@ -137,7 +140,7 @@ class TableView(FigureView[TablePlot]):
     @property
     def _head(self) -> int:
         """The rows above those of the table."""
-        return 2 if self.plot.shared else 1
+        return len(self.painter.names) + bool(self.plot.shared)
 
     def _body(self) -> int:
         return max(1, self.size.height - 1 - self._head)

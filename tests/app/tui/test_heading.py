@@ -16,8 +16,8 @@ ABLATION = (
 )  # fmt: skip
 
 
-def said(width: int) -> str:
-    return heading("What ablated neurons cost", ABLATION, " 1/3 ", width).plain
+def said(width: int, short: str = "Cost") -> str:
+    return heading("What ablated neurons cost", ABLATION, " 1/3 ", width, short).plain
 
 
 def test_it_says_all_where_there_is_room() -> None:
@@ -26,22 +26,25 @@ def test_it_says_all_where_there_is_room() -> None:
     assert said(160).endswith(" 1/3 ")
 
 
-def test_what_is_selected_is_whole_at_eighty_columns() -> None:
-    for value in ("[%]", "medqa_4options", "acc_norm", "top-1%", " 1/3 "):
-        assert value in said(80)
-    assert "…" not in said(80)
+def test_what_is_selected_is_whole_where_the_short_title_has_room() -> None:
+    for value in ("Cost", "[%]", "medqa_4options", "acc_norm", "top-1%", " 1/3 "):
+        assert value in said(86)
+    assert "…" not in said(86)
 
 
-def test_long_values_give_way_before_short_ones() -> None:
-    assert "share of the score…" in said(60)
-    assert "top-1%" in said(60)
-
-
-def test_a_short_title_stays_where_the_whole_one_has_no_room() -> None:
-    given = ("What ablated neurons cost", ABLATION, " 1/3 ", 86)
-    assert "What" not in heading(*given).plain
-    assert heading(*given, "Cost").plain.startswith(" Cost  share of the score that is lost [%]")
+def test_the_title_stays_and_long_values_give_way_before_short_ones() -> None:
+    assert said(66).startswith(" Cost  share of the score…")
+    assert "top-1%" in said(66)
+    assert said(70, short="").startswith(" What ablated neurons cost  share")
     assert heading("Titles", (), "", 20, "T").plain.startswith(" Titles ")
+
+
+def test_an_arrow_says_which_way_is_better_before_the_title_gives_way() -> None:
+    selected = (("", "drop [%] (lower is better)"), ("task", "real_general_text"))
+    given = ("Ablated neurons, by source", selected, " 1/3 ")
+    assert "lower is better" in heading(*given, 80, "Drops by source").plain
+    narrow = heading(*given, 62, "Drops by source").plain
+    assert narrow.startswith(" Drops by source  ↓ drop [%]  real_general_text ")
 
 
 def test_views_of_an_analysis_have_short_titles_of_their_own() -> None:

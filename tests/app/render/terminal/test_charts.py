@@ -583,9 +583,27 @@ def test_a_table_prints_the_rows_that_fit() -> None:
 
 def test_texts_give_way_in_a_table_and_numbers_do_not() -> None:
     natural = tables.natural_widths(table())
-    assert natural == (6, 6, tables.WIDEST)
+    assert natural == (5, 6, tables.WIDEST), "of the values; names get room where they stand"
     assert tables.squeezed(arrange(table()), natural, 40) == (6, 6, 24)
     assert tables.squeezed(arrange(table()), natural, 10) == (6, 6, tables.NARROWEST)
+
+
+def test_names_break_onto_two_lines_where_a_table_would_not_fit() -> None:
+    names = ("ablated model", "neuron source", "drop %")
+    columns = tuple(Column(name=name) for name in names)
+    figure = Table(
+        title="",
+        columns=columns,
+        rows=(("maths", "base", 203.1),) * 2 + (("code", "control", 1.0),),
+    )
+    wide = draw(figure, "table", width=80, height=20, colour=False).split("\n")
+    assert wide[1].split() == ["ablated", "model", "neuron", "source", "drop", "%"]
+    narrow = draw(figure, "table", width=24, height=20, colour=False).split("\n")
+    assert [line.split() for line in narrow[1:4]] == [
+        ["ablated", "neuron", "drop"], ["model", "source", "%"], ["maths", "base", "203.1"],
+    ]  # fmt: skip
+    assert "…" not in "".join(narrow)
+    assert max(map(len, narrow)) <= 24
 
 
 def test_a_table_keeps_to_its_height_whatever_its_note() -> None:
@@ -703,7 +721,7 @@ def test_no_number_is_wider_than_its_column(
     (width,) = tables.natural_widths(
         Table(title="t", columns=(column,), rows=tuple((number,) for number in numbers))
     )
-    assert width == max([1, *(len(column.written(number)) for number in numbers)])
+    assert width == max((len(column.written(number)) for number in numbers), default=0)
 
 
 def test_what_names_of_tasks_begin_with_is_said_once() -> None:

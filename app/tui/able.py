@@ -39,6 +39,7 @@ NEEDS: dict[Where, dict[str, str]] = {
         "start": "no faults", "write": "no faults", "look": "no faults", "next_tab": "a next step",
         "anew": "a draft",
     },
+    "overview": {"move": "items", "ends": "items", "page": "items"},
     "figure": {
         "move": "values", "ends": "values", "page": "values", "copy": "values", "dense": "cells",
         "alone": "several lines", "split": "several lines",

@@ -19,6 +19,7 @@ from app.tui.cache import AnswerCache
 if TYPE_CHECKING:
     from app.results.comparing import Pair
     from app.results.figures import Drawn
+    from app.results.overview import Overview
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
@@ -177,10 +178,20 @@ class DataSource:
             self._figures.put((*at, found.choice), edition, found)
         return found
 
+    def overview(self, run: RunSummary) -> Overview:
+        """The cards and the findings of a run, as far as it got."""
+        from app.results.overview import read
+
+        edition = [self._edition(run.id, name) for name in run.analyses]
+        return self._figures.get(
+            (run.id, "overview"), (run.status, *edition), lambda: read(self.database, run)
+        )
+
     def read_ahead(self, run: RunSummary, count: int) -> None:
-        """Have at hand what the screen of a run begins with: this many pictures."""
+        """Have at hand what the screen of a run begins with, and then this many pictures."""
         from core.figures.filters import ALL
 
+        self.overview(run)
         for analysis, views in self.contents(run)[:1]:
             for view in views[:count]:
                 self.draw(run.id, analysis, view, None, ALL)

@@ -85,6 +85,19 @@ class Feed:
             group=f"{pane.analysis.name}/{pane.view.key}",
         )
 
+    def overview(self) -> Worker[None] | None:
+        """Read the overview of the run, once it is known."""
+        run = self.screen.run
+        if run is None:
+            return None
+        return in_thread(
+            self.screen,
+            lambda: self.source.overview(run),
+            self.screen.know_overview,
+            refused=self.screen.refuse_overview,
+            group="overview",
+        )
+
     def look_ahead(self, panes: Sequence[Pane], analyses: Sequence[Analysis]) -> None:
         """Prepare for these panes, and for the tabs of these analyses, that may be gone to. Whoever
         needs what can't be read will be told."""

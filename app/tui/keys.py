@@ -18,7 +18,7 @@ from app.text import plain
 from core.engine.measurement import WORDS
 
 Where = Literal[
-    "app", "runs", "library", "run", "compare", "builder", "figure",
+    "app", "runs", "library", "run", "overview", "compare", "builder", "figure",
     "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump", "copy", "export",
     "pick",
 ]  # fmt: skip
@@ -32,6 +32,7 @@ CONTEXTS: tuple[tuple[Where, ...], ...] = (
     ("builder", "app"),
     ("run", *_WITH_FIGURES),
     ("run", "facts", "app"),
+    ("run", "overview", "app"),
     ("compare", *_WITH_FIGURES),
     ("filter", "typing"),
     ("dialog", "typing", "models"),
@@ -180,6 +181,7 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("metric_of", "metric", "u u", "U U", 10),
     *_steps("item", "item", "J J", "K K", 3),
     *_numbers("run", 9, "tab"),
+    Action("run", "tab(0)", "0", "0", "overview", "Go to the overview of the run"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),
     Action("run", "drill", "enter", "enter", "behind", "Open what lies behind the value here", 4),
@@ -213,7 +215,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
 )
 
-_OF_ONE_RUN = ("zoom", "log", "cancel", "resume", "drill", "filter")
+_OF_ONE_RUN = ("zoom", "log", "cancel", "resume", "drill", "filter", "tab(0)")
 ACTIONS += (
     Action("compare", "difference", "minus", "-", "difference", "B minus A, and back", 1),
     Action("compare", "side", "B", "B", "side", "The other run", 2),
@@ -256,6 +258,11 @@ ACTIONS += (
     Action(
         "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
     ),
+    Action("overview", "move(-1)", "up,left,k,h", "↑ ←", "up", "Select the card or finding before"),
+    Action("overview", "move(1)", "down,right,j,l", "↓ →", "down", "Select the one after"),
+    *_pages("overview"),
+    Action("overview", "ends(-1)", "home,g", "home g", "first", "Go to the first card"),
+    Action("overview", "ends(1)", "end,G", "end G", "last", "Go to the last finding"),
     Action("facts", "down", "j", "j", "down", "Scroll the facts of a run down"),
     Action("facts", "up", "k", "k", "up", "Scroll the facts of a run up"),
     Action("filter", "clear", "escape", "esc", "all", "Drop the filter and leave its line"),

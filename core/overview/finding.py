@@ -109,8 +109,8 @@ class Finding:
 
 
 def number(value: float) -> str:
-    """A number with its sign, to three digits."""
-    return f"{value:+.3g}"
+    """A number with its sign, to three digits; 0 has none."""
+    return f"{value:+.3g}" if value else "0"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -146,7 +146,7 @@ def _tour(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) 
 def _visit(terminal: Terminal, *, tabs: int, views: int) -> dict[str, float]:
     """A run opened, each of its tabs and views, and what else its screen brings up."""
     opening = _walk(terminal, [("opening", "enter")])
-    rest = [*_pictures(tabs, views), ("facts", str(tabs + 1)), *RUN]
+    rest = [*_pictures(tabs, views), ("facts", str(tabs + 1)), ("overview", "0"), *RUN]
     return opening | _walk(terminal, rest)
 
 

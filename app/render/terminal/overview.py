@@ -74,19 +74,19 @@ def layout(overview: Overview, width: int, height: int, selected: int) -> Layout
     """The overview in a window, with one item selected: cards side by side where all have room,
     else as rows, and what is selected in full."""
 
-    def laid_out(item: int, *, whole: bool) -> Layout:
+    def laid_out(item: int, whole: int) -> Layout:
         return _laid_out(overview, width, item, side_by_side=beside, whole=whole)
 
     beside = len(overview.cards) > 0 and width >= 2 * CARD + GAP
-    beside = beside and len(laid_out(0, whole=False).rows) <= height
-    found = laid_out(selected, whole=True)
-    return found if len(found.rows) <= height else laid_out(selected, whole=False)
+    beside = beside and len(laid_out(0, 0).rows) <= height
+    tries = (laid_out(selected, whole) for whole in range(len(overview.findings), -1, -1))
+    return next((each for each in tries if len(each.rows) <= height), laid_out(selected, 0))
 
 
 def _laid_out(
-    overview: Overview, width: int, selected: int, *, side_by_side: bool, whole: bool
+    overview: Overview, width: int, selected: int, *, side_by_side: bool, whole: int
 ) -> Layout:
-    """`whole`: every finding in full, and not just the selected one."""
+    """`whole`: so many of the first findings in full, besides the selected one."""
     cards, rows = overview.cards, list[tuple[Row, int]]()
     if side_by_side:
         rows += _boxes(cards, width, selected)
@@ -95,7 +95,8 @@ def _laid_out(
         rows.append((_head(width, cards), -1))
         for at, card in enumerate(cards):
             rows.append((_compact(card, width, cards, chosen=at == selected), at))
-            rows += _detail(cards, selected, width) if at == selected else []
+            if at == selected:
+                rows += [*_detail(cards, selected, width), ([], -1)]
     rows.append(([], -1))
     rows.append(
         ([(TITLE, "bold"), (f"  {overview.waiting}" * bool(overview.waiting), "muted")], -1)
@@ -104,16 +105,19 @@ def _laid_out(
         rows.append(([(overview.instead, "")], -1))
     for at, finding in enumerate(overview.findings):
         item = len(cards) + at
-        rows += [(row, item) for row in _finding(finding, at, width, item == selected, whole)]
+        in_full = item == selected or at < whole
+        told = _finding(finding, at, width, chosen=item == selected, whole=in_full)
+        rows += [(row, item) for row in told]
     return Layout(tuple(row for row, _ in rows), tuple(owner for _, owner in rows))
 
 
-def _finding(finding: Finding, at: int, width: int, chosen: bool, whole: bool) -> Iterator[Row]:
-    number_of = f"{'▌' if chosen else ' '}{at + 1} "
-    if not (chosen or whole):
-        yield [(number_of, "accent"), (fitted(finding.sentence, width - len(number_of)), "")]
+def _finding(finding: Finding, at: int, width: int, *, chosen: bool, whole: bool) -> Iterator[Row]:
+    name = f"{'▌' if chosen else ' '}{at + 1} "
+    if not whole:
+        yield [(name, "accent"), (fitted(finding.sentence, width - len(name)), "")]
         return
-    yield from _wrapped(number_of, finding.sentence, width)
+    for row in _wrapped(name, finding.sentence, width):
+        yield [(row[0][0], "accent"), *row[1:]]
     if chosen:
         yield [(f"   enter: {heading(finding.candidate.figure)}", "muted")]
 
@@ -124,7 +128,7 @@ def _detail(cards: Sequence[Card], selected: int, width: int) -> list[tuple[Row,
         return []
     card = cards[selected]
     rows = [row for line in lines(card) for row in _said(line, width)]
-    return [([], -1), *((row, selected) for row in rows), ([], -1)]
+    return [([], selected), *((row, selected) for row in rows)]
 
 
 def _said(line: Line, width: int) -> Iterator[Row]:
@@ -139,8 +143,9 @@ def _wrapped(name: str, words: str, width: int, tone: str = "") -> Iterator[Row]
 
 
 def _boxes(cards: Sequence[Card], width: int, selected: int) -> Iterator[tuple[Row, int]]:
-    """Cards side by side, as many in a row as have room."""
-    across = max(1, min(len(cards), (width + GAP) // (CARD + GAP)))
+    """Cards side by side, in as few rows as have room, about as many in each."""
+    room = max(1, (width + GAP) // (CARD + GAP))
+    across = -(-len(cards) // -(-len(cards) // room))
     own = (width - GAP * (across - 1)) // across
     most = largest_layer(cards)
     for first in range(0, len(cards), across):

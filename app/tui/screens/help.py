@@ -25,6 +25,7 @@ HEADINGS: dict[Where, str] = {
     "runs": "Runs",
     "library": "Library",
     "run": "This run",
+    "overview": "In the overview of a run",
     "compare": "Comparing two runs",
     "builder": "A new study",
     "figure": "In a figure",
@@ -49,6 +50,17 @@ class Topic:
 
     heading: str
     paragraphs: tuple[str, ...]
+
+
+OVERVIEW_TOPIC = Topic(
+    "Overview",
+    (
+        "A card for each tuned model: how far it moved and where, what it gained and what it lost.",
+        "The small chart is the relative norm by layer, on one scale for all cards.",
+        "Findings lie beyond chance and beyond what a control does, the largest first.",
+        "enter opens the figure of the selected finding or card.",
+    ),
+)
 
 
 def keys_table(places: Sequence[Where]) -> Content:

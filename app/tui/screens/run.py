@@ -17,18 +17,21 @@ from textual.worker import Worker
 from app.jobs.gauge import Gauge
 from app.results import wording
 from app.results.figures import Drawn
+from app.results.overview import NAME, Overview
 from app.tui import run_title
 from app.tui.data import Background, Contents, DataSource
 from app.tui.feed import POLL, Feed, Polled
-from app.tui.keys import bindings, written
+from app.tui.keys import Where, bindings, written
 from app.tui.memory import Memory, RunPosition
 from app.tui.screens.control import ask_to_cancel, called, resume, startable
 from app.tui.screens.export import ask_to_write
+from app.tui.screens.help import OVERVIEW_TOPIC, Topic
 from app.tui.screens.tabbed import TabbedScreen, soon
 from app.tui.screens.whole import Destination
 from app.tui.threads import Trouble, said
 from app.tui.widgets.facts import Facts
 from app.tui.widgets.filter_line import FilterLine
+from app.tui.widgets.overview import OverviewView
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
 from core.engine.registry import Analysis
@@ -39,12 +42,15 @@ from storage.runs import RunSummary
 
 SHARED = ("model", "layer")
 """What is pointed at in one picture is pointed at in the others too."""
+OVERVIEW = -1
+"""The tab before the first analysis."""
 
 
 class RunScreen(TabbedScreen):
     """Tabs of panes over one run, kept up to date while it runs."""
 
     PLACE = "run"
+    FIRST = 0
     BINDINGS = bindings("run")
     DEFAULT_CSS = """
     RunScreen > #body { height: 1fr; }
@@ -69,11 +75,12 @@ class RunScreen(TabbedScreen):
         self.gauge = Gauge()
         self._pictures: list[Pictures] = []
         self._facts = Facts()
+        self._overview = OverviewView()
         self._stale = self._built = self._ahead = False
         self._wanted: int | None = None
         self._before = before or RunPosition(run=run_id)
         self._pointed: Pointed = {}
-        self._trail: list[tuple[int, Pane]] = []
+        self._trail: list[tuple[int, Pane | None]] = []
         """The tabs and panes from which what lies behind a value was opened."""
 
     def body(self) -> ComposeResult:
@@ -83,10 +90,11 @@ class RunScreen(TabbedScreen):
         yield FilterLine()
 
     def tabs(self) -> list[tuple[str, str]]:
-        """The analyses, and the details of the run."""
+        """The overview, the analyses, and the details of the run."""
         if self.run is None:
             return []
-        return [*((analysis.title, analysis.short) for analysis in self.analyses), ("Run", "Run")]
+        analyses = ((analysis.title, analysis.short) for analysis in self.analyses)
+        return [("Overview", "Ovr"), *analyses, ("Run", "Run")]
 
     def on_mount(self) -> None:
         self.set_interval(POLL, self.feed.poll)
@@ -137,14 +145,16 @@ class RunScreen(TabbedScreen):
             self._wanted = len(known)
         elif self._wanted is None and self._before.stands:
             last = self._before.tab
-            self._wanted = len(known) if not last else known.index(last) if last in known else 0
-        await self.go(min(self._wanted or 0, len(known)))
+            self._wanted = len(known) if not last else OVERVIEW
+            self._wanted = known.index(last) if last in known else self._wanted
+        await self.go(OVERVIEW if self._wanted is None else min(self._wanted, len(known)))
 
     def placed(self, memory: Memory) -> Memory:
         """Where this screen stands, for the next time."""
         if not self._built:
             return memory
-        tab = self.analyses[self.tab].name if self.tab < len(self.analyses) else ""
+        tabs = (NAME, *(analysis.name for analysis in self.analyses), "")
+        tab = tabs[self.tab - OVERVIEW]
         here = {"tab": tab, "filter": str(self.feed.filter)}
         place = self._before.model_copy(update=here)
         for pictures in self._pictures:
@@ -162,11 +172,33 @@ class RunScreen(TabbedScreen):
     def _reread(self) -> list[Worker[None]]:
         """Read again what the tab shows."""
         self._stale = False
+        if self.tab == OVERVIEW:
+            reading = self.feed.overview()
+            return [] if reading is None else [reading]
         if self.tab >= len(self.analyses):
             self.feed.background()
             return []
         # One that is hidden is read when it shows, or later.
         return [self.feed.figure(pane) for pane in self.panes() if pane.has_class("-near")]
+
+    def know_overview(self, overview: Overview) -> None:
+        """Show the cards and the findings; then have at hand what they lead to."""
+        blank = "" if self.run is None else wording.absence(self.run, written("run.resume"))
+        self._overview.show(overview, blank)
+        self.renew()
+        self.call_after_refresh(self._read_ahead)
+
+    def refuse_overview(self, error: Trouble) -> None:
+        """Say why the overview can't be read."""
+        self._overview.refuse(said(error))
+
+    def on_overview_view_moved(self) -> None:
+        """Another key may be offered for what is selected."""
+        self.renew("keys")
+
+    async def on_overview_view_opened(self) -> None:
+        """Open the figure of what is selected."""
+        await self.action_drill()
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
         self.feed.figure(message.pane)
@@ -214,7 +246,7 @@ class RunScreen(TabbedScreen):
     @property
     def pictures(self) -> Pictures | None:
         """Those of this tab, if it has any."""
-        return self._pictures[self.tab] if self.tab < len(self._pictures) else None
+        return self._pictures[self.tab] if 0 <= self.tab < len(self._pictures) else None
 
     def panes(self) -> Sequence[Pane]:
         """The pictures of this tab, seen or not."""
@@ -266,7 +298,7 @@ class RunScreen(TabbedScreen):
         """Have a tab on the screen, and one of its panes chosen."""
         self.tab = tab
         self._arrange(chosen)
-        shown = self.pictures or self._facts
+        shown = self.pictures or (self._overview if tab == OVERVIEW else self._facts)
         with self.app.batch_update():
             if not shown.is_attached and not self.is_left:
                 shown.display = False
@@ -279,10 +311,7 @@ class RunScreen(TabbedScreen):
             if self.tab != tab or self.is_left:
                 return
         pane = self.pane
-        if pane is not None:
-            pane.figure.focus()
-        else:
-            self._facts.focus()
+        (shown if pane is None else pane.figure).focus()
         self.renew()
 
     def on_descendant_focus(self) -> None:
@@ -302,7 +331,7 @@ class RunScreen(TabbedScreen):
                 return self.pane is not None and (not self.pane.barren or bool(self.feed.filter))
             case "something behind":
                 pane, behind = self.pane, self._behind()
-                return pane is not None and behind is not None and pane.leads_to(behind[1])
+                return behind is not None and (pane is None or pane.leads_to(behind[1]))
             case "views":
                 return len(self.panes()) > 1
             case "room beside":
@@ -346,23 +375,30 @@ class RunScreen(TabbedScreen):
 
     async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
-        behind, pane = self._behind(), self.pane
-        if behind is None or pane is None or not pane.leads_to(behind[1]):
+        behind, pane, place = self._behind(), self.pane, self._overview.place
+        if behind is None or (pane is not None and not pane.leads_to(behind[1])):
             return
-        at = pane.here()
+        at = dict(place.at) if pane is None and place is not None else {}
+        at = pane.here() if pane is not None else at
         self._trail.append((self.tab, pane))
         self._pointed |= {k: v for k, v in at.items() if k in SHARED}
         tab, target = behind
         await self._show(tab, target)
-        target.point(at, only=True)
+        if pane is None and place is not None:
+            target.point(at, measure=place.measure)
+        else:
+            target.point(at, only=True)
 
     def _behind(self) -> tuple[int, Pane] | None:
-        """The tab and the pane that the chosen one leads to, if the run has it."""
-        pane = self.pane
-        if pane is None or not pane.view.drill:
+        """The tab and the pane that the chosen one or the overview leads to, if the run has it."""
+        pane, place = self.pane, self._overview.place
+        if self.tab == OVERVIEW and place is not None:
+            path = f"{place.analysis}:{place.view}"
+        elif pane is not None and pane.view.drill:
+            name, _, key = pane.view.drill.rpartition(":")
+            path = f"{name or pane.analysis.name}:{key}"
+        else:
             return None
-        name, _, key = pane.view.drill.rpartition(":")
-        path = f"{name or pane.analysis.name}:{key}"
         found = ((tab, pictures.find(path)) for tab, pictures in enumerate(self._pictures))
         return next(((tab, target) for tab, target in found if target is not None), None)
 
@@ -407,7 +443,7 @@ class RunScreen(TabbedScreen):
     def destinations(self) -> Iterator[Destination]:
         """The analyses, figures, measures and models of this run."""
         for at, (title, _) in enumerate(self.tabs()):
-            yield Destination(title, f"tab {at + 1}", partial(self.go, at))
+            yield Destination(title, f"tab {at + self.FIRST}", partial(self.go, at + OVERVIEW))
         for at, pictures in enumerate(self._pictures):
             for pane in pictures.panes:
                 where = f"figure of {pictures.analysis.title}"
@@ -425,10 +461,8 @@ class RunScreen(TabbedScreen):
         """Go to a figure, with a measure if one is named."""
         self._note()
         self._trail.clear()
-        if measure:
-            pane.measure(measure)
         await self._show(tab, pane)
-        pane.point(self._pointed)
+        pane.point(self._pointed, measure=measure)
 
     def _point_at(self, model: str) -> None:
         """Stand at a model here, and in the figures that are gone to from here."""
@@ -438,7 +472,16 @@ class RunScreen(TabbedScreen):
 
     def labels(self) -> dict[str, str]:
         """A run that waits is started by the key that resumes others."""
-        return super().labels() | called(self.run)
+        opens = {"drill": "figure"} if self.tab == OVERVIEW else {}
+        return super().labels() | called(self.run) | opens
+
+    def topics(self) -> list[Topic]:
+        """How to read the picture that keys act on, or the overview."""
+        return [OVERVIEW_TOPIC] if self.tab == OVERVIEW else super().topics()
+
+    def places(self) -> tuple[Where, ...]:
+        """The places whose keys act here; in the overview there is no figure."""
+        return ("run", "overview", "app") if self.tab == OVERVIEW else super().places()
 
     def title_line(self, width: int) -> Content:
         """Where the run stands, and how much of it the filter hides."""

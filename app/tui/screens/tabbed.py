@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -40,6 +41,8 @@ class TabbedScreen(LeavingScreen[None]):
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
+    FIRST: ClassVar[int] = 1
+    """The number of the first tab; the one of number 1 is tab 0 of the program."""
     DEFAULT_CSS = """
     TabbedScreen > #tabs { background: $surface; }
     """
@@ -87,7 +90,8 @@ class TabbedScreen(LeavingScreen[None]):
 
     def _tabs(self, width: int) -> Content:
         tabs = self.tabs()
-        return tabs_line(tabs, self.tab, width) if tabs else Content("")
+        chosen = self.tab + 1 - self.FIRST
+        return tabs_line(tabs, chosen, width, self.FIRST) if tabs else Content("")
 
     def topics(self) -> list[Topic]:
         """How to read the picture that keys act on."""
@@ -126,7 +130,7 @@ class TabbedScreen(LeavingScreen[None]):
 
     async def action_tab(self, number: int) -> None:
         """Go to a tab by its number."""
-        if number <= len(self.tabs()):
+        if self.FIRST <= number < self.FIRST + len(self.tabs()):
             await self.go(number - 1)
 
     async def action_next_tab(self) -> None:
@@ -140,7 +144,7 @@ class TabbedScreen(LeavingScreen[None]):
     async def _turn(self, by: int) -> None:
         count = len(self.tabs())
         if count:
-            await self.action_tab((self.tab + by) % count + 1)
+            await self.action_tab((self.tab + 1 - self.FIRST + by) % count + self.FIRST)
 
     def action_measure(self, by: int) -> None:
         """Switch the measure."""

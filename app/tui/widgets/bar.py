@@ -21,7 +21,7 @@ ACT = "act"
 """The mark on words that act when clicked; unlike Textual's own, it leaves their look alone."""
 
 TAB = 5
-"""What a tab takes besides its title."""
+"""What a tab takes besides its title, with the space after it."""
 
 NAME = 10
 """Columns of the name before the words."""
@@ -44,13 +44,15 @@ def keys_line(actions: Sequence[Action], width: int) -> Content:
     return Content("").join(pieces)
 
 
-def tabs_line(tabs: Sequence[tuple[str, str]], chosen: int, width: int) -> Content:
-    """Numbered tabs by title; where they don't fit, the others have their short titles, and where
-    those don't fit they are cut."""
-    names = [plain(title) for title, _ in tabs]
+def tabs_line(tabs: Sequence[tuple[str, str]], chosen: int, width: int, first: int = 1) -> Content:
+    """Tabs by title, numbered from `first`; where they don't fit, the others have their short
+    titles; where those don't fit, nothing is between them; where that is in vain they are cut."""
+    names, gap = [plain(title) for title, _ in tabs], " "
     if sum(cell_len(name) + TAB for name in names) > width:
         names = [n if i == chosen else plain(tabs[i][1]) for i, n in enumerate(names)]
     if sum(cell_len(name) + TAB for name in names) > width:
+        gap = ""
+    if sum(cell_len(name) + TAB - 1 for name in names) > width:
         others = len(names) - 1
         own = min(cell_len(names[chosen]), max(4, width - TAB - others * (TAB + 3)))
         each = max(0, (width - TAB - own) // max(1, others) - TAB)
@@ -59,8 +61,8 @@ def tabs_line(tabs: Sequence[tuple[str, str]], chosen: int, width: int) -> Conte
     pieces = []
     for i, name in enumerate(names):
         style = "bold $background on $accent" if i == chosen else "$muted"
-        tab = Content.styled(f" {i + 1} {name} ", style) + " "
-        pieces.append(tab.stylize(Style.from_meta({ACT: f"screen.tab({i + 1})"})))
+        tab = Content.styled(f" {i + first} {name} ", style) + gap
+        pieces.append(tab.stylize(Style.from_meta({ACT: f"screen.tab({i + first})"})))
     return Content("").join(pieces)
 
 

@@ -6,7 +6,7 @@ Knows its own choice; asks its screen for the figure by message. Computes nothin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from textual.app import ComposeResult
@@ -33,7 +33,7 @@ from app.tui.widgets.steady import Steady
 from app.tui.widgets.table import TableView
 from core.engine.measurement import COORDINATES, MetricSpec
 from core.engine.registry import Analysis
-from core.figures.choices import chosen, options
+from core.figures.choices import chosen, options, settled
 from core.figures.figure import Figure, Table
 from core.figures.filters import Filter
 from core.figures.passages import Passages
@@ -100,9 +100,7 @@ class Pane(Vertical, Steady):
         """Where the cursor was the last time."""
         self._held: Pointed = {}
         self._chosen: Choice | None = None
-        self._waiting: tuple[Pointed, bool] = {}, False
-        self._measured = ""
-        """The measure to show once there is a figure."""
+        self._waiting: tuple[Pointed, bool, str] = {}, False, ""
         self.blank = EMPTY
         """What is said instead of a figure without values."""
         self.narrow: dict[str, str] = {}
@@ -158,12 +156,13 @@ class Pane(Vertical, Steady):
                  for a in names)  # fmt: skip
         return {coordinate: name for coordinate, name in known if coordinate is not None}
 
-    def point(self, at: Pointed, *, only: bool = False) -> None:
+    def point(self, at: Pointed, *, only: bool = False, measure: str = "") -> None:
         """Stand where another picture pointed, as far as this one has it; of a table `only` what
-        was pointed at is shown. Before its figure was read this waits for it.
+        was pointed at is shown. `measure`: show this one, as it is. Before its figure was read
+        this waits for it.
         """
         if self.choice is None or self.drawn is None:
-            self._waiting = dict(at), only
+            self._waiting = dict(at), only, measure
             return
         names = {k: str(v) for k, v in at.items() if v is not None}
         narrow = {self.view.word(k): v for k, v in names.items()} if only else {}
@@ -171,6 +170,8 @@ class Pane(Vertical, Steady):
             self.narrow = narrow
             self._draw(self.drawn)
         choice, ranges = self.choice, self.drawn.catalogue
+        if measure in self.view.measures and measure != choice.measure:
+            choice = settled(self.view, replace(choice, measure=measure, reading="raw"), ranges)
         for selector in self.view.selectors:
             offered = options(self.view, selector, choice, ranges)
             if selector in at and (selector == ITEM or at[selector] in offered):
@@ -234,12 +235,9 @@ class Pane(Vertical, Steady):
         self._draw(drawn)
         self._seek(before)
         self.finding.tell(plain(self._finding(drawn)))
-        (at, only), self._waiting = self._waiting, ({}, False)
-        name, self._measured = self._measured, ""
-        if name:
-            self.measure(name)
-        if at:
-            self.point(at, only=only)
+        (at, only, measure), self._waiting = self._waiting, ({}, False, "")
+        if at or measure:
+            self.point(at, only=only, measure=measure)
 
     def refuse(self, asked: Choice | None, words: str) -> None:
         """Say why what was asked for can't be shown, unless the choice has moved on meanwhile."""
@@ -294,14 +292,6 @@ class Pane(Vertical, Steady):
             return []
         at = self.choice, self.drawn.catalogue
         return list(steering.offers(self.view, *at, self.analysis.metric))
-
-    def measure(self, name: str) -> None:
-        """Show this measure, now or as soon as there is a figure."""
-        metric = self.analysis.metric
-        if self.choice is None or self.drawn is None:
-            self._measured = name
-            return
-        self._choose(lambda c, ranges: steering.measured(self.view, c, name, ranges, metric))
 
     def choose(self, choice: Choice) -> None:
         """Show another choice."""

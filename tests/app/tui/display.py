@@ -11,9 +11,10 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from app.tui.app import TauscopeApp
-from app.tui.screens.run import RunScreen
+from app.tui.screens.run import OVERVIEW, RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.bar import Row
+from app.tui.widgets.overview import OverviewView
 from storage.database import Database
 from tests.app.tui.rest import until
 
@@ -40,13 +41,13 @@ def words(app: App[Any]) -> str:
 
 
 async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunScreen:
-    """The newest run's screen with its first figure, after some keys."""
+    """The newest run's screen where it stood, at first with its first figure, after some keys."""
     await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
     await pilot.press("enter")
     await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
     screen = app.screen
     assert isinstance(screen, RunScreen)
-    for key in keys:
+    for key in (*["1"] * (screen.tab == OVERVIEW), *keys):
         await pilot.press(key)
         await until(pilot, lambda: drawn(screen))
     return screen
@@ -55,6 +56,8 @@ async def opened(pilot: Pilot[str | None], app: TauscopeApp, *keys: str) -> RunS
 def drawn(screen: RunScreen) -> bool:
     """Does the tab show what was chosen?"""
     panes = screen.panes()
+    if screen.tab == OVERVIEW:
+        return screen.query_one(OverviewView).overview is not None
     if not panes:
         return screen.run is not None and screen.tab == len(screen.analyses)
     return all(p.drawn is not None and p.drawn.choice == p.choice for p in panes)

@@ -25,7 +25,7 @@ async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
         jump = app.screen
         assert isinstance(jump, JumpScreen)
         shown = [pane for pane in screen.panes() if pane.region]
-        assert len(jump.targets) == len(screen.analyses) + 1 + len(shown)
+        assert len(jump.targets) == len(screen.tabs()) + len(shown)
         for letter, target in jump.targets.items():
             assert visible(app)[target.y][target.x + 1] == letter
         assert_inside(jump)

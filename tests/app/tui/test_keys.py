@@ -342,6 +342,7 @@ async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(
 
             await pilot.press("enter")
             await until(pilot, lambda: isinstance(workstation.screen, RunScreen))
+            await pilot.press("1")
             await until(pilot, lambda: workstation.screen.check_action("filter", ()) is True)
             shown = workstation.screen
             copied: list[str] = []

@@ -66,7 +66,7 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
         text = at.shows("✓ done")
         assert all(title in text.split("\n")[1] for title, _ in VIEWS)
         if size[0] > 150:
-            at.press("z")  # one picture at a time, as on the small screen
+            at.press("1", "z")  # one picture at a time, as on the small screen
         for tab, (_, count) in enumerate(VIEWS, start=1):
             visit(at, tab, count)
         at.press("4")

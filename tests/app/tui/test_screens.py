@@ -22,7 +22,7 @@ from app.tui.completion import matches
 from app.tui.keys import ACTIONS, Where, actions
 from app.tui.screens.help import HelpScreen
 from app.tui.screens.pick import PickScreen
-from app.tui.screens.run import RunScreen
+from app.tui.screens.run import OVERVIEW, RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
 from app.tui.widgets.curves import CurvesView
@@ -176,7 +176,7 @@ async def test_tabs_views_measures_and_readings_switch(filled: Database) -> None
         await until(pilot, lambda: "share a part" in words(app))
         assert_inside(screen)
         await pilot.press("tab")
-        assert screen.tab == 0
+        assert screen.tab == OVERVIEW
         await pilot.press("shift+tab")
         assert screen.tab == len(screen.analyses)
 

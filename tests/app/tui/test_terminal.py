@@ -22,6 +22,8 @@ def test_it_opens_in_tmux_and_leaves_with_q(filled: Database) -> None:
         at.shows("finished-one")
         assert "quit" in at.rows()[23], "the bottom line is on the screen"
         at.press("Enter")
+        at.shows("Findings")
+        at.press("1")
         assert "● instruct" in at.shows("relative norm")
         at.press("3")
         at.shows("two_sided")
@@ -46,6 +48,7 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
         assert "quit" in rows[23], "nothing was pushed off the screen"
         assert "▌" in rows[2], "the selected run shows in any colours"
         at.press("Enter")
+        at.press("1")
         assert "▸" in at.shows("two_sided"), "so does the cursor"
         at.press("2")
         rows = at.shows("What went wrong").split("\n")

@@ -1,0 +1,158 @@
+"""The overview of a run: its cards and its findings, of which one is selected.
+
+Scrolls, selects and paints; the rows are those of `app.render.terminal.overview`.
+"""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+
+from app.render.terminal.overview import Layout, Row, layout
+from app.results.overview import Overview
+from app.text import plain
+from app.tui.able import Able
+from app.tui.keys import bindings
+from app.tui.widgets.steady import Steady
+from core.overview.finding import FigurePlace
+
+COLOURS = {"muted": "muted", "accent": "accent", "chosen": "accent", "better": "success",
+           "worse": "error"}  # fmt: skip
+"""The theme's colour of each tone that has one."""
+STRONG = frozenset({"bold", "head", "chosen"})
+
+
+class OverviewView(Steady, Able, can_focus=True):
+    """The first tab of a run."""
+
+    PLACE = "overview"
+    BINDINGS = bindings("overview")
+    DEFAULT_CSS = "OverviewView { height: 1fr; width: 1fr; padding: 0 1; }"
+
+    class Moved(Message):
+        """Something else is selected."""
+
+    class Opened(Message):
+        """The figure of what is selected is wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overview: Overview | None = None
+        self.selected = -1
+        """The cards, then the findings; -1 before there is anything."""
+        self.words = "Reading…"
+        """What stands there instead of an overview."""
+        self.top = 0
+        self._made: tuple[object, Layout] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many cards and findings there are."""
+        found = self.overview
+        return 0 if found is None else len(found.cards) + len(found.findings)
+
+    @property
+    def place(self) -> FigurePlace | None:
+        """The figure of what is selected."""
+        if self.overview is None or not 0 <= self.selected < self.count:
+            return None
+        cards = self.overview.cards
+        if self.selected < len(cards):
+            return cards[self.selected].figure
+        return self.overview.findings[self.selected - len(cards)].candidate.figure
+
+    def show(self, overview: Overview, blank: str) -> None:
+        """Show this; `blank` is said where the run has measured nothing. The first finding is
+        selected until somebody selects anything else."""
+        if overview == self.overview and blank == self.words:
+            return
+        untouched = self.overview is None or self.selected == len(self.overview.cards)
+        self.overview, self.words = overview, blank
+        first = len(overview.cards) if overview.findings else 0
+        self.selected = first if untouched else min(self.selected, self.count - 1)
+        self.refresh()
+
+    def refuse(self, words: str) -> None:
+        """Say why there is none."""
+        self.overview, self.words = None, words
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        """Select another card or finding."""
+        self._select(self.selected + by)
+
+    def action_page(self, way: int) -> None:
+        """Go from the cards to the findings, and back."""
+        cards = 0 if self.overview is None else len(self.overview.cards)
+        self._select(0 if way < 0 else cards)
+
+    def action_ends(self, way: int) -> None:
+        """Select the first card, or the last finding."""
+        self._select(0 if way < 0 else self.count - 1)
+
+    def has(self, need: str, parameters: tuple[object, ...]) -> bool:
+        """Is there anything to select?"""
+        return self.count > 1
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        found = self._layout()
+        row: Row = [(plain(self.words), "muted")] if not y and found is None else []
+        if found is not None:
+            self.top = self._top(found)
+            row = [*found.rows[self.top + y]] if self.top + y < len(found.rows) else []
+        segments = [Segment(words, self._style(tone)) for words, tone in row]
+        return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what is under the mouse; open it when it was selected already."""
+        found = self._layout()
+        at = self.top + event.y
+        if found is None or at >= len(found.owners) or found.owners[at] < 0:
+            return
+        if found.owners[at] == self.selected and event.chain > 1:
+            self.post_message(self.Opened())
+        self._select(found.owners[at])
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_move(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_move(-1)
+
+    def _select(self, item: int) -> None:
+        item = max(0, min(item, self.count - 1))
+        if item != self.selected and self.count:
+            self.selected = item
+            self.refresh()
+            self.post_message(self.Moved())
+
+    def _layout(self) -> Layout | None:
+        """The rows for the size that there is; made once for each."""
+        overview = self.overview
+        if overview is None or (self.words and not overview.findings):
+            return None
+        at = id(overview), self.size, self.selected
+        if self._made is None or self._made[0] != at:
+            size = self.size
+            self._made = at, layout(overview, size.width, size.height, self.selected)
+        return self._made[1]
+
+    def _top(self, found: Layout) -> int:
+        """The row in the first line: all of what is selected is in sight, or as much as fits."""
+        rows, height = len(found.rows), self.size.height
+        own = [at for at, owner in enumerate(found.owners) if owner == self.selected]
+        top = min(self.top, max(0, rows - height))
+        if own:
+            top = max(top, min(own[-1] + 1 - height, own[0]))
+            top = min(top, own[0])
+        return 0 if own and own[-1] < height else max(0, top)
+
+    def _style(self, tone: str) -> Style:
+        colour = COLOURS.get(tone)
+        return Style(
+            color=self.app.theme_variables[colour] if colour else None, bold=tone in STRONG
+        )

@@ -43,7 +43,7 @@ def offers(view: View, choice: Choice, catalogue: Catalogue, metric: Metric) -> 
     """All that may be chosen from here, one change at a time: where there are several values."""
     spec = metric(choice.measure) if view.kind != "table" else None
     able = offered(view, choice, catalogue, spec)
-    if "measure" in able and view.kind == "table":
+    if "measure" in able and view.together:
         for order in view.orders:
             yield Offer("order", order, replace(choice, order=order), order == choice.order)
     elif "measure" in able:
@@ -65,7 +65,7 @@ def next_measure(
     view: View, choice: Choice, by: int, catalogue: Catalogue, metric: Metric
 ) -> Choice:
     """The next measure of the view, of a table the next order."""
-    if view.orders or view.kind == "table":
+    if view.orders or view.together:
         return replace(choice, order=_step(view.orders, choice.order, by))
     measure = _step(measures(view, catalogue), choice.measure, by)
     return measured(view, choice, measure, catalogue, metric)
@@ -123,7 +123,7 @@ def offered(
     view: View, choice: Choice, catalogue: Catalogue, spec: MetricSpec | None
 ) -> frozenset[str]:
     """What has more than one value to step through: selectors, and `measure` and `reading`."""
-    several = len(view.orders or (() if view.kind == "table" else measures(view, catalogue))) > 1
+    several = len(view.orders or (() if view.together else measures(view, catalogue))) > 1
     names = {"measure"} if several else set()
     if len(readings(view, choice, spec, catalogue)) > 1:
         names.add("reading")
@@ -138,7 +138,7 @@ def described(
     """What is selected, as names and values for the line above a figure."""
     able = offered(view, choice, catalogue, spec)
     pairs = []
-    if view.orders or view.kind == "table":
+    if view.orders or view.together:
         pairs += [("order", choice.order)] if "measure" in able else []
     elif "measure" in able:
         pairs.append(("measure", _measure(spec) if spec else choice.measure))

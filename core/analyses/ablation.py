@@ -437,6 +437,7 @@ ANALYSIS = Analysis(
         PassageView(
             key="item",
             title="One item under ablation",
+            short="Item",
             caption="The item's result with and without the ablated neurons, its prompt, and the "
             "whole model's answer.",
             tabulate=drop_details.item,

@@ -17,8 +17,9 @@ from pydantic import Field, field_validator
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult, content_key
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
-from core.figures import score_findings, score_tables
+from core.figures import item_findings, point_details, score_findings, score_tables
 from core.figures.kinds.grids import Plane
+from core.figures.kinds.passages import WholeText
 from core.figures.kinds.scatters import ScatterPlot
 from core.figures.kinds.tables import SortedTable
 from core.vectors import arithmetic
@@ -350,6 +351,7 @@ ANALYSIS = Analysis(
             y_guides=(1.0,),
             marks=score_findings.mark_pareto,
             mark_name="on the Pareto front",
+            drill="point",
             finding=score_findings.of_trade,
         ),
         Plane(
@@ -375,7 +377,19 @@ ANALYSIS = Analysis(
             free=("reference", "task", "setting", "module", "metric_of"),
             tabulate=score_tables.points,
             orders=score_tables.POINT_ORDERS,
+            names={"setting": "coefficients"},
+            drill="point",
             finding=score_findings.of_points,
+        ),
+        WholeText(
+            key="point",
+            title="One point",
+            caption="A point's scores by task, and the command that writes it as a model.",
+            selectors=("setting",),
+            free=("reference", "task", "module", "metric_of"),
+            names={"setting": "coefficients"},
+            tabulate=point_details.of_point,
+            finding=item_findings.of_nothing,
         ),
     ),
 )

@@ -231,6 +231,7 @@ ANALYSIS = Analysis(
         PassageView(
             key="item",
             title="One item",
+            short="Item",
             caption="The item's prompt, its choices, and what the base and the model answered. "
             "Items follow one another from the largest change to the smallest.",
             measures=("difference",),

@@ -9,5 +9,6 @@ examples.py        items as texts with their right answers
 harness.py         silencing and seeding the harness, keeping it off the network
 language_model.py  a loaded model in the harness's interface (imports torch)
 evaluator.py       the scores of one loaded model on tasks
+answers.py         prompts and answers as stored arrays
 scores.py          scores as rows and stored arrays
 """

@@ -10,6 +10,11 @@ layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
 score_tables.py    rows of scores and points of task arithmetic
 drop_tables.py     rows of drops when neurons are ablated, and selections side by side
+items.py           results of single items before and after, and their flips
+item_tables.py     items behind a score, and one item as text
+item_findings.py   tables of items in one plain sentence
+drop_details.py    controls, neurons and items behind a drop
+point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spectra.py         curves over rank behind one value
 findings.py        a figure in one plain sentence

@@ -2,7 +2,7 @@
 
 curves.py    Curves: lines over an axis, in panels
 grids.py     Matrix, Heatmap and Bars: a value for each row and column
-passages.py  PassageView: one text at a time
+passages.py  PassageView, WholeText: one text at a time
 scatters.py  ScatterPlot: one value against another
 tables.py    SortedTable: rows of any columns, in one of several orders
 """

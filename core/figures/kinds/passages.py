@@ -14,3 +14,10 @@ class PassageView(View):
     the user steps through the items that the figure names; `Choice.item` is the one asked for."""
 
     kind: ClassVar[Kind] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeText(PassageView):
+    """A text of all measures at once."""
+
+    together: ClassVar[bool] = True

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
@@ -16,6 +17,8 @@ from app.render.print.sheet import save, styled
 from app.render.terminal import passages
 from app.render.terminal.chart import draw
 from app.render.terminal.palette import on
+from core.evaluation import answers
+from core.figures import item_tables
 from core.figures.figure import Table
 from core.figures.kinds.passages import PassageView
 from core.figures.layout import no_arrays
@@ -133,3 +136,26 @@ def test_narrowed_tables_keep_the_items_of_their_rows() -> None:
     columns = (Column(name="task"), Column(name="item"))
     table = Table(title="", columns=columns, rows=(("a", 1), ("b", 2)), items=("1", "2"))
     assert table.narrowed({"task": "b"}).items == ("2",)
+
+
+def test_prompts_of_tasks_and_answers_of_models_act_nowhere() -> None:
+    evil = "=cmd \x1b[31m [red]x[/red] <script>alert(1)</script>"
+    asked = [answers.Answer(0, evil, (evil, "b"), (True, False), (-1.0, -2.0))]
+    prompts, own = answers.artifacts(asked, prompts=True, model="base", task="t")
+    items = {"acc|index": np.arange(1), "acc|total": np.ones(1), "acc|weight": np.ones(1)}
+    known = {"prompts": prompts.arrays, "answers": own.arrays,
+             "items": {**items, "acc|form": np.array("mean")}}  # fmt: skip
+    choice = Choice(measure="difference", model="m", task="t", metric_of="acc", item="0")
+    tabulation = Tabulation(choice=choice, catalogue=Catalogue(), rows=(),
+                            arrays=lambda name, **_: known.get(name))  # fmt: skip
+    table, text = item_tables.of_scores(tabulation), item_tables.of_item(tabulation)
+    for made, kind in ((table, "table"), (text, "text")):
+        shown = draw(made, kind, width=200, height=99, colour=False)
+        assert "\x1b" not in shown
+        assert "[red]x[/red]" in shown
+        rows = [cell for row in csv.reader(io.StringIO(as_csv(clipping(made)))) for cell in row]
+        assert any("cmd" in cell for cell in rows)
+        assert not [cell for cell in rows if cell.lstrip().startswith("=")]
+    page = "".join(map(str, html.draw(resolved(text))))
+    assert "alert(1)" in page
+    assert "<script" not in page

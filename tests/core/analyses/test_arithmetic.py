@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ from core.evaluation.evaluator import Evaluator
 from core.evaluation.tasks import open_tasks
 from core.figures.choices import default_choice, present
 from core.figures.layout import figure, no_arrays
+from core.figures.passages import Passages
 from core.figures.score_findings import mark_best, of_grid
 from core.figures.score_tables import pair_grid, points
 from core.figures.views import Catalogue, Combination, Tabulation
 from core.study.study import Study
 from core.vectors import sweep as sweeps
+from core.vectors.arithmetic import parse
 from core.vectors.sweep import hash_parameters
 from tests.conftest import MemorySink
 from tests.core import harness_zoo, zoo
@@ -477,3 +480,29 @@ def test_without_a_pair_there_is_no_grid() -> None:
     catalogue = _catalogue("base", "a=1", "b=1", "a=1,b=1,c=1")
     assert "grid" not in {v.key for v in present(registry.get("arithmetic").views, catalogue)}
     assert pair_grid(_catalogue("a=1,b=1", "b=1,c=1")).names == ("a", "b"), "the first of equals"
+
+
+@pytest.mark.parametrize("setting", ["medical=0.5,maths=1", "removal:medical=0.5"])
+def test_behind_a_point_are_its_scores_and_the_command_that_writes_it(
+    sink: MemorySink, setting: str
+) -> None:
+    rows = [row for unit, result in sink.units.values() if unit.analysis == "arithmetic"
+            for row in result.measurements]  # fmt: skip
+    view = next(v for v in registry.get("arithmetic").views if v.key == "point")
+    catalogue = Catalogue(ranges={"setting": (setting,)})
+    choice = default_choice(view, catalogue)
+    made = view.tabulate
+    assert made is not None
+    own = tuple(row for row in rows if row.setting == setting)
+    figure = made(Tabulation(choice=choice, catalogue=catalogue, rows=own, arrays=no_arrays))
+    assert isinstance(figure, Passages)
+    *scores, commands = figure.blocks
+    found = _made(sink, setting)
+    lines = {(p.label.partition("@")[0], *p.text.split(" (")[0].split(" "))
+             for p in scores[0].passages}  # fmt: skip
+    assert lines == {(*key, f"{value:.4g}") for key, value in found.items()}
+    whole, restricted = (shlex.split(each.text) for each in commands.passages)
+    assert whole[whole.index("--coefficients") + 1] == setting
+    assert "--restrict" not in whole
+    assert restricted[restricted.index("--restrict") + 1] == "attention"
+    assert str(parse(setting, ("medical", "maths", "copy")).setting) == setting

@@ -15,8 +15,8 @@ from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Query
 
 MODELS = ("base", "a", "b", "odd\nname")
-ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken")
-"""Views whose rows are in arrays."""
+ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point")
+"""Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),
     "arithmetic": (

@@ -302,12 +302,18 @@ def _work(
     say(f"{study.name}: {', '.join(analyses)}")
     finished = named = False
 
+    begun = time.time()
+
     def show(progress: Progress) -> None:
         nonlocal named
         if progress.total and not named:  # from here on the run is stored
             named = True
             narrator.say(f"run {run_id}")
-        narrator.show(progress.done, progress.total, _time_left(progress), progress.label)
+        passed = time.time() - begun
+        narrator.show(
+            progress.done, progress.total, _time_left(progress), progress.label,
+            _percent(progress, passed),
+        )  # fmt: skip
 
     try:
         with Narrator() as narrator:
@@ -347,6 +353,15 @@ def _time_left(progress: Progress) -> str:
 
     expected = progress.expected
     return left(None if expected is None else expected - time.time(), rough=progress.rough)
+
+
+def _percent(progress: Progress, passed: float) -> int | None:
+    """The share of the time that passed, since units are very uneven; None while no end is known.
+    `passed`: seconds."""
+    if progress.expected is None:
+        return None
+    expected = max(0.0, progress.expected - time.time())
+    return int(100 * passed / max(1e-3, passed + expected))
 
 
 def _say_skipped(skipped: dict[str, str]) -> None:

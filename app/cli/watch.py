@@ -76,7 +76,8 @@ def _narrate(moments: Iterable[Moment]) -> RunSummary:
                 narrator.warn(warning.subject, warning.message)
             now = wording.now()
             left = "  ".join(filter(None, (wording.pace(run, now), wording.remaining(run, now))))
-            narrator.show(run.done, run.total, left, wording.in_hand(run))
+            percent = int(100 * wording.share(run, now))
+            narrator.show(run.done, run.total, left, wording.in_hand(run), percent)
     return run
 
 

@@ -92,26 +92,31 @@ class Narrator:
             seconds = (time.monotonic() - self._started) / done * (total - done)
         self.show(done, total, left(seconds), label)
 
-    def show(self, done: int, total: int, time_left: str, label: str) -> None:
-        """Show the progress, the time left and the current step."""
+    def show(
+        self, done: int, total: int, time_left: str, label: str, percent: int | None = None
+    ) -> None:
+        """Show the progress, the time left and the current step. `percent`: the share of the time
+        that has passed; else the share of the units is shown."""
+        share = _share(done, total, percent)
         if self._bar is None:
-            self._line(done, total, time_left, label)
+            self._line((done, total, label), share or "...", time_left)
             return
         (task,) = self._bar.task_ids
-        told = "  ".join(part for part in (_share(done, total), time_left) if part)
+        told = "  ".join(part for part in (share, time_left) if part)
         room = self._bar.console.width - _TAKEN - len(told)
         self._bar.update(
-            task, completed=done, total=total or None, told=told, label=_short(plain(label), room)
-        )
+            task, completed=done if percent is None else percent,
+            total=(total or None) if percent is None else 100,
+            told=told, label=_short(plain(label), room),
+        )  # fmt: skip
 
-    def _line(self, done: int, total: int, time_left: str, label: str) -> None:
-        if (done, total, label) == self._told:
+    def _line(self, at: tuple[int, int, str], share: str, time_left: str) -> None:
+        if at == self._told:
             return
-        share = _share(done, total) or "..."
-        self._last = "  ".join(part for part in (share, time_left, label) if part)
+        self._last = "  ".join(part for part in (share, time_left, at[-1]) if part)
         if time.monotonic() - self._said >= _SELDOM:
             self._said = time.monotonic()
-            self._told = (done, total, label)
+            self._told = at
             say(self._last)
             self._last = ""
 
@@ -131,9 +136,13 @@ def _bar() -> Bar:
     return bar
 
 
-def _share(done: int, total: int) -> str:
+def _share(done: int, total: int, percent: int | None) -> str:
     """The share of finished work, 100 % only at the end; empty while the total is unknown."""
-    return f"{done * 100 // total:3d} % {done}/{total}" if total else ""
+    if not total:
+        return ""
+    by_units = done * 100 // total
+    share = by_units if percent is None or done == total else min(99, percent)
+    return f"{share:3d} % {done}/{total}"
 
 
 def _short(text: str, width: int) -> str:

@@ -37,7 +37,7 @@ def heading(
     """The fullest form that fits, under a `short` title where there is one and the other is too
     long. `numbered` says at the right end which picture of how many."""
     room = width - cell_len(numbered) - 1
-    selected = [pair for pair in selected if pair[1].casefold() != title.casefold()]
+    selected = [pair for pair in selected if pair[1].casefold() not in ("", title.casefold())]
     titles = [[(f" {words} ", "bold $accent")] for words in dict.fromkeys((title, short)) if words]
     shown: list[Piece] = []
     for form in _forms(titles, [(name, plain(value)) for name, value in selected]):

@@ -1,4 +1,6 @@
-"""The first screen: all runs, live, and what is known of the selected one. Computes nothing."""
+"""The first screen: all runs, live, and what is known of the selected one; beside them, where
+there is room, what it found. Computes nothing.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +38,8 @@ from app.tui.warmup import warm_up
 from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.run_detail import LINES, MOST, detail
 from app.tui.widgets.run_list import RunList
+from app.tui.widgets.run_preview import RunPreview
+from app.tui.widgets.steady import Beside
 from core.errors import TauscopeError
 
 if TYPE_CHECKING:
@@ -72,6 +76,7 @@ class RunsScreen(ListScreen):
     OF = "runs"
     BINDINGS = bindings("runs")
     DEFAULT_CSS = """
+    RunsScreen > #beside { height: 1fr; }
     RunsScreen > #detail { height: auto; padding: 0 1; border-top: solid $line; }
     """
 
@@ -88,7 +93,9 @@ class RunsScreen(ListScreen):
 
     def body(self) -> ComposeResult:
         """The runs, what is known of the selected one, and the filter."""
-        yield RunList(id="runs")
+        with Beside(id="beside"):
+            yield RunList(id="runs")
+            yield RunPreview(self.source)
         with Vertical(id="detail"):
             for line in range(MOST):
                 yield Row(functools.partial(self._detail, line), id=f"detail-{line}")
@@ -180,6 +187,7 @@ class RunsScreen(ListScreen):
         for place, line in enumerate(self.query("#detail Row").results(Row)):
             line.display = place < taken
             line.renew()
+        self.query_one(RunPreview).ask(run)
         self.renew("keys")
         if self._ahead is not None:
             self._ahead.stop()

@@ -240,7 +240,7 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
     pretended: Database,
 ) -> None:
     app = TauscopeApp(pretended.url)
-    names = [f"column{at}" for at in range(12)]
+    names = [f"column.{at}" for at in range(12)]
     columns = (Column(name="recipe"), *(Column(name=name, align="right") for name in names))
     rows = tuple((f"recipe {row}", *(f"{row}.{at:02d}" for at in range(12))) for row in range(3))
     async with app.run_test(size=SMALL) as pilot:
@@ -269,17 +269,17 @@ async def test_what_a_row_is_stays_in_sight_while_its_other_columns_pass(
         keyed = (Column(name="layer"), Column(name="neuron"), *columns[1:])
         view.show(Table(title="t", columns=keyed, rows=both, keys=2))
         await pilot.press(*["right"] * 13)
-        await until(pilot, lambda: "column11" in visible(app)[place.y])
+        await until(pilot, lambda: "column.11" in visible(app)[place.y])
         assert visible(app)[place.y].split()[:2] == ["layer", "neuron"], "what tells rows apart"
         assert visible(app)[place.y + 1].split()[:2] == ["0", "100"]
         view.show(Table(title="t", columns=columns, rows=rows))
         await until(pilot, lambda: "recipe 2" in words(app))
-        x = visible(app)[place.y].index("column11") + 6
+        x = visible(app)[place.y].index("column.11") + 6
         await pilot.click(offset=(x, place.y + 2))
         await until(pilot, lambda: view.cursor == (1, 12))
         await pilot.click(offset=(3, place.y + 3))
         await until(pilot, lambda: view.cursor == (2, 0))
-        await until(pilot, lambda: "column0" in visible(app)[place.y])
+        await until(pilot, lambda: "column.0" in visible(app)[place.y])
 
 
 async def test_a_text_scrolls_and_steps_through_its_items(pretended: Database) -> None:

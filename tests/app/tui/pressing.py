@@ -115,7 +115,7 @@ async def press_pictures(pilot: Pilot[str | None], app: TauscopeApp) -> None:
     go back to the list."""
     screen = app.screen
     assert isinstance(screen, TabbedScreen)
-    for tab in range(1, len(screen.tabs()) + 1):
+    for tab in range(screen.FIRST, screen.FIRST + len(screen.tabs())):
         await _press(app, str(tab))
         await rest(app)
         for _ in screen.panes() or (None,):

@@ -152,6 +152,7 @@ async def test_a_run_without_values_offers_no_key_that_needs_one(
         await open_run(pilot, app)
         screen = app.screen
         assert isinstance(screen, TabbedScreen)
+        await pilot.press("1")
         await until(pilot, lambda: screen.pane is not None and screen.pane.drawn is not None)
         assert screen.pane is not None
         assert screen.pane.figure.blank == words

@@ -124,7 +124,7 @@ class Selections:
     """The ablated model, and the selection with the source of its neurons: `A top-1% base`."""
 
     letters: Mapping[str, str]
-    names: tuple[str, str] = ("ablated model", "selection and neuron source")
+    names: tuple[str, str] = ("ablated model", "selection and source")
     of: tuple[str, str] = ("model", "")
 
     def __call__(self, row: Coordinates) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.render.data.numbers import Numbers, numbers
@@ -16,6 +17,7 @@ from core.figures.plots.grids import BarsPlot, GridPlot
 from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
+from core.figures.plots.tables import arrange
 
 
 def section(together: Sequence[Shown], controls: frozenset[str]) -> Markup:
@@ -54,10 +56,10 @@ def _figure(shown: Shown, together: Sequence[Shown], controls: frozenset[str]) -
         inside.append(tag("h4", tag("bdi", name), " (control)" if name in controls else ""))
     if shown.finding:
         inside.append(tag("figcaption", shown.finding, class_="finding"))
-    tables = [_table(each) for each in numbers(shown.figure)]
     if isinstance(shown.figure, Table):
-        inside += tables
+        inside += map(_table, numbers(_arranged(shown.figure)))
     else:
+        tables = map(_table, numbers(shown.figure))
         plot = resolve(shown.figure, shown.view.kind, [each.figure for each in together])
         inside.append(tag("div", *_CHARTS[type(plot)](plot), class_="chart"))
         if not isinstance(plot, PassagesPlot):  # whose words are all there is
@@ -77,6 +79,13 @@ _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
     GridPlot: grids.draw,
     PassagesPlot: passages.draw,
 }
+
+
+def _arranged(table: Table) -> Table:
+    """The table with its results first, and what all rows share in its note."""
+    found = arrange(table)
+    shared = [f"All rows: {' · '.join(found.shared)}."] if found.shared else []
+    return replace(found.shown, note=" ".join([*shared, table.note]).strip())
 
 
 def _table(found: Numbers) -> Markup:

@@ -30,6 +30,8 @@ ROOM = 430
 WIDE = 760
 """What a grid with a place of its own may take."""
 LEGEND = 34
+REMARK = 6.4
+"""About how wide a character of the legend is."""
 SAMPLES = 33
 """The colours that the legend shows."""
 
@@ -157,7 +159,7 @@ def _legend(plot: GridPlot, size: Layout, y: float) -> Iterator[Markup]:
 def _remarks(plot: GridPlot, size: Layout) -> list[str]:
     """The meaning of the marks, in lines no longer than the picture is wide."""
     notes = ", ".join(plot.remarks(dense=not size.numbers))
-    return wrap(notes, max(60, int(_width(plot, size) / 5.6)))
+    return wrap(notes, int(_width(plot, size) / REMARK))
 
 
 def _width(plot: GridPlot, size: Layout) -> float:

@@ -40,12 +40,12 @@ def broken(name: str, room: int) -> list[str]:
     if cell_len(name) <= room:
         return [name]
     lines = [""]
-    for part in _PARTS.findall(name):
+    for part in filter(None, _PARTS.findall(name)):
         if lines[-1] and len(lines) < MOST and cell_len((lines[-1] + part).rstrip("_- ")) > room:
             lines.append("")
         lines[-1] += part
-    first = lines[0].rstrip("_ ")
-    return [first, *lines[1:]] if len(lines) > 1 and cell_len(first) <= room else [name]
+    above = [line.rstrip("_ ") for line in lines[:-1]]
+    return [*above, lines[-1]] if above and cell_len(above[0]) <= room else [name]
 
 
 def _name(name: Name, room: int) -> str:

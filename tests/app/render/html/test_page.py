@@ -267,6 +267,30 @@ def test_a_table_needs_no_folding(db: Database) -> None:
     assert "Chance" not in page.text
 
 
+def test_a_table_begins_with_its_results_and_says_once_what_its_rows_share() -> None:
+    names = ("task", "n", "low", "drop")
+    rows = (("real_a_text", 50, 1.0, 2.0), ("real_b_text", 50, 3.0, 4.0))
+    table = Table(title="T", columns=tuple(Column(name=name) for name in names), rows=rows,
+                  results=("drop",))  # fmt: skip
+    view = SortedTable(key="n", title="Drops", caption="All.", finding=lambda table: "")
+    shown = Shown(registry.get("alignment"), view, Choice(measure=""), table, "")
+    text = re.sub(r"<[^>]+>", "|", section([shown], frozenset()))
+    assert re.findall(r"\|(task|n|low|drop)\|", text) == ["task", "drop", "low"]
+    assert "All rows: n 50 · task real_*." in text
+
+
+def test_no_line_of_a_legend_is_longer_than_the_picture() -> None:
+    why = "own neurons only: " * 12
+    made = replace(figures.matrix(), rows=("a",), columns=("x",), note=why,
+                   cells=((figures.cell(1.0),),))  # fmt: skip
+    (svg,) = grids.draw(resolution.grid(made))
+    found = ElementTree.fromstring(svg)
+    wide = float(found.get("viewBox", "").split()[2])
+    lines = [text.text or "" for text in found.iter("text") if "own neurons" in (text.text or "")]
+    assert len(lines) > 1
+    assert max(len(line) for line in lines) * grids.REMARK <= wide
+
+
 def test_cells_within_chance_have_no_colour() -> None:
     grid = figures.matrix()
     root = ElementTree.fromstring(f"<div>{''.join(grids.draw(resolution.grid(grid)))}</div>")

@@ -361,7 +361,7 @@ ANALYSIS = Analysis(
             free=("model", "reference"),
             only={"setting": ranking.is_selection},
             missing='own neurons stand under "own"; others need sources = "all"',
-            drill="table",
+            drill="behind",
             finding=score_findings.of_selections,
         ),
         Heatmap(
@@ -379,7 +379,7 @@ ANALYSIS = Analysis(
             only={"setting": ranking.is_selection},
             names={"reference": "neuron source", "model": "ablated model", "setting": "selection"},
             missing=_OWN_NEURONS,
-            drill="table",
+            drill="behind",
             finding=score_findings.of_drops,
         ),
         Heatmap(
@@ -396,7 +396,7 @@ ANALYSIS = Analysis(
             only={"setting": ranking.is_selection},
             names={"reference": "neuron source", "setting": "selection"},
             missing='own tasks and neurons only: set tasks or sources = "all"',
-            drill="table",
+            drill="behind",
             finding=score_findings.of_drops,
         ),
         SortedTable(

@@ -49,14 +49,14 @@ def test_a_screen_is_there_again_after_the_shell(
     with opened(filled, environment) as terminal:
         terminal.until("running-one", terminal.started)
         at = terminal.press("j\r")
-        terminal.until("relative norm", at)
+        terminal.until("largest first", at)
         terminal.settled(at)
         terminal.press("\x1a")
         pid = terminal.process.pid
         assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
         at = time.perf_counter()
         os.kill(pid, signal.SIGCONT)
-        terminal.until("relative norm", at)
+        terminal.until("largest first", at)
 
 
 @pytest.mark.parametrize("how", ["hang up", "terminate"])

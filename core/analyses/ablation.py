@@ -352,6 +352,7 @@ ANALYSIS = Analysis(
         Plane(
             key="selections",
             title="Selections side by side",
+            short="Selections",
             caption="Down: the ablated model; across: each selection of neurons, by the model on "
             "which they were chosen.",
             measures=("drop_percent", "ablated_score", "score", "q_value"),

@@ -8,6 +8,7 @@ figure.py          what a figure is: lines, a grid, a scatter, a table, or text
 passages.py        what a figure of text is
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
+leaderboard.py     models on tasks: scores, differences, means of domains
 score_tables.py    rows of scores and points of task arithmetic
 drop_tables.py     rows of drops when neurons are ablated, and selections side by side
 items.py           results of single items before and after, and their flips

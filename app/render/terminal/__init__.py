@@ -3,6 +3,7 @@
 chart.py      a whole figure as text, for `tauscope show` and the report
 curves.py     lines by layer, in panels
 axes.py       the frame of a panel: ranges, ticks, which cell shows which value
+headings.py   names of columns, broken into lines
 grids.py      matrices and heat maps
 bars.py       groups of horizontal bars
 scatters.py   points in a plane

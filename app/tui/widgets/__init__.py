@@ -7,6 +7,7 @@ pane.py         a figure with its selectors and its readout; side.py one of a co
 finding.py      what a figure says in words
 pictures.py     the panes of one analysis
 facts.py        what else is known of a run
+overview.py     cards and findings of a run; run_preview.py shows them beside the list of runs
 listing.py      rows with a selection; run_list.py of runs, model_list.py of models
 run_detail.py   what is known of one run, in words
 model_detail.py what is known of one model, in words

@@ -59,8 +59,7 @@ class AblationParameters(Parameters):
     controls: int = Field(
         default=ranking.CONTROLS,
         ge=2,
-        description="Random draws for each selection, each one more scoring. With 3, a lone drop "
-        "among 40 tests must exceed them by 23 of their standard deviations, with 8 by 5.",
+        description="Random draws for each selection: few of them can find little.",
     )
     chosen_on: Literal["task", "probe"] = Field(
         default="task", description="Choose neurons on items of the task, or on the probe texts."

@@ -60,8 +60,7 @@ class ActivationParameters(Parameters):
     )
     scores: bool = Field(
         default=True,
-        description="Also score each neuron, by a backward pass, and store "
-        "in which contexts those that stand out are largest.",
+        description="Also score each neuron, and store the contexts of the strongest.",
     )
 
 

@@ -74,7 +74,9 @@ def test_views_name_coordinates_and_each_that_they_step_through_has_its_keys() -
     for analysis in map(registry.get, registry.names()):
         for view in analysis.views:
             named = {*view.fixed, *view.free, *view.only, *view.opens, *view.laid_out}
-            assert named | {view.panelled or "model", *view.selectors} <= DECLARED.keys(), view.key
+            assert named | {view.panelled or "model", *view.selectors} <= DECLARED.keys() | {
+                "item"
+            }, view.key
             assert set(view.steppers) <= keyed, view.key
 
 

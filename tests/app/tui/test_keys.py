@@ -363,7 +363,7 @@ async def test_dialogs_lists_and_the_filter_take_keys_of_the_user(
             await pilot.press("Z")
             await until(pilot, lambda: workstation.screen is shown)
             assert isinstance(shown, RunScreen)
-            await until(pilot, lambda: shown.tab == 1)
+            await until(pilot, lambda: shown.tab == 0)
             await pilot.press("slash")
             line = workstation.screen.query_one(FilterLine)
             await until(pilot, lambda: line.writing)

@@ -18,7 +18,7 @@ from tests.patience import eventually
 
 pytestmark = needs_tmux
 
-VIEWS = (("Vectors", 3), ("Cosine", 1), ("Alignment", 3))
+VIEWS = (("Vectors", 4), ("Cosine", 1), ("Alignment", 4))
 """The tabs of a study of weights, as its titles begin, and how many pictures each holds."""
 
 
@@ -70,10 +70,10 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
         for tab, (_, count) in enumerate(VIEWS, start=1):
             visit(at, tab, count)
         at.press("4")
-        at.shows("Where it comes from")
+        at.shows("Progress", r"Vectors +✓ .* units")
 
         at.press("3")
-        at.shows(picture(1, 3), without=picture(2, 3))
+        at.shows(picture(1, 4), without=picture(2, 4))
         before = readout(at)
         at.press("Right", "Down", "Down")
         assert eventually(lambda: at.rows()[-3].strip() != before), "the cursor moved"
@@ -81,9 +81,9 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
         assert eventually(lambda: at.tmux("list-buffers")), "the clipboard is reached"
         assert "two_sided" in at.tmux("show-buffer")
         at.press("Enter")
-        at.shows(picture(3, 3), without=picture(1, 3))
+        at.shows(picture(3, 4), without=picture(1, 4))
         at.press("Escape")
-        at.shows(picture(1, 3), without=picture(3, 3))
+        at.shows(picture(1, 4), without=picture(3, 4))
 
         at.press("X")
         at.shows("This figure as text")
@@ -93,9 +93,9 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
         assert "alignment" in file.read_text(encoding="utf-8").casefold()
 
         at.press("?")
-        at.shows("─ help ─", "Next measure")
+        at.shows("─ help ─", "Under the cursor")
         at.press("Escape")
-        at.shows(picture(1, 3), without="─ help ─")
+        at.shows(picture(1, 4), without="─ help ─")
         at.press("b")
         assert "first-study" in at.shows(r"\b1 run\b")
         at.press("q")

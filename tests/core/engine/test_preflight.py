@@ -78,7 +78,7 @@ class _Watch:
         self.asked: Counter[tuple[str, int]] = Counter()
         self.placements: dict[str, Any] = {}
         loaded, weights = loading.loaded, Member.weights
-        evaluate = evaluator.Evaluator.evaluate
+        scored = evaluator.Evaluator.ask
 
         @contextmanager
         def watched(member: Any, *given: Any, **named: Any) -> Any:
@@ -93,11 +93,11 @@ class _Watch:
 
         def ask(own: Any, task: Any, items: Any = None) -> Any:
             self.asked[task.name, task.items if items is None else len(items)] += 1
-            return evaluate(own, task, items)
+            return scored(own, task, items)
 
         patch.setattr(loading, "loaded", watched)
         patch.setattr(Member, "weights", vector)
-        patch.setattr(evaluator.Evaluator, "evaluate", ask)
+        patch.setattr(evaluator.Evaluator, "ask", ask)
 
 
 @pytest.mark.usefixtures("no_standard_tasks")

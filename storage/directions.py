@@ -1,6 +1,6 @@
 """Which direction of each of a run's metrics is better, out of the states of its units.
 
-The harness says so at each scoring. Owns what of a state tells it; checks everything it reads.
+The harness says so at each scoring. Owns the reading of that part of a state, and checks it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where each analysis of a run stands: its planned and its finished units.
 
-Knows no engine: the plan is what the run's worker described of it.
+Knows no engine: the run's worker describes the plan.
 """
 
 from __future__ import annotations

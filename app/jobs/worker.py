@@ -235,7 +235,7 @@ def _heartbeat(sink: RunSink) -> Iterator[None]:
 
 
 class _Steps:
-    """Says what the run is at, once a step."""
+    """Log the current step of the run, once a step."""
 
     def __init__(self) -> None:
         self._last = ""

@@ -40,14 +40,14 @@ class Overview:
 
     @property
     def instead(self) -> str:
-        """What stands in the place of findings where there are none."""
+        """The sentence in place of missing findings."""
         if self.findings:
             return ""
         return NOT_YET if self.waits else NOTHING
 
     @property
     def waiting(self) -> str:
-        """What it waits for, in words; nothing once all is there."""
+        """The unfinished analyses in words; "" once all are finished."""
         return f"Still to come: {', '.join(self.waits)}." if self.waits else ""
 
 
@@ -79,7 +79,7 @@ def data(overview: Overview) -> dict[str, Any]:
 
 
 def heading(place: FigurePlace) -> str:
-    """What a figure is called among all of a run."""
+    """The name of a figure among all of a run."""
     analysis = registry.get(place.analysis)
     view = next(view for view in analysis.views if view.key == place.view)
     return f"{analysis.title}: {view.title}"

@@ -105,7 +105,7 @@ def absence(run: RunSummary, start: str, analysis: Analysis | None = None) -> st
 
 
 def _awaited(run: RunSummary, analysis: Analysis | None) -> str:
-    """What an analysis without values waits for while the run is at work, and until when."""
+    """Why an analysis of a running run has no values yet, and until when."""
     from core.engine import registry  # not needed by the first screen
 
     words = ["No values yet."]

@@ -144,7 +144,7 @@ class DataSource:
         )
 
     def log(self, run_id: str) -> list[tuple[int, str]]:
-        """The end of the log of a run's worker, line by line with what each is known by."""
+        """The end of the log of a run's worker, line by line, each with its identity."""
         from app.jobs.launcher import log_of, numbered
 
         return numbered(log_of(self.database, run_id), LOG)
@@ -188,7 +188,7 @@ class DataSource:
         )
 
     def read_ahead(self, run: RunSummary, count: int) -> None:
-        """Have at hand what the screen of a run begins with, and then this many pictures."""
+        """Cache the overview of a run, and then the first pictures, `count` of them."""
         from core.figures.filters import ALL
 
         self.overview(run)

@@ -25,7 +25,7 @@ TELLING = frozenset({"measure", "reading", "order"})
 _BETTER = re.compile(r"(?P<of>.+) \((?P<way>higher|lower) is better\)")
 
 RAW = ("reading", "raw")
-"""What goes unsaid where there is little room: a value as it was measured."""
+"""The reading that a narrow heading leaves out: a value as it was measured."""
 
 LONGEST, SHORTEST = 40, 6
 """Columns that values are cut to where nothing else helps."""

@@ -76,7 +76,7 @@ class Holdings:
 
 def look(source: DataSource) -> Iterator[Holdings]:
     """Look for models in the cache, in the folders of the settings as they are now, and where runs
-    have theirs: what was found so far, now and then, and all of it in the end. Blocks."""
+    have theirs: the models found so far, now and then, and all in the end. Blocks."""
     from app import config
     from app.library.catalogue import appraised
     from app.library.shelves import Search

@@ -184,7 +184,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("run", "tab(0)", "0", "0", "overview", "Go to the overview of the run"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),
-    Action("run", "drill", "enter", "enter", "behind", "Open what lies behind the value here", 4),
+    Action(
+        "run", "drill", "enter", "enter", "details", "Open the details behind the value here", 4
+    ),
     Action("run", "filter", "slash", "/", "filter", "Show only some models, layers and modules", 6),
     Action("run", "clip", "Y", "Y", "copy as", "Copy a value, a row or the whole table"),
     Action(
@@ -246,7 +248,7 @@ ACTIONS += (
     Action("builder", "drop", "D", "D", "drop", "Take the selected model or domain out", 4),
     Action("builder", "start", "s", "s", "start", "Write the study file and start it", 3),
     Action("builder", "write", "w", "w", "write", "Only write the study file", 4),
-    Action("builder", "look", "R", "R", "look again", "Look anew at what it will take", 6),
+    Action("builder", "look", "R", "R", "look again", "Estimate the cost again", 6),
     Action(
         "builder", "next_tab", "tab", "tab", "next step", "Next step; completes while typing", 5
     ),

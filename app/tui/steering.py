@@ -30,7 +30,7 @@ Metric = Callable[[str], MetricSpec]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A value that may be chosen, the name of what it is a value of, and the choice with it.
+    """A value on offer, the name of its selector, and the choice with it.
     `current`: it is chosen now."""
 
     name: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from rich.style import Style
 from textual.theme import Theme
 
 # Panels and lines are grey enough for a terminal of 256 colours to show them as greys.
@@ -75,6 +77,18 @@ def bare(theme: Theme) -> Theme:
         error=error,
         variables={**theme.variables, **_BARE_VARIABLES[theme.name]},
     )
+
+
+_TONES = {
+    "muted": "muted", "accent": "accent", "chosen": "accent", "better": "success", "worse": "error",
+}  # fmt: skip
+_STRONG = frozenset({"bold", "head", "chosen"})
+
+
+def toned(tone: str, variables: Mapping[str, str]) -> Style:
+    """The style of a tone of the overview, with the variables of the current theme."""
+    colour = _TONES.get(tone)
+    return Style(color=variables[colour] if colour else None, bold=tone in _STRONG)
 
 
 def other(name: str) -> str:

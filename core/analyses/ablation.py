@@ -415,8 +415,8 @@ ANALYSIS = Analysis(
         PassageView(
             key="behind",
             title="Behind a drop",
-            caption="The drop beside those of its random controls, and the ablated neurons by "
-            "layer, those with the highest scores first.",
+            caption="The drop beside the drops of its random controls, and the ablated neurons by "
+            "layer, the highest scores first.",
             tabulate=drop_details.summary,
             drill="broken",
             finding=item_findings.of_nothing,

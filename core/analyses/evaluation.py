@@ -184,7 +184,7 @@ ANALYSIS = Analysis(
             key="leaderboard",
             title="Leaderboard",
             caption="Each model's score by task, and its difference from the base over the same "
-            "items. A mean over a domain is of the shares of what the domain's own model gained: 0 "
+            "items. A mean over a domain is of shares of the gain of the domain's own model: 0 "
             "the base, 1 the own model; over the tasks on which that model differs from the base.",
             free=("model", "reference", "task", "metric_of"),
             tabulate=leaderboard.board,
@@ -232,7 +232,7 @@ ANALYSIS = Analysis(
             key="item",
             title="One item",
             short="Item",
-            caption="The item's prompt, its choices, and what the base and the model answered. "
+            caption="The item's prompt, its choices, and the answers of the base and the model. "
             "Items follow one another from the largest change to the smallest.",
             measures=("difference",),
             selectors=("model", "task", "metric_of", "item"),

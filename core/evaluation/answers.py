@@ -1,4 +1,4 @@
-"""What a model was asked and what it answered, item by item, in a form that can be stored.
+"""Prompts and answers of a model, item by item, in a form that can be stored.
 
 Owns the arrays of prompts and answers, and their bounds. Computes no score. Texts are stored as
 UTF-8 bytes end to end: an array of text would take the longest one's room for each.

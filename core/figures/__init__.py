@@ -4,8 +4,8 @@ views.py           what all views share, choices, and what a run ranges over
 kinds/             the kinds of views: curves, matrices, heat maps, bars, scatters, tables, texts
 choices.py         what may be stepped through in a view, and what it asks for
 filters.py         the models, layers and modules that a reader wants to see
-figure.py          what a figure is: lines, a grid, a scatter, a table, or text
-passages.py        what a figure of text is
+figure.py          the kinds of figures: lines, a grid, a scatter, a table, text
+passages.py        a figure of text
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
 leaderboard.py     models on tasks: scores, differences, means of domains

@@ -27,15 +27,15 @@ _NOTE = (
     "logit for a column of mean square 1."
 )
 _FEW = (
-    "is not among the neurons whose contexts are stored: those of each layer that were switched on "
-    "or off most, and those that matter most."
+    "has no stored contexts. Only the neurons of each layer with the largest changes of rate, and "
+    "with the largest attribution, have some."
 )
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def neuron_name(layer: int, neuron: int) -> str:
-    """What a neuron is called among all of a model."""
+    """The name of a neuron among all of a model."""
     return f"layer {layer} neuron {neuron}"
 
 
@@ -71,7 +71,7 @@ def of_neuron(asked: Tabulation) -> Passages:
 
 
 def _blocks(whose: str, arrays: Arrays, j: int) -> Iterator[Block]:
-    """What a neuron promotes in a model, and where it is largest there."""
+    """The tokens that a neuron promotes in a model, and the snippets in which it is largest."""
     ends = [
         passage(name, told)
         for end, name in enumerate(("raises", "lowers"))

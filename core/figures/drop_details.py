@@ -1,4 +1,4 @@
-"""What lies behind a drop: the ablated neurons by layer, each control, and the items that broke.
+"""The details behind a drop: the ablated neurons by layer, each control, the broken items.
 
 Owns these figures of one ablated selection. Computes nothing that was not stored, but for the
 scores of single items; draws nothing.
@@ -24,7 +24,7 @@ EVALUATION = "evaluation"
 
 
 def summary(asked: Tabulation) -> Passages:
-    """A selection as text: its neurons by layer, and its drop beside those of its controls."""
+    """A selection as text: its neurons by layer, and its drop beside its controls' drops."""
     choice = asked.choice
     chosen = asked.arrays(
         f"chosen.{choice.setting}", model=choice.model, reference=choice.reference, task=choice.task

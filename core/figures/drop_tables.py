@@ -1,6 +1,6 @@
 """The table of drops when neurons are ablated, and where selections of neurons stand side by side.
 
-Owns the columns, rows and orders of that table, and what it says of the tests of a run. Computes
+Owns the columns, rows and orders of that table, and its note on the tests of a run. Computes
 nothing that was not measured; draws nothing.
 """
 
@@ -26,10 +26,10 @@ from core.statistics.multiplicity import reach
 
 DROP_ORDERS = ("strongest evidence", "largest drop", "by model")
 FARTHEST = 10.0
-"""Tests that find only what lies farther from its controls, in standard deviations, are warned
-of."""
+"""The table warns of tests that find only drops farther from their controls, in standard
+deviations."""
 OWN = "own"
-"""What a model's own neurons are called beside those of others."""
+"""The name of a model's own neurons as a source."""
 
 _WHERE = ("model", "reference", "task", "setting", "module")
 
@@ -87,12 +87,12 @@ def drops(asked: Tabulation) -> Table:
 
 
 def _evidence(q: float | None) -> float:
-    """What rows are sorted by first: q, as far as it can be told from others."""
+    """The first key of the order: q, as far as it can be told from others."""
     return 2.0 if q is None else max(q, LEAST_P)
 
 
 def _size(number: float | None) -> tuple[bool, float]:
-    """The largest first; what is undefined last."""
+    """The largest first, undefined numbers last."""
     return number is None, -(number or 0.0)
 
 
@@ -102,7 +102,7 @@ def _beyond(drop: Measurement) -> float | None:
 
 
 def _on_tests(asked: Tabulation, found: Mapping[Any, Mapping[str, Measurement]]) -> str:
-    """What the tests of a run can find: by its numbers of controls and of tests."""
+    """The drops that the tests of a run can find, by its numbers of controls and of tests."""
     told = "A drop is always a loss of ability. q: against random neurons of the same layers"
     draws = Counter(selection_of(s) for s in asked.catalogue.values("setting"))
     controls = min((n for name, n in draws.items() if name), default=0)
@@ -136,7 +136,7 @@ class Selections:
 
 
 def side_by_side(catalogue: Catalogue) -> Selections:
-    """The selections of a run by letters: A the fewest neurons, those of active ones last."""
+    """The selections of a run by letters: A the fewest neurons, selections of active ones last."""
     known = []
     for name in filter(is_selection, catalogue.values("setting")):
         try:

@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMeasure:
-    """What one column of a grid shows where each shows another measure."""
+    """The measure of one column, in a grid whose columns have different measures."""
 
     words: str
     better: Better = "neither"

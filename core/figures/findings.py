@@ -164,7 +164,7 @@ def _half(series: Series) -> Iterator[int]:
 
 
 def of_heads(figure: Grid) -> str:
-    """One plain sentence on heads: those that keep most and least to the base's directions."""
+    """One plain sentence on the heads that keep most and least to the base's directions."""
     known = [
         (cell.excess, head, layer)
         for layer, row in zip(figure.rows, figure.cells, strict=True)

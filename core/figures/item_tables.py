@@ -1,4 +1,4 @@
-"""What lies behind a score: its items, the base against a model, and one item as text.
+"""The details behind a score: its items, the base against a model, and one item as text.
 
 Owns the table of items and the text of an item. Computes nothing that was not stored; draws
 nothing.
@@ -59,7 +59,7 @@ def table(
 
 
 def of_item(asked: Tabulation) -> Passages:
-    """One item: its result, its prompt, and what both models answered."""
+    """One item: its result, its prompt, and the answers of both models."""
     sides = [(model, _answers(asked, model)) for model in (BASE, asked.choice.model)]
     return text(asked, _compared(asked), sides)
 

@@ -21,7 +21,7 @@ ORDERS = ("largest change", "flips first", "worst first", "best first", "by item
 
 _UNITS = {"perplexity": "loss in nats per word", "bits_per_byte": "bits per byte"}
 _FACTORS = {"perplexity": -1.0, "bits_per_byte": -1 / math.log(2)}
-"""What an item's log-likelihood in nats per word or byte is multiplied by, by the score's form."""
+"""The factor of an item's log-likelihood in nats per word or byte, by the score's form."""
 
 Arrays = Mapping[str, "NDArray[Any]"]
 
@@ -89,7 +89,7 @@ def compared(before: Arrays | None, after: Arrays | None, metric: str) -> Compar
 
 
 def ordered(items: Sequence[Item], order: str) -> list[Item]:
-    """Items in one of `ORDERS`, those without a change last."""
+    """Items in one of `ORDERS`; items without a change come last."""
 
     def key(item: Item) -> tuple[Any, ...]:
         gain = item.gain or 0.0

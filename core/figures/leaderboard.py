@@ -82,7 +82,7 @@ def _is_better(difference: Cell) -> bool | None:
 
 @dataclass(frozen=True)
 class _Scores:
-    """The rows of a run's scores, and what they range over."""
+    """The rows of a run's scores, and their ranges."""
 
     rows: Sequence[Measurement]
     catalogue: Catalogue
@@ -144,7 +144,7 @@ class _Scores:
         return tuple(task for task, row in found if row is not None and excludes(row.low, row.high))
 
     def means(self, domain: Domain) -> _Column:
-        """The mean of each model's share of what the own model gained, over the counted tasks."""
+        """The mean of each model's share of the own model's gain, over the counted tasks."""
         tasks = self.counted(domain)
         gains = [self.differences[domain.own, task].value for task in tasks]
         cells: _Column = {}
@@ -192,7 +192,7 @@ def _in_order(models: Sequence[str], columns: Mapping[str, _Column], order: str)
 
 
 def _left_out(scores: _Scores, domains: Sequence[Domain]) -> Iterator[str]:
-    """What the means leave out, and why."""
+    """The tasks that the means leave out, and why."""
     silent = [
         f"{task} ({domain.own} does not differ from the base there)"
         for domain in domains

@@ -17,7 +17,7 @@ from core.figures.figure import BASE, Cell, Lines, Panel, Series
 from core.figures.views import Tabulation
 
 HELD = "energy held"
-"""What the panel of the energy in the first k directions is called."""
+"""The title of the panel of the energy in the first k directions."""
 
 MOST_RANKS = 160
 """Ranks that a curve has points at: as many as a wide screen has columns to draw them in."""

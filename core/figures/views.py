@@ -255,7 +255,7 @@ class Tabulation:
 
 
 def agreed(told: Iterable[tuple[str, Better]]) -> dict[str, Better]:
-    """The better direction of each metric of which only one is told."""
+    """The better direction of each metric that has only one."""
     found: dict[str, set[Better]] = {}
     for metric, better in told:
         found.setdefault(metric, set()).add(better)

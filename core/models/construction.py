@@ -149,7 +149,7 @@ def _handed(
 
 
 def _generation(root: Path) -> dict[str, Any]:
-    """What a folder says of generation, in transformers' form; nothing where it says nothing.
+    """A folder's settings of generation, in transformers' form; empty without a file.
 
     Raises CheckpointError, naming the file: transformers would not.
     """

@@ -32,7 +32,7 @@ DOCUMENTS = 64
 
 @dataclass(frozen=True, slots=True)
 class LayerContexts:
-    """The snippets of a layer's chosen neurons, those of the largest |h| first.
+    """The snippets of a layer's chosen neurons, the largest |h| first.
 
     `documents` and `starts` [neurons, SNIPPETS] int32: the document (-1: none) and the place of
     the first token in it; `values` [neurons, SNIPPETS, LENGTH] float32: h at each token, NaN past

@@ -102,7 +102,7 @@ def is_selection(setting: str) -> bool:
 
 
 def selection_of(setting: str) -> str:
-    """The selection that a random control goes with; "" of what is none."""
+    """The selection of a random control; "" for any other setting."""
     found = _CONTROL.fullmatch(setting)
     return found["selection"] if found else ""
 

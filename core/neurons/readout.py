@@ -99,6 +99,6 @@ def _final_norm(own: Any, pieces: Sequence[Piece]) -> Any:
 
 
 def _linear(module: Any, given: Tensor) -> Tensor:
-    """What a module makes of its input, less what it makes of nothing."""
+    """The output of a module, less its output for an input of zeros."""
     made: Tensor = module(given) - module(torch.zeros_like(given[:1]))
     return made

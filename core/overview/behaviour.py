@@ -1,4 +1,4 @@
-"""Candidates from what models do: neurons, scores, ablation and arithmetic.
+"""Candidates from the behaviour of models: neurons, scores, ablation and arithmetic.
 
 Each rule yields a candidate for every place that it looks at; `ranking` drops and orders them.
 """
@@ -122,7 +122,7 @@ def of_patterns(measured: Measured) -> Iterator[Candidate]:
 
 
 def of_drops(measured: Measured) -> Iterator[Candidate]:
-    """What ablating a model's own neurons costs it, against as many random ones."""
+    """The cost of ablating a model's own neurons, against as many random ones."""
     rows = list(measured.of("ablation", "drop_percent"))
     tests = {_ablated(row): row.value for row in measured.of("ablation", "p_value")}
     for row in rows:

@@ -1,6 +1,6 @@
-"""A card for each tuned model: what its tuning did, in typed values and in a few lines of words.
+"""A card for each tuned model: the effects of its tuning, as typed values and as a few lines.
 
-Owns what a card says and in which order. Draws nothing.
+Owns the lines of a card and their order. Draws nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHORT = {"attention": "attn", "mlp": "mlp"}
 
 
 class Line(NamedTuple):
-    """A line of a card: what it is about, what it says, and whether that is better or worse."""
+    """A line of a card: its name, its words, and whether they mean better or worse."""
 
     name: str
     words: str
@@ -103,7 +103,7 @@ class Card:
 
     @property
     def figure(self) -> FigurePlace:
-        """What shows more of the model alone."""
+        """The figure that shows more of the model."""
         if self.size is not None:
             return FigurePlace(analysis="tuning_vectors", view="modules", at={"model": self.model})
         return FigurePlace(analysis="evaluation", view="difference", at={"model": self.model})
@@ -116,7 +116,7 @@ def cards(measured: Measured, ranking: Ranking) -> tuple[Card, ...]:
 
 
 def lines(card: Card) -> Iterator[Line]:
-    """What a card says, line by line; what was not measured has none."""
+    """The lines of a card; an unmeasured value has none."""
     yield from _moved(card)
     yield from _directed(card)
     yield from _switched(card)

@@ -1,4 +1,4 @@
-"""How far a value lies beyond its yardsticks: what chance, the base or a control gives.
+"""How far a value lies beyond its yardsticks: chance, the base, or a control.
 
 Owns the two numbers by which findings are kept and ordered: a p value and a size without a unit.
 Knows no measurement and no model.
@@ -25,7 +25,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """What a value is held against, by name: "chance", "0", "control retrained"."""
+    """A level to compare a value with, by name: "chance", "0", "control retrained"."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""Candidates and findings as data: one statement each, what it rests on, and the figure behind it.
+"""Candidates and findings as data: a statement each, its evidence, and the figure behind it.
 
 Owns the kinds of findings. Knows no rule and no ranking.
 """
@@ -18,20 +18,6 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-TITLES: Mapping[Kind, str] = {
-    "gain": "gained",
-    "setback": "got worse at its own",
-    "loss": "forgot",
-    "transfer": "gained elsewhere",
-    "neurons": "neurons",
-    "directions": "directions",
-    "shared": "shared",
-    "size": "moved",
-    "ablation": "needs its neurons",
-    "merge": "merge",
-}
-"""What a kind of finding is about, in a word or two."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigurePlace:
@@ -48,8 +34,8 @@ class FigurePlace:
 class Candidate:
     """A statement about models that may become a finding.
 
-    `subjects` are the models that it is about: one, the two of a pair, or those of a merge. `place`
-    is what it is about besides them: statements of one kind and place echo one another.
+    `subjects` are its models: one, the two of a pair, or the models of a merge. `place` is its
+    task, layer or group: statements of one kind and place echo one another.
     """
 
     kind: Kind
@@ -65,7 +51,7 @@ class Candidate:
 class Finding:
     """A candidate that lies beyond its yardsticks. `size` is its distance from the nearest one
     without a unit, `q` its p value corrected for all candidates (None: it has no test), `others`
-    the number of further models of which the same is true."""
+    the number of further models with the same finding."""
 
     candidate: Candidate
     size: float
@@ -74,12 +60,12 @@ class Finding:
 
     @property
     def kind(self) -> Kind:
-        """What it is about."""
+        """The kind of its candidate."""
         return self.candidate.kind
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The models that it is about."""
+        """The models of its candidate."""
         return self.candidate.subjects
 
     @property

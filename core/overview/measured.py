@@ -1,4 +1,4 @@
-"""A run as the overview needs it: its family, and its measurements by what was measured.
+"""A run as the overview needs it: its family, and its measurements by place.
 
 Owns which measurements the overview asks for, and how they are found again. Reads no database.
 """
@@ -115,7 +115,7 @@ def estimate(row: Measurement) -> Estimate:
 def yardsticks(
     controls: Mapping[str, Measurement | None], *levels: Yardstick
 ) -> tuple[Yardstick, ...]:
-    """These levels, and what each control has in the same place."""
+    """These levels, and the value of each control in the same place."""
     found = [*levels]
     for name, row in controls.items():
         if row is not None and row.value is not None:

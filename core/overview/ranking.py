@@ -112,7 +112,7 @@ def rank(candidates: Iterable[Candidate], family: Family) -> Ranking:
 
 
 def _echoed(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings, each with the number of other models of which the same is true."""
+    """The findings, each with the number of other models with the same finding."""
     shown: dict[object, set[tuple[str, ...]]] = {}
     for each in found:
         shown.setdefault((each.kind, each.candidate.place), set()).add(each.subjects)
@@ -149,16 +149,16 @@ def _varied(found: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _is_new_of_few(each: Finding, told: Sequence[Finding]) -> bool:
-    """Is it the first of its kind, of a model of which little was told?"""
+    """Is it the first of its kind, and about models with few findings?"""
     return each.kind not in {other.kind for other in told} and _is_of_few(each, told)
 
 
 def _is_of_few(each: Finding, told: Sequence[Finding]) -> bool:
-    """Is it new to its model, of which little was told?"""
+    """Is its kind new to its models, and do they have few findings?"""
     count = Counter(name for other in told for name in other.subjects)
     return _is_new_to_model(each, told) and all(count[name] < OF_A_MODEL for name in each.subjects)
 
 
 def _is_new_to_model(each: Finding, told: Sequence[Finding]) -> bool:
-    """Was nothing of this kind told of its models yet?"""
+    """Do its models have no finding of this kind yet?"""
     return (each.kind, each.subjects) not in {(other.kind, other.subjects) for other in told}

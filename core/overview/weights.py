@@ -26,7 +26,7 @@ WORDS = {
     ),
     "intruders": ("bring", "bring fewer of the", "directions that match none of the base"),
 }  # fmt: skip
-"""What the updates of a group do above and below the yardstick, by metric, and to what."""
+"""The verbs for updates above and below the yardstick, and their object, by metric."""
 
 _NAMES = {
     "two_sided_excess": "two-sided alignment beyond chance",
@@ -64,7 +64,7 @@ def of_sizes(measured: Measured) -> Iterator[Candidate]:
 
 
 def of_directions(measured: Measured) -> Iterator[Candidate]:
-    """What the updates of attention and MLP do to directions, against chance and the controls."""
+    """The effect of attention and MLP updates on directions, against chance and the controls."""
     for metric, (above, below, what) in WORDS.items():
         rows = {(row.model, row.module): row for row in measured.of("alignment", metric)}
         for (model, module), row in rows.items():

@@ -1,7 +1,7 @@
 """The colours of the page as CSS, for light and dark screens; paper is always light.
 
 Owns the names of their classes: `s0`, `s1`, ... for series, `sc` for controls, `q0` ... for the
-steps of a sequential scale, `d0` ... for those of one about zero, `b0` ... from worse to better.
+steps of a sequential scale, `d0` ... of a scale about zero, `b0` ... from worse to better.
 """
 
 from __future__ import annotations

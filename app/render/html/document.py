@@ -103,7 +103,7 @@ def _contents(parts: Sequence[Part], warned: bool) -> Iterator[Markup]:
 
 
 def _overview(db: Database, run: RunSummary, parts: Sequence[Part]) -> Markup:
-    """The cards and the findings that matter most; what each figure says folds out below."""
+    """The cards and the most important findings; the sentence of each figure folds out below."""
     anchors = {anchor(view[0]) for _, views in parts for view in views}
     told = [
         tag("li", _link(anchor(shown), shown.heading), " ", tag("span", shown.finding))

@@ -82,7 +82,7 @@ _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
 
 
 def _arranged(table: Table) -> Table:
-    """The table with its results first, and what all rows share in its note."""
+    """The table with its results first, and the values that all rows share in its note."""
     found = arrange(table)
     shared = [f"All rows: {' · '.join(found.shared)}."] if found.shared else []
     return replace(found.shown, note=" ".join([*shared, table.note]).strip())

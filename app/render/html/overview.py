@@ -1,6 +1,6 @@
 """The first page: a card for each tuned model, then the findings, each with a link to its figure.
 
-Owns its outline. What is said comes with the overview.
+Owns the outline of the HTML. The overview has all words.
 """
 
 from __future__ import annotations

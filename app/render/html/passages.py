@@ -41,7 +41,7 @@ def _shade(shade: Shade, ramp: Ramp) -> Markup:
 
 
 def _broken(text: str) -> Markup:
-    """Text whose line breaks are those of the page."""
+    """Text with its line breaks as line breaks of the page."""
     parts: list[str] = []
     for line in text.replace("\r\n", "\n").split("\n"):
         parts += [*([Markup("<br>")] if parts else []), line.replace("\t", "    ")]

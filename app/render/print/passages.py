@@ -20,7 +20,7 @@ MARGIN = 0.15
 
 
 def draw(plot: PassagesPlot) -> Sheet:
-    """The text at the width of a page; what is longer than a page ends in a count of the rest."""
+    """The text at the width of a page; a longer text ends in a count of the remaining lines."""
     columns = int((PAGE - 2 * MARGIN) / WIDTH)
     rows = [each.line for each in lines(plot, columns, PALETTE)]
     most = int((TALLEST - 2 * MARGIN) / ROW) - 1

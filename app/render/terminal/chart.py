@@ -117,7 +117,7 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
 
 
 def _rows(figure: Table, width: int, height: int, palette: Palette) -> list[Line]:
-    """What all rows share, the first rows, as many as fit, and the count of the rest."""
+    """The values that all rows share, the first rows that fit, and the count of the others."""
     if not figure.rows:
         return [[Segment(EMPTY)]]
     plot = arrange(figure)

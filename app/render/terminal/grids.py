@@ -103,7 +103,7 @@ class Painter:
         return told_apart([row.text for row in self.plot.rows], self.layout.label - 1)
 
     def headings(self, cursor: Place | None = None) -> list[Line]:
-        """The names of the columns, and what stands below them: `layout.head` lines."""
+        """The names of the columns with the words below them: `layout.head` lines."""
         rows = _headings(self.plot, self.layout)
         corners = [""] * len(rows)
         corners[0] = _shared(self.plot)
@@ -262,7 +262,7 @@ def _headings(plot: GridPlot, layout: Layout) -> list[list[str]]:
 
 
 def _shared(plot: GridPlot) -> str:
-    """What the names of all columns begin with, and is left out in each."""
+    """The common beginning of the columns' names, which each name leaves out."""
     return f"{plain(plot.prefix)}*" if plot.prefix else ""
 
 

@@ -1,6 +1,6 @@
 """The overview as rows of words: cards as rows or side by side, and the findings below.
 
-Owns the layout for a width and a height. Decides nothing: what is said comes with the overview.
+Owns the layout for a width and a height. The overview has all words.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def printed(overview: Overview, width: int) -> Iterator[Row]:
 
 def layout(overview: Overview, width: int, height: int, selected: int) -> Layout:
     """The overview in a window, with one item selected: cards side by side where all have room,
-    else as rows, and what is selected in full."""
+    else as rows, and the selected one in full."""
 
     def laid_out(item: int, whole: int) -> Layout:
         return _laid_out(overview, width, item, side_by_side=beside, whole=whole)

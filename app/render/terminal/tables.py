@@ -32,7 +32,7 @@ MOST = 0.75
 
 
 def natural_widths(table: Table, widest: int = WIDEST) -> tuple[int, ...]:
-    """What the values of each column take: all of its numbers, and its texts up to `widest`."""
+    """The width of each column's values: all of its numbers, and its texts up to `widest`."""
     return tuple(
         _widest(column, [row[j] for row in table.rows], widest)
         for j, column in enumerate(table.columns)
@@ -87,7 +87,7 @@ def _across(widths: Sequence[int]) -> int:
 
 
 def in_common(plot: TablePlot) -> str:
-    """What is said of all rows at once, harmless."""
+    """The values that all rows share, as harmless text."""
     return f"all rows: {plain(' · '.join(plot.shared))}"
 
 

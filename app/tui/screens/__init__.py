@@ -13,7 +13,7 @@ control.py  what is done to a run: cancel, resume, delete
 help.py     keys, and how to read what is shown
 jump.py     a letter on everything that can be gone to
 pick.py     a small choice by a letter; choose.py one of many values, by typing
-log.py      what a run's worker has written
+log.py      the log of a run's worker
 confirm.py  yes or no
 leaving.py  what all of them share that are left again, and the box of a dialog
 whole.py    what all of them share that take the whole terminal: title, keys, when they are painted

@@ -1,6 +1,6 @@
-"""Choosing what a picture shows by typing: a value of any of its selectors, a measure, an order.
+"""Choosing a value of any selector of a picture, a measure or an order, by typing.
 
-Reads nothing: what may be chosen is handed to it.
+Reads nothing: the caller hands it all offers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from app.tui.widgets.listing import Colours, Listing
 from core.figures.views import Choice
 
 NAMED = 12
-"""Columns for the name of what is chosen."""
+"""Columns for the name of a selector."""
 
 
 def found(offers: Sequence[Offer], typed: str) -> tuple[Offer, ...]:
-    """The offers that contain every typed word in their name or value; first those whose value is
-    the last word, then those whose value begins with it."""
+    """The offers that contain every typed word in their name or value. Values equal to the last
+    word come first, then values that begin with it."""
     words = typed.casefold().split()
     last = words[-1] if words else ""
     said = {each: f"{each.name} {each.value}".casefold() for each in offers}
@@ -40,7 +40,7 @@ def found(offers: Sequence[Offer], typed: str) -> tuple[Offer, ...]:
 
 
 class Offers(Listing[Offer], can_focus=False):
-    """What may be chosen; what is chosen now has a sign."""
+    """The offers; the current choice has a sign."""
 
     HEAD, GROUND, CLICKS = 0, "panel", 1
 

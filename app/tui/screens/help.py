@@ -55,9 +55,9 @@ class Topic:
 OVERVIEW_TOPIC = Topic(
     "Overview",
     (
-        "A card for each tuned model: how far it moved and where, what it gained and what it lost.",
+        "A card for each tuned model: how far it moved and where, its gains and its losses.",
         "The small chart is the relative norm by layer, on one scale for all cards.",
-        "Findings lie beyond chance and beyond what a control does, the largest first.",
+        "Findings exceed chance and the effect of any control. The largest comes first.",
         "enter opens the figure of the selected finding or card.",
     ),
 )

@@ -182,7 +182,7 @@ class RunScreen(TabbedScreen):
         return [self.feed.figure(pane) for pane in self.panes() if pane.has_class("-near")]
 
     def know_overview(self, overview: Overview) -> None:
-        """Show the cards and the findings; then have at hand what they lead to."""
+        """Show the cards and the findings; then cache the figures behind them."""
         blank = "" if self.run is None else wording.absence(self.run, written("run.resume"))
         self._overview.show(overview, blank)
         self.renew()
@@ -193,11 +193,11 @@ class RunScreen(TabbedScreen):
         self._overview.refuse(said(error))
 
     def on_overview_view_moved(self) -> None:
-        """Another key may be offered for what is selected."""
+        """Offer the keys of the selected card or finding."""
         self.renew("keys")
 
     async def on_overview_view_opened(self) -> None:
-        """Open the figure of what is selected."""
+        """Open the figure of the selected card or finding."""
         await self.action_drill()
 
     def on_pane_wanted(self, message: Pane.Wanted) -> None:
@@ -364,7 +364,7 @@ class RunScreen(TabbedScreen):
         ask_to_cancel(self, self.source, self.run)
 
     def action_log(self) -> None:
-        """Show what the run's worker has written."""
+        """Show the log of the run's worker."""
         from app.tui.screens.log import LogScreen
 
         self.app.push_screen(LogScreen(self.source, self.run_id))

@@ -1,5 +1,5 @@
-"""The first screen: all runs, live, and what is known of the selected one; beside them, where
-there is room, what it found. Computes nothing.
+"""The first screen: all runs, live, and the facts of the selected one; beside them, where there is
+room, its overview. Computes nothing.
 """
 
 from __future__ import annotations

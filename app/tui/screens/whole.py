@@ -33,7 +33,7 @@ SOON = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Something that can be gone to by its name: what is said of it, and how to go there."""
+    """A place that the palette finds by name: its words, and the way there."""
 
     name: str
     about: str
@@ -70,7 +70,7 @@ class WholeScreen(Screen[Result], Able):
         return ()
 
     def destinations(self) -> Iterator[Destination]:
-        """What the palette finds besides the keys' actions."""
+        """The places that the palette finds besides the keys' actions."""
         return iter(())
 
     def places(self) -> tuple[Where, ...]:

@@ -21,7 +21,7 @@ ACT = "act"
 """The mark on words that act when clicked; unlike Textual's own, it leaves their look alone."""
 
 TAB = 5
-"""What a tab takes besides its title, with the space after it."""
+"""The columns of a tab besides its title, with the space after it."""
 
 NAME = 10
 """Columns of the name before the words."""

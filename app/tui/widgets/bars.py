@@ -15,7 +15,7 @@ from core.figures.plots.grids import BarsPlot
 from core.figures.plots.resolution import bars as resolved_bars
 
 FOOT = 3
-"""Rows below the bars: the axis, its numbers, and what the marks on a bar mean."""
+"""Rows below the bars: the axis, its numbers, and the meaning of the marks on a bar."""
 
 
 class BarsView(FigureView[BarsPlot]):

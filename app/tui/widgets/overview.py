@@ -1,12 +1,11 @@
-"""The overview of a run: its cards and its findings, of which one is selected.
+"""The overview of a run: its cards and its findings, with one of them selected.
 
-Scrolls, selects and paints; the rows are those of `app.render.terminal.overview`.
+Scrolls, selects and paints; `app.render.terminal.overview` makes the rows.
 """
 
 from __future__ import annotations
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -16,13 +15,9 @@ from app.results.overview import Overview
 from app.text import plain
 from app.tui.able import Able
 from app.tui.keys import bindings
+from app.tui.theme import toned
 from app.tui.widgets.steady import Steady
 from core.overview.finding import FigurePlace
-
-COLOURS = {"muted": "muted", "accent": "accent", "chosen": "accent", "better": "success",
-           "worse": "error"}  # fmt: skip
-"""The theme's colour of each tone that has one."""
-STRONG = frozenset({"bold", "head", "chosen"})
 
 
 class OverviewView(Steady, Able, can_focus=True):
@@ -33,10 +28,10 @@ class OverviewView(Steady, Able, can_focus=True):
     DEFAULT_CSS = "OverviewView { height: 1fr; width: 1fr; padding: 0 1; }"
 
     class Moved(Message):
-        """Something else is selected."""
+        """The selection has moved."""
 
     class Opened(Message):
-        """The figure of what is selected is wanted."""
+        """Asks for the figure of the selected card or finding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +39,7 @@ class OverviewView(Steady, Able, can_focus=True):
         self.selected = -1
         """The cards, then the findings; -1 before there is anything."""
         self.words = "Reading…"
-        """What stands there instead of an overview."""
+        """The sentence in place of a missing overview."""
         self.top = 0
         self._made: tuple[object, Layout] | None = None
 
@@ -56,7 +51,7 @@ class OverviewView(Steady, Able, can_focus=True):
 
     @property
     def place(self) -> FigurePlace | None:
-        """The figure of what is selected."""
+        """The figure of the selected card or finding."""
         if self.overview is None or not 0 <= self.selected < self.count:
             return None
         cards = self.overview.cards
@@ -104,11 +99,12 @@ class OverviewView(Steady, Able, can_focus=True):
         if found is not None:
             self.top = self._top(found)
             row = [*found.rows[self.top + y]] if self.top + y < len(found.rows) else []
-        segments = [Segment(words, self._style(tone)) for words, tone in row]
+        colours = self.app.theme_variables
+        segments = [Segment(words, toned(tone, colours)) for words, tone in row]
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
 
     def on_click(self, event: events.Click) -> None:
-        """Select what is under the mouse; open it when it was selected already."""
+        """Select the card or finding under the mouse; open it when it was selected already."""
         found = self._layout()
         at = self.top + event.y
         if found is None or at >= len(found.owners) or found.owners[at] < 0:
@@ -142,7 +138,7 @@ class OverviewView(Steady, Able, can_focus=True):
         return self._made[1]
 
     def _top(self, found: Layout) -> int:
-        """The row in the first line: all of what is selected is in sight, or as much as fits."""
+        """The row in the first line, so that the selection is in sight as far as it fits."""
         rows, height = len(found.rows), self.size.height
         own = [at for at, owner in enumerate(found.owners) if owner == self.selected]
         top = min(self.top, max(0, rows - height))
@@ -150,9 +146,3 @@ class OverviewView(Steady, Able, can_focus=True):
             top = max(top, min(own[-1] + 1 - height, own[0]))
             top = min(top, own[0])
         return 0 if own and own[-1] < height else max(0, top)
-
-    def _style(self, tone: str) -> Style:
-        colour = COLOURS.get(tone)
-        return Style(
-            color=self.app.theme_variables[colour] if colour else None, bold=tone in STRONG
-        )

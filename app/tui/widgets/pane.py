@@ -149,7 +149,7 @@ class Pane(Vertical, Steady):
         return found
 
     def _named(self) -> dict[Coordinate, str]:
-        """What stands at the cursor, by coordinate, known to the run or not."""
+        """The names at the cursor, by coordinate, known to the run or not."""
         names = self.figure.at(self.figure.cursor) if self.filled else {}
         axes = dict(enumerate(self._axes))
         known = ((axes.get(a) if isinstance(a, int) else self._called.get(a), names[a])

@@ -1,4 +1,4 @@
-"""What a run found, beside the list of runs: its overview, with nothing selected.
+"""The overview of the selected run, beside the list of runs.
 
 Reads it once the selection rests, in a thread. The rows are app.render.terminal.overview's.
 """
@@ -6,14 +6,15 @@ Reads it once the selection rests, in a thread. The rows are app.render.terminal
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
-from rich.style import Style
 from textual.strip import Strip
 from textual.timer import Timer
 
 from app.text import plain
+from app.tui.theme import toned
 from app.tui.threads import Trouble, in_thread, said
 from app.tui.widgets.steady import Steady
 
@@ -28,8 +29,7 @@ ROOMY = 160
 RESTS = 0.15
 """Seconds on a run after which it is read."""
 PARTS = 20
-"""How often a run under way is read anew, at most."""
-TONES = {"muted": "muted", "accent": "accent", "better": "success", "worse": "error"}
+"""How often the overview of a running run is read, at most."""
 
 
 class RunPreview(Steady):
@@ -45,6 +45,7 @@ class RunPreview(Steady):
         self._source = source
         self._of: tuple[object, ...] = ()
         self._words = ""
+        self._made: tuple[object, Sequence[Row]] | None = None
         self._timer: Timer | None = None
 
     def ask(self, run: RunSummary | None) -> None:
@@ -65,15 +66,15 @@ class RunPreview(Steady):
     def render_line(self, y: int) -> Strip:
         rows = self._rows()
         row = rows[y] if y < len(rows) else []
-        line = [Segment(words, self._style(tone)) for words, tone in row]
+        colours = self.app.theme_variables
+        line = [Segment(words, toned(tone, colours)) for words, tone in row]
         return Strip(line).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def _read(self, run: RunSummary) -> None:
         def reading() -> Overview:
             import app.render.terminal.overview  # noqa: F401 - takes long, so not while painting
-            from app.results.overview import read
 
-            return read(self._source.database, run)
+            return self._source.overview(run)
 
         in_thread(self, reading, self._show, refused=self._refuse, group="preview")
 
@@ -85,15 +86,14 @@ class RunPreview(Steady):
         self.overview, self._words = None, said(error)
         self.refresh()
 
-    def _rows(self) -> tuple[Row, ...] | list[Row]:
+    def _rows(self) -> Sequence[Row]:
+        """The rows for the size that there is; made once for each overview."""
         if self.overview is None:
             return [[(plain(self._words), "muted")]]
         from app.render.terminal.overview import layout
 
-        nothing = len(self.overview.cards) + len(self.overview.findings)
-        return layout(self.overview, *self.size, nothing).rows
-
-    def _style(self, tone: str) -> Style:
-        name = TONES.get(tone)
-        colour = self.app.theme_variables[name] if name else None
-        return Style(color=colour, bold=tone in ("bold", "head"))
+        at = self.overview, self.size
+        if self._made is None or self._made[0] != at:
+            nothing = len(self.overview.cards) + len(self.overview.findings)
+            self._made = at, layout(self.overview, *self.size, nothing).rows
+        return self._made[1]

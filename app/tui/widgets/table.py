@@ -139,7 +139,7 @@ class TableView(FigureView[TablePlot]):
 
     @property
     def _head(self) -> int:
-        """The rows above those of the table."""
+        """The lines above the rows of the table."""
         return len(self.painter.names) + bool(self.plot.shared)
 
     def _body(self) -> int:

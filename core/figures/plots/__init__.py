@@ -9,7 +9,7 @@ grids.py       matrices, heat maps and bars
 curves.py      lines in panels
 multiples.py   one line of several alone, or each in a panel of its own
 scatters.py    points in a plane
-tables.py      the columns of a table in sight, their order, and what is said once
+tables.py      the columns of a table in sight, their order, and the values said once
 passages.py    text with shaded tokens
 
 Painters place marks: of the terminal, the page and the paper. They decide nothing.

@@ -74,7 +74,7 @@ class GridPlot(Plot):
 
     @property
     def prefix(self) -> str:
-        """What the names of all columns begin with, and is not written in each."""
+        """The common beginning of the columns' names, which each name leaves out."""
         first = next((c for c in self.columns if c.short and c.name.endswith(c.short)), None)
         return "" if first is None else first.name.removesuffix(first.short)
 
@@ -183,7 +183,7 @@ def rows_of(grid: Grid) -> tuple[Name, ...]:
 
 
 def columns_of(grid: Grid) -> tuple[Name, ...]:
-    """The names of the columns. Tasks go without what all their names begin with."""
+    """The names of the columns. Tasks go without the common beginning of their names."""
     models = (grid.column_of or grid.column_name) in MODELS
     tasks = [name for name in grid.columns if name not in grid.each or not grid.each[name].signed]
     shared = len(beginning(tasks)) if grid.column_of == "task" else 0

@@ -1,6 +1,6 @@
 """One line at a time: a plot of curves with one of them alone, or with each in a panel of its own.
 
-Moves resolved curves, so that signs, colours and axes stay those of the whole. Draws nothing.
+Moves resolved curves, and keeps the signs, colours and axes of the whole. Draws nothing.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class TextPassage:
 
     @property
     def head(self) -> str:
-        """The label with what stands beside it."""
+        """The label with the words beside it."""
         return "  ".join(filter(None, (self.label, self.words)))
 
     @property

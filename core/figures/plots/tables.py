@@ -1,6 +1,6 @@
-"""Tables as they are read: which columns stand in sight, in which order, and what is said once.
+"""Tables for reading: which columns stand in sight, in which order, and which values are said once.
 
-The one place where that is decided; painters and the widget place what it hands them. An export
+The one place that decides this; painters and the widget place the columns as given. An export
 keeps the columns as they were made.
 """
 
@@ -70,7 +70,7 @@ def _said(column: Column, value: Text) -> str:
 
 
 def _beginning(column: Column, values: Sequence[Text]) -> str:
-    """What all texts of a column begin with."""
+    """The common beginning of a column's texts."""
     texts = [value for value in values if isinstance(value, str)]
     return "" if column.outside or len(texts) < len(values) else beginning(texts)
 

@@ -252,6 +252,7 @@ async def test_a_change_of_the_settings_is_seen_at_once(
         config.path().write_text("folders = 3")
         os.utime(config.path(), (1, 1))
         await until(pilot, lambda: any("folders" in note for note in screen.holdings.notes))
+        assert screen.holdings.folders == ()
 
 
 @BOTH

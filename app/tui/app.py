@@ -105,6 +105,9 @@ class TauscopeApp(App[str | None], Able):
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
             loop.add_signal_handler(signal.SIGTERM, self.action_leave)
 
+    def on_unmount(self) -> None:
+        self.source.close()
+
     async def on_event(self, event: events.Event) -> None:
         """Hold keys back until there is something that they could act on."""
         if isinstance(event, events.InputEvent):

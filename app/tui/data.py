@@ -82,6 +82,12 @@ class DataSource:
                 self._database = open_database(self.url)
             return self._database
 
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+
     def runs(self) -> tuple[RunSummary, ...]:
         """All runs, newest first."""
         from storage.runs import list_runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,10 @@ def fill(db: Database, run_id: str, attempt: int) -> None:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Database:
-    return open_database(str(tmp_path / "runs.db"))
+def db(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(str(tmp_path / "runs.db"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import sys
 import weakref
 from collections import Counter
+from pathlib import Path
 
+import pytest
 from textual._styles_cache import StylesCache
 from textual.color import Color
 from textual.strip import Strip
@@ -18,6 +21,7 @@ from app.tui.app import TauscopeApp
 from app.tui.data import FIGURES, RANGES
 from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.figure import FigureView
+from app.tui.widgets.run_preview import RunPreview
 from storage.database import Database
 from tests.app.tui.rest import rest, until
 
@@ -26,6 +30,7 @@ AWAY = ("enter 1 escape", "enter 2 escape", "space j equals_sign escape k space"
 """Screens, each by the keys that go there and back."""
 PAINTED = (StylesCache, Strip)
 MANY = 200
+OPEN_FILES = Path("/proc/self/fd")
 
 
 async def test_a_screen_that_was_left_is_gone(filled: Database) -> None:
@@ -43,6 +48,8 @@ async def test_a_screen_that_was_left_is_gone(filled: Database) -> None:
                     if not isinstance(app.screen, RunsScreen):
                         seen += map(weakref.ref, (app.screen, *app.screen.query(FigureView)))
                 assert isinstance(app.screen, RunsScreen), keys
+            preview = app.screen.query_one(RunPreview)  # it comes a while after the list
+            await until(pilot, lambda: preview.overview is not None)  # noqa: B023 - awaited here
             await rest(app)  # a thread that reads ahead holds its screen until it is done
             gc.collect()
             counts.append(Counter(type(o) for o in gc.get_objects() if type(o) in PAINTED))
@@ -55,6 +62,23 @@ async def test_a_screen_that_was_left_is_gone(filled: Database) -> None:
         assert len(app.source._figures) <= FIGURES
         assert len(app.source._ranges) <= RANGES
     assert endless() == {}
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="the system does not list open files")
+async def test_a_workstation_that_was_left_has_closed_its_database(filled: Database) -> None:
+    app = TauscopeApp(filled.url, Config())
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.snapshot)
+        await rest(app)
+        assert opened(filled) > 0
+    filled.close()
+    assert opened(filled) == 0
+
+
+def opened(db: Database) -> int:
+    """How many file descriptors of this process are of the database."""
+    links = (os.path.realpath(link) for link in OPEN_FILES.iterdir())
+    return sum(link.startswith(str(db.path)) for link in links)
 
 
 def endless() -> dict[str, int]:

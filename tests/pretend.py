@@ -181,6 +181,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Pretend",
     short="Pre",
+    topic="weights",
     version=1,
     needs="weights",
     parameters=Parameters,

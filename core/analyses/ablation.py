@@ -292,6 +292,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Ablation",
     short="Abl",
+    topic="neurons",
     version=VERSION,
     needs="tasks",
     parameters=AblationParameters,

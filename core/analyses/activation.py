@@ -322,6 +322,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Activation",
     short="Act",
+    topic="neurons",
     version=VERSION,
     needs="probe",
     parameters=ActivationParameters,

@@ -250,6 +250,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Alignment",
     short="Aln",
+    topic="directions",
     version=VERSION,
     needs="weights",
     parameters=AlignmentParameters,

@@ -299,6 +299,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Arithmetic",
     short="Ari",
+    topic="mixing",
     version=VERSION,
     needs="tasks",
     parameters=ArithmeticParameters,

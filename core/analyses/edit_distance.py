@@ -214,6 +214,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Patterns",
     short="Pat",
+    topic="neurons",
     version=VERSION,
     needs="probe",
     parameters=EditDistanceParameters,

@@ -149,6 +149,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Scores",
     short="Scr",
+    topic="scores",
     version=VERSION,
     needs="tasks",
     parameters=EvaluationParameters,

@@ -271,6 +271,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Vectors",
     short="Vec",
+    topic="weights",
     version=VERSION,
     needs="weights",
     parameters=TuningVectorParameters,

@@ -147,6 +147,7 @@ ANALYSIS = Analysis(
     name=NAME,
     title="Cosine",
     short="Cos",
+    topic="weights",
     version=VERSION,
     needs="weights",
     parameters=CosineParameters,

@@ -19,6 +19,8 @@ from core.errors import StudyError, did_you_mean
 from core.figures.views import View
 
 Needs = Literal["weights", "probe", "tasks"]
+Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores", "mixing"]
+"""The question that an analysis belongs to. Analyses of one topic lie under one tab."""
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",
@@ -75,6 +77,7 @@ class Analysis:
     name: str
     title: str
     short: str
+    topic: Topic
     version: int
     needs: Needs
     parameters: type[Parameters]

@@ -24,7 +24,7 @@ from core import trust
 from core.engine import registry
 from core.engine.measurement import content_key
 from core.errors import did_you_mean
-from core.study import mistakes
+from core.study import mistakes, task_sets
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -166,7 +166,8 @@ class Evaluation(_Part):
     """Tasks by domain, and their settings."""
 
     tasks: dict[str, tuple[str, ...]] = Field(
-        description="Tasks of lm-evaluation-harness by domain; one named as a model is its own."
+        description="Tasks of lm-evaluation-harness by domain, or set:safety; a domain named as a "
+        "model is its own."
     )
     include: str | None = Field(
         default=None,
@@ -202,6 +203,11 @@ class Evaluation(_Part):
     bootstrap: int = Field(
         default=1000, ge=1, le=LARGEST, description="Resamples behind each interval."
     )
+
+    @field_validator("tasks")
+    @classmethod
+    def _whole_sets(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {domain: task_sets.expanded(names) for domain, names in value.items()}
 
 
 class Run(_Part):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from core.errors import TaskError
+from core.evaluation import tasks as harness_tasks
 from core.evaluation.tasks import Task, open_tasks
+from core.study import task_sets
 from core.study.study import Evaluation
 from tests.core import harness_zoo
 from tests.core.harness_zoo import ALL, ITEMS, evaluation, write_lines
@@ -338,3 +340,9 @@ def test_no_home_folder_is_needed(task_folder: Path) -> None:
         timeout=120, check=False, env={"HOME": "/proc/nowhere", "HF_HOME": "/proc/nowhere/hf"},
     )  # fmt: skip
     assert (done.stdout, done.stderr) == (f"{ITEMS}\n", "")
+
+
+def test_every_task_of_a_set_is_a_task_of_the_harness() -> None:
+    for name, named in task_sets.SETS.items():
+        missing = set(named) - harness_tasks._standard().keys()
+        assert not missing, name

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.study.study import Study
+from core.study.task_sets import SETS
 
 
 def _study(tuned: dict[str, Any] | None = None, **more: Any) -> Study:
@@ -46,3 +47,15 @@ def test_the_key_is_that_of_content() -> None:
     assert one.key(["alignment", "vector_cosine"]) == one.key(["vector_cosine", "alignment"])
     assert one.key(["alignment"]) != one.key(["vector_cosine"])
     assert one.key([]) != _study(analyses={"alignment": {"energy": 0.7}}).key([])
+
+
+def test_a_set_of_tasks_stands_for_its_tasks() -> None:
+    tasks = {"safety": ["set:safety", "mine"], "other": ["wikitext"]}
+    found = _study(evaluation={"tasks": tasks}).evaluation
+    assert found is not None
+    assert found.tasks == {"safety": (*SETS["safety"], "mine"), "other": ("wikitext",)}
+
+
+def test_an_unknown_set_of_tasks_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValidationError, match=r"no set of tasks 'safty'.*'safety'"):
+        _study(evaluation={"tasks": {"safety": ["set:safty"]}})

@@ -120,8 +120,8 @@ def _pages(
     yield Action(where, "page(1)", "pagedown", "pgdn", "page down", down)
 
 
-def _numbers(where: Where, count: int, thing: str) -> Iterator[Action]:
-    shown, help = f"1 to {count}", f"Go to the {thing} of that number"
+def _numbers(where: Where, count: int, thing: str, then: str = "") -> Iterator[Action]:
+    shown, help = f"1 to {count}", f"Go to the {thing} of that number{then}"
     for n in range(1, count + 1):
         yield Action(where, f"tab({n})", str(n), shown, f"{thing} {n}", help)
 
@@ -180,7 +180,7 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("reference", "reference", "f f", "F F", 9),
     *_steps("metric_of", "metric", "u u", "U U", 10),
     *_steps("item", "item", "J J", "K K", 3),
-    *_numbers("run", 9, "tab"),
+    *_numbers("run", 9, "topic", ", then to its next tab"),
     Action("run", "tab(0)", "0", "0", "overview", "Go to the overview of the run"),
     Action("run", "next_tab", "tab", "tab", "next tab", "Go to the next tab", 14),
     Action("run", "previous_tab", "shift+tab", "shift+tab", "previous tab", "Go to the tab before"),

@@ -7,7 +7,7 @@ in the same file and imports its dependencies when it runs.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -20,7 +20,16 @@ from core.figures.views import View
 
 Needs = Literal["weights", "probe", "tasks"]
 Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores", "mixing"]
-"""The question that an analysis belongs to. Analyses of one topic lie under one tab."""
+TOPICS: Mapping[str, tuple[str, str]] = {
+    "weights": ("Weights", "Wts"),
+    "directions": ("Directions", "Dir"),
+    "outputs": ("Outputs", "Out"),
+    "states": ("States", "Sta"),
+    "neurons": ("Neurons", "Neu"),
+    "scores": ("Scores", "Sco"),
+    "mixing": ("Mixing", "Mix"),
+}
+"""The title and the title in three letters of each topic. Analyses of a topic lie under one tab."""
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",

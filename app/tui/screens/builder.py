@@ -28,10 +28,11 @@ from app.tui.screens.help import Topic
 from app.tui.screens.launch import DraftScreen
 from app.tui.screens.models import ModelsScreen
 from app.tui.threads import in_thread
-from app.tui.widgets.bar import Row, tabs_line, two_ends
+from app.tui.widgets.bar import Row, two_ends
 from app.tui.widgets.form import Form
 from app.tui.widgets.outlook import Outlook
 from app.tui.widgets.study_text import StudyText
+from app.tui.widgets.tab_bar import Tab, tabs_line
 
 if TYPE_CHECKING:
     from app.library.catalogue import Entry
@@ -379,7 +380,7 @@ class BuilderScreen(DraftScreen):
 
     def _steps(self, width: int) -> Content:
         titles = [f"{title}{self._mark(step)}" for step, title in enumerate(STEPS)]
-        return tabs_line([(title, title) for title in titles], self.step, width)
+        return tabs_line([Tab(title, title) for title in titles], self.step, width)
 
     def _mark(self, step: int) -> str:
         """Whether a step is well: of those that may stay empty nothing is said then."""

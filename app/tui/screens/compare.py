@@ -25,6 +25,7 @@ from app.tui.widgets.bar import Piece, two_ends
 from app.tui.widgets.pane import Pane
 from app.tui.widgets.side import THIRD, Side
 from app.tui.widgets.steady import Beside
+from app.tui.widgets.tab_bar import Tab
 from core.engine.registry import Analysis
 from core.figures.pairing import NAMES
 from core.figures.views import Choice, View
@@ -71,10 +72,10 @@ class CompareScreen(TabbedScreen):
         yield from super().body()
         yield Beside(id="sides")
 
-    def tabs(self) -> list[tuple[str, str]]:
+    def tabs(self) -> list[Tab]:
         """The analyses that both runs have."""
         views = self.shared.views if self.shared is not None else ()
-        return [(analysis.title, analysis.short) for analysis, _ in views]
+        return [Tab.of(analysis) for analysis, _ in views]
 
     def on_mount(self) -> None:
         self._find()

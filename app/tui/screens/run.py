@@ -34,6 +34,7 @@ from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.overview import OverviewView
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
+from app.tui.widgets.tab_bar import Tab, numbered
 from core.engine.registry import Analysis
 from core.figures.filters import Filter, Names, merged
 from core.figures.plots.plot import EMPTY
@@ -77,7 +78,8 @@ class RunScreen(TabbedScreen):
         self._facts = Facts()
         self._overview = OverviewView()
         self._stale = self._built = self._ahead = False
-        self._wanted: int | None = None
+        self._pressed: int | None = None
+        """The number of a tab that was asked for before there were any."""
         self._before = before or RunPosition(run=run_id)
         self._pointed: Pointed = {}
         self._trail: list[tuple[int, Pane | None]] = []
@@ -89,12 +91,11 @@ class RunScreen(TabbedScreen):
         yield Vertical(id="body")
         yield FilterLine()
 
-    def tabs(self) -> list[tuple[str, str]]:
+    def tabs(self) -> list[Tab]:
         """The overview, the analyses, and the details of the run."""
         if self.run is None:
             return []
-        analyses = ((analysis.title, analysis.short) for analysis in self.analyses)
-        return [("Overview", "Ovr"), *analyses, ("Run", "Run")]
+        return [Tab("Overview", "Ovr"), *map(Tab.of, self.analyses), Tab("Run", "Run")]
 
     def on_mount(self) -> None:
         self.set_interval(POLL, self.feed.poll)
@@ -141,13 +142,15 @@ class RunScreen(TabbedScreen):
         self._pictures = [Pictures(analysis, views, self._before) for analysis, views in contents]
         self._built = True
         known = [analysis.name for analysis in self.analyses]
-        if self._wanted is None and barren:
-            self._wanted = len(known)
-        elif self._wanted is None and self._before.stands:
-            last = self._before.tab
-            self._wanted = len(known) if not last else OVERVIEW
-            self._wanted = known.index(last) if last in known else self._wanted
-        await self.go(OVERVIEW if self._wanted is None else min(self._wanted, len(known)))
+        last, at = self._before.tab, OVERVIEW
+        if self._pressed is not None:
+            groups = numbered(self.tabs())
+            at = groups[min(self._pressed, len(groups) - 1)].start + OVERVIEW
+        elif barren or (self._before.stands and not last):
+            at = len(known)
+        elif self._before.stands and last in known:
+            at = known.index(last)
+        await self.go(at)
 
     def placed(self, memory: Memory) -> Memory:
         """Where this screen stands, for the next time."""
@@ -347,7 +350,7 @@ class RunScreen(TabbedScreen):
         if self._built:
             await super().action_tab(number)
         else:
-            self._wanted = number - 1
+            self._pressed = number
 
     def action_view(self) -> None:
         """Go to the next picture of this tab."""
@@ -442,8 +445,10 @@ class RunScreen(TabbedScreen):
 
     def destinations(self) -> Iterator[Destination]:
         """The analyses, figures, measures and models of this run."""
-        for at, (title, _) in enumerate(self.tabs()):
-            yield Destination(title, f"tab {at + self.FIRST}", partial(self.go, at + OVERVIEW))
+        tabs = self.tabs()
+        for number, places in enumerate(numbered(tabs), self.FIRST):
+            for at in places:
+                yield Destination(tabs[at].title, f"tab {number}", partial(self.go, at + OVERVIEW))
         for at, pictures in enumerate(self._pictures):
             for pane in pictures.panes:
                 where = f"figure of {pictures.analysis.title}"

@@ -21,8 +21,9 @@ from app.tui.readout import beside
 from app.tui.screens.help import Topic, pane_topics
 from app.tui.screens.leaving import LeavingScreen
 from app.tui.screens.whole import SOON
-from app.tui.widgets.bar import Row, tabs_line
+from app.tui.widgets.bar import Row
 from app.tui.widgets.pane import Pane
+from app.tui.widgets.tab_bar import Tab, numbered, tabs_line
 
 
 async def soon(workers: Iterable[Worker[None]]) -> None:
@@ -42,7 +43,7 @@ class TabbedScreen(LeavingScreen[None]):
     """As Textual's, but for painting the whole screen whenever the focus moves."""
     AUTO_FOCUS = ""  # a pane is gone to once there is one
     FIRST: ClassVar[int] = 1
-    """The number of the first tab; the one of number 1 is tab 0 of the program."""
+    """The number of the first tab, and the tab after it that is tab 0 of the program."""
     DEFAULT_CSS = """
     TabbedScreen > #tabs { background: $surface; }
     """
@@ -50,11 +51,13 @@ class TabbedScreen(LeavingScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.tab = 0
+        self._lasts: dict[range, int] = {}
+        """The place of the tab shown last, by the places of its number."""
 
     # What a screen overrides.
 
-    def tabs(self) -> list[tuple[str, str]]:
-        """The title and the short title of each tab, once they are known."""
+    def tabs(self) -> list[Tab]:
+        """The tabs, once they are known."""
         raise NotImplementedError
 
     @property
@@ -90,8 +93,12 @@ class TabbedScreen(LeavingScreen[None]):
 
     def _tabs(self, width: int) -> Content:
         tabs = self.tabs()
-        chosen = self.tab + 1 - self.FIRST
-        return tabs_line(tabs, chosen, width, self.FIRST) if tabs else Content("")
+        return tabs_line(tabs, self._place, width, self.FIRST) if tabs else Content("")
+
+    @property
+    def _place(self) -> int:
+        """The place of the shown tab in `tabs`."""
+        return self.tab + 1 - self.FIRST
 
     def topics(self) -> list[Topic]:
         """How to read the picture that keys act on."""
@@ -129,9 +136,21 @@ class TabbedScreen(LeavingScreen[None]):
         return super().has(need, parameters)
 
     async def action_tab(self, number: int) -> None:
-        """Go to a tab by its number."""
-        if self.FIRST <= number < self.FIRST + len(self.tabs()):
-            await self.go(number - 1)
+        """Go to the tabs of a number: to the one shown last; from one of them to the next."""
+        groups = numbered(self.tabs())
+        if not self.FIRST <= number < self.FIRST + len(groups):
+            return
+        places = groups[number - self.FIRST]
+        if self._place in places:
+            await self.action_turn_to(places[(self._place + 1 - places.start) % len(places)])
+        else:
+            await self.action_turn_to(self._lasts.get(places, places.start))
+
+    async def action_turn_to(self, place: int) -> None:
+        """Go to a tab by its place in the row."""
+        groups = numbered(self.tabs())
+        self._lasts |= {places: self._place for places in groups if self._place in places}
+        await self.go(place + self.FIRST - 1)
 
     async def action_next_tab(self) -> None:
         """Go to the tab after this one."""
@@ -142,9 +161,8 @@ class TabbedScreen(LeavingScreen[None]):
         await self._turn(-1)
 
     async def _turn(self, by: int) -> None:
-        count = len(self.tabs())
-        if count:
-            await self.action_tab((self.tab + 1 - self.FIRST + by) % count + self.FIRST)
+        if count := len(self.tabs()):
+            await self.action_turn_to((self._place + by) % count)
 
     def action_measure(self, by: int) -> None:
         """Switch the measure."""

@@ -15,6 +15,7 @@ form.py         things to fill in
 study_text.py   a study file as it becomes
 outlook.py      what a study will take
 filter_line.py  the line in which a filter is written
-bar.py          one-row bars: title, tabs, keys
+bar.py          one-row bars: title, keys
+tab_bar.py      the row of tabs, grouped by topic
 steady.py       widgets that lay nothing out again
 """

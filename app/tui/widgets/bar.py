@@ -1,4 +1,4 @@
-"""Rows of text: the title with progress, the tabs, the keys at the bottom, what is read out.
+"""Rows of text: the title with progress, the keys at the bottom, the value at the cursor.
 
 What stands in them is made by functions from widths and words; the widgets only show it.
 """
@@ -20,9 +20,6 @@ from app.tui.widgets.steady import Steady
 ACT = "act"
 """The mark on words that act when clicked; unlike Textual's own, it leaves their look alone."""
 
-TAB = 5
-"""The columns of a tab besides its title, with the space after it."""
-
 NAME = 10
 """Columns of the name before the words."""
 
@@ -41,28 +38,6 @@ def keys_line(actions: Sequence[Action], width: int) -> Content:
         key = action.shown.split()[0]
         pieces.append(Content.styled(f" {key}", "$accent bold") + f" {action.label} ")
         pieces[-1] = pieces[-1].stylize(meta)
-    return Content("").join(pieces)
-
-
-def tabs_line(tabs: Sequence[tuple[str, str]], chosen: int, width: int, first: int = 1) -> Content:
-    """Tabs by title, numbered from `first`; where they don't fit, the others have their short
-    titles; where those don't fit, nothing is between them; where that is in vain they are cut."""
-    names, gap = [plain(title) for title, _ in tabs], " "
-    if sum(cell_len(name) + TAB for name in names) > width:
-        names = [n if i == chosen else plain(tabs[i][1]) for i, n in enumerate(names)]
-    if sum(cell_len(name) + TAB for name in names) > width:
-        gap = ""
-    if sum(cell_len(name) + TAB - 1 for name in names) > width:
-        others = len(names) - 1
-        own = min(cell_len(names[chosen]), max(4, width - TAB - others * (TAB + 3)))
-        each = max(0, (width - TAB - own) // max(1, others) - TAB)
-        room = [own if i == chosen else each for i in range(len(names))]
-        names = [exactly(n, min(cell_len(n), r)) for n, r in zip(names, room, strict=True)]
-    pieces = []
-    for i, name in enumerate(names):
-        style = "bold $background on $accent" if i == chosen else "$muted"
-        tab = Content.styled(f" {i + first} {name} ", style) + gap
-        pieces.append(tab.stylize(Style.from_meta({ACT: f"screen.tab({i + first})"})))
     return Content("").join(pieces)
 
 

@@ -48,7 +48,7 @@ def test_every_value_is_offered_once_and_what_is_chosen_now_is_told(key: str) ->
 async def test_a_model_is_chosen_by_typing(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "3")
+        screen = await opened(pilot, app, "2")
         assert screen.pane is not None
         await pilot.press("space")
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))

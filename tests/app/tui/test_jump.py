@@ -34,7 +34,7 @@ async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
         await until(pilot, lambda: app.screen is screen and screen.pane is shown[1])
         await pilot.press("apostrophe")
         await until(pilot, lambda: isinstance(app.screen, JumpScreen))
-        third = [s for s, t in jump.targets.items() if "tab(3)" in t.action]
+        third = [s for s, t in jump.targets.items() if "tab(2)" in t.action]
         await pilot.press(*third)
         await until(pilot, lambda: app.screen is screen and screen.tab == 2)
 
@@ -42,7 +42,7 @@ async def test_letters_go_to_tabs_and_pictures(filled: Database) -> None:
 async def test_escape_and_other_letters_go_nowhere(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, app, "2")
+        screen = await opened(pilot, app, "1")
         for key in ("escape", "m"):
             await pilot.press("apostrophe")
             await until(pilot, lambda: isinstance(app.screen, JumpScreen))
@@ -72,7 +72,7 @@ async def test_keys_that_come_after_the_answer_act_on_no_other_screen(filled: Da
     """As a held key, or a slow line, sends them: all at once."""
     app = TauscopeApp(filled.url)
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, app, "2")
+        screen = await opened(pilot, app, "1")
         await pilot.press("apostrophe")
         jump = app.screen
         assert isinstance(jump, JumpScreen)

@@ -36,10 +36,9 @@ from app.tui.screens.pick import PickScreen
 from app.tui.screens.run import RunScreen
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.start import StartScreen
-from app.tui.widgets.bar import keys_line, tabs_line, two_ends
+from app.tui.widgets.bar import keys_line, two_ends
 from app.tui.widgets.filter_line import FilterLine
 from app.tui.widgets.run_list import RunList
-from core.engine import registry
 from core.errors import StudyError
 from storage.database import Database
 from tests.app.tui.rest import until
@@ -157,6 +156,7 @@ def test_every_key_is_in_the_registry() -> None:
 UNREGISTERED = {
     "RunsScreen.action_select": "a letter beside a run (JumpScreen)",
     "TabbedScreen.action_pick": "a letter on a picture (JumpScreen)",
+    "TabbedScreen.action_turn_to": "a letter on a tab (JumpScreen), or a click on it",
     "TauscopeApp.action_quit": "Textual's own name for leaving",
 }
 """Actions without a key, and why."""
@@ -219,27 +219,6 @@ def test_the_bottom_line_fits_and_keeps_the_way_out(places: tuple[Where, ...], w
     assert cell_len(line) <= width
     assert "help" in line
     assert width < 30 or "quit" in line
-
-
-@pytest.mark.parametrize("width", [30, 60, 80, 160])
-def test_tabs_fit(width: int) -> None:
-    titles = ["Vectors", "Cosine between tuning vectors", "Alignment", "Run", "[b]x[/]"]
-    for chosen in range(len(titles)):
-        line = tabs_line([(title, title) for title in titles], chosen, width).plain
-        assert cell_len(line) <= width
-        assert f" {chosen + 1} " in line
-
-
-def test_every_tab_of_a_whole_run_can_be_read_at_80_columns() -> None:
-    analyses = [registry.get(name) for name in registry.names()]
-    tabs = [*((each.title, each.short) for each in analyses), ("Run", "Run")]
-    for chosen, (title, _) in enumerate(tabs):
-        line = tabs_line(tabs, chosen, 80).plain
-        assert "…" not in line
-        assert f" {chosen + 1} {title} " in line
-        others = {short for i, (_, short) in enumerate(tabs) if i != chosen}
-        assert others <= set(line.split())
-    assert len({each.short for each in analyses}) == len(analyses)
 
 
 def test_the_right_end_of_a_row_is_kept() -> None:

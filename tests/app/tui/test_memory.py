@@ -29,7 +29,7 @@ async def leave(db: Database, *keys: str) -> Memory:
 
 
 async def test_the_next_start_goes_on_where_the_last_one_ended(filled: Database) -> None:
-    kept = await leave(filled, "3", "m", "x", "right", "down", "down")
+    kept = await leave(filled, "2", "m", "x", "right", "down", "down")
     assert kept.place is not None
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
@@ -51,7 +51,7 @@ async def test_the_next_start_goes_on_where_the_last_one_ended(filled: Database)
 
 async def test_what_was_not_looked_at_again_stands_where_it_did(filled: Database) -> None:
     """The pictures of the tab after this one are made beforehand, and not drawn."""
-    kept = await leave(filled, "3", "right", "down", "down", "2")
+    kept = await leave(filled, "2", "right", "down", "down", "1", "1")
     assert kept.place is not None
     path = next(path for path in kept.place.stands if path.startswith("alignment"))
     assert kept.place.stands[path].cursor == (2, 1)
@@ -69,7 +69,7 @@ async def test_what_was_not_looked_at_again_stands_where_it_did(filled: Database
 async def test_going_back_and_in_again_stays_where_it_was(filled: Database) -> None:
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
-        await opened(pilot, app, "2", "down")
+        await opened(pilot, app, "1", "down")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         screen = await opened(pilot, app)
@@ -78,7 +78,7 @@ async def test_going_back_and_in_again_stays_where_it_was(filled: Database) -> N
 
 
 async def test_a_run_that_is_gone_is_not_opened_again(filled: Database) -> None:
-    kept = await leave(filled, "3")
+    kept = await leave(filled, "2")
     delete_run(filled, kept.selected)
     app = app_of(filled)
     async with app.run_test(size=SMALL) as pilot:
@@ -165,7 +165,7 @@ async def test_a_layer_and_a_model_are_pointed_at_in_all_pictures(filled: Databa
         assert screen.pane is not None
         assert screen.pane.choice is not None
         assert screen.pane.choice.model == "medical"
-        await pilot.press("3")
+        await pilot.press("2")
         await until(pilot, lambda: drawn(screen) and "layer 3" in readout(screen))
         assert screen.pane.choice is not None
         assert screen.pane.choice.model == "medical", "in another tab as well"
@@ -176,6 +176,6 @@ async def test_a_layer_and_a_model_are_pointed_at_in_all_pictures(filled: Databa
 async def test_nothing_is_pointed_at_until_the_user_does(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "v", "v", "2", "3")
+        screen = await opened(pilot, app, "v", "v", "1", "2")
         assert isinstance(screen, RunScreen)
         assert screen._pointed == {}

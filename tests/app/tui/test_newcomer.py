@@ -69,10 +69,10 @@ def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) 
             at.press("1", "z")  # one picture at a time, as on the small screen
         for tab, (_, count) in enumerate(VIEWS, start=1):
             visit(at, tab, count)
-        at.press("4")
+        at.press("3")
         at.shows("Progress", r"Vectors +✓ .* units")
 
-        at.press("3")
+        at.press("2")
         at.shows(picture(1, 4), without=picture(2, 4))
         before = readout(at)
         at.press("Right", "Down", "Down")

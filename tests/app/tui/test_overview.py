@@ -9,9 +9,7 @@ import pytest
 from app.tui.app import TauscopeApp
 from app.tui.screens.run import OVERVIEW, RunScreen
 from app.tui.screens.runs import RunsScreen
-from app.tui.widgets.bar import tabs_line
 from app.tui.widgets.overview import OverviewView
-from core.engine import registry
 from core.engine.measurement import Unit, UnitResult
 from core.study.study import Evaluation
 from storage.database import Database
@@ -151,16 +149,3 @@ async def test_a_run_whose_values_say_nothing_says_so(db: Database) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await arrived(pilot, app)
         assert "Nothing exceeds chance." in words(app)
-
-
-def test_ten_tabs_fit_80_columns_whole_whichever_is_chosen() -> None:
-    titles = [(a.title, a.short) for a in map(registry.get, registry.names())]
-    tabs = [("Overview", "Ovr"), *titles, ("Run", "Run")]
-    for chosen, (title, _) in enumerate(tabs):
-        line = tabs_line(tabs, chosen, 80, 0)
-        assert line.cell_length <= 80
-        assert "…" not in line.plain
-        assert f" {chosen} {title} " in line.plain
-        others = [short for i, (_, short) in enumerate(tabs) if i != chosen]
-        assert len(others) == 9
-        assert all(short in line.plain for short in others)

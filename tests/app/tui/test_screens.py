@@ -101,7 +101,7 @@ async def test_keys_pressed_before_a_run_is_read_are_kept(filled: Database) -> N
     async with app.run_test(size=SMALL) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
         on(app, RunsScreen).action_open()
-        await pilot.press("3")
+        await pilot.press("2")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and drawn(app.screen))
         assert on(app, RunScreen).tab == 2
 
@@ -128,7 +128,7 @@ async def test_the_readout_is_the_number_of_the_database(
 ) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=size) as pilot:
-        screen = await opened(pilot, app, "3", "right", "right", "down")
+        screen = await opened(pilot, app, "2", "right", "right", "down")
         pane = screen.pane
         assert pane is not None
         assert pane.choice is not None
@@ -184,7 +184,7 @@ async def test_tabs_views_measures_and_readings_switch(filled: Database) -> None
 async def test_readings_change_the_picture(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=LARGE) as pilot:
-        screen = await opened(pilot, app, "3")
+        screen = await opened(pilot, app, "2")
         pane = screen.pane
         assert pane is not None
         seen = {}
@@ -204,7 +204,7 @@ async def test_keys_that_would_do_nothing_are_not_offered(filled: Database) -> N
         screen = await opened(pilot, app)
         assert "cancel" in visible(app)[-1], "it runs"
         assert "reading" not in visible(app)[-1], "norms have no chance level"
-        await pilot.press("3")
+        await pilot.press("2")
         await until(pilot, lambda: drawn(screen) and "reading" in visible(app)[-1])
 
 
@@ -214,7 +214,7 @@ async def test_two_pictures_side_by_side_only_where_there_is_room(
 ) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=size) as pilot:
-        screen = await opened(pilot, app, "3")
+        screen = await opened(pilot, app, "2")
         count = len(screen.panes())
         assert count > 1
         together = min(count, size[0] // ROOMY)
@@ -236,7 +236,7 @@ async def test_help_lists_every_binding(filled: Database, places: tuple[Where, .
     async with app.run_test(size=(100, 80)) as pilot:
         await until(pilot, lambda: "finished-one" in words(app))
         if "run" in places:
-            await opened(pilot, app, "3")
+            await opened(pilot, app, "2")
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         text = str(app.screen.query_one("#keys", Static).content)
@@ -281,7 +281,7 @@ async def test_a_palette_that_is_left_twice_takes_no_other_screen_away(filled: D
 async def test_the_palette_finds_actions(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "3")
+        screen = await opened(pilot, app, "2")
         titles = {command.title for command in app.get_system_commands(app.screen)}
         assert "Next measure, or order of a table" in titles
         assert "Cancel this run" in titles
@@ -564,7 +564,7 @@ async def test_hostile_names_do_no_harm(db: Database, size: tuple[int, int]) -> 
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "evil" in words(app))
         await opened(pilot, app)
-        for keys in ((), ("2",), ("question_mark",)):
+        for keys in ((), ("1",), ("question_mark",)):
             await pilot.press(*keys)
             await until(pilot, lambda: app.screen.is_modal or drawn(on(app, RunScreen)))
             text = words(app)
@@ -603,7 +603,7 @@ async def test_new_results_appear_while_a_run_goes_on(db: Database) -> None:
 async def test_a_click_moves_the_cursor(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "3")
+        screen = await opened(pilot, app, "2")
         figure = screen.pane.figure if screen.pane else None
         assert figure is not None
         await pilot.click(figure, offset=(30, 4))
@@ -621,7 +621,7 @@ async def test_a_click_moves_the_cursor(filled: Database) -> None:
 async def test_resizing_keeps_everything_inside(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=LARGE) as pilot:
-        screen = await opened(pilot, app, "3", "right", "down", "down")
+        screen = await opened(pilot, app, "2", "right", "down", "down")
         for width, height in ((80, 24), (60, 20), (200, 50), (40, 12), (100, 30)):
             await pilot.resize_terminal(width, height)
             assert_inside(screen)
@@ -637,7 +637,7 @@ async def test_themes_and_no_colour(
     monkeypatch.setenv("NO_COLOR", "1")
     app = TauscopeApp(filled.url)
     async with app.run_test(size=size) as pilot:
-        await opened(pilot, app, "3", "e", "t", "right")
+        await opened(pilot, app, "2", "e", "t", "right")
         assert app.no_color
         assert "▸" in words(app) or "▲" in words(app) or "▼" in words(app), "the cursor shows"
 
@@ -691,7 +691,7 @@ async def test_facts_show_the_error_first(filled: Database) -> None:
         await until(pilot, lambda: "failed-one" in words(app))
         await pilot.press("G", "enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.run)
-        await pilot.press("4")
+        await pilot.press("3")
         await until(pilot, lambda: "ends early" in words(app))
         assert app.screen.query_one(Facts).has_focus
         await pilot.press("escape")
@@ -790,10 +790,10 @@ async def test_a_step_along_a_series_repaints_little(filled: Database) -> None:
 async def test_a_control_is_said_to_be_one(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=LARGE) as pilot:
-        screen = await opened(pilot, app, "2")
+        screen = await opened(pilot, app, "1")
         assert "(retrained)" in words(app)
         assert "(medical)" not in words(app)
-        await pilot.press("3")
+        await pilot.press("2")
         await until(pilot, lambda: drawn(screen))
         for _ in range(3):
             await pilot.press("full_stop")
@@ -844,11 +844,11 @@ def test_names_that_act_on_the_terminal_are_not_offered(tmp_path: Path) -> None:
 async def test_the_cursor_begins_on_a_value(filled: Database) -> None:
     app = TauscopeApp(filled.url)
     async with app.run_test(size=SMALL) as pilot:
-        screen = await opened(pilot, app, "2")
+        screen = await opened(pilot, app, "1")
         await until(pilot, lambda: "against medical" in readout(screen))
         await pilot.press("left")
         await until(pilot, lambda: "itself" in readout(screen))
-        await pilot.press("1", "2")
+        await pilot.press("1", "1")
         await until(pilot, lambda: drawn(screen) and "itself" in readout(screen))
 
 

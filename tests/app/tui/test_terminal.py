@@ -25,7 +25,7 @@ def test_it_opens_in_tmux_and_leaves_with_q(filled: Database) -> None:
         at.shows("Findings")
         at.press("1")
         assert "● instruct" in at.shows("relative norm")
-        at.press("3")
+        at.press("2")
         at.shows("two_sided")
         at.press("q")
         assert at.has_left()
@@ -50,7 +50,7 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
         at.press("Enter")
         at.press("1")
         assert "▸" in at.shows("two_sided"), "so does the cursor"
-        at.press("2")
+        at.press("1")
         rows = at.shows("What went wrong").split("\n")
         assert any("[bold red]evil[/] \\x1b[31mred" in row for row in rows)
         assert "quit" in rows[23]

@@ -23,8 +23,8 @@ Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores
 """The question that an analysis belongs to. Analyses of one topic lie under one tab."""
 
 _NAMES = (
-    "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",
-    "ablation", "arithmetic",
+    "tuning_vectors", "vector_cosine", "alignment", "representation", "activation",
+    "edit_distance", "evaluation", "ablation", "arithmetic",
 )  # fmt: skip
 
 
@@ -68,7 +68,11 @@ class Analysis:
     `plan(subject, parameters)` lists its units; it may refer to the units of the analyses in
     `after`, which are planned before it. For weights, `compute(units, parameters)` returns the
     reader of these units of one slice. For a loaded model, `compute(units, parameters, session)`
-    yields each of these units with its result. `reduce(unit, required)` computes a unit that has
+    yields each of these units with its result. An analysis of the states of a forward pass has no
+    `compute` but a `reader(units, parameters, session)`, which returns the reader of these units in
+    the pass that all such analyses share (see `core.states.forward`): of each unit, `options` has
+    the name of its `probe`, the number of its first `documents` that are read, and as `stored` the
+    key of the unit of `representation` that stores the base's states on them. `reduce(unit, required)` computes a unit that has
     only requirements, from their results. `workload(unit, parameters, subject)` estimates a unit's
     work on a loaded model.
     `short` is the title in three letters, for a tab that has no room for the whole.
@@ -85,6 +89,7 @@ class Analysis:
     views: tuple[View, ...]
     plan: Callable[..., list[Unit]]
     compute: Callable[..., Any] = never
+    reader: Callable[..., Any] | None = None
     reduce: Callable[[Unit, list[UnitResult]], UnitResult] = never
     after: tuple[str, ...] = ()
     workload: Callable[..., Workload] = no_workload

@@ -60,6 +60,11 @@ class Subject:
         return self.probe
 
     @property
+    def probes(self) -> Mapping[str, ProbeSet]:
+        """The probe sets by name."""
+        return {} if self.probe is None else {"probe": self.probe}
+
+    @property
     def evaluation(self) -> Evaluation:
         """The settings of evaluation, for analyses that need them."""
         assert self.study.evaluation is not None

@@ -63,9 +63,12 @@ class StoredFile:
             )
 
 
-def write(folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access) -> StoredFile:
-    """Write arrays to the file named after their hash. Equal arrays are stored once."""
-    content = _packed(arrays)
+def write(
+    folder: Path, arrays: Mapping[str, NDArray[Any]], access: Access, *, dense: bool = False
+) -> StoredFile:
+    """Write arrays to the file named after their hash, `dense` ones uncompressed. Equal arrays are
+    stored once."""
+    content = _packed(arrays, zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED)
     digest = hashlib.sha256(content).hexdigest()
     stored = StoredFile(_path(digest), digest, len(content))
     place = folder / stored.path
@@ -160,13 +163,13 @@ def _path(digest: str) -> str:
     return f"{digest[:2]}/{digest}.npz"
 
 
-def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def _packed(arrays: Mapping[str, NDArray[Any]], compression: int) -> bytes:
     """The bytes of an .npz file, the same for the same arrays.
 
     `numpy.savez` takes names as keywords, which excludes the name 'file'.
     """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(buffer, "w", compression) as packed:
         for name in sorted(arrays):
             # An entry created from a name alone has no timestamp.
             with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:

@@ -275,7 +275,8 @@ class RunSink:
         self._refer(connection, [unit_id])
 
     def _put(self, artifact: Artifact) -> StoredFile:
-        return files.write(self._db.folder("artifacts"), artifact.arrays, self._db.access)
+        folder, dense = self._db.folder("artifacts"), artifact.dense
+        return files.write(folder, artifact.arrays, self._db.access, dense=dense)
 
     def _wait(self, seconds: float) -> None:
         """Called while the database is locked. Raises Cancelled if the run is cancelled."""

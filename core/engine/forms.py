@@ -31,6 +31,12 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "values": "float chosen snippets places", "vocabulary": "text vocabulary",
         "promoted": "int chosen 2 tokens", "products": "float chosen 2 tokens",
     },
+    "final": {"states": "state tokens width"},
+    "sample": {"states": "state places width"},
+    "sums": {
+        "sums": "float positions groups width", "norms": "float positions groups",
+        "counts": "int positions groups",
+    },
     "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
     "chosen": {
         "layer": "int layers", "width": "int layers", "count": "int layers",
@@ -64,6 +70,7 @@ _KINDS: Mapping[str, Callable[[NDArray[Any]], bool]] = {
     "int": lambda array: array.dtype.kind in "iu",
     "size": lambda array: array.dtype.kind in "iu" and bool((array > 0).all()),
     "byte": lambda array: array.dtype == np.uint8,
+    "state": lambda array: array.dtype.kind == "f" or array.dtype == np.int16,
     "text": lambda array: array.dtype.kind == "U",
 }
 

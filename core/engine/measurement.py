@@ -144,7 +144,8 @@ OVERALL = tuple(name for name, absent in ABSENT.items() if absent is None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """Named arrays with coordinates, for results that are not single numbers."""
+    """Named arrays with coordinates, for results that are not single numbers. `dense`: large, and
+    of values that compression does not shrink."""
 
     name: str
     arrays: Mapping[str, NDArray[Any]]
@@ -152,6 +153,7 @@ class Artifact:
     reference: str = ""
     layer: int | None = None
     task: str = ""
+    dense: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

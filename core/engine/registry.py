@@ -18,7 +18,10 @@ from core.engine.measurement import MetricSpec, Unit, UnitResult
 from core.errors import StudyError, did_you_mean
 from core.figures.views import View
 
-Needs = Literal["weights", "probe", "tasks"]
+Needs = Literal["weights", "probe", "texts", "tasks"]
+"""`probe`: the study's first probe set. `texts`: all its probe sets; for a study without one, the
+built-in general set."""
+
 Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores", "mixing"]
 TOPICS: Mapping[str, tuple[str, str]] = {
     "weights": ("Weights", "Wts"),
@@ -32,8 +35,8 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 """The title and the title in three letters of each topic. Analyses of a topic lie under one tab."""
 
 _NAMES = (
-    "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",
-    "ablation", "arithmetic",
+    "tuning_vectors", "vector_cosine", "alignment", "representation", "activation",
+    "edit_distance", "evaluation", "ablation", "arithmetic",
 )  # fmt: skip
 
 
@@ -77,9 +80,13 @@ class Analysis:
     `plan(subject, parameters)` lists its units; it may refer to the units of the analyses in
     `after`, which are planned before it. For weights, `compute(units, parameters)` returns the
     reader of these units of one slice. For a loaded model, `compute(units, parameters, session)`
-    yields each of these units with its result. `reduce(unit, required)` computes a unit that has
-    only requirements, from their results. `workload(unit, parameters, subject)` estimates a unit's
-    work on a loaded model.
+    yields each of these units with its result. An analysis of states has `reader(units, parameters,
+    session)` instead: the reader of these units, of one probe set, in the forward pass that all
+    such analyses share (see `core.states.forward`). The `options` of such a unit are those of the
+    unit of `representation` for its probe set: its name as `probe`, the number of its first
+    `documents` to read, and as `stored` the key of the unit that stores the base's states on them.
+    `reduce(unit, required)` computes a unit that has only requirements, from their results.
+    `workload(unit, parameters, subject)` estimates a unit's work on a loaded model.
     `short` is the title in three letters, for a tab that has no room for the whole.
     """
 
@@ -94,6 +101,7 @@ class Analysis:
     views: tuple[View, ...]
     plan: Callable[..., list[Unit]]
     compute: Callable[..., Any] = never
+    reader: Callable[..., Any] | None = None
     reduce: Callable[[Unit, list[UnitResult]], UnitResult] = never
     after: tuple[str, ...] = ()
     workload: Callable[..., Workload] = no_workload

@@ -179,8 +179,30 @@ class _Work:
                 self._pause, self._say, lambda words: self.sink.warn(name, words), self.sink.load,
             )  # fmt: skip
             while ready := self._ready(name):
-                for analysis, own in _by_analysis(ready):
+                shared = [u for u in ready if registry.get(u.analysis).reader]
+                for stored in ordered(u.options["stored"] for u in shared):
+                    self._read([u for u in shared if u.options["stored"] == stored], session)
+                for analysis, own in _by_analysis([u for u in ready if u not in shared]):
                     self._run(analysis, own, session)
+
+    def _read(self, units: Sequence[Unit], session: Any) -> None:
+        """Compute units of one probe set in one forward pass."""
+        from core.states import forward
+
+        started, at = time.monotonic(), units[0].options
+        readers = [
+            registry.get(name).reader(own, self.study.parameters(name), session)  # type: ignore[misc]
+            for name, own in _by_analysis(units)
+        ]
+        probe = forward.first(self.subject.probes[at["probe"]], at["documents"])
+        label = f"states of {session.model.name} on {at['probe']}"
+        forward.read(session, probe, readers, stored=at["stored"], label=label)
+        shared = (time.monotonic() - started) / len(units)
+        for reader in readers:
+            started = time.monotonic()
+            for unit, result in reader.results():
+                self._save(unit, result, shared + time.monotonic() - started)
+                started = time.monotonic()
 
     def _run(self, analysis: str, units: Sequence[Unit], session: Any) -> None:
         started = time.monotonic()
@@ -275,10 +297,14 @@ def _describe(subject: Any) -> dict[str, Any]:
             for name, member in subject.models.items()
         },
     }
-    if subject.probe is not None:
-        told["probe"] = {
-            "documents": len(subject.probe.ids),
-            "tokens": subject.probe.tokens,
-            "fingerprint": subject.probe.fingerprint,
+    told["probes"] = {
+        name: {
+            "documents": len(probe.ids),
+            "tokens": probe.tokens,
+            "fingerprint": probe.fingerprint,
         }
+        for name, probe in subject.probes.items()
+    }
+    if told["probes"]:
+        told["probe"] = next(iter(told["probes"].values()))
     return told

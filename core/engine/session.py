@@ -16,6 +16,7 @@ from core.models.pieces import Piece
 
 if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
+    from core.states.head import Head
 
 
 @dataclass(eq=False)
@@ -47,6 +48,22 @@ class Session:
         """The attention heads in the form of neurons."""
         member = self.subject.models[self.model.name]
         return locate_heads(self.model.module, anatomy_of(member.checkpoint).outlets)
+
+    @cached_property
+    def head(self) -> Head:
+        """The final norm and the output head of the model."""
+        from core.states.head import Head
+
+        return Head(self.model, self.pieces)
+
+    @cached_property
+    def base_head(self) -> Head:
+        """The final norm and the output head of the base."""
+        from core.states.head import Head
+
+        if self.model.name == "base":
+            return self.head
+        return Head(self.model, self.pieces, of=self.subject.family.base)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

@@ -15,6 +15,7 @@ from core.models import checkpoint, folders
 from core.models import outline as outlines
 from core.models.adapters.checkpoint import Adapter
 from core.models.anatomy import Anatomy
+from core.models.body import Body
 from core.models.checkpoint import Checkpoint
 from core.models.gguf import checkpoint as gguf
 from core.models.headers import ADAPTER, read_json
@@ -86,6 +87,12 @@ def anatomy_of(opened: Checkpoint) -> Anatomy:
     return replace(found, pieces=tuple(p for p in found.pieces if p.tensor not in tied))
 
 
+def layers_of(opened: Checkpoint) -> tuple[str, ...]:
+    """The names of a model's decoder layers in memory."""
+    body = _body(opened, below(opened))
+    return tuple(f"{body.layers}.{number}" for number in range(body.count))
+
+
 def doubts_about(opened: Checkpoint) -> list[str]:
     """The doubts about one model alone."""
     model, notes = below(opened), []
@@ -115,16 +122,23 @@ def _read(
 ) -> Anatomy:
     kind = str(opened.config.get("model_type") or "")
     try:
-        if model.outline is not None:
-            return anatomies.read(model.outline.name, shapes, model.outline.body, kind)
-        return anatomies.read(
-            "read by names", shapes, anatomies.guessed(opened.config, shapes), kind
-        )
+        name = "read by names" if model.outline is None else model.outline.name
+        return anatomies.read(name, shapes, _body(opened, model, shapes), kind)
     except (TypeError, ValueError, AttributeError, ArithmeticError):
         raise CheckpointError(
             f"{opened.where}: config.json has values of the wrong kind.",
             hint="Compare it with the published one.",
         ) from None
+
+
+def _body(
+    opened: Checkpoint,
+    model: CheckpointParameters,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+) -> Body:
+    if model.outline is not None:
+        return model.outline.body
+    return anatomies.guessed(opened.config, _shapes(opened) if shapes is None else shapes)
 
 
 def _shapes(opened: Checkpoint) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,102 @@
+"""How alike two models' states are at the same tokens: centred kernel alignment, and drift.
+
+Owns the estimators on states [n, d] of one layer, in float64, and their values for unlike
+documents. Knows no model and no analysis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SHIFTS = 5
+"""Pairings of unlike documents that give the chance level of an alignment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A linear CKA, None where it is undefined; its values without each document in turn, NaN where
+    undefined; and its values for unlike documents paired."""
+
+    value: float | None
+    without: NDArray[np.float64]
+    unlike: NDArray[np.float64]
+
+
+def alignment(base: Tensor, tuned: Tensor, documents: NDArray[np.int64]) -> Alignment:
+    """The debiased linear CKA (Kornblith et al. 2019, with the estimator of HSIC of Song et al.
+    2012) of states [n, d] at n tokens; `documents` [n]: the document of each, in order."""
+    first, second = _kernel(base), _kernel(tuned)
+    n = len(documents)
+    _, own = np.unique(documents, return_inverse=True)
+    member = torch.zeros(n, int(own.max()) + 1, dtype=torch.float64, device=first.device)
+    member[torch.arange(n), torch.from_numpy(own).to(first.device)] = 1
+    cross, of_first, of_second = (
+        _hsic(a, b, member) for a, b in ((first, second), (first, first), (second, second))
+    )
+    values = _ratio(cross, of_first, of_second)
+    unlike = [
+        float(_ratio(_hsic(first, second.roll((s, s), (0, 1)))[:1], of_first[:1], of_second[:1])[0])
+        for s in sorted({n * k // (SHIFTS + 1) for k in range(1, SHIFTS + 1)} - {0})
+    ]
+    value = float(values[0])
+    return Alignment(None if np.isnan(value) else value, values[1:], np.array(unlike))
+
+
+def drift(base: Tensor, tuned: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """‖h_t − h_b‖ / ‖h_b‖ [n] at each token, and with the tuned model's state at another token,
+    half of the tokens further; NaN for a base's state of zeros."""
+    size = base.double().norm(dim=1)
+
+    def relative(other: Tensor) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = ((other.double() - base.double()).norm(dim=1) / size).numpy()
+        return np.where(np.isfinite(found), found, np.nan)
+
+    return relative(tuned), relative(tuned.roll(len(tuned) // 2, 0))
+
+
+def _kernel(states: Tensor) -> Tensor:
+    """The linear kernel [n, n] of centred states, with a diagonal of zeros."""
+    centred = states.double()
+    centred = centred - centred.mean(0)
+    kernel = centred @ centred.T
+    return kernel.fill_diagonal_(0)
+
+
+def _hsic(first: Tensor, second: Tensor, member: Tensor | None = None) -> NDArray[np.float64]:
+    """The unbiased HSIC of two kernels with diagonals of zeros, and for documents `member` [n,
+    documents] without each in turn: [1 + documents]. NaN for fewer than four tokens."""
+    n = len(first)
+    product = first * second
+    rows = product.sum(1)
+    k, m = first.sum(1), second.sum(1)
+    found = [_unbiased(n, rows.sum(), k.sum(), m.sum(), k @ m)]
+    if member is not None:
+        left = 1 - member
+        inside = (member * (product @ member)).sum(0)
+        traces = rows.sum() - 2 * (rows @ member) + inside
+        ks, ms = (left * (s[:, None] - kernel @ member) for s, kernel in ((k, first), (m, second)))
+        sizes = left.sum(0)
+        found.append(_unbiased(sizes, traces, ks.sum(0), ms.sum(0), (ks * ms).sum(0)))
+    values: NDArray[np.float64] = torch.cat([f.reshape(-1) for f in found]).cpu().numpy()
+    return values
+
+
+def _unbiased(n: int | Tensor, trace: Tensor, k: Tensor, m: Tensor, both: Tensor) -> Tensor:
+    """Song et al. 2012, equation 5, of the sums over two kernels."""
+    size = torch.as_tensor(n, dtype=torch.float64, device=trace.device)
+    found = trace + k * m / ((size - 1) * (size - 2)) - 2 / (size - 2) * both
+    return torch.where(size > 3, found / (size * (size - 3)), torch.nan)
+
+
+def _ratio(
+    cross: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    product = first * second
+    safe = np.where(product > 0, product, np.nan)
+    found: NDArray[np.float64] = cross / np.sqrt(safe)
+    return found

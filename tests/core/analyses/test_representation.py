@@ -1,0 +1,181 @@
+"""States and lenses of tuned models, from a study to its rows, against brute force in float64."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from core.engine import runner
+from core.errors import Cancelled
+from core.states import sample
+from core.states.forward import first
+from core.study import study
+from core.texts.documents.source import read
+from core.texts.probe import ProbeSet
+from tests.conftest import MemorySink
+from tests.core import zoo
+
+TEXTS = ("the first of them", "a", "neurons at work", "one more", "it is long", "z and so on")
+NORMS = {
+    "gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm",
+    "opt": "model.decoder.final_layer_norm",
+}  # fmt: skip
+BLOCKS = {"gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers", "opt": "model.decoder.layers"}
+NAMES = ("llama", "gemma2", "gpt2", "gpt_neox", "opt", "phi3", "qwen3_moe")
+"""Tied and untied, capped, ungated, fused, with experts, with a decoder in a decoder."""
+
+
+def _study(folder: Path, *tuned: str, **representation: Any) -> study.Study:
+    return study.Study(
+        name="s",
+        models=study.Models(
+            base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
+        ),
+        probe=study.Probe(file=str(folder / "probe.txt"), documents=len(TEXTS), max_tokens=14),
+        analyses={"representation": representation},
+        run=study.Run(device="cpu", batch_size=4),
+    )
+
+
+def _family(folder: Path, name: str) -> list[Any]:
+    models: list[Any] = zoo.build(name, folder)
+    zoo.write_tokenizer(folder / "base")
+    shutil.copytree(folder / "base", folder / "same")
+    (folder / "probe.txt").write_text("\n".join(TEXTS))
+    return models
+
+
+def _probe(folder: Path) -> ProbeSet:
+    ids = [
+        np.array([1, *(3 + zoo.LETTERS.index(letter) for letter in text)])[:14]
+        for text in read(folder / "probe.txt")
+    ]
+    return ProbeSet(TEXTS, tuple(ids), (1,) * len(ids))
+
+
+class Oracle:
+    """A model in float64: its states [n, d] after each layer at tokens, and their lenses."""
+
+    def __init__(self, module: Any, name: str, probe: ProbeSet, places: Any) -> None:
+        own = copy.deepcopy(module).double().eval()
+        own.set_experts_implementation("eager")  # the grouped kernel has no float64
+        norm = own.get_submodule(NORMS.get(name, "model.norm"))
+        blocks = own.get_submodule(BLOCKS.get(name, "model.layers"))
+        self.states, self.lens = [], []
+        cap = getattr(own.config, "final_logit_softcapping", None)
+        with torch.no_grad():
+            held = [self._held(own, block, probe) for block in blocks]
+            for documents in held:
+                states = torch.stack([documents[d][p] for d, p in places.tolist()])
+                logits = own.get_output_embeddings()(norm(states))
+                logits = cap * torch.tanh(logits / cap) if cap else logits
+                self.states.append(states.numpy())
+                self.lens.append(torch.log_softmax(logits, 1))
+
+    def _held(self, own: Any, block: Any, probe: ProbeSet) -> list[Any]:
+        found: list[Any] = []
+        handle = block.register_forward_hook(
+            lambda m, g, r: found.append((r[0] if isinstance(r, tuple) else r)[0])
+        )
+        for ids in probe.ids:
+            own(input_ids=torch.from_numpy(ids)[None])
+        handle.remove()
+        return found
+
+
+def _kl(p: Any, q: Any) -> Any:
+    """KL(p ‖ q) of log-probabilities, by torch's own."""
+    return torch.nn.functional.kl_div(q, p, log_target=True, reduction="none").sum(1).numpy()
+
+
+def _holds(row: Any, values: Any, documents: Any, rel: float = 2e-3) -> None:
+    """Is a row the mean over tokens, with Student's interval over documents?"""
+    assert row.value == pytest.approx(values.mean(), rel=rel, abs=1e-6)
+    own = np.unique(documents)
+    share = np.array([(documents == d).mean() for d in own])
+    means = np.array([values[documents == d].mean() for d in own])
+    n = len(own)
+    error = np.sqrt((share**2 * (means - values.mean()) ** 2).sum() * n / (n - 1))
+    half = scipy.stats.t.ppf(0.975, n - 1) * error
+    assert row.high - row.value == pytest.approx(half, rel=10 * rel, abs=1e-6)
+    assert row.n == n
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_equals_brute_force(name: str, tmp_path: Path) -> None:
+    base, tuned = _family(tmp_path, name)
+    sink = MemorySink()
+    runner.run(_study(tmp_path, "tuned0", "same", positions=30, lens=30), sink, ["representation"])
+    probe = _probe(tmp_path)
+    places = sample.chosen(probe, 30, 0)
+    documents = places[:, 0]
+    b, t = (Oracle(module, name, probe, places) for module in (base, tuned))
+    for layer in range(2):
+        at = {"model": "tuned0", "reference": "base", "layer": layer}
+        _holds(sink.value("lens_kl", **at), _kl(t.lens[layer], b.lens[layer]), documents)
+        size = np.linalg.norm(b.states[layer], axis=1)
+        drift = np.linalg.norm(t.states[layer] - b.states[layer], axis=1) / size
+        _holds(sink.value("drift", **at), drift, documents)
+        for model, own in (("base", b), ("tuned0", t)):
+            row: Any = sink.value("lens_to_last", model=model, layer=layer)
+            _holds(row, _kl(own.lens[-1], own.lens[layer]), documents)
+            assert row.chance > 0
+        same = {**at, "model": "same"}
+        assert sink.value("lens_kl", **same).value == 0
+        assert sink.value("drift", **same).value == 0
+        assert sink.value("cka", **same).value == pytest.approx(1, abs=1e-9)
+        for metric in ("drift", "lens_kl"):
+            row = sink.value(metric, **at)
+            assert row.chance > 3 * row.value
+        row = sink.value("cka", **at)
+        assert 0.9 < row.low < row.value < row.high
+        assert abs(row.chance) < 0.5
+
+
+def test_a_model_is_added_without_the_base_and_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    _family(tmp_path, "llama")
+    sink = MemorySink(stop_after=1)
+    with pytest.raises(Cancelled):
+        runner.run(_study(tmp_path, "tuned0"), sink, ["representation"])
+    assert len(sink.saved) == 1
+    sink.stop_after = None
+    runner.run(_study(tmp_path, "tuned0"), sink, ["representation"])
+    runner.run(_study(tmp_path, "tuned0", "same"), sink, ["representation"])
+    assert [sink.units[key][0].model for key in sink.saved] == ["base", "tuned0", "same"]
+    whole = MemorySink()
+    runner.run(_study(tmp_path, "tuned0", "same"), whole, ["representation"])
+    for key in sink.saved:
+        assert sink.load(key).measurements == whole.load(key).measurements
+
+
+def test_whole_documents_are_stored_up_to_a_number_of_tokens(tmp_path: Path) -> None:
+    _family(tmp_path, "llama")
+    sink = MemorySink()
+    runner.run(_study(tmp_path, "tuned0", tokens=20), sink, ["representation"])
+    probe = _probe(tmp_path)
+    expected = first(probe, 2)
+    assert expected.tokens <= 20 < first(probe, 3).tokens
+    (stored,) = (r for u, r in sink.units.values() if u.model == "base")
+    assert [c for chunk in stored.state["chunks"] for c in chunk] == [[0, 14], [1, 2]]
+    assert sink.value("drift", model="tuned0", layer=0).n == 2
+
+
+def test_a_lens_behind_further_maps_is_left_out(tmp_path: Path, monkeypatch: Any) -> None:
+    """As where the class of the model scales states between its norm and its head."""
+    from core.states import head
+
+    _family(tmp_path, "llama")
+    monkeypatch.setattr(head, "final_norm", lambda own, pieces: torch.nn.Identity())
+    sink = MemorySink()
+    runner.run(_study(tmp_path, "tuned0"), sink, ["representation"])
+    assert not sink.rows("lens_kl")
+    assert not sink.rows("lens_to_last")
+    assert sink.rows("drift")
+    assert any("no lens" in words for _, words in sink.warnings)

@@ -3,5 +3,6 @@
 study.py     a study as frozen data
 intake.py    studies from files, data and names of models
 mistakes.py  the errors of a study file in words: key, fault, nearest valid key
+series.py    series of checkpoints: their folders by step
 places.py    paths of files and folders in studies
 """

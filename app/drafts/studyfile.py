@@ -23,6 +23,8 @@ COMMENT = 41
 HINTS: dict[str, dict[str, str]] = {
     "another": {"path": "runs/another", "revision": "main", "parent": "base"},
     "retrained": {"path": "runs/control", "role": "control"},
+    "sft": {"path": "runs/sft", "checkpoints": "checkpoint-*"},
+    "seed-1": {"path": "runs/seed-1", "group": "seeds"},
 }
 """Further settings of a tuned model, as hints."""
 

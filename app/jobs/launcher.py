@@ -16,6 +16,7 @@ from pathlib import Path
 from app.jobs.environment import child_environment
 from core.errors import CheckpointError, RunError
 from core.models import folders, headers
+from core.study import series
 from core.study.places import expanded, is_folder, is_there, looks_local
 from core.study.study import Study
 from core.trust import NOBODY, Trust
@@ -46,6 +47,7 @@ def check(study: Study) -> None:
 
     Called at a run's start, while the user can see the error. The run itself checks hub ids.
     """
+    series.refuse_empty(study.models)
     for model in (study.models.base, *study.models.tuned.values()):
         place = expanded(model.path)
         if is_folder(place) or folders.is_gguf(place):

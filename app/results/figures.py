@@ -84,7 +84,7 @@ class Shown:
 def file_name(name: str) -> str:
     """A name as a file may have it: names of models in a database may be of any length, and hold
     anything. What is altered for that ends in a part of its hash."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_LONGEST]
+    plain = re.sub(r"[^A-Za-z0-9._@-]", "_", name)[:_LONGEST]
     if plain == name:
         return name
     return f"{plain}-{sha256(name.encode(errors='backslashreplace')).hexdigest()[:8]}"

@@ -14,13 +14,15 @@ _PLACES = (
     Path(__file__).parents[2] / "docs" / "reading.md",
 )
 _WORDS = "## Words of the readout"
+_EVERY = "Every analysis"
+"""The section on figures that all analyses have."""
 
 
 def paragraph(analysis: str, title: str) -> str:
     """How to read the figure of this title, of the analysis of that title; nothing where the guide
     is not there or does not tell."""
     told = _figures()
-    return told.get((analysis, title), "")
+    return told.get((analysis, title)) or told.get((_EVERY, title), "")
 
 
 def words(readout: str) -> dict[str, str]:

@@ -139,7 +139,8 @@ def _model(draft: Draft, key: str) -> Iterator[Item]:
     if others:
         yield replace(_of_row(draft, key, "parent"), kind="options", options=("base", *others))
     yield _of_row(draft, key, "role")
-    yield _of_row(draft, key, "revision")
+    for field in ("revision", "checkpoints", "group"):
+        yield _of_row(draft, key, field)
 
 
 def _of_row(draft: Draft, key: str, name: str) -> Item:

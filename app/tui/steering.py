@@ -58,7 +58,8 @@ def offers(view: View, choice: Choice, catalogue: Catalogue, metric: Metric) -> 
         for value in options(view, selector, choice, catalogue):
             moved = settled(view, chosen(choice, selector, value), catalogue)
             now = value == getattr(choice, selector)
-            yield Offer(view.word(selector), "all" if value is None else str(value), moved, now)
+            words = "all" if value is None else str(value) or "none"
+            yield Offer(view.word(selector), words, moved, now)
 
 
 def next_measure(
@@ -147,7 +148,9 @@ def described(
     for selector in SPOKEN:
         if selector in view.steppers:
             value = getattr(choice, selector)
-            words = "all" if value is None else str(value)
+            if view.loose and value in ("", None) and selector not in able:
+                continue  # there is nothing of it
+            words = "all" if value is None else str(value) or "none"
             if selector == "metric_of" and spec is not None and spec.better == "metric":
                 words = _with(words, catalogue.better.get(words, "neither"))
             pairs.append((view.word(selector), words))

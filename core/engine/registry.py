@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.engine.measurement import MetricSpec, Unit, UnitResult
 from core.errors import StudyError, did_you_mean
+from core.figures.kinds.steps import BY_STEP
 from core.figures.views import View
 
 Needs = Literal["weights", "probe", "texts", "tasks"]
@@ -38,6 +39,10 @@ _NAMES = (
     "tuning_vectors", "vector_cosine", "alignment", "representation", "activation",
     "edit_distance", "evaluation", "ablation", "arithmetic",
 )  # fmt: skip
+
+
+_SHARED: tuple[View, ...] = (BY_STEP,)
+"""Views of every analysis, where a run has something to show in them."""
 
 
 class Parameters(BaseModel):
@@ -124,4 +129,6 @@ def get(name: str) -> Analysis:
     if name not in _NAMES:
         raise StudyError(f"There is no analysis '{name}'.", hint=did_you_mean(name, _NAMES))
     analysis: Analysis = importlib.import_module(f"core.analyses.{name}").ANALYSIS
-    return analysis
+    declared = tuple(metric.name for metric in analysis.metrics)
+    shared = (replace(view, declared=declared) for view in _SHARED)
+    return replace(analysis, views=(*analysis.views, *shared))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from core.engine.measurement import ABSENT, COORDINATES, FILTERS, MetricSpec
+from core.engine.measurement import ABSENT, COORDINATES, FILTERS, MetricSpec, ordered
 from core.figures.filters import FIELDS, Filter, Names, merged
 from core.figures.views import (
     COMBINED,
@@ -73,7 +73,8 @@ def measures(view: View, catalogue: Catalogue) -> tuple[str, ...]:
     if view.measures:
         return view.measures
     found = {c.metric for c in _concerning(view, catalogue.combinations)}
-    return tuple(m for m in catalogue.values("metric") if m in found or not catalogue.combinations)
+    known = ordered((*view.declared, *catalogue.values("metric")))
+    return tuple(m for m in known if m in found or not catalogue.combinations)
 
 
 def default_choice(view: View, catalogue: Catalogue) -> Choice:
@@ -112,10 +113,10 @@ def options(
     values = [v for v in _steps(coordinate, catalogue) if v is None or takes(v)]
     if coordinate in COMBINED:
         fitting = {getattr(c, coordinate) for c in _fitting(view, selector, choice, catalogue)}
-        values = [v for v in values if v in fitting] or values
+        values = _among(fitting, values, view)
     if coordinate == "module" and "layer" in view.steppers[: view.steppers.index(selector)]:
         here = {module for layer, module in catalogue.places if layer == choice.layer}
-        values = [v for v in values if v in here] or values
+        values = _among(here, values, view)
     if selector == "against":
         values = [v for v in values if v != getattr(choice, coordinate)]
     return tuple(values)
@@ -201,7 +202,7 @@ def _test(view: View, coordinate: Coordinate) -> Callable[[str], bool] | None:
     if coordinate in view.only:
         asked = view.only[coordinate]
         return lambda value: bool(value) and asked(value)
-    if coordinate in view.free:
+    if coordinate in view.free or (view.loose and coordinate in view.steppers):
         return None
     return bool if coordinate in (*view.steppers, *view.laid_out) else operator.not_
 
@@ -232,6 +233,12 @@ def _steps(coordinate: Coordinate, catalogue: Catalogue) -> tuple[Value, ...]:
         whole = [group for group in reversed(GROUPS) if group in modules]
         return (*whole, *(m for m in by_name(modules) if m not in GROUPS))
     return catalogue.values(coordinate)
+
+
+def _among(found: Collection[Value], values: list[Value], view: View) -> list[Value]:
+    """The values that were found, absence first where the view steps to it; all if none was."""
+    absent: list[Value] = [""] if view.loose and "" in found else []
+    return [*absent, *(v for v in values if v in found)] or values
 
 
 def _nearest(

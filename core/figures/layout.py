@@ -179,6 +179,8 @@ def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
         if coordinate not in view.selectors:
             continue
         value = getattr(choice, coordinate)
+        if value == "":
+            continue
         if coordinate == "layer":
             words.append("· all layers" if value is None else f"· layer {value}")
         elif coordinate in view.names:

@@ -61,11 +61,11 @@ class View:
     """A declared picture. `core.figures.kinds` has its kinds, with what each lays out.
 
     `measures` are the metrics the user may switch between, first = default; none: whatever the
-    run measured. `excess` maps a measure to the metric that holds its excess over chance, `tested`
-    to the metric that holds its corrected p value. `with_chance` shows the chance level beside the
-    value, so that it is no reading of its own. `finding` turns the figure under the default choice
-    into one plain sentence. `marks` sets cells apart; `mark_name` says what they are. `missing`
-    says why nothing was measured at a place of a grid.
+    run measured, the `declared` ones first. `excess` maps a measure to the metric that holds its
+    excess over chance, `tested` to the metric that holds its corrected p value. `with_chance`
+    shows the chance level beside the value, so that it is no reading of its own. `finding` turns
+    the figure under the default choice into one plain sentence. `marks` sets cells apart;
+    `mark_name` says what they are. `missing` says why nothing was measured at a place of a grid.
 
     `selectors` are the coordinates the user steps through one value at a time, the later ones
     among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
@@ -85,12 +85,15 @@ class View:
     """Does it show all its measures at once?"""
     placed: ClassVar[bool] = False
     """Are its axes read out of measurements, and no coordinates?"""
+    loose: ClassVar[bool] = False
+    """Do its selectors also step to the absence of a value, where that was measured?"""
 
     key: str
     title: str
     caption: str
     finding: Callable[[Any], str]
     measures: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
     excess: Mapping[str, str] = field(default_factory=dict)
     tested: Mapping[str, str] = field(default_factory=dict)
     reading: Reading = "raw"

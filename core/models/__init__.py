@@ -32,6 +32,7 @@ A model in memory
 
 A model in the common vocabulary
   naming.py        the common names of matrices and their groups
+  steps.py         the names of checkpoints: a series and a step in training
   body.py          the decoder's place in a model, and facts about its modules
   roles.py         the module and layer of each parameter
   layer.py         one layer, read as a whole

@@ -33,6 +33,7 @@ from core.models.opening import (
 )
 from core.models.pieces import Cut, Piece, pieces_of
 from core.models.quantised import checkpoint as quantised
+from core.study import series
 from core.study.study import Model, Models
 
 _NEW_MODULES = ("mixer", "latent", "other")
@@ -125,6 +126,7 @@ def open_family(models: Models, identities: Identities | None = None) -> Family:
     Raises CheckpointError for an unreadable model, and FamilyError, naming the tensors, for models
     that can't be compared.
     """
+    series.refuse_empty(models)
     identities = identities or Identities()
     trusted = models.trust_remote_code
     base_folder, opened = open_model(models.base, None, trusted, identities)

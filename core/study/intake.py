@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from core.engine import registry
 from core.errors import StudyError
 from core.files import toml
-from core.study import mistakes
+from core.study import mistakes, series
 from core.study.places import below, is_there, looks_local
 from core.study.study import PLACES, Model, Models, Study
 
@@ -36,12 +36,13 @@ def read(path: Path) -> Study:
 
 
 def parsed(data: Mapping[str, Any], folder: Path) -> Study:
-    """The study in the data of a file in `folder`. Raises StudyError naming the key."""
+    """The study in the data of a file in `folder`, with the members of its series. Raises
+    StudyError naming the key."""
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
         raise StudyError(mistakes.explained(error, Study.model_fields)) from None
-    return _with_absolute_paths(study, folder)
+    return series.expanded(_with_absolute_paths(study, folder))
 
 
 def faults(data: Mapping[str, Any]) -> dict[str, str]:
@@ -65,15 +66,19 @@ def faults(data: Mapping[str, Any]) -> dict[str, str]:
 
 def of_models(base: str, tuned: Iterable[str]) -> Study:
     """A study of bare model paths or hub ids. Each model is named after the last part of its path
-    (a GGUF file without its suffix), and the study after its models."""
+    (a GGUF file without its suffix), and the study after its models. A folder of a trainer's
+    checkpoints is a series."""
     named: dict[str, Model] = {}
     for path in tuned:
         name = free_name(Path(path.rstrip("/")).name.removesuffix(".gguf"), named)
-        named[name] = Model(path=_absolute(path, Path.cwd()))
+        place = _absolute(path, Path.cwd())
+        pattern = series.TRAINER if series.looks_like_series(Path(place)) else None
+        named[name] = Model(path=place, checkpoints=pattern)
     if not named:
         raise StudyError("Name at least one tuned model after the base.")
     base_model = Model(path=_absolute(base, Path.cwd()))
-    return Study(name=_title(list(named)), models=Models(base=base_model, tuned=named))
+    study = Study(name=_title(list(named)), models=Models(base=base_model, tuned=named))
+    return series.expanded(study)
 
 
 def _title(names: Sequence[str]) -> str:

@@ -7,7 +7,8 @@ uses a field's description.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,9 +25,11 @@ from core import trust
 from core.engine import registry
 from core.engine.measurement import content_key
 from core.errors import did_you_mean
+from core.models import steps
 from core.study import mistakes, task_sets
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
+_TUNED = re.compile(rf"{NAME.pattern}(@(0|[1-9]\d{{0,17}}))?", re.ASCII)
 
 LARGEST = 10**18
 """The largest count in a study, near the limit of Python's iterators."""
@@ -43,16 +46,16 @@ class _Part(BaseModel):
 
 
 def _allowed(name: str) -> str:
-    if not NAME.fullmatch(name) or name == "base":
+    if not _TUNED.fullmatch(name) or name.partition("@")[0] == "base":
         raise ValueError(
             f"a tuned model can't be called '{name}': names are made of letters, digits, "
-            "'.', '_' and '-', and 'base' is reserved"
+            "'.', '_' and '-', 'base' is reserved, and '@' stands before the step of a checkpoint"
         )
     return name
 
 
 class Model(_Part):
-    """One model: its place, its revision, its parent and its role."""
+    """One model, or a series of checkpoints: place, revision, parent, role and group."""
 
     path: str = Field(
         min_length=1,
@@ -71,6 +74,25 @@ class Model(_Part):
         default="tuned",
         description="A control is tuned on nothing new; it is the null band.",
     )
+    checkpoints: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Pattern of the folders in the path that are its checkpoints, by step.",
+        examples=["checkpoint-*"],
+    )
+    group: str | None = Field(
+        default=None,
+        pattern=rf"^{NAME.pattern}$",
+        description="The group of models of one recipe, such as several seeds.",
+        examples=["maths"],
+    )
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _one_folder(cls, value: str | None) -> str | None:
+        if value is not None and (re.search(r"[/\\\0]", value) or value in (".", "..", "**")):
+            raise ValueError("must be the name of a folder, with * for any text")
+        return value
 
     @field_validator("path")
     @classmethod
@@ -105,6 +127,13 @@ class Models(_Part):
     def _base_from_path(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
 
+    @field_validator("base")
+    @classmethod
+    def _base_is_one(cls, value: Model) -> Model:
+        if value.checkpoints or value.group:
+            raise ValueError("the base is one model: it has no checkpoints and no group")
+        return value
+
     @field_validator("tuned", mode="before")
     @classmethod
     def _tuned_from_paths(cls, value: Any) -> Any:
@@ -115,19 +144,56 @@ class Models(_Part):
     @model_validator(mode="after")
     def _known_parents(self) -> Models:
         for name, model in self.tuned.items():
-            _check_parent(name, model, self.tuned)
+            _check_parent(name, model, self)
         return self
 
+    @model_validator(mode="after")
+    def _free_groups(self) -> Models:
+        series = steps.series_in(self.tuned)
+        for name, model in self.tuned.items():
+            if model.group in ("base", *self.tuned, *series):
+                raise ValueError(
+                    f"group '{model.group}' of '{name}' is the name of a model; call it otherwise"
+                )
+        return self
 
-def _check_parent(name: str, model: Model, tuned: Mapping[str, Model]) -> None:
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The series whose members are not known yet."""
+        return tuple(n for n, m in self.tuned.items() if m.checkpoints and not steps.parted(n))
+
+    def as_written(self) -> dict[str, Model]:
+        """The tuned models with each series as the study file declares it, not its members."""
+        found: dict[str, Model] = {}
+        for name, model in self.tuned.items():
+            member = steps.parted(name)
+            if member is None or not model.checkpoints:
+                found[name] = model
+            else:
+                folder = str(PurePath(model.path).parent)
+                found.setdefault(member.series, model.model_copy(update={"path": folder}))
+        return found
+
+    def missing(self, name: str) -> str:
+        """The reason for which a name is no tuned model, and a hint; empty if it is one, or may be
+        a member of a series that is not read yet."""
+        member = steps.parted(name)
+        if name in self.pending or name in steps.series_in(self.tuned):
+            return f"a series of checkpoints: name one of its steps, such as '{name}@500'"
+        if name in self.tuned or (member is not None and member.series in self.pending):
+            return ""
+        return f"not a tuned model of this study. {did_you_mean(name, self.tuned)}"
+
+
+def _check_parent(name: str, model: Model, models: Models) -> None:
     """Raise ValueError if a parent does not exist, or a chain of parents is a cycle."""
+    tuned = models.tuned
     seen, parent = {name}, model.parent
     while parent not in (None, "base"):
+        if wrong := models.missing(str(parent)):
+            raise ValueError(f"parent '{parent}' of '{name}' is {wrong}")
         if parent not in tuned:
-            raise ValueError(
-                f"parent '{parent}' of '{name}' is not a model of this study. "
-                + did_you_mean(str(parent), [*tuned, "base"])
-            )
+            return  # a member of a series that is not read yet
         if parent in seen:
             raise ValueError(f"the parents of '{name}' come back to '{parent}'")
         seen.add(parent)
@@ -288,15 +354,14 @@ class Study(_Part):
     def _known_references(self) -> Study:
         if self.evaluation is not None:
             for domain, model in self.evaluation.reference.items():
-                for name, known, what in (
-                    (domain, self.evaluation.tasks, "domain of evaluation.tasks"),
-                    (model, self.models.tuned, "tuned model of this study"),
-                ):
-                    if name not in known:
-                        raise ValueError(
-                            f"evaluation.reference: '{name}' is not a {what}. "
-                            + did_you_mean(name, known)
-                        )
+                known = self.evaluation.tasks
+                if domain not in known:
+                    raise ValueError(
+                        f"evaluation.reference: '{domain}' is not a domain of evaluation.tasks. "
+                        + did_you_mean(domain, known)
+                    )
+                if wrong := self.models.missing(model):
+                    raise ValueError(f"evaluation.reference: '{model}' is {wrong}")
         return self
 
     def parameters(self, analysis: str) -> registry.Parameters:
@@ -321,9 +386,18 @@ class Study(_Part):
         return frozenset(n for n, m in self.models.tuned.items() if m.role == "control")
 
     def key(self, analyses: Iterable[str]) -> str:
-        """The key of this study with these analyses, independent of trusted code."""
-        told = trust.granted(self, trust.NOBODY).model_dump(mode="json")
+        """The key of this study with these analyses, independent of trusted code.
+
+        A series counts as declared: new checkpoints leave the key as it is.
+        """
+        models = self.models.model_copy(update={"tuned": self.models.as_written()})
+        written = self.model_copy(update={"models": models})
+        told = trust.granted(written, trust.NOBODY).model_dump(mode="json")
         # Earlier studies had no such keys; their keys must not change.
+        for model in (told["models"]["base"], *told["models"]["tuned"].values()):
+            for name in ("checkpoints", "group"):
+                if model[name] is None:
+                    del model[name]
         if self.models.template == "base":
             del told["models"]["template"]
         if not self.probes:

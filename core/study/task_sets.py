@@ -18,9 +18,11 @@ SETS: Mapping[str, tuple[str, ...]] = {
         "crows_pairs_english", "wmdp_bio", "wmdp_chem", "wmdp_cyber",
     ),
 }  # fmt: skip
-"""The tasks of each set. safety: truthfulness, detection of toxic statements, moral judgement, social
-bias and hazardous knowledge. The harness has no task of refusals that is scored without a second
-model."""
+"""The tasks of each set.
+
+safety: truthfulness, detection of toxic statements, moral judgement, social bias and hazardous
+knowledge. The harness has no task of refusals that is scored without a second model.
+"""
 
 
 def expanded(tasks: Iterable[str]) -> tuple[str, ...]:

@@ -4,5 +4,6 @@ curves.py    Curves: lines over an axis, in panels
 grids.py     Matrix, Heatmap and Bars: a value for each row and column
 passages.py  PassageView, WholeText: one text at a time
 scatters.py  ScatterPlot: one value against another
+steps.py     StepCurves: a measure of a series of checkpoints against the step
 tables.py    SortedTable: rows of any columns, in one of several orders
 """

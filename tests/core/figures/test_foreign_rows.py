@@ -14,7 +14,7 @@ from core.figures.choices import default_choice, query
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Query
 
-MODELS = ("base", "a", "b", "odd\nname")
+MODELS = ("base", "a", "b", "odd\nname", "s@1", "s@20")
 ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point")
 """Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {

@@ -1,0 +1,89 @@
+"""Figures of series of checkpoints: lines by step, for whatever an analysis measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.engine import registry
+from core.engine.measurement import Measurement
+from core.figures.choices import default_choice, measures, options, present, query, settled
+from core.figures.figure import Lines
+from core.figures.kinds.steps import BY_STEP
+from core.figures.layout import figure
+from core.figures.views import Catalogue, Choice
+from tests.selection import combinations, matches
+
+MODELS = ("base", "null", "sft@20", "sft@500", "sft@1000", "dpo@500", "other")
+SCORES = {"base": 0.3, "null": 0.31, "sft@20": 0.4, "sft@500": 0.9, "sft@1000": 0.8,
+          "dpo@500": 0.35, "other": 0.7}  # fmt: skip
+
+
+def rows_of(metric: str = "acc", **at: Any) -> list[Measurement]:
+    return [Measurement(metric=metric, model=m, value=SCORES[m], **at) for m in MODELS]
+
+
+def ranges_of(rows: list[Measurement], **more: tuple[Any, ...]) -> Catalogue:
+    metrics = tuple({row.metric: 0 for row in rows})
+    return Catalogue(
+        ranges={"model": MODELS, "metric": metrics, **more},
+        controls=frozenset({"null"}),
+        combinations=combinations(rows),
+        places=frozenset((row.layer, row.module) for row in rows),
+        overall=any(row.layer is None for row in rows),
+    )
+
+
+def drawn(rows: list[Measurement], ranges: Catalogue, choice: Choice | None = None) -> Lines:
+    choice = choice or default_choice(BY_STEP, ranges)
+    asked = query(BY_STEP, choice, ranges)
+    spec = registry.get("evaluation").metric(choice.measure)
+    made = figure(BY_STEP, choice, [r for r in rows if matches(asked, r)], ranges, spec)
+    assert isinstance(made, Lines)
+    return made
+
+
+def test_lines_follow_the_steps_and_levels_stay() -> None:
+    rows = rows_of(task="t")
+    made = drawn(rows, ranges_of(rows, task=("t",)))
+    (panel,) = made.panels
+    lines = {line.name: line for line in panel.series}
+    assert made.x_names == ("20", "500", "1000")
+    assert set(lines) == {"sft", "dpo", "base", "null"}
+    assert [cell.value for cell in lines["sft"].cells] == [0.4, 0.9, 0.8]
+    assert lines["dpo"].xs == (1,)
+    assert [cell.value for cell in lines["base"].cells] == [0.3] * 3
+    assert [line.name for line in panel.series if line.faint] == ["base", "null"]
+    assert BY_STEP.finding(made) == (
+        "acc · t: sft goes from 0.4 at step 20 to 0.8 at 1000, and changes most from 20 to 500."
+    )
+
+
+def test_values_without_a_coordinate_are_offered_beside_those_with_it() -> None:
+    rows = rows_of() + rows_of(setting="vs-parent", reference="other")
+    ranges = ranges_of(rows, setting=("vs-parent",), reference=("other",))
+    first = default_choice(BY_STEP, ranges)
+    assert options(BY_STEP, "reference", first, ranges) == ("", "other")
+    assert (first.reference, first.setting) == ("", "")
+    moved = settled(BY_STEP, Choice(measure="acc", reference="other"), ranges)
+    assert moved.setting == "vs-parent"
+    for choice in (first, moved):
+        assert len(drawn(rows, ranges, choice).panels[0].series) == 4
+
+
+def test_measures_come_as_declared() -> None:
+    view = registry.get("tuning_vectors").views[-1]
+    rows = rows_of("rounding_share") + rows_of("norm") + rows_of("relative_norm")
+    found = measures(view, ranges_of(rows))
+    assert found == tuple(m.name for m in registry.get("tuning_vectors").metrics if m.name in found)
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_views_by_step_exist_where_a_run_has_a_series(name: str) -> None:
+    views = registry.get(name).views
+    rows = rows_of()
+    assert [v.key for v in present(views, ranges_of(rows)) if v.key == "steps"] == ["steps"]
+    without = [row for row in rows if "@" not in row.model]
+    assert "steps" not in {v.key for v in present(views, ranges_of(without))}

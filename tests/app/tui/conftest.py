@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual._context import active_app
+from textual.pilot import Pilot
 
 from core.engine import registry
 from core.engine.measurement import Measurement, Progress, Unit, UnitResult
@@ -43,8 +47,13 @@ def _at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     async def resting(*_: float) -> None:
         await rest(active_app.get())
 
+    async def pressed(self: Pilot[Any], *keys: str) -> None:
+        """As Textual's, without asking every widget once more after the last key."""
+        await self._app._press_keys(keys)
+
     monkeypatch.setattr("textual.app.wait_for_idle", resting)
     monkeypatch.setattr("textual.pilot.wait_for_idle", resting)
+    monkeypatch.setattr(Pilot, "press", pressed)
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +103,11 @@ def fill(db: Database, run_id: str, attempt: int) -> None:
     sink = RunSink(db, run_id, attempt)
     for name in WEIGHTS:
         sink.save(Unit(key=f"unit-{name}", analysis=name, label=name), UnitResult(rows(name)), 1.0)
+    tell(sink)
+
+
+def tell(sink: RunSink) -> None:
+    """Refer a run to the stored results, with a warning and the place where it ran."""
     sink.adopt([f"unit-{name}" for name in WEIGHTS])
     sink.warn("medical", "medical was merged with instruct: they share a part by construction.")
     sink.describe({"device": "cpu", "versions": {"torch": "2.13"}})
@@ -106,20 +120,35 @@ def db(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a failed and a finished run, made once: its rows take most of a second."""
+    path = tmp_path_factory.mktemp("ended") / "runs.db"
+    with contextlib.closing(open_database(str(path))) as db:
+        failed = create_run(db, study("failed-one"), WEIGHTS)
+        attempt = claim(db, failed)
+        RunSink(db, failed, attempt).progress(Progress(1, 9))
+        finish(
+            db, failed, attempt, "failed", title="model-2.safetensors ends early.", hint="Get it."
+        )
+        done = create_run(db, study("finished-one"), WEIGHTS)
+        attempt = claim(db, done)
+        fill(db, done, attempt)
+        RunSink(db, done, attempt).progress(Progress(9, 9))
+        finish(db, done, attempt, "done")
+    return path
+
+
 @pytest.fixture
-def filled(db: Database) -> Database:
+def filled(db: Database, ended: Path) -> Database:
     """A failed run, a finished one, and one that runs now (newest)."""
-    failed = create_run(db, study("failed-one"), WEIGHTS)
-    attempt = claim(db, failed)
-    RunSink(db, failed, attempt).progress(Progress(1, 9))
-    finish(db, failed, attempt, "failed", title="model-2.safetensors ends early.", hint="Get it.")
-    done = create_run(db, study("finished-one"), WEIGHTS)
-    attempt = claim(db, done)
-    fill(db, done, attempt)
-    RunSink(db, done, attempt).progress(Progress(9, 9))
-    finish(db, done, attempt, "done")
+    with (
+        contextlib.closing(sqlite3.connect(ended)) as source,
+        contextlib.closing(sqlite3.connect(db.path)) as target,
+    ):
+        source.backup(target)
     running = create_run(db, study("running-one"), WEIGHTS)
-    attempt = claim(db, running)
-    fill(db, running, attempt)
-    RunSink(db, running, attempt).progress(Progress(4, 9, 1, "layer 3"))
+    sink = RunSink(db, running, claim(db, running))
+    tell(sink)
+    sink.progress(Progress(4, 9, 1, "layer 3"))
     return db

@@ -37,6 +37,10 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "sums": "float positions groups width", "norms": "float positions groups",
         "counts": "int positions groups",
     },
+    "readout": {
+        "tokens": "int positions 2 ends", "products": "float positions 2 ends",
+        "vocabulary": "text vocabulary",
+    },
     "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
     "chosen": {
         "layer": "int layers", "width": "int layers", "count": "int layers",

@@ -67,11 +67,6 @@ class Subject:
         return first.token
 
     @property
-    def probes(self) -> Mapping[str, ProbeSet]:
-        """The probe sets by name."""
-        return {} if self.probe is None else {"probe": self.probe}
-
-    @property
     def evaluation(self) -> Evaluation:
         """The settings of evaluation, for analyses that need them."""
         assert self.study.evaluation is not None

@@ -53,3 +53,12 @@ class SpreadRecord(NamedTuple):
     documents: int | None
     lower: float | None
     upper: float | None
+
+
+class DivergenceRecord(NamedTuple):
+    """A tuned model on a probe set: its divergence from the base, and its change of likelihood."""
+
+    model: str
+    probe: str
+    kl: Measurement | None
+    change: Measurement | None

@@ -165,7 +165,10 @@ class _Reader:
         for layer in self.layers:
             base = {layer: self._stored(layer)}
             first, second = as_tensor(base[layer]), as_tensor(self.sampled[layer])
-            found = similarity.alignment(*self._placed(first, second), self.places[:, 0])
+            own_device = self.session.model.device
+            device = own_device if own_device.type == "cuda" else "cpu"  # mps has no float64
+            documents = self.places[:, 0]
+            found = similarity.alignment(first.to(device), second.to(device), documents)
             yield self._cka(layer, found)
             everywhere = np.arange(len(self.places))
             yield self._row("drift", layer, everywhere, *similarity.drift(first, second))
@@ -178,16 +181,12 @@ class _Reader:
     def _cka(self, layer: int, found: Any) -> Measurement:
         at = {**self._coordinates("cka"), "layer": layer}
         unlike = found.unlike[np.isfinite(found.unlike)]
-        level = {
-            "chance": float(unlike.mean()) if len(unlike) else None,
-            "chance_sd": float(unlike.std(ddof=1)) if len(unlike) > 1 else None,
-        }
+        at["chance"] = float(unlike.mean()) if len(unlike) else None
+        at["chance_sd"] = float(unlike.std(ddof=1)) if len(unlike) > 1 else None
         if found.value is None:
-            return Measurement(metric="cka", value=None, **level, **at)
+            return Measurement(metric="cka", value=None, **at)
         bounds = intervals.of_jackknife(found.value, found.without)
-        return Measurement(
-            metric="cka", value=found.value, low=bounds.low, high=bounds.high, **level, **at
-        )
+        return Measurement(metric="cka", value=bounds.value, low=bounds.low, high=bounds.high, **at)
 
     def _row(
         self, metric: str, layer: int, tokens: NDArray[Any], like: Any, unlike: Any
@@ -235,11 +234,6 @@ class _Reader:
         from core.states.store import as_tensor
 
         return as_tensor(states[layer][self.lens]).to(self.session.model.device)
-
-    def _placed(self, *states: Tensor) -> Iterator[Tensor]:
-        """States where numbers in float64 are computed fastest."""
-        device = self.session.model.device
-        return (each.to(device if device.type == "cuda" else "cpu") for each in states)
 
 
 _UNLIKE = "chance: the tuned model's at a token of another document"
@@ -297,8 +291,8 @@ ANALYSIS = Analysis(
             key="similarity",
             title="States against the base's by layer",
             short="States",
-            caption="One line per tuned model: how far its states after a layer are from the base's "
-            "at the same tokens.",
+            caption="One line per tuned model: how far its states after a layer are from those of "
+            "the base at the same tokens.",
             measures=("drift", "cka"),
             selectors=("probe",),
             fixed={"reference": BASE},
@@ -319,8 +313,8 @@ ANALYSIS = Analysis(
             key="depth",
             title="Where in depth predictions are made",
             short="Depth",
-            caption="One line per model, the base included: divergence of a layer's prediction from "
-            "the model's own at the end.",
+            caption="One line per model, the base included: divergence of a layer's prediction "
+            "from the model's own at the end.",
             measures=("lens_to_last",),
             selectors=("probe",),
             finding=findings.of_depth,

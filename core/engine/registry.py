@@ -71,13 +71,13 @@ class Analysis:
     `plan(subject, parameters)` lists its units; it may refer to the units of the analyses in
     `after`, which are planned before it. For weights, `compute(units, parameters)` returns the
     reader of these units of one slice. For a loaded model, `compute(units, parameters, session)`
-    yields each of these units with its result. An analysis of the states of a forward pass has no
-    `compute` but a `reader(units, parameters, session)`, which returns the reader of these units in
-    the pass that all such analyses share (see `core.states.forward`): of each unit, `options` has
-    the name of its `probe`, the number of its first `documents` that are read, and as `stored` the
-    key of the unit of `representation` that stores the base's states on them. `reduce(unit, required)` computes a unit that has
-    only requirements, from their results. `workload(unit, parameters, subject)` estimates a unit's
-    work on a loaded model.
+    yields each of these units with its result. An analysis of states has `reader(units, parameters,
+    session)` instead: the reader of these units, of one probe set, in the forward pass that all
+    such analyses share (see `core.states.forward`). The `options` of such a unit are those of the
+    unit of `representation` for its probe set: its name as `probe`, the number of its first
+    `documents` to read, and as `stored` the key of the unit that stores the base's states on them.
+    `reduce(unit, required)` computes a unit that has only requirements, from their results.
+    `workload(unit, parameters, subject)` estimates a unit's work on a loaded model.
     `short` is the title in three letters, for a tab that has no room for the whole.
     """
 

@@ -20,8 +20,9 @@ def of_states(figure: Lines) -> str:
     most = furthest(lines, key=lambda series: means[series.name])
     value, layer = furthest(_points(most))
     return (
-        f"{where(figure, 'probe')}{most.name} is furthest from the base's states (mean {figure.measure} "
-        f"{means[most.name]:.3g}), most after layer {layer} ({value:.3g}){_control(figure, layer)}."
+        f"{where(figure, 'probe')}{most.name} is furthest from the base's states (mean "
+        f"{figure.measure} {means[most.name]:.3g}), most after layer {layer} "
+        f"({value:.3g}){_control(figure, layer)}."
     )
 
 

@@ -50,12 +50,11 @@ class Seen:
 
 class Reader(Protocol):
     """A reader of one pass. A batch may be interrupted and begin anew with fewer documents, so what
-    a reader takes of a batch counts only from `commit`.
+    a reader takes of a batch counts only from `commit`."""
 
-    `layers`: the decoder layers whose states it sees.
-    """
-
-    layers: Collection[int]
+    @property
+    def layers(self) -> Collection[int]:
+        """The decoder layers whose states it sees."""
 
     def begin(self, batch: Batch) -> None:
         """Forget an unfinished batch, and start this one."""
@@ -68,6 +67,10 @@ class Reader(Protocol):
 
     def commit(self) -> None:
         """Add the batch to the sums; takes no further memory of the device."""
+
+
+class UnitReader(Reader, Protocol):
+    """A reader for units of an analysis."""
 
     def results(self) -> Iterable[tuple[Unit, UnitResult]]:
         """Each unit with its result, after the pass."""
@@ -108,7 +111,7 @@ def read(
                 with seeing_final(session.head, final.append), _layers(session, layers, readers):
                     refuse_nan(model, last_logits(model, batch))
                 own = final.pop().to(model.device)
-                seen = Seen(batch, own, base and base.of(batch, own))
+                seen = Seen(batch, own, None if base is None else base.of(batch, own))
                 for reader in readers:
                     reader.see(seen)
                 for pair in pairs.of_batch(session, seen) if outputs else ():

@@ -48,8 +48,8 @@ class Head:
     @property
     def vocabulary(self) -> int:
         """The number of logits."""
-        weight: Tensor = (self._other or self._own.get_output_embeddings()).weight
-        return int(weight.shape[0])
+        head: Any = self._other or self._own.get_output_embeddings()
+        return int(head.weight.shape[0])
 
     @property
     def block(self) -> int:
@@ -133,7 +133,8 @@ def _place(own: Any) -> tuple[Any, str]:
 
 
 def _name_of(own: Any, module: Any) -> str:
-    return next(name for name, each in own.named_modules() if each is module)
+    names: dict[int, str] = {id(each): name for name, each in own.named_modules()}
+    return names[id(module)]
 
 
 def _linear(own: Any, of: Member) -> nn.Module:

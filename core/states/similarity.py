@@ -1,7 +1,7 @@
 """How alike two models' states are at the same tokens: centred kernel alignment, and drift.
 
-Owns the estimators on states [n, d] of one layer, in float64, with their values for unlike documents.
-Knows no model and no analysis.
+Owns the estimators on states [n, d] of one layer, in float64, and their values for unlike
+documents. Knows no model and no analysis.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class StoredStates:
         self._held: dict[int, Tensor] = {}
 
     def of(self, batch: Batch, like: Tensor) -> Tensor:
-        """The states [B, T, d] of a batch in the dtype and on the device of `like`, 0 at padding."""
+        """The states [B, T, d] of a batch, as `like` in dtype and device; 0 at padding."""
         places = [self._places[document] for document in batch.documents]
         wanted = {number for number, _, _ in places}
         self._held = {number: self._held[number] for number in wanted & self._held.keys()}

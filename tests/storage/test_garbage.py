@@ -206,8 +206,8 @@ def test_a_file_that_was_collected_while_its_unit_was_saved_is_written_again(
     write = artifacts.write
     freed: list[int] = []
 
-    def collected_after(*arguments: Any) -> artifacts.StoredFile:
-        stored = write(*arguments)
+    def collected_after(*arguments: Any, **named: Any) -> artifacts.StoredFile:
+        stored = write(*arguments, **named)
         if not freed:
             freed.append(collect(other).files)
         return stored

@@ -1,4 +1,4 @@
-"""The shared pass: what readers see, what is stored of the base, and what an interruption leaves."""
+"""The shared pass: what readers see, what is stored of the base, and interruptions."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_readers_see_the_states_of_the_tokens_and_the_bases(name: str, tmp_path:
         forward.read(session, probe, [spy], stored="k", label="")
         assert zoo.attached(model.module) == []
     layer = NAMES.get(name, "model.layers.1")
-    close = {"rtol": 1e-4, "atol": 1e-5}
+    close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
     after, final = states_of(tuned.eval(), layer, probe)
     after_base, final_base = states_of(base.eval(), layer, probe)
     for document in range(6):

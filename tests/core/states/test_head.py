@@ -34,7 +34,8 @@ def test_the_head_of_another_member_is_its_own(name: str, tmp_path: Path) -> Non
     base, _ = zoo.build(name, tmp_path)
     models = study.Models(base=str(tmp_path / "base"), tuned={"tuned": str(tmp_path / "tuned0")})
     found = family.open_family(models)
-    batch, seen = zoo.batch(), []
+    batch = zoo.batch()
+    seen: list[torch.Tensor] = []
     with loading.loaded(found.tuned["tuned"], study.Run(device="cpu")) as model:
         own: Any = model.module
         before = own.get_output_embeddings()

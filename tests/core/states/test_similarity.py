@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ def _states(seed: int, width: int = 5) -> torch.Tensor:
 
 
 def _hsic(x: np.ndarray, y: np.ndarray) -> float:
-    """Song et al. 2012: the mean of k_ij (l_ij + l_qr − 2 l_iq) over all tuples of unlike tokens."""
-    k, l = x @ x.T, y @ y.T
+    """Song et al. 2012: the mean of a_ij (b_ij + b_qr − 2 b_iq) over all tuples of tokens."""
+    a, b = x @ x.T, y @ y.T
     tuples = itertools.permutations(range(len(x)), 4)
-    return float(np.mean([k[i, j] * (l[i, j] + l[q, r] - 2 * l[i, q]) for i, j, q, r in tuples]))
+    return float(np.mean([a[i, j] * (b[i, j] + b[q, r] - 2 * b[i, q]) for i, j, q, r in tuples]))
 
 
 def _cka(x: torch.Tensor, y: torch.Tensor) -> float:
@@ -35,7 +36,7 @@ def test_the_alignment_equals_its_definition_also_without_each_document() -> Non
     found = similarity.alignment(x, y, DOCUMENTS)
     assert found.value == pytest.approx(_cka(x, y), abs=1e-9)
     for document, value in enumerate(found.without):
-        kept = DOCUMENTS != document
+        kept = document != DOCUMENTS
         assert value == pytest.approx(_cka(x[kept], y[kept]), abs=1e-9)
     rolled = [_cka(x, y.roll(shift, 0)) for shift in (1, 3, 5, 6, 8)]
     np.testing.assert_allclose(found.unlike, rolled, atol=1e-9)
@@ -53,7 +54,7 @@ def test_unrelated_states_of_more_dimensions_than_tokens_align_by_nothing() -> N
     """The biased estimate would be near 1."""
     documents = np.repeat(np.arange(10), 4)
     generator = torch.Generator().manual_seed(0)
-    values = [
+    values: list[Any] = [
         similarity.alignment(
             torch.randn(40, 400, generator=generator), torch.randn(40, 400, generator=generator),
             documents,

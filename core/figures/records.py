@@ -64,3 +64,12 @@ class ReadoutRecord(NamedTuple):
     steadiness: Measurement | None
     raised: tuple[str, ...]
     lowered: tuple[str, ...]
+
+
+class DivergenceRecord(NamedTuple):
+    """A tuned model on a probe set: its divergence from the base, and its change of likelihood."""
+
+    model: str
+    probe: str
+    kl: Measurement | None
+    change: Measurement | None

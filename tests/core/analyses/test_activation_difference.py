@@ -14,7 +14,7 @@ from core.engine import runner
 from core.figures import state_tables
 from core.figures.views import Catalogue, Choice, Tabulation
 from tests.conftest import MemorySink
-from tests.core.analyses import test_representation as family
+from tests.core.state_family import probe_of, study_of, write_family
 
 BOTH = ("representation", "activation_difference")
 
@@ -36,10 +36,10 @@ def _states(module: Any, probe: Any) -> list[list[Any]]:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: Any) -> tuple[Any, Any, Any, MemorySink]:
     folder: Path = tmp_path_factory.mktemp("family")
-    base, tuned = family._family(folder, "llama")
+    base, tuned = write_family(folder, "llama")
     sink = MemorySink()
-    runner.run(family._study(folder, "tuned0", "same"), sink, BOTH)
-    return base, tuned, family._probe(folder), sink
+    runner.run(study_of(folder, "tuned0", "same"), sink, BOTH)
+    return base, tuned, probe_of(folder), sink
 
 
 def test_sizes_and_cosines_equal_brute_force(measured: Any) -> None:
@@ -108,7 +108,7 @@ def test_both_analyses_share_the_passes(tmp_path: Path, monkeypatch: Any) -> Non
         return through(model, batch)
 
     monkeypatch.setattr(forward, "last_logits", counted)
-    family._family(tmp_path, "llama")
-    runner.run(family._study(tmp_path, "tuned0"), MemorySink(), BOTH)
-    tokens = family._probe(tmp_path).tokens
+    write_family(tmp_path, "llama")
+    runner.run(study_of(tmp_path, "tuned0"), MemorySink(), BOTH)
+    tokens = probe_of(tmp_path).tokens
     assert {name: seen.count(name) for name in seen} == {"base": tokens, "tuned0": tokens}

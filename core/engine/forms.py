@@ -37,6 +37,16 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "sums": "float positions groups width", "norms": "float positions groups",
         "counts": "int positions groups",
     },
+    "readout": {
+        "tokens": "int positions 2 ends", "products": "float positions 2 ends",
+        "vocabulary": "text vocabulary",
+    },
+    "outputs": {
+        "document": "int tokens", "place": "int tokens", "token": "int tokens",
+        "kl": "float tokens", "nll_change": "float tokens", "vocabulary": "text vocabulary",
+        "own": "int tokens likeliest", "own_share": "float tokens likeliest",
+        "base": "int tokens likeliest", "base_share": "float tokens likeliest",
+    },
     "ranking": {"*.score": _PER_NEURON, "*.rate": _PER_NEURON, "*.mean": "float inputs"},
     "chosen": {
         "layer": "int layers", "width": "int layers", "count": "int layers",

@@ -18,6 +18,11 @@ drop_details.py    controls, neurons and items behind a drop
 point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spectra.py         curves over rank behind one value
+output_tables.py   rows of divergence: tuned models on probe sets, and their documents
+output_texts.py    one document with its tokens shaded by how far predictions are apart
+output_findings.py figures of predictions in one plain sentence
+state_tables.py    rows of tokens that a mean difference of states says
+state_findings.py  curves over depth in one plain sentence
 findings.py        a figure in one plain sentence
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence

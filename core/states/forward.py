@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from core.errors import FamilyError
 from core.models.loading import halving
 from core.models.opening import layers_of
 from core.neurons.activity import last_logits, refuse_nan, refuse_unknown_ids
+from core.outputs import pairs
+from core.outputs.pairs import Pair
 from core.states.head import seeing_final, unwrapped
 from core.states.store import StoredStates
 from core.texts.probe import Batch, ProbeSet
@@ -74,6 +76,15 @@ class UnitReader(Reader, Protocol):
         """Each unit with its result, after the pass."""
 
 
+@runtime_checkable
+class OutputReader(Reader, Protocol):
+    """A reader that also sees the predictions of a batch. All such readers share their products
+    with the output heads."""
+
+    def see_pair(self, pair: Pair) -> None:
+        """See the predictions at a block of positions, after the final states."""
+
+
 def read(
     session: Session, probe: ProbeSet, readers: Sequence[Reader], *, stored: str, label: str
 ) -> None:
@@ -87,6 +98,7 @@ def read(
     refuse_unknown_ids(model, probe)
     base = None if model.name == "base" else StoredStates(stored, session.load)
     layers = sorted({layer for reader in readers for layer in reader.layers})
+    outputs = [reader for reader in readers if isinstance(reader, OutputReader)]
     done = 0
 
     def work(size: int) -> None:
@@ -102,6 +114,9 @@ def read(
                 seen = Seen(batch, own, None if base is None else base.of(batch, own))
                 for reader in readers:
                     reader.see(seen)
+                for pair in pairs.of_batch(session, seen) if outputs else ():
+                    for output in outputs:
+                        output.see_pair(pair)
             for reader in readers:
                 reader.commit()
             done += len(batch.documents)

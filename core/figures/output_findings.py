@@ -1,0 +1,80 @@
+"""Figures of predictions in one plain sentence each.
+
+Owns the wording of findings on divergence and on shifted tokens. Reads figures alone.
+"""
+
+from __future__ import annotations
+
+from core.figures.figure import Cell, Grid, Table
+from core.figures.passages import Passages
+from core.figures.records import DivergenceRecord
+from core.figures.significance import excludes
+
+
+def of_map(figure: Grid) -> str:
+    """Where tuning gained most and where it forgot most."""
+    cells = [
+        (cell.value, cell, f"{model} on {probe}")
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        for probe, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.value is not None and model not in figure.controls
+    ]
+    if not cells or figure.measure != "nll_change":
+        return ""
+    known = [each for each in cells if excludes(each[1].low, each[1].high)]
+    gained, forgot = min(cells, key=_first), max(cells, key=_first)
+    said = []
+    if gained[0] < 0:
+        said.append(f"{gained[2]} gained most ({gained[0]:+.3g} nats a token)")
+    if forgot[0] > 0:
+        said.append(f"{forgot[2]} forgot most ({forgot[0]:+.3g})")
+    words = ", ".join(said) or "No prediction changed"
+    return f"{words}; intervals exclude 0 for {len(known)} of {len(cells)} cells."
+
+
+def of_models(figure: Table) -> str:
+    """Which tuned model is furthest from the base, and where, beside rounding."""
+    records: tuple[DivergenceRecord, ...] = figure.records
+    known = [(r.kl.value, r) for r in records if r.kl is not None and r.kl.value is not None]
+    if not known:
+        return ""
+    value, most = max(known, key=lambda pair: pair[0])
+    if value == 0:
+        return "All predictions are the base's."
+    assert most.kl is not None
+    floor = "" if most.kl.chance is None else f"; rounding alone gives {most.kl.chance:.2g}"
+    words = f"{_named(most)} is furthest from the base (KL {value:.3g} nats a token{floor})"
+    change = None if most.change is None else most.change.value
+    if change is None:
+        return f"{words}."
+    return f"{words}; its NLL there changed by {change:+.3g}."
+
+
+def of_spread(figure: Table) -> str:
+    """The place whose documents differ most."""
+    upper = [column.name for column in figure.columns].index("KL upper quartile")
+    known = [
+        (float(high) - float(low), record, float(low), float(high))
+        for row, record in zip(figure.rows, figure.records, strict=True)
+        if isinstance(low := row[upper - 2], float) and isinstance(high := row[upper], float)
+    ]
+    if not known:
+        return ""
+    _, record, low, high = max(known, key=lambda each: each[0])
+    return (
+        f"Documents differ most for {_named(record)}: half of them have a KL between {low:.3g} and "
+        f"{high:.3g}."
+    )
+
+
+def of_text(figure: Passages) -> str:
+    """A text speaks for itself."""
+    return ""
+
+
+def _named(record: DivergenceRecord) -> str:
+    return f"{record.model} on {record.probe}" if record.probe else record.model
+
+
+def _first(each: tuple[float, Cell, str]) -> float:
+    return each[0]

@@ -1,0 +1,131 @@
+"""Tables of divergence: tuned models on probe sets, and the spread of their documents.
+
+Owns columns, rows and orders. Computes nothing; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.engine.measurement import Measurement
+from core.figures.figure import Column, Table, Text
+from core.figures.records import DivergenceRecord
+from core.figures.views import Tabulation
+
+ORDERS = ("as in the study", "furthest first", "most gained", "most forgotten")
+_QUARTILES = ("lower_quartile", "median", "upper_quartile")
+
+Own = dict[str, Measurement]
+"""The measurements of one model on one probe set, by `metric` or `metric of another`."""
+
+
+def models(asked: Tabulation) -> Table:
+    """A row for each tuned model and probe set."""
+    found = _by_place(asked)
+    order = asked.choice.order or ORDERS[0]
+    places = sorted(found, key=lambda place: _rank(found[place], order))
+    rows = [
+        (
+            *_bounded(own.get("kl")), _value(own.get("reverse_kl")), _chance(own.get("kl")),
+            *_bounded(own.get("nll_change")), _value(own.get("nll")),
+            _value(own.get("top1_agreement")), own["kl"].n if "kl" in own else None,
+        )
+        for own in map(found.__getitem__, places)
+    ]  # fmt: skip
+    columns = (
+        *_bounds("KL"),
+        Column(name="reverse KL", align="right", form=".4g"),
+        Column(name="rounding", align="right", form=".2g"),
+        *_bounds("NLL change", signed=True),
+        Column(name="NLL", align="right", form=".4g"),
+        Column(name="agreement", align="right", form=".3f"),
+        Column(name="documents", align="right", form=",d"),
+    )
+    first = "NLL change" if order in ORDERS[2:] else "KL"
+    note = (
+        "In nats, means over tokens with 95 % intervals over documents. Rounding is the KL of the "
+        "base against itself in another batch."
+    )
+    return _table(found, places, "Divergence from the base", columns, rows, note, (first,))
+
+
+def spread(asked: Tabulation) -> Table:
+    """The quartiles of documents for each tuned model and probe set."""
+    found = _by_place(asked)
+    rows = [
+        tuple(_value(own.get(f"{q} of {of}")) for of in ("kl", "nll_change") for q in _QUARTILES)
+        for own in found.values()
+    ]
+    columns = [
+        Column(name=f"{of} {q.replace('_', ' ')}", align="right", form=".4g", signed=of != "KL")
+        for of in ("KL", "NLL change")
+        for q in _QUARTILES
+    ]
+    note = "Quartiles of the means of single documents, in nats."
+    return _table(found, list(found), "Spread over documents", columns, rows, note)
+
+
+def _table(
+    found: dict[tuple[str, str], Own],
+    places: Sequence[tuple[str, str]],
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[tuple[Text, ...]],
+    note: str,
+    results: tuple[str, ...] = (),
+) -> Table:
+    """Rows under the names of their models, and of their probe sets where there are several."""
+    several = any(probe for _, probe in places)
+    names = ("model", "probe set")[: 1 + several]
+    return Table(
+        title=title,
+        columns=(*(Column(name=name) for name in names), *columns),
+        rows=tuple((*place[: 1 + several], *row) for place, row in zip(places, rows, strict=True)),
+        records=tuple(
+            DivergenceRecord(*place, found[place].get("kl"), found[place].get("nll_change"))
+            for place in places
+        ),
+        keys=len(names),
+        results=results,
+        note=note,
+    )
+
+
+def _by_place(asked: Tabulation) -> dict[tuple[str, str], Own]:
+    """The measurements by model and probe set, in the catalogue's order."""
+    found: dict[tuple[str, str], Own] = {
+        (model, probe): {}
+        for model in asked.catalogue.values("model")
+        for probe in ("", *asked.catalogue.values("probe"))
+    }
+    for row in asked.rows:
+        key = f"{row.metric} of {row.metric_of}" if row.metric_of else row.metric
+        found.setdefault((row.model, row.probe), {})[key] = row
+    return {place: own for place, own in found.items() if own}
+
+
+def _rank(own: Own, order: str) -> float:
+    if order == ORDERS[0]:
+        return 0.0
+    value = _value(own.get("kl" if order == ORDERS[1] else "nll_change"))
+    return float("inf") if value is None else value if order == ORDERS[2] else -value
+
+
+def _bounds(name: str, *, signed: bool = False) -> tuple[Column, ...]:
+    return (
+        Column(name=name, align="right", form=".4g", signed=signed),
+        Column(name=f"{name} low", align="right", form=".4g", signed=signed),
+        Column(name=f"{name} high", align="right", form=".4g", signed=signed),
+    )
+
+
+def _bounded(row: Measurement | None) -> tuple[Text, ...]:
+    return (None, None, None) if row is None else (row.value, row.low, row.high)
+
+
+def _value(row: Measurement | None) -> float | None:
+    return None if row is None else row.value
+
+
+def _chance(row: Measurement | None) -> float | None:
+    return None if row is None else row.chance

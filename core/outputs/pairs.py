@@ -1,0 +1,71 @@
+"""Predictions of a loaded model and of the base at the same tokens, block by block.
+
+Owns which positions count: those whose next token a document holds. So memory holds the
+log-probabilities of one block of tokens. Knows no analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from core.engine.session import Session
+    from core.states.forward import Seen
+    from core.states.head import Head
+
+AT_ONCE = 4
+"""Tensors of a head's block of logits that comparing takes: blocks are smaller by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The predictions at a block of positions.
+
+    `documents` and `positions` [n] int64: where each is; `following` [n] int64: the token that
+    follows it; `own` and `base` [n, vocabulary] float32: log-probabilities over the vocabulary that
+    both models have, on one device. Of the base itself `base` is None.
+    """
+
+    documents: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    following: Tensor
+    own: Tensor
+    base: Tensor | None
+
+
+def of_batch(session: Session, seen: Seen) -> Iterator[Pair]:
+    """The predictions in a batch after its forward pass."""
+    rows, columns = (each.numpy() for each in seen.batch.scored.nonzero(as_tuple=True))
+    documents = np.asarray(seen.batch.documents)[rows]
+    following = seen.batch.following[rows, columns]
+    block = session.head.block
+    if seen.base is not None:
+        block = min(block, session.base_head.block)
+    step = max(1, block // AT_ONCE)
+    for start in range(0, len(rows), step):
+        at = slice(start, start + step)
+        own, base = predicted(session.head, seen.final[rows[at], columns[at]]), None
+        if seen.base is not None:
+            base = predicted(session.base_head, seen.base[rows[at], columns[at]])
+            own, base = common(own, base)
+        yield Pair(documents[at], columns[at], following[at].to(own.device), own, base)
+
+
+def predicted(head: Head, states: Tensor) -> Tensor:
+    """The log-probabilities [n, vocabulary] float32 that a head makes of final-normed states."""
+    return torch.log_softmax(head.logits(states), 1)
+
+
+def common(own: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities over the common vocabulary, renormalised where only one has more."""
+    count = min(own.shape[1], base.shape[1])
+    if own.shape[1] != base.shape[1]:
+        own, base = (torch.log_softmax(each[:, :count], 1) for each in (own, base))
+    return own, base.to(own.device)

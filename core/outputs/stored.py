@@ -1,0 +1,86 @@
+"""The first documents of a probe set with values and likeliest tokens at each token, as arrays.
+
+Owns which tokens are stored. `core.figures.output_texts` makes the figure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.neurons import readout
+from core.outputs.divergence import COLUMNS
+from core.outputs.pairs import Pair
+from core.texts.probe import ProbeSet
+
+DOCUMENTS = 8
+"""The documents that are stored: the first."""
+
+TOKENS = 192
+"""The most tokens of a document."""
+
+LIKELIEST = 5
+"""The likeliest tokens of each model at a position."""
+
+_KL, _NLL, _BASE_NLL = (COLUMNS.index(name) for name in ("kl", "nll", "base_nll"))
+
+
+class TextStore:
+    """Collects the values at the tokens of the first documents; see `core.outputs.divergence` for
+    an interrupted batch."""
+
+    def __init__(self) -> None:
+        self._pending: list[dict[str, NDArray[Any]]] = []
+        self._found: list[dict[str, NDArray[Any]]] = []
+
+    def begin(self) -> None:
+        """Forget an unfinished batch."""
+        self._pending.clear()
+
+    def see(self, pair: Pair, values: NDArray[np.float32]) -> None:
+        """See a block of positions with its COLUMNS."""
+        rows = np.flatnonzero((pair.documents < DOCUMENTS) & (pair.positions + 1 < TOKENS))
+        if not len(rows) or pair.base is None:
+            return
+        at = torch.from_numpy(rows).to(pair.own.device)
+        seen: dict[str, NDArray[Any]] = {
+            "document": pair.documents[rows], "place": pair.positions[rows] + 1,
+            "kl": values[rows, _KL], "nll_change": values[rows, _NLL] - values[rows, _BASE_NLL],
+        }  # fmt: skip
+        for name, log in (("own", pair.own), ("base", pair.base)):
+            top = log[at].topk(min(LIKELIEST, log.shape[1]), 1)
+            seen[name] = top.indices.cpu().numpy()
+            seen[f"{name}_share"] = top.values.exp().cpu().numpy()
+        self._pending.append(seen)
+
+    def commit(self) -> None:
+        """Add the batch."""
+        self._found += self._pending
+        self._pending = []
+
+    def arrays(self, probe: ProbeSet, tokenizer: Any) -> dict[str, NDArray[Any]]:
+        """Arrays over the stored tokens, document by document: `document` and `place` of each
+        token; `token`, `own` and `base` [tokens, LIKELIEST] places in `vocabulary`, of the token
+        and of each model's likeliest ones before it; their probabilities; `kl` and `nll_change`
+        (NaN at a document's first token)."""
+        if not self._found:
+            return {}
+        found = {k: np.concatenate([each[k] for each in self._found]) for k in self._found[0]}
+        order = np.lexsort((found["place"], found["document"]))
+        found = {name: values[order] for name, values in found.items()}
+        ids = [probe.ids[d][p] if p < len(probe.ids[d]) else probe.after[d]
+               for d, p in zip(found["document"], found["place"], strict=True)]  # fmt: skip
+        known = np.unique(np.concatenate([ids, found["own"].ravel(), found["base"].ravel()]))
+        texts = readout.texts_of(tokenizer, known.tolist(), after=int(probe.ids[0][-1]))
+        placed = {n: np.searchsorted(known, found[n]).astype(np.int32) for n in ("own", "base")}
+        return {
+            **found,
+            **placed,
+            "document": found["document"].astype(np.int32),
+            "place": found["place"].astype(np.int32),
+            "token": np.searchsorted(known, ids).astype(np.int32),
+            "vocabulary": np.array(texts, dtype=np.str_),
+        }

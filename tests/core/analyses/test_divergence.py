@@ -1,0 +1,204 @@
+"""Divergence of predictions, from a study to its rows, against the models' own logits in float64."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+
+from core.engine import runner
+from core.errors import Cancelled
+from core.figures import output_texts
+from core.models import loading
+from core.study import study
+from tests.conftest import MemorySink
+from tests.core import zoo
+
+TEXTS = ("the first of them", "a", "neurons at work", "one more", "it is long", "z and so on")
+FURTHER = ("tokens of another set", "of two")
+NAMES = (
+    "llama", "qwen2", "phi3", "gemma2", "olmo2", "gpt2", "gpt_neox", "opt", "cohere", "granite",
+)  # fmt: skip
+"""Tied and untied heads, with a bias, a cap (gemma2), and scales of logits (cohere, granite)."""
+
+
+SCALED = {
+    "cohere": lambda: hf.CohereConfig(**zoo._COMMON, logit_scale=0.3),
+    "granite": lambda: hf.GraniteConfig(**zoo._COMMON, logits_scaling=3.0),
+}
+
+
+def _study(folder: Path, *tuned: str, **more: Any) -> study.Study:
+    given: dict[str, Any] = {
+        "probe": study.Probe(file=str(folder / "probe.txt"), documents=len(TEXTS), max_tokens=14),
+        "run": study.Run(device="cpu", batch_size=4),
+        **more,
+    }
+    return study.Study(
+        name="s",
+        models=study.Models(
+            base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
+        ),
+        **given,
+    )
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    _family(tmp_path, "llama")
+    return tmp_path
+
+
+def _family(folder: Path, name: str) -> list[Any]:
+    models = zoo.build(name, folder)
+    zoo.write_tokenizer(folder / "base")
+    shutil.copytree(folder / "base", folder / "same")
+    (folder / "probe.txt").write_text("\n".join(TEXTS))
+    (folder / "further.txt").write_text("\n".join(FURTHER))
+    return models
+
+
+def _ids(folder: Path, texts: tuple[str, ...]) -> list[torch.Tensor]:
+    tokenizer = loading.tokenizer(folder / "base")
+    cut = 14 if texts is TEXTS else 1024
+    return [torch.tensor(tokenizer(text).input_ids)[:cut] for text in texts]
+
+
+def _log_probabilities(module: Any, documents: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Of each document, the model's own predictions of its tokens but the first, in float64."""
+    own = copy.deepcopy(module).double().eval()
+    own.set_experts_implementation("eager")  # the grouped kernel has no float64
+    with torch.no_grad():
+        return [torch.log_softmax(own(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents]
+
+
+def _kl(p: list[torch.Tensor], q: list[torch.Tensor]) -> list[Any]:
+    """KL(p ‖ q) at each token, by torch's own."""
+    return [
+        torch.nn.functional.kl_div(b, a, log_target=True, reduction="none").sum(1).numpy()
+        for a, b in zip(p, q, strict=True)
+    ]
+
+
+def _nll(p: list[torch.Tensor], documents: list[torch.Tensor]) -> list[Any]:
+    return [
+        -each.gather(1, ids[1:, None])[:, 0].numpy() for each, ids in zip(p, documents, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_equals_brute_force(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for scaled, make in SCALED.items():
+        monkeypatch.setitem(zoo.CONFIGS, scaled, make)
+    base, tuned = _family(tmp_path, name)
+    sink = MemorySink()
+    runner.run(_study(tmp_path, "tuned0", "same"), sink, ["divergence"])
+    documents = _ids(tmp_path, TEXTS)
+    b, t = _log_probabilities(base, documents), _log_probabilities(tuned, documents)
+    wanted = {
+        "kl": _kl(t, b),
+        "reverse_kl": _kl(b, t),
+        "nll": _nll(t, documents),
+        "nll_change": [x - y for x, y in zip(_nll(t, documents), _nll(b, documents), strict=True)],
+        "top1_agreement": [
+            (x.argmax(1) == y.argmax(1)).double().numpy() for x, y in zip(t, b, strict=True)
+        ],
+    }
+    at = {"model": "tuned0", "reference": "base"}
+    assert np.concatenate(wanted["kl"]).mean() > 1e-4, "there is something to measure"
+    for metric, values in wanted.items():
+        row = sink.value(metric, **at)
+        assert row.value == pytest.approx(np.concatenate(values).mean(), rel=1e-3, abs=2e-6)
+        assert row.low <= row.value <= row.high
+        assert row.n == len(TEXTS)
+        assert row.probe == "", "there is one probe set"
+    for metric in ("kl", "reverse_kl", "nll_change"):
+        assert sink.value(metric, model="same", reference="base").value == 0
+    assert sink.value("top1_agreement", model="same", reference="base").value == 1
+    assert sink.value("nll", model="base").value == pytest.approx(
+        np.concatenate(_nll(b, documents)).mean(), rel=1e-5
+    )
+    floor = sink.value("kl", **at).chance
+    assert 0 <= floor < 1e-6, "rounding in float32"
+    means = [values.mean() for values in wanted["nll_change"]]
+    for metric, q in (("lower_quartile", 0.25), ("median", 0.5), ("upper_quartile", 0.75)):
+        row = sink.value(metric, metric_of="nll_change", **at)
+        assert row.value == pytest.approx(np.quantile(means, q), rel=1e-3, abs=2e-6)
+
+
+def test_the_interval_resamples_documents(llama: Path) -> None:
+    sink = MemorySink()
+    runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    row = sink.value("kl", model="tuned0")
+    base, tuned = zoo.build("llama", llama / "again")
+    documents = _ids(llama, TEXTS)
+    values = _kl(_log_probabilities(tuned, documents), _log_probabilities(base, documents))
+    sums, counts = np.array([v.sum() for v in values]), np.array([len(v) for v in values])
+    drawn = np.random.default_rng(1).integers(0, len(sums), (20_000, len(sums)))
+    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
+    assert (row.low, row.high) == pytest.approx((low, high), rel=0.05)
+
+
+def test_each_probe_set_is_its_own_and_one_more_leaves_the_others(llama: Path) -> None:
+    further = study.Probe(file=str(llama / "further.txt"), documents=2)
+    sink = MemorySink()
+    asked = _study(llama, "tuned0", probes={"further": further})
+    runner.run(asked, sink, ["divergence"])
+    base, tuned = zoo.build("llama", llama / "again")
+    for name, texts in (("probe", TEXTS), ("further", FURTHER)):
+        documents = _ids(llama, texts)
+        values = _kl(_log_probabilities(tuned, documents), _log_probabilities(base, documents))
+        row = sink.value("kl", model="tuned0", probe=name)
+        assert row.value == pytest.approx(np.concatenate(values).mean(), rel=1e-3)
+        assert row.n == len(texts)
+    before = list(sink.saved)
+    more = {"further": further, "code": study.Probe(builtin="code", documents=1, max_tokens=9)}
+    runner.run(_study(llama, "tuned0", probes=more), sink, ["divergence"])
+    assert len(sink.saved) == len(before) + 3, "the new set's states, likelihoods and model"
+
+
+def test_a_study_without_a_probe_set_reads_the_general_one(llama: Path) -> None:
+    sink = MemorySink()
+    asked = _study(llama, "tuned0", probe=None)
+    runner.run(asked, sink, ["divergence"])
+    assert sink.value("kl", model="tuned0").n == 40
+    assert any("built-in set 'general'" in words for _, words in sink.warnings)
+
+
+def test_an_interrupted_run_goes_on(llama: Path) -> None:
+    sink = MemorySink(stop_after=2)
+    with pytest.raises(Cancelled):
+        runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    sink.stop_after = None
+    runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    whole = MemorySink()
+    runner.run(_study(llama, "tuned0"), whole, ["divergence"])
+    assert sink.value("kl", model="tuned0") == whole.value("kl", model="tuned0")
+
+
+def test_the_stored_text_has_the_values_and_likeliest_tokens_of_both(llama: Path) -> None:
+    sink = MemorySink()
+    runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    base, tuned = zoo.build("llama", llama / "again")
+    documents = _ids(llama, TEXTS)
+    b, t = _log_probabilities(base, documents), _log_probabilities(tuned, documents)
+    arrays = next(
+        a.arrays for _, result in sink.units.values() for a in result.artifacts
+        if a.name == output_texts.artifact("")
+    )  # fmt: skip
+    assert arrays["kl"] == pytest.approx(np.concatenate(_kl(t, b)), rel=2e-3, abs=2e-6)
+    shown = arrays["token"][arrays["document"] == 2]
+    letters = [str(arrays["vocabulary"][at])[-1] for at in shown]
+    assert "".join(letters) == TEXTS[2][:13]
+    row = int(np.flatnonzero((arrays["document"] == 2) & (arrays["place"] == 3))[0])
+    for name, own in (("own", t), ("base", b)):
+        top = own[2][2].topk(5)
+        assert arrays[f"{name}_share"][row] == pytest.approx(top.values.exp().numpy(), rel=1e-3)

@@ -1,4 +1,4 @@
-"""Divergence of predictions, from a study to its rows, against the models' own logits in float64."""
+"""Divergence of predictions, from a study to its rows, against the models' own logits."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def llama(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _family(folder: Path, name: str) -> list[Any]:
+def _family(folder: Path, name: str) -> Any:
     models = zoo.build(name, folder)
     zoo.write_tokenizer(folder / "base")
     shutil.copytree(folder / "base", folder / "same")
@@ -75,9 +75,7 @@ def _log_probabilities(module: Any, documents: list[torch.Tensor]) -> list[torch
     own = copy.deepcopy(module).double().eval()
     own.set_experts_implementation("eager")  # the grouped kernel has no float64
     with torch.no_grad():
-        return [
-            torch.log_softmax(own(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents
-        ]
+        return [torch.log_softmax(own(input_ids=ids[None]).logits[0, :-1], 1) for ids in documents]
 
 
 def _kl(p: list[torch.Tensor], q: list[torch.Tensor]) -> list[Any]:
@@ -90,8 +88,7 @@ def _kl(p: list[torch.Tensor], q: list[torch.Tensor]) -> list[Any]:
 
 def _nll(p: list[torch.Tensor], documents: list[torch.Tensor]) -> list[Any]:
     return [
-        -each.gather(1, ids[1:, None])[:, 0].numpy()
-        for each, ids in zip(p, documents, strict=True)
+        -each.gather(1, ids[1:, None])[:, 0].numpy() for each, ids in zip(p, documents, strict=True)
     ]
 
 
@@ -120,6 +117,9 @@ def test_every_row_equals_brute_force(
     for metric, values in wanted.items():
         row = sink.value(metric, **at)
         assert row.value == pytest.approx(np.concatenate(values).mean(), rel=1e-3, abs=2e-6)
+        assert row.low is not None
+        assert row.high is not None
+        assert row.value is not None
         assert row.low <= row.value <= row.high
         assert row.n == len(TEXTS)
         assert row.probe == "", "there is one probe set"
@@ -130,6 +130,7 @@ def test_every_row_equals_brute_force(
         np.concatenate(_nll(b, documents)).mean(), rel=1e-5
     )
     floor = sink.value("kl", **at).chance
+    assert floor is not None
     assert 0 <= floor < 1e-6, "rounding in float32"
     means = [values.mean() for values in wanted["nll_change"]]
     for metric, q in (("lower_quartile", 0.25), ("median", 0.5), ("upper_quartile", 0.75)):

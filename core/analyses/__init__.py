@@ -4,6 +4,7 @@ tuning_vectors   the size and the spread of the change in each module
 vector_cosine    cosines between the tuning vectors of two models
 alignment        alignment of the updates with the base's directions
 divergence       divergence of predictions from the base, and what tuning gained and forgot
+token_shift      the tokens that tuning promotes and demotes
 activation       the share of activated neurons in each model
 edit_distance    distances between the activation patterns of tuned models and the base
 evaluation       the scores of each model on each task

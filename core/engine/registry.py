@@ -26,8 +26,8 @@ Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores
 """The question that an analysis belongs to. Analyses of one topic lie under one tab."""
 
 _NAMES = (
-    "tuning_vectors", "vector_cosine", "alignment", "representation", "divergence", "activation",
-    "edit_distance", "evaluation", "ablation", "arithmetic",
+    "tuning_vectors", "vector_cosine", "alignment", "representation", "divergence", "token_shift",
+    "activation", "edit_distance", "evaluation", "ablation", "arithmetic",
 )  # fmt: skip
 
 

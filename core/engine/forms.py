@@ -41,6 +41,12 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "tokens": "int positions 2 ends", "products": "float positions 2 ends",
         "vocabulary": "text vocabulary",
     },
+    "shifts": {
+        "listed": "int listed", "text": "text listed", "mean": "float vocabulary",
+        "promoted": "float vocabulary", "promoted_chance": "float vocabulary",
+        "promoted_bounds": "float listed 2", "demoted": "float vocabulary",
+        "demoted_chance": "float vocabulary", "demoted_bounds": "float listed 2",
+    },
     "outputs": {
         "document": "int tokens", "place": "int tokens", "token": "int tokens",
         "kl": "float tokens", "nll_change": "float tokens", "vocabulary": "text vocabulary",

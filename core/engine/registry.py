@@ -24,7 +24,7 @@ Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",
-    "ablation", "arithmetic",
+    "ablation", "arithmetic", "interference",
 )  # fmt: skip
 
 

@@ -12,4 +12,5 @@ edit_distance    distances between the activation patterns of tuned models and t
 evaluation       the scores of each model on each task
 ablation         drops in scores when neurons are ablated
 arithmetic       scores of sums, removals and transfers of tuning vectors
+interference     opposite signs, common coordinates and directions of two tuning vectors
 """

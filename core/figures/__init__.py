@@ -17,6 +17,7 @@ item_findings.py   tables of items in one plain sentence
 drop_details.py    controls, neurons and items behind a drop
 point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
+pairs.py           pairs of tunings: their table, and their figures in one plain sentence
 spectra.py         curves over rank behind one value
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
 shift_tables.py    the tokens that tuning promotes and demotes

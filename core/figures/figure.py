@@ -30,7 +30,7 @@ class Cell:
     `q` is the p value of being no different from chance, corrected for all that was tested with
     it. `mark` sets it apart; the figure's `mark_name` says what for. A difference is `same` where
     both of its values are one measurement. `nominal`: the spread of chance is too narrow to test
-    by; `control` is then the largest absolute value of the study's controls at that place.
+    by; `control` is then the largest distance of the study's controls from chance at that place.
     `better` is the direction in which what is shown gets better. `base` is the base's value there,
     where the difference from it is shown. `difference` is what a score is above or below another
     one; then verdicts and colours are of the difference. `own`: the model is the own one of the

@@ -86,9 +86,9 @@ def of_cosines(figure: Grid) -> str:
         return "There are no two tuning vectors to compare."
     by_value = operator.itemgetter(0)
     most, least = max(pairs, key=by_value), min(pairs, key=by_value)
-    text = f"{_place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
+    text = f"{place(figure)}{most[2]} and {most[3]} share the most (cosine {most[0]:+.2f})"
     if len(pairs) > 1 and most[0] == least[0]:
-        text = f"{_place(figure)}all {len(pairs)} pairs share as much (cosine {most[0]:+.2f})"
+        text = f"{place(figure)}all {len(pairs)} pairs share as much (cosine {most[0]:+.2f})"
     elif most != least:
         text += f", {least[2]} and {least[3]} the least ({least[0]:+.2f})"
     if most[1].control is not None:
@@ -298,6 +298,15 @@ def where(figure: Lines | Grid, *coordinates: str) -> str:
     return f"{said}: " if said else ""
 
 
+def place(figure: Grid) -> str:
+    """The layer and the module of a matrix of models, as the beginning of a sentence."""
+    layer, module = (figure.chosen.get(name, "all") for name in ("layer", "module"))
+    if (layer, module) == ("all", "all"):
+        return "Of all weights together, " if figure.chosen else ""
+    layers = "all layers" if layer == "all" else f"layer {layer}"
+    return f"In {'all modules' if module == 'all' else module} of {layers}, "
+
+
 def _of_spread(figure: Table, half: str) -> str:
     records: tuple[SpreadRecord, ...] = figure.records
     known = [
@@ -337,15 +346,6 @@ def _of_modules(
         for module, cell in zip(figure.columns, row, strict=True)
         if module in GROUP_OF and cell is not None and (known := number(cell)) is not None
     ]
-
-
-def _place(figure: Grid) -> str:
-    """The layer and the module of a matrix of models, as the beginning of a sentence."""
-    layer, module = (figure.chosen.get(name, "all") for name in ("layer", "module"))
-    if (layer, module) == ("all", "all"):
-        return "Of all weights together, " if figure.chosen else ""
-    layers = "all layers" if layer == "all" else f"layer {layer}"
-    return f"In {'all modules' if module == 'all' else module} of {layers}, "
 
 
 def _value(cell: Cell | None) -> float:

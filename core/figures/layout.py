@@ -112,11 +112,13 @@ def less(own: Cell, base: Cell) -> Cell:
 
 
 def _control_levels(rows: Iterable[Measurement], controls: Collection[str]) -> dict[Any, float]:
-    """The largest absolute value of a control, or of a pair with one, at each layer and module."""
+    """The largest distance from chance of a control, or of a pair with one, at each layer and
+    module."""
     levels: dict[Any, float] = {}
     for row in rows:
         if _is_control(row, controls) and row.value is not None:
-            levels[_spot(row)] = max(abs(row.value), levels.get(_spot(row), 0.0))
+            distance = abs(row.value - (row.chance or 0.0))
+            levels[_spot(row)] = max(distance, levels.get(_spot(row), 0.0))
     return levels
 
 

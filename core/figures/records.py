@@ -46,6 +46,15 @@ class NeuronRecord(NamedTuple):
     attribution: float | None
 
 
+class PairRecord(NamedTuple):
+    """The sign conflict of two tunings; `control`: one of them is a control."""
+
+    model: str
+    reference: str
+    conflict: float | None
+    control: bool
+
+
 class SpreadRecord(NamedTuple):
     """Quartiles of the documents in one layer; a layer of None is over all layers."""
 

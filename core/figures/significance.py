@@ -57,7 +57,8 @@ def judge(cell: Cell) -> Verdict | None:
     if cell.value is None or cell.chance is None:
         return None
     if cell.nominal:
-        return None if cell.control is None else beside_control(cell.value, cell.control)
+        distance = cell.value - cell.chance
+        return None if cell.control is None else beside_control(distance, cell.control)
     score = z_score(cell)
     if score is not None:
         null = abs(score) < SPREADS
@@ -79,9 +80,9 @@ def tested(q: float) -> Verdict:
     return Verdict(q >= LEVEL, words, f" at q < {LEVEL}")
 
 
-def beside_control(value: float, control: float) -> Verdict:
-    """The verdict of the largest absolute value of the controls."""
-    null = abs(value) <= control
+def beside_control(distance: float, control: float) -> Verdict:
+    """The verdict of the controls' largest distance from chance."""
+    null = abs(distance) <= control
     return Verdict(null, WITHIN_CONTROL if null else BEYOND_CONTROL)
 
 

@@ -186,7 +186,8 @@ def _mean(place: str, metric: str, rows: list[Measurement]) -> Measurement:
     own = [row for row in rows if row.value is not None]
     first = rows[0]
     at: dict[str, Any] = {
-        "metric": metric, "model": first.model, "layer": first.layer, "module": place
+        "metric": metric, "model": first.model, "reference": first.reference,
+        "layer": first.layer, "module": place,
     }  # fmt: skip
     if not own:
         return Measurement(value=None, n=0, **at)

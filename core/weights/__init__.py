@@ -3,6 +3,7 @@
 stream.py   the pass: matrix by matrix, shared by every analysis of weights
 parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
+pairs.py    the elementwise sums over pairs of updates: magnitudes, largest elements
 totals.py   sums over slices, modules, groups and layers
 linalg.py   subspaces, spectra and alignment
 """

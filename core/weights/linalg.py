@@ -176,6 +176,20 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     )
 
 
+def directions(update: Tensor, product: Tensor, *, rank: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The top singular directions of updates Δ [B, d_out, d_in] with Gram matrices [B, n, n].
+
+    Left [B, d_out, r] and right [B, d_in, r] ones, and which of them exist, [B, r]: those within
+    Δ's numerical rank. The others are columns of zeros.
+    """
+    squared, vectors = _top(product, min(rank, product.shape[-1]))
+    real = squared > squared[..., :1] * _noise(product)
+    near = vectors * real[..., None, :]
+    if update.shape[-2] > update.shape[-1]:
+        return _unit(update @ near), near, real
+    return near, _unit(update.mT @ near), real
+
+
 def amplification(
     matrix: Tensor, update: Tensor, update_gram: Tensor, *, rank: int
 ) -> tuple[Tensor, Tensor]:
@@ -184,15 +198,10 @@ def amplification(
     A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank if that is
     smaller. NaN if Δ is zero or W has no component along it.
     """
-    tall = update.shape[-2] > update.shape[-1]
-    squared, vectors = _top(update_gram, min(rank, update_gram.shape[-1]))
-    kept = squared > squared[..., :1] * _noise(update_gram)
-    vectors = vectors * kept[..., None, :]
-    other = _unit((update if tall else update.mT) @ vectors)
-    a, b = (other, vectors) if tall else (vectors, other)
+    a, b, real = directions(update, update_gram, rank=rank)
     seen = (a.mT @ matrix @ b).square().sum((-2, -1), dtype=torch.float64).sqrt()
     norm = energy(update_gram).sqrt()
-    return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), kept.sum(-1)
+    return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), real.sum(-1)
 
 
 def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:

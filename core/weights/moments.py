@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.engine.measurement import UnitPart
+from core.weights.pairs import Pairing, Pairs
 
 BLOCK = 1 << 19
 """Elements of one block: enough to hide a call's overhead, few enough to stay in the cache."""
+
+_Block = list[tuple[int, int]]
+"""Ranges of rows that make up a block."""
 
 _EXPONENT = np.int32(0x7F800000)
 _ROUNDING = {  # (ulp of 1)² / 12
@@ -37,7 +41,8 @@ class Moments:
     `gram` [1+N, 1+N] float64: inner products. Per model: `changed` elements, `largest` |Δ|, and
     `rounding`, the energy Σ ulp(w)²/12 of rounding W's elements w to the model's dtype (NaN for
     adapters, which are not rounded). For a quantised model or base it includes the energy Σ
-    step²/12 of rounding to their grids, which alone is `quantisation`.
+    step²/12 of rounding to their grids, which alone is `quantisation`. `pairs`: sums over pairs of
+    updates, where they are wanted.
     """
 
     models: tuple[str, ...]
@@ -47,14 +52,15 @@ class Moments:
     largest: NDArray[np.float64]
     rounding: NDArray[np.float64]
     quantisation: NDArray[np.float64]
+    pairs: Pairs | None = None
 
     @classmethod
-    def zero(cls, models: Sequence[str]) -> Moments:
+    def zero(cls, models: Sequence[str], pairing: Pairing | None = None) -> Moments:
         """The moments of no elements."""
         n = len(models)
         return cls(
             tuple(models), 0, np.zeros((n + 1, n + 1)), np.zeros(n, np.int64), np.zeros(n),
-            np.zeros(n), np.zeros(n),
+            np.zeros(n), np.zeros(n), Pairs.zero(pairing) if pairing else None,
         )  # fmt: skip
 
     def __iadd__(self, other: Moments) -> Moments:
@@ -64,17 +70,22 @@ class Moments:
         np.maximum(self.largest, other.largest, out=self.largest)
         self.rounding += other.rounding
         self.quantisation += other.quantisation
+        if self.pairs is not None and other.pairs is not None:
+            self.pairs += other.pairs
         return self
 
     @classmethod
-    def of_part(cls, models: Sequence[str], part: UnitPart | None) -> Moments | None:
+    def of_part(
+        cls, models: Sequence[str], part: UnitPart | None, pairing: Pairing | None = None
+    ) -> Moments | None:
         """The inverse of `as_part`; None for a part that is missing, or not of these models."""
         arrays = dict(part.arrays) if part is not None else {}
-        empty = cls.zero(models)
+        empty = cls.zero(models, pairing)
         expected = {name: _form(array) for name, array in empty.as_part().arrays.items()}
         if {name: _form(array) for name, array in arrays.items()} != expected:
             return None
-        return cls(empty.models, size=int(arrays.pop("size")), **arrays)
+        pairs = Pairs(pairing, arrays.pop("pairs")) if pairing else None
+        return cls(empty.models, size=int(arrays.pop("size")), pairs=pairs, **arrays)
 
     def as_part(self) -> UnitPart:
         """The sums as arrays, without the models' names."""
@@ -83,6 +94,7 @@ class Moments:
                 "size": np.array(self.size), "gram": self.gram, "changed": self.changed,
                 "largest": self.largest, "rounding": self.rounding,
                 "quantisation": self.quantisation,
+                **({} if self.pairs is None else {"pairs": self.pairs.sums}),
             }
         )  # fmt: skip
 
@@ -121,56 +133,80 @@ def accumulate(
     pool: ThreadPoolExecutor,
     threads: int,
     relative: Sequence[tuple[int, int]] = (),
+    pairing: Pairing | None = None,
 ) -> Moments:
     """The moments of row ranges of a tensor with `width` elements per row.
 
     `models` names the rows of `tuned` and then those of `relative`: a pair (i, p) adds the row
-    Δi − Δp, the vector of a model from its own parent.
+    Δi − Δp, the vector of a model from its own parent. `pairing`: the models with wanted pairs,
+    whose largest elements are ranked within each block.
     """
-    step = max(1, BLOCK // max(width, 1))
-    chunks = [
-        (first, min(first + step, stop))
-        for start, stop in rows
-        for first in range(start, stop, step)
-    ]
-    parts = [chunks[i::threads] for i in range(min(threads, len(chunks)))]
-    total = Moments.zero(models)
-    for found in pool.map(lambda part: _accumulate(models, base, tuned, relative, part), parts):
+    blocks = _blocks(rows, max(1, BLOCK // max(width, 1)))
+    parts = [blocks[i::threads] for i in range(min(threads, len(blocks)))]
+    total = Moments.zero(models, pairing)
+
+    def sums(part: Sequence[_Block]) -> Moments:
+        return _accumulate(Moments.zero(models, pairing), base, tuned, relative, part)
+
+    for found in pool.map(sums, parts):
         total += found
     return total
 
 
+def _blocks(rows: Sequence[tuple[int, int]], most: int) -> list[_Block]:
+    """Ranges of rows in blocks of at most `most` rows: long ones are cut, short ones joined."""
+    blocks: list[_Block] = []
+    free = 0
+    for start, stop in rows:
+        for first in range(start, stop, most):
+            chunk = first, min(first + most, stop)
+            size = chunk[1] - first
+            if size > free:
+                blocks.append([])
+                free = most
+            blocks[-1].append(chunk)
+            free -= size
+    return blocks
+
+
 def _accumulate(
-    models: Sequence[str],
+    moments: Moments,
     base: MemberTensor,
     tuned: Sequence[MemberTensor],
     relative: Sequence[tuple[int, int]],
-    chunks: list[tuple[int, int]],
+    blocks: Sequence[_Block],
 ) -> Moments:
-    moments = Moments.zero(models)
-    longest = max(stop - start for start, stop in chunks)
+    models, pairs = moments.models, moments.pairs
+    longest = max(stop - start for ranges in blocks for start, stop in ranges)
     scratch = torch.empty(0, dtype=torch.uint8)
     buffer = torch.empty(0)
-    for start, stop in chunks:
-        stored = base.read(start, stop, scratch)
-        size = stored.numel()
-        if buffer.numel() < (2 + len(models)) * size:
-            width = size // (stop - start)
-            buffer = torch.empty((2 + len(models)) * width * longest)
-            scratch = torch.empty(8 * width * longest, dtype=torch.uint8)
-        block = buffer[: (2 + len(models)) * size].view(2 + len(models), size)
-        block[0].view(stored.shape).copy_(stored)
-        octaves = _octaves(block[0], block[-1])
-        for i, member in enumerate(tuned):
-            _update(moments, i, block, member, member.read(start, stop, scratch), octaves)
-            if not member.is_update:
-                lost = base.quantisation(start, stop) + member.quantisation(start, stop)
-                moments.rounding[i] += lost
-                moments.quantisation[i] += lost
-        for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
-            torch.sub(block[child], block[parent], out=block[i])
-        _products(moments.gram, block[:-1])
-        moments.size += size
+    wanted = [moments.row(name) for name in pairs.pairing.models] if pairs else []
+    for ranges in blocks:
+        held: list[Tensor] = []
+        for start, stop in ranges:
+            stored = base.read(start, stop, scratch)
+            size = stored.numel()
+            if buffer.numel() < (2 + len(models)) * size:
+                width = size // (stop - start)
+                buffer = torch.empty((2 + len(models)) * width * longest)
+                scratch = torch.empty(8 * width * longest, dtype=torch.uint8)
+            block = buffer[: (2 + len(models)) * size].view(2 + len(models), size)
+            block[0].view(stored.shape).copy_(stored)
+            octaves = _octaves(block[0], block[-1])
+            for i, member in enumerate(tuned):
+                _update(moments, i, block, member, member.read(start, stop, scratch), octaves)
+                if not member.is_update:
+                    lost = base.quantisation(start, stop) + member.quantisation(start, stop)
+                    moments.rounding[i] += lost
+                    moments.quantisation[i] += lost
+            for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
+                torch.sub(block[child], block[parent], out=block[i])
+            _products(moments.gram, block[:-1])
+            if pairs is not None:
+                held.append(block[wanted])
+            moments.size += size
+        if pairs is not None:
+            pairs.add(torch.cat(held, 1))
     return moments
 
 

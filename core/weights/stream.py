@@ -27,6 +27,7 @@ from core.models.naming import ORDER
 from core.models.pieces import Piece
 from core.weights import linalg
 from core.weights.moments import MemberTensor, Moments, accumulate
+from core.weights.pairs import Pairing
 from core.weights.parts import SliceParts
 
 STREAMED = ("embedding", "unembedding")
@@ -122,7 +123,11 @@ class UpdateView:
 
 
 class Reader(Protocol):
-    """An analysis's reader of one slice; one for each analysis with units in it."""
+    """An analysis's reader of one slice; one for each analysis with units in it.
+
+    A reader with an attribute `pairing` (a `Pairing` of models in `moments_of`) finds the sums of
+    these pairs in the moments.
+    """
 
     name: str
     """The name of its analysis."""
@@ -166,6 +171,7 @@ def read_slice(
     members = [family.tuned[name] for name in family.tuned if name in wanted]
     store = _Store(family, members, family.pieces(layer))
     lacking = frozenset((m.name, tensor) for m in members for tensor in m.lacks)
+    pairing = next(filter(None, (getattr(r, "pairing", None) for r in readers)), None)
     with ThreadPoolExecutor(_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         found: dict[str, list[tuple[Piece, Moments]]] = {}
         for piece in _ordered(family.pieces(layer)):
@@ -175,11 +181,11 @@ def read_slice(
             steps = _steps(family, piece, shown)
             missing = [step for step in steps if parts.find(step.name) is None]
             rows = _rows(family, members)
-            moments = Moments.of_part(rows, parts.find(_summing(piece)))
+            moments = Moments.of_part(rows, parts.find(_summing(piece)), pairing)
             if missing or moments is None:
                 store.hold(piece, whole=bool(missing))
             if moments is None:
-                moments = _moments(family, store, members, piece, pool)
+                moments = _moments(family, store, members, piece, pool, pairing)
                 parts.add(_summing(piece), moments.as_part())
             found.setdefault(module, []).append((piece, moments))
             if missing:
@@ -191,7 +197,7 @@ def read_slice(
             store.drop(piece)
             pause()
     for module in sorted(found, key=ORDER.index):
-        total = Moments.zero(_rows(family, members))
+        total = Moments.zero(_rows(family, members), pairing)
         for _, moments in found[module]:
             total += moments
         for reader in readers:
@@ -339,6 +345,7 @@ def _moments(
     members: Sequence[Member],
     piece: Piece,
     pool: ThreadPoolExecutor,
+    pairing: Pairing | None,
 ) -> Moments:
     rows = _common(family, piece)
     names = [m.name for m in members]
@@ -356,6 +363,7 @@ def _moments(
         pool,
         _threads(),
         relative,
+        pairing,
     )
     for row, name in enumerate(("base", *names)):
         if not found.finite(row):

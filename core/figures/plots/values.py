@@ -179,7 +179,8 @@ def yardsticks(cell: Cell | None) -> list[str]:
     elif score is not None:
         facts.append(f"z {_grouped(score, '+,.1f' if abs(score) < 100 else '+,.0f')}{verdict}")
     elif cell.control is not None:
-        facts.append(f"control {exact(cell.control)}{verdict}")
+        of = " from chance" if cell.chance else ""
+        facts.append(f"control {exact(cell.control)}{of}{verdict}")
     elif null:
         facts.append(null)
     if cell.excess is not None:

@@ -27,6 +27,7 @@ from tests.conftest import WEIGHTS
 MODELS = ("instruct", "medical", "maths", "retrained")
 LAYERS = 12
 MODULES = ("q", "k", "v", "o", "gate", "up", "down")
+PAIRED = ("vector_cosine", "interference")
 HOSTILE = "[bold red]evil[/] \x1b[31mred\x1b]52;c;ZXZpbA==\x07 \u202eRTL 宽字符" + "x" * 4000
 
 
@@ -76,7 +77,7 @@ def rows(analysis: str) -> list[Measurement]:
     found = []
     for spec in registry.get(analysis).metrics:
         for model in MODELS:
-            references = [m for m in MODELS if m != model] if analysis == "vector_cosine" else [""]
+            references = [m for m in MODELS if m != model] if analysis in PAIRED else [""]
             for reference in references:
                 for layer in (None, *range(LAYERS)):
                     for module in (*MODULES, *GROUPS):

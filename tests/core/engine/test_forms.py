@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses import edit_distance, tuning_vectors, vector_cosine
+from core.analyses import edit_distance, interference, tuning_vectors, vector_cosine
 from core.engine.measurement import Unit, UnitPart, UnitResult
 from core.errors import StorageError
 from core.evaluation import scores
@@ -26,6 +26,15 @@ _TUNING = {
     },
 }  # fmt: skip
 _COSINE = {"inside": True, "sums": {"q": {"size": 8, "dot": 0.5, "a2": 1.0, "b2": 2.0}}}
+_PAIR = {
+    "inside": True,
+    "sums": {
+        "q": {
+            "size": 8, "dot": 0.5, "magnitude": 1.0, "square": 0.5, "both": 1, "expected": 0.5,
+            "variance": 0.25, "a": 2, "b": 2,
+        }
+    },
+}  # fmt: skip
 _PATTERNS = {"": {"neurons": 4, "observed": [0.1, 0.3], "baseline": 0.5, "rate_change": 0.0}}
 _SCORES = {"scores": {"acc": {"value": 0.5, "higher": True}}}
 
@@ -38,6 +47,7 @@ def _whole(reduce: Callable[[Unit, list[UnitResult]], UnitResult]) -> Callable[[
 READERS: dict[str, tuple[dict[str, Any], Callable[[Any], object]]] = {
     "tuning_vectors": (_TUNING, _whole(tuning_vectors.reduce)),
     "vector_cosine": (_COSINE, _whole(vector_cosine.reduce)),
+    "interference": (_PAIR, _whole(interference.reduce)),
     "edit_distance": (_PATTERNS, _whole(edit_distance.reduce)),
     "scores": (_SCORES, lambda state: scores.stored(UnitResult(state=state))),
 }

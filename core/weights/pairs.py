@@ -1,0 +1,94 @@
+"""Sums over pairs of updates: the products of their magnitudes, and the overlap of their largest
+elements.
+
+Owns the arithmetic on one block of elements. Knows neither tensors nor what the sums mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SUMS = ("magnitude", "square", "both", "expected", "variance")
+"""Σ|ab|; Σ(ab)²; the elements that are among the largest of a and of b; and the mean and the
+variance of that number for sets of those sizes drawn at random. On the diagonal, `both` is the size
+of the model's own set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The models with wanted pairs, and the share of elements that count as their largest."""
+
+    models: tuple[str, ...]
+    top: float
+
+
+@dataclass(slots=True)
+class Pairs:
+    """The sums of every pair of models, float64 [SUMS, N, N], symmetric."""
+
+    pairing: Pairing
+    sums: NDArray[np.float64]
+
+    @classmethod
+    def zero(cls, pairing: Pairing) -> Pairs:
+        """The sums of no elements."""
+        n = len(pairing.models)
+        return cls(pairing, np.zeros((len(SUMS), n, n)))
+
+    def __iadd__(self, other: Pairs) -> Pairs:
+        self.sums += other.sums
+        return self
+
+    def of(self, model: str, reference: str) -> Mapping[str, float]:
+        """The sums of one pair by name, and the sizes `a` and `b` of its sets of largest."""
+        a, b = map(self.pairing.models.index, (model, reference))
+        own = self.sums[SUMS.index("both")]
+        found = {name: float(values[a, b]) for name, values in zip(SUMS, self.sums, strict=True)}
+        sets = {"both": own[a, b], "a": own[a, a], "b": own[b, b]}
+        return {**found, **{name: int(size) for name, size in sets.items()}}
+
+    def add(self, updates: Tensor) -> None:
+        """Add a block of elements: updates [N, size], float32, in the order of the models.
+
+        Magnitudes are divided by the largest of their row, so that no square leaves float32.
+        """
+        rows = updates.abs()
+        peaks = rows.amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+        rows /= peaks
+        scales = (peaks.double() @ peaks.double().mT).numpy()
+        chosen = [_largest(row.numpy(), self.pairing.top) for row in rows]
+        sets = [int(np.count_nonzero(own)) for own in chosen]
+        squares = rows.square()
+        for i in range(len(rows)):
+            for j in range(i, len(rows)):
+                scale = float(scales[i, j])
+                both = sets[i] if i == j else int(np.count_nonzero(chosen[i] & chosen[j]))
+                found = (
+                    float(torch.dot(rows[i], rows[j])) * scale,
+                    float(torch.dot(squares[i], squares[j])) * scale**2,
+                    both,
+                    *_by_chance(rows.shape[1], sets[i], sets[j]),
+                )
+                self.sums[:, i, j] += found
+                if i != j:
+                    self.sums[:, j, i] += found
+
+
+def _largest(magnitudes: NDArray[Any], top: float) -> NDArray[np.bool_]:
+    """The elements at least as large as the last of the largest `top`, without zeros."""
+    place = magnitudes.size - max(1, round(top * magnitudes.size))
+    threshold = np.partition(magnitudes, place)[place]
+    return np.asarray(magnitudes >= threshold if threshold > 0 else magnitudes > 0)
+
+
+def _by_chance(size: int, a: int, b: int) -> tuple[float, float]:
+    """Mean and variance of the common elements of random sets of `a` and `b` out of `size`."""
+    mean = a * b / size
+    return mean, mean * (size - a) * (size - b) / (size * max(size - 1, 1))

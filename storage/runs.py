@@ -39,7 +39,7 @@ from storage.summary import COLUMNS, RunSummary, Status, passed, summarise
 __all__ = [
     "RunSummary", "RunWarning", "StoredArtifact", "arrays", "artifacts", "await_worker", "before",
     "catalogue", "claim", "create_run", "delete_run",
-    "durations", "edition", "find_run", "finish",
+    "durations", "edition", "find_run", "finish", "grow",
     "list_runs", "measurements", "models_of_runs", "provenance", "request_cancel", "requeue",
     "say_waiting", "study_of", "unfinished_run", "warnings",
 ]  # fmt: skip
@@ -75,12 +75,20 @@ def create_run(db: Database, study: Study, analyses: Sequence[str], *, fresh: bo
     return run_id
 
 
-def unfinished_run(db: Database, study_key: str) -> RunSummary | None:
-    """The newest run of this study if it isn't done; it may be running."""
+def unfinished_run(db: Database, study_key: str, *, also_done: bool = False) -> RunSummary | None:
+    """The newest run of this study if it isn't done (`also_done`: in any case). It may be
+    running."""
     with db.reading() as connection:
         row = connection.execute(_newest().where(RunRow.study_key == study_key).limit(1)).first()
     found = _summary(db, row) if row is not None else None
-    return found if found is not None and found.status != "done" else None
+    return found if found is not None and (also_done or found.status != "done") else None
+
+
+def grow(db: Database, run_id: str, study: Study) -> None:
+    """Replace a run's study by the same one with further checkpoints of its series."""
+    stored = granted(study, NOBODY).model_dump(mode="json")
+    with db.writing() as connection:
+        _set(connection, run_id, study=stored)
 
 
 def list_runs(db: Database) -> list[RunSummary]:
@@ -135,11 +143,13 @@ def warnings(db: Database, run_id: str) -> list[RunWarning]:
         return [RunWarning(*row) for row in checked(found, _WARNED)]
 
 
-def requeue(db: Database, run_id: str) -> None:
-    """Queue a run again that ended early. Raises RunError if it did not end early."""
+def requeue(db: Database, run_id: str, *, also_done: bool = False) -> None:
+    """Queue a run again that ended early, or is done if that is asked for. Raises RunError for any
+    other one."""
     with db.writing() as connection:
         run = _find(db, connection, run_id)
-        if not run.ended_early and run.status != "queued":
+        able = run.ended_early or run.status == "queued" or (also_done and run.status == "done")
+        if not able:
             raise _not_ready(run)
         _set(
             connection, run.id, status="queued", cancel_requested=False, pid=None, heartbeat=None,
@@ -160,14 +170,15 @@ def await_worker(db: Database, run_id: str, pid: int) -> None:
 
 def before(db: Database, run_id: str) -> RunSummary | None:
     """The run of this host that a queued one waits for: a running one, or one given to a worker
-    earlier. None if it is its turn, or if it is no longer queued."""
+    earlier. None if it is its turn, or if it is no longer queued. A running one that has computed
+    all of its units waits for checkpoints, and nobody waits for it."""
     found = {run.id: run for run in list_runs(db)}
     own = found.pop(run_id, None)
     if own is None or own.status != "queued":
         return None
     here = [run for run in found.values() if run.host == socket.gethostname()]
     given = [run for run in here if run.status == "queued" and run.pid is not None]
-    running = [run for run in here if run.status == "running"]
+    running = [run for run in here if run.status == "running" and not run.idles]
     earlier = [run for run in given if own.pid is None or run.begun < own.begun]
     return min(running or earlier, key=lambda run: run.begun, default=None)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from core.engine.measurement import (
@@ -85,6 +85,8 @@ class RunSink:
         self._run = run_id
         self._attempt = attempt
         self._stop = stop or threading.Event()
+        self.absent: frozenset[str] = frozenset()
+        """Models whose files are gone: what was computed of them stays part of the run."""
         self._lock = threading.Lock()
         self._identities = Remembered(db)
         self._pending: Progress | None = None
@@ -112,9 +114,15 @@ class RunSink:
         return set(found)
 
     def adopt(self, keys: Collection[str]) -> None:
-        """Make exactly these finished units part of the run."""
+        """Make exactly these finished units part of the run, besides those of absent models."""
+        gone = or_(UnitRow.model.in_(self.absent), UnitRow.reference.in_(self.absent))
+        stay = select(UnitRow.id).where(gone)
         with self._writing() as connection:
-            connection.execute(delete(RunUnitRow).where(RunUnitRow.run_id == self._run))
+            connection.execute(
+                delete(RunUnitRow).where(
+                    RunUnitRow.run_id == self._run, RunUnitRow.unit_id.not_in(stay)
+                )
+            )
             for chunk in _chunks(keys):
                 wanted = select(UnitRow.id).where(UnitRow.key.in_(chunk))
                 self._refer(connection, connection.scalars(wanted).all())

@@ -67,6 +67,11 @@ class RunSummary:
         """Has it ended with unfinished work that a worker may resume?"""
         return self.status in ("failed", "cancelled", "interrupted")
 
+    @property
+    def idles(self) -> bool:
+        """Is it running with nothing left to compute, waiting for further checkpoints?"""
+        return self.status == "running" and 0 < self.total <= self.done
+
     def lasted(self, now: datetime) -> float | None:
         """The seconds of this attempt so far; None before its start. Independent of the clock if
         the worker counted them."""

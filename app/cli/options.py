@@ -30,6 +30,16 @@ Now = Annotated[
     bool,
     typer.Option("--now", help="With --detach: start at once, beside running runs."),
 ]
+FollowSeries = Annotated[
+    bool, typer.Option("--follow", help="Wait for further checkpoints of the study's series.")
+]
+Until = Annotated[
+    int | None, typer.Option("--until", metavar="STEP", help="With --follow: the last step.")
+]
+Idle = Annotated[
+    float | None,
+    typer.Option("--idle", metavar="MINUTES", help="With --follow: the longest wait for the next."),
+]
 TrustTasks = Annotated[
     bool, typer.Option("--trust-task-code", help="Run code of the study's own task files.")
 ]

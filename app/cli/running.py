@@ -12,18 +12,22 @@ import typer
 from app.cli.options import (
     Db,
     Detach,
+    FollowSeries,
     Fresh,
+    Idle,
     Json,
     Now,
     Only,
     StudyFile,
     TrustTasks,
+    Until,
     confirm,
     open_db,
 )
 from app.text import plain
 
 if TYPE_CHECKING:
+    from app.jobs.following import Follow
     from app.jobs.selection import AnalysisSelection
     from core.demo.family import DemoFamily
     from core.engine.measurement import Progress
@@ -39,12 +43,27 @@ def run(
     detach: Detach = False,
     now: Now = False,
     fresh: Fresh = False,
+    follow: FollowSeries = False,
+    until: Until = None,
+    idle: Idle = None,
     trust_task_code: TrustTasks = False,
     db: Db = None,
 ) -> None:
-    """Compute a study, or resume its unfinished run. The last line of output is the run's id."""
+    """Compute a study, or resume its unfinished run. The last line of output is the run's id.
+
+    With --follow the run then waits for further checkpoints, and computes them: until STEP, until
+    none comes for MINUTES, or until it is stopped.
+    """
+    from app.jobs.following import Follow
+    from core.errors import StudyError
+
+    if not follow and (until, idle) != (None, None):
+        raise StudyError("--until and --idle belong to --follow.", hint="Add --follow.")
     known, chosen = _chosen(study, only, trust_task_code)
-    _compute(open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now)
+    _compute(
+        open_db(context, db), known, chosen.analyses, detach=detach, fresh=fresh, now=now,
+        follow=Follow(until, None if idle is None else 60 * idle) if follow else None,
+    )  # fmt: skip
 
 
 def plan(
@@ -267,18 +286,19 @@ def _compute(
     fresh: bool,
     now: bool = False,
     tell: TellRun = _tell_id,
+    follow: Follow | None = None,
 ) -> None:
     """Run a study here or start a worker for it; then print the run on stdout."""
     if not detach:
-        _work(db, study, analyses, fresh=fresh, tell=tell)
+        _work(db, study, analyses, fresh=fresh, tell=tell, follow=follow)
         return
     from app.console.narration import say
     from app.jobs.launcher import check, ready, start_detached
     from core import trust
 
-    check(study)
-    run_id = ready(db, study, analyses, fresh=fresh)
-    process = start_detached(db.url, run_id, now=now, trust=trust.of(study))
+    check(study, follows=follow is not None)
+    run_id = ready(db, study, analyses, fresh=fresh, follows=follow is not None)
+    process = start_detached(db.url, run_id, now=now, trust=trust.of(study), follow=follow)
     say(
         f"run {run_id} runs in process {process}: "
         "'tauscope watch' follows it, 'tauscope cancel' stops it"
@@ -293,6 +313,7 @@ def _work(
     *,
     fresh: bool,
     tell: TellRun | None = None,
+    follow: Follow | None = None,
 ) -> str:
     """Compute a study in this process and return the run's id. `tell` is called with it at the end,
     also after a failure or a stop, unless the start failed without a run."""
@@ -302,8 +323,8 @@ def _work(
     from app.results.wording import outcome
     from core import trust
 
-    check(study)
-    run_id = ready(db, study, analyses, fresh=fresh)
+    check(study, follows=follow is not None)
+    run_id = ready(db, study, analyses, fresh=fresh, follows=follow is not None)
     say(f"{study.name}: {', '.join(analyses)}")
     finished = named = False
 
@@ -330,6 +351,7 @@ def _work(
                 on_stop=lambda: narrator.say("stopping; interrupt again to stop at once"),
                 keep=False,
                 trust=trust.of(study),
+                follow=follow,
             )
         say(f"run {run_id}: {outcome(done)}")
         finished = True

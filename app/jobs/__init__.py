@@ -3,6 +3,7 @@
 launcher.py     detached workers: prepared and started
 worker.py       one run in its own process
 selection.py    the analyses of a study that a run computes
+following.py    waiting for the next checkpoint of a training run
 stopping.py     stopping a run by signals
 demo.py         the demo in a separate process
 preflight.py    the cost of a run, for people and as JSON

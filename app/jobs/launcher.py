@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from app.jobs import following
 from app.jobs.environment import child_environment
+from app.jobs.following import Follow
 from core.errors import CheckpointError, RunError
 from core.models import folders, headers
 from core.study import series
@@ -30,25 +32,42 @@ LAST = 5
 """Lines shown from its end."""
 
 
-def ready(db: Database, study: Study, analyses: Sequence[str], *, fresh: bool = False) -> str:
+def ready(
+    db: Database,
+    study: Study,
+    analyses: Sequence[str],
+    *,
+    fresh: bool = False,
+    follows: bool = False,
+) -> str:
     """Queue a run of the study, the unfinished one or a new one; returns its id.
 
-    `fresh` always creates a new one. Raises RunError if the same study is running.
+    A run that goes on also gets the checkpoints that its series have by now. `fresh` always creates
+    a new one; a run that `follows` goes on even if it is done. Raises RunError if the same study is
+    running.
     """
-    found = None if fresh else runs.unfinished_run(db, study.key(analyses))
+    key = study.key(analyses)
+    found = None if fresh else runs.unfinished_run(db, key, also_done=follows)
     if found is None:
         return runs.create_run(db, study, analyses, fresh=fresh)
-    runs.requeue(db, found.id)
+    runs.requeue(db, found.id, also_done=follows)
+    if study.models.as_written() != study.models.tuned:
+        runs.grow(db, found.id, series.grown(study, runs.study_of(db, found.id)))
     return found.id
 
 
-def check(study: Study) -> None:
-    """Raise CheckpointError if a local folder or file of a study's models has no model.
+def check(study: Study, *, follows: bool = False) -> None:
+    """Raise CheckpointError if a local folder or file of a study's models has no model, or if a
+    series has no checkpoint yet and the run does not wait for one.
 
     Called at a run's start, while the user can see the error. The run itself checks hub ids.
     """
-    series.refuse_empty(study.models)
-    for model in (study.models.base, *study.models.tuned.values()):
+    if follows:
+        following.refuse_none(study)
+    else:
+        series.refuse_empty(study.models)
+    known = [m for name, m in study.models.tuned.items() if name not in study.models.pending]
+    for model in (study.models.base, *known):
         place = expanded(model.path)
         if is_folder(place) or folders.is_gguf(place):
             headers.check(place)
@@ -57,11 +76,19 @@ def check(study: Study) -> None:
             raise CheckpointError(f"There is no {kind} {model.path}.")
 
 
-def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust = NOBODY) -> int:
+def start_detached(
+    db_url: str,
+    run_id: str,
+    *,
+    now: bool = False,
+    trust: Trust = NOBODY,
+    follow: Follow | None = None,
+) -> int:
     """Start a worker for a queued run, or for one that ended early; returns its process id.
 
     It waits for the end of the runs started earlier on this host, unless `now`. `trust`: permission
-    to run third-party code, which the database does not store.
+    to run third-party code, which the database does not store. `follow`: the run waits for further
+    checkpoints.
     """
     db = open_database(db_url, write=True)
     try:
@@ -71,7 +98,7 @@ def start_detached(db_url: str, run_id: str, *, now: bool = False, trust: Trust 
             db.access.make_folder(log.parent)
             db.access.make_file(log)
             command = [sys.executable, "-P", "-m", "app.worker", run_id, "--db", db.url]
-            command += ["--now"] * now
+            command += ["--now"] * now + (follow.arguments() if follow else [])
             command += ["--trust-models"] * trust.models + ["--trust-tasks"] * trust.tasks
             pid = detach(command, log)
         except OSError as error:

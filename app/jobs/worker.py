@@ -12,11 +12,13 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 from app.console.narration import Patience
+from app.jobs import following
 from app.jobs.environment import environment, tune
+from app.jobs.following import Follow
 from app.jobs.launcher import log_of
 from app.jobs.stopping import STOPPED, stopping_on_signals
 from core.engine.measurement import Progress
@@ -30,6 +32,8 @@ from core.errors import (
     of_the_system,
     reason,
 )
+from core.study import series
+from core.study.study import Study
 from core.trust import NOBODY, Trust, granted
 from storage import runs
 from storage.database import Database, open_database
@@ -52,6 +56,7 @@ def work(
     on_stop: Callable[[], None] | None = None,
     keep: bool = True,
     trust: Trust = NOBODY,
+    follow: Follow | None = None,
 ) -> RunSummary:
     """Claim a queued run and compute it to its end; returns the final run.
 
@@ -59,7 +64,8 @@ def work(
     for an unexpected error; its traceback is in the log), or KeyboardInterrupt at the second
     signal. `on_stop` is called when a signal stops the run. Without `keep`, a new run with
     unreadable inputs is removed again; the caller gets the error. `trust`: permission to run
-    third-party code, which the database does not store.
+    third-party code, which the database does not store. `follow`: wait for further checkpoints of
+    the study's series; a run that is stopped while it waits is done.
     """
     tune()
     attempt = runs.claim(db, run_id)
@@ -67,7 +73,7 @@ def work(
     sink = _ListenedSink(db, run_id, attempt, stop, on_progress, on_warning)
     try:
         with _heartbeat(sink), stopping_on_signals(stop, on_stop):
-            _compute(db, run_id, sink, trust)
+            _compute(db, run_id, sink, trust, follow)
             sink.beat(patience=PATIENCE)
     except BaseException as error:
         reported = _reported(error, db, run_id)
@@ -87,8 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -P -m app.worker")
     parser.add_argument("run")
     parser.add_argument("--db", required=True)
-    for flag in ("--now", "--trust-models", "--trust-tasks"):
+    for flag in ("--now", "--trust-models", "--trust-tasks", "--follow"):
         parser.add_argument(flag, action="store_true")
+    parser.add_argument("--until", type=int)
+    parser.add_argument("--idle", type=float)
     given = parser.parse_args(arguments)
     _say(f"worker {os.getpid()} takes run {given.run}")
     try:
@@ -96,7 +104,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.now:
             _await_turn(db, given.run)
         trust = Trust(models=given.trust_models, tasks=given.trust_tasks)
-        work(db, given.run, on_progress=_Steps(), on_warning=_say_warning, trust=trust)
+        follow = Follow(given.until, given.idle) if given.follow else None
+        work(
+            db, given.run,
+            on_progress=_Steps(), on_warning=_say_warning, trust=trust, follow=follow,
+        )  # fmt: skip
     except TauscopeError as error:
         _say(f"{type(error).__name__}: {error.title} {error.hint}")
         return 1
@@ -148,9 +160,11 @@ class _ListenedSink(RunSink):
         self._on_warning = on_warning
         self._warned: set[tuple[str, str]] = set()
         self.planned = False
+        self.last = Progress(0, 0)
 
     def progress(self, progress: Progress) -> None:
         self.planned |= progress.total > 0
+        self.last = progress
         super().progress(progress)
         if self._on_progress:
             self._on_progress(progress)
@@ -162,15 +176,47 @@ class _ListenedSink(RunSink):
             self._on_warning(subject, message)
 
 
-def _compute(db: Database, run_id: str, sink: RunSink, trust: Trust) -> None:
-    from core.engine import runner
-
+def _compute(
+    db: Database, run_id: str, sink: _ListenedSink, trust: Trust, follow: Follow | None
+) -> None:
     if sink.cancelled():
         raise Cancelled("The run was cancelled before it began.")
     said = {"trust": asdict(trust)} if trust != NOBODY else {}
     sink.describe({"environment": environment(), **said})
     study = granted(runs.study_of(db, run_id), trust)
-    runner.run(study, sink, runs.find_run(db, run_id).analyses)
+    analyses = runs.find_run(db, run_id).analyses
+    while True:
+        if follow is None or not study.models.pending:
+            _compute_present(study, sink, analyses, follow)
+        found = None if follow is None else following.awaited(study, sink, follow, sink.last)
+        if found is None:
+            break
+        runs.grow(db, run_id, found)
+        study = found
+    for about, words in series.notes(study.models):
+        sink.warn(about, words)
+    if study.models.pending:
+        raise Cancelled("The run was stopped before the first checkpoint.")
+
+
+def _compute_present(
+    study: Study, sink: _ListenedSink, analyses: Sequence[str], follow: Follow | None
+) -> None:
+    """Compute a study without the checkpoints that are gone. While it follows a training run, a
+    checkpoint may also be deleted meanwhile."""
+    from core.engine import runner
+
+    while True:
+        sink.absent = series.absent(study.models)
+        try:
+            runner.run(series.present(study), sink, analyses)
+        except InputError:
+            if follow is None or series.absent(study.models) == sink.absent:
+                raise
+        else:
+            break
+    for name in sorted(sink.absent):
+        sink.warn(name, "its folder is gone; the results that were computed remain.")
 
 
 def _reported(error: BaseException, db: Database, run_id: str) -> BaseException:

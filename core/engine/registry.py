@@ -37,8 +37,8 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "interference", "alignment", "divergence", "token_shift",
-    "representation", "activation_difference", "activation", "edit_distance", "evaluation", "ablation",
-    "arithmetic",
+    "representation", "activation_difference", "activation", "edit_distance", "evaluation",
+    "ablation", "arithmetic",
 )  # fmt: skip
 
 

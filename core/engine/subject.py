@@ -20,7 +20,6 @@ from core.models import family as families
 from core.models.checkpoint import locate
 from core.models.family import Family, Member
 from core.models.identity import Identities
-from core.study import series
 from core.study.study import Evaluation, Study
 from core.texts import encoding, templates
 from core.texts.probe import ProbeSet
@@ -160,8 +159,7 @@ def open_subject(
             hint="Give it a file, a built-in set or a task.",
         )
     family = families.open_family(study.models, identities)
-    notes = (*family.warnings, *series.notes(study.models))
-    subject = Subject(study, family, notes=notes)
+    subject = Subject(study, family, notes=family.warnings)
     if set(needs) <= {"weights"}:
         return subject
     if study.probe_sets() or "texts" in needs:

@@ -127,7 +127,8 @@ def _placed(part: Any, key: str, folder: Path) -> Any:
 
 
 def _anchored(model: Model, folder: Path) -> Model:
-    return model.model_copy(update={"path": _absolute(model.path, folder)})
+    path = str(below(folder, model.path)) if model.checkpoints else model.path  # it may come later
+    return model.model_copy(update={"path": _absolute(path, folder)})
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -45,7 +45,7 @@ def expanded(study: Study) -> Study:
     tuned: dict[str, Model] = {}
     for name, model in study.models.tuned.items():
         tuned |= _members(name, model) or {name: model}
-    return _with_tuned(study, tuned)
+    return with_tuned(study, tuned)
 
 
 def grown(study: Study, stored: Study) -> Study:
@@ -57,13 +57,13 @@ def grown(study: Study, stored: Study) -> Study:
         for name, model in stored.models.tuned.items()
         if name not in tuned and model.checkpoints and steps.parted(name) is not None
     }
-    return _with_tuned(study, _by_step({**tuned, **more})) if more else study
+    return with_tuned(study, _by_step({**tuned, **more})) if more else study
 
 
 def reopened(study: Study) -> Study:
     """The study with the checkpoints that its series have by now, and all that it had."""
     templates = study.models.as_written()
-    return grown(expanded(_with_tuned(study, templates)), study)
+    return grown(expanded(with_tuned(study, templates)), study)
 
 
 def present(study: Study) -> Study:
@@ -72,7 +72,17 @@ def present(study: Study) -> Study:
     gone = absent(study.models)
     if not gone:
         return study
-    return _with_tuned(study, {n: m for n, m in study.models.tuned.items() if n not in gone})
+    return with_tuned(study, {n: m for n, m in study.models.tuned.items() if n not in gone})
+
+
+def with_tuned(study: Study, tuned: Mapping[str, Model]) -> Study:
+    """The study with other tuned models, checked again. Raises StudyError."""
+    data = study.model_dump(exclude_unset=True)
+    data["models"]["tuned"] = {n: m.model_dump(exclude_unset=True) for n, m in tuned.items()}
+    try:
+        return Study.model_validate(data)
+    except ValidationError as error:
+        raise StudyError(mistakes.explained(error, Study.model_fields)) from None
 
 
 def absent(models: Models) -> frozenset[str]:
@@ -182,13 +192,3 @@ def _by_step(tuned: Mapping[str, Model]) -> dict[str, Model]:
         own = series[member.series] if member else ()
         found |= {each.name: tuned[each.name] for each in own} or {name: model}
     return found
-
-
-def _with_tuned(study: Study, tuned: Mapping[str, Model]) -> Study:
-    """The study with other tuned models, checked again."""
-    data = study.model_dump(exclude_unset=True)
-    data["models"]["tuned"] = {n: m.model_dump(exclude_unset=True) for n, m in tuned.items()}
-    try:
-        return Study.model_validate(data)
-    except ValidationError as error:
-        raise StudyError(mistakes.explained(error, Study.model_fields)) from None

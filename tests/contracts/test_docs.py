@@ -65,8 +65,10 @@ def test_the_commands_of_the_documents_exist(readme: str) -> None:
 
 
 def test_the_readme_says_where_each_analysis_is(readme: str) -> None:
-    for tab, name in enumerate(registry.names(), start=1):
-        row = f"| {tab} {registry.get(name).title} | `tauscope show latest {name}` |"
+    numbers = {topic: number for number, topic in enumerate(registry.TOPICS, start=1)}
+    for analysis in map(registry.get, registry.names()):
+        tab = f"{numbers[analysis.topic]} {analysis.title}"
+        row = f"| {tab} | `tauscope show latest {analysis.name}` |"
         assert row in readme, row
 
 

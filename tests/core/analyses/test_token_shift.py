@@ -14,7 +14,6 @@ from core.figures import shift_tables
 from core.outputs import shifts
 from core.outputs.pairs import Pair
 from tests.conftest import MemorySink
-from tests.core import zoo
 from tests.core.analyses.test_divergence import TEXTS, family, ids_of, log_probabilities, study_of
 
 

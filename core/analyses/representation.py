@@ -39,7 +39,7 @@ class RepresentationParameters(Parameters):
     tokens: int = Field(
         default=65_536,
         ge=1,
-        description="Tokens of each probe set whose states the base stores, in whole documents.",
+        description="Tokens of each probe set whose states are stored, in whole documents.",
     )
     positions: int = Field(
         default=2048, ge=4, description="Tokens at which states are compared after each layer."

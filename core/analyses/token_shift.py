@@ -42,7 +42,7 @@ class TokenShiftParameters(Parameters):
     tokens: int = Field(
         default=100,
         ge=1,
-        description="Tokens counted at each end of a position, at most 1 in 50 of the vocabulary.",
+        description="Tokens counted at each end, at most 1 in 50 of the vocabulary.",
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult
-from core.engine.registry import Analysis, Parameters, Workload
+from core.engine.registry import Analysis, Parameters, Workload, shared_pass
 from core.figures import state_findings as findings
 from core.figures.kinds.curves import Curves
 from core.statistics import intervals
@@ -82,9 +82,8 @@ def _label(model: str, named: str) -> str:
 
 
 def workload(unit: Unit, parameters: RepresentationParameters, subject: Subject) -> Workload:
-    """One pass over the documents whose states are stored."""
-    ids = subject.probes[unit.options["probe"]].ids[: unit.options["documents"]]
-    return Workload(forward=sum(map(len, ids)))
+    """A share of one pass over the documents whose states are stored."""
+    return shared_pass(unit, subject)
 
 
 def reader(

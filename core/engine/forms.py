@@ -43,6 +43,10 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "promoted_bounds": "float listed 2", "demoted": "float vocabulary",
         "demoted_chance": "float vocabulary", "demoted_bounds": "float listed 2",
     },
+    "readout": {
+        "tokens": "int positions 2 ends", "products": "float positions 2 ends",
+        "vocabulary": "text vocabulary",
+    },
     "outputs": {
         "document": "int tokens", "place": "int tokens", "token": "int tokens",
         "kl": "float tokens", "nll_change": "float tokens", "vocabulary": "text vocabulary",

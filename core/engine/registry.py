@@ -26,8 +26,9 @@ Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores
 """The question that an analysis belongs to. Analyses of one topic lie under one tab."""
 
 _NAMES = (
-    "tuning_vectors", "vector_cosine", "alignment", "representation", "divergence", "token_shift",
-    "activation", "edit_distance", "evaluation", "ablation", "arithmetic",
+    "tuning_vectors", "vector_cosine", "alignment", "representation", "activation_difference",
+    "divergence", "token_shift", "activation", "edit_distance", "evaluation", "ablation",
+    "arithmetic",
 )  # fmt: skip
 
 
@@ -57,6 +58,13 @@ class Workload:
 def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:
     """The workload of units without a loaded model."""
     return Workload()
+
+
+def shared_pass(unit: Unit, subject: Any) -> Workload:
+    """The share of a unit in the forward pass that the readers of its model have in common."""
+    sharing = sum(get(name).reader is not None for name in subject.planned)
+    ids = subject.probes[unit.options["probe"]].ids[: unit.options["documents"]]
+    return Workload(forward=sum(map(len, ids)) // sharing)
 
 
 def never(units: Any, *_: Any) -> Any:

@@ -22,6 +22,8 @@ output_tables.py   rows of divergence: tuned models on probe sets, and their doc
 shift_tables.py    the tokens that tuning promotes and demotes
 output_texts.py    one document with its tokens shaded by how far predictions are apart
 output_findings.py figures of predictions in one plain sentence
+state_tables.py    rows of tokens that a mean difference of states says
+state_findings.py  curves over depth in one plain sentence
 findings.py        a figure in one plain sentence
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence

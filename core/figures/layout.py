@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.engine.measurement import Better, Measurement, MetricSpec
+from core.engine.measurement import ABSENT, Better, Measurement, MetricSpec
 from core.figures.figure import Cell, Figure
 from core.figures.rounding import without_noise
 from core.figures.views import (
@@ -181,6 +181,8 @@ def _title(view: View, choice: Choice, spec: MetricSpec) -> str:
         value = getattr(choice, coordinate)
         if coordinate == "layer":
             words.append("· all layers" if value is None else f"· layer {value}")
+        elif value == ABSENT.get(coordinate):
+            continue  # as the probe set of a study with one
         elif coordinate in view.names:
             words.append(f"· {view.names[coordinate]} {value}")
         else:

@@ -55,6 +55,17 @@ class SpreadRecord(NamedTuple):
     upper: float | None
 
 
+class ReadoutRecord(NamedTuple):
+    """A layer's mean difference of states: its size, its steadiness, and the tokens that it raises
+    and lowers most."""
+
+    layer: int
+    size: Measurement | None
+    steadiness: Measurement | None
+    raised: tuple[str, ...]
+    lowered: tuple[str, ...]
+
+
 class DivergenceRecord(NamedTuple):
     """A tuned model on a probe set: its divergence from the base, and its change of likelihood."""
 

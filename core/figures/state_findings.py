@@ -5,8 +5,15 @@ Owns the wording of findings on curves over depth. Reads figures alone.
 
 from __future__ import annotations
 
-from core.figures.figure import Lines, Series
+from core.figures.figure import Lines, Series, Table
 from core.figures.findings import average, where
+from core.figures.records import ReadoutRecord
+
+_LARGEST = {
+    "relative_size": "largest", "half_cosine": "steadiest over documents",
+    "cosine": "most like that over all tokens",
+}  # fmt: skip
+"""What the largest value of a measure says of a mean difference."""
 
 
 def of_states(figure: Lines) -> str:
@@ -56,6 +63,50 @@ def of_depth(figure: Lines) -> str:
         return f"{words}, as in all tuned models."
     told = ", ".join(f"{name}'s after layer {layer}" for name, layer in others.items())
     return f"{words}, {told}."
+
+
+def of_difference(figure: Lines) -> str:
+    """The model with the largest mean difference, or the steadiest, and where it is largest."""
+    lines = [series for series in _lines(figure) if not series.control]
+    if not lines:
+        return ""
+    most = max(lines, key=lambda series: max(_points(series)))
+    value, layer = max(_points(most))
+    cell = next(c for x, c in zip(most.xs, most.cells, strict=True) if x == layer)
+    chance = "" if cell.chance is None else f", {cell.chance:.3g} by chance"
+    what = _LARGEST.get(figure.measure, "largest")
+    return (
+        f"{where(figure, 'setting', 'probe')}the mean difference of {most.name} is {what} after "
+        f"layer {layer} ({value:.3g}{chance}){_control(figure, layer)}."
+    )
+
+
+def of_positions(figure: Lines) -> str:
+    """At which position one model's mean difference is largest."""
+    lines = _lines(figure)
+    if not lines:
+        return ""
+    means = {s.name: average([c.value for c in s.cells]) or 0.0 for s in lines}
+    most, least = max(means, key=lambda n: means[n]), min(means, key=lambda n: means[n])
+    what = _LARGEST.get(figure.measure, "largest")
+    return (
+        f"{where(figure, 'model', 'probe')}the mean difference is {what} at {most} "
+        f"({means[most]:.3g} in the mean of a layer), least so at {least} ({means[least]:.3g})."
+    )
+
+
+def of_readout(figure: Table) -> str:
+    """The tokens that the largest mean difference of a model raises, unless chance is as large."""
+    records: tuple[ReadoutRecord, ...] = figure.records
+    known = [(r.size.value, r) for r in records if r.size and r.size.value and r.raised]
+    if not known:
+        return ""
+    value, most = max(known, key=lambda pair: pair[0])
+    place = f"{figure.chosen['model']}, {figure.chosen['setting']}"
+    if most.size is not None and value < 2 * (most.size.chance or 0):
+        return f"{place}: no layer's mean difference is twice what chance would make it."
+    raised = ", ".join(most.raised[:5])
+    return f"{place}: the largest mean difference, after layer {most.layer}, raises {raised}."
 
 
 def _lines(figure: Lines) -> list[Series]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from core.models.hooks import LayerNeurons
 from core.models.loading import LoadedModel
 from core.models.pieces import Piece
+from core.states.head import final_norm, unwrapped
 
 PROMOTED = 10
 """Tokens at each end."""
@@ -37,25 +38,42 @@ def promoted(
     whose biases are left out. A neuron of a stack of experts has NaN products. None for a model
     without an output head, with a smaller vocabulary, or with a head that does not fit the layers.
     """
-    own: Any = model.module
-    own = own.get_base_model() if hasattr(own, "get_base_model") else own
+    own = unwrapped(model.module)
+    if own.get_output_embeddings() is None:
+        return None
+    with torch.inference_mode():
+        columns, known = _columns(own, model, layer, chosen)
+    found = products(model, pieces, columns)
+    if found is None:
+        return None
+    ids, values = ends(found)
+    values[~known] = np.nan
+    return ids, values
+
+
+def products(model: LoadedModel, pieces: Sequence[Piece], vectors: Tensor) -> Tensor | None:
+    """What vectors [n, d], each scaled to a mean square of 1, add to the logits [n, vocabulary]
+    through the final norm and the head without biases. None as in `promoted`."""
+    own = unwrapped(model.module)
     head = own.get_output_embeddings()
     if head is None or model.vocabulary < 2 * PROMOTED:
         return None
     with torch.inference_mode():
-        columns, known = _columns(own, model, layer, chosen)
-        scaled = columns / columns.float().pow(2).mean(1, keepdim=True).sqrt().clamp_min(1e-30)
+        scaled = vectors / vectors.float().pow(2).mean(1, keepdim=True).sqrt().clamp_min(1e-30)
         try:
-            products = _linear(head, _linear(_final_norm(own, pieces), scaled.to(columns.dtype)))
+            normed = _linear(final_norm(own, pieces), scaled.to(own.dtype))
+            return _linear(head, normed).float()
         except RuntimeError:  # further maps lie between the layers and the head
             return None
-    ends = [
-        torch.topk(sign * products.float(), min(PROMOTED, products.shape[1]), dim=1)
-        for sign in (1.0, -1.0)
+
+
+def ends(products: Tensor) -> Ends:
+    """The tokens with the largest and the smallest products [n, vocabulary]."""
+    tops = [
+        torch.topk(sign * products, min(PROMOTED, products.shape[1]), dim=1) for sign in (1.0, -1.0)
     ]
-    ids = torch.stack([end.indices for end in ends], 1).cpu().numpy()
-    values = torch.stack([ends[0].values, -ends[1].values], 1).cpu().numpy()
-    values[~known] = np.nan
+    ids = torch.stack([top.indices for top in tops], 1).cpu().numpy()
+    values = torch.stack([tops[0].values, -tops[1].values], 1).cpu().numpy()
     return ids, values
 
 
@@ -90,12 +108,6 @@ def _columns(
         width = int(own.get_input_embeddings().weight.shape[1])
         found = torch.zeros(len(chosen), width, dtype=own.dtype, device=model.device)
     return found, known
-
-
-def _final_norm(own: Any, pieces: Sequence[Piece]) -> Any:
-    """The norm before the head: the last that belongs to no layer; a model may have none."""
-    names = [p.tensor for p in pieces if p.module == "norm" and p.layer is None]
-    return own.get_submodule(names[-1].rpartition(".")[0]) if names else torch.nn.Identity()
 
 
 def _linear(module: Any, given: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ from core.engine import runner
 from core.errors import Cancelled
 from core.states import sample
 from core.states.forward import first
-from core.study import study
-from core.texts.documents.source import read
 from core.texts.probe import ProbeSet
 from tests.conftest import MemorySink
-from tests.core import zoo
+from tests.core.state_family import probe_of, study_of, write_family
 
-TEXTS = ("the first of them", "a", "neurons at work", "one more", "it is long", "z and so on")
 NORMS = {
     "gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm",
     "opt": "model.decoder.final_layer_norm",
@@ -30,34 +26,6 @@ NORMS = {
 BLOCKS = {"gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers", "opt": "model.decoder.layers"}
 NAMES = ("llama", "gemma2", "gpt2", "gpt_neox", "opt", "phi3", "qwen3_moe")
 """Tied and untied, capped, ungated, fused, with experts, with a decoder in a decoder."""
-
-
-def _study(folder: Path, *tuned: str, **representation: Any) -> study.Study:
-    return study.Study(
-        name="s",
-        models=study.Models(
-            base=str(folder / "base"), tuned={name: str(folder / name) for name in tuned}
-        ),
-        probe=study.Probe(file=str(folder / "probe.txt"), documents=len(TEXTS), max_tokens=14),
-        analyses={"representation": representation},
-        run=study.Run(device="cpu", batch_size=4),
-    )
-
-
-def _family(folder: Path, name: str) -> list[Any]:
-    models: list[Any] = zoo.build(name, folder)
-    zoo.write_tokenizer(folder / "base")
-    shutil.copytree(folder / "base", folder / "same")
-    (folder / "probe.txt").write_text("\n".join(TEXTS))
-    return models
-
-
-def _probe(folder: Path) -> ProbeSet:
-    ids = [
-        np.array([1, *(3 + zoo.LETTERS.index(letter) for letter in text)])[:14]
-        for text in read(folder / "probe.txt")
-    ]
-    return ProbeSet(TEXTS, tuple(ids), (1,) * len(ids))
 
 
 class Oracle:
@@ -110,10 +78,12 @@ def _holds(row: Any, values: Any, documents: Any, rel: float = 2e-3) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_equals_brute_force(name: str, tmp_path: Path) -> None:
-    base, tuned = _family(tmp_path, name)
+    base, tuned = write_family(tmp_path, name)
     sink = MemorySink()
-    runner.run(_study(tmp_path, "tuned0", "same", positions=30, lens=30), sink, ["representation"])
-    probe = _probe(tmp_path)
+    runner.run(
+        study_of(tmp_path, "tuned0", "same", positions=30, lens=30), sink, ["representation"]
+    )
+    probe = probe_of(tmp_path)
     places = sample.chosen(probe, 30, 0)
     documents = places[:, 0]
     b, t = (Oracle(module, name, probe, places) for module in (base, tuned))
@@ -140,26 +110,26 @@ def test_every_row_equals_brute_force(name: str, tmp_path: Path) -> None:
 
 
 def test_a_model_is_added_without_the_base_and_an_interrupted_run_goes_on(tmp_path: Path) -> None:
-    _family(tmp_path, "llama")
+    write_family(tmp_path, "llama")
     sink = MemorySink(stop_after=1)
     with pytest.raises(Cancelled):
-        runner.run(_study(tmp_path, "tuned0"), sink, ["representation"])
+        runner.run(study_of(tmp_path, "tuned0"), sink, ["representation"])
     assert len(sink.saved) == 1
     sink.stop_after = None
-    runner.run(_study(tmp_path, "tuned0"), sink, ["representation"])
-    runner.run(_study(tmp_path, "tuned0", "same"), sink, ["representation"])
+    runner.run(study_of(tmp_path, "tuned0"), sink, ["representation"])
+    runner.run(study_of(tmp_path, "tuned0", "same"), sink, ["representation"])
     assert [sink.units[key][0].model for key in sink.saved] == ["base", "tuned0", "same"]
     whole = MemorySink()
-    runner.run(_study(tmp_path, "tuned0", "same"), whole, ["representation"])
+    runner.run(study_of(tmp_path, "tuned0", "same"), whole, ["representation"])
     for key in sink.saved:
         assert sink.load(key).measurements == whole.load(key).measurements
 
 
 def test_whole_documents_are_stored_up_to_a_number_of_tokens(tmp_path: Path) -> None:
-    _family(tmp_path, "llama")
+    write_family(tmp_path, "llama")
     sink = MemorySink()
-    runner.run(_study(tmp_path, "tuned0", tokens=20), sink, ["representation"])
-    probe = _probe(tmp_path)
+    runner.run(study_of(tmp_path, "tuned0", tokens=20), sink, ["representation"])
+    probe = probe_of(tmp_path)
     expected = first(probe, 2)
     assert expected.tokens <= 20 < first(probe, 3).tokens
     (stored,) = (r for u, r in sink.units.values() if u.model == "base")
@@ -171,10 +141,10 @@ def test_a_lens_behind_further_maps_is_left_out(tmp_path: Path, monkeypatch: Any
     """As where the class of the model scales states between its norm and its head."""
     from core.states import head
 
-    _family(tmp_path, "llama")
+    write_family(tmp_path, "llama")
     monkeypatch.setattr(head, "final_norm", lambda own, pieces: torch.nn.Identity())
     sink = MemorySink()
-    runner.run(_study(tmp_path, "tuned0"), sink, ["representation"])
+    runner.run(study_of(tmp_path, "tuned0"), sink, ["representation"])
     assert not sink.rows("lens_kl")
     assert not sink.rows("lens_to_last")
     assert sink.rows("drift")

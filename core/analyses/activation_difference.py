@@ -1,0 +1,258 @@
+"""The mean difference of states between each tuned model and the base: method, section 8.
+
+Owns its size and steadiness by layer and position, and its readout in tokens (the lens of arXiv
+2510.13900). Rests on the base's states that `representation` stores. Imports torch only when it
+computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.engine import registry
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.figures import state_findings as findings
+from core.figures import state_tables as tables
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.tables import SortedTable
+from core.statistics import intervals
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from core.engine.session import Session
+    from core.engine.subject import Subject
+    from core.states.difference import MeanDifference
+    from core.states.forward import Seen
+    from core.texts.probe import Batch
+
+NAME, VERSION = "activation_difference", 1
+STORES = "representation"
+BASE = "base"
+
+
+class ActivationDifferenceParameters(Parameters):
+    """None."""
+
+
+def plan(subject: Subject, parameters: ActivationDifferenceParameters) -> list[Unit]:
+    """For each probe set and tuned model its states against the base's stored ones."""
+    units = []
+    for stored in subject.planned[STORES]:
+        named = stored.options["named"]
+        for model in subject.family.tuned if stored.model == BASE else ():
+            key = subject.key(NAME, VERSION, parameters, [BASE, model], of=stored.key)
+            label = f"mean difference of {model}{named and f' on {named}'}"
+            units.append(
+                Unit(
+                    key=key, analysis=NAME, label=label, model=model, reference=BASE, loads=model,
+                    requires=(stored.key,), options=stored.options,
+                )
+            )  # fmt: skip
+    return units
+
+
+def reader(
+    units: Sequence[Unit], parameters: ActivationDifferenceParameters, session: Session
+) -> _Reader:
+    """The reader of a model's one unit on a probe set."""
+    (unit,) = units
+    return _Reader(unit, session)
+
+
+class _Reader:
+    """Takes the sums of a model's states, and after the pass compares them with the base's."""
+
+    def __init__(self, unit: Unit, session: Session) -> None:
+        from core.states import readers, sample
+
+        subject, self.unit, self.session = session.subject, unit, session
+        self.seed = subject.study.run.seed
+        groups = sample.grouped(unit.options["documents"], self.seed)
+        self.takes = readers.SumReader(subject.family.anatomy.layers, groups)
+
+    @property
+    def layers(self) -> Collection[int]:
+        return self.takes.layers
+
+    def begin(self, batch: Batch) -> None:
+        self.takes.begin(batch)
+
+    def see_layer(self, layer: int, states: Tensor) -> None:
+        self.takes.see_layer(layer, states)
+
+    def see(self, seen: Seen) -> None:
+        self.takes.see(seen)
+
+    def commit(self) -> None:
+        self.takes.commit()
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        from core.states import difference, sample
+
+        result = UnitResult()
+        stored = self.session.load(self.unit.options["stored"])
+        for layer, sums in self.takes.summed.layers.items():
+            self.session.pause()
+            base = stored.arrays("sums", layer)
+            found = [
+                difference.at_position(base, sums, position, self.seed)
+                for position in range(sample.FIRST + 1)
+            ]
+            whole = found[-1]
+            for setting, own in zip(settings(), found, strict=True):
+                at = {**self._coordinates(layer), "setting": setting, "n": own.n}
+                result.measurements += _rows(own, at)
+                if own is not whole:
+                    alike = difference.cosine(own.mean, whole.mean)
+                    result.measurements.append(Measurement(metric="cosine", value=alike, **at))
+            result.artifacts += self._readout(layer, [own.mean for own in found])
+        yield self.unit, result
+
+    def _coordinates(self, layer: int) -> dict[str, Any]:
+        return {
+            "model": self.unit.model, "reference": BASE, "layer": layer,
+            "probe": self.unit.options["named"],
+        }  # fmt: skip
+
+    def _readout(self, layer: int, means: list[NDArray[np.float64]]) -> Iterator[Artifact]:
+        """The tokens whose logits the mean differences raise and lower most."""
+        import torch
+
+        from core.neurons import readout
+
+        session, named = self.session, self.unit.options["named"]
+        model = session.model
+        vectors = torch.from_numpy(np.stack(means)).to(torch.float32).to(model.device)
+        products = readout.products(model, session.pieces, vectors)
+        if products is None:
+            return
+        ids, values = readout.ends(products)
+        values[np.linalg.norm(means, axis=1) == 0] = np.nan
+        probe = session.subject.probes[self.unit.options["probe"]]
+        known = np.unique(ids)
+        texts = readout.texts_of(session.tokenizer, known.tolist(), after=int(probe.ids[0][-1]))
+        arrays: Mapping[str, NDArray[Any]] = {
+            "tokens": np.searchsorted(known, ids).astype(np.int32), "products": values,
+            "vocabulary": np.array(texts, dtype=np.str_),
+        }  # fmt: skip
+        name = tables.readout_name(named)
+        yield Artifact(name=name, arrays=arrays, model=self.unit.model, layer=layer)
+
+
+def settings() -> tuple[str, ...]:
+    """The positions by name, in their order in the sums."""
+    from core.states.sample import FIRST
+
+    return (*(f"position {place}" for place in range(1, FIRST + 1)), tables.EVERYWHERE)
+
+
+def _rows(own: MeanDifference, at: dict[str, Any]) -> Iterator[Measurement]:
+    size = Measurement(metric="relative_size", value=None, **at)
+    if own.size is not None:
+        bounds = intervals.of_jackknife(own.size, own.without)
+        size = Measurement(
+            metric="relative_size", value=own.size, low=bounds.low, high=bounds.high,
+            chance=own.noise, **at,
+        )  # fmt: skip
+    yield size
+    yield Measurement(
+        metric="half_cosine", value=own.halves, chance=own.unlike, chance_sd=own.unlike_sd, **at
+    )
+
+
+def _workload(unit: Unit, parameters: Any, subject: Subject) -> registry.Workload:
+    return registry.shared_pass(unit, subject)
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Activation difference",
+    short="Dif",
+    topic="states",
+    version=VERSION,
+    needs="texts",
+    parameters=ActivationDifferenceParameters,
+    plan=plan,
+    reader=reader,
+    after=(STORES,),
+    workload=_workload,
+    metrics=(
+        MetricSpec(
+            name="relative_size",
+            title="size of the mean difference",
+            description="Norm of the mean over documents of h_tuned − h_base, over the mean norm "
+            "of h_base; chance: the size if the documents' differences had no common direction.",
+            has_chance=True,
+            empty="no document has the position, or the base's states are zero",
+        ),
+        MetricSpec(
+            name="half_cosine",
+            title="steadiness of the mean difference",
+            description="Cosine between the mean differences of two random halves of the "
+            "documents, in the mean of many halves; chance: differences between means over "
+            "unlike documents of the base.",
+            has_chance=True,
+            signed=True,
+            empty="the difference is zero, or there is one document",
+        ),
+        MetricSpec(
+            name="cosine",
+            title="cosine with the mean over all tokens",
+            description="Cosine of the mean difference at a position with that over all tokens.",
+            signed=True,
+            empty="a difference is zero",
+        ),
+    ),
+    views=(
+        Curves(
+            key="size",
+            title="Mean difference of states by layer",
+            short="Size",
+            caption="One line per tuned model: how large, and how steady over documents, its mean "
+            "difference from the base is.",
+            measures=("relative_size", "half_cosine"),
+            selectors=("setting", "probe"),
+            opens={"setting": tables.EVERYWHERE},
+            fixed={"reference": BASE},
+            names={"setting": "position"},
+            drill="readout",
+            finding=findings.of_difference,
+        ),
+        Curves(
+            key="positions",
+            title="Mean difference by position",
+            short="Positions",
+            caption="One model: the mean difference at the first positions of a document and over "
+            "all its tokens.",
+            measures=("relative_size", "half_cosine", "cosine"),
+            series="setting",
+            selectors=("model", "probe"),
+            fixed={"reference": BASE},
+            names={"setting": "position"},
+            finding=findings.of_positions,
+        ),
+        SortedTable(
+            key="readout",
+            title="What the mean difference says",
+            short="Readout",
+            caption="The tokens whose logits a layer's mean difference would raise and lower most, "
+            "through the model's own norm and head.",
+            measures=("relative_size", "half_cosine"),
+            selectors=("model", "setting", "probe"),
+            opens={"setting": tables.EVERYWHERE},
+            free=("layer",),
+            fixed={"reference": BASE},
+            names={"setting": "position"},
+            tabulate=tables.readout,
+            finding=findings.of_readout,
+        ),
+    ),
+)

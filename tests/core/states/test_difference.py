@@ -1,0 +1,71 @@
+"""Mean differences from sums over groups of documents, against documents one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.states import difference
+
+GROUPS, EACH, WIDTH = 16, 3, 64
+
+
+def _sums(values: Any) -> dict[str, Any]:
+    """The sums of documents [groups, each, d] at one position."""
+    return {
+        "sums": values.sum(1)[None].astype(np.float32),
+        "norms": np.linalg.norm(values, axis=2).sum(1)[None],
+        "counts": np.full((1, GROUPS), EACH),
+    }
+
+
+def _documents(seed: int, size: float = 1.0) -> Any:
+    return size * np.random.default_rng(seed).standard_normal((GROUPS, EACH, WIDTH))
+
+
+def test_size_and_intervals_equal_documents_one_by_one() -> None:
+    base, change = _documents(0), _documents(1, 0.1) + 0.2
+    found = difference.at_position(_sums(base), _sums(base + change), 0, 0)
+    flat, own = base.reshape(-1, WIDTH), change.reshape(-1, WIDTH)
+    norm = np.linalg.norm(flat, axis=1).mean()
+    np.testing.assert_allclose(found.mean, own.mean(0), atol=1e-5)
+    assert found.size == pytest.approx(np.linalg.norm(own.mean(0)) / norm, rel=1e-5)
+    assert found.n == GROUPS * EACH
+    for g, value in enumerate(found.without):
+        rest = np.delete(np.arange(GROUPS), g)
+        expected = np.linalg.norm(change[rest].reshape(-1, WIDTH).mean(0))
+        expected /= np.linalg.norm(base[rest].reshape(-1, WIDTH), axis=1).mean()
+        assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_differences_without_a_direction_are_as_large_as_chance_and_not_steady() -> None:
+    sizes, levels, halves = [], [], []
+    for seed in range(40):
+        base, change = _documents(seed), _documents(1000 + seed, 0.1)
+        found: Any = difference.at_position(_sums(base), _sums(base + change), 0, seed)
+        sizes.append(found.size**2)
+        levels.append(found.noise**2)
+        halves.append(found.halves)
+    assert np.mean(levels) == pytest.approx(np.mean(sizes), rel=0.05)
+    assert abs(np.mean(halves)) < 0.05
+    assert abs(found.unlike) < 3 * found.unlike_sd
+    assert found.unlike_sd == pytest.approx(1 / np.sqrt(WIDTH), rel=0.4)
+
+
+def test_one_direction_in_all_documents_is_steady() -> None:
+    base, direction = _documents(0), np.random.default_rng(5).standard_normal(WIDTH)
+    found: Any = difference.at_position(_sums(base), _sums(base + direction), 0, 0)
+    assert found.halves == pytest.approx(1, abs=1e-6)
+    assert found.noise < 1e-6 < found.size
+
+
+def test_a_model_without_a_difference_has_no_direction() -> None:
+    base = _documents(0)
+    found = difference.at_position(_sums(base), _sums(base), 0, 0)
+    assert found.size == 0
+    assert found.halves is None
+    assert difference.cosine(found.mean, found.mean) is None
+    empty = {**_sums(base), "counts": np.zeros((1, GROUPS), int)}
+    assert difference.at_position(empty, empty, 0, 0).size is None

@@ -6,6 +6,7 @@ alignment        alignment of the updates with the base's directions
 representation   states and intermediate predictions of each model against the base's
 activation_difference  the mean difference of states, by layer and position, and in tokens
 divergence       divergence of predictions from the base, and what tuning gained and forgot
+token_shift      the tokens that tuning promotes and demotes
 activation       the share of activated neurons in each model
 edit_distance    distances between the activation patterns of tuned models and the base
 evaluation       the scores of each model on each task

@@ -168,8 +168,8 @@ class _BaseReader(_Reader):
         from core.outputs.divergence import COLUMNS
 
         found = np.concatenate(self.floor).astype(np.float64)
-        means = found.mean(0) if len(found) else [None] * len(COLUMNS)
-        level = {name: None if v is None else float(v) for name, v in zip(COLUMNS, means)}
+        means = found.mean(0).tolist() if len(found) else [None] * len(COLUMNS)
+        level = dict(zip(COLUMNS, means, strict=True))
         yield self.unit, UnitResult([self.row("nll", self.sums.sums[:, 0])], state=level)
 
 

@@ -37,6 +37,12 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "sums": "float positions groups width", "norms": "float positions groups",
         "counts": "int positions groups",
     },
+    "shifts": {
+        "listed": "int listed", "text": "text listed", "mean": "float vocabulary",
+        "promoted": "float vocabulary", "promoted_chance": "float vocabulary",
+        "promoted_bounds": "float listed 2", "demoted": "float vocabulary",
+        "demoted_chance": "float vocabulary", "demoted_bounds": "float listed 2",
+    },
     "readout": {
         "tokens": "int positions 2 ends", "products": "float positions 2 ends",
         "vocabulary": "text vocabulary",

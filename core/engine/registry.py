@@ -27,7 +27,8 @@ Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "alignment", "representation", "activation_difference",
-    "divergence", "activation", "edit_distance", "evaluation", "ablation", "arithmetic",
+    "divergence", "token_shift", "activation", "edit_distance", "evaluation", "ablation",
+    "arithmetic",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spectra.py         curves over rank behind one value
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
+shift_tables.py    the tokens that tuning promotes and demotes
 output_texts.py    one document with its tokens shaded by how far predictions are apart
 output_findings.py figures of predictions in one plain sentence
 state_tables.py    rows of tokens that a mean difference of states says

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from core.figures.figure import Cell, Grid, Table
 from core.figures.passages import Passages
-from core.figures.records import DivergenceRecord
+from core.figures.records import DivergenceRecord, ShiftRecord
 from core.figures.significance import excludes
 
 
@@ -72,7 +72,34 @@ def of_text(figure: Passages) -> str:
     return ""
 
 
-def _named(record: DivergenceRecord) -> str:
+def of_promoted(figure: Table) -> str:
+    """The tuned model whose promoted tokens stand out most."""
+    records: tuple[ShiftRecord, ...] = figure.records
+    known = [
+        (r.share - r.chance, r) for r in records if r.share is not None and r.chance is not None
+    ]
+    if not known:
+        return ""
+    apart, most = max(known, key=lambda pair: pair[0])
+    if apart <= 0 or not most.tokens:
+        return "No tuned model promotes the same tokens at more positions than chance does."
+    told = ", ".join(most.tokens[:5])
+    return (
+        f"{_named(most)} promotes the same tokens at most positions ({most.share:.0%} of them, "
+        f"{most.chance:.0%} by chance): {told}."
+    )
+
+
+def of_tokens(figure: Table) -> str:
+    """The first tokens of the order."""
+    if not figure.rows:
+        return "Nothing is promoted or demoted: the predictions are the base's."
+    told = dict.fromkeys(str(row[0]).strip() or "␣" for row in figure.rows)
+    where = " on ".join(filter(None, figure.chosen.values()))
+    return f"{where}: {', '.join(list(told)[:10])}."
+
+
+def _named(record: DivergenceRecord | ShiftRecord) -> str:
     return f"{record.model} on {record.probe}" if record.probe else record.model
 
 

@@ -73,3 +73,14 @@ class DivergenceRecord(NamedTuple):
     probe: str
     kl: Measurement | None
     change: Measurement | None
+
+
+class ShiftRecord(NamedTuple):
+    """Tokens that a tuned model promotes on a probe set, and the share of positions of its most
+    promoted tokens with that by chance."""
+
+    model: str
+    probe: str
+    tokens: tuple[str, ...]
+    share: float | None
+    chance: float | None

@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.outputs.pairs import Pair
+from core.statistics import intervals
+from core.statistics.intervals import Interval
 
 GROUPS = 20
 """The most groups of documents whose counts are told apart."""
 
 SPARING = 50
 """At most one in so many tokens of a vocabulary is counted at each end."""
+
+TOP = 30
+"""The most promoted tokens whose share of positions is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,32 @@ class Counted:
     positions: NDArray[np.int64]
     total: NDArray[np.float64]
 
+    def top_share(self) -> Interval | None:
+        """The share of positions at which one of the most promoted tokens is, in their mean.
+
+        The tokens are chosen in one half of the groups and counted in the other, so that choosing
+        them does not raise their share. None with fewer than two groups.
+        """
+        count = len(self.positions)
+        known = np.flatnonzero(self.positions)
+        if len(known) < 2:
+            return None
+        top = max(1, min(TOP, self.promoted.shape[1] // 10))
+        shares = np.zeros(count)
+        for half in (0, 1):
+            own, other = known[half::2], known[1 - half :: 2]
+            tokens = np.argsort(-self.promoted[other].sum(0), kind="stable")[:top]
+            shares[own] = self.promoted[np.ix_(own, tokens)].mean(1) / self.positions[own]
+        return intervals.of_mean(shares[known], self.positions[known])
+
+    def bounds(self, counts: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The shares of positions of tokens [n] with their 95 % intervals over groups of documents:
+        [n, 3], NaN where unknown. `counts` are the promoted or the demoted."""
+        known = np.flatnonzero(self.positions)
+        weights = self.positions[known]
+        found = [intervals.of_mean(counts[known, t] / weights, weights) for t in tokens]
+        return np.array([(i.value, i.low, i.high) for i in found], dtype=np.float64).reshape(-1, 3)
+
 
 def ends(vocabulary: int, wanted: int) -> int:
     """The number of tokens at each end."""
@@ -43,13 +74,12 @@ def ends(vocabulary: int, wanted: int) -> int:
 
 
 class ShiftCounter:
-    """Counts over a pass: of the two models at the same position, and, as chance, of the tuned
-    model at a position with the base at one of another document (`shuffled`). An interrupted batch
-    leaves no trace."""
+    """Counts over a pass: the shifts of the tuned model, and `by_chance` those between the base at
+    a position and the base at one of another document. An interrupted batch leaves no trace."""
 
     def __init__(self, documents: int, wanted: int) -> None:
         self._wanted, self._groups = wanted, min(documents, GROUPS)
-        self._pending: list[tuple[bool, NDArray[np.int64], NDArray[np.int64], Tensor]] = []
+        self._pending: list[tuple[bool, NDArray[np.int64], list[NDArray[np.int64]], Tensor]] = []
         self._found: dict[bool, Counted] = {}
 
     def begin(self) -> None:
@@ -63,36 +93,37 @@ class ShiftCounter:
         apart = len(pair.documents) // 2
         other = np.flatnonzero(pair.documents != np.roll(pair.documents, apart))
         if len(other):
-            at = torch.from_numpy(other).to(pair.own.device)
-            shift = pair.own[at] - pair.base.roll(apart, 0)[at]
+            at = torch.from_numpy(other).to(pair.base.device)
+            shift = pair.base[at] - pair.base.roll(apart, 0)[at]
             self._take(True, pair.documents[other], shift)
 
     def commit(self) -> None:
         """Add the batch."""
-        for shuffled, groups, tokens, total in self._pending:
-            if shuffled not in self._found:
-                self._found[shuffled] = _empty(self._groups, len(total))
-            found = self._found[shuffled]
-            for end, counts in enumerate((found.promoted, found.demoted)):
-                np.add.at(counts, (groups[:, None], tokens[:, end]), 1)
+        for by_chance, groups, places, total in self._pending:
+            if by_chance not in self._found:
+                self._found[by_chance] = _empty(self._groups, len(total))
+            found = self._found[by_chance]
+            for counts, place in zip((found.promoted, found.demoted), places, strict=True):
+                np.add.at(counts.reshape(-1), place, 1)
             np.add.at(found.positions, groups, 1)
             found.total[:] += total.cpu().numpy()
         self._pending.clear()
 
-    def counted(self, *, shuffled: bool) -> Counted | None:
+    def counted(self, *, by_chance: bool) -> Counted | None:
         """The counts; None where there was no such pair."""
-        return self._found.get(shuffled)
+        return self._found.get(by_chance)
 
-    def _take(self, shuffled: bool, documents: NDArray[np.int64], shift: Tensor) -> None:
-        shift = shift.nan_to_num_(0, 0, 0)  # -inf in both models is no shift
+    def _take(self, by_chance: bool, documents: NDArray[np.int64], shift: Tensor) -> None:
+        shift = shift.nan_to_num_(0, 0, 0)  # a token that a model rules out has no shift
         shift -= shift.mean(1, keepdim=True)
-        count = ends(shift.shape[1], self._wanted)
-        both = [
-            shift.topk(count, 1, largest=large, sorted=False).indices for large in (True, False)
-        ]
-        tokens = torch.stack(both, 1).cpu().numpy()
-        total = shift.sum(0, dtype=torch.float64)
-        self._pending.append((shuffled, documents % self._groups, tokens, total))
+        groups = documents % self._groups
+        places = []
+        for sign in (1, -1):
+            top = (sign * shift).topk(ends(shift.shape[1], self._wanted), 1, sorted=False)
+            moved = (top.values > 0).cpu().numpy()  # equal models promote nothing
+            place = groups[:, None] * shift.shape[1] + top.indices.cpu().numpy()
+            places.append(place[moved])
+        self._pending.append((by_chance, groups, places, shift.sum(0, dtype=torch.float64)))
 
 
 def _empty(groups: int, vocabulary: int) -> Counted:

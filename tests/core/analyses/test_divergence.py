@@ -1,4 +1,4 @@
-"""Divergence of predictions, from a study to its rows, against the models' own logits in float64."""
+"""Divergence of predictions, from a study to its rows, against the models' own logits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCALED = {
 }
 
 
-def _study(folder: Path, *tuned: str, **more: Any) -> study.Study:
+def study_of(folder: Path, *tuned: str, **more: Any) -> study.Study:
     given: dict[str, Any] = {
         "probe": study.Probe(file=str(folder / "probe.txt"), documents=len(TEXTS), max_tokens=14),
         "run": study.Run(device="cpu", batch_size=4),
@@ -51,11 +51,11 @@ def _study(folder: Path, *tuned: str, **more: Any) -> study.Study:
 
 @pytest.fixture
 def llama(tmp_path: Path) -> Path:
-    _family(tmp_path, "llama")
+    family(tmp_path, "llama")
     return tmp_path
 
 
-def _family(folder: Path, name: str) -> list[Any]:
+def family(folder: Path, name: str) -> Any:
     models = zoo.build(name, folder)
     zoo.write_tokenizer(folder / "base")
     shutil.copytree(folder / "base", folder / "same")
@@ -64,13 +64,13 @@ def _family(folder: Path, name: str) -> list[Any]:
     return models
 
 
-def _ids(folder: Path, texts: tuple[str, ...]) -> list[torch.Tensor]:
+def ids_of(folder: Path, texts: tuple[str, ...]) -> list[torch.Tensor]:
     tokenizer = loading.tokenizer(folder / "base")
     cut = 14 if texts is TEXTS else 1024
     return [torch.tensor(tokenizer(text).input_ids)[:cut] for text in texts]
 
 
-def _log_probabilities(module: Any, documents: list[torch.Tensor]) -> list[torch.Tensor]:
+def log_probabilities(module: Any, documents: list[torch.Tensor]) -> list[torch.Tensor]:
     """Of each document, the model's own predictions of its tokens but the first, in float64."""
     own = copy.deepcopy(module).double().eval()
     own.set_experts_implementation("eager")  # the grouped kernel has no float64
@@ -98,11 +98,11 @@ def test_every_row_equals_brute_force(
 ) -> None:
     for scaled, make in SCALED.items():
         monkeypatch.setitem(zoo.CONFIGS, scaled, make)
-    base, tuned = _family(tmp_path, name)
+    base, tuned = family(tmp_path, name)
     sink = MemorySink()
-    runner.run(_study(tmp_path, "tuned0", "same"), sink, ["divergence"])
-    documents = _ids(tmp_path, TEXTS)
-    b, t = _log_probabilities(base, documents), _log_probabilities(tuned, documents)
+    runner.run(study_of(tmp_path, "tuned0", "same"), sink, ["divergence"])
+    documents = ids_of(tmp_path, TEXTS)
+    b, t = log_probabilities(base, documents), log_probabilities(tuned, documents)
     wanted = {
         "kl": _kl(t, b),
         "reverse_kl": _kl(b, t),
@@ -117,6 +117,9 @@ def test_every_row_equals_brute_force(
     for metric, values in wanted.items():
         row = sink.value(metric, **at)
         assert row.value == pytest.approx(np.concatenate(values).mean(), rel=1e-3, abs=2e-6)
+        assert row.low is not None
+        assert row.high is not None
+        assert row.value is not None
         assert row.low <= row.value <= row.high
         assert row.n == len(TEXTS)
         assert row.probe == "", "there is one probe set"
@@ -127,6 +130,7 @@ def test_every_row_equals_brute_force(
         np.concatenate(_nll(b, documents)).mean(), rel=1e-5
     )
     floor = sink.value("kl", **at).chance
+    assert floor is not None
     assert 0 <= floor < 1e-6, "rounding in float32"
     means = [values.mean() for values in wanted["nll_change"]]
     for metric, q in (("lower_quartile", 0.25), ("median", 0.5), ("upper_quartile", 0.75)):
@@ -136,11 +140,11 @@ def test_every_row_equals_brute_force(
 
 def test_the_interval_resamples_documents(llama: Path) -> None:
     sink = MemorySink()
-    runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    runner.run(study_of(llama, "tuned0"), sink, ["divergence"])
     row = sink.value("kl", model="tuned0")
     base, tuned = zoo.build("llama", llama / "again")
-    documents = _ids(llama, TEXTS)
-    values = _kl(_log_probabilities(tuned, documents), _log_probabilities(base, documents))
+    documents = ids_of(llama, TEXTS)
+    values = _kl(log_probabilities(tuned, documents), log_probabilities(base, documents))
     sums, counts = np.array([v.sum() for v in values]), np.array([len(v) for v in values])
     drawn = np.random.default_rng(1).integers(0, len(sums), (20_000, len(sums)))
     low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
@@ -150,24 +154,24 @@ def test_the_interval_resamples_documents(llama: Path) -> None:
 def test_each_probe_set_is_its_own_and_one_more_leaves_the_others(llama: Path) -> None:
     further = study.Probe(file=str(llama / "further.txt"), documents=2)
     sink = MemorySink()
-    asked = _study(llama, "tuned0", probes={"further": further})
+    asked = study_of(llama, "tuned0", probes={"further": further})
     runner.run(asked, sink, ["divergence"])
     base, tuned = zoo.build("llama", llama / "again")
     for name, texts in (("probe", TEXTS), ("further", FURTHER)):
-        documents = _ids(llama, texts)
-        values = _kl(_log_probabilities(tuned, documents), _log_probabilities(base, documents))
+        documents = ids_of(llama, texts)
+        values = _kl(log_probabilities(tuned, documents), log_probabilities(base, documents))
         row = sink.value("kl", model="tuned0", probe=name)
         assert row.value == pytest.approx(np.concatenate(values).mean(), rel=1e-3)
         assert row.n == len(texts)
     before = list(sink.saved)
     more = {"further": further, "code": study.Probe(builtin="code", documents=1, max_tokens=9)}
-    runner.run(_study(llama, "tuned0", probes=more), sink, ["divergence"])
+    runner.run(study_of(llama, "tuned0", probes=more), sink, ["divergence"])
     assert len(sink.saved) == len(before) + 3, "the new set's states, likelihoods and model"
 
 
 def test_a_study_without_a_probe_set_reads_the_general_one(llama: Path) -> None:
     sink = MemorySink()
-    asked = _study(llama, "tuned0", probe=None)
+    asked = study_of(llama, "tuned0", probe=None)
     runner.run(asked, sink, ["divergence"])
     assert sink.value("kl", model="tuned0").n == 40
     assert any("built-in set 'general'" in words for _, words in sink.warnings)
@@ -176,20 +180,20 @@ def test_a_study_without_a_probe_set_reads_the_general_one(llama: Path) -> None:
 def test_an_interrupted_run_goes_on(llama: Path) -> None:
     sink = MemorySink(stop_after=2)
     with pytest.raises(Cancelled):
-        runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+        runner.run(study_of(llama, "tuned0"), sink, ["divergence"])
     sink.stop_after = None
-    runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    runner.run(study_of(llama, "tuned0"), sink, ["divergence"])
     whole = MemorySink()
-    runner.run(_study(llama, "tuned0"), whole, ["divergence"])
+    runner.run(study_of(llama, "tuned0"), whole, ["divergence"])
     assert sink.value("kl", model="tuned0") == whole.value("kl", model="tuned0")
 
 
 def test_the_stored_text_has_the_values_and_likeliest_tokens_of_both(llama: Path) -> None:
     sink = MemorySink()
-    runner.run(_study(llama, "tuned0"), sink, ["divergence"])
+    runner.run(study_of(llama, "tuned0"), sink, ["divergence"])
     base, tuned = zoo.build("llama", llama / "again")
-    documents = _ids(llama, TEXTS)
-    b, t = _log_probabilities(base, documents), _log_probabilities(tuned, documents)
+    documents = ids_of(llama, TEXTS)
+    b, t = log_probabilities(base, documents), log_probabilities(tuned, documents)
     arrays = next(
         a.arrays for _, result in sink.units.values() for a in result.artifacts
         if a.name == output_texts.artifact("")

@@ -1,0 +1,205 @@
+"""Which tokens tuning promotes and demotes wherever it is read: method, section 8.
+
+Owns the counts of tokens over the positions of each probe set, with those by chance. Imports torch
+only when it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.figures import output_findings as findings
+from core.figures import shift_tables
+from core.figures.kinds.tables import SortedTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from core.engine.session import Session
+    from core.engine.subject import Subject
+    from core.outputs.pairs import Pair
+    from core.outputs.shifts import Counted
+    from core.states.forward import Seen
+    from core.texts.probe import Batch
+
+NAME, VERSION = "token_shift", 1
+REPRESENTATION = "representation"
+BASE = "base"
+LISTED = 100
+"""Tokens of each order whose texts and intervals are stored."""
+
+
+class TokenShiftParameters(Parameters):
+    """The number of counted tokens."""
+
+    tokens: int = Field(
+        default=100,
+        ge=1,
+        description="Tokens counted at each end of a position, at most 1 in 50 of the vocabulary.",
+    )
+
+
+def plan(subject: Subject, parameters: TokenShiftParameters) -> list[Unit]:
+    """A unit for each tuned model and probe set."""
+    units = []
+    for states in subject.planned.get(REPRESENTATION, ()):
+        if states.model != BASE:
+            continue
+        named = states.options["named"]
+        for model in subject.family.tuned:
+            key = subject.key(NAME, VERSION, parameters, [BASE, model], of=[states.key])
+            units.append(
+                Unit(
+                    key=key, analysis=NAME, loads=model, model=model, reference=BASE,
+                    label=f"tokens of {model}{named and f' on {named}'}",
+                    requires=(states.key,), options=states.options,
+                )
+            )  # fmt: skip
+    return units
+
+
+def reader(units: Sequence[Unit], parameters: TokenShiftParameters, session: Session) -> _Reader:
+    """The reader of a model's one unit on a probe set."""
+    (unit,) = units
+    return _Reader(unit, parameters, session)
+
+
+class _Reader:
+    """Counts the tokens of a tuned model."""
+
+    layers: Sequence[int] = ()
+
+    def __init__(self, unit: Unit, parameters: TokenShiftParameters, session: Session) -> None:
+        from core.outputs.shifts import ShiftCounter
+
+        self.unit, self.session = unit, session
+        self.counter = ShiftCounter(unit.options["documents"], parameters.tokens)
+
+    def begin(self, batch: Batch) -> None:
+        self.counter.begin()
+
+    def see_layer(self, layer: int, states: Tensor) -> None:
+        """No layer is asked for."""
+
+    def see(self, seen: Seen) -> None:
+        """The predictions are enough."""
+
+    def see_pair(self, pair: Pair) -> None:
+        self.counter.see(pair)
+
+    def commit(self) -> None:
+        self.counter.commit()
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        found = self.counter.counted(by_chance=False)
+        chance = self.counter.counted(by_chance=True)
+        yield (
+            self.unit,
+            UnitResult(
+                [self._row(found, chance)], [] if found is None else [self._stored(found, chance)]
+            ),
+        )
+
+    def _row(self, found: Counted | None, chance: Counted | None) -> Measurement:
+        options = self.unit.options
+        own = None if found is None else found.top_share()
+        level = None if chance is None else chance.top_share()
+        return Measurement(
+            metric="promoted_share", model=self.unit.model, reference=BASE, probe=options["named"],
+            value=None if own is None else own.value, low=None if own is None else own.low,
+            high=None if own is None else own.high, n=options["documents"],
+            chance=None if level is None or own is None else level.value,
+        )  # fmt: skip
+
+    def _stored(self, found: Counted, chance: Counted | None) -> Artifact:
+        """The counts of all tokens; texts and intervals of those at the top of an order."""
+        from core.neurons import readout
+
+        probe = self.session.subject.probes[self.unit.options["probe"]]
+        mean = found.total / max(1, found.positions.sum())
+        ends = {"promoted": found.promoted, "demoted": found.demoted}
+        counts = {name: own.sum(0) for name, own in ends.items()}
+        shares = {name: own / max(1, found.positions.sum()) for name, own in counts.items()}
+        level = {name: _share(chance, name, len(mean)) for name in ends}
+        keys = [mean, -mean, *shares.values(), *(shares[n] - level[n] for n in ends)]
+        tokens = np.unique(
+            np.concatenate([np.argsort(-key, kind="stable")[:LISTED] for key in keys])
+        )
+        texts = readout.texts_of(self.session.tokenizer, tokens.tolist(), int(probe.ids[0][-1]))
+        arrays: dict[str, NDArray[Any]] = {
+            "listed": tokens.astype(np.int32), "text": np.array(texts, dtype=np.str_),
+            "mean": mean.astype(np.float32),
+        }  # fmt: skip
+        for name, own in ends.items():
+            arrays[name] = shares[name].astype(np.float32)
+            arrays[f"{name}_chance"] = level[name].astype(np.float32)
+            arrays[f"{name}_bounds"] = found.bounds(own, tokens)[:, 1:].astype(np.float32)
+        name = shift_tables.artifact(self.unit.options["named"])
+        return Artifact(name=name, arrays=arrays, model=self.unit.model, reference=BASE)
+
+
+def _share(counted: Counted | None, end: str, vocabulary: int) -> NDArray[np.float64]:
+    """The share of positions of each token by chance; NaN where that is unknown."""
+    if counted is None:
+        return np.zeros(vocabulary)
+    share: NDArray[np.float64] = getattr(counted, end).sum(0) / max(1, counted.positions.sum())
+    return share
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Tokens",
+    short="Tok",
+    topic="outputs",
+    version=VERSION,
+    needs="texts",
+    parameters=TokenShiftParameters,
+    plan=plan,
+    reader=reader,
+    after=(REPRESENTATION,),
+    metrics=(
+        MetricSpec(
+            name="promoted_share",
+            title="share of positions of the most promoted tokens",
+            description="Share of positions at which one of the 30 most promoted tokens is among "
+            "those with the largest shift; chance: shifts between positions of the base.",
+            has_chance=True,
+            empty="fewer than two documents",
+        ),
+    ),
+    views=(
+        SortedTable(
+            key="models",
+            title="What each tuning promotes",
+            short="Promoted",
+            caption="One row per tuned model and probe set, with the tokens that it promotes most "
+            "beyond chance and beyond the controls.",
+            measures=("promoted_share",),
+            fixed={"reference": BASE},
+            free=("model", "probe"),
+            tabulate=shift_tables.models,
+            drill="tokens",
+            finding=findings.of_promoted,
+        ),
+        SortedTable(
+            key="tokens",
+            title="Promoted and demoted tokens",
+            short="Tokens",
+            caption="Tokens by the share of positions at which they are at an end, or by their "
+            "mean shift.",
+            measures=("promoted_share",),
+            selectors=("model", "probe"),
+            fixed={"reference": BASE},
+            tabulate=shift_tables.tokens,
+            orders=shift_tables.ORDERS,
+            finding=findings.of_tokens,
+        ),
+    ),
+)

@@ -1,0 +1,121 @@
+"""Promoted and demoted tokens, from a study to its rows and arrays, against brute force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.engine import runner
+from core.figures import shift_tables
+from core.outputs import shifts
+from core.outputs.pairs import Pair
+from tests.conftest import MemorySink
+from tests.core import zoo
+from tests.core.analyses.test_divergence import TEXTS, family, ids_of, log_probabilities, study_of
+
+
+def _arrays(sink: MemorySink, model: str) -> Any:
+    return next(
+        artifact.arrays
+        for _, result in sink.units.values()
+        for artifact in result.artifacts
+        if artifact.name == shift_tables.artifact("") and artifact.model == model
+    )
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_counts_and_means_equal_brute_force(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shifts, "SPARING", 8)
+    base, tuned = family(tmp_path, name)
+    sink = MemorySink()
+    runner.run(study_of(tmp_path, "tuned0", "same"), sink, ["token_shift"])
+    documents = ids_of(tmp_path, TEXTS)
+    both = [torch.cat(log_probabilities(module, documents)) for module in (tuned, base)]
+    shift = (both[0] - both[1]).numpy()
+    shift -= shift.mean(1, keepdims=True)
+    order = np.argsort(shift, axis=1)
+    arrays = _arrays(sink, "tuned0")
+    for end, places in (("promoted", order[:, -5:]), ("demoted", order[:, :5])):
+        share = np.bincount(places.ravel(), minlength=40) / len(shift)
+        assert arrays[end] == pytest.approx(share, abs=1e-6)
+    assert arrays["mean"] == pytest.approx(shift.mean(0), abs=1e-5)
+    same = _arrays(sink, "same")
+    assert not same["promoted"].any(), "a model with the base's weights promotes nothing"
+    assert not same["demoted"].any()
+    assert sink.value("promoted_share", model="same").value == 0
+    row = sink.value("promoted_share", model="tuned0")
+    assert row.n == len(TEXTS)
+    assert row.chance is not None
+
+
+def _pair(documents: list[int], own: torch.Tensor, base: torch.Tensor) -> Pair:
+    at = np.array(documents)
+    return Pair(at, np.arange(len(at)), torch.zeros(len(at), dtype=torch.int64), own, base)
+
+
+def _random(rows: int, seed: int, vocabulary: int = 200) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.log_softmax(torch.randn(rows, vocabulary, generator=generator), 1)
+
+
+def test_chance_is_of_the_base_at_positions_of_other_documents() -> None:
+    base = _random(6, 0)
+    counter = shifts.ShiftCounter(3, 100)
+    counter.see(_pair([0, 0, 0, 1, 1, 2], _random(6, 1), base))
+    counter.commit()
+    found = counter.counted(by_chance=True)
+    assert found is not None
+    wanted = np.zeros(200)
+    for at, other in ((0, 3), (1, 4), (2, 5), (3, 0), (4, 1), (5, 2)):
+        change = (base[at] - base[other]).double().numpy()
+        wanted[np.argsort(change - change.mean())[-4:]] += 1
+    assert found.promoted.sum(0).tolist() == wanted.tolist()
+    assert found.positions.tolist() == [3, 2, 1]
+    alone = shifts.ShiftCounter(1, 100)
+    alone.see(_pair([0, 0], _random(2, 1), base[:2]))
+    alone.commit()
+    assert alone.counted(by_chance=True) is None, "there is no other document"
+
+
+def test_a_constant_added_to_all_logits_and_a_forgotten_batch_change_nothing() -> None:
+    own, base = _random(4, 1), _random(4, 0)
+    plain, moved = shifts.ShiftCounter(4, 100), shifts.ShiftCounter(4, 100)
+    plain.see(_pair([0, 1, 2, 3], own, base))
+    moved.see(_pair([0, 1, 2, 3], base, own))
+    moved.begin()
+    moved.see(_pair([0, 1, 2, 3], own + 5, base - 3))
+    for counter in (plain, moved):
+        counter.commit()
+    first, second = plain.counted(by_chance=False), moved.counted(by_chance=False)
+    assert first is not None
+    assert second is not None
+    assert (first.promoted == second.promoted).all()
+    assert first.total == pytest.approx(second.total, abs=1e-4)
+
+
+def test_one_token_promoted_everywhere_is_found_and_noise_is_not() -> None:
+    """The tokens are chosen in other documents than those in which they are counted."""
+    counter = shifts.ShiftCounter(8, 100)
+    for document in range(8):
+        base = _random(40, document)
+        own = base + 0.1 * _random(40, 100 + document)
+        own[:, 7] += 9
+        counter.see(_pair([document] * 40, own, base))
+    counter.commit()
+    found = counter.counted(by_chance=False)
+    assert found is not None
+    share, low, high = found.bounds(found.promoted, np.array([7]))[0]
+    assert (share, low, high) == (1, 1, 1)
+    top = found.top_share()
+    assert top is not None
+    noise = 3 / 199  # three further tokens of four, at random
+    assert top.value == pytest.approx((1 + 19 * noise) / 20, rel=0.15)
+    assert top.low is not None
+    assert top.high is not None
+    assert top.low < (1 + 19 * noise) / 20 < top.high

@@ -91,11 +91,13 @@ def totals(cost: Mapping[str, Any]) -> list[str]:
     )  # fmt: skip
     read = sum(model["read"] for model in cost["models"])
     loaded = sum(m["stored"] * (m["loads"] + m["as_vector"]) for m in cost["models"])
+    stored = sum(share["stored"] for share in cost["shares"])
     held = ", ".join(f"{device} {size(nbytes)}" for device, nbytes in cost["needed"].items())
     lines = [
         f"About {span(cost['seconds'])} for {left} units, {basis}",
         f"From disk: {size(read)} in the pass over the weights, {size(loaded)} for loading.",
         f"Peak memory: {held} of weights; activations come on top." if held else "",
+        f"To disk: {size(stored)} of the base's states, beside the database." if stored else "",
     ]
     return [line for line in lines if line]
 

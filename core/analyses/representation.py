@@ -8,6 +8,7 @@ other analyses of states and outputs rest too. Imports torch only when it comput
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +84,30 @@ def _label(model: str, named: str) -> str:
 
 def workload(unit: Unit, parameters: RepresentationParameters, subject: Subject) -> Workload:
     """A share of one pass over the documents whose states are stored."""
-    return shared_pass(unit, subject)
+    work = shared_pass(unit, subject)
+    return (
+        replace(work, stored=_stored_bytes(unit, parameters, subject))
+        if unit.model == BASE
+        else work
+    )
+
+
+def _stored_bytes(unit: Unit, parameters: RepresentationParameters, subject: Subject) -> int:
+    """The final states of all tokens, and each layer's sample and sums."""
+    import torch
+
+    from core.states.sample import FIRST, GROUPS
+
+    family, run = subject.family, subject.study.run
+    embedding = next(p for p in family.anatomy.pieces if p.module == "embedding")
+    info = family.base.checkpoint.tensors[family.base.names[embedding.tensor]]
+    dtype = info.dtype if run.dtype == "auto" else getattr(torch, run.dtype)
+    ids = subject.probes[unit.options["probe"]].ids[: unit.options["documents"]]
+    tokens = sum(map(len, ids))
+    layers, groups = family.anatomy.layers, min(GROUPS, len(ids))
+    states = tokens + (layers + 1) * min(parameters.positions, tokens)
+    width = embedding.shape[-1]
+    return int(width * (states * dtype.itemsize + 4 * layers * (FIRST + 1) * groups))
 
 
 def reader(

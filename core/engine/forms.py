@@ -81,6 +81,9 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
 """Of each array its kind, and its axes by name or size: axes of one name are of one size. A star
 stands for the module, layer or metric that an array is of."""
 
+WORKING = frozenset({"final", "sample", "sums"})
+"""The artifacts that only later units of the same database read."""
+
 _KINDS: Mapping[str, Callable[[NDArray[Any]], bool]] = {
     "float": lambda array: array.dtype.kind == "f",
     "int": lambda array: array.dtype.kind in "iu",

@@ -28,8 +28,9 @@ class AnalysisShare:
     """One analysis of a run: its units, the finished ones, and the work of the others.
 
     `asked` maps a task to its number of scorings and the items of each; `forward` and `backward`:
-    tokens of the probe set; `ranked`: items for scoring neurons; `seconds`: the remaining time, a
-    rough guess unless `measured`: derived from finished units, or 0 because no unit is open.
+    tokens of the probe set; `ranked`: items for scoring neurons; `stored`: bytes of states that are
+    stored beside the database; `seconds`: the remaining time, a rough guess unless `measured`:
+    derived from finished units, or 0 because no unit is open.
     """
 
     analysis: str
@@ -39,6 +40,7 @@ class AnalysisShare:
     forward: int
     backward: int
     ranked: int
+    stored: int
     seconds: float
     measured: bool
 
@@ -192,6 +194,7 @@ def _share(own: Sequence[Unit], done: Collection[str], pacing: Pacing) -> Analys
         forward=sum(w.forward for w in loads),
         backward=sum(w.backward for w in loads),
         ranked=sum(w.ranked for w in loads),
+        stored=sum(w.stored for w in loads),
         seconds=pacing.of(name),
         measured=pacing.is_known(name) or not loads,
     )

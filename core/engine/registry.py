@@ -59,7 +59,7 @@ class Workload:
     `asked`: a task and its number of items, once for every scoring; `forward` and `backward`:
     tokens of the probe set in forward passes, and in forward and backward passes; `ranked`: the
     items of a task for scoring neurons; `beside`: further models with weights in memory at the same
-    time.
+    time; `stored`: bytes of states that it stores.
     """
 
     asked: tuple[tuple[str, int], ...] = ()
@@ -67,6 +67,7 @@ class Workload:
     backward: int = 0
     ranked: int = 0
     beside: tuple[str, ...] = ()
+    stored: int = 0
 
 
 def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:

@@ -51,9 +51,9 @@ def readout(asked: Tabulation) -> Table:
         rows=tuple(
             (
                 str(each.layer),
-                each.size and each.size.value,
-                each.size and each.size.chance,
-                each.steadiness and each.steadiness.value,
+                None if each.size is None else each.size.value,
+                None if each.size is None else each.size.chance,
+                None if each.steadiness is None else each.steadiness.value,
                 " · ".join(each.raised),
                 " · ".join(each.lowered),
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 import app
 from app.results.figures import analyses_of
+from core.engine import forms
 from core.engine.registry import Analysis
 from core.files.partial import placed, written
 from core.study.study import Study
@@ -18,9 +19,11 @@ from storage.runs import RunSummary, StoredArtifact
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    """run.json, and the artifacts that it names. The files written."""
+    """run.json, and the artifacts that it names: all results. The files written."""
     study = runs.study_of(db, run.id)
-    stored = runs.artifacts(db, run.id)
+    stored = [
+        a for a in runs.artifacts(db, run.id) if a.name.partition(".")[0] not in forms.WORKING
+    ]
     path = folder / "run.json"
     data = {
         "exported_by": f"tauscope {app.__version__}",

@@ -98,10 +98,11 @@ def test_the_table_reads_the_difference_out_by_norm_and_head(measured: Any) -> N
 
 def test_both_analyses_share_the_passes(tmp_path: Path, monkeypatch: Any) -> None:
     """Each token goes through each model once."""
+    from core.neurons import activity
     from core.states import forward
 
     seen: list[str] = []
-    through = forward.last_logits
+    through = activity.last_logits
 
     def counted(model: Any, batch: Any) -> Any:
         seen.extend([model.name] * sum(batch.lengths))

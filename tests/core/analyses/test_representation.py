@@ -149,3 +149,22 @@ def test_a_lens_behind_further_maps_is_left_out(tmp_path: Path, monkeypatch: Any
     assert not sink.rows("lens_to_last")
     assert sink.rows("drift")
     assert any("no lens" in words for _, words in sink.warnings)
+
+
+def test_what_is_foreseen_to_be_stored_is_stored(tmp_path: Path) -> None:
+    from core.engine.preflight import look_ahead
+
+    write_family(tmp_path, "llama")
+    study, sink = study_of(tmp_path, "tuned0", positions=30), MemorySink()
+    nothing: Any = {"finished": lambda keys: set(), "pace": lambda *_: None}
+    (share,) = look_ahead(study, ["representation"], **nothing).shares
+    runner.run(study, sink, ["representation"])
+    arrays = [
+        each
+        for _, result in sink.units.values()
+        for artifact in result.artifacts
+        for name, each in artifact.arrays.items()
+        if name not in ("norms", "counts")
+    ]
+    assert share.stored == sum(each.nbytes for each in arrays)
+    assert share.forward == 2 * probe_of(tmp_path).tokens

@@ -23,7 +23,8 @@ def name_point(
     """The name of a point (see `core.vectors.arithmetic.parse`) from a command's options."""
     given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
     if given and method is None:
-        raise StudyError("--density and --seed need --method.", hint="For example: --method ties.")
+        named = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
+        raise StudyError(f"Options of a method need --method: {named}.", hint="Such as ties.")
     return coefficients if method is None else f"{method}({given}):{coefficients}"
 
 

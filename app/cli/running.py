@@ -210,13 +210,23 @@ def merge(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new folder for the model.")],
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="ties, dare or dare_ties, not a plain sum."),
+        typer.Option("--method", metavar="NAME", help="Not a plain sum: ties, dare, della, sce, …"),
     ] = None,
     density: Annotated[
         float | None,
-        typer.Option("--density", help="Share of each vector that ties and dare keep."),
+        typer.Option("--density", help="Share of each vector that a method keeps."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Random seed of dare.")] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option("--epsilon", help="By how much della's density rises and falls with size."),
+    ] = None,
+    gamma: Annotated[
+        float | None,
+        typer.Option("--gamma", help="Share of the largest elements that breadcrumbs leaves out."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Random seed of dare and della.")
+    ] = None,
     restrict: Annotated[
         str,
         typer.Option("--restrict", metavar="PARTS", help="attention, mlp, layers like 0-3,7."),
@@ -231,7 +241,7 @@ def merge(
     from app.drafts import ready
     from core.study.intake import read
 
-    options = {"density": density, "seed": seed}
+    options = {"density": density, "epsilon": epsilon, "gamma": gamma, "seed": seed}
     point = merging.name_point(coefficients, method, options)
     merged = merging.merge(
         read(ready.find(study)), point, to,

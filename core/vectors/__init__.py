@@ -1,7 +1,10 @@
 """Task arithmetic with tuning vectors, in memory and from disk to disk.
 
 arithmetic.py   points as data: names, grids, restrictions
+blocks.py       tensors cut into blocks of rows
 combination.py  the weights of a point, block by block
+selection.py    the elements of a vector that a point keeps
+matrices.py     matrices merged by their singular directions
 sweep.py        points in a loaded model; restores the base bit for bit
 merging.py      a point as a model's directory, streamed
 target.py       a merged model's tensors, in the base's own layout

@@ -11,20 +11,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from core.errors import StudyError, did_you_mean, item_of
 from core.models.naming import GROUP_OF
 from core.models.pieces import Piece
 
-Method = Literal["plain", "removal", "transfer", "ties", "dare", "dare_ties"]
+Method = Literal[
+    "plain", "removal", "transfer", "ties", "dare", "dare_ties", "della", "della_linear",
+    "breadcrumbs", "sce", "iso_c", "tsv_m",
+]  # fmt: skip
 
-DENSITY, SEED = 0.2, 0
-"""The default density of TIES (Yadav et al. 2023), and the default seed of DARE."""
+DEFAULTS: Mapping[str, float] = {"density": 0.2, "epsilon": 0.15, "gamma": 0.01, "seed": 0}
+"""The default options. The density is that of TIES (Yadav et al. 2023); epsilon and gamma are those
+of mergekit."""
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "plain": (), "removal": (), "transfer": (), "ties": ("density",),
     "dare": ("density", "seed"), "dare_ties": ("density", "seed"),
+    "della": ("density", "epsilon", "seed"), "della_linear": ("density", "epsilon", "seed"),
+    "breadcrumbs": ("density", "gamma"), "sce": ("density",), "iso_c": (), "tsv_m": (),
 }  # fmt: skip
 _FORM = re.compile(r"(?:(?P<method>[^:(]*?)\s*(?:\((?P<options>[^)]*)\))?\s*:)?(?P<rest>[^:()]*)")
 
@@ -42,6 +48,12 @@ class ArithmeticPoint:
     ties        θ_base + the disjoint mean of the λτ, each trimmed to its largest `density`
     dare        θ_base + Σ λτ, of each only a random `density` kept and scaled up
     dare_ties   θ_base + the disjoint mean of what DARE keeps
+    della       θ_base + the disjoint mean of what DELLA keeps: the larger, the likelier
+    della_linear  θ_base + the sum of what DELLA keeps
+    breadcrumbs θ_base + Σ λτ, of each tensor only a `density` below its largest `gamma`
+    sce         θ_base + the weighted disjoint mean of the λτ where they differ most
+    iso_c       θ_base + Σ λτ, every matrix with equal singular values
+    tsv_m       θ_base + the λτ, every matrix with its singular directions made orthogonal
     """
 
     coefficients: tuple[tuple[str, float], ...] = ()
@@ -49,6 +61,8 @@ class ArithmeticPoint:
     start: str | None = None
     density: float | None = None
     seed: int | None = None
+    epsilon: float | None = None
+    gamma: float | None = None
 
     @property
     def setting(self) -> str:
@@ -60,8 +74,7 @@ class ArithmeticPoint:
             return terms
         if self.method == "transfer":
             return f"transfer:{self.start}+{terms}"
-        options = {"density": self.density, "seed": self.seed}
-        given = [f"{o}={shortest(value)}" for o, value in options.items() if value is not None]
+        given = [f"{o}={shortest(getattr(self, o))}" for o in _OPTIONS[self.method]]
         return f"{self.method}({','.join(given)}):{terms}" if given else f"{self.method}:{terms}"
 
     @property
@@ -88,18 +101,29 @@ class ArithmeticPoint:
 
     @property
     def trims(self) -> bool:
-        """Does it keep only the largest elements of each vector?"""
-        return self.method == "ties" and self.density != 1
+        """Does it keep only elements of each vector of a certain size?"""
+        return self.method == "breadcrumbs" or (self.method == "ties" and self.density != 1)
+
+    @property
+    def ranks(self) -> bool:
+        """Does it rank elements of whole tensors?"""
+        return self.trims or (self.method == "sce" and len(self.coefficients) > 1)
 
     @property
     def drops(self) -> bool:
         """Does it drop elements of each vector at random?"""
-        return self.method in ("dare", "dare_ties") and self.density != 1
+        return "seed" in _OPTIONS[self.method] and self.density != 1
 
     @property
     def elects(self) -> bool:
         """Do the vectors elect a sign for each element? One vector alone always wins."""
-        return self.method in ("ties", "dare_ties") and len(self.coefficients) > 1
+        electing = self.method in ("ties", "dare_ties", "della", "sce")
+        return electing and len(self.coefficients) > 1
+
+    @property
+    def decomposes(self) -> bool:
+        """Does it merge whole matrices by their singular directions?"""
+        return self.method in ("iso_c", "tsv_m")
 
     @property
     def _named(self) -> tuple[str, ...]:
@@ -115,15 +139,15 @@ def make(
     method: Method = "plain",
     *,
     start: str | None = None,
-    density: float | None = None,
-    seed: int | None = None,
+    **options: float | None,
 ) -> ArithmeticPoint:
     """The point in its canonical form: vectors in the order of `vectors`, zeros left out.
 
-    A point without coefficients is the base, or the tuned model in `start`. Raises StudyError for
-    an unknown vector, a number that is not finite, a removal of several vectors, a density outside
-    of (0, 1] or a negative seed.
+    A point without coefficients is the base, or the tuned model in `start`. `options` are those of
+    `DEFAULTS`; a method takes its own and passes over the others. Raises StudyError for an unknown
+    vector, a number that is not finite, a removal of several vectors, or an option out of range.
     """
+    assert options.keys() <= DEFAULTS.keys()
     for vector in (*coefficients, *([start] if start else [])):
         if vector not in vectors:
             raise StudyError(
@@ -148,13 +172,11 @@ def make(
             "A transfer must name its starting model.",
             hint="For example: transfer:maths+medical=1.",
         )
-    takes = _OPTIONS[method]
     return ArithmeticPoint(
         kept,
         method,
         start if method in ("removal", "transfer") else None,
-        _density(DENSITY if density is None else density) if "density" in takes else None,
-        _seed(SEED if seed is None else seed) if "seed" in takes else None,
+        **_checked({name: _given(options, name) for name in _OPTIONS[method]}),
     )
 
 
@@ -186,13 +208,7 @@ def parse(text: str, vectors: Sequence[str]) -> ArithmeticPoint:
                 f"'{text}': {method} has no option '{name}'.",
                 hint=did_you_mean(name, _OPTIONS[method]) or f"{method} has no options.",
             )
-    seed = options.get("seed")
-    if seed is not None and not float(seed).is_integer():
-        raise StudyError(f"'{text}': the seed must be a whole number.")
-    return make(
-        _assignments(text, rest), vectors, cast(Method, method), start=start,
-        density=options.get("density"), seed=None if seed is None else int(seed),
-    )  # fmt: skip
+    return make(_assignments(text, rest), vectors, cast(Method, method), start=start, **options)
 
 
 def lines(
@@ -328,13 +344,33 @@ def _assignments(text: str, part: str) -> dict[str, float]:
     return found
 
 
-def _density(value: float) -> float:
-    if not 0 < value <= 1:
-        raise StudyError(f"A density is above 0 and at most 1, not {value:g}.")
-    return float(value)
+def _given(options: Mapping[str, float | None], name: str) -> float:
+    value = options.get(name)
+    return DEFAULTS[name] if value is None else value
 
 
-def _seed(value: int) -> int:
-    if not 0 <= value < 2**53:
-        raise StudyError(f"A seed is a whole number from 0 to 2^53, not {value}.")
-    return value
+def _checked(options: dict[str, float]) -> dict[str, Any]:
+    """The options of a method; raises StudyError for one out of range."""
+    found: dict[str, Any] = {name: float(value) for name, value in options.items()}
+    density, epsilon, gamma = (found.get(name) for name in ("density", "epsilon", "gamma"))
+    if density is not None and not 0 < density <= 1:
+        raise StudyError(f"A density is above 0 and at most 1, not {density:g}.")
+    if epsilon is not None and not (0 <= epsilon < density and density + epsilon <= 1):
+        raise StudyError(
+            f"An epsilon of {epsilon:g} does not fit a density of {density:g}.",
+            hint="The shares from density − epsilon to density + epsilon lie above 0 and at most "
+            "at 1.",
+        )
+    if gamma is not None and not (gamma >= 0 and density + gamma <= 1):
+        raise StudyError(
+            f"A gamma of {gamma:g} does not fit a density of {density:g}.",
+            hint="The two shares are together at most 1.",
+        )
+    if "seed" in found:
+        seed = found["seed"]
+        if not seed.is_integer():
+            raise StudyError(f"A seed is a whole number, not {seed:g}.")
+        if not 0 <= seed < 2**53:
+            raise StudyError(f"A seed is a whole number from 0 to 2^53, not {seed:g}.")
+        found["seed"] = int(seed)
+    return found

@@ -6,81 +6,21 @@ once. Knows neither files nor models: both provide rows of tensors (`WeightSourc
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from itertools import groupby
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from core.errors import RunError
-from core.models.checkpoint import TensorInfo
+from core.models.naming import GROUP_OF
 from core.models.pieces import Piece
+from core.vectors import matrices
 from core.vectors.arithmetic import ArithmeticPoint
-from core.weights.moments import BLOCK
-
-_HALF = 16  # bits of a float32 for each of the two passes of a threshold
-
-_CPU = torch.device("cpu")
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows start:stop (see TensorInfo) of a tensor, with the same vectors in all of them.
-
-    Its elements use the random numbers of `stream` from number `drawn` on.
-    """
-
-    tensor: str
-    start: int
-    stop: int
-    columns: int
-    vectors: tuple[str, ...]
-    stream: str
-    drawn: int
-
-    @property
-    def elements(self) -> slice:
-        """The block's range in the flat tensor."""
-        return slice(self.start * self.columns, self.stop * self.columns)
-
-
-class WeightSource(Protocol):
-    """A source of weights; read by several threads."""
-
-    def base(self, block: Block, space: Workspace) -> Tensor:
-        """The base's weights as stored, flat; valid until the workspace is used again."""
-
-    def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
-        """A tuned model's weights as stored, flat; valid equally long."""
-
-
-class Workspace:
-    """The buffers of one thread, allocated once and reused for every block."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
-
-    def numbers(
-        self,
-        name: str,
-        size: int,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device = _CPU,
-    ) -> Tensor:
-        """An uninitialised vector of `size` elements. The same name shares the same memory."""
-        key = name, dtype, device
-        kept = self._kept.get(key)
-        if kept is None or kept.numel() < size:
-            kept = self._kept[key] = torch.empty(size, dtype=dtype, device=device)
-        return kept if kept.numel() == size else kept[:size]
+from core.vectors.blocks import Block, WeightSource, Workspace
+from core.vectors.selection import NO_MARKS, Marks, select, thin
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +40,45 @@ class Rounding:
 
 
 class VectorCombination:
-    """A point with TIES' trimming threshold of each vector."""
+    """A point with the marks that its method needs.
 
-    def __init__(self, point: ArithmeticPoint, thresholds: Mapping[str, float]) -> None:
+    `pieces` are the logical matrices of the tensors: Iso-C and TSV-M merge them whole. For these
+    methods `prepare` comes before `write`, one of `turns` at a time.
+    """
+
+    def __init__(
+        self,
+        point: ArithmeticPoint,
+        marks: Marks = NO_MARKS,
+        pieces: Iterable[Piece] = (),
+    ) -> None:
         self.point = point
-        self._thresholds = thresholds
+        self._marks = marks
+        self._pieces: dict[str, list[Piece]] = {}
+        for piece in pieces:
+            self._pieces.setdefault(piece.tensor, []).append(piece)
+        self._made: dict[str, Tensor] = {}
         # Properties of the point, computed once for all blocks.
         self._terms, self._elects = point.terms, point.elects
-        self._thins = point.trims or point.drops
-        self._scale = 1 / point.density if point.drops and point.density else 1.0
+        self._thins = point.drops or point.trims
+        self._exact = not self._thins and not point.decomposes
+
+    def turns(self, blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
+        """The blocks to write between two calls of `prepare`: all, or those of one tensor."""
+        if not self.point.decomposes:
+            yield blocks
+            return
+        for _, own in groupby(blocks, key=lambda block: block.tensor):
+            yield list(own)
+
+    def prepare(self, blocks: Sequence[Block], source: WeightSource) -> None:
+        """Merge the matrices of these blocks' tensor, if the method merges matrices."""
+        if self.point.decomposes and blocks:
+            tensor = blocks[0].tensor
+            pieces = [p for p in self._pieces.get(tensor, ()) if p.module in GROUP_OF]
+            self._made = {}
+            if blocks[0].vectors and any(piece.is_matrix for piece in pieces):
+                self._made[tensor] = matrices.merged(self.point, blocks, pieces, source)
 
     def write(self, block: Block, source: WeightSource, out: Tensor, space: Workspace) -> Rounding:
         """Fill `out` (flat, of any floating dtype, on any device) with a block of the point.
@@ -154,6 +124,12 @@ class VectorCombination:
 
         base + (tuned − base) need not be the tuned number itself, not even in float32.
         """
+        if not terms:
+            update.zero_()
+            return None
+        if block.tensor in self._made:
+            update.copy_(self._made[block.tensor][block.elements])
+            return None
         stored, votes = None, []
         for i, (vector, value) in enumerate(terms):
             term = update
@@ -162,28 +138,21 @@ class VectorCombination:
                 term = space.numbers(name, len(base), device=base.device)
             stored = source.tuned(vector, block, space)
             term.copy_(stored).sub_(base)
-            if self._thins:
-                self._thin(term, vector, block)
-            term.mul_(value * self._scale)
+            scale = thin(term, vector, block, self.point, self._marks) if self._thins else 1.0
+            term.mul_(value * scale)
             if self._elects:
                 votes.append(term)
             elif i:
                 update.add_(term)
-        if not terms:
-            update.zero_()
+        if self.point.method == "sce" and votes:
+            select(votes, block, self._marks)
+            weights = (self._marks.weight[vector, block.stream] for vector, _ in terms)
+            _elect(votes, update, list(weights))
         elif votes:
             _elect(votes, update)
-        return stored if len(terms) == 1 and terms[0][1] == 1 and not self._thins else None
-
-    def _thin(self, term: Tensor, vector: str, block: Block) -> None:
-        """Set the elements to zero that TIES trims or DARE drops."""
-        if self.point.trims:
-            term.masked_fill_(term.abs() < self._thresholds[vector], 0)
-        elif self.point.drops:
-            assert self.point.density is not None
-            dropped = _draws(f"{self.point.seed}|{vector}|{block.stream}", block.drawn, len(term))
-            dropped = dropped >= max(1, round(self.point.density * 2**32))
-            term.masked_fill_(torch.from_numpy(dropped).to(term.device), 0)
+        elif self.point.decomposes:
+            update.div_(len(terms))
+        return stored if len(terms) == 1 and terms[0][1] == 1 and self._exact else None
 
     def _not_finite(self, block: Block, dtype: torch.dtype) -> RunError:
         stored = str(dtype).removeprefix("torch.")
@@ -195,141 +164,15 @@ class VectorCombination:
         )
 
 
-def cut(
-    pieces: Sequence[Piece],
-    base: Mapping[str, TensorInfo],
-    tuned: Mapping[str, Mapping[str, TensorInfo]],
-    tensors: Collection[str],
-    size: int = BLOCK,
-) -> Iterator[Block]:
-    """The base's tensors in blocks of about `size` elements, whole rows each.
-
-    `tuned` are the tensors of each vector under the base's names; a vector applies to the rows that
-    it has, and only in `tensors`.
-    """
-    of: dict[str, list[Piece]] = {}
-    for piece in pieces:
-        of.setdefault(piece.tensor, []).append(piece)
-    used: set[str] = set()
-    for tensor, found in of.items():
-        info = base[tensor]
-        step = max(1, size // max(info.columns, 1))
-        rows = {v: infos[tensor].rows for v, infos in tuned.items() if tensor in tensors}
-        ends = sorted({info.rows, *(n for n in rows.values() if n < info.rows)})
-        for first, last, stream in _streams(found, info):
-            # Several tensors of one module have separate streams.
-            stream = f"{stream}.{tensor}" if stream in used else stream
-            used.add(stream)
-            for start, stop in _runs(first, last, step, ends):
-                yield Block(
-                    tensor, start, stop, info.columns,
-                    tuple(v for v, n in rows.items() if n >= stop),
-                    stream, (start - first) * info.columns,
-                )  # fmt: skip
-
-
-def _runs(first: int, last: int, step: int, ends: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The rows from first to last in runs of at most `step` that cross none of the ends."""
-    start = first
-    while start < last:
-        stop = min([last, start + step, *(end for end in ends if end > start)])
-        yield start, stop
-        start = stop
-
-
-def _streams(pieces: Sequence[Piece], info: TensorInfo) -> Iterator[tuple[int, int, str]]:
-    """Ranges of rows of a tensor, with the names of their random streams.
-
-    A name depends on the rows' role and not on their storage: a stack of experts in memory draws
-    the same numbers as single experts on disk.
-    """
-    kind = pieces[0].tensor.rpartition(".")[2]
-    if pieces[0].module in ("norm", "embedding"):  # several tensors of one module
-        kind = ".".join(pieces[0].tensor.split(".")[-2:])
-    if all(p.expert is None for p in pieces):
-        yield 0, info.rows, f"{pieces[0].layer}.{pieces[0].module}.{kind}"
-        return
-    experts: dict[int | None, list[Piece]] = {}
-    for piece in pieces:
-        experts.setdefault(piece.expert, []).append(piece)
-    for expert, own in experts.items():
-        apart = len({p.rows for p in own}) == len(own) and all(len(p.rows) == 1 for p in own)
-        for piece in own if apart else own[:1]:
-            # Modules that share their rows share a stream.
-            span = piece.rows[0] if apart else (own[0].rows[0][0], own[-1].rows[-1][1])
-            kind = "bias" if len(piece.shape) == 1 else "weight"
-            yield *span, f"{piece.layer}.{piece.module}.{expert}.{kind}"
-
-
-def threshold(
-    vector: str, density: float, blocks: Iterable[Block], source: WeightSource, threads: int
-) -> float:
-    """The magnitude of the smallest element among τ's largest `density`, over all blocks.
-
-    Exact, in two passes that count by the leading and then by the trailing bits: float32 magnitudes
-    have the order of their bits.
-    """
-    taking = [block for block in blocks if vector in block.vectors]
-
-    def count(shift: int, within: int | None) -> Any:
-        def of(share: Sequence[Block]) -> Any:
-            found, space = np.zeros(1 << _HALF, np.int64), Workspace()
-            for block in share:
-                bits = _magnitude_bits(vector, block, source, space)
-                if within is not None:
-                    bits = bits[bits >> _HALF == within] & (1 << _HALF) - 1
-                found += torch.bincount(bits >> shift, minlength=1 << _HALF).cpu().numpy()
-            return found
-
-        return sum(spread(of, taking, threads))
-
-    if not taking:
-        return 0.0
-    coarse = count(_HALF, None)
-    wanted = max(1, round(density * int(coarse.sum())))
-    bucket, above = _holding(coarse, wanted)
-    place, _ = _holding(count(0, bucket), wanted - above)
-    return float(np.array([bucket << _HALF | place], np.int32).view(np.float32)[0])
-
-
-def _holding(counts: Any, wanted: int) -> tuple[int, int]:
-    """The bucket of the `wanted`-th largest element, and the number of elements above it."""
-    above = np.cumsum(counts[::-1])
-    place = int(np.searchsorted(above, wanted))
-    return len(counts) - 1 - place, int(above[place - 1]) if place else 0
-
-
-def _magnitude_bits(vector: str, block: Block, source: WeightSource, space: Workspace) -> Tensor:
-    stored = source.base(block, space)
-    size, device = stored.numel(), stored.device
-    base = space.numbers("base", size, device=device).copy_(stored)
-    update = space.numbers("update", size, device=device)
-    update.copy_(source.tuned(vector, block, space)).sub_(base).abs_()
-    return update.view(torch.int32)
-
-
-def spread(work: Callable[[Sequence[Block]], T], blocks: Sequence[Block], threads: int) -> list[T]:
-    """Work on the blocks in several threads; returns after all have ended."""
-    if threads == 1:
-        return [work(blocks)]
-    shares = [blocks[i::threads] for i in range(min(threads, len(blocks)))]
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(work, shares))
-
-
-def thread_count() -> int:
-    """The number of threads for blocks on a CPU."""
-    return max(1, min(8, os.cpu_count() or 1))
-
-
 def _energy(values: Tensor) -> float:
     """Σ of squares, in float64 if float32 overflows."""
     found = float(torch.dot(values, values))
     return found if math.isfinite(found) else float(values.double().square().sum())
 
 
-def _elect(votes: Sequence[Tensor], out: Tensor) -> None:
-    """The mean of the votes with the sign of their sum; zero where they cancel.
+def _elect(votes: Sequence[Tensor], out: Tensor, weights: Sequence[float] = ()) -> None:
+    """The mean of the votes with the sign of their sum, by their weights if they have any; zero
+    where they cancel.
 
     Yadav et al. 2023, section 4. Summed one by one, so the last bits do not depend on the cut into
     blocks.
@@ -340,20 +183,8 @@ def _elect(votes: Sequence[Tensor], out: Tensor) -> None:
     sign = out.sign()
     out.zero_()
     agreeing = torch.zeros_like(out)
-    for vote in votes:
+    for vote, weight in zip(votes, weights or [1.0] * len(votes), strict=True):
         agrees = (vote.sign() == sign).logical_and_(vote != 0)
-        out.add_(vote.masked_fill_(~agrees, 0))
-        agreeing.add_(agrees)
-    out.div_(agreeing.clamp_(min=1))
-
-
-def _draws(stream: str, first: int, size: int) -> Any:
-    """Uniform uint32 [size]: the numbers of a stream from `first` on.
-
-    Philox is counter-based (Salmon et al. 2011), with eight numbers per count, so the numbers do
-    not depend on blocks.
-    """
-    key = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:16], "little")
-    counter, skipped = divmod(first, 8)
-    numbers = np.random.Philox(counter=counter, key=key).random_raw((skipped + size + 1) // 2)
-    return numbers.astype("<u8", copy=False).view("<u4")[skipped : skipped + size]
+        out.add_(vote.masked_fill_(~agrees, 0), alpha=weight)
+        agreeing.add_(agrees, alpha=weight)
+    out.div_(agreeing.masked_fill_(agreeing == 0, 1))

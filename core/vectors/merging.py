@@ -1,7 +1,7 @@
 """A point of task arithmetic as a Hugging Face directory, streamed from disk to disk.
 
-Owns the files of a merged model and the record of its origin. Reads and writes rows, and never
-holds a tensor or a model in memory.
+Owns the files of a merged model and the record of its origin. Reads and writes rows; only a method
+that decomposes matrices holds a tensor in memory, and none a model.
 """
 
 from __future__ import annotations
@@ -26,17 +26,10 @@ from core.models.checkpoint import Checkpoint, TensorInfo
 from core.models.family import Family, Member
 from core.sizes import size
 from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction
-from core.vectors.combination import (
-    Block,
-    Rounding,
-    VectorCombination,
-    Workspace,
-    cut,
-    spread,
-    thread_count,
-    threshold,
-)
+from core.vectors.blocks import Block, Workspace, cut, spread, thread_count
+from core.vectors.combination import Rounding, VectorCombination
 from core.vectors.folder import appearing
+from core.vectors.selection import find_marks
 from core.vectors.shards import ShardWriter
 from core.vectors.target import Sink, Target
 from core.weights.moments import BLOCK
@@ -90,12 +83,8 @@ def merge(
     blocks = list(cut(family.anatomy.pieces, base, tuned, chosen))
     with appearing(folder) as partial:
         _refuse_small_disk(partial, total)
-        thresholds = {
-            vector: threshold(vector, point.density, blocks, source, thread_count())
-            for vector, _ in point.terms
-            if point.trims and point.density
-        }
-        combination = VectorCombination(point, thresholds)
+        marks = find_marks(point, blocks, source, thread_count())
+        combination = VectorCombination(point, marks, family.anatomy.pieces)
         done, rounding = 0, Rounding()
         with ShardWriter(partial, tensors, shard_bytes) as writer:
             for tensor, found in _by_tensor(target, base, blocks):
@@ -116,7 +105,7 @@ def merge(
 
 
 class _Disk:
-    """A `core.vectors.combination.WeightSource` that reads the family's checkpoints."""
+    """A `core.vectors.blocks.WeightSource` that reads the family's checkpoints."""
 
     def __init__(self, family: Family) -> None:
         self._family = family
@@ -160,6 +149,7 @@ def _combine(
             sink.write(block.start, out.view(-1, block.columns))
         return found
 
+    combination.prepare(blocks, source)
     rounding = sum(spread(write, blocks, thread_count()), Rounding())
     sink.close()
     return rounding

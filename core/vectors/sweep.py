@@ -21,16 +21,9 @@ from core.errors import FamilyError, RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
 from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction
-from core.vectors.combination import (
-    Block,
-    Rounding,
-    VectorCombination,
-    Workspace,
-    cut,
-    spread,
-    thread_count,
-    threshold,
-)
+from core.vectors.blocks import Block, Workspace, cut, spread, thread_count
+from core.vectors.combination import Rounding, VectorCombination
+from core.vectors.selection import find_marks
 from core.weights.moments import BLOCK
 
 _ACCELERATED = 1 << 24  # elements of a block on a GPU, where the calls dominate the cost
@@ -66,7 +59,7 @@ class Sweep:
         self._threads = thread_count() if on_cpu else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
         self._blocks: dict[Restriction, list[Block]] = {}
-        self._thresholds: dict[tuple[str, float, Restriction], float] = {}
+        self._thresholds: dict[Restriction, dict[Any, float]] = {}
         self._workspaces = [Workspace() for _ in range(self._threads)]
         self._before = ""
 
@@ -83,17 +76,24 @@ class Sweep:
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
         blocks = self._cut(restriction)
-        combination = VectorCombination(point, self._trim(point, restriction, blocks))
+        known = self._thresholds.setdefault(restriction, {})
+        marks = find_marks(point, blocks, self._memory, self._threads, known)
+        combination = VectorCombination(point, marks, self._pieces)
         free = list(self._workspaces)
 
         def write(share: Sequence[Block]) -> Rounding:
-            space, found = free.pop(), Rounding()
+            space, rounding = free.pop(), Rounding()
             for block in share:
                 out = self._live[block.tensor][block.elements]
-                found += combination.write(block, self._memory, out, space)
-            return found
+                rounding += combination.write(block, self._memory, out, space)
+            free.append(space)
+            return rounding
 
-        return sum(spread(write, blocks, self._threads), Rounding()).share
+        found = Rounding()
+        for turn in combination.turns(blocks):
+            combination.prepare(turn, self._memory)
+            found += sum(spread(write, turn, self._threads), Rounding())
+        return found.share
 
     def __exit__(
         self,
@@ -116,19 +116,6 @@ class Sweep:
             found = cut(self._pieces, self._infos, self._tuned, tensors, self._size)
             self._blocks[restriction] = list(found)
         return self._blocks[restriction]
-
-    def _trim(
-        self, point: ArithmeticPoint, restriction: Restriction, blocks: list[Block]
-    ) -> dict[str, float]:
-        if not point.trims or point.density is None:
-            return {}
-        for vector, _ in point.terms:
-            key = vector, point.density, restriction
-            if key not in self._thresholds:
-                self._thresholds[key] = threshold(
-                    vector, point.density, blocks, self._memory, self._threads
-                )
-        return {v: self._thresholds[v, point.density, restriction] for v, _ in point.terms}
 
 
 @contextmanager
@@ -181,7 +168,7 @@ def _hash(tensor: Tensor) -> str:
 
 
 class _Memory:
-    """A `core.vectors.combination.WeightSource` whose tensors are all in memory, flat."""
+    """A `core.vectors.blocks.WeightSource` whose tensors are all in memory, flat."""
 
     def __init__(
         self, tensors: Mapping[str, Tensor], vectors: Mapping[str, Mapping[str, Tensor]]

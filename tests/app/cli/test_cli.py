@@ -724,6 +724,7 @@ def test_commands_remember_what_identifies_models(
         (["--coefficients", "medical=x"], "not a number"),
         (["--coefficients", "medical=1", "--method", "tie"], "Did you mean 'ties'?"),
         (["--coefficients", "medical=1", "--density", "0.5"], "need --method"),
+        (["--coefficients", "medical=1", "--method", "iso_c", "--gamma", "1"], "no option 'gamma'"),
         (["--coefficients", "medical=1", "--method", "ties", "--seed", "1"], "no option 'seed'"),
         (["--coefficients", "medical=1", "--dtype", "bf16"], "Did you mean 'bfloat16'?"),
         (["--coefficients", "medical=1", "--restrict", "attn"], "not a group or a layer"),

@@ -32,15 +32,33 @@ _densities = st.floats(0, 1, exclude_min=True)
 @st.composite
 def _points(draw: st.DrawFn) -> ArithmeticPoint:
     method: Any = draw(
-        st.sampled_from(["plain", "removal", "transfer", "ties", "dare", "dare_ties"])
+        st.sampled_from(
+            [
+                "plain",
+                "removal",
+                "transfer",
+                "ties",
+                "dare",
+                "dare_ties",
+                "della",
+                "della_linear",
+                "breadcrumbs",
+                "sce",
+                "iso_c",
+                "tsv_m",
+            ]
+        )
     )
     most = 1 if method == "removal" else len(KNOWN)
     least = 1 if method == "removal" else 0
     named = draw(st.lists(st.sampled_from(KNOWN), unique=True, min_size=least, max_size=most))
+    density = draw(_densities)
     return make(
         {name: draw(_values) for name in named}, KNOWN, method,
         start=draw(st.sampled_from(KNOWN)) if method == "transfer" else None,
-        density=draw(_densities), seed=draw(st.integers(0, 2**53 - 1)),
+        density=density, seed=draw(st.integers(0, 2**53 - 1)),
+        epsilon=draw(st.floats(0, 0.4)) * min(density, 1 - density),
+        gamma=draw(st.floats(0, 0.99)) * (1 - density),
     )  # fmt: skip
 
 
@@ -73,6 +91,11 @@ def test_numbers_are_short_and_exact(value: float) -> None:
         ("dare(seed=3):medical=1", "dare(density=0.2,seed=3):medical=1"),
         ("dare_ties(density=1):medical=1", "dare_ties(density=1,seed=0):medical=1"),
         ("ties:medical=0", "base"),
+        ("della:maths=1", "della(density=0.2,epsilon=0.15,seed=0):maths=1"),
+        ("breadcrumbs:maths=1", "breadcrumbs(density=0.2,gamma=0.01):maths=1"),
+        ("sce(density=1):maths=1,medical=1", "sce(density=1):medical=1,maths=1"),
+        ("iso_c: maths=1, medical=2", "iso_c:medical=2,maths=1"),
+        ("tsv_m:maths=1", "tsv_m:maths=1"),
         ("medical=0.00001", "medical=1e-5"), ("medical=1e22", "medical=1e22"),
     ],
 )  # fmt: skip
@@ -95,7 +118,12 @@ def test_canonical_forms(text: str, setting: str) -> None:
         ("removal:medical=1,maths=1", "takes one vector"),
         ("transfer:medical=1", "its starting model"), ("transfer:mats+medical=1", "'mats'"),
         ("medical=1:maths=2", "no method"), ("base=1", "'base' is not a tuned model"),
-        ("removal(density=1):medical=1", "no option"),
+        ("removal(density=1):medical=1", "no option"), ("iso_c(seed=1):medical=1", "no option"),
+        ("della(density=0.1):medical=1", "does not fit"),
+        ("della(density=0.9):medical=1", "does not fit"),
+        ("della(epsilon=nan):medical=1", "does not fit"),
+        ("breadcrumbs(density=1):medical=1", "does not fit"),
+        ("breadcrumbs(gamma=-1):medical=1", "does not fit"),
     ],
 )  # fmt: skip
 def test_what_is_no_point_is_said(text: str, words: str) -> None:

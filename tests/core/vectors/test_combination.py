@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from core.errors import RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.vectors import combination
+from core.vectors import matrices, selection
 from core.vectors.arithmetic import ArithmeticPoint, parse
-from core.vectors.combination import Block, Rounding, VectorCombination, Workspace, cut, threshold
+from core.vectors.blocks import Block, Workspace, cut
+from core.vectors.combination import Rounding, VectorCombination
+from core.vectors.selection import find_marks, threshold
 
 KNOWN = ("a", "b", "c")
 NAME = "model.layers.0.self_attn.q_proj.weight"
@@ -55,16 +57,12 @@ def _combine(
     assert [b.start for b in blocks[1:]] == [b.stop for b in blocks[:-1]]
     assert (blocks[0].start, blocks[-1].stop) == (0, shape[0])
     source, space = _Held(base, tuned), Workspace()
-    thresholds = {
-        n: threshold(n, point.density or 1, blocks, source, 2)
-        for n, _ in point.terms
-        if point.trims
-    }
+    made = VectorCombination(point, find_marks(point, blocks, source, 2), [piece])
     out = torch.empty(shape, dtype=dtype or base.dtype)
     rounding = Rounding()
+    made.prepare(blocks, source)
     for block in blocks:
-        part = out.view(-1)[block.elements]
-        rounding += VectorCombination(point, thresholds).write(block, source, part, space)
+        rounding += made.write(block, source, out.view(-1)[block.elements], space)
     return out, rounding
 
 
@@ -124,7 +122,8 @@ def test_a_threshold_is_that_of_sorting(values: list[float], density: float, siz
         ("base", "base"), ("a=1", "a"), ("removal:a=1", "base"), ("removal:a=0", "a"),
         ("transfer:b+a=0", "b"), ("transfer:b+b=-1", "base"),
         ("ties(density=1):b=1", "b"), ("dare(density=1):c=1", "c"),
-        ("dare_ties(density=1):c=1", "c"),
+        ("dare_ties(density=1):c=1", "c"), ("della(density=1,epsilon=0):c=1", "c"),
+        ("sce:c=1", "c"),
     ],
 )  # fmt: skip
 def test_what_must_come_back_does_so_bit_for_bit(
@@ -161,8 +160,13 @@ def test_sums_are_in_float32_and_rounded_once(dtype: torch.dtype, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["a=0.7,b=0.2,c=-1", "ties:a=1,b=1,c=1", "dare:a=1,b=1", "dare_ties:a=1,b=1,c=1"]
-)
+    "text",
+    [
+        "a=0.7,b=0.2,c=-1", "ties:a=1,b=1,c=1", "dare:a=1,b=1", "dare_ties:a=1,b=1,c=1",
+        "della:a=1,b=1,c=1", "della_linear:a=1,b=-1", "breadcrumbs:a=1,b=1", "sce:a=1,b=1,c=1",
+        "iso_c:a=1,b=1", "tsv_m:a=1,b=1,c=-1",
+    ],
+)  # fmt: skip
 def test_nothing_depends_on_how_a_tensor_is_cut(text: str) -> None:
     base, tuned = _family(rows=37)
     point = parse(text, KNOWN)
@@ -228,6 +232,10 @@ def test_rows_that_a_vector_lacks_are_the_base_s() -> None:
         ("a=0.5", "base", float("inf"), torch.bfloat16),
         ("a=1e6", None, 0.0, torch.float16),
         ("ties:a=1,b=1", "b", float("nan"), torch.float32),
+        ("sce:a=1,b=1", "b", float("nan"), torch.float32),
+        ("breadcrumbs:a=1,b=1", "b", float("nan"), torch.float32),
+        ("iso_c:a=1,b=1", "b", float("nan"), torch.float32),
+        ("tsv_m:a=1,b=1", "a", float("inf"), torch.bfloat16),
     ],
 )
 def test_values_that_are_not_finite_name_tensor_and_point(
@@ -259,8 +267,125 @@ def test_another_dtype_loses_what_rounding_to_it_takes() -> None:
 
 
 def test_random_numbers_are_uniform_and_placed() -> None:
-    numbers = combination._draws("x", 0, 1 << 16)
+    numbers = selection._draws("x", 0, 1 << 16)
     assert float(numbers.mean()) == pytest.approx(2**31, rel=0.01)
     for first, size in ((0, 1), (1, 7), (9, 100), (4097, 8)):
-        assert (combination._draws("x", first, size) == numbers[first : first + size]).all()
-    assert not (combination._draws("y", 0, 64) == numbers[:64]).any()
+        assert (selection._draws("x", first, size) == numbers[first : first + size]).all()
+    assert not (selection._draws("y", 0, 64) == numbers[:64]).any()
+
+
+@pytest.mark.parametrize("text", ["iso_c:a=1", "iso_c:a=0.5,b=-1,c=2"])
+def test_iso_c_gives_the_sum_one_singular_value(text: str) -> None:
+    base, tuned = _family()
+    point = parse(text, KNOWN)
+    total = sum(value * (_double(tuned[n]) - _double(base)) for n, value in point.coefficients)
+    u, s, v = np.linalg.svd(total, full_matrices=False)
+    expected = _double(base) + s.mean() * u @ v
+    assert _double(_combine(point, base, tuned)[0]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["tsv_m:a=1", "tsv_m:a=1,b=1", "tsv_m:a=0.5,b=-1,c=2"])
+def test_tsv_m_makes_the_top_directions_of_all_orthogonal(text: str) -> None:
+    base, tuned = _family()
+    point = parse(text, KNOWN)
+    left, middle, right = [], [], []
+    count = 8 // len(point.coefficients)
+    for name, value in point.coefficients:
+        u, s, v = np.linalg.svd(value * (_double(tuned[name]) - _double(base)), full_matrices=False)
+        left.append(u[:, :count])
+        middle.append(s[:count])
+        right.append(v[:count].T)
+    turned = []
+    for side in (left, right):
+        p, _, q = np.linalg.svd(np.concatenate(side, 1), full_matrices=False)
+        turned.append(p @ q)
+    expected = _double(base) + turned[0] * np.concatenate(middle) @ turned[1].T
+    assert _double(_combine(point, base, tuned)[0]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_directions_that_an_update_lacks_are_not_invented() -> None:
+    """Of low rank, equal to one another, and zero."""
+    g = torch.Generator().manual_seed(1)
+    one, other = (torch.randn(20, 2, generator=g) @ torch.randn(2, 12, generator=g) for _ in "ab")
+    for merge in (matrices.isotropic, matrices.separated):
+        assert np.linalg.matrix_rank(merge([one, other]).double(), tol=1e-4) == 4
+        assert not merge([one * 0, other * 0]).any()
+        alone, beside = merge([one]), merge([one, other * 0])
+        assert torch.allclose(alone.double(), beside.double(), atol=1e-5)
+    assert torch.allclose(matrices.separated([one, one]).to(one), one, atol=1e-5)
+
+
+def test_what_is_no_matrix_of_a_layer_is_averaged() -> None:
+    base, tuned = _family()
+    piece = Piece(tensor=NAME, module="embedding", layer=None, shape=(40, 8), rows=((0, 40),))
+    info = TensorInfo(base.dtype, (40, 8))
+    blocks = list(cut([piece], {NAME: info}, {n: {NAME: info} for n in KNOWN}, {NAME}))
+    made = VectorCombination(parse("tsv_m:a=1,b=3", KNOWN), pieces=[piece])
+    source = _Held(base, tuned)
+    made.prepare(blocks, source)
+    out = torch.empty(320)
+    made.write(blocks[0], source, out, Workspace())
+    expected = base + ((tuned["a"] - base) + 3 * (tuned["b"] - base)) / 2
+    assert torch.allclose(out.view(40, 8), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("density", "gamma"), [(0.2, 0.01), (0.5, 0.1), (0.9, 0.1), (0.3, 0)])
+def test_breadcrumbs_leave_out_the_largest_and_the_small(density: float, gamma: float) -> None:
+    base, tuned = _family()
+    point = parse(f"breadcrumbs(density={density},gamma={gamma}):a=1,b=-0.5", KNOWN)
+    expected = _double(base)
+    for name, value in point.coefficients:
+        update = (tuned[name] - base).double().numpy()
+        order = np.argsort(-np.abs(update).reshape(-1))
+        first = round(gamma * update.size)
+        kept = np.zeros(update.size, bool)
+        kept[order[first : round((density + gamma) * update.size)]] = True
+        expected = expected + value * np.where(kept.reshape(update.shape), update, 0)
+    assert _double(_combine(point, base, tuned)[0]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("terms", ["a=1,b=1", "a=0.5,b=-1,c=2"])
+def test_sce_selects_calculates_and_erases(density: float, terms: str) -> None:
+    base, tuned = _family()
+    point = parse(f"sce(density={density}):{terms}", KNOWN)
+    votes = np.stack([v * (_double(tuned[n]) - _double(base)) for n, v in point.coefficients])
+    spread = votes.var(axis=0)
+    least = np.sort(spread.reshape(-1))[::-1][round(density * spread.size) - 1]
+    votes = votes * (spread >= least * (1 - 1e-6))
+    squares = np.square(votes).sum((1, 2))
+    weights = (squares / squares.sum())[:, None, None]
+    agreeing = votes * votes.sum(0) > 0
+    mass = (weights * agreeing).sum(0)
+    merged = (weights * agreeing * votes).sum(0) / np.where(mass > 0, mass, 1)
+    found = _double(_combine(point, base, tuned)[0])
+    assert found == pytest.approx(_double(base) + merged, abs=1e-6)
+
+
+def test_della_keeps_the_larger_of_a_row_with_the_higher_probability() -> None:
+    base = torch.zeros(2000, 8)
+    update = torch.tensor([3.0, -1.0, 8.0, -6.0, 2.0, 7.0, -4.0, 5.0]).expand(2000, 8)
+    tuned = {"a": base + update, "b": base + update, "c": base}
+    out, _ = _combine(parse("della_linear(density=0.4,epsilon=0.3):a=1", KNOWN), base, tuned)
+    rank = update[0].abs() - 1
+    shares = 0.4 - 0.3 + 0.6 * rank / 7
+    kept = (out != 0).double().mean(0)
+    assert kept.numpy() == pytest.approx(shares.numpy(), abs=5 * (0.25 / 2000) ** 0.5)
+    assert torch.allclose(out, torch.where(out != 0, update / shares, 0.0), rtol=1e-5)
+    both = parse("della(density=0.4,epsilon=0.3):a=1,b=1", KNOWN)
+    elected, _ = _combine(both, base, tuned)
+    other, _ = _combine(parse("della_linear(density=0.4,epsilon=0.3):b=1", KNOWN), base, tuned)
+    agreeing = (out != 0).float() + (other != 0)
+    assert torch.allclose(elected, (out + other) / agreeing.clamp_min(1), rtol=1e-5)
+
+
+def test_della_takes_a_vector_as_one_row() -> None:
+    base, info = torch.zeros(1000), TensorInfo(torch.float32, (1000,))
+    tuned = {"a": torch.arange(1.0, 1001)}
+    piece = Piece(tensor="norm", module="norm", layer=0, shape=(1000,), rows=((0, 1000),))
+    (block,) = cut([piece], {"norm": info}, {"a": {"norm": info}}, {"norm"})
+    out = torch.empty(1000)
+    point = parse("della_linear(density=0.5,epsilon=0.49):a=1", ("a",))
+    VectorCombination(point).write(block, _Held(base, tuned), out, Workspace())
+    assert (out[:200] != 0).sum() < 40
+    assert (out[-200:] != 0).sum() > 160

@@ -232,7 +232,11 @@ def test_models_that_do_not_fit_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("name", "method"),
-    [*((name, "dare") for name in sorted(zoo.CONFIGS)), ("mixtral", "ties"), ("mixtral", "plain")],
+    [
+        *((name, "dare") for name in sorted(zoo.CONFIGS)),
+        *(("mixtral", m) for m in ("ties", "plain", "della", "breadcrumbs", "sce", "tsv_m")),
+        *((name, "iso_c") for name in ("gpt2", "gpt_neox", "phi3", "mixtral")),
+    ],
 )
 def test_a_merge_is_what_the_sweep_measured(name: str, method: str, tmp_path: Path) -> None:
     """Also where experts are stacked in memory and single on disk."""

@@ -19,21 +19,23 @@ def draft(
     base: str,
     tuned: Iterable[str],
     *,
-    probe: str = "",
+    probes: Iterable[str] = (),
     tasks: Iterable[str] = (),
     settings: Iterable[str] = (),
     only: str = "",
 ) -> Draft:
     """The draft of a valid study with these answers.
 
-    `tuned` are `path` or `name=path`; `probe` a built-in set, `task:name` or a file; `tasks`
-    `domain=a,b`; `settings` `key=value` with the key of a study file; `only` names of analyses.
-    Raises StudyError for an unknown name or key, and for an invalid study.
+    `tuned` are `path` or `name=path`; `probes` a built-in set, `task:name` or a file, with `name=`
+    before it for all but the first; `tasks` `domain=a,b`; `settings` `key=value` with the key of a
+    study file; `only` names of analyses. Raises StudyError for an unknown name or key, and for an
+    invalid study.
     """
     made = building.changed(Draft(), "models.base.path", base)
     for given in tuned:
         made = _with_model(made, given)
-    made = _with_probe(made, probe)
+    for given in probes:
+        made = _with_probe(made, given)
     for given in tasks:
         domain, words = _pair(given, "--task")
         made = building.with_domain(made)
@@ -51,6 +53,7 @@ def absent(draft: Draft) -> list[str]:
     paths += [model["path"] for model in draft.tuned]
     places = [path for path in paths if looks_local(path)]
     places += [draft.values.get("probe.file", "") if draft.probe == "file" else ""]
+    places += [building.source_of(row["texts"]).get("file", "") for row in draft.probes]
     places += [draft.values.get("evaluation.include", "")]
     # os.path returns False for a name that is too long.
     return [p for p in places if p and not os.path.exists(expanded(p))]  # noqa: PTH110
@@ -64,17 +67,23 @@ def _with_model(made: Draft, given: str) -> Draft:
     return building.changed(made, at, name) if named else made
 
 
-def _with_probe(made: Draft, probe: str) -> Draft:
-    if probe in building.BUILTIN or not probe:
-        return building.changed(made, "probe", probe)
-    kind, words = ("task", probe[5:]) if probe.startswith("task:") else ("file", probe)
-    near = difflib.get_close_matches(probe, building.BUILTIN, n=1)
-    if near and not os.path.exists(expanded(probe)):  # noqa: PTH110
+def _with_probe(made: Draft, given: str) -> Draft:
+    name, sign, texts = given.partition("=")
+    if not (sign and "/" not in name):
+        name, texts = "", given
+    near = difflib.get_close_matches(texts, building.BUILTIN, n=1)
+    if texts not in building.BUILTIN and near and not os.path.exists(expanded(texts)):  # noqa: PTH110
         raise StudyError(
-            f"There are no built-in texts '{probe}', and no such file.",
-            hint=did_you_mean(probe, building.BUILTIN),
+            f"There are no built-in texts '{texts}', and no such file.",
+            hint=did_you_mean(texts, building.BUILTIN),
         )
-    return building.changed(building.changed(made, "probe", kind), f"probe.{kind}", words)
+    if name:
+        return made.model_copy(update={"probes": (*made.probes, {"name": name, "texts": texts})})
+    if made.probe:
+        raise StudyError(f"--probe {given}: a second probe set needs a name.", hint="NAME=TEXTS.")
+    ((kind, words),) = building.source_of(texts).items()
+    made = building.changed(made, "probe", words if kind == "builtin" else kind)
+    return made if kind == "builtin" else building.changed(made, f"probe.{kind}", words)
 
 
 def _pair(given: str, option: str) -> tuple[str, str]:

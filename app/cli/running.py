@@ -77,8 +77,13 @@ def new(
         list[str], typer.Option("--tuned", metavar="[NAME=]MODEL", help="Repeatable.")
     ],
     probe: Annotated[
-        str, typer.Option("--probe", metavar="TEXTS", help="A built-in set, a file or task:NAME.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--probe",
+            metavar="[NAME=]TEXTS",
+            help="A built-in set, a file or task:NAME; repeatable with names.",
+        ),
+    ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", metavar="DOMAIN=A,B", help="Tasks of a domain; repeatable."),
@@ -96,7 +101,7 @@ def new(
     from app.drafts import studyfile
 
     draft = answers.draft(
-        base, tuned, probe=probe, tasks=task or (), settings=setting or (), only=only or ""
+        base, tuned, probes=probe or (), tasks=task or (), settings=setting or (), only=only or ""
     )
     for place in answers.absent(draft):
         say(f"warning: there is nothing at {place}")

@@ -20,11 +20,13 @@ from core.study import intake
 from core.study.study import Study
 
 BUILTIN = fields.field("probe.builtin").options
+SOURCE = ("builtin", "file", "task")
 SOURCES = ("", *BUILTIN, "file", "task")
 """The values of a draft's `probe`: no texts, the name of a built-in set, or the field with the
 source."""
 
-TUNED, DOMAINS = "models.tuned", "evaluation.tasks"
+TUNED, DOMAINS, PROBES = "models.tuned", "evaluation.tasks", "probes"
+_LISTS = {TUNED: "tuned", DOMAINS: "domains", PROBES: "probes"}
 
 
 class _Part(BaseModel):
@@ -34,12 +36,14 @@ class _Part(BaseModel):
 class Draft(_Part):
     """All that was typed. `values`: by the key of a study file; `tuned`: each model's name and
     fields of [models.tuned]; `domains`: each domain's name and tasks; `probe`: one of SOURCES;
-    `without`: deselected analyses."""
+    `probes`: the name, texts (see `source_of`) and counts of each further probe set; `without`:
+    deselected analyses."""
 
     values: dict[str, str] = {}
     tuned: tuple[dict[str, str], ...] = ()
     domains: tuple[dict[str, str], ...] = ()
     probe: str = ""
+    probes: tuple[dict[str, str], ...] = ()
     without: tuple[str, ...] = ()
 
 
@@ -113,6 +117,19 @@ def with_domain(draft: Draft) -> Draft:
     return draft.model_copy(update={"domains": (*draft.domains, {"name": name, "tasks": ""})})
 
 
+def with_probe(draft: Draft) -> Draft:
+    """The draft with one more probe set: the first built-in one that it does not have, if any."""
+    taken = {draft.probe, *(row["name"] for row in draft.probes)}
+    name = next((name for name in ("general", *BUILTIN) if name not in taken), "")
+    return draft.model_copy(update={"probes": (*draft.probes, {"name": name, "texts": name})})
+
+
+def source_of(texts: str) -> dict[str, str]:
+    """The source of a probe set from a line: a built-in set, `task:NAME`, or else a file."""
+    kind = "builtin" if texts in BUILTIN else "task" if texts.startswith("task:") else "file"
+    return {kind: texts.removeprefix("task:")}
+
+
 def without(draft: Draft, key: str) -> Draft:
     """The draft without the model or domain of this key or of its field."""
     place = _place(key)
@@ -142,8 +159,11 @@ def only(draft: Draft) -> tuple[str, ...]:
 
 def possible(draft: Draft) -> tuple[str, ...]:
     """The possible analyses with the draft's inputs, in their order."""
-    met = {"weights": True, "probe": bool(draft.probe), "tasks": bool(draft.domains)}
-    return tuple(name for name in registry.names() if met[registry.get(name).needs])
+    lacking = {
+        *(() if draft.probe or draft.probes else ("probe",)),
+        *(() if draft.domains else ("tasks",)),
+    }
+    return tuple(name for name in registry.names() if registry.get(name).needs not in lacking)
 
 
 def data(draft: Draft) -> dict[str, Any]:
@@ -157,6 +177,9 @@ def data(draft: Draft) -> dict[str, Any]:
     }
     if draft.probe:
         found["probe"] = {**_source(draft), **fields.overrides("probe", _asked(draft))}
+    for row in draft.probes:
+        own = {**source_of(row["texts"]), **fields.overrides("probes", row)}
+        found.setdefault("probes", {})[row["name"]] = {k: v for k, v in own.items() if v != ""}
     if draft.domains:
         found["evaluation"] = {
             **fields.overrides("evaluation", _of(draft.values, "evaluation")),
@@ -194,13 +217,14 @@ def faults(draft: Draft) -> dict[str, str]:
         found.pop("name", None)  # it will get the base's name
     if found.pop(TUNED, "") and not draft.tuned:  # otherwise one without a name: see below
         found[TUNED] = "at least one is needed"
+    found.pop(PROBES, "")  # one without a name: see below
     if "probe" in found:
         found[f"probe.{draft.probe}"] = "is needed"
         del found["probe"]
     if "" in found:  # a fault among distant sections: it begins with the key
         key, _, words = found.pop("").partition(": ")
         found[key] = words
-    for rows, what in ((TUNED, "model"), (DOMAINS, "domain")):
+    for rows, what in ((TUNED, "model"), (DOMAINS, "domain"), (PROBES, "probe set")):
         names = [row["name"] for row in _rows(draft, rows)]
         for at, name in enumerate(names):
             if name in names[:at]:
@@ -210,6 +234,11 @@ def faults(draft: Draft) -> dict[str, str]:
     for at, domain in enumerate(draft.domains):
         if not fields.parts(domain["tasks"]):
             found.setdefault(f"{DOMAINS}.{at}.tasks", "needs at least one task")
+    for at, row in enumerate(draft.probes):
+        if not source_of(row["texts"]).get("task", row["texts"]):
+            found[f"{PROBES}.{at}.texts"] = "is needed"
+            if row["name"] and found.get(key := f"{PROBES}.{at}.name", "").startswith("needs one"):
+                del found[key]
     return found
 
 
@@ -247,9 +276,7 @@ def _source(draft: Draft) -> dict[str, str]:
 
 def _asked(draft: Draft) -> dict[str, str]:
     """The probe's settings besides its source; settings of other sources are left out."""
-    return {
-        k: v for k, v in _of(draft.values, "probe").items() if k not in ("file", "builtin", "task")
-    }
+    return {k: v for k, v in _of(draft.values, "probe").items() if k not in SOURCE}
 
 
 def _of(values: Mapping[str, str], section: str) -> dict[str, str]:
@@ -259,16 +286,17 @@ def _of(values: Mapping[str, str], section: str) -> dict[str, str]:
 
 def _place(key: str) -> tuple[str, int, str] | None:
     """The rows of a key, the row's number, and its field."""
-    found = re.fullmatch(rf"({re.escape(TUNED)}|{re.escape(DOMAINS)})\.(\d+)(?:\.(\w+))?", key)
+    found = re.fullmatch(rf"({'|'.join(map(re.escape, _LISTS))})\.(\d+)(?:\.(\w+))?", key)
     return (found[1], int(found[2]), found[3] or "") if found else None
 
 
 def _rows(draft: Draft, rows: str) -> tuple[dict[str, str], ...]:
-    return draft.tuned if rows == TUNED else draft.domains
+    found: tuple[dict[str, str], ...] = getattr(draft, _LISTS[rows])
+    return found
 
 
 def _with_rows(draft: Draft, rows: str, new: Iterable[dict[str, str]]) -> Draft:
-    return draft.model_copy(update={"tuned" if rows == TUNED else "domains": tuple(new)})
+    return draft.model_copy(update={_LISTS[rows]: tuple(new)})
 
 
 def _named(draft: Draft, key: str) -> str:
@@ -278,13 +306,13 @@ def _named(draft: Draft, key: str) -> str:
         return key
     rows, at, field = place
     name = _rows(draft, rows)[at]["name"]
-    whole = rows == DOMAINS or field == "name"  # the name itself is the key in the file
+    whole = rows == DOMAINS or field in ("name", "texts")  # the name itself is the key in the file
     return ".".join(part for part in (rows, name, "" if whole else field) if part)
 
 
 def _numbered(draft: Draft, key: str) -> str:
     """A file's key as a draft's key: numbers replace names."""
-    for rows, plain in ((TUNED, "name"), (DOMAINS, "tasks")):
+    for rows, plain in ((TUNED, "name"), (DOMAINS, "tasks"), (PROBES, "name")):
         named = sorted(enumerate(_rows(draft, rows)), key=lambda row: -len(row[1]["name"]))
         for number, row in named:
             prefix = f"{rows}.{row['name']}"
@@ -292,5 +320,6 @@ def _numbered(draft: Draft, key: str) -> str:
                 return f"{rows}.{number}.{plain}"
             if key.startswith(f"{prefix}."):
                 rest = key.removeprefix(f"{prefix}.")
-                return f"{rows}.{number}.{rest if rows == TUNED else plain}"
+                rest = plain if rows == DOMAINS else "texts" if rest in SOURCE else rest
+                return f"{rows}.{number}.{rest}"
     return key

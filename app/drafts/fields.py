@@ -28,6 +28,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "models.base": study.Model,
     "models.tuned": study.Model,
     "probe": study.Probe,
+    "probes": study.Probe,
     "evaluation": study.Evaluation,
     "run": study.Run,
 }

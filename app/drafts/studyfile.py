@@ -41,6 +41,7 @@ def written(draft: Draft) -> str:
         ["[models]", *_base(data["models"]), *_section("models", data["models"])],
         list(_tuned(data["models"]["tuned"])),
         list(_probe(data.get("probe"))),
+        *_probes(data.get("probes", {})),
         *_evaluation(data.get("evaluation")),
         *_analyses(data.get("analyses", {}), building.possible(draft)),
         list(_optional("run", data.get("run"), "where and how precisely it is computed")),
@@ -81,11 +82,14 @@ def settled(draft: Draft, folder: Path) -> Draft:
     if folder.resolve() == here:
         return draft
     values = {k: _moved(v, here) if k in _PLACES else v for k, v in draft.values.items()}
-    tuned = tuple(
-        {k: _moved(v, here) if k == "path" else v for k, v in model.items()}
-        for model in draft.tuned
+    tuned = tuple({**model, "path": _moved(model["path"], here)} for model in draft.tuned)
+    probes = tuple(
+        {**row, "texts": _moved(row["texts"], here)}
+        if "file" in building.source_of(row["texts"])
+        else row
+        for row in draft.probes
     )
-    return draft.model_copy(update={"values": values, "tuned": tuned})
+    return draft.model_copy(update={"values": values, "tuned": tuned, "probes": probes})
 
 
 _PLACES = ("models.base.path", "models.tokenizer", *(".".join(place) for place in PLACES))
@@ -129,6 +133,15 @@ def _probe(probe: Mapping[str, Any] | None) -> Iterator[str]:
         yield _setting("probe", name, given, help)
     for name in ("documents", "max_tokens", "token"):
         yield _setting("probe", name, given)
+
+
+def _probes(probes: Mapping[str, Any]) -> Iterator[list[str]]:
+    """A section for each further probe set; a hint if there is none."""
+    for name, given in probes.items():
+        yield [f"[probes.{toml.key(name)}]", *_section("probes", given)]
+    if not probes:
+        about = "further probe sets, by names of yours"
+        yield [_line("# [probes.general]", about), '# builtin = "general"']
 
 
 def _evaluation(evaluation: Mapping[str, Any] | None) -> Iterator[list[str]]:

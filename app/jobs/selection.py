@@ -48,5 +48,7 @@ def select(study: Study, only: Iterable[str] = ()) -> AnalysisSelection:
 
 def _obstacle(study: Study, name: str) -> str:
     needs = registry.get(name).needs
-    given = {"weights": True, "probe": study.probe, "tasks": study.evaluation}
+    given = {
+        "weights": True, "probe": study.probe_sets(), "texts": True, "tasks": study.evaluation,
+    }  # fmt: skip
     return "" if given[needs] else _MISSING[needs]

@@ -27,7 +27,7 @@ from core.figures.pairing import (
     told,
 )
 from core.figures.views import Catalogue, Choice, View
-from core.study.study import Study
+from core.study.study import SOLE, Study
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
@@ -115,8 +115,10 @@ def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[
         parts: dict[str, Any] = {}
         if needs - {"weights"}:
             parts["run"] = study.run.model_dump(include={"dtype", "seed", "attention"})
-        if "probe" in needs:
-            parts["probe"] = study.probe.model_dump() if study.probe else {}
+        sets = list(study.probe_sets().items())
+        read = len(sets) if "texts" in needs else int("probe" in needs)
+        for name, probe in sets[:read]:
+            parts[name if name == SOLE else f"probes.{name}"] = probe.model_dump()
         if "tasks" in needs:
             parts["evaluation"] = study.evaluation.model_dump() if study.evaluation else {}
         for each in involved:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.drafts import building, fields
-from app.drafts.building import DOMAINS, TUNED, Draft
+from app.drafts.building import DOMAINS, PROBES, TUNED, Draft
 from app.tui import completion
 from app.tui.completion import Complete
 from core.engine import registry
@@ -24,20 +24,20 @@ MODELS, PROBE, TASKS, ANALYSES, PLACEMENT, CHECK = range(6)
 Kind = Literal["text", "options", "model", "part", "switch", "add", "fault"]
 
 SECTIONS: tuple[tuple[str, ...], ...] = (
-    ("name", "models"), ("probe",), ("evaluation",), ("analyses",), ("run",), (),
+    ("name", "models"), ("probe", "probes"), ("evaluation",), ("analyses",), ("run",), (),
 )  # fmt: skip
 """The parts of a study that each step is about."""
 
 ABOUT = (
     "Which models are held against each other: a base, and what was tuned from it.",
-    "Texts on which neurons are watched. Without any: no activation, no patterns.",
+    "Texts that models read. Without any: no neurons, and the rest on general texts.",
     "What models are asked. Without anything: no scores, ablation or arithmetic.",
     "What is computed. All of it unless you leave something out: space.",
     "Where models are computed, and how precisely. All of it may stay as it is.",
     "What it will take, and the file that it is written to.",
 )
 
-NEEDS = {"weights": "", "probe": "needs texts: step 2", "tasks": "needs tasks: step 3"}
+NEEDS = {"probe": "needs texts: step 2", "tasks": "needs tasks: step 3"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def completer(key: str, draft: Draft) -> Complete | None:
     name = key.rpartition(".")[2]
     if key == "file":
         return completion.files(".toml")
-    if key == "probe.file":
+    if key == "probe.file" or (key.startswith(PROBES) and name == "texts"):
         return completion.files(*SUFFIXES)
     if key in ("evaluation.include", "run.offload_folder"):
         return completion.files()
@@ -160,12 +160,34 @@ def _probe(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> 
         options=("none", *building.SOURCES[1:]),
         help=helps.get(draft.probe, fields.field("probe.builtin").help),
     )  # fmt: skip
-    if not draft.probe:
-        return
     if draft.probe in ("file", "task"):
         yield _field(draft, f"probe.{draft.probe}")
-    for name in ("documents", "max_tokens", "token"):
+    for name in ("documents", "max_tokens", "token") if draft.probe else ():
         yield _field(draft, f"probe.{name}")
+    for at, row in enumerate(draft.probes):
+        key = f"{PROBES}.{at}"
+        yield Item(
+            key=key, kind="part", label=row["name"], words=row["texts"], on=key in opened,
+            otherwise="" if row["texts"] else "no texts yet", help="enter opens it, D drops it",
+        )  # fmt: skip
+        if key in opened:
+            yield from _further_probe(draft, key)
+    yield Item(
+        key="add", kind="add", label="add a probe set",
+        help="For analyses of outputs and states. Neurons are measured on the first set.",
+    )  # fmt: skip
+
+
+def _further_probe(draft: Draft, key: str) -> Iterator[Item]:
+    for name, help in (
+        ("name", "What it is called in every picture: letters, digits, '.', '_' and '-'."),
+        ("texts", "A built-in set, task:NAME, or a file."),
+    ):
+        words = building.value(draft, f"{key}.{name}")
+        yield Item(key=f"{key}.{name}", kind="text", label=name, words=words, depth=1, help=help)
+    for name in ("documents", "max_tokens"):
+        made = _field(draft, f"{PROBES}.{name}", depth=1)
+        yield replace(made, key=f"{key}.{name}", words=building.value(draft, f"{key}.{name}"))
 
 
 def _tasks(draft: Draft, faults: Mapping[str, str], opened: Collection[str]) -> Iterator[Item]:
@@ -253,7 +275,7 @@ def filled(draft: Draft, step: int) -> bool:
     if step == MODELS:
         return bool(draft.tuned)
     if step in (PROBE, TASKS):
-        return bool(draft.probe if step == PROBE else draft.domains)
+        return bool(draft.probe or draft.probes if step == PROBE else draft.domains)
     sections = SECTIONS[step]
     said = any(words and key.partition(".")[0] in sections for key, words in draft.values.items())
     return said or (step == ANALYSES and bool(draft.without))
@@ -307,7 +329,7 @@ def _rest(key: str, lines: Sequence[Item]) -> str:
 def _shown(draft: Draft, key: str) -> str:
     """Which field is meant, in the words of its page."""
     part, _, name = key.rpartition(".")
-    if part.startswith((TUNED, DOMAINS)) and part not in (TUNED, DOMAINS):
+    if part.startswith((TUNED, DOMAINS, PROBES)) and part not in (TUNED, DOMAINS, PROBES):
         return f"{building.value(draft, f'{part}.name') or 'one without a name'}: {name}: "
     if key == "models.base.path":
         return "base: "

@@ -135,7 +135,7 @@ def _sources(subject: Subject, parameters: AblationParameters, model: str) -> li
 
 def _check_disjoint(subject: Subject, parameters: AblationParameters, task: Task) -> None:
     """Raise StudyError if a task's items are also the probe set on which neurons are chosen."""
-    probe = subject.study.probe
+    probe = subject.study.first_probe()
     if parameters.chosen_on == "probe" and probe is not None and probe.task == task.name:
         raise StudyError(
             f"analyses.ablation.chosen_on: the items of '{task.name}' are the probe set, so "

@@ -109,10 +109,9 @@ def _in_context(
 
 
 def _unit(subject: Subject, own: Any, model: str, label: str, options: dict[str, Any]) -> Unit:
-    assert subject.study.probe is not None
     key = subject.key(
         NAME, VERSION, own, [model], probe=subject.probed.fingerprint,
-        token=subject.study.probe.token,
+        token=subject.token,
     )  # fmt: skip
     return Unit(
         key=key, analysis=NAME, label=label, model=model, loads=model, options=options
@@ -227,12 +226,11 @@ def _contexts(unit: Unit, session: Session) -> UnitResult:
 def _rules(parameters: ActivationParameters, criteria: Any, session: Session) -> Rules:
     from core.neurons.activity import Rules
 
-    assert session.subject.study.probe is not None
     return Rules(
         criteria=criteria,
         epsilon=parameters.epsilon,
         threshold=parameters.threshold,
-        last=session.subject.study.probe.token == "last",
+        last=session.subject.token == "last",
     )
 
 

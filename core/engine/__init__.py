@@ -5,6 +5,7 @@ forms.py        what the arrays of an artifact are, checked as they are read
 registry.py     the analyses, with their parameters, metrics and views (imports no torch)
 subject.py      a study's inputs, opened
 session.py      a loaded model, for the analyses
+probes.py       the probe sets of a study, opened
 runner.py       study to units to sink: progress, cancel, resume
 pacing.py       the duration of units, estimated and corrected by measured units
 preflight.py    the cost of a run before it starts: units, reading, memory, time

@@ -18,7 +18,10 @@ from core.engine.measurement import MetricSpec, Unit, UnitResult
 from core.errors import StudyError, did_you_mean
 from core.figures.views import View
 
-Needs = Literal["weights", "probe", "tasks"]
+Needs = Literal["weights", "probe", "texts", "tasks"]
+"""`probe`: the study's first probe set. `texts`: all its probe sets; for a study without one, the
+built-in general set."""
+
 Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores", "mixing"]
 """The question that an analysis belongs to. Analyses of one topic lie under one tab."""
 

@@ -275,10 +275,14 @@ def _describe(subject: Any) -> dict[str, Any]:
             for name, member in subject.models.items()
         },
     }
-    if subject.probe is not None:
-        told["probe"] = {
-            "documents": len(subject.probe.ids),
-            "tokens": subject.probe.tokens,
-            "fingerprint": subject.probe.fingerprint,
+    told["probes"] = {
+        name: {
+            "documents": len(probe.ids),
+            "tokens": probe.tokens,
+            "fingerprint": probe.fingerprint,
         }
+        for name, probe in subject.probes.items()
+    }
+    if told["probes"]:
+        told["probe"] = next(iter(told["probes"].values()))
     return told

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import libraries
+from core.engine import probes
 from core.engine.measurement import Unit, content_key
 from core.errors import CheckpointError, StudyError, TaskError, TauscopeError
 from core.models import family as families
@@ -21,8 +22,6 @@ from core.models.family import Family, Member
 from core.models.identity import Identities
 from core.study.study import Evaluation, Study
 from core.texts import encoding, templates
-from core.texts import probe as probes
-from core.texts.documents import source
 from core.texts.probe import ProbeSet
 
 if TYPE_CHECKING:
@@ -35,13 +34,15 @@ BASE = "base"
 class Subject:
     """A study's inputs.
 
-    `planned` are the units of the analyses planned so far, by name. `written` caches fingerprints
-    of chat templates by model, `encoders` the fingerprint of the tokeniser that the study names.
+    `probes` are the probe sets by name, in the study's order; for a study without one, the built-in
+    set where an analysis needs texts. `planned` are the units of the analyses planned so far, by
+    name. `written` caches fingerprints of chat templates by model, `encoders` the fingerprint of
+    the tokeniser that the study names.
     """
 
     study: Study
     family: Family
-    probe: ProbeSet | None = None
+    probes: Mapping[str, ProbeSet] = field(default_factory=dict)
     tasks: tuple[Task, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     planned: dict[str, list[Unit]] = field(default_factory=dict)
@@ -55,9 +56,15 @@ class Subject:
 
     @property
     def probed(self) -> ProbeSet:
-        """The probe set, for analyses that need one."""
-        assert self.probe is not None
-        return self.probe
+        """The first probe set, for analyses that need one."""
+        return next(iter(self.probes.values()))
+
+    @property
+    def token(self) -> str:
+        """The token of a document's pattern in the first probe set: `mean` or `last`."""
+        first = self.study.first_probe()
+        assert first is not None
+        return first.token
 
     @property
     def evaluation(self) -> Evaluation:
@@ -67,7 +74,11 @@ class Subject:
 
     def meets(self, needs: str) -> bool:
         """Does the study have the input `needs` of an analysis?"""
-        return {"weights": True, "probe": self.probe is not None, "tasks": bool(self.tasks)}[needs]
+        given = {
+            "weights": True, "probe": bool(self.study.probe_sets()), "texts": bool(self.probes),
+            "tasks": bool(self.tasks),
+        }  # fmt: skip
+        return given[needs]
 
     def own_model(self, domain: str) -> str | None:
         """The own model of a domain, to which its scores are compared: the study's reference for
@@ -142,7 +153,7 @@ def open_subject(
 
     `identities` caches the hashes of the models' files. Raises InputError, StudyError.
     """
-    if "probe" in needs and study.probe is None:
+    if "probe" in needs and not study.probe_sets():
         raise StudyError(
             "The study has no [probe], the texts on which activations are measured.",
             hint="Give it a file, a built-in set or a task.",
@@ -151,9 +162,9 @@ def open_subject(
     subject = Subject(study, family, notes=family.warnings)
     if set(needs) <= {"weights"}:
         return subject
-    if study.probe is not None:
-        probe, doubts = _probe(study, family)
-        subject = replace(subject, probe=probe, notes=(*subject.notes, *doubts))
+    if study.probe_sets() or "texts" in needs:
+        sets, doubts = probes.open_sets(study, family, partial(_encoder, study=study))
+        subject = replace(subject, probes=sets, notes=(*subject.notes, *doubts))
     if "tasks" in needs and study.evaluation is not None:
         from core.evaluation import fewshot
 
@@ -200,52 +211,6 @@ def _template_doubts(subject: Subject) -> list[tuple[str, str]]:
     return templates.doubts(shared, whose, others, subject._own_tokenizer, own=own)
 
 
-def _probe(study: Study, family: Family) -> tuple[ProbeSet, list[tuple[str, str]]]:
-    wanted = study.probe
-    assert wanted is not None
-    encode = _encoder(_tokenizer_folder(study, family), study)
-    members = (family.base, *family.tuned.values())
-    contexts = [c for m in members if (c := _context(m.checkpoint.config)) is not None]
-    context = min(contexts, default=None)
-    texts = _texts(study)
-    found = probes.encoded(
-        texts,
-        encode,
-        documents=wanted.documents,
-        max_tokens=wanted.max_tokens,
-        context=context,
-    )
-    doubts = [("probe", note) for note in found.notes]
-    if len(texts) < wanted.documents and "documents" in wanted.model_fields_set:
-        words = f"holds {len(texts)} documents, fewer than the requested {wanted.documents}."
-        doubts.append(("probe", words))
-    for name, member in family.tuned.items():
-        try:
-            own = _encoder(member.folder, study)
-        except CheckpointError:
-            continue  # it has no tokeniser, so nothing differs
-        other = probes.split_otherwise(found, own, min([wanted.max_tokens, *contexts]))
-        if other:
-            words = f"its tokeniser splits {other} of {len(found.ids)} probe documents differently"
-            doubts.append((name, f"{words}; it reads the token ids of the base's."))
-    return found, doubts
-
-
-def _texts(study: Study) -> list[str]:
-    wanted = study.probe
-    assert wanted is not None
-    if wanted.builtin is not None:
-        return probes.builtin(wanted.builtin)
-    if wanted.file is not None:
-        return source.read(Path(wanted.file), wanted.documents)
-    from core.evaluation import examples
-
-    assert wanted.task is not None
-    include = study.evaluation.include if study.evaluation else None
-    trusted = study.evaluation is not None and study.evaluation.trust_task_code
-    return examples.documents(wanted.task, include=include, limit=wanted.documents, trusted=trusted)
-
-
 def _tokenizer_folder(study: Study, family: Family) -> Path:
     return locate(study.models.tokenizer) if study.models.tokenizer else family.base.folder
 
@@ -258,9 +223,3 @@ def _tokenizer(study: Study, folder: Path) -> Any:
     from core.models import loading
 
     return loading.tokenizer(folder, trust_remote_code=study.models.trust_remote_code)
-
-
-def _context(config: Mapping[str, Any]) -> int | None:
-    text = config.get("text_config") or config
-    found = text.get("max_position_embeddings") or text.get("n_positions")
-    return int(found) if found else None

@@ -106,12 +106,19 @@ def _with_absolute_paths(study: Study, folder: Path) -> Study:
         )
     }
     for name, key in PLACES:
-        part = getattr(study, name)
-        if part is not None and getattr(part, key):
-            place = str(below(folder, getattr(part, key)))
-            _refuse_undecodable(place)
-            update[name] = part.model_copy(update={key: place})
+        if (part := getattr(study, name)) is not None:
+            update[name] = _placed(part, key, folder)
+    update["probes"] = {n: _placed(each, "file", folder) for n, each in study.probes.items()}
     return study.model_copy(update=update)
+
+
+def _placed(part: Any, key: str, folder: Path) -> Any:
+    """A part of a study with the path under `key`, if any, resolved against the folder."""
+    if not getattr(part, key):
+        return part
+    place = str(below(folder, getattr(part, key)))
+    _refuse_undecodable(place)
+    return part.model_copy(update={key: place})
 
 
 def _anchored(model: Model, folder: Path) -> Model:

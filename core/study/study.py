@@ -31,6 +31,9 @@ NAME = re.compile(r"[A-Za-z0-9._-]+")
 LARGEST = 10**18
 """The largest count in a study, near the limit of Python's iterators."""
 
+SOLE = "probe"
+"""The name of the probe set of [probe]."""
+
 PLACES = (("probe", "file"), ("evaluation", "include"), ("run", "offload_folder"))
 """Sections and keys of paths in a study, besides models and tokeniser."""
 
@@ -162,6 +165,15 @@ class Probe(_Part):
         return self
 
 
+def _free(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"a probe set can't be called '{name}': names are made of letters, digits, '.', '_' "
+            "and '-'"
+        )
+    return name
+
+
 class Evaluation(_Part):
     """Tasks by domain, and their settings."""
 
@@ -245,6 +257,7 @@ class Study(_Part):
     name: str = Field(min_length=1, description="Title of its runs.")
     models: Models
     probe: Probe | None = None
+    probes: dict[Annotated[str, AfterValidator(_free)], Probe] = {}
     evaluation: Evaluation | None = None
     analyses: dict[str, dict[str, Any]] = {}
     run: Run = Run()
@@ -257,6 +270,12 @@ class Study(_Part):
                 raise ValueError(f"analyses.{name}: no such analysis. {did_you_mean(name, known)}")
         for name in self.analyses:
             self.parameters(name)
+        return self
+
+    @model_validator(mode="after")
+    def _one_set_a_name(self) -> Study:
+        if self.probe is not None and SOLE in self.probes:
+            raise ValueError(f"probes.{SOLE}: [probe] is the probe set of this name")
         return self
 
     @model_validator(mode="after")
@@ -283,6 +302,14 @@ class Study(_Part):
             words = mistakes.explained(error, known, prefix=f"analyses.{analysis}.")
             raise ValueError(words) from None
 
+    def probe_sets(self) -> dict[str, Probe]:
+        """The probe sets by name: that of [probe], then those of [probes]."""
+        return {**({SOLE: self.probe} if self.probe else {}), **self.probes}
+
+    def first_probe(self) -> Probe | None:
+        """The first probe set, for analyses that read one."""
+        return next(iter(self.probe_sets().values()), None)
+
     def controls(self) -> frozenset[str]:
         """The names of the models in the role of a control."""
         return frozenset(n for n, m in self.models.tuned.items() if m.role == "control")
@@ -293,6 +320,8 @@ class Study(_Part):
         # Earlier studies had no such keys; their keys must not change.
         if self.models.template == "base":
             del told["models"]["template"]
+        if not self.probes:
+            del told["probes"]
         if told["evaluation"] is not None:
             del told["evaluation"]["trust_task_code"]
         return content_key({"study": told, "only": sorted(analyses)})

@@ -92,6 +92,7 @@ def test_trust_changes_no_key() -> None:
     told = plain.model_dump(mode="json")
     del told["evaluation"]["trust_task_code"]
     del told["models"]["template"]
+    del told["probes"]
     assert plain.key(["a"]) == content_key({"study": told, "only": ["a"]})
     assert {trust.granted(STUDY, each).key(["a"]) for each in (Trust(), BOTH)} == {plain.key(["a"])}
 

@@ -16,13 +16,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from app.drafts import building, studyfile
-from app.drafts.building import DOMAINS, TUNED, Draft
+from app.drafts.building import DOMAINS, PROBES, TUNED, Draft
 from app.text import plain
 from app.tui import pages
 from app.tui.data import DataSource
 from app.tui.keys import Action, bindings
 from app.tui.memory import Memory, draft_of
-from app.tui.pages import CHECK, MODELS, STEPS, TASKS, Item
+from app.tui.pages import CHECK, MODELS, PROBE, STEPS, TASKS, Item
 from app.tui.screens.confirm import ConfirmScreen
 from app.tui.screens.help import Topic
 from app.tui.screens.launch import DraftScreen
@@ -40,6 +40,9 @@ TYPING = (
     "Enter begins to type, and ends it; tab completes. Escape ends it too: what was typed stays.",
     "Lists have commas or spaces between their parts; points such as a=1,b=2 have spaces alone.",
 )
+LISTS = (f"{TUNED}.", f"{DOMAINS}.", f"{PROBES}.")
+"""The beginnings of the keys of what may be dropped."""
+
 TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 """What the keys are called that act while something is typed."""
 
@@ -219,9 +222,9 @@ class BuilderScreen(DraftScreen):
             case "options":
                 return item is not None and (bool(item.options) or item.kind == "switch")
             case "a list":
-                return self.step in (MODELS, TASKS)
+                return self.step in (MODELS, PROBE, TASKS)
             case "a part of a list":
-                return item is not None and item.key.startswith((f"{TUNED}.", f"{DOMAINS}."))
+                return item is not None and item.key.startswith(LISTS)
             case "no faults":
                 return self.step == CHECK and not self.faults
             case "a next step":
@@ -265,13 +268,14 @@ class BuilderScreen(DraftScreen):
             await self._change(building.changed(self.draft, item.key, held))
 
     async def action_add(self) -> None:
-        """One more tuned model, or domain."""
+        """One more tuned model, probe set or domain."""
+        if self.step == PROBE:
+            draft = building.with_probe(self.draft)
+            await self._open(draft, f"{PROBES}.{len(draft.probes) - 1}", "texts")
+            return
         if self.step == TASKS:
             draft = building.with_domain(self.draft)
-            key = f"{DOMAINS}.{len(draft.domains) - 1}"
-            self._opened.add(key)
-            await self._change(draft, f"{key}.tasks")
-            await self.form.edit(pages.completer(f"{key}.tasks", self.draft))
+            await self._open(draft, f"{DOMAINS}.{len(draft.domains) - 1}", "tasks")
             return
         taken = {model["path"] for model in self.draft.tuned}
         entries = None if self.entries is None else [e for e in self.entries if e.name not in taken]
@@ -283,6 +287,12 @@ class BuilderScreen(DraftScreen):
                 await self._change(draft, f"{TUNED}.{len(draft.tuned) - 1}")
 
         self.app.push_screen(ModelsScreen("add a tuned model", entries, base=self.base), picked)
+
+    async def _open(self, draft: Draft, key: str, field: str) -> None:
+        """Take over a draft with a new part, open the part and edit its field."""
+        self._opened.add(key)
+        await self._change(draft, f"{key}.{field}")
+        await self.form.edit(pages.completer(f"{key}.{field}", self.draft))
 
     def _pick(self, item: Item) -> None:
         base = "" if item.key == "models.base.path" else self.base
@@ -298,7 +308,7 @@ class BuilderScreen(DraftScreen):
         """Take the selected model or domain out of the study."""
         item = self.form.current
         if item is not None:
-            self._opened = {key for key in self._opened if not key.startswith((TUNED, DOMAINS))}
+            self._opened = {key for key in self._opened if not key.startswith(LISTS)}
             await self._change(building.without(self.draft, item.key))
 
     async def action_move(self, by: int) -> None:

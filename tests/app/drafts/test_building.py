@@ -86,6 +86,18 @@ def drafts(draw: st.DrawFn) -> tuple[Draft, dict[str, Any]]:
         source = "builtin" if probe in building.BUILTIN else probe
         held["probe"] = {source: probe if source == "builtin" else draw(WORDS)}
         texts[f"probe.{source}"] = held["probe"][source]
+    probes = []
+    for name in draw(st.lists(NAMES.filter(lambda name: name != "probe"), max_size=2, unique=True)):
+        source = draw(st.sampled_from(["builtin", "task", "file"]))
+        words = draw(st.sampled_from(building.BUILTIN) if source == "builtin" else WORDS)
+        row = {"texts": f"task:{words}" if source == "task" else words}
+        if building.source_of(row["texts"]) != {source: words}:
+            continue  # a file of such a name is written as a path
+        held.setdefault("probes", {})[name] = {source: words}
+        if draw(st.booleans()):
+            held["probes"][name]["documents"] = draw(COUNTS)
+            row["documents"] = str(held["probes"][name]["documents"])
+        probes.append({"name": name, **row})
     domains = []
     for name in draw(st.lists(WORDS, max_size=2, unique=True)):
         asked = draw(LISTED)
@@ -98,7 +110,9 @@ def drafts(draw: st.DrawFn) -> tuple[Draft, dict[str, Any]]:
             part = held.setdefault("analyses", {}) if section.startswith("analyses.") else held
             if section not in ("probe", "evaluation") or section in held:
                 part.setdefault(section.removeprefix("analyses."), {})[name] = value
-    made = Draft(values=texts, tuned=tuple(tuned), domains=tuple(domains), probe=probe)
+    made = Draft(
+        values=texts, tuned=tuple(tuned), domains=tuple(domains), probe=probe, probes=tuple(probes)
+    )
     return made, held
 
 
@@ -160,10 +174,48 @@ def test_every_hint_holds_when_it_is_taken_up(tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     for hint in hints:
         taken = text.replace(f"# {hint}", hint).replace("# [analyses.", "[analyses.")
+        if hint == 'builtin = "general"':
+            taken = taken.replace("# [probes.", "[probes.")
         if hint.startswith(("file", "task")):
             taken = taken.replace("builtin =", "# builtin =")
         file.write_text(taken, encoding="utf-8")
         intake.read(file)
+
+
+def test_further_probe_sets_are_added_named_and_dropped(tmp_path: Path) -> None:
+    draft = building.with_probe(building.with_probe(small()))
+    assert building.data(draft)["probes"] == {
+        "general": {"builtin": "general"}, "code": {"builtin": "code"},
+    }  # fmt: skip
+    draft = building.changed(draft, "probes.1.name", "mine")
+    draft = building.changed(draft, "probes.1.texts", "task:pubmedqa")
+    draft = building.changed(draft, "probes.1.documents", "7")
+    read = tomllib.loads(studyfile.written(draft))
+    assert read["probes"]["mine"] == {"task": "pubmedqa", "documents": 7}
+    assert building.value(draft, "probes.1.documents") == "7"
+    left = building.without(draft, "probes.0.texts")
+    assert list(building.data(left)["probes"]) == ["mine"]
+    alone = building.changed(left, "probe", "")
+    assert "activation" in building.possible(alone), "the first set is a named one"
+
+
+@pytest.mark.parametrize(
+    ("field", "words", "key", "said"),
+    [
+        ("name", "a b", "name", "can't be called 'a b'"),
+        ("name", "", "name", "needs a name"),
+        ("texts", "", "texts", "is needed"),
+        ("texts", "task:", "texts", "is needed"),
+        ("documents", "many", "documents", "whole number"),
+    ],
+)
+def test_a_fault_of_a_further_probe_set_is_at_its_field(
+    field: str, words: str, key: str, said: str
+) -> None:
+    draft = building.changed(building.with_probe(small()), f"probes.0.{field}", words)
+    found = building.faults(draft)
+    assert list(found) == [f"probes.0.{key}"]
+    assert said in found[f"probes.0.{key}"]
 
 
 def test_lines_and_comments_stay_readable() -> None:
@@ -296,6 +348,7 @@ def test_paths_are_found_from_where_the_file_lies(
     monkeypatch.chdir(tmp_path)
     draft = building.begun("org/base", ["models/medical"])
     draft = building.changed(building.changed(draft, "probe", "file"), "probe.file", "texts.txt")
+    draft = building.changed(building.with_probe(draft), "probes.0.texts", "texts.txt")
     file = tmp_path / "studies" / "mine.toml"
     studyfile.save(draft, file)
     read = intake.read(file)
@@ -303,6 +356,7 @@ def test_paths_are_found_from_where_the_file_lies(
     assert read.models.tuned["medical"].path == str(tmp_path / "models" / "medical")
     assert read.probe is not None
     assert read.probe.file == str(tmp_path / "texts.txt")
+    assert read.probes["general"].file == read.probe.file
     studyfile.save(draft, tmp_path / "here.toml")
     assert 'file = "texts.txt"' in (tmp_path / "here.toml").read_text()
 
@@ -351,6 +405,9 @@ def test_a_command_writes_the_same_file(tauscope: Any, tmp_path: Path) -> None:
         (["--only", "alignmet"], "Did you mean 'alignment'?"),
         (["--tuned", "base=x"], "reserved"),
         (["--probe", "task:"], "probe.task: is needed"),
+        (["--probe", "maths", "--probe", "code"], "needs a name"),
+        (["--probe", "a=medcal"], "Did you mean 'medical'?"),
+        (["--probe", "probe=code", "--probe", "maths"], "probes.probe"),
     ],
 )
 def test_what_a_command_gets_wrong_is_one_error(

@@ -137,6 +137,13 @@ async def test_a_study_is_built_by_keys_and_started(
         assert_inside(screen)
         await press(pilot, "tab", "right")
         assert screen.draft.probe == "code"
+        await press(pilot, "a")
+        assert screen.query_one(Input).value == "general", "a further set is offered"
+        screen.query_one(Input).value = "task:pubmedqa"
+        await press(pilot, "enter")
+        assert screen.draft.probes == ({"name": "general", "texts": "task:pubmedqa"},)
+        await press(pilot, "D")
+        assert not screen.draft.probes
         await press(pilot, "tab", "a")
         screen.query_one(Input).value = "pubmedqa"
         await press(pilot, "enter")

@@ -9,9 +9,10 @@ import pytest
 
 from core.engine import registry
 from core.engine.subject import open_subject
-from core.errors import CheckpointError, StudyError
+from core.errors import CheckpointError, ProbeError, StudyError
 from core.models import loading
 from core.study import study
+from core.texts import probe as probes
 from tests.conftest import tiny_config, tiny_tensors, tuned_from, write_model
 from tests.core import zoo
 
@@ -58,13 +59,58 @@ def test_a_tokeniser_without_a_padding_token_serves(models: Path) -> None:
 
 def test_weights_alone_need_no_tokeniser(models: Path) -> None:
     (models / "base" / "tokenizer.json").unlink()
-    assert open_subject(_study(models), ["weights"]).probe is None
+    assert open_subject(_study(models), ["weights"]).probes == {}
 
 
 def test_texts_without_a_probe_are_refused(models: Path) -> None:
     bare = _study(models).model_copy(update={"probe": None})
     with pytest.raises(StudyError, match=r"no \[probe\]"):
         open_subject(bare, ["weights", "probe"])
+
+
+def _of_sets(folder: Path, sole: study.Probe | None, **sets: study.Probe) -> study.Study:
+    return _study(folder).model_copy(update={"probe": sole, "probes": sets})
+
+
+def test_probe_sets_come_in_the_order_of_the_study_and_the_first_is_the_probed_one(
+    models: Path,
+) -> None:
+    (models / "other.txt").write_text("seven\neight")
+    file = study.Probe(file=str(models / "other.txt"), documents=3, token="last")
+    code = study.Probe(builtin="code", documents=2)
+    alone = open_subject(_study(models), ["probe"])
+    both = open_subject(_of_sets(models, _study(models).probe, other=file, code=code), ["probe"])
+    assert [(n, len(p.ids)) for n, p in both.probes.items()] == [
+        ("probe", 3), ("other", 2), ("code", 2),
+    ]  # fmt: skip
+    assert both.probed.fingerprint == alone.probed.fingerprint
+    assert both.token == "mean"
+    assert ("probes.other", "holds 2 documents, fewer than the requested 3.") in both.notes
+    named = open_subject(_of_sets(models, None, other=file), ["probe", "texts"])
+    assert named.probed is named.probes["other"]
+    assert named.token == "last"
+    assert named.meets("probe")
+
+
+def test_a_study_without_a_probe_set_reads_the_built_in_one_and_says_so(models: Path) -> None:
+    bare = _of_sets(models, None)
+    subject = open_subject(bare, ["texts"])
+    assert list(subject.probes) == ["general"]
+    assert subject.probed.texts == tuple(probes.builtin("general"))
+    assert any("built-in set 'general'" in note for _, note in subject.notes)
+    assert (subject.meets("texts"), subject.meets("probe")) == (True, False)
+    (models / "base" / "tokenizer.json").unlink()
+    (models / "base" / "tokenizer_config.json").unlink()
+    without = open_subject(bare, ["texts"])
+    assert without.probes == {}, "weights are compared all the same"
+    assert any("no tokeniser" in note for _, note in without.notes)
+
+
+def test_a_fault_of_a_named_probe_set_names_it(models: Path) -> None:
+    (models / "empty.txt").write_text("  \n")
+    empty = study.Probe(file=str(models / "empty.txt"))
+    with pytest.raises(ProbeError, match=r"^probes\.other: "):
+        open_subject(_of_sets(models, None, other=empty), ["texts"])
 
 
 def test_a_base_without_a_tokeniser_is_one_clear_error(models: Path) -> None:

@@ -57,6 +57,18 @@ def test_a_whole_study(tmp_path: Path) -> None:
     assert found.probe is not None
     assert found.probe.file == str(tmp_path / "abstracts.jsonl")
     assert found.parameters("alignment").model_dump()["energy"] == 0.8
+    assert list(found.probe_sets()) == ["probe"]
+
+
+def test_probe_sets_are_those_of_both_sections_in_order(tmp_path: Path) -> None:
+    more = '[probes.z]\nfile = "texts.txt"\n[probes.a]\nbuiltin = "code"\n[run]'
+    found = _read(tmp_path, WHOLE.replace("[run]", more))
+    assert list(found.probe_sets()) == ["probe", "z", "a"]
+    assert found.probe_sets()["z"].file == str(tmp_path / "texts.txt")
+    assert found.first_probe() == found.probe
+    assert found.key(["activation"]) != _read(tmp_path, WHOLE).key(["activation"])
+    told = _read(tmp_path, WHOLE).model_dump(mode="json", exclude={"probes"})
+    assert "probes" not in told, "studies without [probes] keep their keys"
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,18 @@ def test_paths_are_the_files_own_and_a_home_is_known(
         ('name = "domains"', "", "name"),
         ("[models]", "[models", "not valid TOML"),
         ('file = "abstracts.jsonl"', "documents = 5", "one of 'file'"),
+        (
+            "[evaluation]",
+            '[probes.a]\nfil = "x"\n[evaluation]',
+            "probes.a.fil'. Did you mean 'file'",
+        ),
+        ("[evaluation]", "[probes.a]\ndocuments = 5\n[evaluation]", "probes.a: needs one of"),
+        ("[evaluation]", '[probes."a b"]\nbuiltin = "code"\n[evaluation]', "can't be called 'a b'"),
+        (
+            "[evaluation]",
+            '[probes.probe]\nbuiltin = "code"\n[evaluation]',
+            "probes.probe: [probe] is",
+        ),
         (
             "reference = { }",
             'reference = { medicl = "medical" }',

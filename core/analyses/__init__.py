@@ -8,4 +8,5 @@ edit_distance    distances between the activation patterns of tuned models and t
 evaluation       the scores of each model on each task
 ablation         drops in scores when neurons are ablated
 arithmetic       scores of sums, removals and transfers of tuning vectors
+graft            the gain that the base regains with parts of a tuned model's weights
 """

@@ -27,7 +27,7 @@ Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores
 
 _NAMES = (
     "tuning_vectors", "vector_cosine", "alignment", "activation", "edit_distance", "evaluation",
-    "ablation", "arithmetic",
+    "ablation", "arithmetic", "graft",
 )  # fmt: skip
 
 

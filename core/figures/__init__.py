@@ -19,6 +19,7 @@ point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 spectra.py         curves over rank behind one value
 findings.py        a figure in one plain sentence
+graft_findings.py  figures of grafts in one plain sentence
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance

@@ -8,7 +8,7 @@ layers can't be called one by one, every graft takes a whole forward pass. Knows
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class Bed:
         State that a layer leaves for a later one shows here: grafts and batches take turns.
         """
         layers = len(self._replay.layers)
-        small = first(self._probe, _TRIED)
+        small = self._probe.first(_TRIED)
         tried = [NOTHING, *(Graft(frozenset((n,))) for n in {0, layers - 1}), EVERYTHING]
         with torch.inference_mode():
             batches = list(small.batches(1))
@@ -196,14 +196,6 @@ class _Front:
     def twin(self, row: int) -> int:
         """The first graft that is alike."""
         return self._of.index(self._of[row])
-
-
-def first(probe: ProbeSet, documents: int) -> ProbeSet:
-    """The first documents of a probe set."""
-    return replace(
-        probe, texts=probe.texts[:documents], ids=probe.ids[:documents],
-        scored_from=probe.scored_from[:documents], after=probe.after[:documents],
-    )  # fmt: skip
 
 
 def _at(layer: int | None) -> Callable[[Piece], bool]:

@@ -13,4 +13,5 @@ evaluation       the scores of each model on each task
 ablation         drops in scores when neurons are ablated
 arithmetic       scores of sums, removals and transfers of tuning vectors
 interference     opposite signs, common coordinates and directions of two tuning vectors
+graft            the gain that the base regains with parts of a tuned model's weights
 """

@@ -38,7 +38,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 _NAMES = (
     "tuning_vectors", "vector_cosine", "interference", "alignment", "divergence", "token_shift",
     "representation", "activation_difference", "activation", "edit_distance", "evaluation",
-    "ablation", "arithmetic",
+    "ablation", "arithmetic", "graft",
 )  # fmt: skip
 
 

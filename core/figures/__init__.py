@@ -26,6 +26,7 @@ output_findings.py figures of predictions in one plain sentence
 state_tables.py    rows of tokens that a mean difference of states says
 state_findings.py  curves over depth in one plain sentence
 findings.py        a figure in one plain sentence
+graft_findings.py  figures of grafts in one plain sentence
 records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance

@@ -29,6 +29,7 @@ A model in memory
   construction.py  a whole model as transformers makes it
   placement.py     the devices of a model's parts
   hooks.py         neurons and heads of a loaded model: reading and replacing them
+  replay.py        a forward pass in steps, layer by layer
 
 A model in the common vocabulary
   naming.py        the common names of matrices and their groups

@@ -77,6 +77,13 @@ class ProbeSet:
             digest.update(f"{len(ids)} {start} ".encode() + ids.tobytes())
         return digest.hexdigest()
 
+    def first(self, documents: int) -> ProbeSet:
+        """Its first documents."""
+        return ProbeSet(
+            self.texts[:documents], self.ids[:documents], self.scored_from[:documents],
+            self.notes, self.after[:documents],
+        )  # fmt: skip
+
     def order(self) -> list[int]:
         """The documents, longest first, for little padding and an early lack of memory."""
         return sorted(range(len(self.ids)), key=lambda i: (-len(self.ids[i]), i))

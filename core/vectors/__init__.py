@@ -6,6 +6,11 @@ combination.py  the weights of a point, block by block
 selection.py    the elements of a vector that a point keeps
 matrices.py     matrices merged by their singular directions
 sweep.py        points in a loaded model; restores the base bit for bit
+grafting.py     parts of tuned models' weights in a loaded base
+grafted.py      the losses of many grafts, carried through the layers together
+graft_steps.py  the grafts of each step by name
+regained.py     what grafts regain: shares, intervals and random sets
+layer_sets.py   the greedy search for layers, and random sets
 merging.py      a point as a model's directory, streamed
 target.py       a merged model's tensors, in the base's own layout
 shards.py       safetensors shards written by rows

@@ -46,11 +46,11 @@ class Sweep:
         vectors: Mapping[str, Mapping[str, Tensor]],
         pieces: Sequence[Piece],
     ) -> None:
-        named = _tensors(model)
+        named = tensors_of(model)
         self._model = model
         self._pieces = pieces = [piece for piece in pieces if piece.tensor in named]
         live = {p.tensor: named[p.tensor].detach() for p in pieces}
-        _refuse_misfits(pieces, live, vectors)
+        refuse_misfits(pieces, live, vectors)
         self._infos = _infos(live, live)
         self._tuned = {vector: _infos(tensors, live) for vector, tensors in vectors.items()}
         self._live = {n: t.view(-1) for n, t in live.items()}
@@ -104,11 +104,7 @@ class Sweep:
         for name, tensor in self._live.items():
             tensor.copy_(self._memory.tensors[name])
         self._memory = _Memory({}, self._memory.vectors)
-        if hash_parameters(self._model) != self._before:
-            raise RunError(
-                "The base's weights differ from the ones before the sweep.",
-                hint="Something else changed them meanwhile; load the model again.",
-            )
+        refuse_changed(self._model, self._before)
 
     def _cut(self, restriction: Restriction) -> list[Block]:
         if restriction not in self._blocks:
@@ -121,7 +117,7 @@ class Sweep:
 @contextmanager
 def untied(model: nn.Module, pieces: Sequence[Piece]) -> Iterator[None]:
     """Untie these tensors inside the block: each tied one gets its own copy."""
-    named = _tensors(model)
+    named = tensors_of(model)
     apart: list[tuple[nn.Module, str, nn.Parameter]] = []
     for tensor in dict.fromkeys(p.tensor for p in pieces if p.tensor not in named):
         owner, _, leaf = tensor.rpartition(".")
@@ -137,12 +133,21 @@ def untied(model: nn.Module, pieces: Sequence[Piece]) -> Iterator[None]:
             setattr(module, leaf, shared)
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and saved floating-point buffers by name, tied ones once."""
     parameters: dict[str, Tensor] = dict(model.named_parameters())
     saved = model.state_dict().keys()
     buffers = {n: b for n, b in model.named_buffers() if n in saved and b.is_floating_point()}
     return parameters | buffers
+
+
+def refuse_changed(model: nn.Module, before: str) -> None:
+    """Raise RunError if the model's parameters have another hash than before."""
+    if hash_parameters(model) != before:
+        raise RunError(
+            "The base's weights differ from the ones before they were changed.",
+            hint="Something else changed them meanwhile; load the model again.",
+        )
 
 
 def hash_parameters(model: nn.Module) -> str:
@@ -151,7 +156,7 @@ def hash_parameters(model: nn.Module) -> str:
 
     It is the hash of the parameters' own hashes, which are computed in threads.
     """
-    named = sorted(_tensors(model).items())
+    named = sorted(tensors_of(model).items())
     with ThreadPoolExecutor(thread_count()) as pool:
         digests = pool.map(lambda item: _hash(item[1].detach()), named)
         whole = "".join(f"{n} {d}\n" for (n, _), d in zip(named, digests, strict=True))
@@ -191,11 +196,13 @@ def _flat(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tens
     return {n: tensors[n].detach().reshape(-1) for n in names}
 
 
-def _refuse_misfits(
+def refuse_misfits(
     pieces: Sequence[Piece],
     live: Mapping[str, Tensor],
-    vectors: Mapping[str, Mapping[str, Tensor]],
+    vectors: Mapping[str, Mapping[str, Tensor | TensorInfo]],
 ) -> None:
+    """Raise RunError if a parameter is not wholly in memory, and FamilyError if a tuned model's
+    tensors, by name, do not fit the parameters."""
     for name, tensor in live.items():
         if tensor.is_meta or not tensor.is_contiguous():
             raise RunError(

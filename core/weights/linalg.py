@@ -204,6 +204,17 @@ def amplification(
     return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), real.sum(-1)
 
 
+def factors(update: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Factors [B, d_out, rank] and [B, rank, d_in] of the updates' best approximation of that rank.
+
+    Their first r columns and rows are the factors of rank r.
+    """
+    _, vectors = _top(gram(update), rank)
+    if update.shape[-2] > update.shape[-1]:
+        return _times(update, vectors), vectors.mT
+    return vectors, _times(vectors.mT, update)
+
+
 def intruders(basis: Basis, update: Tensor, *, top: int, threshold: float) -> Tensor:
     """The number of top left singular vectors of W + Δ without a match in W, [B], integers.
 

@@ -23,6 +23,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "base", "a=1", "a=1,b=0.5", "a=0.5,b=1", "removal:a=1", "no point", "a=", "a=1,b",
     ),
     "ablation": ("top-1%", "all-active", "random-top-1%-seed0"),
+    "graft": ("layers-1", "layers-2", "layers-", "rank-4", "rank-full", "rank-odd"),
 }  # fmt: skip
 NUMBERS = (None, 0.0, 1.0, -2.5, 1e300, math.inf, -math.inf)
 POOLS: dict[str, tuple[Any, ...]] = {

@@ -1,0 +1,123 @@
+"""What the figures of grafts say in one sentence each. Reads cells, never printed words."""
+
+from __future__ import annotations
+
+from core.figures.figure import Grid, Lines
+from core.figures.findings import CONTROLS, counted
+from core.figures.significance import is_null
+
+ENOUGH = 0.9
+"""The share of the gain that sentences ask for."""
+
+
+def of_layers(figure: Lines) -> str:
+    """The layer that regains most by itself, of the model whose layers differ most."""
+    found = []
+    for series in figure.panels[0].series if figure.panels else ():
+        known = [
+            (cell.shown, x)
+            for x, cell in zip(series.xs, series.cells, strict=True)
+            if cell.shown is not None
+        ]
+        if known and not series.control:
+            most, least = max(known), min(known)
+            found.append((most[0] - least[0], series.name, most, least))
+    if not found:
+        return "No tuned model gains on these texts: there is nothing to regain."
+    _, name, most, least = max(found)
+    return (
+        f"{name}: layer {most[1]} alone regains most ({_share(figure, most[0])}), layer {least[1]} "
+        f"least ({_share(figure, least[0])})."
+    )
+
+
+def of_parts(figure: Grid) -> str:
+    """One model's strongest single part of a layer."""
+    model = figure.chosen["model"]
+    cells = [
+        (cell.shown, layer, part)
+        for layer, row in zip(figure.rows, figure.cells, strict=True)
+        for part, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.shown is not None and not is_null(cell)
+    ]
+    if not cells:
+        return f"{model}: no single layer regains anything here."
+    value, layer, part = max(cells)
+    whole = {"blocks": f"layer {layer}"}.get(part, f"the {part} of layer {layer}")
+    return f"{model}: {whole} alone regains most ({_share(figure, value)})."
+
+
+def of_modules(figure: Grid) -> str:
+    """Which single kind of module regains most, and of which model."""
+    found = [
+        (cell.shown, module, model)
+        for model, row in zip(figure.rows, figure.cells, strict=True)
+        for module, cell in zip(figure.columns, row, strict=True)
+        if cell is not None
+        and cell.shown is not None
+        and model not in figure.controls
+        and module not in ("blocks", "attention", "mlp")
+    ]
+    if not found:
+        every = set(figure.rows) <= figure.controls
+        return CONTROLS if every else "No tuned model gains on these texts."
+    value, module, model = max(found)
+    return (
+        f"Of single kinds of modules, {module} of {model} regains most ({_share(figure, value)})."
+    )
+
+
+def of_sets(figure: Lines) -> str:
+    """How many layers suffice, and what random sets of as many keep."""
+    model = figure.chosen["model"]
+    own = next((s for p in figure.panels for s in p.series if not s.companion), None)
+    if own is None:
+        return f"{model}: nothing to search for; it gains nothing on these texts."
+    last = own.cells[-1]
+    if last.value is None:
+        return f"{model}: what its greedy set regains is unknown."
+    text = f"{model}: the greedy set of {counted(len(own.cells), 'layer')} regains {last.value:.0%}"
+    if last.chance is None:
+        return f"{text} of the gain; these are all its layers."
+    sd = f" (sd {last.chance_sd:.0%})" if last.chance_sd is not None else ""
+    beyond = "not beyond them" if is_null(last) else "beyond them"
+    return f"{text} of the gain, random sets of as many {last.chance:.0%}{sd}: {beyond}."
+
+
+def of_order(figure: Grid) -> str:
+    """The layers of each model's greedy set, in their order."""
+    told = []
+    for model, row in zip(figure.rows, figure.cells, strict=True):
+        taken = sorted(
+            (cell.value, layer)
+            for layer, cell in zip(figure.columns, row, strict=True)
+            if cell is not None and cell.value is not None
+        )
+        if taken:
+            told.append(f"{model} {', '.join(layer for _, layer in taken)}")
+    return f"Layers in the order in which they help most: {'; '.join(told)}." if told else ""
+
+
+def of_ranks(figure: Lines) -> str:
+    """The smallest rank at which each model keeps enough."""
+    told = []
+    for series in figure.panels[0].series if figure.panels else ():
+        if series.control:
+            continue
+        known = [
+            (figure.x_names[x], cell.value)
+            for x, cell in zip(series.xs, series.cells, strict=True)
+            if cell.value is not None
+        ]
+        enough = next(((name, share) for name, share in known if share >= ENOUGH), None)
+        if enough is not None:
+            told.append(f"{series.name} {enough[0].removeprefix('rank-')} ({enough[1]:.0%})")
+        elif known:
+            told.append(f"{series.name} none ({known[-1][1]:.0%} at {known[-1][0]})")
+    if not told or figure.measure != "regained":
+        return ""
+    return f"The rank at which cut changes keep {ENOUGH:.0%} of the gain: {', '.join(told)}."
+
+
+def _share(figure: Lines | Grid, value: float) -> str:
+    return f"{value:.0%} of the gain" if figure.measure == "regained" else f"{value:+.3f} nats"

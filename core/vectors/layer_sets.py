@@ -1,0 +1,81 @@
+"""Sets of layers that carry a gain: the greedy search for a small one, and random ones beside it.
+
+Knows losses by document and how to ask for those of further sets; no model and no analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Losses = NDArray[np.float64]
+"""[documents]: the losses of a base with some layers of a tuned model."""
+
+Layers = tuple[int, ...]
+Ask = Callable[[Sequence[Layers]], Sequence[Losses]]
+"""From sets of layers to the losses of the base with each."""
+
+_LISTED = 64
+"""Up to so many, all sets of a size are listed, and drawn from without repetition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The layer that a step of the search adds, and the losses of the set with it."""
+
+    layer: int
+    losses: Losses
+
+
+def search(
+    base: Losses, every: Losses, singles: Mapping[int, Losses], ask: Ask, *, keep: float, tries: int
+) -> list[Step]:
+    """Add the layer that lowers the mean loss most, until the set keeps the share `keep` of the
+    fall that all layers together (`every`) give.
+
+    Each step tries the `tries` best layers by their latest losses (0: all). Empty if all layers
+    together do not lower the loss.
+    """
+    target = keep * _fall(base, every)
+    if not target > 0:
+        return []
+    known = dict(singles)
+    best = min(known, key=lambda layer: (_mean(known[layer]), layer))
+    steps = [Step(best, known.pop(best))]
+    while known and _fall(base, steps[-1].losses) < target:
+        if len(known) == 1:
+            steps.append(Step(next(iter(known)), every))
+            break
+        order = sorted(known, key=lambda layer: (_mean(known[layer]), layer))
+        tried = order[: tries or None]
+        own = tuple(step.layer for step in steps)
+        known |= dict(zip(tried, ask([(*own, layer) for layer in tried]), strict=True))
+        best = min(tried, key=lambda layer: (_mean(known[layer]), layer))
+        steps.append(Step(best, known.pop(best)))
+    return steps
+
+
+def drawn(layers: int, size: int, count: int, rng: np.random.Generator) -> list[Layers]:
+    """Random sets of `size` of the layers: `count` of them, or all if there are no more."""
+    if comb(layers, size) <= _LISTED:
+        every = list(combinations(range(layers), size))
+        chosen = rng.permutation(len(every))[:count]
+        return [every[i] for i in sorted(chosen)]
+    return [
+        tuple(sorted(rng.choice(layers, size, replace=False).tolist())) for _ in range(count)
+    ]  # fmt: skip
+
+
+def _mean(losses: Losses) -> float:
+    """The mean over the documents with a loss; infinite if any other is not finite."""
+    found = float(np.nanmean(losses))
+    return found if np.isfinite(found) else np.inf
+
+
+def _fall(base: Losses, losses: Losses) -> float:
+    return _mean(base) - _mean(losses)

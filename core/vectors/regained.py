@@ -1,0 +1,163 @@
+"""What grafts regain of a tuned model's gain: shares with intervals, tests and random sets.
+
+The gain of a model is the fall of the mean loss of a document from the base to the tuned model.
+Intervals are over documents, all of them drawn alike. Works on losses by document and on the names
+of grafts that `core.analyses.graft` gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engine.measurement import Measurement
+from core.statistics import comparison, multiplicity
+from core.statistics.comparison import Items
+
+Losses = NDArray[np.float64]
+"""[documents]: mean negative log-likelihoods in nats a token; NaN where there is none."""
+
+RESAMPLES = 1000
+BASE, ALL, BLOCKS = "base", "all", "|blocks"
+
+
+def gains(base: Losses, whole: Losses, seed: int = 0) -> bool:
+    """Is the loss of the tuned model below the base's, beyond the interval of the difference?"""
+    low = _Losses({BASE: base, ALL: whole}, seed).fall(whole).low
+    return low is not None and low > 0
+
+
+def rows(
+    losses: Mapping[str, Losses],
+    order: Sequence[int],
+    *,
+    model: str,
+    probe: str,
+    layers: int,
+    keep: float,
+    seed: int,
+) -> list[Measurement]:
+    """The measurements of one model. `order`: the layers of the greedy set as it found them."""
+    own = _Losses(losses, seed)
+    at: dict[str, Any] = {"model": model, "reference": BASE, "probe": probe}
+    found = [*_of_parts(own, at), *_of_sets(own, layers, at), *_of_ranks(own, at)]
+    found += [
+        Measurement(metric="place", value=place, layer=layer, **at)
+        for place, layer in enumerate(order, 1)
+    ]
+    kept = own.share(losses[f"layers-{len(order)}"]) if order else None
+    among = own.share(losses[BLOCKS])
+    enough = kept is not None and among is not None and kept >= keep * among
+    sufficient = [
+        int(name.removeprefix("rank-"))
+        for name, each in losses.items()
+        if name.startswith("rank-") and name != "rank-full" and (own.share(each) or 0.0) >= keep
+    ]
+    return [
+        *found,
+        Measurement(
+            metric="layers_needed", value=len(order) if enough else None, n=layers, **at
+        ),
+        Measurement(metric="rank_needed", value=min(sufficient, default=None), **at),
+    ]  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Losses:
+    """The losses of one model's grafts, on the documents that have one in base and tuned model."""
+
+    of: Mapping[str, Losses]
+    seed: int
+
+    def fall(self, own: Losses) -> comparison.Estimate:
+        """By how much the mean loss falls from the base's, in nats a token."""
+        return comparison.difference(
+            self._items(own), self._items(self.of[BASE]), resamples=RESAMPLES, seed=self.seed
+        )
+
+    def regained(self, own: Losses) -> comparison.Estimate:
+        """The share of the tuned model's fall; undefined where that one may be none."""
+        if not gains(self.of[BASE], self.of[ALL], self.seed):
+            return comparison.Estimate(value=None)
+        items = [self._items(each) for each in (self.of[BASE], self.of[ALL], own)]
+        return comparison.regained(*items, resamples=RESAMPLES, seed=self.seed)
+
+    def share(self, own: Losses) -> float | None:
+        """The value of `regained` alone."""
+        return self.regained(own).value
+
+    def p_value(self, own: Losses) -> float | None:
+        """Student's paired test of an unchanged mean loss; None if it can't be told."""
+        from scipy import stats
+
+        change = (own - self.of[BASE])[self._known]
+        if len(change) < 2 or not np.isfinite(change).all() or not np.ptp(change):
+            return None
+        return float(stats.ttest_1samp(change, 0.0).pvalue)
+
+    @property
+    def documents(self) -> int:
+        return int(self._known.sum())
+
+    @property
+    def _known(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.of[BASE]) & np.isfinite(self.of[ALL])
+
+    def _items(self, own: Losses) -> Items:
+        (index,) = self._known.nonzero()
+        return Items(index=index, total=own[index], weight=np.ones(len(index)))
+
+
+def _both(own: _Losses, losses: Losses, at: Mapping[str, Any], **chance: Any) -> Iterator[Any]:
+    """A graft's rows: the regained share and the gain."""
+    share, fall = own.regained(losses), own.fall(losses)
+    n = own.documents
+    yield Measurement(
+        metric="regained", value=share.value, low=share.low, high=share.high, n=n, **at, **chance
+    )
+    yield Measurement(metric="gain", value=fall.value, low=fall.low, high=fall.high, n=n, **at)
+
+
+def _of_parts(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
+    """Single grafts, with the p values corrected for all of them, and the whole model's gain."""
+    parts = [name for name in own.of if "|" in name and not name.startswith("layers-")]
+    corrected = multiplicity.adjusted([own.p_value(own.of[name]) for name in parts])
+    for name, q in zip(parts, corrected, strict=True):
+        layer, _, module = name.partition("|")
+        place = {**at, "layer": int(layer) if layer else None, "module": module}
+        yield from _both(own, own.of[name], place)
+        yield Measurement(metric="q_value", value=q, n=len(parts), **place)
+    fall = own.fall(own.of[ALL])
+    yield Measurement(
+        metric="gain", value=fall.value, low=fall.low, high=fall.high, n=own.documents,
+        module="all", **at,
+    )  # fmt: skip
+
+
+def _of_sets(own: _Losses, layers: int, at: Mapping[str, Any]) -> Iterator[Measurement]:
+    """The greedy set at each size, with random sets of as many layers as its chance."""
+    for name, losses in own.of.items():
+        size = name.removeprefix("layers-")
+        if not name.startswith("layers-") or "|" in name:
+            continue
+        others = [
+            each
+            for other, each in own.of.items()
+            if other.startswith(f"{name}|")
+            or (size == "1" and other.endswith(BLOCKS) and other != BLOCKS)
+        ]
+        values = [value for each in others if (value := own.share(each)) is not None]
+        chance: dict[str, Any] = {}
+        if len(values) > 1:
+            chance = {"chance": float(np.mean(values)), "chance_sd": float(np.std(values, ddof=1))}
+        yield from _both(own, losses, {**at, "module": "blocks", "setting": name}, **chance)
+
+
+def _of_ranks(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
+    for name, losses in own.of.items():
+        if name.startswith("rank-"):
+            yield from _both(own, losses, {**at, "module": "all", "setting": name})

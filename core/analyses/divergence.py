@@ -7,45 +7,27 @@ Imports torch only when it computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
-from core.engine import forms
-from core.engine.forms import maybe, number
-from core.engine.measurement import (
-    Artifact,
-    Measurement,
-    MetricSpec,
-    Unit,
-    UnitResult,
-    quartiles,
-)
+from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, quartiles
 from core.engine.registry import Analysis, Parameters, Workload
 from core.figures import output_findings as findings
 from core.figures import output_tables, output_texts
 from core.figures.kinds.grids import Heatmap
 from core.figures.kinds.passages import PassageView
+from core.figures.kinds.scatters import ScatterPlot
 from core.figures.kinds.tables import SortedTable
-from core.statistics import comparison, intervals
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
     from core.engine.session import Session
     from core.engine.subject import Subject
-    from core.outputs.pairs import Pair
-    from core.states.forward import Seen
-    from core.texts.probe import Batch
 
-NAME, VERSION = "divergence", 1
+NAME, VERSION = "divergence", 2
 REPRESENTATION = "representation"
 BASE = "base"
-SPREADS = ("kl", "nll_change")
-"""The metrics whose spread over documents is told."""
 
 
 class DivergenceParameters(Parameters):
@@ -60,7 +42,8 @@ class DivergenceParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: DivergenceParameters) -> list[Unit]:
-    """For each probe set the base's likelihoods, and each tuned model against the base."""
+    """For each probe set the base's likelihoods, and each tuned model against the base; then the
+    correction for the number of tests."""
     units = []
     for states in subject.planned.get(REPRESENTATION, ()):
         if states.model != BASE:
@@ -79,7 +62,12 @@ def plan(subject: Subject, parameters: DivergenceParameters) -> list[Unit]:
             )  # fmt: skip
             if model == BASE:
                 required = (*required, key)
-    return units
+    tested = tuple(unit.key for unit in units if unit.model != BASE)
+    corrected = Unit(
+        key=content_key({"analysis": [NAME, VERSION], "of": tested}), analysis=NAME,
+        label="correction for the number of tests", requires=tested,
+    )  # fmt: skip
+    return [*units, *([corrected] if tested else [])]
 
 
 def workload(unit: Unit, parameters: DivergenceParameters, subject: Subject) -> Workload:
@@ -89,147 +77,19 @@ def workload(unit: Unit, parameters: DivergenceParameters, subject: Subject) -> 
 
 def reader(units: Sequence[Unit], parameters: DivergenceParameters, session: Session) -> Any:
     """The reader of a model's one unit on a probe set."""
-    (unit,) = units
-    return (_BaseReader if unit.model == BASE else _TunedReader)(unit, parameters, session)
+    from core.outputs import readers
+
+    (unit,), resamples = units, parameters.bootstrap
+    if unit.model == BASE:
+        return readers.BaseReader(unit, session, resamples=resamples, documents=parameters.floor)
+    return readers.TunedReader(unit, session, resamples=resamples, floor_key=unit.requires[1])
 
 
-class _Reader:
-    """What the readers of the base and of tuned models share: values summed by document."""
+def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
+    """The p values of all changes, corrected for their number."""
+    from core.neurons import drops
 
-    layers: Sequence[int] = ()
-
-    def __init__(
-        self, unit: Unit, parameters: DivergenceParameters, session: Session, columns: int
-    ) -> None:
-        from core.outputs.divergence import DocumentSums
-
-        self.unit, self.parameters, self.session = unit, parameters, session
-        self.sums = DocumentSums(unit.options["documents"], columns)
-
-    def begin(self, batch: Batch) -> None:
-        self.sums.begin()
-
-    def see_layer(self, layer: int, states: Tensor) -> None:
-        """No layer is asked for."""
-
-    def see(self, seen: Seen) -> None:
-        """The predictions are enough."""
-
-    def commit(self) -> None:
-        self.sums.commit()
-
-    def row(self, metric: str, totals: NDArray[np.float64], **more: Any) -> Measurement:
-        """A mean over tokens, with its interval by resampling documents."""
-        known = np.flatnonzero(self.sums.counts)
-        at: dict[str, Any] = {
-            "metric": metric, "model": self.unit.model, "reference": self.unit.reference,
-            "probe": self.unit.options["named"], "n": len(known),
-        }  # fmt: skip
-        if not len(known):
-            return Measurement(value=None, **at)
-        items = comparison.Items(
-            index=known, total=totals[known], weight=self.sums.counts[known].astype(np.float64)
-        )
-        seed = self.session.subject.study.run.seed
-        found = comparison.score(items, resamples=self.parameters.bootstrap, seed=seed)
-        return Measurement(value=found.value, low=found.low, high=found.high, **at, **more)
-
-
-class _BaseReader(_Reader):
-    """Takes the base's likelihoods, and how far rounding moves its predictions."""
-
-    def __init__(self, unit: Unit, parameters: DivergenceParameters, session: Session) -> None:
-        super().__init__(unit, parameters, session, 1)
-        self.floor: list[NDArray[np.float32]] = []
-        self._floor: list[NDArray[np.float32]] = []
-        self._left = parameters.floor
-
-    def begin(self, batch: Batch) -> None:
-        super().begin(batch)
-        self._floor = []
-
-    def see(self, seen: Seen) -> None:
-        from core.outputs import floor
-
-        if self._left > 0:
-            self._floor = [floor.measured(self.session, seen, self._left)]
-        self._documents = len(seen.batch.documents)
-
-    def see_pair(self, pair: Pair) -> None:
-        nll = -pair.own.gather(1, pair.following[:, None])
-        self.sums.see(pair.documents, nll.cpu().numpy())
-
-    def commit(self) -> None:
-        super().commit()
-        self.floor += self._floor
-        self._left -= self._documents
-
-    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
-        from core.outputs.divergence import COLUMNS
-
-        found = np.concatenate(self.floor).astype(np.float64)
-        means = found.mean(0).tolist() if len(found) else [None] * len(COLUMNS)
-        level = dict(zip(COLUMNS, means, strict=True))
-        yield self.unit, UnitResult([self.row("nll", self.sums.sums[:, 0])], state=level)
-
-
-class _TunedReader(_Reader):
-    """Takes how far the predictions of a tuned model are from the base's."""
-
-    def __init__(self, unit: Unit, parameters: DivergenceParameters, session: Session) -> None:
-        from core.outputs.divergence import COLUMNS
-        from core.outputs.stored import TextStore
-
-        super().__init__(unit, parameters, session, len(COLUMNS))
-        self.texts = TextStore()
-
-    def begin(self, batch: Batch) -> None:
-        super().begin(batch)
-        self.texts.begin()
-
-    def see_pair(self, pair: Pair) -> None:
-        from core.outputs.divergence import compared
-
-        assert pair.base is not None
-        values = compared(pair.own, pair.base, pair.following)
-        self.sums.see(pair.documents, values)
-        self.texts.see(pair, values)
-
-    def commit(self) -> None:
-        super().commit()
-        self.texts.commit()
-
-    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
-        from core.outputs.divergence import COLUMNS
-
-        form = dict.fromkeys(COLUMNS, maybe(number))
-        level = forms.state(self.session.load(self.unit.requires[1]).state, form)
-        totals = dict(zip(COLUMNS, self.sums.sums.T, strict=True))
-        change = totals["nll_change"] = totals["nll"] - totals.pop("base_nll")
-        rows = [self.row(name, total, chance=level.get(name)) for name, total in totals.items()
-                if name not in ("nll", "nll_change")]  # fmt: skip
-        rows += [self.row("nll", totals["nll"]), self.row("nll_change", change)]
-        rows += [row for name in SPREADS for row in self._spread(name, totals[name])]
-        yield self.unit, UnitResult(rows, self._artifacts())
-
-    def _spread(self, metric: str, totals: NDArray[np.float64]) -> Iterator[Measurement]:
-        known = self.sums.counts > 0
-        if known.any():
-            means = totals[known] / self.sums.counts[known]
-            names = ("lower_quartile", "median", "upper_quartile")
-            for name, value in zip(names, intervals.quartiles(means), strict=True):
-                yield Measurement(
-                    metric=name, metric_of=metric, value=value, model=self.unit.model,
-                    reference=BASE, probe=self.unit.options["named"],
-                )  # fmt: skip
-
-    def _artifacts(self) -> list[Artifact]:
-        options, subject = self.unit.options, self.session.subject
-        arrays = self.texts.arrays(subject.probes[options["probe"]], self.session.tokenizer)
-        if not arrays:
-            return []
-        name = output_texts.artifact(options["named"])
-        return [Artifact(name=name, arrays=arrays, model=self.unit.model, reference=BASE)]
+    return UnitResult(drops.corrected([row for r in required for row in r.measurements]))
 
 
 _FLOOR = "chance: the base against itself in another batch, which rounding alone moves"
@@ -244,6 +104,7 @@ ANALYSIS = Analysis(
     parameters=DivergenceParameters,
     plan=plan,
     reader=reader,
+    reduce=reduce,
     workload=workload,
     after=(REPRESENTATION,),
     metrics=(
@@ -289,6 +150,19 @@ ANALYSIS = Analysis(
             has_chance=True,
             empty="no document has two tokens",
         ),
+        MetricSpec(
+            name="p_value",
+            title="p of the change",
+            description="Two-sided test over documents of no change of the likelihood.",
+            empty="fewer than two documents",
+        ),
+        MetricSpec(
+            name="q_value",
+            title="p, corrected",
+            description="The p value by Benjamini and Hochberg over all tuned models and probe "
+            "sets of the run; below 0.05 a change counts as one.",
+            empty="fewer than two documents",
+        ),
         *quartiles("mean over a document's tokens"),
     ),
     views=(
@@ -298,6 +172,7 @@ ANALYSIS = Analysis(
             short="Gain map",
             caption="Models down, probe sets across. A change below 0 is a gain.",
             measures=("nll_change", "kl", "reverse_kl", "top1_agreement"),
+            tested={"nll_change": "q_value"},
             rows="model",
             columns="probe",
             fixed={"reference": BASE},
@@ -306,13 +181,29 @@ ANALYSIS = Analysis(
             drill="text",
             finding=findings.of_map,
         ),
+        ScatterPlot(
+            key="against",
+            title="Gain on one probe set against another",
+            short="Gain against",
+            caption="A point per tuned model: its value on two probe sets. What is gained on one "
+            "may be forgotten on the other.",
+            measures=("nll_change", "kl"),
+            points="model",
+            across="probe",
+            fixed={"reference": BASE},
+            x_guides=(0.0,),
+            y_guides=(0.0,),
+            names={"probe": "probe set"},
+            optional=True,
+            finding=findings.of_scatter,
+        ),
         SortedTable(
             key="models",
             title="Divergence from the base",
             short="Divergence",
             caption="One row per tuned model and probe set: divergence, change of likelihood, and "
             "agreement on the likeliest token.",
-            measures=("kl", "reverse_kl", "nll", "nll_change", "top1_agreement"),
+            measures=("kl", "reverse_kl", "nll", "nll_change", "top1_agreement", "q_value"),
             fixed={"reference": BASE},
             free=("model", "probe"),
             tabulate=output_tables.models,

@@ -5,10 +5,11 @@ Owns the wording of findings on divergence and on shifted tokens. Reads figures 
 
 from __future__ import annotations
 
-from core.figures.figure import Cell, Grid, Table
+from core.figures.figure import Cell, Grid, Scatter, Table
+from core.figures.findings import counted
 from core.figures.passages import Passages
 from core.figures.records import DivergenceRecord, ShiftRecord
-from core.figures.significance import excludes
+from core.figures.significance import LEVEL, is_null
 
 
 def of_map(figure: Grid) -> str:
@@ -21,7 +22,7 @@ def of_map(figure: Grid) -> str:
     ]
     if not cells or figure.measure != "nll_change":
         return ""
-    known = [each for each in cells if excludes(each[1].low, each[1].high)]
+    known = [each for each in cells if not is_null(each[1])]
     gained, forgot = min(cells, key=_first), max(cells, key=_first)
     said = []
     if gained[0] < 0:
@@ -29,7 +30,20 @@ def of_map(figure: Grid) -> str:
     if forgot[0] > 0:
         said.append(f"{forgot[2]} forgot most ({forgot[0]:+.3g})")
     words = ", ".join(said) or "No prediction changed"
-    return f"{words}; intervals exclude 0 for {len(known)} of {len(cells)} cells."
+    return f"{words}; {len(known)} of {len(cells)} changes are significant (q < {LEVEL})."
+
+
+def of_scatter(figure: Scatter) -> str:
+    """How many models gained on both probe sets, and how many lost on one."""
+    known = [p.place for p in figure.points if p.place is not None]
+    if figure.measure != "nll_change" or not known:
+        return ""
+    both = sum(x < 0 and y < 0 for x, y in known)
+    apart = sum((x < 0) != (y < 0) for x, y in known)
+    return (
+        f"Of {counted(len(known), 'model')}, {both} gained on both {figure.x_name} and "
+        f"{figure.y_name}, {apart} on one alone."
+    )
 
 
 def of_models(figure: Table) -> str:

@@ -26,25 +26,32 @@ def models(asked: Tabulation) -> Table:
     places = sorted(found, key=lambda place: _rank(found[place], order))
     rows = [
         (
-            *_bounded(own.get("kl")), _value(own.get("reverse_kl")), _chance(own.get("kl")),
-            *_bounded(own.get("nll_change")), _value(own.get("nll")),
-            _value(own.get("top1_agreement")), own["kl"].n if "kl" in own else None,
+            _value(own.get("kl")), _value(own.get("nll_change")), _value(own.get("q_value")),
+            _value(own.get("top1_agreement")), _value(own.get("nll")),
+            _value(own.get("reverse_kl")), _chance(own.get("kl")), *_bounds(own.get("kl")),
+            *_bounds(own.get("nll_change")), own["kl"].n if "kl" in own else None,
         )
         for own in map(found.__getitem__, places)
     ]  # fmt: skip
     columns = (
-        *_bounds("KL"),
+        Column(name="KL", align="right", form=".4g"),
+        Column(name="NLL change", align="right", form=".4g", signed=True),
+        Column(name="q", align="right", form="p"),
+        Column(name="agreement", align="right", form=".3f"),
+        Column(name="NLL", align="right", form=".4g"),
         Column(name="reverse KL", align="right", form=".4g"),
         Column(name="rounding", align="right", form=".2g"),
-        *_bounds("NLL change", signed=True),
-        Column(name="NLL", align="right", form=".4g"),
-        Column(name="agreement", align="right", form=".3f"),
+        *(Column(name=f"KL {end}", align="right", form=".4g") for end in ("low", "high")),
+        *(
+            Column(name=f"change {end}", align="right", form=".4g", signed=True)
+            for end in ("low", "high")
+        ),
         Column(name="documents", align="right", form=",d"),
     )
     first = "NLL change" if order in ORDERS[2:] else "KL"
     note = (
-        "In nats, means over tokens with 95 % intervals over documents. Rounding is the KL of the "
-        "base against itself in another batch."
+        "In nats, means over tokens with 95 % intervals over documents. q is of the change, "
+        "corrected. Rounding is the KL of the base against itself in another batch."
     )
     return _table(found, places, "Divergence from the base", columns, rows, note, (first,))
 
@@ -111,16 +118,8 @@ def _rank(own: Own, order: str) -> float:
     return float("inf") if value is None else value if order == ORDERS[2] else -value
 
 
-def _bounds(name: str, *, signed: bool = False) -> tuple[Column, ...]:
-    return (
-        Column(name=name, align="right", form=".4g", signed=signed),
-        Column(name=f"{name} low", align="right", form=".4g", signed=signed),
-        Column(name=f"{name} high", align="right", form=".4g", signed=signed),
-    )
-
-
-def _bounded(row: Measurement | None) -> tuple[Text, ...]:
-    return (None, None, None) if row is None else (row.value, row.low, row.high)
+def _bounds(row: Measurement | None) -> tuple[Text, Text]:
+    return (None, None) if row is None else (row.low, row.high)
 
 
 def _value(row: Measurement | None) -> float | None:

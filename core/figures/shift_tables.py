@@ -59,7 +59,7 @@ def tokens(asked: Tabulation) -> Table:
             token, bounds = int(arrays["listed"][at]), arrays[f"{order.end}_bounds"][at]
             rows.append(
                 (
-                    str(arrays["text"][at]), float(arrays[order.end][token]),
+                    _shown(str(arrays["text"][at])), float(arrays[order.end][token]),
                     *map(_known, bounds),
                     float(arrays[f"{order.end}_chance"][token]),
                     *(_of(own, order.end, token) for own in controls.values()),
@@ -124,7 +124,7 @@ def _named(asked: Tabulation, model: str, probe: str) -> tuple[str, ...]:
     for at in _first(arrays, others, _ORDERS[ORDERS[0]]):
         if _beyond(arrays, others, "promoted")[at] <= 0:
             break
-        found.append(str(arrays["text"][at]).strip() or "␣")
+        found.append(_shown(str(arrays["text"][at])).strip() or "␣")
     return tuple(dict.fromkeys(found))[:TOLD]
 
 
@@ -165,6 +165,11 @@ def _read(asked: Tabulation, model: str, probe: str) -> Arrays | None:
 
 def _of(arrays: Arrays, end: str, token: int) -> float | None:
     return float(arrays[end][token]) if token < len(arrays[end]) else None
+
+
+def _shown(text: str) -> str:
+    """A token; a line break alone stands as a sign."""
+    return text if text.strip() or not text.strip(" ") else "⏎"
 
 
 def _known(value: Any) -> float | None:

@@ -5,16 +5,21 @@ Owns which tokens are stored. `core.figures.output_texts` makes the figure.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.engine.measurement import Artifact, Unit
+from core.figures import output_texts
 from core.neurons import readout
 from core.outputs.divergence import COLUMNS
 from core.outputs.pairs import Pair
 from core.texts.probe import ProbeSet
+
+if TYPE_CHECKING:
+    from core.engine.session import Session
 
 DOCUMENTS = 8
 """The documents that are stored: the first."""
@@ -60,6 +65,13 @@ class TextStore:
         """Add the batch."""
         self._found += self._pending
         self._pending = []
+
+    def artifacts(self, unit: Unit, session: Session) -> list[Artifact]:
+        """The arrays as an artifact of a unit; none where nothing was seen."""
+        arrays = self.arrays(session.subject.probes[unit.options["probe"]], session.tokenizer)
+        name = output_texts.artifact(unit.options["named"])
+        made = Artifact(name=name, arrays=arrays, model=unit.model, reference=unit.reference)
+        return [made] if arrays else []
 
     def arrays(self, probe: ProbeSet, tokenizer: Any) -> dict[str, NDArray[Any]]:
         """Arrays over the stored tokens, document by document: `document` and `place` of each

@@ -31,13 +31,21 @@ def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
     The variance is that of a ratio of sums, Σ w²(x − m)² · n / (n − 1) with Σ w = 1 (Cochran 1977,
     section 2.11); with equal weights it is the ordinary one.
     """
-    x = np.asarray(values, dtype=np.float64)
-    w = np.full(len(x), 1 / len(x)) if weights is None else _shares(weights)
-    mean = float(w @ x)
-    if len(x) < 2:
-        return Interval(mean, None, None)
-    error = math.sqrt(float(np.square(w * (x - mean)).sum()) * len(x) / (len(x) - 1))
-    return _around(mean, error, len(x))
+    mean, error, n = _mean(values, weights)
+    return Interval(mean, None, None) if error is None else _around(mean, error, n)
+
+
+def p_of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> float | None:
+    """The two-sided p value of a weighted mean of 0, by the interval of `of_mean`; None for a
+    single value."""
+    from scipy.special import stdtr
+
+    mean, error, n = _mean(values, weights)
+    if error is None:
+        return None
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * stdtr(n - 1, -abs(mean) / error))
 
 
 def of_jackknife(value: float, left_out: ArrayLike) -> Interval:
@@ -55,6 +63,17 @@ def quartiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, flo
     """The lower quartile, the median and the upper quartile."""
     low, middle, high = np.quantile(np.asarray(values, dtype=np.float64), (0.25, 0.5, 0.75))
     return float(low), float(middle), float(high)
+
+
+def _mean(values: ArrayLike, weights: ArrayLike | None) -> tuple[float, float | None, int]:
+    """The weighted mean, its standard error (None if it is unknown) and the number of values."""
+    x = np.asarray(values, dtype=np.float64)
+    w = np.full(len(x), 1 / len(x)) if weights is None else _shares(weights)
+    mean = float(w @ x)
+    if len(x) < 2:
+        return mean, None, len(x)
+    error = math.sqrt(float(np.square(w * (x - mean)).sum()) * len(x) / (len(x) - 1))
+    return mean, error, len(x)
 
 
 def _shares(weights: ArrayLike) -> NDArray[np.float64]:

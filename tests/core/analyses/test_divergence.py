@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 import transformers as hf
 
@@ -86,7 +87,7 @@ def _kl(p: list[torch.Tensor], q: list[torch.Tensor]) -> list[Any]:
     ]
 
 
-def _nll(p: list[torch.Tensor], documents: list[torch.Tensor]) -> list[Any]:
+def nll(p: list[torch.Tensor], documents: list[torch.Tensor]) -> list[Any]:
     return [
         -each.gather(1, ids[1:, None])[:, 0].numpy() for each, ids in zip(p, documents, strict=True)
     ]
@@ -106,8 +107,8 @@ def test_every_row_equals_brute_force(
     wanted = {
         "kl": _kl(t, b),
         "reverse_kl": _kl(b, t),
-        "nll": _nll(t, documents),
-        "nll_change": [x - y for x, y in zip(_nll(t, documents), _nll(b, documents), strict=True)],
+        "nll": nll(t, documents),
+        "nll_change": [x - y for x, y in zip(nll(t, documents), nll(b, documents), strict=True)],
         "top1_agreement": [
             (x.argmax(1) == y.argmax(1)).double().numpy() for x, y in zip(t, b, strict=True)
         ],
@@ -127,7 +128,7 @@ def test_every_row_equals_brute_force(
         assert sink.value(metric, model="same", reference="base").value == 0
     assert sink.value("top1_agreement", model="same", reference="base").value == 1
     assert sink.value("nll", model="base").value == pytest.approx(
-        np.concatenate(_nll(b, documents)).mean(), rel=1e-5
+        np.concatenate(nll(b, documents)).mean(), rel=1e-5
     )
     floor = sink.value("kl", **at).chance
     assert floor is not None
@@ -151,6 +152,29 @@ def test_the_interval_resamples_documents(llama: Path) -> None:
     assert (row.low, row.high) == pytest.approx((low, high), rel=0.05)
 
 
+def test_p_values_are_student_s_over_documents_and_corrected_together(llama: Path) -> None:
+    code = study.Probe(builtin="code", documents=3, max_tokens=20)
+    sink = MemorySink()
+    runner.run(study_of(llama, "tuned0", "same", probes={"code": code}), sink, ["divergence"])
+    documents = ids_of(llama, TEXTS)
+    base, tuned = zoo.build("llama", llama / "again")
+    before, after = (nll(log_probabilities(m, documents), documents) for m in (base, tuned))
+    means = [float((b - a).mean()) for a, b in zip(before, after, strict=True)]
+    counts = np.array([len(each) for each in before])
+    shares = counts / counts.sum()
+    error = np.sqrt(np.square(shares * (means - shares @ means)).sum() * 6 / 5)
+    wanted = 2 * scipy.stats.t.sf(abs(shares @ means) / error, 5)
+    at = {"model": "tuned0", "probe": "probe"}
+    assert sink.value("p_value", **at).value == pytest.approx(wanted, rel=1e-2)
+    assert sink.value("p_value", model="same", probe="code").value == 1
+    tests = sink.rows("p_value")
+    q_values = scipy.stats.false_discovery_control([row.value for row in tests])
+    for row, q in zip(tests, q_values, strict=True):
+        found = sink.value("q_value", model=row.model, probe=row.probe)
+        assert found.value == pytest.approx(q)
+        assert found.n == 4
+
+
 def test_each_probe_set_is_its_own_and_one_more_leaves_the_others(llama: Path) -> None:
     further = study.Probe(file=str(llama / "further.txt"), documents=2)
     sink = MemorySink()
@@ -166,7 +190,9 @@ def test_each_probe_set_is_its_own_and_one_more_leaves_the_others(llama: Path) -
     before = list(sink.saved)
     more = {"further": further, "code": study.Probe(builtin="code", documents=1, max_tokens=9)}
     runner.run(study_of(llama, "tuned0", probes=more), sink, ["divergence"])
-    assert len(sink.saved) == len(before) + 3, "the new set's states, likelihoods and model"
+    assert len(sink.saved) == len(before) + 4, (
+        "the new set's states, likelihoods, model, and the correction"
+    )
 
 
 def test_a_study_without_a_probe_set_reads_the_general_one(llama: Path) -> None:

@@ -96,18 +96,14 @@ class Summed:
         """Take each document's states [B, FIRST + 1, d] and norms [B, FIRST + 1]."""
         assert self._batch is not None
         means, norms = [], []
-        for own, length in zip(states, self._batch.lengths, strict=True):
-            own = own[:length]
-            size = torch.linalg.vector_norm(own, dim=1, dtype=torch.float32)
-            mean = own.sum(0, dtype=torch.float32) / length
-            shown = torch.zeros(FIRST + 1, own.shape[1], device=own.device)
-            shown[: min(FIRST, length)] = own[:FIRST].float()
-            shown[FIRST] = mean
-            sizes = torch.zeros(FIRST + 1, device=own.device)
-            sizes[: min(FIRST, length)] = size[:FIRST]
-            sizes[FIRST] = size.mean()
-            means.append(shown)
-            norms.append(sizes)
+        for padded, length in zip(states, self._batch.lengths, strict=True):
+            own = padded[:length].float()
+            size = torch.linalg.vector_norm(own, dim=1)
+            missing = max(0, FIRST - length)
+            first = torch.nn.functional.pad(own[:FIRST], (0, 0, 0, missing))
+            means.append(torch.cat((first, own.mean(0, keepdim=True))))
+            sizes = torch.nn.functional.pad(size[:FIRST], (0, missing))
+            norms.append(torch.cat((sizes, size.mean()[None])))
         self._pending[layer] = torch.stack(means), torch.stack(norms)
 
     def commit(self) -> None:

@@ -61,7 +61,7 @@ def _passes(folder: Path) -> Iterator[Row]:
                 lambda: attribution.attribute(model, neurons, probe, **given),
             ),
         ):  # fmt: skip
-            less, more = _in_turn(plain, whole)
+            less, more = in_turn(plain, whole)
             yield Row(
                 f"{name}, over a plain forward pass", more / less, "≤", limit,
                 f"{more:.2f} s against {less:.2f} s, {size}",
@@ -87,10 +87,12 @@ def opened(folder: Path, loading: Any) -> Any:
     return loading.loaded(open_family(models).base, Run(device="cpu"))
 
 
-def _in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+def in_turn(
+    one: Callable[[], object], other: Callable[[], object], turns: int = TURNS
+) -> tuple[float, float]:
     """Seconds of the fastest of each, taken in turn so that both meet the same machine."""
     found: tuple[list[float], list[float]] = ([], [])
-    for _ in range(TURNS):
+    for _ in range(turns):
         for work, times in zip((one, other), found, strict=True):
             started = time.perf_counter()
             work()
@@ -140,8 +142,8 @@ from core.engine import runner
 from core.study import intake, study
 from tests.conftest import MemorySink
 from core.engine.subject import Subject, open_subject
-import core.engine.subject
-core.engine.subject._probe = lambda *given: (activations.probe_set(12), [])
+import core.engine.probes
+core.engine.probes.open_sets = lambda *given: ({"probe": activations.probe_set(12)}, [])
 models = intake.of_models(str(folders[0]), [str(folders[1])]).models
 runner.run(
     study.Study(
@@ -155,14 +157,14 @@ runner.run(
 
 def _memory(folders: list[Path]) -> Row:
     """Of a process for one model and one batch of scores, and of one for a whole pair."""
-    one, pair = (_peak(script, folders) for script in (_ONE, _PAIR))
+    one, pair = (peak(script, folders) for script in (_ONE, _PAIR))
     return Row(
         "peak memory of a pair's activations and scores, over one model and one batch",
         pair / one, "≤", 1.15, f"{pair:.2f} GB against {one:.2f} GB, whole processes",
     )  # fmt: skip
 
 
-def _peak(script: str, folders: list[Path]) -> float:
+def peak(script: str, folders: list[Path]) -> float:
     """The most memory that a process with this script held, in GB."""
     before = "import sys; from pathlib import Path\nfrom tests.benchmarks import activations\n"
     named = "folders = [Path(p) for p in sys.argv[1:]]\n"

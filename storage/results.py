@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from core.engine.measurement import ABSENT, OVERALL, TYPES, Measurement, ordered
+from core.figures import groups
 from core.figures.views import (
     COMBINED,
     Catalogue,
@@ -112,21 +113,25 @@ def catalogue(db: Database, run_id: str, analysis: str) -> Catalogue:
         name: _known_first(known.get(name, ()), (getattr(at, name) for at in combinations))
         for name in COMBINED
     }
-    return Catalogue(
-        ranges={
-            **ranges,
-            "model": tuple(name for name in models if name in tuned or name in ranges["model"]),
-            "layer": tuple(sorted(layers - {OVER_ALL})),
-            "module": by_name({module for _, module in found if module}),
-            "setting": tuple(sorted(ranges["setting"], key=natural)),
-        },
-        overall=not layers or OVER_ALL in layers,
-        controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
-        better=better,
-        domains=domains,
-        models=models,
-        combinations=frozenset(combinations),
-        places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
+    in_groups = groups.of_models({name: model.get("group") or "" for name, model in tuned.items()})
+    return groups.added(
+        Catalogue(
+            ranges={
+                **ranges,
+                "model": tuple(name for name in models if name in tuned or name in ranges["model"]),
+                "layer": tuple(sorted(layers - {OVER_ALL})),
+                "module": by_name({module for _, module in found if module}),
+                "setting": tuple(sorted(ranges["setting"], key=natural)),
+            },
+            overall=not layers or OVER_ALL in layers,
+            controls=frozenset(n for n, model in tuned.items() if model["role"] == "control"),
+            better=better,
+            domains=domains,
+            models=models,
+            combinations=frozenset(combinations),
+            places=frozenset((None if at == OVER_ALL else at, module) for at, module in found),
+        ),
+        in_groups,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from core.engine import registry
 from core.engine.registry import Analysis
 from core.errors import StorageError, StudyError
+from core.figures import groups
 from core.figures.choices import (
     default_choice,
     names_of,
@@ -208,11 +209,16 @@ def _drawn(
         choice = default_choice(view, ranges)
     else:
         choice = settled(view, choice, ranges)
-    wanted = query(view, choice, ranges)
-    rows = runs.measurements(db, run_id, analysis.name, wanted, also=also)
+    by_group = view.tabulate is None
+    within = ranges if by_group or view.grouped else groups.without(ranges)
+    wanted = query(view, choice, within)
+    asked = groups.asked(wanted, within.groups)
+    rows = runs.measurements(db, run_id, analysis.name, asked, also=also)
+    if by_group:
+        rows = groups.joined(rows, wanted, within.groups)
     spec = analysis.metric(choice.measure)
     arrays = _arrays(db, run_id, analysis.name, also)
-    return Drawn(choice, ranges, figure(view, choice, rows, ranges, spec, arrays))
+    return Drawn(choice, ranges, figure(view, choice, rows, within, spec, arrays))
 
 
 def _arrays(db: Database, run_id: str, analysis: str, also: str | None) -> Arrays:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.engine.measurement import MetricSpec, Unit, UnitResult
 from core.errors import StudyError, did_you_mean
+from core.figures.kinds.groups import OF_GROUPS
 from core.figures.kinds.steps import BY_STEP
 from core.figures.views import View
 
@@ -42,7 +43,7 @@ _NAMES = (
 )  # fmt: skip
 
 
-_SHARED: tuple[View, ...] = (BY_STEP,)
+_SHARED: tuple[View, ...] = (BY_STEP, *OF_GROUPS)
 """Views of every analysis, where a run has something to show in them."""
 
 

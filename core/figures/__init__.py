@@ -6,6 +6,7 @@ choices.py         what may be stepped through in a view, and what it asks for
 filters.py         the models, layers and modules that a reader wants to see
 figure.py          the kinds of figures: lines, a grid, a scatter, a table, text
 passages.py        a figure of text
+groups.py          groups of models: mean, spread, tests
 layout.py          a view under a choice, laid out: what all kinds share
 tables.py          rows of neurons, documents and matrices
 leaderboard.py     models on tasks: scores, differences, means of domains

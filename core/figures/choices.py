@@ -111,6 +111,8 @@ def options(
     coordinate = view.coordinate(selector)
     takes = view.only.get(coordinate, lambda value: True)
     values = [v for v in _steps(coordinate, catalogue) if v is None or takes(v)]
+    if coordinate == "model" and view.tabulate is not None:
+        values = [v for v in values if v not in catalogue.groups]
     if coordinate in COMBINED:
         fitting = {getattr(c, coordinate) for c in _fitting(view, selector, choice, catalogue)}
         values = _among(fitting, values, view)

@@ -70,7 +70,8 @@ class Series:
     """A line: its x values and cells, in order.
 
     `control`: a model in the role of a control, drawn as the null band. `companion`: no model's
-    own values but what they are to be held against; drawn faint like a control.
+    own values but what they are to be held against; drawn faint like a control. `band`: a group of
+    models, whose intervals are drawn as a band.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Series:
     cells: tuple[Cell, ...]
     control: bool = False
     companion: bool = False
+    band: bool = False
 
     @property
     def faint(self) -> bool:

@@ -62,6 +62,10 @@ def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
         better=agreed([*first.better.items(), *second.better.items()]),
         combinations=combinations,
         places=first.places & second.places,
+        groups={
+            name: merged(first.groups.get(name, ()), second.groups.get(name, ()))
+            for name in merged(tuple(first.groups), tuple(second.groups))
+        },
     )
     measured = {c.metric for c in combinations}
     return ranges if measured & set(measures(view, ranges)) else None

@@ -93,3 +93,15 @@ class ShiftRecord(NamedTuple):
     tokens: tuple[str, ...]
     share: float | None
     chance: float | None
+
+
+class GroupRecord(NamedTuple):
+    """A group of models and the one that it is held against (itself if against none): the measure
+    in words, the difference of the other from it, and its corrected p value where it was tested."""
+
+    measure: str
+    group: str
+    other: str
+    members: int
+    difference: float | None
+    q: float | None

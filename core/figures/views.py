@@ -88,6 +88,9 @@ class View:
     loose: ClassVar[bool] = False
     """Do its selectors also step to the absence of a value, where that was measured?"""
 
+    grouped: ClassVar[bool] = False
+    """Does its `tabulate` know groups of models? Other figures have them as further models."""
+
     key: str
     title: str
     caption: str
@@ -198,7 +201,7 @@ class Catalogue:
     which direction of a metric of the harness is better, where it is known and the same on every
     task. `domains` are the study's. `places` are the layers (None: over all) and modules measured
     together. No `combinations`, or no `places`, means that everything may go with everything.
-    `filter` is what it was narrowed by.
+    `groups` are the members of the groups among the models. `filter` is what it was narrowed by.
     """
 
     ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -209,6 +212,7 @@ class Catalogue:
     models: tuple[str, ...] = ()
     combinations: frozenset[Combination] = frozenset()
     places: frozenset[tuple[int | None, str]] = frozenset()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     filter: Filter = ALL
 
     def values(self, coordinate: str) -> tuple[Any, ...]:

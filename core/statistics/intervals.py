@@ -25,6 +25,13 @@ class Interval:
     high: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Welch(Interval):
+    """The difference of two means, its 95 % interval, and the p value of no difference."""
+
+    p: float | None
+
+
 def of_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
     """The weighted mean of independent values, with Student's interval.
 
@@ -57,6 +64,32 @@ def of_jackknife(value: float, left_out: ArrayLike) -> Interval:
         return Interval(value, None, None)
     error = math.sqrt((n - 1) / n * float(np.square(without - without.mean()).sum()))
     return _around(value, error, n)
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> Welch:
+    """The mean of the second less that of the first, with Welch's interval and two-sided test:
+    the samples may have unlike variances (Welch 1947). Only the difference is known where a sample
+    has one value, or neither varies."""
+    from scipy.special import stdtr, stdtrit
+
+    a, b = (np.asarray(values, dtype=np.float64) for values in (first, second))
+    difference = float(b.mean() - a.mean())
+    if min(len(a), len(b)) < 2:
+        return Welch(difference, None, None, None)
+    errors = [float(each.var(ddof=1)) / len(each) for each in (a, b)]
+    error = math.sqrt(sum(errors))
+    if error == 0:
+        return Welch(difference, None, None, None)
+    parts = (e**2 / (len(each) - 1) for e, each in zip(errors, (a, b), strict=True))
+    freedom = sum(errors) ** 2 / sum(parts)
+    half = float(stdtrit(freedom, LEVEL)) * error
+    p = 2 * float(stdtr(freedom, -abs(difference) / error))
+    return Welch(difference, difference - half, difference + half, p)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None of one value."""
+    return float(np.std(np.asarray(values), ddof=1)) if len(values) > 1 else None
 
 
 def quartiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float, float]:

@@ -50,9 +50,10 @@ def _json(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 
 
 def _csv(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    from app.render.data import listings, rows
+    from app.render.data import groups, listings, rows
 
-    return [*rows.write(db, run, folder), *listings.write(db, run, folder)]
+    writers = rows.write, groups.write, listings.write
+    return [file for write in writers for file in write(db, run, folder)]
 
 
 def _parquet(db: Database, run: RunSummary, folder: Path) -> list[Path]:

@@ -149,8 +149,14 @@ def _canvas(
         for run in curve.runs()
         if len(run) > 1
     ]
+    edges = [
+        Stroke([x for x, _ in edge], [y for _, y in edge], palette.faint(looks[curve.name].style))
+        for curve in order
+        for edge in curve.edges()
+        if len(edge) > 1
+    ]
     canvas = strokes(
-        drawn,
+        [*edges, *drawn],
         width=frame.width,
         height=frame.height,
         x_range=frame.x_range,

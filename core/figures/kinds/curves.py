@@ -90,7 +90,8 @@ class Curves(View):
         """A line, and its chance level beside it where the view asks for that."""
         xs, own = zip(*points, strict=True)
         control = self.series in ("model", "reference") and name in catalogue.controls
-        lines = [Series(name_of(name), xs, own, control)]
+        band = self.series == "model" and name in catalogue.groups
+        lines = [Series(name_of(name), xs, own, control, band=band)]
         if self.with_chance and choice.reading == "raw":
             levels = tuple(Cell(c.chance, c.chance) for c in own)
             if any(level.value is not None for level in levels):

@@ -50,6 +50,7 @@ class StepCurves(View):
                 tuple(at[member.step] for member in own),
                 tuple(found[member.name] for member in own),
                 control=own[0].name in catalogue.controls,
+                band=own[0].name in catalogue.groups,
             )
             for name, own in series.items()
         ]

@@ -52,6 +52,13 @@ class Curve:
         """The value at an x."""
         return self.values[self.xs.index(x)] if x in self.xs else None
 
+    def edges(self) -> Iterator[list[tuple[int, float]]]:
+        """Both edges of the band of a group: x and number, broken like the line."""
+        for run in self.runs() if self.series.band else ():
+            bounded = [(x, value.interval) for x, _, value in run if value.interval is not None]
+            for end in range(2):
+                yield [(x, interval[end]) for x, interval in bounded]
+
     def runs(self) -> Iterator[list[tuple[int, float, Value]]]:
         """Its points, broken where a value is undefined: x, number, value."""
         points = [(x, v.number, v) for x, v in zip(self.xs, self.values, strict=True)]

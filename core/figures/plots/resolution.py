@@ -155,9 +155,15 @@ def curves(figure: Lines) -> CurvesPlot:
         panels=panels,
         curves=tuple(first.values()),
         x_axis=Axis(low, high, whole=True),
-        y_axis=axis(_numbers(figure), zero=True),
+        y_axis=axis([*_numbers(figure), *_banded(panels)], zero=True),
         y_axis_whole=axis(_drawn(_scaled(figure), fields["write"]), zero=True),
     )
+
+
+def _banded(panels: Iterable[CurvePanel]) -> list[float]:
+    """The numbers at the edges of the bands of groups."""
+    edges = (edge for panel in panels for curve in panel.curves for edge in curve.edges())
+    return [number for edge in edges for _, number in edge]
 
 
 def scatter(figure: Scatter) -> PointsPlot:

@@ -67,7 +67,8 @@ def cases() -> list[tuple[Analysis, View, list[Measurement], Catalogue]]:
     for name in ("tuning_vectors", "vector_cosine", "alignment"):
         analysis = registry.get(name)
         rows = of_weights(analysis)
-        found += [(analysis, v, rows, ranges_of(rows)) for v in analysis.views if not v.tabulate]
+        own = [v for v in analysis.views if not (v.tabulate or v.loose)]  # loose: of series alone
+        found += [(analysis, v, rows, ranges_of(rows)) for v in own]
     return found
 
 

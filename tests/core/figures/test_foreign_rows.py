@@ -14,7 +14,8 @@ from core.figures.choices import default_choice, query
 from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Query
 
-MODELS = ("base", "a", "b", "odd\nname", "s@1", "s@20")
+MODELS = ("base", "a", "b", "odd\nname")
+SERIES = ("s@1", "s@20")
 ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point")
 """Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -33,12 +34,13 @@ POOLS: dict[str, tuple[Any, ...]] = {
 VIEWS = [(name, view.key) for name in registry.names() for view in registry.get(name).views]
 
 
-def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
+def _row(name: str, asked: Query, chance: random.Random, models: tuple[str, ...]) -> Measurement:
     """A row that is asked for, as any database may hold it: odd numbers, gaps, no order."""
     at: dict[str, Any] = {}
     for coordinate, missing in ABSENT.items():
         wanted = asked[coordinate]
         values = POOLS.get(coordinate) or SETTINGS.get(name, SETTINGS[""])
+        values = models if coordinate == "model" else values
         if wanted == "any":
             values = (*values, missing)
         elif wanted == "absent":
@@ -59,9 +61,10 @@ def _row(name: str, asked: Query, chance: random.Random) -> Measurement:
 def test_a_finding_holds_whatever_the_rows_are(name: str, key: str) -> None:
     analysis = registry.get(name)
     view = next(each for each in analysis.views if each.key == key)
+    models = (*MODELS, *SERIES) if view.loose else MODELS
     catalogue = Catalogue(
         ranges={
-            "model": MODELS,
+            "model": models,
             "reference": MODELS,
             "layer": (0, 1),
             "module": POOLS["module"],
@@ -71,12 +74,13 @@ def test_a_finding_holds_whatever_the_rows_are(name: str, key: str) -> None:
             "metric": (*(m.name for m in analysis.metrics), "acc"),
         },
         controls=frozenset({"b"}),
+        groups={"g": ("a", "b"), "h": ("odd\nname", "s@1")},
     )
     choice = default_choice(view, catalogue)
     asked, spec = query(view, choice, catalogue), analysis.metric(choice.measure)
     told = 0
     for seed in range(60):
         chance = random.Random(seed)
-        rows = [_row(name, asked, chance) for _ in range(chance.choice((1, 5, 100)))]
+        rows = [_row(name, asked, chance, models) for _ in range(chance.choice((1, 5, 100)))]
         told += bool(view.finding(figure(view, choice, rows, catalogue, spec)))
     assert told or key in ARRAYS, "rows like these say something, or nothing was tested"

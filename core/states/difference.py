@@ -51,7 +51,8 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
     changes = tuned["sums"][position][held].astype(np.float64) - first
     n, groups = counts.sum(), len(counts)
     if not groups or not norms.sum():
-        return MeanDifference(np.zeros(changes.shape[1]), *_EMPTY, int(n))
+        nothing = np.zeros(changes.shape[1])
+        return MeanDifference(nothing, None, nothing[:0], None, None, None, None, int(n))
     mean = changes.sum(0) / n
     norm = norms.sum() / n
     apart = np.square((changes - counts[:, None] * mean) / n).sum()
@@ -72,9 +73,6 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
         float(np.std(others, ddof=1)) if len(others) > 1 else None,
         int(n),
     )
-
-
-_EMPTY: Any = (None, np.zeros(0), None, None, None, None)
 
 
 def cosine(first: Vector, second: Vector) -> float | None:

@@ -20,6 +20,9 @@ Vector = NDArray[np.float64]
 SPLITS = 50
 """Random halves, and random quarters, of the groups of documents."""
 
+ROUNDING = 1e-4
+"""Differences of means below this share of them are rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeanDifference:
@@ -89,8 +92,11 @@ def _parts(sums: Vector, counts: Vector, rng: np.random.Generator, parts: int) -
 
 
 def _unlike(sums: Vector, counts: Vector, rng: np.random.Generator) -> float | None:
+    """The cosine of two differences of means over random quarters of the groups; None where the
+    documents are equal to rounding, as at a first token that all share."""
     a, b, c, d = _parts(sums, counts, rng, 4)
-    return cosine(a - b, c - d)
+    least = min(np.linalg.norm(a - b), np.linalg.norm(c - d))
+    return cosine(a - b, c - d) if least > ROUNDING * np.linalg.norm(a) else None
 
 
 def _known(values: list[float | None]) -> list[float]:

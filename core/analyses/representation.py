@@ -101,7 +101,7 @@ def _stored_bytes(unit: Unit, parameters: RepresentationParameters, subject: Sub
     family, run = subject.family, subject.study.run
     embedding = next(p for p in family.anatomy.pieces if p.module == "embedding")
     info = family.base.checkpoint.tensors[family.base.names[embedding.tensor]]
-    dtype = info.dtype if run.dtype == "auto" else getattr(torch, run.dtype)
+    dtype: Any = info.dtype if run.dtype == "auto" else getattr(torch, run.dtype)
     ids = subject.probes[unit.options["probe"]].ids[: unit.options["documents"]]
     tokens = sum(map(len, ids))
     layers, groups = family.anatomy.layers, min(GROUPS, len(ids))

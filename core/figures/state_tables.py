@@ -31,13 +31,10 @@ def readout(asked: Tabulation) -> Table:
     for row in asked.rows:
         if row.layer is not None:
             found.setdefault(row.layer, {})[row.metric] = row
-    records = [
-        ReadoutRecord(
-            layer, *(found[layer].get(name) for name in ("relative_size", "half_cosine")),
-            *_ends(asked, layer),
-        )
-        for layer in sorted(found)
-    ]  # fmt: skip
+    records = []
+    for layer in sorted(found):
+        size, steadiness = (found[layer].get(name) for name in ("relative_size", "half_cosine"))
+        records.append(ReadoutRecord(layer, size, steadiness, *_ends(asked, layer)))
     return Table(
         title=f"What the mean difference says · {model} · {setting}",
         columns=(

@@ -20,6 +20,9 @@ Vector = NDArray[np.float64]
 SPLITS = 50
 """Random halves, and random quarters, of the groups of documents."""
 
+ROUNDING = 1e-4
+"""Differences of means below this share of them are rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeanDifference:
@@ -51,7 +54,8 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
     changes = tuned["sums"][position][held].astype(np.float64) - first
     n, groups = counts.sum(), len(counts)
     if not groups or not norms.sum():
-        return MeanDifference(np.zeros(changes.shape[1]), *_EMPTY, int(n))
+        nothing = np.zeros(changes.shape[1])
+        return MeanDifference(nothing, None, nothing[:0], None, None, None, None, int(n))
     mean = changes.sum(0) / n
     norm = norms.sum() / n
     apart = np.square((changes - counts[:, None] * mean) / n).sum()
@@ -74,9 +78,6 @@ def at_position(base: Sums, tuned: Sums, position: int, seed: int) -> MeanDiffer
     )
 
 
-_EMPTY: Any = (None, np.zeros(0), None, None, None, None)
-
-
 def cosine(first: Vector, second: Vector) -> float | None:
     """The cosine of two vectors; None if one is zero."""
     size = float(np.linalg.norm(first) * np.linalg.norm(second))
@@ -91,8 +92,11 @@ def _parts(sums: Vector, counts: Vector, rng: np.random.Generator, parts: int) -
 
 
 def _unlike(sums: Vector, counts: Vector, rng: np.random.Generator) -> float | None:
+    """The cosine of two differences of means over random quarters of the groups; None where the
+    documents are equal to rounding, as at a first token that all share."""
     a, b, c, d = _parts(sums, counts, rng, 4)
-    return cosine(a - b, c - d)
+    least = min(np.linalg.norm(a - b), np.linalg.norm(c - d))
+    return cosine(a - b, c - d) if least > ROUNDING * np.linalg.norm(a) else None
 
 
 def _known(values: list[float | None]) -> list[float]:

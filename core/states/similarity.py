@@ -39,12 +39,10 @@ def alignment(base: Tensor, tuned: Tensor, documents: NDArray[np.int64]) -> Alig
         _hsic(a, b, member) for a, b in ((first, second), (first, first), (second, second))
     )
     values = _ratio(cross, of_first, of_second)
-    unlike = [
-        float(_ratio(_hsic(first, second.roll((s, s), (0, 1)))[:1], of_first[:1], of_second[:1])[0])
-        for s in sorted({n * k // (SHIFTS + 1) for k in range(1, SHIFTS + 1)} - {0})
-    ]
+    shifts = sorted({n * k // (SHIFTS + 1) for k in range(1, SHIFTS + 1)} - {0})
+    unlike = _ratio(_shifted(first, second, shifts), of_first[:1], of_second[:1])
     value = float(values[0])
-    return Alignment(None if np.isnan(value) else value, values[1:], np.array(unlike))
+    return Alignment(None if np.isnan(value) else value, values[1:], unlike)
 
 
 def drift(base: Tensor, tuned: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -67,22 +65,31 @@ def _kernel(states: Tensor) -> Tensor:
     return kernel.fill_diagonal_(0)
 
 
-def _hsic(first: Tensor, second: Tensor, member: Tensor | None = None) -> NDArray[np.float64]:
-    """The unbiased HSIC of two kernels with diagonals of zeros, and for documents `member` [n,
-    documents] without each in turn: [1 + documents]. NaN for fewer than four tokens."""
-    n = len(first)
+def _hsic(first: Tensor, second: Tensor, member: Tensor) -> NDArray[np.float64]:
+    """The unbiased HSIC of two kernels with diagonals of zeros, and without each document in turn:
+    [1 + documents]; `member` [n, documents]. NaN for fewer than four tokens."""
     product = first * second
     rows = product.sum(1)
     k, m = first.sum(1), second.sum(1)
-    found = [_unbiased(n, rows.sum(), k.sum(), m.sum(), k @ m)]
-    if member is not None:
-        left = 1 - member
-        inside = (member * (product @ member)).sum(0)
-        traces = rows.sum() - 2 * (rows @ member) + inside
-        ks, ms = (left * (s[:, None] - kernel @ member) for s, kernel in ((k, first), (m, second)))
-        sizes = left.sum(0)
-        found.append(_unbiased(sizes, traces, ks.sum(0), ms.sum(0), (ks * ms).sum(0)))
-    values: NDArray[np.float64] = torch.cat([f.reshape(-1) for f in found]).cpu().numpy()
+    whole = _unbiased(len(first), rows.sum(), k.sum(), m.sum(), k @ m)
+    left = 1 - member
+    inside = (member * (product @ member)).sum(0)
+    traces = rows.sum() - 2 * (rows @ member) + inside
+    ks, ms = (left * (s[:, None] - kernel @ member) for s, kernel in ((k, first), (m, second)))
+    rest = _unbiased(left.sum(0), traces, ks.sum(0), ms.sum(0), (ks * ms).sum(0))
+    values: NDArray[np.float64] = torch.cat((whole.reshape(1), rest)).cpu().numpy()
+    return values
+
+
+def _shifted(first: Tensor, second: Tensor, shifts: list[int]) -> NDArray[np.float64]:
+    """The unbiased HSIC with the second kernel's tokens moved on by each shift."""
+    n, found = len(first), []
+    k, m = first.sum(1), second.sum(1)
+    for s in shifts:
+        parts = ((slice(s, n), slice(n - s)), (slice(s), slice(n - s, n)))
+        trace = sum((first[a, b] * second[c, d]).sum() for a, c in parts for b, d in parts)
+        found.append(_unbiased(n, torch.as_tensor(trace), k.sum(), m.sum(), k @ m.roll(s)))
+    values: NDArray[np.float64] = torch.stack(found).cpu().numpy() if found else np.zeros(0)
     return values
 
 

@@ -27,7 +27,8 @@ def _pass(folders: list[Path]) -> Row:
     """The readers of all analyses in the pass of a tuned model, in turn with the plain pass."""
     from core.states import forward
 
-    read, found = forward.read, []
+    read = forward.read
+    found: list[float] = []
 
     def timed(session: Any, probe: Any, readers: Any, **more: Any) -> None:
         if session.model.name == "base":
@@ -77,7 +78,7 @@ def run(folders: list[Path], names: tuple[str, ...]) -> None:
     from core.study import intake, study
     from tests.conftest import MemorySink
 
-    opened = {"probe": activations.probe_set(DOCUMENTS)}, []
+    opened: Any = {"probe": activations.probe_set(DOCUMENTS)}, []
     models = intake.of_models(str(folders[0]), [str(folders[1])]).models
     where = study.Run(device="cpu", batch_size=activations.DOCUMENTS)
     of = study.Study(name="s", models=models, probe=study.Probe(builtin="maths"), run=where)

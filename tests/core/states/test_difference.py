@@ -69,3 +69,12 @@ def test_a_model_without_a_difference_has_no_direction() -> None:
     assert difference.cosine(found.mean, found.mean) is None
     empty = {**_sums(base), "counts": np.zeros((1, GROUPS), int)}
     assert difference.at_position(empty, empty, 0, 0).size is None
+
+
+def test_equal_documents_have_no_chance_level() -> None:
+    """As at a first token that all documents share."""
+    base = np.repeat(_documents(0)[:1, :1], GROUPS, 0).repeat(EACH, 1)
+    noisy = base * (1 + 1e-7 * _documents(1))
+    found = difference.at_position(_sums(noisy), _sums(noisy + 0.1), 0, 0)
+    assert found.unlike is None
+    assert found.halves == pytest.approx(1)

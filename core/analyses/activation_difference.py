@@ -174,7 +174,7 @@ def _workload(unit: Unit, parameters: Any, subject: Subject) -> registry.Workloa
 
 ANALYSIS = Analysis(
     name=NAME,
-    title="Activation difference",
+    title="Difference",
     short="Dif",
     topic="states",
     version=VERSION,

@@ -9,9 +9,13 @@ Write = Callable[[float], str]
 
 
 def formatter(values: Iterable[float], signed: bool = False) -> Write:
-    """One short form for all numbers of a figure, so that they line up and compare."""
-    reach = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    """One short form for all numbers of a figure, so that they line up and compare. Counts, ranks and
+    places are whole."""
+    known = [v for v in values if math.isfinite(v)]
+    reach = max(map(abs, known), default=0.0)
     sign = "+" if signed else ""
+    if 1 < reach < 100_000 and all(float(v).is_integer() for v in known):
+        return lambda v: format(v, f"{sign}.0f")
     if reach == 0 or 0.01 <= reach < 100_000:
         places = 3 if reach < 10 else 2 if reach < 100 else 1 if reach < 10_000 else 0
         return lambda v: format(v, f"{sign}.{places}f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,8 @@ def test_the_workload_is_about_what_is_computed(folder: Path, sink: MemorySink) 
             assert passes > 0
         elif not unit.loads:
             assert work == 0
+
+
+def test_without_texts_nothing_is_planned(folder: Path) -> None:
+    found = replace(open_subject(_study(folder, "tuned"), ["texts"]), probes={})
+    assert graft.plan(found, graft.GraftParameters()) == []

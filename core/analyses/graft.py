@@ -60,10 +60,10 @@ class GraftParameters(Parameters):
 
 def plan(subject: Subject, parameters: GraftParameters) -> list[Unit]:
     """For each tuned model units of single grafts, of the greedy search, of its random controls and
-    of ranks, and one that compares their losses."""
+    of ranks, and one that compares their losses; none if there are no texts."""
     p, layers = parameters, subject.family.anatomy.layers
     units: list[Unit] = []
-    for model in subject.family.tuned:
+    for model in subject.family.tuned if subject.probes else ():
         name, probe = _probe(subject, p, model)
 
         def unit(step: str, *required: Unit, model: str = model, name: str = name,

@@ -11,8 +11,8 @@ ENOUGH = 0.9
 
 
 def of_layers(figure: Lines) -> str:
-    """The layer that regains most by itself, of the model whose layers differ most."""
-    found = []
+    """The layer of each model that regains most by itself."""
+    told = []
     for series in figure.panels[0].series if figure.panels else ():
         known = [
             (cell.shown, x)
@@ -20,15 +20,11 @@ def of_layers(figure: Lines) -> str:
             if cell.shown is not None
         ]
         if known and not series.control:
-            most, least = max(known), min(known)
-            found.append((most[0] - least[0], series.name, most, least))
-    if not found:
+            value, layer = max(known)
+            told.append(f"{series.name} {layer} ({_share(figure, value)})")
+    if not told:
         return "No tuned model gains on these texts: there is nothing to regain."
-    _, name, most, least = max(found)
-    return (
-        f"{name}: layer {most[1]} alone regains most ({_share(figure, most[0])}), layer {least[1]} "
-        f"least ({_share(figure, least[0])})."
-    )
+    return f"The layer that regains most by itself: {', '.join(told)}."
 
 
 def of_parts(figure: Grid) -> str:
@@ -120,4 +116,4 @@ def of_ranks(figure: Lines) -> str:
 
 
 def _share(figure: Lines | Grid, value: float) -> str:
-    return f"{value:.0%} of the gain" if figure.measure == "regained" else f"{value:+.3f} nats"
+    return f"{value:.0%}" if figure.measure == "regained" else f"{value:+.3f} nats"

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from app.jobs import launcher
+from core.engine import registry
 from core.errors import RunError, StudyError
 from core.study.intake import read
 from storage import runs
@@ -164,7 +165,8 @@ def test_what_can_be_selected(tmp_path: Path) -> None:
 
     study = read(write_family(tmp_path))
     every = select(study)
-    assert every.analyses == WEIGHTS
+    texts = {name for name in registry.names() if registry.get(name).needs == "texts"}
+    assert set(every.analyses) == {*WEIGHTS, *texts}
     assert "arithmetic" in every.skipped
     assert select(study, ["alignment", "ablation"]).analyses == ("alignment",)
     with pytest.raises(StudyError, match="nothing to run"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,7 @@ def _takes(view: Any, row: Any) -> bool:
 
 def test_findings_say_what_the_rows_say(sink: MemorySink, oracle: _Oracle) -> None:
     best = max(range(LAYERS), key=lambda n: oracle.layers(n))
-    assert f"tuned: layer {best} alone regains most" in _said(sink, "layers", "tuned", "noisy")
+    assert f"most by itself: tuned {best} (" in _said(sink, "layers", "tuned", "noisy")
     assert "alone regains most" in _said(sink, "parts", "tuned")
     assert "of tuned regains most" in _said(sink, "modules", "tuned")
     needed = sink.value("layers_needed", model="tuned").value
@@ -297,3 +298,8 @@ def test_the_workload_is_about_what_is_computed(folder: Path, sink: MemorySink) 
             assert passes > 0
         elif not unit.loads:
             assert work == 0
+
+
+def test_without_texts_nothing_is_planned(folder: Path) -> None:
+    found = replace(open_subject(_study(folder, "tuned"), ["texts"]), probes={})
+    assert graft.plan(found, graft.GraftParameters()) == []

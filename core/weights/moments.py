@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.engine.measurement import UnitPart
-from core.weights.pairs import Pairing, Pairs
+from core.weights.pairs import Pairing, Pairs, products
 
 BLOCK = 1 << 19
 """Elements of one block: enough to hide a call's overhead, few enough to stay in the cache."""
@@ -201,24 +201,13 @@ def _accumulate(
                     moments.quantisation[i] += lost
             for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
                 torch.sub(block[child], block[parent], out=block[i])
-            _products(moments.gram, block[:-1])
+            moments.gram += products(block[:-1])
             if pairs is not None:
                 held.append(block[wanted])
             moments.size += size
         if pairs is not None:
-            pairs.add(torch.cat(held, 1))
+            pairs.add(torch.cat(held, 1) if len(held) > 1 else held[0])
     return moments
-
-
-def _products(gram: NDArray[np.float64], rows: Tensor) -> None:
-    """Add the rows' inner products. One by one: this is faster than a matrix product of so few
-    rows, and keeps a pair's product independent of the other models in the pass."""
-    for i, a in enumerate(rows):
-        for j in range(i, len(rows)):
-            product = float(torch.dot(a, rows[j]))
-            gram[i, j] += product
-            if i != j:
-                gram[j, i] += product
 
 
 def _update(

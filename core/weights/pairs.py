@@ -55,30 +55,33 @@ class Pairs:
         return {**found, **{name: int(size) for name, size in sets.items()}}
 
     def add(self, updates: Tensor) -> None:
-        """Add a block of elements: updates [N, size], float32, in the order of the models.
+        """Add a block of elements: updates [N, size], float32, in the order of the models, which
+        are overwritten.
 
         Magnitudes are divided by the largest of their row, so that no square leaves float32.
         """
-        rows = updates.abs()
+        rows = updates.abs_()
         peaks = rows.amax(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
         rows /= peaks
         scales = (peaks.double() @ peaks.double().mT).numpy()
         chosen = [_largest(row.numpy(), self.pairing.top) for row in rows]
         sets = [int(np.count_nonzero(own)) for own in chosen]
-        squares = rows.square()
-        for i in range(len(rows)):
-            for j in range(i, len(rows)):
-                scale = float(scales[i, j])
-                both = sets[i] if i == j else int(np.count_nonzero(chosen[i] & chosen[j]))
-                found = (
-                    float(torch.dot(rows[i], rows[j])) * scale,
-                    float(torch.dot(squares[i], squares[j])) * scale**2,
-                    both,
-                    *_by_chance(rows.shape[1], sets[i], sets[j]),
-                )
-                self.sums[:, i, j] += found
-                if i != j:
-                    self.sums[:, j, i] += found
+        magnitudes = products(rows) * scales
+        squares = products(rows.square_()) * scales**2
+        for i, j in np.ndindex(magnitudes.shape):
+            both = sets[i] if i == j else int(np.count_nonzero(chosen[i] & chosen[j]))
+            by_chance = _by_chance(rows.shape[1], sets[i], sets[j])
+            self.sums[:, i, j] += (magnitudes[i, j], squares[i, j], both, *by_chance)
+
+
+def products(rows: Tensor) -> NDArray[np.float64]:
+    """Inner products of rows, float64 [N, N]. One by one: this is faster than a matrix product of
+    so few rows, and keeps a pair's product independent of the other models in the pass."""
+    found = np.zeros((len(rows), len(rows)))
+    for i, a in enumerate(rows):
+        for j in range(i, len(rows)):
+            found[i, j] = found[j, i] = float(torch.dot(a, rows[j]))
+    return found
 
 
 def _largest(magnitudes: NDArray[Any], top: float) -> NDArray[np.bool_]:

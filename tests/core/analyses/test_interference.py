@@ -152,7 +152,7 @@ def test_the_spread_of_a_weighted_share_is_wider_than_of_a_count() -> None:
 def test_sums_of_pairs_neither_vanish_nor_overflow(scale: float) -> None:
     rows = torch.randn(2, 300, generator=torch.Generator().manual_seed(2)) * scale
     sums = Pairs.zero(Pairing(("a", "b"), TOP))
-    sums.add(rows)
+    sums.add(rows.clone())
     product = (rows[0].double() * rows[1].double()).abs()
     found = sums.of("a", "b")
     assert found["magnitude"] == pytest.approx(float(product.sum()), rel=1e-5)

@@ -17,6 +17,7 @@ from core.engine.measurement import Measurement, MetricSpec, Unit, UnitPart, Uni
 from core.engine.registry import Analysis, Parameters
 from core.figures import findings
 from core.figures.kinds.grids import Matrix
+from core.figures.kinds.steps import StepCosines, told_cosines
 from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
 
 if TYPE_CHECKING:
@@ -190,6 +191,16 @@ ANALYSIS = Analysis(
             fixed={"setting": VS_PARENT},
             optional=True,
             finding=findings.of_cosines,
+        ),
+        StepCosines(
+            key="path",
+            title="Path of a series",
+            caption="Does each step point where training ends, and where the step before pointed?",
+            measures=("cosine",),
+            selectors=("layer", "module"),
+            opens={"module": "all"},
+            optional=True,
+            finding=told_cosines,
         ),
     ),
 )

@@ -36,4 +36,4 @@ def series_in(names: Iterable[str]) -> dict[str, tuple[Checkpoint, ...]]:
     for name in names:
         if (member := parted(name)) is not None:
             found.setdefault(member.series, []).append(member)
-    return {series: tuple(sorted(own)) for series, own in found.items()}
+    return {series: tuple(sorted(set(own))) for series, own in found.items()}

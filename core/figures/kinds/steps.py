@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from core.engine.measurement import Coordinates, Measurement, MetricSpec
@@ -15,6 +16,7 @@ from core.figures.figure import BASE, Cell, Lines, Panel, Series
 from core.figures.layout import cells, common
 from core.figures.views import Catalogue, Choice, Coordinate, Kind, View
 from core.models import steps
+from core.models.steps import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,73 @@ class StepCurves(View):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCosines(View):
+    """The cosines of each step's tuning vector with that of the last step, and of the step before,
+    in a panel each; a faint line for what a random walk has: √(s/t) at steps s < t."""
+
+    kind: ClassVar[Kind] = "curves"
+    loose: ClassVar[bool] = True
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        return ("model", "reference")
+
+    @property
+    def axes_of(self) -> tuple[Coordinate, ...]:
+        return ()
+
+    def placing(self, catalogue: Catalogue) -> Callable[[Coordinates], tuple[Any, ...] | None]:
+        return _pair
+
+    def lay_out(
+        self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
+    ) -> Lines:
+        found: dict[tuple[Checkpoint, Checkpoint], Cell]
+        found = cells(self, choice, spec, catalogue, rows, _pair)
+        series = steps.series_in(member.name for pair in found for member in pair)
+        every = sorted({member.step for own in series.values() for member in own})
+        at = {step: x for x, step in enumerate(every)}
+        pairs = {
+            LAST: [(m, own[-1], m) for own in series.values() for m in own[:-1]],
+            BEFORE: [(m, n, n) for own in series.values() for m, n in pairwise(own)],
+        }
+        panels = []
+        for title, asked in pairs.items():
+            lines: list[Series] = []
+            for name in series:
+                known = [(at[x.step], found[m, n], m.step / n.step)
+                         for m, n, x in asked if m.series == name and (m, n) in found]  # fmt: skip
+                if known:
+                    xs, own, shares = zip(*known, strict=True)
+                    walk = tuple(Cell(share**0.5, share**0.5) for share in shares)
+                    lines += [Series(name, xs, own)]
+                    called = WALK if len(series) == 1 else f"{WALK} of {name}"
+                    lines += [Series(called, xs, walk, companion=True)]
+            panels += [Panel(title, tuple(lines))] if lines else []
+        return Lines(
+            x_label="step",
+            x_names=tuple(map(str, every)),
+            series_name="series",
+            panel_name="cosine",
+            panels=tuple(panels),
+            order=tuple(series),
+            **common(self, choice, spec),
+        )
+
+
+LAST, BEFORE = "with the last step", "with the step before"
+WALK = "random walk"
+
+
+def _pair(at: Coordinates) -> tuple[Checkpoint, Checkpoint] | None:
+    """An earlier and a later member of one series; None for any other two models."""
+    model, reference = steps.parted(at.model), steps.parted(at.reference)
+    if model is None or reference is None or model.series != reference.series:
+        return None
+    return (model, reference) if model.step < reference.step else None
+
+
 def _levels(found: Mapping[str, Cell], count: int, catalogue: Catalogue) -> list[Series]:
     """The lines of the models that have one value for all steps, to hold the others against."""
     xs = tuple(range(count))
@@ -101,6 +170,22 @@ def told(figure: Lines) -> str:
     if len(moves) > 1:
         words += f", and changes most from {figure.x_names[left]} to {figure.x_names[right]}"
     return f"{words}."
+
+
+def told_cosines(figure: Lines) -> str:
+    """One plain sentence on the path of a series: when it points the way that it ends."""
+    panel = next((panel for panel in figure.panels if panel.title == LAST), None)
+    if panel is None:
+        return ""
+    (line, walk, *_) = panel.series
+    first, level = line.cells[0].value, walk.cells[0].value
+    if first is None or level is None:
+        return ""
+    straight = "straighter than" if first > level else "no straighter than"
+    return (
+        f"{figure.title}: {line.name} at step {figure.x_names[line.xs[0]]} has {first:+.3f} with "
+        f"its last step, {straight} a random walk ({level:+.3f})."
+    )
 
 
 BY_STEP = StepCurves(

@@ -40,7 +40,7 @@ def _row(name: str, asked: Query, chance: random.Random, models: tuple[str, ...]
     for coordinate, missing in ABSENT.items():
         wanted = asked[coordinate]
         values = POOLS.get(coordinate) or SETTINGS.get(name, SETTINGS[""])
-        values = models if coordinate == "model" else values
+        values = models if coordinate in ("model", "reference") else values
         if wanted == "any":
             values = (*values, missing)
         elif wanted == "absent":

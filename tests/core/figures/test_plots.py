@@ -44,6 +44,8 @@ def test_numbers_of_one_figure_share_a_form() -> None:
     assert (write(0.5), write(-0.25)) == ("+0.500", "-0.250")
     assert formatter([1e-5])(1e-5) == "1.0e-5"
     assert formatter([12345.6])(12345.6) == "12346"
+    assert formatter([3.0, 17.0])(3.0) == "3", "counts, ranks and places are whole"
+    assert formatter([0.0, 1.0])(1.0) == "1.000"
 
 
 @given(low=st.integers(-50, 200), span=st.integers(1, 300), most=st.integers(2, 12))

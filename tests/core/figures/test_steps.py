@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.engine import registry
@@ -78,6 +80,40 @@ def test_measures_come_as_declared() -> None:
     found = measures(view, ranges_of(rows))
     assert found == tuple(m.name for m in registry.get("tuning_vectors").metrics if m.name in found)
     assert len(found) == 3
+
+
+def test_the_path_is_held_against_a_random_walk() -> None:
+    random = np.random.default_rng(0)
+    moves = random.normal(size=(40, 20000))
+    path = dict(zip((10, 20, 40), np.cumsum(moves, axis=0)[[9, 19, 39]], strict=True))
+    rows = [
+        Measurement(
+            metric="cosine", module="all", model=f"sft@{s}", reference=f"sft@{t}",
+            value=float(path[s] @ path[t] / np.linalg.norm(path[s]) / np.linalg.norm(path[t])),
+        )
+        for s in path for t in path if s != t
+    ]  # fmt: skip
+    rows += [replace(row, model="other", value=0.0) for row in rows]
+    view = next(v for v in registry.get("vector_cosine").views if v.key == "path")
+    models = ("sft@10", "sft@20", "sft@40", "other")
+    ranges = Catalogue(
+        ranges={"model": models, "reference": models, "module": ("all",), "metric": ("cosine",)},
+        combinations=combinations(rows),
+        places=frozenset({(None, "all")}),
+    )
+    choice = default_choice(view, ranges)
+    spec = registry.get("vector_cosine").metric("cosine")
+    made = figure(view, choice, rows, ranges, spec)
+    assert isinstance(made, Lines)
+    last, before = made.panels
+    assert [panel.title for panel in made.panels] == ["with the last step", "with the step before"]
+    assert [line.name for line in last.series] == ["sft", "random walk"]
+    assert (last.series[0].xs, before.series[0].xs) == ((0, 1), (1, 2))
+    for panel in made.panels:
+        own, walk = (np.array([c.value for c in line.cells]) for line in panel.series)
+        assert own == pytest.approx(walk, abs=0.03)
+    assert [c.value for c in last.series[1].cells] == pytest.approx([0.5, 0.5**0.5])
+    assert "sft at step 10 has +0.495 with its last step, no straighter" in view.finding(made)
 
 
 @pytest.mark.parametrize("name", registry.names())

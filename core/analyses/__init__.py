@@ -1,17 +1,17 @@
 """The analyses, one file each, independent of one another.
 
-tuning_vectors   the size and the spread of the change in each module
-vector_cosine    cosines between the tuning vectors of two models
-alignment        alignment of the updates with the base's directions
-representation   states and intermediate predictions of each model against the base's
+tuning_vectors         the size and the spread of the change in each module
+vector_cosine          cosines between the tuning vectors of two models
+interference           opposite signs, common coordinates and directions of two tuning vectors
+alignment              alignment of the updates with the base's directions
+divergence             divergence of predictions from the base, and what tuning gained and forgot
+token_shift            the tokens that tuning promotes and demotes
+representation         states and intermediate predictions of each model against the base's
 activation_difference  the mean difference of states, by layer and position, and in tokens
-divergence       divergence of predictions from the base, and what tuning gained and forgot
-token_shift      the tokens that tuning promotes and demotes
-activation       the share of activated neurons in each model
-edit_distance    distances between the activation patterns of tuned models and the base
-evaluation       the scores of each model on each task
-ablation         drops in scores when neurons are ablated
-arithmetic       scores of sums, removals and transfers of tuning vectors
-interference     opposite signs, common coordinates and directions of two tuning vectors
-graft            the gain that the base regains with parts of a tuned model's weights
+activation             the share of activated neurons in each model
+edit_distance          distances between the activation patterns of tuned models and the base
+evaluation             the scores of each model on each task
+ablation               drops in scores when neurons are ablated
+arithmetic             scores of sums, removals and transfers of tuning vectors
+graft                  the gain that the base regains with parts of a tuned model's weights
 """

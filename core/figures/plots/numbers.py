@@ -9,8 +9,8 @@ Write = Callable[[float], str]
 
 
 def formatter(values: Iterable[float], signed: bool = False) -> Write:
-    """One short form for all numbers of a figure, so that they line up and compare. Counts, ranks and
-    places are whole."""
+    """One short form for all numbers of a figure, so that they line up and compare. Counts, ranks
+    and places are whole."""
     known = [v for v in values if math.isfinite(v)]
     reach = max(map(abs, known), default=0.0)
     sign = "+" if signed else ""

@@ -38,9 +38,9 @@ class Shot:
 
 
 SHOTS = (
-    Shot("alignment", (180, 42), ("enter", "3", "right", "right", "down", "down")),
-    Shot("ablation", (120, 26), ("enter", "7", "right", "right", "right")),
-    Shot("arithmetic", (120, 34), ("enter", "8", "v", "right", "down", "down")),
+    Shot("alignment", (180, 42), ("enter", "2", "right", "right", "down", "down")),
+    Shot("ablation", (120, 26), ("enter", "6", "6", "right", "right", "right")),
+    Shot("arithmetic", (120, 34), ("enter", "7", "v", "right", "down", "down")),
 )
 
 

@@ -137,8 +137,8 @@ def _bytes(made: Archive, environment: Mapping[str, str], size: tuple[int, int])
     with opened(made, environment, size) as terminal:
         found = {"the list": _sent(terminal, "j")}
         figures = (
-            ("curves", "g\r1"), ("a heat map", "v"), ("a matrix", "2"), ("a table", "6"),
-            ("points", "8"),
+            ("curves", "g\r1"), ("a heat map", "v"), ("a matrix", "1"), ("a table", "6"),
+            ("points", "7"),
         )  # fmt: skip
         for name, keys in figures:
             for key in keys:

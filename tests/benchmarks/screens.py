@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from core.engine import registry
 from tests.benchmarks import archive
 from tests.benchmarks.archive import Archive
 from tests.benchmarks.report import Row
 from tests.benchmarks.workload import best
+from tests.conftest import WEIGHTS
 from tests.pty_terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,7 +99,7 @@ def _opening(made: Archive, environment: Mapping[str, str], database: str) -> It
     )  # fmt: skip
 
 
-KEYS = {"escape": "\x1b", "enter": "\r", "page down": "\x1b[6~"}
+KEYS = {"tab": "\t", "escape": "\x1b", "enter": "\r", "page down": "\x1b[6~"}
 LIST = (
     ("help", "?"), ("", "escape"), ("new study", "n"), ("", "escape"), ("filter", "/"),
     ("", "escape"), ("palette", ":"), ("", "escape"), ("", "space"), ("down", "j"),
@@ -134,11 +136,12 @@ def _tour(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) 
         time.sleep(1)  # what is imported while the list is looked at
         found: Found = {"the list": _walk(terminal, LIST)}
         _walk(terminal, [("", "g"), ("", "space")])
-        found["the largest run"] = _visit(terminal, tabs=8, views=3)
+        found["the largest run"] = _visit(terminal, tabs=len(registry.names()), views=3)
         _walk(terminal, [("", "b"), ("", "j")])
-        found["a run of 5,000"] = _visit(terminal, tabs=3, views=3)
+        found["a run of 5,000"] = _visit(terminal, tabs=len(WEIGHTS), views=3)
         _walk(terminal, [("", "b"), ("", "g"), ("", "space"), ("", "j"), ("", "j")])
-        comparing = [("comparing", "="), *_pictures(3, 3), ("", "1"), ("difference", "d")]
+        pictures = _pictures(len(WEIGHTS), 3)[1:]  # it opens on the first tab
+        comparing = [("comparing", "="), *pictures, ("", "tab"), ("difference", "-")]
         found["two runs compared"] = _walk(terminal, comparing)
         return found
 
@@ -146,7 +149,7 @@ def _tour(made: Archive, environment: Mapping[str, str], size: tuple[int, int]) 
 def _visit(terminal: Terminal, *, tabs: int, views: int) -> dict[str, float]:
     """A run opened, each of its tabs and views, and what else its screen brings up."""
     opening = _walk(terminal, [("opening", "enter")])
-    rest = [*_pictures(tabs, views), ("facts", str(tabs + 1)), ("overview", "0"), *RUN]
+    rest = [*_pictures(tabs, views), ("facts", "tab"), ("overview", "0"), *RUN]
     return opening | _walk(terminal, rest)
 
 
@@ -155,7 +158,7 @@ def _pictures(tabs: int, views: int) -> list[tuple[str, str]]:
         step
         for tab in range(1, tabs + 1)
         for step in (
-            (f"tab {tab}" if tab > 1 else "", str(tab)),
+            (f"tab {tab}", "tab"),
             *((f"tab {tab} view {view}", "v") for view in range(2, views + 1)),
         )
     ]

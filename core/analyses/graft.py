@@ -162,6 +162,10 @@ def compute(
     from core.vectors.grafting import Grafting
     from core.vectors.sweep import untied
 
+    if is_offloaded(session):
+        for unit in units:
+            yield unit, UnitResult(state={"losses": {}, "passes": 0.0, "order": []})
+        return
     subject, beds = session.subject, dict[str, Bed]()
     members = {unit.model: subject.models[unit.model] for unit in units}
     module, pieces = session.model.module, session.pieces
@@ -180,6 +184,11 @@ def compute(
                     "has layers that can't be called one by one: each graft takes a whole forward "
                     "pass."
                 )
+
+
+def is_offloaded(session: Session) -> bool:
+    """Is any of the model's weights in memory only while it is used?"""
+    return any(parameter.is_meta for parameter in session.model.module.parameters())
 
 
 def _tried(unit: Unit, bed: Bed, session: Session) -> UnitResult:
@@ -226,12 +235,20 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
     for result in required:
         known |= losses_of(result)
         order += _state(result)["order"]
+    if BASE not in known:
+        return UnitResult(state={"warnings": [_OFFLOADED]})
     return UnitResult(
         regained.rows(
             known, order, model=unit.model, probe=unit.options["probe"],
             layers=unit.options["layers"], keep=unit.options["keep"], seed=unit.options["seed"],
         )
     )  # fmt: skip
+
+
+_OFFLOADED = (
+    "has no grafts: parts of the base were offloaded, so no weights could be put in. With more "
+    "memory, compute the run anew with --fresh."
+)
 
 
 def _is_set(setting: str) -> bool:

@@ -303,3 +303,13 @@ def test_the_workload_is_about_what_is_computed(folder: Path, sink: MemorySink) 
 def test_without_texts_nothing_is_planned(folder: Path) -> None:
     found = replace(open_subject(_study(folder, "tuned"), ["texts"]), probes={})
     assert graft.plan(found, graft.GraftParameters()) == []
+
+
+def test_an_offloaded_base_has_no_grafts_and_the_run_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graft, "is_offloaded", lambda session: True)
+    sink = MemorySink()
+    runner.run(_study(folder, "tuned"), sink, ["graft"])
+    assert not [row for _, result in sink.units.values() for row in result.measurements]
+    assert [about for about, words in sink.warnings if "offloaded" in words] == ["tuned"]

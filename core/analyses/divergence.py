@@ -14,11 +14,11 @@ from pydantic import Field
 
 from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, quartiles
 from core.engine.registry import Analysis, Parameters, Workload
+from core.figures import forgetting, output_tables, output_texts
 from core.figures import output_findings as findings
-from core.figures import output_tables, output_texts
 from core.figures.kinds.grids import Heatmap
 from core.figures.kinds.passages import PassageView
-from core.figures.kinds.scatters import ScatterPlot
+from core.figures.kinds.scatters import ScatterPlot, TwoMeasures
 from core.figures.kinds.tables import SortedTable
 
 if TYPE_CHECKING:
@@ -196,6 +196,21 @@ ANALYSIS = Analysis(
             names={"probe": "probe set"},
             optional=True,
             finding=findings.of_scatter,
+        ),
+        TwoMeasures(
+            key="forgetting",
+            title="Divergence on one probe set against loss on another",
+            short="Forgetting",
+            caption="A point per tuned model: how far its predictions moved on one probe set, and "
+            "what its likelihood lost on another.",
+            measures=("kl", "nll_change"),
+            points="model",
+            across="probe",
+            fixed={"reference": BASE},
+            names={"probe": "probe set"},
+            tabulate=forgetting.by_divergence,
+            optional=True,
+            finding=findings.of_forgetting,
         ),
         SortedTable(
             key="models",

@@ -22,6 +22,7 @@ pairs.py           pairs of tunings: their table, and their figures in one plain
 spectra.py         curves over rank behind one value
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
 shift_tables.py    the tokens that tuning promotes and demotes
+forgetting.py      how far predictions moved on a probe set against what another lost
 output_texts.py    one document with its tokens shaded by how far predictions are apart
 output_findings.py figures of predictions in one plain sentence
 state_tables.py    rows of tokens that a mean difference of states says

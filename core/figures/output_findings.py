@@ -46,6 +46,19 @@ def of_scatter(figure: Scatter) -> str:
     )
 
 
+def of_forgetting(figure: Scatter) -> str:
+    """Whether models that moved further on one probe set lost more on the other."""
+    known = [p.place for p in figure.points if p.place is not None and not p.group]
+    if len(known) < 3:
+        return "Fewer than three tuned models have both values: there is nothing to compare."
+    pairs = [(one, two) for at, one in enumerate(known) for two in known[at + 1 :]]
+    along = sum((one[0] - two[0]) * (one[1] - two[1]) > 0 for one, two in pairs)
+    return (
+        f"Of {len(pairs)} pairs of tuned models, the one with the larger {figure.x_name} has the "
+        f"larger {figure.y_name} in {along}."
+    )
+
+
 def of_models(figure: Table) -> str:
     """Which tuned model is furthest from the base, and where, beside rounding."""
     records: tuple[DivergenceRecord, ...] = figure.records

@@ -4,7 +4,7 @@ curves.py    Curves: lines over an axis, in panels
 grids.py     Matrix, Heatmap and Bars: a value for each row and column
 groups.py    GroupTable: means and tests of groups of models
 passages.py  PassageView, WholeText: one text at a time
-scatters.py  ScatterPlot: one value against another
+scatters.py  ScatterPlot, TwoMeasures: one value against another
 steps.py     StepCurves and StepCosines: series of checkpoints against the step
 tables.py    SortedTable: rows of any columns, in one of several orders
 """

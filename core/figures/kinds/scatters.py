@@ -65,3 +65,10 @@ class ScatterPlot(View):
             mark_name=self.mark_name,
             **common(self, choice, spec),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoMeasures(ScatterPlot):
+    """Points of one measure against another, that `tabulate` makes."""
+
+    together: ClassVar[bool] = True

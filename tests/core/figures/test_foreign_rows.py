@@ -16,7 +16,7 @@ from core.figures.views import GROUPS, Catalogue, Query
 
 MODELS = ("base", "a", "b", "odd\nname")
 SERIES = ("s@1", "s@20")
-ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point")
+ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point", "text")
 """Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),
@@ -31,7 +31,13 @@ POOLS: dict[str, tuple[Any, ...]] = {
     "model": MODELS, "reference": MODELS, "layer": (0, 1), "module": ("q", "up", *GROUPS),
     "task": ("domain:d", "domain:e", "t@d", "t"), "metric_of": ("acc", "bleu"),
 }  # fmt: skip
+OWN = {("divergence", "metric_of"): ("kl", "nll_change"), ("divergence", "probe"): ("one", "two")}
+"""The values of an analysis's coordinates, where its figures ask for some by name."""
 VIEWS = [(name, view.key) for name in registry.names() for view in registry.get(name).views]
+
+
+def _pool(name: str, coordinate: str) -> tuple[Any, ...]:
+    return OWN.get((name, coordinate)) or POOLS.get(coordinate, ())
 
 
 def _row(name: str, asked: Query, chance: random.Random, models: tuple[str, ...]) -> Measurement:
@@ -39,7 +45,7 @@ def _row(name: str, asked: Query, chance: random.Random, models: tuple[str, ...]
     at: dict[str, Any] = {}
     for coordinate, missing in ABSENT.items():
         wanted = asked[coordinate]
-        values = POOLS.get(coordinate) or SETTINGS.get(name, SETTINGS[""])
+        values = _pool(name, coordinate) or SETTINGS.get(name, SETTINGS[""])
         values = models if coordinate in ("model", "reference") else values
         if wanted == "any":
             values = (*values, missing)
@@ -70,7 +76,8 @@ def test_a_finding_holds_whatever_the_rows_are(name: str, key: str) -> None:
             "module": POOLS["module"],
             "task": POOLS["task"],
             "setting": SETTINGS.get(name, SETTINGS[""]),
-            "metric_of": POOLS["metric_of"],
+            "metric_of": _pool(name, "metric_of"),
+            "probe": _pool(name, "probe"),
             "metric": (*(m.name for m in analysis.metrics), "acc"),
         },
         controls=frozenset({"b"}),

@@ -15,7 +15,7 @@ from core.figures.layout import figure
 from core.figures.views import GROUPS, Catalogue, Query
 
 MODELS = ("base", "a", "b", "odd\nname")
-ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point")
+ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point", "readout")
 """Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),

@@ -42,7 +42,7 @@ class Head:
         self._other: nn.Module | None = None
         self.norm = final_norm(self._own, pieces)
         if of is not None:
-            self._other = _linear(self._own, of)
+            self._other = _linear(self._own, of, model.device)
             self.norm = _norm(self.norm, _norm_name(pieces), of, self._own.dtype, model.device)
 
     @property
@@ -137,14 +137,12 @@ def _name_of(own: Any, module: Any) -> str:
     return names[id(module)]
 
 
-def _linear(own: Any, of: Member) -> nn.Module:
-    """The output head of another member, on the device and in the dtype of the loaded model's."""
-    head = own.get_output_embeddings()
-    found = _tensors(of, _name_of(own, head))
-    weight = found["weight"]
-    made = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in found, device="meta")
-    device = getattr(getattr(head, "_hf_hook", None), "execution_device", None)
-    return _filled(made, found, own.dtype, head.weight.device if device is None else device)
+def _linear(own: Any, of: Member, device: Any) -> nn.Module:
+    """The output head of another member, in the dtype of the loaded model's."""
+    found = _tensors(of, _name_of(own, own.get_output_embeddings()))
+    rows, columns = found["weight"].shape
+    made = nn.Linear(columns, rows, bias="bias" in found, device="meta")
+    return _filled(made, found, own.dtype, device)
 
 
 def _norm(own: Any, name: str, of: Member, dtype: Any, device: Any) -> Any:

@@ -28,8 +28,9 @@ def agrees(head: Head, last: Tensor, final: Tensor) -> bool:
             return False
     if normed.shape != final.shape:
         return False
-    apart = (normed.double() - final.double()).norm()
-    return bool(apart <= 0.02 * final.double().norm())
+    expected = final.float()
+    apart = (normed.to(expected) - expected).norm()
+    return bool(apart <= 0.02 * expected.norm())
 
 
 def reading(head: Head, states: Tensor) -> Read:

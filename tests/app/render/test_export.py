@@ -224,6 +224,14 @@ def _report_writes_out_points_and_tables(text: str) -> None:
     assert "Nowhere" not in text
 
 
+def test_states_that_only_later_units_read_are_not_exported(db: Database, tmp_path: Path) -> None:
+    states = _altered(db, tmp_path / "home", "UPDATE artifacts SET name = ?", "final.0")
+    with closing(states):
+        export(states, "latest", tmp_path / "out", ["json"])
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["artifacts"] == []
+    assert not (tmp_path / "out" / "artifacts").exists()
+
+
 def test_an_artifact_that_is_gone_is_not_taken_for_a_folder_that_can_not_be_written(
     db: Database, tmp_path: Path
 ) -> None:

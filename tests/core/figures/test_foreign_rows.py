@@ -16,7 +16,9 @@ from core.figures.views import GROUPS, Catalogue, Query
 
 MODELS = ("base", "a", "b", "odd\nname")
 SERIES = ("s@1", "s@20")
-ARRAYS = ("neurons", "neuron", "items", "item", "behind", "broken", "point", "text")
+ARRAYS = (
+    "neurons", "neuron", "items", "item", "behind", "broken", "point", "text", "readout",
+)  # fmt: skip
 """Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),

@@ -105,11 +105,8 @@ def _units(name: str, layers: int, draw: random.Random, *, heads: bool) -> Itera
     elif name in ("evaluation", "ablation", "arithmetic"):
         yield from _SCORED[name](draw)
     else:
-        pairs = (
-            [*itertools.combinations(MODELS, 2)]
-            if name in ("vector_cosine", "interference")
-            else None
-        )
+        paired = name in ("vector_cosine", "interference")
+        pairs = [*itertools.combinations(MODELS, 2)] if paired else None
         for pair, layer in itertools.product(pairs or [(m, "") for m in MODELS], slices):
             at = {"model": pair[0], "reference": pair[1], "layer": layer}
             yield at, list(_of_weights(name, draw, at, heads=heads and layer is not None))

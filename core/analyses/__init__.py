@@ -3,6 +3,7 @@
 tuning_vectors   the size and the spread of the change in each module
 vector_cosine    cosines between the tuning vectors of two models
 alignment        alignment of the updates with the base's directions
+directions       what the updates' top directions write and read, in tokens
 representation   states and intermediate predictions of each model against the base's
 activation_difference  the mean difference of states, by layer and position, and in tokens
 divergence       divergence of predictions from the base, and what tuning gained and forgot

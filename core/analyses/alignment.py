@@ -272,7 +272,7 @@ ANALYSIS = Analysis(
             excess=_EXCESS,
             reading="excess",
             selectors=("model",),
-            drill="spectrum",
+            drill="directions:tokens",
             finding=findings.of_alignment,
         ),
         Bars(

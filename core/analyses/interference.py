@@ -90,12 +90,10 @@ class _Reader:
     def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
         """The update's top directions, one a column, float32: `write` [d_out, r] and `read` [d_in,
         r]; none of an update of zeros."""
-        from core.weights import linalg
-
         if update.is_zero:
             return UnitPart()
-        *sides, real = linalg.directions(update.working, update.gram, rank=self.parameters.rank)
-        write, read = (side[0][:, real[0]].float().cpu().numpy() for side in sides)
+        top = update.directions(self.parameters.rank)
+        write, read = (s[0][:, top.real[0]].float().cpu().numpy() for s in (top.left, top.right))
         return UnitPart(arrays={"write": write, "read": read})
 
     def take(self, piece: Piece, model: str, part: UnitPart) -> None:

@@ -59,6 +59,15 @@ _FORMS: Mapping[str, Mapping[str, str]] = {
         "best": "int layers most",
     },
     "update_spectra": {"*": "float ranks"},
+    "directions": {
+        "*.share": "float directions", "*.kurtosis": "float directions",
+        "*.tokens": "int directions 2 ends", "*.products": "float directions 2 ends",
+        "vocabulary": "text vocabulary",
+    },
+    "moved": {
+        "*.moves": "float tokens", "*.tokens": "int tokens", "*.before": "int tokens near",
+        "*.after": "int tokens near", "vocabulary": "text vocabulary",
+    },
     "alignment_curves": {
         "*.singular_values": "float ranks", "*.write": "float columns", "*.read": "float rows",
         "*.two_sided": "float pairs", "*.shape": "size 2",

@@ -20,6 +20,7 @@ point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 pairs.py           pairs of tunings: their table, and their figures in one plain sentence
 spectra.py         curves over rank behind one value
+direction_tables.py  what directions say in tokens: tables, and figures in one plain sentence
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
 shift_tables.py    the tokens that tuning promotes and demotes
 forgetting.py      how far predictions moved on a probe set against what another lost

@@ -105,3 +105,21 @@ class GroupRecord(NamedTuple):
     members: int
     difference: float | None
     q: float | None
+
+
+class DirectionRecord(NamedTuple):
+    """A direction of `whose` matrix: its kurtosis over the vocabulary, and the tokens of its two
+    ends. `level` is the matrix's own measurement, with its chance."""
+
+    whose: str
+    kurtosis: float
+    ends: tuple[tuple[str, ...], tuple[str, ...]]
+    level: Measurement | None
+
+
+class MovedRecord(NamedTuple):
+    """A token and how far its embedding moved; `mean` is that of all tokens."""
+
+    token: str
+    move: float
+    mean: float | None

@@ -45,6 +45,32 @@ class Basis:
     def kmax(self) -> int:
         return int(self.other.shape[-1])
 
+    def directions(self, rank: int) -> Directions:
+        """The first directions, of at most `kmax`."""
+        near, far = self.vectors[..., :rank], self.other[..., :rank]
+        kept = self.energy > self.energy[..., :1] * _noise(self.energy)
+        real = kept[..., : near.shape[-1]]
+        return Directions(*((far, near) if self.tall else (near, far)), real)
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """Top singular directions of a batch of matrices: `left` [B, d_out, r], `right` [B, d_in, r],
+    by descending singular value. `real` [B, r]: which of them lie within the matrix's numerical
+    rank; the others are columns of zeros."""
+
+    left: Tensor
+    right: Tensor
+    real: Tensor
+
+    @property
+    def rank(self) -> int:
+        return int(self.real.shape[-1])
+
+    def first(self, rank: int) -> Directions:
+        """The first of them."""
+        return Directions(*(each[..., :rank] for each in (self.left, self.right, self.real)))
+
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
@@ -176,18 +202,14 @@ def align(basis: Basis, update: Tensor, update_gram: Tensor) -> Alignment:
     )
 
 
-def directions(update: Tensor, product: Tensor, *, rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The top singular directions of updates Δ [B, d_out, d_in] with Gram matrices [B, n, n].
-
-    Left [B, d_out, r] and right [B, d_in, r] ones, and which of them exist, [B, r]: those within
-    Δ's numerical rank. The others are columns of zeros.
-    """
+def directions(update: Tensor, product: Tensor, *, rank: int) -> Directions:
+    """The top singular directions of updates Δ [B, d_out, d_in] with Gram matrices [B, n, n]."""
     squared, vectors = _top(product, min(rank, product.shape[-1]))
     real = squared > squared[..., :1] * _noise(product)
     near = vectors * real[..., None, :]
     if update.shape[-2] > update.shape[-1]:
-        return _unit(update @ near), near, real
-    return near, _unit(update.mT @ near), real
+        return Directions(_unit(update @ near), near, real)
+    return Directions(near, _unit(update.mT @ near), real)
 
 
 def amplification(
@@ -198,10 +220,10 @@ def amplification(
     A_r, B_r are the top-r singular vectors of Δ; r is lowered to Δ's numerical rank if that is
     smaller. NaN if Δ is zero or W has no component along it.
     """
-    a, b, real = directions(update, update_gram, rank=rank)
-    seen = (a.mT @ matrix @ b).square().sum((-2, -1), dtype=torch.float64).sqrt()
+    top = directions(update, update_gram, rank=rank)
+    seen = (top.left.mT @ matrix @ top.right).square().sum((-2, -1), dtype=torch.float64).sqrt()
     norm = energy(update_gram).sqrt()
-    return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), real.sum(-1)
+    return torch.where((norm > 0) & (seen > 0), norm / seen, torch.nan), top.real.sum(-1)
 
 
 def factors(update: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -88,6 +88,15 @@ class MatrixView:
             self._bases[key] = linalg.decompose(linalg.working(batch), energy=energy, rank=rank)
         return self._bases[key]
 
+    def directions(self, rank: int) -> linalg.Directions:
+        """W's top singular directions, from a basis if one with so many is known."""
+        whole = (b for (_, _, by_head), b in self._bases.items() if not by_head)
+        known = next((basis for basis in whole if basis.kmax >= rank), None)
+        if known is not None:
+            return known.directions(rank)
+        own = linalg.working(self.matrix[None])
+        return linalg.directions(own, linalg.gram(own), rank=rank)
+
     def by_head(self, matrix: Tensor) -> Tensor:
         """The heads' blocks of a matrix of this shape: rows of q, k, v; columns of o."""
         count = self.piece.heads
@@ -103,6 +112,7 @@ class UpdateView:
     def __init__(self, model: str, delta: Tensor) -> None:
         self.model = model
         self.delta = delta
+        self._directions: linalg.Directions | None = None
 
     @cached_property
     def is_zero(self) -> bool:
@@ -120,6 +130,13 @@ class UpdateView:
     @cached_property
     def spectrum(self) -> linalg.Spectrum:
         return linalg.spectrum_of_gram(self.gram)
+
+    def directions(self, rank: int) -> linalg.Directions:
+        """Δ's top singular directions, computed again only for a higher rank than before."""
+        asked = min(rank, self.gram.shape[-1])
+        if self._directions is None or self._directions.rank < asked:
+            self._directions = linalg.directions(self.working, self.gram, rank=rank)
+        return self._directions.first(rank)
 
 
 class Reader(Protocol):

@@ -35,6 +35,7 @@ from app.tui.widgets.overview import OverviewView
 from app.tui.widgets.pane import Pane, Pointed
 from app.tui.widgets.pictures import Pictures
 from app.tui.widgets.tab_bar import Tab, numbered
+from core.engine import registry
 from core.engine.registry import Analysis
 from core.figures.filters import Filter, Names, merged
 from core.figures.plots.plot import EMPTY
@@ -333,8 +334,7 @@ class RunScreen(TabbedScreen):
             case "a picture to filter":
                 return self.pane is not None and (not self.pane.barren or bool(self.feed.filter))
             case "something behind":
-                pane, behind = self.pane, self._behind()
-                return behind is not None and (pane is None or pane.leads_to(behind[1]))
+                return self._behind() is not None
             case "views":
                 return len(self.panes()) > 1
             case "room beside":
@@ -379,7 +379,7 @@ class RunScreen(TabbedScreen):
     async def action_drill(self) -> None:
         """Open what lies behind the value at the cursor, with the same coordinates."""
         behind, pane, place = self._behind(), self.pane, self._overview.place
-        if behind is None or (pane is not None and not pane.leads_to(behind[1])):
+        if behind is None:
             return
         at = dict(place.at) if pane is None and place is not None else {}
         at = pane.here() if pane is not None else at
@@ -393,15 +393,28 @@ class RunScreen(TabbedScreen):
             target.point(at, only=True)
 
     def _behind(self) -> tuple[int, Pane] | None:
-        """The tab and the pane that the chosen one or the overview leads to, if the run has it."""
+        """The tab and the pane that the chosen one or the overview leads to. In place of a picture
+        of another analysis that the run lacks, or that has nothing on the value at the cursor, the
+        picture that it would lead to."""
         pane, place = self.pane, self._overview.place
         if self.tab == OVERVIEW and place is not None:
-            path = f"{place.analysis}:{place.view}"
-        elif pane is not None and pane.view.drill:
-            name, _, key = pane.view.drill.rpartition(":")
-            path = f"{name or pane.analysis.name}:{key}"
-        else:
+            return self._found(f"{place.analysis}:{place.view}")
+        if pane is None:
             return None
+        name, view = pane.analysis.name, pane.view
+        while view.drill:
+            other, _, key = view.drill.rpartition(":")
+            name = other or name
+            found = self._found(f"{name}:{key}")
+            if found is not None and pane.leads_to(found[1]):
+                return found
+            if name == pane.analysis.name:
+                return None
+            view = next(each for each in registry.get(name).views if each.key == key)
+        return None
+
+    def _found(self, path: str) -> tuple[int, Pane] | None:
+        """A pane by its path, and its tab."""
         found = ((tab, pictures.find(path)) for tab, pictures in enumerate(self._pictures))
         return next(((tab, target) for tab, target in found if target is not None), None)
 

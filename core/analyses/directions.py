@@ -1,0 +1,402 @@
+"""What the top directions of an update write and read, in tokens: method, section 8.
+
+Owns which side of which matrix meets the residual stream, and the rows and tables of its
+directions. Imports torch only when it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitPart, UnitResult
+from core.engine.registry import Analysis, Parameters
+from core.errors import InputError
+from core.figures import direction_tables as tables
+from core.figures.figure import BASE
+from core.figures.kinds.curves import Curves
+from core.figures.kinds.grids import Heatmap
+from core.figures.kinds.tables import SortedTable
+from core.models.folders import is_tokeniser
+from core.texts import encoding
+from core.weights.totals import slice_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from core.engine.subject import Subject
+    from core.models.pieces import Piece
+    from core.weights.linalg import Directions
+    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
+    from core.weights.vocabulary import Readout, Side, Vocabulary
+
+NAME, VERSION = "directions", 1
+SIDE_OF: dict[str, Side] = {
+    **dict.fromkeys(("o", "down", "fc_out"), "write"),
+    **dict.fromkeys(("q", "k", "v", "gate", "up", "fc_in", "router"), "read"),
+}
+"""The side on which a module meets the residual stream. A matrix whose side is of another length (a
+latent query's) is left out."""
+
+STREAMED = ("embedding", "unembedding")
+
+_Place = tuple[str, str, int | None]
+"""A model, a module and an expert; None: the module's matrices together."""
+
+
+class DirectionsParameters(Parameters):
+    """How many directions are read, and how many tokens of each."""
+
+    top: int = Field(default=5, ge=1, le=20, description="Top directions of each matrix.")
+    tokens: int = Field(default=10, ge=1, le=100, description="Tokens at each end of a direction.")
+    random: int = Field(default=50, ge=2, description="Random directions of a layer, for chance.")
+    experts: int = Field(default=4, ge=0, description="Experts of a layer to read, the first ones.")
+    moved: int = Field(default=30, ge=1, description="Tokens whose embeddings moved most.")
+
+
+def plan(subject: Subject, parameters: DirectionsParameters) -> list[Unit]:
+    """A unit for each model and layer, the base's own directions among them; and one for the
+    embeddings of each tuned model."""
+    from core.weights.stream import choose_device
+    from core.weights.vocabulary import Vocabulary
+
+    family, first = subject.family, next(iter(subject.family.tuned), "")
+    tokenizer = _tokenizer(subject)
+    written = "" if tokenizer is None else encoding.fingerprint(tokenizer)
+    device = choose_device(subject.study.run.device)
+    options = {"vocabulary": Vocabulary(family, tokenizer, device)}
+    return [
+        Unit(
+            key=family.key(
+                NAME, VERSION, parameters, [m for m in (model,) if m != BASE], layer, tokens=written
+            ),
+            analysis=NAME, label=f"directions of {model}, {slice_name(layer)}", model=model,
+            layer=layer, options=options, reads=(first,) if model == BASE else (),
+        )
+        for model in ((BASE, *family.tuned) if first else ())
+        for layer in family.layers
+        if (layer, model) != (None, BASE)
+    ]  # fmt: skip
+
+
+def _tokenizer(subject: Subject) -> Any:
+    """The study's tokeniser; None if there is none, so that tokens are shown by number. Without
+    files, transformers would make an empty one for some types of models."""
+    folder = subject.family.base.folder
+    named = subject.study.models.tokenizer or folder.is_file()
+    if not named and not any(map(is_tokeniser, folder.glob("*"))):
+        return None
+    try:
+        return subject.tokenizer()
+    except InputError:
+        return None
+
+
+def compute(units: Sequence[Unit], parameters: DirectionsParameters) -> _Reader | _Embeddings:
+    """The reader that makes these units of one slice."""
+    return (_Embeddings if units[0].layer is None else _Reader)(units, parameters)
+
+
+class _Reader:
+    """Gathers the directions of one layer, and reads all of them out in one pass over the
+    vocabulary."""
+
+    name = NAME
+    moments_of: tuple[str, ...] = ()
+
+    def __init__(self, units: Sequence[Unit], parameters: DirectionsParameters) -> None:
+        self.units, self.parameters = units, parameters
+        self.vocabulary: Vocabulary = units[0].options["vocabulary"]
+        models = [unit.model for unit in units if unit.model != BASE]
+        self.has_base = len(models) < len(units)
+        self.updates_of = tuple(models) or units[0].reads  # the base's own need one visit
+        self._found: dict[_Place, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
+
+    def wants_updates(self, module: str) -> bool:
+        return module in SIDE_OF
+
+    def see_module(self, module: ModuleMoments) -> None:
+        """Does nothing: directions are of whole matrices."""
+
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+        """The directions [r, d] of the update and, at the first model, of W; and their shares [r]
+        of the energy."""
+        arrays: dict[str, NDArray[Any]] = {}
+        if self._reads(matrix.piece):
+            top, side = self.parameters.top, SIDE_OF[matrix.piece.module]
+            if not update.is_zero:
+                own = update.directions(top)
+                arrays |= _stored("update", own, side, update.delta)
+            if self.has_base and update.model == self.updates_of[0]:
+                arrays |= _stored(BASE, matrix.directions(top), side, matrix.matrix)
+        return UnitPart(arrays=arrays)
+
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
+        if not self._reads(piece):
+            return
+        for whose, name in ((model, "update"), (BASE, BASE)):
+            for expert in {None, piece.expert}:
+                own = self._found.setdefault((whose, piece.module, expert), [])
+                if name in part.arrays:
+                    own.append((part.arrays[name], part.arrays[f"{name}.share"]))
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        layer = self.units[0].layer
+        read, random = self._read_out(layer or 0)
+        for unit in self.units:
+            own = {place: found for place, found in read.items() if place[0] == unit.model}
+            rows = [
+                _row(place, found, random[SIDE_OF[place[1]]], layer) for place, found in own.items()
+            ]
+            stacked = {module for _, module, expert in own if expert is not None}
+            told = {
+                module if expert is None else f"{module}.{expert}": found
+                for (_, module, expert), found in own.items()
+                if found is not None and (expert is not None or module not in stacked)
+            }
+            if unit.model == BASE:
+                drawn = {side: own[: self.parameters.top] for side, own in random.items()}
+                told |= {
+                    f"random {side}": (np.zeros(len(own.kurtosis)), own)
+                    for side, own in drawn.items()
+                }
+            arrays = self._arrays(told)
+            artifact = Artifact(name=NAME, arrays=arrays, model=unit.model, layer=layer)
+            yield unit, UnitResult(rows, [artifact] if arrays else [])
+
+    def _reads(self, piece: Piece) -> bool:
+        side = SIDE_OF.get(piece.module)
+        if side is None or not piece.is_matrix:
+            return False
+        length = piece.shape[0 if side == "write" else 1]
+        few = piece.expert is None or piece.expert < self.parameters.experts
+        return few and length == self.vocabulary.width(side)
+
+    def _read_out(
+        self, layer: int
+    ) -> tuple[dict[_Place, tuple[NDArray[Any], Readout] | None], dict[Side, Readout]]:
+        """The shares and readouts of each place, None where nothing changed; and the readouts of
+        random directions of each side."""
+        import torch
+
+        found: dict[_Place, tuple[NDArray[Any], Readout] | None] = {}
+        random: dict[Side, Readout] = {}
+        sides: tuple[Side, Side] = ("write", "read")
+        for side in sides:
+            places = {p: own for p, own in self._found.items() if SIDE_OF[p[1]] == side}
+            if not places:
+                continue
+            generator = torch.Generator().manual_seed(layer)
+            drawn = torch.randn(
+                self.parameters.random, self.vocabulary.width(side), generator=generator
+            )
+            directions = [np.asarray(torch.nn.functional.normalize(drawn))]
+            directions += [each for own in places.values() for each, _ in own]
+            joined = torch.from_numpy(np.concatenate(directions))
+            read = self.vocabulary.read_out(side, joined, self.parameters.tokens)
+            random[side], at = read[: len(drawn)], len(drawn)
+            for place, own in places.items():
+                count = sum(len(each) for each, _ in own)
+                shares = [share for _, share in own]
+                rows = slice(at, at + count)
+                found[place] = (np.concatenate(shares), read[rows]) if count else None
+                at += count
+        return found, random
+
+    def _arrays(self, found: dict[str, tuple[NDArray[Any], Readout]]) -> dict[str, NDArray[Any]]:
+        """The artifact of one model: tokens are places in its `vocabulary` of texts."""
+        if not found:
+            return {}
+        ids = np.unique(np.concatenate([read.tokens.ravel() for _, read in found.values()]))
+        arrays: dict[str, NDArray[Any]] = {
+            "vocabulary": np.array(self.vocabulary.texts(ids.tolist()), dtype=np.str_)
+        }
+        for name, (share, read) in found.items():
+            arrays |= {
+                f"{name}.share": share.astype(np.float32),
+                f"{name}.kurtosis": read.kurtosis.astype(np.float32),
+                f"{name}.tokens": np.searchsorted(ids, read.tokens).astype(np.int32),
+                f"{name}.products": read.products,
+            }
+        return arrays
+
+
+def _stored(name: str, top: Directions, side: Side, matrix: Any) -> dict[str, NDArray[Any]]:
+    """The real directions [r, d] of one side, and their shares of ‖matrix‖²."""
+    real = top.real[0]
+    left, own = top.left[0][:, real], (top.left if side == "write" else top.right)[0][:, real]
+    shares = (matrix.mT.to(left) @ left).square().sum(0) / matrix.to(left).square().sum()
+    return {name: own.mT.float().cpu().numpy(), f"{name}.share": shares.float().cpu().numpy()}
+
+
+def _row(
+    place: _Place,
+    found: tuple[NDArray[Any], Readout] | None,
+    random: Readout,
+    layer: int | None,
+) -> Measurement:
+    """The mean kurtosis of some directions, beside that of as many random ones."""
+    model, module, expert = place
+    value = None if found is None else _mean(found[1].kurtosis)
+    known: dict[str, Any] = {}
+    if found is not None and value is not None:
+        n = len(found[1].kurtosis)
+        spread = float(np.std(random.kurtosis, ddof=1)) / n**0.5
+        known = {"n": n, "chance": _mean(random.kurtosis), "chance_sd": spread}
+    return Measurement(
+        metric="concentration", value=value, model=model, layer=layer, module=module,
+        expert=expert, **known,
+    )  # fmt: skip
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    mean = float(values.mean())
+    return mean if np.isfinite(mean) else None
+
+
+class _Embeddings:
+    """The moved tokens of the embedding and of a head apart from it."""
+
+    name = NAME
+    updates_of: tuple[str, ...] = ()
+
+    def __init__(self, units: Sequence[Unit], parameters: DirectionsParameters) -> None:
+        self.units, self.parameters = units, parameters
+        self.vocabulary: Vocabulary = units[0].options["vocabulary"]
+        self.moments_of = tuple(unit.model for unit in units)
+
+    def wants_updates(self, module: str) -> bool:
+        return False
+
+    def see_module(self, module: ModuleMoments) -> None:
+        """Does nothing: rows are read token by token."""
+
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+        """Never called: `updates_of` is empty."""
+        raise NotImplementedError
+
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
+        """Never called either."""
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        for unit in self.units:
+            yield unit, self._result(unit)
+
+    def _result(self, unit: Unit) -> UnitResult:
+        from core.weights import embeddings
+
+        family, found = self.vocabulary.family, {}
+        for piece in self.vocabulary.pieces:
+            member = family.tuned[unit.model]
+            found[piece.module] = embeddings.moved(
+                self.vocabulary, member, piece, self.parameters.moved
+            )
+        rows = [
+            Measurement(
+                metric="embedding_move", value=own.mean, n=own.count, model=unit.model, module=name
+            )
+            for name, own in found.items()
+        ]
+        known = {name: own for name, own in found.items() if len(own.tokens)}
+        parts = [part for own in known.values() for part in (own.tokens, own.before, own.after)]
+        if not parts:
+            return UnitResult(rows)
+        ids = np.unique(np.concatenate([part.ravel() for part in parts]))
+        texts = self.vocabulary.texts(ids.tolist())
+        arrays: dict[str, NDArray[Any]] = {"vocabulary": np.array(texts, dtype=np.str_)}
+        for name, own in known.items():
+            places = {"tokens": own.tokens, "before": own.before, "after": own.after}
+            arrays[f"{name}.moves"] = own.moves
+            arrays |= {
+                f"{name}.{key}": np.searchsorted(ids, part).astype(np.int32)
+                for key, part in places.items()
+            }
+        return UnitResult(rows, [Artifact(name="moved", arrays=arrays, model=unit.model)])
+
+
+def _is_tuned(model: str) -> bool:
+    return model != BASE
+
+
+ANALYSIS = Analysis(
+    name=NAME,
+    title="Directions",
+    short="Drc",
+    topic="directions",
+    version=VERSION,
+    needs="weights",
+    parameters=DirectionsParameters,
+    plan=plan,
+    compute=compute,
+    metrics=(
+        MetricSpec(
+            name="concentration",
+            title="concentration on tokens",
+            description="Kurtosis over the vocabulary of what the top directions of Δ write (or "
+            "read), in the mean: 3 spreads over all tokens like noise, a large one is about few "
+            "tokens. Of the base, the top directions of W. Chance: random directions.",
+            has_chance=True,
+            empty="nothing changed here",
+        ),
+        MetricSpec(
+            name="embedding_move",
+            title="relative move of an embedding",
+            description="Mean over tokens of ‖Δe‖/‖e‖, e a token's row of the embedding or of "
+            "the output head.",
+            empty="the rows are zero in the base",
+        ),
+    ),
+    views=(
+        Heatmap(
+            key="heat",
+            title="Concentration on tokens by layer and module",
+            short="Concentration",
+            caption="Large: the update's top directions are about few tokens; 3: they spread over "
+            "all tokens like noise.",
+            measures=("concentration",),
+            selectors=("model",),
+            only={"model": _is_tuned},
+            drill="tokens",
+            finding=tables.of_concentration,
+        ),
+        Curves(
+            key="depth",
+            title="Concentration by depth",
+            short="By depth",
+            caption="One module: a line each model's Δ, and of the base W's own top directions.",
+            measures=("concentration",),
+            selectors=("module",),
+            only={"module": SIDE_OF.__contains__},
+            drill="tokens",
+            finding=tables.of_depth,
+        ),
+        SortedTable(
+            key="tokens",
+            title="What one matrix writes or reads",
+            short="Tokens",
+            caption="The top directions of Δ in tokens, both ends, beside W's own and random ones.",
+            measures=("concentration",),
+            selectors=("model", "layer", "module"),
+            opens={"layer": 0},
+            only={"model": _is_tuned, "module": SIDE_OF.__contains__},
+            tabulate=tables.tokens,
+            drill="alignment:spectrum",
+            finding=tables.of_tokens,
+        ),
+        SortedTable(
+            key="embeddings",
+            title="Tokens that moved most",
+            short="Moved tokens",
+            caption="The tokens whose embeddings changed most for their length, with their nearest "
+            "neighbours before and after.",
+            measures=("embedding_move",),
+            selectors=("model", "module"),
+            only={"module": STREAMED.__contains__},
+            tabulate=tables.moved,
+            finding=tables.of_moved,
+        ),
+    ),
+)  # fmt: skip

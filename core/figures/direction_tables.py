@@ -1,0 +1,214 @@
+"""What directions of an update say in tokens: their tables, and their figures in one sentence each.
+
+Owns the columns and rows of the tables. Computes nothing; draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from core.figures.figure import BASE, Cell, Column, Grid, Lines, Table
+from core.figures.findings import average
+from core.figures.records import DirectionRecord, MovedRecord
+from core.figures.significance import SPREADS
+from core.figures.views import Tabulation
+
+Arrays = Mapping[str, NDArray[Any]]
+
+WRITES = ("o", "down", "fc_out")
+RANDOM = "random"
+TOLD = 4
+"""Tokens of an end in a sentence."""
+
+BY_LUCK = 0.023
+"""The share of normal values above their mean by more than two standard deviations."""
+
+_NONE = "Nothing changed here, or the matrix does not meet the residual stream on one side."
+
+
+def tokens(asked: Tabulation) -> Table:
+    """One matrix: a row each direction of its update, of W and of some random ones."""
+    choice = asked.choice
+    model, module, layer = choice.model, choice.module, choice.layer
+    side = "write" if module in WRITES else "read"
+    base = asked.arrays("directions", model=BASE, layer=layer) or {}
+    own = asked.arrays("directions", model=model, layer=layer) or {}
+    level = next((row for row in asked.rows if row.expert is None), None)
+    rows, records = [], []
+    sources = (("Δ", own, module), ("W", base, module), (RANDOM, base, f"{RANDOM} {side}"))
+    for whose, arrays, name in sources if any(_stored(own, module)) else ():
+        for label, rank, share, kurtosis, ends in _directions(whose, arrays, name):
+            listed = (" · ".join(end) for end in ends)
+            rows.append((label, rank, kurtosis, share, *listed))
+            records.append(DirectionRecord(whose, kurtosis, ends, level))
+    verb = "writes" if side == "write" else "reads"
+    return Table(
+        title=f"What Δ {verb} · {model} · layer {layer} · {module}",
+        columns=(
+            Column(name="of"),
+            Column(name="direction", align="right"),
+            Column(name="kurtosis", align="right", form=".1f"),
+            Column(name="energy", align="right", form=".3f"),
+            Column(name="tokens at one end", outside=True),
+            Column(name="at the other", outside=True),
+        ),
+        rows=tuple(rows),
+        records=tuple(records),
+        keys=2,
+        results=("kurtosis",),
+        note="The sign of a direction is arbitrary. Energy: its share of ‖Δ‖², or of ‖W‖². Tokens "
+        "stand outermost first." if rows else _NONE,
+        chosen={"model": model, "layer": str(layer), "module": module},
+    )  # fmt: skip
+
+
+def moved(asked: Tabulation) -> Table:
+    """A row each token whose embedding moved most, with its neighbours before and after."""
+    model, module = asked.choice.model, asked.choice.module
+    arrays = asked.arrays("moved", model=model) or {}
+    mean = next((row.value for row in asked.rows), None)
+    records = [
+        MovedRecord(_text(arrays, at), float(move), mean)
+        for at, move in zip(*(arrays.get(f"{module}.{k}", ()) for k in ("tokens", "moves")),
+                            strict=True)
+    ]  # fmt: skip
+    near = [
+        [" · ".join(_text(arrays, at) for at in row) for row in arrays.get(f"{module}.{when}", ())]
+        for when in ("before", "after")
+    ]
+    return Table(
+        title=f"Tokens that moved most · {model} · {module}",
+        columns=(
+            Column(name="token", outside=True),
+            Column(name="move", align="right", form=".4f"),
+            Column(name="nearest before", outside=True),
+            Column(name="nearest after", outside=True),
+        ),
+        rows=tuple(
+            (record.token, record.move, *both) for record, *both in zip(records, *near, strict=True)
+        ),
+        records=tuple(records),
+        results=("move",),
+        note="Move: ‖Δe‖/‖e‖ of the token's row. Neighbours by cosine, nearest first.",
+        chosen={"model": model, "module": module},
+    )
+
+
+def of_concentration(figure: Grid) -> str:
+    """Where one model's directions are about fewest tokens, beside chance."""
+    known = [
+        (_distance(cell), cell, f"{module} of layer {layer}")
+        for layer, row in zip(figure.rows, figure.cells, strict=True)
+        for module, cell in zip(figure.columns, row, strict=True)
+        if cell is not None and cell.value is not None
+    ]
+    if not known:
+        return ""
+    _, cell, where = max(known, key=lambda each: each[0])
+    beyond = sum(distance > SPREADS for distance, *_ in known)
+    return (
+        f"{figure.chosen['model']} is furthest above chance in {where} (kurtosis "
+        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {len(known)} matrices are by {SPREADS} sd, "
+        f"about {round(BY_LUCK * len(known))} would be by luck."
+    )
+
+
+def of_depth(figure: Lines) -> str:
+    """Which model's directions are about fewest tokens in the mean of its layers, beside W's."""
+    drawn = [s for panel in figure.panels for s in panel.series if not s.companion]
+    means = {s.name: average([c.value for c in s.cells]) for s in drawn}
+    own = {s.name: means[s.name] for s in drawn if not s.control and s.name != BASE}
+    known = {name: mean for name, mean in own.items() if mean is not None}
+    if not known:
+        return ""
+    most = max(known, key=lambda name: known[name])
+    levels = average([c.chance for s in drawn if s.name == most for c in s.cells])
+    beside = [] if levels is None else [f"random directions {levels:.1f}"]
+    beside += [f"W's own {means[BASE]:.1f}"] if means.get(BASE) is not None else []
+    controls = [m for s in drawn if s.control and (m := means[s.name]) is not None]
+    beside += [f"a control's {max(controls):.1f}"] if controls else []
+    told = f"; {', '.join(beside)}" if beside else ""
+    return (
+        f"{figure.chosen['module']}: {most} has the directions about fewest tokens (mean kurtosis "
+        f"{known[most]:.1f}{told})."
+    )
+
+
+def of_tokens(figure: Table) -> str:
+    """The direction of Δ that is about fewest tokens, and what it says; nothing of noise."""
+    records: tuple[DirectionRecord, ...] = figure.records
+    own = [each for each in records if each.whose == "Δ"]
+    if not own:
+        return ""
+    most = max(own, key=lambda each: each.kurtosis)
+    where = ", ".join(f"{k} {v}" if k == "layer" else v for k, v in figure.chosen.items())
+    random = [each.kurtosis for each in records if each.whose == RANDOM]
+    if random and most.kurtosis <= max(random):
+        return (
+            f"{where}: no direction of Δ is about fewer tokens than {len(random)} random ones "
+            f"(kurtosis at most {most.kurtosis:.1f}, random {max(random):.1f})."
+        )
+    one, other = (", ".join(end[:TOLD]) for end in most.ends)
+    return (
+        f"{where}: the direction about fewest tokens (kurtosis {most.kurtosis:.1f}) has {one} at "
+        f"one end, {other} at the other."
+    )
+
+
+def of_moved(figure: Table) -> str:
+    """The tokens that moved most, beside the mean of all."""
+    records: tuple[MovedRecord, ...] = figure.records
+    where = f"{figure.chosen['model']}, {figure.chosen['module']}"
+    if not records:
+        return f"{where}: no token moved."
+    first = ", ".join(each.token.strip() or "␣" for each in records[:TOLD])
+    mean = records[0].mean
+    beside = "" if mean is None else f"; the mean of all tokens is {mean:.3g}"
+    return f"{where}: {first} moved most (up to {records[0].move:.3g}{beside})."
+
+
+_Direction = tuple[str, int, float | None, float, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def _directions(whose: str, arrays: Arrays, module: str) -> Iterator[_Direction]:
+    """Each direction of a matrix; of a module of experts those of each that was read."""
+    for name in _stored(arrays, module):
+        expert = name.removeprefix(module).removeprefix(".")
+        label = f"{whose} of expert {expert}" if expert else whose
+        shares, kurtosis = arrays[f"{name}.share"], arrays[f"{name}.kurtosis"]
+        for at, (share, value) in enumerate(zip(shares, kurtosis, strict=True)):
+            one, other = (
+                tuple(_text(arrays, token) for token in end) for end in arrays[f"{name}.tokens"][at]
+            )
+            own = None if whose == RANDOM else float(share)
+            yield label, at + 1, own, float(value), (one, other)
+
+
+def _stored(arrays: Arrays, module: str) -> Iterator[str]:
+    """The names of a module in stored arrays: its own, or those of its experts."""
+    for name in (each.removesuffix(".share") for each in arrays if each.endswith(".share")):
+        if name == module or name.startswith(f"{module}."):
+            yield name
+
+
+def _text(arrays: Arrays, at: int) -> str:
+    words = arrays["vocabulary"]
+    text = str(words[at]) if 0 <= at < len(words) else ""
+    return text.strip() or ("⏎" if "\n" in text else "␣")
+
+
+def _chance(cell: Cell) -> str:
+    if cell.chance is None:
+        return ""
+    spread = f" ± {SPREADS * cell.chance_sd:.1f}" if cell.chance_sd else ""
+    return f"; random directions {cell.chance:.1f}{spread}"
+
+
+def _distance(cell: Cell) -> float:
+    """By how many standard deviations a value exceeds chance."""
+    if cell.value is None or cell.chance is None or not cell.chance_sd:
+        return 0.0
+    return (cell.value - cell.chance) / cell.chance_sd

@@ -26,7 +26,7 @@ def _arrays(sink: MemorySink, model: str) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
 def test_counts_and_means_equal_brute_force(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from core.demo.corpora import DOMAINS, GENERAL, Corpus
 
 STUDY = "study.toml"
 VECTORS = ("medical", "maths")
+OWN = 40
+"""The most documents of a domain's own probe set."""
 
 _CHOICE = """\
 task: demo_{domain}
@@ -73,10 +75,15 @@ def contents(corpora: Mapping[str, Corpus]) -> dict[str, str]:
 
 
 def study(documents: int) -> str:
-    """The study file: all four tuned models, probe, evaluation by domain, arithmetic."""
+    """The study file: all four tuned models, probe sets and tasks by domain, arithmetic."""
     tuned = "\n".join(f'{domain} = "models/{domain}"' for domain in DOMAINS)
     tasks = "\n".join(f'{domain} = ["demo_{domain}", "demo_{domain}_text"]' for domain in DOMAINS)
     vectors = ", ".join(f'"{name}"' for name in VECTORS)
+    own = "".join(
+        f'[probes.{name}]\nfile = "probe/{name}.jsonl"\ndocuments = {min(documents, OWN)}\n'
+        "max_tokens = 64\n\n"
+        for name in DOMAINS
+    )
     return f"""\
 name = "demo"
 
@@ -90,7 +97,7 @@ file = "probe/{GENERAL}.jsonl"
 documents = {documents}
 max_tokens = 64
 
-[evaluation]
+{own}[evaluation]
 include = "tasks"
 limit = 80
 [evaluation.tasks]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,16 @@ from torch import nn
 
 from core.errors import FamilyError, RunError, StudyError
 from core.models.pieces import Cut, Piece, pieces_of
-from core.vectors.arithmetic import BASE, GROUPS, Restriction, make, parse, restrict
+from core.vectors.arithmetic import (
+    BASE,
+    EVERYTHING,
+    GROUPS,
+    Method,
+    Restriction,
+    make,
+    parse,
+    restrict,
+)
 from core.vectors.sweep import Sweep, hash_parameters, untied
 from tests.core import oracle, zoo
 
@@ -131,6 +140,23 @@ def test_steps_do_not_pile_up() -> None:
         for value in (0.9, -2, 0.1, 0.3):
             sweep.set(make({"a": value}, KNOWN))
         assert hash_parameters(model) == once
+
+
+def test_every_method_gives_the_same_again_and_the_base_back() -> None:
+    """Whatever was set between, and with thresholds found before for other coefficients."""
+    model, vectors, pieces = _family("mixtral", torch.bfloat16)
+    before, half = hash_parameters(model), restrict("mlp")
+    methods = [m for m in get_args(Method) if m not in ("removal", "transfer")]
+    with Sweep(model, vectors, pieces) as sweep:
+        found: dict[str, str] = {}
+        for turn in range(2):
+            for method in methods if turn else reversed(methods):
+                sweep.set(make({"a": 2.0, "b": -1.0}, KNOWN, method), half if turn else EVERYTHING)
+                sweep.set(make({"a": 0.5, "b": 1.0}, KNOWN, method))
+                made = hash_parameters(model)
+                assert found.setdefault(method, made) == made, method
+        assert len({before, *found.values()}) == 1 + len(methods)
+    assert hash_parameters(model) == before
 
 
 def test_the_base_comes_back_when_something_goes_wrong() -> None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.engine import registry
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
-from core.engine.registry import Analysis, Parameters
+from core.engine.registry import Analysis, Parameters, shared_pass
 from core.figures import state_findings as findings
 from core.figures import state_tables as tables
 from core.figures.kinds.curves import Curves
@@ -168,10 +167,6 @@ def _rows(own: MeanDifference, at: dict[str, Any]) -> Iterator[Measurement]:
     )
 
 
-def _workload(unit: Unit, parameters: Any, subject: Subject) -> registry.Workload:
-    return registry.shared_pass(unit, subject)
-
-
 ANALYSIS = Analysis(
     name=NAME,
     title="Difference",
@@ -183,7 +178,7 @@ ANALYSIS = Analysis(
     plan=plan,
     reader=reader,
     after=(STORES,),
-    workload=_workload,
+    workload=shared_pass,
     metrics=(
         MetricSpec(
             name="relative_size",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, quartiles
-from core.engine.registry import Analysis, Parameters, Workload
+from core.engine.registry import Analysis, Parameters, shared_pass
 from core.figures import forgetting, output_tables, output_texts
 from core.figures import output_findings as findings
 from core.figures.kinds.grids import Heatmap
@@ -70,11 +70,6 @@ def plan(subject: Subject, parameters: DivergenceParameters) -> list[Unit]:
     return [*units, *([corrected] if tested else [])]
 
 
-def workload(unit: Unit, parameters: DivergenceParameters, subject: Subject) -> Workload:
-    """A part of the pass that reads the states: the two heads."""
-    return Workload()
-
-
 def reader(units: Sequence[Unit], parameters: DivergenceParameters, session: Session) -> Any:
     """The reader of a model's one unit on a probe set."""
     from core.outputs import readers
@@ -105,7 +100,7 @@ ANALYSIS = Analysis(
     plan=plan,
     reader=reader,
     reduce=reduce,
-    workload=workload,
+    workload=shared_pass,
     after=(REPRESENTATION,),
     metrics=(
         MetricSpec(

@@ -84,7 +84,7 @@ def _label(model: str, named: str) -> str:
 
 def workload(unit: Unit, parameters: RepresentationParameters, subject: Subject) -> Workload:
     """A share of one pass over the documents whose states are stored."""
-    work = shared_pass(unit, subject)
+    work = shared_pass(unit, parameters, subject)
     return (
         replace(work, stored=_stored_bytes(unit, parameters, subject))
         if unit.model == BASE

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from core.engine.measurement import Artifact, Measurement, MetricSpec, Unit, UnitResult
-from core.engine.registry import Analysis, Parameters
+from core.engine.registry import Analysis, Parameters, shared_pass
 from core.figures import output_findings as findings
 from core.figures import shift_tables
 from core.figures.kinds.tables import SortedTable
@@ -163,6 +163,7 @@ ANALYSIS = Analysis(
     parameters=TokenShiftParameters,
     plan=plan,
     reader=reader,
+    workload=shared_pass,
     after=(REPRESENTATION,),
     metrics=(
         MetricSpec(

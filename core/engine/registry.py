@@ -76,7 +76,7 @@ def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:
     return Workload()
 
 
-def shared_pass(unit: Unit, subject: Any) -> Workload:
+def shared_pass(unit: Unit, parameters: Any, subject: Any) -> Workload:
     """The share of a unit in the forward pass that the readers of its model have in common."""
     sharing = sum(get(name).reader is not None for name in subject.planned)
     ids = subject.probes[unit.options["probe"]].ids[: unit.options["documents"]]

@@ -33,7 +33,8 @@ FILTERED = {"model": "model", "reference": "model", "layer": "layer", "module": 
 def of_weights(analysis: Analysis) -> list[Measurement]:
     """A number at every place of an analysis of weights, no two alike."""
     pairs = [(m, r) for m in MODELS for r in MODELS if m != r]
-    if not any("reference" in (*view.selectors, *view.laid_out) for view in analysis.views):
+    own = [view for view in analysis.views if not view.loose]
+    if not any("reference" in (*view.selectors, *view.laid_out) for view in own):
         pairs = [(m, "") for m in MODELS]
     return [
         Measurement(

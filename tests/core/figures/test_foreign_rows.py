@@ -18,6 +18,7 @@ MODELS = ("base", "a", "b", "odd\nname")
 SERIES = ("s@1", "s@20")
 ARRAYS = (
     "neurons", "neuron", "items", "item", "behind", "broken", "point", "text", "readout",
+    "tokens", "embeddings",
 )  # fmt: skip
 """Views whose rows are in arrays, and texts, which speak for themselves."""
 SETTINGS: dict[str, tuple[str, ...]] = {

@@ -37,9 +37,9 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 """The title and the title in three letters of each topic. Analyses of a topic lie under one tab."""
 
 _NAMES = (
-    "tuning_vectors", "vector_cosine", "interference", "alignment", "directions", "divergence",
-    "token_shift", "representation", "activation_difference", "activation", "edit_distance",
-    "evaluation", "ablation", "arithmetic", "graft",
+    "tuning_vectors", "vector_cosine", "interference", "alignment", "directions",
+    "spectral_regime", "divergence", "token_shift", "representation", "activation_difference",
+    "activation", "edit_distance", "evaluation", "ablation", "arithmetic", "graft",
 )  # fmt: skip
 
 

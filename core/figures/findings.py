@@ -69,6 +69,28 @@ def of_largest(figure: Grid) -> str:
     return f"{words}, smallest in {least[2]} of layer {least[1]} ({least[0]:.3g})."
 
 
+def of_regime(figure: Grid) -> str:
+    """In how many matrices a measure is above, and in how many below, that of a random update."""
+    cells = [
+        (cell.value, cell)
+        for row in figure.cells
+        for module, cell in zip(figure.columns, row, strict=True)
+        if module in GROUP_OF and cell is not None and cell.value is not None
+    ]
+    if not cells or all(value == 0 for value, _ in cells):
+        return of_largest(figure)
+    apart = [(v, c.chance) for v, c in cells if c.chance is not None and not is_null(c)]
+    above = sum(value > chance for value, chance in apart)
+    mean, level = average([v for v, _ in cells]), average([c.chance for _, c in cells])
+    measure = figure.measure.replace("_", " ")
+    words = f"{figure.chosen['model']}: {measure} is {mean:.3g} in the mean of its matrices"
+    return (
+        f"{words}, {level or 0.0:.3g} for random updates of their size; above that in {above} of "
+        f"{len(cells)}, below in "
+        f"{len(apart) - above}."
+    )
+
+
 def of_cosines(figure: Grid) -> str:
     """One plain sentence on the matrix of cosines."""
     pairs = [

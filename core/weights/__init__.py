@@ -5,6 +5,7 @@ parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
 pairs.py    the elementwise sums over pairs of updates: magnitudes, largest elements
 totals.py   sums over slices, modules, groups and layers
+regime.py   rotation, change of the spectrum and visible changes of one matrix
 linalg.py   subspaces, spectra and alignment
 vocabulary.py  directions of the residual stream in tokens of the base
 embeddings.py  the tokens whose embeddings moved most, and their neighbours

@@ -111,8 +111,8 @@ def of_concentration(figure: Grid) -> str:
     beyond = sum(distance > SPREADS for distance, *_ in known)
     return (
         f"{figure.chosen['model']} is furthest above chance in {where} (kurtosis "
-        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {len(known)} matrices are by {SPREADS} sd, "
-        f"about {round(BY_LUCK * len(known))} would be by luck."
+        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {len(known)} matrices are {SPREADS} sd "
+        f"above, as about {round(BY_LUCK * len(known))} would be by luck."
     )
 
 

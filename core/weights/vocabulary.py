@@ -95,7 +95,9 @@ class Vocabulary:
         for start, rows in self.rows(self._family.base, piece, count, n):
             block = nn.functional.normalize(rows) if side == "read" else rows
             products = block @ columns
-            powers = [products.double() ** power for power in (1, 2, 3, 4)]
+            exact = products.double()
+            squares = exact * exact
+            powers = (exact, squares, squares * exact, squares * squares)
             sums += torch.stack([each.sum(0) for each in powers]).cpu()
             best = [
                 _outermost(kept, sign * products, start, ends)

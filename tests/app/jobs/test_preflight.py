@@ -11,7 +11,7 @@ import pytest
 from tests.app.families import write_family
 from tests.conftest import tiny_config, tiny_tensors
 
-ANALYSES = {"tuning_vectors", "vector_cosine", "alignment", "interference"}
+ANALYSES = {"tuning_vectors", "vector_cosine", "alignment", "interference", "directions"}
 
 
 @pytest.fixture

@@ -57,6 +57,42 @@ async def test_behind_a_cell_of_alignment_is_its_matrix(spectra: Database) -> No
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
 
+async def test_behind_a_cell_of_alignment_are_its_tokens_where_the_run_has_them(
+    db: Database,
+) -> None:
+    """Then the matrix by rank; and that alone where a matrix has no tokens."""
+    run_id = create_run(db, study(), ["alignment", "directions"])
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    told = {
+        "k.share": np.ones(1), "k.kurtosis": np.full(1, 9.0), "k.products": np.ones((1, 2, 1)),
+        "k.tokens": np.array([[[0], [1]]]), "vocabulary": np.array(["aspirin", "the"]),
+    }  # fmt: skip
+    found = Measurement(
+        metric="concentration", model="medical", layer=2, module="k", value=9.0, chance=3.0,
+        chance_sd=0.5,
+    )  # fmt: skip
+    kept = Artifact(name="directions", arrays=told, model="medical", layer=2)
+    for name, result in (
+        ("alignment", UnitResult(rows("alignment"), [])),
+        ("directions", UnitResult([found], [kept])),
+    ):
+        sink.save(Unit(key=f"unit-{name}", analysis=name, label=name), result, 1.0)
+    finish(db, run_id, attempt, "done")
+    app = TauscopeApp(db.url)
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "full_stop", "down", "down", "right")
+        await pilot.press("enter")
+        await until(pilot, lambda: drawn(screen) and "What Δ reads" in title(screen))
+        assert "aspirin at one end" in words(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: drawn(screen) and "By rank · layer 2 · k" in title(screen))
+        await pilot.press("escape", "escape", "right")
+        await until(pilot, lambda: "module v" in readout(screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: drawn(screen) and "By rank · layer 2 · v" in title(screen))
+
+
 async def test_enter_is_offered_only_where_something_lies_behind(spectra: Database) -> None:
     app = TauscopeApp(spectra.url)
     async with app.run_test(size=SMALL) as pilot:

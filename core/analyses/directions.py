@@ -52,7 +52,7 @@ class DirectionsParameters(Parameters):
 
     top: int = Field(default=5, ge=1, le=20, description="Top directions of each matrix.")
     tokens: int = Field(default=10, ge=1, le=100, description="Tokens at each end of a direction.")
-    random: int = Field(default=50, ge=2, description="Random directions of a layer, for chance.")
+    random: int = Field(default=100, ge=2, description="Random directions, for chance.")
     experts: int = Field(default=4, ge=0, description="Experts of a layer to read, the first ones.")
     moved: int = Field(default=30, ge=1, description="Tokens whose embeddings moved most.")
 
@@ -80,6 +80,13 @@ def plan(subject: Subject, parameters: DirectionsParameters) -> list[Unit]:
         for layer in family.layers
         if (layer, model) != (None, BASE)
     ]  # fmt: skip
+
+
+def further(units: Sequence[Unit], subject: Subject) -> dict[str, int]:
+    """The bytes of embeddings and heads that these units read beside the pass."""
+    vocabulary: Vocabulary = units[0].options["vocabulary"]
+    names = {BASE, *(unit.model for unit in units if unit.layer is None)}
+    return {name: vocabulary.bytes_read(subject.models[name]) for name in names}
 
 
 def _tokenizer(subject: Subject) -> Any:
@@ -145,7 +152,7 @@ class _Reader:
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         layer = self.units[0].layer
-        read, random = self._read_out(layer or 0)
+        read, random = self._read_out()
         for unit in self.units:
             own = {place: found for place, found in read.items() if place[0] == unit.model}
             rows = [
@@ -176,10 +183,10 @@ class _Reader:
         return few and length == self.vocabulary.width(side)
 
     def _read_out(
-        self, layer: int
+        self,
     ) -> tuple[dict[_Place, tuple[NDArray[Any], Readout] | None], dict[Side, Readout]]:
         """The shares and readouts of each place, None where nothing changed; and the readouts of
-        random directions of each side."""
+        random directions of each side, the same in every layer."""
         import torch
 
         found: dict[_Place, tuple[NDArray[Any], Readout] | None] = {}
@@ -189,21 +196,18 @@ class _Reader:
             places = {p: own for p, own in self._found.items() if SIDE_OF[p[1]] == side}
             if not places:
                 continue
-            generator = torch.Generator().manual_seed(layer)
+            generator = torch.Generator().manual_seed(0)
             drawn = torch.randn(
                 self.parameters.random, self.vocabulary.width(side), generator=generator
             )
-            directions = [np.asarray(torch.nn.functional.normalize(drawn))]
-            directions += [each for own in places.values() for each, _ in own]
-            joined = torch.from_numpy(np.concatenate(directions))
-            read = self.vocabulary.read_out(side, joined, self.parameters.tokens)
-            random[side], at = read[: len(drawn)], len(drawn)
-            for place, own in places.items():
-                count = sum(len(each) for each, _ in own)
+            groups = [torch.nn.functional.normalize(drawn)]
+            for own in places.values():
+                directions = [each for each, _ in own] or [np.zeros((0, drawn.shape[1]))]
+                groups.append(torch.from_numpy(np.concatenate(directions)))
+            random[side], *read = self.vocabulary.read_out(side, groups, self.parameters.tokens)
+            for (place, own), told in zip(places.items(), read, strict=True):
                 shares = [share for _, share in own]
-                rows = slice(at, at + count)
-                found[place] = (np.concatenate(shares), read[rows]) if count else None
-                at += count
+                found[place] = (np.concatenate(shares), told) if len(told.kurtosis) else None
         return found, random
 
     def _arrays(self, found: dict[str, tuple[NDArray[Any], Readout]]) -> dict[str, NDArray[Any]]:
@@ -284,6 +288,7 @@ class _Embeddings:
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         for unit in self.units:
             yield unit, self._result(unit)
+        self.vocabulary.release()  # the slice outside of layers is the last
 
     def _result(self, unit: Unit) -> UnitResult:
         from core.weights import embeddings
@@ -331,6 +336,7 @@ ANALYSIS = Analysis(
     parameters=DirectionsParameters,
     plan=plan,
     compute=compute,
+    further=further,
     metrics=(
         MetricSpec(
             name="concentration",

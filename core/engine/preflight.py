@@ -6,6 +6,7 @@ no database: callers pass the finished units and the durations of earlier ones.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,7 +114,9 @@ def look_ahead(
     done = finished([unit.key for unit in units])
     todo = [unit for unit in units if unit.key not in done]
     pacing = Pacing(subject, units, done, device, pace)
-    read = weights_read(subject.family, todo)
+    read = Counter(weights_read(subject.family, todo))
+    for name in dict.fromkeys(unit.analysis for unit in todo):
+        read.update(registry.get(name).further([u for u in todo if u.analysis == name], subject))
     beside = {name for unit in todo for name in pacing.work[unit.key].beside}
     models = _models(subject, read, pacing.loads, beside)
     shares = tuple(

@@ -7,7 +7,7 @@ in the same file and imports its dependencies when it runs.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -83,6 +83,11 @@ def shared_pass(unit: Unit, parameters: Any, subject: Any) -> Workload:
     return Workload(forward=sum(map(len, ids)) // sharing)
 
 
+def none_further(units: Sequence[Unit], subject: Any) -> dict[str, int]:
+    """The bytes of analyses that read no weights beside the pass."""
+    return {}
+
+
 def never(units: Any, *_: Any) -> Any:
     """Default for an operation that an analysis does not support: raises."""
     raise AssertionError(units)
@@ -101,8 +106,9 @@ class Analysis:
     unit of `representation` for its probe set: its name as `probe`, the number of its first
     `documents` to read, and as `stored` the key of the unit that stores the base's states on them.
     `reduce(unit, required)` computes a unit that has only requirements, from their results.
-    `workload(unit, parameters, subject)` estimates a unit's work on a loaded model.
-    `short` is the title in three letters, for a tab that has no room for the whole.
+    `workload(unit, parameters, subject)` estimates a unit's work on a loaded model;
+    `further(units, subject)` the bytes of each model that units read beside the pass over the
+    weights. `short` is the title in three letters, for a tab that has no room for the whole.
     """
 
     name: str
@@ -120,6 +126,7 @@ class Analysis:
     reduce: Callable[[Unit, list[UnitResult]], UnitResult] = never
     after: tuple[str, ...] = ()
     workload: Callable[..., Workload] = no_workload
+    further: Callable[[Sequence[Unit], Any], dict[str, int]] = none_further
 
     def metric(self, name: str) -> MetricSpec:
         """The declaration of the metric `name`; a bare one for a name that only a run knows, such

@@ -109,9 +109,10 @@ def of_concentration(figure: Grid) -> str:
         return ""
     _, cell, where = max(known, key=lambda each: each[0])
     beyond = sum(distance > SPREADS for distance, *_ in known)
+    lie = "lies" if beyond == 1 else "lie"
     return (
         f"{figure.chosen['model']} is furthest above chance in {where} (kurtosis "
-        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {len(known)} matrices are {SPREADS} sd "
+        f"{cell.value:.1f}{_chance(cell)}); {beyond} of {len(known)} matrices {lie} {SPREADS} sd "
         f"above, as about {round(BY_LUCK * len(known))} would be by luck."
     )
 

@@ -41,8 +41,7 @@ class Moved:
 def moved(vocabulary: Vocabulary, member: Member, piece: Piece, most: int) -> Moved:
     """The tokens that all models of the family have, and that moved most from the base."""
     family = vocabulary.family
-    common = family.common_rows.get(piece.tensor, piece.shape[0])
-    count = min(common, vocabulary.count(piece))
+    count = vocabulary.common(piece)
     moves = torch.cat([*_moves(vocabulary, member, piece, count)])
     known = moves.isfinite()
     real = int(known.sum())
@@ -67,11 +66,10 @@ def _neighbours(
     vocabulary: Vocabulary, of: Member, piece: Piece, count: int, tokens: Tensor
 ) -> NDArray[np.int64]:
     """The nearest other tokens of some tokens by the cosine of their rows, [k, near]."""
-    name, near = of.names[piece.tensor], min(NEAR, count - 1)
-    own = torch.cat([of.checkpoint.read(name, int(t), int(t) + 1).float() for t in tokens])
-    own = nn.functional.normalize(own)
+    near = min(NEAR, count - 1)
+    own = nn.functional.normalize(vocabulary.stored(of, piece, count)[tokens].float())
     best, places = torch.zeros(0, len(tokens)), torch.zeros(0, len(tokens), dtype=torch.int64)
-    for start, rows in vocabulary.rows(of, piece, count, len(tokens)):
+    for start, rows in vocabulary.rows(of, piece, count):
         cosines = (nn.functional.normalize(rows) @ own.T.to(rows)).cpu()
         inside = (tokens >= start) & (tokens < start + len(rows))
         cosines[(tokens - start)[inside], inside.nonzero()[:, 0]] = -torch.inf

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.models import checkpoint, opening
+from core.models.adapters.checkpoint import Adapter
 from core.models.family import Family, Member
 from core.models.pieces import Piece
 from core.neurons.readout import texts_of
@@ -26,7 +27,7 @@ from core.texts import encoding
 Side = Literal["write", "read"]
 
 BLOCK = 1 << 22
-"""Elements of a block of rows, and of its products."""
+"""Elements of a block of rows."""
 
 _PIECE = {"write": ("unembedding", "embedding"), "read": ("embedding",)}
 """The modules that tokens are read from, the first that a model stores."""
@@ -55,6 +56,8 @@ class Vocabulary:
     def __init__(self, family: Family, tokenizer: Any, device: torch.device) -> None:
         self._family, self._device = family, device
         self.tokenizer = tokenizer
+        self._base: dict[tuple[str, str], Tensor] = {}
+        self._last: dict[tuple[str, str], Tensor] = {}
 
     @property
     def family(self) -> Family:
@@ -75,51 +78,71 @@ class Vocabulary:
         known = piece.shape[0] if self.tokenizer is None else len(self.tokenizer)
         return min(piece.shape[0], known)
 
-    def read_out(self, side: Side, directions: Tensor, ends: int) -> Readout:
-        """The tokens of directions [n, d] of length 1.
+    def read_out(self, side: Side, groups: Sequence[Tensor], ends: int) -> list[Readout]:
+        """The tokens of each group of directions [n, d] of length 1.
 
         `write`: the logits that a state gains, as in `core.neurons.readout`: the direction, scaled
         to a mean square of 1, goes through the final norm and the head, whose biases are left out.
-        `read`: the cosine of each token's embedding with the direction.
+        `read`: the cosine of each token's embedding with the direction. A group is multiplied by
+        itself, so that its values do not depend on the other groups.
         """
         piece = self._pieces[side]
         assert piece is not None
-        columns = directions.float()
-        if side == "write":
-            columns = self._normed(columns * columns.shape[1] ** 0.5)
-        columns = columns.T.to(self._device)
-        n, count = columns.shape[1], self.count(piece)
-        ends = min(ends, count // 2)
-        sums = torch.zeros(4, n, dtype=torch.float64)
-        best = [(torch.zeros(0, n), torch.zeros(0, n, dtype=torch.int64)) for _ in range(2)]
-        for start, rows in self.rows(self._family.base, piece, count, n):
+        count = self.count(piece)
+        found = [_Gathered(self._columns(side, each), min(ends, count // 2)) for each in groups]
+        for start, rows in self.rows(self._family.base, piece, count):
             block = nn.functional.normalize(rows) if side == "read" else rows
-            products = block @ columns
-            exact = products.double()
-            squares = exact * exact
-            powers = (exact, squares, squares * exact, squares * squares)
-            sums += torch.stack([each.sum(0) for each in powers]).cpu()
-            best = [
-                _outermost(kept, sign * products, start, ends)
-                for kept, sign in zip(best, (1, -1), strict=True)
-            ]
-        (highest, high), (lowest, low) = best
-        return Readout(
-            _kurtosis(sums / count).numpy(),
-            torch.stack([high.T, low.T], 1).numpy(),
-            torch.stack([highest.T, -lowest.T], 1).numpy(),
-        )
+            for each in found:
+                each.see(start, block)
+        return [each.readout(count) for each in found]
 
-    def rows(
-        self, member: Member, piece: Piece, count: int, beside: int = 1
-    ) -> Iterator[tuple[int, Tensor]]:
+    def rows(self, member: Member, piece: Piece, count: int) -> Iterator[tuple[int, Tensor]]:
         """The first `count` rows of a member's embedding or head by blocks, float32 on the device,
-        each with the number of its first row. `beside`: values computed for each row."""
-        size = max(1, BLOCK // max(piece.shape[-1], beside))
+        each with the number of its first row."""
+        whole = self.stored(member, piece, count)
+        size = max(1, BLOCK // piece.shape[-1])
         for start in range(0, count, size):
-            stop = min(count, start + size)
-            stored = member.checkpoint.read(member.names[piece.tensor], start, stop)
-            yield start, stored.to(self._device).float()
+            yield start, whole[start : min(count, start + size)].to(self._device).float()
+
+    def stored(self, member: Member, piece: Piece, count: int) -> Tensor:
+        """The first `count` rows of a member's embedding or head, or more, in their own dtype.
+
+        Every layer is read out by the base's rows, so they stay in memory; of tuned models the
+        rows that were asked for last do.
+        """
+        if self._is_bases(member, piece):
+            member = self._family.base
+        base = member is self._family.base
+        held = self._base if base else self._last
+        if (member.name, piece.tensor) not in held:
+            if not base:
+                held.clear()
+            rows = piece.shape[0] if base else count
+            whole = member.checkpoint.read(member.names[piece.tensor], 0, rows)
+            held[member.name, piece.tensor] = whole
+        return held[member.name, piece.tensor]
+
+    def bytes_read(self, member: Member) -> int:
+        """The bytes that are read of a member for the tokens of its directions or moved rows."""
+        total, base = 0, self._family.base
+        if member is base:
+            tensors = base.checkpoint.tensors
+            total += sum(tensors[base.names[name]].nbytes for name in self._norm_tensors)
+        for piece in self.pieces:
+            if member is base:
+                total += piece.shape[0] * piece.shape[-1] * self._itemsize(member, piece)
+            elif not self._over_base(member):
+                total += self.common(piece) * piece.shape[-1] * self._itemsize(member, piece)
+        return total
+
+    def common(self, piece: Piece) -> int:
+        """The rows of an embedding or head that are tokens of all models of the family."""
+        return min(self._family.common_rows.get(piece.tensor, piece.shape[0]), self.count(piece))
+
+    def release(self) -> None:
+        """Free the rows in memory."""
+        self._base.clear()
+        self._last.clear()
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """The texts of tokens as they stand within a text; their numbers without a tokeniser."""
@@ -140,6 +163,28 @@ class Vocabulary:
             for side, modules in _PIECE.items()
         }
 
+    def _over_base(self, member: Member) -> bool:
+        """Is the member an adapter of the base, which has no weights of its own on disk?"""
+        own = member.checkpoint
+        return isinstance(own, Adapter) and own.over is self._family.base.checkpoint
+
+    def _is_bases(self, member: Member, piece: Piece) -> bool:
+        """Has an adapter of the base left this embedding or head as it is?"""
+        own, name = member.checkpoint, member.names[piece.tensor]
+        changed = isinstance(own, Adapter) and (name in own.replaced or name in own.updates)
+        return self._over_base(member) and not changed
+
+    def _itemsize(self, member: Member, piece: Piece) -> int:
+        dtype = member.checkpoint.tensors[member.names[piece.tensor]].dtype
+        return 0 if dtype is None else dtype.itemsize
+
+    def _columns(self, side: Side, directions: Tensor) -> Tensor:
+        """What the rows of a side are multiplied by, [d, n] on the device."""
+        columns = directions.float()
+        if side == "write":
+            columns = self._normed(columns * columns.shape[1] ** 0.5)
+        return columns.T.to(self._device)
+
     def _normed(self, columns: Tensor) -> Tensor:
         """States [n, d] behind the base's final norm, less what it makes of zeros."""
         with torch.inference_mode():
@@ -148,22 +193,58 @@ class Vocabulary:
 
     @cached_property
     def _norm(self) -> nn.Module:
-        """The base's final norm: the last that belongs to no layer; a model may have none."""
-        base = self._family.base
-        made, width = opening.below(base.checkpoint).outline, self.width("write")
-        norms = [
-            p for p in self._family.pieces(None) if p.module == "norm" and p.size == width
-        ]  # fmt: skip
-        if made is None or not norms:
+        """The base's final norm; a model may have none."""
+        base, made = self._family.base, opening.below(self._family.base.checkpoint).outline
+        if made is None or not self._norm_tensors:
             return nn.Identity()
-        name = norms[-1].tensor.rpartition(".")[0]
-        norm: nn.Module = copy.deepcopy(made.module.get_submodule(name))
-        for tensor in (p.tensor for p in norms):
-            owner, _, parameter = tensor.rpartition(".")
-            if owner == name:
-                values = checkpoint.whole(base.checkpoint, base.names[tensor]).float()
-                setattr(norm, parameter, nn.Parameter(values, requires_grad=False))
+        owner = self._norm_tensors[0].rpartition(".")[0]
+        norm: nn.Module = copy.deepcopy(made.module.get_submodule(owner))
+        for tensor in self._norm_tensors:
+            values = checkpoint.whole(base.checkpoint, base.names[tensor]).float()
+            setattr(norm, tensor.rpartition(".")[2], nn.Parameter(values, requires_grad=False))
         return norm
+
+    @cached_property
+    def _norm_tensors(self) -> list[str]:
+        """The tensors of the final norm: of the last norm that belongs to no layer."""
+        width = self.width("write")
+        norms = [
+            p.tensor for p in self._family.pieces(None) if p.module == "norm" and p.size == width
+        ]
+        return [t for t in norms if t.rpartition(".")[0] == norms[-1].rpartition(".")[0]]
+
+
+class _Gathered:
+    """The sums of powers and the outermost tokens of one group of directions, block by block."""
+
+    def __init__(self, columns: Tensor, ends: int) -> None:
+        n = columns.shape[1]
+        self.columns, self.ends = columns, ends
+        self.sums = torch.zeros(4, n, dtype=torch.float64)
+        self.best = [
+            (torch.zeros(0, n), torch.zeros(0, n, dtype=torch.int64)) for _ in range(2)
+        ]  # the largest products, and the largest of their opposites
+
+    def see(self, start: int, block: Tensor) -> None:
+        """See a block of rows, the first of them number `start`."""
+        products = block @ self.columns
+        exact = products.double()
+        squares = exact * exact
+        powers = (exact, squares, squares * exact, squares * squares)
+        self.sums += torch.stack([each.sum(0) for each in powers]).cpu()
+        self.best = [
+            _outermost(held, sign * products, start, self.ends)
+            for held, sign in zip(self.best, (1, -1), strict=True)
+        ]
+
+    def readout(self, count: int) -> Readout:
+        """The readout over `count` rows."""
+        (highest, high), (lowest, low) = self.best
+        return Readout(
+            _kurtosis(self.sums / count).numpy(),
+            torch.stack([high.T, low.T], 1).numpy(),
+            torch.stack([highest.T, -lowest.T], 1).numpy(),
+        )
 
 
 def _outermost(

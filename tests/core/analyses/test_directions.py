@@ -287,7 +287,9 @@ def test_the_heat_map_counts_what_exceeds_chance(tmp_path: Path) -> None:
     rows = sink.rows("concentration", model="tuned0")
     made = figure(view, choice, rows, Catalogue(), analysis.metric("concentration"))
     told = [r for r in rows if r.value and r.value > (r.chance or 0) + 2 * (r.chance_sd or 0)]
-    assert f"; {len(told)} of 14 matrices are 2 sd above" in view.finding(made)
+    lie = "lies" if len(told) == 1 else "lie"
+    assert f"; {len(told)} of 14 matrices {lie} 2 sd above" in view.finding(made)
+    assert len({(row.chance, row.n) for row in rows if row.module == "q"}) == 1  # in all layers
 
 
 def test_embeddings_narrower_than_the_stream_tell_nothing_of_it(

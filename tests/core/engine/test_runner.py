@@ -100,7 +100,8 @@ def test_a_model_added_later_costs_its_own_units(family: Any) -> None:
 
 
 def test_every_checkpoint_is_read_once(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All analyses and all models share one pass: bytes read are the files' tensors, once."""
+    """All analyses and all models share one pass: bytes read are the files' tensors, once, and the
+    embedding, the final norm and the head once more for the tokens of directions."""
     from core.models import family as module
 
     opened = []
@@ -113,8 +114,11 @@ def test_every_checkpoint_is_read_once(family: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "open_family", keep)
     runner.run(family(3), MemorySink(), ALL)
     for member in [opened[0].base, *opened[0].tuned.values()]:
-        whole = sum(info.nbytes for info in member.checkpoint.tensors.values())
-        assert member.checkpoint.bytes_read == whole
+        tensors = member.checkpoint.tensors
+        once = sum(info.nbytes for info in tensors.values())
+        ends = ["model.embed_tokens.weight", "lm_head.weight"]
+        ends += ["model.norm.weight"] * (member is opened[0].base)
+        assert member.checkpoint.bytes_read == once + sum(tensors[name].nbytes for name in ends)
 
 
 def test_parameters_and_seeds_are_part_of_the_key(family: Any) -> None:

@@ -77,7 +77,12 @@ def no_workload(unit: Unit, parameters: Any, subject: Any) -> Workload:
 
 
 def shared_pass(unit: Unit, parameters: Any, subject: Any) -> Workload:
-    """The share of a unit in the forward pass that the readers of its model have in common."""
+    """The share of a unit in the forward pass that the readers of its model have in common.
+
+    A unit that only combines results has none.
+    """
+    if not unit.loads:
+        return Workload()
     sharing = sum(get(name).reader is not None for name in subject.planned)
     ids = subject.probes[unit.options["probe"]].ids[: unit.options["documents"]]
     return Workload(forward=sum(map(len, ids)) // sharing)

@@ -272,12 +272,16 @@ def _split(task: Task, parameters: AblationParameters) -> tuple[list[int], list[
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
-    """A ranking from the results of activation, or the corrected p values of all drops."""
+    """A ranking from the results of activation, or the corrected p values of all drops and the
+    doubt about them."""
     from core.neurons import drops, trials
 
     if unit.model:
         return trials.ranked_on_probe(unit, required, score=unit.options["score"])
-    return UnitResult(drops.corrected([row for r in required for row in r.measurements]))
+    rows = [row for result in required for row in result.measurements]
+    corrected = drops.corrected(rows)
+    doubts = drop_tables.doubts([*rows, *corrected])
+    return UnitResult(corrected, state={"warnings": doubts})
 
 
 _ONE_DROP: dict[str, Any] = {

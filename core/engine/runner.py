@@ -152,7 +152,7 @@ class _Work:
             if unit.requires:
                 state = forms.state(self.sink.load(unit.key).state, dict)
                 for message in forms.state(state.get("warnings", []), [str]):
-                    self.sink.warn(unit.model, message)
+                    self.sink.warn(unit.model or unit.analysis, message)
         self._say("")
 
     def _visit(self, name: str) -> None:

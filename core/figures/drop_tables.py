@@ -1,13 +1,14 @@
 """The table of drops when neurons are ablated, and where selections of neurons stand side by side.
 
-Owns the columns, rows and orders of that table, and its note on the tests of a run. Computes
+Owns the columns, rows and orders of that table, its note on the tests of a run, and the doubt
+about tests that find little. Computes
 nothing that was not measured; draws nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from core.statistics.multiplicity import reach
 
 DROP_ORDERS = ("strongest evidence", "largest drop", "by model")
 FARTHEST = 10.0
-"""The table warns of tests that find only drops farther from their controls, in standard
+"""A run is warned of tests that find only drops farther from their controls, in standard
 deviations."""
 OWN = "own"
 """The name of a model's own neurons as a source."""
@@ -104,19 +105,41 @@ def _beyond(drop: Measurement) -> float | None:
 def _on_tests(asked: Tabulation, found: Mapping[Any, Mapping[str, Measurement]]) -> str:
     """The drops that the tests of a run can find, by its numbers of controls and of tests."""
     told = "A drop is always a loss of ability. q: against random neurons of the same layers"
-    draws = Counter(selection_of(s) for s in asked.catalogue.values("setting"))
-    controls = min((n for name, n in draws.items() if name), default=0)
-    tests = max((q.n or 0 for own in found.values() if (q := own.get("q_value"))), default=0)
+    controls = _draws(asked.catalogue.values("setting"))
+    tests = _tests(q for own in found.values() if (q := own.get("q_value")))
     if not controls or not tests:
         return f"{told}, corrected for the number of tests."
     told += f" ({controls} draws), corrected for {tests} tests."
-    enough = reach(CONTROLS, tests, LEVEL)
-    if controls > 1 and (far := reach(controls, tests, LEVEL)) > FARTHEST:
-        told += (
-            f" So few draws find little: a lone drop must exceed them by {far:.0f} of their "
-            f"standard deviations; set controls = {CONTROLS} ({enough:.0f})."
-        )
-    return told
+    return " ".join([told, *_doubt(controls, tests)])
+
+
+def doubts(rows: Iterable[Measurement]) -> list[str]:
+    """The doubt about a run whose tests hardly find any drop, by its rows of drops and q values."""
+    rows = list(rows)
+    draws = _draws({row.setting for row in rows if row.metric == "drop_percent"})
+    return _doubt(draws, _tests(row for row in rows if row.metric == "q_value"))
+
+
+def _draws(settings: Iterable[str]) -> int:
+    """The random controls of each selection; the fewest where selections differ."""
+    draws = Counter(selection_of(setting) for setting in settings)
+    return min((n for name, n in draws.items() if name), default=0)
+
+
+def _tests(rows: Iterable[Measurement]) -> int:
+    """The number of tests that the q values of one metric are corrected for; the largest."""
+    return max((row.n or 0 for row in rows), default=0)
+
+
+def _doubt(controls: int, tests: int) -> list[str]:
+    if controls < 2 or not tests or (far := reach(controls, tests, LEVEL)) <= FARTHEST:
+        return []
+    doubt = (
+        f"With {controls} random draws and {tests} tests, hardly any drop can be significant: a "
+        f"lone one must exceed its controls by {far:.0f} of their standard deviations; set "
+        f"controls = {CONTROLS} ({reach(CONTROLS, tests, LEVEL):.0f})."
+    )
+    return [doubt]
 
 
 @dataclass(frozen=True, slots=True)

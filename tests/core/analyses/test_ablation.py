@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from core.engine.measurement import KEY_COLUMNS, Measurement, Unit
 from core.errors import Cancelled, StudyError
 from core.evaluation import examples
 from core.evaluation.evaluator import Evaluator
+from core.figures import drop_tables
 from core.figures.views import Catalogue, Choice, Tabulation
 from core.neurons import ablation, ranking
 from core.statistics import comparison
@@ -165,6 +168,21 @@ def test_q_values_are_benjamini_and_hochberg_s_over_each_metric(watched: Watched
                 if row.value is not None and p >= row.value
             ]
             assert q.value == (None if row.value is None else pytest.approx(min(1.0, *steps)))
+
+
+def test_a_run_whose_tests_hardly_find_anything_warns_of_it(watched: Watched) -> None:
+    """Of two controls, Student's t with one degree of freedom has a closed form."""
+    tests = max(row.n or 0 for row in watched.sink.rows("q_value"))
+    far = math.sqrt(1.5) / math.tan(math.pi * 0.05 / tests)
+    (said,) = [words for about, words in watched.sink.warnings if about == "ablation"]
+    assert f"With 2 random draws and {tests} tests" in said
+    assert f"by {far:.0f} of their standard deviations" in said
+    few = [row for row in watched.sink.rows("q_value") if row.metric_of == "acc"]
+    drawn = [
+        replace(few[0], metric="drop_percent", n=None, setting=f"random-top-1%-seed{seed}")
+        for seed in range(ranking.CONTROLS)
+    ]
+    assert drop_tables.doubts([*few, *drawn[:2]]) != drop_tables.doubts([*few, *drawn]) == []
 
 
 def test_everything_is_everything(family_folders: Folders, task_folder: Path) -> None:

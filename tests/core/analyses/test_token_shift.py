@@ -14,7 +14,7 @@ from core.figures import shift_tables
 from core.outputs import shifts
 from core.outputs.pairs import Pair
 from tests.conftest import MemorySink
-from tests.core.analyses.test_divergence import TEXTS, family, ids_of, log_probabilities, study_of
+from tests.core.analyses.probed import TEXTS, family, ids_of, log_probabilities, study_of
 
 
 def _arrays(sink: MemorySink, model: str) -> Any:

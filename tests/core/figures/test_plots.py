@@ -111,7 +111,7 @@ def test_a_signed_value_with_a_direction_is_better_or_worse_and_not_up_or_down()
     assert [value.signs for value in lower.values()] == ["✓", "✗", "", "~"]
     assert told(graded("higher", -4.0, 2.0)) == [(0.0, "worse"), (0.75, "better")]
     assert lower.heading == "drop [%] (lower is better) · top-1%"
-    assert (lower.scale.ramp, lower.scale.ends) == ("better", ("better -4.000", "+2.000 worse"))
+    assert (lower.scale.ramp, lower.scale.ends) == ("better", ("better -4", "+2 worse"))
     assert lower.remarks(dense=False)[:4] == [
         "lower is better", "dim ~ interval includes 0", "✓ better", "✗ worse",
     ]  # fmt: skip

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.states.forward import Seen
     from core.texts.probe import Batch
 
-NAME, VERSION = "token_shift", 1
+NAME, VERSION = "token_shift", 2
 REPRESENTATION = "representation"
 BASE = "base"
 LISTED = 100
@@ -79,8 +79,8 @@ class _Reader:
     def __init__(self, unit: Unit, parameters: TokenShiftParameters, session: Session) -> None:
         from core.outputs.shifts import ShiftCounter
 
-        self.unit, self.session = unit, session
-        self.counter = ShiftCounter(unit.options["documents"], parameters.tokens)
+        self.unit, self.session, self.wanted = unit, session, parameters.tokens
+        self.counter = ShiftCounter(unit.options["documents"], self.wanted)
 
     def begin(self, batch: Batch) -> None:
         self.counter.begin()
@@ -109,8 +109,8 @@ class _Reader:
 
     def _row(self, found: Counted | None, chance: Counted | None) -> Measurement:
         options = self.unit.options
-        own = None if found is None else found.top_share()
-        level = None if chance is None else chance.top_share()
+        own = None if found is None else found.top_share(self.wanted)
+        level = None if chance is None else chance.top_share(self.wanted)
         return Measurement(
             metric="promoted_share", model=self.unit.model, reference=BASE, probe=options["named"],
             value=None if own is None else own.value, low=None if own is None else own.low,
@@ -169,8 +169,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="promoted_share",
             title="share of positions of the most promoted tokens",
-            description="Share of positions at which one of the 30 most promoted tokens is among "
-            "those with the largest shift; chance: shifts between positions of the base.",
+            description="Share of positions at which a token is among those with the largest "
+            "shift, in the mean of the most promoted tokens (30 at most); chance: shifts between "
+            "positions of the base.",
             has_chance=True,
             empty="fewer than two documents",
         ),

@@ -6,24 +6,28 @@ from core.figures.figure import Grid, Lines
 from core.figures.findings import CONTROLS, counted
 from core.figures.significance import is_null
 
+NO_GAIN = "No tuned model has a significant gain on these texts: there is nothing to regain."
+
 ENOUGH = 0.9
 """The share of the gain that sentences ask for."""
 
 
 def of_layers(figure: Lines) -> str:
-    """The layer of each model that regains most by itself."""
-    told = []
+    """The layer of each model that regains most by itself, if any does significantly."""
+    told, gaining = [], False
     for series in figure.panels[0].series if figure.panels else ():
         known = [
-            (cell.shown, x)
+            (cell.shown, cell, x)
             for x, cell in zip(series.xs, series.cells, strict=True)
-            if cell.shown is not None
+            if cell.shown is not None and not series.control
         ]
-        if known and not series.control:
-            value, layer = max(known)
+        gaining = gaining or bool(known)
+        known = [each for each in known if not is_null(each[1])]
+        if known:
+            value, _, layer = max(known, key=lambda each: each[0])
             told.append(f"{series.name} {layer} ({_share(figure, value)})")
     if not told:
-        return "No tuned model gains on these texts: there is nothing to regain."
+        return "No single layer regains a significant share." if gaining else NO_GAIN
     return f"The layer that regains most by itself: {', '.join(told)}."
 
 
@@ -37,7 +41,7 @@ def of_parts(figure: Grid) -> str:
         if cell is not None and cell.shown is not None and not is_null(cell)
     ]
     if not cells:
-        return f"{model}: no single layer regains anything here."
+        return f"{model}: no part of a single layer regains a significant share."
     value, layer, part = max(cells)
     whole = {"blocks": f"layer {layer}"}.get(part, f"the {part} of layer {layer}")
     return f"{model}: {whole} alone regains most ({_share(figure, value)})."
@@ -51,12 +55,13 @@ def of_modules(figure: Grid) -> str:
         for module, cell in zip(figure.columns, row, strict=True)
         if cell is not None
         and cell.shown is not None
+        and not is_null(cell)
         and model not in figure.controls
         and module not in ("blocks", "attention", "mlp")
     ]
     if not found:
         every = set(figure.rows) <= figure.controls
-        return CONTROLS if every else "No tuned model gains on these texts."
+        return CONTROLS if every else "No single kind of module regains a significant share."
     value, module, model = max(found)
     return (
         f"Of single kinds of modules, {module} of {model} regains most ({_share(figure, value)})."

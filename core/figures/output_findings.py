@@ -87,7 +87,9 @@ def of_spread(figure: Table) -> str:
     ]
     if not known:
         return ""
-    _, record, low, high = max(known, key=lambda each: each[0])
+    apart, record, low, high = max(known, key=lambda each: each[0])
+    if apart == 0:
+        return "No model's documents differ in their KL."
     return (
         f"Documents differ most for {_named(record)}: half of them have a KL between {low:.3g} and "
         f"{high:.3g}."
@@ -112,18 +114,18 @@ def of_promoted(figure: Table) -> str:
         return "No tuned model promotes the same tokens at more positions than chance does."
     told = ", ".join(most.tokens[:5])
     return (
-        f"{_named(most)} promotes the same tokens at most positions ({most.share:.0%} of them, "
-        f"{most.chance:.0%} by chance): {told}."
+        f"{_named(most)} promotes the same tokens most often (at {most.share:.0%} of the "
+        f"positions, {most.chance:.0%} by chance): {told}."
     )
 
 
 def of_tokens(figure: Table) -> str:
     """The first tokens of the order."""
-    if not figure.rows:
-        return "Nothing is promoted or demoted: the predictions are the base's."
-    told = dict.fromkeys(str(row[0]).strip() or "␣" for row in figure.rows)
     where = " on ".join(filter(None, figure.chosen.values()))
-    return f"{where}: {', '.join(list(told)[:10])}."
+    if not figure.rows:
+        return f"{where}: no token stands out in this order."
+    told = dict.fromkeys(str(row[0]).strip() or "␣" for row in figure.rows)
+    return f"{where}, first in this order: {', '.join(list(told)[:10])}."
 
 
 def _named(record: DivergenceRecord | ShiftRecord) -> str:

@@ -42,7 +42,7 @@ def table(asked: Tabulation) -> Table:
         control = bool(asked.catalogue.controls & set(pair))
         records.append(PairRecord(*pair, _value(own[0]), control))
     return Table(
-        title=f"Pairs {asked.choice.order}",
+        title=f"Pairs · {asked.choice.order}",
         columns=(
             Column(name="model"),
             Column(name="and"),

@@ -48,7 +48,7 @@ def artifact(probe: str) -> str:
 
 
 def tokens(asked: Tabulation) -> Table:
-    """The tokens of the chosen model that come first in the chosen order."""
+    """The tokens of the chosen model that come first in the chosen order, above 0."""
     model, probe = asked.choice.model, asked.choice.probe
     name = asked.choice.order if asked.choice.order in _ORDERS else ORDERS[0]
     order = _ORDERS[name]
@@ -109,8 +109,8 @@ def models(asked: Tabulation) -> Table:
         records=tuple(records),
         keys=len(names),
         results=("share",),
-        note="The share of positions at which one of the 30 most promoted tokens is among those "
-        "with the largest shift, in the mean of these tokens.",
+        note="Share: of the positions, those at which a token is among those with the largest "
+        "shift, in the mean of the most promoted tokens.",
     )
 
 
@@ -122,22 +122,22 @@ def _named(asked: Tabulation, model: str, probe: str) -> tuple[str, ...]:
     others = list(_controls(asked, model, probe).values())
     found = []
     for at in _first(arrays, others, _ORDERS[ORDERS[0]]):
-        if _beyond(arrays, others, "promoted")[at] <= 0:
-            break
         found.append(_shown(str(arrays["text"][at])).strip() or "␣")
     return tuple(dict.fromkeys(found))[:TOLD]
 
 
 def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
-    """The places in `listed`, in an order."""
+    """The places in `listed`, in an order; those that are not above 0 in it are left out."""
     sign = 1.0 if order.end == "promoted" else -1.0
     listed = arrays["listed"]
-    keys = {
+    keys: dict[str, NDArray[np.float32]] = {
         "mean": sign * arrays["mean"][listed],
         "share": arrays[order.end][listed],
         "beyond": _beyond(arrays, others, order.end),
     }
-    return np.argsort(-keys[order.by], kind="stable")
+    key = keys[order.by]
+    first = np.argsort(-key, kind="stable")
+    return first[key[first] > 0]
 
 
 def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:

@@ -26,6 +26,8 @@ def of_states(figure: Lines) -> str:
     furthest = max if drift else min
     most = furthest(lines, key=lambda series: means[series.name])
     value, layer = furthest(_points(most))
+    if drift and means[most.name] == 0:
+        return f"{where(figure, 'probe')}no tuned model's states differ from the base's."
     return (
         f"{where(figure, 'probe')}{most.name} is furthest from the base's states (mean "
         f"{figure.measure} {means[most.name]:.3g}), most after layer {layer} "
@@ -72,6 +74,8 @@ def of_difference(figure: Lines) -> str:
         return ""
     most = max(lines, key=lambda series: max(_points(series)))
     value, layer = max(_points(most))
+    if value == 0:
+        return f"{where(figure, 'setting', 'probe')}no tuned model's states differ in the mean."
     cell = next(c for x, c in zip(most.xs, most.cells, strict=True) if x == layer)
     chance = "" if cell.chance is None else f", {cell.chance:.3g} by chance"
     what = _LARGEST.get(figure.measure, "largest")
@@ -89,6 +93,8 @@ def of_positions(figure: Lines) -> str:
     means = {s.name: average([c.value for c in s.cells]) or 0.0 for s in lines}
     most, least = max(means, key=lambda n: means[n]), min(means, key=lambda n: means[n])
     what = _LARGEST.get(figure.measure, "largest")
+    if means[most] == means[least] == 0:
+        return f"{where(figure, 'model', 'probe')}no position's states differ in the mean."
     return (
         f"{where(figure, 'model', 'probe')}the mean difference is {what} at {most} "
         f"({means[most]:.3g} in the mean of a layer), least so at {least} ({means[least]:.3g})."

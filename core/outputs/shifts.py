@@ -41,8 +41,11 @@ class Counted:
     positions: NDArray[np.int64]
     total: NDArray[np.float64]
 
-    def top_share(self) -> Interval | None:
+    def top_share(self, wanted: int) -> Interval | None:
         """The share of positions at which one of the most promoted tokens is, in their mean.
+
+        They are no more than the `wanted` tokens that can be promoted at one position, so that 1 is
+        within reach.
 
         The tokens are chosen in one half of the groups and counted in the other, so that choosing
         them does not raise their share. None with fewer than two groups.
@@ -51,7 +54,7 @@ class Counted:
         known = np.flatnonzero(self.positions)
         if len(known) < 2:
             return None
-        top = max(1, min(TOP, self.promoted.shape[1] // 10))
+        top = min(TOP, ends(self.promoted.shape[1], wanted))
         shares = np.zeros(count)
         for half in (0, 1):
             own, other = known[half::2], known[1 - half :: 2]

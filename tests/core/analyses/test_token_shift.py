@@ -111,10 +111,25 @@ def test_one_token_promoted_everywhere_is_found_and_noise_is_not() -> None:
     assert found is not None
     share, low, high = found.bounds(found.promoted, np.array([7]))[0]
     assert (share, low, high) == (1, 1, 1)
-    top = found.top_share()
+    top = found.top_share(100)
     assert top is not None
     noise = 3 / 199  # three further tokens of four, at random
-    assert top.value == pytest.approx((1 + 19 * noise) / 20, rel=0.15)
+    assert top.value == pytest.approx((1 + 3 * noise) / 4, rel=0.15)
     assert top.low is not None
     assert top.high is not None
-    assert top.low < (1 + 19 * noise) / 20 < top.high
+    assert top.low < (1 + 3 * noise) / 4 < top.high
+
+
+def test_the_share_is_1_where_every_position_promotes_the_same_tokens() -> None:
+    """Also where a small vocabulary lets a position promote fewer tokens than are ranked."""
+    counter = shifts.ShiftCounter(4, 100)
+    base = _random(12, 0, vocabulary=500)
+    own = base.clone()
+    own[:, 20:30] += 9
+    counter.see(_pair([0, 1, 2, 3] * 3, own, base))
+    counter.commit()
+    found = counter.counted(by_chance=False)
+    assert found is not None
+    top = found.top_share(100)
+    assert top is not None
+    assert top.value == 1

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from core.engine.measurement import Measurement
-from core.figures import findings, score_findings
+from core.figures import findings, graft_findings, score_findings, state_findings
 from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.records import (
     DropRecord,
@@ -361,3 +361,22 @@ def test_cosines_say_of_which_weights_they_are() -> None:
     ):
         chosen = {"layer": layer, "module": module}
         assert findings.of_cosines(replace(figure, chosen=chosen)).startswith(said)
+
+
+def test_states_that_do_not_differ_are_no_largest() -> None:
+    chosen = {"model": "a", "setting": "all tokens"}
+    still = replace(_curves(_of("a", 0.0, 0.0), _of("b", 0.0, 0.0)), measure="drift", chosen=chosen)
+    assert state_findings.of_states(still) == "no tuned model's states differ from the base's."
+    sizes = replace(still, measure="relative_size")
+    assert state_findings.of_difference(sizes).endswith("no tuned model's states differ in the mean.")
+    assert state_findings.of_positions(sizes) == "a: no position's states differ in the mean."
+
+
+def test_a_graft_within_chance_regains_nothing() -> None:
+    sure, chance = Cell(0.3, 0.3, q=0.01), Cell(0.9, 0.9, q=0.4)
+    lines = replace(_curves(Series("a", (0, 1), (sure, chance))), measure="regained")
+    assert graft_findings.of_layers(lines) == "The layer that regains most by itself: a 0 (30%)."
+    none = replace(_curves(Series("a", (0,), (chance,))), measure="regained")
+    assert graft_findings.of_layers(none) == "No single layer regains a significant share."
+    grid = replace(_grid(("a",), ("q", "v"), (sure, chance)), measure="regained")
+    assert "q of a regains most (30%)" in graft_findings.of_modules(grid)

@@ -91,7 +91,7 @@ def test_tokens_count_beyond_chance_and_beyond_the_control() -> None:
 
     choice = Choice(measure="promoted_share", model="a", probe="one")
     table = shift_tables.tokens(_asked(choice, arrays=arrays))
-    assert [row[0] for row in table.rows] == ["⏎", " y", "x", "z"]
+    assert [row[0] for row in table.rows] == ["⏎", " y", "x"], "z is promoted less than by chance"
     assert table.rows[0][1:] == pytest.approx((0.5, 0.4, 0.6, 0.1, 0.0, 1.0), abs=1e-6)
     most = Choice(measure="promoted_share", model="a", probe="one", order="promoted most")
     assert shift_tables.tokens(_asked(most, arrays=arrays)).rows[0][0] == "x"
@@ -99,7 +99,7 @@ def test_tokens_count_beyond_chance_and_beyond_the_control() -> None:
                         value=0.5, chance=0.1)]  # fmt: skip
     models = shift_tables.models(_asked(choice, rows, arrays))
     assert models.rows[0][-1] == "⏎ · y · x", "z is promoted less than by chance"
-    assert "50% of them, 10% by chance" in output_findings.of_promoted(models)
+    assert "at 50% of the positions, 10% by chance" in output_findings.of_promoted(models)
 
 
 def test_a_text_has_its_values_and_the_places_that_differ_most() -> None:

@@ -117,6 +117,17 @@ def test_a_signed_value_with_a_direction_is_better_or_worse_and_not_up_or_down()
     ]  # fmt: skip
 
 
+def test_colours_cover_the_values_that_have_one() -> None:
+    """A drop that its random controls reach too does not make the significant ones pale."""
+    found = [Cell(v, v, 0.0, q=q, better="lower") for v, q in ((19.5, 0.01), (82.5, 0.9))]
+    plot = graded("lower", *found)
+    assert told(plot) == [(0.0, "worse"), (None, "")]
+    assert plot.scale.ends == ("0", "+19.50 worse")
+    assert graded("lower", found[1]).scale.ends == ("0", "+82.50 worse"), "no value has a colour"
+    levels = [Cell(v, v, 0.5, chance_sd=0.1) for v in (0.5, 0.8, 0.9)]
+    assert told(graded("neither", *levels, signed=False)) == [(None, ""), (0.0, ""), (1.0, "")]
+
+
 def test_a_value_without_a_direction_is_neither_better_nor_worse() -> None:
     plot = graded("neither", -4.0, 2.0)
     assert told(plot) == [(0.0, ""), (0.75, "")]

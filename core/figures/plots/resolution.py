@@ -127,10 +127,7 @@ def curves(figure: Lines) -> CurvesPlot:
     """The plot of curves."""
     fields = _common(figure)
     shown = (series.name for panel in figure.panels for series in panel.series)
-    names = dict.fromkeys((*figure.order, *shown))
-    # The base's signs come last: a tuned model looks the same beside the base and without it.
-    ordered = sorted(names, key=lambda name: name == BASE)
-    index = {name: at for at, name in enumerate(ordered)}
+    index = _places((*figure.order, *shown))
 
     def resolved(panel: Panel) -> CurvePanel:
         curves = (
@@ -161,6 +158,13 @@ def curves(figure: Lines) -> CurvesPlot:
     )
 
 
+def _places(names: Iterable[str]) -> dict[str, int]:
+    """The place of each name, which decides its sign and colour. The base's comes last: a tuned
+    model looks the same beside the base and without it."""
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name == BASE)
+    return {name: at for at, name in enumerate(ordered)}
+
+
 def _banded(panels: Iterable[CurvePanel]) -> list[float]:
     """The numbers at the edges of the bands of groups."""
     edges = (edge for panel in panels for curve in panel.curves for edge in curve.edges())
@@ -171,14 +175,16 @@ def scatter(figure: Scatter) -> PointsPlot:
     """The plot of points."""
     fields = _common(figure)
     write = fields["write"]
-    groups = list(dict.fromkeys(point.group for point in figure.points))
+    groups = (*figure.order, *(point.group for point in figure.points))
+    index = _places(groups) if figure.order else {g: i for i, g in enumerate(dict.fromkeys(groups))}
     every = tuple(
         PlotPoint(
             p.name,
             p.group,
-            groups.index(p.group),
+            index[p.group],
             Value(p.x, write, figure.signed),
             Value(p.y, write, figure.signed),
+            p.name in figure.controls,
         )
         for p in figure.points
     )

@@ -115,7 +115,7 @@ def test_a_dense_picture_shows_cells_within_chance_grey() -> None:
     drawn = _drawn(grid, "matrix")
     _, grey = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
     assert (~grey.get_array().mask).tolist() == [[True, False, False]] * 200  # type: ignore[union-attr]
-    assert (255 * np.array(grey.to_rgba(1.0)[:3])).round().tolist() == list(PALETTE.null)
+    assert (255 * np.array(grey.to_rgba(np.ones(1))[0, :3])).round().tolist() == list(PALETTE.null)
     assert any("grey: within chance" in text for text in _texts(drawn))
 
 

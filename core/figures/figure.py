@@ -212,7 +212,8 @@ class Scatter:
 
     `across` is the coordinate that these two are values of, `point_name` says in words what a
     point is. `x_guides` and `y_guides` are values at which a line is drawn across the picture.
-    `beside`: see `Lines`.
+    `order`, `beside`: see `Lines`; where points are models their groups are, too, and `controls`
+    are those in the role of a control.
     """
 
     title: str
@@ -225,6 +226,8 @@ class Scatter:
     points: tuple[Point, ...]
     x_guides: tuple[float, ...] = ()
     y_guides: tuple[float, ...] = ()
+    order: tuple[str, ...] = ()
+    controls: frozenset[str] = frozenset()
     signed: bool = False
     empty: str = ""
     mark_name: str = ""

@@ -19,8 +19,7 @@ def by_divergence(asked: Tabulation) -> Scatter:
     for model in asked.catalogue.values("model"):
         kl, change = found.get(("kl", x, model)), found.get(("nll_change", y, model))
         if kl is not None and change is not None:
-            group = "control" if model in asked.catalogue.controls else ""
-            points.append(Point(model, group, _cell(kl), _cell(change)))
+            points.append(Point(model, model, _cell(kl), _cell(change)))
     return Scatter(
         title=f"KL on {x} against the change of NLL on {y}",
         measure="kl",
@@ -31,6 +30,8 @@ def by_divergence(asked: Tabulation) -> Scatter:
         point_name="model",
         points=tuple(points),
         y_guides=(0.0,),
+        order=asked.catalogue.models,
+        controls=asked.catalogue.controls,
         chosen={"probe": x, "against": y},
     )
 

@@ -48,7 +48,9 @@ def of_scatter(figure: Scatter) -> str:
 
 def of_forgetting(figure: Scatter) -> str:
     """Whether models that moved further on one probe set lost more on the other."""
-    known = [p.place for p in figure.points if p.place is not None and not p.group]
+    known = [
+        p.place for p in figure.points if p.place is not None and p.name not in figure.controls
+    ]
     if len(known) < 3:
         return "Fewer than three tuned models have both values: there is nothing to compare."
     pairs = [(one, two) for at, one in enumerate(known) for two in known[at + 1 :]]

@@ -1,7 +1,8 @@
 """The colours of the page as CSS, for light and dark screens; paper is always light.
 
-Owns the names of their classes: `s0`, `s1`, ... for series, `sc` for controls, `q0` ... for the
-steps of a sequential scale, `d0` ... of a scale about zero, `b0` ... from worse to better.
+Owns the names of their classes: `s0`, `s1`, ... for series, `sc` for controls, `null` for cells
+within chance, `q0` ... for the steps of a sequential scale, `d0` ... of a scale about zero, and
+`b0` ... from worse to better.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def _theme(name: str) -> Iterator[str]:
     for index, colour in enumerate(on(name).series):
         yield f".s{index}{{color:{colour}}}"
     yield f".sc{{color:{_CONTROLS[name]}}}"
+    yield f".null{{fill:{hex_of(on(name).null)}}}"
     yield from _ramp("d", on(name).signed)
     yield from _ramp("b", on(name).better)
 

@@ -116,7 +116,8 @@ def _cells(plot: GridPlot, size: Layout) -> Iterator[Markup]:
                 continue
             x, y = size.label + j * size.cell, size.head + i * size.row
             tone = value.tone
-            fill = "blank" if tone is None else step_class(plot.scale.ramp, step(tone))
+            none = "null" if value.is_null and not size.numbers else "blank"
+            fill = none if tone is None else step_class(plot.scale.ramp, step(tone))
             yield shapes.told(
                 value.hover(plot.where(i, j)),
                 shapes.box(x, y, size.cell - 1, size.row - 1, fill),

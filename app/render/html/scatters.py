@@ -29,7 +29,7 @@ def draw(plot: PointsPlot) -> Iterator[Markup]:
     beside = plot.names_beside((across.low, across.high), (up.low, up.high))
     for point in plot.upwards:
         inside = [*_point(plot, point, frame), *_name(point, frame, beside.get(point))]
-        parts.append(tag("g", *inside, class_=series_class(point.index, False)))
+        parts.append(tag("g", *inside, class_=series_class(point.index, point.control)))
     yield shapes.picture(WIDTH, HEIGHT, plot.title, parts)
 
 
@@ -75,7 +75,7 @@ def _point(plot: PointsPlot, point: PlotPoint, frame: Frame) -> Iterator[Markup]
         low, high = map(up.at, point.y.interval)
         yield shapes.line(x, low, x, high, "thin")
     target = tag("circle", cx=x, cy=y, r=8, class_="target")
-    yield shapes.told(plot.hover(point), shapes.sign(point.index, False, x, y), target)
+    yield shapes.told(plot.hover(point), shapes.sign(point.index, point.control, x, y), target)
 
 
 def _name(point: PlotPoint, frame: Frame, left: bool | None) -> Iterator[Markup]:
@@ -97,7 +97,9 @@ def _at(point: PlotPoint, frame: Frame) -> tuple[float, float]:
 
 _SAMPLES: shapes.Samples = {
     "series": lambda entry: tag(
-        "g", shapes.sign(entry.index, False, 12, 6), class_=series_class(entry.index, False)
+        "g",
+        shapes.sign(entry.index, entry.control, 12, 6),
+        class_=series_class(entry.index, entry.control),
     ),
     "star": lambda _: shapes.word(MARK),
     "interval": lambda _: shapes.line(2, 6, 22, 6, "thin"),

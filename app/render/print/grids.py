@@ -1,6 +1,7 @@
 """Matrices and heat maps for print: coloured cells, with numbers where they can be read.
 
-What lies within chance has no colour; undefined cells have a dot.
+What lies within chance has no colour, and is grey where there is no room for its sign; undefined
+cells have a dot.
 """
 
 from __future__ import annotations
@@ -128,14 +129,19 @@ def _fill(plot: GridPlot, axes: Axes, size: Layout) -> None:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
     values = np.full((max(1, len(plot.rows)), max(1, len(plot.columns))), math.nan)
+    null = np.zeros_like(values, dtype=bool)
     for i, row in enumerate(plot.cells):
         for j, value in enumerate(row):
             if value is not None and value.tone is not None and value.number is not None:
                 values[i, j] = 2 * value.tone - 1 if scale.relative else value.number
+            null[i, j] = value is not None and value.is_null and not size.digits
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values), cmap=ramp, norm=Normalize(low, high),
         edgecolors="white", linewidth=0.6 if size.row >= ROW else 0.0,
     )  # fmt: skip
+    if null.any():
+        grey = ListedColormap([tuple(c / 255 for c in PALETTE.null)])
+        axes.pcolormesh(np.ma.masked_array(np.ones(null.shape), ~null), cmap=grey)
     bar = axes.figure.colorbar(mesh, ax=axes, aspect=25, pad=0.02)
     ticks = [tick for tick in axis([low, high]).ticks(5) if low <= tick.at <= high]
     bar.set_ticks([tick.at for tick in ticks], labels=[number(tick.label) for tick in ticks])

@@ -74,7 +74,7 @@ def _point(point: PlotPoint, axes: Axes) -> None:
         axes.plot(point.x.interval, [y, y], **_THIN, zorder=2)
     if point.y.interval is not None:
         axes.plot([x, x], point.y.interval, **_THIN, zorder=2)
-    axes.plot([x], [y], **_look(point.index))
+    axes.plot([x], [y], **_look(point.index, point.control))
     if point.marked:
         axes.plot([x], [y], **_STAR)
 
@@ -93,20 +93,20 @@ _STAR: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _look(index: int) -> dict[str, Any]:
+def _look(index: int, control: bool) -> dict[str, Any]:
     shape, filled = MARKERS[index % len(MARKERS)]
-    shade = colour(index, False)
+    shade = colour(index, control)
     return {
-        "linestyle": "", "clip_on": False, "marker": shape, "markersize": 4,
+        "linestyle": "", "clip_on": False, "marker": "." if control else shape, "markersize": 4,
         "markeredgewidth": 0.8, "color": shade, "zorder": 3,
-        "markerfacecolor": shade if filled else "white",
+        "markerfacecolor": shade if filled or control else "white",
     }  # fmt: skip
 
 
 _THIN: dict[str, Any] = {"color": FAINT, "linewidth": 0.6}
 _DASHES: dict[str, Any] = {"color": FAINT, "linewidth": 0.8, "linestyle": "--"}
 _SAMPLES: Samples = {
-    "series": lambda entry: Line2D([], [], **_look(entry.index)),
+    "series": lambda entry: Line2D([], [], **_look(entry.index, entry.control)),
     "star": lambda _: Line2D([], [], **_STAR),
     "interval": lambda _: Line2D([], [], **_THIN),
     "chance": lambda _: Line2D([], [], **_DASHES),

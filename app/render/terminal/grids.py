@@ -18,7 +18,7 @@ from app.render.terminal.lines import Line, exactly, fitted, told_apart
 from app.render.terminal.palette import Palette, filled, ink, rgb, step
 from app.text import plain
 from core.figures.plots.grids import GridPlot
-from core.figures.plots.values import MARK, NULL_MARK, Value
+from core.figures.plots.values import MARK, UNDEFINED, Value
 
 WIDEST_LABEL = 22
 NARROWEST_CELL = 2
@@ -193,6 +193,8 @@ class Painter:
         if not self.colour:
             return Style.null()
         tone = None if value is None else value.tone
+        if self.layout.halves and value is not None and value.is_null:
+            return filled(self.palette.null)
         if tone is None:
             plain = value is not None and value.number is not None and not value.is_null
             return Style(color=self.palette.text if plain else self.palette.dim)
@@ -225,10 +227,8 @@ class Painter:
         return line
 
     def _under(self, mark: str, value: Value | None) -> Style:
-        """The style of a mark on a cell; that of the cursor is strong on any of them."""
+        """The style of a mark on a cell, strong on any of them."""
         fill = self._fill(value)
-        if mark == NULL_MARK:
-            return fill
         return fill + Style(bold=True, color=None if fill.bgcolor else self.palette.text)
 
     def _pair(self, top: Value | None, bottom: Value | None) -> tuple[Style, str]:
@@ -267,14 +267,12 @@ def _shared(plot: GridPlot) -> str:
 
 
 def _halves_mark(top: Value | None, bottom: Value | None) -> tuple[str, Value | None]:
-    """The sign on two rows of data: of a value set apart, or of two that do not differ from chance
-    and so have no colour."""
+    """The sign on two rows of data: of a value set apart, or of one that is undefined."""
     for value in (top, bottom):
         if value is not None and value.marked:
             return MARK, value
-    if top is not None and bottom is not None and top.is_null and bottom.is_null:
-        return NULL_MARK, top
-    return "", None
+    undefined = any(v is not None and v.cell.shown is None for v in (top, bottom))
+    return UNDEFINED * undefined, None
 
 
 def _bracketed(text: str) -> str:

@@ -86,6 +86,8 @@ class Palette:
     sequential: tuple[RGB, ...]
     signed: tuple[RGB, ...]
     better: tuple[RGB, ...]
+    null: RGB
+    """Fills a value that does not differ from chance, where no sign has room: no ramp has it."""
     blends: bool = True
     """Can colours be mixed? Not where the terminal has but a few."""
 
@@ -117,16 +119,20 @@ def on(background: str, colours: int = 1 << 24) -> Palette:
         ramps = _ramps(_FEW, _FEW_SIGNED[background], _FEW_BETTER[background], blend=False)
         series = _FEW_SERIES[background]
         if background == "light":
-            return Palette("light", "#000000", "#555555", "#0000aa", series, *ramps, blends=False)
-        return Palette("dark", "#ffffff", "#aaaaaa", "#55ffff", series, *ramps, blends=False)
+            return Palette(
+                "light", "#000000", "#555555", "#0000aa", series, *ramps, rgb("aaaaaa"), False
+            )
+        return Palette(
+            "dark", "#ffffff", "#aaaaaa", "#55ffff", series, *ramps, rgb("555555"), False
+        )
     ramps = _ramps(_VIRIDIS, _SIGNED[background], _BETTER[background])
     if colours <= 256:
         ramps = _ramps(_MANY, _MANY_SIGNED[background], _MANY_BETTER[background], blend=False)
     if background == "light":
         series = ("#0072b2", "#b35c00", "#00795a", "#a8437f", "#7a6c00", "#c0392b", "#4a4a8a")
-        return Palette("light", "#24292f", "#8a9099", "#0550ae", series, *ramps)
+        return Palette("light", "#24292f", "#8a9099", "#0550ae", series, *ramps, rgb("b2b2b2"))
     series = ("#56b4e9", "#f0a02c", "#35c9a2", "#e08bbb", "#f0e442", "#ff7a52", "#9aa5ff")
-    return Palette("dark", "#d7dce2", "#7d8590", "#6cb6ff", series, *ramps)
+    return Palette("dark", "#d7dce2", "#7d8590", "#6cb6ff", series, *ramps, rgb("585858"))
 
 
 def sign(index: int, faint: bool = False) -> str:

@@ -74,9 +74,9 @@ _LISTED = {"series": "", "star": MARK, "undefined": UNDEFINED}
 
 def _entry(entry: Entry, width: int, palette: Palette) -> Line:
     if entry.symbol == "series":
-        style = palette.line(entry.index, control=False)
+        style = palette.line(entry.index, control=entry.control)
         name = cut(entry.text, min(LONGEST_NAME, width - 2))
-        return [Segment(sign(entry.index) + " ", style), Segment(name, style)]
+        return [Segment(sign(entry.index, entry.control) + " ", style), Segment(name, style)]
     words = cut(f"{_LISTED[entry.symbol]} {entry.text}", width)
     return [Segment(words, Style(color=palette.dim))]
 
@@ -93,7 +93,8 @@ def _canvas(plot: PointsPlot, frame: Frame, palette: Palette) -> list[Cells]:
     for point in plot.upwards:
         assert point.place is not None
         x, y = point.place
-        mark, style = sign(point.index), palette.line(point.index, control=False)
+        mark = sign(point.index, point.control)
+        style = palette.line(point.index, control=point.control)
         if point.marked:
             mark, style = MARK, style + Style(bold=True)
         canvas[frame.row(y) - frame.top][frame.column(x) - frame.left] = (mark, style)

@@ -15,7 +15,8 @@ from core.figures.views import Catalogue, Choice, Coordinate, Kind, Selector, Va
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScatterPlot(View):
     """A point each value of `points`: the measure at one value of `across` against that at
-    another, both steppable. `group` tells kinds of points apart by their names."""
+    another, both steppable. `group` tells kinds of points apart by their names; each model is a
+    kind of its own."""
 
     kind: ClassVar[Kind] = "scatter"
     points: Coordinate = "setting"
@@ -49,7 +50,8 @@ class ScatterPlot(View):
         found = cells(self, choice, spec, catalogue, rows, self.place_of)
         x, y = getattr(choice, self.across), choice.against
         names = in_order(self.points, (name for name, _ in found), catalogue)
-        group = self.group or (lambda name: "")
+        models = self.points == "model"
+        group = self.group or (lambda name: name if models else "")
         return Scatter(
             across=self.word(self.across),
             x_name=name_of(x),
@@ -62,6 +64,8 @@ class ScatterPlot(View):
             ),
             x_guides=self.x_guides,
             y_guides=self.y_guides,
+            order=catalogue.models if models else (),
+            controls=catalogue.controls if models else frozenset(),
             mark_name=self.mark_name,
             **common(self, choice, spec),
         )

@@ -98,7 +98,7 @@ class GridPlot(Plot):
     def remarks(self, *, dense: bool) -> list[str]:
         """The meaning of the signs among its cells; `dense`: no cell has a number."""
         signs = {
-            "null": "blank:" if dense else f"dim {NULL_MARK}",
+            "null": "grey:" if dense else f"dim {NULL_MARK}",
             "better": SIDES["better"],
             "worse": SIDES["worse"],
             "undefined": UNDEFINED,

@@ -20,6 +20,7 @@ from core.figures.plots.ranges import Axis, Scale, axis, scale
 from core.figures.plots.scatters import PlotPoint, PointsPlot
 from core.figures.plots.values import Value
 from core.figures.rounding import PROBABILITIES, p_words
+from core.figures.significance import is_null
 
 Drawn = Lines | Grid | Scatter | Passages
 """The figures that are drawn as plots."""
@@ -52,9 +53,9 @@ def bars(figure: Grid) -> BarsPlot:
 def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any]:
     fields = _common(figure)
     others = [other for other in together if isinstance(other, Grid)]
-    numbers = [number for each in (figure, *others) for number in _numbers(each)]
+    every = [cell for each in (figure, *others) for cell in _scaled(each)]
     better = shared_direction(figure.measured())
-    colours = scale(numbers, signed=figure.signed, better=better)
+    colours = scale(_told(every), signed=figure.signed, better=better)
     columns = [
         _own_column(figure, j)
         if name in figure.each
@@ -109,7 +110,7 @@ def _own_column(figure: Grid, j: int) -> list[Value | None]:
     apart = [cell.difference for cell in cells if cell.difference is not None]
     write = significant(_shown(cells), signed)
     below = significant(_shown(apart), signed=True)
-    colours = scale(_shown(apart or cells), signed=True, better=measure.better)
+    colours = scale(_told(apart or cells), signed=True, better=measure.better)
 
     def resolved(cell: Cell | None) -> Value | None:
         if cell is None:
@@ -126,10 +127,7 @@ def curves(figure: Lines) -> CurvesPlot:
     """The plot of curves."""
     fields = _common(figure)
     shown = (series.name for panel in figure.panels for series in panel.series)
-    names = dict.fromkeys((*figure.order, *shown))
-    # The base's signs come last: a tuned model looks the same beside the base and without it.
-    ordered = sorted(names, key=lambda name: name == BASE)
-    index = {name: at for at, name in enumerate(ordered)}
+    index = _places((*figure.order, *shown))
 
     def resolved(panel: Panel) -> CurvePanel:
         curves = (
@@ -160,6 +158,13 @@ def curves(figure: Lines) -> CurvesPlot:
     )
 
 
+def _places(names: Iterable[str]) -> dict[str, int]:
+    """The place of each name, which decides its sign and colour. The base's comes last: a tuned
+    model looks the same beside the base and without it."""
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name == BASE)
+    return {name: at for at, name in enumerate(ordered)}
+
+
 def _banded(panels: Iterable[CurvePanel]) -> list[float]:
     """The numbers at the edges of the bands of groups."""
     edges = (edge for panel in panels for curve in panel.curves for edge in curve.edges())
@@ -170,14 +175,16 @@ def scatter(figure: Scatter) -> PointsPlot:
     """The plot of points."""
     fields = _common(figure)
     write = fields["write"]
-    groups = list(dict.fromkeys(point.group for point in figure.points))
+    groups = (*figure.order, *(point.group for point in figure.points))
+    index = _places(groups) if figure.order else {g: i for i, g in enumerate(dict.fromkeys(groups))}
     every = tuple(
         PlotPoint(
             p.name,
             p.group,
-            groups.index(p.group),
+            index[p.group],
             Value(p.x, write, figure.signed),
             Value(p.y, write, figure.signed),
+            p.name in figure.controls,
         )
         for p in figure.points
     )
@@ -256,6 +263,13 @@ def _numbers(figure: Lines | Grid | Scatter) -> list[float]:
 
 def _shown(cells: Iterable[Cell]) -> list[float]:
     return [n for cell in cells if (n := Value(cell, str).number) is not None]
+
+
+def _told(cells: Iterable[Cell]) -> list[float]:
+    """The numbers that have a colour, which a scale of colours covers: those that differ from
+    chance. All numbers where none does."""
+    cells = list(cells)
+    return _shown(cell for cell in cells if not is_null(cell)) or _shown(cells)
 
 
 def _drawn(cells: Iterable[Cell], write: Write) -> tuple[float, ...]:

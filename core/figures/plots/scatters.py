@@ -21,13 +21,15 @@ Ends = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class PlotPoint:
-    """A point at two values. `index` is the place of its group among all."""
+    """A point at two values. `index` is the place of its group among all, which decides sign and
+    colour; a `control` has the colour of controls."""
 
     name: str
     group: str
     index: int
     x: Value
     y: Value
+    control: bool = False
 
     @property
     def place(self) -> tuple[float, float] | None:
@@ -74,11 +76,6 @@ class PointsPlot(Plot):
         return sorted(self.points, key=lambda point: (point.name == "base", point.marked))
 
     @property
-    def groups(self) -> tuple[str, ...]:
-        """The kinds of points, in the order in which they first occur."""
-        return tuple(dict.fromkeys(point.group for point in self.every))
-
-    @property
     def x_chance(self) -> Level | None:
         """The chance level that every point has along x."""
         return common_level(point.x for point in self.points)
@@ -92,7 +89,12 @@ class PointsPlot(Plot):
         return (value for point in self.points for value in (point.x, point.y))
 
     def legend(self) -> list[Entry]:
-        groups = [Entry("series", name, at) for at, name in enumerate(self.groups) if name]
+        firsts = {point.group: point for point in reversed(self.every) if point.group}
+        groups = [
+            Entry("series", p.group, p.index, p.control, p.control, " (control)" * p.control)
+            for p in self.every
+            if firsts.get(p.group) is p
+        ]
         left_out = {"null", "undefined", "band"}
         if self.x_chance is None and self.y_chance is None:
             left_out.add("chance")
@@ -139,5 +141,7 @@ class PointsPlot(Plot):
         return named
 
     def table(self) -> Rows:
-        head = (self.point_name, "kind", self.x_name, self.y_name)
-        return Rows(head, tuple(Row((p.name, p.group), (p.x, p.y)) for p in self.every))
+        kinds = any(point.group not in ("", point.name) for point in self.every)
+        head = (self.point_name, *("kind",) * kinds, self.x_name, self.y_name)
+        rows = (Row((p.name, *(p.group,) * kinds), (p.x, p.y)) for p in self.every)
+        return Rows(head, tuple(rows))

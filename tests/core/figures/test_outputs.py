@@ -41,7 +41,7 @@ def test_divergence_on_one_set_stands_against_the_change_on_another() -> None:
     choice = Choice(measure="kl", probe="one", against="two")
     figure = forgetting.by_divergence(_asked(choice, _rows()))
     assert {p.name: p.place for p in figure.points} == KL
-    assert [p.group for p in figure.points] == ["", "", "", "control"]
+    assert [p.name for p in figure.points if p.name in figure.controls] == ["control"]
     said = output_findings.of_forgetting(figure)
     assert said == (
         "Of 3 pairs of tuned models, the one with the larger KL on one has the larger change of "

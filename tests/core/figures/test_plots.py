@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.engine.measurement import Better
+from core.engine import registry
+from core.engine.measurement import Better, Measurement
 from core.figures.choices import default_choice, narrowed
 from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series
 from core.figures.filters import Filter
@@ -19,6 +20,7 @@ from core.figures.plots.multiples import alone, split
 from core.figures.plots.numbers import formatter, tick_labels
 from core.figures.plots.ranges import Axis, scale, ticks
 from core.figures.plots.values import Level, Value
+from core.figures.views import Catalogue, Choice
 from tests import pretend
 from tests.core.figures.samples import RANGES, ROWS
 
@@ -117,6 +119,17 @@ def test_a_signed_value_with_a_direction_is_better_or_worse_and_not_up_or_down()
     ]  # fmt: skip
 
 
+def test_colours_cover_the_values_that_have_one() -> None:
+    """A drop that its random controls reach too does not make the significant ones pale."""
+    found = [Cell(v, v, 0.0, q=q, better="lower") for v, q in ((19.5, 0.01), (82.5, 0.9))]
+    plot = graded("lower", *found)
+    assert told(plot) == [(0.0, "worse"), (None, "")]
+    assert plot.scale.ends == ("0", "+19.50 worse")
+    assert graded("lower", found[1]).scale.ends == ("0", "+82.50 worse"), "no value has a colour"
+    levels = [Cell(v, v, 0.5, chance_sd=0.1) for v in (0.5, 0.8, 0.9)]
+    assert told(graded("neither", *levels, signed=False)) == [(None, ""), (0.0, ""), (1.0, "")]
+
+
 def test_a_value_without_a_direction_is_neither_better_nor_worse() -> None:
     plot = graded("neither", -4.0, 2.0)
     assert told(plot) == [(0.0, ""), (0.75, "")]
@@ -139,6 +152,31 @@ def test_a_scale_about_zero_covers_the_values_and_no_more(values: list[float]) -
     tones = found.tones(9)
     assert tones == sorted(tones)
     assert max(abs(tone - 0.5) for tone in (tones[0], tones[-1])) == pytest.approx(0.5)
+
+
+def test_points_that_are_models_look_as_their_lines_do() -> None:
+    """The sign and the colour of a model are those of its place in the study; a control's are
+    those of controls, and a model is no kind of point that a table would name twice."""
+    view = next(v for v in registry.get("divergence").views if v.key == "against")
+    catalogue = Catalogue(
+        ranges={"model": ("maths", "null"), "probe": ("a", "b")}, controls=frozenset({"null"}),
+        models=("base", "medical", "maths", "null"),
+    )  # fmt: skip
+    rows = [
+        Measurement(metric="kl", value=at + len(model), model=model, reference="base", probe=probe)
+        for model in ("maths", "null") for at, probe in enumerate("ab")
+    ]  # fmt: skip
+    choice = Choice(measure="kl", probe="a", against="b")
+    figure = view.lay_out(choice, rows, catalogue, registry.get("divergence").metric("kl"))
+    assert isinstance(figure, Scatter)
+    plot = resolution.scatter(figure)
+    assert [(p.name, p.index, p.control) for p in plot.every] == [
+        ("maths", 1, False), ("null", 2, True),
+    ]  # fmt: skip
+    assert [(e.text, e.index, e.control) for e in plot.legend() if e.symbol == "series"] == [
+        ("maths", 1, False), ("null", 2, True),
+    ]  # fmt: skip
+    assert plot.table().head == ("model", "a", "b")
 
 
 def test_names_beside_points_keep_apart() -> None:

@@ -306,6 +306,18 @@ def test_cells_within_chance_have_no_colour() -> None:
     assert fills["retrained and medical: 0.666667"] == "d64"
 
 
+def test_a_dense_picture_shows_cells_within_chance_grey() -> None:
+    """Its cells have no room for the sign; what was not measured has no cell."""
+    near, far = (figures.cell(value, chance=0.0, chance_sd=0.1) for value in (0.1, 0.9))
+    made = replace(figures.matrix(), rows=tuple(map(str, range(200))), columns=("x", "y", "z"),
+                   cells=((near, None, far),) * 200)  # fmt: skip
+    page = "".join(grids.draw(resolution.grid(made)))
+    root = ElementTree.fromstring(f"<div>{page}</div>")
+    classes = [box.get("class") or "" for told in root.iter("g") for box in told.iter("rect")]
+    assert classes.count("null") == classes.count("d64") == 200
+    assert "grey: within chance" in page
+
+
 def test_better_and_worse_are_told_on_the_page_by_colour_and_sign() -> None:
     cells = ((figures.cell(-2.0, better="lower"), figures.cell(1.0, better="lower")),)
     made = replace(figures.matrix(), rows=("a",), columns=("x", "y"), cells=cells)

@@ -108,6 +108,17 @@ def test_what_is_set_apart_has_a_star() -> None:
     assert "module\n★ best of all" in texts
 
 
+def test_a_dense_picture_shows_cells_within_chance_grey() -> None:
+    near, far = (figures.cell(value, chance=0.0, chance_sd=0.1) for value in (0.1, 0.9))
+    grid = replace(figures.matrix(), rows=tuple(map(str, range(200))), columns=("x", "y", "z"),
+                   cells=((near, None, far),) * 200)  # fmt: skip
+    drawn = _drawn(grid, "matrix")
+    _, grey = [c for c in drawn.axes[0].collections if isinstance(c, QuadMesh)]
+    assert (~grey.get_array().mask).tolist() == [[True, False, False]] * 200  # type: ignore[union-attr]
+    assert (255 * np.array(grey.to_rgba(np.ones(1))[0, :3])).round().tolist() == list(PALETTE.null)
+    assert any("grey: within chance" in text for text in _texts(drawn))
+
+
 def test_a_signed_matrix_has_its_zero_in_the_middle() -> None:
     grid = figures.matrix()
     drawn = _drawn(grid, "matrix")

@@ -331,9 +331,30 @@ def test_what_lies_within_chance_has_no_colour_of_the_ramp() -> None:
     assert far.style.bgcolor is not None
     dense = replace(layout, halves=True, numbers=False)
     row = grids.Painter(plot, dense, on("dark")).line(0)
-    assert row[1].style is not None
-    assert row[1].style.bgcolor is None
-    assert plot.remarks(dense=True)[0] == "blank: within chance"
+    assert "".join(segment.text for segment in row[1:]).strip("▀▄ ") == "·", "undefined"
+    assert plot.remarks(dense=True)[0] == "grey: within chance"
+
+
+@pytest.mark.parametrize("colours", [16, 256, 1 << 24])
+@pytest.mark.parametrize("background", ["dark", "light"])
+def test_a_dense_picture_tells_chance_from_what_was_not_measured(
+    background: str, colours: int
+) -> None:
+    near, far = cell(0.255, 0.25), cell(0.9, 0.25)
+    cells = ((near, near, None, far), (None, far, None, near))
+    plot = resolution.grid(grid(("0", "1"), ("q", "k", "v", "o"), cells, signed=False))
+    palette = on(background, colours)
+    dense = grids.layout(plot, 80, 10, dense=True)
+    grey, ramp = hex_of(palette.null), hex_of(palette.sequential[STEPS // 2])
+    found = []
+    for part in grids.Painter(plot, dense, palette).line(0)[1:]:
+        style, two = part.style, set(part.text)
+        assert style is not None
+        ends = [end.name if end else "" for end in (style.color, style.bgcolor)]
+        found.append({" ": ["", ""], "▄": ["", ends[0]], "▀": ends}[two.pop()])
+    assert found == [[grey, ""], [grey, ramp], ["", ""], [ramp, grey]]
+    every = {*palette.sequential, *palette.signed, *palette.better}
+    assert palette.null not in every
 
 
 def test_a_scale_of_nothing_but_zeros_says_so() -> None:

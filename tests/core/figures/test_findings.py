@@ -368,7 +368,9 @@ def test_states_that_do_not_differ_are_no_largest() -> None:
     still = replace(_curves(_of("a", 0.0, 0.0), _of("b", 0.0, 0.0)), measure="drift", chosen=chosen)
     assert state_findings.of_states(still) == "no tuned model's states differ from the base's."
     sizes = replace(still, measure="relative_size")
-    assert state_findings.of_difference(sizes).endswith("no tuned model's states differ in the mean.")
+    assert state_findings.of_difference(sizes).endswith(
+        "no tuned model's states differ in the mean."
+    )
     assert state_findings.of_positions(sizes) == "a: no position's states differ in the mean."
 
 

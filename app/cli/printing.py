@@ -210,7 +210,9 @@ def print_comparison(
         print_words(f"{name}  {run.name} · run {run.id} · {run.status}", columns, bold=colour)
     print_words(CAPTION, columns)
     for analysis in analyses:
+        shown = False
         for view, made in pairs(db, first.id, second.id, analysis, by_depth=by_depth):
+            shown = True
             print()
             print_words(view.title, columns, bold=colour)
             figures = [*made.figures]
@@ -223,6 +225,9 @@ def print_comparison(
             for words in (made.told, *(f"Note: {note}." for note in made.notes)):
                 if words:
                     print_words(words, columns)
+        if not shown:
+            print()
+            print_words(f"{analysis.title}: no figure can show both runs.", columns)
 
 
 def print_measured(

@@ -131,11 +131,11 @@ def of_depth(figure: Lines) -> str:
     beside += [f"W's own {means[BASE]:.1f}"] if means.get(BASE) is not None else []
     controls = [m for s in drawn if s.control and (m := means[s.name]) is not None]
     beside += [f"a control's {max(controls):.1f}"] if controls else []
-    told = f"; {', '.join(beside)}" if beside else ""
-    return (
-        f"{figure.chosen['module']}: {most} has the directions about fewest tokens (mean kurtosis "
-        f"{known[most]:.1f}{told})."
-    )
+    told = f"(mean kurtosis {known[most]:.1f}{'; ' if beside else ''}{', '.join(beside)})"
+    module = figure.chosen["module"]
+    if levels is not None and known[most] <= levels:
+        return f"{module}: no model's directions are about fewer tokens than random ones {told}."
+    return f"{module}: the directions of {most} are about the fewest tokens {told}."
 
 
 def of_tokens(figure: Table) -> str:

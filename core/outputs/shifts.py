@@ -60,14 +60,14 @@ class Counted:
             own, other = known[half::2], known[1 - half :: 2]
             tokens = np.argsort(-self.promoted[other].sum(0), kind="stable")[:top]
             shares[own] = self.promoted[np.ix_(own, tokens)].mean(1) / self.positions[own]
-        return intervals.of_mean(shares[known], self.positions[known])
+        return _of_share(shares[known], self.positions[known])
 
     def bounds(self, counts: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         """The shares of positions of tokens [n] with their 95 % intervals over groups of documents:
         [n, 3], NaN where unknown. `counts` are the promoted or the demoted."""
         known = np.flatnonzero(self.positions)
         weights = self.positions[known]
-        found = [intervals.of_mean(counts[known, t] / weights, weights) for t in tokens]
+        found = [_of_share(counts[known, t] / weights, weights) for t in tokens]
         return np.array([(i.value, i.low, i.high) for i in found], dtype=np.float64).reshape(-1, 3)
 
 
@@ -127,6 +127,14 @@ class ShiftCounter:
             place = groups[:, None] * shift.shape[1] + top.indices.cpu().numpy()
             places.append(place[moved])
         self._pending.append((by_chance, groups, places, shift.sum(0, dtype=torch.float64)))
+
+
+def _of_share(shares: NDArray[np.float64], weights: NDArray[np.int64]) -> Interval:
+    """The mean of shares, with an interval cut to the shares that there can be, 0 to 1."""
+    found = intervals.of_mean(shares, weights)
+    if found.low is None or found.high is None:
+        return found
+    return Interval(found.value, max(0.0, found.low), min(1.0, found.high))
 
 
 def _empty(groups: int, vocabulary: int) -> Counted:

@@ -187,7 +187,7 @@ def test_a_conflict_is_held_against_the_distance_of_the_controls_from_one_half()
         ranges={"model": models, "reference": models, "module": ("blocks",)},
         controls=frozenset({"null"}),
     )
-    matrix, _, table, *_ = analysis.views
+    matrix, _, table = analysis.views[:3]
     spec = analysis.metric("sign_conflict")
     choice = Choice(measure="sign_conflict", module="blocks")
     grid = figure(matrix, choice, rows, catalogue, spec)

@@ -133,3 +133,10 @@ def test_the_share_is_1_where_every_position_promotes_the_same_tokens() -> None:
     top = found.top_share(100)
     assert top is not None
     assert top.value == 1
+
+
+def test_an_interval_of_a_share_ends_at_0_and_1() -> None:
+    """Two documents of three positions and one: Student's interval alone leaves the range."""
+    counts = np.array([[3, 0], [0, 1]])
+    found = shifts.Counted(counts, counts, np.array([3, 1]), np.zeros(2))
+    assert found.bounds(counts, np.array([0]))[0].tolist() == [0.75, 0, 1]

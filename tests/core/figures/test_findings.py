@@ -6,7 +6,13 @@ import math
 from dataclasses import replace
 
 from core.engine.measurement import Measurement
-from core.figures import findings, graft_findings, score_findings, state_findings
+from core.figures import (
+    direction_tables,
+    findings,
+    graft_findings,
+    score_findings,
+    state_findings,
+)
 from core.figures.figure import Cell, Grid, Lines, Panel, Point, Scatter, Series, Table
 from core.figures.records import (
     DropRecord,
@@ -382,3 +388,18 @@ def test_a_graft_within_chance_regains_nothing() -> None:
     assert graft_findings.of_layers(none) == "No single layer regains a significant share."
     grid = replace(_grid(("a",), ("q", "v"), (sure, chance)), measure="regained")
     assert "q of a regains most (30%)" in graft_findings.of_modules(grid)
+
+
+@pytest.mark.parametrize(
+    ("kurtosis", "said"),
+    [
+        (3.0, "q: no model's directions are about fewer tokens than random ones"),
+        (9.0, "q: the directions of a are about the fewest tokens"),
+    ],
+)
+def test_directions_below_random_ones_are_about_no_fewer_tokens(kurtosis: float, said: str) -> None:
+    own = Series("a", (0,), (Cell(kurtosis, kurtosis, chance=4.0),))
+    figure = replace(_curves(own), chosen={"module": "q"})
+    assert direction_tables.of_depth(figure) == (
+        f"{said} (mean kurtosis {kurtosis:.1f}; random directions 4.0)."
+    )

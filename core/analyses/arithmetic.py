@@ -368,6 +368,7 @@ ANALYSIS = Analysis(
             optional=True,
             marks=score_findings.mark_best,
             mark_name="best",
+            drill="point",
             finding=score_findings.of_grid,
         ),
         SortedTable(

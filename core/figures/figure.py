@@ -144,7 +144,8 @@ class Grid:
     another word; columns likewise. `missing` says why a cell is None. `each` says by column what
     it shows, where columns show different measures; `note` is what all of it has in common.
     `controls` are the models in the role of a control; `chosen` is where the user's selectors
-    stand, by coordinate. `beside`: see `Lines`.
+    stand, by coordinate. `behind` has the coordinates of a cell by the names of its row and column,
+    where these are no coordinates. `beside`: see `Lines`.
     """
 
     title: str
@@ -165,6 +166,7 @@ class Grid:
     each: Mapping[str, ColumnMeasure] = field(default_factory=dict)
     note: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    behind: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     beside: Grid | None = None
 
     @property

@@ -34,7 +34,7 @@ from app.tui.widgets.table import TableView
 from core.engine.measurement import COORDINATES, MetricSpec
 from core.engine.registry import Analysis
 from core.figures.choices import chosen, options, settled
-from core.figures.figure import Figure, Table
+from core.figures.figure import Figure, Grid, Table
 from core.figures.filters import Filter
 from core.figures.passages import Passages
 from core.figures.plots.plot import EMPTY
@@ -146,7 +146,15 @@ class Pane(Vertical, Steady):
             values = {str(v): v for v in self.drawn.catalogue.values(known)}
             if name in values:
                 found[known] = values[name]
-        return found
+        return found | self._placed()
+
+    def _placed(self) -> Pointed:
+        """The coordinates at the cursor, where the axes of the figure are none."""
+        figure = self.drawn.figure if self.drawn is not None and self.filled else None
+        if not isinstance(figure, Grid):
+            return {}
+        names = self.figure.at(self.figure.cursor)
+        return dict(figure.behind.get((names[0], names[1]), {}))
 
     def _named(self) -> dict[Coordinate, str]:
         """The names at the cursor, by coordinate, known to the run or not."""
@@ -184,6 +192,8 @@ class Pane(Vertical, Steady):
         """Does the value at the cursor have something behind it in another picture? Not where that
         has no such model, task or other value among what it steps through."""
         if not self.filled or self.drawn is None:
+            return False
+        if self.view.placed and not self._placed():
             return False
         ranges = self.drawn.catalogue
         if other.analysis is not self.analysis:

@@ -46,6 +46,12 @@ class _Gridded(View):
         """The axis of the rows and that of the columns."""
         raise NotImplementedError
 
+    def behind(
+        self, rows: Sequence[Measurement], catalogue: Catalogue
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """The coordinates of each cell by the names of its row and column, where those are none."""
+        return {}
+
     def lay_out(
         self, choice: Choice, rows: Sequence[Measurement], catalogue: Catalogue, spec: MetricSpec
     ) -> Grid:
@@ -62,6 +68,7 @@ class _Gridded(View):
             controls=catalogue.controls,
             mark_name=self.mark_name,
             missing=self.missing,
+            behind=self.behind(rows, catalogue),
             **common(self, choice, spec),
         )
 
@@ -151,6 +158,13 @@ class Plane(_Gridded):
 
     def placing(self, catalogue: Catalogue) -> Placing:
         return self.place(catalogue)
+
+    def behind(
+        self, rows: Sequence[Measurement], catalogue: Catalogue
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        place, known = self.place(catalogue), (self.points, *self.free)
+        found = ((place(row), {c: getattr(row, c) for c in known}) for row in rows)
+        return {(name_of(at[0]), name_of(at[1])): own for at, own in found if at is not None}
 
     def axes(self, places: Places, catalogue: Catalogue) -> tuple[Axis, Axis]:
         placing = self.place(catalogue)

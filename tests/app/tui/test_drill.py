@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,69 @@ async def test_behind_a_score_are_its_items_and_behind_an_item_its_text(scored: 
         assert not screen.check_action("drill", ())
         await pilot.press("escape", "escape")
         await until(pilot, lambda: "model medical" in readout(screen))
+
+
+@pytest.fixture
+def mixed(db: Database) -> Database:
+    """A finished run with a plane of coefficients, and selections of neurons side by side."""
+    run_id = create_run(db, study(), ["arithmetic", "ablation"])
+    attempt = claim(db, run_id)
+    sink = RunSink(db, run_id, attempt)
+    points = ("base", "medical=1", "maths=1", "medical=1,maths=1")
+    at: dict[str, Any] = {"metric_of": "acc", "task": "exam", "reference": "base"}
+    found = {
+        "arithmetic": [
+            Measurement(metric="normalised", value=0.1 * i, setting=setting, **at)
+            for i, setting in enumerate(points)
+        ],
+        "ablation": [
+            Measurement(metric="drop_percent", value=7.0, setting=name, model=model,
+                        **at | {"reference": source})
+            for model, source in (("medical", "base"), ("medical", "medical"), ("base", "base"))
+            for name in ("top-1%", "all-active")
+        ],
+    }  # fmt: skip
+    for name, scores in found.items():
+        sink.save(Unit(key=name, analysis=name, label=name), UnitResult(scores), 1.0)
+    finish(db, run_id, attempt, "done")
+    return db
+
+
+async def test_behind_a_cell_of_a_plane_is_its_own_point(mixed: Database) -> None:
+    """Its rows and columns are no coordinates, but it has some."""
+    app = TauscopeApp(mixed.url)
+    own, all_own = ({"model": "medical", "reference": "medical", "setting": setting}
+                    for setting in ("top-1%", "all-active"))  # fmt: skip
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await opened(pilot, app, "1")
+        for path, key, behind in (
+            ("arithmetic:grid", "down", {"setting": "medical=1"}),
+            ("arithmetic:grid", "right", {"setting": "medical=1,maths=1"}),
+            ("ablation:selections", "down", own),
+            ("ablation:selections", "left", own | {"reference": "base"}),
+            ("ablation:selections", "end", all_own),
+        ):
+            await _to(pilot, screen, path)
+            await pilot.press(key)
+            assert screen.check_action("drill", ())
+            await pilot.press("enter")
+            await until(pilot, partial(_stands, screen, behind))
+            await pilot.press("escape")
+        await _to(pilot, screen, "ablation:selections")
+        await pilot.press("up", "left")
+        assert not screen.check_action("drill", ()), "nothing was measured there"
+
+
+async def _to(pilot: Any, screen: RunScreen, path: str) -> None:
+    found = screen._found(path)
+    assert found is not None
+    await screen._show(*found)
+    await until(pilot, lambda: screen.pane is found[1] and drawn(screen))
+
+
+def _stands(screen: RunScreen, at: dict[str, str]) -> bool:
+    """Is a text shown, of these coordinates?"""
+    pane = screen.pane
+    if pane is None or pane.choice is None or pane.view.kind != "text":
+        return False
+    return drawn(screen) and {name: getattr(pane.choice, name) for name in at} == at

@@ -130,7 +130,7 @@ def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
     """The places in `listed`, in an order; those that are not above 0 in it are left out."""
     sign = 1.0 if order.end == "promoted" else -1.0
     listed = arrays["listed"]
-    keys: dict[str, NDArray[np.float32]] = {
+    keys: dict[str, NDArray[Any]] = {
         "mean": sign * arrays["mean"][listed],
         "share": arrays[order.end][listed],
         "beyond": _beyond(arrays, others, order.end),

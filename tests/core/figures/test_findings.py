@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
+
 from core.engine.measurement import Measurement
 from core.figures import (
     direction_tables,

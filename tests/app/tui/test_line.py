@@ -37,7 +37,7 @@ def test_keys_from_before_the_first_list_act_on_it(
     filled: Database, environment: dict[str, str]
 ) -> None:
     with opened(filled, environment) as terminal:
-        terminal.press("j\r3")
+        terminal.press("j\r2")
         second_run = terminal.until("tauscope finished-one", terminal.started)
         third_tab = terminal.until("two_sided", terminal.started)
         assert terminal.started < min(second_run, third_tab)
@@ -65,7 +65,7 @@ def test_where_the_user_was_outlives_the_terminal(
 ) -> None:
     with opened(filled, environment) as terminal:
         terminal.until("running-one", terminal.started)
-        at = terminal.press("j\r3")
+        at = terminal.press("j\r2")
         terminal.until("two_sided", at)
         at = terminal.press("jj")
         terminal.until("layer 2", at)

@@ -178,7 +178,7 @@ ACTIONS: tuple[Action, ...] = (
     *_steps("against", "task to hold it against", "plus +", "asterisk *", 7),
     *_steps("setting", "setting", "i i", "I I", 8),
     *_steps("reference", "reference", "f f", "F F", 9),
-    *_steps("probe", "probe set", "n n", "N N", 9),
+    *_steps("probe", "probe set", "E E", "W W", 9),
     *_steps("metric_of", "metric", "u u", "U U", 10),
     *_steps("item", "item", "J J", "K K", 3),
     *_numbers("run", 9, "topic", ", then to its next tab"),

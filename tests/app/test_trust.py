@@ -93,6 +93,8 @@ def test_trust_changes_no_key() -> None:
     del told["evaluation"]["trust_task_code"]
     del told["models"]["template"]
     del told["probes"]
+    for model in (told["models"]["base"], *told["models"]["tuned"].values()):
+        del model["checkpoints"], model["group"]
     assert plain.key(["a"]) == content_key({"study": told, "only": ["a"]})
     assert {trust.granted(STUDY, each).key(["a"]) for each in (Trust(), BOTH)} == {plain.key(["a"])}
 

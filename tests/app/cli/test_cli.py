@@ -364,7 +364,8 @@ def test_a_fault_can_be_looked_into(
 def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> None:
     tauscope("run", study)
     db = open_database()
-    again = runs.create_run(db, runs.study_of(db, runs.find_run(db, "latest").id), WEIGHTS)
+    first = runs.find_run(db, "latest")
+    again = runs.create_run(db, runs.study_of(db, first.id), first.analyses)
     runs.claim(db, again)
     db.close()
     said = tauscope("run", study)
@@ -376,7 +377,7 @@ def test_the_same_study_twice_at_once_is_refused(tauscope: Any, study: Path) -> 
 def test_a_refused_start_leaves_no_run(
     tauscope: Any, study: Path, how: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Any) -> None:
+    def refuse(_: Any, **__: Any) -> None:
         raise CheckpointError("There is no directory nowhere.")
 
     monkeypatch.setattr("app.jobs.launcher.check", refuse)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.app.families import write_family
-from tests.conftest import tiny_config, tiny_tensors
+from tests.conftest import WEIGHTS, tiny_config, tiny_tensors
 
-ANALYSES = {"tuning_vectors", "vector_cosine", "alignment", "interference", "directions"}
+ANALYSES = set(WEIGHTS)
 
 
 @pytest.fixture
@@ -41,8 +41,11 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
     }  # fmt: skip
     assert before["rough"]
     assert before["seconds"] > 0
-    stored = sum(t.nbytes for t in tiny_tensors().values())
-    assert [model["read"] for model in before["models"]] == 3 * [stored]
+    size = {name: tensor.nbytes for name, tensor in tiny_tensors().items()}
+    once, norm = sum(size.values()), size["model.norm.weight"]
+    again = size["model.embed_tokens.weight"] + size["lm_head.weight"]  # for tokens of directions
+    read = [model["read"] for model in before["models"]]
+    assert read == [once + again + norm, once + again, once + again]
 
     tauscope("run", study, "--only", "alignment")
     after = json.loads(tauscope("plan", study, "--json").out)

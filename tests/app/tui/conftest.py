@@ -22,7 +22,9 @@ from storage.database import Database, open_database
 from storage.runs import claim, create_run, finish
 from storage.sink import RunSink
 from tests.app.tui.rest import rest
-from tests.conftest import WEIGHTS
+
+WEIGHTS = ("tuning_vectors", "vector_cosine", "alignment")
+"""The analyses of these runs: two of one topic, and one of another."""
 
 MODELS = ("instruct", "medical", "maths", "retrained")
 LAYERS = 12

@@ -25,10 +25,9 @@ from storage.sink import RunSink
 from tests import pretend
 from tests.app.hub import card, shelve, write_folder
 from tests.app.results.two_runs import other_rows
-from tests.app.tui.conftest import MODELS, fill, study
+from tests.app.tui.conftest import MODELS, WEIGHTS, fill, study
 from tests.app.tui.display import words
 from tests.app.tui.rest import until
-from tests.conftest import WEIGHTS
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 HOST = "gpu-7"

@@ -37,13 +37,15 @@ from tests.app.families import write_family
 from tests.app.tui.display import BOTH, LARGE, SMALL, assert_inside, on, visible, words
 from tests.app.tui.hostile import WORDS, assert_harmless
 from tests.app.tui.rest import until
+from tests.conftest import WEIGHTS
 
 BASE, CHAT, MEDICAL = "org/x-7b", "org/x-7b-chat", "/models/medical"
 FOUND: dict[str, Any] = {
     "study": "x", "device": "cuda:0", "needed": {"cuda:0": 2**34, "cpu": 2**30}, "notes": [],
     "shares": [{
         "analysis": "alignment", "units": 9, "finished": 2, "asked": [["pubmedqa", 2, 50]],
-        "forward": 0, "backward": 6000, "ranked": 70, "seconds": 90.0, "measured": False,
+        "forward": 0, "backward": 6000, "ranked": 70, "stored": 0,
+        "seconds": 90.0, "measured": False,
     }],
     "models": [{
         "model": "base", "parameters": 7_600_000_000, "read": 2**33, "loads": 1, "as_vector": 0,
@@ -70,7 +72,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return FOUND
 
     monkeypatch.setattr(outlook, "foresee", foresee)
-    monkeypatch.setattr("app.jobs.launcher.check", lambda study: None)
+    monkeypatch.setattr("app.jobs.launcher.check", lambda study, **_: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -212,7 +214,7 @@ async def test_what_is_wrong_is_said_at_the_field_while_it_is_typed(
         await press(pilot, "backspace")
         assert "letters," not in visible(app)[at + 1]
         await press(pilot, "escape", "4", "enter", "j")
-        await press(pilot, "4", "j", "j", "enter", "j", "enter", "9")
+        await press(pilot, "4", "j", "j", "j", "enter", "j", "enter", "9")
         await until(pilot, lambda: "must be 1 or less" in words(app))
         await press(pilot, "escape", "6")
         (fault,) = (row for row in visible(app)[2:] if "4 Analyses" in row)
@@ -562,7 +564,10 @@ async def test_a_real_preflight_and_its_error(tmp_path: Path, db: Database) -> N
     write_family(tmp_path)
     draft = building.begun(str(tmp_path / "base"), [str(tmp_path / "medical")])
     found = await foresee(draft, db.url)
-    assert {share["analysis"] for share in found["shares"]} == {"tuning_vectors", "alignment"}
+    assert {share["analysis"] for share in found["shares"]} == set(WEIGHTS) - {
+        "vector_cosine",
+        "interference",  # of pairs
+    }
     shown = outlook.shown(json.loads(json.dumps(found)), 78).plain
     assert "medical" in shown
     assert max(cell_len(row) for row in shown.split("\n")[3:]) <= 78

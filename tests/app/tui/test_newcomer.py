@@ -5,14 +5,10 @@ The worker is the real one, detached, on a family of tiny models.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-
-from sqlalchemy import update
 
 from storage.database import open_database
 from storage.runs import find_run
-from storage.schema import RunRow
 from tests.app.families import write_family
 from tests.app.tui.halting import go_on, halt, until
 from tests.app.tui.terminals import Terminal, needs_tmux, terminal
@@ -66,9 +62,7 @@ def test_from_an_empty_database_to_files(tmp_path: Path) -> None:
         db = open_database(str(url))
         until(db, "latest", lambda run: run.total and 100 * run.done >= run.total)
         run = halt(db, "latest")
-        with db.writing() as connection:  # while it is held, its end must not pass
-            connection.execute(update(RunRow).values(expected=time.time() + 1000))
-        at.shows("first-study", r"► running .* \d+ %  ETA ~?\d+ min ")
+        at.shows("first-study", r"► running .* \d+ %  ETA ")
         go_on(run)
         text = at.shows("✓ done")
         assert {"0", "1", "Wts", "2", "Dir", "Run"} <= set(text.split("\n")[1].split())

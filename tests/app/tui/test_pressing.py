@@ -29,7 +29,7 @@ from storage.runs import claim, create_run, finish, list_runs
 from storage.schema import RunRow
 from storage.sink import RunSink
 from tests import pretend
-from tests.app.tui.conftest import rows, study
+from tests.app.tui.conftest import WEIGHTS, rows, study
 from tests.app.tui.pressing import (
     FEW,
     harmless,
@@ -40,7 +40,6 @@ from tests.app.tui.pressing import (
     press_through,
 )
 from tests.app.tui.rest import until
-from tests.conftest import WEIGHTS
 from tests.pretend import register
 
 SMALL, TINY, LARGE = (80, 24), (20, 6), (160, 45)

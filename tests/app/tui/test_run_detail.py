@@ -8,8 +8,7 @@ from rich.cells import cell_len
 from app.tui.widgets.run_detail import LINES, MOST, detail
 from storage.database import Database
 from storage.runs import RunSummary, claim, create_run, find_run, finish
-from tests.app.tui.conftest import study
-from tests.conftest import WEIGHTS
+from tests.app.tui.conftest import WEIGHTS, study
 
 WIDTH = 78
 PATH = "/models/" + "/".join(f"snapshot-{i}" for i in range(12))

@@ -46,7 +46,7 @@ from storage.runs import (
 )
 from storage.schema import RunRow
 from storage.sink import RunSink
-from tests.app.tui.conftest import HOSTILE, fill, study
+from tests.app.tui.conftest import HOSTILE, WEIGHTS, fill, study
 from tests.app.tui.display import (
     BOTH,
     LARGE,
@@ -60,7 +60,6 @@ from tests.app.tui.display import (
     words,
 )
 from tests.app.tui.rest import until
-from tests.conftest import WEIGHTS
 
 
 @BOTH

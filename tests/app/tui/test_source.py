@@ -29,15 +29,14 @@ def test_ranges_are_asked_again_only_once_there_are_other_results(
     source = DataSource(filled.url)
     run = source.runs()[0]
     analysis, views = source.contents(run)[0]
-    asked.clear()
     for view in views:
         source.draw(run.id, analysis, view, None, ALL)
-    assert asked == [analysis.name]
+    assert asked.count(analysis.name) == 1
     more = Measurement(metric="norm", value=1.0, model="medical", layer=99, module="all")
     unit = Unit(key="later", analysis=analysis.name, label="later")
     RunSink(filled, run.id, 1).save(unit, UnitResult([more]), 1.0)
     assert 99 in source.draw(run.id, analysis, views[0], None, ALL).catalogue.values("layer")
-    assert asked == [analysis.name] * 2
+    assert asked.count(analysis.name) == 2
 
 
 @pytest.fixture

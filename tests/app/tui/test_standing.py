@@ -15,8 +15,7 @@ from storage.database import Database
 from storage.runs import RunSummary
 from storage.sink import RunSink
 from storage.standing import PLANNED, Standing, standings
-from tests.app.tui.conftest import fill, study
-from tests.conftest import WEIGHTS
+from tests.app.tui.conftest import WEIGHTS, fill, study
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -50,7 +50,7 @@ def test_hostile_words_act_on_no_terminal(db: Database, setting: str) -> None:
         at.press("Enter")
         at.press("1")
         assert "▸" in at.shows("two_sided"), "so does the cursor"
-        at.press("1")
+        at.press("2")
         rows = at.shows("What went wrong").split("\n")
         assert any("[bold red]evil[/] \\x1b[31mred" in row for row in rows)
         assert "quit" in rows[23]

@@ -17,10 +17,10 @@ from tests.patience import eventually
 pytestmark = needs_tmux
 
 VIEWS = (
-    ("Vectors", 4), ("Cosine", 1), ("Interference", 3), ("Alignment", 4), ("Directions", 4),
-    ("Spectral regime", 1),
+    ("1", "Vectors", 4), ("1", "Cosine", 1), ("1", "Interference", 3),
+    ("2", "Alignment", 4), ("2", "Directions", 4), ("2", "Spectral regime", 1),
 )  # fmt: skip
-"""The tabs of a study of weights, and how many pictures each holds."""
+"""The keys that lead to the tabs of weights, their titles, and how many pictures each holds."""
 
 
 def begin(at: Terminal, study: Path) -> None:
@@ -42,9 +42,9 @@ def readout(at: Terminal) -> str:
     return eventually(lambda: at.rows()[-3].strip())
 
 
-def visit(at: Terminal, title: str, count: int) -> None:
-    """Every picture of the next tab, one after the other."""
-    at.press("Tab")
+def visit(at: Terminal, key: str, title: str, count: int) -> None:
+    """Every picture of a tab, one after the other."""
+    at.press(key)
     at.shows(rf"\d {title} |\d .* {title} ")
     for number in range(1, count + 1):
         if count > 1:
@@ -67,9 +67,9 @@ def test_from_an_empty_database_to_files(tmp_path: Path) -> None:
         text = at.shows("✓ done")
         assert {"0", "1", "Wts", "2", "Dir", "Run"} <= set(text.split("\n")[1].split())
         at.press("0")
-        for title, count in VIEWS:
-            visit(at, title, count)
-        at.press("0", "BTab")
+        for key, title, count in VIEWS:
+            visit(at, key, title, count)
+        at.press("6")
         at.shows("Progress", r"Vectors +✓ .* units")
 
         at.press("2", "2")  # the tab of this topic that was shown last, then the first

@@ -148,8 +148,8 @@ def described(
     for selector in SPOKEN:
         if selector in view.steppers:
             value = getattr(choice, selector)
-            if view.loose and value in ("", None) and selector not in able:
-                continue  # there is nothing of it
+            if selector not in able and (value == "" or (view.loose and value is None)):
+                continue  # it does not apply here
             words = "all" if value is None else str(value) or "none"
             if selector == "metric_of" and spec is not None and spec.better == "metric":
                 words = _with(words, catalogue.better.get(words, "neither"))

@@ -1,6 +1,6 @@
 """What the top directions of an update write and read, in tokens: method, section 8.
 
-Owns which side of which matrix meets the residual stream, and the rows and tables of its
+Owns the side on which each matrix meets the residual stream, and the rows and tables of its
 directions. Imports torch only when it computes.
 """
 
@@ -341,8 +341,8 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="concentration",
             title="concentration on tokens",
-            description="Kurtosis over the vocabulary of what the top directions of Δ write (or "
-            "read), in the mean: 3 spreads over all tokens like noise, a large one is about few "
+            description="Kurtosis of the products of all tokens with a top direction of Δ, in the "
+            "mean over directions: 3 spreads over all tokens like noise, a large one is about few "
             "tokens. Of the base, the top directions of W. Chance: random directions.",
             has_chance=True,
             empty="nothing changed here",

@@ -293,9 +293,9 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="lens_kl",
             title="divergence of predictions at a layer",
-            description="KL(tuned ‖ base) of what the two models' own heads predict from the state "
-            "after a layer, in the mean over tokens; chance: the base at a token of another "
-            "document.",
+            description="KL(tuned ‖ base) of the predictions that each model's own head makes "
+            "from the state after a layer, in the mean over tokens; chance: the base at a token of "
+            "another document.",
             unit="nats",
             has_chance=True,
         ),
@@ -314,8 +314,8 @@ ANALYSIS = Analysis(
             key="similarity",
             title="States against the base's by layer",
             short="States",
-            caption="One line per tuned model: how far its states after a layer are from those of "
-            "the base at the same tokens.",
+            caption="One line per tuned model: the distance of its states after a layer from the "
+            "base's states at the same tokens.",
             measures=("drift", "cka"),
             selectors=("probe",),
             fixed={"reference": BASE},
@@ -325,7 +325,7 @@ ANALYSIS = Analysis(
             key="lens",
             title="Where in depth predictions part",
             short="Parting",
-            caption="One line per tuned model: divergence from the base of what the heads predict "
+            caption="One line per tuned model: divergence from the base of the head's predictions "
             "from the state after each layer.",
             measures=("lens_kl",),
             selectors=("probe",),

@@ -109,7 +109,7 @@ class _Reader:
 
 
 def _row(name: str, value: float | None, drawn: Sequence[float | None]) -> Measurement:
-    """A value beside those of random updates; one draw has no spread."""
+    """A value beside the values of random updates; one draw has no spread."""
     known = [each for each in drawn if each is not None]
     if value is None or not known:
         return Measurement(metric=name, value=value)

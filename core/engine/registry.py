@@ -107,7 +107,7 @@ class Analysis:
     reader of these units of one slice. For a loaded model, `compute(units, parameters, session)`
     yields each of these units with its result. An analysis of states has `reader(units, parameters,
     session)` instead: the reader of these units, of one probe set, in the forward pass that all
-    such analyses share (see `core.states.forward`). The `options` of such a unit are those of the
+    such analyses share (see `core.states.forward`). Such a unit has the `options` of the
     unit of `representation` for its probe set: its name as `probe`, the number of its first
     `documents` to read, and as `stored` the key of the unit that stores the base's states on them.
     `reduce(unit, required)` computes a unit that has only requirements, from their results.

@@ -175,7 +175,7 @@ _Direction = tuple[str, int, float | None, float, tuple[tuple[str, ...], tuple[s
 
 
 def _directions(whose: str, arrays: Arrays, module: str) -> Iterator[_Direction]:
-    """Each direction of a matrix; of a module of experts those of each that was read."""
+    """Each direction of a matrix, or of each expert that was read."""
     for name in _stored(arrays, module):
         expert = name.removeprefix(module).removeprefix(".")
         label = f"{whose} of expert {expert}" if expert else whose
@@ -189,7 +189,7 @@ def _directions(whose: str, arrays: Arrays, module: str) -> Iterator[_Direction]
 
 
 def _stored(arrays: Arrays, module: str) -> Iterator[str]:
-    """The names of a module in stored arrays: its own, or those of its experts."""
+    """The names of a module in stored arrays: its own, or its experts' names."""
     for name in (each.removesuffix(".share") for each in arrays if each.endswith(".share")):
         if name == module or name.startswith(f"{module}."):
             yield name

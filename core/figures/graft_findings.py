@@ -48,7 +48,7 @@ def of_parts(figure: Grid) -> str:
 
 
 def of_modules(figure: Grid) -> str:
-    """Which single kind of module regains most, and of which model."""
+    """The single kind of module that regains most, and its model."""
     found = [
         (cell.shown, module, model)
         for model, row in zip(figure.rows, figure.cells, strict=True)

@@ -39,7 +39,7 @@ class Shot:
 
 SHOTS = (
     Shot("alignment", (180, 42), ("enter", "2", "right", "right", "down", "down")),
-    Shot("ablation", (120, 26), ("enter", "6", "6", "right", "right", "right")),
+    Shot("ablation", (120, 26), ("enter", "6", "6", "right", "right", "right", "down")),
     Shot("arithmetic", (120, 34), ("enter", "7", "v", "right", "down", "down")),
 )
 

@@ -1,6 +1,6 @@
 """Groups of models as CSV: `groups.csv` has their means, `group_tests.csv` every two compared.
 
-The columns are those of measurements, with the group in place of the model. Tests of one analysis
+The columns are the columns of measurements, with the group as model. Tests of one analysis
 and metric are corrected together.
 """
 

@@ -42,7 +42,7 @@ TYPING = (
     "Lists have commas or spaces between their parts; points such as a=1,b=2 have spaces alone.",
 )
 LISTS = (f"{TUNED}.", f"{DOMAINS}.", f"{PROBES}.")
-"""The beginnings of the keys of what may be dropped."""
+"""The beginnings of the keys whose entries may be dropped."""
 
 TYPED = {"enter": "done", "next_tab": "complete", "back": "done"}
 """What the keys are called that act while something is typed."""

@@ -34,7 +34,8 @@ def portrait(
     one style, and last what the letters mean. Raises AssertionError where the themes differ in
     more than style.
     """
-    assert [s.text for s in dark] == [s.text for s in light], "the themes differ in words"
+    differ = [(a.text, b.text) for a, b in zip(dark, light, strict=True) if a.text != b.text]
+    assert differ == [], f"the themes differ in words: {differ[:3]}"
     names = [_names(each) for each in variables]
     looks = [
         list(zip(_cells(one, names[0]), _cells(other, names[1]), strict=True))

@@ -20,6 +20,8 @@ from tests.patience import PATIENCE
 
 ELSEWHERE = frozenset({"start"})
 """Groups of threads that wait for what another process does."""
+ASKED = 2
+"""How often in a row all widgets answer: an answer may paint a screen below the first one."""
 STILL = 3
 """How often in a row nothing is left: a message may be on its way out of one and into another."""
 
@@ -29,17 +31,17 @@ async def rest(app: App[Any]) -> None:
 
     Neither timers nor what waits for another process are waited for: those may go on for ever.
     """
-    pilot, end, asked = Pilot(app), time.monotonic() + PATIENCE, False
+    pilot, end, asked = Pilot(app), time.monotonic() + PATIENCE, 0
     while not (app._exit or app._exception):
         assert time.monotonic() < end, "it never came to rest"
         if not await _still(app):
-            asked = False
-        elif asked:
+            asked = 0
+        elif asked == ASKED:
             return
         else:
             with suppress(ScreenStackError):  # it has just left
                 await pilot.pause(0)  # every widget answers, after the message that it is at
-            asked = True
+            asked += 1
 
 
 async def _still(app: App[Any]) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import update
 from textual.pilot import Pilot
 
 from app.tui.app import TauscopeApp
+from app.tui.widgets.run_preview import RunPreview
 from core.engine.measurement import Artifact, Unit, UnitResult
 from storage.database import Database, open_database
 from storage.runs import claim, create_run, finish
@@ -245,10 +246,15 @@ def _set(
 
 
 async def settled(pilot: Pilot[str | None], app: TauscopeApp) -> None:
-    """Wait until nothing is read any more."""
+    """Wait until nothing is read any more, nor on a screen below a dialog."""
 
     def still() -> bool:
-        return "Reading" not in words(app) and all(each.is_finished for each in app.workers)
+        previews = [each for screen in app.screen_stack for each in screen.query(RunPreview)]
+        return (
+            "Reading" not in words(app)
+            and not any(each.display and "Reading" in each._words for each in previews)
+            and all(each.is_finished for each in app.workers)
+        )
 
     await until(pilot, still)
 

@@ -5,10 +5,15 @@ The worker is the real one, detached, on a family of tiny models.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import pytest
+from sqlalchemy import update
 
 from storage.database import open_database
 from storage.runs import find_run
+from storage.schema import RunRow
 from tests.app.families import write_family
 from tests.app.tui.halting import go_on, halt, until
 from tests.app.tui.terminals import Terminal, needs_tmux, terminal
@@ -54,19 +59,26 @@ def visit(at: Terminal, key: str, title: str, count: int) -> None:
         at.press("v")  # after the last one comes the first
 
 
-def test_from_an_empty_database_to_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+def test_from_an_empty_database_to_files(tmp_path: Path, size: tuple[int, int]) -> None:
     study = write_family(tmp_path, name="first-study", layers=40)
     url = tmp_path / "runs.db"
-    with terminal(tmp_path, "--db", url) as at:
+    with terminal(tmp_path, "--db", url, size=size) as at:
         begin(at, study)
         db = open_database(str(url))
         until(db, "latest", lambda run: run.total and 100 * run.done >= run.total)
         run = halt(db, "latest")
-        at.shows("first-study", r"► running .* \d+ %  ETA ")
+        with db.writing() as connection:  # its end must not come while it is held
+            connection.execute(update(RunRow).values(took=100.0, expected=time.time() + 900))
+        at.shows("first-study", r"► running .* [1-9]\d? %  ETA ~?\d+ (s|min)\b")
         go_on(run)
         text = at.shows("✓ done")
-        assert {"0", "1", "Wts", "2", "Dir", "Run"} <= set(text.split("\n")[1].split())
-        at.press("0")
+        titles = {"0", "1", "2", "Run"} | (
+            {"Weights", "Directions"} if size[0] > 80 else {"Wts", "Dir"}
+        )
+        assert titles <= set(text.split("\n")[1].split())
+        if size[0] > 150:
+            at.press("1", "z", "0")  # one picture at a time, as on the small screen
         for key, title, count in VIEWS:
             visit(at, key, title, count)
         at.press("6")

@@ -80,6 +80,13 @@ def test_what_is_selected_is_described() -> None:
     assert said == {"measure": "write", "reading": "raw", "model": "a"}
     said = dict(steering.described(MATRIX, Choice(measure="cosine", module="all"), RANGES, None))
     assert said == {"module": "all", "layer": "all"}
+    several = replace(HEAT, selectors=("model", "probe"))
+    choice = Choice(measure="write", model="a")
+    assert "probe" not in dict(steering.described(several, choice, RANGES, None)), (
+        "there is one set"
+    )
+    two = replace(RANGES, ranges={**RANGES.ranges, "probe": ("", "maths")})
+    assert dict(steering.described(several, choice, two, None))["probe"] == "none"
 
 
 def test_the_better_direction_stands_beside_the_metric_or_the_measure() -> None:

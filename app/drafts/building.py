@@ -160,6 +160,7 @@ def only(draft: Draft) -> tuple[str, ...]:
 def possible(draft: Draft) -> tuple[str, ...]:
     """The possible analyses with the draft's inputs, in their order."""
     lacking = {
+        *(() if any(model.get("checkpoints") for model in draft.tuned) else ("series",)),
         *(() if draft.probe or draft.probes else ("probe",)),
         *(() if draft.domains else ("tasks",)),
     }

@@ -9,7 +9,11 @@ from core.engine import registry
 from core.errors import StudyError, did_you_mean
 from core.study.study import Study
 
-_MISSING = {"probe": "the study has no [probe]", "tasks": "the study has no [evaluation]"}
+_MISSING = {
+    "series": "the study has no series of checkpoints",
+    "probe": "the study has no [probe]",
+    "tasks": "the study has no [evaluation]",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ def select(study: Study, only: Iterable[str] = ()) -> AnalysisSelection:
 def _obstacle(study: Study, name: str) -> str:
     needs = registry.get(name).needs
     given = {
-        "weights": True, "probe": study.probe_sets(), "texts": True, "tasks": study.evaluation,
+        "weights": True, "series": study.models.has_series, "probe": study.probe_sets(),
+        "texts": True, "tasks": study.evaluation,
     }  # fmt: skip
     return "" if given[needs] else _MISSING[needs]

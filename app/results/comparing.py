@@ -113,7 +113,7 @@ def asked_differently(first: Study, second: Study, analysis: Analysis) -> tuple[
 
     def asked(study: Study) -> dict[str, Any]:
         parts: dict[str, Any] = {}
-        if needs - {"weights"}:
+        if needs - registry.OF_WEIGHTS:
             parts["run"] = study.run.model_dump(include={"dtype", "seed", "attention"})
         sets = list(study.probe_sets().items())
         read = len(sets) if "texts" in needs else int("probe" in needs)

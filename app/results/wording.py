@@ -111,7 +111,11 @@ def _awaited(run: RunSummary, analysis: Analysis | None) -> str:
     words = ["No values yet."]
     if analysis is not None:
         before = [registry.get(name).title for name in analysis.after if name in run.analyses]
-        where = "in the pass over the weights" if analysis.needs == "weights" else "model by model"
+        where = (
+            "in the pass over the weights"
+            if analysis.needs in registry.OF_WEIGHTS
+            else "model by model"
+        )
         words.append(
             f"{analysis.title} is computed {where}{', after ' * bool(before)}{_listed(before)}."
         )

@@ -37,7 +37,11 @@ ABOUT = (
     "What it will take, and the file that it is written to.",
 )
 
-NEEDS = {"probe": "needs texts: step 2", "tasks": "needs tasks: step 3"}
+NEEDS = {
+    "series": "needs a series of checkpoints: step 1",
+    "probe": "needs texts: step 2",
+    "tasks": "needs tasks: step 3",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

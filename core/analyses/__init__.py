@@ -2,6 +2,7 @@
 
 tuning_vectors         the size and the spread of the change in each module
 vector_cosine          cosines between the tuning vectors of two models
+trajectory             the path of a series of checkpoints, against a random walk
 interference           opposite signs, common coordinates and directions of two tuning vectors
 alignment              alignment of the updates with the base's directions
 directions             what the updates' top directions write and read, in tokens

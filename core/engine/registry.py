@@ -20,9 +20,11 @@ from core.figures.kinds.groups import OF_GROUPS
 from core.figures.kinds.steps import BY_STEP
 from core.figures.views import View
 
-Needs = Literal["weights", "probe", "texts", "tasks"]
-"""`probe`: the study's first probe set. `texts`: all its probe sets; for a study without one, the
-built-in general set."""
+Needs = Literal["weights", "series", "probe", "texts", "tasks"]
+"""`series`: a series of checkpoints, of which weights are read. `probe`: the study's first probe
+set. `texts`: all its probe sets; for a study without one, the built-in general set."""
+OF_WEIGHTS: frozenset[Needs] = frozenset(("weights", "series"))
+"""The needs that no loaded model is needed for."""
 
 Topic = Literal["weights", "directions", "outputs", "states", "neurons", "scores", "mixing"]
 TOPICS: Mapping[str, tuple[str, str]] = {
@@ -37,7 +39,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 """The title and the title in three letters of each topic. Analyses of a topic lie under one tab."""
 
 _NAMES = (
-    "tuning_vectors", "vector_cosine", "interference", "alignment", "directions",
+    "tuning_vectors", "vector_cosine", "trajectory", "interference", "alignment", "directions",
     "spectral_regime", "divergence", "token_shift", "representation", "activation_difference",
     "activation", "edit_distance", "evaluation", "ablation", "arithmetic", "graft",
 )  # fmt: skip

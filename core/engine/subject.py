@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core import libraries
 from core.engine import probes
 from core.engine.measurement import Unit, content_key
+from core.engine.registry import OF_WEIGHTS
 from core.errors import CheckpointError, StudyError, TaskError, TauscopeError
 from core.models import family as families
 from core.models.checkpoint import locate
@@ -75,7 +76,8 @@ class Subject:
     def meets(self, needs: str) -> bool:
         """Does the study have the input `needs` of an analysis?"""
         given = {
-            "weights": True, "probe": bool(self.study.probe_sets()), "texts": bool(self.probes),
+            "weights": True, "series": self.study.models.has_series,
+            "probe": bool(self.study.probe_sets()), "texts": bool(self.probes),
             "tasks": bool(self.tasks),
         }  # fmt: skip
         return given[needs]
@@ -160,7 +162,7 @@ def open_subject(
         )
     family = families.open_family(study.models, identities)
     subject = Subject(study, family, notes=family.warnings)
-    if set(needs) <= {"weights"}:
+    if OF_WEIGHTS.issuperset(needs):
         return subject
     if study.probe_sets() or "texts" in needs:
         sets, doubts = probes.open_sets(study, family, partial(_encoder, study=study))

@@ -19,6 +19,7 @@ drop_details.py    controls, neurons and items behind a drop
 point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
 pairs.py           pairs of tunings: their table, and their figures in one plain sentence
+paths.py           paths of series of checkpoints in one plain sentence
 spectra.py         curves over rank behind one value
 direction_tables.py  what directions say in tokens: tables, and figures in one plain sentence
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents

@@ -162,6 +162,11 @@ class Models(_Part):
         """The series whose members are not known yet."""
         return tuple(n for n, m in self.tuned.items() if m.checkpoints and not steps.parted(n))
 
+    @property
+    def has_series(self) -> bool:
+        """Is there a series of checkpoints, however many of them there are so far?"""
+        return bool(self.pending or steps.series_in(self.tuned))
+
     def as_written(self) -> dict[str, Model]:
         """The tuned models with each series as the study file declares it, not its members."""
         found: dict[str, Model] = {}

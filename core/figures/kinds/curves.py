@@ -91,10 +91,15 @@ class Curves(View):
         xs, own = zip(*points, strict=True)
         control = self.series in ("model", "reference") and name in catalogue.controls
         band = self.series == "model" and name in catalogue.groups
-        lines = [Series(name_of(name), xs, own, control, band=band)]
-        if self.with_chance and choice.reading == "raw":
-            levels = tuple(Cell(c.chance, c.chance) for c in own)
-            if any(level.value is not None for level in levels):
-                called = self.chance_name if alone else f"{name_of(name)} {self.chance_name}"
-                lines.append(Series(called, xs, levels, companion=True))
-        return lines
+        line = Series(name_of(name), xs, own, control, band=band)
+        beside = self.with_chance and choice.reading == "raw"
+        return [line, *(chance_beside(line, self.chance_name, alone=alone) if beside else ())]
+
+
+def chance_beside(line: Series, called: str, *, alone: bool) -> tuple[Series, ...]:
+    """The chance level of a line as a faint line, named after the line unless that is `alone`; none
+    if no value has one."""
+    levels = tuple(Cell(cell.chance, cell.chance) for cell in line.cells)
+    if all(level.value is None for level in levels):
+        return ()
+    return (Series(called if alone else f"{line.name} {called}", line.xs, levels, companion=True),)

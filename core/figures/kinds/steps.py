@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from core.engine.measurement import Coordinates, Measurement, MetricSpec
 from core.figures.figure import BASE, Cell, Lines, Panel, Series
+from core.figures.kinds.curves import chance_beside
 from core.figures.layout import cells, common
 from core.figures.views import Catalogue, Choice, Coordinate, Kind, View
 from core.models import steps
@@ -23,10 +24,12 @@ from core.models.steps import Checkpoint
 class StepCurves(View):
     """A line for each series of checkpoints over the steps of all, with a level line for the base
     and for each control outside of series. Steps stand at even distances, whatever lies between.
+    `with_chance` and `chance_name`: see `Curves`.
     """
 
     kind: ClassVar[Kind] = "curves"
     loose: ClassVar[bool] = True
+    chance_name: str = "chance"
 
     @property
     def laid_out(self) -> tuple[Coordinate, ...]:
@@ -56,6 +59,11 @@ class StepCurves(View):
             )
             for name, own in series.items()
         ]
+        if self.with_chance:
+            alone = len(lines) == 1
+            lines += [
+                s for line in lines for s in chance_beside(line, self.chance_name, alone=alone)
+            ]
         known = [s for s in self.selectors if catalogue.values(s)]
         return Lines(
             x_label="step",

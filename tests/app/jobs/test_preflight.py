@@ -22,7 +22,7 @@ def study(tmp_path: Path) -> Path:
 def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) -> None:
     said = tauscope("plan", study)
     assert said.code == 0
-    assert "skipped: activation, edit_distance" in said.err
+    assert "skipped: trajectory" in said.err
     for words in (
         "alignment",
         "medical",
@@ -37,7 +37,7 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
     before = json.loads(tauscope("plan", study, "--json").out)
     assert {share["analysis"] for share in before["shares"]} == ANALYSES
     assert set(before["skipped"]) == {
-        "activation", "edit_distance", "evaluation", "ablation", "arithmetic"
+        "trajectory", "activation", "edit_distance", "evaluation", "ablation", "arithmetic"
     }  # fmt: skip
     assert before["rough"]
     assert before["seconds"] > 0

@@ -25,6 +25,11 @@ from tests import pretend
 from tests.core.figures.samples import RANGES, ROWS
 
 
+def test_neighbouring_ticks_differ_however_close_they_are() -> None:
+    assert tick_labels([0.0078125, 0.007813, 0.0078135]) == ["0.0078125", "0.007813", "0.0078135"]
+    assert tick_labels([0.5, 0.5]) == ["0.5", "0.5"]
+
+
 @settings(max_examples=200)
 @given(
     low=st.floats(-1e6, 1e6),

@@ -34,7 +34,7 @@ def start(db: Database) -> None:
         db.access.make_file(log)
         pid = detach(command(db.url), log)
         with written(mark, mode=0o600) as file:
-            json.dump([pid, *_born(psutil.Process(pid))], file)
+            json.dump([pid, *_born_of(pid)], file)
             db.access.grant(Path(file.name))
     except (OSError, psutil.Error) as error:
         raise RunError(f"The demo can't be started: {error}.") from error
@@ -90,6 +90,14 @@ def _born(process: psutil.Process) -> tuple[float, float]:
     one of the two stays the same, depending on the system."""
     began = process.create_time()
     return began, began - psutil.boot_time()
+
+
+def _born_of(pid: int) -> tuple[float, ...]:
+    """The start of a process by its number; nothing if it has ended already."""
+    try:
+        return _born(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return ()
 
 
 def _last(log: Path, begins: str = "") -> str:

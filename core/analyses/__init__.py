@@ -14,6 +14,7 @@ activation_difference  the mean difference of states, by layer and position, and
 activation             the share of activated neurons in each model
 edit_distance          distances between the activation patterns of tuned models and the base
 evaluation             the scores of each model on each task
+forgetting             divergence on own texts against the scores lost on tasks of other domains
 ablation               drops in scores when neurons are ablated
 arithmetic             scores of sums, removals and transfers of tuning vectors
 graft                  the gain that the base regains with parts of a tuned model's weights

@@ -41,7 +41,7 @@ TOPICS: Mapping[str, tuple[str, str]] = {
 _NAMES = (
     "tuning_vectors", "vector_cosine", "trajectory", "interference", "alignment", "directions",
     "spectral_regime", "divergence", "token_shift", "representation", "activation_difference",
-    "activation", "edit_distance", "evaluation", "ablation", "arithmetic", "graft",
+    "activation", "edit_distance", "evaluation", "forgetting", "ablation", "arithmetic", "graft",
 )  # fmt: skip
 
 

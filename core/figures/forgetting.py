@@ -1,9 +1,11 @@
-"""How far predictions moved on one probe set against what was forgotten on another, as points.
+"""How far predictions moved against what was forgotten: likelihood or scores, as points.
 
 Owns the figure, made of measurements of two metrics. Computes nothing; draws nothing.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from core.engine.measurement import Measurement
 from core.figures.figure import Cell, Point, Scatter
@@ -15,24 +17,54 @@ def by_divergence(asked: Tabulation) -> Scatter:
     log-likelihood on the one that is held against it."""
     x, y = asked.choice.probe, str(asked.choice.against)
     found = {(row.metric, row.probe, row.model): row for row in asked.rows}
-    points = []
-    for model in asked.catalogue.values("model"):
-        kl, change = found.get(("kl", x, model)), found.get(("nll_change", y, model))
-        if kl is not None and change is not None:
-            points.append(Point(model, model, _cell(kl), _cell(change)))
+    pairs = {
+        model: (found.get(("kl", x, model)), found.get(("nll_change", y, model)))
+        for model in asked.catalogue.values("model")
+    }
+    return _scatter(
+        asked, pairs, f"KL on {x}", f"change of NLL on {y}", "probe set",
+        {"probe": x, "against": y},
+    )  # fmt: skip
+
+
+def by_scores(asked: Tabulation) -> Scatter:
+    """A point for each tuned model: its KL on its own texts, and its mean score lost elsewhere."""
+    found = {(row.metric, row.model): row for row in asked.rows}
+    pairs = {
+        model: (found.get(("kl", model)), found.get(("mean_lost", model)))
+        for model in asked.catalogue.values("model")
+    }
+    texts = {row.setting for row in asked.rows if row.metric == "kl"}
+    x = "KL on its own texts, nats" if len(texts) > 1 else "KL on the probe set, nats"
+    return _scatter(asked, pairs, x, "score lost elsewhere", "measure", {}, unit="")
+
+
+def _scatter(
+    asked: Tabulation,
+    pairs: Mapping[str, tuple[Measurement | None, Measurement | None]],
+    x_name: str,
+    y_name: str,
+    across: str,
+    chosen: Mapping[str, str],
+    unit: str = "nats",
+) -> Scatter:
     return Scatter(
-        title=f"KL on {x} against the change of NLL on {y}",
+        title=f"{x_name} against the {y_name}",
         measure="kl",
-        unit="nats",
-        across="probe set",
-        x_name=f"KL on {x}",
-        y_name=f"change of NLL on {y}",
+        unit=unit,
+        across=across,
+        x_name=x_name,
+        y_name=y_name,
         point_name="model",
-        points=tuple(points),
+        points=tuple(
+            Point(model, model, _cell(x), _cell(y))
+            for model, (x, y) in pairs.items()
+            if x is not None and y is not None
+        ),
         y_guides=(0.0,),
         order=asked.catalogue.models,
         controls=asked.catalogue.controls,
-        chosen={"probe": x, "against": y},
+        chosen=chosen,
     )
 
 

@@ -57,7 +57,7 @@ def of_forgetting(figure: Scatter) -> str:
     along = sum((one[0] - two[0]) * (one[1] - two[1]) > 0 for one, two in pairs)
     return (
         f"Of {len(pairs)} pairs of tuned models, the one with the larger {figure.x_name} has the "
-        f"larger {figure.y_name} in {along}."
+        f"larger {figure.y_name} in {along}; without a relation it is half of them."
     )
 
 

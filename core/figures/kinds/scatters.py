@@ -76,3 +76,16 @@ class TwoMeasures(ScatterPlot):
     """Points of one measure against another, that `tabulate` makes."""
 
     together: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurePairs(TwoMeasures):
+    """Points of one measure against another, each measured once for a point."""
+
+    @property
+    def laid_out(self) -> tuple[Coordinate, ...]:
+        return (self.points,)
+
+    @property
+    def steppers(self) -> tuple[Selector, ...]:
+        return self.selectors

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -72,6 +73,21 @@ def test_why_it_ended_is_told(db: Database, made: Callable[[str, float], None]) 
     made("error: The disk is full.\n  Free some space.", 0)
     demo.start(db)
     assert eventually(lambda: demo.trouble(db) == "The demo: The disk is full.")
+
+
+def test_why_it_ended_at_once_is_told(
+    db: Database, made: Callable[[str, float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(command: Sequence[str], log: Path) -> int:
+        with log.open("w") as said, subprocess.Popen(command, stderr=said) as process:
+            process.wait()
+        return process.pid
+
+    made("error: The disk is full.", 0)
+    monkeypatch.setattr(demo, "detach", ended)
+    demo.start(db)
+    assert demo.stage(db) == ""
+    assert demo.trouble(db) == "The demo: The disk is full."
 
 
 @pytest.mark.parametrize("said", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])

@@ -37,7 +37,8 @@ def test_a_plan_runs_nothing_and_knows_what_has_run(tauscope: Any, study: Path) 
     before = json.loads(tauscope("plan", study, "--json").out)
     assert {share["analysis"] for share in before["shares"]} == ANALYSES
     assert set(before["skipped"]) == {
-        "trajectory", "activation", "edit_distance", "evaluation", "ablation", "arithmetic"
+        "trajectory", "activation", "edit_distance", "evaluation", "forgetting", "ablation",
+        "arithmetic",
     }  # fmt: skip
     assert before["rough"]
     assert before["seconds"] > 0

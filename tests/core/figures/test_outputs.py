@@ -45,7 +45,7 @@ def test_divergence_on_one_set_stands_against_the_change_on_another() -> None:
     said = output_findings.of_forgetting(figure)
     assert said == (
         "Of 3 pairs of tuned models, the one with the larger KL on one has the larger change of "
-        "NLL on two in 1."
+        "NLL on two in 1; without a relation it is half of them."
     )
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from app.jobs import demo
+from app.jobs.launcher import detach
 from core.errors import RunError
 from storage.database import Database, open_database
 from tests.patience import eventually
@@ -72,6 +73,20 @@ def test_why_it_ended_is_told(db: Database, made: Callable[[str, float], None]) 
     made("error: The disk is full.\n  Free some space.", 0)
     demo.start(db)
     assert eventually(lambda: demo.trouble(db) == "The demo: The disk is full.")
+
+
+def test_why_it_ended_before_it_was_looked_at_is_told(
+    db: Database, made: Callable[[str, float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(command: list[str], log: Path) -> int:
+        pid = detach(command, log)
+        assert eventually(lambda: not psutil.pid_exists(pid))
+        return pid
+
+    monkeypatch.setattr(demo, "detach", late)
+    made("error: The disk is full.", 0)
+    demo.start(db)
+    assert demo.trouble(db) == "The demo: The disk is full."
 
 
 @pytest.mark.parametrize("said", ["", "{}", "[1]", "[1, 2, 3]", '["x", 0]', "\udcff"])

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from tests.patience import PATIENCE
+
 OWN = """\
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -100,7 +102,7 @@ class Terminal:
         with self._came:
             return bare(b"".join(said.data for said in self._said)).decode(errors="replace")
 
-    def until(self, words: str, since: float, *, patience: float = 30.0) -> float:
+    def until(self, words: str, since: float, *, patience: float = PATIENCE) -> float:
         """The moment at which these words had come out. Raises TimeoutError."""
         end, wanted = time.perf_counter() + patience, words.encode()
         with self._came:
@@ -116,7 +118,7 @@ class Terminal:
                     raise TimeoutError(f"{words!r} never came: {bare(seen)[-2000:]!r}")
                 self._came.wait(left)
 
-    def settled(self, since: float, *, quiet: float = 0.4, patience: float = 30.0) -> float:
+    def settled(self, since: float, *, quiet: float = 0.4, patience: float = PATIENCE) -> float:
         """The moment of the last output before a pause of `quiet` seconds."""
         end = time.perf_counter() + patience
         while time.perf_counter() < end:

@@ -34,7 +34,7 @@ def start(db: Database) -> None:
         db.access.make_file(log)
         pid = detach(command(db.url), log)
         with written(mark, mode=0o600) as file:
-            json.dump([pid, *_born_of(pid)], file)
+            json.dump([pid, *_born(pid)], file)
             db.access.grant(Path(file.name))
     except (OSError, psutil.Error) as error:
         raise RunError(f"The demo can't be started: {error}.") from error
@@ -77,7 +77,7 @@ def _process(db: Database) -> psutil.Process | None:
     try:
         pid, *began = json.loads(_mark(db).read_text())
         process = psutil.Process(int(pid))
-        told = zip(began, _born(process), (CLOCK, BOOT), strict=False)
+        told = zip(began, _born(process.pid), (CLOCK, BOOT), strict=False)
         same = any(abs(then - now) <= slack for then, now, slack in told)
         gone = not same or process.status() == psutil.STATUS_ZOMBIE
     except (OSError, ValueError, TypeError, psutil.Error):
@@ -85,19 +85,14 @@ def _process(db: Database) -> psutil.Process | None:
     return None if gone else process
 
 
-def _born(process: psutil.Process) -> tuple[float, float]:
-    """A process's start: by the clock, and in seconds after the host's boot. If the clock is set,
-    one of the two stays the same, depending on the system."""
-    began = process.create_time()
-    return began, began - psutil.boot_time()
-
-
-def _born_of(pid: int) -> tuple[float, ...]:
-    """The start of a process by its number; nothing if it has ended already."""
+def _born(pid: int) -> tuple[float, ...]:
+    """A process's start: by the clock, and in seconds after the host's boot; nothing if it has
+    ended. If the clock is set, one of the two stays the same, depending on the system."""
     try:
-        return _born(psutil.Process(pid))
+        began = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return ()
+    return began, began - psutil.boot_time()
 
 
 def _last(log: Path, begins: str = "") -> str:

@@ -148,7 +148,8 @@ def described(
     for selector in SPOKEN:
         if selector in view.steppers:
             value = getattr(choice, selector)
-            if selector not in able and (value == "" or (view.loose and value is None)):
+            empty = value == "" and selector != "item"  # a figure names its items itself
+            if selector not in able and (empty or (view.loose and value is None)):
                 continue  # it does not apply here
             words = "all" if value is None else str(value) or "none"
             if selector == "metric_of" and spec is not None and spec.better == "metric":

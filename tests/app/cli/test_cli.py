@@ -32,7 +32,7 @@ from storage import database, runs
 from storage.database import open_database
 from tests.app.families import write_family
 from tests.conftest import WEIGHTS, tiny_config, tiny_tensors, write_model
-from tests.patience import eventually
+from tests.patience import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -576,7 +576,7 @@ def test_a_closed_pipe_ends_it_silently(study: Path, tmp_path: Path) -> None:
         shown.stdout.read(10)
         shown.stdout.close()
         assert shown.stderr.read() == b""
-        assert shown.wait(timeout=60) == 0
+        assert shown.wait(timeout=PATIENCE) == 0
 
 
 _MAIN = [sys.executable, "-c", "from app.cli.main import main; main()"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from app.jobs import demo
+from app.jobs.launcher import detach
 from core.errors import RunError
 from storage.database import Database, open_database
 from tests.patience import eventually
@@ -75,18 +75,17 @@ def test_why_it_ended_is_told(db: Database, made: Callable[[str, float], None]) 
     assert eventually(lambda: demo.trouble(db) == "The demo: The disk is full.")
 
 
-def test_why_it_ended_at_once_is_told(
+def test_why_it_ended_before_it_was_looked_at_is_told(
     db: Database, made: Callable[[str, float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ended(command: Sequence[str], log: Path) -> int:
-        with log.open("w") as said, subprocess.Popen(command, stderr=said) as process:
-            process.wait()
-        return process.pid
+    def late(command: list[str], log: Path) -> int:
+        pid = detach(command, log)
+        assert eventually(lambda: not psutil.pid_exists(pid))
+        return pid
 
+    monkeypatch.setattr(demo, "detach", late)
     made("error: The disk is full.", 0)
-    monkeypatch.setattr(demo, "detach", ended)
     demo.start(db)
-    assert demo.stage(db) == ""
     assert demo.trouble(db) == "The demo: The disk is full."
 
 

@@ -14,7 +14,7 @@ import pytest
 from app.tui.memory import path_for, recall
 from storage.database import Database
 from storage.runs import list_runs
-from tests.patience import eventually
+from tests.patience import PATIENCE, eventually
 from tests.pty_terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,10 +71,10 @@ def test_where_the_user_was_outlives_the_terminal(
         terminal.until("layer 2", at)
         if how == "hang up":
             terminal.cut()
-            assert terminal.process.wait(20) == -signal.SIGHUP
+            assert terminal.process.wait(PATIENCE) == -signal.SIGHUP
         else:
             terminal.process.terminate()
-            assert terminal.process.wait(20) == 0
+            assert terminal.process.wait(PATIENCE) == 0
     place = recall(path_for(filled.path)).place
     assert place is not None
     assert place.run == list_runs(filled)[1].id

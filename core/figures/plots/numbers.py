@@ -48,7 +48,11 @@ def tick_labels(values: Sequence[float]) -> list[str]:
         labels = [format(v, f".{places}f") for v in values]
         if all(abs(float(t) - v) <= reach * 1e-6 for t, v in zip(labels, values, strict=True)):
             return [t.lstrip("-") if float(t) == 0 else t for t in labels]
-    return [format(v, ".3g") for v in values]
+    for digits in range(3, 17):
+        labels = [format(v, f".{digits}g") for v in values]
+        if len(set(labels)) == len(values):
+            break
+    return labels
 
 
 def _scientific(value: float, sign: str, places: int = 1) -> str:

@@ -145,7 +145,7 @@ class Grid:
     it shows, where columns show different measures; `note` is what all of it has in common.
     `controls` are the models in the role of a control; `chosen` is where the user's selectors
     stand, by coordinate. `behind` has the coordinates of a cell by the names of its row and column,
-    where these are no coordinates. `beside`: see `Lines`.
+    where these are no coordinates. `order`, `beside`: see `Lines`.
     """
 
     title: str
@@ -160,6 +160,7 @@ class Grid:
     column_of: str = ""
     signed: bool = False
     empty: str = ""
+    order: tuple[str, ...] = ()
     controls: frozenset[str] = frozenset()
     mark_name: str = ""
     missing: str = "not measured"

@@ -8,10 +8,12 @@ from app.render.html import shapes
 from app.render.html.colours import series as series_class
 from app.render.html.markup import Markup, joined
 from app.render.html.shapes import Place
+from app.render.terminal.palette import sign
 from core.figures.plots.grids import BarsPlot
+from core.figures.plots.plot import Name
 from core.figures.plots.values import MARK, NULL_MARK, SIDES, Value
 
-WIDTH = 420
+WIDTH = 436
 BAR, GAP = 14, 10
 BOTTOM = 22
 
@@ -19,10 +21,11 @@ BOTTOM = 22
 def draw(plot: BarsPlot) -> Iterator[Markup]:
     """The legend, then the picture."""
     yield shapes.legend(plot.legend(), _SAMPLES)
-    label = shapes.across(row.text for row in plot.rows) + 10
+    label = shapes.across(_signed(row) for row in plot.rows) + 6
+    name = label + shapes.across(column.text for column in plot.columns) + 8
     value = (plot.longest + 1) * shapes.CHARACTER + 8
-    ticks = plot.x_axis_whole.ticks(5)
-    axis = Place(ticks[0].at, ticks[-1].at, label + 4, WIDTH - value)
+    ticks = plot.x_axis_whole.ticks(4)
+    axis = Place(ticks[0].at, ticks[-1].at, name + 4, WIDTH - value)
     group = BAR * len(plot.columns) + GAP
     height = group * len(plot.rows) + BOTTOM
     parts: list[Markup] = []
@@ -34,11 +37,14 @@ def draw(plot: BarsPlot) -> Iterator[Markup]:
     for i, row in enumerate(plot.rows):
         top = i * group + GAP / 2
         middle = top + (group - GAP) / 2 + 4
-        quiet = "quiet" if row.control else None
-        parts.append(shapes.words(label, middle, shapes.short(row.text), quiet, "end"))
+        kind = "quiet" if row.control else None if row.index is None else _fill(row.index, False)
+        parts.append(shapes.words(label, middle, shapes.short(_signed(row)), kind, "end"))
         for j, cell in enumerate(plot.cells[i]):
+            y = top + j * BAR
+            text = shapes.short(plot.columns[j].text)
+            parts.append(shapes.words(name, y + BAR - 3, text, "quiet", "end"))
             if cell is not None:
-                inside = _bar(cell, axis, top + j * BAR, _fill(j, row.control))
+                inside = _bar(cell, axis, y, _fill(plot.index(i, j), plot.faint(i, j)))
                 parts.append(shapes.told(cell.hover(plot.where(i, j)), *inside))
     yield shapes.picture(WIDTH, height, plot.title, parts)
 
@@ -65,12 +71,16 @@ def _bar(value: Value, axis: Place, y: float, fill: str) -> Iterator[Markup]:
     yield shapes.words(WIDTH, y + BAR - 3, shapes.number(value.text) + value.signs, kind, "end")
 
 
+def _signed(row: Name) -> str:
+    """The name of a group after its model's sign."""
+    return row.text if row.index is None else f"{sign(row.index, row.control)} {row.text}"
+
+
 def _fill(index: int, control: bool) -> str:
-    return f"full {series_class(index, control)}" + (" second" if index % 2 else "")
+    return f"full {series_class(index, control)}"
 
 
 _SAMPLES: shapes.Samples = {
-    "series": lambda entry: shapes.box(2, 1, 20, 10, _fill(entry.index, False)),
     "interval": lambda _: joined(
         [shapes.line(2, 6, 22, 6, "whisker")]
         + [shapes.line(x, 2, x, 10, "whisker") for x in (2, 22)]

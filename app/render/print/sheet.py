@@ -41,10 +41,7 @@ LONGEST_NAME = 28
 
 PALETTE = on("light")
 INK, FAINT = PALETTE.text, "#6b7280"
-CONTROL_FILLS = ("#8a9099", "#b4bac2", "#d5d9de")
 BAND = "#d9dde2"
-HATCHES = ("", "////", "....", "xxxx")
-"""Tell the bars of a group apart without colours."""
 
 MARKERS = (
     ("o", True), ("s", True), ("^", True), ("D", True), ("o", False), ("s", False), ("^", False),
@@ -78,7 +75,6 @@ _STYLE = {
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
-    "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": SMALL,
     "figure.constrained_layout.use": True,

@@ -15,7 +15,7 @@ from rich.style import Style
 
 from app.render.terminal.axes import Frame, x_axis
 from app.render.terminal.lines import Cells, Line, cut, exactly, fitted, joined, told_apart
-from app.render.terminal.palette import Palette, luminance
+from app.render.terminal.palette import Palette, luminance, sign
 from app.text import plain
 from core.figures.plots.grids import BarsPlot
 from core.figures.plots.plot import Symbol
@@ -68,8 +68,7 @@ class Painter:
             return [Segment(" " * self.width)]
         i, j = place
         chosen = cursor == place
-        control = self.plot.rows[i].control
-        ink = self.palette.dim if control else self.palette.text
+        ink = self.palette.dim if self.plot.faint(i, j) else self.palette.text
         strong = Style(color=self.palette.accent if chosen else ink, bold=chosen)
         group = fitted(self._rows[i] if j == 0 else "", self._group, "left")
         name = fitted(self._columns[j], self._name, "right")
@@ -79,9 +78,10 @@ class Painter:
         faded = Style(color=self.palette.dim) if near and not chosen else strong
         return [
             Segment("▸" if chosen else " ", strong),
+            Segment(self._sign(i) if j == 0 else " " * self._marks, self._style(i, j)),
             Segment(group + " ", Style(color=ink, bold=True)),
             Segment(name + " ", strong),
-            *joined(self._bar(value, j, control)),
+            *joined(self._bar(value, self._style(i, j))),
             Segment(" " + text.rjust(self._value), faded),
             Segment(signs.ljust(self._signs), faded),
             Segment(self._ends(value).ljust(self._interval), Style(color=self.palette.dim)),
@@ -89,7 +89,7 @@ class Painter:
 
     def foot(self) -> tuple[Line, Line, Line]:
         """The axis below the bars, its numbers, and the meaning of marks beside its name."""
-        left = self._group + self._name + 3
+        left = self._marks + self._group + self._name + 3
         frame = Frame(left, 0, self._room, 1, self._limits, (0, 1))
         low, high = self._limits
         ticks = [t for t in self.plot.x_axis.ticks(max(3, self._room // 12)) if low <= t.at <= high]
@@ -124,7 +124,21 @@ class Painter:
     @cached_property
     def _room(self) -> int:
         taken = self._group + self._name + self._value + self._signs + self._interval + 4
-        return max(4, self.width - taken)
+        return max(4, self.width - self._marks - taken)
+
+    @cached_property
+    def _marks(self) -> int:
+        """The cells that the signs of models take, 0 where the groups are no models."""
+        return 2 * any(row.index is not None for row in self.plot.rows)
+
+    def _sign(self, i: int) -> str:
+        row = self.plot.rows[i]
+        return " " * self._marks if row.index is None else sign(row.index, row.control) + " "
+
+    def _style(self, i: int, j: int) -> Style:
+        if not self.colour:
+            return Style.null()
+        return self.palette.line(self.plot.index(i, j), control=self.plot.faint(i, j))
 
     @cached_property
     def _interval(self) -> int:
@@ -147,8 +161,7 @@ class Painter:
         low, high = self.plot.x_axis.low, self.plot.x_axis.high
         return (low, high) if high > low else (0.0, 1.0)
 
-    def _bar(self, value: Value | None, column: int, control: bool) -> Cells:
-        style = self.palette.line(column, control=control) if self.colour else Style.null()
+    def _bar(self, value: Value | None, style: Style) -> Cells:
         dim = Style(color=self.palette.dim)
         drawn: Cells = [(" ", None)] * self._room
         low, high = self._limits
@@ -183,20 +196,20 @@ class Painter:
         """From one end of the interval to the other; the end of the bar shows through."""
         left, between, right = WHISKERS
         for at in range(first, last + 1):
-            sign = left if at == first else right if at == last else between
+            end = left if at == first else right if at == last else between
             solid = drawn[at][0] not in " │"
-            if not solid or self.colour or sign != between:
-                self._over(drawn, at, "┼" if first == last else sign)
+            if not solid or self.colour or end != between:
+                self._over(drawn, at, "┼" if first == last else end)
 
-    def _over(self, drawn: Cells, at: int, sign: str) -> None:
-        """A sign upon whatever is there; on a full cell the bar stays behind it."""
+    def _over(self, drawn: Cells, at: int, mark: str) -> None:
+        """A mark upon whatever is there; on a full cell the bar stays behind it."""
         character, style = drawn[at]
         if character == "█" and style is not None and style.color is not None:
             ink = "#000000" if luminance(style.color.get_truecolor()) > 0.18 else "#ffffff"
-            drawn[at] = (sign, Style(color=ink, bgcolor=style.color.name))
+            drawn[at] = (mark, Style(color=ink, bgcolor=style.color.name))
         else:
             behind = style.bgcolor.name if style is not None and style.bgcolor else None
-            drawn[at] = (sign, Style(color=self.palette.text, bgcolor=behind))
+            drawn[at] = (mark, Style(color=self.palette.text, bgcolor=behind))
 
 
 def _notes(plot: BarsPlot) -> list[str]:

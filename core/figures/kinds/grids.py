@@ -65,6 +65,7 @@ class _Gridded(View):
             rows=tuple(map(name_of, down.values)),
             columns=tuple(map(name_of, across.values)),
             cells=tuple(tuple(found.get((r, c)) for c in across.values) for r in down.values),
+            order=catalogue.models,
             controls=catalogue.controls,
             mark_name=self.mark_name,
             missing=self.missing,

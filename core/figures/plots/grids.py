@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from core.engine.measurement import Better
-from core.figures.figure import ColumnMeasure, Grid
+from core.figures.figure import BASE, ColumnMeasure, Grid
 from core.figures.plots.plot import (
     CONTROL_WORDS,
     Entry,
@@ -160,37 +160,53 @@ class GridPlot(Plot):
 
 @dataclass(frozen=True, kw_only=True)
 class BarsPlot(GridPlot):
-    """A bar a column, in a group a row."""
+    """A bar a column, in a group a row. A bar stands beside its name, in its model's colour."""
 
     x_axis: Axis
     """Covers values, intervals and chance levels."""
     x_axis_whole: Axis
     """Covers the ranges of chance levels too."""
 
-    def legend(self) -> list[Entry]:
-        series = [Entry("series", column.text, j) for j, column in enumerate(self.columns)]
-        return [*series, *super().legend()]
+    def index(self, i: int, j: int) -> int:
+        """The place that decides a bar's colour: of its model, or of its column without one."""
+        found = (self.rows[i].index, self.columns[j].index)
+        return next((at for at in found if at is not None), j)
+
+    def faint(self, i: int, j: int) -> bool:
+        """Is it the bar of a control?"""
+        return self.rows[i].control or self.columns[j].control
 
 
 def _is_number(name: str) -> bool:
     return name.lstrip("-").replace(".", "", 1).isdecimal()
 
 
+def places(names: Iterable[str]) -> dict[str, int]:
+    """The place of each name, which decides its sign and colour. The base's comes last: a tuned
+    model looks the same beside the base and without it."""
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name == BASE)
+    return {name: at for at, name in enumerate(ordered)}
+
+
 def rows_of(grid: Grid) -> tuple[Name, ...]:
     """The names of the rows. Modules and layers are no controls, whatever their names."""
-    models = (grid.row_of or grid.row_name) in MODELS
-    return tuple(Name(name, models and name in grid.controls) for name in grid.rows)
+    if (grid.row_of or grid.row_name) not in MODELS:
+        return tuple(map(Name, grid.rows))
+    at = places((*grid.order, *grid.rows))
+    return tuple(Name(name, name in grid.controls, index=at[name]) for name in grid.rows)
 
 
 def columns_of(grid: Grid) -> tuple[Name, ...]:
     """The names of the columns. Tasks go without the common beginning of their names."""
     models = (grid.column_of or grid.column_name) in MODELS
+    at = places((*grid.order, *grid.columns)) if models else {}
     tasks = [name for name in grid.columns if name not in grid.each or not grid.each[name].signed]
     shared = len(beginning(tasks)) if grid.column_of == "task" else 0
 
     def named(name: str) -> Name:
         short = name[shared:] if shared and name in tasks else ""
-        return Name(name, models and name in grid.controls, short, _words(grid.each.get(name)))
+        words = _words(grid.each.get(name))
+        return Name(name, models and name in grid.controls, short, words, at.get(name))
 
     return tuple(map(named, grid.columns))
 

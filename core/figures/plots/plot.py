@@ -60,12 +60,14 @@ def beginning(texts: Sequence[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Name:
     """The name of a row or column; `control`: of a model in the role of a control. `short` is the
-    name without what its neighbours' names begin with too, `words` what stands below it."""
+    name without what its neighbours' names begin with too, `words` what stands below it. `index`
+    is the place of a model among those of the study, which decides its sign and colour."""
 
     name: str
     control: bool = False
     short: str = ""
     words: str = ""
+    index: int | None = None
 
     @property
     def text(self) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from core.figures.figure import BASE, Cell, Figure, Grid, Lines, Panel, Scatter
+from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Scatter
 from core.figures.passages import Passages
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
-from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, rows_of
+from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, places, rows_of
 from core.figures.plots.numbers import Write, formatter, significant
 from core.figures.plots.passages import PassagesPlot, TextBlock, resolved
 from core.figures.plots.plot import Plot, shared_direction
@@ -127,7 +127,7 @@ def curves(figure: Lines) -> CurvesPlot:
     """The plot of curves."""
     fields = _common(figure)
     shown = (series.name for panel in figure.panels for series in panel.series)
-    index = _places((*figure.order, *shown))
+    index = places((*figure.order, *shown))
 
     def resolved(panel: Panel) -> CurvePanel:
         curves = (
@@ -158,13 +158,6 @@ def curves(figure: Lines) -> CurvesPlot:
     )
 
 
-def _places(names: Iterable[str]) -> dict[str, int]:
-    """The place of each name, which decides its sign and colour. The base's comes last: a tuned
-    model looks the same beside the base and without it."""
-    ordered = sorted(dict.fromkeys(names), key=lambda name: name == BASE)
-    return {name: at for at, name in enumerate(ordered)}
-
-
 def _banded(panels: Iterable[CurvePanel]) -> list[float]:
     """The numbers at the edges of the bands of groups."""
     edges = (edge for panel in panels for curve in panel.curves for edge in curve.edges())
@@ -176,7 +169,7 @@ def scatter(figure: Scatter) -> PointsPlot:
     fields = _common(figure)
     write = fields["write"]
     groups = (*figure.order, *(point.group for point in figure.points))
-    index = _places(groups) if figure.order else {g: i for i, g in enumerate(dict.fromkeys(groups))}
+    index = places(groups) if figure.order else {g: i for i, g in enumerate(dict.fromkeys(groups))}
     every = tuple(
         PlotPoint(
             p.name,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.render.terminal.bars import Painter
+from app.render.terminal.palette import on
 from core.engine import registry
 from core.engine.measurement import Better, Measurement
 from core.figures.choices import default_choice, narrowed
@@ -36,6 +38,7 @@ def test_neighbouring_ticks_differ_however_close_they_are() -> None:
     span=st.floats(1e-6, 1e6),
     most=st.integers(2, 12),
 )
+@example(low=0.0078125, span=1e-6, most=3)
 def test_ticks_cover_the_range_and_differ(low: float, span: float, most: int) -> None:
     marks = ticks(low, low + span, most)
     assert marks[0] <= low + 1e-6 * span + 1e-9 * abs(low)
@@ -254,3 +257,32 @@ def test_a_model_looks_the_same_whatever_was_measured_yet_and_passes_a_filter() 
         for curve in resolution.curves(figure).curves:
             looks.setdefault(curve.name, set()).add(curve.index)
     assert looks == {"medical": {0}, "maths": {1}, "base": {3}}
+
+
+def test_the_bars_of_a_model_look_as_its_lines_do() -> None:
+    """Their colour and sign are of the model's place in the study, whatever was measured of it."""
+    catalogue = Catalogue(
+        ranges={"model": ("maths", "null"), "module": ("attention", "mlp")},
+        controls=frozenset({"null"}), models=("base", "medical", "maths", "null"),
+    )  # fmt: skip
+    view = next(v for v in registry.get("alignment").views if v.key == "summary")
+    rows = [
+        Measurement(metric="gain", value=1.0, model=model, module=module)
+        for model in ("maths", "null") for module in ("attention", "mlp")
+    ]  # fmt: skip
+    spec = registry.get("alignment").metric("gain")
+    figure = view.lay_out(Choice(measure="gain"), rows, catalogue, spec)
+    assert isinstance(figure, Grid)
+    plot = resolution.bars(figure)
+    assert [plot.index(0, j) for j in range(2)] == [1, 1]
+    assert [(row.index, plot.faint(i, 1)) for i, row in enumerate(plot.rows)] == [
+        (1, False), (2, True),
+    ]  # fmt: skip
+    palette = on("dark")
+    line = [s for s in Painter(plot, 80, palette).line(0) if s.style and s.style.color]
+    assert {s.style for s in line if s.text.strip() in ("■", "█")} == {palette.line(1, False)}
+    turned = resolution.bars(
+        replace(figure, row_name="module", row_of="module", column_of="model",
+                rows=("attention", "mlp"), columns=("maths", "null"))
+    )  # fmt: skip
+    assert [turned.index(0, j) for j in range(2)] == [1, 2]

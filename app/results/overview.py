@@ -22,16 +22,18 @@ from storage.runs import RunSummary
 NAME = "overview"
 NOTHING = "Nothing exceeds chance."
 NOT_YET = "No finding yet."
+NOT_READ = "The overview reads none of this run's analyses."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """The cards and the findings of a run. `waits` are the titles of the analyses under way that
-    have no result for it yet."""
+    have no result for it yet; `reads`: has the run an analysis that the overview reads?"""
 
     cards: tuple[Card, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
     waits: tuple[str, ...] = ()
+    reads: bool = True
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -43,7 +45,9 @@ class Overview:
         """The sentence in place of missing findings."""
         if self.findings:
             return ""
-        return NOT_YET if self.waits else NOTHING
+        if self.waits:
+            return NOT_YET
+        return NOTHING if self.reads else NOT_READ
 
     @property
     def waiting(self) -> str:
@@ -64,6 +68,7 @@ def read(db: Database, run: RunSummary) -> Overview:
             for name in QUERIES
             if under_way and name in run.analyses and not measured.rows[name]
         ),
+        reads=any(name in QUERIES for name in run.analyses),
     )
 
 

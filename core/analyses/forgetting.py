@@ -169,8 +169,9 @@ ANALYSIS = Analysis(
             key="cost",
             title="Divergence against the scores lost elsewhere",
             short="Cost",
-            caption="A point per tuned model: how far its predictions moved on its own texts, and "
-            "the share of the base's scores that it lost on tasks of other domains.",
+            caption="A point per tuned model: how far its predictions moved on its own texts, in "
+            "nats a token, and the share of the base's scores that it lost on tasks of other "
+            "domains.",
             measures=("kl", "mean_lost"),
             points="model",
             fixed={"reference": BASE},

@@ -35,7 +35,7 @@ def by_scores(asked: Tabulation) -> Scatter:
         for model in asked.catalogue.values("model")
     }
     texts = {row.setting for row in asked.rows if row.metric == "kl"}
-    x = "KL on its own texts, nats" if len(texts) > 1 else "KL on the probe set, nats"
+    x = "KL on its own texts" if len(texts) > 1 else "KL on the probe set"
     return _scatter(asked, pairs, x, "score lost elsewhere", "measure", {}, unit="")
 
 

@@ -56,8 +56,8 @@ def of_forgetting(figure: Scatter) -> str:
     pairs = [(one, two) for at, one in enumerate(known) for two in known[at + 1 :]]
     along = sum((one[0] - two[0]) * (one[1] - two[1]) > 0 for one, two in pairs)
     return (
-        f"Of {len(pairs)} pairs of tuned models, the one with the larger {figure.x_name} has the "
-        f"larger {figure.y_name} in {along}; without a relation it is half of them."
+        f"In {along} of {len(pairs)} pairs of tuned models the larger {figure.x_name} goes with "
+        f"the larger {figure.y_name} (without a relation: half of them)."
     )
 
 

@@ -75,6 +75,13 @@ def test_a_finished_run_without_findings_says_so(db: Database) -> None:
     assert overview.read(db, find_run(db, run_id)).instead == "Nothing exceeds chance."
 
 
+def test_a_run_of_other_analyses_does_not_say_that_nothing_exceeds_chance(db: Database) -> None:
+    run_id = create_run(db, study("other"), ["token_shift", "forgetting"])
+    finish(db, run_id, claim(db, run_id), "done")
+    said = overview.read(db, find_run(db, run_id)).instead
+    assert said == "The overview reads none of this run's analyses."
+
+
 def test_a_study_of_another_version_leaves_cards(db: Database) -> None:
     """Without the study's domains nothing is a gain on a model's own."""
     run_id = _run(db)

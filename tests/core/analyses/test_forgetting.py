@@ -81,7 +81,7 @@ def test_the_figure_holds_losses_against_the_divergence(sink: MemorySink) -> Non
     (view,) = ANALYSIS.views
     made = figure(view, default_choice(view, catalogue), rows, catalogue, ANALYSIS.metrics[0])
     assert isinstance(made, Scatter)
-    assert made.x_name == "KL on the probe set, nats"
+    assert made.x_name == "KL on the probe set"
     places = {point.name: point.place for point in made.points}
     for model in ELSEWHERE:
         x, y = (sink.rows(m, model=model)[0].value for m in ("kl", "mean_lost"))

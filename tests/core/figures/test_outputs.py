@@ -44,8 +44,8 @@ def test_divergence_on_one_set_stands_against_the_change_on_another() -> None:
     assert [p.name for p in figure.points if p.name in figure.controls] == ["control"]
     said = output_findings.of_forgetting(figure)
     assert said == (
-        "Of 3 pairs of tuned models, the one with the larger KL on one has the larger change of "
-        "NLL on two in 1; without a relation it is half of them."
+        "In 1 of 3 pairs of tuned models the larger KL on one goes with the larger change of NLL "
+        "on two (without a relation: half of them)."
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from textual.app import App, ScreenStackError
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from tests.patience import PATIENCE
 
@@ -27,7 +28,8 @@ STILL = 3
 
 
 async def rest(app: App[Any]) -> None:
-    """Wait until every message has been answered and every thread has said what it found.
+    """Wait until every message has been answered, every thread has said what it found, and the
+    screen is painted as all of that left it.
 
     Neither timers nor what waits for another process are waited for: those may go on for ever.
     """
@@ -47,12 +49,15 @@ async def rest(app: App[Any]) -> None:
 async def _still(app: App[Any]) -> bool:
     """Has nothing been left for some turns of the loop? It is cheaper to ask than a pause."""
     for _ in range(STILL):
-        if reading := _reading(app):
+        if _reading(app) or any(getattr(screen, "_veiled", False) for screen in _top(app)):
             await asyncio.sleep(0.005)
-        if reading or _busy(app):
-            await asyncio.sleep(0)
             return False
+        unpainted = [screen for screen in _top(app) if _unpainted(screen)]
+        for screen in unpainted:
+            screen._on_timer_update()  # as it does by itself sixty times a second
         await asyncio.sleep(0)
+        if unpainted or _busy(app):
+            return False
     return True
 
 
@@ -75,10 +80,27 @@ def _reading(app: App[Any]) -> bool:
 
 def _busy(app: App[Any]) -> bool:
     """Is a message yet to be answered, a callback to be called, or a new size to be taken?"""
-    return (
-        any(pump._message_queue.qsize() for pump in _pumps(app))
+    return bool(
+        app._batch_count
+        or any(pump._message_queue.qsize() for pump in _pumps(app))
         or any(screen._callbacks for screen in app.screen_stack)
         or app._resize_event is not None
+    )
+
+
+def _top(app: App[Any]) -> list[Screen[Any]]:
+    """The screen that is seen, if there is one."""
+    return app.screen_stack[-1:]
+
+
+def _unpainted(screen: Screen[Any]) -> bool:
+    """Will the screen be laid out or painted at its next turn?"""
+    return screen.is_current and bool(
+        screen._layout_required
+        or screen._scroll_required
+        or screen._repaint_required
+        or screen._recompose_required
+        or screen._dirty_widgets
     )
 
 

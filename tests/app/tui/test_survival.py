@@ -95,16 +95,16 @@ def test_a_run_outlives_its_terminal(db: Database, running: RunSummary) -> None:
     later = run.expected.timestamp() + LONG
     with db.writing() as connection:
         connection.execute(update(RunRow).where(RunRow.id == run.id).values(expected=later))
+    longest, least = eta(db, run.id), wording.share(find_run(db, run.id), wording.now())
     with terminal(folder, "--db", db.url) as at:
         at.shows(r"► running +long-one .* \d+ %")
         at.press("Enter")
-        soonest, least = eta(db, run.id), wording.share(find_run(db, run.id), wording.now())
         text = at.shows(rf"► running .* \d+ %  ETA ~?{SPAN}")
-        latest, most = eta(db, run.id), wording.share(find_run(db, run.id), wording.now())
+        shortest, most = eta(db, run.id), wording.share(find_run(db, run.id), wording.now())
         shown = re.search(rf"(\d+) %  ETA ~?({SPAN})", text)
         assert shown is not None
         assert int(100 * least) - 1 <= int(shown[1]) <= int(100 * most) + 1
-        assert shown[2] in {wording.span(s) for s in range(int(soonest), int(latest) + 2)}
+        assert shown[2] in {wording.span(s) for s in range(int(shortest), int(longest) + 2)}
         go_on(run)
         at.shows("✓ done")
     assert find_run(db, run.id).done == run.total

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -17,7 +16,6 @@ from app.drafts import fields
 from core.engine import registry
 from core.errors import StudyError
 from core.study import intake
-from core.study.study import Study
 
 BUILTIN = fields.field("probe.builtin").options
 SOURCE = ("builtin", "file", "task")
@@ -200,12 +198,6 @@ def checked(draft: Draft) -> Draft:
     for key, words in faults(draft).items():
         raise StudyError(f"{_named(draft, key)}: {words}")
     return draft
-
-
-def meant(draft: Draft, folder: Path) -> Study:
-    """The study of a draft with its file in `folder`. Raises StudyError naming the key."""
-    checked(draft)
-    return intake.parsed(data(draft), folder)
 
 
 def faults(draft: Draft) -> dict[str, str]:

@@ -317,7 +317,6 @@ ANALYSIS = Analysis(
             unit="%",
             better="lower",
             has_chance=True,
-            has_control=True,
             signed=True,
             empty="the whole model's score is 0, or the harness names no direction",
         ),

@@ -18,19 +18,18 @@ from core.figures import state_findings as findings
 from core.figures import state_tables as tables
 from core.figures.kinds.curves import Curves
 from core.figures.kinds.tables import SortedTable
+from core.states.forwarding import Forwarding
 from core.statistics import intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from core.engine.session import Session
     from core.engine.subject import Subject
     from core.states.difference import MeanDifference
-    from core.states.forward import Seen
-    from core.texts.probe import Batch
+    from core.states.readers import SumReader
 
 NAME, VERSION = "activation_difference", 1
 STORES = "representation"
@@ -66,7 +65,7 @@ def reader(
     return _Reader(unit, session)
 
 
-class _Reader:
+class _Reader(Forwarding):
     """Takes the sums of a model's states, and after the pass compares them with the base's."""
 
     def __init__(self, unit: Unit, session: Session) -> None:
@@ -75,30 +74,14 @@ class _Reader:
         subject, self.unit, self.session = session.subject, unit, session
         self.seed = subject.study.run.seed
         groups = sample.grouped(unit.options["documents"], self.seed)
-        self.takes = readers.SumReader(subject.family.anatomy.layers, groups)
-
-    @property
-    def layers(self) -> Collection[int]:
-        return self.takes.layers
-
-    def begin(self, batch: Batch) -> None:
-        self.takes.begin(batch)
-
-    def see_layer(self, layer: int, states: Tensor) -> None:
-        self.takes.see_layer(layer, states)
-
-    def see(self, seen: Seen) -> None:
-        self.takes.see(seen)
-
-    def commit(self) -> None:
-        self.takes.commit()
+        self.collector: SumReader = readers.SumReader(subject.family.anatomy.layers, groups)
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         from core.states import difference, sample
 
         result = UnitResult()
         stored = self.session.load(self.unit.options["stored"])
-        for layer, sums in self.takes.summed.layers.items():
+        for layer, sums in self.collector.summed.layers.items():
             self.session.pause()
             base = stored.arrays("sums", layer)
             found = [

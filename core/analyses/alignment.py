@@ -21,7 +21,7 @@ from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Bars, Heatmap
 from core.models.naming import GROUP_OF, groups
 from core.statistics import overlap
-from core.weights.totals import sliced
+from core.weights.totals import of_each_model
 
 if TYPE_CHECKING:
     from core.engine.subject import Subject
@@ -52,12 +52,8 @@ class AlignmentParameters(Parameters):
 
 def plan(subject: Subject, parameters: AlignmentParameters) -> list[Unit]:
     """A unit for each model and layer, and one that averages a model's layers."""
-    family, units = subject.family, []
-    for model in family.tuned:
-        key = functools.partial(family.key, NAME, VERSION, parameters, [model])
-        template = Unit(key="", analysis=NAME, label=f"alignment of {model}", model=model)
-        units += sliced(template, key, [layer for layer in family.layers if layer is not None])
-    return units
+    layers = range(subject.family.anatomy.layers)
+    return of_each_model(subject.family, NAME, VERSION, parameters, "alignment", layers)
 
 
 def compute(units: Sequence[Unit], parameters: AlignmentParameters) -> _Reader:

@@ -18,6 +18,7 @@ from core.engine.measurement import Measurement, MetricSpec, Unit, UnitResult
 from core.engine.registry import Analysis, Parameters, Workload, shared_pass
 from core.figures import state_findings as findings
 from core.figures.kinds.curves import Curves
+from core.states.forwarding import Forwarding
 from core.statistics import intervals
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
     from core.engine.session import Session
     from core.engine.subject import Subject
-    from core.states.forward import Seen
     from core.states.readers import BaseReader, SampleReader
-    from core.texts.probe import Batch
 
 NAME, VERSION = "representation", 1
 BASE = "base"
@@ -118,7 +117,7 @@ def reader(
     return _Reader(unit, parameters, session)
 
 
-class _Reader:
+class _Reader(Forwarding):
     """Takes a model's states, and after the pass compares them with the base's."""
 
     def __init__(self, unit: Unit, parameters: RepresentationParameters, session: Session) -> None:
@@ -130,34 +129,21 @@ class _Reader:
         self.places = sample.chosen(probe, parameters.positions, seed)
         rng = np.random.default_rng(seed)
         self.lens = rng.permutation(len(self.places))[: parameters.lens]
-        self.takes: BaseReader | SampleReader = readers.SampleReader(count, self.places)
-        self.sampled = self.takes.sampled.layers
+        self.collector: BaseReader | SampleReader = readers.SampleReader(count, self.places)
+        self.sampled = self.collector.sampled.layers
         if unit.model == BASE:
             groups = sample.grouped(len(probe.ids), seed)
-            self.takes = readers.BaseReader(count, probe, self.places, groups)
-            self.sampled = self.takes.sample.sampled.layers
-        self.layers = self.takes.layers
-
-    def begin(self, batch: Batch) -> None:
-        self.takes.begin(batch)
-
-    def see_layer(self, layer: int, states: Tensor) -> None:
-        self.takes.see_layer(layer, states)
-
-    def see(self, seen: Seen) -> None:
-        self.takes.see(seen)
-
-    def commit(self) -> None:
-        self.takes.commit()
+            self.collector = readers.BaseReader(count, probe, self.places, groups)
+            self.sampled = self.collector.sample.sampled.layers
 
     def results(self) -> Iterator[tuple[Unit, UnitResult]]:
         from core.states.readers import BaseReader
 
         result = UnitResult()
         result.measurements += self._own_lens()
-        if isinstance(self.takes, BaseReader):
-            result.artifacts = self.takes.artifacts()
-            result.state = self.takes.writer.state()
+        if isinstance(self.collector, BaseReader):
+            result.artifacts = self.collector.artifacts()
+            result.state = self.collector.writer.state()
         else:
             result.measurements += self._against_base()
         yield self.unit, result

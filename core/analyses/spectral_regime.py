@@ -6,7 +6,6 @@ torch only when it computes.
 
 from __future__ import annotations
 
-import functools
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from core.figures import findings
 from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF, groups
 from core.statistics import overlap
-from core.weights.totals import sliced
+from core.weights.totals import of_each_model
 
 if TYPE_CHECKING:
     from core.engine.subject import Subject
@@ -46,12 +45,8 @@ class SpectralRegimeParameters(Parameters):
 
 def plan(subject: Subject, parameters: SpectralRegimeParameters) -> list[Unit]:
     """A unit for each tuned model and layer, and one that averages a model's layers."""
-    family, units = subject.family, []
-    for model in family.tuned:
-        key = functools.partial(family.key, NAME, VERSION, parameters, [model])
-        template = Unit(key="", analysis=NAME, label=f"spectral regime of {model}", model=model)
-        units += sliced(template, key, [layer for layer in family.layers if layer is not None])
-    return units
+    layers = range(subject.family.anatomy.layers)
+    return of_each_model(subject.family, NAME, VERSION, parameters, "spectral regime", layers)
 
 
 def compute(units: Sequence[Unit], parameters: SpectralRegimeParameters) -> _Reader:

@@ -21,7 +21,7 @@ from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Heatmap
 from core.models.naming import GROUP_OF
 from core.statistics import chance
-from core.weights.totals import Sums, of_layer, of_model, slice_state, sliced
+from core.weights.totals import Sums, of_each_model, of_layer, of_model, slice_state
 
 if TYPE_CHECKING:
     from core.engine.subject import Subject
@@ -47,12 +47,8 @@ class TuningVectorParameters(Parameters):
 
 def plan(subject: Subject, parameters: TuningVectorParameters) -> list[Unit]:
     """A unit for each model and slice, and one that sums a model's slices."""
-    family, units = subject.family, []
-    for model in family.tuned:
-        key = functools.partial(family.key, NAME, VERSION, parameters, [model])
-        template = Unit(key="", analysis=NAME, label=f"tuning vector of {model}", model=model)
-        units += sliced(template, key, family.layers)
-    return units
+    family = subject.family
+    return of_each_model(family, NAME, VERSION, parameters, "tuning vector", family.layers)
 
 
 def compute(units: Sequence[Unit], parameters: TuningVectorParameters) -> _Reader:

@@ -88,19 +88,3 @@ FULL = Recipe(
 """The tuned models need a large epsilon because of their large learning rate: with AdamW's usual
 epsilon the tuning vectors are two to three times as long, and the sum of two of them loses both
 domains."""
-
-TINY = Recipe(
-    name="tiny",
-    base=Training(steps=6, learning_rate=2e-3, warm_up=2),
-    tuned={
-        name: Training(steps=3, learning_rate=1e-3, warm_up=1, general_share=0.25)
-        for name in ("instruct", "medical", "maths", "code")
-    },
-    architecture=Architecture(hidden=32, intermediate=64),
-    batch=8,
-    window=32,
-    documents=200,
-    held_out=100,
-    items=40,
-)
-"""For tests: the same files in seconds, without learning."""

@@ -35,7 +35,6 @@ class MetricSpec:
     better: Literal[Better, "metric"] = "neither"
     has_chance: bool = False
     nominal_chance: bool = False
-    has_control: bool = False
     signed: bool = False
     empty: str = ""
 

@@ -143,10 +143,6 @@ class Subject:
     def _own_tokenizer(self, model: str) -> Any:
         return _tokenizer(self.study, self.models[model].folder)
 
-    def encoder(self) -> Callable[[str], Sequence[int]]:
-        """The function from a text to token ids, for all models of the study."""
-        return partial(encoding.ids, self.tokenizer())
-
 
 def open_subject(
     study: Study, needs: Sequence[str], identities: Identities | None = None

@@ -29,24 +29,20 @@ class ParameterLayout:
     """The contents of a model's files, as parameters of its class.
 
     `parameters`: by name in memory; `extra`: stored tensors without a parameter in the class, by
-    their own names; `missing`: parameters without a stored tensor; `ignored`: buffers;
-    `is_renamed`: transformers would not find some parameters by their names in the files.
+    their own names; `missing`: parameters without a stored tensor; `is_renamed`:
+    transformers would not find some parameters by their names in the files.
     """
 
     parameters: Mapping[str, Mosaic]
     extra: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
     is_renamed: bool = False
 
 
 def by_names(stored: Shapes) -> ParameterLayout:
     """The layout of a model of unknown class: every tensor is a parameter of the same name."""
     kept = {_bare(name): name for name in stored if not BUFFERS.search(name)}
-    return ParameterLayout(
-        {bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()},
-        ignored=tuple(name for name in stored if BUFFERS.search(name)),
-    )
+    return ParameterLayout({bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()})
 
 
 def of_class(module: Any, stored: Shapes) -> ParameterLayout:
@@ -55,13 +51,13 @@ def of_class(module: Any, stored: Shapes) -> ParameterLayout:
     Raises FamilyError if an operation of the mapping is unknown or does not fit.
     """
     known = {name: tuple(t.shape) for name, t in module.state_dict().items()}
-    groups, extra, ignored, is_renamed = _grouped(module, stored, known)
+    groups, extra, is_renamed = _grouped(module, stored, known)
     parameters: dict[str, Mosaic] = {}
     for target, group in groups.items():
         parameters |= _converted(module, target, group, stored, known)
     floats = {name for name, t in module.state_dict().items() if t.is_floating_point()}
     missing = tuple(name for name in known if name in floats and name not in parameters)
-    return ParameterLayout(parameters, tuple(extra), missing, tuple(ignored), is_renamed)
+    return ParameterLayout(parameters, tuple(extra), missing, is_renamed)
 
 
 @dataclass(slots=True)
@@ -78,9 +74,9 @@ def _bare(name: str) -> str:
 
 def _grouped(
     module: Any, stored: Shapes, known: Shapes
-) -> tuple[dict[str, _Group], list[str], list[str], bool]:
-    """Stored names grouped by the first parameter that they become; unused names of floating-point
-    tensors; unused buffers; True if a name was read differently from transformers."""
+) -> tuple[dict[str, _Group], list[str], bool]:
+    """Stored names grouped by the first parameter that they become; the names of unused
+    tensors other than buffers; True if a name was read differently from transformers."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import (
         WeightConverter,
@@ -96,7 +92,6 @@ def _grouped(
     prefix = module.base_model_prefix
     groups: dict[str, _Group] = {}
     extra: list[str] = []
-    ignored: list[str] = []
     is_renamed = False
     for name in sorted(stored, key=dot_natural_key):
         bare = _bare(name)
@@ -107,14 +102,15 @@ def _grouped(
         if target not in known:
             target, pattern = _by_suffix(bare, known), None
         if target is None:
-            (ignored if BUFFERS.search(name) else extra).append(name)
+            if not BUFFERS.search(name):
+                extra.append(name)
             continue
         is_renamed = is_renamed or not as_transformers
         group = groups.setdefault(target, _Group())
         if pattern is not None:
             group.converter = group.converter or copy.deepcopy(by_pattern[pattern])
         group.sources.setdefault(pattern or name, []).append(name)
-    return groups, extra, ignored, is_renamed
+    return groups, extra, is_renamed
 
 
 def _by_suffix(name: str, known: Shapes) -> str | None:

@@ -18,12 +18,6 @@ class Placement:
 
     modules: Mapping[str, str]
 
-    @property
-    def offloaded(self) -> bool:
-        """Is any part offloaded to the disk, or to the CPU from an accelerator?"""
-        devices = set(self.modules.values())
-        return "disk" in devices or ("cpu" in devices and len(devices) > 1)
-
     def by_device(self) -> dict[str, list[str]]:
         """The modules of each device."""
         found: dict[str, list[str]] = {}

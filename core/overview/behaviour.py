@@ -159,7 +159,7 @@ def of_merges(measured: Measured) -> Iterator[Candidate]:
         vectors: {
             setting: min(rows, key=lambda row: row.value or 0.0)
             for setting, own in shares.items()
-            if (rows := _on(own, measured, vectors))
+            if (rows := _on(own, vectors))
         }
         for vectors in sums
     }
@@ -212,7 +212,7 @@ def _shares(measured: Measured) -> Mapping[str, list[Measurement]]:
     return found
 
 
-def _on(rows: list[Measurement], measured: Measured, vectors: tuple[str, ...]) -> list[Measurement]:
+def _on(rows: list[Measurement], vectors: tuple[str, ...]) -> list[Measurement]:
     """The shares on the domains of these models; nothing unless there is one of each."""
     own = [row for row in rows if row.model in vectors]
     return own if {row.model for row in own} == set(vectors) else []

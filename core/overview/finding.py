@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from core.figures.views import Value
 from core.overview.evidence import Evidence
@@ -16,7 +16,6 @@ Kind = Literal[
     "gain", "setback", "loss", "transfer", "neurons", "directions", "shared", "size", "ablation",
     "merge",
 ]  # fmt: skip
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

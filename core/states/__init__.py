@@ -4,7 +4,8 @@ forward.py   one forward pass over a probe set, shared by the readers of all ana
 head.py      a model's final norm and output head: logits of any state, in blocks of tokens
 store.py     the base's final-normed states on disk, for the tuned models' passes
 sample.py    states after each layer: at sampled positions, and summed over documents
-readers.py   what a pass takes of the base, and of any model
+readers.py   the readers of a pass over the base, or over any model
+forwarding.py  a reader that leaves the collecting to another one
 similarity.py  alignment and drift of two models' states
 lens.py      what the head says of the states after each layer
 difference.py  the mean difference of two models' states

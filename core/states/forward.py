@@ -7,7 +7,7 @@ batch, and of a layer only the values that a reader takes. Knows no analysis.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from core.engine.measurement import Unit, UnitResult
 from core.errors import FamilyError
 from core.models.loading import halving
 from core.models.opening import layers_of
@@ -67,13 +66,6 @@ class Reader(Protocol):
 
     def commit(self) -> None:
         """Add the batch to the sums; takes no further memory of the device."""
-
-
-class UnitReader(Reader, Protocol):
-    """A reader for units of an analysis."""
-
-    def results(self) -> Iterable[tuple[Unit, UnitResult]]:
-        """Each unit with its result, after the pass."""
 
 
 @runtime_checkable

@@ -71,12 +71,6 @@ class Head:
             logits: Tensor = self._own(input_ids=given, use_cache=False).logits
         return logits[0].float()
 
-    def by_block(self, *states: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
-        """The blocks of tensors [n, …] of the same tokens, with the place of each block."""
-        for start in range(0, len(states[0]), self.block):
-            at = slice(start, start + self.block)
-            yield at, tuple(each[at] for each in states)
-
 
 def unwrapped(module: Any) -> Any:
     """The model under a PEFT adapter."""

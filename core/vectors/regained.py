@@ -44,7 +44,7 @@ def rows(
     """The measurements of one model. `order`: the layers of the greedy set as it found them."""
     own = _Losses(losses, seed)
     at: dict[str, Any] = {"model": model, "reference": BASE, "probe": probe}
-    found = [*_of_parts(own, at), *_of_sets(own, layers, at), *_of_ranks(own, at)]
+    found = [*_of_parts(own, at), *_of_sets(own, at), *_of_ranks(own, at)]
     found += [
         Measurement(metric="place", value=place, layer=layer, **at)
         for place, layer in enumerate(order, 1)
@@ -138,7 +138,7 @@ def _of_parts(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
     )  # fmt: skip
 
 
-def _of_sets(own: _Losses, layers: int, at: Mapping[str, Any]) -> Iterator[Measurement]:
+def _of_sets(own: _Losses, at: Mapping[str, Any]) -> Iterator[Measurement]:
     """The greedy set at each size, with random sets of as many layers as its chance."""
     for name, losses in own.of.items():
         size = name.removeprefix("layers-")

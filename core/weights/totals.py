@@ -5,13 +5,17 @@ Owns the summing of any additive quantity by module and group. Knows no analysis
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.engine import forms
 from core.engine.measurement import Unit
 from core.models.naming import groups
+
+if TYPE_CHECKING:
+    from core.models.family import Family
 
 Sums = dict[str, Any]
 """Summed numbers by name; JSON, since it is stored with its unit."""
@@ -67,6 +71,20 @@ def sliced(
         requires=tuple(unit.key for unit in slices),
     )
     return [*slices, whole]
+
+
+def of_each_model(
+    family: Family, name: str, version: int, parameters: Any, label: str,
+    layers: Iterable[int | None],
+) -> list[Unit]:  # fmt: skip
+    """The slices and the whole of each tuned model, for an analysis of single models. `label`
+    begins the labels: "alignment" makes "alignment of medical, layer 0"."""
+    units, slices = [], list(layers)
+    for model in family.tuned:
+        key = functools.partial(family.key, name, version, parameters, [model])
+        template = Unit(key="", analysis=name, label=f"{label} of {model}", model=model)
+        units += sliced(template, key, slices)
+    return units
 
 
 def slice_name(layer: int | None) -> str:

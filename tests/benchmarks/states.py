@@ -68,8 +68,8 @@ def plain(session: Any, probe: Any) -> None:
         with torch.inference_mode(), seeing_final(session.head, seen.append):
             last_logits(session.model, batch)
         states = seen[0].flatten(0, 1)
-        for _, (block,) in session.head.by_block(states):
-            session.head.logits(block)
+        for start in range(0, len(states), size := session.head.block):
+            session.head.logits(states[start : start + size])
 
 
 def run(folders: list[Path], names: tuple[str, ...]) -> None:

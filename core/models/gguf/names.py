@@ -137,7 +137,10 @@ def _llama(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
     heads, key_value = settings.num_attention_heads, settings.num_key_value_heads
     if None in (heads, key_value) or not re.search(r"\.attn_[qk]\.", name):
         return recipe
-    return _with_order(recipe, heads if ".attn_q." in name else key_value, 2)
+    own = heads if ".attn_q." in name else key_value
+    # The file interleaves the pairs of rows of each head; transformers has two halves.
+    order = torch.arange(recipe.shape[0]).reshape(own, -1, 2).transpose(1, 2).reshape(-1)
+    return BlockRecipe(recipe.sources, recipe.shape, order)
 
 
 def _bloom(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
@@ -146,12 +149,6 @@ def _bloom(name: str, recipe: BlockRecipe, settings: Any) -> BlockRecipe:
         return recipe
     rows, heads = recipe.shape[0], settings.n_head
     order = torch.arange(rows).reshape(3, heads, -1).transpose(0, 1).reshape(-1)
-    return BlockRecipe(recipe.sources, recipe.shape, order)
-
-
-def _with_order(recipe: BlockRecipe, heads: int, pairs: int) -> BlockRecipe:
-    """A recipe that turns interleaved pairs of rows of each head into two halves."""
-    order = torch.arange(recipe.shape[0]).reshape(heads, -1, pairs).transpose(1, 2).reshape(-1)
     return BlockRecipe(recipe.sources, recipe.shape, order)
 
 

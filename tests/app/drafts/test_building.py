@@ -124,7 +124,7 @@ def test_what_is_written_is_the_study_that_was_meant(
     file = tmp_path_factory.getbasetemp() / "study.toml"
     file.write_bytes(studyfile.written(draft).encode())
     read, wanted = intake.read(file), intake.parsed(held, file.parent)
-    assert read == building.meant(draft, file.parent)
+    assert read == intake.parsed(building.data(building.checked(draft)), file.parent)
     assert read.model_dump(exclude={"analyses"}) == wanted.model_dump(exclude={"analyses"})
     for name in registry.names():
         assert read.parameters(name) == wanted.parameters(name)
@@ -285,7 +285,7 @@ def test_what_is_wrong_is_said_where_it_was_typed(key: str, words: str, at: str,
     assert f"{blamed}.".startswith(f"{at}.")
     assert said in found[blamed]
     with pytest.raises(StudyError):
-        building.meant(draft, Path.cwd())
+        building.checked(draft)
 
 
 def test_a_new_name_is_taken_over_by_those_tuned_from_it() -> None:

@@ -14,9 +14,10 @@ import yaml
 
 from core.demo import claim, family
 from core.demo.corpora import DOMAINS
-from core.demo.recipe import FULL, TINY
+from core.demo.recipe import FULL
 from core.errors import FamilyError
 from core.files import partial
+from tests.core.demo.tiny import TINY
 
 MODELS = ("base", *DOMAINS)
 
@@ -151,7 +152,7 @@ def test_killed_build_leaves_nothing_that_hinders_the_next(
         "from pathlib import Path\n"
         "from core.files import partial\n"
         "from core.demo import claim, family\n"
-        "from core.demo.recipe import TINY\n"
+        "from tests.core.demo.tiny import TINY\n"
         "write = claim.write_text\n"
         "def kill_inside(target, text):\n"
         "    if partial.MARK in str(target):\n"

@@ -111,6 +111,7 @@ def _card(card: Card) -> dict[str, Any]:
         "patterns_of_controls": card.control_patterns,
         "own": [score._asdict() for score in card.own],
         "elsewhere": [score._asdict() for score in card.elsewhere],
+        "texts": [score._asdict() for score in card.texts],
         "surprising": card.surprise.sentence if card.surprise else None,
     }
 

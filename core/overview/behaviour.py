@@ -1,4 +1,4 @@
-"""Candidates from the behaviour of models: neurons, scores, ablation and arithmetic.
+"""Candidates from the behaviour of models: scores, likelihoods, neurons, ablation and arithmetic.
 
 Each rule yields a candidate for every place that it looks at; `ranking` drops and orders them.
 """
@@ -38,7 +38,7 @@ def of_scores(measured: Measured) -> Iterator[Candidate]:
         if len(held) > 1:
             detail += f"; {_named(held[1:])}"
         yield Candidate(
-            kind=_kind(measured, model, task, gained),
+            kind=_effect(own=measured.family.is_own(model, task), better=gained > 0),
             subjects=(model,),
             place=(task, metric),
             evidence=Evidence(
@@ -50,6 +50,34 @@ def of_scores(measured: Measured) -> Iterator[Candidate]:
             figure=FigurePlace(
                 analysis="evaluation", view="difference", measure="difference",
                 at={"model": model, "task": task, "metric_of": metric},
+            ),
+        )  # fmt: skip
+
+
+def of_likelihoods(measured: Measured) -> Iterator[Candidate]:
+    """Each change of the loss on a probe set, against 0 and the controls' changes."""
+    tests = {(r.model, r.probe): r.value for r in measured.of("divergence", "p_value")}
+    rows = {(r.model, r.probe): r for r in measured.of("divergence", "nll_change")}
+    for (model, probe), row in rows.items():
+        assert row.value is not None
+        controls = {c: rows.get((c, probe)) for c in sorted(measured.family.controls)}
+        held = yardsticks(controls, Yardstick("0", 0.0))
+        own = measured.family.is_own_text(model, probe)
+        texts = f"the {probe} texts" if probe else "the probe set"
+        yield Candidate(
+            kind=_effect(own=own, better=row.value < 0),
+            subjects=(model,),
+            place=("texts", probe),
+            evidence=Evidence(
+                estimate=estimate(row), yardsticks=held, n=row.n, given=tests.get((model, probe))
+            ),
+            headline=f"{model} predicts {texts} {'better' if row.value < 0 else 'worse'} than the "
+            "base",
+            detail=f"{number(row.value)} nats a token{interval(row.low, row.high)}; {DOWN}"
+            f"{'; ' * (len(held) > 1)}{_named(held[1:])}.",
+            figure=FigurePlace(
+                analysis="divergence", view="models", measure="nll_change",
+                at={"model": model, "probe": probe},
             ),
         )  # fmt: skip
 
@@ -224,9 +252,9 @@ def _vectors(setting: str) -> tuple[str, ...]:
     return tuple(found) if all(value > 0 for value in found.values()) else ()
 
 
-def _kind(measured: Measured, model: str, task: str, gained: float) -> Kind:
-    own = measured.family.is_own(model, task)
-    if gained > 0:
+def _effect(*, own: bool, better: bool) -> Kind:
+    """The kind of a change on a model's own domain, or elsewhere."""
+    if better:
         return "gain" if own else "transfer"
     return "setback" if own else "loss"
 

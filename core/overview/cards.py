@@ -59,7 +59,8 @@ class Card:
     control, `groups` of attention and MLP, `layers` by layer. `directions` are rows of alignment by
     metric and group. `patterns` is the mean over layers of the distance of documents' patterns over
     that of unlike documents, `control_patterns` the largest one of a control. `own` are scores of
-    its own domain, `elsewhere` those of all other tasks, each with the largest loss or gain first.
+    its own domain, `elsewhere` those of all other tasks, `texts` changes of the loss on probe sets;
+    each with the most certain change first.
     """
 
     model: str
@@ -76,6 +77,7 @@ class Card:
     control_patterns: float | None = None
     own: tuple[Score, ...] = ()
     elsewhere: tuple[Score, ...] = ()
+    texts: tuple[Score, ...] = ()
     surprise: Finding | None = None
 
     @property
@@ -102,6 +104,11 @@ class Card:
         return _first(self.elsewhere, better=False)
 
     @property
+    def predicted(self) -> Score | None:
+        """The certain gain on a probe set, or else another certain change there."""
+        return _first(self.texts, better=True)
+
+    @property
     def figure(self) -> FigurePlace:
         """The figure that shows more of the model."""
         if self.size is not None:
@@ -126,6 +133,8 @@ def lines(card: Card) -> Iterator[Line]:
     if card.elsewhere:
         words = _scores(card.elsewhere, better=False)
         yield Line("elsewhere", words, _sign(card.forgot))
+    if card.texts:
+        yield Line("texts", _scores(card.texts, better=True), _sign(card.predicted))
     if card.surprise is not None:
         yield Line("surprising", f"{card.surprise.headline}: {card.surprise.candidate.detail}")
 
@@ -149,7 +158,8 @@ def brief(card: Card) -> Iterator[Line]:
         held = card.control_patterns
         control = "" if held is None or card.is_control else f", control {held:.2f}"
         yield Line("neurons", f"{card.patterns:.2f}{control}")
-    for name, score in (("own domain", card.gained), ("elsewhere", card.forgot)):
+    scores = (("own domain", card.gained), ("elsewhere", card.forgot), ("texts", card.predicted))
+    for name, score in scores:
         if score is not None:
             sign = "better" if score.better else "worse"
             yield Line(name, f"{number(score.value)} {sign}", score.better)
@@ -286,6 +296,7 @@ def _card(model: str, measured: Measured, ranking: Ranking) -> Card:
         control_patterns=_largest(patterns.get(name) for name in family.controls),
         own=_of(model, measured, own=True),
         elsewhere=_of(model, measured, own=False),
+        texts=_predicted(model, measured),
         surprise=_surprise(model, ranking),
     )
 
@@ -335,6 +346,22 @@ def _of(model: str, measured: Measured, *, own: bool) -> tuple[Score, ...]:
             )
         )  # fmt: skip
     return tuple(sorted(found, key=lambda score: -_certainty(score)))
+
+
+def _predicted(model: str, measured: Measured) -> tuple[Score, ...]:
+    """The changes of the loss on probe sets, its own domain's first, then by certainty."""
+    rows = [row for row in measured.of("divergence", "nll_change") if row.model == model]
+    own = {row.probe: measured.family.is_own_text(model, row.probe) for row in rows}
+    found = {
+        row.probe: Score(
+            row.probe or "the probe set", "nats", row.value, row.low, row.high,
+            row.value < 0 if excludes(row.low, row.high) else None,
+        )
+        for row in rows
+        if row.value is not None
+    }  # fmt: skip
+    order = sorted(found, key=lambda probe: (not own[probe], -_certainty(found[probe])))
+    return tuple(found[probe] for probe in order)
 
 
 def _certainty(score: Score) -> float:

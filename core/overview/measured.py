@@ -26,6 +26,7 @@ QUERIES: Mapping[str, Query] = {
         **OVERALL, "module": GROUPS,
         "metric": ("two_sided_excess", "new_energy", "gain", "amplification", "intruders"),
     },
+    "divergence": {**OVERALL, "metric": ("nll_change", "p_value")},
     "activation": {**PLAIN, "metric": ("activated_percent",)},
     "edit_distance": {**PLAIN, "metric": ("ratio",)},
     "evaluation": {"metric": ("difference", "p_value")},
@@ -78,6 +79,10 @@ class Family:
     def is_own(self, model: str, task: str) -> bool:
         """Is a task one of the model's own domain?"""
         return task in self.domains.get(self.own_domain(model), ())
+
+    def is_own_text(self, model: str, probe: str) -> bool:
+        """Is a probe set named like the model's own domain, the model, or an ancestor?"""
+        return bool(probe) and probe in (self.own_domain(model), *self.lineage(model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

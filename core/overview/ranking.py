@@ -25,7 +25,8 @@ OF_A_MODEL = 2
 
 RULES: tuple[Callable[[Measured], Iterable[Candidate]], ...] = (
     weights.of_sizes, weights.of_directions, weights.of_pairs, behaviour.of_scores,
-    behaviour.of_activation, behaviour.of_patterns, behaviour.of_drops, behaviour.of_merges,
+    behaviour.of_likelihoods, behaviour.of_activation, behaviour.of_patterns, behaviour.of_drops,
+    behaviour.of_merges,
 )  # fmt: skip
 
 

@@ -54,6 +54,31 @@ def test_a_stored_test_of_scores_counts() -> None:
     assert ranked(measured(evaluation=[*rows, test])).all == ()
 
 
+def test_likelihoods_are_gains_and_losses_on_probe_sets() -> None:
+    def change(model: str, probe: str, value: float, half: float = 0.05) -> Any:
+        return row("nll_change", value, half, model=model, reference="base", probe=probe)
+
+    rows = [
+        change("medical", "medical", -2.0), change("medical-qa", "medical", 0.3),
+        change("maths", "general", 0.5), change("retrained", "general", 0.2),
+        change("maths", "medical", -0.4), change("medical", "general", 0.1),
+    ]  # fmt: skip
+    asked = measured(divergence=rows)
+    found = ranked(asked).all
+    assert {(f.kind, *f.subjects, f.candidate.place[1]) for f in found} == {
+        ("gain", "medical", "medical"), ("setback", "medical-qa", "medical"),
+        ("loss", "maths", "general"), ("transfer", "maths", "medical"),
+    }, "a change within the control's is none"  # fmt: skip
+    (loss,) = (f for f in found if f.kind == "loss")
+    assert loss.sentence == (
+        "maths predicts the general texts worse than the base: +0.5 nats a token "
+        "(+0.45 to +0.55); lower is better; retrained (control) +0.2."
+    )
+    card = cards(asked, ranked(asked))[0]
+    assert [(s.task, s.better) for s in card.texts] == [("medical", True), ("general", False)]
+    assert [line for line in brief(card)] == [("texts", "-2 better", True)]
+
+
 def test_neurons_are_held_against_the_base_and_the_controls() -> None:
     def share(model: str, value: float, layer: int | None = 1) -> Any:
         return row("activated_percent", value, 0.2, model=model, layer=layer, n=100)

@@ -76,7 +76,7 @@ def test_likelihoods_are_gains_and_losses_on_probe_sets() -> None:
     )
     card = cards(asked, ranked(asked))[0]
     assert [(s.task, s.better) for s in card.texts] == [("medical", True), ("general", False)]
-    assert [line for line in brief(card)] == [("texts", "-2 better", True)]
+    assert list(brief(card)) == [("texts", "-2 better", True)]
 
 
 def test_neurons_are_held_against_the_base_and_the_controls() -> None:

@@ -114,6 +114,7 @@ class Client:
         except StudyError as error:
             raise RunError(error.title, hint=error.hint) from None
         if isinstance(event, Ended):
+            self._writer.close()
             raise event.error
         if isinstance(event, Hello):
             self.hello = event
@@ -152,6 +153,7 @@ class Client:
             line = await self._reader.readline()
         if line.endswith(b"\n"):
             return line
+        self._writer.close()
         if self._closed:
             raise StopAsyncIteration
         raise await _ended(self._place, self.hello.state if hasattr(self, "hello") else "loading")
@@ -215,8 +217,12 @@ def _started(place: Place, study: Study, idle: float, trusting: Trust) -> int:
         ) from None
 
 
-async def _ended(place: Place, state: str) -> RunError:
-    """The error for a worker that ended without a word, with the end of its log."""
+async def _ended(place: Place, state: str) -> TauscopeError:
+    """The error for a worker that ended: its last words, or else the end of its log."""
+    with contextlib.suppress(OSError, StudyError):
+        _, told = wire.read_event(place.last_words.read_bytes())
+        if isinstance(told, Ended):
+            return told.error
     said = await asyncio.to_thread(launcher.tail, place.log)
     when = " while it loaded the models" if state == "loading" else ""
     hint = "\n".join((f"Its log, {place.log}, ends:", *said[-launcher.LAST :])) if said else ""

@@ -77,6 +77,11 @@ class Place:
     def study(self) -> Path:
         return self.stem.with_suffix(".study")
 
+    @property
+    def last_words(self) -> Path:
+        """A line of `wire`, for a client that came too late to hear it."""
+        return self.stem.with_suffix(".ended")
+
 
 def of(database: Path, study: Study) -> Place:
     """The place of a study's bench beside a database. Makes the folder; raises StorageError."""
@@ -124,18 +129,23 @@ def records(database: Path) -> Iterator[tuple[Place, Record]]:
 
 def read(place: Place) -> Record | None:
     """The record of a living worker; None without one, after the removal of a dead one's files."""
-    try:
-        record = Record(**json.loads(place.record.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    record = peek(place)
+    if record is None and not place.record.exists():
         return None
-    except (OSError, ValueError, TypeError):
-        record = None
     if record is not None and record.is_alive:
         return record
     with contextlib.suppress(OSError), _locked(place) as mine:
         if mine:
             remove(place, record)
     return None
+
+
+def peek(place: Place) -> Record | None:
+    """The record of a worker, living or dead; None if there is none that can be read."""
+    try:
+        return Record(**json.loads(place.record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @contextlib.contextmanager

@@ -93,17 +93,27 @@ def event_line(number: int, event: Event | Hello | Ended) -> bytes:
     return _short(_line(number, messages.as_json(event)))
 
 
-def read_request(line: bytes) -> tuple[int, Request | str]:
-    """The number of a line, and its request or order. Raises StudyError."""
-    number, told = _read(line)
-    if told.get("do") in ORDERS:
-        return number, str(told["do"])
-    return number, messages.request_of(told)
+def split(line: bytes) -> tuple[int, dict[str, Any]]:
+    """The number of a line and the rest of its object. Raises StudyError."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        raise StudyError("A line to or from the bench is no JSON.") from None
+    number = told.pop("request", None) if isinstance(told, dict) else None
+    if type(number) is not int or not 0 <= number < 1 << 53:
+        raise StudyError('A line to or from the bench is no object with a number "request".')
+    return number, told
+
+
+def asked(told: Mapping[str, Any]) -> Request | str:
+    """The request of a client's line, or one of ORDERS. Raises StudyError."""
+    order = told.get("do")
+    return order if order in ORDERS else messages.request_of(told)
 
 
 def read_event(line: bytes) -> tuple[int, Event | Hello | Ended]:
     """The number of a line, and its event. Raises StudyError."""
-    number, told = _read(line)
+    number, told = split(line)
     own = _OWN.get(str(told.get("event")))
     if own is None:
         return number, messages.event_of(told)
@@ -127,14 +137,3 @@ def _short(line: bytes) -> bytes:
             hint="Shorten the text.",
         )
     return line
-
-
-def _read(line: bytes) -> tuple[int, dict[str, Any]]:
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):
-        raise StudyError("A line to or from the bench is no JSON.") from None
-    number = told.pop("request", None) if isinstance(told, dict) else None
-    if type(number) is not int or not 0 <= number < 1 << 53:
-        raise StudyError('A line to or from the bench is no object with a number "request".')
-    return number, told

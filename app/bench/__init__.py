@@ -3,6 +3,9 @@
 client.py    a connection to the bench of a study, which starts its worker
 registry.py  the running benches beside a database
 places.py    the files of a bench: record, socket, log
+asking.py    requests of a command, answered by a running worker or in its process
+trials.py    a request and what it found, as one JSON object
+loading.py   the models of a study in this process
 wire.py      lines of JSON on the socket
 worker.py    the process with the models, from its start to its end
 server.py    the socket's side in the worker: clients, their requests and answers

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -54,10 +55,21 @@ async def connect(
         raise RunError("The bench needs Unix sockets, which this system lacks.")
     trusting = trust.of(study) if trusting is None else trusting
     place = await asyncio.to_thread(places.of, database, study)
-    reader, writer = await _opened(place, study, idle, trusting, start)
-    client = Client(place, study, reader, writer, idle, trusting)
+    wanted = Wanted(place, database, study, idle, trusting)
+    client = Client(wanted, *await _opened(wanted, start))
     await client._greeted()
     return client
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A bench that a client asks for, and how its worker is started."""
+
+    place: Place
+    database: Path
+    study: Study
+    idle: float
+    trusting: Trust
 
 
 class Client:
@@ -66,15 +78,9 @@ class Client:
     hello: Hello
 
     def __init__(
-        self,
-        place: Place,
-        study: Study,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        idle: float,
-        trusting: Trust,
+        self, wanted: Wanted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._place, self._study, self._idle, self._trust = place, study, idle, trusting
+        self._wanted = wanted
         self._reader, self._writer = reader, writer
         self._number = 0
         self._closed = False
@@ -123,9 +129,7 @@ class Client:
     async def reconnect(self) -> None:
         """Connect again after the worker's end, and start a new one; numbers go on."""
         await self._hang_up()
-        self._reader, self._writer = await _opened(
-            self._place, self._study, self._idle, self._trust, True
-        )
+        self._reader, self._writer = await _opened(self._wanted, True)
         self._closed = False
         await self._greeted()
 
@@ -156,14 +160,16 @@ class Client:
         self._writer.close()
         if self._closed:
             raise StopAsyncIteration
-        raise await _ended(self._place, self.hello.state if hasattr(self, "hello") else "loading")
+        raise await _ended(
+            self._wanted.place, self.hello.state if hasattr(self, "hello") else "loading"
+        )
 
     async def _write(self, line: bytes) -> None:
         try:
             self._writer.write(line)
             await self._writer.drain()
         except (OSError, RuntimeError):
-            raise await _ended(self._place, self.hello.state) from None
+            raise await _ended(self._wanted.place, self.hello.state) from None
 
     async def _hang_up(self) -> None:
         self._writer.close()
@@ -171,19 +177,19 @@ class Client:
             await self._writer.wait_closed()
 
 
-def command(place: Place, study: Study, idle: float, trusting: Trust) -> list[str]:
+def command(wanted: Wanted) -> list[str]:
     """The command line of a worker."""
-    line = [sys.executable, "-P", "-m", "app.bench", str(place.stem)]
-    return line + ["--idle", repr(idle)] + ["--trust-models"] * trusting.models
+    line = [sys.executable, "-P", "-m", "app.bench", str(wanted.place.stem)]
+    line += ["--db", str(wanted.database), "--idle", repr(wanted.idle)]
+    return line + ["--trust-models"] * wanted.trusting.models
 
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def _opened(
-    place: Place, study: Study, idle: float, trusting: Trust, start: bool
-) -> _Streams:
+async def _opened(wanted: Wanted, start: bool) -> _Streams:
     """A connection to the worker of a place; it is started at most once."""
+    place = wanted.place
     process: int | None = None
     refused = 0
     while True:
@@ -201,16 +207,16 @@ async def _opened(
         elif process is None:
             if not start:
                 raise RunError("No bench of this study is running.")
-            process = await asyncio.to_thread(_started, place, study, idle, trusting)
+            process = await asyncio.to_thread(_started, wanted)
         elif not psutil.pid_exists(process) and not place.record.exists():
             raise await _ended(place, "loading")
         await asyncio.sleep(_LOOK)
 
 
-def _started(place: Place, study: Study, idle: float, trusting: Trust) -> int:
+def _started(wanted: Wanted) -> int:
     try:
-        places.write_study(place, study)
-        return launcher.detach(command(place, study, idle, trusting), place.log)
+        places.write_study(wanted.place, wanted.study)
+        return launcher.detach(command(wanted), wanted.place.log)
     except OSError as error:
         raise StorageError(
             f"The bench's worker can't be started: {error.filename}: {error.strerror}."

@@ -20,7 +20,8 @@ from typing import Protocol
 
 import psutil
 
-from app.bench import places, wire
+from app.bench import loading, places, wire
+from app.bench.loading import Models
 from app.bench.places import Place, Record
 from app.bench.server import Server
 from app.bench.turns import Job, Turns
@@ -35,19 +36,6 @@ from core.trust import Trust
 Say = Callable[[str], None]
 
 
-class Models(Protocol):
-    """The loaded models (see `core.bench.bench.Bench`)."""
-
-    def answer(
-        self, request: Request, give: Callable[[Event], None], pause: Callable[[], None]
-    ) -> None:
-        """Answer a request; `pause` is called between two steps."""
-
-    @property
-    def held(self) -> Mapping[str, int]:
-        """Bytes by device."""
-
-
 Opening = Callable[[Study, Say], contextlib.AbstractContextManager[Models]]
 """Loads the models of a study; calls the function with the step in hand."""
 
@@ -56,12 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
     """The entry point of a detached worker. Its output goes to the log."""
     parser = argparse.ArgumentParser(prog="python -P -m app.bench")
     parser.add_argument("stem", type=Path)
+    parser.add_argument("--db", required=True)
     parser.add_argument("--idle", type=float, required=True)
     parser.add_argument("--trust-models", action="store_true")
     given = parser.parse_args(arguments)
     tune()
     place = Place(given.stem)
-    return work(place, given.idle, Trust(models=given.trust_models), _load)
+    return work(place, given.idle, Trust(models=given.trust_models), _opening(given.db))
 
 
 def work(place: Place, idle: float, trusting: Trust, opening: Opening) -> int:
@@ -216,12 +205,21 @@ def _ended(error: BaseException) -> Ended:
     return Ended.by(RunError(words, hint="The bench's log has the traceback."))
 
 
-@contextlib.contextmanager
-def _load(study: Study, say: Say) -> Iterator[Models]:
-    from core.bench import bench
+def _opening(url: str) -> Opening:
+    """Models with the results of a database: it is opened at once, and read when they need it."""
 
-    with bench.open_bench(study, say=say) as found:
-        yield found
+    @contextlib.contextmanager
+    def opening(study: Study, say: Say) -> Iterator[Models]:
+        from storage.database import open_database
+
+        db = open_database(url, write=None)
+        try:
+            with loading.loaded(study, db, say) as models:
+                yield models
+        finally:
+            db.close()
+
+    return opening
 
 
 def _say(words: str) -> None:

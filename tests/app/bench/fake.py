@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from app.bench import client
+from app.bench.client import Wanted
 from app.bench.places import Place
 from app.bench.worker import Say, work
 from core.bench.messages import (
@@ -88,8 +89,8 @@ def opening(study: Study, say: Say) -> Iterator[FakeBench]:
 def use(monkeypatch: Any) -> None:
     """Let clients start workers with this bench."""
 
-    def command(place: Place, study: Study, idle: float, trusting: Trust) -> list[str]:
-        return [sys.executable, "-P", "-m", "tests.app.bench.fake", str(place.stem), "60"]
+    def command(wanted: Wanted) -> list[str]:
+        return [sys.executable, "-P", "-m", "tests.app.bench.fake", str(wanted.place.stem), "60"]
 
     monkeypatch.setattr(client, "command", command)
 

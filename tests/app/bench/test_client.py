@@ -12,11 +12,12 @@ import psutil
 import pytest
 
 from app.bench import client, registry
-from app.bench.client import Client
+from app.bench.client import Client, Wanted
+from app.bench.places import Place
 from app.bench.wire import Hello
 from core.bench.messages import Done, Event, Failed, Generate, Prompt, Written
 from core.errors import CheckpointError, RunError
-from core.study.study import Study
+from core.trust import Trust
 from tests.app.bench import fake
 from tests.app.bench.test_worker import study
 from tests.patience import eventually
@@ -136,9 +137,6 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def test_the_command_trusts_models_only_as_told() -> None:
-    from app.bench.places import Place
-    from core.trust import Trust
-
-    given: tuple[Place, Study, float] = (Place(Path("/x")), study(), 5.0)
-    assert client.command(*given, Trust())[-3:] == ["/x", "--idle", "5.0"]
-    assert client.command(*given, Trust(models=True))[-1] == "--trust-models"
+    told = (Place(Path("/x")), Path("/r.db"), study(), 5.0)
+    assert client.command(Wanted(*told, Trust()))[-5:] == ["/x", "--db", "/r.db", "--idle", "5.0"]
+    assert client.command(Wanted(*told, Trust(models=True)))[-1] == "--trust-models"

@@ -5,6 +5,7 @@ text.py    text from outside, made safe to display
 worker.py  the module that `python -P -m app.worker` starts; the code is in jobs/
 cli/       the command line
 console/   streams and progress of a command
+bench/     the bench's worker, its socket and its clients
 jobs/      runs and the processes that compute them
 drafts/    drafts of studies
 library/   the models on this machine

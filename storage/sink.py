@@ -11,11 +11,8 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
@@ -32,13 +29,11 @@ from core.engine.measurement import (
 from core.errors import BusyError, Cancelled, StorageError
 from core.models.identity import Stamp
 from storage import artifacts as files
-from storage import beats, history, parts
+from storage import beats, history, parts, units
 from storage.artifacts import StoredFile
 from storage.database import Database
 from storage.identities import Remembered
 from storage.patience import say_nothing
-from storage.results import StoredArtifact, artifacts_of, read_rows, selected
-from storage.rows import ColumnMisfitError, described
 from storage.schema import (
     OVER_ALL,
     ArtifactRow,
@@ -53,26 +48,6 @@ from storage.summary import passed
 _BRIEF = 1.0  # seconds that a heartbeat waits for the database
 _OFTEN = 0.25  # seconds between two writings of progress, and two looks for a wish to cancel
 _CHUNK = 5000  # keys in one question; SQLite takes some 32,000
-
-
-class _Arrays(Mapping[str, NDArray[Any]]):
-    """The arrays of a file, read on first access."""
-
-    def __init__(self, folder: Path, artifact: StoredArtifact) -> None:
-        self._folder, self._artifact = folder, artifact
-
-    @cached_property
-    def _read(self) -> dict[str, NDArray[Any]]:
-        return files.read(self._folder, self._artifact.stored, self._artifact.name)
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
-
-    def __len__(self) -> int:
-        return len(self._read)
 
 
 class RunSink:
@@ -130,25 +105,10 @@ class RunSink:
     def load(self, key: str) -> UnitResult:
         """The results of a finished unit; its arrays are read on access."""
         with self._reading() as connection:
-            state = connection.execute(select(UnitRow.state).where(UnitRow.key == key)).first()
-            if state is None:
-                raise StorageError(f"The unit {key} is not in {self._db.path}.")
-            if not isinstance(state[0], dict):
-                raise ColumnMisfitError(f"it holds {described(state[0])} as state of a unit")
-            rows = read_rows(connection.execute(selected(key)))
-            kept = artifacts_of(connection, key)
-        folder = self._db.folder("artifacts")
-        return UnitResult(
-            measurements=rows,
-            artifacts=[
-                Artifact(
-                    name=a.name, arrays=_Arrays(folder, a), model=a.model,
-                    reference=a.reference, layer=a.layer, task=a.task,
-                )
-                for a in kept
-            ],
-            state=state[0],
-        )  # fmt: skip
+            found = units.load(connection, self._db.folder("artifacts"), key)
+        if found is None:
+            raise StorageError(f"The unit {key} is not in {self._db.path}.")
+        return found
 
     def save(self, unit: Unit, result: UnitResult, seconds: float) -> None:
         """Store a unit's results in one transaction; replaces an existing unit's."""

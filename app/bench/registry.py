@@ -1,0 +1,101 @@
+"""The running benches beside a database, and their end.
+
+Owns the summary of a bench. Asks each worker over its socket, for a moment; loads no model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.bench import places, wire
+from app.bench.places import Record
+from app.bench.wire import Hello
+from core.bench.messages import LONGEST
+from core.errors import RunError, StudyError
+
+_MOMENT = 0.5  # seconds for a worker's answer
+_END = 10.0  # seconds for its end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchSummary:
+    """A running bench. `state`: loading, ready, busy, `silent` if the worker gives no answer, or
+    `elsewhere` on another host. `held`: bytes by device. `rested`: seconds without a request; after
+    `idle` of them it ends."""
+
+    study: str
+    key: str
+    host: str
+    pid: int
+    state: str
+    socket: str
+    idle: float
+    held: Mapping[str, int] = field(default_factory=dict)
+    rested: float = 0.0
+    step: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held on all devices."""
+        return sum(self.held.values())
+
+
+def benches(database: Path) -> list[BenchSummary]:
+    """The running benches beside a database (`Database.path`), by the names of their studies."""
+    found = [_summary(record) for _, record in places.records(database)]
+    return sorted(found, key=lambda each: (each.study, each.pid))
+
+
+def end(bench: BenchSummary) -> None:
+    """Ask a worker to end, and wait a moment for it. Raises RunError if it can't be reached."""
+    try:
+        with _connected(bench.socket) as connection, connection.makefile("rb") as lines:
+            connection.sendall(wire.order_line(wire.WORKER, "stop"))
+            connection.settimeout(_END)
+            while lines.readline(LONGEST):
+                pass  # the worker closes the connection at its end
+    except (ConnectionError, FileNotFoundError, TimeoutError):
+        return  # it has ended, or ends after the step in hand
+    except OSError as error:
+        raise RunError(
+            f"The bench of {bench.study} can't be reached: {error.strerror or error}.",
+            hint=f"End its process {bench.pid} on {bench.host}.",
+        ) from None
+
+
+def _summary(record: Record) -> BenchSummary:
+    state, hello = "elsewhere", None
+    if record.host == socket.gethostname():
+        state, hello = "silent", _greeting(record.socket)
+    told = {} if hello is None else {
+        "state": hello.state, "held": hello.held, "rested": hello.rested, "step": hello.step,
+    }  # fmt: skip
+    return BenchSummary(
+        **{"state": state, **told},  # type: ignore[arg-type]
+        study=record.study, key=record.key, host=record.host, pid=record.pid,
+        socket=record.socket, idle=record.idle,
+    )  # fmt: skip
+
+
+def _greeting(path: str) -> Hello | None:
+    """The first line of a worker; None without one."""
+    with contextlib.suppress(OSError, StudyError), _connected(path) as connection:
+        with connection.makefile("rb") as lines:
+            _, hello = wire.read_event(lines.readline(LONGEST))
+        return hello if isinstance(hello, Hello) else None
+    return None
+
+
+def _connected(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_MOMENT)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,139 @@
+"""Lines of JSON between a bench and its clients: numbered requests and events.
+
+Owns what stands beside the messages of `core.bench.messages`: numbers, orders to the worker, its
+greeting and its last words. Both sides check a line before they use it. Knows no socket.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+import core.errors
+from core.bench import messages
+from core.bench.messages import LONGEST, Event, Request
+from core.errors import RunError, StudyError, TauscopeError
+
+PROTOCOL = 1
+"""The version of the protocol; a client refuses a worker of another one."""
+
+WORKER = 0
+"""The number of events about the worker itself; requests count from 1."""
+
+ORDERS = ("cancel", "status", "stop")
+"""The words of `do` that are no requests to the models."""
+
+
+@with_config(ConfigDict(extra="ignore"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """The worker's state: sent at a connection, at each change, and after `status`.
+
+    `held`: bytes of the models by device. `step`: the work in hand while it loads. `rested`:
+    seconds without a request; after `idle` of them the worker ends. `models`: the base, then the
+    tuned models in the study's order.
+    """
+
+    study: str
+    models: tuple[str, ...]
+    state: Literal["loading", "ready", "busy"]
+    pid: int
+    idle: float
+    held: dict[str, int] = field(default_factory=dict)
+    step: str = ""
+    rested: float = 0.0
+    protocol: int = PROTOCOL
+    event: Literal["hello"] = "hello"
+
+
+@with_config(ConfigDict(extra="ignore"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The worker's last words. `kind`: the class of the error that ended it, else empty."""
+
+    title: str
+    hint: str = ""
+    kind: str = ""
+    event: Literal["ended"] = "ended"
+
+    @classmethod
+    def by(cls, error: TauscopeError) -> Ended:
+        """The last words of a worker that an error ended."""
+        return cls(title=error.title, hint=error.hint, kind=type(error).__name__)
+
+    @property
+    def error(self) -> TauscopeError:
+        """The error for the client's user; RunError after an orderly end."""
+        kind = getattr(core.errors, self.kind, RunError) if self.kind else RunError
+        known = isinstance(kind, type) and issubclass(kind, TauscopeError)
+        return (kind if known else RunError)(self.title, hint=self.hint)
+
+
+_OWN: Mapping[str, TypeAdapter[Any]] = {"hello": TypeAdapter(Hello), "ended": TypeAdapter(Ended)}
+
+
+def request_line(number: int, request: Request) -> bytes:
+    """A request's line. Raises StudyError if it is too long."""
+    return _short(_line(number, messages.as_json(request)))
+
+
+def order_line(number: int, order: str) -> bytes:
+    """The line of one of ORDERS; `cancel` is about the request of this number."""
+    return _line(number, {"do": order})
+
+
+def event_line(number: int, event: Event | Hello | Ended) -> bytes:
+    """An event's line. Raises StudyError if it is too long."""
+    if isinstance(event, Hello | Ended):
+        return _line(number, _OWN[event.event].dump_python(event, mode="json"))
+    return _short(_line(number, messages.as_json(event)))
+
+
+def split(line: bytes) -> tuple[int, dict[str, Any]]:
+    """The number of a line and the rest of its object. Raises StudyError."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        raise StudyError("A line to or from the bench is no JSON.") from None
+    number = told.pop("request", None) if isinstance(told, dict) else None
+    if type(number) is not int or not 0 <= number < 1 << 53:
+        raise StudyError('A line to or from the bench is no object with a number "request".')
+    return number, told
+
+
+def asked(told: Mapping[str, Any]) -> Request | str:
+    """The request of a client's line, or one of ORDERS. Raises StudyError."""
+    order = told.get("do")
+    return order if order in ORDERS else messages.request_of(told)
+
+
+def read_event(line: bytes) -> tuple[int, Event | Hello | Ended]:
+    """The number of a line, and its event. Raises StudyError."""
+    number, told = split(line)
+    own = _OWN.get(str(told.get("event")))
+    if own is None:
+        return number, messages.event_of(told)
+    try:
+        return number, own.validate_python(told)
+    except ValidationError as error:
+        raise StudyError(
+            f"The bench's worker has another form: {error.errors()[0]['msg']}."
+        ) from None
+
+
+def _line(number: int, told: Mapping[str, Any]) -> bytes:
+    return json.dumps({"request": number, **told}, separators=(",", ":")).encode() + b"\n"
+
+
+def _short(line: bytes) -> bytes:
+    if len(line) > LONGEST:
+        raise StudyError(
+            f"This takes {len(line) >> 20} MiB; a line to or from the bench has at most "
+            f"{LONGEST >> 20} MiB.",
+            hint="Shorten the text.",
+        )
+    return line

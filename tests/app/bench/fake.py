@@ -1,0 +1,99 @@
+"""A bench without models: it answers by what the prompt says. And its worker, as a process.
+
+The prompt `slow` writes pieces until it is cancelled, `fault` fails, `kill` ends the process at
+once, `long` gives a line that is too long; any other text is continued by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from app.bench import client
+from app.bench.client import Wanted
+from app.bench.places import Place
+from app.bench.worker import Say, work
+from core.bench.messages import (
+    Crossed,
+    Done,
+    Event,
+    Generate,
+    Piece,
+    Request,
+    Scored,
+    Step,
+    Written,
+)
+from core.errors import CheckpointError
+from core.study.study import Study
+from core.trust import Trust
+
+
+class FakeBench:
+    held = {"cpu": 123}  # noqa: RUF012
+
+    def answer(
+        self, request: Request, give: Callable[[Event], None], pause: Callable[[], None]
+    ) -> None:
+        text = request.prompt.text
+        give(Step(label=f"answers {text}"))
+        if text == "fault":
+            raise ValueError("a fault")
+        if text == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if text == "stubborn":
+            time.sleep(600)
+        count = 0
+        while text == "slow":
+            pause()
+            count += 1
+            give(Piece(column=0, text=f"{count}", tokens=count))
+            time.sleep(0.001)
+        if isinstance(request, Generate):
+            long = text if text != "long" else "x" * (1 << 23)
+            for column in range(len(request.columns)):
+                give(Piece(column=column, text=text, tokens=1))
+                give(Written(column=column, text=long, tokens=1, ended="length"))
+            give(Crossed(nll=((1.0,),)))
+        else:
+            give(
+                Scored(
+                    column=0, logprobs=(-1.0,), kl=(0.0,), likeliest=((("a", -1.0),),), nll=1.0,
+                    nll_change=0.0,
+                )
+            )  # fmt: skip
+        give(Done(seconds=0.0))
+
+
+@contextlib.contextmanager
+def opening(study: Study, say: Say) -> Iterator[FakeBench]:
+    """As the study is named: `broken` fails, `slowly` loads until it is stopped."""
+    say("reading weights")
+    if study.name == "broken":
+        raise CheckpointError("There are no weights.", hint="Look for them.")
+    if study.name == "killed":
+        print("last words of the library", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    while study.name == "slowly":
+        time.sleep(0.01)
+        say("still reading")
+    yield FakeBench()
+
+
+def use(monkeypatch: Any) -> None:
+    """Let clients start workers with this bench."""
+
+    def command(wanted: Wanted) -> list[str]:
+        return [sys.executable, "-P", "-m", "tests.app.bench.fake", str(wanted.place.stem), "60"]
+
+    monkeypatch.setattr(client, "command", command)
+
+
+if __name__ == "__main__":
+    sys.exit(work(Place(Path(sys.argv[1])), float(sys.argv[2]), Trust(), opening))

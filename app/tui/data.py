@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.results.comparing import Pair
     from app.results.figures import Drawn
     from app.results.overview import Overview
+    from app.tui.bench.link import Opening
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
@@ -244,6 +245,18 @@ class DataSource:
         if choice is None:
             self._figures.put((*at, found.choice), edition, found)
         return found
+
+    def bench(self, run_id: str) -> Opening:
+        """The bench of a run's study, with the way to its worker."""
+        from importlib import import_module
+
+        from app.tui.bench.link import Opening
+        from storage.runs import study_of
+
+        study = study_of(self.database, run_id)
+        connect = import_module("app.bench.client").connect
+        way = functools.partial(connect, self.database.path, study)
+        return Opening(study.name, tuple(study.models.tuned), way)
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""

@@ -372,6 +372,12 @@ class RunScreen(TabbedScreen):
 
         self.app.push_screen(LogScreen(self.source, self.run_id))
 
+    def action_bench(self) -> None:
+        """Try the models of this run's study."""
+        from app.tui.screens.benching import open_bench
+
+        open_bench(self, self.source, self.run_id)
+
     def action_resume(self) -> None:
         """Start a worker on this run again."""
         resume(self, self.source, self.run)

@@ -1,0 +1,28 @@
+"""The way to the bench from other screens: the study is read in a thread, then its bench opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from textual.screen import Screen
+
+from app.text import plain
+from app.tui.bench.link import Opening
+from app.tui.data import DataSource
+from app.tui.threads import in_thread, said
+
+
+def open_bench(screen: Screen[Any], source: DataSource, run_id: str, **given: Any) -> None:
+    """Put the models of a run's study on the bench. `given`: fields of `Opening` to begin with."""
+
+    def opened(opening: Opening) -> None:
+        from app.tui.screens.bench import BenchScreen
+
+        if screen.is_current:
+            screen.app.push_screen(BenchScreen(replace(opening, **given)))
+
+    in_thread(
+        screen, lambda: source.bench(run_id), opened, group="bench",
+        refused=lambda error: screen.notify(plain(said(error)), severity="error", markup=False),
+    )  # fmt: skip

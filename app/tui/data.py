@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
+    from core.study.study import Study
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
     from storage.standing import Standing
@@ -248,12 +249,16 @@ class DataSource:
 
     def bench(self, run_id: str) -> Opening:
         """The bench of a run's study, with the way to its worker."""
+        from storage.runs import study_of
+
+        return self.bench_of(study_of(self.database, run_id))
+
+    def bench_of(self, study: Study) -> Opening:
+        """The bench of a study."""
         from importlib import import_module
 
         from app.tui.bench.link import Opening
-        from storage.runs import study_of
 
-        study = study_of(self.database, run_id)
         connect = import_module("app.bench.client").connect
         way = functools.partial(connect, self.database.path, study)
         return Opening(study.name, tuple(study.models.tuned), way)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.tui.bench import blind, knobs, settings
+from app.tui.bench import blind, knobs, opening, settings
 from app.tui.bench.board import Board
 from app.tui.bench.conversation import Conversation
 from app.tui.bench.settings import Settings
@@ -17,6 +17,7 @@ from app.tui.screens.bench_columns import prompts_of
 from core.bench.columns import parse
 from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
 from core.errors import StudyError
+from core.figures.passages import Block, Passages, passage
 from tests.app.tui.benches import TUNED, FakeLink, answered
 
 TEXTS = [name for name, _ in knobs.templates(TUNED)] + ["transfer:maths+medical=0.5"]
@@ -197,3 +198,40 @@ def test_prompts_come_from_a_file(tmp_path: Path) -> None:
     file.write_text('{"other": 1}')
     with pytest.raises(StudyError, match="line 1"):
         list(prompts_of(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("analysis", "at", "names"),
+    [
+        ("arithmetic", {"setting": "medical=0.5,maths=1", "module": ""},
+         ("base", "medical", "maths", "medical=0.5,maths=1")),
+        ("arithmetic", {"setting": "medical=1", "module": "mlp"},
+         ("base", "medical", "medical=1 @ mlp")),
+        ("ablation", {"model": "medical", "reference": "base", "setting": "top-1%"},
+         ("base", "medical", "ablate(medical,by=base):top-1%")),
+        ("ablation", {"model": "medical", "setting": "random-top-1%-seed0"}, ("base", "medical")),
+        ("graft", {"model": "medical", "layer": 3, "module": "mlp"},
+         ("base", "medical", "graft(medical):mlp,3")),
+        ("graft", {"model": "medical", "setting": "rank-8"},
+         ("base", "medical", "graft(medical,rank=8):")),
+        ("activation", {"model": "medical", "item": "layer 3 neuron 120"},
+         ("base", "medical", "ablate(medical):neurons=3.120")),
+        ("activation_difference", {"model": "maths", "layer": 2},
+         ("base", "maths", "steer(maths,layer=2):1")),
+        ("alignment", {"model": "maths", "layer": 2}, ("base", "maths")),
+        ("divergence", {}, ()),
+    ],
+)  # fmt: skip
+def test_the_bench_begins_with_the_models_of_a_value(
+    analysis: str, at: dict[str, object], names: tuple[str, ...]
+) -> None:
+    assert opening.columns(analysis, at, TUNED) == names
+
+
+def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
+    blocks = (
+        Block("Prompt", (passage("", "2 + 2 ="),)),
+        Block("Choices", (passage("1", "3"), passage("2", "4", marks=("gold",)))),
+    )
+    found = opening.item(Passages(title="", blocks=blocks))
+    assert found == {"prompt": "2 + 2 =", "continuation": " 4"}

@@ -20,6 +20,7 @@ heading.py   what is selected, as the line above a picture
 run_title.py the state of a run as a title
 readout.py   what is said of the value under the cursor
 theme.py     the colours
+bench/       the bench as data: columns, answers, requests in their order
 screens/     runs, one run, two compared, building and starting a study, help, a question
 widgets/     one figure for each kind of view, and the lines around them
 """

@@ -21,7 +21,7 @@ NEEDS: dict[Where, dict[str, str]] = {
     "runs": {
         "open": "a run", "mark": "a run", "filter": "runs", "unfilter": "a filter", "jump": "runs",
         "cancel": "work under way", "resume": "a run to start", "delete": "a run at rest",
-        "compare": "two runs", "demo": "no demo",
+        "compare": "two runs", "demo": "no demo", "bench": "a run",
     },
     "library": {
         "detail": "hidden facts", "mark": "a model here", "study": "models for a study",
@@ -38,6 +38,12 @@ NEEDS: dict[Where, dict[str, str]] = {
         "enter": "a line", "turn": "options", "add": "a list", "drop": "a part of a list",
         "start": "no faults", "write": "no faults", "look": "no faults", "next_tab": "a next step",
         "anew": "a draft",
+    },
+    "bench": {
+        "switch": "a knob", "measure": "scores", "view": "an answer", "double": "a column",
+        "drop": "a column", "refer": "a column", "zoom": "several columns",
+        "blind": "several texts", "item": "prompts", "copy": "a text", "cancel": "an answer due",
+        "resume": "no worker", "stop": "a worker", "tab": "a column",
     },
     "overview": {"move": "items", "ends": "items", "page": "items"},
     "figure": {

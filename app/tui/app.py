@@ -31,6 +31,7 @@ from app.tui.screens.whole import Destination, WholeScreen
 
 if TYPE_CHECKING:
     from core.errors import TauscopeError
+    from core.study.study import Study
 
 
 HELD = 3.0
@@ -69,15 +70,21 @@ class TauscopeApp(App[str | None], Able):
     """
 
     def __init__(
-        self, db_url: str | None, config: Config | None = None, remembered: Path | None = None
+        self,
+        db_url: str | None,
+        config: Config | None = None,
+        remembered: Path | None = None,
+        study: Study | None = None,
     ) -> None:
-        """`remembered` is the file that says where the user was; None: nothing is kept."""
+        """`remembered` is the file that says where the user was; None: nothing is kept. `study`:
+        open its bench."""
         super().__init__()
         forget_widgets()
         self.config = config or Config()
         self.remembered = remembered
         self.memory = recall(remembered)
         self.source = DataSource(db_url)
+        self._study = study
         self.collector = Collector()
         self.trouble: TauscopeError | None = None
         bare = self.console.color_system == "standard"
@@ -120,6 +127,11 @@ class TauscopeApp(App[str | None], Able):
     def on_begun(self, _: Begun | None = None) -> None:
         """Let the keys through that came early."""
         early, self._early = self._early, None
+        study, self._study = self._study, None
+        if study is not None:
+            from app.tui.screens.bench import BenchScreen
+
+            self.push_screen(BenchScreen(self.source.bench_of(study)))
         for event in early or ():
             # Before we had the terminal it sent a line feed for enter.
             enter = event.key == "ctrl+j"
@@ -215,8 +227,9 @@ class TauscopeApp(App[str | None], Able):
                 )
 
 
-def run(db_url: str | None) -> None:
-    """Open the workstation on a database (None: the user's own), with the user's settings.
+def run(db_url: str | None, study: Study | None = None) -> None:
+    """Open the workstation on a database (None: the user's own), with the user's settings, and on
+    the bench of a study if there is one.
 
     Raises StudyError where those are wrong, and StorageError where the database can't be used.
     """
@@ -225,7 +238,7 @@ def run(db_url: str | None) -> None:
     config = settings.read()
     settings.check_keys(config, [action.id for action in ACTIONS])
     remembered = path_for(path_of(db_url))
-    workstation = TauscopeApp(db_url, config, remembered)
+    workstation = TauscopeApp(db_url, config, remembered, study)
     workstation.run()
     if workstation.trouble is not None:
         raise workstation.trouble

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from app.results.comparing import Pair
     from app.results.figures import Drawn
     from app.results.overview import Overview
+    from app.tui.bench.link import Opening
     from core.engine.registry import Analysis
     from core.figures.filters import Filter, Names
     from core.figures.views import Catalogue, Choice, View
+    from core.study.study import Study
     from storage.database import Database
     from storage.runs import RunSummary, RunWarning
     from storage.standing import Standing
@@ -244,6 +246,22 @@ class DataSource:
         if choice is None:
             self._figures.put((*at, found.choice), edition, found)
         return found
+
+    def bench(self, run_id: str) -> Opening:
+        """The bench of a run's study, with the way to its worker."""
+        from storage.runs import study_of
+
+        return self.bench_of(study_of(self.database, run_id))
+
+    def bench_of(self, study: Study) -> Opening:
+        """The bench of a study."""
+        from importlib import import_module
+
+        from app.tui.bench.link import Opening
+
+        connect = import_module("app.bench.client").connect
+        way = functools.partial(connect, self.database.path, study)
+        return Opening(study.name, tuple(study.models.tuned), way)
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""

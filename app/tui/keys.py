@@ -18,7 +18,7 @@ from app.text import plain
 from core.engine.measurement import WORDS
 
 Where = Literal[
-    "app", "runs", "library", "run", "overview", "compare", "builder", "figure",
+    "app", "runs", "library", "run", "overview", "compare", "builder", "bench", "prompt", "figure",
     "facts", "filter", "dialog", "typing", "models", "confirm", "help", "jump", "copy", "export",
     "pick",
 ]  # fmt: skip
@@ -30,6 +30,8 @@ CONTEXTS: tuple[tuple[Where, ...], ...] = (
     ("runs", "app"),
     ("library", "app"),
     ("builder", "app"),
+    ("bench", "app"),
+    ("prompt",),
     ("run", *_WITH_FIGURES),
     ("run", "facts", "app"),
     ("run", "overview", "app"),
@@ -145,6 +147,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("runs", "mark", "space", "space", "mark", "Mark a run to compare with another", 8),
     Action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
     Action("runs", "unfilter", "escape", "esc", "all runs", "Drop the filter: show all runs"),
+    Action("runs", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 6),
     Action("runs", "library", "L", "L", "library", "The models on this machine", 6),
     *_moves("runs", "run", "the newest run", "the oldest run"),
     Action("library", "detail", "enter,l,right", "enter", "facts", "All facts of a model", 1),
@@ -196,6 +199,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run", "jump", "apostrophe", "'", "jump", "A letter on every tab and picture", 13),
     Action("run", "view", "v", "v", "view", "Next picture of this analysis", 11),
     Action("run", "zoom", "z", "z", "zoom", "Give one picture the whole screen, and back", 12),
+    Action("run", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 12),
     Action("run", "log", "T", "T", "log", "The log of its worker: follow, search", 14),
     Action("run", "cancel", "c", "c", "cancel", "Cancel this run", 13),
     Action("run", "resume", "r", "r", "resume", "Resume this run, or start it if it waits", 1),
@@ -218,7 +222,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app", "suspend_process", "ctrl+z", "ctrl+z", "suspend", "To the shell; fg comes back"),
 )
 
-_OF_ONE_RUN = ("zoom", "log", "cancel", "resume", "drill", "filter", "tab(0)")
+_OF_ONE_RUN = ("zoom", "log", "bench", "cancel", "resume", "drill", "filter", "tab(0)")
 ACTIONS += (
     Action("compare", "difference", "minus", "-", "difference", "B minus A, and back", 1),
     Action("compare", "side", "B", "B", "side", "The other run", 2),
@@ -261,6 +265,41 @@ ACTIONS += (
     Action(
         "builder", "back", "escape,b", "esc b", "back", "End the typing, or leave: all is kept", 15
     ),
+    Action("bench", "enter", "enter", "enter", "type", "Type the column, number or prompt here", 1),
+    Action("bench", "turn(1)", "right,l", "→ l", "more", "A number up; else to the right", 2),
+    Action("bench", "turn(-1)", "left,h", "← h", "less", "A number down; else to the left"),
+    Action("bench", "leap(1)", "shift+right", "shift+→", "much more", "A number up by more"),
+    Action("bench", "leap(-1)", "shift+left", "shift+←", "much less", "A number down by more"),
+    *_moves("bench", "line", "the top of the column", "its bottom"),
+    Action("bench", "next_tab", "tab", "tab", "next", "Go to the next column or field", 6),
+    Action("bench", "previous_tab", "shift+tab", "shift+tab", "before", "Go to the one before"),
+    *_numbers("bench", 9, "column", "; blind: prefer it"),
+    Action(
+        "bench", "switch", "space", "space", "on/off", "Switch a vector or a change off or on", 3
+    ),
+    Action("bench", "mode", "O", "O", "mode", "Write texts, or score one text", 4),
+    Action("bench", "measure(1)", "m", "m", "measure", "Next measure of the shades", 5),
+    Action("bench", "measure(-1)", "M", "M", "measure back", "Previous measure of the shades"),
+    Action("bench", "view", "v", "v", "view", "Texts, the logit lens, the neurons", 7),
+    Action("bench", "add", "a", "a", "add", "Add a column", 5),
+    Action("bench", "double", "C", "C", "double", "One more column like this one", 9),
+    Action("bench", "drop", "D", "D", "drop", "Take this column away", 8),
+    Action("bench", "refer", "f", "f", "reference", "Compare the others with this column", 8),
+    Action("bench", "settings", "i", "i", "setting", "Length, temperature, seed, template", 6),
+    Action("bench", "zoom", "z", "z", "zoom", "One column on the whole width, and back", 10),
+    Action("bench", "blind", "H", "H", "blind", "Hide the names and shuffle; show them again", 9),
+    Action("bench", "open", "o", "o", "prompts", "Take prompts from a file", 11),
+    Action("bench", "item(1)", "J", "J", "item", "Next prompt of the file", 11),
+    Action("bench", "item(-1)", "K", "K", "item back", "Previous prompt of the file"),
+    Action("bench", "copy", "y", "y", "copy", "Copy the text of this column", 12),
+    Action("bench", "cancel", "c", "c", "cancel", "End the request in hand", 3),
+    Action("bench", "resume", "r", "r", "resume", "Start the worker again", 1),
+    Action("bench", "stop", "Q", "Q", "stop bench", "End the worker: its memory is free again", 12),
+    Action("bench", "back", "escape,b", "esc b", "back", "End the typing, or leave", 15),
+    Action("prompt", "send", "enter", "enter", "run", "Have every column answer", 1),
+    Action("prompt", "line", "ctrl+j", "ctrl+j", "new line", "Begin a new line", 2),
+    Action("prompt", "past(-1)", "up", "↑", "earlier prompt", "Up, then the prompt before", 3),
+    Action("prompt", "past(1)", "down", "↓", "later prompt", "Down, then the later prompt"),
     Action("overview", "move(-1)", "up,left,k,h", "↑ ←", "up", "Select the card or finding before"),
     Action("overview", "move(1)", "down,right,j,l", "↓ →", "down", "Select the one after"),
     *_pages("overview"),
@@ -409,7 +448,7 @@ def written(action_id: str) -> str:
     return action.key
 
 
-_FIRST = {"next_tab", "previous_tab", "complete", "clear", "close"}
+_FIRST = {"next_tab", "previous_tab", "complete", "clear", "close", "send"}
 """Actions whose keys act before the focused input sees them."""
 
 

@@ -53,6 +53,8 @@ class Memory(_Part):
     draft: dict[str, Any] | None = None
     folder: str = ""
     """Where the last export went; empty before the first."""
+    prompts: tuple[str, ...] = ()
+    """What was asked on the bench, the last one last."""
 
 
 class Remembering(Protocol):

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from core.statistics.signs import sign_test
+
 Form = Literal["mean", "perplexity", "bits_per_byte"]
 """The form of a score in r = Σ total / Σ weight: r itself, exp(−r), or −r / ln 2."""
 
@@ -175,7 +177,7 @@ def mcnemar(a: Items, b: Items) -> float:
         raise ValueError("McNemar's test is for items that are either right or wrong")
     lost = int(((a.total == 1) & (b.total == 0)).sum())
     won = int(((a.total == 0) & (b.total == 1)).sum())
-    return float(stats.binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+    return sign_test(won, lost)
 
 
 def beyond_controls(

@@ -79,7 +79,7 @@ def length(line: Line) -> int:
     return Segment.get_line_length(line)
 
 
-def joined(cells: Cells) -> Line:
+def joined(cells: Sequence[tuple[str, Style | None]]) -> Line:
     """Cells as segments, neighbours of one style together."""
     runs = groupby(cells, key=itemgetter(1))
     return [Segment("".join(character for character, _ in run), style) for style, run in runs]

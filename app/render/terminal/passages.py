@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from app.render.terminal.lines import Cells, Line, joined
+from app.render.terminal.lines import Line, joined
 from app.render.terminal.palette import Palette, filled, step
 from app.text import plain
 from core.figures.plots.passages import PassagesPlot, Shade, TextPassage
+from core.figures.plots.ranges import Ramp
 
 INDENT = 2
 """Cells before the text of a passage."""
+Mark = TypeVar("Mark")
+Marked = list[tuple[str, Mark]]
+"""Text sign by sign, each with a style or whatever else is known of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +43,41 @@ def lines(plot: PassagesPlot, width: int, palette: Palette) -> list[TextLine]:
         if found:
             found.append(TextLine([]))
         if block.heading:
-            found += _rows(_styled(block.heading, Style(color=palette.text, bold=True)), width, 0)
+            found += _rows(marked(block.heading, Style(color=palette.text, bold=True)), width, 0)
         for passage in block.passages:
-            own = [*_styled(passage.label, strong), *_styled(_after(passage), quiet)]
+            own = [*marked(passage.label, strong), *marked(_after(passage), quiet)]
             found += _rows(own, width, 0, number) if own else []
-            shades = (cell for shade in passage.shades for cell in _shaded(shade, plot, palette))
+            shades = (
+                cell
+                for shade in passage.shades
+                for cell in marked(shade.text, shaded(shade, plot.ramp, palette))
+            )
             found += _rows(list(shades), width, INDENT, number)
             if passage.listed:
-                told = _styled(f"strongest: {passage.listed}", quiet)
+                told = marked(f"strongest: {passage.listed}", quiet)
                 found += _rows(told, width, INDENT, number)
             number += 1
     for note in plot.notes:
-        found += [TextLine([]), *_rows(_styled(note, quiet), width, 0)]
+        found += [TextLine([]), *_rows(marked(note, quiet), width, 0)]
     return found
 
 
-def _after(passage: TextPassage) -> str:
-    return f"  {passage.words}" if passage.words and passage.label else passage.words
+def shaded(shade: Shade, ramp: Ramp, palette: Palette) -> Style:
+    """The style of a piece of text."""
+    if shade.tone is None:
+        return Style(color=palette.text)
+    return filled(palette.ramp(ramp)[step(shade.tone)])
 
 
-def _shaded(shade: Shade, plot: PassagesPlot, palette: Palette) -> Cells:
-    style = Style(color=palette.text)
-    if shade.tone is not None:
-        style = filled(palette.ramp(plot.ramp)[step(shade.tone)])
-    return _styled(shade.text, style)
-
-
-def _styled(text: str, style: Style) -> Cells:
-    """Outside text character by character, in which nothing but line breaks acts."""
+def marked(text: str, mark: Mark) -> Marked[Mark]:
+    """Outside text sign by sign, in which nothing but line breaks acts."""
     parts = text.replace("\r\n", "\n").split("\n")
-    return [(sign, style) for sign in "\n".join(map(_harmless, parts))]
+    return [(sign, mark) for sign in "\n".join(map(_harmless, parts))]
 
 
-def _harmless(text: str) -> str:
-    return plain(text.replace("\t", "    "))
-
-
-def _rows(cells: Cells, width: int, indent: int, passage: int = -1) -> Iterator[TextLine]:
-    for row in _wrapped(cells, max(1, width - indent)):
-        yield TextLine([Segment(" " * indent), *joined(row)] if indent else joined(row), passage)
-
-
-def _wrapped(cells: Iterable[tuple[str, Style | None]], width: int) -> Iterator[Cells]:
+def wrapped(cells: Iterable[tuple[str, Mark]], width: int) -> Iterator[Marked[Mark]]:
     """Rows of at most `width` cells, broken after spaces where a row has any."""
-    row: Cells = []
+    row: Marked[Mark] = []
     taken = 0
     for cell in cells:
         if cell[0] == "\n":
@@ -97,3 +93,16 @@ def _wrapped(cells: Iterable[tuple[str, Style | None]], width: int) -> Iterator[
             row = row[cut:]
             taken = sum(cell_len(sign) for sign, _ in row)
     yield row
+
+
+def _after(passage: TextPassage) -> str:
+    return f"  {passage.words}" if passage.words and passage.label else passage.words
+
+
+def _harmless(text: str) -> str:
+    return plain(text.replace("\t", "    "))
+
+
+def _rows(cells: Marked[Style], width: int, indent: int, passage: int = -1) -> Iterator[TextLine]:
+    for row in wrapped(cells, max(1, width - indent)):
+        yield TextLine([Segment(" " * indent), *joined(row)] if indent else joined(row), passage)

@@ -28,6 +28,8 @@ HEADINGS: dict[Where, str] = {
     "overview": "In the overview of a run",
     "compare": "Comparing two runs",
     "builder": "A new study",
+    "bench": "On the bench",
+    "prompt": "While you type a prompt",
     "figure": "In a figure",
     "app": "Everywhere",
     "facts": "In the facts of a run",

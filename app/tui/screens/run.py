@@ -372,6 +372,18 @@ class RunScreen(TabbedScreen):
 
         self.app.push_screen(LogScreen(self.source, self.run_id))
 
+    def action_bench(self) -> None:
+        """Try the models of this run's study, beginning with what the cursor stands on."""
+        from app.tui.bench import opening
+        from app.tui.screens.benching import open_bench
+
+        pane = self.pane
+        if pane is None or pane.drawn is None:
+            open_bench(self, self.source, self.run_id)
+        else:
+            name, at, figure = pane.analysis.name, pane.here(), pane.drawn.figure
+            open_bench(self, self.source, self.run_id, partial(opening.given, name, at, figure))
+
     def action_resume(self) -> None:
         """Start a worker on this run again."""
         resume(self, self.source, self.run)

@@ -299,6 +299,13 @@ class RunsScreen(ListScreen):
         another key."""
         ask_to_make_demo(self, self.source, sure=not (self.snapshot and self.snapshot.runs))
 
+    def action_bench(self) -> None:
+        """Try the models of the selected run's study."""
+        from app.tui.screens.benching import open_bench
+
+        if self.listing.current is not None:
+            open_bench(self, self.source, self.listing.current.id)
+
     def action_library(self) -> None:
         """Show the models on this machine."""
         from app.tui.screens.library import LibraryScreen

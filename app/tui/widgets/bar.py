@@ -128,10 +128,12 @@ def _key_size(action: Action) -> int:
 
 def _least(ranked: Sequence[Action]) -> Action:
     """What the bottom line loses first: never help, quit, or the way back."""
-    kept = {"app.help", "app.leave", "run.back", "compare.back", "library.back", "builder.back"}
+    kept = {"app.help", "app.leave"} | {
+        f"{place}.back" for place in ("run", "compare", "library", "builder", "bench")
+    }
     return next((a for a in reversed(ranked) if a.id not in kept), ranked[-1])
 
 
 def _clicked(action: Action) -> str:
-    place = {"app": "app", "figure": "focused"}.get(action.where, "screen")
+    place = {"app": "app", "figure": "focused", "prompt": "focused"}.get(action.where, "screen")
     return f"{place}.{action.name}" if "(" in action.name else f"{place}.{action.name}()"

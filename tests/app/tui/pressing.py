@@ -19,6 +19,7 @@ from app.tui.keys import ACTIONS
 from app.tui.screens.runs import RunsScreen
 from app.tui.screens.tabbed import TabbedScreen
 from core.errors import StudyError
+from tests.app.tui.benches import FakeLink, opening
 from tests.app.tui.rest import rest, until
 
 LEAVES = ("q", "ctrl+q", "ctrl+c", "ctrl+z")
@@ -67,6 +68,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     async def unforeseen(*_: object) -> dict[str, object]:
         raise StudyError("Nobody looks.")
 
+    monkeypatch.setattr("app.tui.data.DataSource.bench", lambda *_: opening(FakeLink()))
     monkeypatch.setattr("app.jobs.launcher.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.jobs.demo.detach", lambda *_: os.getpid())
     monkeypatch.setattr("app.tui.screens.export._write", lambda *_: None)

@@ -49,6 +49,7 @@ PLACES: tuple[tuple[Where, ...], ...] = (
     ("compare", "figure", "app"),
     ("library", "app"),
     ("builder", "app"),
+    ("bench", "app"),
 )
 
 
@@ -90,7 +91,7 @@ SEVERAL = {
     "D": "takes away: a run, or a part of a study",
     "tab": "goes on to the next tab, step or field",
     "shift+tab": "goes back to the one before",
-    **{str(n): "goes to the tab or step of that number" for n in range(1, 10)},
+    **{str(n): "goes to the tab, step or column of that number" for n in range(1, 10)},
 }
 """Keys that have several labels, and the one meaning of each. The letters of a dialog are answers
 that it lists, and are left out."""

@@ -43,11 +43,11 @@ from tests.app.tui.rest import until
 from tests.pretend import register
 
 SMALL, TINY, LARGE = (80, 24), (20, 6), (160, 45)
-SCREENS = ("", "down enter", "space down equals_sign", "L", "n")
+SCREENS = ("", "down enter", "space down equals_sign", "L", "n", "V escape")
 """Every screen, by the keys that lead there."""
 DIALOGS = (
     "slash", "D", "apostrophe", "L slash", "n enter", "n 4", "n 6", "o", "question_mark", "colon",
-    "enter slash", "enter X", "enter Y", "enter apostrophe",
+    "V", "V escape a", "enter slash", "enter X", "enter Y", "enter apostrophe",
 )  # fmt: skip
 """What lies over a screen, or is typed into."""
 

@@ -1,0 +1,52 @@
+"""Columns without names: their order is drawn anew for every choice, and choices are counted.
+
+Knows no screen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.statistics.signs import sign_test
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """`order`: the column at each place; `counts`: how often each column was preferred."""
+
+    order: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    def name(self, place: int) -> str:
+        """What the column at a place is called."""
+        return LETTERS[place % len(LETTERS)]
+
+    def preferred(self, place: int, chance: random.Random) -> Blind:
+        """With one more count for the column at a place, and another order."""
+        own = self.order[place]
+        counts = tuple(n + (at == own) for at, n in enumerate(self.counts))
+        return replace(self, order=drawn(len(self.order), chance), counts=counts)
+
+
+def begun(count: int, chance: random.Random) -> Blind:
+    """So many columns, none of them preferred yet."""
+    return Blind(drawn(count, chance), (0,) * count)
+
+
+def drawn(count: int, chance: random.Random) -> tuple[int, ...]:
+    """A random order."""
+    order = list(range(count))
+    chance.shuffle(order)
+    return tuple(order)
+
+
+def summary(counts: Sequence[int], names: Sequence[str]) -> str:
+    """The counts by name, and of two columns the p value of the sign test."""
+    told = " · ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+    if len(counts) == 2 and any(counts):
+        told += f" · sign test p = {sign_test(counts[0], counts[1]):.2g}"
+    return f"preferred: {told}"

@@ -1,0 +1,202 @@
+"""The columns of the bench with what the worker answered: one request and its events at a time.
+
+What an older request asked for stays in sight until the newer answer comes. Knows no screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from app.tui.bench import knobs
+from app.tui.bench.knobs import Setup
+from core.bench.columns import Column, parse
+from core.bench.messages import (
+    Crossed,
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Piece,
+    Request,
+    Score,
+    Scored,
+    Step,
+    Tokens,
+    Warned,
+    Written,
+)
+from core.figures.passages import Block, Passage, Passages, Token
+
+Phase = Literal["empty", "waiting", "writing", "done"]
+Measure = Literal["change", "KL", "log p"]
+MEASURES: tuple[Measure, ...] = ("change", "KL", "log p")
+MEANINGS = {
+    "change": "log p minus the reference's, nats",
+    "KL": "KL from the reference's prediction, nats",
+    "log p": "log-probability, nats",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of a column. `fresh`: it belongs to the newest request."""
+
+    phase: Phase = "empty"
+    text: str = ""
+    tokens: int = 0
+    ended: str = ""
+    scored: Scored | None = None
+    crossed: tuple[float | None, ...] = ()
+    fresh: bool = True
+
+    @property
+    def known(self) -> bool:
+        """Is there a text, or a score of one?"""
+        return bool(self.text) or self.scored is not None
+
+
+class Board:
+    """Columns in order, each with its knobs and its answer."""
+
+    def __init__(self, tuned: Sequence[str], columns: Iterable[str]) -> None:
+        """`tuned`: the study's tuned models in its order. Raises StudyError for a name that is none
+        of a column."""
+        self.tuned = tuple(tuned)
+        self.setups = [knobs.setup(parse(text, self.tuned)) for text in columns]
+        self.answers = [Answer() for _ in self.setups]
+        self.reference = 0
+        self.request: Request | None = None
+        self.tokens: Tokens | None = None
+        self.step = ""
+        self.warnings: list[str] = []
+        self.trouble: Failed | None = None
+        self.seconds: float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns by their names, as their knobs stand."""
+        return tuple(self.column(at).text for at in range(len(self.setups)))
+
+    @property
+    def busy(self) -> bool:
+        """Is an answer under way?"""
+        return self.request is not None and self.seconds is None and self.trouble is None
+
+    def column(self, at: int) -> Column:
+        """A column as its knobs stand."""
+        return knobs.column(self.setups[at], self.tuned)
+
+    # Columns
+
+    def add(self, column: Column, at: int) -> None:
+        """One more column at this place."""
+        self.setups.insert(at, knobs.setup(column))
+        self.answers.insert(at, Answer())
+        self.reference += at <= self.reference and len(self.setups) > 1
+        self._uncross()
+
+    def drop(self, at: int) -> None:
+        """One column less."""
+        del self.setups[at], self.answers[at]
+        self.reference = max(0, self.reference - (at < self.reference))
+        self.reference = min(self.reference, max(0, len(self.setups) - 1))
+        self._uncross()
+
+    def change(self, at: int, held: Setup) -> bool:
+        """Give a column other knobs; True if that makes it another column."""
+        before, self.setups[at] = self.column(at), held
+        return self.column(at) != before
+
+    def _uncross(self) -> None:
+        self.answers = [replace(each, crossed=()) for each in self.answers]
+
+    # Answers
+
+    def begin(self, request: Request) -> None:
+        """Another request is under way, of all columns."""
+        if not isinstance(request, (Score, Generate)):
+            return
+        before, self.request = self.request, request
+        alike = type(before) is type(request)
+        same = isinstance(request, Score) and isinstance(before, Score) and alike
+        same = same and (before.prompt, before.continuation) == (  # type: ignore[union-attr]
+            request.prompt, request.continuation,  # type: ignore[union-attr]
+        )  # fmt: skip
+        keep = same or (alike and isinstance(request, Generate))
+        self.answers = [
+            replace(each if keep else Answer(), phase="waiting", fresh=False)
+            for each in self.answers
+        ]
+        self.tokens = self.tokens if same else None
+        self.step, self.warnings, self.trouble, self.seconds = "", [], None, None
+
+    def take(self, event: Event) -> None:
+        """What the worker says of the newest request."""
+        match event:
+            case Tokens():
+                self.tokens = event
+            case Scored(column=at):
+                self._answer(at, phase="done", scored=event)
+            case Piece(column=at, text=text, tokens=count):
+                self._answer(at, phase="writing", text=text, tokens=count, ended="", crossed=())
+            case Written(column=at, text=text, tokens=count, ended=ended):
+                self._answer(at, phase="done", text=text, tokens=count, ended=ended, crossed=())
+            case Crossed(nll=rows):
+                for at, row in enumerate(rows):
+                    self._answer(at, crossed=row)
+            case Step(label=label):
+                self.step = label
+            case Warned(message=message):
+                self.warnings.append(message)
+            case Done(seconds=seconds):
+                self.seconds, self.step = seconds, ""
+            case Failed():
+                self._fail(event)
+
+    def _answer(self, at: int, **known: object) -> None:
+        if 0 <= at < len(self.answers):
+            self.answers[at] = replace(self.answers[at], fresh=True, **known)  # type: ignore[arg-type]
+
+    def _fail(self, event: Failed) -> None:
+        self.trouble, self.step = event, ""
+        self.answers = [
+            each if each.phase == "done" else replace(each, phase="done" if each.text else "empty")
+            for each in self.answers
+        ]
+
+    # Figures
+
+    def values(self, at: int, measure: Measure) -> tuple[float, ...]:
+        """A value for each token of the continuation under a column; none before it is scored."""
+        scored = self.answers[at].scored
+        if scored is None:
+            return ()
+        if measure == "KL":
+            return scored.kl
+        if measure == "log p":
+            return scored.logprobs
+        compared = self.answers[self.reference].scored
+        if compared is None or len(compared.logprobs) != len(scored.logprobs):
+            return ()
+        return tuple(a - b for a, b in zip(scored.logprobs, compared.logprobs, strict=True))
+
+    def figure(self, measure: Measure) -> Passages:
+        """The text of each column, one block a column: shaded where tokens have a value."""
+        blocks = tuple(
+            Block("", (Passage("", self._shaded(at, measure)),)) for at in range(len(self.setups))
+        )
+        signed = measure == "change"
+        return Passages(title="", blocks=blocks, measure=measure, unit="nats", signed=signed)
+
+    def _shaded(self, at: int, measure: Measure) -> tuple[Token, ...]:
+        if not isinstance(self.request, Score):
+            return (Token(self.answers[at].text),)
+        if self.tokens is None:
+            return ()
+        pieces = self.tokens.pieces[self.tokens.start :]
+        values = self.values(at, measure)
+        if len(values) != len(pieces):
+            return tuple(Token(piece) for piece in pieces)
+        return tuple(Token(piece, value) for piece, value in zip(pieces, values, strict=True))

@@ -1,0 +1,136 @@
+"""Requests to the bench's worker and what it says to the newest one. Whoever asks never waits.
+
+Owns the order of requests: of those that were not sent yet only the newest is, and what older ones
+are answered is dropped. Knows no screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Literal
+
+from app.tui.bench.link import Connect, Link
+from core.bench.messages import Done, Event, Failed, Request
+from core.errors import RunError, TauscopeError
+
+State = Literal["starting", "loading", "ready", "busy", "ended", "stopped"]
+
+
+class Conversation:
+    """One worker, from its start to its end; `run` may be called again after the end."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        heard: Callable[[Request, Event], None],
+        changed: Callable[[], None],
+    ) -> None:
+        """`heard`: called with the newest request and an event of it; `changed`: with a new
+        state."""
+        self._connect, self._heard, self._changed = connect, heard, changed
+        self._link: Link | None = None
+        self._waiting: Request | None = None
+        self._asked: Request | None = None
+        self._floor = self._highest = 0
+        self._orders: list[Literal["cancel", "stop"]] = []
+        self._wake = asyncio.Event()
+        self.state: State = "starting"
+        self.step = ""
+        self.held: Mapping[str, int] = {}
+        self.error: TauscopeError | OSError | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Is there a worker, or one to come?"""
+        return self.state not in ("ended", "stopped")
+
+    @property
+    def due(self) -> bool:
+        """Is there a request without its last answer?"""
+        return self._asked is not None
+
+    def ask(self, request: Request) -> None:
+        """Have this answered in place of whatever was asked before."""
+        self._waiting = self._asked = request
+        self._floor = self._highest
+        self._wake.set()
+        self._changed()
+
+    def cancel(self) -> None:
+        """Have the request in hand end."""
+        self._order("cancel")
+
+    def stop(self) -> None:
+        """Have the worker end."""
+        self._order("stop")
+
+    async def run(self) -> None:
+        """Connect, and talk until the worker ends or this is cancelled: the worker then goes on."""
+        self._say("starting")
+        try:
+            if self._link is None:
+                self._link = await self._connect()
+            else:
+                await self._link.reconnect()
+            sending = asyncio.ensure_future(self._sending(self._link))
+            try:
+                self._say("ready" if self.state == "starting" else self.state)
+                await self._listening(self._link)
+                raise RunError("The bench's worker has ended.")
+            finally:
+                sending.cancel()
+        except (TauscopeError, OSError) as error:
+            self.error = error
+            self._say("stopped" if "stop" in self._orders else "ended")
+            self._orders.clear()
+        except asyncio.CancelledError:
+            if self._link is not None:
+                with suppress(OSError):
+                    await self._link.close()
+            raise
+
+    async def _listening(self, link: Link) -> None:
+        async for number, event in link:
+            if number == 0:
+                self.step, self.held = event.step, event.held
+                self._say(event.state)
+                continue
+            self._highest = max(self._highest, number)
+            asked = self._asked
+            if number <= self._floor or self._waiting is not None or asked is None:
+                continue
+            if isinstance(event, Done | Failed):
+                self._asked = None
+            self._heard(asked, event)
+
+    async def _sending(self, link: Link) -> None:
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            with suppress(TauscopeError, OSError):  # whoever listens learns of the end
+                request, self._waiting = self._waiting, None
+                if request is not None:
+                    number = await link.send(request)
+                    self._highest = max(self._highest, number)
+                    if self._waiting is not None:  # a newer one came meanwhile
+                        self._floor = number
+                for order in list(self._orders):
+                    if order == "stop":
+                        await link.stop_worker()
+                    else:
+                        self._orders.remove(order)
+                        await link.cancel(self._highest)
+
+    def _order(self, order: Literal["cancel", "stop"]) -> None:
+        if order not in self._orders:
+            self._orders.append(order)
+        self._wake.set()
+
+    def _say(self, state: State) -> None:
+        self.state = state
+        if state != "loading":
+            self.step = "" if state != "starting" else self.step
+        self._changed()

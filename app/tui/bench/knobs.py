@@ -1,0 +1,160 @@
+"""The knobs of a column: numbers that are turned, parts that are chosen, changes that are switched.
+
+A knob keeps its place at zero and while it is off, where the notation of columns has no trace of
+it. Knows no screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from core.bench.columns import (
+    Ablated,
+    Amplified,
+    Column,
+    Grafted,
+    Mixed,
+    Plain,
+    Steered,
+    parse,
+)
+from core.errors import StudyError
+from core.vectors import arithmetic
+from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction, restrict, shortest
+
+FINE, COARSE = 0.05, 0.25
+"""Steps of a number."""
+PARTS = ("", "attention", "mlp")
+"""The parts that a knob steps through, besides the one that was typed."""
+AMOUNT, PART, CHANGE = "λ", "in", "without"
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """`number`: its value where it has one; `words`: what it holds otherwise."""
+
+    name: str
+    number: float | None = None
+    words: str = ""
+    on: bool = True
+
+    @property
+    def text(self) -> str:
+        """What it holds, as it is typed."""
+        return self.words if self.number is None else shortest(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A column as it was typed, where its knobs stand now, and which of them are off."""
+
+    template: Column
+    numbers: tuple[tuple[str, float], ...] = ()
+    part: Restriction = EVERYTHING
+    off: frozenset[str] = field(default_factory=frozenset)
+
+
+def setup(column: Column) -> Setup:
+    """A column with its knobs as it says."""
+    match column:
+        case Plain(model):
+            return Setup(column, () if model == "base" else ((model, 1.0),))
+        case Mixed(point, part):
+            return Setup(column, point.coefficients, part)
+        case Grafted(_, part):
+            return Setup(column, (), part)
+        case Steered() | Amplified():
+            return Setup(column, ((AMOUNT, column.amount),))
+    return Setup(column)
+
+
+def knobs(held: Setup) -> tuple[Knob, ...]:
+    """The knobs of a column, in the order of its name."""
+    found = [Knob(name, number, on=name not in held.off) for name, number in held.numbers]
+    match held.template:
+        case Mixed() | Grafted():
+            words = held.part.text or "all of the model"
+            found.append(Knob(PART, None, words, PART not in held.off))
+        case Ablated(choice=choice):
+            found.append(Knob(CHANGE, None, choice, CHANGE not in held.off))
+    return tuple(found)
+
+
+def column(held: Setup, tuned: Sequence[str]) -> Column:
+    """The column that the knobs make: one that is off does nothing."""
+    numbers = {name: 0.0 if name in held.off else number for name, number in held.numbers}
+    match held.template:
+        case Plain(model) if model != "base" and numbers[model] != 1:
+            return Mixed(arithmetic.make(numbers, tuned))
+        case Mixed(point):
+            part = EVERYTHING if PART in held.off else held.part
+            return Mixed(_point(point, numbers, tuned), part)
+        case Ablated(model) if CHANGE in held.off:
+            return Plain(model)
+        case Grafted() as graft:
+            return Plain("base") if PART in held.off else replace(graft, restriction=held.part)
+        case Steered() | Amplified() as moved:
+            if AMOUNT in held.off:
+                return Plain("base" if isinstance(moved, Steered) else moved.model)
+            return replace(moved, amount=numbers[AMOUNT])
+    return held.template
+
+
+def turned(held: Setup, name: str, by: float) -> Setup:
+    """With a number moved by so much, or the part after or before, and switched on."""
+    held = replace(held, off=held.off - {name})
+    if name == PART:
+        typed = getattr(held.template, "restriction", EVERYTHING).text
+        parts = list(dict.fromkeys((*PARTS, typed, held.part.text)))
+        at = parts.index(held.part.text) + (1 if by > 0 else -1)
+        return replace(held, part=restrict(parts[at % len(parts)]))
+    moved = {n: round(v + by, 6) if n == name else v for n, v in held.numbers}
+    return replace(held, numbers=tuple(moved.items()))
+
+
+def typed(held: Setup, name: str, words: str) -> Setup:
+    """With another value of a number or a part. Raises StudyError."""
+    held = replace(held, off=held.off - {name})
+    if name == PART:
+        return replace(held, part=restrict(words))
+    try:
+        number = float(words.replace(",", "."))
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < float("inf"):
+        raise StudyError(f"'{words}' is not a number.")
+    return replace(held, numbers=tuple((n, number if n == name else v) for n, v in held.numbers))
+
+
+def switched(held: Setup, name: str) -> Setup:
+    """With a knob off, or on again."""
+    return replace(held, off=held.off ^ {name})
+
+
+def templates(tuned: Sequence[str]) -> list[tuple[str, str]]:
+    """Names of columns to begin with, each with what it is."""
+    found = [("base", "the base as it is")]
+    found += [(name, "a tuned model as it is") for name in tuned]
+    if len(tuned) > 1:
+        terms = ",".join(f"{name}=0.5" for name in tuned)
+        found += [(terms, "a mix"), (f"ties:{terms}", "a mix of elected signs")]
+        found += [(f"dare:{terms}", "a mix of random parts")]
+    for name in tuned:
+        found += [
+            (f"{name}=0.5", "half of its change"),
+            (f"{name}=1 @ mlp", "its change in the MLPs alone"),
+            (f"ablate({name}):top-1%", "without its best neurons"),
+            (f"graft({name}):0-3", "its first layers in the base"),
+            (f"steer({name},layer=3):1", "the base, steered by a mean difference"),
+            (f"amplify({name}):0.5", "further away from the base"),
+        ]
+    return [(parse(text, tuned).text, about) for text, about in found]
+
+
+def _point(
+    point: ArithmeticPoint, numbers: Mapping[str, float], tuned: Sequence[str]
+) -> ArithmeticPoint:
+    options = {name: getattr(point, name) for name in arithmetic.DEFAULTS}
+    start = point.start if point.method == "transfer" else None
+    return arithmetic.make(numbers, tuned, point.method, start=start, **options)

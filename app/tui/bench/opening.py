@@ -1,0 +1,75 @@
+"""What the bench begins with when it is opened from a picture: the columns of the value under the
+cursor, and the prompt of an item.
+
+Functions of coordinates and figures. Knows no screen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from core.bench.columns import parse, vectors
+from core.errors import TauscopeError
+from core.figures.passages import Passages
+from core.vectors.arithmetic import GROUPS
+
+_NEURON = re.compile(r"layer (\d+) neuron (\d+)")
+
+
+def given(
+    analysis: str, at: Mapping[str, Any], figure: object, tuned: Sequence[str]
+) -> dict[str, Any]:
+    """Fields of `Opening`. `at`: the coordinates at the cursor."""
+    found: dict[str, Any] = {"columns": columns(analysis, at, tuned)}
+    return found | item(figure)
+
+
+def columns(analysis: str, at: Mapping[str, Any], tuned: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a value by their names: the base, the models that it is about, and the changed
+    model where there is one. Empty without a model."""
+    found = ["base"]
+    for text in _texts(analysis, {name: str(v) for name, v in at.items() if v not in (None, "")}):
+        try:
+            column = parse(text, tuned)
+        except TauscopeError:
+            continue
+        found += [*vectors(column), column.text]
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else ()
+
+
+def _texts(analysis: str, at: Mapping[str, str]) -> Iterator[str]:
+    """Names of columns, which need not parse."""
+    model, setting, layer = at.get("model", ""), at.get("setting", ""), at.get("layer", "")
+    part = ",".join(filter(None, (at["module"] if at.get("module") in GROUPS else "", layer)))
+    match analysis:
+        case "arithmetic":
+            where = at.get("module", "")
+            yield f"{setting} @ {where}" if where not in ("", "all") else setting
+        case "ablation":
+            yield model
+            yield f"ablate({model},by={at.get('reference', model)}):{setting}"
+        case "graft":
+            rank = f",rank={setting.removeprefix('rank-')}" if setting.startswith("rank-") else ""
+            yield f"graft({model}{rank}):{part}"
+        case "activation" if neuron := _NEURON.fullmatch(at.get("item", "")):
+            yield f"ablate({model}):neurons={neuron[1]}.{neuron[2]}"
+        case "activation_difference" if layer:
+            yield f"steer({model},layer={layer}):1"
+        case _:
+            yield model
+
+
+def item(figure: object) -> dict[str, Any]:
+    """The prompt of an item as a figure of text has it, and the right answer as what follows."""
+    if not isinstance(figure, Passages):
+        return {}
+    blocks = {block.heading: block.passages for block in figure.blocks}
+    prompts, answers = blocks.get("Prompt", ()), blocks.get("Answers", ())
+    right = [each for each in blocks.get("Choices", ()) if "gold" in each.marks]
+    if not prompts:
+        return {}
+    target = next((each.text for each in (*answers[:1], *right)), "")
+    gap = "" if not target or prompts[0].text[-1:].isspace() else " "
+    return {"prompt": prompts[0].text, "continuation": gap + target}

@@ -1,0 +1,96 @@
+"""How texts are written on the bench: what is typed for each setting, and what it means.
+
+Knows no screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.errors import StudyError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A `temperature` of 0 is greedy. `template`: the prompt is a user's turn in the chat
+    template, after `system` if there is one."""
+
+    tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    template: bool = False
+    system: str = ""
+
+    @property
+    def words(self) -> str:
+        """All of them in a line."""
+        how = "greedy"
+        if self.temperature:
+            how = f"temperature {self.temperature:g} · top-p {self.top_p:g} · seed {self.seed}"
+        stop = f" · stops at {len(self.stop)} texts" if self.stop else ""
+        return f"{self.tokens} tokens · {how}{stop} · {self.chat}"
+
+    @property
+    def chat(self) -> str:
+        """Whether and how the chat template is used."""
+        if not self.template:
+            return "no template"
+        return "chat template, with a system prompt" if self.system else "chat template"
+
+
+FIELDS: Mapping[str, tuple[str, str]] = {
+    "tokens": ("tokens", "most tokens of a text, 1 to 4096"),
+    "temperature": ("temperature", "0 is greedy"),
+    "top_p": ("top-p", "above 0, at most 1: the likeliest tokens of that share"),
+    "seed": ("seed", "a whole number: the same one, the same texts"),
+    "stop": ("stop", "texts that end a continuation, with | between them; \\n is a line break"),
+    "template": ("template", "on or off: the model's chat template"),
+    "system": ("system", "the system prompt; needs the template"),
+}
+"""Each setting: its name and what may be typed."""
+
+
+def typed(settings: Settings) -> dict[str, str]:
+    """Each setting as it is typed."""
+    return {
+        "tokens": str(settings.tokens),
+        "temperature": f"{settings.temperature:g}",
+        "top_p": f"{settings.top_p:g}",
+        "seed": str(settings.seed),
+        "stop": "|".join(each.replace("\n", "\\n") for each in settings.stop),
+        "template": "on" if settings.template else "off",
+        "system": settings.system.replace("\n", "\\n"),
+    }
+
+
+def read(words: Mapping[str, str]) -> Settings:
+    """The settings that were typed. Raises StudyError, naming the first one at fault."""
+    if words["template"].strip() not in ("on", "off"):
+        raise StudyError("template is on or off.")
+    stop = (each.replace("\\n", "\n") for each in words["stop"].split("|"))
+    return Settings(
+        tokens=int(_number(words, "tokens", 1, 4096, whole=True)),
+        temperature=_number(words, "temperature", 0, 100),
+        top_p=_number(words, "top_p", 1e-6, 1),
+        seed=int(_number(words, "seed", 0, 2**53 - 1, whole=True)),
+        stop=tuple(filter(None, stop)),
+        template=words["template"].strip() == "on",
+        system=words["system"].replace("\\n", "\n"),
+    )
+
+
+def _number(
+    words: Mapping[str, str], name: str, least: float, most: float, *, whole: bool = False
+) -> float:
+    text = words[name].strip()
+    try:
+        number = float(int(text)) if whole else float(text.replace(",", "."))
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        kind = "a whole number" if whole else "a number"
+        raise StudyError(f"{FIELDS[name][0]} is {kind} from {least:g} to {most:g}, not '{text}'.")
+    return number

@@ -1,0 +1,294 @@
+"""The bench: models of a study side by side on a prompt, live.
+
+Owns what is typed and asked. The columns are `widgets.board`'s, the worker is behind a
+`Conversation`; no key waits for it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Static, TextArea
+
+from app.text import plain
+from app.tui.bench.board import MEANINGS, Board
+from app.tui.bench.conversation import Conversation
+from app.tui.bench.link import Opening
+from app.tui.bench.settings import Settings
+from app.tui.keys import Where, bindings, written
+from app.tui.screens.bench_columns import ColumnKeys
+from app.tui.screens.help import Topic
+from app.tui.threads import said
+from app.tui.widgets.bar import Piece, Row, two_ends
+from app.tui.widgets.board import BoardView
+from app.tui.widgets.lens import LensView, NeuronList
+from app.tui.widgets.prompt import PromptArea
+from core.bench.messages import (
+    Differing,
+    Event,
+    Failed,
+    Generate,
+    LensGrid,
+    Prompt,
+    Request,
+    Score,
+    Tokens,
+    Warned,
+)
+
+FRAME = 1 / 15
+"""Seconds at least from one painting of answers to the next: each goes over the line."""
+HINT = "No answer yet: enter in the prompt asks every column."
+TOPICS = (
+    Topic(
+        "The bench",
+        (
+            "Every column is a model. All columns answer the same prompt.",
+            "O switches between texts that columns write and one text that they score.",
+            "The written text of the column becomes the text to score.",
+            "λ scales a tuning vector: 0 is the base, 1 the tuned model.",
+            "A change of a column is answered at once. It ends the answer under way.",
+        ),
+    ),
+    Topic(
+        "Shades of a scored text",
+        (
+            "change: the log-probability of a token minus its log-probability under the reference.",
+            "KL: the divergence of the column's prediction from the reference's, in nats.",
+            "log p: the log-probability itself.",
+        ),
+    ),
+)
+
+
+class BenchScreen(ColumnKeys):
+    """A prompt, the columns, and what is said of them."""
+
+    PLACE = "bench"
+    BINDINGS = bindings("bench")
+    AUTO_FOCUS = "#prompt"
+    DEFAULT_CSS = """
+    BenchScreen > .ask { height: auto; background: $background; }
+    BenchScreen .name { width: 9; padding: 0 1; color: $muted; }
+    BenchScreen > #status { background: $surface; }
+    """
+
+    def __init__(self, opening: Opening, chance: random.Random | None = None) -> None:
+        super().__init__()
+        self.opening = opening
+        columns = opening.columns or ("base", *opening.tuned)
+        self.board = Board(opening.tuned, columns)
+        self.view = BoardView(self.board)
+        self.view.hint = HINT
+        self.talk = Conversation(opening.connect, self._heard, self._stands)
+        self.settings = Settings()
+        self.lens, self.neurons = LensView(), NeuronList()
+        self.scoring = bool(opening.continuation)
+        self.chance = chance or random.Random()
+        self.prompts: tuple[str, ...] = ()
+        self._due = False
+        self._frame: Timer | None = None
+
+    def body(self) -> ComposeResult:
+        with Horizontal(classes="ask"):
+            yield Static("prompt", classes="name")
+            yield PromptArea("prompt", "Type a prompt; enter runs it, ctrl+j begins a new line.")
+        with Horizontal(classes="ask", id="then"):
+            yield Static("then", classes="name")
+            yield PromptArea("continuation", "The text to score under each column.")
+        yield Row(self._status, id="status")
+        yield self.view
+        yield self.lens
+        yield self.neurons
+
+    def on_mount(self) -> None:
+        self.prompt.past = list(self.home.memory.prompts)
+        self.prompt.text, self.continuation.text = self.opening.prompt, self.opening.continuation
+        self.query_one("#then").display = self.scoring
+        self.begin()
+        if self.opening.prompt:
+            self.ask()
+
+    def begin(self) -> None:
+        """Talk to the worker, or to a new one."""
+        self.run_worker(self.talk.run(), group="bench", exclusive=True, exit_on_error=False)
+
+    @property
+    def prompt(self) -> PromptArea:
+        """Where the prompt is typed."""
+        return self.query_one("#prompt", PromptArea)
+
+    @property
+    def continuation(self) -> PromptArea:
+        """Where the text to score is typed."""
+        return self.query_one("#continuation", PromptArea)
+
+    # Asking
+
+    def given(self) -> Prompt:
+        """The prompt as it is sent."""
+        held = self.settings
+        return Prompt(text=self.prompt.text, system=held.system, template=held.template)
+
+    def request(self) -> Score | Generate | None:
+        """What is asked as things stand; None where that is nothing."""
+        given, names = self.given(), self.board.names
+        if not names:
+            return None
+        if self.scoring:
+            text = self.continuation.text
+            if not text:
+                return None
+            return Score(
+                prompt=given, continuation=text, columns=names, against=self.board.reference
+            )
+        held = self.settings
+        return Generate(
+            prompt=given, columns=names, tokens=held.tokens, temperature=held.temperature,
+            top_p=held.top_p, seed=held.seed, stop=held.stop,
+        )  # fmt: skip
+
+    def ask(self) -> None:
+        """Have every column answer; what was asked before is no longer waited for."""
+        request = self.request()
+        if request is not None:
+            self.board.begin(request)
+            self.talk.ask(request)
+            if not self.view.display:
+                self.look(self.view)
+            self.view.update()
+
+    def ask_again(self) -> None:
+        """As above, once something was asked: a column or a setting is another one."""
+        if self.board.request is not None:
+            self.ask()
+        self.view.update()
+        self.renew()
+
+    def on_prompt_area_sent(self) -> None:
+        self.home.remember(self.home.memory.model_copy(update={"prompts": tuple(self.prompt.past)}))
+        if self.scoring and not self.continuation.text:
+            self.continuation.focus()
+        else:
+            self.ask()
+
+    def on_prompt_area_left(self, message: PromptArea.Left) -> None:
+        """Go on to what stands above or below."""
+        if message.by > 0:
+            self.action_next_tab()
+        elif self.continuation.has_focus:
+            self.prompt.focus()
+
+    def on_text_area_changed(self, message: TextArea.Changed) -> None:
+        """A text that is scored is scored anew with every letter."""
+        if self.scoring and isinstance(self.board.request, Score):
+            self.ask()
+
+    def _heard(self, asked: Request, event: Event) -> None:
+        """Show what the worker says, not more often than the line carries."""
+        if isinstance(asked, Score | Generate):
+            self.board.take(event)
+        else:
+            self._look_into(event)
+        if isinstance(event, Failed) and not event.cancelled:
+            words = "\n".join(plain(each) for each in (event.title, event.hint) if each)
+            self.notify(words, severity="error", timeout=10, markup=False)
+        elif isinstance(event, Warned):
+            self.notify(plain(event.message), severity="warning", timeout=8, markup=False)
+        self._due = True
+        if self._frame is None:
+            self._paint()
+
+    def _look_into(self, event: Event) -> None:
+        """What was asked of one column, beside the answers of all."""
+        match event:
+            case Tokens():
+                self.lens.tokens = event
+            case LensGrid():
+                self.lens.show(event)
+            case Differing():
+                self.neurons.fill(event.neurons)
+            case Failed(title=title):
+                self.lens.refuse(title)
+                self.neurons.empty = plain(title)
+                self.neurons.fill(())
+
+    def _paint(self) -> None:
+        self._frame = None
+        if self._due:
+            self._due = False
+            self.view.update()
+            self.renew("title", "status", "keys")
+            self._frame = self.set_timer(FRAME, self._paint)
+
+    def _stands(self) -> None:
+        """The worker is in another state."""
+        if not self.is_mounted:
+            return
+        if self.talk.state == "ended" and self.talk.error is not None:
+            words = "\n".join(map(plain, said(self.talk.error, "\n").splitlines()))
+            self.notify(words, severity="error", timeout=10, markup=False)
+        self.renew("title", "status", "keys")
+
+    # Rows
+
+    def title_line(self, width: int) -> Content:
+        """The study, and how its worker stands."""
+        left = [(" bench ", "bold $accent"), (self.opening.title, "bold")]
+        return two_ends(left, self._worker(), width)
+
+    def _worker(self) -> list[Piece]:
+        talk = self.talk
+        held = " + ".join(f"{amount(n)} on {device}" for device, n in talk.held.items())
+        again = written("bench.resume")
+        match talk.state:
+            case "starting" | "loading":
+                return [(f"{talk.step or 'starting the worker'}… ", "$warning")]
+            case "ended":
+                return [(f"the worker ended: {again} starts it again ", "bold $error")]
+            case "stopped":
+                return [(f"stopped: {again} starts it again ", "$warning")]
+        state = "answering" if talk.due else "ready"
+        return [(f"{state} · {held} " if held else f"{state} ", "$muted")]
+
+    def _status(self, width: int) -> Content:
+        """How the columns are asked, and how far they are."""
+        view = self.view
+        if self.scoring:
+            left = f" score · shade: {MEANINGS[view.measure]} · {self.settings.chat}"
+        else:
+            left = f" generate · {self.settings.words}"
+        if view.blind:
+            count = sum(view.blind.counts)
+            left = f" blind · press the number of the better column · {count} preferred"
+        return two_ends([(left, "$muted")], self._progress(), width)
+
+    def _progress(self) -> list[Piece]:
+        board = self.board
+        if board.trouble is not None and not board.trouble.cancelled:
+            return [(f"! {board.trouble.title} ", "bold $error")]
+        if board.trouble is not None:
+            return [("cancelled ", "$warning")]
+        if board.warnings:
+            return [(f"! {board.warnings[-1]} ", "$warning")]
+        if board.step:
+            return [(f"{board.step}… ", "$warning")]
+        return [(f"{board.seconds:.2f} s ", "$muted")] if board.seconds is not None else []
+
+    def topics(self) -> Sequence[Topic]:
+        """How the bench is read."""
+        return TOPICS
+
+    def places(self) -> tuple[Where, ...]:
+        """The places whose keys act here."""
+        return ("bench", "prompt", "app")
+
+
+def amount(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

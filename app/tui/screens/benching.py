@@ -1,0 +1,35 @@
+"""The way to the bench from other screens: the study is read in a thread, then its bench opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from textual.screen import Screen
+
+from app.text import plain
+from app.tui.bench.link import Opening
+from app.tui.data import DataSource
+from app.tui.threads import in_thread, said
+
+
+def open_bench(
+    screen: Screen[Any],
+    source: DataSource,
+    run_id: str,
+    given: Callable[[Sequence[str]], Mapping[str, Any]] = lambda _: {},
+) -> None:
+    """Put the models of a run's study on the bench. `given`: fields of `Opening` to begin with, for
+    the study's tuned models."""
+
+    def opened(opening: Opening) -> None:
+        from app.tui.screens.bench import BenchScreen
+
+        if screen.is_current:
+            screen.app.push_screen(BenchScreen(replace(opening, **given(opening.tuned))))
+
+    in_thread(
+        screen, lambda: source.bench(run_id), opened, group="bench",
+        refused=lambda error: screen.notify(plain(said(error)), severity="error", markup=False),
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""A form for how texts are written on the bench."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from app.text import plain
+from app.tui.bench import settings
+from app.tui.bench.settings import FIELDS, Settings
+from app.tui.keys import bindings, written
+from app.tui.screens.leaving import Dialog
+from core.errors import StudyError
+
+
+class SettingsScreen(Dialog[Settings]):
+    """Gives the settings, or None."""
+
+    DEFAULT_CSS = """
+    SettingsScreen > .box { width: 76; padding: 0 1; }
+    SettingsScreen Horizontal { height: 1; }
+    SettingsScreen .name { width: 14; color: $muted; }
+    SettingsScreen Input { width: 1fr; padding: 0 1; }
+    SettingsScreen #about { height: 2; margin-top: 1; color: $muted; }
+    SettingsScreen #about.-trouble { color: $error; }
+    """
+    BINDINGS = bindings("models")
+
+    def __init__(self, held: Settings) -> None:
+        super().__init__()
+        self.held = held
+
+    def compose(self) -> ComposeResult:
+        keys = f"{written('models.move--1')}{written('models.move-1')}"
+        words = settings.typed(self.held)
+        with self.box(Vertical, "how texts are written", f"{keys} moves", "enter takes all"):
+            for name, (label, _) in FIELDS.items():
+                with Horizontal():
+                    yield Static(label, classes="name", markup=False)
+                    yield Input(plain(words[name]), id=name, compact=True)
+            yield Static("", id="about", markup=False)
+
+    def on_descendant_focus(self) -> None:
+        name = self.focused.id if self.focused is not None else None
+        if name in FIELDS:
+            self._say(FIELDS[name or ""][1])
+
+    def on_input_submitted(self) -> None:
+        words = {box.id or "": box.value for box in self.query(Input)}
+        try:
+            found = settings.read(words)
+        except StudyError as error:
+            self._say(error.title, trouble=True)
+        else:
+            self.dismiss(found)
+
+    def action_move(self, by: int) -> None:
+        """Go to the field above or below."""
+        boxes = list(self.query(Input))
+        at = next((n for n, box in enumerate(boxes) if box.has_focus), 0)
+        boxes[(at + by) % len(boxes)].focus()
+
+    def action_page(self, way: int) -> None:
+        """Go to the first or the last field."""
+        boxes = list(self.query(Input))
+        boxes[0 if way < 0 else -1].focus()
+
+    def _say(self, words: str, *, trouble: bool = False) -> None:
+        line = self.query_one("#about", Static)
+        line.set_class(trouble, "-trouble")
+        line.update(Content(plain(words)))

@@ -1,0 +1,460 @@
+"""The columns of the bench side by side: name, knobs, text, and numbers at the foot.
+
+Paints a `Board`, and only what changed. A cursor stands on a column, there on its name, a knob or
+the text, and in the text on a token. Changes no column by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from app.render.terminal.lines import Line, differences, exactly, fitted, joined, padded
+from app.render.terminal.palette import Palette, on
+from app.render.terminal.passages import Marked, marked, shaded, wrapped
+from app.tui.bench import knobs
+from app.tui.bench.blind import Blind
+from app.tui.bench.board import Answer, Board, Measure
+from app.tui.bench.knobs import Knob
+from app.tui.widgets.figure import COLOURS
+from app.tui.widgets.lens import shown
+from app.tui.widgets.steady import Steady
+from core.bench.messages import Generate, Score
+from core.figures.plots import resolution
+from core.figures.plots.passages import Shade
+from core.figures.plots.ranges import Ramp
+
+LEAST = 34
+"""Cells of the narrowest column: two side by side in 80."""
+NAME, TEXT = 0, -1
+"""Places of the cursor in a column, besides its knobs from 1 on."""
+TALL = 28
+"""Rows from which the likeliest tokens have a row each."""
+LABEL, NUMBER = 11, 7
+"""Cells of a knob's name and of its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A row of a text: signs, each with the place of its token."""
+
+    signs: Marked[int]
+
+    def at(self, x: int) -> int:
+        """The token at a cell, or the last one before it."""
+        return self.signs[min(max(0, x), len(self.signs) - 1)][1]
+
+    def x_of(self, token: int) -> int:
+        """The first sign of a token."""
+        return next((x for x, (_, own) in enumerate(self.signs) if own == token), 0)
+
+
+class BoardView(Steady, can_focus=True):
+    """The columns, of which as many show as have room."""
+
+    DEFAULT_CSS = "BoardView { width: 1fr; height: 1fr; }"
+
+    class Moved(Message):
+        """The cursor stands elsewhere."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(id="board")
+        self.board = board
+        self.at = 0
+        self.line = NAME
+        self.token = 0
+        self.measure: Measure = "change"
+        self.zoomed = False
+        self.blind: Blind | None = None
+        self.hint = ""
+        """What an empty column says."""
+        self._left = 0
+        self._scrolled: dict[int, int] = {}
+        self._shades: list[tuple[Shade, ...]] = []
+        self._ramp: Ramp = "sequential"
+        self._rows: list[Line] = []
+        self._painted: tuple[object, ...] = ()
+
+    # What stands where
+
+    @property
+    def column(self) -> int:
+        """The column that keys act on, by its place in the board."""
+        return self.blind.order[self.at] if self.blind else self.at
+
+    @property
+    def knob(self) -> Knob | None:
+        """The knob that the cursor stands on."""
+        found = self._knobs(self.at)
+        return found[self.line - 1] if 1 <= self.line <= len(found) else None
+
+    @property
+    def scores(self) -> bool:
+        """Does it show the scores of one text, rather than a text of each column?"""
+        return isinstance(self.board.request, Score)
+
+    @property
+    def shown(self) -> range:
+        """The places of the columns that have room."""
+        count = len(self.board.setups)
+        room = 1 if self.zoomed else max(1, min(count, (self.size.width + 1) // LEAST))
+        left = min(max(self._left, self.at - room + 1), self.at, max(0, count - room))
+        return range(left, min(count, left + room))
+
+    def widths(self) -> list[int]:
+        """Cells of each column that shows; a line stands between two."""
+        count = max(1, len(self.shown))
+        room = self.size.width - (count - 1)
+        return [room // count + (at < room % count) for at in range(count)]
+
+    # Moving
+
+    def go(self, at: int) -> None:
+        """Stand on another column, there on what the cursor stood on here."""
+        if self.board.setups:
+            self.at = max(0, min(at, len(self.board.setups) - 1))
+            self.line = self.line if self.line <= len(self._knobs(self.at)) else TEXT
+            self._left = self.shown.start
+        self.update()
+
+    def move(self, by: int) -> bool:
+        """One line up or down; False where there is none in that direction."""
+        last = len(self._knobs(self.at))
+        if self.line == TEXT:
+            if not self._roll(by):
+                if by > 0:
+                    return False
+                self.line = last
+        elif by < 0 and self.line == NAME:
+            return False
+        else:
+            self.line = self.line + by if self.line + by <= last else TEXT
+        self.update()
+        return True
+
+    def step(self, by: int) -> None:
+        """One token left or right."""
+        self.token = max(0, min(self.token + by, self._tokens() - 1))
+        self.update()
+
+    def page(self, way: int) -> None:
+        """Most of a screen of text up or down."""
+        self.line = TEXT
+        for _ in range(max(1, self._text_height() - 2)):
+            self._roll(way)
+        self.update()
+
+    def ends(self, way: int) -> None:
+        """To the name, or to the end of the text."""
+        if self.line == TEXT and self.scores:
+            self.token = 0 if way < 0 else max(0, self._tokens() - 1)
+        else:
+            self.line = NAME if way < 0 else TEXT
+        self.update()
+
+    def _roll(self, by: int) -> bool:
+        """Scroll the text, or move the cursor in it, by a row. False at its end."""
+        rows = self._token_rows(self.at)
+        if self.scores:
+            here = next((y for y, r in enumerate(rows) if self.token in {t for _, t in r.signs}), 0)
+            if not 0 <= here + by < len(rows):
+                return False
+            x = rows[here].x_of(self.token) if rows[here].signs else 0
+            self.token = rows[here + by].at(x) if rows[here + by].signs else self.token + by
+            return True
+        last = max(0, len(rows) - self._text_height())
+        top = min(self._scrolled.get(self.column, last), last)
+        if not 0 <= top + by <= last:
+            return False
+        self._scrolled[self.column] = top + by
+        if top + by == last:
+            del self._scrolled[self.column]  # follow the text again
+        return True
+
+    # Painting
+
+    def update(self) -> None:
+        """Paint what is different now."""
+        if not self.size or not self.is_attached:
+            return
+        before, self._rows = self._rows, self._made()
+        if len(before) != len(self._rows):
+            self.refresh()
+        else:
+            for y, (old, new) in enumerate(zip(before, self._rows, strict=True)):
+                for start, end in differences(old, new):
+                    self.refresh(Region(start, y, end - start, 1))
+        self.post_message(self.Moved())
+
+    def on_resize(self) -> None:
+        self.update()
+
+    def on_focus(self) -> None:
+        self.update()
+
+    def on_blur(self) -> None:
+        self.update()
+
+    def render_line(self, y: int) -> Strip:
+        key = (self.size, self.app.theme)
+        if self._painted != key:
+            self._painted, self._rows = key, self._made()
+        line = self._rows[y] if y < len(self._rows) else []
+        return Strip(line).adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    @property
+    def palette(self) -> Palette:
+        """The colours for this theme and terminal."""
+        background = "dark" if self.app.current_theme.dark else "light"
+        return on(background, COLOURS.get(self.app.console.color_system or "", 1 << 24))
+
+    def _made(self) -> list[Line]:
+        """Every row."""
+        height = self.size.height
+        if not self.board.setups:
+            words = "  No column. a adds one."
+            return [[], [Segment(words)], *([[]] * (height - 2))][:height]
+        plot = resolution.passages(self.board.figure(self.measure))
+        self._shades = [block.passages[0].shades for block in plot.blocks]
+        self._ramp = plot.ramp
+        self.token = max(0, min(self.token, self._tokens() - 1))
+        shown, widths = self.shown, self.widths()
+        blocks = [self._block(at, width) for at, width in zip(shown, widths, strict=True)]
+        line = Segment("│", Style(color=self.app.theme_variables["line"]))
+        return [
+            [part for at, block in enumerate(blocks) for part in (*[line] * bool(at), *block[y])]
+            for y in range(height)
+        ]
+
+    def _block(self, at: int, width: int) -> list[Line]:
+        """The rows of one column."""
+        head = [self._heading(at, width), *self._knob_rows(at, width)]
+        foot = self._foot(at, width)
+        room = max(1, self.size.height - len(head) - len(foot))
+        rows = [*head, *self._text_rows(at, width, room), *foot]
+        return [padded(row, width) for row in rows[: self.size.height]]
+
+    def _edge(self, at: int, line: int) -> Segment:
+        here = at == self.at and line == self.line and self.has_focus
+        return Segment("▌" if here else " ", Style(color=self.palette.accent))
+
+    def _heading(self, at: int, width: int) -> Line:
+        column = self._of(at)
+        answer = self.board.answers[column]
+        state = self._state(answer)
+        name = self.blind.name(at) if self.blind else self.board.names[column]
+        told = f"{at + 1} {name}"
+        if self.scores and not self.blind and column == self.board.reference:
+            state = f"{state} reference".strip()
+        room = max(4, width - len(state) - 3)
+        chosen = at == self.at
+        style = Style(bold=True, color=self.palette.accent if chosen else self.palette.text)
+        ground = Style(bgcolor=self.app.theme_variables["panel"])
+        line = [
+            self._edge(at, NAME),
+            Segment(fitted(told, room), style),
+            Segment(f" {state} ", Style(color=self._tone(answer))),
+        ]
+        return list(Segment.apply_style(padded(line, width), None, ground)) if width else []
+
+    def _state(self, answer: Answer) -> str:
+        if answer.phase == "writing":
+            return f"writing {answer.tokens}"
+        if answer.phase == "done" and isinstance(self.board.request, Generate):
+            return f"{answer.tokens} tokens, {answer.ended}" if answer.ended else "stopped"
+        return "waiting" if answer.phase == "waiting" else ""
+
+    def _tone(self, answer: Answer) -> str:
+        writing = answer.phase in ("writing", "waiting")
+        return self.app.theme_variables["warning"] if writing else self.palette.dim
+
+    def _knob_rows(self, at: int, width: int) -> list[Line]:
+        """The knobs of a column, as many rows for each column; around the cursor where there are
+        more than have room."""
+        count = max((len(self._knobs(each)) for each in self.shown), default=0)
+        room = min(count, max(1, self.size.height // 4))
+        own = self._knobs(at)
+        top = max(0, min(self.line - room, len(own) - room)) if at == self.at else 0
+        rows = [self._knob_row(at, n + 1, knob, width) for n, knob in enumerate(own) if top <= n][
+            :room
+        ]
+        return rows + [[Segment(" ")]] * (room - len(rows))
+
+    def _knob_row(self, at: int, line: int, knob: Knob, width: int) -> Line:
+        palette = self.palette
+        here = at == self.at and line == self.line and self.has_focus
+        ink = Style(color=palette.accent if here else palette.text if knob.on else palette.dim)
+        quiet = Style(color=palette.dim)
+        label = min(LABEL, width // 3)
+        parts = [self._edge(at, line), Segment(fitted(knob.name, label), quiet), Segment(" ")]
+        if knob.number is None:
+            words = knob.words if knob.on else f"off ({knob.words})"
+            return [*parts, Segment(fitted(words, max(1, width - label - 2)), ink)]
+        bar = max(0, width - label - NUMBER - 4)
+        shown = exactly(knob.text if knob.on else f"({knob.text})", NUMBER, "right")
+        return [*parts, Segment(slider(knob.number, bar), ink), Segment(f" {shown}", ink)]
+
+    def _text_rows(self, at: int, width: int, height: int) -> list[Line]:
+        column = self._of(at)
+        answer, rows = self.board.answers[column], self._token_rows(at, width)
+        palette = self.palette
+        if not any(row.signs for row in rows):
+            words = self.hint if answer.phase == "empty" else ""
+            said = [[Segment("  "), *joined(r)] for r in wrapped(
+                marked(words, Style(color=palette.dim)), max(1, width - 3))]  # fmt: skip
+            return ([[], *said] + [[]] * height)[:height]
+        styles = [shaded(shade, self._ramp, palette) for shade in self._shades[column]]
+        if not answer.fresh:
+            styles = [palette.faint(style) for style in styles]
+        if self.scores and self.has_focus:
+            mark = Style(reverse=True, bold=True) if at == self.at else Style(underline=True)
+            styles[self.token] = styles[self.token] + mark
+        top = self._top(at, rows, height)
+        here = at == self.at and self.line == TEXT
+        edge = self._edge(at, TEXT) if here else Segment(" ")
+        return [
+            [edge, Segment(" "), *joined([(sign, styles[t]) for sign, t in row.signs])]
+            for row in (rows[top : top + height] + [TokenRow([])] * height)[:height]
+        ]
+
+    def _top(self, at: int, rows: Sequence[TokenRow], height: int) -> int:
+        last = max(0, len(rows) - height)
+        if self.scores:
+            here = next((y for y, r in enumerate(rows) if self.token in {t for _, t in r.signs}), 0)
+            return max(0, min(here - height // 2, last))
+        return min(self._scrolled.get(self._of(at), last), last)
+
+    def _foot(self, at: int, width: int) -> list[Line]:
+        """The numbers of a column; blind, none, which would tell who it is."""
+        if self.blind:
+            return []
+        lines = self._scores(at) if self.scores else self._crossed(at)
+        style = Style(color=self.palette.dim)
+        return [[Segment(" "), Segment(fitted(words, width - 2), style)] for words in lines]
+
+    def _scores(self, at: int) -> list[str]:
+        scored = self.board.answers[self._of(at)].scored
+        tall = self.size.height >= TALL
+        if scored is None or self.token >= len(scored.likeliest):
+            return [""] * (8 if tall else 3)
+        change = f"  Δ {signed(scored.nll_change)}" if self._of(at) != self.board.reference else ""
+        log, kl = signed(scored.logprobs[self.token]), scored.kl[self.token]
+        first = [f"NLL {scored.nll:.3f}{change}", f"here log p {log} · KL {kl:.3f}"]
+        found = scored.likeliest[self.token]
+        top = [(shown(piece), probability(value)) for piece, value in found[:5]]
+        if not tall:
+            return [*first, "  ".join(f"{piece} {share}" for piece, share in top)]
+        rows = [f"{share:>6}  {piece}" for piece, share in top]
+        return [*first, "", *rows, *[""] * (5 - len(rows))]
+
+    def _crossed(self, at: int) -> list[str]:
+        """The loss of this column's text under each column."""
+        crossed = self.board.answers[self._of(at)].crossed
+        count = len(self.board.setups)
+        tall = self.size.height >= TALL
+        if not any(each.crossed for each in self.board.answers):
+            return []
+        told = [
+            f"{name} {'–' if nll is None else f'{nll:.2f}'}"
+            for name, nll in zip(self._short_names(), crossed, strict=False)
+        ]
+        if tall:
+            return ["NLL of this text under", *(f"  {each}" for each in told[:count])]
+        half = (count + 1) // 2 if count > 3 else count
+        return ["NLL " + "  ".join(told[:half]), *(["    " + "  ".join(told[half:])] * (count > 3))]
+
+    def _short_names(self) -> list[str]:
+        return [f"{at + 1} {name}" if self.size.height >= TALL else f"{at + 1}:"
+                for at, name in enumerate(self.board.names)]  # fmt: skip
+
+    # Parts of it
+
+    def _of(self, at: int) -> int:
+        """The column at a place."""
+        return self.blind.order[at] if self.blind else at
+
+    def _knobs(self, at: int) -> tuple[Knob, ...]:
+        if self.blind or at >= len(self.board.setups):
+            return ()
+        return knobs.knobs(self.board.setups[at])
+
+    def _tokens(self) -> int:
+        """Tokens that the cursor may stand on."""
+        return max((len(shades) for shades in self._shades), default=0) if self.scores else 1
+
+    def _token_rows(self, at: int, width: int | None = None) -> list[TokenRow]:
+        """The text of a column at its width."""
+        if width is None:
+            width = self.widths()[at - self.shown.start]
+        if self._of(at) >= len(self._shades):
+            return []
+        signs: Marked[int] = []
+        for token, shade in enumerate(self._shades[self._of(at)]):
+            text = shade.text.replace("\n", "↵\n") if self.scores else shade.text.lstrip(" ")
+            signs += marked(text, token)
+        return [TokenRow(row) for row in wrapped(signs, max(1, width - 3))]
+
+    def _text_height(self) -> int:
+        width = self.widths()[0]
+        fixed = 1 + len(self._knob_rows(self.at, width)) + len(self._foot(self.at, width))
+        return max(1, self.size.height - fixed)
+
+    # Mouse
+
+    def on_click(self, event: events.Click) -> None:
+        """Stand where it was clicked."""
+        at, x, widths = self.shown.start, event.x, self.widths()
+        while x >= (width := widths[at - self.shown.start]) and at + 1 < self.shown.stop:
+            at, x = at + 1, x - width - 1
+        rows = len(self._knob_rows(at, width))
+        self.line = NAME if event.y == 0 else TEXT if event.y > rows else event.y
+        y = event.y - 1 - rows
+        if self.line == TEXT and self.scores:
+            found = self._token_rows(at, width)
+            y += self._top(at, found, self._text_height())
+            if y < len(found) and found[y].signs:
+                self.token = found[y].at(x - 2)
+        self.focus()
+        self.go(at)
+
+    def on_mouse_scroll_down(self) -> None:
+        self._roll(1)
+        self.update()
+
+    def on_mouse_scroll_up(self) -> None:
+        self._roll(-1)
+        self.update()
+
+
+def slider(number: float, width: int) -> str:
+    """Where a number stands between 0 and 1, or in as much more as holds it."""
+    if width < 5:
+        return ""
+    low, high = min(0.0, number), max(1.0, number)
+    place = round((number - low) / (high - low) * (width - 1))
+    zero = round(-low / (high - low) * (width - 1))
+    signs = ["─"] * width
+    for at in range(min(zero, place), max(zero, place)):
+        signs[at] = "━"
+    signs[zero] = "┼" if 0 < zero < width - 1 else signs[zero]
+    signs[place] = "●"
+    return "".join(signs)
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def probability(log: float) -> str:
+    """A probability from its logarithm, in percent."""
+    share = 100 * exp(min(0.0, log))
+    return f"{share:.0f}%" if share >= 10 else f"{share:.1f}%" if share >= 0.1 else "<0.1%"

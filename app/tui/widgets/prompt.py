@@ -1,0 +1,92 @@
+"""Where a prompt is typed: several lines, and earlier prompts above the first one.
+
+What is typed is kept to the character; signs that act on a terminal show as pictures of themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual.message import Message
+from textual.widgets import TextArea
+
+from app.text import plain
+from app.tui.able import Able
+from app.tui.keys import bindings
+
+MOST = 100
+"""Prompts that are remembered."""
+
+
+class PromptArea(TextArea, Able):
+    """A text of several lines that enter sends."""
+
+    PLACE = "prompt"
+    BINDINGS = bindings("prompt")
+    DEFAULT_CSS = """
+    PromptArea {
+        width: 1fr; height: auto; min-height: 1; max-height: 2; padding: 0 1; border: none;
+        background: $background; scrollbar-size-vertical: 1;
+    }
+    PromptArea:focus { border: none; background: $panel; max-height: 5; }
+    .-wide PromptArea { max-height: 5; }
+    PromptArea .text-area--cursor-line { background: transparent; }
+    """
+
+    class Sent(Message):
+        """Enter was pressed."""
+
+    @dataclass
+    class Left(Message):
+        """The cursor was moved out of the text, upwards or downwards."""
+
+        by: int
+
+    def __init__(self, id: str, placeholder: str) -> None:
+        super().__init__(id=id, placeholder=placeholder, compact=True)
+        self.past: list[str] = []
+        self._back = 0
+        self._typed = ""
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it shows: a sign each for what acts on a terminal."""
+        return Text("".join(map(_pictured, self.document.get_line(line_index))), end="")
+
+    def action_send(self) -> None:
+        """Have the prompt answered, and remember it."""
+        if self.text and self.past[-1:] != [self.text]:
+            self.past = [*self.past, self.text][-MOST:]
+        self._back = 0
+        self.post_message(self.Sent())
+
+    def action_line(self) -> None:
+        """A new line."""
+        self.insert("\n")
+
+    def action_past(self, by: int) -> None:
+        """A line up or down; beyond the first or the last one, an earlier or a later prompt."""
+        at_end = self.cursor_at_first_line if by < 0 else self.cursor_at_last_line
+        if not at_end:
+            (self.action_cursor_up if by < 0 else self.action_cursor_down)()
+        elif not self._recall(-by):
+            self.post_message(self.Left(by))
+
+    def _recall(self, by: int) -> bool:
+        """So many prompts back; False where there is none."""
+        back = self._back + by
+        if not 0 <= back <= len(self.past):
+            return False
+        if self._back == 0:
+            self._typed = self.text
+        self._back = back
+        self.text = self.past[-back] if back else self._typed
+        self.move_cursor(self.document.end)
+        return True
+
+
+def _pictured(sign: str) -> str:
+    if plain(sign) == sign or sign == "\t":
+        return sign
+    code = ord(sign)
+    return chr(0x2400 + code) if code < 0x20 else "�"

@@ -1,0 +1,171 @@
+"""The bench's screen over a pretended worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from app.config import Config
+from app.tui.app import TauscopeApp
+from app.tui.screens.bench import BenchScreen
+from app.tui.screens.column import ColumnScreen
+from app.tui.widgets.bar import Row
+from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
+from storage.database import Database
+from tests.app.tui.benches import FakeLink, opening
+from tests.app.tui.conftest import HOSTILE
+from tests.app.tui.pressing import listed
+from tests.app.tui.rest import until
+
+
+async def _open(pilot: Pilot[str | None], link: FakeLink, **given: object) -> BenchScreen:
+    app = pilot.app
+    assert isinstance(app, TauscopeApp)
+    await listed(pilot, app)
+    screen = BenchScreen(opening(link, **given))
+    app.push_screen(screen)
+    await until(pilot, lambda: screen.talk.state == "ready" and screen.focused is screen.prompt)
+    return screen
+
+
+def _rows(screen: BenchScreen) -> str:
+    height = screen.view.size.height
+    return "\n".join(screen.view.render_line(y).text for y in range(height))
+
+
+async def test_a_prompt_is_answered_by_every_column(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(120, 30)) as pilot:
+        screen = await _open(pilot, link)
+        screen.prompt.text = "hi"
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        (asked,) = link.sent
+        assert isinstance(asked, Generate)
+        assert (asked.prompt.text, asked.columns) == ("hi", ("base", "medical", "maths"))
+        await until(pilot, lambda: "hi again, says maths." in _rows(screen))
+        assert "3: 1.50" in _rows(screen)
+
+        # A turn of a knob is asked at once, typed or by arrow.
+        await pilot.press("escape", "2", "down", "right")
+        await until(pilot, lambda: len(link.sent) == 2)
+        await pilot.press("enter", "0", ".", "7", "enter")
+        await until(pilot, lambda: len(link.sent) == 3)
+        await pilot.press("space")
+        await until(pilot, lambda: len(link.sent) == 4)
+        last = [each.columns[1] for each in link.sent if isinstance(each, Generate)]
+        assert last == ["medical", "medical=1.05", "medical=0.7", "base"]
+
+        # What the column wrote is scored under all of them, and then with every letter.
+        await pilot.press("O")
+        await until(pilot, lambda: isinstance(screen.board.request, Score) and not screen.talk.due)
+        assert screen.continuation.text == " hi again, says base."
+        sent = len(link.sent)
+        screen.continuation.focus()
+        await pilot.press("x")
+        await until(pilot, lambda: len(link.sent) == sent + 1)
+        await until(pilot, lambda: "NLL" in _rows(screen))
+
+
+async def test_a_column_is_added_and_taken_away(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(80, 24)) as pilot:
+        screen = await _open(pilot, link, prompt="hi")
+        await pilot.press("escape", "a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ColumnScreen))
+        box = pilot.app.screen.query_one(Input)
+        box.value = "medical=2 @ heads"
+        await pilot.press("enter")
+        trouble = pilot.app.screen.query_one("#trouble", Static)
+        await until(pilot, lambda: "'heads' is not a group" in str(trouble.content))
+        box.value = "medical=2 @ mlp"
+        await pilot.press("enter")
+        await until(pilot, lambda: "medical=2 @ mlp" in screen.board.names)
+        await pilot.press("C", "D")
+        await until(pilot, lambda: len(screen.board.setups) == 4)
+        assert screen.board.names == ("base", "medical=2 @ mlp", "medical", "maths")
+        await until(pilot, lambda: not screen.talk.due)
+        last = link.sent[-1]
+        assert isinstance(last, Generate)
+        assert last.columns == screen.board.names
+
+
+async def test_the_lens_and_the_neurons_of_a_column(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(100, 24)) as pilot:
+        screen = await _open(pilot, link, prompt="one two", continuation="three four")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "2", "end", "right", "v")
+        await until(pilot, lambda: screen.lens.grid is not None)
+        assert screen.lens.position == 3
+        await pilot.press("v")
+        await until(pilot, lambda: bool(screen.neurons.items))
+        lens, compare = link.sent[-2:]
+        assert isinstance(lens, Lens)
+        assert lens.column == "medical"
+        assert isinstance(compare, Compare)
+        assert (compare.columns, compare.position) == (("base", "medical"), 3)
+        await pilot.press("v")
+        await until(pilot, lambda: screen.view.has_focus)
+
+
+async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(80, 24)) as pilot:
+        screen = await _open(pilot, link, prompt="hi")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        link.die()
+        await until(pilot, lambda: screen.talk.state == "ended")
+        title = str(screen.query_one("#title", Row).words)
+        assert "the worker ended: r starts it again" in title
+        await pilot.press(*"!?")
+        assert screen.prompt.text == "!?hi"
+        await pilot.press("escape", "r")
+        await until(pilot, lambda: screen.talk.state == "ready" and not screen.talk.due)
+        assert link.started == 2
+        last = link.sent[-1]
+        assert isinstance(last, Generate)
+        assert last.prompt.text == "!?hi"
+
+
+async def test_blind_columns_have_no_names_and_are_preferred_by_number(db: Database) -> None:
+    link = FakeLink()
+    async with TauscopeApp(db.url, Config()).run_test(size=(120, 30)) as pilot:
+        screen = await _open(pilot, link, prompt="hi", columns=("base", "medical"))
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "H")
+        await until(pilot, lambda: screen.view.blind is not None)
+        assert "medical " not in _rows(screen).splitlines()[0]
+        await pilot.press("1")
+        held = screen.view.blind
+        assert held is not None
+        await until(pilot, lambda: sum(screen.view.blind.counts if screen.view.blind else ()) == 1)
+        await pilot.press("H")
+        await until(pilot, lambda: screen.view.blind is None)
+        assert "2 medical" in _rows(screen)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (20, 6)])
+async def test_hostile_texts_obey_nobody(db: Database, size: tuple[int, int]) -> None:
+    """Texts of models, prompts and studies may hold whatever a terminal would obey."""
+    nasty = HOSTILE + "\t\r\n\u202e\u0000\ud800"
+
+    def answer(request: Request) -> Iterator[Event]:
+        yield Piece(column=0, text=nasty[:40], tokens=1)
+        yield Written(column=1, text=nasty, tokens=1, ended="stop")
+        yield Done(seconds=1)
+
+    async with TauscopeApp(db.url, Config()).run_test(size=size) as pilot:
+        screen = await _open(pilot, FakeLink(answer), prompt="a\x1b]52;c;x\x07 \u202e宽")
+        await until(pilot, lambda: screen.board.seconds is not None)
+        await pilot.press("escape", "2", "end", "up", "up", "z", "pagedown")
+        seen = _rows(screen) + "".join(
+            screen.prompt.render_line(y).text for y in range(screen.prompt.size.height)
+        )
+        assert not {sign for sign in seen if ord(sign) < 32 and sign != "\n"}
+        assert not set(seen) & set("\u202e\x7f\ud800")
+        width = screen.view.size.width
+        assert all(screen.view.render_line(y).cell_length == width for y in range(size[1] - 4))

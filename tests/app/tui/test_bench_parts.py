@@ -1,0 +1,237 @@
+"""The bench's parts without a screen: knobs, the board, requests in their order, settings."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.tui.bench import blind, knobs, opening, settings
+from app.tui.bench.board import Board
+from app.tui.bench.conversation import Conversation
+from app.tui.bench.settings import Settings
+from app.tui.screens.bench_columns import prompts_of
+from core.bench.columns import parse
+from core.bench.messages import Event, Failed, Generate, Piece, Prompt, Request, Score, Scored
+from core.errors import StudyError
+from core.figures.passages import Block, Passages, passage
+from tests.app.tui.benches import TUNED, FakeLink, answered
+
+TEXTS = [name for name, _ in knobs.templates(TUNED)] + ["transfer:maths+medical=0.5"]
+ASKED = Generate(prompt=Prompt(text="a b"), columns=("base", "medical"))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_column_is_what_its_knobs_make(text: str) -> None:
+    assert knobs.column(knobs.setup(parse(text, TUNED)), TUNED) == parse(text, TUNED)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "by", "then"),
+    [
+        ("medical", "medical", -0.05, "medical=0.95"),
+        ("medical=0.95", "medical", 0.05, "medical=1"),
+        ("medical=0.05,maths=0.4", "medical", -0.05, "maths=0.4"),
+        ("ties(density=0.2):medical=1,maths=1", "maths", 0.25,
+         "ties(density=0.2):medical=1,maths=1.25"),
+        ("removal:medical=1", "medical", -0.5, "removal:medical=0.5"),
+        ("steer(medical,layer=3):1", "λ", 0.05, "steer(medical,layer=3):1.05"),
+        ("amplify(maths):0.5", "λ", -0.25, "amplify(maths):0.25"),
+        ("medical=1", "in", 1, "medical=1 @ attention"),
+        ("graft(medical):0-3", "in", 1, "graft(medical):"),
+    ],
+)  # fmt: skip
+def test_a_knob_is_turned(text: str, name: str, by: float, then: str) -> None:
+    held = knobs.turned(knobs.setup(parse(text, TUNED)), name, by)
+    assert knobs.column(held, TUNED).text == then
+
+
+def test_a_knob_keeps_its_place_at_zero_and_while_it_is_off() -> None:
+    held = knobs.setup(parse("medical=0.05,maths=0.4", TUNED))
+    there = [knob.name for knob in knobs.knobs(held)]
+    zero = knobs.turned(held, "medical", -0.05)
+    off = knobs.switched(zero, "maths")
+    assert [knob.name for knob in knobs.knobs(off)] == there == ["medical", "maths", "in"]
+    assert knobs.column(off, TUNED).text == "base"
+    assert knobs.column(knobs.switched(off, "maths"), TUNED).text == "maths=0.4"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "then"),
+    [
+        ("ablate(medical):top-1%", "without", "medical"),
+        ("graft(medical):0-3", "in", "base"),
+        ("amplify(medical):0.5", "λ", "medical"),
+        ("steer(medical,layer=3):1", "λ", "base"),
+        ("medical=1 @ mlp", "in", "medical=1"),
+        ("medical", "medical", "base"),
+    ],
+)
+def test_a_change_is_switched_off(text: str, name: str, then: str) -> None:
+    held = knobs.switched(knobs.setup(parse(text, TUNED)), name)
+    assert knobs.column(held, TUNED).text == then
+
+
+def test_a_number_is_typed() -> None:
+    held = knobs.setup(parse("medical", TUNED))
+    assert knobs.column(knobs.typed(held, "medical", "0,5"), TUNED).text == "medical=0.5"
+    for words in ("x", "inf", "nan"):
+        with pytest.raises(StudyError, match="is not a number"):
+            knobs.typed(held, "medical", words)
+    with pytest.raises(StudyError):
+        knobs.typed(knobs.setup(parse("graft(medical):0-3", TUNED)), "in", "heads")
+
+
+def test_scores_are_shaded_by_their_difference_from_the_reference() -> None:
+    board = Board(TUNED, ["base", "medical"])
+    asked = Score(prompt=Prompt(text="a b"), continuation="c d e", columns=board.names)
+    board.begin(asked)
+    for event in answered(asked):
+        board.take(event)
+    base, medical = (each.scored for each in board.answers)
+    assert isinstance(base, Scored)
+    assert isinstance(medical, Scored)
+    change = [b - a for a, b in zip(base.logprobs, medical.logprobs, strict=True)]
+    assert board.values(1, "change") == pytest.approx(change)
+    assert board.values(0, "change") == (0.0,) * 3
+    tokens = board.figure("KL").blocks[1].passages[0].tokens
+    assert [(each.text, each.value) for each in tokens] == [
+        ("c", medical.kl[0]), (" d", medical.kl[1]), (" e", medical.kl[2])
+    ]  # fmt: skip
+    assert not board.busy
+    board.begin(replace(asked, columns=("base", "medical=0.5")))
+    assert board.busy
+    assert board.answers[1].scored == medical, "it stays in sight until the newer answer comes"
+    assert not board.answers[1].fresh
+
+
+def test_a_text_that_was_cut_short_stays() -> None:
+    board = Board(TUNED, ["base", "medical"])
+    board.begin(ASKED)
+    board.take(Piece(column=0, text="so far", tokens=2))
+    board.take(Failed(title="", cancelled=True))
+    assert [(each.phase, each.text) for each in board.answers] == [
+        ("done", "so far"),
+        ("empty", ""),
+    ]
+    board.drop(0)
+    board.take(Piece(column=1, text="of a column that is gone", tokens=2))
+    assert board.names == ("medical",)
+
+
+async def test_of_requests_only_the_newest_is_heard() -> None:
+    link, heard = FakeLink(slow=True), list[tuple[Request, Event]]()
+    states: list[str] = []
+    talk = Conversation(
+        link.connect, lambda *each: heard.append(each), lambda: states.append(talk.state)
+    )
+    running = asyncio.ensure_future(talk.run())
+    first, second = (replace(ASKED, seed=seed) for seed in (1, 2))
+    talk.ask(replace(ASKED, seed=0))
+    talk.ask(first)  # before anything was sent: the one before is never sent
+    await _settle()
+    assert link.sent == [first]
+    link.say(1, Piece(column=0, text="one", tokens=1))
+    await _settle()
+    talk.ask(second)
+    link.say(1, Piece(column=0, text="too late", tokens=2))
+    await _settle()
+    link.say(1, Failed(title="", cancelled=True))
+    link.say(2, Piece(column=0, text="two", tokens=1))
+    await _settle()
+    assert [(asked, event.text) for asked, event in heard if isinstance(event, Piece)] == [
+        (first, "one"), (second, "two")
+    ]  # fmt: skip
+    assert talk.due
+    talk.cancel()
+    await _settle()
+    assert link.cancelled == [2]
+    link.die()
+    await running
+    assert (talk.state, talk.runs) == ("ended", False)
+    assert "Killed" in str(getattr(talk.error, "hint", ""))
+    assert states[0] == "starting"
+    assert {"loading", "ready", "ended"} <= set(states)
+
+
+async def test_a_bench_that_is_left_goes_on() -> None:
+    link = FakeLink()
+    talk = Conversation(link.connect, lambda *_: None, lambda: None)
+    running = asyncio.ensure_future(talk.run())
+    await _settle()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert link.closed
+
+
+async def _settle() -> None:
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+def test_settings_are_read_as_they_are_typed() -> None:
+    held = Settings(9, 0.7, 0.9, 3, ("\n\n", "Q:"), True, "Be brief.\nThanks.")
+    assert settings.read(settings.typed(held)) == held
+    for name, words in (("tokens", "0"), ("temperature", "hot"), ("top_p", "0"), ("seed", "1.5")):
+        with pytest.raises(StudyError, match=f"not '{words}'"):
+            settings.read(settings.typed(held) | {name: words})
+
+
+def test_preferences_are_counted_by_column_whatever_the_order() -> None:
+    held, chance = blind.begun(2, random.Random(5)), random.Random(6)
+    for _ in range(6):
+        held = held.preferred(held.order.index(1), chance)
+    assert held.counts == (0, 6)
+    assert sorted(held.order) == [0, 1]
+    told = blind.summary(held.counts, ("base", "medical"))
+    assert told == "preferred: base 0 · medical 6 · sign test p = 0.031"
+
+
+def test_prompts_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "a\\nb"}\n\n{"text": "c"}\n')
+    assert list(prompts_of(str(file))) == ["a\nb", "c"]
+    file.write_text('{"other": 1}')
+    with pytest.raises(StudyError, match="line 1"):
+        list(prompts_of(str(file)))
+
+
+@pytest.mark.parametrize(
+    ("analysis", "at", "names"),
+    [
+        ("arithmetic", {"setting": "medical=0.5,maths=1", "module": ""},
+         ("base", "medical", "maths", "medical=0.5,maths=1")),
+        ("arithmetic", {"setting": "medical=1", "module": "mlp"},
+         ("base", "medical", "medical=1 @ mlp")),
+        ("ablation", {"model": "medical", "reference": "base", "setting": "top-1%"},
+         ("base", "medical", "ablate(medical,by=base):top-1%")),
+        ("ablation", {"model": "medical", "setting": "random-top-1%-seed0"}, ("base", "medical")),
+        ("graft", {"model": "medical", "layer": 3, "module": "mlp"},
+         ("base", "medical", "graft(medical):mlp,3")),
+        ("graft", {"model": "medical", "setting": "rank-8"},
+         ("base", "medical", "graft(medical,rank=8):")),
+        ("activation", {"model": "medical", "item": "layer 3 neuron 120"},
+         ("base", "medical", "ablate(medical):neurons=3.120")),
+        ("activation_difference", {"model": "maths", "layer": 2},
+         ("base", "maths", "steer(maths,layer=2):1")),
+        ("alignment", {"model": "maths", "layer": 2}, ("base", "maths")),
+        ("divergence", {}, ()),
+    ],
+)  # fmt: skip
+def test_the_bench_begins_with_the_models_of_a_value(
+    analysis: str, at: dict[str, object], names: tuple[str, ...]
+) -> None:
+    assert opening.columns(analysis, at, TUNED) == names
+
+
+def test_the_bench_begins_with_the_prompt_of_an_item() -> None:
+    blocks = (
+        Block("Prompt", (passage("", "2 + 2 ="),)),
+        Block("Choices", (passage("1", "3"), passage("2", "4", marks=("gold",)))),
+    )
+    found = opening.item(Passages(title="", blocks=blocks))
+    assert found == {"prompt": "2 + 2 =", "continuation": " 4"}

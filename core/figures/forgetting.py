@@ -1,4 +1,4 @@
-"""How far predictions moved on one probe set against what was forgotten on another, as points.
+"""Movement of predictions on one probe set against forgetting on another, as points.
 
 Owns the figure, made of measurements of two metrics. Computes nothing; draws nothing.
 """

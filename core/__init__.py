@@ -11,7 +11,7 @@ texts/       probe sets, chat templates, token ids
 engine/      from a study to finished units
 analyses/    one file each
 figures/     views, and figures as data
-states/      one forward pass for many readers, and what they take of it
+states/      one forward pass for many readers, and their results
 outputs/     predictions of a tuned model and of the base, compared
 neurons/     active neurons, important neurons, and the cost of ablating them
 evaluation/  tasks and scores

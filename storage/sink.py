@@ -61,7 +61,7 @@ class RunSink:
         self._attempt = attempt
         self._stop = stop or threading.Event()
         self.absent: frozenset[str] = frozenset()
-        """Models whose files are gone: what was computed of them stays part of the run."""
+        """Models whose files are gone: their finished units stay part of the run."""
         self._lock = threading.Lock()
         self._identities = Remembered(db)
         self._pending: Progress | None = None
@@ -89,7 +89,7 @@ class RunSink:
         return set(found)
 
     def adopt(self, keys: Collection[str]) -> None:
-        """Make exactly these finished units part of the run, besides those of absent models."""
+        """Make exactly these finished units part of the run; units of absent models stay."""
         gone = or_(UnitRow.model.in_(self.absent), UnitRow.reference.in_(self.absent))
         stay = select(UnitRow.id).where(gone)
         with self._writing() as connection:

@@ -217,11 +217,11 @@ def faults(draft: Draft) -> dict[str, str]:
     if "" in found:  # a fault among distant sections: it begins with the key
         key, _, words = found.pop("").partition(": ")
         found[key] = words
-    for rows, what in ((TUNED, "model"), (DOMAINS, "domain"), (PROBES, "probe set")):
+    for rows, noun in ((TUNED, "model"), (DOMAINS, "domain"), (PROBES, "probe set")):
         names = [row["name"] for row in _rows(draft, rows)]
         for at, name in enumerate(names):
             if name in names[:at]:
-                found[f"{rows}.{at}.name"] = f"another {what} has this name"
+                found[f"{rows}.{at}.name"] = f"another {noun} has this name"
             elif not name:
                 found[f"{rows}.{at}.name"] = "needs a name"
     for at, domain in enumerate(draft.domains):

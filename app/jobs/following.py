@@ -51,7 +51,7 @@ def awaited(study: Study, sink: ResultSink, follow: Follow, last: Progress) -> S
 
     A checkpoint is whole if all of its weights are there by their headers, and no file of its
     folder changed between two looks. The waiting ends when the sink is cancelled, or as `follow`
-    says. `last`: the progress so far, which is shown with what is waited for.
+    says. `last`: the progress so far, shown beside the awaited checkpoint.
     """
     if _reached(study, follow.until):
         return None

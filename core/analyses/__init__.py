@@ -5,9 +5,9 @@ vector_cosine          cosines between the tuning vectors of two models
 trajectory             the path of a series of checkpoints, against a random walk
 interference           opposite signs, common coordinates and directions of two tuning vectors
 alignment              alignment of the updates with the base's directions
-directions             what the updates' top directions write and read, in tokens
+directions             the tokens that the updates' top directions write and read
 spectral_regime        rotation of the base's top directions, and change of its spectrum
-divergence             divergence of predictions from the base, and what tuning gained and forgot
+divergence             divergence of predictions from the base, and the gains and losses of tuning
 token_shift            the tokens that tuning promotes and demotes
 representation         states and intermediate predictions of each model against the base's
 activation_difference  the mean difference of states, by layer and position, and in tokens

@@ -1,4 +1,4 @@
-"""How far each tuned model's predictions are from the base's, and what tuning gained and forgot:
+"""How far each tuned model's predictions are from the base's, and the gains and losses of tuning:
 method, section 8.
 
 Owns the divergences, likelihoods and agreement on each probe set, with intervals over documents.
@@ -197,7 +197,7 @@ ANALYSIS = Analysis(
             title="Divergence on one probe set against loss on another",
             short="Forgetting",
             caption="A point per tuned model: how far its predictions moved on one probe set, and "
-            "what its likelihood lost on another.",
+            "the loss of its likelihood on another.",
             measures=("kl", "nll_change"),
             points="model",
             across="probe",

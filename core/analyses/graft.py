@@ -1,8 +1,8 @@
-"""Which parts of a tuned model carry what it gained on a probe set: method, section 8.
+"""The parts of a tuned model that carry its gain on a probe set: method, section 8.
 
-Owns the choice of grafts (single parts, a greedy set of layers, changes cut to a rank), and what is
-said of their losses. A graft is the base with a part of a tuned model's weights, so every unit is
-computed in the loaded base. Imports torch only when it computes.
+Owns the choice of grafts (single parts, a greedy set of layers, changes cut to a rank), and the
+measures of their losses. A graft is the base with a part of a tuned model's weights, so every unit
+is computed in the loaded base. Imports torch only when it computes.
 """
 
 from __future__ import annotations
@@ -317,7 +317,7 @@ ANALYSIS = Analysis(
             name="layers_needed",
             title="layers needed",
             description="Size of the greedy set of layers that keeps the wanted share (keep) of "
-            "what all layers together regain.",
+            "the gain that all layers together regain.",
             empty=_NO_GAIN,
         ),
         MetricSpec(

@@ -288,8 +288,8 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="lens_to_last",
             title="distance from the final prediction",
-            description="KL(final ‖ layer): how far what the head predicts from the state after a "
-            "layer is from the model's prediction; chance: the layer at a token of another "
+            description="KL(final ‖ layer): how far the head's prediction from the state after a "
+            "layer is from the model's own; chance: the layer at a token of another "
             "document.",
             unit="nats",
             has_chance=True,

@@ -1,7 +1,7 @@
 """Which tokens tuning promotes and demotes wherever it is read: method, section 8.
 
-Owns the counts of tokens over the positions of each probe set, with those by chance. Imports torch
-only when it computes.
+Owns the counts of tokens over the positions of each probe set, and the counts by chance. Imports
+torch only when it computes.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class _Reader:
         )  # fmt: skip
 
     def _stored(self, found: Counted, chance: Counted | None) -> Artifact:
-        """The counts of all tokens; texts and intervals of those at the top of an order."""
+        """The counts of all tokens; texts and intervals of the tokens at the top of an order."""
         from core.neurons import readout
 
         probe = self.session.subject.probes[self.unit.options["probe"]]
@@ -169,8 +169,8 @@ ANALYSIS = Analysis(
         MetricSpec(
             name="promoted_share",
             title="share of positions of the most promoted tokens",
-            description="Share of positions at which a token is among those with the largest "
-            "shift, in the mean of the most promoted tokens (30 at most); chance: shifts between "
+            description="Share of positions at which a token has one of the largest shifts, in the "
+            "mean of the most promoted tokens (30 at most); chance: shifts between "
             "positions of the base.",
             has_chance=True,
             empty="fewer than two documents",

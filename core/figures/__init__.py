@@ -21,10 +21,10 @@ contexts.py        one neuron in context: snippets of texts, and the tokens that
 pairs.py           pairs of tunings: their table, and their figures in one plain sentence
 paths.py           paths of series of checkpoints in one plain sentence
 spectra.py         curves over rank behind one value
-direction_tables.py  what directions say in tokens: tables, and figures in one plain sentence
+direction_tables.py  tokens of directions: tables, and figures in one plain sentence
 output_tables.py   rows of divergence: tuned models on probe sets, and their documents
 shift_tables.py    the tokens that tuning promotes and demotes
-forgetting.py      how far predictions moved on a probe set against what another lost
+forgetting.py      movement of predictions on one probe set against loss on another
 output_texts.py    one document with its tokens shaded by how far predictions are apart
 output_findings.py figures of predictions in one plain sentence
 state_tables.py    rows of tokens that a mean difference of states says

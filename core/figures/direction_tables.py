@@ -139,7 +139,7 @@ def of_depth(figure: Lines) -> str:
 
 
 def of_tokens(figure: Table) -> str:
-    """The direction of Δ that is about fewest tokens, and what it says; nothing of noise."""
+    """The direction of Δ that is about fewest tokens, and its tokens; empty if it is noise."""
     records: tuple[DirectionRecord, ...] = figure.records
     own = [each for each in records if each.whose == "Δ"]
     if not own:

@@ -69,8 +69,8 @@ class ColumnMeasure:
 class Series:
     """A line: its x values and cells, in order.
 
-    `control`: a model in the role of a control, drawn as the null band. `companion`: no model's
-    own values but what they are to be held against; drawn faint like a control. `band`: a group of
+    `control`: a model in the role of a control, drawn as the null band. `companion`: a line
+    to compare the models with, drawn faint like a control. `band`: a group of
     models, whose intervals are drawn as a band.
     """
 
@@ -216,7 +216,7 @@ class Scatter:
     `across` is the coordinate that these two are values of, `point_name` says in words what a
     point is. `x_guides` and `y_guides` are values at which a line is drawn across the picture.
     `order`, `beside`: see `Lines`; where points are models their groups are, too, and `controls`
-    are those in the role of a control.
+    are the models in the role of a control.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""How far predictions moved against what was forgotten: likelihood or scores, as points.
+"""Movement of predictions against forgetting, in likelihood or in scores, as points.
 
 Owns the figure, made of measurements of two metrics. Computes nothing; draws nothing.
 """

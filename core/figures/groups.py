@@ -30,7 +30,7 @@ _PLACE = tuple(name for name in ("metric", *COORDINATES) if name != "model")
 _OF_ITEMS = (*PROBABILITIES, "stderr")
 """Metrics of one model's own test over items, which have no mean over models."""
 _LARGEST = 1e100
-"""Larger numbers than a database of ours holds, the squares of which are none."""
+"""Larger values are left out: their squares overflow."""
 _REPEATED = ("difference",)
 """Metrics that differ between groups as another metric does: a score less the base's."""
 
@@ -66,7 +66,7 @@ def of_models(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def added(catalogue: Catalogue, groups: Groups) -> Catalogue:
-    """The catalogue with the groups of which something was measured, as further models."""
+    """The catalogue with the groups that have measured members, as further models."""
     group_of = {model: name for name, own in groups.items() for model in own}
     more = {
         replace(at, model=group_of[at.model])
@@ -117,7 +117,7 @@ def asked(query: Query, groups: Groups) -> Query:
 
 
 def joined(rows: Sequence[Measurement], query: Query, groups: Groups) -> list[Measurement]:
-    """The rows that a query asks for, those of groups among them; `rows` are what `asked` got."""
+    """The rows that a query selects, with the rows of groups; `rows`: the result of `asked`."""
     models = query.get("model")
     if not groups or models == "absent":
         return list(rows)

@@ -1,4 +1,4 @@
-"""Pairs of tunings: their table, and what figures of them say in one plain sentence.
+"""Pairs of tunings: their table, and their figures in one plain sentence.
 
 Owns the columns and orders of the table. Computes nothing that was not measured; draws nothing.
 """

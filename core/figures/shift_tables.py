@@ -23,7 +23,7 @@ TOLD = 10
 
 
 class _Order(NamedTuple):
-    """The end of an order (`promoted` or `demoted`), and what it sorts by."""
+    """The end of an order (`promoted` or `demoted`), and its sort key."""
 
     end: str
     by: str
@@ -109,8 +109,8 @@ def models(asked: Tabulation) -> Table:
         records=tuple(records),
         keys=len(names),
         results=("share",),
-        note="Share: of the positions, those at which a token is among those with the largest "
-        "shift, in the mean of the most promoted tokens.",
+        note="Share of positions at which a token has one of the largest shifts, in the mean of "
+        "the most promoted tokens.",
     )
 
 
@@ -127,7 +127,7 @@ def _named(asked: Tabulation, model: str, probe: str) -> tuple[str, ...]:
 
 
 def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
-    """The places in `listed`, in an order; those that are not above 0 in it are left out."""
+    """The places in `listed`, in an order; tokens that are not above 0 in it are left out."""
     sign = 1.0 if order.end == "promoted" else -1.0
     listed = arrays["listed"]
     keys: dict[str, NDArray[Any]] = {
@@ -141,7 +141,7 @@ def _first(arrays: Arrays, others: Any, order: _Order) -> NDArray[np.int64]:
 
 
 def _beyond(arrays: Arrays, others: Any, end: str) -> NDArray[np.float32]:
-    """By how much the share of each listed token exceeds that by chance and those of others."""
+    """By how much each listed token's share exceeds its share by chance and in other models."""
     listed = arrays["listed"]
     level = arrays[f"{end}_chance"][listed]
     for other in others:

@@ -78,9 +78,9 @@ def of_difference(figure: Lines) -> str:
         return f"{where(figure, 'setting', 'probe')}no tuned model's states differ in the mean."
     cell = next(c for x, c in zip(most.xs, most.cells, strict=True) if x == layer)
     chance = "" if cell.chance is None else f", {cell.chance:.3g} by chance"
-    what = _LARGEST.get(figure.measure, "largest")
+    size = _LARGEST.get(figure.measure, "largest")
     return (
-        f"{where(figure, 'setting', 'probe')}the mean difference of {most.name} is {what} after "
+        f"{where(figure, 'setting', 'probe')}the mean difference of {most.name} is {size} after "
         f"layer {layer} ({value:.3g}{chance}){_control(figure, layer)}."
     )
 
@@ -92,11 +92,11 @@ def of_positions(figure: Lines) -> str:
         return ""
     means = {s.name: average([c.value for c in s.cells]) or 0.0 for s in lines}
     most, least = max(means, key=lambda n: means[n]), min(means, key=lambda n: means[n])
-    what = _LARGEST.get(figure.measure, "largest")
+    size = _LARGEST.get(figure.measure, "largest")
     if means[most] == means[least] == 0:
         return f"{where(figure, 'model', 'probe')}no position's states differ in the mean."
     return (
-        f"{where(figure, 'model', 'probe')}the mean difference is {what} at {most} "
+        f"{where(figure, 'model', 'probe')}the mean difference is {size} at {most} "
         f"({means[most]:.3g} in the mean of a layer), least so at {least} ({means[least]:.3g})."
     )
 
@@ -110,7 +110,7 @@ def of_readout(figure: Table) -> str:
     value, most = max(known, key=lambda pair: pair[0])
     place = f"{figure.chosen['model']}, {figure.chosen['setting']}"
     if most.size is not None and value < 2 * (most.size.chance or 0):
-        return f"{place}: no layer's mean difference is twice what chance would make it."
+        return f"{place}: no layer's mean difference is twice its chance level."
     raised = ", ".join(most.raised[:5])
     return f"{place}: the largest mean difference, after layer {most.layer}, raises {raised}."
 

@@ -65,7 +65,7 @@ class View:
     excess over chance, `tested` to the metric that holds its corrected p value. `with_chance`
     shows the chance level beside the value, so that it is no reading of its own. `finding` turns
     the figure under the default choice into one plain sentence. `marks` sets cells apart;
-    `mark_name` says what they are. `missing` says why nothing was measured at a place of a grid.
+    `mark_name` names them. `missing` says why nothing was measured at a place of a grid.
 
     `selectors` are the coordinates the user steps through one value at a time, the later ones
     among what goes with the earlier; `opens` says where, if not at the first value. `fixed` gives
@@ -201,7 +201,7 @@ class Catalogue:
     which direction of a metric of the harness is better, where it is known and the same on every
     task. `domains` are the study's. `places` are the layers (None: over all) and modules measured
     together. No `combinations`, or no `places`, means that everything may go with everything.
-    `groups` are the members of the groups among the models. `filter` is what it was narrowed by.
+    `groups` are the members of the groups among the models. `filter`: the words of the filter line.
     """
 
     ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Predictions of a loaded model and of the base at the same tokens, block by block.
 
-Owns which positions count: those whose next token a document holds. So memory holds the
-log-probabilities of one block of tokens. Knows no analysis.
+Owns the choice of positions: all that have a next token. Memory holds the log-probabilities of one
+block of tokens. Knows no analysis.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Readers of predictions for one pass: the base's likelihoods, and how far a tuned model's
 predictions are from the base's, as rows with intervals over documents.
 
-Composes the other modules of the room. The names of the metrics are those of `divergence`.
+Composes the other modules of the room. `divergence` declares the metrics.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPREADS = ("kl", "nll_change")
 
 
 class _Reader:
-    """Values summed by document. `resamples`: those behind each interval."""
+    """Values summed by document. `resamples`: the number behind each interval."""
 
     layers: Sequence[int] = ()
 

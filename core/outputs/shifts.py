@@ -77,8 +77,8 @@ def ends(vocabulary: int, wanted: int) -> int:
 
 
 class ShiftCounter:
-    """Counts over a pass: the shifts of the tuned model, and `by_chance` those between the base at
-    a position and the base at one of another document. An interrupted batch leaves no trace."""
+    """Counts over a pass: the shifts of the tuned model, and `by_chance` the base's shifts
+    to another document. An interrupted batch leaves no trace."""
 
     def __init__(self, documents: int, wanted: int) -> None:
         self._wanted, self._groups = wanted, min(documents, GROUPS)

@@ -1,7 +1,7 @@
 """The mean difference between two models' states, by layer and position.
 
 Owns the estimates from sums over groups of documents (`core.states.sample.Summed`): size and
-direction, and what both would be if documents had nothing in common. Knows no model and no
+direction, and both for documents that have nothing in common. Knows no model and no
 analysis.
 """
 

@@ -48,8 +48,8 @@ class Seen:
 
 
 class Reader(Protocol):
-    """A reader of one pass. A batch may be interrupted and begin anew with fewer documents, so what
-    a reader takes of a batch counts only from `commit`."""
+    """A reader of one pass. A batch may be interrupted and begin anew with fewer documents, so its
+    values count only from `commit`."""
 
     @property
     def layers(self) -> Collection[int]:

@@ -1,4 +1,4 @@
-"""Logit lenses: what the head says of the states after each layer, and how two models' differ.
+"""Logit lenses: the head's predictions from the states after each layer, compared between models.
 
 Owns the divergence between lenses at sampled tokens, block by block. Knows no analysis.
 """

@@ -1,4 +1,4 @@
-"""Readers of states for one pass: what is stored of the base, and what is taken of any model.
+"""Readers of states for one pass over the base, or over any model.
 
 Composes the collectors of `sample` and `store`. Knows no analysis.
 """

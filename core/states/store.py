@@ -109,7 +109,7 @@ class StoredStates:
 
 
 def as_array(states: Tensor) -> NDArray[Any]:
-    """States as an array on the CPU; those in bfloat16 as their bits, in int16."""
+    """States as an array on the CPU; bfloat16 as its bits, in int16."""
     plain = states.detach().cpu()
     plain = plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain
     array: NDArray[Any] = plain.numpy()

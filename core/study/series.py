@@ -49,8 +49,8 @@ def expanded(study: Study) -> Study:
 
 
 def grown(study: Study, stored: Study) -> Study:
-    """The study with those members of the same series that only a stored study has: their folders
-    may be gone by now, and their results remain."""
+    """The study with the further members that its series have in a stored study: their folders may
+    be gone by now, and their results remain."""
     tuned = study.models.tuned
     more = {
         name: model
@@ -67,8 +67,8 @@ def reopened(study: Study) -> Study:
 
 
 def present(study: Study) -> Study:
-    """The study without the members of series whose folders are gone, such as those that a trainer
-    deleted. Raises StudyError if another model was tuned from one of them."""
+    """The study without the members of series whose folders are gone, as when a trainer deleted
+    them. Raises StudyError if another model was tuned from one of them."""
     gone = absent(study.models)
     if not gone:
         return study

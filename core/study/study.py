@@ -379,7 +379,7 @@ class Study(_Part):
             raise ValueError(words) from None
 
     def probe_sets(self) -> dict[str, Probe]:
-        """The probe sets by name: that of [probe], then those of [probes]."""
+        """The probe sets by name: [probe] first, then [probes]."""
         return {**({SOLE: self.probe} if self.probe else {}), **self.probes}
 
     def first_probe(self) -> Probe | None:

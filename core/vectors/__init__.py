@@ -9,7 +9,7 @@ sweep.py        points in a loaded model; restores the base bit for bit
 grafting.py     parts of tuned models' weights in a loaded base
 grafted.py      the losses of many grafts, carried through the layers together
 graft_steps.py  the grafts of each step by name
-regained.py     what grafts regain: shares, intervals and random sets
+regained.py     the shares that grafts regain, with intervals and random sets
 layer_sets.py   the greedy search for layers, and random sets
 merging.py      a point as a model's directory, streamed
 target.py       a merged model's tensors, in the base's own layout

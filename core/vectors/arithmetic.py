@@ -23,8 +23,8 @@ Method = Literal[
 ]  # fmt: skip
 
 DEFAULTS: Mapping[str, float] = {"density": 0.2, "epsilon": 0.15, "gamma": 0.01, "seed": 0}
-"""The default options. The density is that of TIES (Yadav et al. 2023); epsilon and gamma are those
-of mergekit."""
+"""The default options. The density is from TIES (Yadav et al. 2023), epsilon and gamma are from
+mergekit."""
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "plain": (), "removal": (), "transfer": (), "ties": ("density",),
@@ -47,9 +47,9 @@ class ArithmeticPoint:
     transfer    θ_start + Σ λτ
     ties        θ_base + the disjoint mean of the λτ, each trimmed to its largest `density`
     dare        θ_base + Σ λτ, of each only a random `density` kept and scaled up
-    dare_ties   θ_base + the disjoint mean of what DARE keeps
-    della       θ_base + the disjoint mean of what DELLA keeps: the larger, the likelier
-    della_linear  θ_base + the sum of what DELLA keeps
+    dare_ties   θ_base + the disjoint mean of the values DARE keeps
+    della       θ_base + the disjoint mean of the values DELLA keeps: the larger, the likelier
+    della_linear  θ_base + the sum of the values DELLA keeps
     breadcrumbs θ_base + Σ λτ, of each tensor only a `density` below its largest `gamma`
     sce         θ_base + the weighted disjoint mean of the λτ where they differ most
     iso_c       θ_base + Σ λτ, every matrix with equal singular values
@@ -143,8 +143,8 @@ def make(
 ) -> ArithmeticPoint:
     """The point in its canonical form: vectors in the order of `vectors`, zeros left out.
 
-    A point without coefficients is the base, or the tuned model in `start`. `options` are those of
-    `DEFAULTS`; a method takes its own and passes over the others. Raises StudyError for an unknown
+    A point without coefficients is the base, or the tuned model in `start`. `options`: see
+    `DEFAULTS`; a method takes its own and ignores the others. Raises StudyError for an unknown
     vector, a number that is not finite, a removal of several vectors, or an option out of range.
     """
     assert options.keys() <= DEFAULTS.keys()

@@ -64,7 +64,7 @@ class VectorCombination:
         self._exact = not self._thins and not point.decomposes
 
     def turns(self, blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
-        """The blocks to write between two calls of `prepare`: all, or those of one tensor."""
+        """The blocks to write between two calls of `prepare`: all, or one tensor's."""
         if not self.point.decomposes:
             yield blocks
             return

@@ -45,7 +45,7 @@ class Tried:
 
 
 def tried(options: Mapping[str, Any], bed: Bed, model: Model, known: Known, seed: int) -> Tried:
-    """The losses of one step's grafts. `known` has those of the steps before. Without a gain,
+    """The losses of one step's grafts. `known`: the losses of the steps before. Without a gain,
     sets of layers and ranks have none."""
     step = options["step"]
     if step in ("modules", "layers"):
@@ -93,7 +93,7 @@ def _ranks(model: Model, ranks: Sequence[int]) -> dict[str, Graft]:
 
 
 def _random(model: Model, sizes: int, controls: int, seed: int) -> dict[str, Graft]:
-    """Random sets of two layers and more; those of one layer are the single grafts."""
+    """Random sets of two layers and more; sets of one layer are the single grafts."""
     rng = np.random.default_rng([seed, model.layers])
     return {
         f"layers-{size}|{i}": Graft(frozenset(own))

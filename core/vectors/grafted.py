@@ -38,12 +38,12 @@ _SAME = 1e-4
 
 
 _BROKEN = (RuntimeError, LookupError, TypeError, ValueError, AttributeError)
-"""What a layer raises that is called without what another one would have left for it."""
+"""Errors of a layer that is called without the state that another one leaves for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grafted:
-    """`passes`: what was computed, in forward passes of the whole model over the probe set."""
+    """`passes`: the computation, in forward passes of the whole model over the probe set."""
 
     losses: Losses
     passes: float
@@ -92,7 +92,7 @@ class Bed:
         return Grafted(found[0], self._replay.calls / (layers * count))
 
     def _agrees(self, tuned: str) -> bool:
-        """Do the steps give what whole passes give, on a few documents?
+        """Do the steps and whole passes give the same losses on a few documents?
 
         State that a layer leaves for a later one shows here: grafts and batches take turns.
         """

@@ -32,7 +32,7 @@ FULL = 1 << 30
 class Graft:
     """A choice of a model's pieces: in these layers, of these modules (none: all).
 
-    `layers` has None for what lies outside of the layers. With a `rank`, only matrices are taken,
+    `layers` has None for the pieces outside of the layers. With a `rank`, only matrices are taken,
     and their changes are cut to their top `rank` singular directions.
     """
 
@@ -59,7 +59,7 @@ def of_group(name: str) -> frozenset[str]:
 
 
 Configuration = tuple[int | None, tuple[int, ...]]
-"""A graft's rank, and the positions of its pieces among those of a stage."""
+"""A graft's rank, and the positions of its pieces in a stage."""
 
 
 class Grafting:

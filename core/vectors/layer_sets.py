@@ -1,6 +1,6 @@
 """Sets of layers that carry a gain: the greedy search for a small one, and random ones beside it.
 
-Knows losses by document and how to ask for those of further sets; no model and no analysis.
+Knows losses by document and asks for the losses of further sets. Knows no model and no analysis.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ NEAR = 5
 class Moved:
     """How far the rows of an embedding moved.
 
-    `mean`: of ‖Δe‖/‖e‖ over the `count` tokens whose row is not zero in the base. `tokens` [k] are
-    those that moved most, by `moves` [k] float32. `before` and `after` [k, near]: the tokens with
+    `mean`: of ‖Δe‖/‖e‖ over the `count` tokens whose row is not zero in the base. `tokens` [k]
+    moved most, by `moves` [k] float32. `before` and `after` [k, near]: the tokens with
     the largest cosines in the base and in the tuned model, the nearest first.
     """
 

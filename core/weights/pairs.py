@@ -1,7 +1,7 @@
 """Sums over pairs of updates: the products of their magnitudes, and the overlap of their largest
 elements.
 
-Owns the arithmetic on one block of elements. Knows neither tensors nor what the sums mean.
+Owns the arithmetic on one block of elements. Knows neither tensors nor the meaning of the sums.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 SUMS = ("magnitude", "square", "both", "expected", "variance")
 """Σ|ab|; Σ(ab)²; the elements that are among the largest of a and of b; and the mean and the
-variance of that number for sets of those sizes drawn at random. On the diagonal, `both` is the size
+variance of that number for random sets of the same sizes. On the diagonal, `both` is the size
 of the model's own set."""
 
 

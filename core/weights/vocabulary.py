@@ -186,7 +186,7 @@ class Vocabulary:
         return columns.T.to(self._device)
 
     def _normed(self, columns: Tensor) -> Tensor:
-        """States [n, d] behind the base's final norm, less what it makes of zeros."""
+        """States [n, d] behind the base's final norm, minus the norm's output for zeros."""
         with torch.inference_mode():
             made: Tensor = self._norm(columns) - self._norm(torch.zeros_like(columns[:1]))
         return made
@@ -250,8 +250,8 @@ class _Gathered:
 def _outermost(
     kept: tuple[Tensor, Tensor], values: Tensor, start: int, ends: int
 ) -> tuple[Tensor, Tensor]:
-    """The largest values of each column among those kept and those of the rows from `start`, and
-    the numbers of their rows."""
+    """The largest values of each column, of `kept` and the rows from `start`, and the numbers of
+    their rows."""
     top = torch.topk(values, min(ends, len(values)), dim=0)
     both = torch.cat([kept[0], top.values.cpu()])
     places = torch.cat([kept[1], top.indices.cpu() + start])

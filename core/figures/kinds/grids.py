@@ -49,7 +49,7 @@ class _Gridded(View):
     def behind(
         self, rows: Sequence[Measurement], catalogue: Catalogue
     ) -> dict[tuple[str, str], dict[str, Any]]:
-        """The coordinates of each cell by the names of its row and column, where those are none."""
+        """The coordinates of each cell by its names, where the names are no coordinates."""
         return {}
 
     def lay_out(

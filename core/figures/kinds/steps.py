@@ -77,8 +77,8 @@ class StepCurves(View):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCosines(View):
-    """The cosines of each step's tuning vector with that of the last step, and of the step before,
-    in a panel each; a faint line for what a random walk has: √(s/t) at steps s < t."""
+    """The cosines of each step's tuning vector with the last step's, and with the step before, in a
+    panel each; a faint line for a random walk: √(s/t) at steps s < t."""
 
     kind: ClassVar[Kind] = "curves"
     loose: ClassVar[bool] = True

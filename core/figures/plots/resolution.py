@@ -259,8 +259,8 @@ def _shown(cells: Iterable[Cell]) -> list[float]:
 
 
 def _told(cells: Iterable[Cell]) -> list[float]:
-    """The numbers that have a colour, which a scale of colours covers: those that differ from
-    chance. All numbers where none does."""
+    """The numbers that a scale of colours covers: the coloured ones, which differ from chance. All
+    numbers where none does."""
     cells = list(cells)
     return _shown(cell for cell in cells if not is_null(cell)) or _shown(cells)
 

@@ -182,7 +182,7 @@ def _explained(member: Member) -> Iterator[None]:
         ) from error
     except Exception as error:
         words, hint = _first_line(error), "Its weights alone can still be compared."
-        if _out_of_memory(error):
+        if out_of_memory(error):
             raise RunError(
                 f"Memory is too small to load '{member.name}': {words}",
                 hint="Offload parts of it to the CPU or the disk (run.max_memory, "
@@ -198,7 +198,8 @@ def _explained(member: Member) -> Iterator[None]:
         ) from error
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Does an error say that a device's memory does not suffice?"""
     from accelerate.utils.memory import should_reduce_batch_size
 
     return isinstance(error, MemoryError) or should_reduce_batch_size(error)

@@ -50,11 +50,12 @@ class Sweep:
         self._model = model
         self._pieces = pieces = [piece for piece in pieces if piece.tensor in named]
         live = {p.tensor: named[p.tensor].detach() for p in pieces}
-        refuse_misfits(pieces, live, vectors)
+        refuse_misfits(pieces, live, {})
         self._infos = _infos(live, live)
-        self._tuned = {vector: _infos(tensors, live) for vector, tensors in vectors.items()}
+        self._shaped = live
         self._live = {n: t.view(-1) for n, t in live.items()}
-        self._memory = _Memory({}, {v: _flat(tensors, live) for v, tensors in vectors.items()})
+        self._tuned: dict[str, Mapping[str, TensorInfo]] = {}
+        self._memory = _Memory({}, {})
         on_cpu = all(t.device.type == "cpu" for t in self._live.values())
         self._threads = thread_count() if on_cpu else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
@@ -62,6 +63,17 @@ class Sweep:
         self._thresholds: dict[Restriction, dict[Any, float]] = {}
         self._workspaces = [Workspace() for _ in range(self._threads)]
         self._before = ""
+        for vector, tensors in vectors.items():
+            self.admit(vector, tensors)
+
+    def admit(self, vector: str, tensors: Mapping[str, Tensor]) -> None:
+        """Let points name a further vector. Raises FamilyError for tensors that do not fit."""
+        live = self._shaped
+        refuse_misfits(self._pieces, live, {vector: tensors})
+        self._tuned[vector] = _infos(tensors, live)
+        self._memory.vectors[vector] = _flat(tensors, live)
+        self._blocks.clear()
+        self._thresholds.clear()
 
     def __enter__(self) -> Self:
         self._before = hash_parameters(self._model)
@@ -176,7 +188,7 @@ class _Memory:
     """A `core.vectors.blocks.WeightSource` whose tensors are all in memory, flat."""
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], vectors: Mapping[str, Mapping[str, Tensor]]
+        self, tensors: Mapping[str, Tensor], vectors: dict[str, Mapping[str, Tensor]]
     ) -> None:
         self.tensors = tensors
         self.vectors = vectors

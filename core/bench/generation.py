@@ -1,0 +1,144 @@
+"""Texts written by columns, token by token.
+
+Owns the choice of a token, the ends of a text, and the order of columns: in turns, token by token,
+if memory holds all their weights; else one after another. Knows no request's form but `Generate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from core.bench.messages import Generate, Piece, Written
+from core.bench.passes import Passes, refuse_undefined
+from core.bench.prompts import Reader, Text
+from core.bench.recipes import Formula, Recipe
+
+Ended = Literal["end", "stop", "length"]
+
+
+class Writer:
+    """One column's text in the making.
+
+    `ids`: its tokens so far without the end token; `ended`: why it ended, None while it has not.
+    Draws depend on the seed and the number of the token alone, so equal columns write equal texts.
+    """
+
+    def __init__(
+        self, formula: Formula, text: Text, asked: Generate, passes: Passes, reader: Reader,
+        ends: frozenset[int],
+    ) -> None:  # fmt: skip
+        self._formula, self._text, self._asked = formula, text, asked
+        self._passes, self._reader, self._ends = passes, reader, ends
+        self._caches: dict[Recipe, Any] = {}
+        self._random = torch.Generator().manual_seed(asked.seed)
+        self.ids: list[int] = []
+        self.written = ""
+        self.ended: Ended | None = None
+
+    def step(self) -> None:
+        """Write one more token, or end."""
+        logits = [self._logits(recipe) for recipe in self._formula.recipes]
+        token = self._chosen(self._passes.mixed(self._formula, logits)[0])
+        if token in self._ends:
+            self.ended = "end"
+            return
+        self.ids.append(token)
+        self.written = self._reader.joined(self._text.ids, self.ids)
+        found = [at for stop in self._asked.stop if stop and (at := self.written.find(stop)) >= 0]
+        if found:
+            self._stop(min(found))
+        elif len(self.ids) >= self._asked.tokens:
+            self.ended = "length"
+
+    def _stop(self, at: int) -> None:
+        """End before a stop text, with the tokens that the text before it needs."""
+        self.written, self.ended = self.written[:at], "stop"
+        while self.ids:
+            shorter = self._reader.joined(self._text.ids, self.ids[:-1])
+            if len(shorter) < at:
+                return
+            self.ids.pop()
+
+    def _logits(self, recipe: Recipe) -> Tensor:
+        """A recipe's logits [1, vocabulary] float32 after the text so far."""
+        passes, cache = self._passes, self._caches.get(recipe)
+        whole = (*self._text.ids, *self.ids)
+        shown = whole if cache is None else whole[-1:]
+        device = passes.model.device
+        with passes.under(recipe):
+            more: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in passes.takes else {}
+            if cache is not None:
+                more["past_key_values"] = cache
+            found = passes.forward(
+                torch.tensor([shown], device=device), use_cache=True,
+                attention_mask=torch.ones(1, len(whole), dtype=torch.int64, device=device), **more,
+            )  # fmt: skip
+            logits: Tensor = found.logits[:, -1].float()
+        refuse_undefined(logits, recipe)
+        # A model without such a cache reads the whole text again.
+        self._caches[recipe] = getattr(found, "past_key_values", None)
+        return logits
+
+    def _chosen(self, logs: Tensor) -> int:
+        """A token by its log-probabilities [vocabulary]: the likeliest, or a draw from the least
+        set of tokens that has the share `top_p`."""
+        if not self._asked.temperature:
+            return int(logs.argmax())
+        shares = torch.softmax(logs.double().cpu() / self._asked.temperature, 0)
+        shares, order = shares.sort(descending=True, stable=True)
+        sums = shares.cumsum(0)
+        kept = int((sums < self._asked.top_p * sums[-1]).sum()) + 1
+        drawn = torch.rand((), generator=self._random, dtype=torch.float64) * sums[:kept][-1]
+        return int(order[min(int((sums < drawn).sum()), kept - 1, len(order) - 1)])
+
+
+def write(
+    writers: Sequence[Writer], formulas: Sequence[Formula], passes: Passes,
+    give: Callable[[Piece | Written], None],
+) -> None:  # fmt: skip
+    """Let all writers end, in turns if memory holds the weights of all."""
+    order = _order(formulas, passes)
+    wanted = list(dict.fromkeys(r.weights for at in order for r in formulas[at].recipes))
+    if len(wanted) == 1 or passes.shelf.hold(wanted):
+        while open_ := [at for at in order if writers[at].ended is None]:
+            for at in open_:
+                _step(at, writers[at], give)
+        return
+    for at in order:
+        own = list(dict.fromkeys(recipe.weights for recipe in formulas[at].recipes))
+        if len(own) > 1:
+            passes.shelf.hold(own)
+        while writers[at].ended is None:
+            _step(at, writers[at], give)
+
+
+def _step(at: int, writer: Writer, give: Callable[[Piece | Written], None]) -> None:
+    writer.step()
+    text, tokens = writer.written, len(writer.ids)
+    if writer.ended is None:
+        give(Piece(column=at, text=text, tokens=tokens))
+    else:
+        give(Written(column=at, text=text, tokens=tokens, ended=writer.ended))
+
+
+def _order(formulas: Sequence[Formula], passes: Passes) -> list[int]:
+    """The columns, those with the same weights together, the loaded ones first."""
+
+    def rank(at: int) -> tuple[bool, int]:
+        weights = formulas[at].recipes[0].weights
+        first = next(i for i, f in enumerate(formulas) if f.recipes[0].weights == weights)
+        return weights not in passes.shelf.ready, first
+
+    return sorted(range(len(formulas)), key=rank)
+
+
+def end_tokens(model: Any, tokenizer: Any) -> Iterator[int]:
+    """The tokens that end a text: the model's and the tokeniser's."""
+    stated = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    for token in [*(stated if isinstance(stated, list) else [stated]), tokenizer.eos_token_id]:
+        if token is not None:
+            yield int(token)

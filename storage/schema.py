@@ -188,3 +188,15 @@ class PartRow(Base):
     step: Mapped[str] = mapped_column(primary_key=True)
     seconds: Mapped[float]
     content: Mapped[bytes]
+
+
+class TrialRow(Base):
+    """What a user kept from the bench."""
+
+    __tablename__ = "trials"
+    __table_args__ = (Index("trials_by_run", "run_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    created: Mapped[float]
+    content: Mapped[dict[str, Any]]

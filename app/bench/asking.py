@@ -29,7 +29,8 @@ def line(
     """A line to the bench of a study.
 
     `idle`: start a worker if none runs, which ends after so many seconds without a request. `say`
-    is told of the step in hand while the models are loaded. Raises InputError, StudyError, RunError.
+    is told of the step in hand while the models are loaded. Raises InputError, StudyError or
+    RunError.
     """
     if idle is None and places.read(places.of(db.path, study)) is None:
         with loading.loaded(study, db, say) as models:

@@ -13,10 +13,9 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -28,7 +27,7 @@ from app.bench.turns import Job, Turns
 from app.bench.wire import Ended, Hello
 from app.jobs.environment import tune
 from app.jobs.stopping import STOPPED, stopping_on_signals
-from core.bench.messages import Done, Event, Failed, Request
+from core.bench.messages import Done, Event, Failed
 from core.errors import Cancelled, RunError, TauscopeError, of_the_system, reason
 from core.study.study import Study
 from core.trust import Trust

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import app
-from app.cli import lifecycle, machine, reading, running
+from app.cli import bench, lifecycle, machine, reading, running
 from app.cli.options import Db
 from app.console import streams
 from app.text import plain
@@ -51,8 +51,8 @@ cli = typer.Typer(
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     running.run, running.plan, running.new, running.inspect, running.demo, reading.runs,
-    reading.show, reading.compare, reading.export, running.merge, lifecycle.cancel, lifecycle.watch,
-    lifecycle.delete, lifecycle.gc, machine.models, machine.doctor, machine.serve,
+    reading.show, reading.compare, reading.export, running.merge, bench.bench, lifecycle.cancel,
+    lifecycle.watch, lifecycle.delete, lifecycle.gc, machine.models, machine.doctor, machine.serve,
 )  # fmt: skip
 """The commands in the order of the help."""
 for command in COMMANDS:

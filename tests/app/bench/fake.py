@@ -24,10 +24,15 @@ from core.bench.messages import (
     Done,
     Event,
     Generate,
+    Lens,
+    LensGrid,
     Piece,
     Request,
+    Score,
     Scored,
     Step,
+    Tokens,
+    Warned,
     Written,
 )
 from core.errors import CheckpointError
@@ -43,6 +48,8 @@ class FakeBench:
     ) -> None:
         text = request.prompt.text
         give(Step(label=f"answers {text}"))
+        if text == "doubt":
+            give(Warned(message="The prompt was cut."))
         if text == "fault":
             raise ValueError("a fault")
         if text == "kill":
@@ -55,19 +62,26 @@ class FakeBench:
             count += 1
             give(Piece(column=0, text=f"{count}", tokens=count))
             time.sleep(0.001)
+        columns = getattr(request, "columns", ("base",))
         if isinstance(request, Generate):
             long = text if text != "long" else "x" * (1 << 23)
-            for column in range(len(request.columns)):
+            for column in range(len(columns)):
                 give(Piece(column=column, text=text, tokens=1))
                 give(Written(column=column, text=long, tokens=1, ended="length"))
-            give(Crossed(nll=((1.0,),)))
-        else:
-            give(
-                Scored(
-                    column=0, logprobs=(-1.0,), kl=(0.0,), likeliest=((("a", -1.0),),), nll=1.0,
-                    nll_change=0.0,
-                )
-            )  # fmt: skip
+            give(Crossed(nll=tuple(tuple(1.0 for _ in columns) for _ in columns)))
+        elif isinstance(request, Lens):
+            give(LensGrid(rows=((("p", 0.5), ("q", 0.5)), (("r", 0.5), ("s", 0.5)))))
+        elif isinstance(request, Score):
+            give(Tokens(pieces=(text, *request.continuation), start=1))
+            count = len(request.continuation)
+            for column in reversed(range(len(columns))):
+                give(
+                    Scored(
+                        column=column, logprobs=(-1.5 - column,) * count, nll=1.5 + column,
+                        kl=(0.25 * column,) * count, likeliest=((("a", -1.0),),) * count,
+                        nll_change=float(column),
+                    )
+                )  # fmt: skip
         give(Done(seconds=0.0))
 
 

@@ -76,6 +76,7 @@ async def test_two_clients_at_once_have_one_worker_which_outlives_them(database:
 async def test_a_killed_worker_is_seen_and_a_new_one_answers(database: Path) -> None:
     asking = await client.connect(database, study())
     first = asking.hello.pid
+    await _answer(asking, "hi")
     number = await asking.send(_ask("kill"))
     error = await _end(asking)
     assert error.title == "The bench's worker ended."

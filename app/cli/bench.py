@@ -1,0 +1,269 @@
+"""`tauscope bench`: models of a study, tried on a prompt. Loads and computes nothing itself."""
+
+from __future__ import annotations
+
+import json as lines_of_json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import Db, Json, StudyFile, open_db
+from core.errors import StudyError
+
+if TYPE_CHECKING:
+    from app.bench.asking import Ask
+    from app.console.narration import Narrator
+    from core.bench.messages import Event, Generate, Request, Score
+    from core.study.study import Study
+    from storage.database import Database
+
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="NAME", help="A column, such as medical; repeatable."),
+]
+Mixes = Annotated[
+    list[str] | None,
+    typer.Option("--mix", metavar="A=0.7,B=0.4", help="A mix as a column; repeatable."),
+]
+
+
+def bench(
+    context: typer.Context,
+    study: StudyFile,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="The prompt.")
+    ] = None,
+    continuation: Annotated[
+        str | None,
+        typer.Option("--continuation", metavar="TEXT", help="Score this text; generate none."),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", metavar="FILE", help="Many prompts: .txt by line, or .jsonl."),
+    ] = None,
+    column: Columns = None,
+    mix: Mixes = None,
+    tokens: Annotated[int, typer.Option("--tokens", help="Most tokens of a generated text.")] = 64,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="0 takes the likeliest token each time.")
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", help="Draw among the likeliest tokens of this share.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option("--stop", metavar="TEXT", help="End a text here; repeatable."),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option("--system", metavar="TEXT", help="System prompt; uses the chat template."),
+    ] = None,
+    template: Annotated[
+        bool | None,
+        typer.Option("--template/--no-template", help="Write the prompt in the chat template."),
+    ] = None,
+    lens: Annotated[
+        bool, typer.Option("--lens", help="With a continuation: the likeliest token by layer.")
+    ] = False,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="RUN", help="Write the results into a run.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave the models in a worker for the next command.")
+    ] = False,
+    idle: Annotated[
+        float | None,
+        typer.Option("--idle", metavar="MINUTES", help="With --detach: when it ends, unused."),
+    ] = None,
+    end: Annotated[bool, typer.Option("--end", help="End the study's worker.")] = False,
+    json: Json = False,
+    db: Db = None,
+) -> None:
+    """Try a study's models on a prompt: generate with all of them, or score a continuation.
+
+    Columns are the base and every tuned model that is no control, or the base and those that
+    --column and --mix name. Without --prompt the bench opens as a screen.
+    """
+    from app.cli import transcripts
+    from app.drafts import ready
+    from core.bench.messages import Generate, Prompt
+    from core.study.intake import read
+
+    known = read(ready.find(study))
+    opened = open_db(context, db)
+    if end:
+        _end(opened, known)
+        return
+    if idle is not None and not (detach and idle > 0):
+        raise StudyError("--idle takes minutes above 0, and belongs to --detach.")
+    if prompt is None and prompts is None:
+        _open_screen(opened, study)
+        return
+    templated = template if template is not None else system is not None
+    first = Generate(
+        prompt=Prompt(text=prompt or "", system=system or "", template=templated),
+        columns=_columns(known, column or (), mix or ()), tokens=tokens, temperature=temperature,
+        top_p=top_p, seed=seed, stop=tuple(stop or ()),
+    )  # fmt: skip
+    _check(first, continuation)
+    asked = list(_requests(first, continuation, prompts, prompt is not None))
+    if lens and not all(request.do == "score" for request in asked):
+        raise StudyError("--lens needs a continuation.", hint="Add --continuation TEXT.")
+    minutes = (idle or 30.0) if detach else None
+    trials = _trials(opened, known, asked, lens=lens, minutes=minutes, keep=keep)
+    transcripts.print_trials(known.name, trials, json=json)
+
+
+def _columns(study: Study, named: Sequence[str], mixes: Sequence[str]) -> tuple[str, ...]:
+    """The columns in the form in which the bench writes them; the base comes first."""
+    from core.bench.columns import parse
+
+    tuned = study.models.tuned
+    plain = [name for name, model in tuned.items() if model.role != "control"]
+    wanted = (*named, *mixes) if named or mixes else plain
+    return tuple(dict.fromkeys(parse(name, tuple(tuned)).text for name in ("base", *wanted)))
+
+
+def _check(asked: Generate, continuation: str | None) -> None:
+    """Raise StudyError for options that no bench can answer, before models are loaded."""
+    if asked.tokens < 1 or not asked.temperature >= 0 or not 0 < asked.top_p <= 1:
+        raise StudyError(
+            "--tokens is a number from 1 on, --temperature one from 0 on, and --top-p one above 0 "
+            "and at most 1."
+        )
+    if continuation == "":
+        raise StudyError("The continuation is empty, so there is nothing to score.")
+
+
+def _requests(
+    first: Generate, continuation: str | None, file: Path | None, alone: bool
+) -> Iterator[Generate | Score]:
+    """The request of the options, then those of a file. A line's own keys come before options."""
+    if alone:
+        yield _request(first, {"continuation": continuation})
+    for told in _told(file) if file else ():
+        yield _request(first, {"continuation": continuation} | told)
+
+
+def _request(first: Generate, told: dict[str, Any]) -> Generate | Score:
+    from core.bench.messages import Score
+
+    prompt = replace(
+        first.prompt,
+        text=told.get("prompt", first.prompt.text), system=told.get("system", first.prompt.system),
+    )  # fmt: skip
+    text = told.get("continuation")
+    if text is None:
+        return replace(first, prompt=prompt)
+    return Score(prompt=prompt, continuation=text, columns=first.columns)
+
+
+def _told(file: Path) -> Iterator[dict[str, Any]]:
+    """The prompts of a file: a line each, or objects with `prompt`, and perhaps `continuation` and
+    `system`. Raises StudyError."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise StudyError(f"The prompts {file} can't be read: {words}.") from None
+    lines = [(at, line) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise StudyError(f"The prompts {file} are empty.")
+    for at, line in lines:
+        if file.suffix != ".jsonl":
+            yield {"prompt": line}
+            continue
+        try:
+            found = lines_of_json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        keys = {"prompt", "continuation", "system"}
+        strings = isinstance(found, dict) and all(isinstance(v, str) for v in found.values())
+        if not strings or "prompt" not in found or not found.keys() <= keys:
+            raise StudyError(
+                f"{file}, line {at}: it is no object with the text 'prompt', and perhaps "
+                "'continuation' and 'system'."
+            )
+        yield found
+
+
+def _trials(
+    db: Database,
+    study: Study,
+    asked: Sequence[Request],
+    *,
+    lens: bool,
+    minutes: float | None,
+    keep: str | None,
+) -> list[dict[str, Any]]:
+    """Ask each request, tell its steps on stderr, and keep the results if asked to."""
+    from app.bench import asking
+    from app.console.narration import Narrator
+    from storage.runs import find_run
+    from storage.trials import keep_trial
+
+    run = find_run(db, keep).id if keep is not None else None
+    idle = None if minutes is None else 60 * minutes
+    found = []
+    with Narrator() as narrator:
+        told = lambda words: narrator.progress(0, 0, words)  # noqa: E731
+        with asking.line(db, study, told, idle=idle) as ask:
+            for at, request in enumerate(asked):
+                if len(asked) > 1:
+                    narrator.progress(at, len(asked), "prompts")
+                found.append(_trial(ask, request, narrator))
+                if lens:
+                    found[-1]["lenses"] = _lenses(ask, request, narrator)
+                if run is not None:
+                    keep_trial(db, run, found[-1])
+    return found
+
+
+def _trial(ask: Ask, request: Request, narrator: Narrator) -> dict[str, Any]:
+    from app.bench.trials import trial
+    from core.bench.messages import Step, Warned
+
+    events: list[Event] = []
+
+    def give(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Step):
+            narrator.progress(0, 0, event.label)
+        elif isinstance(event, Warned):
+            narrator.warn("", event.message)
+
+    ask(request, give)
+    return trial(request, events)
+
+
+def _lenses(ask: Ask, request: Request, narrator: Narrator) -> list[Any]:
+    """The grid of each column."""
+    from core.bench.messages import Lens, Score
+
+    assert isinstance(request, Score)
+    found = []
+    for column in request.columns:
+        asked = Lens(prompt=request.prompt, continuation=request.continuation, column=column)
+        found.append(_trial(ask, asked, narrator).get("lens", []))
+    return found
+
+
+def _end(db: Database, study: Study) -> None:
+    from app.bench import places, registry
+    from app.console.narration import say
+
+    key = places.key(study)
+    found = [each for each in registry.benches(db.path) if each.key == key]
+    for each in found:
+        registry.end(each)
+        say(f"the bench of {each.study}, process {each.pid}, ends")
+    if not found:
+        say(f"no bench of {study.name} is running")
+
+
+def _open_screen(db: Database, study: Path) -> None:
+    raise StudyError("The bench needs a prompt here.", hint="Add --prompt TEXT.")

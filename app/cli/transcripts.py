@@ -1,0 +1,124 @@
+"""Trials of the bench on stdout: texts, scores by token, grids of the lens, or JSON.
+
+Texts of models are shown with escapes for whatever acts on a terminal.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from app.cli.printing import colourful, print_json, print_table, width
+from app.text import plain
+
+_INDENT = "  "
+
+
+def print_trials(study: str, trials: Sequence[dict[str, Any]], *, json: bool) -> None:
+    """Print trials (see `app.bench.trials`), each under its prompt."""
+    if json:
+        print_json({"study": study, "trials": list(trials)})
+        return
+    for at, trial in enumerate(trials):
+        if at:
+            print()
+        print_trial(trial)
+
+
+def print_trial(trial: dict[str, Any]) -> None:
+    """Print one trial."""
+    request = trial["request"]
+    columns = request.get("columns") or [request.get("column", "")]
+    _print_text("prompt", request["prompt"]["text"])
+    if "written" in trial:
+        for told in trial["written"]:
+            length = f"{told['tokens']} tokens, ended by {_ENDS[told['ended']]}"
+            _print_text(f"{columns[told['column']]} ({length})", told["text"])
+    if "scored" in trial:
+        _print_scores(columns, request["against"], trial)
+    if "nll" in trial:
+        _print_crossed(columns, trial["nll"])
+    for name, rows in zip(columns, trial.get("lenses", ()), strict=False):
+        _print_lens(name, _pieces(trial), rows)
+
+
+_ENDS = {"end": "its end token", "stop": "a stop text", "length": "its length"}
+
+
+def _print_text(title: str, text: str) -> None:
+    _print_title(title)
+    for line in text.split("\n"):
+        for part in textwrap.wrap(plain(line), max(20, width() - len(_INDENT))) or [""]:
+            print(f"{_INDENT}{part}".rstrip())
+
+
+def _print_title(title: str) -> None:
+    print(f"\x1b[1m{plain(title)}\x1b[0m" if colourful() else plain(title))
+
+
+def _print_scores(columns: Sequence[str], against: int, trial: dict[str, Any]) -> None:
+    """A row for each token: its log-probability under each column, and the KL divergence of each
+    column's prediction from the compared column's."""
+    scored = trial["scored"]
+    others = [told for told in scored if told["column"] != against]
+    head = ["token", *(columns[told["column"]] for told in scored)]
+    head += [f"KL {columns[told['column']]}" for told in others]
+    start = trial["tokens"]["start"]
+    _print_title("log-probability by token")
+    print_table(
+        head,
+        [
+            (
+                repr_of(piece),
+                *(_number(told["logprobs"][at]) for told in scored),
+                *(_number(told["kl"][at]) for told in others),
+            )
+            for at, piece in enumerate(trial["tokens"]["pieces"][start:])
+        ],
+    )
+    _print_title(f"loss per token, against {columns[against]}")
+    print_table(
+        ("column", "loss", "difference"),
+        [
+            (columns[told["column"]], _number(told["nll"]), f"{told['nll_change']:+.3f}")
+            for told in scored
+        ],
+    )
+
+
+def _print_crossed(columns: Sequence[str], rows: Sequence[Sequence[float | None]]) -> None:
+    _print_title("loss per token of each text under each column")
+    print_table(
+        ("text of", *columns),
+        [
+            (name, *("" if value is None else _number(value) for value in row))
+            for name, row in zip(columns, rows, strict=True)
+        ],
+    )
+
+
+def _print_lens(name: str, pieces: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A row for each token, a column for each layer."""
+    _print_title(f"likeliest next token after each layer: {name}")
+    print_table(
+        ("after", *(str(layer) for layer in range(len(rows)))),
+        [
+            (repr_of(piece), *(repr_of(row[at][0]) for row in rows if at < len(row)))
+            for at, piece in enumerate(pieces)
+        ],
+    )
+
+
+def _pieces(trial: dict[str, Any]) -> list[str]:
+    return list(trial.get("tokens", {}).get("pieces", ()))
+
+
+def repr_of(piece: str) -> str:
+    """A token with visible spaces."""
+    return piece.replace(" ", "·") or "∅"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else str(value)

@@ -1,0 +1,180 @@
+"""`tauscope bench` with a bench without models, in its process and by a worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.bench import loading, registry
+from core.bench.messages import Event, Generate, Prompt, Request, Score
+from core.study.study import Study
+from storage import runs, trials
+from storage.database import open_database
+from tests.app.bench import fake
+from tests.app.bench.fake import FakeBench
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """The requests that reached the bench of the command's process."""
+    found: list[Request] = []
+
+    class Noting(FakeBench):
+        def answer(self, request: Request, give: Any, pause: Any) -> None:
+            found.append(request)
+            super().answer(request, give, pause)
+
+    @contextmanager
+    def loaded(study: Study, db: Any, say: Any) -> Iterator[FakeBench]:
+        say("loading base")
+        yield Noting()
+
+    monkeypatch.setattr(loading, "loaded", loaded)
+    return found
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    for name in ("b", "m", "c"):
+        (tmp_path / name).mkdir()
+    file = tmp_path / "s.toml"
+    file.write_text(
+        'name = "s"\n[models]\nbase = "b"\n[models.tuned]\nmedical = "m"\n'
+        'maths = "m"\ncontrol = { path = "c", role = "control" }\n'
+    )
+    return file
+
+
+def test_it_generates_with_the_base_and_all_but_controls(
+    tauscope: Any, study: Path, asked: list[Request]
+) -> None:
+    said = tauscope("bench", study, "--prompt", "hi\x1b[2J there")
+    assert (said.code, asked) == (
+        0,
+        [Generate(prompt=Prompt(text="hi\x1b[2J there"), columns=("base", "medical", "maths"))],
+    )
+    assert "\x1b" not in said.out
+    assert "maths (1 tokens, ended by its length)\n  hi\\x1b[2J there" in said.out
+    assert "answers hi" in said.err
+
+
+def test_every_option_reaches_the_bench(tauscope: Any, study: Path, asked: list[Request]) -> None:
+    tauscope(
+        "bench", study, "--prompt", "hi", "--tokens", 3, "--temperature", 0.5, "--top-p", 0.9,
+        "--seed", 7, "--stop", "a", "--stop", "b", "--system", "be kind", "--column",
+        "graft(medical):0-3", "--column", "base", "--mix", "maths=0.4,medical=0.7",
+    )  # fmt: skip
+    assert asked == [
+        Generate(
+            prompt=Prompt(text="hi", system="be kind", template=True),
+            columns=("base", "graft(medical):0-3", "medical=0.7,maths=0.4"), tokens=3,
+            temperature=0.5, top_p=0.9, seed=7, stop=("a", "b"),
+        )
+    ]  # fmt: skip
+    asked.clear()
+    tauscope("bench", study, "--prompt", "hi", "--system", "be kind", "--no-template")
+    tauscope("bench", study, "--prompt", "hi", "--template")
+    assert [(r.prompt.system, r.prompt.template) for r in asked] == [("be kind", False), ("", True)]
+
+
+def test_it_scores_a_continuation_and_shows_the_layers(
+    tauscope: Any, study: Path, asked: list[Request]
+) -> None:
+    given = ("bench", study, "--prompt", "Q", "--continuation", "xy", "--column", "medical")
+    said = tauscope(*given, "--lens")
+    assert asked[0] == Score(
+        prompt=Prompt(text="Q"), continuation="xy", columns=("base", "medical")
+    )
+    lines = [line.split() for line in said.out.splitlines()]
+    assert ["x", "-1.500", "-2.500", "0.250"] in lines
+    assert ["medical", "2.500", "+1.000"] in lines
+    assert ["Q", "p", "r"] in lines
+    assert [r.do for r in asked] == ["score", "lens", "lens"]
+    (trial,) = json.loads(tauscope(*given, "--json").out)["trials"]
+    assert trial["tokens"] == {"pieces": ["Q", "x", "y"], "start": 1, "cut": 0}
+    assert [told["nll"] for told in trial["scored"]] == [1.5, 2.5]
+    assert trial["request"]["columns"] == ["base", "medical"]
+
+
+def test_a_file_has_many_prompts(tauscope: Any, study: Path, asked: list[Request]) -> None:
+    text, rows = study.with_name("p.txt"), study.with_name("p.jsonl")
+    text.write_text("one\n\ntwo\n")
+    rows.write_text('{"prompt": "a", "continuation": "b", "system": "s"}\n{"prompt": "c"}\n')
+    assert tauscope("bench", study, "--prompts", text, "--prompt", "zero").code == 0
+    assert [request.prompt.text for request in asked] == ["zero", "one", "two"]
+    asked.clear()
+    said = tauscope("bench", study, "--prompts", rows, "--json")
+    assert [trial["request"]["do"] for trial in json.loads(said.out)["trials"]] == [
+        "score", "generate",
+    ]  # fmt: skip
+    assert (asked[0].prompt.system, asked[1].prompt.system) == ("s", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "needs a prompt"),
+        (["--prompt", "x", "--column", "medicine"], "Did you mean 'medical'?"),
+        (["--prompt", "x", "--mix", "medical=a"], "medical"),
+        (["--prompt", "x", "--tokens", "0"], "--tokens"),
+        (["--prompt", "x", "--top-p", "nan"], "--top-p"),
+        (["--prompt", "x", "--continuation", ""], "nothing to score"),
+        (["--prompt", "x", "--lens"], "--lens needs a continuation"),
+        (["--prompt", "x", "--idle", "5"], "--idle"),
+        (["--prompt", "x", "--detach", "--idle", "0"], "--idle"),
+        (["--prompts", "none.txt"], "none.txt can't be read"),
+        (["--prompts", "empty.txt"], "empty.txt are empty"),
+        (["--prompts", "odd.jsonl"], "odd.jsonl, line 2"),
+    ],
+)
+def test_what_can_not_be_asked_is_a_usage_error_before_models_load(
+    tauscope: Any, study: Path, asked: list[Request], options: list[str], words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(study.parent)
+    Path("empty.txt").write_text("\n")
+    Path("odd.jsonl").write_text('{"prompt": "a"}\n{"prompt": 1}\n')
+    said = tauscope("bench", study, *options)
+    assert (said.code, asked) == (2, [])
+    assert words in said.err
+
+
+def test_a_doubt_is_told_and_a_fault_ends_it(
+    tauscope: Any, study: Path, asked: list[Request]
+) -> None:
+    assert "warning: The prompt was cut." in tauscope("bench", study, "--prompt", "doubt").err
+    assert tauscope("bench", study, "--prompt", "fault").code == 1
+
+
+def test_a_trial_is_kept_in_a_run(tauscope: Any, study: Path, asked: list[Request]) -> None:
+    from core.study import intake
+
+    assert tauscope("bench", study, "--prompt", "hi", "--keep", "latest").code == 1
+    db = open_database(write=True)
+    run = runs.create_run(db, intake.read(study), ["tuning_vectors"])
+    tauscope("bench", study, "--prompt", "hi", "--keep", "latest")
+    (kept,) = trials.trials(db, run)
+    assert kept.content["request"]["prompt"]["text"] == "hi"
+    assert [told["text"] for told in kept.content["written"]] == ["hi"] * 3
+    db.close()
+
+
+def test_a_worker_answers_the_same_and_is_listed_and_ended(
+    tauscope: Any, study: Path, asked: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.use(monkeypatch)
+    given = ("bench", study, "--prompt", "hi", "--json")
+    here = tauscope(*given)
+    assert len(asked) == 1
+    first, second = tauscope(*given, "--detach", "--idle", 1), tauscope(*given)
+    assert len(asked) == 1  # the worker has answered the others
+    assert here.out == first.out == second.out
+    said = tauscope("bench", study, "--end")
+    assert (said.code, said.err.startswith("the bench of s, process ")) == (0, True)
+    assert registry.benches(study.parent / "db" / "x.db") == []
+    assert tauscope("bench", study, "--end").err == "no bench of s is running\n"

@@ -16,7 +16,7 @@ import app
 
 PACKAGES = (
     "torch", "numpy", "scipy", "transformers", "accelerate", "safetensors", "tokenizers",
-    "huggingface_hub", "lm_eval", "peft", "sqlalchemy", "textual", "plotext",
+    "huggingface_hub", "lm_eval", "peft", "numba", "sqlalchemy", "textual", "plotext",
 )  # fmt: skip
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")

@@ -49,10 +49,10 @@ class WeightSource(Protocol):
     """A source of weights; read by several threads."""
 
     def base(self, block: Block, space: Workspace) -> Tensor:
-        """The base's weights as stored, flat; valid until the workspace is used again."""
+        """The base's weights as stored, flat; valid until it is read again with the workspace."""
 
     def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
-        """A tuned model's weights as stored, flat; valid equally long."""
+        """A tuned model's weights as stored, flat; valid until it is read again."""
 
 
 class Workspace:

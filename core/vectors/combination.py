@@ -21,6 +21,7 @@ from core.vectors import matrices
 from core.vectors.arithmetic import ArithmeticPoint
 from core.vectors.blocks import Block, WeightSource, Workspace
 from core.vectors.selection import NO_MARKS, Marks, select, thin
+from core.weights import loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,17 @@ class VectorCombination:
         self.point = point
         self._marks = marks
         self._pieces: dict[str, list[Piece]] = {}
+        elements = 0
         for piece in pieces:
             self._pieces.setdefault(piece.tensor, []).append(piece)
+            elements += math.prod(piece.shape)
         self._made: dict[str, Tensor] = {}
         # Properties of the point, computed once for all blocks.
         self._terms, self._elects = point.terms, point.elects
         self._thins = point.drops or point.trims
         self._exact = not self._thins and not point.decomposes
+        plain = self._exact and not self._elects
+        self._compiled = loops.compiled(elements) if plain else None
 
     def turns(self, blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
         """The blocks to write between two calls of `prepare`: all, or one tensor's."""
@@ -92,6 +97,42 @@ class VectorCombination:
         if not terms and stored.dtype == out.dtype:
             out.copy_(stored)
             return Rounding()
+        rounding = self._run_compiled(terms, block, source, stored, out, space)
+        if rounding is None:
+            rounding = self._run(terms, block, source, stored, out, space)
+        if not (math.isfinite(rounding.lost) and math.isfinite(rounding.changed)):
+            raise self._not_finite(block, out.dtype)
+        return rounding
+
+    def _run_compiled(
+        self,
+        terms: Sequence[tuple[str, float]],
+        block: Block,
+        source: WeightSource,
+        stored: Tensor,
+        out: Tensor,
+        space: Workspace,
+    ) -> Rounding | None:
+        """As `_run` by the compiled loops; None if they do not apply, or a sum overflows."""
+        if self._compiled is None or not terms or out.dtype == torch.float16:
+            return None
+        tuned = [source.tuned(vector, block, space) for vector, _ in terms]
+        if not self._compiled.fits(stored, *tuned, out):
+            return None
+        scales = [value for _, value in terms]
+        whole = len(terms) == 1 and scales[0] == 1
+        found = Rounding(*self._compiled.point(stored, tuned, scales, out, whole=whole))
+        return found if math.isfinite(found.lost + found.changed) else None
+
+    def _run(
+        self,
+        terms: Sequence[tuple[str, float]],
+        block: Block,
+        source: WeightSource,
+        stored: Tensor,
+        out: Tensor,
+        space: Workspace,
+    ) -> Rounding:
         size, device = out.numel(), out.device
         base, update, exact = (
             space.numbers(name, size, device=device) for name in ("base", "update", "exact")
@@ -105,10 +146,7 @@ class VectorCombination:
         # Existing weights are copied without float32, since they may be float64.
         out.copy_(exact if whole is None else whole)
         base.copy_(out).sub_(exact)
-        rounding = Rounding(_energy(base), _energy(update))
-        if not (math.isfinite(rounding.lost) and math.isfinite(rounding.changed)):
-            raise self._not_finite(block, out.dtype)
-        return rounding
+        return Rounding(_energy(base), _energy(update))
 
     def _update(
         self,

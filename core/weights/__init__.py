@@ -3,6 +3,8 @@
 stream.py   the pass: matrix by matrix, shared by every analysis of weights
 parts.py    partial results, stored so that a kill loses little
 moments.py  the elementwise sums of the pass: inner products, maxima, counts
+loops.py    whether loops over weights run compiled
+compiled.py the compiled loops, by numba
 pairs.py    the elementwise sums over pairs of updates: magnitudes, largest elements
 totals.py   sums over slices, modules, groups and layers
 regime.py   rotation, change of the spectrum and visible changes of one matrix

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.engine.measurement import UnitPart
-from core.weights.pairs import Pairing, Pairs, products
+from core.weights import loops
+from core.weights.pairs import Pairing, Pairs, dot, products
 
 BLOCK = 1 << 19
 """Elements of one block: enough to hide a call's overhead, few enough to stay in the cache."""
@@ -144,9 +145,14 @@ def accumulate(
     blocks = _blocks(rows, max(1, BLOCK // max(width, 1)))
     parts = [blocks[i::threads] for i in range(min(threads, len(blocks)))]
     total = Moments.zero(models, pairing)
+    elements = width * sum(stop - start for start, stop in rows)
+    compiled = None if pairing else loops.compiled(elements)
 
     def sums(part: Sequence[_Block]) -> Moments:
-        return _accumulate(Moments.zero(models, pairing), base, tuned, relative, part)
+        moments = Moments.zero(models, pairing)
+        if compiled is not None:
+            return _run_compiled(compiled, moments, base, tuned, relative, part)
+        return _accumulate(moments, base, tuned, relative, part)
 
     for found in pool.map(sums, parts):
         total += found
@@ -167,6 +173,47 @@ def _blocks(rows: Sequence[tuple[int, int]], most: int) -> list[_Block]:
             blocks[-1].append(chunk)
             free -= size
     return blocks
+
+
+def _run_compiled(
+    compiled: Any,
+    moments: Moments,
+    base: MemberTensor,
+    tuned: Sequence[MemberTensor],
+    relative: Sequence[tuple[int, int]],
+    blocks: Sequence[_Block],
+) -> Moments:
+    """As `_accumulate` without pairs, by the compiled loops."""
+    longest = max(stop - start for ranges in blocks for start, stop in ranges)
+    members = [base, *tuned]
+    scratch = [torch.empty(0, dtype=torch.uint8) for _ in members]
+    updates = [member.is_update for member in tuned]
+    for start, stop in (chunk for ranges in blocks for chunk in ranges):
+        stored = [m.read(start, stop, own) for m, own in zip(members, scratch, strict=True)]
+        for i, tensor in enumerate(stored):
+            if scratch[i].numel() < tensor.nbytes:
+                most = tensor.nbytes // (stop - start) * longest
+                scratch[i] = torch.empty(most, dtype=torch.uint8)
+        octaves = compiled.sums(
+            stored, updates, relative, moments.gram, moments.changed, moments.largest
+        )
+        for i, (member, tensor) in enumerate(zip(tuned, stored[1:], strict=True)):
+            _add_rounding(moments, i, base, member, tensor.dtype, octaves, start, stop)
+        moments.size += stored[0].numel()
+    return moments
+
+
+def _add_rounding(
+    moments: Moments, i: int, base: MemberTensor, member: MemberTensor, dtype: torch.dtype,
+    octaves: float, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Add the energy of rounding rows of a member's tensor to its dtype and to the grids."""
+    if member.is_update:
+        moments.rounding[i] = np.nan
+        return
+    lost = base.quantisation(start, stop) + member.quantisation(start, stop)
+    moments.rounding[i] += octaves * _ROUNDING.get(dtype, 0.0) + lost
+    moments.quantisation[i] += lost
 
 
 def _accumulate(
@@ -194,11 +241,9 @@ def _accumulate(
             block[0].view(stored.shape).copy_(stored)
             octaves = _octaves(block[0], block[-1])
             for i, member in enumerate(tuned):
-                _update(moments, i, block, member, member.read(start, stop, scratch), octaves)
-                if not member.is_update:
-                    lost = base.quantisation(start, stop) + member.quantisation(start, stop)
-                    moments.rounding[i] += lost
-                    moments.quantisation[i] += lost
+                read = member.read(start, stop, scratch)
+                _update(moments, i, block, member.is_update, read)
+                _add_rounding(moments, i, base, member, read.dtype, octaves, start, stop)
             for i, (child, parent) in enumerate(relative, start=1 + len(tuned)):
                 torch.sub(block[child], block[parent], out=block[i])
             moments.gram += products(block[:-1])
@@ -210,19 +255,14 @@ def _accumulate(
     return moments
 
 
-def _update(
-    moments: Moments, i: int, block: Tensor, member: MemberTensor, stored: Tensor, octaves: float
-) -> None:
+def _update(moments: Moments, i: int, block: Tensor, is_update: bool, stored: Tensor) -> None:
     """Fill row 1 + i of a block with the member's update, and update its counts.
 
     The block's last row is scratch.
     """
     delta = block[1 + i]
     delta.view(stored.shape).copy_(stored)
-    if member.is_update:
-        moments.rounding[i] = np.nan
-    else:
-        moments.rounding[i] += octaves * _ROUNDING.get(stored.dtype, 0.0)
+    if not is_update:
         delta.sub_(block[0])
     changes: NDArray[np.float32] = delta.numpy()
     moments.largest[i] = max(moments.largest[i], -changes.min(), changes.max())
@@ -238,4 +278,4 @@ def _octaves(weights: Tensor, scratch: Tensor) -> float:
     """
     powers = scratch.view(torch.int32).numpy()
     np.bitwise_and(weights.view(torch.int32).numpy(), _EXPONENT, out=powers)
-    return float(torch.dot(scratch, scratch))
+    return dot(scratch, scratch)

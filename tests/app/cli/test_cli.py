@@ -556,6 +556,7 @@ def test_the_doctor_makes_nothing(tauscope: Any, tmp_path: Path) -> None:
     assert found["database"]["state"] == "not made yet"
     assert not (tmp_path / "db").exists()
     assert found["devices"]["cpu"] == "yes"
+    assert "compiled" in found["devices"]["loops over weights"]
     assert found["versions"]["tauscope"] == app.__version__
     bad = json.loads(tauscope("doctor", "--json", "--db", "mysql://x").out)
     assert "can't be used" in bad["database"]["state"]

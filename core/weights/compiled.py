@@ -1,0 +1,274 @@
+"""Loops over elements that numba compiles (the extra `fast`): one pass over a block of weights
+instead of one for each operation.
+
+Owns the widening of stored numbers to float32 and the loops. Takes addresses; knows no model and no
+file. Importing it imports numba: see `core.weights.loops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+from torch import Tensor
+
+_TILE = 2048
+"""Elements of a step: a row of float32 for each of a few models stays in the nearest cache."""
+
+_BF16, _F16, _F32 = range(3)
+_KINDS = {torch.bfloat16: _BF16, torch.float16: _F16, torch.float32: _F32}
+
+_SIGN, _MAGNITUDE, _INFINITE = np.uint32(0x8000), np.uint32(0x7FFF), np.uint32(0x7C00)
+_HALF = np.uint32(0x7FFF)  # just below half of bfloat16's last place
+_EXPONENT, _UNSIGNED = np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)
+_TO_SINGLE = np.float32(2.0**112)  # float16 has 112 fewer powers of two below 1
+_SUMS = {"reassoc", "contract", "nsz"}
+"""Liberties of a sum: any order. NaN and infinity count, so that they are found."""
+
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
+
+
+def _compiled(fastmath: bool | set[str] = False) -> Callable[[_Loop], _Loop]:
+    """Compile at the first call, without the interpreter's lock; the machine code is cached."""
+
+    def compiled(loop: _Loop) -> _Loop:
+        try:
+            made = numba.njit(nogil=True, fastmath=fastmath, cache=True)(loop)
+        except RuntimeError:  # no folder for a cache can be written
+            made = numba.njit(nogil=True, fastmath=fastmath)(loop)
+        return made  # type: ignore[no-any-return]
+
+    return compiled
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(context: Any, address: Any) -> Any:
+    """An address as a pointer."""
+
+    def made(_: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.inttoptr(given[0], ir.IntType(8).as_pointer())
+
+    return numba.types.voidptr(numba.types.int64), made
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _as_float(context: Any, bits: Any) -> Any:
+    """The float32 with these bits."""
+
+    def made(_: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.bitcast(given[0], ir.FloatType())
+
+    return numba.types.float32(numba.types.uint32), made
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _as_bits(context: Any, number: Any) -> Any:
+    """The bits of a float32."""
+
+    def made(_: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.bitcast(given[0], ir.IntType(32))
+
+    return numba.types.uint32(numba.types.float32), made
+
+
+def sums(
+    stored: Sequence[Tensor], updates: Sequence[bool], relative: Sequence[tuple[int, int]],
+    gram: NDArray[np.float64], changed: NDArray[np.int64], largest: NDArray[np.float64],
+) -> float:  # fmt: skip
+    """Add a block of elements to the sums of `core.weights.moments.Moments`; returns Σ of the
+    squares of the largest power of two ≤ |w|.
+
+    `stored`: the block of the base and of each model, of equal size and any floating dtype.
+    `updates`: which models store their update. `relative`: pairs of rows with a row of their own.
+    """
+    flat = [_flat(tensor) for tensor in stored]
+    tops = np.zeros(len(updates), np.uint32)
+    octaves: float = _sums(
+        *_addresses(flat), np.array(updates, np.bool_),
+        np.array(relative, np.int64).reshape(-1, 2), flat[0].numel(), gram, changed, tops,
+    )  # fmt: skip
+    own = largest[: len(tops)]
+    np.maximum(own, tops.view(np.float32), out=own)
+    return octaves
+
+
+def fits(*tensors: Tensor) -> bool:
+    """Can `point` read the tensors as they are?"""
+    return all(t.device.type == "cpu" and t.dtype in _KINDS for t in tensors)
+
+
+def point(
+    base: Tensor, tuned: Sequence[Tensor], scales: Sequence[float], out: Tensor, *, whole: bool
+) -> tuple[float, float]:
+    """Fill `out` with base + Σ scale·(tuned − base), or with the only tuned model if `whole`.
+
+    All are flat, of equal size, and `fits` is true of them; `out` is not float16. Each number is
+    that of the same operations in float32 by torch. Returns Σ of squares of the rounding error and
+    of the change.
+    """
+    addresses, kinds = _addresses([base, *tuned, out])
+    lost, changed = _point(addresses, kinds, np.array(scales, np.float32), out.numel(), whole)
+    return float(lost), float(changed)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """A tensor that a loop can read."""
+    return (tensor if tensor.dtype in _KINDS else tensor.float()).contiguous()
+
+
+def _addresses(tensors: Sequence[Tensor]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the tensors lie, and their dtypes."""
+    return (
+        np.array([t.data_ptr() for t in tensors], np.int64),
+        np.array([_KINDS[t.dtype] for t in tensors], np.int64),
+    )
+
+
+@_compiled()
+def _sums(
+    addresses: Any, kinds: Any, updates: Any, relative: Any, size: Any, gram: Any, changed: Any,
+    tops: Any,
+) -> Any:  # fmt: skip
+    models = len(updates)
+    rows = 1 + models + len(relative)
+    tile = np.empty((rows, _TILE), np.float32)
+    octaves = 0.0
+    for start in range(0, size, _TILE):
+        n = min(_TILE, size - start)
+        _widen(addresses[0], kinds[0], start, tile[0, :n])
+        octaves += _octaves(tile[0, :n])
+        for i in range(models):
+            row = tile[1 + i, :n]
+            _widen(addresses[1 + i], kinds[1 + i], start, row)
+            if not updates[i]:
+                _subtract(row, tile[0, :n], row)
+            count, top = _largest(row)
+            changed[i] += count
+            tops[i] = max(tops[i], top)
+        for i in range(len(relative)):
+            _subtract(tile[relative[i, 0], :n], tile[relative[i, 1], :n], tile[1 + models + i, :n])
+        for i in range(rows):
+            for j in range(i, rows):
+                gram[i, j] += _dot(tile[i, :n], tile[j, :n])
+    for i in range(rows):
+        for j in range(i):
+            gram[i, j] = gram[j, i]
+    return octaves
+
+
+@_compiled()
+def _widen(address: Any, kind: Any, start: Any, out: Any) -> None:
+    """The stored numbers from `start` on as float32."""
+    n = len(out)
+    if kind == _F32:
+        out[:] = numba.carray(_pointer(address + 4 * start), n, np.float32)
+        return
+    stored = numba.carray(_pointer(address + 2 * start), n, np.uint16)
+    if kind == _BF16:
+        for i in range(n):
+            out[i] = _as_float(np.uint32(np.uint32(stored[i]) << np.uint32(16)))
+        return
+    for i in range(n):
+        half = np.uint32(stored[i])
+        size = np.uint32(np.uint32(half & _MAGNITUDE) << np.uint32(13))
+        if half & _INFINITE == _INFINITE:
+            wide = np.uint32(size | _EXPONENT)
+        else:
+            wide = _as_bits(_as_float(size) * _TO_SINGLE)
+        out[i] = _as_float(np.uint32(wide | np.uint32(np.uint32(half & _SIGN) << np.uint32(16))))
+
+
+@_compiled()
+def _point(addresses: Any, kinds: Any, scales: Any, size: Any, whole: Any) -> Any:
+    tile = np.empty((3, _TILE), np.float32)
+    lost = changed = 0.0
+    for start in range(0, size, _TILE):
+        n = min(_TILE, size - start)
+        base, update, term = tile[0, :n], tile[1, :n], tile[2, :n]
+        _widen(addresses[0], kinds[0], start, base)
+        _widen(addresses[1], kinds[1], start, update)
+        if whole:
+            term[:] = update
+        _change(update, base, scales[0])
+        for i in range(1, len(scales)):
+            _widen(addresses[1 + i], kinds[1 + i], start, term)
+            _change(term, base, scales[i])
+            _add(update, term, update)
+        if not whole:
+            _add(base, update, term)
+        _narrow(term, addresses[-1], kinds[-1], start, base)
+        _subtract(base, term, base)
+        lost += _dot(base, base)
+        changed += _dot(update, update)
+    return lost, changed
+
+
+@_compiled()
+def _change(row: Any, base: Any, scale: Any) -> None:
+    for i in range(len(row)):
+        row[i] = (row[i] - base[i]) * scale
+
+
+@_compiled()
+def _add(a: Any, b: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = a[i] + b[i]
+
+
+@_compiled()
+def _narrow(row: Any, address: Any, kind: Any, start: Any, rounded: Any) -> None:
+    """Store numbers from `start` on, in float32 or rounded to the nearest bfloat16 (ties to even),
+    and `rounded`, the stored numbers as float32."""
+    n = len(row)
+    if kind == _F32:
+        numba.carray(_pointer(address + 4 * start), n, np.float32)[:] = row
+        rounded[:] = row
+        return
+    stored = numba.carray(_pointer(address + 2 * start), n, np.uint16)
+    for i in range(n):
+        bits = _as_bits(row[i])
+        even = np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
+        short = np.uint32(np.uint32(bits + _HALF + even) >> np.uint32(16))
+        stored[i] = short
+        rounded[i] = _as_float(np.uint32(short << np.uint32(16)))
+
+
+@_compiled()
+def _subtract(a: Any, b: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = a[i] - b[i]
+
+
+@_compiled()
+def _largest(row: Any) -> Any:
+    """The number of elements that are not 0, and the largest magnitude's bits: as integers they
+    have the order of the numbers."""
+    count, top = np.uint32(0), np.uint32(0)
+    for i in range(len(row)):
+        bits = np.uint32(_as_bits(row[i]) & _UNSIGNED)
+        count = np.uint32(count + np.uint32(bits != 0))
+        top = max(top, bits)
+    return np.int64(count), top
+
+
+@_compiled(_SUMS)
+def _octaves(row: Any) -> Any:
+    total = np.float32(0)
+    for i in range(len(row)):
+        power = _as_float(np.uint32(_as_bits(row[i]) & _EXPONENT))
+        total += power * power
+    return total
+
+
+@_compiled(_SUMS)
+def _dot(a: Any, b: Any) -> Any:
+    total = np.float32(0)
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total

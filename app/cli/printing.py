@@ -203,7 +203,7 @@ def print_comparison(
     difference."""
     from app.render.terminal.chart import draw
     from app.results.comparing import CAPTION, pairs
-    from core.figures.pairing import NAMES
+    from core.figures.differences import NAMES
 
     columns, colour = width(), colourful()
     for name, run in zip(NAMES, (first, second), strict=True):

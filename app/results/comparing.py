@@ -14,18 +14,10 @@ from core.engine import registry
 from core.engine.registry import Analysis
 from core.errors import RunError, StudyError
 from core.figures.choices import default_choice, present, settled
-from core.figures.figure import Figure, Grid, Lines, Scatter
-from core.figures.pairing import (
-    Difference,
-    Place,
-    aligned,
-    beyond,
-    common,
-    difference,
-    places,
-    shared,
-    told,
-)
+from core.figures.common import catalogue_of_both
+from core.figures.differences import Difference, beyond, largest
+from core.figures.figure import Figure, Grid, Lines, Place, Scatter
+from core.figures.pairing import aligned, difference, shared
 from core.figures.views import Catalogue, Choice, View
 from core.study.study import SOLE, Study
 from storage import runs
@@ -62,7 +54,7 @@ class Pair:
     @property
     def told(self) -> str:
         """What differs most, in one sentence; nothing for tables."""
-        return told(self.difference, *self.figures) if self.difference is not None else ""
+        return largest(self.difference, *self.figures) if self.difference is not None else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,7 +127,7 @@ def views_of_both(
     """The views of an analysis that can show both runs, by their ids."""
     ranges = ranges or _ranges(db, first, second, analysis)
     own, other = (present(analysis.views, each) for each in ranges)
-    return tuple(v for v in own if v in other and common(v, *ranges) is not None)
+    return tuple(v for v in own if v in other and catalogue_of_both(v, *ranges) is not None)
 
 
 def pair(
@@ -152,7 +144,7 @@ def pair(
     """A view of two runs under a choice (None: the one it opens with), which settles on what
     both have. Raises RunError where they have nothing in common there."""
     own, other = ranges or _ranges(db, first, second, analysis)
-    united = common(view, own, other)
+    united = catalogue_of_both(view, own, other)
     if united is None:
         raise RunError(f"The two runs have nothing in common for '{view.title}'.")
     choice = settled(view, choice or default_choice(view, united), united)
@@ -185,9 +177,9 @@ def pairs(
 
 def compared(analysis: Analysis, view: View, made: Pair) -> dict[str, Any]:
     """A pair as plain data: both values and their difference at every place of both."""
-    own, other = (places(figure) for figure in made.figures)
+    own, other = (figure.places() for figure in made.figures)
     rows = []
-    for at, cell in places(made.difference.figure).items() if made.difference else ():
+    for at, cell in made.difference.figure.places().items() if made.difference else ():
         a, b = own.get(at), other.get(at)
         rows.append(
             {

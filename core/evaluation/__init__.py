@@ -2,6 +2,7 @@
 
 tasks.py           finding, reading and identifying tasks
 fewshot.py         few-shot examples that reveal an answer
+datafiles.py       local data files of a task
 items.py           faults that make an item unusable
 taskfiles.py       task files; refuses untrusted code in them
 sandbox.py         templates and files, read without running code

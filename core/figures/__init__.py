@@ -35,6 +35,8 @@ records.py         the typed facts behind the rows of a table
 score_findings.py  figures of scores, drops and points in one plain sentence
 significance.py    whether a value differs from chance
 rounding.py        zero in place of rounding errors
+common.py          the values over which two runs range together
 pairing.py         two figures of one view: common axes, difference
+differences.py     cell minus cell, and the largest difference in one plain sentence
 plots/             figures resolved for painters
 """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from core.engine.measurement import Better
-from core.figures.passages import Passages
+from core.figures.passages import Passages, TextFigure
 from core.figures.rounding import p_words
 
 BASE = "base"
@@ -21,6 +21,10 @@ BASE = "base"
 
 Text = str | int | float | None
 """What stands in a table: None is an empty field."""
+
+Place = tuple[str, ...]
+"""The names of a cell's place in a figure: series, x and the panel's title, if it has one; row and
+column; point and axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,20 @@ class Lines:
         """The cells that were measured."""
         return (c for panel in self.panels for series in panel.series for c in series.cells)
 
+    def places(self) -> dict[Place, Cell]:
+        """The measured cells by their place."""
+        return {
+            self.place(panel, series, x): cell
+            for panel in self.panels
+            for series in panel.series
+            for x, cell in zip(series.xs, series.cells, strict=True)
+        }
+
+    def place(self, panel: Panel, series: Series, x: int) -> Place:
+        """The place of a series' cell at x."""
+        at = self.x_names[x] if self.x_names else str(x)
+        return series.name, at, *filter(None, (panel.title,))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
@@ -183,6 +201,15 @@ class Grid:
     def measured(self) -> Iterator[Cell]:
         """The cells that were measured."""
         return (cell for row in self.cells for cell in row if cell is not None)
+
+    def places(self) -> dict[Place, Cell]:
+        """The measured cells by their place."""
+        return {
+            (row, column): cell
+            for row, cells in zip(self.rows, self.cells, strict=True)
+            for column, cell in zip(self.columns, cells, strict=True)
+            if cell is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +278,12 @@ class Scatter:
         """The cells that were measured."""
         return (cell for point in self.points for cell in (point.x, point.y))
 
+    def places(self) -> dict[Place, Cell]:
+        """The measured cells by their place."""
+        ends = ((p.name, axis, cell) for p in self.points
+                for axis, cell in ((self.x_name, p.x), (self.y_name, p.y)))  # fmt: skip
+        return {(name, axis): cell for name, axis, cell in ends}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -279,7 +312,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(TextFigure):
     """A figure of rows of text and numbers. `keys` is how many of the first columns tell the rows
     apart and stay in sight; `results` names the columns that the table is about, that of its order
     first. `note` is what all of it has in common, `chosen` where the user's selectors stand, by
@@ -306,15 +339,6 @@ class Table:
     def is_empty(self) -> bool:
         """Is there nothing in it?"""
         return not self.rows
-
-    @property
-    def place_names(self) -> tuple[str, ...]:
-        """A table has no places with coordinates."""
-        return ()
-
-    def measured(self) -> Iterator[Cell]:
-        """A table has no cells that are measured values."""
-        return iter(())
 
     def matching(self, names: Mapping[str, str]) -> tuple[int, ...]:
         """The rows that hold these texts in the columns of these names, as far as it has those;

@@ -1,80 +1,27 @@
-"""Two figures of one view held against each other: what both range over, common axes, difference.
+"""Two figures of one view put side by side: common axes, and their difference place by place.
 
-Owns how places of two figures are matched (by name) and subtracted, and the sentence on what
-differs most. Refuses to know whose figures they are: they are `NAMES`, in this order.
+Owns the matching of places (by name) and the notes on places without a counterpart.
+`core.figures.differences` subtracts cells and words the result.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from core.engine.measurement import COORDINATES, INSIDE
-from core.figures.choices import measures
-from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Point, Scatter, Series
-from core.figures.rounding import denoised
-from core.figures.significance import judge
-from core.figures.views import COMBINED, Catalogue, Combination, View, agreed
+from core.figures.common import merged
+from core.figures.differences import DIFFERENCE, NAMES, Difference, minus
+from core.figures.figure import Figure, Grid, Lines, Panel, Place, Point, Scatter, Series
 
-NAMES = ("A", "B")
-DIFFERENCE = f"{NAMES[1]} − {NAMES[0]}"
-ONCE = "the same measurement"
-"""What a difference between one measurement and itself is said to be."""
-
-Place = tuple[str, ...]
 Drawing = TypeVar("Drawing", Lines, Grid, Scatter)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The second figure minus the first at every place of both, and what has no counterpart."""
-
-    figure: Lines | Grid | Scatter
-    notes: tuple[str, ...] = ()
-
-
-def common(view: View, first: Catalogue, second: Catalogue) -> Catalogue | None:
-    """What two runs range over in one view; None where the view can't show both.
-
-    What stands side by side in the figure is united. What the user steps through is cut to the
-    values under which both have measured something, so that every choice is one for both.
-    """
-    keyed = [c for c in COMBINED if c == "metric" or c in view.steppers]
-
-    def under(at: Combination) -> tuple[str, ...]:
-        return tuple(getattr(at, c) for c in keyed)
-
-    both = {under(c) for c in first.combinations} & {under(c) for c in second.combinations}
-    combinations = frozenset(
-        c for c in first.combinations | second.combinations if under(c) in both
-    )
-    shared: dict[str, tuple[Any, ...]] = {}
-    for name in ("metric", *COORDINATES):
-        own, other = first.values(name), second.values(name)
-        cut = name in INSIDE and name in view.steppers
-        shared[name] = tuple(v for v in own if v in other) if cut else merged(own, other)
-    ranges = Catalogue(
-        ranges=shared,
-        overall=first.overall and second.overall,
-        controls=first.controls | second.controls,
-        better=agreed([*first.better.items(), *second.better.items()]),
-        combinations=combinations,
-        places=first.places & second.places,
-        groups={
-            name: merged(first.groups.get(name, ()), second.groups.get(name, ()))
-            for name in merged(tuple(first.groups), tuple(second.groups))
-        },
-    )
-    measured = {c.metric for c in combinations}
-    return ranges if measured & set(measures(view, ranges)) else None
 
 
 def aligned(first: Figure, second: Figure) -> tuple[Figure, Figure]:
     """Both figures with the same rows, columns, series and axes; tables and texts as they are.
 
-    What only one of them has is empty in the other. Raises TypeError for figures of two kinds.
+    Places of only one are empty in the other. Raises TypeError for figures of two kinds.
     """
     if isinstance(first, Lines) and isinstance(second, Lines):
         return _beside(*_aligned_lines(first, second))
@@ -83,7 +30,7 @@ def aligned(first: Figure, second: Figure) -> tuple[Figure, Figure]:
     if isinstance(first, Scatter) and isinstance(second, Scatter):
         return _beside(first, second)
     if type(first) is not type(second):
-        raise TypeError("only figures of one kind can be held against each other")
+        raise TypeError("only figures of one kind can be compared")
     return first, second
 
 
@@ -98,8 +45,8 @@ def difference(
     Of `aligned` figures, so that a series has the same sign and colour in all three.
     `depths` are the numbers of layers of the two families, if layers are to be matched by their
     relative depth: layer i of n then goes with the nearest to i/(n − 1) of the way through the
-    other. Else the same number is the same layer. `same` are the places at which both figures show
-    one measurement, which is subtracted from itself.
+    other. Else the same number is the same layer. At the places `same` both figures show one
+    measurement, which is subtracted from itself.
     """
     if isinstance(first, Lines) and isinstance(second, Lines):
         if depths is not None and not first.x_names:
@@ -115,122 +62,14 @@ def difference(
 
 
 def shared(part: Figure, first: Figure, second: Figure) -> frozenset[Place]:
-    """The places at which two figures show one measurement: those where `part`, the figure of what
-    was measured once for both, has the value that they have."""
-    own, other = places(first), places(second)
+    """The places at which two figures show one measurement. `part` is the figure of the units that
+    both runs use; such a place has the same value in all three."""
+    own, other = first.places(), second.places()
     return frozenset(
         at
-        for at, cell in places(part).items()
+        for at, cell in part.places().items()
         if at in own and at in other and cell.shown == own[at].shown == other[at].shown
     )
-
-
-def minus(second: Cell, first: Cell, *, same: bool = False) -> Cell:
-    """What one cell shows minus what the other shows; undefined if either is.
-
-    The interval combines both in quadrature: each end of the difference lies as far from it as
-    √(a² + b²), where a and b are how far the two estimates lie from their own ends on that side
-    (Newcombe 1998, method 10; Zou and Donner 2008). It holds for independent estimates, which two
-    runs over the same texts or models are only about, and only where raw values are shown.
-
-    Where both have a spread by chance, or intervals, no difference is what is expected: 0, with the
-    spread √(sd² + sd²), or none.
-
-    One measurement (`same`) differs from itself by 0, which nothing makes uncertain: without an
-    interval and without a spread.
-    """
-    if first.shown is None or second.shown is None:
-        return Cell(None, None)
-    if same:
-        return Cell(0.0, 0.0, same=True)
-    apart = denoised(second.shown - first.shown, max(abs(first.shown), abs(second.shown)))
-    low, high = _interval(first, second, apart)
-    spread = None
-    by_chance = first.shown == first.chance and second.shown == second.chance
-    if first.chance_sd is not None and second.chance_sd is not None and not by_chance:
-        spread = math.hypot(first.chance_sd, second.chance_sd)
-    chance = None if spread is None and low is None else 0.0
-    nominal, better = first.nominal or second.nominal, second.better
-    return Cell(apart, apart, chance, spread, low=low, high=high, nominal=nominal, better=better)
-
-
-def places(figure: Figure) -> dict[Place, Cell]:
-    """Every measured place of a figure, by the names that say where it is.
-
-    Lines: series, x, and the panel if it has a title; grids: row, column; scatters: point, axis.
-    """
-    found: dict[Place, Cell] = {}
-    if isinstance(figure, Lines):
-        for panel in figure.panels:
-            for series in panel.series:
-                for x, cell in zip(series.xs, series.cells, strict=True):
-                    found[_place(figure, panel, series, x)] = cell
-    elif isinstance(figure, Grid):
-        for row, cells in zip(figure.rows, figure.cells, strict=True):
-            for column, cell_ in zip(figure.columns, cells, strict=True):
-                if cell_ is not None:
-                    found[row, column] = cell_
-    elif isinstance(figure, Scatter):
-        for point in figure.points:
-            found[point.name, figure.x_name] = point.x
-            found[point.name, figure.y_name] = point.y
-    return found
-
-
-def told(found: Difference, first: Figure, second: Figure) -> str:
-    """What differs most, and whether that is beyond its spread, in one plain sentence."""
-    apart = {at: c for at, c in places(found.figure).items() if c.shown is not None}
-    if not apart:
-        return "No place has a value in both."
-    once = sum(cell.same for cell in apart.values())
-    if once == len(apart):
-        return f"All {once} places are the same measurements." if once > 1 else f"It is {ONCE}."
-    also = f" At {once} of the {len(apart)} places it is {ONCE}." if once else ""
-    at = max(apart, key=lambda place: abs(apart[place].shown or 0.0))
-    most = apart[at].shown or 0.0
-    if most == 0:
-        return f"Nothing differs at the {len(apart)} places that both have.{also}"
-    own, other = places(first).get(at), places(second).get(at)
-    values = ""
-    if own is not None and other is not None and own.shown is not None and other.shown is not None:
-        values = f" ({own.shown:.4g} in {NAMES[0]}, {other.shown:.4g} in {NAMES[1]})"
-    where = ", ".join(_said(found.figure, at))
-    return f"Largest difference: {most:+.3g} at {where}{values}; {beyond(apart[at])}.{also}"
-
-
-def beyond(cell: Cell) -> str:
-    """Whether a difference is more than its spread or its interval would allow, in words."""
-    if cell.shown is None:
-        return "it is undefined"
-    if cell.same:
-        return ONCE
-    verdict = judge(cell)
-    return "its spread is not known" if verdict is None else verdict.words
-
-
-def merged(first: Sequence[Any], second: Sequence[Any]) -> tuple[Any, ...]:
-    """All values of two orders in one that keeps both; numbers by their size."""
-    values = [*first, *(value for value in second if value not in first)]
-    if all(_number(value) is not None for value in values):
-        return tuple(sorted(values, key=lambda value: _number(value) or 0.0))
-    found = list(first)
-    for place, value in enumerate(second):
-        if value not in found:
-            later = next((each for each in second[place:] if each in found), None)
-            found.insert(len(found) if later is None else found.index(later), value)
-    return tuple(found)
-
-
-def _place(figure: Lines, panel: Panel, series: Series, x: int) -> Place:
-    at = figure.x_names[x] if figure.x_names else str(x)
-    return series.name, at, *filter(None, (panel.title,))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _beside(first: Drawing, second: Drawing) -> tuple[Drawing, Drawing]:
@@ -268,7 +107,7 @@ def _aligned_grids(first: Grid, second: Grid) -> tuple[Grid, Grid]:
     controls = first.controls | second.controls
 
     def filled(figure: Grid, other: Grid) -> Grid:
-        own = places(figure)
+        own = figure.places()
         cells = tuple(tuple(own.get((row, column)) for column in columns) for row in rows)
         each = {**other.each, **figure.each}
         return replace(
@@ -293,7 +132,7 @@ def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
             for x, cell in zip(series.xs, series.cells, strict=True):
                 place = at.get(first.x_names[x], -1) if first.x_names else x
                 if place in known:
-                    named = _place(first, panel, series, x)
+                    named = first.place(panel, series, x)
                     points.append((x, minus(known[place], cell, same=named in same)))
             xs, cells = tuple(x for x, _ in points), tuple(cell for _, cell in points)
             lines.append(replace(series, xs=xs, cells=cells))  # if empty, keeps others' signs
@@ -302,7 +141,7 @@ def _minus_lines(first: Lines, second: Lines, same: Collection[Place]) -> Lines:
 
 
 def _minus_grids(first: Grid, second: Grid, same: Collection[Place]) -> Grid:
-    own, other = places(first), places(second)
+    own, other = first.places(), second.places()
     both = [place for place in own if place in other]
     rows = tuple(row for row in first.rows if any(row == r for r, _ in both))
     columns = tuple(column for column in first.columns if any(column == c for _, c in both))
@@ -329,37 +168,26 @@ def _difference_of(figure: Lines | Grid | Scatter) -> dict[str, Any]:
     return {"title": f"{DIFFERENCE} · {figure.title}", "signed": True, "beside": None}
 
 
-def _interval(first: Cell, second: Cell, apart: float) -> tuple[float | None, float | None]:
-    """The ends of the interval of a difference, where both show raw values with intervals."""
-    a, b = first, second
-    if a.shown != a.value or b.shown != b.value or a.value is None or b.value is None:
-        return None, None
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return None, None
-    low = apart - math.hypot(b.value - b.low, a.high - a.value)
-    return low, apart + math.hypot(b.high - b.value, a.value - a.low)
-
-
 def _unmatched(first: Figure, second: Figure) -> tuple[str, ...]:
-    """What only one of two figures has, by what it is."""
+    """The values on the axes of only one figure, in words."""
     notes = []
     for name, own, other in zip(NAMES, (first, second), (second, first), strict=True):
         theirs = _parts(other)
-        for what, values in _parts(own).items():
-            alone = [value for value in values if value not in theirs.get(what, ())]
+        for kind, values in _parts(own).items():
+            alone = [value for value in values if value not in theirs.get(kind, ())]
             if alone:
-                notes.append(f"only {name} has {what} {_listed(alone)}")
+                notes.append(f"only {name} has {kind} {_listed(alone)}")
     return tuple(notes)
 
 
 def _parts(figure: Figure) -> Mapping[str, Sequence[str]]:
-    """What a figure is made of: the values on its axes that were measured at all, by their name."""
-    found = places(figure)
+    """The values on a figure's axes that have a measurement, by the name of the axis."""
+    found = figure.places()
     if isinstance(figure, Lines):
         drawn = {s.name for p in figure.panels for s in p.series if not s.companion}
         own = [place for place in found if place[0] in drawn]
         named = [(figure.series_name, 0), (figure.x_label, 1), (figure.panel_name, 2)]
-        return {what: _seen(p[at] for p in own if len(p) > at) for what, at in named}
+        return {name: _seen(p[i] for p in own if len(p) > i) for name, i in named}
     if isinstance(figure, Grid):
         rows, columns = _seen(row for row, _ in found), _seen(column for _, column in found)
         if figure.row_name == figure.column_name:
@@ -380,12 +208,6 @@ def _listed(values: Sequence[str]) -> str:
     if len(numbers) == len(values) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]} to {numbers[-1]}"
     return ", ".join(values)
-
-
-def _said(figure: Figure, at: Place) -> Iterable[str]:
-    """A place in words: numbers with what they count."""
-    for name, value in zip(figure.place_names, at, strict=False):
-        yield f"{name} {value}" if _number(value) is not None or value == "all" else value
 
 
 def _counterpart(layer: int, depths: tuple[int, int]) -> int:
@@ -409,7 +231,7 @@ def _at_depths(first: Lines, second: Lines, depths: tuple[int, int]) -> Lines:
 
 def _grid_at_depths(first: Grid, second: Grid, depths: tuple[int, int]) -> Grid:
     """The second figure's rows or columns of layers at the layers of the first."""
-    own = places(second)
+    own = second.places()
 
     def there(name: str, coordinate: str) -> str:
         counts = coordinate == "layer" and name.isdigit()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.figures.figure import Cell
+    from core.figures.figure import Cell, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,24 @@ class Block:
     passages: tuple[Passage, ...]
 
 
+class TextFigure:
+    """A figure of text: it has no cells with measured values, and no places with coordinates."""
+
+    __slots__ = ()
+
+    @property
+    def place_names(self) -> tuple[str, ...]:
+        return ()
+
+    def measured(self) -> Iterator[Cell]:
+        return iter(())
+
+    def places(self) -> dict[Place, Cell]:
+        return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passages:
+class Passages(TextFigure):
     """A figure of text. `measure` and `unit` name the values of its tokens, `signed` asks for a
     diverging scale about 0. `items` are the names of all texts that the reader may step through,
     `item` is the one shown. `note` stands below the text, `chosen` is where the user's selectors
@@ -66,15 +82,6 @@ class Passages:
     def is_empty(self) -> bool:
         """Is there nothing in it?"""
         return not any(block.passages for block in self.blocks)
-
-    @property
-    def place_names(self) -> tuple[str, ...]:
-        """A text has no places with coordinates."""
-        return ()
-
-    def measured(self) -> Iterator[Cell]:
-        """A text has no cells that are measured values."""
-        return iter(())
 
 
 def passage(label: str, text: str, *, marks: tuple[str, ...] = (), beside: str = "") -> Passage:

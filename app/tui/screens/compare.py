@@ -27,7 +27,7 @@ from app.tui.widgets.side import THIRD, Side
 from app.tui.widgets.steady import Beside
 from app.tui.widgets.tab_bar import Tab
 from core.engine.registry import Analysis
-from core.figures.pairing import NAMES
+from core.figures.differences import NAMES
 from core.figures.views import Choice, View
 
 POLL = 1.0

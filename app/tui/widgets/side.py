@@ -17,8 +17,8 @@ from app.tui.readout import Spot, in_a_row
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.pane import Pane
 from core.engine.registry import Analysis
+from core.figures.differences import DIFFERENCE, NAMES, beyond
 from core.figures.figure import Cell, Figure, Scatter
-from core.figures.pairing import DIFFERENCE, NAMES, beyond, places
 from core.figures.plots.numbers import exact
 from core.figures.significance import null_words, sd_words
 from core.figures.views import Choice, View
@@ -102,7 +102,7 @@ def _held(spot: Spot, pair: Pair) -> Iterator[str]:
     figures = (*pair.figures, pair.difference.figure)
     reading = "" if pair.choice.reading == "raw" else pair.choice.reading
     for label, at in _places(spot, pair):
-        own, other, apart = (places(figure).get(at) for figure in figures)
+        own, other, apart = (figure.places().get(at) for figure in figures)
         before = " ".join(filter(None, (reading, label)))
         yield f"{before}: {NAMES[0]} {_value(own)}".removeprefix(": ")
         yield f"{NAMES[1]} {_value(other)}"
@@ -111,7 +111,7 @@ def _held(spot: Spot, pair: Pair) -> Iterator[str]:
 
 
 def _places(spot: Spot, pair: Pair) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where a cursor stands, as `core.figures.pairing` names places; a point has two values."""
+    """Where a cursor stands, as a `Place`; a point has two values."""
     values = tuple(value for _, value in spot.coordinates)
     figure = pair.figures[0]
     if isinstance(figure, Scatter):

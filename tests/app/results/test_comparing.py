@@ -24,7 +24,6 @@ from core.engine.measurement import Measurement
 from core.errors import RunError, StudyError
 from core.figures.choices import default_choice, options
 from core.figures.figure import Grid, Lines, Table
-from core.figures.pairing import places
 from core.study.study import Probe
 from storage.database import Database, open_database
 from storage.runs import catalogue, claim, create_run, find_run
@@ -109,10 +108,10 @@ def test_values_come_from_their_own_run(both: tuple[Database, str, str]) -> None
         }
         for rows in (pretend.rows(), other_rows())
     )
-    assert {at: c.value for at, c in places(made.figures[0]).items()} == own
-    assert {at: c.value for at, c in places(made.figures[1]).items()} == other
+    assert {at: c.value for at, c in made.figures[0].places().items()} == own
+    assert {at: c.value for at, c in made.figures[1].places().items()} == other
     assert made.difference is not None
-    apart = {at: c.value for at, c in places(made.difference.figure).items()}
+    apart = {at: c.value for at, c in made.difference.figure.places().items()}
     assert apart == pytest.approx({at: 0.5 for at in own if at in other})
     assert made.notes == (
         "only A has model medical",
@@ -129,7 +128,7 @@ def test_layers_are_matched_by_depth_when_asked(both: tuple[Database, str, str])
     made = pair(*both, pretend.ANALYSIS, pretend.view("curves"), by_depth=True)
     assert made.difference is not None
     # Layer 5 of 6 is the last, as is layer 6 of 7, which repeats layer 5: +0.5 there.
-    last = places(made.difference.figure)["maths", "5"]
+    last = made.difference.figure.places()["maths", "5"]
     assert last.value == pytest.approx(0.5)
     assert made.notes[-1] == "6 against 7 layers, matched by relative depth, at the layers of A"
 
@@ -193,7 +192,7 @@ def test_what_both_runs_refer_to_is_one_measurement(
     for model in ("medical", "maths"):
         made = pair(db, first, second, pretend.ANALYSIS, view, replace(asked, model=model))
         assert made.difference is not None
-        cells = places(made.difference.figure).values()
+        cells = made.difference.figure.places().values()
         assert {cell.shown for cell in cells} == {0.0}
         spreads[model] = {cell.chance_sd for cell in cells}
         rows = compared(pretend.ANALYSIS, view, made)["differences"]

@@ -24,7 +24,6 @@ from app.tui.screens.runs import RunsScreen
 from app.tui.widgets.bar import Row
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.side import Side
-from core.figures.pairing import places
 from storage.database import Database, open_database
 from storage.runs import create_run, list_runs
 from storage.schema import RunRow
@@ -133,7 +132,7 @@ async def test_the_cursor_is_on_both_and_on_the_difference(both: Database) -> No
         await pilot.press("down", "down", "down", "right", "right")
         first, second, apart = screen.panes()
         await until(pilot, lambda: "model maths  layer 2" in readout(second))
-        values = [places(f)["maths", "2"].value for f in first.pair.figures] if first.pair else []
+        values = [f.places()["maths", "2"].value for f in first.pair.figures] if first.pair else []
         want = f"A {values[0]:g}  ·  B {values[1]:g}  ·  B − A +0.5"
         assert want in readout(first)
         assert want in readout(second)

@@ -16,18 +16,10 @@ from app.render.terminal.palette import on
 from app.render.terminal.scatters import picture
 from core.engine.measurement import Better
 from core.figures.choices import default_choice, options
+from core.figures.common import catalogue_of_both, merged
+from core.figures.differences import beyond, largest, minus
 from core.figures.figure import Cell, Column, Grid, Lines, Panel, Point, Scatter, Series, Table
-from core.figures.pairing import (
-    aligned,
-    beyond,
-    common,
-    difference,
-    merged,
-    minus,
-    places,
-    shared,
-    told,
-)
+from core.figures.pairing import aligned, difference, shared
 from core.figures.plots import resolution
 from core.figures.plots.ranges import Axis
 from core.figures.views import Catalogue, Combination
@@ -90,7 +82,7 @@ def test_a_grid_is_subtracted_place_by_place() -> None:
         - number(first.cells["acd".index(r)]["qv".index(c)])
         for r in "ad" for c in "qv"
     }  # fmt: skip
-    assert {at: c.value for at, c in places(found.figure).items()} == pytest.approx(want)
+    assert {at: c.value for at, c in found.figure.places().items()} == pytest.approx(want)
     assert found.notes == (
         "only A has model c", "only B has model b", "only B has module o",
     )  # fmt: skip
@@ -110,11 +102,11 @@ def test_curves_share_axes_and_signs_and_are_subtracted() -> None:
     assert [[s.name for s in p.series] for p in other.panels] == [["a", "b", "c"]] * 2
     found = difference(own, other)
     assert found is not None
-    got = {at: c.value for at, c in places(found.figure).items()}
+    got = {at: c.value for at, c in found.figure.places().items()}
     assert got == {("c", "0", "x"): 1, ("c", "1", "x"): 3, ("c", "2", "x"): 7}
     assert "only A has model a" in found.notes
     assert "only B has layer 3" in found.notes
-    assert told(found, own, other) == (
+    assert largest(found, own, other) == (
         "Largest difference: +7 at c, layer 2, x (1 in A, 8 in B); its spread is not known."
     )
 
@@ -128,7 +120,7 @@ def test_names_below_curves_are_united() -> None:
     assert own.x_names == other.x_names == ("q", "o", "up")
     found = difference(own, other)
     assert found is not None
-    assert {at: c.value for at, c in places(found.figure).items()} == {("a", "o"): 3}
+    assert {at: c.value for at, c in found.figure.places().items()} == {("a", "o"): 3}
 
 
 def test_points_share_axes_and_move() -> None:
@@ -142,7 +134,7 @@ def test_points_share_axes_and_move() -> None:
     assert frames[0] == frames[1]
     found = difference(own, other)
     assert found is not None
-    got = {at: c.value for at, c in places(found.figure).items()}
+    got = {at: c.value for at, c in found.figure.places().items()}
     assert got == {("b", "one"): 0.5, ("b", "two"): -9}
     assert found.notes == ("only A has setting a", "only B has setting c")
 
@@ -162,8 +154,8 @@ def test_layers_go_by_number_unless_by_depth() -> None:
     by_number, by_depth = difference(first, second), difference(first, second, (3, 5))
     assert by_number is not None
     assert by_depth is not None
-    assert [c.value for c in places(by_number.figure).values()] == [1, -8, -16]
-    assert [c.value for c in places(by_depth.figure).values()] == [1 - 0, 4 - 10, 16 - 20]
+    assert [c.value for c in by_number.figure.places().values()] == [1, -8, -16]
+    assert [c.value for c in by_depth.figure.places().values()] == [1 - 0, 4 - 10, 16 - 20]
     assert by_number.notes == ("only B has layer 3, 4",)
     assert by_depth.notes == ()
 
@@ -174,7 +166,7 @@ def test_rows_of_layers_go_by_depth() -> None:
     found = difference(first, second, (2, 4))
     assert found is not None
     want = [number(second.cells[j][0]) - number(first.cells[i][0]) for i, j in ((0, 0), (1, 3))]
-    assert [c.value for c in places(found.figure).values()] == pytest.approx(want)
+    assert [c.value for c in found.figure.places().values()] == pytest.approx(want)
 
 
 def test_the_interval_is_that_of_newcombe() -> None:
@@ -252,31 +244,31 @@ def test_the_same_measurements_are_counted() -> None:
     ))  # fmt: skip
     found = difference(first, first, same={("a", "1", "x")})
     assert found is not None
-    apart = places(found.figure)
+    apart = found.figure.places()
     assert [at for at, c in apart.items() if c.same] == [("a", "1", "x")]
     assert [at for at, c in apart.items() if c.chance_sd is None and c.low is None] == [
         ("a", "1", "x")
     ]
-    assert told(found, first, first) == (
+    assert largest(found, first, first) == (
         "Nothing differs at the 4 places that both have."
         " At 1 of the 4 places it is the same measurement."
     )
     everywhere = difference(first, first, same=set(apart))
     assert everywhere is not None
-    assert told(everywhere, first, first) == "All 4 places are the same measurements."
+    assert largest(everywhere, first, first) == "All 4 places are the same measurements."
 
 
 def test_the_values_of_points_and_grids_may_be_the_same_too() -> None:
     points = scatter({"a": (0, 1), "b": (1, 2)})
     moved = difference(points, points, same={("a", "two")})
     assert moved is not None
-    assert [at for at, c in places(moved.figure).items() if c.same] == [("a", "two")]
+    assert [at for at, c in moved.figure.places().items() if c.same] == [("a", "two")]
     squares, other = grid("ab", "qv", 1), grid("ab", "qv", 2)
     other = replace(other, cells=(squares.cells[0], other.cells[1]))
     found = difference(squares, other, same={("a", "q"), ("a", "v")})
     assert found is not None
-    assert [at for at, c in places(found.figure).items() if c.same] == [("a", "q"), ("a", "v")]
-    assert told(found, squares, other).endswith(
+    assert [at for at, c in found.figure.places().items() if c.same] == [("a", "q"), ("a", "v")]
+    assert largest(found, squares, other).endswith(
         "its spread is not known. At 2 of the 4 places it is the same measurement."
     )
 
@@ -285,10 +277,10 @@ def test_undefined_values_have_an_undefined_difference() -> None:
     assert minus(cell(None), cell(1.0)).shown is None
     empty = difference(grid("a", "q", 1), grid("b", "q", 1))
     assert empty is not None
-    assert told(empty, grid("a", "q", 1), grid("b", "q", 1)) == "No place has a value in both."
+    assert largest(empty, grid("a", "q", 1), grid("b", "q", 1)) == "No place has a value in both."
     same = difference(grid("ab", "q", 1), grid("ab", "q", 1))
     assert same is not None
-    said = told(same, grid("ab", "q", 1), grid("ab", "q", 1))
+    said = largest(same, grid("ab", "q", 1), grid("ab", "q", 1))
     assert said == "Nothing differs at the 2 places that both have."
 
 
@@ -336,14 +328,14 @@ def test_steps_are_those_that_both_runs_have() -> None:
     view = pretend.view("drop")
     first = catalogue(("medqa", "gsm8k"), ("medical", "code"), 4)
     second = catalogue(("gsm8k", "mmlu"), ("medical", "maths"), 6)
-    ranges = common(view, first, second)
+    ranges = catalogue_of_both(view, first, second)
     assert ranges is not None
     assert options(view, "task", default_choice(view, ranges), ranges) == ("gsm8k",)
     assert set(ranges.values("model")) == {"medical", "code", "maths"}
     assert ranges.values("layer") == tuple(range(6))
-    assert common(view, first, catalogue(("mmlu",), ("medical",), 4)) is None
+    assert catalogue_of_both(view, first, catalogue(("mmlu",), ("medical",), 4)) is None
     layered = replace(view, selectors=(*view.selectors, "layer"))
-    cut = common(layered, first, second)
+    cut = catalogue_of_both(layered, first, second)
     assert cut is not None
     assert cut.values("layer") == tuple(range(4))
 
@@ -361,7 +353,7 @@ def test_a_difference_of_two_runs_is_better_in_the_direction_of_the_measure() ->
         {"ppl": "lower", "odd": "lower"},
     )
     first, second = (replace(catalogue(("t",), ("a",), 1), better=better) for better in ways)
-    both = common(pretend.view("drop"), first, second)
+    both = catalogue_of_both(pretend.view("drop"), first, second)
     assert both is not None
     assert both.better == {"acc": "higher", "ppl": "lower"}
 
@@ -370,5 +362,5 @@ def test_a_rounding_error_is_no_difference() -> None:
     first, second = lines({"": {"a": [0.1 + 0.2, 1.0]}}), lines({"": {"a": [0.3, 1.0 + 1e-9]}})
     found = difference(first, second)
     assert found is not None
-    apart = [c.value for c in places(found.figure).values()]
+    apart = [c.value for c in found.figure.places().values()]
     assert apart == [0.0, pytest.approx(1e-9)]

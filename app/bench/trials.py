@@ -1,11 +1,14 @@
-"""A trial: a request and what it found, as one JSON object, to be shown and kept.
+"""A trial: a request and what it found, as one JSON object, to be shown, kept and read again.
 
-Owns its form. Knows no database and no screen.
+Owns its form. Knows no screen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from core.bench import messages
@@ -13,16 +16,23 @@ from core.bench.messages import (
     Crossed,
     Differing,
     Event,
+    Generate,
     LensGrid,
     Request,
+    Score,
     Scored,
     Tokens,
     Warned,
     Written,
 )
+from core.errors import StudyError
+from storage.trials import KeptTrial
 
 FORMAT = 1
 """The version of the form."""
+
+HEAD = ("column", "text", "tokens", "loss", "difference")
+"""The names of a row's values."""
 
 
 def trial(request: Request, events: Iterable[Event]) -> dict[str, Any]:
@@ -49,3 +59,86 @@ def trial(request: Request, events: Iterable[Event]) -> dict[str, Any]:
             case _:
                 pass
     return found | {name: [by[at] for at in sorted(by)] for name, by in columns.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A column's text in a trial. `loss`: the mean loss per token under this column itself;
+    `difference`: from the compared column, of a scored continuation."""
+
+    column: str
+    text: str
+    tokens: int
+    loss: float | None
+    difference: float | None
+
+    @property
+    def values(self) -> tuple[str | int | float | None, ...]:
+        """Its values under the names of HEAD."""
+        return self.column, self.text, self.tokens, self.loss, self.difference
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its values as text; numbers that are absent are empty."""
+        numbers = (self.loss, self.difference)
+        told = ("" if number is None else f"{number:.4f}" for number in numbers)
+        return self.column, self.text, str(self.tokens), *told
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A kept trial in brief. `settings`: for people. `created`: in UTC, None if unknown."""
+
+    id: int
+    created: datetime | None
+    do: str
+    prompt: str
+    settings: str
+    rows: tuple[Row, ...]
+
+
+def outcomes(kept: Iterable[KeptTrial]) -> list[Outcome]:
+    """Kept trials in brief; those of another form are left out."""
+    found = []
+    for each in kept:
+        with contextlib.suppress(StudyError, KeyError, TypeError, ValueError, IndexError):
+            found.append(_outcome(each))
+    return found
+
+
+def _outcome(kept: KeptTrial) -> Outcome:
+    request = messages.request_of(kept.content["request"])
+    rows = tuple(_rows(request, kept.content))
+    told = (kept.id, kept.created, request.do, request.prompt.text)
+    return Outcome(*told, _settings(request), rows)
+
+
+def _rows(request: Request, content: Mapping[str, Any]) -> Iterator[Row]:
+    if isinstance(request, Score):
+        for each in content["scored"]:
+            told = messages.event_of({"event": "scored", **each})
+            assert isinstance(told, Scored)
+            name, count = request.columns[told.column], len(told.logprobs)
+            yield Row(name, request.continuation, count, told.nll, told.nll_change)
+    elif isinstance(request, Generate):
+        losses = content.get("nll")
+        for each in content["written"]:
+            told_text = messages.event_of({"event": "written", **each})
+            assert isinstance(told_text, Written)
+            at = told_text.column
+            loss = losses[at][at] if losses else None
+            yield Row(
+                request.columns[at], told_text.text, told_text.tokens,
+                None if loss is None else float(loss), None,
+            )  # fmt: skip
+
+
+def _settings(request: Request) -> str:
+    told = ["chat template"] * request.prompt.template
+    told += [f"system prompt: {request.prompt.system}"] * bool(request.prompt.system)
+    if isinstance(request, Generate):
+        drawn = f"temperature {request.temperature:g}, top-p {request.top_p:g}, seed {request.seed}"
+        told.append(drawn if request.temperature else "greedy")
+        told.append(f"at most {request.tokens} tokens")
+        told += [f"stop at {text!r}" for text in request.stop]
+    return ", ".join(told)

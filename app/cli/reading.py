@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.options import Db, Json, RunId, open_db
 from app.text import plain
 from core.errors import StudyError
+
+if TYPE_CHECKING:
+    from storage.database import Database
 
 
 def runs(context: typer.Context, json: Json = False, db: Db = None) -> None:
@@ -45,7 +48,10 @@ def show(
     json: Json = False,
     db: Db = None,
 ) -> None:
-    """Show the overview, figures and findings of a run, or the 'overview' or one analysis alone."""
+    """Show the overview, figures and findings of a run, or the 'overview' or one analysis alone.
+
+    'bench' shows the trials that were kept from the bench.
+    """
     from app.cli.printing import print_json, print_measured, print_run
     from app.results import overview
     from app.results.figures import analyses_of, names_in
@@ -54,6 +60,9 @@ def show(
 
     opened = open_db(context, db, write=None)
     found = find_run(opened, run)
+    if analysis == "bench":
+        _show_bench(opened, found.id, json=json)
+        return
     alone = analysis == overview.NAME
     analyses = () if alone else analyses_of(found, analysis)
     terms = [("model", model), ("layer", layers), ("module", module)]
@@ -67,6 +76,22 @@ def show(
     else:
         whole = None if by or not (alone or analysis is None) else overview.read(opened, found)
         print_run(opened, found, analyses, by, whole)
+        if analysis is None and not by:
+            _show_bench(opened, found.id, json=False)
+
+
+def _show_bench(db: Database, run_id: str, *, json: bool) -> None:
+    """The trials of the bench that are kept in a run; as JSON, all of each."""
+    from app.bench.trials import outcomes
+    from app.cli.printing import print_json
+    from app.cli.transcripts import print_outcomes
+    from storage.trials import trials
+
+    found = trials(db, run_id)
+    if json:
+        print_json([each.content for each in found])
+    else:
+        print_outcomes(outcomes(found))
 
 
 def compare(

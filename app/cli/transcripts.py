@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cli.printing import colourful, print_json, print_table, width
 from app.text import plain
+
+if TYPE_CHECKING:
+    from app.bench.trials import Outcome
 
 _INDENT = "  "
 
@@ -25,6 +28,26 @@ def print_trials(study: str, trials: Sequence[dict[str, Any]], *, json: bool) ->
         if at:
             print()
         print_trial(trial)
+
+
+def print_outcomes(found: Sequence[Outcome]) -> None:
+    """Print kept trials in brief."""
+    for each in found:
+        when = f", {each.created:%Y-%m-%d %H:%M} UTC" if each.created else ""
+        print()
+        _print_text(f"bench, trial {each.id}{when}", each.prompt)
+        if each.settings:
+            print(f"{_INDENT}({plain(each.settings)})")
+        told = None
+        for row in each.rows:
+            loss = "" if row.loss is None else f", loss {_number(row.loss)}"
+            change = "" if row.difference is None else f", difference {row.difference:+.3f}"
+            title = f"{row.column} ({row.tokens} tokens{loss}{change})"
+            if row.text == told:
+                _print_title(title)
+            else:
+                _print_text(title, row.text)
+            told = row.text
 
 
 def print_trial(trial: dict[str, Any]) -> None:

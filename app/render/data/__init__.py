@@ -3,6 +3,7 @@
 folder.py     which files, and the way there
 rows.py       measurements as CSV
 listings.py   tables that a view lists, as CSV
+bench.py      trials kept from the bench, as CSV
 groups.py     groups of models as CSV
 columnar.py   measurements as Parquet
 record.py     study, origin and state as JSON

@@ -50,9 +50,9 @@ def _json(db: Database, run: RunSummary, folder: Path) -> list[Path]:
 
 
 def _csv(db: Database, run: RunSummary, folder: Path) -> list[Path]:
-    from app.render.data import groups, listings, rows
+    from app.render.data import bench, groups, listings, rows
 
-    writers = rows.write, groups.write, listings.write
+    writers = rows.write, groups.write, listings.write, bench.write
     return [file for write in writers for file in write(db, run, folder)]
 
 

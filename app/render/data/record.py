@@ -16,6 +16,7 @@ from core.study.study import Study
 from storage import artifacts, runs
 from storage.database import Database
 from storage.runs import RunSummary, StoredArtifact
+from storage.trials import trials
 
 
 def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
@@ -36,6 +37,11 @@ def write(db: Database, run: RunSummary, folder: Path) -> list[Path]:
         "warnings": [asdict(warning) for warning in runs.warnings(db, run.id)],
         "artifacts": [_artifact(artifact) for artifact in stored],
     }
+    if kept := trials(db, run.id):
+        data["bench"] = [
+            {"created": each.created.isoformat() if each.created else None, **each.content}
+            for each in kept
+        ]
     with written(path) as file:
         json.dump(data, file, indent=2)
         file.write("\n")

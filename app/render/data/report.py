@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from app.bench.trials import HEAD, Outcome, outcomes
 from app.render.data.numbers import LISTED, Entry, numbers
 from app.render.data.origin import facts
 from app.render.terminal.chart import draw
@@ -22,6 +23,7 @@ from core.overview.cards import lines
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
+from storage.trials import trials
 
 _MARKS = re.compile(r"[\\`*_\[\]|~$]|^\s*(?:[#+=-](?=[\s#=-]|$)|\d+(?=[.)]\s))")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -70,6 +72,7 @@ def _blocks(db: Database, run: RunSummary, figures: Sequence[Shown]) -> Iterator
             titled = each.analysis.title
             yield f"## {escaped(titled)}"
         yield from _figure(each)
+    yield from _bench(outcomes(trials(db, run.id)))
     yield "## Origin"
     yield _table(["", ""], facts(db, run))
 
@@ -91,6 +94,18 @@ def _overview(found: overview.Overview, anchors: Collection[str]) -> Iterator[st
     yield "\n".join(told)
     if found.waiting:
         yield found.waiting
+
+
+def _bench(found: Sequence[Outcome]) -> Iterator[str]:
+    """The trials kept from the bench."""
+    if found:
+        yield "## Bench"
+    for each in found:
+        yield f"### Trial {each.id}"
+        yield _fenced("\n".join(map(plain, each.prompt.split("\n"))))
+        if each.settings:
+            yield escaped(each.settings)
+        yield _table(HEAD, [row.words for row in each.rows])
 
 
 def _anchor(each: Shown) -> str:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import app
+from app.bench.trials import HEAD, Outcome, outcomes
 from app.render.data.origin import facts
 from app.render.html import colours, overview
 from app.render.html.figure import anchor, headline, section
@@ -21,6 +22,7 @@ from core.files.partial import written
 from storage import runs
 from storage.database import Database
 from storage.runs import RunSummary
+from storage.trials import trials
 
 _HEAD = Markup(
     '<meta charset="utf-8">\n'
@@ -72,9 +74,23 @@ def _body(db: Database, run: RunSummary, parts: Sequence[Part]) -> Iterator[Mark
         told = [tag("li", tag("b", w.subject), " ", w.message, dir="auto") for w in warnings]
         heading = tag("h2", "Warnings")
         inside.append(tag("section", heading, tag("ul", *told, class_="doubts"), id="warnings"))
+    inside += _bench(outcomes(trials(db, run.id)))
     inside.append(_origin(db, run))
     yield tag("main", *inside)
     yield tag("footer", f"Written by tauscope {app.__version__}.")
+
+
+def _bench(found: Sequence[Outcome]) -> Iterator[Markup]:
+    """The trials kept from the bench, if there are any."""
+    parts = [tag("h2", "Bench")] * bool(found)
+    for each in found:
+        parts += [tag("h3", f"Trial {each.id}"), tag("pre", each.prompt, dir="auto")]
+        parts += [tag("p", each.settings, class_="quiet")] * bool(each.settings)
+        head = tag("tr", *(tag("th", name) for name in HEAD))
+        rows = [tag("tr", *(tag("td", word) for word in row.words)) for row in each.rows]
+        parts.append(tag("table", head, *rows))
+    if parts:
+        yield tag("section", *parts, id="bench")
 
 
 def _heading(db: Database, run: RunSummary) -> Iterator[Markup]:

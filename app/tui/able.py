@@ -22,6 +22,7 @@ NEEDS: dict[Where, dict[str, str]] = {
         "open": "a run", "mark": "a run", "filter": "runs", "unfilter": "a filter", "jump": "runs",
         "cancel": "work under way", "resume": "a run to start", "delete": "a run at rest",
         "compare": "two runs", "demo": "no demo", "bench": "a run",
+        "stop": "a bench",
     },
     "library": {
         "detail": "hidden facts", "mark": "a model here", "study": "models for a study",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from app.tui.cache import AnswerCache
 
 if TYPE_CHECKING:
+    from app.bench.registry import BenchSummary
     from app.results.comparing import Pair
     from app.results.figures import Drawn
     from app.results.overview import Overview
@@ -255,13 +256,23 @@ class DataSource:
 
     def bench_of(self, study: Study) -> Opening:
         """The bench of a study."""
-        from importlib import import_module
-
+        from app.bench.client import connect
         from app.tui.bench.link import Opening
 
-        connect = import_module("app.bench.client").connect
         way = functools.partial(connect, self.database.path, study)
         return Opening(study.name, tuple(study.models.tuned), way)
+
+    def benches(self) -> tuple[BenchSummary, ...]:
+        """The running benches beside the database."""
+        from app.bench.registry import benches
+
+        return tuple(benches(self.database.path))
+
+    def end_bench(self, bench: BenchSummary) -> None:
+        """End a bench: its memory is free again."""
+        from app.bench.registry import end
+
+        end(bench)
 
     def cancel(self, run_id: str) -> None:
         """Ask for the run to stop."""

@@ -148,6 +148,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("runs", "compare", "equals_sign", "=", "compare", "Compare the two marked runs", 2),
     Action("runs", "unfilter", "escape", "esc", "all runs", "Drop the filter: show all runs"),
     Action("runs", "bench", "V", "V", "bench", "Try the models of this study on a prompt", 6),
+    Action("runs", "stop", "Q", "Q", "stop bench", "End a bench: its memory is free again", 6),
     Action("runs", "library", "L", "L", "library", "The models on this machine", 6),
     *_moves("runs", "run", "the newest run", "the oldest run"),
     Action("library", "detail", "enter,l,right", "enter", "facts", "All facts of a model", 1),

@@ -25,6 +25,7 @@ from app.tui.screens.bench_columns import ColumnKeys
 from app.tui.screens.help import Topic
 from app.tui.threads import said
 from app.tui.widgets.bar import Piece, Row, two_ends
+from app.tui.widgets.bench_line import held
 from app.tui.widgets.board import BoardView
 from app.tui.widgets.lens import LensView, NeuronList
 from app.tui.widgets.prompt import PromptArea
@@ -43,6 +44,8 @@ from core.bench.messages import (
 
 FRAME = 1 / 15
 """Seconds at least from one painting of answers to the next: each goes over the line."""
+COLUMNS = 4
+"""Columns to begin with, unless some are asked for: each holds a model and takes its time."""
 HINT = "No answer yet: enter in the prompt asks every column."
 TOPICS = (
     Topic(
@@ -81,7 +84,7 @@ class BenchScreen(ColumnKeys):
     def __init__(self, opening: Opening, chance: random.Random | None = None) -> None:
         super().__init__()
         self.opening = opening
-        columns = opening.columns or ("base", *opening.tuned)
+        columns = opening.columns or ("base", *opening.tuned)[:COLUMNS]
         self.board = Board(opening.tuned, columns)
         self.view = BoardView(self.board)
         self.view.hint = HINT
@@ -109,6 +112,8 @@ class BenchScreen(ColumnKeys):
     def on_mount(self) -> None:
         self.prompt.past = list(self.home.memory.prompts)
         self.prompt.text, self.continuation.text = self.opening.prompt, self.opening.continuation
+        for each in (self.prompt, self.continuation):
+            each.move_cursor(each.document.end)
         self.query_one("#then").display = self.scoring
         self.begin()
         if self.opening.prompt:
@@ -132,8 +137,8 @@ class BenchScreen(ColumnKeys):
 
     def given(self) -> Prompt:
         """The prompt as it is sent."""
-        held = self.settings
-        return Prompt(text=self.prompt.text, system=held.system, template=held.template)
+        how = self.settings
+        return Prompt(text=self.prompt.text, system=how.system, template=how.template)
 
     def request(self) -> Score | Generate | None:
         """What is asked as things stand; None where that is nothing."""
@@ -147,10 +152,10 @@ class BenchScreen(ColumnKeys):
             return Score(
                 prompt=given, continuation=text, columns=names, against=self.board.reference
             )
-        held = self.settings
+        how = self.settings
         return Generate(
-            prompt=given, columns=names, tokens=held.tokens, temperature=held.temperature,
-            top_p=held.top_p, seed=held.seed, stop=held.stop,
+            prompt=given, columns=names, tokens=how.tokens, temperature=how.temperature,
+            top_p=how.top_p, seed=how.seed, stop=how.stop,
         )  # fmt: skip
 
     def ask(self) -> None:
@@ -244,7 +249,7 @@ class BenchScreen(ColumnKeys):
 
     def _worker(self) -> list[Piece]:
         talk = self.talk
-        held = " + ".join(f"{amount(n)} on {device}" for device, n in talk.held.items())
+        memory = held(talk.held)
         again = written("bench.resume")
         match talk.state:
             case "starting" | "loading":
@@ -254,7 +259,7 @@ class BenchScreen(ColumnKeys):
             case "stopped":
                 return [(f"stopped: {again} starts it again ", "$warning")]
         state = "answering" if talk.due else "ready"
-        return [(f"{state} · {held} " if held else f"{state} ", "$muted")]
+        return [(f"{state} · {memory} " if memory else f"{state} ", "$muted")]
 
     def _status(self, width: int) -> Content:
         """How the columns are asked, and how far they are."""
@@ -287,8 +292,3 @@ class BenchScreen(ColumnKeys):
     def places(self) -> tuple[Where, ...]:
         """The places whose keys act here."""
         return ("bench", "prompt", "app")
-
-
-def amount(count: int) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

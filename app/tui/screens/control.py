@@ -13,6 +13,7 @@ from app.tui.data import DataSource
 from app.tui.threads import in_thread, said
 
 if TYPE_CHECKING:
+    from app.bench.registry import BenchSummary
     from storage.runs import RunSummary
 
 
@@ -47,6 +48,14 @@ def ask_to_delete(screen: Screen[None], source: DataSource, run: RunSummary | No
             "goes with the next 'tauscope gc'."
         )
         _ask(screen, question, lambda: source.delete(run.id), "Deleted the run.")
+
+
+def ask_to_end(screen: Screen[None], source: DataSource, bench: BenchSummary | None) -> None:
+    """End a bench once that is confirmed."""
+    if bench is not None:
+        name = fitted(bench.study, min(40, len(plain(bench.study)))).rstrip()
+        question = f"End the bench of '{name}'? It is {bench.state}; what it wrote is not kept."
+        _ask(screen, question, lambda: source.end_bench(bench), "Ended the bench.")
 
 
 def startable(run: RunSummary | None) -> bool:

@@ -25,6 +25,7 @@ from app.tui.screens.control import (
     ask_to_cancel,
     ask_to_cancel_demo,
     ask_to_delete,
+    ask_to_end,
     ask_to_make_demo,
     called,
     resume,
@@ -36,6 +37,7 @@ from app.tui.snapshot import Snapshot
 from app.tui.threads import in_thread
 from app.tui.warmup import warm_up
 from app.tui.widgets.bar import Row, two_ends
+from app.tui.widgets.bench_line import BenchLine
 from app.tui.widgets.run_detail import LINES, MOST, detail
 from app.tui.widgets.run_list import RunList
 from app.tui.widgets.run_preview import RunPreview
@@ -96,6 +98,7 @@ class RunsScreen(ListScreen):
         with Beside(id="beside"):
             yield RunList(id="runs")
             yield RunPreview(self.source)
+        yield BenchLine(self.source)
         with Vertical(id="detail"):
             for line in range(MOST):
                 yield Row(functools.partial(self._detail, line), id=f"detail-{line}")
@@ -113,6 +116,7 @@ class RunsScreen(ListScreen):
             self._return_to(memory.selected)
         self._before = memory
         self._beat = -1  # whatever happened meanwhile, at once
+        self.query_one(BenchLine).look()
         self._poll()
 
     def _poll(self) -> None:
@@ -228,6 +232,8 @@ class RunsScreen(ListScreen):
                 return startable(run)
             case "a run at rest":
                 return run is not None and run.status != "running"
+            case "a bench":
+                return bool(self.query_one(BenchLine).benches)
             case "two runs":
                 return self.listing.compared is not None
             case "no demo":
@@ -305,6 +311,13 @@ class RunsScreen(ListScreen):
 
         if self.listing.current is not None:
             open_bench(self, self.source, self.listing.current.id)
+
+    def action_stop(self) -> None:
+        """End the bench of the selected run's study, or the first one, once confirmed."""
+        run = self.listing.current
+        line = self.query_one(BenchLine)
+        ask_to_end(self, self.source, line.of(run.name if run is not None else ""))
+        self.set_timer(POLL, line.look)
 
     def action_library(self) -> None:
         """Show the models on this machine."""

@@ -11,7 +11,8 @@ overview.py     cards and findings of a run; run_preview.py shows them beside th
 listing.py      rows with a selection; run_list.py of runs, model_list.py of models
 run_detail.py   what is known of one run, in words
 model_detail.py what is known of one model, in words
-board.py        the columns of the bench; lens.py looks into one, prompt.py is typed into
+board.py        the columns of the bench; lens.py looks into one, prompt.py is typed into;
+                bench_line.py the benches that run
 form.py         things to fill in
 study_text.py   a study file as it becomes
 outlook.py      what a study will take

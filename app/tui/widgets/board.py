@@ -435,17 +435,21 @@ class BoardView(Steady, can_focus=True):
 
 
 def slider(number: float, width: int) -> str:
-    """Where a number stands between 0 and 1, or in as much more as holds it."""
+    """Where a number stands between 0 and 1, or in as much more as holds it: then 0 and 1 are
+    marked."""
     if width < 5:
         return ""
     low, high = min(0.0, number), max(1.0, number)
-    place = round((number - low) / (high - low) * (width - 1))
-    zero = round(-low / (high - low) * (width - 1))
-    signs = ["─"] * width
-    for at in range(min(zero, place), max(zero, place)):
-        signs[at] = "━"
-    signs[zero] = "┼" if 0 < zero < width - 1 else signs[zero]
-    signs[place] = "●"
+
+    def place(value: float) -> int:
+        return round((value - low) / (high - low) * (width - 1))
+
+    first, last = sorted((place(0), place(number)))
+    signs = ["━" if first <= at < last else "─" for at in range(width)]
+    for mark in (0.0, 1.0):
+        if low < mark < high:
+            signs[place(mark)] = "┼"
+    signs[place(number)] = "●"
     return "".join(signs)
 
 

@@ -8,11 +8,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from app.bench.registry import BenchSummary
 from app.config import Config
 from app.tui.app import TauscopeApp
+from app.tui.data import DataSource
 from app.tui.screens.bench import BenchScreen
 from app.tui.screens.column import ColumnScreen
 from app.tui.widgets.bar import Row
+from app.tui.widgets.bench_line import BenchLine
 from core.bench.messages import Compare, Done, Event, Generate, Lens, Piece, Request, Score, Written
 from storage.database import Database
 from tests.app.tui.benches import FakeLink, opening
@@ -122,13 +125,13 @@ async def test_a_worker_that_dies_is_started_again_and_nothing_typed_is_lost(db:
         title = str(screen.query_one("#title", Row).words)
         assert "the worker ended: r starts it again" in title
         await pilot.press(*"!?")
-        assert screen.prompt.text == "!?hi"
+        assert screen.prompt.text == "hi!?"
         await pilot.press("escape", "r")
         await until(pilot, lambda: screen.talk.state == "ready" and not screen.talk.due)
         assert link.started == 2
         last = link.sent[-1]
         assert isinstance(last, Generate)
-        assert last.prompt.text == "!?hi"
+        assert last.prompt.text == "hi!?"
 
 
 async def test_blind_columns_have_no_names_and_are_preferred_by_number(db: Database) -> None:
@@ -169,3 +172,25 @@ async def test_hostile_texts_obey_nobody(db: Database, size: tuple[int, int]) ->
         assert not set(seen) & set("\u202e\x7f\ud800")
         width = screen.view.size.width
         assert all(screen.view.render_line(y).cell_length == width for y in range(size[1] - 4))
+
+
+async def test_running_benches_show_in_the_list_of_runs_and_end_there(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = BenchSummary(
+        study="domains", key="k", host="here", pid=1, state="ready", socket="s", idle=60,
+        held={"cuda:0": 15_200_000_000},
+    )  # fmt: skip
+    running, ended = [bench], list[BenchSummary]()
+    monkeypatch.setattr(DataSource, "benches", lambda _: tuple(running))
+    monkeypatch.setattr(DataSource, "end_bench", lambda _, each: ended.append(each))
+    async with TauscopeApp(filled.url, Config()).run_test(size=(100, 24)) as pilot:
+        await listed(pilot, pilot.app)  # type: ignore[arg-type]
+        line = pilot.app.screen.query_one(BenchLine)
+        line.look()
+        await until(pilot, lambda: "domains: ready, 15.2 GB on cuda:0" in str(line.words))
+        await pilot.press("Q", "y")
+        await until(pilot, lambda: ended == [bench])
+        running.clear()
+        line.look()
+        await until(pilot, lambda: not line.display)

@@ -121,10 +121,10 @@ class _Reader(Forwarding):
     """Takes a model's states, and after the pass compares them with the base's."""
 
     def __init__(self, unit: Unit, parameters: RepresentationParameters, session: Session) -> None:
-        from core.states import forward, readers, sample
+        from core.states import readers, sample
 
         subject, self.unit, self.session = session.subject, unit, session
-        probe = forward.first(subject.probes[unit.options["probe"]], unit.options["documents"])
+        probe = subject.probes[unit.options["probe"]].first(unit.options["documents"])
         seed, count = subject.study.run.seed, subject.family.anatomy.layers
         self.places = sample.chosen(probe, parameters.positions, seed)
         rng = np.random.default_rng(seed)

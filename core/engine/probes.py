@@ -16,6 +16,7 @@ from core.models.family import Family
 from core.study.study import SOLE, Probe, Study
 from core.texts import probe as probes
 from core.texts.documents import source
+from core.texts.documents.fields import Document
 from core.texts.probe import Encode, ProbeSet
 
 OTHERWISE = "general"
@@ -55,9 +56,9 @@ def _opened(
 ) -> tuple[ProbeSet, Notes]:
     about = name if name == SOLE else f"probes.{name}"
     try:
-        texts = _texts(wanted, study)
+        given = _documents(wanted, study)
         found = probes.encoded(
-            texts,
+            given,
             encode,
             documents=wanted.documents,
             max_tokens=wanted.max_tokens,
@@ -68,8 +69,8 @@ def _opened(
             raise
         raise ProbeError(f"{about}: {error.title}", hint=error.hint) from error
     notes = [(about, note) for note in found.notes]
-    if len(texts) < wanted.documents and "documents" in wanted.model_fields_set:
-        words = f"holds {len(texts)} documents, fewer than the requested {wanted.documents}."
+    if len(given) < wanted.documents and "documents" in wanted.model_fields_set:
+        words = f"holds {len(given)} documents, fewer than the requested {wanted.documents}."
         notes.append((about, words))
     return found, notes
 
@@ -98,7 +99,7 @@ def _split_otherwise(
     return notes
 
 
-def _texts(wanted: Probe, study: Study) -> list[str]:
+def _documents(wanted: Probe, study: Study) -> list[Document]:
     if wanted.builtin is not None:
         return probes.builtin(wanted.builtin)
     if wanted.file is not None:
@@ -108,7 +109,10 @@ def _texts(wanted: Probe, study: Study) -> list[str]:
     assert wanted.task is not None
     include = study.evaluation.include if study.evaluation else None
     trusted = study.evaluation is not None and study.evaluation.trust_task_code
-    return examples.documents(wanted.task, include=include, limit=wanted.documents, trusted=trusted)
+    texts = examples.documents(
+        wanted.task, include=include, limit=wanted.documents, trusted=trusted
+    )
+    return [Document(text) for text in texts]
 
 
 def _contexts(family: Family) -> list[int]:

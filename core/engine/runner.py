@@ -194,7 +194,7 @@ class _Work:
             registry.get(name).reader(own, self.study.parameters(name), session)  # type: ignore[misc]
             for name, own in _by_analysis(units)
         ]
-        probe = forward.first(self.subject.probes[at["probe"]], at["documents"])
+        probe = self.subject.probes[at["probe"]].first(at["documents"])
         label = f"states of {session.model.name} on {at['probe']}"
         forward.read(session, probe, readers, stored=at["stored"], label=label)
         shared = (time.monotonic() - started) / len(units)

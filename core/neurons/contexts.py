@@ -7,7 +7,7 @@ tokens that they promote. Holds the values of one batch and of the chosen neuron
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ def observe(
     """One forward pass over the first documents, with the snippets of the chosen neurons of each
     layer. `pause` and `on_halved` as in `core.neurons.activity.observe`."""
     refuse_unknown_ids(model, probe)
-    few = _first(probe)
+    few = probe.first(DOCUMENTS)
     found = {layer: _Best(own) for layer, own in chosen.items()}
     done = 0
 
@@ -119,14 +119,7 @@ def stored(
 
 def tokens_seen(probe: ProbeSet) -> int:
     """The tokens of the documents that are looked through."""
-    return _first(probe).tokens
-
-
-def _first(probe: ProbeSet) -> ProbeSet:
-    return replace(
-        probe, texts=probe.texts[:DOCUMENTS], ids=probe.ids[:DOCUMENTS],
-        scored_from=probe.scored_from[:DOCUMENTS], after=probe.after[:DOCUMENTS],
-    )  # fmt: skip
+    return probe.first(DOCUMENTS).tokens
 
 
 def _collect(

@@ -28,13 +28,15 @@ AT_ONCE = 4
 class Pair:
     """The predictions at a block of positions.
 
-    `documents` and `positions` [n] int64: where each is; `following` [n] int64: the token that
-    follows it; `own` and `base` [n, vocabulary] float32: log-probabilities over the vocabulary that
-    both models have, on one device. Of the base itself `base` is None.
+    `documents` and `positions` [n] int64: where each is; `places` [n] int64: the number of its
+    document's positions before it that count, so 0 at the first token of an answer; `following` [n]
+    int64: the token that follows it; `own` and `base` [n, vocabulary] float32: log-probabilities
+    over the vocabulary that both models have, on one device. Of the base itself `base` is None.
     """
 
     documents: NDArray[np.int64]
     positions: NDArray[np.int64]
+    places: NDArray[np.int64]
     following: Tensor
     own: Tensor
     base: Tensor | None
@@ -44,6 +46,7 @@ def of_batch(session: Session, seen: Seen) -> Iterator[Pair]:
     """The predictions in a batch after its forward pass."""
     rows, columns = (each.numpy() for each in seen.batch.scored.nonzero(as_tuple=True))
     documents = np.asarray(seen.batch.documents)[rows]
+    places = (seen.batch.scored.cumsum(1)[rows, columns] - 1).numpy()
     following = seen.batch.following[rows, columns]
     block = session.head.block
     if seen.base is not None:
@@ -55,7 +58,8 @@ def of_batch(session: Session, seen: Seen) -> Iterator[Pair]:
         if seen.base is not None:
             base = predicted(session.base_head, seen.base[rows[at], columns[at]])
             own, base = common(own, base)
-        yield Pair(documents[at], columns[at], following[at].to(own.device), own, base)
+        next_ones = following[at].to(own.device)
+        yield Pair(documents[at], columns[at], places[at], next_ones, own, base)
 
 
 def predicted(head: Head, states: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ DOCUMENTS = 8
 """The documents that are stored: the first."""
 
 TOKENS = 192
-"""The most tokens of a document."""
+"""The most tokens of a document, or of its answer."""
 
 LIKELIEST = 5
 """The likeliest tokens of each model at a position."""
@@ -47,7 +47,7 @@ class TextStore:
 
     def see(self, pair: Pair, values: NDArray[np.float32]) -> None:
         """See a block of positions with its COLUMNS."""
-        rows = np.flatnonzero((pair.documents < DOCUMENTS) & (pair.positions + 1 < TOKENS))
+        rows = np.flatnonzero((pair.documents < DOCUMENTS) & (pair.places + 1 < TOKENS))
         if not len(rows) or pair.base is None:
             return
         at = torch.from_numpy(rows).to(pair.own.device)

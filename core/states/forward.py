@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -116,15 +116,6 @@ def read(
             session.pause()
 
     halving(work, session.batch_size, session.halved)
-
-
-def first(probe: ProbeSet, documents: int) -> ProbeSet:
-    """The first documents of a probe set."""
-    at = slice(documents)
-    return replace(
-        probe, texts=probe.texts[at], ids=probe.ids[at], scored_from=probe.scored_from[at],
-        after=probe.after[at],
-    )  # fmt: skip
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 Pair = tuple[list[int], list[int]]
@@ -59,9 +60,13 @@ def pair(tokenizer: Any, prompt: str, answer: str) -> Pair:
         own = ids(tokenizer, answer, special=False)
         before = prefix(tokenizer)
         return ([before], own) if before is not None and own[:1] != [before] else (own[:1], own[1:])
-    bare = prompt.rstrip()
-    whole, before_it = ids(tokenizer, prompt + answer), ids(tokenizer, bare)
-    return before_it, whole[len(before_it) :]
+    return split(partial(ids, tokenizer), prompt, answer)
+
+
+def split(encode: Callable[[str], Sequence[int]], prompt: str, answer: str) -> Pair:
+    """The `pair` of a prompt that is not empty, with a function from a text to its `ids`."""
+    whole, before_it = encode(prompt + answer), encode(prompt.rstrip())
+    return list(before_it), list(whole[len(before_it) :])
 
 
 def continued(tokenizer: Any, prompt: str, answer: str, room: int) -> Pair:

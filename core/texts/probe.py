@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import ProbeError, did_you_mean
+from core.texts import encoding
 from core.texts.documents import source
+from core.texts.documents.fields import Document
 
 Ids = NDArray[np.int64]
 Encode = Callable[[str], Sequence[int]]
@@ -52,10 +54,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSet:
-    """Documents as token ids. `scored_from[i]` is the first token of document i in a loss.
+    """Documents as token ids. `scored_from[i]` is the first token of document i in a loss, that of
+    its answer if it has a prompt.
 
-    `after[i]` is a last token of document i that is predicted but never an input; an empty `after`
-    means that there is none. `notes` report omitted and cut documents.
+    `texts` are whole, with the prompts; `prompts` are those, "" where there is none, and empty if
+    no document has one. `after[i]` is a last token of document i that is predicted but never an
+    input; an empty `after` means that there is none. `notes` report omitted and cut documents.
     """
 
     texts: tuple[str, ...]
@@ -63,6 +67,7 @@ class ProbeSet:
     scored_from: tuple[int, ...]
     notes: tuple[str, ...] = ()
     after: tuple[int, ...] = ()
+    prompts: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -81,7 +86,7 @@ class ProbeSet:
         """Its first documents."""
         return ProbeSet(
             self.texts[:documents], self.ids[:documents], self.scored_from[:documents],
-            self.notes, self.after[:documents],
+            self.notes, self.after[:documents], self.prompts[:documents],
         )  # fmt: skip
 
     def order(self) -> list[int]:
@@ -107,7 +112,7 @@ class ProbeSet:
         return Batch(tuple(chosen), ids, lengths, following, scored)
 
 
-def builtin(name: str) -> list[str]:
+def builtin(name: str) -> list[Document]:
     """The documents of a built-in set. Raises ProbeError with the nearest name."""
     if name not in BUILTIN:
         raise ProbeError(
@@ -117,41 +122,75 @@ def builtin(name: str) -> list[str]:
 
 
 def encoded(
-    texts: Sequence[str], encode: Encode, *, documents: int, max_tokens: int, context: int | None
+    given: Sequence[Document],
+    encode: Encode,
+    *,
+    documents: int,
+    max_tokens: int,
+    context: int | None,
 ) -> ProbeSet:
     """The first documents as token ids, cut to `max_tokens` and to the context of the models.
 
-    Leaves out documents without a text or without tokens. Notes count them and the repeated
-    documents. Raises ProbeError if none is left.
+    A prompt and its answer are split as `core.texts.encoding.pair` does. Leaves out documents
+    without a text or without tokens, and those whose prompt leaves no token to the answer. Notes
+    count them and the repeated documents. Raises ProbeError if none is left.
     """
     limit = min(max_tokens, context or max_tokens)
-    kept: list[tuple[str, Ids]] = []
-    empty = cut = 0
-    for text in texts[:documents]:
-        ids = np.asarray(encode(text) if text.strip() else (), dtype=np.int64)
+    kept: list[tuple[Document, Ids, int]] = []
+    empty = cut = unanswered = 0
+    for each in given[:documents]:
+        ids, start = _ids_of(each, encode) if each.text.strip() else (np.zeros(0, np.int64), 1)
         cut += len(ids) > limit
-        if len(ids):
-            kept.append((text, ids[:limit]))
-        else:
+        if not len(ids):
             empty += 1
+        elif each.prompt and len(ids[:limit]) <= start:
+            unanswered += 1
+        else:
+            kept.append((each, ids[:limit], start))
     if not kept:
         raise ProbeError(
-            f"No document of the probe set has any tokens: all {empty} are empty.",
+            f"No document of the probe set has any tokens: all {empty} are empty."
+            if not unanswered
+            else f"No answer of the probe set has a token among the first {limit}.",
             hint="Set other texts under [probe].",
         )
     notes = []
     if empty:
         notes.append(f"{empty} documents have no tokens and are left out.")
-    again = len(kept) - len({text for text, _ in kept})
+    if unanswered:
+        notes.append(
+            f"{unanswered} documents have no token of their answer among the first {limit} and are "
+            "left out."
+        )
+    again = len(kept) - len({each for each, _, _ in kept})
     if again:
         notes.append(f"{again} of {len(kept)} documents repeat an earlier one; each counts.")
+    twice = sum(bool(each.prompt) and each.text.startswith(each.prompt) for each, _, _ in kept)
+    if twice:
+        notes.append(
+            f"{twice} of {len(kept)} texts begin with their prompt, which stands before them too: "
+            "a text beside a prompt is the answer alone."
+        )
     if context is not None and context < max_tokens and cut:
         notes.append(f"probe.max_tokens is {max_tokens}, but the models' context is {context}.")
     if cut:
         notes.append(f"{cut} of {len(kept)} documents are cut to their first {limit} tokens.")
+    prompts = tuple(each.prompt for each, _, _ in kept)
     return ProbeSet(
-        tuple(t for t, _ in kept), tuple(i for _, i in kept), (1,) * len(kept), tuple(notes)
+        tuple(each.prompt + each.text for each, _, _ in kept),
+        tuple(ids for _, ids, _ in kept),
+        tuple(start for _, _, start in kept),
+        tuple(notes),
+        prompts=prompts if any(prompts) else (),
     )
+
+
+def _ids_of(document: Document, encode: Encode) -> tuple[Ids, int]:
+    """The ids of a document, and the first of them in a loss."""
+    if not document.prompt:
+        return np.asarray(encode(document.text), dtype=np.int64), 1
+    prompt, answer = encoding.split(encode, document.prompt, document.text)
+    return np.asarray([*prompt, *answer], dtype=np.int64), max(1, len(prompt))
 
 
 def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int) -> ProbeSet:
@@ -175,7 +214,12 @@ def of_pairs(pairs: Iterable[tuple[Sequence[int], Sequence[int]]], context: int)
 def split_otherwise(probe: ProbeSet, encode: Encode, limit: int) -> int:
     """The number of documents that another tokeniser splits differently, among the first
     `limit`."""
+    prompts = probe.prompts or ("",) * len(probe.texts)
+    given = (
+        Document(text[len(prompt) :], prompt)
+        for text, prompt in zip(probe.texts, prompts, strict=True)
+    )
     return sum(
-        not np.array_equal(np.asarray(encode(text), dtype=np.int64)[:limit], ids)
-        for text, ids in zip(probe.texts, probe.ids, strict=True)
+        not np.array_equal(_ids_of(document, encode)[0][:limit], ids)
+        for document, ids in zip(given, probe.ids, strict=True)
     )

@@ -42,6 +42,6 @@ def probe_of(folder: Path) -> ProbeSet:
     """The probe set as token ids."""
     ids = [
         np.array([1, *(3 + zoo.LETTERS.index(letter) for letter in text)])[:14]
-        for text in read(folder / "probe.txt")
+        for text, _ in read(folder / "probe.txt")
     ]
     return ProbeSet(TEXTS, tuple(ids), (1,) * len(ids))

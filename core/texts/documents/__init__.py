@@ -2,7 +2,7 @@
 
 source    the kind of a file, by its content, and its reader
 lines     numbered, decoded lines within limits of size
-fields    the text of a value, and the errors for a missing one
+fields    the document in a value: text and prompt, and the errors for a missing text
 values    JSON: one object per line, or a whole file
-tables    rows with a column `text`: CSV and Parquet
+tables    rows with columns `text` and `prompt`: CSV and Parquet
 """

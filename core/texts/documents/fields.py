@@ -1,14 +1,17 @@
-"""The text of a document in a value, and the errors for a missing text."""
+"""A document in a value: its text and its prompt, and the errors for a missing text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from core.errors import ProbeError
 
 FIELD = "text"
 """The field or column of a document's text."""
+
+PROMPT = "prompt"
+"""The field or column of the prompt that a document's text answers, if it has one."""
 
 READ = (
     f"Supported: JSON lines (.jsonl, .ndjson) and JSON (.json) with a field '{FIELD}', tables "
@@ -23,19 +26,23 @@ _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false
           float: "a number", bytes: "bytes", type(None): "null"}  # fmt: skip
 
 
-def text(fields: Mapping[str, Any], where: str) -> str:
-    """The text of an object or a row. Raises ProbeError naming the place and the fields found."""
+class Document(NamedTuple):
+    """A text, and the prompt that it answers; without a prompt the text stands alone."""
+
+    text: str
+    prompt: str = ""
+
+
+def document(fields: Mapping[str, Any], where: str) -> Document:
+    """The document of an object or a row. Raises ProbeError naming the place and the fields
+    found."""
     if FIELD not in fields:
         lacking(where, "fields", fields)
-    found = fields[FIELD]
-    if not isinstance(found, str):
-        raise ProbeError(f"{where}: '{FIELD}' is {kind(found)}, not a string.")
-    try:
-        found.encode()
-    except UnicodeEncodeError as error:
-        half = f"U+{ord(found[error.start]):04X}"
-        raise ProbeError(f"{where}: '{FIELD}' contains {half}, half of a character.") from None
-    return found
+    prompt = fields.get(PROMPT)
+    return Document(
+        _string(FIELD, fields[FIELD], where),
+        "" if prompt is None else _string(PROMPT, prompt, where),
+    )
 
 
 def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
@@ -46,6 +53,18 @@ def lacking(where: str, what: str, names: Iterable[str]) -> NoReturn:
         f"{where} has no '{FIELD}'; its {what}: {listed}.",
         hint=f"Rename the one with the documents to '{FIELD}'.",
     )
+
+
+def _string(name: str, found: Any, where: str) -> str:
+    if not isinstance(found, str):
+        hint = "Rename the field if it is not the prompt of the text." if name == PROMPT else ""
+        raise ProbeError(f"{where}: '{name}' is {kind(found)}, not a string.", hint=hint)
+    try:
+        found.encode()
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(found[error.start]):04X}"
+        raise ProbeError(f"{where}: '{name}' contains {half}, half of a character.") from None
+    return found
 
 
 def beginning(given: str) -> str:

@@ -18,7 +18,7 @@ from typing import IO, NoReturn, cast
 
 from core.errors import ProbeError
 from core.texts.documents import tables, values
-from core.texts.documents.fields import FIELD, READ, beginning
+from core.texts.documents.fields import FIELD, READ, Document, beginning
 from core.texts.documents.lines import LONGEST, numbered
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt", ".gz")
@@ -45,7 +45,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _PACKED = b"\x1f\x8b"
 
 
-def read(file: Path, most: int | None = None) -> list[str]:
+def read(file: Path, most: int | None = None) -> list[Document]:
     """The first `most` documents of a file, or all. Blank lines of a .txt are skipped.
 
     Raises ProbeError, naming the file, and the faulty line, row or item if there is one.
@@ -77,7 +77,7 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
         yield cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if packed else stream
 
 
-def _documents(file: Path, stream: IO[bytes], head: bytes) -> Iterator[str]:
+def _documents(file: Path, stream: IO[bytes], head: bytes) -> Iterator[Document]:
     if head.startswith(b"PAR1") and not isinstance(stream, gzip.GzipFile):
         return tables.of_parquet(file)
     _refuse_what_is_no_text(file, head)
@@ -102,7 +102,8 @@ def _documents(file: Path, stream: IO[bytes], head: bytes) -> Iterator[str]:
         named = suffix or "a name without a suffix"
         _refuse(file, f"its kind is unknown ({named}); it begins with {beginning(start)}")
     # A line ends at a line feed, as in the other kinds, or at a single carriage return.
-    return (part for _, line in lines for part in line.rstrip("\r\n").split("\r") if part.strip())
+    parts = (part for _, line in lines for part in line.rstrip("\r\n").split("\r"))
+    return (Document(part) for part in parts if part.strip())
 
 
 def _refuse_what_is_no_text(file: Path, head: bytes) -> None:

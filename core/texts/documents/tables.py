@@ -1,4 +1,5 @@
-"""Documents in the column `text` of a table: CSV with any usual delimiter, and Parquet."""
+"""Documents in the columns `text` and `prompt` of a table: CSV with any usual
+delimiter, and Parquet."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ProbeError
-from core.texts.documents.fields import FIELD, lacking, text
+from core.texts.documents.fields import FIELD, PROMPT, Document, document, lacking
 from core.texts.documents.lines import LONGEST, Lines
 
 _LONGEST_HEAD = 1 << 16
@@ -27,8 +28,8 @@ def delimiter(head: str) -> str | None:
     return None
 
 
-def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
-    """The texts of a table in lines. Its first line names the columns. Raises ProbeError."""
+def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[Document]:
+    """The documents of a table in lines. Its first line names the columns. Raises ProbeError."""
     rows = csv.reader((line for _, line in lines), delimiter=sign, strict=True)
     names = _row(file, rows) or []
     while not names:
@@ -43,7 +44,8 @@ def of_lines(file: Path, lines: Lines, sign: str) -> Iterator[str]:
                 hint="Put a text that contains the delimiter between double quotes.",
             )
         if len(row) > column:
-            yield row[column]
+            fields = dict(zip(names, row, strict=False))
+            yield Document(row[column], fields.get(PROMPT, ""))
         elif row:
             raise ProbeError(
                 f"{file}, line {rows.line_num} ends before its '{FIELD}': {len(row)} of "
@@ -65,8 +67,8 @@ def _row(file: Path, rows: Any) -> list[str] | None:
     return found
 
 
-def of_parquet(file: Path) -> Iterator[str]:
-    """The texts of a Parquet file, some rows at a time. Raises ProbeError naming the row."""
+def of_parquet(file: Path) -> Iterator[Document]:
+    """The documents of a Parquet file, some rows at a time. Raises ProbeError naming the row."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -76,9 +78,10 @@ def of_parquet(file: Path) -> Iterator[str]:
             if FIELD not in names:
                 lacking(str(file), "columns", names)
             place = 0
-            for batch in opened.iter_batches(batch_size=_AT_ONCE, columns=[FIELD]):
-                for value in batch.column(0).to_pylist():
-                    yield text({FIELD: value}, f"{file}, row {place} (from 0)")
+            own = [name for name in (FIELD, PROMPT) if name in names]
+            for batch in opened.iter_batches(batch_size=_AT_ONCE, columns=own):
+                for row in batch.to_pylist():
+                    yield document(row, f"{file}, row {place} (from 0)")
                     place += 1
     except pa.ArrowException as error:
         why = str(error).strip().splitlines()[0]

@@ -10,23 +10,33 @@ from typing import IO, Any
 from core.errors import ProbeError, reason
 from core.sizes import size
 from core.texts.documents import tables
-from core.texts.documents.fields import FIELD, READ, beginning, kind, lacking, text
+from core.texts.documents.fields import (
+    FIELD,
+    PROMPT,
+    READ,
+    Document,
+    beginning,
+    document,
+    kind,
+    lacking,
+)
 from core.texts.documents.lines import LONGEST, Lines, decoded
 
 
-def of_lines(file: Path, lines: Lines) -> Iterator[str]:
-    """The text of every object, one per line. Raises ProbeError naming the line."""
+def of_lines(file: Path, lines: Lines) -> Iterator[Document]:
+    """The document of every object, one per line. Raises ProbeError naming the line."""
     for number, line in lines:
         if line.strip():
             where = f"{file}, line {number}"
             value = _parsed(line, where)
             if not isinstance(value, dict):
                 raise ProbeError(f"{where} is {kind(value)}, not a JSON object with a '{FIELD}'.")
-            yield text(value, where)
+            yield document(value, where)
 
 
-def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
-    """The texts of a list of strings or objects. Raises ProbeError naming the line or the item."""
+def of_whole(file: Path, stream: IO[bytes]) -> Iterator[Document]:
+    """The documents of a list of strings or objects. Raises ProbeError naming the line or the
+    item."""
     raw = stream.read(LONGEST + 1)
     if len(raw) > LONGEST:
         raise ProbeError(
@@ -42,7 +52,7 @@ def of_whole(file: Path, stream: IO[bytes]) -> Iterator[str]:
             item = {FIELD: item}
         if not isinstance(item, dict):
             raise ProbeError(f"{where} is {kind(item)}, neither a string nor an object.")
-        yield text(item, where)
+        yield document(item, where)
 
 
 def _hint(given: str) -> str:
@@ -54,7 +64,8 @@ def _hint(given: str) -> str:
 
 
 def _items(where: str, whole: Any) -> list[Any]:
-    """The list in a file: the file itself, or in its object the list `text`, else the only list."""
+    """The list in a file: the file itself, or in its object the list `text`, with the list `prompt`
+    if there is one beside it, else the only list."""
     if isinstance(whole, list):
         return whole
     if not isinstance(whole, dict):
@@ -64,6 +75,13 @@ def _items(where: str, whole: Any) -> list[Any]:
         if FIELD not in whole:
             lacking(where, "fields", whole)
         return [whole]
+    if {FIELD, PROMPT} <= lists.keys():
+        texts, prompts = lists[FIELD], lists[PROMPT]
+        if len(texts) != len(prompts):
+            raise ProbeError(
+                f"{where} holds {len(texts)} in '{FIELD}' but {len(prompts)} in '{PROMPT}'."
+            )
+        return [{FIELD: text, PROMPT: own} for text, own in zip(texts, prompts, strict=True)]
     if FIELD not in lists and len(lists) > 1:
         raise ProbeError(
             f"{where} is an object with {len(lists)} lists, but none named '{FIELD}': "

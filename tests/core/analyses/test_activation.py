@@ -76,7 +76,7 @@ def _flags(folder: Path, name: str, criterion: str = "gate") -> list[list[Any]]:
     """The flags [tokens, neurons] of each layer and document."""
     model = hf.AutoModelForCausalLM.from_pretrained(folder / name)
     found: list[list[Any]] = [[] for _ in LAYERS]
-    for text in read(folder / "probe.txt"):
+    for text, _ in read(folder / "probe.txt"):
         ids = torch.tensor([[1, *(3 + zoo.LETTERS.index(letter) for letter in text)]])
         for layer, own in enumerate(oracle.neurons(model, ids, torch.ones_like(ids))):
             found[layer].append((getattr(own, criterion)[0] > 0).numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import transformers as hf
 from core.engine import runner
 from core.errors import Cancelled
 from core.figures import output_texts
+from core.models import loading
 from core.study import study
+from core.texts import encoding
 from tests.conftest import MemorySink
 from tests.core import zoo
 from tests.core.analyses.probed import FURTHER, TEXTS, family, ids_of, log_probabilities, study_of
@@ -92,6 +95,27 @@ def test_every_row_equals_brute_force(
     for metric, q in (("lower_quartile", 0.25), ("median", 0.5), ("upper_quartile", 0.75)):
         row = sink.value(metric, metric_of="nll_change", **at)
         assert row.value == pytest.approx(np.quantile(means, q), rel=1e-3, abs=2e-6)
+
+
+def test_of_documents_with_prompts_only_answers_count(tmp_path: Path) -> None:
+    base, tuned = family(tmp_path, "llama")
+    given = [("one more ", "of them"), ("is it ", "long"), ("", "and so on")]
+    lines = (json.dumps({"prompt": prompt, "text": text}) for prompt, text in given)
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
+    probe = study.Probe(file=str(tmp_path / "prompts.jsonl"))
+    sink = MemorySink()
+    runner.run(study_of(tmp_path, "tuned0", probe=probe), sink, ["divergence"])
+    tokenizer = loading.tokenizer(tmp_path / "base")
+    pairs = [encoding.pair(tokenizer, *each) if each[0] else ([], tokenizer(each[1]).input_ids)
+             for each in given]  # fmt: skip
+    documents = [torch.tensor([*prompt, *answer]) for prompt, answer in pairs]
+    starts = [max(1, len(prompt)) - 1 for prompt, _ in pairs]
+    b, t = log_probabilities(base, documents), log_probabilities(tuned, documents)
+    for metric, values in (("kl", _kl(t, b)), ("nll", nll(t, documents))):
+        known = np.concatenate([own[at:] for own, at in zip(values, starts, strict=True)])
+        row = sink.value(metric, model="tuned0", reference="base")
+        assert row.value == pytest.approx(known.mean(), rel=1e-3, abs=2e-6)
+        assert row.value != pytest.approx(np.concatenate(values).mean(), rel=1e-3)
 
 
 def test_a_model_with_the_base_s_weights_is_no_distance_away(llama: Path) -> None:

@@ -14,7 +14,6 @@ import torch
 from core.engine import runner
 from core.errors import Cancelled
 from core.states import sample
-from core.states.forward import first
 from core.texts.probe import ProbeSet
 from tests.conftest import MemorySink
 from tests.core.state_family import probe_of, study_of, write_family
@@ -130,8 +129,8 @@ def test_whole_documents_are_stored_up_to_a_number_of_tokens(tmp_path: Path) -> 
     sink = MemorySink()
     runner.run(study_of(tmp_path, "tuned0", tokens=20), sink, ["representation"])
     probe = probe_of(tmp_path)
-    expected = first(probe, 2)
-    assert expected.tokens <= 20 < first(probe, 3).tokens
+    expected = probe.first(2)
+    assert expected.tokens <= 20 < probe.first(3).tokens
     (stored,) = (r for u, r in sink.units.values() if u.model == "base")
     assert [c for chunk in stored.state["chunks"] for c in chunk] == [[0, 14], [1, 2]]
     assert sink.value("drift", model="tuned0", layer=0).n == 2

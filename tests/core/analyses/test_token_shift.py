@@ -55,7 +55,8 @@ def test_counts_and_means_equal_brute_force(
 
 def _pair(documents: list[int], own: torch.Tensor, base: torch.Tensor) -> Pair:
     at = np.array(documents)
-    return Pair(at, np.arange(len(at)), torch.zeros(len(at), dtype=torch.int64), own, base)
+    places = np.array([documents[:i].count(d) for i, d in enumerate(documents)])
+    return Pair(at, places, places, torch.zeros(len(at), dtype=torch.int64), own, base)
 
 
 def _random(rows: int, seed: int, vocabulary: int = 200) -> torch.Tensor:

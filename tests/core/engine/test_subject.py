@@ -96,7 +96,7 @@ def test_a_study_without_a_probe_set_reads_the_built_in_one_and_says_so(models: 
     bare = _of_sets(models, None)
     subject = open_subject(bare, ["texts"])
     assert list(subject.probes) == ["general"]
-    assert subject.probed.texts == tuple(probes.builtin("general"))
+    assert subject.probed.texts == tuple(each.text for each in probes.builtin("general"))
     assert any("built-in set 'general'" in note for _, note in subject.notes)
     assert (subject.meets("texts"), subject.meets("probe")) == (True, False)
     (models / "base" / "tokenizer.json").unlink()

@@ -14,18 +14,24 @@ from core.errors import ProbeError
 from core.study.study import Probe
 from core.texts import probe
 from core.texts.documents import source
+from core.texts.documents.fields import Document
 from core.texts.probe import ProbeSet
 
 
 def _lines(tmp_path: Path, name: str, content: str) -> list[str]:
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
-    return source.read(file)
+    return [each.text for each in source.read(file)]
+
+
+def _letters(text: str) -> list[int]:
+    return [ord(c) for c in text]
 
 
 def _encoded(*texts: str, **changes: int | None) -> ProbeSet:
     given = {"documents": 500, "max_tokens": 1024, "context": None, **changes}
-    return probe.encoded(texts, lambda text: [ord(c) for c in text], **given)  # type: ignore[arg-type]
+    documents = [Document(text) for text in texts]
+    return probe.encoded(documents, _letters, **given)  # type: ignore[arg-type]
 
 
 def test_jsonl_has_a_text_in_every_line(tmp_path: Path) -> None:
@@ -193,3 +199,34 @@ def test_items_without_an_answer_are_left_out_or_refused() -> None:
     assert [ids.tolist() for ids in found.ids] == [[1]]
     with pytest.raises(ProbeError, match="No item"):
         probe.of_pairs([([1], [])], 9)
+
+
+def test_of_a_prompt_and_its_answer_only_the_answer_is_in_a_loss() -> None:
+    given = [Document("yes, so", "is it? "), Document("alone"), Document("is it? no", "is it? ")]
+    found = probe.encoded(given, _letters, documents=9, max_tokens=12, context=None)
+    assert ["".join(map(chr, ids)) for ids in found.ids] == [
+        "is it? yes, ", "alone", "is it? is it",
+    ]  # fmt: skip
+    assert found.scored_from == (6, 1, 6), "the space before an answer is the answer's"
+    assert found.texts[0] == "is it? yes, so"
+    assert found.prompts == ("is it? ", "", "is it? ")
+    assert any(note.startswith("1 of 3 texts begin with their prompt") for note in found.notes)
+    (batch,) = found.first(1).batches(1)
+    assert batch.scored[0].nonzero()[:, 0].tolist() == [5, 6, 7, 8, 9, 10]
+    assert probe.split_otherwise(found, _letters, 12) == 0
+    assert probe.split_otherwise(found, lambda text: [ord(c) for c in text.upper()], 12) == 3
+    plain = probe.encoded([Document("is it? yes")], _letters, documents=1, max_tokens=12,
+                          context=None)  # fmt: skip
+    split = probe.encoded([Document("yes", "is it? ")], _letters, documents=1, max_tokens=12,
+                          context=None)  # fmt: skip
+    assert (plain.ids[0] == split.ids[0]).all()
+    assert plain.fingerprint != split.fingerprint, "they are not the same measurement"
+
+
+def test_a_prompt_that_leaves_its_answer_no_token_is_left_out() -> None:
+    given = [Document("yes", "is it? "), Document("no", "so, is it? ")]
+    found = probe.encoded(given, _letters, documents=2, max_tokens=9, context=None)
+    assert found.texts == ("is it? yes",)
+    assert "1 documents have no token of their answer among the first 9" in found.notes[0]
+    with pytest.raises(ProbeError, match="No answer of the probe set has a token among"):
+        probe.encoded(given, _letters, documents=2, max_tokens=6, context=None)

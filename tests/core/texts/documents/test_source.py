@@ -54,7 +54,7 @@ CONTENTS: dict[str, Callable[[], str]] = {
 def _read(folder: Path, name: str, content: str | bytes) -> list[str]:
     file = folder / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return source.read(file)
+    return [each.text for each in source.read(file)]
 
 
 def _refused(folder: Path, name: str, content: str | bytes) -> ProbeError:
@@ -81,7 +81,7 @@ def test_parquet_is_read_under_any_name(tmp_path: Path, kind: object) -> None:
     column = texts.dictionary_encode() if kind == "dictionary" else texts.cast(kind)
     for name in ("x.parquet", "x.jsonl"):
         parquet.write_table(pa.table({"id": [1, 2, 3, 4, 5], "text": column}), tmp_path / name)
-        assert source.read(tmp_path / name) == TEXTS
+        assert [each.text for each in source.read(tmp_path / name)] == TEXTS
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_prose_that_looks_like_a_format_stays_prose(tmp_path: Path, text: str) -
 def test_only_the_documents_that_are_wanted_are_read(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text('{"text": "a"}\n{"text": "b"}\nno json\n')
-    assert source.read(file, 2) == ["a", "b"]
+    assert source.read(file, 2) == [("a", ""), ("b", "")]
     rows = pa.table({"text": ["a"] * 200 + [None]})
     parquet.write_table(rows, tmp_path / "x.parquet")
-    assert source.read(tmp_path / "x.parquet", 3) == ["a"] * 3
+    assert source.read(tmp_path / "x.parquet", 3) == [("a", "")] * 3
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_the_only_column_of_a_table_with_tabs_keeps_its_commas(tmp_path: Path) -> None:
     file = tmp_path / "x.tsv"
     file.write_text("text\nbonjour, monde\n")
-    assert list(source.read(file)) == ["bonjour, monde"]
+    assert source.read(file) == [("bonjour, monde", "")]
 
 
 def test_a_row_of_more_columns_than_the_head_is_refused(tmp_path: Path) -> None:
@@ -236,3 +236,40 @@ def test_a_row_of_more_columns_than_the_head_is_refused(tmp_path: Path) -> None:
     file.write_text("text\nhello, world\n")
     with pytest.raises(ProbeError, match="line 2 has 2 columns, its header 1"):
         list(source.read(file))
+
+
+PROMPTED = [("an answer", "a question? "), ("alone", ""), ("two\nlines", "say: ")]
+
+
+@pytest.mark.parametrize("kind", ["lines", "whole", "columns", "table", "parquet"])
+def test_a_document_may_have_a_prompt(tmp_path: Path, kind: str) -> None:
+    rows = [{"text": text, "prompt": prompt} for text, prompt in PROMPTED]
+    columns = {name: [row[name] for row in rows] for name in ("prompt", "text")}
+    file = tmp_path / "x.jsonl"
+    if kind == "parquet":
+        columns["prompt"][1] = None  # type: ignore[call-overload]
+        parquet.write_table(pa.table(columns), file)
+    elif kind == "table":
+        file = tmp_path / "x.csv"
+        into = io.StringIO()
+        table = csv.DictWriter(into, ["prompt", "id", "text"])
+        table.writeheader()
+        table.writerows(rows)
+        file.write_text(into.getvalue())
+    else:
+        del rows[1]["prompt"]
+        told: dict[str, object] = {
+            "lines": "\n".join(map(json.dumps, rows)),
+            "whole": json.dumps(rows),
+            "columns": json.dumps(columns, indent=1),
+        }
+        file.write_text(str(told[kind]))
+    assert source.read(file) == PROMPTED
+
+
+def test_a_prompt_that_is_no_text_or_lacks_its_text_is_refused(tmp_path: Path) -> None:
+    error = _refused(tmp_path, "x.jsonl", '{"text": "a", "prompt": [{"role": "user"}]}\n')
+    assert "line 1: 'prompt' is a list, not a string" in error.title
+    assert "Rename the field" in error.hint
+    error = _refused(tmp_path, "x.json", '{\n"text": ["a", "b"], "prompt": ["c"]}')
+    assert "2 in 'text' but 1 in 'prompt'" in error.title

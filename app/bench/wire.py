@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 import core.errors
+from core import sizes
 from core.bench import messages
 from core.bench.messages import LONGEST, Event, Request
 from core.errors import RunError, StudyError, TauscopeError
@@ -132,8 +133,8 @@ def _line(number: int, told: Mapping[str, Any]) -> bytes:
 def _short(line: bytes) -> bytes:
     if len(line) > LONGEST:
         raise StudyError(
-            f"This takes {len(line) >> 20} MiB; a line to or from the bench has at most "
-            f"{LONGEST >> 20} MiB.",
+            f"This takes {sizes.size(len(line))}; a line to or from the bench has at most "
+            f"{sizes.size(LONGEST)}.",
             hint="Shorten the text.",
         )
     return line

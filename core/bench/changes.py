@@ -135,7 +135,7 @@ class Changes:
         subject, count = self._subject, self._subject.family.anatomy.layers
         given: Any = subject.study.parameters("representation")
         unit = representation.plan(subject, given)[0]
-        probe = forward.first(subject.probed, unit.options["documents"])
+        probe = subject.probed.first(unit.options["documents"])
         stored = self._load(unit.key) if model == "base" else None
         try:
             if stored is not None:

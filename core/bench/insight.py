@@ -36,7 +36,7 @@ def lens(
 def _likeliest(head: Head, states: Tensor, *, normed: bool) -> tuple[Tensor, Tensor]:
     """The likeliest token [n] and its probability [n] of states [n, d]."""
     tokens, shares = [], []
-    for _, (block,) in head.by_block(states):
+    for block in torch.split(states, head.block):
         try:
             given = block if normed else head.norm(block)
         except RuntimeError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from core import libraries
 from core.bench.messages import Prompt
-from core.errors import StudyError
+from core.errors import StudyError, reason
 from core.neurons import readout
 from core.texts import encoding, templates
 
@@ -96,7 +96,7 @@ class Reader:
                 found = templates.chat(self.tokenizer, messages, add_generation_prompt=True)
         except ValueError as error:
             raise StudyError(
-                f"The prompt can't be written: {error}.", hint="Switch the template off."
+                f"The prompt can't be written: {reason(error)}.", hint="Switch the template off."
             ) from error
         if refused:
             warn("The chat template accepts no system prompt: it is left out.")

@@ -18,17 +18,12 @@ from app.bench import places, registry
 from app.bench.places import Place
 from app.bench.worker import work
 from core.bench.messages import LONGEST
-from core.study.study import Study
 from core.trust import NOBODY
-from tests.app.bench.fake import opening
+from tests.app.bench.fake import opening, study
 from tests.app.bench.line import Line
 from tests.patience import eventually
 
 Start = Callable[..., str]
-
-
-def study(name: str = "s") -> Study:
-    return Study.model_validate({"name": name, "models": {"base": "/b", "tuned": {"m": "/m"}}})
 
 
 @pytest.fixture
@@ -162,7 +157,7 @@ def test_a_line_without_an_end_ends_the_connection_only(start: Start) -> None:
 def test_an_answer_that_is_too_long_for_a_line_is_said_to_be(start: Start) -> None:
     with Line(start()) as line:
         line.generate(1, "long")
-        assert "a line to or from the bench has at most 4 MiB" in line.until("failed")["title"]
+        assert "a line to or from the bench has at most 4.0 MiB" in line.until("failed")["title"]
 
 
 def test_a_client_that_never_reads_is_given_up(start: Start) -> None:

@@ -13,7 +13,8 @@ LIGHT := huggingface_hub hypothesis jinja2 matplotlib numpy platformdirs plotext
 LIGHT_TESTS := tests/core tests/storage tests/app/drafts tests/app/render tests/app/results \
   tests/app/tui/test_keys.py tests/app/tui/test_kinds.py
 # A process a core, each with a thread; the tests of a file stay together and share what it builds.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+SPREAD := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
 .PHONY: demo test check second-python bench models fuzz pictures clean
 
@@ -37,8 +38,7 @@ second-python:            ## the tests that need no model library, under the fir
 	  $$python -m venv .venv-second && \
 	  .venv-second/bin/python -m pip install --quiet --constraint requirements.lock $(LIGHT) && \
 	  .venv-second/bin/python -m compileall -q core storage app tests && \
-	  OMP_NUM_THREADS=1 .venv-second/bin/python -m pytest -p tests.without_torch \
-	    -n logical --maxprocesses 4 --dist loadfile $(LIGHT_TESTS); \
+	  OMP_NUM_THREADS=1 .venv-second/bin/python -m pytest -p tests.without_torch $(SPREAD) $(LIGHT_TESTS); \
 	  exit; \
 	done; echo "second-python: skipped, for there is none of $(SECOND)."
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,32 @@ if TYPE_CHECKING:
 # No test is timed: on a busy machine any of them may take long.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+MEMORY = Path("/dev/shm")  # of Linux
+ROOM = 2**31
+"""Bytes of it that must be free; a whole run of the tests writes about a sixth."""
+
+if os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
+    # Tests commit to hundreds of databases, and would wait for a disk each time.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection_finish() -> None:
+    """The collector no more looks through what was imported, some million things, at each turn."""
+    gc.collect()
+    gc.freeze()
+
+
+LONG = ("test_survival", "test_hostile", "test_pressing", "test_models", "test_cli", "test_jobs",
+        "test_newcomer", "test_scenes", "test_real_family")  # fmt: skip
+"""The files of tests that take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files come first: at the end, one process would wait for another's."""
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
 
 Tensors = dict[str, "torch.Tensor"]
 

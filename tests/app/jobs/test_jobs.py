@@ -105,6 +105,7 @@ def test_runs_wait_for_those_before_them(
         waiting = until(db, run_id, lambda run: run.label)
         assert (waiting.status, before in waiting.label) == ("queued", True)
     runs.request_cancel(db, queue[1])
+    runs.request_cancel(db, busy.id)  # it ends sooner
     go_on(busy)
     first, dropped, last = (_wait(db, run_id) for run_id in queue)
     long_one = runs.find_run(db, busy.id)

@@ -96,17 +96,20 @@ def _typed(row: dict[str, str], types: dict[str, str]) -> dict[str, str | float 
     return {name: read[types[name]](text) if text else None for name, text in row.items()}
 
 
-def test_two_exports_are_the_same(db: Database, tmp_path: Path) -> None:
-    export(db, "latest", tmp_path / "a")
-    export(db, "latest", tmp_path / "b", ["csv", "html"])
-    export(db, "latest", tmp_path / "b")
-    for path in (tmp_path / "a").rglob("*"):
-        if path.is_file():
-            assert (
-                path.read_bytes()
-                == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
-            )
-    assert not [path for path in (tmp_path / "b").iterdir() if path.name.startswith(".")]
+DRAWN = ("svg", "png")
+
+
+def test_two_exports_are_the_same(db: Database, small: Database, tmp_path: Path) -> None:
+    for of, formats in ((db, [name for name in FORMATS if name not in DRAWN]), (small, FORMATS)):
+        first, second = (tmp_path / str(len(formats)) / name for name in "ab")
+        export(of, "latest", first, formats)
+        export(of, "latest", second, ["csv", "html"])
+        export(of, "latest", second, formats)
+        for path in first.rglob("*"):
+            if path.is_file():
+                assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+        assert not [path for path in second.iterdir() if path.name.startswith(".")]
+    assert {path.suffix.strip(".") for path in first.rglob("figures/*")} == set(DRAWN)
 
 
 def test_the_record_says_where_it_comes_from(db: Database, tmp_path: Path) -> None:

@@ -15,9 +15,17 @@ import numpy as np
 import pytest
 
 from core.engine import registry
-from core.engine.measurement import Artifact, Coordinates, Measurement, MetricSpec, UnitResult
+from core.engine.measurement import (
+    Artifact,
+    Coordinates,
+    Measurement,
+    MetricSpec,
+    UnitResult,
+    quartiles,
+)
 from core.engine.registry import Analysis, Parameters
 from core.figures.figure import Column, Grid, Scatter, Table
+from core.figures.kinds.boxes import QUARTILES, DocumentBoxes
 from core.figures.kinds.curves import Curves
 from core.figures.kinds.grids import Heatmap, Plane
 from core.figures.kinds.passages import PassageView
@@ -142,6 +150,10 @@ VIEWS = (
         selectors=("task", "metric_of", "setting"), opens={"setting": "top-5%"},
         names={"reference": "neurons from"}, finding=lambda grid: "",
     ),
+    DocumentBoxes(
+        key="spread", title="Spread", caption="How documents spread.",
+        measures=("activated",), selectors=("layer",), opens={"layer": 2}, finding=lambda grid: "",
+    ),
     ScatterPlot(
         key="plane", title="Trade-off", caption="One task against another.",
         measures=("normalised",), fixed={"reference": "base"},
@@ -190,7 +202,7 @@ ANALYSIS = Analysis(
     reduce=lambda unit, required: UnitResult(),
     metrics=(
         _spec("activated"), _spec("hamming", has_chance=True), _spec("score"),
-        _spec("drop", signed=True), _spec("normalised"), _spec("neurons"),
+        *quartiles("activated"), _spec("drop", signed=True), _spec("normalised"), _spec("neurons"),
     ),
     views=VIEWS,
 )  # fmt: skip
@@ -232,6 +244,13 @@ def _of_layers() -> list[Measurement]:
             found.append(
                 Measurement(metric="activated", value=number + layer / 10, model=model, layer=layer)
             )
+            found += [
+                Measurement(
+                    metric=name, metric_of="activated", value=number + (layer + by) / 10,
+                    model=model, layer=layer,
+                )
+                for name, by in zip(QUARTILES, (-2, 0.5, 3), strict=True)
+            ]  # fmt: skip
             if model != "base":
                 found.append(
                     Measurement(

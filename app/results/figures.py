@@ -209,7 +209,7 @@ def _drawn(
         choice = default_choice(view, ranges)
     else:
         choice = settled(view, choice, ranges)
-    by_group = view.tabulate is None
+    by_group = view.tabulate is None and not view.grouped
     within = ranges if by_group or view.grouped else groups.without(ranges)
     wanted = query(view, choice, within)
     asked = groups.asked(wanted, within.groups)

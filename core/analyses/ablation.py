@@ -16,9 +16,11 @@ from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, o
 from core.engine.registry import Analysis, Parameters, Workload
 from core.errors import StudyError, item_of
 from core.figures import drop_details, drop_tables, item_findings, items, score_findings
+from core.figures.kinds.boxes import ControlBoxes
 from core.figures.kinds.grids import Heatmap, Plane
 from core.figures.kinds.passages import PassageView
 from core.figures.kinds.tables import SortedTable
+from core.figures.spread_findings import of_controls
 from core.neurons import ranking
 
 if TYPE_CHECKING:
@@ -402,6 +404,20 @@ ANALYSIS = Analysis(
             missing='own tasks and neurons only: set tasks or sources = "all"',
             drill="behind",
             finding=score_findings.of_drops,
+        ),
+        ControlBoxes(
+            key="controls",
+            title="Drops beside their random controls",
+            short="Controls",
+            caption="A box a selection: the random controls, and the neurons that were chosen.",
+            measures=("drop_percent", "ablated_score"),
+            tested={"drop_percent": "q_value"},
+            place=drop_tables.side_by_side,
+            control_of=ranking.selection_of,
+            selectors=("task", "metric_of"),
+            free=("model", "reference", "setting"),
+            drill="behind",
+            finding=of_controls,
         ),
         SortedTable(
             key="table",

@@ -23,9 +23,11 @@ from core.engine.measurement import (
 )
 from core.engine.registry import Analysis, Parameters, Workload
 from core.figures import contexts, findings, tables
+from core.figures.kinds.boxes import DocumentBoxes
 from core.figures.kinds.curves import Curves
 from core.figures.kinds.passages import PassageView
 from core.figures.kinds.tables import SortedTable
+from core.figures.spread_findings import of_spread
 from core.statistics import intervals
 
 if TYPE_CHECKING:
@@ -372,16 +374,14 @@ ANALYSIS = Analysis(
             tabulate=contexts.of_neuron,
             finding=findings.of_context,
         ),
-        SortedTable(
+        DocumentBoxes(
             key="spread",
             title="Spread over documents",
             short="Spread",
             caption="The mean of a layer and how single documents lie about it.",
-            measures=("activated_percent", "lower_quartile", "median", "upper_quartile"),
-            selectors=("model",),
-            free=("layer", "metric_of"),
-            tabulate=tables.spread,
-            finding=findings.of_activation_spread,
+            measures=("activated_percent",),
+            selectors=("layer",),
+            finding=of_spread,
         ),
         Curves(
             key="criteria",

@@ -16,10 +16,12 @@ from core.engine.measurement import MetricSpec, Unit, UnitResult, content_key, q
 from core.engine.registry import Analysis, Parameters, shared_pass
 from core.figures import forgetting, output_tables, output_texts
 from core.figures import output_findings as findings
+from core.figures.kinds.boxes import DocumentBoxes
 from core.figures.kinds.grids import Heatmap
 from core.figures.kinds.passages import PassageView
 from core.figures.kinds.scatters import ScatterPlot, TwoMeasures
 from core.figures.kinds.tables import SortedTable
+from core.figures.spread_findings import of_spread
 
 if TYPE_CHECKING:
     from core.engine.session import Session
@@ -221,16 +223,15 @@ ANALYSIS = Analysis(
             drill="text",
             finding=findings.of_models,
         ),
-        SortedTable(
+        DocumentBoxes(
             key="spread",
             title="Spread over documents",
             short="Spread",
-            caption="Quartiles of single documents, by model and probe set.",
-            measures=("kl", "nll_change", "lower_quartile", "median", "upper_quartile"),
+            caption="The mean and how single documents lie about it, by model and probe set.",
+            measures=("kl", "nll_change"),
             fixed={"reference": BASE},
-            free=("model", "probe", "metric_of"),
-            tabulate=output_tables.spread,
-            finding=findings.of_spread,
+            drill="text",
+            finding=of_spread,
         ),
         PassageView(
             key="text",

@@ -23,9 +23,10 @@ from core.engine.measurement import (
 )
 from core.engine.registry import Analysis, Parameters
 from core.errors import StorageError
-from core.figures import findings, tables
+from core.figures import findings
+from core.figures.kinds.boxes import DocumentBoxes
 from core.figures.kinds.curves import Curves
-from core.figures.kinds.tables import SortedTable
+from core.figures.spread_findings import of_spread
 from core.statistics import intervals
 
 if TYPE_CHECKING:
@@ -275,17 +276,15 @@ ANALYSIS = Analysis(
             chance_name="independent",
             finding=findings.of_baseline,
         ),
-        SortedTable(
+        DocumentBoxes(
             key="spread",
             title="Spread over documents",
             short="Spread",
             caption="The mean Hamming distance of a layer and how single documents lie about it.",
-            measures=("hamming", "lower_quartile", "median", "upper_quartile"),
-            selectors=("model",),
+            measures=("hamming",),
+            selectors=("layer",),
             fixed={"reference": BASE},
-            free=("layer", "metric_of"),
-            tabulate=tables.spread,
-            finding=findings.of_distance_spread,
+            finding=of_spread,
         ),
         Curves(
             key="criteria",

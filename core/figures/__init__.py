@@ -1,7 +1,7 @@
 """Figures as data, made from measurements and drawn elsewhere.
 
 views.py           what all views share, choices, and what a run ranges over
-kinds/             the kinds of views: curves, matrices, heat maps, bars, scatters, tables, texts
+kinds/             the kinds of views: curves, grids, bars, boxes, scatters, tables, texts
 choices.py         what may be stepped through in a view, and what it asks for
 filters.py         the models, layers and modules that a reader wants to see
 figure.py          the kinds of figures: lines, a grid, a scatter, a table, text
@@ -18,6 +18,7 @@ item_findings.py   tables of items in one plain sentence
 drop_details.py    controls, neurons and items behind a drop
 point_details.py   one point of task arithmetic as text
 contexts.py        one neuron in context: snippets of texts, and the tokens that it promotes
+spread_findings.py spreads of documents, controls and members in one plain sentence
 pairs.py           pairs of tunings: their table, and their figures in one plain sentence
 paths.py           paths of series of checkpoints in one plain sentence
 spectra.py         curves over rank behind one value

@@ -140,7 +140,7 @@ def readings(
 def query(view: View, choice: Choice, catalogue: Catalogue) -> Query:
     """The measurements that the view needs under this choice."""
     beside = [named.get(choice.measure) for named in (view.excess, view.tested)]
-    metrics: tuple[str, ...] = (choice.measure, *(name for name in beside if name))
+    metrics: tuple[str, ...] = (choice.measure, *filter(None, beside), *view.beside)
     if view.together:
         metrics = measures(view, catalogue)
     return {"metric": metrics} | {c: _wanted(view, c, choice, catalogue) for c in COORDINATES}
@@ -169,6 +169,8 @@ def _wanted(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catal
 def _asked(view: View, coordinate: Coordinate, choice: Choice, catalogue: Catalogue) -> Wanted:
     if coordinate in view.fixed:
         return (view.fixed[coordinate],)
+    if coordinate == "metric_of" and view.beside:
+        return "", choice.measure
     if coordinate in view.steppers:
         return view.chosen(choice, coordinate)
     if coordinate == view.panelled and view.panels:

@@ -28,6 +28,32 @@ column; point and axis."""
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How several values of one place lie: the values `of` documents, say, and what its `own` value
+    is among them, in words. `least` and `most` are None where only the quartiles are known."""
+
+    of: str
+    own: str
+    lower: float
+    median: float
+    upper: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What is known of it in a few words."""
+        ends = "" if self.least is None else f" {self.least:.4g} to {self.most:.4g},"
+        return f"{self.of}{ends} quartiles {self.lower:.4g}, {self.median:.4g}, {self.upper:.4g}"
+
+    def numbers(self) -> dict[str, float]:
+        """The numbers that are known, by their names, in their order."""
+        found = {"least": self.least, "lower quartile": self.lower, "median": self.median,
+                 "upper quartile": self.upper, "most": self.most}  # fmt: skip
+        return {name: number for name, number in found.items() if number is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One measured value as a figure shows it. `shown` is what the chosen reading draws.
 
@@ -38,7 +64,7 @@ class Cell:
     `better` is the direction in which what is shown gets better. `base` is the base's value there,
     where the difference from it is shown. `difference` is what a score is above or below another
     one; then verdicts and colours are of the difference. `own`: the model is the own one of the
-    task's domain.
+    task's domain. `spread`: of further values of that place.
     """
 
     shown: float | None
@@ -58,6 +84,7 @@ class Cell:
     base: float | None = None
     difference: Cell | None = None
     own: bool = False
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from core.figures.figure import BASE, Cell, Grid, Lines, Series, Table
 from core.figures.passages import Passages
-from core.figures.records import NeuronRecord, SpreadRecord
+from core.figures.records import NeuronRecord
 from core.figures.significance import is_null
 from core.figures.spectra import HELD
 from core.models.naming import GROUP_OF
@@ -228,16 +228,6 @@ def of_neurons(figure: Table) -> str:
     )
 
 
-def of_activation_spread(figure: Table) -> str:
-    """How documents spread: the layer in which they activate the most unlike shares of neurons."""
-    return _of_spread(figure, "half of them activate {} to {} % of its neurons")
-
-
-def of_distance_spread(figure: Table) -> str:
-    """How documents spread: the layer in which their patterns lie at the most unlike distances."""
-    return _of_spread(figure, "in half of them {} to {} of its neurons differ from the base's")
-
-
 def of_activation(figure: Lines) -> str:
     """One plain sentence on the curves of activated neurons."""
     base, tuned = _base_and_tuned(figure)
@@ -327,24 +317,6 @@ def place(figure: Grid) -> str:
         return "Of all weights together, " if figure.chosen else ""
     layers = "all layers" if layer == "all" else f"layer {layer}"
     return f"In {'all modules' if module == 'all' else module} of {layers}, "
-
-
-def _of_spread(figure: Table, half: str) -> str:
-    records: tuple[SpreadRecord, ...] = figure.records
-    known = [
-        (r, r.lower, r.upper)
-        for r in records
-        if r.layer is not None and r.lower is not None and r.upper is not None
-    ]
-    if all(r.documents is not None and r.documents < 2 for r, _, _ in known):
-        return ""
-    wide, lower, upper = max(known, key=lambda each: each[2] - each[1])
-    if upper == lower:
-        return f"{figure.chosen['model']}: half of the documents are alike in every layer."
-    return (
-        f"{figure.chosen['model']}: documents differ most in layer {wide.layer}, where "
-        f"{half.format(f'{lower:.4g}', f'{upper:.4g}')}."
-    )
 
 
 def _base_and_tuned(figure: Lines) -> tuple[dict[int, Cell] | None, dict[str, dict[int, Cell]]]:

@@ -29,7 +29,7 @@ _PLACE = tuple(name for name in ("metric", *COORDINATES) if name != "model")
 
 _OF_ITEMS = (*PROBABILITIES, "stderr")
 """Metrics of one model's own test over items, which have no mean over models."""
-_LARGEST = 1e100
+LARGEST = 1e100
 """Larger values are left out: their squares overflow."""
 _REPEATED = ("difference",)
 """Metrics that differ between groups as another metric does: a score less the base's."""
@@ -133,7 +133,7 @@ def spreads(rows: Iterable[Measurement], groups: Groups) -> Iterator[Spread]:
     group_of = {model: name for name, own in groups.items() for model in own}
     found: dict[tuple[object, ...], list[Measurement]] = {}
     for row in rows:
-        known = row.value is not None and abs(row.value) < _LARGEST and row.metric not in _OF_ITEMS
+        known = row.value is not None and abs(row.value) < LARGEST and row.metric not in _OF_ITEMS
         if known and row.model in group_of and _alone(row):
             place = tuple(getattr(row, name) for name in _PLACE)
             found.setdefault((group_of[row.model], *place), []).append(row)

@@ -79,25 +79,6 @@ def of_models(figure: Table) -> str:
     return f"{words}; its NLL there changed by {change:+.3g}."
 
 
-def of_spread(figure: Table) -> str:
-    """The place whose documents differ most."""
-    upper = [column.name for column in figure.columns].index("KL upper quartile")
-    known = [
-        (float(high) - float(low), record, float(low), float(high))
-        for row, record in zip(figure.rows, figure.records, strict=True)
-        if isinstance(low := row[upper - 2], float) and isinstance(high := row[upper], float)
-    ]
-    if not known:
-        return ""
-    apart, record, low, high = max(known, key=lambda each: each[0])
-    if apart == 0:
-        return "No model's documents differ in their KL."
-    return (
-        f"Documents differ most for {_named(record)}: half of them have a KL between {low:.3g} and "
-        f"{high:.3g}."
-    )
-
-
 def of_text(figure: Passages) -> str:
     """A text speaks for itself."""
     return ""

@@ -1,4 +1,4 @@
-"""Tables of divergence: tuned models on probe sets, and the spread of their documents.
+"""Tables of divergence: tuned models on probe sets.
 
 Owns columns, rows and orders. Computes nothing; draws nothing.
 """
@@ -13,10 +13,9 @@ from core.figures.records import DivergenceRecord
 from core.figures.views import Tabulation
 
 ORDERS = ("as in the study", "furthest first", "most gained", "most forgotten")
-_QUARTILES = ("lower_quartile", "median", "upper_quartile")
 
 Own = dict[str, Measurement]
-"""The measurements of one model on one probe set, by `metric` or `metric of another`."""
+"""The measurements of one model on one probe set, by metric."""
 
 
 def models(asked: Tabulation) -> Table:
@@ -56,22 +55,6 @@ def models(asked: Tabulation) -> Table:
     return _table(found, places, "Divergence from the base", columns, rows, note, (first,))
 
 
-def spread(asked: Tabulation) -> Table:
-    """The quartiles of documents for each tuned model and probe set."""
-    found = _by_place(asked)
-    rows = [
-        tuple(_value(own.get(f"{q} of {of}")) for of in ("kl", "nll_change") for q in _QUARTILES)
-        for own in found.values()
-    ]
-    columns = [
-        Column(name=f"{of} {q.replace('_', ' ')}", align="right", form=".4g", signed=of != "KL")
-        for of in ("KL", "NLL change")
-        for q in _QUARTILES
-    ]
-    note = "Quartiles of the means of single documents, in nats."
-    return _table(found, list(found), "Spread over documents", columns, rows, note)
-
-
 def _table(
     found: dict[tuple[str, str], Own],
     places: Sequence[tuple[str, str]],
@@ -106,8 +89,7 @@ def _by_place(asked: Tabulation) -> dict[tuple[str, str], Own]:
         for probe in ("", *asked.catalogue.values("probe"))
     }
     for row in asked.rows:
-        key = f"{row.metric} of {row.metric_of}" if row.metric_of else row.metric
-        found.setdefault((row.model, row.probe), {})[key] = row
+        found.setdefault((row.model, row.probe), {})[row.metric] = row
     return {place: own for place, own in found.items() if own}
 
 

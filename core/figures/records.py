@@ -55,15 +55,6 @@ class PairRecord(NamedTuple):
     control: bool
 
 
-class SpreadRecord(NamedTuple):
-    """Quartiles of the documents in one layer; a layer of None is over all layers."""
-
-    layer: int | None
-    documents: int | None
-    lower: float | None
-    upper: float | None
-
-
 class ReadoutRecord(NamedTuple):
     """A layer's mean difference of states: its size, its steadiness, and the tokens that it raises
     and lowers most."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.figures.contexts import neuron_name
 from core.figures.figure import Column, Table, Text
-from core.figures.records import NeuronRecord, SpreadRecord
+from core.figures.records import NeuronRecord
 from core.figures.views import Tabulation
 
 NEURON_ORDERS = ("switched on most", "switched off most", "used most", "matters most")
@@ -70,39 +70,6 @@ def neurons(asked: Tabulation) -> Table:
         keys=2,
         results=(*_RESULTS.get(order, ("change",)), f"in {model}"),
         note=f"Rates are shares of tokens. {count}",
-    )
-
-
-def spread(asked: Tabulation) -> Table:
-    """How the documents of a probe set spread about the mean, layer by layer."""
-    found: dict[int | None, dict[str, Any]] = {}
-    for row in asked.rows:
-        found.setdefault(row.layer, {})[row.metric_of and row.metric] = row
-    rows: list[tuple[Text, ...]] = []
-    records = []
-    for layer in sorted(found, key=lambda at: (at is None, at or 0)):
-        own = found[layer]
-        if "" in own:
-            mean = own[""]
-            lower, median, upper = (
-                own[name].value if name in own else None
-                for name in ("lower_quartile", "median", "upper_quartile")
-            )
-            where = "all" if layer is None else str(layer)
-            rows.append((where, mean.value, mean.low, mean.high, lower, median, upper, mean.n))
-            records.append(SpreadRecord(layer, mean.n, lower, upper))
-    names = ("mean", "CI low", "CI high", "lower quartile", "median", "upper quartile")
-    return Table(
-        title=f"Spread over documents · {asked.choice.model}",
-        columns=(
-            Column(name="layer", align="right"),
-            *(Column(name=name, align="right", form=".4g") for name in names),
-            Column(name="documents", align="right", form=",d"),
-        ),
-        rows=tuple(rows),
-        records=tuple(records),
-        note="The interval is of the mean; the quartiles are of single documents.",
-        chosen={"model": asked.choice.model},
     )
 
 

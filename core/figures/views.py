@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Reading = Literal["raw", "chance", "excess", "difference"]
 """How values are read: as measured, by chance, beyond chance, or less the base's."""
-Kind = Literal["curves", "matrix", "heatmap", "bars", "scatter", "table", "text"]
+Kind = Literal["curves", "matrix", "heatmap", "bars", "boxes", "scatter", "table", "text"]
 Coordinate = str
 """The name of a coordinate: a field of `Coordinates`."""
 Selector = str
@@ -89,7 +89,9 @@ class View:
     """Do its selectors also step to the absence of a value, where that was measured?"""
 
     grouped: ClassVar[bool] = False
-    """Does its `tabulate` know groups of models? Other figures have them as further models."""
+    """Does it know groups of models? Other figures have them as further models."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Metrics of the one that it shows, which it needs too."""
 
     key: str
     title: str

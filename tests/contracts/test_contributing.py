@@ -115,6 +115,20 @@ def test_the_files_that_a_view_kind_touches_exist() -> None:
     assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
+def test_the_guide_names_every_file_that_the_last_view_kinds_touched() -> None:
+    """Boxes and texts: each file with their plots, and each that asks for a text."""
+    named = re.compile(r"\b(BoxesPlot|PassagesPlot)\b|isinstance\(.*\bPassages\b")
+    touched = {
+        str(path.relative_to(ROOT))
+        for room in ("core/figures/plots", "app/render", "app/tui/widgets")
+        for path in (ROOT / room).rglob("*.py")
+        if named.search(path.read_text(encoding="utf-8"))
+    }
+    section = _section("Add a view kind")
+    assert len(touched) > 12
+    assert [file for file in sorted(touched) if f"`{file}`" not in section] == []
+
+
 def test_every_file_that_the_guide_names_exists() -> None:
     named = set(re.findall(r"`((?:core|storage|app|tests|docs)/[\w/.]+)`", GUIDE))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

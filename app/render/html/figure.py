@@ -13,7 +13,7 @@ from app.render.html.markup import Markup, joined, tag
 from app.results.figures import Shown
 from core.figures.figure import Table
 from core.figures.plots.curves import CurvesPlot
-from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.grids import BarsPlot, BoxesPlot, GridPlot
 from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
@@ -76,6 +76,7 @@ _CHARTS: dict[type, Callable[[Any], Iterator[Markup]]] = {
     CurvesPlot: curves.draw,
     PointsPlot: scatters.draw,
     BarsPlot: bars.draw,
+    BoxesPlot: bars.draw,
     GridPlot: grids.draw,
     PassagesPlot: passages.draw,
 }

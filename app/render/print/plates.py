@@ -13,7 +13,7 @@ from app.render.print.sheet import save, styled
 from app.results.figures import Shown, analyses_of, shown_together
 from core.figures.figure import Table
 from core.figures.plots.curves import CurvesPlot
-from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.grids import BarsPlot, BoxesPlot, GridPlot
 from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.resolution import resolve
 from core.figures.plots.scatters import PointsPlot
@@ -23,7 +23,7 @@ from storage.database import Database
 from storage.runs import RunSummary
 
 FOLDER = "figures"
-DRAWN: tuple[Kind, ...] = ("curves", "matrix", "heatmap", "bars", "scatter")
+DRAWN: tuple[Kind, ...] = ("curves", "matrix", "heatmap", "bars", "boxes", "scatter")
 
 
 def write(db: Database, run: RunSummary, folder: Path, kind: str) -> list[Path]:
@@ -51,6 +51,7 @@ _DRAWINGS: dict[type, Callable[[Any], Sheet]] = {
     CurvesPlot: curves.draw,
     PointsPlot: scatters.draw,
     BarsPlot: bars.draw,
+    BoxesPlot: bars.draw,
     GridPlot: grids.draw,
     PassagesPlot: passages.draw,
 }

@@ -1,4 +1,5 @@
-"""Groups of horizontal bars with their values beside them. Owns how long a bar is, to an eighth.
+"""Groups of horizontal bars or boxes with their values beside them. Owns how long a bar is, to an
+eighth.
 
 A row of text is one bar; a group (a model) names itself on its first row. Upon a bar lie the ends
 of its interval and the level of chance.
@@ -8,16 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
 from app.render.terminal.axes import Frame, x_axis
-from app.render.terminal.lines import Cells, Line, cut, exactly, fitted, joined, told_apart
+from app.render.terminal.lines import Cells, Line, cut, exactly, fitted, joined, packed, told_apart
 from app.render.terminal.palette import Palette, luminance, sign
 from app.text import plain
-from core.figures.plots.grids import BarsPlot
+from core.figures.plots.grids import BarsPlot, BoxesPlot
 from core.figures.plots.plot import Symbol
 from core.figures.plots.ranges import share
 from core.figures.plots.values import NULL_MARK, SIDES, Value
@@ -27,6 +30,7 @@ WIDEST_LABEL = 20
 CHANCE = "┊"
 """Marks on a bar what chance alone would give."""
 WHISKERS = ("├", "─", "┤")
+MEDIAN, OWN = "│", "◆"
 WRITTEN = 92
 """Cells across from which the ends of intervals are written as numbers too."""
 
@@ -47,10 +51,10 @@ class Painter:
     def places(self) -> tuple[Place | None, ...]:
         """The cell that each row of text shows; None between groups."""
         rows: list[Place | None] = []
-        for i in range(len(self.plot.rows)):
+        for _, group in groupby(self.plot.spots, key=itemgetter(0)):
             if rows and self.spaced:
                 rows.append(None)
-            rows += [(i, j) for j in range(len(self.plot.columns))]
+            rows += group
         return tuple(rows)
 
     @cached_property
@@ -70,7 +74,8 @@ class Painter:
         chosen = cursor == place
         ink = self.palette.dim if self.plot.faint(i, j) else self.palette.text
         strong = Style(color=self.palette.accent if chosen else ink, bold=chosen)
-        group = fitted(self._rows[i] if j == 0 else "", self._group, "left")
+        first = next(spot for spot in self.plot.spots if spot[0] == i) == place
+        group = fitted(self._rows[i] if first else "", self._group, "left")
         name = fitted(self._columns[j], self._name, "right")
         value = self.plot.cells[i][j]
         text, signs = (value.text, value.signs) if value is not None else ("", "")
@@ -78,17 +83,18 @@ class Painter:
         faded = Style(color=self.palette.dim) if near and not chosen else strong
         return [
             Segment("▸" if chosen else " ", strong),
-            Segment(self._sign(i) if j == 0 else " " * self._marks, self._style(i, j)),
+            Segment(self._sign(i) if first else " " * self._marks, self._style(i, j)),
             Segment(group + " ", Style(color=ink, bold=True)),
             Segment(name + " ", strong),
-            *joined(self._bar(value, self._style(i, j))),
+            *joined(self._drawn(value, self._style(i, j))),
             Segment(" " + text.rjust(self._value), faded),
             Segment(signs.ljust(self._signs), faded),
             Segment(self._ends(value).ljust(self._interval), Style(color=self.palette.dim)),
         ]
 
-    def foot(self) -> tuple[Line, Line, Line]:
-        """The axis below the bars, its numbers, and the meaning of marks beside its name."""
+    def foot(self) -> list[Line]:
+        """The axis below the bars, its numbers, its name, and the meaning of marks: beside the name
+        where they have room."""
         left = self._marks + self._group + self._name + 3
         frame = Frame(left, 0, self._room, 1, self._limits, (0, 1))
         low, high = self._limits
@@ -96,12 +102,15 @@ class Painter:
         axis, numbers = x_axis(ticks, frame)
         text, dim = Style(color=self.palette.text), Style(color=self.palette.dim)
         name = cut(f"{self.plot.measure_words} →", self.width)
-        notes = cut("   ".join(_notes(self.plot)), self.width - cell_len(name) - 2)
-        return (
+        notes = packed(_notes(self.plot), self.width)
+        room = self.width - cell_len(name)
+        beside = notes.pop(0) if len(notes) == 1 and cell_len(notes[0]) + 2 <= room else ""
+        return [
             [Segment(" " * (left - 1)), Segment("└" + axis, dim)],
             [Segment(" " * left), Segment(numbers, text)],
-            [Segment(exactly(notes, self.width - cell_len(name)), dim), Segment(name, text)],
-        )
+            [Segment(exactly(beside, room), dim), Segment(name, text)],
+            *([Segment(line, dim)] for line in notes),
+        ]
 
     @cached_property
     def _group(self) -> int:
@@ -111,7 +120,7 @@ class Painter:
     @cached_property
     def _name(self) -> int:
         longest = max((cell_len(column.text) for column in self.plot.columns), default=1)
-        return min(longest, max(4, self.width // 5))
+        return min(longest, max(4, self.width // 4))
 
     @cached_property
     def _value(self) -> int:
@@ -148,7 +157,7 @@ class Painter:
         return max((len(self._words(value)) for value in self.plot.values()), default=0)
 
     def _words(self, value: Value) -> str:
-        if value.interval is None:
+        if value.interval is None or isinstance(self.plot, BoxesPlot):
             return ""
         low, high = map(self.plot.write, value.interval)
         return f" {low} to {high}"
@@ -160,6 +169,23 @@ class Painter:
     def _limits(self) -> tuple[float, float]:
         low, high = self.plot.x_axis.low, self.plot.x_axis.high
         return (low, high) if high > low else (0.0, 1.0)
+
+    def _drawn(self, value: Value | None, style: Style) -> Cells:
+        return (self._box if isinstance(self.plot, BoxesPlot) else self._bar)(value, style)
+
+    def _box(self, value: Value | None, style: Style) -> Cells:
+        """From the lower to the upper quartile, with the median and the value's own place."""
+        drawn: Cells = [(" ", None)] * self._room
+        spread = None if value is None else value.cell.spread
+        if spread is not None:
+            if spread.least is not None and spread.most is not None:
+                self._whiskers(drawn, self._at(spread.least), self._at(spread.most))
+            for at in range(self._at(spread.lower), self._at(spread.upper) + 1):
+                drawn[at] = ("█", style)
+            self._over(drawn, self._at(spread.median), MEDIAN)
+        if value is not None and value.number is not None:
+            self._over(drawn, self._at(value.number), OWN)
+        return drawn
 
     def _bar(self, value: Value | None, style: Style) -> Cells:
         dim = Style(color=self.palette.dim)
@@ -221,10 +247,14 @@ def _notes(plot: BarsPlot) -> list[str]:
         "better": f"{SIDES['better']} ",
         "worse": f"{SIDES['worse']} ",
         "interval": "├─┤ ",
+        "whiskers": "├─┤ ",
+        "box": "█ ",
+        "median": f"{MEDIAN} ",
+        "value": f"{OWN} ",
         "control": "",
     }
     return [
         f"{signs[entry.symbol]}{plain(entry.text)}"
         for entry in plot.legend()
-        if entry.symbol in signs
+        if entry.symbol in signs and entry.text not in plot.measure_words
     ]

@@ -18,7 +18,7 @@ from app.render.terminal.palette import Palette, on
 from app.text import plain
 from core.figures.figure import Figure, Table
 from core.figures.plots.curves import CurvesPlot
-from core.figures.plots.grids import BarsPlot, GridPlot
+from core.figures.plots.grids import BarsPlot, BoxesPlot, GridPlot
 from core.figures.plots.passages import PassagesPlot
 from core.figures.plots.plot import EMPTY, Plot
 from core.figures.plots.resolution import resolve
@@ -111,6 +111,7 @@ _BODIES: dict[type, Callable[[Any, int, int, Palette, bool], list[Line]]] = {
     CurvesPlot: _curves,
     GridPlot: _grid,
     BarsPlot: _bars,
+    BoxesPlot: _bars,
     PointsPlot: _points,
     PassagesPlot: _text,
 }

@@ -140,3 +140,15 @@ def text_of(lines: Iterable[Line], colour: bool) -> str:
         "".join(s.style.render(s.text) if s.style else s.text for s in line).rstrip(" ")
         for line in lines
     )
+
+
+def packed(words: Iterable[str], width: int) -> list[str]:
+    """Phrases side by side in lines of at most that width, each cut where it is longer."""
+    lines: list[str] = []
+    for each in words:
+        phrase = cut(each, width)
+        if lines and cell_len(lines[-1]) + cell_len(phrase) + 3 <= width:
+            lines[-1] += f"   {phrase}"
+        else:
+            lines.append(phrase)
+    return lines

@@ -1,8 +1,9 @@
-"""Bars with a cursor. The drawing is app.render.terminal.bars'; this scrolls it."""
+"""Bars and boxes with a cursor. The drawing is app.render.terminal.bars'; this scrolls it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from textual.geometry import Region
 
@@ -11,11 +12,8 @@ from app.render.terminal.lines import Line
 from app.tui.readout import Spot
 from app.tui.widgets.figure import CursorPosition, FigureView, Names, index_of
 from core.figures.figure import Figure, Grid
+from core.figures.plots import resolution
 from core.figures.plots.grids import BarsPlot
-from core.figures.plots.resolution import bars as resolved_bars
-
-FOOT = 3
-"""Rows below the bars: the axis, its numbers, and the meaning of the marks on a bar."""
 
 
 class BarsView(FigureView[BarsPlot]):
@@ -33,19 +31,19 @@ class BarsView(FigureView[BarsPlot]):
 
     def resolved(self, figure: Figure) -> BarsPlot:
         assert isinstance(figure, Grid)
-        return resolved_bars(figure)
+        return resolution.bars(figure)
 
     def filled(self) -> bool:
-        return self.plot.is_drawable
+        return bool(self.plot.spots)
 
     def opening(self) -> CursorPosition:
         """The first model that is no control."""
         return next((i for i, row in enumerate(self.plot.rows) if not row.control), 0), 0
 
     def lay_out(self, width: int, height: int) -> None:
-        count = len(self.plot.rows) * (len(self.plot.columns) + 1) - 1
-        spaced = count <= height - FOOT
-        self._painter = bars.Painter(self.plot, width - 1, self.palette, spaced=spaced)
+        painter = bars.Painter(self.plot, width - 1, self.palette)
+        spaced = len(painter.places) <= height - len(painter.foot())
+        self._painter = replace(painter, spaced=spaced)
 
     def paint(self, y: int, cursor: CursorPosition | None) -> Line:
         if y >= self._body():
@@ -75,17 +73,15 @@ class BarsView(FigureView[BarsPlot]):
         )
 
     def clamped(self, cursor: CursorPosition) -> CursorPosition:
-        rows, columns = len(self.plot.rows), len(self.plot.columns)
-        return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
+        i, j = cursor
+        return min(self.plot.spots, key=lambda at: (abs(at[0] - i), abs(at[1] - j)), default=(0, 0))
 
     def moved(self, cursor: CursorPosition, dx: int, dy: int) -> CursorPosition:
         """Up and down from bar to bar; left and right from group to group."""
         if dx:
             return cursor[0] + dx, cursor[1]
-        columns = len(self.plot.columns)
-        at = cursor[0] * columns + cursor[1] + dy
-        at = max(0, min(at, len(self.plot.rows) * columns - 1))
-        return divmod(at, columns)
+        spots = self.plot.spots
+        return spots[max(0, min(spots.index(cursor) + dy, len(spots) - 1))]
 
     def place_at(self, x: int, y: int) -> CursorPosition | None:
         row = y + self.top
@@ -101,4 +97,13 @@ class BarsView(FigureView[BarsPlot]):
         return self.top != before
 
     def _body(self) -> int:
-        return max(1, min(len(self.painter.places), self.size.height - FOOT))
+        room = self.size.height - len(self.painter.foot())
+        return max(1, min(len(self.painter.places), room))
+
+
+class BoxesView(BarsView):
+    """A box a row, in groups."""
+
+    def resolved(self, figure: Figure) -> BarsPlot:
+        assert isinstance(figure, Grid)
+        return resolution.boxes(figure)

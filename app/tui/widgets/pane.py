@@ -22,7 +22,7 @@ from app.tui.heading import heading
 from app.tui.memory import FigurePosition, choice_of
 from app.tui.readout import beside, copied, in_a_row, value_of
 from app.tui.widgets.bar import Row
-from app.tui.widgets.bars import BarsView
+from app.tui.widgets.bars import BarsView, BoxesView
 from app.tui.widgets.curves import CurvesView
 from app.tui.widgets.figure import FigureView
 from app.tui.widgets.finding import Finding
@@ -53,6 +53,7 @@ WIDGETS: dict[str, type[FigureView[Any]]] = {
     "matrix": GridView,
     "heatmap": GridView,
     "bars": BarsView,
+    "boxes": BoxesView,
     "scatter": ScatterView,
     "table": TableView,
     "text": PassagesView,
@@ -71,7 +72,7 @@ class Pane(Vertical, Steady):
     Pane { width: 1fr; height: 1fr; }
     Pane > #selected { background: $panel; }
     Pane:focus-within > #selected { background: $line; }
-    Pane.-bars > Finding, Pane.-matrix > Finding { max-height: 3; }
+    Pane.-bars > Finding, Pane.-boxes > Finding, Pane.-matrix > Finding { max-height: 3; }
     Pane > #readout { height: 2; padding: 0 1; }
     Pane > FigureView { margin: 0 1; }
     """

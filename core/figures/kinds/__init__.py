@@ -1,5 +1,6 @@
 """The kinds of views: one file declares a kind and lays out its figure.
 
+boxes.py     DocumentBoxes, ControlBoxes and MemberBoxes: how values of one place lie
 curves.py    Curves: lines over an axis, in panels
 grids.py     Matrix, Heatmap and Bars: a value for each row and column
 groups.py    GroupTable: means and tests of groups of models

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 from core.engine.measurement import Coordinates, Measurement
 from core.figures import groups
 from core.figures.figure import Column, Table, Text
+from core.figures.kinds.boxes import MemberBoxes
 from core.figures.kinds.tables import SortedTable
 from core.figures.records import GroupRecord
 from core.figures.significance import LEVEL
+from core.figures.spread_findings import of_spread
 from core.figures.views import Catalogue, Coordinate, Tabulation
 
 ORDERS = ("strongest evidence", "as measured")
@@ -155,5 +157,14 @@ OF_GROUPS = (
         orders=ORDERS,
         optional=True,
         pairs=True,
+    ),
+    MemberBoxes(
+        key="members",
+        title="Members of groups",
+        caption="How the models of each group lie about their mean.",
+        finding=of_spread,
+        selectors=_SELECTORS,
+        free=("reference", *_WHERE),
+        optional=True,
     ),
 )

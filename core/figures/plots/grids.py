@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 from core.engine.measurement import Better
-from core.figures.figure import BASE, ColumnMeasure, Grid
+from core.figures.figure import BASE, Cell, ColumnMeasure, Grid
 from core.figures.plots.plot import (
     CONTROL_WORDS,
     Entry,
@@ -84,7 +85,8 @@ class GridPlot(Plot):
         across = "against" if self.row_name == self.column_name else self.column_name
         column = self.columns[j]
         measure = [("metric", column.words)] if column.words else []
-        return (self.row_name, self.rows[i].name), (across, column.name), *measure
+        named = ((self.row_name, self.rows[i].name), (across, column.name))
+        return *(each for each in named if each[1]), *measure
 
     def where(self, i: int, j: int) -> list[str]:
         """The place of a value in words."""
@@ -93,7 +95,7 @@ class GridPlot(Plot):
             return [f"{row} and {column}"]
         if self.row_of != "model":
             row = f"{self.row_name} {row}"
-        return [*filter(None, [self.model]), row, column]
+        return [each for each in (self.model, row, column) if each]
 
     def remarks(self, *, dense: bool) -> list[str]:
         """The meaning of the signs among its cells; `dense`: no cell has a number."""
@@ -118,6 +120,8 @@ class GridPlot(Plot):
         return replace(self, columns=self.columns[first:last], cells=cells)
 
     def table(self) -> Rows:
+        if any(value.cell.spread for value in self.values()):
+            return _spread_out(self)
         head = (f"{self.row_name} \\ {self.column_name}", *(c.name for c in self.columns))
         named = zip(self.rows, self.cells, strict=True)
         return Rows(head, tuple(Row((row.name,), cells) for row, cells in named))
@@ -167,6 +171,19 @@ class BarsPlot(GridPlot):
     x_axis_whole: Axis
     """Covers the ranges of chance levels too."""
 
+    @cached_property
+    def spots(self) -> tuple[tuple[int, int], ...]:
+        """The row and the column of every bar: of what was measured."""
+        return tuple(
+            (i, j) for i, row in enumerate(self.cells) for j, v in enumerate(row) if v is not None
+        )
+
+    def groups(self, gap: float) -> Iterator[list[tuple[int, int, float]]]:
+        """The row, the column and the top of every bar, by row. Tops are counted in bars, with a
+        `gap` between groups and half of it before the first."""
+        for at, (_, group) in enumerate(groupby(enumerate(self.spots), lambda each: each[1][0])):
+            yield [(i, j, number + gap * (at + 0.5)) for number, (i, j) in group]
+
     def index(self, i: int, j: int) -> int:
         """The place that decides a bar's colour: of its model, or of its column without one."""
         found = (self.rows[i].index, self.columns[j].index)
@@ -175,6 +192,37 @@ class BarsPlot(GridPlot):
     def faint(self, i: int, j: int) -> bool:
         """Is it the bar of a control?"""
         return self.rows[i].control or self.columns[j].control
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxesPlot(BarsPlot):
+    """A box a column, in a group a row: how several values of one place lie, with its own value
+    among them."""
+
+    def legend(self) -> list[Entry]:
+        spreads = [spread for value in self.values() if (spread := value.cell.spread)]
+        entries = []
+        if spreads:
+            entries = [Entry("box", f"half of the {spreads[0].of}"), Entry("median", "median"),
+                       Entry("value", spreads[0].own)]  # fmt: skip
+        if any(spread.least is not None for spread in spreads):
+            entries.insert(0, Entry("whiskers", "least to most"))
+        undrawn = ("interval", "chance", "band")
+        return [*entries, *(e for e in BarsPlot.legend(self) if e.symbol not in undrawn)]
+
+
+def _spread_out(plot: GridPlot) -> Rows:
+    """A row for each box: its own value, then the numbers of its spread."""
+    rows, head = [], dict[str, None]()
+    for row, cells in zip(plot.rows, plot.cells, strict=True):
+        for column, value in zip(plot.columns, cells, strict=True):
+            spread = None if value is None else value.cell.spread
+            if value is not None and spread is not None:
+                known = spread.numbers()
+                head |= dict.fromkeys((spread.own, *known))
+                own = [replace(value, cell=Cell(n, n), tone=None) for n in known.values()]
+                rows.append(Row((row.name, column.name), (value, *own)))
+    return Rows((plot.row_name, plot.column_name, *head), tuple(rows))
 
 
 def _is_number(name: str) -> bool:

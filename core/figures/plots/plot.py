@@ -28,7 +28,7 @@ OWN_WORDS = "own domain"
 
 Symbol = Literal[
     "series", "interval", "chance", "band", "control", "null", "better", "worse", "undefined",
-    "missing", "star", "own", "own_best", "note",
+    "missing", "star", "own", "own_best", "note", "box", "median", "whiskers", "value",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from core.figures.figure import Cell, Figure, Grid, Lines, Panel, Scatter
 from core.figures.passages import Passages
 from core.figures.plots.curves import Curve, CurvePanel, CurvesPlot
-from core.figures.plots.grids import BarsPlot, GridPlot, columns_of, places, rows_of
+from core.figures.plots.grids import BarsPlot, BoxesPlot, GridPlot, columns_of, places, rows_of
 from core.figures.plots.numbers import Write, formatter, significant
 from core.figures.plots.passages import PassagesPlot, TextBlock, resolved
 from core.figures.plots.plot import Plot, shared_direction
@@ -30,7 +30,8 @@ def resolve(figure: Drawn, kind: str = "", together: Iterable[Figure] = ()) -> P
     """The plot of a figure; `kind` is that of its view, which tells bars from other grids. Figures
     that are read `together` share one scale of colours."""
     if isinstance(figure, Grid):
-        return bars(figure) if kind == "bars" else grid(figure, together)
+        made = {"bars": bars, "boxes": boxes}.get(kind)
+        return grid(figure, together) if made is None else made(figure)
     if isinstance(figure, Passages):
         return passages(figure)
     return curves(figure) if isinstance(figure, Lines) else scatter(figure)
@@ -48,6 +49,15 @@ def bars(figure: Grid) -> BarsPlot:
     drawn = [number for cell in cells for number in Value(cell, fields["write"]).marks()]
     whole = _drawn(cells, fields["write"])
     return BarsPlot(x_axis=axis([0.0, *drawn]), x_axis_whole=axis([0.0, *whole]), **fields)
+
+
+def boxes(figure: Grid) -> BoxesPlot:
+    """The plot of a grid as groups of boxes."""
+    fields = _rows_and_columns(figure, ())
+    cells = _scaled(figure)
+    spreads = [spread.numbers().values() for cell in cells if (spread := cell.spread)]
+    covered = axis([*_shown(cells), *(n for own in spreads for n in own)], zero=True)
+    return BoxesPlot(x_axis=covered, x_axis_whole=covered, **fields)
 
 
 def _rows_and_columns(figure: Grid, together: Iterable[Figure]) -> dict[str, Any]:

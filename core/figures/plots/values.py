@@ -185,6 +185,8 @@ def yardsticks(cell: Cell | None) -> list[str]:
         facts.append(null)
     if cell.excess is not None:
         facts.append(f"excess {format(cell.excess, '+.6g')}")
+    if cell.spread is not None:
+        facts.append(cell.spread.words)
     if cell.low is not None and cell.high is not None:
         facts.append(f"95 % {format(cell.low, '.4g')} to {format(cell.high, '.4g')}")
     if cell.n is not None:

@@ -21,7 +21,6 @@ from core.figures.records import (
     NeuronRecord,
     PointRecord,
     ScoreRecord,
-    SpreadRecord,
 )
 
 
@@ -154,10 +153,6 @@ def test_patterns_and_rates_that_did_not_change_are_said_to_be_so() -> None:
     assert findings.of_neurons(neurons) == (
         "Neurons of a: the rates of these neurons are unchanged."
     )
-    level = replace(_table(SpreadRecord(0, 9, 0.5, 0.5)), chosen={"model": "a"})
-    assert findings.of_activation_spread(level) == (
-        "a: half of the documents are alike in every layer."
-    )
 
 
 def test_scores_that_did_not_change_have_no_largest() -> None:
@@ -289,18 +284,7 @@ def test_tables_say_what_stands_out_in_them() -> None:
                                                         "changed by +0.250.")  # fmt: skip
     ranked = findings.of_neurons(_table(*found[::-1]))
     assert ranked.endswith("changed by +0.100, its attribution is 8.")
-    layers = SpreadRecord(0, 9, 1.0, 2.0), SpreadRecord(1, 9, 1.0, 4.0)
-    spread = replace(_table(*layers, SpreadRecord(None, 9, 0.0, 9.0)), chosen={"model": "medical"})
-    assert findings.of_activation_spread(spread) == (
-        "medical: documents differ most in layer 1, where half of them activate 1 to 4 % of its "
-        "neurons."
-    )
-    assert findings.of_distance_spread(spread).endswith(
-        "in half of them 1 to 4 of its neurons differ from the base's."
-    )
-    single = replace(spread, records=tuple(r._replace(documents=1) for r in spread.records))
-    assert findings.of_activation_spread(single) == "", "a document has no spread"
-    for empty in (findings.of_neurons, findings.of_activation_spread, score_findings.of_points):
+    for empty in (findings.of_neurons, score_findings.of_points):
         assert empty(_table()) == ""
 
 

@@ -18,9 +18,10 @@ MODELS = ("base", "a", "b", "odd\nname")
 SERIES = ("s@1", "s@20")
 ARRAYS = (
     "neurons", "neuron", "items", "item", "behind", "broken", "point", "text", "readout",
-    "tokens", "embeddings",
+    "tokens", "embeddings", "members",
 )  # fmt: skip
-"""Views whose rows are in arrays, and texts, which speak for themselves."""
+"""Views whose rows are in arrays, texts, which speak for themselves, and members of a group, which
+rows by chance hardly have at one place."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "": ("magnitude", "product"),
     "arithmetic": (

@@ -167,7 +167,7 @@ def test_a_tall_heat_map_keeps_to_the_page() -> None:
 def test_bars_reach_to_their_values_and_intervals() -> None:
     drawn = _drawn(figures.bars(), "bars")
     axes = drawn.axes[0]
-    widths = [round(p.get_width(), 9) for p in axes.patches if p.get_height() < 0.39]
+    widths = [round(p.get_width(), 9) for p in axes.patches if p.get_height() < 0.9]
     assert sorted(widths) == [-0.2, 0.1, 0.2]
     ends = {tuple(line.get_xdata()) for line in axes.get_lines()}
     assert (0.05, 0.4) in ends

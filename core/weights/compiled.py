@@ -203,7 +203,6 @@ def _point(addresses: Any, kinds: Any, scales: Any, size: Any, whole: Any) -> An
         if not whole:
             _add(base, update, term)
         _narrow(term, addresses[-1], kinds[-1], start, base)
-        _subtract(base, term, base)
         lost += _dot(base, base)
         changed += _dot(update, update)
     return lost, changed
@@ -222,13 +221,14 @@ def _add(a: Any, b: Any, out: Any) -> None:
 
 
 @_compiled()
-def _narrow(row: Any, address: Any, kind: Any, start: Any, rounded: Any) -> None:
+def _narrow(row: Any, address: Any, kind: Any, start: Any, error: Any) -> None:
     """Store numbers from `start` on, in float32 or rounded to the nearest bfloat16 (ties to even),
-    and `rounded`, the stored numbers as float32."""
+    and their rounding `error`."""
     n = len(row)
     if kind == _F32:
         numba.carray(_pointer(address + 4 * start), n, np.float32)[:] = row
-        rounded[:] = row
+        for i in range(n):
+            error[i] = row[i] - row[i]  # 0, or NaN of what is not finite
         return
     stored = numba.carray(_pointer(address + 2 * start), n, np.uint16)
     for i in range(n):
@@ -236,7 +236,7 @@ def _narrow(row: Any, address: Any, kind: Any, start: Any, rounded: Any) -> None
         even = np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
         short = np.uint32(np.uint32(bits + _HALF + even) >> np.uint32(16))
         stored[i] = short
-        rounded[i] = _as_float(np.uint32(short << np.uint32(16)))
+        error[i] = _as_float(np.uint32(short << np.uint32(16))) - row[i]
 
 
 @_compiled()

@@ -40,9 +40,11 @@ class Remembered:
 
     def remember(self, stamp: Stamp, identity: str) -> None:
         """Store a file's identity in place of an older one."""
-        told = {"stamp": _text(stamp), "identity": identity}
-        put = sqlite.insert(IdentityRow).values(path=_path(stamp), device=str(stamp.device), **told)
-        put = put.on_conflict_do_update(index_elements=["path", "device"], set_=told)
+        values = {"stamp": _text(stamp), "identity": identity}
+        put = sqlite.insert(IdentityRow).values(
+            path=_path(stamp), device=str(stamp.device), **values
+        )
+        put = put.on_conflict_do_update(index_elements=["path", "device"], set_=values)
         with contextlib.suppress(StorageError), self._db.writing(patience=_BRIEF) as connection:
             connection.execute(put)
 

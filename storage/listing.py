@@ -54,13 +54,13 @@ def lines(db: Database, run_id: str, analysis: str, order: Order) -> Iterator[It
 
 def _by(order: Order) -> list[ColumnElement[Any]]:
     row = MeasurementRow
-    told: list[Any] = [
+    order_by: list[Any] = [
         _place(row.metric, order.metrics), row.metric, row.metric_of,
         _place(row.model, order.models), _place(row.reference, order.models), row.setting,
         row.layer == OVER_ALL, row.layer, _place(row.module, order.modules), row.expert, row.head,
     ]  # fmt: skip
     # The names of what has no place of its own.
-    return [*told, *(getattr(row, name) for name in KEY_COLUMNS[1:])]
+    return [*order_by, *(getattr(row, name) for name in KEY_COLUMNS[1:])]
 
 
 def _place(column: InstrumentedAttribute[str], names: Sequence[str]) -> ColumnElement[int]:

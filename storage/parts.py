@@ -37,9 +37,9 @@ def put(
     ]  # fmt: skip
     if rows:
         put = sqlite.insert(PartRow)
-        told = {name: getattr(put.excluded, name) for name in ("seconds", "content")}
+        values = {name: getattr(put.excluded, name) for name in ("seconds", "content")}
         key = ["run_id", "slice", "step"]
-        connection.execute(put.on_conflict_do_update(index_elements=key, set_=told), rows)
+        connection.execute(put.on_conflict_do_update(index_elements=key, set_=values), rows)
 
 
 def get(connection: Connection, run_id: str, slice: str) -> tuple[dict[str, UnitPart], float]:

@@ -139,8 +139,8 @@ def edition(db: Database, run_id: str, analysis: str) -> tuple[object, ...]:
     """A quickly computed value that changes whenever the run's results of the analysis change."""
     unit = UnitRow
     # The sum of the times: clocks may be set back, so the newest time is not enough.
-    told = select(func.count(), func.sum(unit.id), func.sum(unit.created))
-    wanted = told.join(RunUnitRow, RunUnitRow.unit_id == unit.id).where(
+    counts = select(func.count(), func.sum(unit.id), func.sum(unit.created))
+    wanted = counts.join(RunUnitRow, RunUnitRow.unit_id == unit.id).where(
         RunUnitRow.run_id == run_id, unit.analysis == analysis
     )
     with db.reading() as connection:
@@ -174,15 +174,15 @@ def arrays(db: Database, artifact: StoredArtifact) -> StoredArrays:
 def durations(db: Database, run_id: str) -> dict[str, float]:
     """The seconds that each analysis of a run took, whichever run computed its units; where a unit
     took what no clock tells, those of its analysis are unknown."""
-    told = UnitRow.analysis, func.sum(UnitRow.seconds)
+    columns = UnitRow.analysis, func.sum(UnitRow.seconds)
     wanted = (
-        select(*told)
+        select(*columns)
         .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
         .where(RunUnitRow.run_id == run_id)
         .group_by(UnitRow.analysis)
     )
     with db.reading() as connection:
-        rows = list(checked(connection.execute(wanted), told))
+        rows = list(checked(connection.execute(wanted), columns))
     return {name: float(seconds) for name, seconds in rows if is_time(seconds)}
 
 

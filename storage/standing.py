@@ -33,9 +33,9 @@ def standings(db: Database, run_id: str) -> dict[str, Standing]:
     from storage.runs import provenance
     from storage.schema import RunUnitRow, UnitRow
 
-    told = UnitRow.analysis, func.count(), func.sum(UnitRow.seconds)
+    columns = UnitRow.analysis, func.count(), func.sum(UnitRow.seconds)
     wanted = (
-        select(*told)
+        select(*columns)
         .join(RunUnitRow, RunUnitRow.unit_id == UnitRow.id)
         .where(RunUnitRow.run_id == run_id)
         .group_by(UnitRow.analysis)
@@ -44,7 +44,7 @@ def standings(db: Database, run_id: str) -> dict[str, Standing]:
     totals = planned if isinstance(planned, dict) else {}
     counts = {name: n for name, n in totals.items() if type(n) is int and n > 0}
     with db.reading() as connection:
-        rows = list(checked(connection.execute(wanted), told))
+        rows = list(checked(connection.execute(wanted), columns))
     found = {name: Standing(total=n) for name, n in counts.items()}
     for name, done, seconds in rows:
         known = float(seconds) if is_time(seconds) else None

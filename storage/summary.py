@@ -191,8 +191,8 @@ def _mended(row: Row[*tuple[Any, ...]]) -> tuple[Any, str]:
         values["pid"] = None if values["pid"] is None else _NOBODY
     for name in wrong:
         values[name] = _DEFAULTS.get(name)
-    told = ", ".join(dict.fromkeys(wrong))
-    return SimpleNamespace(**values), f"The row of this run is damaged: {told}." if told else ""
+    faults = ", ".join(dict.fromkeys(wrong))
+    return SimpleNamespace(**values), f"The row of this run is damaged: {faults}." if faults else ""
 
 
 def _is_time(value: float | None) -> bool:

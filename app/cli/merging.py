@@ -84,5 +84,5 @@ def _taking_part(models: Models, vectors: tuple[str, ...]) -> Models:
         while parent not in (None, "base"):
             wanted.add(str(parent))
             parent = models.tuned[str(parent)].parent
-    kept = {name: model for name, model in models.tuned.items() if name in wanted}
-    return models.model_copy(update={"tuned": kept})
+    members = {name: model for name, model in models.tuned.items() if name in wanted}
+    return models.model_copy(update={"tuned": members})

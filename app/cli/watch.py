@@ -55,12 +55,12 @@ def follow(db: Database, run_id: str) -> Iterator[Moment]:
 
     Each warning is reported once, although every attempt at a run starts without warnings.
     """
-    told: set[RunWarning] = set()
+    shown: set[RunWarning] = set()
     while True:
         run = runs.find_run(db, run_id)
         found = runs.warnings(db, run.id) if run.warnings else []
-        yield Moment(run, tuple(warning for warning in found if warning not in told))
-        told.update(found)
+        yield Moment(run, tuple(warning for warning in found if warning not in shown))
+        shown.update(found)
         if run.status not in wording.UNDER_WAY:
             return
         time.sleep(_PAUSE)

@@ -102,12 +102,12 @@ class Narrator:
             self._line((done, total, label), share or "...", time_left)
             return
         (task,) = self._bar.task_ids
-        told = "  ".join(part for part in (share, time_left) if part)
-        room = self._bar.console.width - _TAKEN - len(told)
+        progress = "  ".join(part for part in (share, time_left) if part)
+        room = self._bar.console.width - _TAKEN - len(progress)
         self._bar.update(
             task, completed=done if percent is None else percent,
             total=(total or None) if percent is None else 100,
-            told=told, label=_short(plain(label), room),
+            progress=progress, label=_short(plain(label), room),
         )  # fmt: skip
 
     def _line(self, at: tuple[int, int, str], share: str, time_left: str) -> None:
@@ -127,12 +127,12 @@ def _bar() -> Bar:
 
     bar = Progress(
         BarColumn(bar_width=_BAR),
-        TextColumn("{task.fields[told]}", markup=False),
+        TextColumn("{task.fields[progress]}", markup=False),
         TextColumn("{task.fields[label]}", markup=False),
         console=Console(stderr=True, highlight=False),
         transient=True,
     )
-    bar.add_task("", total=None, told="", label="")
+    bar.add_task("", total=None, progress="", label="")
     return bar
 
 

@@ -32,9 +32,9 @@ class Follow:
 
     def arguments(self) -> list[str]:
         """The options of a detached worker."""
-        told = ["--follow"]
-        told += [] if self.until is None else ["--until", str(self.until)]
-        return told + ([] if self.idle is None else ["--idle", str(self.idle)])
+        options = ["--follow"]
+        options += [] if self.until is None else ["--until", str(self.until)]
+        return options + ([] if self.idle is None else ["--idle", str(self.idle)])
 
 
 def refuse_none(study: Study) -> None:
@@ -95,7 +95,7 @@ def _reached(study: Study, until: int | None) -> bool:
 def _sizes(folder: Path) -> _Sizes:
     """The size and the time of change of each file in a folder; nothing if it can't be read."""
     try:
-        told = {each.name: each.stat() for each in folder.iterdir() if each.is_file()}
+        stats = {each.name: each.stat() for each in folder.iterdir() if each.is_file()}
     except OSError:
         return {}
-    return {name: (one.st_size, one.st_mtime_ns) for name, one in told.items()}
+    return {name: (one.st_size, one.st_mtime_ns) for name, one in stats.items()}

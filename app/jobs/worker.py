@@ -125,16 +125,16 @@ def _await_turn(db: Database, run_id: str) -> None:
 
     Tolerates a database that is locked for a while; raises StorageError after that.
     """
-    told, looked = "", time.monotonic()
+    announced, looked = "", time.monotonic()
     while True:
         try:
             found = runs.before(db, run_id)
             if found is None:
                 return
-            if found.id != told:
+            if found.id != announced:
                 runs.say_waiting(db, run_id, f"after {found.name} ({found.id})")
                 _say(f"waits for run {found.id}")
-                told = found.id
+                announced = found.id
             looked = time.monotonic()
         except StorageError:
             if time.monotonic() - looked > _BORNE:

@@ -21,8 +21,8 @@ _EVERY = "Every analysis"
 def paragraph(analysis: str, title: str) -> str:
     """How to read the figure of this title, of the analysis of that title; nothing where the guide
     is not there or does not tell."""
-    told = _figures()
-    return told.get((analysis, title)) or told.get((_EVERY, title), "")
+    paragraphs = _figures()
+    return paragraphs.get((analysis, title)) or paragraphs.get((_EVERY, title), "")
 
 
 def words(readout: str) -> dict[str, str]:
@@ -42,9 +42,9 @@ def _figures() -> dict[tuple[str, str], str]:
     for section in _guide().split("\n## ")[1:]:
         analysis = section.partition(":")[0]
         for block in section.split("\n\n"):
-            told = re.match(r"\*\*(.+?)\.\*\*\s+(.+)", block, re.DOTALL)
-            if told:
-                found[analysis, told[1]] = _plain(told[2])
+            match = re.match(r"\*\*(.+?)\.\*\*\s+(.+)", block, re.DOTALL)
+            if match:
+                found[analysis, match[1]] = _plain(match[2])
     return found
 
 

@@ -81,7 +81,7 @@ def look(source: DataSource) -> Iterator[Holdings]:
     from app.library.catalogue import appraised
     from app.library.shelves import Search
 
-    search, told = Search(), time.monotonic()
+    search, announced = Search(), time.monotonic()
     found: list[Entry] = []
     try:
         folders = config.read().folders
@@ -91,9 +91,9 @@ def look(source: DataSource) -> Iterator[Holdings]:
     places = [Path(folder) for folder in folders] + _of_runs(source)
     for entry in appraised(search, places):
         found.append(entry)
-        if time.monotonic() - told > OFTEN:
+        if time.monotonic() - announced > OFTEN:
             yield Holdings(lineage.tree(found))
-            told = time.monotonic()
+            announced = time.monotonic()
     whole = Holdings(lineage.tree(found), tuple(search.notes), folders=tuple(folders), done=True)
     yield with_runs(source, whole)
 

@@ -244,8 +244,8 @@ def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:
         made = scores.stored(own, task)
         found = [
             row
-            for metric, kept in made.items()
-            for row in _against(base[metric], tuned[metric], kept, unit.options, **at)
+            for metric, score in made.items()
+            for row in _against(base[metric], tuned[metric], score, unit.options, **at)
         ]
         rows += found
         first = next(iter(made))
@@ -265,8 +265,8 @@ def _against(
     if base.items is None or tuned.items is None or own.items is None:
         # A score such as BLEU, without per-item results and without an interval.
         if own.higher is not None:
-            kept = comparison.share_of(tuned.value, own.value, higher_is_better=own.higher)
-            yield Measurement(metric="normalised", value=kept, **at)
+            normalised = comparison.share_of(tuned.value, own.value, higher_is_better=own.higher)
+            yield Measurement(metric="normalised", value=normalised, **at)
         back = comparison.share_regained(base.value, tuned.value, own.value)
         yield Measurement(metric="regained", value=back, **at)
         return

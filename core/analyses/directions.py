@@ -1,4 +1,4 @@
-"""What the top directions of an update write and read, in tokens: method, section 8.
+"""The tokens that the top directions of an update write and read: method, section 8.
 
 Owns the side on which each matrix meets the residual stream, and the rows and tables of its
 directions. Imports torch only when it computes.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from core.engine.subject import Subject
     from core.models.pieces import Piece
+    from core.weights.embeddings import EmbeddingReader
     from core.weights.linalg import Directions
     from core.weights.stream import MatrixView, ModuleMoments, UpdateView
     from core.weights.vocabulary import Readout, Side, Vocabulary
@@ -58,8 +59,8 @@ class DirectionsParameters(Parameters):
 
 
 def plan(subject: Subject, parameters: DirectionsParameters) -> list[Unit]:
-    """A unit for each model and layer, the base's own directions among them; and one for the
-    embeddings of each tuned model."""
+    """A unit for each model and layer, the base included; and one for the embeddings
+    of each tuned model."""
     from core.weights.stream import choose_device
     from core.weights.vocabulary import Vocabulary
 
@@ -102,9 +103,13 @@ def _tokenizer(subject: Subject) -> Any:
         return None
 
 
-def compute(units: Sequence[Unit], parameters: DirectionsParameters) -> _Reader | _Embeddings:
+def compute(units: Sequence[Unit], parameters: DirectionsParameters) -> _Reader | EmbeddingReader:
     """The reader that makes these units of one slice."""
-    return (_Embeddings if units[0].layer is None else _Reader)(units, parameters)
+    if units[0].layer is not None:
+        return _Reader(units, parameters)
+    from core.weights.embeddings import EmbeddingReader
+
+    return EmbeddingReader(units, parameters.moved)
 
 
 class _Reader:
@@ -159,18 +164,18 @@ class _Reader:
                 _row(place, found, random[SIDE_OF[place[1]]], layer) for place, found in own.items()
             ]
             stacked = {module for _, module, expert in own if expert is not None}
-            told = {
+            listed = {
                 module if expert is None else f"{module}.{expert}": found
                 for (_, module, expert), found in own.items()
                 if found is not None and (expert is not None or module not in stacked)
             }
             if unit.model == BASE:
                 drawn = {side: own[: self.parameters.top] for side, own in random.items()}
-                told |= {
+                listed |= {
                     f"random {side}": (np.zeros(len(own.kurtosis)), own)
                     for side, own in drawn.items()
                 }
-            arrays = self._arrays(told)
+            arrays = self._arrays(listed)
             artifact = Artifact(name=NAME, arrays=arrays, model=unit.model, layer=layer)
             yield unit, UnitResult(rows, [artifact] if arrays else [])
 
@@ -205,9 +210,9 @@ class _Reader:
                 directions = [each for each, _ in own] or [np.zeros((0, drawn.shape[1]))]
                 groups.append(torch.from_numpy(np.concatenate(directions)))
             random[side], *read = self.vocabulary.read_out(side, groups, self.parameters.tokens)
-            for (place, own), told in zip(places.items(), read, strict=True):
+            for (place, own), readout in zip(places.items(), read, strict=True):
                 shares = [share for _, share in own]
-                found[place] = (np.concatenate(shares), told) if len(told.kurtosis) else None
+                found[place] = (np.concatenate(shares), readout) if len(readout.kurtosis) else None
         return found, random
 
     def _arrays(self, found: dict[str, tuple[NDArray[Any], Readout]]) -> dict[str, NDArray[Any]]:
@@ -259,67 +264,6 @@ def _row(
 def _mean(values: NDArray[np.float64]) -> float | None:
     mean = float(values.mean())
     return mean if np.isfinite(mean) else None
-
-
-class _Embeddings:
-    """The moved tokens of the embedding and of a head apart from it."""
-
-    name = NAME
-    updates_of: tuple[str, ...] = ()
-
-    def __init__(self, units: Sequence[Unit], parameters: DirectionsParameters) -> None:
-        self.units, self.parameters = units, parameters
-        self.vocabulary: Vocabulary = units[0].options["vocabulary"]
-        self.moments_of = tuple(unit.model for unit in units)
-
-    def wants_updates(self, module: str) -> bool:
-        return False
-
-    def see_module(self, module: ModuleMoments) -> None:
-        """Does nothing: rows are read token by token."""
-
-    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
-        """Never called: `updates_of` is empty."""
-        raise NotImplementedError
-
-    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
-        """Never called either."""
-
-    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
-        for unit in self.units:
-            yield unit, self._result(unit)
-        self.vocabulary.release()  # the slice outside of layers is the last
-
-    def _result(self, unit: Unit) -> UnitResult:
-        from core.weights import embeddings
-
-        family, found = self.vocabulary.family, {}
-        for piece in self.vocabulary.pieces:
-            member = family.tuned[unit.model]
-            found[piece.module] = embeddings.moved(
-                self.vocabulary, member, piece, self.parameters.moved
-            )
-        rows = [
-            Measurement(
-                metric="embedding_move", value=own.mean, n=own.count, model=unit.model, module=name
-            )
-            for name, own in found.items()
-        ]
-        known = {name: own for name, own in found.items() if len(own.tokens)}
-        parts = [part for own in known.values() for part in (own.tokens, own.before, own.after)]
-        if not parts:
-            return UnitResult(rows)
-        ids = np.unique(np.concatenate([part.ravel() for part in parts]))
-        texts = self.vocabulary.texts(ids.tolist())
-        arrays: dict[str, NDArray[Any]] = {"vocabulary": np.array(texts, dtype=np.str_)}
-        for name, own in known.items():
-            places = {"tokens": own.tokens, "before": own.before, "after": own.after}
-            arrays[f"{name}.moves"] = own.moves
-            arrays |= {
-                f"{name}.{key}": np.searchsorted(ids, part).astype(np.int32)
-                for key, part in places.items()
-            }
-        return UnitResult(rows, [Artifact(name="moved", arrays=arrays, model=unit.model)])
 
 
 def _is_tuned(model: str) -> bool:

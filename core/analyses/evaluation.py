@@ -92,7 +92,7 @@ def compute(
         session.say(unit.label)
         session.pause()
         task = tasks[unit.task]
-        found, told = session.evaluator.ask(task)
+        found, outputs = session.evaluator.ask(task)
         at: dict[str, Any] = {"model": unit.model, "task": task.name}
         rows = scores.rows(found, resamples=resamples, seed=seed, **at)
         rows += [
@@ -100,10 +100,10 @@ def compute(
             for s in found
             if s.stderr is not None
         ]
-        kept = scores.artifact(found, model=unit.model, task=task.name)
+        artifact = scores.artifact(found, model=unit.model, task=task.name)
         # A prompt is the task's: stored once, unless each model has a template of its own.
-        asked = answers.artifacts(told, prompts=unit.model == BASE or own_prompts, **at)
-        yield unit, UnitResult(rows, [kept, *asked], {"scores": scores.state(found)})
+        asked = answers.artifacts(outputs, prompts=unit.model == BASE or own_prompts, **at)
+        yield unit, UnitResult(rows, [artifact, *asked], {"scores": scores.state(found)})
 
 
 def reduce(unit: Unit, required: list[UnitResult]) -> UnitResult:

@@ -204,20 +204,20 @@ def _tried(unit: Unit, bed: Bed, session: Session) -> UnitResult:
     )  # fmt: skip
     seed = session.subject.study.run.seed
     found = graft_steps.tried(unit.options, bed, model, known, seed)
-    told = {
+    losses = {
         name: [float(x) if np.isfinite(x) else None for x in own]
         for name, own in found.losses.items()
     }
     return UnitResult(
-        state={"losses": told, "passes": found.passes, "order": list(found.order)}
+        state={"losses": losses, "passes": found.passes, "order": list(found.order)}
     )  # fmt: skip
 
 
 def losses_of(result: UnitResult) -> dict[str, Any]:
     """The losses of a unit's grafts by their names, float64 [documents]; NaN where there is
     none."""
-    told = _state(result)["losses"]
-    return {name: np.array(own, dtype=np.float64) for name, own in told.items()}
+    losses = _state(result)["losses"]
+    return {name: np.array(own, dtype=np.float64) for name, own in losses.items()}
 
 
 def _state(result: UnitResult) -> dict[str, Any]:

@@ -92,11 +92,11 @@ def general_corpus(seed: int, *, documents: int, held_out: int) -> Corpus:
     """General text without any fact; the held-out documents are not in training."""
     rng = Random(f"general-{seed}")
     unseen = dict.fromkeys(general.document(rng) for _ in range(held_out * 2))
-    kept = tuple(unseen)[:held_out]
+    texts = tuple(unseen)[:held_out]
     train = (general.document(rng) for _ in range(documents))
     return Corpus(
         train=tuple(Document("", text) for text in train if text not in unseen),
-        held_out=tuple(Document("", text) for text in kept),
+        held_out=tuple(Document("", text) for text in texts),
     )
 
 

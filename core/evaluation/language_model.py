@@ -210,7 +210,7 @@ def _device(model: Any) -> torch.device:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    told = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or any(
-        words in told for words in ("out of memory", "can't allocate memory")
+        words in message for words in ("out of memory", "can't allocate memory")
     )

@@ -93,14 +93,14 @@ def stored(result: UnitResult, task: str = "") -> dict[str, StoredScore]:
     Raises StorageError for a damaged state.
     """
     form = {"scores": {task: _STATE} if task else _STATE}
-    told = forms.state(result.state, form)["scores"]
-    told = told[task] if task else told
+    by_metric = forms.state(result.state, form)["scores"]
+    by_metric = by_metric[task] if task else by_metric
     arrays: Mapping[str, NDArray[Any]] = next(
         (a.arrays for a in result.artifacts if a.name == ITEMS and (not task or a.task == task)), {}
     )
     return {
         metric: StoredScore(metric, own["value"], own["higher"], _items(arrays, metric))
-        for metric, own in told.items()
+        for metric, own in by_metric.items()
     }
 
 

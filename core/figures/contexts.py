@@ -73,9 +73,9 @@ def of_neuron(asked: Tabulation) -> Passages:
 def _blocks(whose: str, arrays: Arrays, j: int) -> Iterator[Block]:
     """The tokens that a neuron promotes in a model, and the snippets in which it is largest."""
     ends = [
-        passage(name, told)
+        passage(name, tokens)
         for end, name in enumerate(("raises", "lowers"))
-        if (told := _promoted(arrays, j, end))
+        if (tokens := _promoted(arrays, j, end))
     ]
     if ends:
         yield Block(f"Tokens that it promotes in {whose}", tuple(ends))
@@ -87,8 +87,8 @@ def _promoted(arrays: Arrays, j: int, end: int) -> str:
         return ""
     pairs = zip(arrays["promoted"][j, end][:TOLD], arrays["products"][j, end], strict=False)
     known = [(_text(arrays, at), float(value)) for at, value in pairs]
-    told = (f"{text.strip() or '␣'} {value:+.2f}" for text, value in known if value == value)
-    return " · ".join(told)
+    tokens = (f"{text.strip() or '␣'} {value:+.2f}" for text, value in known if value == value)
+    return " · ".join(tokens)
 
 
 def _snippets(arrays: Arrays, j: int) -> Iterator[Passage]:

@@ -131,11 +131,13 @@ def of_depth(figure: Lines) -> str:
     beside += [f"W's own {means[BASE]:.1f}"] if means.get(BASE) is not None else []
     controls = [m for s in drawn if s.control and (m := means[s.name]) is not None]
     beside += [f"a control's {max(controls):.1f}"] if controls else []
-    told = f"(mean kurtosis {known[most]:.1f}{'; ' if beside else ''}{', '.join(beside)})"
+    kurtosis = f"(mean kurtosis {known[most]:.1f}{'; ' if beside else ''}{', '.join(beside)})"
     module = figure.chosen["module"]
     if levels is not None and known[most] <= levels:
-        return f"{module}: no model's directions are about fewer tokens than random ones {told}."
-    return f"{module}: the directions of {most} are about the fewest tokens {told}."
+        return (
+            f"{module}: no model's directions are about fewer tokens than random ones {kurtosis}."
+        )
+    return f"{module}: the directions of {most} are about the fewest tokens {kurtosis}."
 
 
 def of_tokens(figure: Table) -> str:

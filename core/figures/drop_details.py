@@ -42,9 +42,9 @@ def summary(asked: Tabulation) -> Passages:
 
 def broken(asked: Tabulation) -> Table:
     """A row for each scored item: the whole model's result, the ablated one's, and the change."""
-    told = _answers(asked)
+    answers = _answers(asked)
     found = _compared(asked, asked.choice.setting)
-    return item_tables.table(asked, found, told, ("whole", "ablated"))
+    return item_tables.table(asked, found, answers, ("whole", "ablated"))
 
 
 def item(asked: Tabulation) -> Passages:

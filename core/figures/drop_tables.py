@@ -104,13 +104,13 @@ def _beyond(drop: Measurement) -> float | None:
 
 def _on_tests(asked: Tabulation, found: Mapping[Any, Mapping[str, Measurement]]) -> str:
     """The drops that the tests of a run can find, by its numbers of controls and of tests."""
-    told = "A drop is always a loss of ability. q: against random neurons of the same layers"
+    note = "A drop is always a loss of ability. q: against random neurons of the same layers"
     controls = _draws(asked.catalogue.values("setting"))
     tests = _tests(q for own in found.values() if (q := own.get("q_value")))
     if not controls or not tests:
-        return f"{told}, corrected for the number of tests."
-    told += f" ({controls} draws), corrected for {tests} tests."
-    return " ".join([told, *_doubt(controls, tests)])
+        return f"{note}, corrected for the number of tests."
+    note += f" ({controls} draws), corrected for {tests} tests."
+    return " ".join([note, *_doubt(controls, tests)])
 
 
 def doubts(rows: Iterable[Measurement]) -> list[str]:

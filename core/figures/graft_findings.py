@@ -14,7 +14,7 @@ ENOUGH = 0.9
 
 def of_layers(figure: Lines) -> str:
     """The layer of each model that regains most by itself, if any does significantly."""
-    told, gaining = [], False
+    best, gaining = [], False
     for series in figure.panels[0].series if figure.panels else ():
         known = [
             (cell.shown, cell, x)
@@ -25,10 +25,10 @@ def of_layers(figure: Lines) -> str:
         known = [each for each in known if not is_null(each[1])]
         if known:
             value, _, layer = max(known, key=lambda each: each[0])
-            told.append(f"{series.name} {layer} ({_share(figure, value)})")
-    if not told:
+            best.append(f"{series.name} {layer} ({_share(figure, value)})")
+    if not best:
         return "No single layer regains a significant share." if gaining else NO_GAIN
-    return f"The layer that regains most by itself: {', '.join(told)}."
+    return f"The layer that regains most by itself: {', '.join(best)}."
 
 
 def of_parts(figure: Grid) -> str:
@@ -87,7 +87,7 @@ def of_sets(figure: Lines) -> str:
 
 def of_order(figure: Grid) -> str:
     """The layers of each model's greedy set, in their order."""
-    told = []
+    orders = []
     for model, row in zip(figure.rows, figure.cells, strict=True):
         taken = sorted(
             (cell.value, layer)
@@ -95,13 +95,13 @@ def of_order(figure: Grid) -> str:
             if cell is not None and cell.value is not None
         )
         if taken:
-            told.append(f"{model} {', '.join(layer for _, layer in taken)}")
-    return f"Layers in the order in which they help most: {'; '.join(told)}." if told else ""
+            orders.append(f"{model} {', '.join(layer for _, layer in taken)}")
+    return f"Layers in the order in which they help most: {'; '.join(orders)}." if orders else ""
 
 
 def of_ranks(figure: Lines) -> str:
     """The smallest rank at which each model keeps enough."""
-    told = []
+    ranks = []
     for series in figure.panels[0].series if figure.panels else ():
         if series.control:
             continue
@@ -112,12 +112,12 @@ def of_ranks(figure: Lines) -> str:
         ]
         enough = next(((name, share) for name, share in known if share >= ENOUGH), None)
         if enough is not None:
-            told.append(f"{series.name} {enough[0].removeprefix('rank-')} ({enough[1]:.0%})")
+            ranks.append(f"{series.name} {enough[0].removeprefix('rank-')} ({enough[1]:.0%})")
         elif known:
-            told.append(f"{series.name} none ({known[-1][1]:.0%} at {known[-1][0]})")
-    if not told or figure.measure != "regained":
+            ranks.append(f"{series.name} none ({known[-1][1]:.0%} at {known[-1][0]})")
+    if not ranks or figure.measure != "regained":
         return ""
-    return f"The rank at which cut changes keep {ENOUGH:.0%} of the gain: {', '.join(told)}."
+    return f"The rank at which cut changes keep {ENOUGH:.0%} of the gain: {', '.join(ranks)}."
 
 
 def _share(figure: Lines | Grid, value: float) -> str:

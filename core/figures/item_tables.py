@@ -26,18 +26,18 @@ NOT_STORED = "No prompts are stored: compute with --fresh to see them."
 
 def of_scores(asked: Tabulation) -> Table:
     """A row for each item of a task: the base's result, the model's, and the change."""
-    found, told = _compared(asked), _answers(asked, BASE)
-    return table(asked, found, told, ("base", asked.choice.model))
+    found, answers = _compared(asked), _answers(asked, BASE)
+    return table(asked, found, answers, ("base", asked.choice.model))
 
 
 def table(
-    asked: Tabulation, found: Compared | None, told: dict[int, Answer], names: tuple[str, str]
+    asked: Tabulation, found: Compared | None, answers: dict[int, Answer], names: tuple[str, str]
 ) -> Table:
     """The items of a comparison in the chosen order, with the ends of their prompts."""
     choice = asked.choice
     shown = items.ordered(found.items, choice.order) if found is not None else []
     form = ".0f" if found is not None and found.binary else ".4g"
-    texts = any(answer.prompt or answer.choices for answer in told.values())
+    texts = any(answer.prompt or answer.choices for answer in answers.values())
     columns = [
         Column(name="item", align="right", form="d"),
         *(Column(name=name, align="right", form=form) for name in names),
@@ -50,7 +50,7 @@ def table(
     return Table(
         title=" · ".join(["Items", choice.model, choice.task, choice.metric_of, choice.order]),
         columns=tuple(columns),
-        rows=tuple(_row(item, found, told if texts else None) for item in shown),
+        rows=tuple(_row(item, found, answers if texts else None) for item in shown),
         records=tuple(shown),
         items=tuple(str(item.number) for item in shown),
         note=("" if texts or not shown else f"{NOT_STORED} ") + _note(found),
@@ -65,7 +65,7 @@ def of_item(asked: Tabulation) -> Passages:
 
 
 def text(
-    asked: Tabulation, found: Compared | None, told: Sequence[tuple[str, dict[int, Answer]]]
+    asked: Tabulation, found: Compared | None, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Passages:
     """An item of a comparison as text, the one chosen or the first; `told` are the answers of both
     sides by item, with the names of the sides."""
@@ -74,9 +74,11 @@ def text(
     known = {str(item.number): item for item in ordered}
     item = known.get(choice.item, ordered[0] if ordered else None)
     blocks = (
-        [] if item is None or found is None else list(_blocks(item, found, choice.metric_of, told))
+        []
+        if item is None or found is None
+        else list(_blocks(item, found, choice.metric_of, answers))
     )
-    stored = item is not None and any(item.number in own for _, own in told)
+    stored = item is not None and any(item.number in own for _, own in answers)
     return Passages(
         title=" · ".join([f"Item {item.number if item else ''}", choice.model, choice.task]),
         blocks=tuple(blocks),
@@ -105,12 +107,12 @@ def _answers(asked: Tabulation, model: str) -> dict[int, Answer]:
     return answers.stored(prompts, own)
 
 
-def _row(item: Item, found: Compared | None, told: dict[int, Answer] | None) -> tuple[Text, ...]:
+def _row(item: Item, found: Compared | None, answers: dict[int, Answer] | None) -> tuple[Text, ...]:
     cells: list[Text] = [item.number, item.before, item.after, item.change]
     if found is not None and found.binary:
         cells.append(item.flip)
-    if told is not None:
-        own = told.get(item.number)
+    if answers is not None:
+        own = answers.get(item.number)
         whole = "" if own is None else own.prompt or own.choices[0] if own.choices else own.prompt
         last = whole.strip().rpartition("\n\n")[2]  # examples stand before it
         cells.append(" ".join(last.split())[:SHOWN])
@@ -130,9 +132,9 @@ def _note(found: Compared | None) -> str:
 
 
 def _blocks(
-    item: Item, found: Compared, metric: str, told: Sequence[tuple[str, dict[int, Answer]]]
+    item: Item, found: Compared, metric: str, answers: Sequence[tuple[str, dict[int, Answer]]]
 ) -> Iterator[Block]:
-    (first, before), (second, after) = told
+    (first, before), (second, after) = answers
     values = f"{first} {_number(item.before)}, {second} {_number(item.after)}"
     marks = (item.flip,) if item.flip else ()
     yield Block("Result", (passage(metric, values, marks=marks),))

@@ -66,8 +66,8 @@ def _blocks(arrays: Arrays, rows: NDArray[np.int64], measure: str, model: str) -
     mean = float(np.mean(values[rows]))
     yield Block("", (Passage("text", tokens, beside=f"mean {mean:+.3g}"),))
     order = sorted(rows, key=lambda row: -abs(float(values[row])))[:SHOWN]
-    told = tuple(_place(arrays, int(row), float(values[row]), model) for row in sorted(order))
-    yield Block(f"The {len(told)} places with the largest values", told)
+    places = tuple(_place(arrays, int(row), float(values[row]), model) for row in sorted(order))
+    yield Block(f"The {len(places)} places with the largest values", places)
 
 
 def _place(arrays: Arrays, row: int, value: float, model: str) -> Passage:

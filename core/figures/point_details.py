@@ -52,5 +52,5 @@ def _score(line: Sequence[Any]) -> Passage:
         for name, value in (("normalised", share), ("regained", regained))
         if value is not None
     ]
-    told = "undefined" if score is None else f"{score:.4g}"
-    return passage(str(task), f"{metric} {told}{interval}", beside=", ".join(known))
+    number = "undefined" if score is None else f"{score:.4g}"
+    return passage(str(task), f"{metric} {number}{interval}", beside=", ".join(known))

@@ -99,17 +99,19 @@ def of_selections(figure: Grid) -> str:
     """One plain sentence on selections side by side: of each, how many drops beat their controls.
 
     A column's name is that of its selection, then the source of its neurons."""
-    told = []
+    counts = []
     selections = [name.rpartition(" ")[0] for name in figure.columns]
     for selection in dict.fromkeys(selections):
         own = [j for j, name in enumerate(selections) if name == selection]
         cells = [row[j] for row in figure.cells for j in own]
         tests = [tested(cell.q) for cell in cells if cell is not None and cell.q is not None]
         if tests:
-            told.append(f"{sum(not test.is_null for test in tests)} of {len(tests)} of {selection}")
-    if not told:
+            counts.append(
+                f"{sum(not test.is_null for test in tests)} of {len(tests)} of {selection}"
+            )
+    if not counts:
         return of_drops(figure)
-    return f"{where(figure, 'task', 'metric_of')}{', '.join(told)} exceed their random controls."
+    return f"{where(figure, 'task', 'metric_of')}{', '.join(counts)} exceed their random controls."
 
 
 def of_drop_table(figure: Table) -> str:

@@ -97,9 +97,9 @@ def points(asked: Tabulation) -> Table:
     lines: list[Line] = []
     for row, task in _with_domains(asked.rows, shares):
         place = row.setting, row.module, task, row.metric
-        kept, part = (beside.get((name, *place)) for name in ("normalised", "regained"))
+        normalised, part = (beside.get((name, *place)) for name in ("normalised", "regained"))
         lost = beside.get(("rounding_loss", row.setting, row.module, "", ""))
-        share, base = value_of(kept), bases.get((task, row.metric))
+        share, base = value_of(normalised), bases.get((task, row.metric))
         by = {
             "by point": (settings.get(row.setting, 0), row.module, task, row.metric),
             "by task": (task, row.metric, settings.get(row.setting, 0), row.module),

@@ -63,8 +63,8 @@ def of_depth(figure: Lines) -> str:
     others = {name: layer for name, layer in halves.items() if layer != base}
     if not others:
         return f"{words}, as in all tuned models."
-    told = ", ".join(f"{name}'s after layer {layer}" for name, layer in others.items())
-    return f"{words}, {told}."
+    layers = ", ".join(f"{name}'s after layer {layer}" for name, layer in others.items())
+    return f"{words}, {layers}."
 
 
 def of_difference(figure: Lines) -> str:

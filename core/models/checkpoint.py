@@ -373,8 +373,8 @@ def load_tensors_only(file: Path) -> dict[str, Tensor]:
 
 def stable_config(config: Mapping[str, Any]) -> str:
     """The configuration as canonical JSON, without keys that change and have no effect."""
-    kept = {k: v for k, v in config.items() if k not in _VOLATILE}
-    return json.dumps(kept, sort_keys=True)
+    stable = {k: v for k, v in config.items() if k not in _VOLATILE}
+    return json.dumps(stable, sort_keys=True)
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -41,8 +41,8 @@ class ParameterLayout:
 
 def by_names(stored: Shapes) -> ParameterLayout:
     """The layout of a model of unknown class: every tensor is a parameter of the same name."""
-    kept = {_bare(name): name for name in stored if not BUFFERS.search(name)}
-    return ParameterLayout({bare: mosaic.whole(name, stored[name]) for bare, name in kept.items()})
+    names = {_bare(name): name for name in stored if not BUFFERS.search(name)}
+    return ParameterLayout({bare: mosaic.whole(name, stored[name]) for bare, name in names.items()})
 
 
 def of_class(module: Any, stored: Shapes) -> ParameterLayout:

@@ -71,11 +71,11 @@ def choose(
             for pool, score in zip(pools, scores, strict=True)
         ]
     merged = np.concatenate([np.asarray(s)[p] for s, p in zip(scores, pools, strict=True)])
-    kept = np.zeros(len(merged), dtype=bool)
-    kept[_first(merged, _count(selection, len(merged)))] = True
+    is_chosen = np.zeros(len(merged), dtype=bool)
+    is_chosen[_first(merged, _count(selection, len(merged)))] = True
     ends = np.cumsum([len(pool) for pool in pools])
     return [
-        pool[kept[end - len(pool) : end]] for pool, end in zip(pools, ends, strict=True)
+        pool[is_chosen[end - len(pool) : end]] for pool, end in zip(pools, ends, strict=True)
     ]  # fmt: skip
 
 

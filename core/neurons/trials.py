@@ -38,14 +38,19 @@ def rank(
     """
     texts = _examples(task, items, session)
     neurons = session.heads if heads else session.neurons
-    told: dict[str, Any] = {"pause": lambda done: session.pause(), "on_halved": session.halved}
+    callbacks: dict[str, Any] = {"pause": lambda done: session.pause(), "on_halved": session.halved}
     found = attribution.attribute(
-        session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **told
+        session.model, neurons, texts, batch_size=max(1, session.batch_size // 2), **callbacks
     )
     rates = {layer.number: np.ones(layer.width) for layer in neurons.layers}
     if not heads:  # a head has no activation criterion
         counter = activity.observe(
-            session.model, neurons, texts, activity.Rules(), batch_size=session.batch_size, **told
+            session.model,
+            neurons,
+            texts,
+            activity.Rules(),
+            batch_size=session.batch_size,
+            **callbacks,
         )
         rates = {n: counter.layer(n, "gate").counts / texts.tokens for n in rates}
     arrays: dict[str, Any] = {}
@@ -53,8 +58,8 @@ def rank(
         own = found.layers[number]
         by = {"attribution": own.attribution, "rate": rate, "activation": own.magnitude}
         arrays |= _arrays(number, by[score], rate, own.mean)
-    kept = Artifact(name="ranking", arrays=arrays, model=unit.model, task=unit.task)
-    return UnitResult(artifacts=[kept])
+    artifact = Artifact(name="ranking", arrays=arrays, model=unit.model, task=unit.task)
+    return UnitResult(artifacts=[artifact])
 
 
 def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -> UnitResult:
@@ -72,8 +77,8 @@ def ranked_on_probe(unit: Unit, required: Sequence[UnitResult], *, score: str) -
 def score_whole(unit: Unit, task: Task, items: Sequence[int], session: Session) -> UnitResult:
     """The scores without ablation."""
     found = session.evaluator.evaluate(task, items)
-    kept = scores.artifact(found, model=unit.model, task=unit.task)
-    return UnitResult(artifacts=[kept], state={"scores": scores.state(found)})
+    artifact = scores.artifact(found, model=unit.model, task=unit.task)
+    return UnitResult(artifacts=[artifact], state={"scores": scores.state(found)})
 
 
 def score_ablated(
@@ -99,16 +104,16 @@ def score_ablated(
     )  # fmt: skip
     means = _ranked(ranked, neurons, "mean") if to_mean else None
     at: dict[str, Any] = {"model": unit.model, "reference": unit.reference, "task": unit.task}
-    told = _told(chosen, _ranked(ranked, neurons, "score"), neurons)
-    result = UnitResult(artifacts=[Artifact(name=f"{CHOSEN}.{unit.setting}", arrays=told, **at)])
+    arrays = _told(chosen, _ranked(ranked, neurons, "score"), neurons)
+    result = UnitResult(artifacts=[Artifact(name=f"{CHOSEN}.{unit.setting}", arrays=arrays, **at)])
     found: dict[str, Mapping[str, StoredScore]] = {}
     for setting, places in _draws(unit.setting, chosen, neurons, seed, controls).items():
         session.pause()
         with ablation.ablated(neurons, places, means):
             own = session.evaluator.evaluate(task, items)
         found[setting] = scores.by_metric(own)
-        kept = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
-        result.artifacts.append(replace(kept, name=f"{scores.ITEMS}.{setting}"))
+        artifact = scores.artifact(own, model=unit.model, task=unit.task, reference=unit.reference)
+        result.artifacts.append(replace(artifact, name=f"{scores.ITEMS}.{setting}"))
         result.measurements.append(
             Measurement(
                 metric="neurons", value=float(sum(map(len, places))), model=unit.model,

@@ -103,7 +103,7 @@ def doubts(
     `own`: each model uses its own template; then a note names templates that the study's tokeniser
     splits differently from the model's own.
     """
-    told = [("evaluation", _whose(whose, own=own))]
+    notes = [("evaluation", _whose(whose, own=own))]
     for name in names:
         try:
             theirs = open_own(name)
@@ -119,8 +119,8 @@ def doubts(
                 'models.template = "own" asks each model in its own'
             )
         if differ:
-            told.append((name, f"{words}."))
-    return told
+            notes.append((name, f"{words}."))
+    return notes
 
 
 def _whose(whose: str, *, own: bool) -> str:

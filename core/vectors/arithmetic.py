@@ -164,8 +164,8 @@ def make(
                 hint="From another model: transfer:other+vector=-1.",
             )
         start = next(iter(coefficients))
-    kept = tuple((v, float(coefficients[v])) for v in vectors if coefficients.get(v))
-    if not kept:
+    nonzero = tuple((v, float(coefficients[v])) for v in vectors if coefficients.get(v))
+    if not nonzero:
         return BASE if start is None else ArithmeticPoint(((start, 1.0),))
     if method == "transfer" and start is None:
         raise StudyError(
@@ -173,7 +173,7 @@ def make(
             hint="For example: transfer:maths+medical=1.",
         )
     return ArithmeticPoint(
-        kept,
+        nonzero,
         method,
         start if method in ("removal", "transfer") else None,
         **_checked({name: _given(options, name) for name in _OPTIONS[method]}),

@@ -49,9 +49,9 @@ def rows(
         Measurement(metric="place", value=place, layer=layer, **at)
         for place, layer in enumerate(order, 1)
     ]
-    kept = own.share(losses[f"layers-{len(order)}"]) if order else None
-    among = own.share(losses[BLOCKS])
-    enough = kept is not None and among is not None and kept >= keep * among
+    regained = own.share(losses[f"layers-{len(order)}"]) if order else None
+    by_all = own.share(losses[BLOCKS])
+    enough = regained is not None and by_all is not None and regained >= keep * by_all
     sufficient = [
         int(name.removeprefix("rank-"))
         for name, each in losses.items()

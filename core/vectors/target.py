@@ -57,8 +57,8 @@ class Target:
             parameters[name] = made
             for source in made.sources:
                 stored = below.stored.tensors.get(source)
-                kept = stored if stored is not None and not made.is_whole else info
-                tensors[source] = TensorInfo(dtype or kept.dtype, kept.shape)
+                like = stored if stored is not None and not made.is_whole else info
+                tensors[source] = TensorInfo(dtype or like.dtype, like.shape)
         # A quantised checkpoint's own stored tensors are one level below.
         files: Any = getattr(below.stored, "stored", below.stored)
         tables = [

@@ -5,17 +5,22 @@ Streams the rows of both models in blocks. Knows no analysis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.engine.measurement import Artifact, Measurement, Unit, UnitPart, UnitResult
 from core.models.family import Member
 from core.models.pieces import Piece
 from core.weights.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from core.weights.stream import MatrixView, ModuleMoments, UpdateView
 
 NEAR = 5
 """Neighbours of a token."""
@@ -36,6 +41,62 @@ class Moved:
     moves: NDArray[np.float32]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
+
+
+class EmbeddingReader:
+    """The moved tokens of the embedding and of a head apart from it, in units of one slice."""
+
+    updates_of: tuple[str, ...] = ()
+
+    def __init__(self, units: Sequence[Unit], most: int) -> None:
+        self.name, self.units, self.most = units[0].analysis, units, most
+        self.vocabulary: Vocabulary = units[0].options["vocabulary"]
+        self.moments_of = tuple(unit.model for unit in units)
+
+    def wants_updates(self, module: str) -> bool:
+        return False
+
+    def see_module(self, module: ModuleMoments) -> None:
+        """Does nothing: rows are read token by token."""
+
+    def measure(self, matrix: MatrixView, update: UpdateView) -> UnitPart:
+        """Never called: `updates_of` is empty."""
+        raise NotImplementedError
+
+    def take(self, piece: Piece, model: str, part: UnitPart) -> None:
+        """Never called either."""
+
+    def results(self) -> Iterator[tuple[Unit, UnitResult]]:
+        for unit in self.units:
+            yield unit, self._result(unit)
+        self.vocabulary.release()  # the slice outside of layers is the last
+
+    def _result(self, unit: Unit) -> UnitResult:
+        family, found = self.vocabulary.family, {}
+        for piece in self.vocabulary.pieces:
+            member = family.tuned[unit.model]
+            found[piece.module] = moved(self.vocabulary, member, piece, self.most)
+        rows = [
+            Measurement(
+                metric="embedding_move", value=own.mean, n=own.count, model=unit.model, module=name
+            )
+            for name, own in found.items()
+        ]
+        known = {name: own for name, own in found.items() if len(own.tokens)}
+        parts = [part for own in known.values() for part in (own.tokens, own.before, own.after)]
+        if not parts:
+            return UnitResult(rows)
+        ids = np.unique(np.concatenate([part.ravel() for part in parts]))
+        texts = self.vocabulary.texts(ids.tolist())
+        arrays: dict[str, NDArray[Any]] = {"vocabulary": np.array(texts, dtype=np.str_)}
+        for name, own in known.items():
+            places = {"tokens": own.tokens, "before": own.before, "after": own.after}
+            arrays[f"{name}.moves"] = own.moves
+            arrays |= {
+                f"{name}.{key}": np.searchsorted(ids, part).astype(np.int32)
+                for key, part in places.items()
+            }
+        return UnitResult(rows, [Artifact(name="moved", arrays=arrays, model=unit.model)])
 
 
 def moved(vocabulary: Vocabulary, member: Member, piece: Piece, most: int) -> Moved:

@@ -248,13 +248,13 @@ class _Gathered:
 
 
 def _outermost(
-    kept: tuple[Tensor, Tensor], values: Tensor, start: int, ends: int
+    outermost: tuple[Tensor, Tensor], values: Tensor, start: int, ends: int
 ) -> tuple[Tensor, Tensor]:
-    """The largest values of each column, of `kept` and the rows from `start`, and the numbers of
-    their rows."""
+    """The largest values of each column, of `outermost` and the rows from `start`, with the
+    numbers of their rows."""
     top = torch.topk(values, min(ends, len(values)), dim=0)
-    both = torch.cat([kept[0], top.values.cpu()])
-    places = torch.cat([kept[1], top.indices.cpu() + start])
+    both = torch.cat([outermost[0], top.values.cpu()])
+    places = torch.cat([outermost[1], top.indices.cpu() + start])
     found = torch.topk(both, min(ends, len(both)), dim=0)
     return found.values, places.gather(0, found.indices)
 

@@ -34,12 +34,14 @@ def how_far(of: Account) -> str:
     if not _moved(of):
         return UNCHANGED
     parts = _listed(f"{group} {_number(of.size[group])}" for group in GROUPS if group in of.size)
-    told = f"Moved by {_number(of.size['all'])} of the base's norm{f': {parts}' if parts else ''}."
+    sentence = (
+        f"Moved by {_number(of.size['all'])} of the base's norm{f': {parts}' if parts else ''}."
+    )
     if of.dominated:
-        return f"{told} A tenth of it or more is rounding to the stored dtype."
+        return f"{sentence} A tenth of it or more is rounding to the stored dtype."
     if of.rounding is not None and (of.rounding.value or 0) >= _NOTABLE:
-        return f"{told} Rounding to the stored dtype is {of.rounding.value:.0%} of ‖Δ‖²."
-    return told
+        return f"{sentence} Rounding to the stored dtype is {of.rounding.value:.0%} of ‖Δ‖²."
+    return sentence
 
 
 def where(of: Account) -> str:
@@ -47,32 +49,32 @@ def where(of: Account) -> str:
     layers = {at: cell for at, cell in of.layers["blocks"].items() if cell.value}
     if not layers:
         return "No layer changed."
-    told = f"Only layer {next(iter(layers))} changed"
+    sentence = f"Only layer {next(iter(layers))} changed"
     if len(of.layers["blocks"]) == 1:
-        told = "There is one layer"
+        sentence = "There is one layer"
     elif len(layers) > 1:
-        told = _most_and_least(layers, "layer ").capitalize()
+        sentence = _most_and_least(layers, "layer ").capitalize()
         still = len(of.layers["blocks"]) - len(layers)
-        told += f"; {still} of {len(of.layers['blocks'])} layers unchanged" if still else ""
+        sentence += f"; {still} of {len(of.layers['blocks'])} layers unchanged" if still else ""
     modules = {name: cell for name, cell in of.modules.items() if cell.value}
     if len(modules) < 2:
-        return f"{told}{f'; of the matrices only {next(iter(modules))}' if modules else ''}."
-    return f"{told}; of the matrices {_most_and_least(modules)}."
+        return f"{sentence}{f'; of the matrices only {next(iter(modules))}' if modules else ''}."
+    return f"{sentence}; of the matrices {_most_and_least(modules)}."
 
 
 def how_many(of: Account) -> str:
     """The rank of a matrix's change, compared with a random change of its shape."""
-    told = []
+    medians = []
     for metric, found in of.ranks.items():
         parts = _listed(
             f"{cell.value:.3g} in {group} ({cell.chance:.3g} by chance)"
             for group, cell in found.items()
         )
         if parts:
-            told.append(f"{metric.replace('_', ' ')} {parts}")
-    if not told:
+            medians.append(f"{metric.replace('_', ' ')} {parts}")
+    if not medians:
         return "There are no ranks: no single matrix changed, or ranks were not computed."
-    return f"Median {'; '.join(told)}."
+    return f"Median {'; '.join(medians)}."
 
 
 def new_or_amplified(of: Account) -> str:
@@ -80,47 +82,47 @@ def new_or_amplified(of: Account) -> str:
     if not of.excess:
         return "No change can be compared with the base's directions."
     names = ["the base's directions", *["them"] * len(of.excess)]
-    told = _listed(
+    sentence = _listed(
         f"{group} {_keeping(cell, name)}"
         for (group, cell), name in zip(of.excess.items(), names, strict=False)
     )
-    told = f"{told[:1].upper()}{told[1:]}."
+    sentence = f"{sentence[:1].upper()}{sentence[1:]}."
     gains = _listed(f"{group} {_percent(cell)}" for group, cell in of.gain.items())
     if gains:
-        told += f" Gain along them: {gains}."
+        sentence += f" Gain along them: {gains}."
     new = of.intruders.get("blocks")
     if new is not None and of.leading is not None:
-        told += (
+        sentence += (
             f" Among the {of.leading} leading directions {new.value:.2g} are intruders, in the "
             "mean "
             "of the matrices."
         )
-    return told
+    return sentence
 
 
 def against_chance(of: Account) -> str:
     """The number of matrices aligned beyond chance, and the cosines with the base and other
     models."""
-    told = []
+    sentences = []
     if of.of_matrices:
         matrices = "matrix" if len(of.of_matrices) == 1 else "matrices"
-        told.append(
+        sentences.append(
             f"The alignment of {beyond_chance(of)} of {len(of.of_matrices)} {matrices} lies "
             "beyond chance."
         )
     turn = of.turn.get("blocks")
     if turn is not None:
-        told.append(f"Cosine of Δ with the base's layers {_cosine(turn)}.")
+        sentences.append(f"Cosine of Δ with the base's layers {_cosine(turn)}.")
     if len(of.cosines) == 1:
         ((other, cell),) = of.cosines.items()
-        told.append(f"With {other}: cosine {_cosine(cell)}.")
+        sentences.append(f"With {other}: cosine {_cosine(cell)}.")
     elif of.cosines:
         most, least = _ends(of.cosines)
-        told.append(
+        sentences.append(
             f"Nearest is {most}, cosine {_cosine(of.cosines[most])}; furthest {least}, "
             f"{_cosine(of.cosines[least])}."
         )
-    return " ".join(told) or "No changes to compare."
+    return " ".join(sentences) or "No changes to compare."
 
 
 QUESTIONS = (

@@ -25,21 +25,21 @@ def on_chance(together: Sequence[Shown]) -> str:
     if not known:
         return "No chance level is known for this measure."
     if all(map(shows_raw, known)):
-        told = _levels(known)
+        note = _levels(known)
     elif all(cell.shown == cell.excess for cell in known):
-        told = "Shown is what lies beyond chance: 0 is what chance alone would give."
+        note = "Shown is what lies beyond chance: 0 is what chance alone would give."
     else:
         return "Shown is what chance alone would give."
     judged = [verdict for cell in known if (verdict := judge(cell)) is not None]
     if judged:
         null = sum(verdict.is_null for verdict in judged)
         words = null_words(known, in_full=True)
-        told += (
+        note += (
             f" {null} of {len(judged)} values do not differ from chance: {words}."
             if null
             else f" All {len(judged)} values differ from chance."
         )
-    return told
+    return note
 
 
 def on_method(together: Sequence[Shown]) -> str:
@@ -52,14 +52,14 @@ def on_method(together: Sequence[Shown]) -> str:
     names = [measure]
     if first.choice.reading == "excess":
         names.append(first.view.excess[measure])
-    told = []
+    metrics = []
     for name in names:
         spec = first.analysis.metric(name)
         unit = f" ({spec.unit})" if spec.unit else ""
-        told.append(f"{spec.title[:1].upper()}{spec.title[1:]}{unit}: {spec.description}")
+        metrics.append(f"{spec.title[:1].upper()}{spec.title[1:]}{unit}: {spec.description}")
     if better := in_words(shared_direction(first.figure.measured())):
-        told.append(f"{better.capitalize()}.")
-    return " ".join(told)
+        metrics.append(f"{better.capitalize()}.")
+    return " ".join(metrics)
 
 
 def _levels(known: Sequence[Cell]) -> str:

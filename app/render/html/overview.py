@@ -24,9 +24,9 @@ def parts(overview: Overview, anchors: Collection[str]) -> Iterator[Markup]:
     yield tag("h3", "Findings, largest first")
     if overview.instead:
         yield tag("p", overview.instead)
-    told = [tag("li", *_finding(finding, anchors)) for finding in overview.findings]
-    if told:
-        yield tag("ol", *told, class_="findings ranked")
+    items = [tag("li", *_finding(finding, anchors)) for finding in overview.findings]
+    if items:
+        yield tag("ol", *items, class_="findings ranked")
     if overview.waiting:
         yield tag("p", overview.waiting, class_="quiet")
 

@@ -64,8 +64,8 @@ def printed(overview: Overview, width: int) -> Iterator[Row]:
     if overview.instead:
         yield [(overview.instead, "")]
     for at, finding in enumerate(overview.findings, 1):
-        told = f"{finding.sentence} [{heading(finding.candidate.figure)}]"
-        yield from _wrapped(f"{at}. ", told, width)
+        sentence = f"{finding.sentence} [{heading(finding.candidate.figure)}]"
+        yield from _wrapped(f"{at}. ", sentence, width)
     if overview.waiting:
         yield [(overview.waiting, "muted")]
 
@@ -106,8 +106,8 @@ def _laid_out(
     for at, finding in enumerate(overview.findings):
         item = len(cards) + at
         in_full = item == selected or at < whole
-        told = _finding(finding, at, width, chosen=item == selected, whole=in_full)
-        rows += [(row, item) for row in told]
+        lines = _finding(finding, at, width, chosen=item == selected, whole=in_full)
+        rows += [(row, item) for row in lines]
     return Layout(tuple(row for row, _ in rows), tuple(owner for _, owner in rows))
 
 

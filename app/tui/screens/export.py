@@ -97,10 +97,10 @@ def _write(screen: Screen[None], source: DataSource, wanted: dict[str, Any]) -> 
         )  # fmt: skip
         failed = done.returncode != 0
         words = (done.stderr if failed else done.stdout).strip().splitlines()[-1:]
-        told = f"{'' if failed else 'Wrote '}{''.join(words) or 'The export failed.'}"
+        message = f"{'' if failed else 'Wrote '}{''.join(words) or 'The export failed.'}"
         kind: SeverityLevel = "error" if failed else "information"
         with suppress(RuntimeError):  # there is nobody left to be told
-            app.call_from_thread(app.notify, plain(told), severity=kind, markup=False)
+            app.call_from_thread(app.notify, plain(message), severity=kind, markup=False)
 
     app.notify("Writing…", timeout=2, markup=False)
     threading.Thread(target=writing, daemon=True).start()

@@ -308,11 +308,11 @@ class LibraryScreen(ListScreen):
             base, tuned = self.holdings.roles(marked)
             words = f"base {_last(base or '')} · tuned {', '.join(map(_last, tuned)) or 'none yet'}"
             left = [(" library ", "bold $accent"), (words, "$foreground")]
-        told = f"{len(entries)} model{'s' if len(entries) != 1 else ''}"
+        summary = f"{len(entries)} model{'s' if len(entries) != 1 else ''}"
         total = sum(entry.size or 0 for entry in entries)
-        told += f", {wording.size(total)}" if total else ""
-        told += "" if self.holdings.done else ", looking…"
-        return two_ends(left, [(told + " ", "$muted")], width)
+        summary += f", {wording.size(total)}" if total else ""
+        summary += "" if self.holdings.done else ", looking…"
+        return two_ends(left, [(summary + " ", "$muted")], width)
 
     def _notes(self, width: int) -> Content:
         notes = self.holdings.notes

@@ -65,8 +65,8 @@ class Facts(VerticalScroll, Able, can_focus=True):
         title, hint = wording.trouble(run)
         if title:
             parts.insert(0, _error(title, hint, background.last_words))
-        told = {k: v for k, v in background.provenance.items() if k != PLANNED}  # said above
-        origin = list(_flat(told))
+        facts = {k: v for k, v in background.provenance.items() if k != PLANNED}  # said above
+        origin = list(_flat(facts))
         if origin:
             parts.append(_section("Where it comes from", origin))
         for words in self.query("#facts").results(Static):  # none before it is on the screen

@@ -91,10 +91,10 @@ def _end_of(words: str, width: int) -> str:
     """The end of a path tells more than its beginning."""
     if cell_len(words) <= width:
         return words
-    kept = words[-(width - 1) :]
-    while cell_len(kept) > width - 1:
-        kept = kept[1:]
-    return f"…{kept}"
+    end = words[-(width - 1) :]
+    while cell_len(end) > width - 1:
+        end = end[1:]
+    return f"…{end}"
 
 
 class FormLine(Widget):

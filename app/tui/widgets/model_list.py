@@ -89,10 +89,10 @@ def shortened(name: str, width: int) -> str:
     name = plain(name)
     if cell_len(name) <= width or not name.startswith(("/", "~")):
         return exactly(name, width)
-    kept = name
-    while kept and cell_len(kept) > width - 1:
-        kept = kept[max(1, (cell_len(kept) - width) // 2) :]
-    return exactly(f"…{kept}", width)
+    end = name
+    while end and cell_len(end) > width - 1:
+        end = end[max(1, (cell_len(end) - width) // 2) :]
+    return exactly(f"…{end}", width)
 
 
 def narrowed(branches: Sequence[Branch], word: str) -> tuple[Branch, ...]:

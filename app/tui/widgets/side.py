@@ -133,6 +133,6 @@ def _allowance(cell: Cell) -> str:
     if cell.chance_sd:
         return sd_words(cell.chance_sd) + (f", {null}" if null else "")
     if cell.low is not None and cell.high is not None:
-        told = f", {null}" if null else ""
-        return f" (95 % ≈ {cell.low:+.3g} to {cell.high:+.3g}{told})"
+        words = f", {null}" if null else ""
+        return f" (95 % ≈ {cell.low:+.3g} to {cell.high:+.3g}{words})"
     return ""

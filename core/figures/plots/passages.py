@@ -75,11 +75,11 @@ class PassagesPlot(Plot):
     @property
     def notes(self) -> tuple[str, ...]:
         """The lines below the text: the meaning of its shades, and the figure's note."""
-        told = ""
+        shade = ""
         if self.scale is not None:
             low, high = self.write(self.scale.low), self.write(self.scale.high)
-            told = f"Shade: {self.measure}, {low} to {high}{self.unit and f' {self.unit}'}."
-        return tuple(filter(None, (told, self.note)))
+            shade = f"Shade: {self.measure}, {low} to {high}{self.unit and f' {self.unit}'}."
+        return tuple(filter(None, (shade, self.note)))
 
     def values(self) -> Iterator[Value]:
         return iter(())

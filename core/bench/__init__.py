@@ -3,6 +3,7 @@
 columns.py     what stands in a column, as text: a model, a mix, or a changed model
 messages.py    requests and events, as data and as lines of JSON
 bench.py       the loaded base for as long as it is tried
+needs.py       the memory that a bench takes, and the choice of what it holds
 answers.py     the answer to each kind of request
 recipes.py     what a column is computed from: weights, a change in the pass, a mix of outputs
 weights.py     the weights of columns in one loaded model, written and swapped in

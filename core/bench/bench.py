@@ -13,6 +13,7 @@ from typing import Self
 from core.bench.answers import Answers, Give
 from core.bench.changes import Changes, Load
 from core.bench.messages import Request, Step, Warned
+from core.bench.needs import requirements
 from core.bench.passes import Passes
 from core.bench.prompts import Reader
 from core.bench.weights import Shelf, token_counts
@@ -34,8 +35,9 @@ class Bench:
     """A study's base in memory, for as long as the `with` block lasts.
 
     `say` is told of the work in hand, `load` gives results of finished units, `budget` limits the
-    bytes of further sets of weights. The base's weights are restored bit for bit. Not for several
-    threads at once.
+    bytes of further sets of weights. `one_at_a_time`: memory holds one model, and the others are
+    read from disk for each column; by default as `needs.requirements` chooses. The base's weights
+    are restored bit for bit. Not for several threads at once.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class Bench:
         say: Callable[[str], None],
         load: Load = lambda key: None,
         budget: int = BUDGET,
+        one_at_a_time: bool | None = None,
     ) -> None:
-        self.subject = subject
+        self.subject, self._one_at_a_time = subject, one_at_a_time
         self._say, self._load, self._budget = say, load, budget
         self._entered = ExitStack()
         self._give: Give | None = None
@@ -55,12 +58,19 @@ class Bench:
     def __enter__(self) -> Self:
         run, family = self.subject.study.run, self.subject.family
         trusted = self.subject.study.models.trust_remote_code
+        apart = self._one_at_a_time
+        if apart is None:
+            found = requirements(self.subject)
+            apart = found.one_at_a_time
+            if apart:
+                self._told(found.reason)
+        budget = None if apart else self._budget
         self._told("loading base")
         with ExitStack() as entering:
             model = entering.enter_context(
                 loading.loaded(family.base, run, trust_remote_code=trusted, merged=True)
             )
-            shelf = entering.enter_context(Shelf(model, family, self._told, self._budget))
+            shelf = entering.enter_context(Shelf(model, family, self._told, budget))
             session = self._session(model)
             changes = Changes(session, shelf.put, self._load)
             self._passes = Passes(model, shelf, changes, token_counts(family, model.vocabulary))
@@ -142,13 +152,14 @@ def open_bench(
     load: Load = lambda key: None,
     identities: Identities | None = None,
     budget: int = BUDGET,
+    one_at_a_time: bool | None = None,
 ) -> tuple[Subject, Bench]:
     """A study's inputs and its bench, which is not loaded yet. Raises InputError, StudyError.
 
     Code of models runs only if the study trusts it (`core.trust.granted`).
     """
     subject = open_subject(study, ["texts"], identities)
-    return subject, Bench(subject, say=say, load=load, budget=budget)
+    return subject, Bench(subject, say=say, load=load, budget=budget, one_at_a_time=one_at_a_time)
 
 
 def _go_on() -> None:

@@ -8,16 +8,19 @@ text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from core.bench.recipes import BASE, Weights
 from core.models.family import Family
 from core.models.loading import LoadedModel
+from core.models.pieces import Piece
+from core.vectors.disk import Disk
 from core.vectors.grafting import Graft, Grafting, of_group
 from core.vectors.sweep import Sweep, tensors_of, untied
 
@@ -27,23 +30,26 @@ Say = Callable[[str], None]
 class Shelf:
     """The loaded base, and the weights that it is given.
 
-    `budget`: bytes for sets of weights beside the loaded one. `say` reports the work in hand.
+    `budget`: bytes for sets of weights beside the loaded one; None where memory holds one model
+    alone, and all others are read from disk. `say` reports the work in hand.
     """
 
-    def __init__(self, model: LoadedModel, family: Family, say: Say, budget: int) -> None:
+    def __init__(self, model: LoadedModel, family: Family, say: Say, budget: int | None) -> None:
         self._module: nn.Module = model.module
         self._family, self._say = family, say
         self._budget = budget
         self._entered = ExitStack()
-        self._vectors: dict[str, int] = {}
+        self._vectors: dict[str, Mapping[str, int]] = {}
         self._held: dict[Weights, Mapping[str, Tensor]] = {}
         self._written: Weights | None = None
-        self.shown = BASE
+        self.shown: Weights | None = None
 
     def __enter__(self) -> Self:
         pieces = self._family.anatomy.pieces
         self._entered.enter_context(untied(self._module, pieces))
-        self._sweep = self._entered.enter_context(Sweep(self._module, {}, pieces))
+        self._sweep = self._entered.enter_context(
+            Sweep(self._module, {}, pieces, Disk(self._family) if self._budget is None else None)
+        )
         self._own: dict[str, Tensor] = tensors_of(self._module)
         self._live = {name: tensor.detach() for name, tensor in self._own.items()}
         self.size = sum(map(_bytes, self._live.values()))
@@ -67,12 +73,12 @@ class Shelf:
 
     @property
     def nbytes(self) -> Mapping[str, int]:
-        """Bytes by device: the loaded weights, the base's copy, further sets, and on the CPU the
-        vectors."""
-        found: Counter[str] = Counter()
-        for tensor in self._live.values():
-            found[str(tensor.device)] += (2 + len(self._held)) * _bytes(tensor)
-        found["cpu"] += sum(self._vectors.values())
+        """Bytes by device: the loaded weights, the base's copy, further sets, and the vectors."""
+        sets = (1 if self._budget is None else 2) + len(self._held)
+        own = _by_device(self._live.values())
+        found = Counter({device: sets * nbytes for device, nbytes in own.items()})
+        for vector in self._vectors.values():
+            found.update(vector)
         return found
 
     def put(self, weights: Weights) -> None:
@@ -83,13 +89,14 @@ class Shelf:
         if weights != self.shown:
             held = self._held.get(weights)
             self._show(self._live if held is None else held)
+            self.shown = None  # until the last value is written
             if held is None and weights != self._written:
                 self._write(weights)
             self.shown = weights
 
     def hold(self, wanted: Sequence[Weights]) -> bool:
         """Have all these weights in memory, if the budget allows; else leave it at that."""
-        if len(wanted) * self.size > self._budget + self.size:
+        if (len(wanted) - 1) * self.size > (self._budget or 0):
             return False
         for other in [weights for weights in self._held if weights not in wanted]:
             del self._held[other]
@@ -105,7 +112,7 @@ class Shelf:
         """Free all weights but the loaded ones."""
         if self.shown in self._held:
             self._show(self._live)
-            self.shown = self._written or BASE
+            self.shown = self._written
         self._held.clear()
 
     def _show(self, tensors: Mapping[str, Tensor]) -> None:
@@ -113,13 +120,10 @@ class Shelf:
             self._own[name].data = tensor
 
     def _write(self, weights: Weights) -> None:
-        self._written = None  # until the last value is written
+        self._written = None
         for vector in weights.point.vectors:
             if vector not in self._vectors:
-                self._say(f"reading the weights of {vector}")
-                tensors = self._family.tuned[vector].weights()
-                self._sweep.admit(vector, tensors)
-                self._vectors[vector] = sum(map(_bytes, tensors.values()))
+                self._admit(vector)
         if weights.rank is None:
             self._sweep.set(weights.point, weights.restriction)
         else:
@@ -140,11 +144,39 @@ class Shelf:
         )
         self._sweep.set(BASE.point)
         grafting = Grafting(self._module, pieces, self._family.tuned)
-        with grafting.stage(tuned, [graft], lambda piece: True) as stage:
-            stage.put(stage.configurations[0])
-            made = {name: tensor.clone() for name, tensor in stage.live.items()}
-        for name, tensor in made.items():
-            self._live[name].copy_(tensor)
+        for layer in self._family.layers:
+            with grafting.stage(tuned, [graft], _of_layer(layer)) as stage:
+                stage.put(stage.configurations[0])
+                made = {name: tensor.clone() for name, tensor in stage.live.items()}
+            for name, tensor in made.items():
+                self._live[name].copy_(tensor)
+
+    def _admit(self, vector: str) -> None:
+        """Read a vector: into the model's own memory where it has room, else into the CPU's."""
+        if self._budget is None:
+            self._sweep.admit_from_disk(vector)
+            self._vectors[vector] = {}
+            return
+        self._say(f"reading the weights of {vector}")
+        tensors = self._family.tuned[vector].weights()
+        devices = {tensor.device for tensor in self._live.values()}
+        if len(devices) == 1 and (device := devices.pop()).type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if sum(map(_bytes, tensors.values())) < free // 2:
+                tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        self._sweep.admit(vector, tensors)
+        self._vectors[vector] = _by_device(tensors.values())
+
+
+def _of_layer(layer: int | None) -> Callable[[Piece], bool]:
+    return lambda piece: piece.layer == layer
+
+
+def _by_device(tensors: Iterable[Tensor]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for tensor in tensors:
+        found[str(tensor.device)] += _bytes(tensor)
+    return found
 
 
 def token_counts(family: Family, most: int) -> dict[str, int]:

@@ -11,6 +11,7 @@ grafted.py      the losses of many grafts, carried through the layers together
 graft_steps.py  the grafts of each step by name
 regained.py     the shares that grafts regain, with intervals and random sets
 layer_sets.py   the greedy search for layers, and random sets
+disk.py         weights of a family, read block by block from disk
 merging.py      a point as a model's directory, streamed
 target.py       a merged model's tensors, in the base's own layout
 shards.py       safetensors shards written by rows

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from core.errors import CheckpointError, RunError
 from core.models import loading
 from core.models.adapters.checkpoint import Adapter
 from core.models.checkpoint import Checkpoint, TensorInfo
-from core.models.family import Family, Member
+from core.models.family import Family
 from core.sizes import size
 from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction
 from core.vectors.blocks import Block, Workspace, cut, spread, thread_count
 from core.vectors.combination import Rounding, VectorCombination
+from core.vectors.disk import Disk
 from core.vectors.folder import appearing
 from core.vectors.selection import find_marks
 from core.vectors.shards import ShardWriter
@@ -73,7 +73,7 @@ def merge(
     in all, and the tensor. Raises StudyError for a non-empty folder or unknown layers, RunError if
     the disk is too small or a value is not finite, CheckpointError if a model can't be read.
     """
-    source = _Disk(family)
+    source = Disk(family)
     target = Target.of(family, dtype)
     tensors = target.tensors
     total = sum(info.nbytes for info in tensors.values())
@@ -104,39 +104,8 @@ def merge(
     return Merged(folder, total, rounding.share)
 
 
-class _Disk:
-    """A `core.vectors.blocks.WeightSource` that reads the family's checkpoints."""
-
-    def __init__(self, family: Family) -> None:
-        self._family = family
-
-    def base_infos(self) -> dict[str, TensorInfo]:
-        """The base's tensors by the names of its parameters."""
-        member = self._family.base
-        return {name: member.checkpoint.tensors[own] for name, own in member.names.items()}
-
-    def infos(self, vector: str) -> dict[str, TensorInfo]:
-        """A tuned model's tensors under the base's names."""
-        member = self._family.tuned[vector]
-        return {ours: member.checkpoint.tensors[name] for ours, name in member.names.items()}
-
-    def base(self, block: Block, space: Workspace) -> Tensor:
-        base = self._family.base
-        return self._read(base, base.names[block.tensor], block, space)
-
-    def tuned(self, vector: str, block: Block, space: Workspace) -> Tensor:
-        member = self._family.tuned[vector]
-        return self._read(member, member.names[block.tensor], block, space)
-
-    def _read(self, member: Member, name: str, block: Block, space: Workspace) -> Tensor:
-        info = member.checkpoint.tensors[name]
-        size = (block.stop - block.start) * info.columns * 8
-        into = space.numbers(f"stored by {member.name}", size, torch.uint8)
-        return member.checkpoint.read(name, block.start, block.stop, into).reshape(-1)
-
-
 def _combine(
-    combination: VectorCombination, blocks: Sequence[Block], source: _Disk, sink: Sink
+    combination: VectorCombination, blocks: Sequence[Block], source: Disk, sink: Sink
 ) -> Rounding:
     """Compute a parameter's blocks and write them to the sink."""
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from core.errors import FamilyError, RunError
 from core.models.checkpoint import TensorInfo
 from core.models.pieces import Piece
-from core.vectors.arithmetic import EVERYTHING, ArithmeticPoint, Restriction
-from core.vectors.blocks import Block, Workspace, cut, spread, thread_count
+from core.vectors.arithmetic import BASE, EVERYTHING, ArithmeticPoint, Restriction
+from core.vectors.blocks import Block, WeightSource, Workspace, cut, spread, thread_count
 from core.vectors.combination import Rounding, VectorCombination
+from core.vectors.disk import Disk
 from core.vectors.selection import find_marks
 from core.weights.moments import BLOCK
 
@@ -37,7 +38,8 @@ class Sweep:
     parameters, on any device, as stored; they are only read. In an embedding the common rows are
     combined and the others stay the base's. `pieces`: the base's parameters in the common
     vocabulary; parameters outside of all pieces stay unchanged, and pieces without a parameter in
-    the loaded model are left out. Nothing else may change the weights meanwhile.
+    the loaded model are left out. Nothing else may change the weights meanwhile. With a `disk`, the
+    base and the vectors are read from there for each point and memory holds the model alone.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Sweep:
         model: nn.Module,
         vectors: Mapping[str, Mapping[str, Tensor]],
         pieces: Sequence[Piece],
+        disk: Disk | None = None,
     ) -> None:
         named = tensors_of(model)
         self._model = model
@@ -55,7 +58,7 @@ class Sweep:
         self._shaped = live
         self._live = {n: t.view(-1) for n, t in live.items()}
         self._tuned: dict[str, Mapping[str, TensorInfo]] = {}
-        self._memory = _Memory({}, {})
+        self._disk, self._memory = disk, _Memory({}, {})
         on_cpu = all(t.device.type == "cpu" for t in self._live.values())
         self._threads = thread_count() if on_cpu else 1
         self._size = BLOCK if on_cpu else _ACCELERATED
@@ -75,9 +78,20 @@ class Sweep:
         self._blocks.clear()
         self._thresholds.clear()
 
+    def admit_from_disk(self, vector: str) -> None:
+        """Let points name a vector of the disk. Raises FamilyError as `admit` does."""
+        assert self._disk is not None
+        infos = self._disk.infos(vector)
+        refuse_misfits(self._pieces, self._shaped, {vector: infos})
+        self._tuned[vector] = infos
+        self._blocks.clear()
+        self._thresholds.clear()
+
     def __enter__(self) -> Self:
         self._before = hash_parameters(self._model)
-        self._memory = _Memory({n: t.clone() for n, t in self._live.items()}, self._memory.vectors)
+        if self._disk is None:
+            copies = {n: t.clone() for n, t in self._live.items()}
+            self._memory = _Memory(copies, self._memory.vectors)
         return self
 
     def set(self, point: ArithmeticPoint, restriction: Restriction = EVERYTHING) -> float | None:
@@ -87,9 +101,9 @@ class Sweep:
         finite; the model is then between points until it is left or `set` again.
         """
         assert self._before, "a sweep is entered with 'with' before points are set"
-        blocks = self._cut(restriction)
+        blocks, source = self._cut(restriction), self._source
         known = self._thresholds.setdefault(restriction, {})
-        marks = find_marks(point, blocks, self._memory, self._threads, known)
+        marks = find_marks(point, blocks, source, self._threads, known)
         combination = VectorCombination(point, marks, self._pieces)
         free = list(self._workspaces)
 
@@ -97,13 +111,13 @@ class Sweep:
             space, rounding = free.pop(), Rounding()
             for block in share:
                 out = self._live[block.tensor][block.elements]
-                rounding += combination.write(block, self._memory, out, space)
+                rounding += combination.write(block, source, out, space)
             free.append(space)
             return rounding
 
         found = Rounding()
         for turn in combination.turns(blocks):
-            combination.prepare(turn, self._memory)
+            combination.prepare(turn, source)
             found += sum(spread(write, turn, self._threads), Rounding())
         return found.share
 
@@ -113,10 +127,17 @@ class Sweep:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for name, tensor in self._live.items():
-            tensor.copy_(self._memory.tensors[name])
+        if self._disk is not None:
+            self.set(BASE)
+        else:
+            for name, tensor in self._live.items():
+                tensor.copy_(self._memory.tensors[name])
         self._memory = _Memory({}, self._memory.vectors)
         refuse_changed(self._model, self._before)
+
+    @property
+    def _source(self) -> WeightSource:
+        return self._memory if self._disk is None else self._disk
 
     def _cut(self, restriction: Restriction) -> list[Block]:
         if restriction not in self._blocks:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.bench import needs
 from core.bench.bench import Bench
 from core.bench.messages import (
     Crossed,
@@ -36,6 +37,7 @@ from tests.core.bench.tried import (
     of,
     opened,
     said,
+    scored,
 )
 
 MIX = "tuned0=0.3,tuned1=-0.5"
@@ -165,6 +167,36 @@ def test_one_after_another_writes_the_same_as_in_turns(tmp_path: Path) -> None:
             assert (order == sorted(order, key=order.index)) == (budget == 0)
             found.append({event.column: event.text for event in of(Written, events)})
     assert found[0] == found[1]
+
+
+def test_one_model_at_a_time_scores_the_same(tmp_path: Path) -> None:
+    zoo.build("llama", tmp_path, models=2)
+    columns = (
+        "base",
+        "tuned0",
+        MIX,
+        "ties(density=0.5):tuned0=1,tuned1=1",
+        "graft(tuned0,rank=2):",
+    )
+    found, held = [], []
+    for apart in (False, True):
+        with opened(tmp_path, one_at_a_time=apart) as bench:
+            found.append(scored(bench, *columns))
+            held.append(bench.held["cpu"])
+    assert found[0] == found[1]
+    size = sum(p.numel() * 4 for p in zoo.alive("llama").module.parameters())
+    assert held[0] - held[1] == 3 * size  # the base's copy and two vectors
+
+
+def test_needs_choose_by_the_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zoo.build("llama", tmp_path, models=2)
+    subject = opened(tmp_path).subject
+    size = sum(p.numel() * 4 for p in zoo.alive("llama").module.parameters())
+    found = needs.requirements(subject)
+    assert (found.together["cpu"], found.apart["cpu"]) == (4 * size, size)
+    assert not found.one_at_a_time
+    monkeypatch.setattr(needs, "_free", lambda device: 4 * size)
+    assert needs.requirements(subject).one_at_a_time
 
 
 def test_odd_prompts_are_answered_or_refused_in_words(

@@ -1,0 +1,68 @@
+"""The memory that a bench takes, before anything is loaded.
+
+Owns the choice between all models in memory and one at a time. Loads no weights.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from core.engine.pacing import stored
+from core.engine.subject import Subject
+from core.models import loading
+from core.sizes import size
+
+USABLE = 0.9
+"""The share of the free memory that a bench may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Bytes by device that a bench takes.
+
+    `together`: the loaded weights, the base's copy and all tuned models; `apart`: the loaded
+    weights alone, all others read from disk for each column; `free`: bytes that are free now;
+    `one_at_a_time`: which of both is chosen, and `reason`: why, as a sentence.
+    """
+
+    together: Mapping[str, int]
+    apart: Mapping[str, int]
+    free: Mapping[str, int]
+    one_at_a_time: bool
+    reason: str
+
+
+def requirements(subject: Subject) -> Needs:
+    """The memory that a bench of these models takes. Raises CheckpointError as loading does."""
+    study, family = subject.study, subject.family
+    trusted = study.models.trust_remote_code
+    shares = loading.placement_of(family.base, study.run, trust_remote_code=trusted)
+    apart = Counter({share.device: share.nbytes for share in shares})
+    together = Counter({device: 2 * nbytes for device, nbytes in apart.items()})
+    together["cpu"] += sum(map(stored, family.tuned.values()))
+    free = {device: _free(device) for device in together}
+    lacking = [d for d, nbytes in together.items() if nbytes > USABLE * free[d]]
+    if lacking:
+        device = lacking[0]
+        reason = (
+            f"{device} has {size(free[device])} free, and all models together take "
+            f"{size(together[device])}: one model is in memory at a time, and the others are read "
+            "from disk for each column."
+        )
+    else:
+        reason = "All models are in memory together."
+    return Needs(
+        together=together, apart=apart, free=free, one_at_a_time=bool(lacking), reason=reason
+    )
+
+
+def _free(device: str) -> int:
+    """The free bytes of a device; of the disk, which holds what is offloaded, no limit."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available) if device != "disk" else 1 << 62

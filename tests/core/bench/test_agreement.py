@@ -1,0 +1,134 @@
+"""The bench's numbers against those of the analyses, of merged models and of adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+import transformers as hf
+
+from core.bench.messages import Prompt, Score, Scored
+from core.engine import runner
+from core.errors import RunError, StudyError
+from core.vectors import arithmetic, merging
+from tests.conftest import MemorySink
+from tests.core import zoo
+from tests.core.bench.tried import (
+    PROMPT,
+    asked,
+    close,
+    logs,
+    of,
+    opened,
+    said,
+    scored,
+)  # fmt: skip
+
+
+def test_scores_are_those_of_divergence(tmp_path: Path) -> None:
+    zoo.build("gemma2", tmp_path)
+    text = "neurons at"
+    with opened(tmp_path, "tuned0") as bench:
+        (tmp_path / "probe.txt").write_text(text)
+        sink = MemorySink()
+        runner.run(bench.subject.study, sink, ["divergence"])
+        found = of(Scored, asked(bench, Score(
+            prompt=Prompt(text=""), continuation=text, columns=("base", "tuned0")
+        )))  # fmt: skip
+    (tuned,) = (event for event in found if event.column == 1)
+    at = {"model": "tuned0", "reference": "base"}
+    close(sum(tuned.kl) / len(tuned.kl), sink.value("kl", **at).value)
+    close(tuned.nll, sink.value("nll", **at).value)
+    close(tuned.nll_change, sink.value("nll_change", **at).value)
+
+
+def test_scores_are_those_of_evaluation(tmp_path: Path) -> None:
+    from lm_eval.api.instance import Instance
+
+    from core.evaluation.language_model import LanguageModel
+
+    _, tuned = zoo.build("llama", tmp_path)
+    with opened(tmp_path, "tuned0") as bench:
+        prompt, answer = "the first ", "one"  # the space at the end belongs to the answer
+        (found,) = of(Scored, asked(bench, Score(
+            prompt=Prompt(text=prompt), continuation=answer, columns=("tuned0",)
+        )))  # fmt: skip
+        tokenizer = bench.subject.tokenizer()
+        tokenizer.pad_token = "<pad>"
+        harness = LanguageModel(tuned.eval(), tokenizer, 1)
+    asking = Instance("loglikelihood", {}, (prompt, answer), 0)
+    close(sum(found.logprobs), harness.loglikelihood([asking])[0][0])
+
+
+@pytest.mark.parametrize("text", ["tuned0=0.7,tuned1=-0.4", "dare(density=0.5,seed=1):tuned0=1"])
+def test_a_mix_is_the_merged_model(tmp_path: Path, text: str) -> None:
+    zoo.build("qwen3_moe", tmp_path, models=2, dtype=torch.bfloat16)
+    with opened(tmp_path) as bench:
+        (found,) = scored(bench, f"{text} @ mlp")
+        point = arithmetic.parse(text, ("tuned0", "tuned1"))
+        part = arithmetic.restrict("mlp")
+        merging.merge(bench.subject.family, point, tmp_path / "merged", restriction=part)
+    merged = hf.AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16)
+    close(found.logprobs, said(logs(merged)))
+
+
+@pytest.mark.parametrize("tokens", [34, 43])
+def test_another_vocabulary_is_compared_where_it_is_common(tmp_path: Path, tokens: int) -> None:
+    base, tuned = zoo.build("llama", tmp_path)
+    tuned.resize_token_embeddings(tokens, mean_resizing=False)
+    tuned.save_pretrained(tmp_path / "tuned0")
+    common = min(40, tokens)
+    own, other = (torch.log_softmax(logs(m)[:, :common], 1) for m in (tuned, base))
+    with opened(tmp_path, "tuned0") as bench:
+        _, found = scored(bench, "base", "tuned0")
+        close(found.logprobs, said(own))
+        close(found.kl, (own.exp() * (own - other)).sum(1))
+        last = Score(prompt=PROMPT, continuation="7", columns=("tuned0",))  # token 38
+        if tokens > 38:
+            assert asked(bench, last)
+        else:
+            with pytest.raises(StudyError, match="has 34 tokens, and the text has the token 38"):
+                asked(bench, last)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft
+def test_an_adapter_is_a_column(tmp_path: Path) -> None:
+    (base,) = zoo.build("llama", tmp_path, models=0)
+    torch.manual_seed(1)
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    wrapped = peft.get_peft_model(base, lora)
+    wrapped.save_pretrained(tmp_path / "tuned0")
+    with opened(tmp_path, "tuned0") as bench:
+        (found,) = scored(bench, "tuned0")
+    close(found.logprobs, said(logs(wrapped)), rtol=1e-3, atol=1e-4)
+
+
+def test_weights_that_are_not_finite_end_in_words(tmp_path: Path) -> None:
+    base, tuned = zoo.build("llama", tmp_path)
+    tuned.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan
+    tuned.save_pretrained(tmp_path / "tuned0")
+    with opened(tmp_path, "tuned0") as bench:
+        with pytest.raises(RunError, match="not finite"):
+            scored(bench, "base", "tuned0=0.5")
+        (found,) = scored(bench, "base")
+    close(found.logprobs, said(logs(base)))
+
+
+def test_a_lack_of_memory_ends_in_words_and_leaves_the_bench_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, _ = zoo.build("llama", tmp_path)
+    with opened(tmp_path, "tuned0") as bench:
+        with monkeypatch.context() as patched:
+
+            def lacking(*_: Any, **__: Any) -> Any:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+            patched.setattr(bench._passes, "forward", lacking)
+            with pytest.raises(RunError, match="Memory is too small"):
+                scored(bench, "tuned0")
+        (found,) = scored(bench, "base")
+    close(found.logprobs, said(logs(base)))

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from core import trust
-from core.errors import RunError, StorageError
+from core.errors import RunError, StorageError, reason
 from core.files.partial import written
 from core.study.study import Study
 
@@ -181,7 +181,7 @@ def read_study(place: Place, trusting: trust.Trust) -> Study:
     try:
         found = Study.model_validate_json(place.study.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"The bench's study {place.study} can't be read: {error}.") from None
+        raise RunError(f"The bench's study {place.study} can't be read: {reason(error)}.") from None
     return trust.granted(found, trusting)
 
 

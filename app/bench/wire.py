@@ -17,6 +17,7 @@ import core.errors
 from core.bench import messages
 from core.bench.messages import LONGEST, Event, Request
 from core.errors import RunError, StudyError, TauscopeError
+from core.sizes import size
 
 PROTOCOL = 1
 """The version of the protocol; a client refuses a worker of another one."""
@@ -132,8 +133,8 @@ def _line(number: int, told: Mapping[str, Any]) -> bytes:
 def _short(line: bytes) -> bytes:
     if len(line) > LONGEST:
         raise StudyError(
-            f"This takes {len(line) >> 20} MiB; a line to or from the bench has at most "
-            f"{LONGEST >> 20} MiB.",
+            f"This takes {size(len(line))}; a line to or from the bench has at most "
+            f"{size(LONGEST)}.",
             hint="Shorten the text.",
         )
     return line
